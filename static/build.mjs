@@ -1,0 +1,61 @@
+// Bundle every page's script and style into one folder, under names that carry a hash of their content.
+//
+//   node static/build.mjs OUTPUT
+//
+// Each static/src/page/NAME.js and NAME.css is an entry. OUTPUT/manifest.json maps "NAME.js" to the file that was written for it.
+
+import { build } from "esbuild";
+import { createHash } from "node:crypto";
+import { readdirSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const pages = join(here, "src", "page");
+const output = resolve(process.argv[2] ?? join(here, "dist"));
+
+const entries = readdirSync(pages)
+  .filter((name) => /\.(js|css)$/.test(name))
+  .sort()
+  .map((name) => join(pages, name));
+
+// A strict policy on content allows no data: addresses, and libraries' styles are full of them: each becomes a file.
+const dataFiles = {
+  name: "data-files",
+  /** @param {import("esbuild").PluginBuild} build */
+  setup(build) {
+    build.onResolve({ filter: /^data:image\// }, ({ path }) => {
+      const kind = /^data:image\/(\w+)/.exec(path)?.[1];
+      return { path: `${createHash("sha256").update(path).digest("hex")}/picture.${kind}`, namespace: "data", pluginData: path };
+    });
+    build.onLoad({ filter: /.*/, namespace: "data" }, async ({ pluginData }) => ({
+      contents: new Uint8Array(await (await fetch(pluginData)).arrayBuffer()),
+      loader: "file",
+    }));
+  },
+};
+
+const result = await build({
+  entryPoints: entries,
+  outdir: output,
+  entryNames: "[name]-[hash]",
+  chunkNames: "part-[hash]",
+  assetNames: "[name]-[hash]",
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  metafile: true,
+  legalComments: "linked",
+  plugins: [dataFiles],
+  loader: { ".woff2": "file", ".svg": "file", ".png": "file" },
+  logLevel: "warning",
+});
+
+/** @type {Record<string, string>} */
+const manifest = {};
+for (const [file, { entryPoint }] of Object.entries(result.metafile.outputs)) {
+  if (entryPoint) manifest[basename(entryPoint)] = basename(file);
+}
+writeFileSync(join(output, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");

