@@ -7,7 +7,7 @@ bundle into the wheel.
 Run as a program it bundles (nothing happens when the bundle is up to date)::
 
     python static/bundle.py             bundle into static/dist
-    python static/bundle.py --requires  print the Python packages that bundling needs here
+    python static/bundle.py --requires  print the Python packages that give this machine Node: maybe none
     python static/bundle.py --check     check the types of the JavaScript
 """
 
@@ -27,8 +27,26 @@ from pathlib import Path
 from typing import Any
 
 from setuptools import build_meta, find_packages
-from setuptools.build_meta import *  # noqa: F403 (a build backend is these functions)
+from setuptools.build_meta import (
+    build_editable,
+    build_sdist,
+    build_wheel,
+    get_requires_for_build_sdist,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
 from setuptools.command.build_py import build_py
+
+__all__ = [  # a build backend is these functions
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "static"
@@ -61,20 +79,25 @@ class BuildPackage(build_py):
         loose = [*LOCKED, "tsconfig.json", "constraints.txt", "CHANGELOG.md", "static/build.mjs", "static/bundle.py"]
         trees = [path for folder in ("app", "templates", "static/src") for path in sorted((ROOT / folder).rglob("*"))]
         more = [str(path.relative_to(ROOT)) for path in trees if path.is_file() and "__pycache__" not in path.parts]
-        return [*super().get_source_files(), *(name for name in loose if (ROOT / name).is_file()), *more]
+        chosen: list[str] = super().get_source_files()  # type: ignore[no-untyped-call]
+        return [*chosen, *(name for name in loose if (ROOT / name).is_file()), *more]
 
 
 def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
-    return [*build_meta.get_requires_for_build_wheel(config_settings), *requires()]
+    return [*build_meta.get_requires_for_build_wheel(config_settings), *_requires_now()]
 
 
 def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
-    return [*build_meta.get_requires_for_build_editable(config_settings), *requires()]
+    return [*build_meta.get_requires_for_build_editable(config_settings), *_requires_now()]
 
 
 def requires() -> list[str]:
-    """Name the Python packages that bundling needs on this machine: none, or Node in a wheel."""
-    return [] if _is_current(_fingerprint()) or _node_on_path() else [NODE_WHEEL]
+    """Name the Python packages that give this machine Node: none where PATH has it."""
+    return [] if _node_on_path() else [NODE_WHEEL]
+
+
+def _requires_now() -> list[str]:
+    return [] if _is_current(_fingerprint()) else requires()
 
 
 def bundle() -> None:

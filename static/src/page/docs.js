@@ -2,6 +2,26 @@
 // The API's reference: Swagger UI on the element #docs, which names the description's address in data-openapi.
 
 import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
+import { inJavaScript, inPython } from "../leaves/samples.js";
+
+/**
+ * Swagger UI hands an immutable map to a generator of samples.
+ * @param {{ toJS(): { method: string, url: string, headers?: Record<string, string>, body?: unknown } }} request
+ * @returns {import("../leaves/samples.js").Sample}
+ */
+function plain(request) {
+  const { method, url, headers = {}, body = "" } = request.toJS();
+  return { method, url, headers, body: typeof body === "string" ? body : JSON.stringify(body) };
+}
+
+const samples = {
+  fn: {
+    /** @param {Parameters<typeof plain>[0]} request */
+    requestSnippetGenerator_javascript: (request) => inJavaScript(plain(request)),
+    /** @param {Parameters<typeof plain>[0]} request */
+    requestSnippetGenerator_python: (request) => inPython(plain(request)),
+  },
+};
 
 const place = document.getElementById("docs");
 if (place) {
@@ -11,7 +31,17 @@ if (place) {
     validatorUrl: null, // nothing leaves this machine
     deepLinking: true,
     tryItOutEnabled: true,
-    requestSnippetsEnabled: true,
     defaultModelsExpandDepth: 0,
+    plugins: [samples],
+    requestSnippetsEnabled: true,
+    requestSnippets: {
+      generators: {
+        curl_bash: { title: "curl", syntax: "bash" },
+        javascript: { title: "JavaScript", syntax: "javascript" },
+        python: { title: "Python", syntax: "python" },
+      },
+      defaultExpanded: true,
+      languages: ["curl_bash", "javascript", "python"],
+    },
   });
 }

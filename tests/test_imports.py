@@ -1,0 +1,121 @@
+"""Hold the code to its layers: who may import whom, in Python and in JavaScript."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+APP = ROOT / "app"
+SOURCES = ROOT / "static" / "src"
+FOUNDATION = {"model", "errors"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "assets": set(),
+    "model": set(),
+    "errors": set(),
+    "settings": {"model"},
+    "wire": FOUNDATION,
+    "recording": FOUNDATION | {"wire"},
+    "tracer": FOUNDATION | {"wire"},
+    "sandbox": FOUNDATION | {"wire"},
+    "explain": {"model", "recording"},
+    "drawing": FOUNDATION | {"recording"},
+    "store": FOUNDATION | {"wire"},
+    "executor": FOUNDATION | {"sandbox", "wire", "settings"},
+    "notebook": FOUNDATION,
+    "requests": FOUNDATION,
+}
+MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
+MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}
+MAY_IMPORT["cli"] = MAY_IMPORT["main"] = MAY_IMPORT["__main__"] = {*MAY_IMPORT, "cli", "main"}
+
+PYTHON = sorted(APP.rglob("*.py"))
+SCRIPTS = sorted(SOURCES.rglob("*.js"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of each import, relative ones resolved to ``tapedeck.…``."""
+    package = ["tapedeck", *path.relative_to(APP).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+    layer = path.relative_to(APP).parts[0].removesuffix(".py")
+    assert layer in MAY_IMPORT, f"{layer} has no place among the layers yet: give it one here"
+    ours = [(line, name.split(".")[1]) for line, name in imports(path) if name.startswith("tapedeck.")]
+    wrong = [
+        f"{name_of(path)}:{line} imports {other}"
+        for line, other in ours
+        if other not in MAY_IMPORT[layer] | {layer} and other in MAY_IMPORT
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_a_module_names_its_own_package_only_relatively(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    absolute = {
+        alias.name if isinstance(node, ast.Import) else str(node.module)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)
+        for alias in node.names
+    }
+    assert not {name for name in absolute if name.split(".")[0] in {"app", "tapedeck"}}
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_only_the_tracer_imports_torch(path: Path) -> None:
+    if path.relative_to(APP).parts[0] != "tracer":
+        assert not [line for line, name in imports(path) if name.split(".")[0] == "torch"]
+
+
+def test_the_server_is_importable_without_torch() -> None:
+    program = "import sys, tapedeck.main, tapedeck.cli; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_every_package_of_the_app_has_an_init_so_that_wheels_hold_it() -> None:
+    folders = {path.parent for path in PYTHON}
+    assert not [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def script_imports(path: Path) -> list[Path]:
+    """Return the files of ours that a script imports."""
+    pattern = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.[^"']+)["']""")
+    return [(path.parent / name).resolve() for name in pattern.findall(path.read_text())]
+
+
+LAYERS = ("leaves", "core", "widgets", "page")
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_a_script_imports_only_from_the_layers_below_it_and_a_leaf_nothing(path: Path) -> None:
+    layer = path.relative_to(SOURCES).parts[0]
+    assert layer in LAYERS, f"{name_of(path)} belongs into one of {', '.join(LAYERS)}"
+    wrong = re.findall(r"^import\b.*", path.read_text(), re.MULTILINE) if layer == "leaves" else []
+    for other in script_imports(path):
+        theirs = other.relative_to(SOURCES).parts[0]
+        inside_one_widget = layer == theirs == "widgets" and path.parent == other.parent != SOURCES / "widgets"
+        below = LAYERS.index(theirs) < LAYERS.index(layer)
+        beside = layer == theirs and layer in ("core", "page")
+        if not (below or beside or inside_one_widget):
+            wrong.append(f"{name_of(path)} imports {name_of(other)}")
+    assert not wrong
