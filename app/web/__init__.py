@@ -1,0 +1,1 @@
+"""Answer over HTTP: the API, the pages, and what guards them."""
