@@ -1,0 +1,180 @@
+"""Allow a process the system calls that a computation needs, and answer EPERM to every other, with a BPF filter.
+
+The filter is built once, in the zygote, and put on by each child with its own process id filled in. Layouts are those of
+``linux/filter.h`` and ``linux/seccomp.h``, numbers those of ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h``
+(aarch64); a test holds them against libseccomp where that is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from typing import Final, NamedTuple
+
+from . import kernel
+
+X86_64: Final = {
+    "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9,
+    "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17,
+    "readv": 19, "writev": 20, "access": 21, "select": 23, "sched_yield": 24, "mremap": 25, "madvise": 28, "dup": 32,
+    "dup2": 33, "nanosleep": 35, "getpid": 39, "exit": 60, "kill": 62, "uname": 63, "fcntl": 72, "getcwd": 79,
+    "gettimeofday": 96, "getrlimit": 97, "getrusage": 98, "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107,
+    "getegid": 108, "getppid": 110, "getgroups": 115, "getresuid": 118, "getresgid": 120, "sigaltstack": 131, "gettid": 186,
+    "time": 201, "futex": 202, "sched_getaffinity": 204, "getdents64": 217, "restart_syscall": 219, "clock_gettime": 228,
+    "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "tgkill": 234, "openat": 257, "newfstatat": 262,
+    "faccessat": 269, "pselect6": 270, "ppoll": 271, "dup3": 292, "prlimit64": 302, "getcpu": 309, "getrandom": 318,
+    "statx": 332, "clone3": 435, "close_range": 436, "faccessat2": 439, "seccomp": 317,
+}  # fmt: skip
+AARCH64: Final = {
+    "getcwd": 17, "dup": 23, "dup3": 24, "fcntl": 25, "faccessat": 48, "openat": 56, "close": 57, "getdents64": 61,
+    "lseek": 62, "read": 63, "write": 64, "readv": 65, "writev": 66, "pread64": 67, "pselect6": 72, "ppoll": 73,
+    "newfstatat": 79, "fstat": 80, "exit": 93, "exit_group": 94, "futex": 98, "nanosleep": 101, "clock_gettime": 113,
+    "clock_getres": 114, "clock_nanosleep": 115, "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128,
+    "kill": 129, "tgkill": 131, "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139,
+    "getresuid": 148, "getresgid": 150, "times": 153, "getgroups": 158, "uname": 160, "getrlimit": 163, "getrusage": 165,
+    "getcpu": 168, "gettimeofday": 169, "getpid": 172, "getppid": 173, "getuid": 174, "geteuid": 175, "getgid": 176,
+    "getegid": 177, "gettid": 178, "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233,
+    "prlimit64": 261, "getrandom": 278, "statx": 291, "clone3": 435, "close_range": 436, "faccessat2": 439, "seccomp": 277,
+}  # fmt: skip
+
+
+class Machine(NamedTuple):
+    """An architecture: its name for the audit subsystem, and its numbers."""
+
+    audit: int
+    numbers: dict[str, int]
+
+
+MACHINES: Final = {
+    "x86_64": Machine(0xC000003E, X86_64),
+    "aarch64": Machine(0xC00000B7, AARCH64),
+}
+
+COMPUTING: Final = (
+    "read", "write", "close", "fstat", "lseek", "pread64", "readv", "writev", "dup", "dup2", "dup3", "close_range",
+    "mmap", "mprotect", "munmap", "mremap", "madvise", "brk",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
+    "exit", "exit_group", "futex", "sched_yield", "sched_getaffinity", "getcpu",
+    "nanosleep", "clock_gettime", "clock_getres", "clock_nanosleep", "gettimeofday", "time", "times", "getrusage", "getrlimit",
+    "poll", "ppoll", "select", "pselect6", "getrandom", "uname",
+    "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",
+)  # fmt: skip
+"""Allowed whatever their arguments: none reaches outside the process, but through descriptors that it was given."""
+LOOKING: Final = ("stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "getdents64", "getcwd")
+"""Allowed in mode *full*: imports need them. Landlock does not cover them all: they tell whether a path exists."""
+
+_O_PATH, _O_TMPFILE = 0o10000000, 0o20000000
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | _O_PATH | _O_TMPFILE
+_F_DUPFD_CLOEXEC: Final = 1030
+_FCNTL: Final = (0, 1, 2, 3, _F_DUPFD_CLOEXEC)  # duplicate, get and set close-on-exec, get flags. F_SETOWN would send signals
+
+ALLOW: Final = 0x7FFF0000
+KILL_PROCESS: Final = 0x80000000
+_ERRNO: Final = 0x00050000
+DENY: Final = _ERRNO | errno.EPERM
+_X32: Final = 0x40000000
+_SET_MODE_FILTER: Final = 1
+
+_LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+_NUMBER, _AUDIT, _ARGUMENTS = 0, 4, 16
+_INSTRUCTION: Final = struct.Struct("=HBBI")
+_OWN_PID: Final = 0xFFFF_FFF1
+"""Stands in a filter for the id of the process that will put it on; no process has it."""
+
+
+class Word(NamedTuple):
+    """Compare a word of an argument, after a mask, with a value. ``high`` is the upper half of 64 bits."""
+
+    argument: int
+    value: int
+    mask: int = 0xFFFF_FFFF
+    high: bool = False
+
+
+def _null(argument: int) -> tuple[Word, ...]:
+    return Word(argument, 0), Word(argument, 0, high=True)
+
+
+# Each call with the ways in which it is allowed: all tests of one of them must hold. An `int` is compared by its lower half,
+# which is all that the kernel looks at.
+_CONDITIONAL: Final[dict[str, tuple[tuple[Word, ...], ...]]] = {
+    "fcntl": tuple((Word(1, command),) for command in _FCNTL),
+    "prlimit64": ((Word(0, 0), *_null(2)),),
+    "kill": ((Word(0, _OWN_PID),),),
+    "tgkill": ((Word(0, _OWN_PID),),),
+}
+_OPENING: Final[dict[str, tuple[tuple[Word, ...], ...]]] = {
+    "open": ((Word(1, 0, _WRITING),),),
+    "openat": ((Word(2, 0, _WRITING),),),
+}
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def available() -> bool:
+    """Whether this kernel takes filters, asked by system call, and this architecture's numbers are known."""
+    if not kernel.LINUX or platform.machine() not in MACHINES:
+        return False
+    try:
+        kernel.prctl(kernel.PR_GET_SECCOMP)
+        # A null filter is refused with EFAULT by a kernel that has filters, and with EINVAL by one that has not.
+        kernel.call(MACHINES[platform.machine()].numbers["seccomp"], _SET_MODE_FILTER, 0, None)
+    except OSError as error:
+        return error.errno == errno.EFAULT
+    return False
+
+
+def build(machine: str, *, files: bool) -> bytes:
+    """Build the filter for an architecture; without ``files`` nothing can be opened or looked for.
+
+    A call from another architecture's table (32 bit, x32) ends the process. Raises :class:`KeyError` for an unknown one.
+    """
+    audit, numbers = MACHINES[machine]
+    program = [
+        _step(_LOAD, _AUDIT),
+        _step(_EQUAL, audit, 1, 0),
+        _step(_RETURN, KILL_PROCESS),
+        _step(_LOAD, _NUMBER),
+        _step(_AT_LEAST, _X32, 0, 1),
+        _step(_RETURN, KILL_PROCESS),
+    ]
+    for name in COMPUTING + (LOOKING if files else ()):
+        if name in numbers:
+            program += (_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ALLOW))
+    # glibc tries clone3 first and only asks clone, which is denied, after ENOSYS.
+    program += (_step(_EQUAL, numbers["clone3"], 0, 1), _step(_RETURN, _ERRNO | errno.ENOSYS))
+    for name, ways in (_CONDITIONAL | (_OPENING if files else {})).items():
+        if name in numbers:
+            body = b"".join(_way(way) for way in ways) + _step(_RETURN, DENY)
+            program += (_step(_EQUAL, numbers[name], 0, len(body) // _INSTRUCTION.size), body)
+    return b"".join((*program, _step(_RETURN, DENY)))
+
+
+def install(program: bytes) -> None:
+    """Put a filter on this process, for good; ``no_new_privs`` must be set. Raises :class:`OSError` if it does not hold."""
+    pid = os.getpid()
+    steps = _INSTRUCTION.iter_unpack(program)
+    own = b"".join(_step(code, pid if value == _OWN_PID else value, true, false) for code, true, false, value in steps)
+    filled = _Program(len(own) // _INSTRUCTION.size, own)
+    kernel.call(MACHINES[platform.machine()].numbers["seccomp"], _SET_MODE_FILTER, 0, filled)
+
+
+def _way(tests: tuple[Word, ...]) -> bytes:
+    """Allow if every test holds, else go on after the block."""
+    block = b""
+    remaining = 3 * len(tests) + 1
+    for test in tests:
+        remaining -= 3
+        block += _step(_LOAD, _ARGUMENTS + 8 * test.argument + 4 * test.high)
+        block += _step(_AND, test.mask)
+        block += _step(_EQUAL, test.value, 0, remaining)
+    return block + _step(_RETURN, ALLOW)
+
+
+def _step(code: int, value: int, when_true: int = 0, when_false: int = 0) -> bytes:
+    return _INSTRUCTION.pack(code, when_true, when_false, value)

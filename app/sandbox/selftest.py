@@ -1,0 +1,109 @@
+"""Try to get out of a confined child: only if every way is denied are programs run.
+
+:func:`attempt` runs inside a child; what it writes is read by the pool with :func:`read`. Each attempt is harmless where
+it succeeds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from .control import Mode
+
+_DENIED: Final = (errno.EPERM, errno.EACCES)
+REPORT_BYTES: Final = 64 * 1024
+
+
+class Check(NamedTuple):
+    """One thing that was looked at: its name, whether it is as it must be, and what was seen."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def attempt(mode: Mode) -> bytes:
+    """Try each way out of this process, and say how it went."""
+    checks = [_denied(name, way) for name, way in _WAYS.items()]
+    if mode == "full":
+        checks.append(_allowed("reading the standard library is allowed", _read_library))
+    else:
+        checks.append(_denied("reading the standard library", _read_library))
+    return msgspec.json.encode(checks)
+
+
+def read(report: bytes) -> list[Check]:
+    """Read a child's report; raises :class:`msgspec.DecodeError` if it is none, as when the child is gone."""
+    return msgspec.json.decode(report, type=list[Check])
+
+
+def passed(checks: list[Check]) -> bool:
+    """Whether every way was tried and every one is as it must be."""
+    return len(checks) == len(_WAYS) + 1 and all(check.ok for check in checks)
+
+
+def _denied(name: str, way: Callable[[], object]) -> Check:
+    try:
+        way()
+    except OSError as error:
+        if error.errno in _DENIED:
+            return Check(f"{name} is denied", True, error.strerror or "")
+        return Check(f"{name} is denied", False, f"failed for another reason: {error}")
+    return Check(f"{name} is denied", False, "it was possible")
+
+
+def _allowed(name: str, way: Callable[[], object]) -> Check:
+    try:
+        way()
+    except OSError as error:
+        return Check(name, False, str(error))
+    return Check(name, True, "")
+
+
+def _read_file(path: str) -> Callable[[], object]:
+    return lambda: os.close(os.open(path, os.O_RDONLY))
+
+
+def _read_library() -> None:
+    os.close(os.open(os.__file__, os.O_RDONLY))
+
+
+def _socket(family: int) -> Callable[[], object]:
+    return lambda: socket.socket(family).close()
+
+
+def _fork() -> None:
+    if (pid := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _execute() -> None:
+    # Where it is allowed, it fails for another reason: the file is not there.
+    os.execve("/nonexistent", ["nonexistent"], {})
+
+
+def _write_file() -> None:
+    path = f"/tmp/tapedeck-selftest-{os.getpid()}"
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.unlink(path)
+
+
+_WAYS: Final[dict[str, Callable[[], object]]] = {
+    "reading /etc/passwd": _read_file("/etc/passwd"),
+    "reading another process's environment": lambda: _read_file(f"/proc/{os.getppid()}/environ")(),
+    "listing the root folder": lambda: os.listdir("/"),
+    "writing a file": _write_file,
+    "opening a network socket": _socket(socket.AF_INET),
+    "opening a local socket": _socket(socket.AF_UNIX),
+    "forking": _fork,
+    "executing a program": _execute,
+    "signalling its parent": lambda: os.kill(os.getppid(), 0),
+    "signalling every process": lambda: os.kill(-1, 0),
+}

@@ -1,0 +1,44 @@
+"""Stand in for the tracer: run a program's text and tell what it printed, and how it ended."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from tapedeck import wire
+
+
+def preload() -> None:
+    import numpy  # noqa: F401
+    import torch
+    import torch._dynamo
+
+    with torch.no_grad():
+        weight = torch.nn.Linear(3, 3)
+        weight(torch.ones(2, 3))
+        for parameter in weight.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        torch.optim.Adam(weight.parameters()).step()
+
+
+def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
+    def tell(*events: wire.Event) -> None:
+        write(wire.frames(wire.pack(events)))
+
+    def show(*values: Any, **_: Any) -> None:
+        tell(wire.Output(" ".join(map(str, values)) + "\n"))
+
+    began = time.perf_counter()
+    builtins.print = show  # type: ignore[assignment]
+    tell(wire.Started("2", "3"))
+    failure = None
+    try:
+        exec(compile(job.program, "<program>", "exec"), {"__name__": "__main__", "WRITE": write})
+    except BaseException as error:
+        failure = wire.Failure(type(error).__name__, str(error)[:1000], None, -1, traceback.format_exc()[-2000:])
+    sys.stdout.flush()
+    tell(wire.End("failed" if failure else "done", failure, (time.perf_counter() - began) * 1000))
