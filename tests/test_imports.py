@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": FOUNDATION | {"wire"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "notebook": FOUNDATION,
-    "requests": FOUNDATION,
+    "expression": FOUNDATION,
+    "requests": FOUNDATION | {"notebook", "expression"},
 }
 MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
 MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}

@@ -1,0 +1,187 @@
+"""Turn a notebook into a program: its code cells in order, in one namespace, line by line where a person can find them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from . import model
+from .errors import InvalidInput, UnreadableInput
+
+KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
+"""Cell magics whose body is still Python that runs in the notebook's own namespace; of any other the whole cell is skipped."""
+
+Note = dict[str, Any]
+
+
+def read(data: bytes) -> model.Program:
+    """Read the bytes of an ``.ipynb`` file.
+
+    Raises :class:`UnreadableInput` when they are no JSON, :class:`InvalidInput` when there is nothing in them to run.
+    """
+    try:
+        document = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UnreadableInput(
+            f"This is not a notebook: an .ipynb file is JSON, and this is not ({error}). Save it again from Jupyter.",
+            where="notebook",
+        ) from error
+    return convert(document)
+
+
+def convert(document: Any) -> model.Program:
+    """Join the code cells of a parsed notebook (nbformat 3 or 4) with a blank line between them.
+
+    >>> program = convert({"nbformat": 4, "cells": [
+    ...     {"cell_type": "code", "source": "%matplotlib inline\\nx = 1"}, {"cell_type": "code", "source": ["x"]}]})
+    >>> print(program.text)
+    pass  # %matplotlib inline
+    x = 1
+    <BLANKLINE>
+    x
+    <BLANKLINE>
+    >>> program.cells, program.notes
+    ([(1, 2), (4, 4)], [{'code': 'skipped-magic', 'line': 1, 'text': '%matplotlib inline'}])
+    """
+    lines: list[str] = []
+    cells: list[tuple[int, int]] = []
+    notes: list[Note] = []
+    for source in _sources(document):
+        if lines:
+            lines.append("")
+        start = len(lines) + 1
+        plain, found = plain_python(source.strip("\n").split("\n"))
+        lines += plain
+        cells.append((start, len(lines)))
+        notes += ({"code": "skipped-magic", "line": start + at, "text": text} for at, text in found)
+    if not cells:
+        raise InvalidInput(
+            "The notebook has no code: none of its cells is a code cell with something in it. Add one, or send a program.",
+            where="notebook",
+        )
+    return model.Program(text="\n".join(lines) + "\n", kind="notebook", cells=cells, notes=notes)
+
+
+def plain_python(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
+    """Replace what only IPython understands, keeping the number of lines; also tell (0-based line, text) of each.
+
+    >>> plain_python(["if verbose:", "    !ls", "files = !ls", "%time y = f(x)", "x?"])[0]
+    ['if verbose:', '    pass  # !ls', 'files = None  # !ls', 'y = f(x)  # %time', 'pass  # x?']
+    >>> plain_python(["%%bash", "ls"])
+    (['# %%bash', '# ls'], [(0, '%%bash')])
+    """
+    if _is_python("\n".join(lines)):  # a leading % may also be an operator, or stand in a string
+        return lines, []
+    first = next((at for at, line in enumerate(lines) if line.strip()), 0)
+    if magic := re.match(r"%%(\w+)", lines[first]):
+        if magic[1] not in KEPT_CELL_MAGICS:
+            return [f"# {line}" for line in lines], [(first, lines[first])]
+        body, found = plain_python([*lines[:first], "", *lines[first + 1 :]])
+        body[first] = f"# {lines[first]}"
+        return body, [(first, lines[first]), *found]
+    result = list(lines)
+    notes: list[tuple[int, str]] = []
+    for at in _statements(lines):
+        replaced = _replace(lines[at])
+        if replaced is not None:
+            result[at] = replaced
+            notes.append((at, lines[at].strip()))
+    return result, notes
+
+
+def _replace(line: str) -> str | None:
+    indent, text = re.match(r"(\s*)(.*)", line, re.DOTALL).groups()  # type: ignore[union-attr]  # it matches anything
+    if timed := re.match(r"%time\s+(\S.*)", text):
+        return f"{indent}{timed[1]}  # %time"
+    if text[:1] in ("%", "!") or re.fullmatch(r"\?{1,2}[\w.*]+|[\w.*]+\?{1,2}", text):
+        return f"{indent}pass  # {text}"
+    if assigned := re.fullmatch(r"([\w.,\s\[\]]+?)\s*=\s*([%!].*)", text):
+        return f"{indent}{assigned[1]} = None  # {assigned[2]}"
+    return None
+
+
+_TOKEN: Final = re.compile(r"#.*|'''|\"\"\"|'(?:\\.|[^'\\])*'?|\"(?:\\.|[^\"\\])*\"?|[([{]|[)\]}]|\\$")
+
+
+def _statements(lines: list[str]) -> Iterator[int]:
+    """Yield the lines on which a statement begins: those inside no bracket, long string or continued line."""
+    depth, quote, continued = 0, "", False
+    for at, line in enumerate(lines):
+        if not (depth or quote or continued):
+            yield at
+            if re.match(r"\s*[%!?]", line):
+                continue  # a shell's quotes and brackets say nothing about Python's
+        continued = False
+        place = 0
+        while place < len(line):
+            if quote:
+                end = re.compile(rf"(?:\\.|[^\\])*?{quote}").match(line, place)
+                if not end:
+                    break
+                place, quote = end.end(), ""
+                continue
+            token = _TOKEN.search(line, place)
+            if not token:
+                break
+            place, text = token.end(), token[0]
+            if text in ("'''", '"""'):
+                quote = text
+            elif text in "([{":
+                depth += 1
+            elif text in ")]}":
+                depth = max(0, depth - 1)
+            elif text == "\\":
+                continued = True
+
+
+def _is_python(text: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what a stranger's strings escape
+        try:
+            ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True
+
+
+def _sources(document: Any) -> Iterator[str]:
+    """Yield the text of each code cell that has any."""
+    if not isinstance(document, Mapping):
+        raise UnreadableInput("This is not a notebook: it is JSON, but no object with cells in it.", where="notebook")
+    cells = document.get("cells")
+    if cells is None and isinstance(sheets := document.get("worksheets"), list):  # nbformat 3
+        cells = [cell for sheet in sheets if isinstance(sheet, Mapping) for cell in sheet.get("cells") or ()]
+    if not isinstance(cells, list):
+        raise UnreadableInput("This is not a notebook: it is JSON, but it has no list of cells.", where="notebook")
+    language = _language(document)
+    if language not in ("", "python", "ipython"):
+        raise InvalidInput(f"The notebook is written in {language}: only Python can be run.", where="notebook.metadata")
+    for place, cell in enumerate(cells):
+        if not isinstance(cell, Mapping):
+            raise UnreadableInput("This is not a notebook: a cell of it is no object.", where=f"notebook.cells[{place}]")
+        if cell.get("cell_type") != "code":
+            continue
+        source = cell.get("source", cell.get("input", ""))  # `input` in nbformat 3
+        if isinstance(source, list) and all(isinstance(part, str) for part in source):
+            source = "".join(source)
+        if not isinstance(source, str):
+            raise UnreadableInput("A code cell's source is neither text nor lines.", where=f"notebook.cells[{place}].source")
+        source = source.replace("\r\n", "\n").replace("\r", "\n")
+        if source.strip():
+            yield source
+
+
+def _language(document: Mapping[str, Any]) -> str:
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return ""
+    for part, key in (("language_info", "name"), ("kernelspec", "language")):
+        info = metadata.get(part)
+        if isinstance(info, Mapping) and isinstance(name := info.get(key), str):
+            return name.lower()
+    return ""

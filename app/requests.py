@@ -1,0 +1,158 @@
+"""Read a request to run something: JSON, a program's text or a notebook in, a program and how to record it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+import msgspec
+from msgspec import Struct
+
+from . import expression, model, notebook
+from .errors import InvalidInput, TooLarge, UnreadableInput, UnsupportedMedia
+
+SOURCES: Final = ("program", "expression", "notebook")
+OPTIONS: Final = ("seed", "capture", "values", "store")
+KNOWN: Final = ("program", "expression", "inputs", "notebook", *OPTIONS)
+
+PYTHON: Final = ("text/x-python", "text/x-script.python", "application/x-python-code", "text/plain")
+NOTEBOOK: Final = ("application/x-ipynb+json",)
+MEDIA_TYPES: Final = ("application/json", *PYTHON, *NOTEBOOK)
+
+EXAMPLE: Final = '{"program": "import torch\\nx = torch.ones(3, requires_grad=True)\\nx.sum().backward()"}'
+
+
+class Request(Struct, frozen=True):
+    """What to run and how; ``store`` false: answer and forget."""
+
+    program: model.Program
+    options: model.Options
+    store: bool = True
+
+
+def read(body: bytes, media_type: str, query: Mapping[str, str], limits: model.Limits) -> Request:
+    """Read a body of the media type that its header names, with the options of a raw one from the address's query.
+
+    Raises :class:`UnsupportedMedia`, :class:`UnreadableInput`, :class:`InvalidInput` or :class:`TooLarge`.
+    """
+    kind, _, parameters = media_type.partition(";")
+    kind = kind.strip().lower()
+    if kind not in MEDIA_TYPES:
+        told = f"{kind} cannot be run" if kind else "The request does not say what its body is"
+        raise UnsupportedMedia(
+            f"{told}: send JSON as application/json, a program as text/x-python, or a notebook as application/x-ipynb+json, "
+            "and say which in Content-Type."
+        )
+    if kind == "application/json":
+        if query:
+            raise InvalidInput("With JSON, options belong into the body, not into the address.", where=next(iter(query)))
+        return from_json(body, limits)
+    fields = _query_options(query)
+    if kind in NOTEBOOK:
+        program = notebook.read(body)
+    else:
+        charset = parameters.partition("charset=")[2].split(";")[0].strip(" \"'").lower()
+        if charset not in ("", "utf-8", "utf8", "us-ascii"):
+            raise UnsupportedMedia(f"The program is sent as {charset}: send it as UTF-8.")
+        program = from_text(body)
+    return _checked(program, fields, limits)
+
+
+def from_json(body: bytes, limits: model.Limits) -> Request:
+    """Read the JSON form: one of program, expression (with inputs) and notebook, and options."""
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UnreadableInput(f"The body is not JSON that can be read: {error}.") from error
+    if not isinstance(fields, dict):
+        raise InvalidInput(f"The body is not an object: send one such as {EXAMPLE}.")
+    for name in fields:
+        if name not in KNOWN:
+            raise InvalidInput(f"Unknown field {_cut(name)!r}: known are {', '.join(KNOWN)}.", where=_cut(name))
+    given = [name for name in SOURCES if name in fields]
+    if len(given) != 1:
+        told = "nothing to run" if not given else f"{' and '.join(given)} together"
+        raise InvalidInput(f"The body holds {told}: send one of {', '.join(SOURCES)}.", where=given[-1] if given else None)
+    if "inputs" in fields and given != ["expression"]:
+        raise InvalidInput("Only an expression has inputs: a program makes its own tensors.", where="inputs")
+    match given[0]:
+        case "program":
+            if not isinstance(fields["program"], str):
+                raise InvalidInput("The program is not a text.", where="program")
+            program = _program(fields["program"])
+        case "notebook":
+            program = notebook.convert(fields["notebook"])
+        case _:
+            program = expression.convert(fields["expression"], fields.get("inputs", {}))
+    return _checked(program, {name: fields[name] for name in OPTIONS if name in fields}, limits)
+
+
+def from_text(body: bytes) -> model.Program:
+    """Read the bytes of a Python file: UTF-8, with or without a byte order mark."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableInput(
+            f"The program is not UTF-8 text (byte {error.start} cannot be read): is it a Python file?", where="program"
+        ) from error
+    return _program(text)
+
+
+def _program(text: str) -> model.Program:
+    text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+    if "\0" in text:
+        raise InvalidInput("The program holds NUL bytes: is it a Python file?", where="program")
+    if not text.strip():
+        raise InvalidInput(
+            "The program is empty: send some Python, such as `x = torch.ones(3, requires_grad=True)`.", where="program"
+        )
+    return model.Program(text=text)
+
+
+def _checked(program: model.Program, fields: Mapping[str, Any], limits: model.Limits) -> Request:
+    """Hold a program to the limit of size, and its options to what they may be."""
+    size = len(program.text.encode())
+    if size > limits.source_bytes:
+        what = "The notebook's code is" if program.kind == "notebook" else f"The {program.kind} is"
+        raise TooLarge(
+            f"{what} {size:,} bytes long: at most {limits.source_bytes:,} are run. Leave out what the gradients don't need.",
+            where=program.kind,
+        )
+    if not program.cells:
+        program = msgspec.structs.replace(program, cells=[(1, max(1, program.text.rstrip("\n").count("\n") + 1))])
+    seed, values = fields.get("seed", 0), fields.get("values", 64)
+    capture, store = fields.get("capture", "full"), fields.get("store", True)
+    if not _integer(seed, 0, 2**63 - 1):
+        raise InvalidInput("The seed is a whole number from 0 to 2⁶³ − 1.", where="seed")
+    if not _integer(values, 0, limits.kept_values):
+        raise InvalidInput(
+            f"values is the largest number of elements that is kept whole, from 0 to {limits.kept_values:,}.", where="values"
+        )
+    if capture not in get_args(model.Capture):
+        raise InvalidInput(f"capture is one of {', '.join(get_args(model.Capture))}.", where="capture")
+    if not isinstance(store, bool):
+        raise InvalidInput("store is true or false.", where="store")
+    return Request(program, model.Options(seed=seed, capture=capture, values=values), store)
+
+
+def _query_options(query: Mapping[str, str]) -> dict[str, Any]:
+    """Options from an address, as JSON would have given them; what cannot be read is left for the check to name."""
+    fields: dict[str, Any] = {}
+    for name, text in query.items():
+        if name not in OPTIONS:
+            raise InvalidInput(f"Unknown option {_cut(name)!r}: known are {', '.join(OPTIONS)}.", where=_cut(name))
+        if name in ("seed", "values"):
+            fields[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 30 else text
+        elif name == "store":
+            fields[name] = {"true": True, "false": False, "1": True, "0": False}.get(text.lower(), text)
+        else:
+            fields[name] = text
+    return fields
+
+
+def _integer(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:60]}…"
