@@ -10,26 +10,21 @@ import asyncio
 import contextlib
 import math
 import os
-import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
-import msgspec
-
 from . import wire
-from .errors import ProtocolError, SandboxError
+from .errors import SandboxError
 from .model import Limits, Status
 from .sandbox import kernel
-from .sandbox.control import Gone, Mode, Plan
-from .sandbox.pool import Child, Pool
+from .sandbox.control import Mode, Plan
+from .sandbox.follow import ended, explain, follow
+from .sandbox.nursery import Child
+from .sandbox.pool import Pool
 from .sandbox.selftest import Check
 from .settings import Settings
 
-_CHUNK: Final = 1 << 20
-_HEAVY_BYTES: Final = 1 << 17
-"""Decoding more than this at once is done beside the event loop."""
 _LAST_WORD_SECONDS: Final = 5.0
 """How long to wait to hear how a process ended whose pipe has closed."""
 ENTRY: Final = "tapedeck.tracer.main"
@@ -134,11 +129,11 @@ class LocalExecutor:
         for last in (False, True):
             child = await self._take(cancelled)
             if child is None:
-                yield [_end("cancelled", "The run was cancelled before it began.", 0.0)]
+                yield [ended("cancelled", "The run was cancelled before it began.", 0.0)]
                 return
             told = False
             try:
-                async for events in _follow(_Confined(child, self._memory), request, limits, limits.wall_seconds, cancelled):
+                async for events in follow(_Confined(child, self._memory), request, limits, limits.wall_seconds, cancelled):
                     # A zygote that died took the child along before it began: nothing was seen, so another may begin.
                     if not last and not told and isinstance(events[0], wire.End) and events[0].status == "interrupted":
                         break
@@ -213,26 +208,13 @@ class OwnProcess:
         os.set_blocking(events_read, False)
         source = _Plain(process, job_write, events_read)
         try:
-            async for events in _follow(source, wire.encode_job(job), limits, self._wall_seconds, cancelled):
+            async for events in follow(source, wire.encode_job(job), limits, self._wall_seconds, cancelled):
                 yield events
         finally:
             source.kill()
             source.close_job()
             os.close(events_read)
             await process.wait()
-
-
-class _Source(Protocol):
-    """A process that is told a job and tells events."""
-
-    @property
-    def job(self) -> int: ...
-    @property
-    def events(self) -> int: ...
-    def kill(self) -> None: ...
-    def close_job(self) -> None: ...
-    async def last_word(self) -> tuple[Status, str]:
-        """How it ended, and a sentence that says so."""
 
 
 class _Confined:
@@ -260,7 +242,7 @@ class _Confined:
             gone = None
         if gone is None:
             return "interrupted", "The sandbox was restarted while the program ran. Run it again."
-        return _explain(gone, self._memory)
+        return explain(gone.status, gone.peak_bytes, self._memory)
 
 
 class _Plain:
@@ -284,154 +266,4 @@ class _Plain:
     async def last_word(self) -> tuple[Status, str]:
         code = await self._process.wait()
         status = -code if code < 0 else code << 8
-        return _explain(Gone(0, status, 0), sys.maxsize)
-
-
-async def _follow(
-    source: _Source, request: bytes, limits: Limits, wall_seconds: float | None, cancelled: asyncio.Event
-) -> AsyncIterator[list[wire.AnyEvent]]:
-    """Give a process its job and yield what it tells, until it ends or has to be ended."""
-    loop = asyncio.get_running_loop()
-    began = time.perf_counter()
-    stopped: list[tuple[Status, str]] = []
-
-    def stop(status: Status, message: str) -> None:
-        if not stopped:
-            stopped.append((status, message))
-        source.kill()
-
-    def elapsed() -> float:
-        return (time.perf_counter() - began) * 1000.0
-
-    timer = None
-    if wall_seconds is not None:
-        message = f"The program was stopped after {wall_seconds:g} s, the most that one run may take."
-        timer = loop.call_later(wall_seconds, stop, "timed_out", message)
-    watcher = loop.create_task(_on(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
-    reader = wire.Reader(limits)
-    undecoded = 0
-    try:
-        with contextlib.suppress(BrokenPipeError):  # it is dead already: reading says how
-            await _send(source, request)
-        while data := await _receive(source.events):
-            undecoded += len(data)
-            if undecoded > _HEAVY_BYTES:
-                events, error = await asyncio.to_thread(_decode, reader, data)
-            else:
-                events, error = _decode(reader, data)
-            if events:
-                undecoded = 0
-                for place, event in enumerate(events):
-                    if isinstance(event, wire.End):
-                        yield [*events[:place], _judged(event)]
-                        return
-                yield events
-            if isinstance(error, wire.Overflow):
-                stop("output_limit", f"{error} The program was stopped.")
-                break
-            if error is not None:
-                stop("killed", f"The program's process sent something that is no recording, and was ended: {error}.")
-                break
-        # What it was stopped for counts, not the signal that stopped it.
-        status, message = stopped[0] if stopped else await source.last_word()
-        yield [_end(status, message, elapsed())]
-    finally:
-        if timer is not None:
-            timer.cancel()
-        watcher.cancel()
-
-
-def _decode(reader: wire.Reader, data: bytes) -> tuple[list[wire.AnyEvent], ProtocolError | None]:
-    """Decode what came, keeping what was sound before an error."""
-    events: list[wire.AnyEvent] = []
-    try:
-        for event in reader.feed(data):
-            events.append(event)  # noqa: PERF402 (keeps what came before an error)
-    except ProtocolError as error:
-        return events, error
-    return events, None
-
-
-def _judged(end: wire.End) -> wire.End:
-    """Give a failure its own name where its exception says what ran out."""
-    failure = end.failure
-    if failure is None or end.status != "failed":
-        return end
-    if failure.type == "OutputLimit":
-        return msgspec.structs.replace(end, status="output_limit")
-    if failure.type.endswith("MemoryError") or any(sign in failure.message for sign in _OUT_OF_MEMORY):
-        return msgspec.structs.replace(end, status="out_of_memory")
-    return end
-
-
-_OUT_OF_MEMORY: Final = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "std::bad_alloc",
-)
-"""What torch's RuntimeError says when an allocation fails (c10/core/impl/alloc_cpu.cpp)."""
-
-
-def _explain(gone: Gone, memory_bytes: int) -> tuple[Status, str]:
-    """Tell how a process ended that did not say so itself.
-
-    >>> _explain(Gone(0, 3 << 8, 0), 1 << 30)
-    ('killed', 'The program ended its own process with exit status 3.')
-    """
-    if not os.WIFSIGNALED(gone.status):
-        return "killed", f"The program ended its own process with exit status {os.waitstatus_to_exitcode(gone.status)}."
-    number = os.WTERMSIG(gone.status)
-    if number == signal.SIGXCPU:
-        return "timed_out", "The program used all the processor time that one run may have."
-    if number == signal.SIGKILL and gone.peak_bytes > memory_bytes // 2:
-        return "out_of_memory", "The machine ran out of memory, and the program was ended."
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = str(number)
-    return "killed", f"The program's process was ended by the signal {name}."
-
-
-def _end(status: Status, message: str, duration_ms: float) -> wire.End:
-    return wire.End(status, wire.Failure(status, message, None, -1, ""), duration_ms)
-
-
-async def _send(source: _Source, request: bytes) -> None:
-    """Write a whole job to its pipe and close it."""
-    view = memoryview(request)
-    while view:
-        try:
-            view = view[os.write(source.job, view) :]
-        except BlockingIOError:
-            await _when(source.job, writable=True)
-    source.close_job()
-
-
-async def _receive(descriptor: int) -> bytes:
-    """Read what there is, waiting for something; nothing at all is the end."""
-    while True:
-        try:
-            return os.read(descriptor, _CHUNK)
-        except BlockingIOError:
-            await _when(descriptor)
-
-
-async def _when(descriptor: int, *, writable: bool = False) -> None:
-    """Wait until a descriptor can be read or written."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    (loop.add_writer if writable else loop.add_reader)(descriptor, wake)
-    try:
-        await future
-    finally:
-        (loop.remove_writer if writable else loop.remove_reader)(descriptor)
-
-
-async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
-    await event.wait()
-    act()
+        return explain(status, 0, sys.maxsize)

@@ -1,21 +1,15 @@
 """Keep confined children ready, and hand each out once.
 
-The pool starts a zygote, has it fork children ahead of need, and starts another when it dies. It owns every child's
-pipes and pidfd; killing goes through the pidfd, so that it can never hit a stranger. Nothing here blocks the event loop.
+The pool has a zygote fork children ahead of need, and starts another zygote when one dies. It runs nothing before a child
+has tried to get out and failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import itertools
 import logging
 import os
-import signal
-import socket
-import subprocess
-import sys
 from collections import deque
 from typing import Final
 
@@ -24,36 +18,21 @@ import msgspec
 from ..errors import SandboxError
 from . import selftest
 from .confine import best_mode
-from .control import PACKET, Broken, Gone, Mode, Plan, Ready, Spawn, Spawned, decode_news, encode
+from .control import Mode, Plan
+from .nursery import Child, Nursery
 
 log = logging.getLogger(__name__)
 
-_PIPE_BYTES: Final = 1 << 20
-_START_SECONDS: Final = 120.0
 _REFILL_SECONDS: Final = 0.02
 """How long after an answer the next child is forked: by then the answer has been drawn and sent."""
+_RETRY_SECONDS: Final = 1.0
+_PROBE_SECONDS: Final = 20.0
 _PAUSES: Final = (0.0, 0.5, 2.0, 10.0, 30.0)
 """Seconds before a zygote that failed to start is started again."""
-_FROM: Final[dict[Mode, tuple[Mode, ...]]] = {"full": ("full", "nofiles"), "nofiles": ("nofiles",), "none": ()}
-"""Modes to try, from the best that the machine has. *none* is never chosen: it must be asked for."""
 _TRIES: Final = 3
 """Failures in a row after which waiting callers are told."""
-
-ENVIRONMENT: Final = {
-    "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "USER": "tapedeck", "LOGNAME": "tapedeck", "LANG": "C.UTF-8", "TZ": "UTC0",
-    "PYTHONHASHSEED": "0",
-    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1",
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-}  # fmt: skip
-"""All that a zygote knows of its surroundings. The hash seed is fixed: a replay walks a set of names in the same order."""
-
-
-def command(descriptor: int, plan: Plan) -> list[str]:
-    """Build the command that starts a zygote: neither the user's nor the current folder in the path, no bytecode written."""
-    module = f"{__package__}.zygote"
-    return [sys.executable, "-P", "-s", "-B", "-m", module, str(descriptor), msgspec.json.encode(plan).decode()]
-
-
+_FROM: Final[dict[Mode, tuple[Mode, ...]]] = {"full": ("full", "nofiles"), "nofiles": ("nofiles",), "none": ()}
+"""Modes to try, from the best that the machine has. *none* is never chosen: it must be asked for."""
 REMEDY: Final = (
     "Nothing on this machine can confine a program: run Tapedeck in a container on Linux, or, for your own code only and on a "
     "loopback address, set TAPEDECK_UNCONFINED=1."
@@ -64,83 +43,37 @@ class Unconfinable(SandboxError):
     """No mode passed its self-test: no program is run."""
 
 
-class Child:
-    """A confined process that waits for its job: the server's ends of its pipes, and its pidfd."""
-
-    def __init__(self, token: int, job: int, events: int, gone: asyncio.Future[Gone | None]) -> None:
-        self.token = token
-        self.job = job
-        self.events = events
-        self.gone = gone
-        """Resolves when it is dead: with how it ended, or ``None`` when its zygote died with it."""
-        self.pid = -1
-        self._pidfd = -1
-
-    def born(self, pid: int, pidfd: int) -> None:
-        self.pid, self._pidfd = pid, pidfd
-
-    def kill(self) -> None:
-        """End it, if it is not dead already."""
-        if self._pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-
-    def close_job(self) -> None:
-        """Close the pipe to it: the job is complete."""
-        if self.job >= 0:
-            os.close(self.job)
-            self.job = -1
-
-    def close(self) -> None:
-        """Kill it and close everything that it had."""
-        self.kill()
-        self.close_job()
-        for descriptor in (self.events, self._pidfd):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.events = self._pidfd = -1
-
-
 class Pool:
-    """A zygote and the children that it forked. Made and used on one event loop."""
+    """Children that wait for a job. Made and used on one event loop."""
 
     def __init__(self, plan: Plan, idle: int) -> None:
         self.mode: Mode = "none"
         """How children are confined, once :attr:`ready`."""
-        self._modes: tuple[Mode, ...] = (plan.mode,) if plan.mode else _FROM[best_mode()]
         self.checks: list[selftest.Check] = []
         """What the last self-test saw."""
         self.notes: list[str] = []
+        """Sentences of the zygote's about how it is confined."""
+        self.failure: str | None = None
+        """Why programs cannot be run here, if that is known."""
+        self._modes: tuple[Mode, ...] = (plan.mode,) if plan.mode else _FROM[best_mode()]
         self._plan = plan
         self._wanted = idle
-        self._tokens = itertools.count()
         self._idle: deque[Child] = deque()
         self._waiting: deque[asyncio.Future[Child]] = deque()
-        self._unborn: dict[int, Child] = {}
-        self._living: dict[int, Child] = {}
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready: asyncio.Future[Ready] | None = None
-        self._lost = asyncio.Event()
-        self._up = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
-        self._failure: str | None = None
+        self._nursery: Nursery | None = None
+        self._up = False
         self._settled = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
         """Whether a zygote is up, tested, and able to fork."""
-        return self._up.is_set()
-
-    @property
-    def failure(self) -> str | None:
-        """Why programs cannot be run here, if that is known."""
-        return self._failure
+        return self._up
 
     @property
     def zygote(self) -> int | None:
         """Process id of the zygote."""
-        return self._process.pid if self._process else None
+        return self._nursery.pid if self._nursery else None
 
     def start(self) -> None:
         """Begin to start the zygote; returns at once."""
@@ -152,12 +85,7 @@ class Pool:
 
     def take_idle(self) -> Child | None:
         """Hand out a child as :meth:`take` does, if one is ready."""
-        while self._idle:
-            child = self._idle.popleft()
-            if not child.gone.done():
-                return child
-            child.close()
-        return None
+        return self._idle.popleft() if self._idle else None
 
     async def take(self) -> Child:
         """Hand out a child that waits for its job. It must be given to :meth:`release`, whatever happens.
@@ -166,8 +94,8 @@ class Pool:
         """
         if (child := self.take_idle()) is not None:
             return child
-        if self._failure is not None and not self.ready:
-            raise SandboxError(self._failure)
+        if self.failure is not None:
+            raise SandboxError(self.failure)
         future: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._refill()
@@ -181,8 +109,7 @@ class Pool:
     def release(self, child: Child) -> None:
         """End a child that was handed out; another takes its place a little later."""
         child.close()
-        with contextlib.suppress(RuntimeError):  # no loop any more
-            asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._refill)
+        asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._refill)
 
     async def close(self) -> None:
         """End the zygote and every child."""
@@ -191,184 +118,89 @@ class Pool:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
             self._keeper = None
-        await self._end_zygote()
-        self._fail_waiting("The server is shutting down.")
-
-    # The zygote
+        await self._end_nursery()
+        self._fail("The server is shutting down.")
 
     async def _keep(self) -> None:
+        """Start a zygote whenever there is none."""
         failures = 0
         while True:
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             try:
-                await self._bring_up()
+                nursery = await self._bring_up()
             except Unconfinable as error:
                 log.error("%s", error)
-                self._failure = str(error)
-                self._fail_waiting(self._failure)
-                self._settled.set()
+                self._fail(str(error))
                 return
             except (OSError, SandboxError, TimeoutError) as error:
                 failures += 1
                 log.error("The sandbox could not be started: %s", error)
                 if failures >= _TRIES or not self._settled.is_set():
-                    self._failure = f"The sandbox could not be started: {error}"
-                    self._fail_waiting(self._failure)
-                    self._settled.set()
+                    self._fail(f"The sandbox could not be started: {error}")
             else:
-                failures, self._failure = 0, None
-                self._up.set()
+                failures, self.failure = 0, None
+                self._up = True
                 self._settled.set()
                 self._refill()
-                await self._lost.wait()
+                await nursery.lost.wait()
                 log.warning("The sandbox's zygote ended; another is started.")
-            self._up.clear()
-            await self._end_zygote()
+            await self._end_nursery()
 
-    async def _bring_up(self) -> None:
+    async def _bring_up(self) -> Nursery:
         """Start a zygote and have a child try to get out; where it can, start over with the next mode.
 
         Raises :class:`Unconfinable` after the last.
         """
         for mode in self._modes:
-            ready = await self._start_zygote(msgspec.structs.replace(self._plan, mode=mode))
+            nursery = self._nursery = Nursery(self._born, self._gone)
+            ready = await nursery.start(msgspec.structs.replace(self._plan, mode=mode))
             self.mode, self.notes = mode, ready.notes
             if mode == "none":
                 log.warning("Programs are NOT confined.")
-                return
-            self.checks = await self._probe()
+                return nursery
+            self.checks = await self._probe(nursery)
             if selftest.passed(self.checks):
                 log.info("Programs are confined, mode %s. %s", mode, " ".join(ready.notes))
-                return
+                return nursery
             for check in self.checks:
-                log.log(
-                    logging.INFO if check.ok else logging.ERROR, "Self-test, mode %s: %s. %s", mode, check.name, check.detail
-                )
-            await self._end_zygote()
+                if not check.ok:
+                    log.error("Self-test, mode %s: not so: %s. %s", mode, check.name, check.detail)
+            await self._end_nursery()
         raise Unconfinable(REMEDY)
 
-    async def _start_zygote(self, plan: Plan) -> Ready:
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                command(theirs.fileno(), plan),
-                env=ENVIRONMENT, cwd="/", pass_fds=(theirs.fileno(),), start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
-        ours.setblocking(False)
-        self._control = ours
-        self._lost.clear()
-        self._ready = loop.create_future()
-        loop.add_reader(ours, self._hear)
-        return await asyncio.wait_for(self._ready, _START_SECONDS)
-
-    async def _end_zygote(self) -> None:
-        control, self._control = self._control, None
-        if control is not None:
-            asyncio.get_running_loop().remove_reader(control)
-            control.close()
-        for child in self._living.values():
-            child.kill()
-        self._all_gone()
-        for idle in (*self._idle, *self._unborn.values()):
-            idle.close()
-        self._living.clear()
-        self._unborn.clear()
-        self._idle.clear()
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            await asyncio.to_thread(process.wait)
-
-    async def _probe(self) -> list[selftest.Check]:
-        child = self._spawn(probe=True)
+    async def _probe(self, nursery: Nursery) -> list[selftest.Check]:
+        child = nursery.spawn(probe=True)
+        child.close_job()
         try:
-            child.close_job()
-            await asyncio.wait_for(asyncio.shield(child.gone), 20)
+            await asyncio.wait_for(asyncio.shield(child.gone), _PROBE_SECONDS)
             return selftest.read(os.read(child.events, selftest.REPORT_BYTES))
         except (TimeoutError, OSError, msgspec.DecodeError) as error:
             return [selftest.Check("the self-test ran", False, repr(error))]
         finally:
             child.close()
 
-    # Children
+    async def _end_nursery(self) -> None:
+        self._up = False
+        nursery, self._nursery = self._nursery, None
+        if nursery is not None:
+            await nursery.close()
+        while self._idle:
+            self._idle.popleft().close()
 
     def _refill(self) -> None:
         """Have as many forked as are wanted and waited for."""
-        if not self.ready or self._control is None:
+        if not self._up or self._nursery is None:
             return
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.done())
-        missing = self._wanted + len(self._waiting) - len(self._idle) - len(self._unborn)
-        for _ in range(missing):
-            try:
-                self._spawn()
-            except OSError as error:
-                log.error("No child could be asked for: %s", error)
-                asyncio.get_running_loop().call_later(1.0, self._refill)
-                return
-
-    def _spawn(self, probe: bool = False) -> Child:
-        if self._control is None:
-            raise SandboxError("The sandbox is not up.")
-        token = next(self._tokens)
-        job_read, job_write = os.pipe2(os.O_CLOEXEC)
-        events_read, events_write = os.pipe2(os.O_CLOEXEC)
-        child = Child(token, job_write, events_read, asyncio.get_running_loop().create_future())
+        missing = self._wanted + len(self._waiting) - len(self._idle) - len(self._nursery.unborn)
         try:
-            os.set_blocking(job_write, False)
-            os.set_blocking(events_read, False)
-            with contextlib.suppress(OSError):  # over the user's share of pipes: the usual 64 KB do as well
-                fcntl.fcntl(events_read, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-            socket.send_fds(self._control, [encode(Spawn(token, probe))], [job_read, events_write])
-        except OSError:
-            child.close()
-            raise
-        finally:
-            os.close(job_read)
-            os.close(events_write)
-        self._unborn[token] = child
-        return child
+            for _ in range(missing):
+                self._nursery.spawn()
+        except OSError as error:  # out of descriptors, or the socket is full: what was asked for comes
+            log.error("No child could be asked for: %s", error)
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._refill)
 
-    def _hear(self) -> None:
-        """Take in what the zygote says, one packet at a time."""
-        assert self._control is not None
-        try:
-            packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET, 1)
-            news = decode_news(packet) if packet else None
-        except BlockingIOError:
-            return
-        except (OSError, msgspec.DecodeError) as error:
-            log.error("The zygote could not be understood: %s", error)
-            news = None
-        match news:
-            case Spawned():
-                self._born(news, descriptors[0])
-            case Gone():
-                self._gone(news)
-            case Ready():
-                if self._ready is not None and not self._ready.done():
-                    self._ready.set_result(news)
-            case Broken(token=-1) | None:
-                asyncio.get_running_loop().remove_reader(self._control)
-                self._all_gone()
-                self._lost.set()
-                if self._ready is not None and not self._ready.done():
-                    self._ready.set_exception(SandboxError(news.reason if news else "the zygote ended while it was starting"))
-            case Broken():
-                log.error("%s", news.reason)
-                if (child := self._unborn.pop(news.token, None)) is not None:
-                    child.close()
-                    child.gone.set_result(None)
-                asyncio.get_running_loop().call_later(1.0, self._refill)
-
-    def _born(self, news: Spawned, pidfd: int) -> None:
-        child = self._unborn.pop(news.token, None)
-        if child is None:
-            os.close(pidfd)
-            return
-        child.born(news.pid, pidfd)
-        self._living[news.token] = child
+    def _born(self, child: Child) -> None:
         if child.job < 0:  # the self-test's
             return
         while self._waiting:
@@ -378,24 +210,20 @@ class Pool:
                 return
         self._idle.append(child)
 
-    def _gone(self, news: Gone) -> None:
-        child = self._living.pop(news.token, None)
-        if child is None:
-            return
-        if not child.gone.done():
-            child.gone.set_result(news)
-        if child in self._idle:  # nobody gave it anything to do
+    def _gone(self, child: Child) -> None:
+        """Replace a child that died before it was given anything to do."""
+        if child in self._idle:
             self._idle.remove(child)
             child.close()
-            log.warning("An idle child ended (status %d).", news.status)
-            asyncio.get_running_loop().call_later(1.0, self._refill)
+            log.warning("An idle child ended.")
+        elif child.pid >= 0:
+            return
+        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._refill)
 
-    def _all_gone(self) -> None:
-        for child in (*self._living.values(), *self._unborn.values()):
-            if not child.gone.done():
-                child.gone.set_result(None)
-
-    def _fail_waiting(self, reason: str) -> None:
+    def _fail(self, reason: str) -> None:
+        """Tell everybody who waits that there will be nothing."""
+        self.failure = reason
+        self._settled.set()
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():

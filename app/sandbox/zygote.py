@@ -27,7 +27,8 @@ _PRELOADED = (
     "ctypes", "bz2", "lzma", "zlib", "zipfile", "json", "csv", "copy", "dataclasses", "datetime", "decimal", "enum",
     "fractions", "functools", "heapq", "bisect", "io", "itertools", "math", "operator", "pickle", "pprint", "queue", "random",
     "re", "statistics", "string", "struct", "textwrap", "time", "timeit", "traceback", "typing", "uuid", "warnings",
-    "collections.abc", "contextlib", "abc", "array", "base64", "hashlib", "inspect", "logging", "numbers", "pathlib", "secrets", "cmath", "types",
+    "collections.abc", "contextlib", "abc", "array", "base64", "hashlib", "inspect", "logging",
+    "numbers", "pathlib", "secrets", "cmath", "types",
 )  # fmt: skip
 """Loaded before the first child: extension modules whose libraries could not be read later, and what programs import most."""
 _PRELOADED_WITHOUT_FILES = (
