@@ -1,0 +1,235 @@
+"""Write numbers the way every picture shows them: four decimals, a shared exponent, a norm where there are too many.
+
+Everything here writes an ASCII minus; :func:`typeset` turns it into the true one where a number is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ..model import TensorSummary
+from .style import CHARACTERS, DECIMALS, HIGH, LOW, MINUS, SHARED_DECIMALS
+
+Number = float | int | str | bool
+"""A number as a summary carries it: not finite ones are ``"NaN"``, ``"Infinity"``, ``"-Infinity"``."""
+
+_NAMED = {"NaN": "NaN", "Infinity": "inf", "-Infinity": "-inf"}
+SHORT = 3
+"""An edge's label shows the values of a tensor of up to this many elements, else its norm."""
+
+
+def typeset(text: str) -> str:
+    """The text as it is drawn.
+
+    >>> typeset("[-1.5000, inf]e-3")
+    '[−1.5000, ∞]e−3'
+    """
+    return text.replace("-", MINUS).replace("inf", "∞")
+
+
+def number(value: Number | None, decimals: int = DECIMALS) -> str:
+    """One number.
+
+    >>> number(-9.333333015441895), number(0.0), number(1.234e-10), number(123456.0), number("NaN"), number(True), number(7)
+    ('-9.3333', '0.0000', '1.2340e-10', '1.2346e5', 'NaN', 'True', '7')
+    """
+    if value is None:
+        return "unknown"
+    if isinstance(value, str):
+        return _NAMED.get(value, "NaN")
+    if isinstance(value, bool | int):
+        return str(value) if abs(value) < 10**12 else exponent(float(value), decimals)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    if value == 0 or LOW <= round(abs(value), DECIMALS + 2) < HIGH:
+        return fixed(value, decimals)
+    return exponent(value, decimals)
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals; what rounds to zero has no sign.
+
+    >>> fixed(-0.00001, 4), fixed(2.5, 1)
+    ('0.0000', '2.5')
+    """
+    text = f"{value:.{decimals}f}"
+    return text[1:] if text[0] == "-" and not text.strip("-0.") else text
+
+
+def exponent(value: float, decimals: int) -> str:
+    """A number with an exponent, without the padding of C.
+
+    >>> exponent(-1.5e-05, 2)
+    '-1.50e-5'
+    """
+    mantissa, power = f"{value:.{decimals}e}".split("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def complex_number(pair: list[Number], decimals: int = DECIMALS) -> str:
+    """A complex number from its parts.
+
+    >>> complex_number([1.0, -2.0])
+    '1.0000-2.0000j'
+    """
+    real, imaginary = (number(part, decimals) for part in pair)
+    return f"{real}{'' if imaginary.startswith('-') else '+'}{imaginary}j"
+
+
+def kind(summary: TensorSummary) -> str:
+    """Shape and dtype.
+
+    >>> kind(TensorSummary([3], "float32"))
+    '[3] float32'
+    """
+    return f"{summary.shape} {summary.dtype}"
+
+
+def flat(values: Any, depth: int) -> Iterator[Any]:
+    """The elements of nested lists, ``depth`` deep."""
+    if depth <= 0:
+        yield values
+        return
+    for item in values:
+        yield from flat(item, depth - 1)
+
+
+def values(summary: TensorSummary, limit: int = CHARACTERS) -> str | None:
+    """All values in at most ``limit`` characters; ``None`` where they were not kept or do not fit.
+
+    >>> values(TensorSummary([3], "float32", values=[-0.666667, -1.333333, -2.0]))
+    '[-0.6667, -1.3333, -2.0000]'
+    >>> values(TensorSummary([3], "float32", values=[0.00015, 0.0006, 0.00136]))
+    '[0.15, 0.60, 1.36]e-3'
+    >>> values(TensorSummary([0], "float32", values=[]))
+    '[]'
+    """
+    if summary.values is None:
+        return None
+    paired = summary.dtype.startswith("complex")
+    if not summary.shape:
+        return _first(limit, (_element(summary.values, paired, decimals) for decimals in (DECIMALS, 2, 1)))
+    count = math.prod(summary.shape)
+    if 2 * count + max(0, count - 1) > limit:  # no number is shorter than one digit, a comma and a space
+        return None
+    items = list(flat(summary.values, len(summary.shape)))
+    finite = [abs(item) for item in items if isinstance(item, float) and item != 0]
+    largest = max(finite, default=1.0)
+    if not paired and finite and not LOW <= largest < HIGH:
+        # a power of ten that brings the largest element to between 1 and 10
+        power = math.floor(math.log10(largest))
+        scaled = [f"{item / 10.0**power:.{SHARED_DECIMALS}f}" if isinstance(item, float) else number(item) for item in items]
+        return _first(limit, [_nest(scaled, summary.shape) + f"e{power}"])
+    digits = (DECIMALS, 3, 2) if finite or paired else (DECIMALS,)
+    return _first(limit, (_nest([_inside(item, paired, at) for item in items], summary.shape) for at in digits))
+
+
+def _inside(item: Any, paired: bool, decimals: int) -> str:
+    """An element among others: never with an exponent of its own."""
+    return fixed(item, decimals) if isinstance(item, float) else _element(item, paired, decimals)
+
+
+def _element(item: Any, paired: bool, decimals: int) -> str:
+    return complex_number(item, decimals) if paired else number(item, decimals)
+
+
+def _nest(texts: list[str], shape: list[int]) -> str:
+    """Texts in the brackets of a shape.
+
+    >>> _nest(["1", "2", "3", "4"], [2, 2])
+    '[[1, 2], [3, 4]]'
+    """
+    for size in reversed(shape):
+        if size == 0:
+            return "[]"
+        texts = ["[" + ", ".join(texts[at : at + size]) + "]" for at in range(0, len(texts), size)]
+    return texts[0]
+
+
+def _first(limit: int, texts: Any) -> str | None:
+    return next((text for text in texts if len(text) <= limit), None)
+
+
+def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
+    """A tensor in at most ``limit`` characters: its values, else its norm and range, else its shape.
+
+    >>> brief(TensorSummary([64], "float32", min=-1.25, max=0.8, norm=3.7417))
+    '‖3.7417‖ -1.2500 to 0.8000'
+    >>> brief(TensorSummary([2], "float32", values=[1.0, "NaN"], nan=1))
+    '[1.0000, NaN]'
+    >>> brief(TensorSummary([64], "float32", norm="NaN", nan=3, inf=1))
+    '3 NaN, 1 inf of 64'
+    """
+    if summary is None:
+        return "none"
+    whole = values(summary, limit)
+    if whole is not None:
+        return whole
+    if summary.nan or summary.inf:
+        parts = [f"{count} {what}" for count, what in ((summary.nan, "NaN"), (summary.inf, "inf")) if count]
+        return _cut(f"{', '.join(parts)} of {math.prod(summary.shape)}", limit)
+    if summary.norm is None:
+        return _cut(kind(summary), limit)
+    shown = [f"‖{number(summary.norm)}‖"]
+    if summary.min is not None and summary.max is not None:
+        ranges = ((number(summary.min, at), number(summary.max, at)) for at in (4, 2, 1))
+        shown = [*(f"‖{number(summary.norm)}‖ {low} to {high}" for low, high in ranges), *shown]
+    return _first(limit, shown) or _cut(kind(summary), limit)
+
+
+def size(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
+    """A gradient as an edge's label shows it: the values of a few elements, else the norm.
+
+    >>> size(TensorSummary([9], "float32", norm=0.5)), size(TensorSummary([], "float32", values=-9.33333))
+    ('‖0.5000‖', '-9.3333')
+    """
+    if summary is None:
+        return "none"
+    if math.prod(summary.shape) <= SHORT:
+        whole = values(summary, limit)
+        if whole is not None:
+            return whole
+    if summary.norm is None:
+        return _cut(kind(summary), limit)
+    return f"‖{number(summary.norm)}‖"
+
+
+def full(summary: TensorSummary | None, most: int = 64) -> str:
+    """A tensor with every digit that its dtype holds, for a tooltip: up to ``most`` elements, then norm and range.
+
+    >>> full(TensorSummary([], "float32", values=-9.333333015441895))
+    '-9.333333'
+    """
+    if summary is None:
+        return "none"
+    paired = summary.dtype.startswith("complex")
+    if summary.values is not None and math.prod(summary.shape) <= most:
+        double = summary.dtype in ("float64", "complex128")
+        texts = [_digits(item, paired, double) for item in flat(summary.values, len(summary.shape))]
+        listed = _nest(texts, summary.shape) if summary.shape else texts[0]
+        return listed if not summary.shape else f"{listed}, {kind(summary)}"
+    if summary.norm is None:
+        return kind(summary)
+    bounds = f", from {number(summary.min)} to {number(summary.max)}, mean {number(summary.mean)}"
+    strange = f", {summary.nan} NaN, {summary.inf} inf" if summary.nan or summary.inf else ""
+    return f"{kind(summary)}, norm {number(summary.norm)}{bounds}{strange}"
+
+
+def _digits(item: Any, paired: bool, double: bool) -> str:
+    if paired:
+        real, imaginary = (_digits(part, False, double) for part in item)
+        return f"{real}{'' if imaginary.startswith('-') else '+'}{imaginary}j"
+    if isinstance(item, float):
+        return repr(item) if double else f"{item:.7g}"
+    return number(item)
+
+
+def strange(summary: TensorSummary | None) -> bool:
+    """Whether a tensor holds a NaN or an infinity."""
+    return summary is not None and bool(summary.nan or summary.inf or summary.norm in ("NaN", "Infinity"))
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
