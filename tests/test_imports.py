@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": FOUNDATION | {"wire"},
     "explain": {"model", "recording"},
     "drawing": FOUNDATION | {"recording"},
-    "store": FOUNDATION | {"wire"},
+    "store": FOUNDATION | {"wire", "recording"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "notebook": FOUNDATION,
     "expression": FOUNDATION,

@@ -1,0 +1,6 @@
+"""Keep runs: what was asked, how it ended, and every event of it."""
+
+from .log import StoredLog
+from .store import NewRun, Outcome, Store, StoredRun
+
+__all__ = ["NewRun", "Outcome", "Store", "StoredLog", "StoredRun"]

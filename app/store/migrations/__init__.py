@@ -1,0 +1,1 @@
+"""Bring a database to the tables of today."""

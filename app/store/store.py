@@ -1,0 +1,252 @@
+"""Write runs, find them again, and forget them when their time has come."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, text, update
+
+from .. import model, wire
+from .database import open_database
+from .log import StoredLog, rows
+from .schema import events, runs
+
+
+class NewRun(Struct, frozen=True, kw_only=True):
+    """A run as it begins. Times are seconds since 1970."""
+
+    id: str
+    owner: str
+    program: model.Program
+    options: model.Options
+    created: float
+    expires: float | None
+    idempotency: str | None = None
+    fingerprint: str | None = None
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How far a run is: what of its row changes while it goes on and when it ends."""
+
+    status: model.Status
+    duration_ms: float | None = None
+    torch: str | None = None
+    error: model.ProgramError | None = None
+    findings: list[model.Finding] | UnsetType = UNSET
+    truncated: bool = False
+    graphs: int = 0
+    passes: int = 0
+    steps: int = 0
+
+
+class StoredRun(Struct, frozen=True, kw_only=True):
+    """A run as the store keeps it, without its events."""
+
+    number: int
+    id: str
+    owner: str
+    status: model.Status
+    program: model.Program
+    options: model.Options
+    created: float
+    expires: float | None
+    duration_ms: float | None
+    torch: str | None
+    error: model.ProgramError | None
+    findings: list[model.Finding]
+    truncated: bool
+    graphs: int
+    passes: int
+    steps: int
+    events: int
+    recording_bytes: int
+    fingerprint: str | None
+
+
+class Store:
+    """The database in a folder; with no folder, one that goes when it is closed.
+
+    Safe to use from several threads: writes take turns, reads don't wait for them. Every call does its work at once, so
+    an event loop calls them from a thread.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="tapedeck-") if folder is None else None
+        folder = Path(self._temporary.name) if self._temporary else cast(Path, folder)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._engine = open_database(folder / "tapedeck.sqlite3")
+        self._writing = threading.Lock()
+        with self._engine.connect() as connection:
+            self.bytes: int = connection.execute(select(func.coalesce(func.sum(runs.c.recording_bytes), 0))).scalar_one()
+            """Size of all recordings, as stored."""
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._writing, self._engine.connect() as connection:
+            connection.execute(text("PRAGMA optimize"))
+        self._engine.dispose()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def write(self, run: NewRun | int, batch: Iterable[wire.AnyEvent], first: int, outcome: Outcome) -> int:
+        """Append events to a run, which is made if it is new, and note how far it is: one transaction.
+
+        ``first`` is the place of the batch's first event. Returns the run's number, to append more. Events of a run that
+        was deleted meanwhile are dropped.
+        """
+        with self._writing, self._engine.begin() as connection:
+            number = run if isinstance(run, int) else _insert(connection, run)
+            packed = rows(number, batch, first)
+            size = sum(len(row["payload"]) for row in packed)
+            if not isinstance(run, int):
+                size += len(run.program.text)
+            changed = connection.execute(
+                update(runs)
+                .where(runs.c.number == number)
+                .values(
+                    **_columns(outcome),
+                    events=first + len(packed),
+                    recording_bytes=runs.c.recording_bytes + size,
+                )
+            ).rowcount
+            if changed and packed:
+                connection.execute(insert(events), packed)
+        if changed:
+            self.bytes += size
+        return number
+
+    def get(self, id: str) -> StoredRun | None:
+        """The run with an id."""
+        with self._engine.connect() as connection:
+            row = connection.execute(_GET, {"id": id}).first()
+        return None if row is None else _stored(row)
+
+    def by_idempotency(self, key: str) -> StoredRun | None:
+        """The run that was asked for with a key."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(runs).where(runs.c.idempotency == key)).first()
+        return None if row is None else _stored(row)
+
+    def log(self, run: StoredRun) -> StoredLog:
+        """The events of a run."""
+        return StoredLog(self._engine, run.number, (run.graphs, run.passes, run.steps))
+
+    def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
+        """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""
+        query = select(runs).where(runs.c.owner == owner).order_by(runs.c.created.desc(), runs.c.number.desc()).limit(count)
+        if before is not None:
+            created, number = before
+            query = query.where((runs.c.created < created) | ((runs.c.created == created) & (runs.c.number < number)))
+        with self._engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
+
+    def delete(self, id: str) -> bool:
+        """Delete a run and its events; tells whether there was one."""
+        return self._delete(runs.c.id == id) > 0
+
+    def sweep(self, now: float) -> int:
+        """Delete the runs whose time has come, and give their room back to the disk; returns how many there were."""
+        count = self._delete((runs.c.expires <= now) & runs.c.status.in_(model.FINAL))
+        if count:
+            with self._writing, self._engine.connect() as connection:
+                # It gives a row for each page, but tells of none beforehand: only the driver's own cursor reads to the end.
+                cursor = connection.connection.cursor()
+                cursor.execute("PRAGMA incremental_vacuum(2000)")
+                cursor.fetchall()
+        return count
+
+    def interrupt(self) -> int:
+        """Mark the runs that a stop of the server cut off; returns how many there were."""
+        with self._writing, self._engine.begin() as connection:
+            query = update(runs).where(runs.c.status.not_in(model.FINAL)).values(status="interrupted")
+            return connection.execute(query).rowcount
+
+    def _delete(self, where: Any) -> int:
+        with self._writing, self._engine.begin() as connection:
+            found = connection.execute(select(runs.c.number, runs.c.recording_bytes).where(where)).all()
+            for number, _ in found:
+                connection.execute(delete(runs).where(runs.c.number == number))
+        self.bytes -= sum(size for _, size in found)
+        return len(found)
+
+
+_GET = select(runs).where(runs.c.id == bindparam("id"))
+_encode = msgspec.msgpack.encode
+
+
+def _insert(connection: Connection, run: NewRun) -> int:
+    row = {
+        "id": run.id,
+        "owner": run.owner,
+        "status": "running",
+        "kind": run.program.kind,
+        "program": run.program.text,
+        "cells": _encode(run.program.cells),
+        "notes": _encode(run.program.notes),
+        "options": _encode(run.options),
+        "created": run.created,
+        "expires": run.expires,
+        "truncated": 0,
+        "graphs": 0,
+        "passes": 0,
+        "steps": 0,
+        "events": 0,
+        "recording_bytes": 0,
+        "idempotency": run.idempotency,
+        "fingerprint": run.fingerprint,
+    }
+    key = connection.execute(insert(runs), row).inserted_primary_key
+    assert key is not None
+    number: int = key[0]
+    return number
+
+
+def _columns(outcome: Outcome) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        "status": outcome.status,
+        "duration_ms": outcome.duration_ms,
+        "torch": outcome.torch,
+        "error": None if outcome.error is None else _encode(outcome.error),
+        "truncated": int(outcome.truncated),
+        "graphs": outcome.graphs,
+        "passes": outcome.passes,
+        "steps": outcome.steps,
+    }
+    if outcome.findings is not UNSET:
+        columns["findings"] = _encode(outcome.findings)
+    return columns
+
+
+def _stored(row: Row[Any]) -> StoredRun:
+    def read(data: bytes | None, kind: Any) -> Any:
+        return None if data is None else msgspec.msgpack.decode(data, type=kind)
+
+    return StoredRun(
+        number=row.number,
+        id=row.id,
+        owner=row.owner,
+        status=row.status,
+        program=model.Program(
+            row.program, row.kind, read(row.cells, list[tuple[int, int]]), read(row.notes, list[dict[str, Any]])
+        ),
+        options=read(row.options, model.Options),
+        created=row.created,
+        expires=row.expires,
+        duration_ms=row.duration_ms,
+        torch=row.torch,
+        error=read(row.error, model.ProgramError),
+        findings=read(row.findings, list[model.Finding]) or [],
+        truncated=bool(row.truncated),
+        graphs=row.graphs,
+        passes=row.passes,
+        steps=row.steps,
+        events=row.events,
+        recording_bytes=row.recording_bytes,
+        fingerprint=row.fingerprint,
+    )

@@ -1,0 +1,214 @@
+"""The store keeps runs, and gives back each event on its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from tapedeck import model, wire
+from tapedeck.errors import NotFound
+from tapedeck.recording import MemoryLog, Recording
+from tapedeck.store import NewRun, Outcome, Store
+from tapedeck.store.schema import metadata
+
+from ..recorded import FIT, fit
+
+DONE = Outcome(status="done", duration_ms=12.5, torch="2.13.0", findings=[], graphs=1, passes=2, steps=2)
+RUNNING = Outcome(status="running")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def new(id: str = "a" * 32, owner: str = "anna", created: float = 100.0, expires: float | None = None, **more: str) -> NewRun:
+    program = model.Program(FIT, "program", [(1, 13)], [{"code": "skipped-magic", "line": 3, "text": "%who"}])
+    options = model.Options(seed=7, capture="norms", values=3)
+    return NewRun(id=id, owner=owner, program=program, options=options, created=created, expires=expires, **more)
+
+
+def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
+    error = model.ProgramError("ValueError", "no", None, 3, "Traceback", (1, 2))
+    finding = model.Finding("x", "note", None, 1, 0, None, "m", "w", model.Fix("t", [model.Edit((1, 0), (1, 2), "y")]))
+    outcome = Outcome(status="failed", duration_ms=1.5, torch="2.13.0", error=error, findings=[finding], truncated=True)
+    store.write(new(expires=200.0), fit(), 0, outcome)
+    run = store.get("a" * 32)
+    assert run is not None
+    assert run.program == new().program
+    assert run.options == new().options
+    assert (run.owner, run.status, run.created, run.expires, run.truncated) == ("anna", "failed", 100.0, 200.0, True)
+    assert (run.error, run.findings, run.duration_ms, run.torch) == (error, [finding], 1.5, "2.13.0")
+    assert run.events == len(fit())
+
+
+def test_what_was_recorded_reads_the_same_from_the_store_as_from_memory(store: Store) -> None:
+    store.write(new(), fit(), 0, DONE)
+    run = store.get("a" * 32)
+    assert run is not None
+    stored, memory = Recording(store.log(run), FIT), Recording(MemoryLog(fit()), FIT)
+    assert stored.log.counts() == memory.log.counts() == (1, 2, 2)
+    assert [stored.step(k) for k in range(2)] == [memory.step(k) for k in range(2)]
+    assert stored.graph(0) == memory.graph(0)
+    assert stored.lines() == memory.lines()
+    assert [line.line for line in stored.lines()] == [7, 13]
+    assert stored.parameters() == memory.parameters()
+    assert stored.stdout() == "done\n"
+    assert stored.node(1, "n4") == memory.node(1, "n4")
+
+
+def test_events_are_appended_batch_by_batch_in_their_order(store: Store) -> None:
+    events = fit(30)
+    number = store.write(new(), events[:10], 0, RUNNING)
+    store.write(number, events[10:50], 10, RUNNING)
+    store.write(number, events[50:], 50, msgspec.structs.replace(DONE, steps=30, passes=30))
+    run = store.get("a" * 32)
+    assert run is not None
+    assert [seq for seq, _ in store.log(run).all()] == list(range(len(events)))
+    assert wire.pack([event for _, event in store.log(run).all(40)]) == wire.pack(events[40:])
+
+
+def test_reading_one_event_does_not_read_the_others(store: Store) -> None:
+    store.write(new(), fit(), 0, DONE)
+    run = store.get("a" * 32)
+    assert run is not None
+    with store._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE events SET payload = x'00' WHERE NOT (kind = 2 AND key = 1)"))
+    assert store.log(run).step(1).index == 1
+
+
+@pytest.mark.parametrize("index", [2, -1, 10**20])
+def test_a_step_that_was_not_recorded_is_not_found(store: Store, index: int) -> None:
+    store.write(new(), fit(), 0, DONE)
+    run = store.get("a" * 32)
+    assert run is not None
+    with pytest.raises(NotFound, match="the last is 1"):
+        store.log(run).step(index)
+
+
+def test_an_owner_sees_only_the_own_runs_newest_first_a_page_at_a_time(store: Store) -> None:
+    for place in range(5):
+        store.write(new(f"{place}", created=100.0 + place // 2), [], 0, DONE)
+    store.write(new("other", owner="ben"), [], 0, DONE)
+    first = store.of_owner("anna", 3)
+    assert [run.id for run in first] == ["4", "3", "2"]
+    assert [run.id for run in store.of_owner("anna", 3, (first[-1].created, first[-1].number))] == ["1", "0"]
+
+
+def test_a_deleted_run_takes_its_events_along(store: Store) -> None:
+    store.write(new(), fit(), 0, DONE)
+    size = store.bytes
+    assert size > 0
+    assert store.delete("a" * 32)
+    assert not store.delete("a" * 32)
+    assert store.get("a" * 32) is None
+    assert store.bytes == 0
+    with store._engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM events")).scalar_one() == 0
+
+
+def test_events_of_a_run_deleted_meanwhile_are_dropped(store: Store) -> None:
+    events = fit()
+    number = store.write(new(), events[:5], 0, RUNNING)
+    store.delete("a" * 32)
+    store.write(new("b" * 32), [], 0, RUNNING)
+    store.write(number, events[5:], 5, DONE)
+    assert store.get("a" * 32) is None
+    other = store.get("b" * 32)
+    assert other is not None
+    assert other.status == "running"
+
+
+def test_a_run_is_swept_when_its_time_has_come(store: Store) -> None:
+    store.write(new("old", expires=150.0), fit(), 0, DONE)
+    store.write(new("kept", expires=None), fit(), 0, DONE)
+    store.write(new("later", expires=250.0), fit(), 0, DONE)
+    assert store.sweep(149.0) == 0
+    assert store.sweep(150.0) == 1
+    assert store.get("old") is None
+    assert store.get("kept") is not None
+    assert store.get("later") is not None
+
+
+def test_a_run_cut_off_by_a_stop_of_the_server_is_marked_interrupted_and_keeps_its_events(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(new(), fit()[:6], 0, Outcome(status="running", graphs=1, passes=1, steps=1))
+    store.write(new("b" * 32), fit(), 0, DONE)
+    store.close()
+    again = Store(tmp_path)
+    assert again.interrupt() == 1
+    run, other = again.get("a" * 32), again.get("b" * 32)
+    assert run is not None
+    assert other is not None
+    assert (run.status, other.status) == ("interrupted", "done")
+    assert again.log(run).step(0).index == 0
+    assert again.bytes == run.recording_bytes + other.recording_bytes > 0
+    again.close()
+
+
+def test_a_run_is_found_by_the_key_it_was_asked_with(store: Store) -> None:
+    store.write(new(idempotency="key", fingerprint="print"), [], 0, DONE)
+    run = store.by_idempotency("key")
+    assert run is not None
+    assert run.fingerprint == "print"
+    assert store.by_idempotency("other") is None
+
+
+def test_threads_may_write_and_read_at_once(store: Store) -> None:
+    def work(name: str) -> None:
+        for place in range(10):
+            store.write(new(f"{name}{place}", owner=name), fit(), 0, DONE)
+            run = store.get(f"{name}{place}")
+            assert run is not None
+            assert store.log(run).step(1).index == 1
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(len(store.of_owner(name, 100)) for name in "abcd") == 40
+
+
+def test_a_store_without_a_folder_leaves_nothing_behind() -> None:
+    store = Store(None)
+    assert store._temporary is not None
+    folder = Path(store._temporary.name)
+    store.write(new(), fit(), 0, DONE)
+    assert store.get("a" * 32) is not None
+    store.close()
+    assert not folder.exists()
+
+
+def test_the_migrations_arrive_at_the_tables_that_the_code_uses(store: Store) -> None:
+    with store._engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.execute(sa.text("PRAGMA journal_mode")).scalar_one() == "wal"
+
+
+def test_large_payloads_are_kept_deflated(store: Store) -> None:
+    text = wire.Output("the same again\n" * 1000)
+    store.write(new(), [text], 0, DONE)
+    assert store.bytes < 2_000
+    run = store.get("a" * 32)
+    assert run is not None
+    assert list(store.log(run).others()) == [text]
+
+
+def test_the_room_of_what_was_swept_goes_back_to_the_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    noise = [wire.Output(str(place) * 3, place) for place in range(20_000)]
+    store.write(new(expires=1.0), noise, 0, DONE)
+    with store._engine.connect() as connection:
+        before = connection.execute(sa.text("PRAGMA page_count")).scalar_one()
+        store.sweep(2.0)
+        assert connection.execute(sa.text("PRAGMA page_count")).scalar_one() < before / 4
+    store.close()
