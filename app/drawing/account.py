@@ -16,12 +16,6 @@ from . import numerals, words
 
 ROOM = 60
 """Characters that a tensor may take here: about six elements."""
-KINDS = {
-    "backward": "backward()",
-    "grad": "torch.autograd.grad()",
-    "nested": "a pass inside another",
-    "implicit": "an implicit backward(): the program never calls it",
-}
 
 
 def account(graph: Graph, numbers: PassNumbers | None, *, program: str = "") -> str:
@@ -39,7 +33,7 @@ def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> I
     else:
         event = numbers.event
         line = f" on line {event.line}" if event.line >= 0 else ""
-        yield f"step {event.step}, pass {event.index}: {KINDS[event.kind]}{line}, from {name}"
+        yield f"step {event.step}, pass {event.index}: {words.PASSES[event.kind]}{line}, from {name}"
         for root in graph.roots:
             value = numbers.value(places[root])
             if value is not None:

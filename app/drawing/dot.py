@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import graphviz
+import graphviz  # type: ignore[import-untyped]
 
 from ..model import Graph
 from ..recording import PassNumbers
 from . import numerals, words
-from .plan import LABEL_HEIGHT, Plan
+from .plan import LABEL_HEIGHT, NARROW_LABEL_HEIGHT, Plan
 from .style import SANS, THEMES, Direction, level, level_colour, width
 
 POINTS = 72
@@ -32,17 +32,17 @@ def boxes(plan: Plan) -> str:
     for link in plan.links:
         attributes = {"id": f"e{link.edge}"}
         if link.label:
-            attributes["label"] = _room(link.label)
+            attributes["label"] = _room(link.label, NARROW_LABEL_HEIGHT if plan.direction == "LR" else LABEL_HEIGHT)
         if link.gradient:
             attributes["weight"] = "4"  # the way the gradient takes is drawn straight, constants stand aside
         picture.edge(link.source, link.target, **attributes)
-    return picture.source
+    return str(picture.source)
 
 
-def _room(label: int) -> str:
+def _room(label: int, height: int) -> str:
     return (
         f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="0" fixedsize="true" width="{label}" '
-        f'height="{LABEL_HEIGHT}"><tr><td></td></tr></table>>'
+        f'height="{height}"><tr><td></td></tr></table>>'
     )
 
 
@@ -97,7 +97,7 @@ def export(
         if not edge.gradient:
             attributes |= {"style": "dashed", "arrowhead": "none"}
         picture.edge(edge.source, edge.target, **attributes)
-    return picture.source
+    return str(picture.source)
 
 
 def _clean(text: str) -> str:

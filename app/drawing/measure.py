@@ -53,7 +53,7 @@ def fit(text: str, room: float, size: float, *, bold: bool = False, mono: bool =
     """The text, cut with an ellipsis where there is no room for it.
 
     >>> fit("abcdefgh", 24, 10, mono=True)
-    'abc…'
+    'ab…'
     """
     if width(text, size, bold=bold, mono=mono) <= room:
         return text

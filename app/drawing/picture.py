@@ -15,6 +15,7 @@ from ..model import Graph
 from ..recording import PassNumbers, Recording
 from . import account, dot, svg
 from .engine import Engine
+from .pen import BROWSER, EMBEDDED, Face
 from .plan import plan
 from .style import Direction, Theme
 
@@ -137,11 +138,11 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
     return frozenset(f"p{row.parameter}" for row in step.parameters if row.grad_before >= 0)
 
 
-async def _svg(scene: Scene, face: svg.Face = svg.BROWSER) -> str:
+async def _svg(scene: Scene, face: Face = BROWSER) -> str:
     planned = plan(scene.graph, scene.direction, numbers=scene.numbers is not None)
     if not planned.fits:
         return svg.too_large(scene.graph, theme=scene.theme, face=face, standalone=scene.standalone)
-    layout = await scene.engine.layout(planned, dot.boxes(planned))
+    layout = await scene.engine.layout(planned)
     return svg.draw(
         layout,
         scene.graph,
@@ -178,7 +179,7 @@ async def _as_pdf(scene: Scene) -> bytes:
 
 
 async def _converted(scene: Scene, form: Literal["png", "pdf"]) -> bytes:
-    drawn = await _svg(scene, svg.EMBEDDED)
+    drawn = await _svg(scene, EMBEDDED)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONVERTING_SECONDS):

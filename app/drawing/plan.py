@@ -23,17 +23,19 @@ LINKS: Final = 1_200
 """The most that is laid out whole."""
 
 CARD: Final = (250, 76)
-NARROW: Final = (196, 76)
+NARROW: Final = (216, 76)
 """From left to right a card is narrower, so that five stand side by side."""
 LOW_CARD: Final = (250, 44)
 """A card without numbers."""
-CONSTANT: Final = (132, 64)
-LOW_CONSTANT: Final = (132, 44)
+CONSTANT: Final = (140, 64)
+LOW_CONSTANT: Final = (140, 44)
 STUB: Final = (104, 26)
-LABEL: Final = 184
+LABEL: Final = 194
 """Room for an edge's label: 27 characters. From left to right 10 are enough, for there it shows a norm."""
 NARROW_LABEL: Final = 84
 LABEL_HEIGHT: Final = 18
+NARROW_LABEL_HEIGHT: Final = 30
+"""From left to right it stands above the edge, clear of the widest shaft."""
 
 
 class Box(Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -81,7 +82,7 @@ def height(norm: float | None) -> float | None:
     log = math.log10(norm)
     if log <= KNOTS[0][0]:
         return 0.0
-    for (x0, y0), (x1, y1) in zip(KNOTS, KNOTS[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(KNOTS):
         if log <= x1:
             return y0 + (y1 - y0) * (log - x0) / (x1 - x0)
     return 1.0

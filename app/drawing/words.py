@@ -10,6 +10,13 @@ from functools import lru_cache
 
 from ..model import Graph, Node
 
+PASSES = {
+    "backward": "backward()",
+    "grad": "torch.autograd.grad()",
+    "nested": "a pass inside another",
+    "implicit": "an implicit backward(): the program never calls it",
+}
+"""What each kind of pass is called."""
 LONGEST = 200
 """Characters of a text that are kept at all: a picture has no room for more, and neither has a tooltip."""
 

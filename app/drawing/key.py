@@ -1,0 +1,57 @@
+"""Draw the key at the foot of a picture that stands alone: what it is of, and what its lines and boxes mean."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from .pen import Pen, escape
+from .style import SAMPLES, level, width
+
+MARGIN: Final = 16
+CELL: Final = 34
+HEIGHT: Final = 68
+
+
+class Foot(Struct, frozen=True):
+    """The key, drawn from its own upper left corner; it needs so much room."""
+
+    drawn: str
+    rule: str
+    width: float
+    height: float
+
+    def at(self, wide: float, top: float) -> str:
+        """The key at the foot of a picture so wide, below ``top``."""
+        return f'<g class="key" transform="translate(0 {top:g})"><path d="M0 .5H{wide:g}" {self.rule}/>{self.drawn}</g>'
+
+
+def draw(pen: Pen, told: str, gradients: bool) -> Foot:
+    """The key; ``told`` is one line about the picture. Without ``gradients`` there is no scale to explain."""
+    rule = f'class="s-line" stroke="{pen.tokens["line"]}"'
+    if not gradients:
+        return Foot(f'<text {pen.fill("ink-3")} x="{MARGIN}" y="20">{escape(told)}</text>', rule, 280, 32)
+    parts = [f'<text {pen.fill("ink-3")} x="{MARGIN}" y="22">{escape(told)}</text>']
+    x = float(MARGIN)
+    parts.append(f'<text {pen.fill("ink-3")} x="{x:g}" y="42">|gradient|</text>')
+    x += pen.wide("|gradient|") + 12
+    for norm, label in SAMPLES:
+        name = level(norm)
+        parts.append(
+            f'<path d="M{x:g} 38H{x + CELL - 6:g}" class="shaft {name}" fill="none" stroke="{pen.level(name)}" '
+            f'stroke-width="{width(norm):g}"/>'
+            f'<text {pen.fill("ink-3")} x="{x + CELL / 2 - 3:g}" y="56" text-anchor="middle" '
+            f'font-size="{9.5 * pen.face.scale:g}">{label}</text>'
+        )
+        x += CELL
+    x += 12
+    leaf = pen.paint("param-tint", "param-fill")
+    parts.append(f'<rect {leaf} x="{x:g}" y="32.5" width="16" height="11" rx="3" stroke-width="1.5"/>')
+    parts.append(f'<text {pen.fill("ink-3")} x="{x + 22:g}" y="42">leaf</text>')
+    x += 22 + pen.wide("leaf") + 16
+    free = pen.paint("bg", "ink-3")
+    parts.append(f'<rect {free} x="{x:g}" y="32.5" width="16" height="11" rx="3" stroke-dasharray="3 2"/>')
+    parts.append(f'<text {pen.fill("ink-3")} x="{x + 22:g}" y="42">no gradient</text>')
+    x += 22 + pen.wide("no gradient")
+    return Foot("".join(parts), rule, round(x + MARGIN), HEIGHT)
