@@ -1,0 +1,44 @@
+# Tapedeck in a container: no root, no capabilities, nothing written outside /data.
+#
+#   docker build -t tapedeck .
+#   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges -v tapedeck:/data -p 127.0.0.1:8000:8000 tapedeck
+#
+# TORCH_INDEX names an index that has PyTorch's wheels for the CPU: where pip's own index has a build for GPUs, give it.
+# Behind a private certificate authority, mount its file into the build and name it in PIP_CERT and NODE_EXTRA_CA_CERTS.
+
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+ARG TORCH_INDEX
+ARG PIP_CERT
+ARG NODE_EXTRA_CA_CERTS
+ENV PIP_CONSTRAINT=/src/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+# The dependencies first: a change of the code leaves their layer as it is.
+COPY constraints.txt pyproject.toml ./
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN python3 -m venv /opt/tapedeck \
+    && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+       > requirements.txt \
+    && /opt/tapedeck/bin/pip install --quiet ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements.txt
+COPY . ./
+RUN /opt/tapedeck/bin/pip install --quiet --no-deps . \
+    && /opt/tapedeck/bin/pip uninstall --quiet --yes pip
+
+FROM ${PYTHON_IMAGE}
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin tapedeck \
+    && install --directory --owner=tapedeck --group=tapedeck --mode=0700 /data
+COPY --from=build /opt/tapedeck /opt/tapedeck
+ENV PATH=/opt/tapedeck/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/data \
+    TMPDIR=/data \
+    TAPEDECK_DATA=/data
+WORKDIR /data
+VOLUME /data
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+CMD ["tapedeck", "serve", "--host", "0.0.0.0", "--port", "8000"]
