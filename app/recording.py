@@ -85,6 +85,7 @@ class Tensors:
         self._table = table
         self._flags = np.frombuffer(table.flags, np.uint8)
         self._ndim = np.frombuffer(table.ndim, np.uint8)
+        self._read: dict[int, model.TensorSummary] = {}  # one row is often several things: what arrived and what was used
 
     def __len__(self) -> int:
         return len(self._table.dtype)
@@ -119,6 +120,11 @@ class Tensors:
         """A row as the API tells it; ``None`` for row -1."""
         if row < 0:
             return None
+        if (read := self._read.get(row)) is None:
+            read = self._read[row] = self._summary(row)
+        return read
+
+    def _summary(self, row: int) -> model.TensorSummary:
         table = self._table
         flags = int(self._flags[row])
         name = int.from_bytes(table.grad_fn[2 * row : 2 * row + 2], "little")
