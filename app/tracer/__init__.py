@@ -1,0 +1,1 @@
+"""Record autograd in the process where a program runs: the only place that imports torch."""

@@ -1,0 +1,344 @@
+"""Stand at the one gate to autograd's engine, and note the gradient on every edge as it passes.
+
+``Tensor.backward``, ``autograd.grad``, ``torch.func`` and a checkpoint's nested call all go through
+``torch.autograd._engine_run_backward``. There the graph is walked, one post hook is put on each node, the engine runs,
+and the hooks come off again. Hooks see and never change: they return nothing. They hold the gradient tensors themselves,
+not aliases, so that the engine copies a gradient where it would have stolen it, and its values stay what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import wire
+from ..model import PassKind
+from .emitter import Emitter
+from .forward import Calls, ForwardMode, number
+from .names import Names
+from .source import Source
+from .steps import PassFacts, Steps
+from .structure import Template, TooManyNodes, Walk, describe, grad_node, int32, saved_tensor
+from .summary import Table
+
+_AUTOGRAD: Any = torch.autograd
+
+
+class Capture:
+    """What the hooks of one pass saw, by the places of nodes."""
+
+    def __init__(self, count: int) -> None:
+        self.order: list[int] = []
+        self.on_edges: list[Sequence[Tensor | None]] = [()] * count
+        self.at_outputs: list[Sequence[Tensor | None]] = [()] * count
+
+    def hook(self, place: int) -> Callable[[Any, Any], None]:
+        """The post hook of a node. It holds no node, which would keep the graph alive until a collection."""
+
+        def fired(on_edges: Sequence[Tensor | None], at_outputs: Sequence[Tensor | None]) -> None:
+            self.order.append(place)
+            self.on_edges[place] = on_edges
+            self.at_outputs[place] = at_outputs
+
+        return fired
+
+
+class Engine:
+    """Records every pass. ``with engine:`` puts it at the gate and takes it away again.
+
+    Its limits: a graph of more than ``limit`` nodes runs unrecorded, and gradients that the engine computes on other
+    threads (devices other than the CPU) are seen all the same, since hooks run where the node does.
+    """
+
+    def __init__(
+        self,
+        *,
+        emitter: Emitter,
+        calls: Calls,
+        mode: ForwardMode,
+        names: Names,
+        source: Source,
+        steps: Steps,
+        table: Callable[[], Table],
+        place: Callable[[], tuple[int, list[int]]],
+        scopes: Callable[[], list[dict[str, Any]]],
+        limit: int,
+    ) -> None:
+        self._emitter = emitter
+        self._calls = calls
+        self._mode = mode
+        self._names = names
+        self._source = source
+        self._steps = steps
+        self._table = table
+        self._place = place
+        self._scopes = scopes
+        self._limit = limit
+        self._original: Callable[..., Any] = _AUTOGRAD._engine_run_backward
+        self._templates: dict[tuple[Any, ...], Template] = {}
+        self._begun = 0
+        self._open: list[int] = []
+        self._finished: list[tuple[int, wire.Pass]] = []
+        self.implicit = False
+        self.hooks_seen = False
+        """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
+
+    def __enter__(self) -> Engine:
+        _AUTOGRAD._engine_run_backward = self._run
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _AUTOGRAD._engine_run_backward = self._original
+
+    @property
+    def passes(self) -> int:
+        """How many passes have begun."""
+        return self._begun
+
+    def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            try:
+                walk = Walk(self._root_nodes(outputs), self._calls, self._limit)
+            except TooManyNodes:
+                self._emitter.emit(wire.Signal("graph-too-large", line=self._place()[0], detail={"limit": self._limit}))
+                walk = None
+            if walk is None or not walk.nodes:
+                return self._forward_on(outputs, args, kwargs)
+            begun = self._begin(walk, outputs, args, kwargs)
+        handles = [node.register_hook(begun.capture.hook(place)) for place, node in enumerate(walk.nodes)]
+        failed = True
+        result: Any = ()
+        try:
+            result = self._forward_on(outputs, args, kwargs)
+            failed = False
+        finally:
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                for handle in handles:
+                    handle.remove()
+                self._open.pop()
+                self._end(begun, result, failed)
+        return result
+
+    def _forward_on(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
+        """Run the engine with the mode on: hooks, custom functions and checkpoints compute inside it."""
+        if not torch._C._len_torch_function_stack():  # called from where the mode stepped aside
+            with self._mode:
+                return self._original(outputs, *args, **kwargs)
+        return self._original(outputs, *args, **kwargs)
+
+    def _root_nodes(self, outputs: Sequence[Any]) -> list[Any]:
+        return [grad_node(output) if isinstance(output, Tensor) else output.node for output in outputs]
+
+    def _begin(self, walk: Walk, outputs: Sequence[Any], args: Any, kwargs: Any) -> _Begun:
+        accumulates = bool(kwargs.get("accumulate_grad", True))
+        kind: PassKind = "implicit" if self.implicit else "nested" if self._open else "backward" if accumulates else "grad"
+        line, heads = self._place()
+        parameters = self._parameters(walk)
+        facts = PassFacts(
+            index=self._begun,
+            kind=kind,
+            line=line,
+            around=heads,
+            leaves={parameter: leaf for parameter, leaf in zip(parameters, walk.variables, strict=True) if leaf is not None},
+            accumulates=accumulates,
+            root=next((output for output in outputs if isinstance(output, Tensor)), None),
+            first_number=min((seq for seq in walk.numbers if seq >= 0), default=0),
+        )
+        step = self._steps.begin(facts)
+        template = self._template(walk, parameters)
+        saved = [[saved_tensor(node, getter) for getter in template.saved[place]] for place, node in enumerate(walk.nodes)]
+        parent = self._open[-1] if self._open else -1
+        self._open.append(self._begun)
+        self._begun += 1
+        given = args[0] if args else ()
+        return _Begun(walk, template, facts, step, parent, saved, Capture(len(walk.nodes)), tuple(outputs), given, args)
+
+    def _parameters(self, walk: Walk) -> list[int]:
+        """The parameter of each node, -1 for what is no leaf; new ones are told."""
+        leaves = walk.leaves
+        if any(not self._steps.knows(leaf) for leaf in leaves):
+            self._names.refresh(self._scopes())
+        return [-1 if variable is None else self._steps.parameter(variable) for variable in walk.variables]
+
+    def _template(self, walk: Walk, parameters: Sequence[int]) -> Template:
+        signature = walk.signature(parameters)
+        template = self._templates.get(signature)
+        if template is None:
+            template = self._templates[signature] = Template(len(self._templates), walk)
+            if not self._names_known(template, walk):
+                self._names.refresh(self._scopes())
+            self._emitter.emit(describe(walk, template, self._source, self._names, parameters))
+        return template
+
+    def _names_known(self, template: Template, walk: Walk) -> bool:
+        found = (template.constant(walk, place) for place in range(len(template.constants)))
+        return all(self._names.binding(constant)[0] is not None for constant in found if isinstance(constant, Tensor))
+
+    def graph_with(self, tensor: Tensor) -> int:
+        """The graph of the last pass that reached a tensor's node, else the graph that :meth:`graph_of` tells."""
+        call = self._calls.of(number(tensor.grad_fn))
+        return call.graph if call is not None and call.graph >= 0 else self.graph_of(tensor)
+
+    def graph_of(self, tensor: Tensor) -> int:
+        """The graph whose root is a tensor's node, told now if no pass has told it; -1 for one that cannot be told."""
+        try:
+            walk = Walk([tensor.grad_fn], self._calls, self._limit)
+        except TooManyNodes:
+            return -1
+        known = [
+            self._steps.parameter(variable) if variable is not None and self._steps.knows(variable) else -1
+            for variable in walk.variables
+        ]
+        return self._template(walk, known).index if walk.nodes else -1
+
+    def _end(self, begun: _Begun, result: Any, failed: bool) -> None:
+        walk, template, capture = begun.walk, begun.template, begun.capture
+        table = self._table()
+        add = table.add
+        count = len(walk.nodes)
+        constants = [template.constant(walk, place) for place in range(len(template.constants))]
+        value: list[int] = []
+        used: list[int] = []
+        captured = self._captured(begun, result)
+        for place in range(count):
+            variable, call = walk.variables[place], walk.calls[place]
+            if variable is not None:
+                value.append(add(variable))
+            else:
+                value.append(add(call.value(walk.numbers[place])) if call is not None else -1)
+            at_outputs = capture.at_outputs[place] or captured.get(place, ())
+            known = len(at_outputs)
+            used += [add(at_outputs[output]) if output < known else -1 for output in range(template.outputs[place])]
+        value += [add(constant) for constant in constants]
+        on_edges = capture.on_edges
+        edge = [
+            add(on_edges[source][slot]) if slot < len(on_edges[source]) else -1
+            for source, slot in zip(walk.source, walk.slot, strict=True)
+        ]
+        arrived = self._arrived(begun, used, edge, add)
+        saved = [add(tensor) for slots in begun.saved for tensor in slots]
+        event = wire.Pass(
+            index=begun.facts.index,
+            step=begun.step,
+            kind=begun.facts.kind,
+            parent=begun.parent,
+            graph=template.index,
+            line=begun.facts.line,
+            order=int32(capture.order),
+            value=int32(value),
+            arrived=int32(arrived),
+            used=int32(used),
+            edge=int32(edge + [-1] * len(template.constant_edges)),
+            saved=int32(saved),
+            tensors=table.pack(),
+            failed=self._failing(walk, capture) if failed else -1,
+        )
+        contributions: dict[int, Tensor | None] = {}
+        for place, variable in enumerate(walk.variables):
+            if variable is not None and capture.at_outputs[place]:
+                contributions[self._steps.parameter(variable)] = capture.at_outputs[place][0]
+        for call in walk.calls:
+            if call is not None:
+                call.graph = template.index
+        self._steps.end(begun.facts, contributions, self._lines(walk), self._root_line(walk))
+        self._finished.append((event.index, event))
+        if not self._open:
+            for _, done in sorted(self._finished, key=lambda item: item[0]):
+                self._emitter.emit(done)
+            self._finished.clear()
+
+    def _captured(self, begun: _Begun, result: Any) -> dict[int, Sequence[Tensor | None]]:
+        """What ``autograd.grad`` took out at its inputs: nodes there do not run, so no hook tells."""
+        inputs = begun.args[3] if len(begun.args) > 3 else ()
+        if begun.facts.accumulates or not isinstance(result, tuple) or len(result) != len(inputs):
+            return {}
+        found: dict[int, list[Tensor | None]] = {}
+        for given, gradient in zip(inputs, result, strict=True):
+            node, output = (grad_node(given), given.output_nr) if isinstance(given, Tensor) else (given.node, given.output_nr)
+            place = begun.walk.places.get(node)
+            if place is not None and isinstance(gradient, Tensor):
+                found.setdefault(place, [None] * begun.template.outputs[place])[output] = gradient
+        return dict(found)
+
+    def _arrived(self, begun: _Begun, used: list[int], edge: list[int], add: Callable[[Any], int]) -> list[int]:
+        """Rows of the sums of what came in on edges, where they can differ from what was used.
+
+        Without hooks of the user's nothing stands between the two, and the engine's own sum is the sum.
+        """
+        walk, capture = begun.walk, begun.capture
+        if not self.hooks_seen:
+            return used
+        first: list[int] = []
+        total = 0
+        for outputs in begun.template.outputs:
+            first.append(total)
+            total += outputs
+        sums: dict[int, Tensor] = {}
+        for output, gradient in zip(begun.outputs, begun.given, strict=False):
+            place = walk.places.get(grad_node(output)) if isinstance(output, Tensor) else None
+            if place is not None and gradient is not None:
+                sums[first[place] + output.output_nr] = gradient
+        rank = {place: at for at, place in enumerate(capture.order)}
+        edges = sorted(
+            range(len(edge)), key=lambda place: rank.get(walk.source[place], len(rank))
+        )  # the engine's own order of adding
+        for place in edges:
+            source, slot = walk.source[place], walk.slot[place]
+            gradient = capture.on_edges[source][slot] if slot < len(capture.on_edges[source]) else None
+            if gradient is not None:
+                at = first[walk.target[place]] + walk.input[place]
+                sums[at] = sums[at] + gradient if at in sums else gradient
+        return [add(sums.get(at)) for at in range(total)]
+
+    def _failing(self, walk: Walk, capture: Capture) -> int:
+        """The node that raised: of those that were ready and had not run, the one that was made last."""
+        done = set(capture.order)
+        waits = [0] * len(walk.nodes)
+        for source, target in zip(walk.source, walk.target, strict=True):
+            waits[target] += source not in done
+        ready = [place for place in range(len(walk.nodes)) if place not in done and not waits[place]]
+        return max(ready, key=lambda place: walk.numbers[place], default=-1)
+
+    def _lines(self, walk: Walk) -> list[int]:
+        known: dict[tuple[int, int], int] = {}
+        for call in walk.calls:
+            if call is not None and call.code is not None and (id(call.code), call.offset) not in known:
+                known[id(call.code), call.offset] = self._source.place(call.code, call.offset)[0]
+        return sorted(set(known.values()) - {0})
+
+    def _root_line(self, walk: Walk) -> int:
+        call = walk.calls[walk.roots[0]]
+        return self._source.place(call.code, call.offset)[0] if call is not None and call.code is not None else -1
+
+
+class _Begun:
+    """A pass under way."""
+
+    __slots__ = ("args", "capture", "facts", "given", "outputs", "parent", "saved", "step", "template", "walk")
+
+    def __init__(
+        self,
+        walk: Walk,
+        template: Template,
+        facts: PassFacts,
+        step: int,
+        parent: int,
+        saved: list[list[Tensor | None]],
+        capture: Capture,
+        outputs: tuple[Any, ...],
+        given: Any,
+        args: Any,
+    ) -> None:
+        self.walk = walk
+        self.template = template
+        self.facts = facts
+        self.step = step
+        self.parent = parent
+        self.saved = saved
+        self.capture = capture
+        self.outputs = outputs
+        self.given = given
+        self.args = args

@@ -1,0 +1,39 @@
+"""Gather events and send them on as framed messages, soon but not one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .. import wire
+
+MESSAGE_EVENTS = 256
+INTERVAL = 0.02
+"""Seconds that an event waits at most for others, while the program makes more of them."""
+
+
+class Emitter:
+    """Sends events through ``write``, which takes framed bytes."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._waiting: list[wire.Event] = []
+        self._sent = time.monotonic()
+
+    def emit(self, event: wire.Event) -> None:
+        """Take an event; events keep their order."""
+        self._waiting.append(event)
+        if len(self._waiting) >= MESSAGE_EVENTS or self.due:
+            self.flush()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to let those who listen know more."""
+        return time.monotonic() - self._sent > INTERVAL
+
+    def flush(self) -> None:
+        """Send all that waits."""
+        if self._waiting:
+            events, self._waiting = self._waiting, []
+            self._write(wire.frames(wire.pack(events)))
+        self._sent = time.monotonic()

@@ -1,0 +1,174 @@
+"""Keep what each line's value is: the last one of every line, and those of the step under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import wire
+from .forward import sequence_number, storage
+from .source import Statement
+from .summary import Snapshot, Table
+
+TEXT = 2_000
+"""Characters of a line's value that are kept; of a cell's output, ten times as many."""
+
+
+class Value:
+    """The value of a statement when it ran. A tensor is held until something writes to it, then a snapshot."""
+
+    __slots__ = ("_key", "held", "number", "statement", "text")
+
+    def __init__(self, statement: Statement, value: Any, text: str | None) -> None:
+        self.statement = statement
+        self.held: Tensor | Snapshot | None = value if isinstance(value, Tensor) else None
+        self.text = text
+        self.number = sequence_number()
+        self._key: int | None = None
+
+    def protect(self, storages: set[int], kept: int) -> None:
+        """These storages are about to be written to: copy what is of them, and how it prints."""
+        if not isinstance(self.held, Tensor):
+            return
+        if self._key is None:
+            self._key = storage(self.held)
+        if self._key in storages:
+            if self.text is None and self.statement.kind == "show":
+                self.text = tensor_text(self.held)
+            self.held = Snapshot(self.held, kept)
+
+
+class Lines:
+    """The values of lines. ``kept`` is how many elements of a tensor are kept whole."""
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._last: dict[int, Value] = {}
+        self._step: dict[int, Value] = {}
+        self._tail: dict[int, Value] = {}
+        self._untold: set[int] = set()
+
+    def take(self, statement: Statement, value: Any) -> None:
+        """A statement has run."""
+        text = None if isinstance(value, Tensor) else brief(value)
+        if text == "" or (statement.kind == "show" and text is not None and not _is_plain(value)):
+            return  # a function, or an object that shows nothing but its address
+        if text is not None and statement.kind == "target":
+            text = f"{statement.names[0]} = {text}"
+        if value is None and statement.kind in ("show", "return"):
+            return
+        taken = Value(statement, value, "None" if value is None else text)
+        self._last[statement.line] = taken
+        self._tail[statement.line] = taken
+        self._untold.add(statement.line)
+
+    def protect(self, storages: set[int]) -> None:
+        """These storages are about to be written to."""
+        for value in self._last.values():
+            value.protect(storages, self._kept)
+        for values in (self._step, self._tail):
+            for value in values.values():
+                value.protect(storages, self._kept)
+
+    def settle(self, before: int | None = None) -> None:
+        """What ran until now belongs to the step under way; with ``before``, what ran until that node was made."""
+        if before is None:
+            self._step |= self._tail
+            self._tail = {}
+            return
+        self._step |= {line: value for line, value in self._tail.items() if value.number <= before}
+        self._tail = {line: value for line, value in self._tail.items() if value.number > before}
+
+    def end_step(self, table: Table) -> list[wire.LineRow]:
+        """The values of lines in the step that ends; what ran since :meth:`settle` belongs to the next."""
+        rows = [wire.LineRow(line, None, value.text, table.add(value.held)) for line, value in sorted(self._step.items())]
+        self._step = {}
+        return rows
+
+    def untold(self, table: Table) -> list[wire.LineRow]:
+        """The last values that have not been told since they changed."""
+        rows = [
+            wire.LineRow(line, None, value.text, table.add(value.held))
+            for line, value in sorted(self._last.items())
+            if line in self._untold and (value.held is not None or value.text is not None)
+        ]
+        self._untold.clear()
+        return rows
+
+    def ended(self, table: Table, graph_with: Callable[[Tensor], int], graph_of: Callable[[Tensor], int]) -> list[wire.LineRow]:
+        """All last values as a notebook shows them, each tensor that has a grad_fn with its graph.
+
+        What a line displays has a graph of its own; what it assigns is shown in the graph of the pass that reached it.
+        """
+        rows = []
+        for line, value in sorted(self._last.items()):
+            held, text = value.held, value.text
+            if text is None and isinstance(held, Tensor):
+                text = tensor_text(held)
+            elif text is None and isinstance(held, Snapshot):
+                text = snapshot_text(held)
+            if text is not None:
+                graph = -1
+                if isinstance(held, Tensor) and held.grad_fn is not None:
+                    graph = (graph_of if value.statement.kind == "show" else graph_with)(held)
+                rows.append(wire.LineRow(line, None, text, table.add(held), graph))
+        return rows
+
+    def last_with_grad_fn(self) -> Tensor | None:
+        """The tensor with a grad_fn that was computed or shown last."""
+        found = [value for value in self._last.values() if isinstance(value.held, Tensor) and value.held.grad_fn is not None]
+        return max(found, key=lambda value: (value.number, value.statement.line)).held if found else None  # type: ignore[return-value]
+
+
+def brief(value: Any) -> str | None:
+    """A short text for a plain value. Objects are named by their class: to ask them for a repr would run their code.
+
+    >>> brief(0.5), brief([1, 2]), brief(None), brief(object()), brief(print)
+    ('0.5', '[1, 2]', None, 'object', '')
+    """
+    if value is None:
+        return None
+    if not _is_plain(value):
+        return "" if callable(value) and not isinstance(value, torch.nn.Module) else type(value).__name__
+    text = repr(value)
+    return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
+
+
+_PLAIN = (bool, int, float, complex, str, bytes, range, torch.Size, torch.dtype, torch.device)
+
+
+def _is_plain(value: Any, depth: int = 2) -> bool:
+    kind = type(value)
+    if kind in _PLAIN:
+        return not isinstance(value, int) or abs(value) < 10**4000
+    if kind in (list, tuple, set, frozenset):
+        return depth > 0 and len(value) <= 100 and all(_is_plain(item, depth - 1) for item in value)
+    if kind is dict:
+        return depth > 0 and len(value) <= 100 and all(_is_plain(item, depth - 1) for pair in value.items() for item in pair)
+    return kind.__module__ == "numpy"
+
+
+def tensor_text(tensor: Tensor) -> str:
+    """A tensor as a notebook prints it."""
+    with torch._C.DisableTorchFunction():
+        try:
+            return repr(tensor)[: 10 * TEXT]
+        except Exception:  # a subclass or a wrapper whose repr fails here is no reason to fail the program
+            return f"{type(tensor).__name__} of shape {list(tensor.shape)}"
+
+
+def snapshot_text(snapshot: Snapshot) -> str:
+    """How a tensor printed before something wrote to it."""
+    if snapshot.data.is_meta:
+        return f"tensor of shape {list(snapshot.data.shape)}, overwritten since"
+    text = tensor_text(snapshot.data)
+    suffix = f", grad_fn=<{snapshot.grad_fn}>" if snapshot.grad_fn else ", requires_grad=True" if snapshot.requires_grad else ""
+    return f"{text[:-1]}{suffix})" if suffix else text
+
+
+def merged(rows: Iterable[wire.LineRow]) -> list[wire.LineRow]:
+    """The last row of each line."""
+    return list({row.line: row for row in rows}.values())

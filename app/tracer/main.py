@@ -1,0 +1,59 @@
+"""Enter the tracer: warm it up, or have it run a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import wire
+from .program import run
+
+_SMALL = """\
+import torch
+w = torch.ones(2, requires_grad=True)
+loss = ((w * 2 - 1) ** 2).mean()
+loss.backward()
+w = w - 0.1 * w.grad
+w
+"""
+
+
+def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
+    """Run a job, sending framed events through ``write``; a program's failure is one of them, never an exception."""
+    run(job, write)
+
+
+def preload() -> None:
+    """Load what programs use and touch it once, so that a fork finds it warm.
+
+    No backward: an engine that has run in the parent breaks deep reentrant checkpoints in its children.
+    """
+    import torch._dynamo
+    import torch.nn.functional as functional
+    import torch.utils.checkpoint
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.default_rng(0)
+    with torch.no_grad():
+        a, b = torch.randn(4, 4), torch.randn(4, 4)
+        for value in (a + b, a - b, a * b, a / (b + 9), a @ b, a**2, a.mean(), a.sum(), a.T, a.relu(), a.softmax(0)):
+            repr(value)
+        functional.mse_loss(a, b), functional.cross_entropy(a, torch.tensor([0, 1, 2, 3]))
+        torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())(a)
+        torch.aminmax(torch.stack([a, b]).double().reshape(2, 16), dim=1)
+        for optimizer in (torch.optim.SGD, torch.optim.Adam):
+            leaf = torch.nn.Parameter(torch.ones(2))
+            leaf.grad = torch.ones(2)
+            optimizer([leaf], lr=0.1).step()
+    torch.manual_seed(0)
+
+
+def warm() -> None:
+    """Record a small program and forget it, in a child that waits for its job: the first time costs three times the second."""
+    text = (
+        "import torch\nw = torch.ones(2, requires_grad=True)\n"
+        "loss = ((w * 2 - 1) ** 2).mean()\nloss.backward()\nw = w - w.grad\nw"
+    )
+    run(wire.Job(text, [(1, 6)]), lambda frames: None)

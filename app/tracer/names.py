@@ -1,0 +1,97 @@
+"""Name tensors and modules as the person who wrote the program would."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_ITEMS = 1_000
+"""Members of one list or dict that are looked at."""
+
+
+class Names:
+    """Who is called what: from assignments as they happen, else by looking for the object in the program's variables."""
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self._namespace = namespace
+        self._bound: dict[int, tuple[weakref.ref[Tensor], str, int]] = {}
+        self._found: dict[int, tuple[weakref.ref[Any], str]] = {}
+        self._lines: dict[str, int] = {}
+
+    def bind(self, name: str, value: Tensor, line: int) -> None:
+        """Note that an assignment bound a name to a tensor."""
+        key = id(value)
+        known = self._bound.get(key)
+        if known is None or known[0]() is not value:
+            self._bound[key] = (weakref.ref(value, self._forget(key)), name, line)
+        elif not self._still(known[1], value):
+            self._bound[key] = (known[0], name, known[2])
+        self._lines[name] = line
+
+    def _forget(self, key: int) -> Callable[[object], None]:
+        def forget(_: object) -> None:
+            self._bound.pop(key, None)
+
+        return forget
+
+    def binding(self, value: Tensor) -> tuple[str | None, int]:
+        """Name and line of the assignment that first bound this very tensor, else the name that is found, and -1."""
+        known = self._bound.get(id(value))
+        if known is not None and known[0]() is value:
+            return known[1], known[2]
+        name = self._name(value)
+        return name, self._lines.get(name.split(".")[0].split("[")[0], -1) if name else -1
+
+    def module(self, module: torch.nn.Module) -> str:
+        """The path of a module, as ``model.layers.0``; ``""`` when no variable leads to it."""
+        return self._name(module) or ""
+
+    def refresh(self, scopes: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Look through the variables again: something new has come up. ``scopes`` are local ones, innermost first."""
+        self._found.clear()
+        for scope in (*scopes, self._namespace):
+            for name, value in list(scope.items()):
+                if not name.startswith("__"):
+                    for path, found in _members(name, value):
+                        if id(found) not in self._found:
+                            self._found[id(found)] = (weakref.ref(found), path)
+
+    def _name(self, value: Any) -> str | None:
+        known = self._found.get(id(value))
+        return known[1] if known is not None and known[0]() is value else None
+
+    def _still(self, name: str, value: Tensor) -> bool:
+        return self._namespace.get(name) is value
+
+
+def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The tensors and modules that a variable leads to, with the way there."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, torch.nn.Module):
+        for path, module in value.named_modules():
+            yield f"{name}.{path}" if path else name, module
+        for path, parameter in value.named_parameters():
+            yield f"{name}.{path}", parameter
+        for path, buffer in value.named_buffers():
+            yield f"{name}.{path}", buffer
+    elif type(value) is list or type(value) is tuple:
+        for place, item in enumerate(value[:_ITEMS]):
+            yield from _member(f"{name}[{place}]", item)
+    elif type(value) is dict:
+        for key, item in list(value.items())[:_ITEMS]:
+            if isinstance(key, str | int):
+                yield from _member(f"{name}[{key!r}]", item)
+
+
+def _member(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Tensor | torch.nn.Module):
+        yield from _members(path, value)
+    elif type(value) is list or type(value) is tuple:
+        for place, item in enumerate(value[:_ITEMS]):
+            if isinstance(item, Tensor):
+                yield f"{path}[{place}]", item

@@ -1,0 +1,214 @@
+"""Run a program's cells, one namespace for all, and tell how it ended."""
+
+from __future__ import annotations
+
+import io
+import linecache
+import random
+import sys
+import time
+import traceback
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import wire
+from .emitter import Emitter
+from .lines import TEXT, tensor_text
+from .recorder import Recorder
+from .source import PROGRAM, Source
+from .standins import StandIns, missing
+
+PRINTED = 8 << 20
+"""Bytes of text after which a program that prints is stopped."""
+
+
+class OutputLimit(BaseException):
+    """The program has printed more than anybody would read."""
+
+
+class Printer(io.TextIOBase):
+    """Stands in for stdout and stderr: sends the first ``limit`` bytes on, and drops what follows."""
+
+    encoding = "utf-8"
+
+    def __init__(self, emitter: Emitter, limit: int) -> None:
+        self._emitter = emitter
+        self._limit = limit
+        self._sent = 0
+        self._printed = 0
+        self._waiting: list[str] = []
+        self._size = 0
+        self.cell = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._printed += len(text)
+        if self._printed > PRINTED:
+            raise OutputLimit(f"stopped after printing {PRINTED >> 20} MB")
+        room = self._limit - self._sent
+        if room > 0 and text:
+            self._waiting.append(text[:room])
+            self._size += len(self._waiting[-1])
+            self._sent += len(self._waiting[-1])
+            if self._sent >= self._limit:
+                self.flush()
+                self._emitter.emit(wire.Signal("stdout-cut", detail={"limit": self._limit}))
+            elif self._size > 1 << 16 or self._emitter.due:
+                self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was printed."""
+        if self._waiting:
+            text, self._waiting, self._size = "".join(self._waiting), [], 0
+            text = text.encode("utf-8", "replace").decode()  # lone surrogates can't travel
+            for start in range(0, len(text), 1 << 17):
+                self._emitter.emit(wire.Output(text[start : start + (1 << 17)], self.cell))
+
+
+def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
+    """Run a job and send its events, the last of which is :class:`~tapedeck.wire.End`."""
+    emitter = Emitter(write)
+    emitter.emit(wire.Started(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
+    filename = job.path or PROGRAM
+    source = Source(job.program, job.cells, filename)
+    module = types.ModuleType("__main__")
+    namespace: dict[str, Any] = module.__dict__
+    if job.path is not None:
+        namespace["__file__"] = job.path
+    printer = Printer(emitter, job.stdout_bytes)
+    replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr
+    sys.modules["__main__"], sys.stdout, sys.stderr = module, printer, printer
+    _seed(job.seed)
+    recorder = Recorder(source, namespace, emitter, job)
+    started = time.perf_counter()
+    failure: wire.Failure | None = None
+    try:
+        with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.place()[0]))):
+            failure = _run_cells(source, namespace, recorder, emitter, printer)
+        duration = (time.perf_counter() - started) * 1000
+        if failure is None and not recorder.engine.passes:
+            _implicit(recorder, emitter)
+        printer.flush()
+        recorder.finish()
+    finally:
+        sys.modules["__main__"], sys.stdout, sys.stderr = replaced  # type: ignore[assignment]
+    emitter.emit(wire.End("failed" if failure else "done", failure, duration))
+    emitter.flush()
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _run_cells(
+    source: Source, namespace: dict[str, Any], recorder: Recorder, emitter: Emitter, printer: Printer
+) -> wire.Failure | None:
+    """Run the cells until one fails; returns how it failed."""
+    for index in range(len(source.cells)):
+        shown: list[Any] = []
+        recorder.on_last = shown.append
+        printer.cell = index
+        try:
+            code = source.compile(index)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return _unparsable(error, source)
+        try:
+            with recorder:
+                exec(code, namespace)
+        except SystemExit as stop:
+            if stop.code not in (None, 0):
+                return _failure(stop, source)
+            _end_cell(index, shown, emitter, printer)
+            return None
+        except BaseException as error:
+            return _failure(error, source)
+        _end_cell(index, shown, emitter, printer)
+    return None
+
+
+def _end_cell(index: int, shown: list[Any], emitter: Emitter, printer: Printer) -> None:
+    output = None
+    if shown and shown[-1] is not None:
+        output = tensor_text(shown[-1]) if isinstance(shown[-1], Tensor) else _repr(shown[-1])
+    printer.flush()
+    emitter.emit(wire.Cell(index, output))
+
+
+def _repr(value: Any) -> str:
+    """What a notebook shows for an object: its repr, which is the program's own code and may fail."""
+    try:
+        return repr(value)[: 10 * TEXT - 1]
+    except Exception as error:
+        return f"<repr failed: {type(error).__name__}: {error}>"[:TEXT]
+
+
+def _implicit(recorder: Recorder, emitter: Emitter) -> None:
+    """Run one backward on the last tensor that has a grad_fn, for a program that calls none; leaves keep their ``.grad``."""
+    tensor = recorder.lines.last_with_grad_fn()
+    if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()):
+        return
+    emitter.emit(wire.Signal("implicit-pass", detail={"scalar": tensor.numel() == 1}))
+    engine = recorder.engine
+    engine.implicit = True
+    try:
+        with engine:
+            torch.autograd.backward(tensor, torch.ones_like(tensor), retain_graph=True)
+    except Exception as error:  # the graph cannot be run any more: it is still drawn
+        emitter.emit(wire.Signal("implicit-pass-failed", detail={"message": str(error)[:1000]}))
+    finally:
+        engine.implicit = False
+
+
+def _unparsable(error: BaseException, source: Source) -> wire.Failure:
+    line = getattr(error, "lineno", None) or -1
+    start, end = (getattr(error, "offset", None) or 0), (getattr(error, "end_offset", None) or 0)
+    columns = (start - 1, max(end - 1, start)) if start > 0 else None
+    text = "".join(traceback.format_exception_only(type(error), error))
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return wire.Failure(type(error).__name__, message[:TEXT], None, line, text[: 10 * TEXT], columns)
+
+
+def _failure(error: BaseException, source: Source) -> wire.Failure:
+    """An exception with the program's innermost line; frames of ours are left out of the traceback."""
+    stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
+    stack.stack = traceback.StackSummary.from_list([entry for entry in stack.stack if not _ours(entry.filename)])
+    for cause in (stack.__cause__, stack.__context__):
+        if cause is not None:
+            cause.stack = traceback.StackSummary.from_list([entry for entry in cause.stack if not _ours(entry.filename)])
+    line, columns = -1, None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == source.filename:
+            line, columns = source.place(trace.tb_frame.f_code, trace.tb_lasti)
+        trace = trace.tb_next
+    message = missing(error) if isinstance(error, ModuleNotFoundError) else str(error)
+    text = "".join(stack.format())
+    return wire.Failure(
+        type(error).__name__[:300], _clean(message)[: 10 * TEXT - 1], None, line, _clean(text)[-10 * TEXT + 1 :], columns
+    )
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+_HERE = __file__.rpartition("/")[0]
+
+
+def _ours(filename: str) -> bool:
+    return filename.startswith(_HERE) or filename.endswith(("torch/overrides.py", "<frozen runpy>"))
+
+
+def forget(filename: str = PROGRAM) -> None:
+    """Drop the text of a program that has run."""
+    linecache.cache.pop(filename, None)

@@ -1,0 +1,160 @@
+"""Put the parts of the tracer together, for as long as one program runs."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from .. import wire
+from .backward import Engine
+from .emitter import Emitter
+from .forward import Calls, ForwardMode
+from .lines import Lines
+from .names import Names
+from .source import HOOK, Source, Statement, frames
+from .steps import Steps
+from .summary import Table
+from .updates import Updates
+
+
+class Recorder:
+    """Records what a program does while ``with recorder:`` lasts. One at a time; it sees this thread alone."""
+
+    def __init__(self, source: Source, namespace: Mapping[str, Any], emitter: Emitter, job: wire.Job) -> None:
+        self._source = source
+        self._namespace = namespace
+        self._emitter = emitter
+        self._job = job
+        self.lines = Lines(job.values)
+        self._calls = Calls(job.values)
+        self._names = Names(namespace)
+        self.steps = Steps(
+            emitter=emitter, lines=self.lines, names=self._names, source=source, calls=self._calls, table=self._table
+        )
+        self.updates = Updates(namespace=namespace, lines=self.lines, calls=self._calls, steps=self.steps, place=self.place)
+        self._mode = ForwardMode(self._calls, self.updates)
+        self.engine = Engine(
+            emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
+            table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes,
+        )  # fmt: skip
+        self.updates.mode = self._mode
+        self.updates.engine = self.engine
+        self._modules: dict[int, str] = {}
+        self._stack = ExitStack()
+        self.on_last: Callable[[Any], None] = lambda value: None
+        """Told the value of a cell's last expression."""
+
+    def __enter__(self) -> Recorder:
+        setattr(builtins, HOOK, self._value)
+        self._stack.callback(delattr, builtins, HOOK)
+        for handle in (
+            register_module_forward_pre_hook(self._enter_module),
+            register_module_forward_hook(self._leave_module, always_call=True),
+        ):
+            self._stack.callback(handle.remove)
+        self._stack.enter_context(self.updates)
+        self._stack.enter_context(self.engine)
+        self._stack.enter_context(self._mode)
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._stack.__exit__(*failure)
+
+    def place(self) -> tuple[int, list[int]]:
+        """The program's line that is running, and the lines of the gradient modes that it stands in."""
+        at = next(frames(sys._getframe(1), self._source.filename), None)
+        line = self._source.place(*at)[0] if at is not None else -1
+        return line, self._source.grad_mode_heads(line)
+
+    def finish(self) -> None:
+        """The program has ended: tell the step under way, and the last value of every line with its graph."""
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            self.updates.wake()
+            self.lines.settle()
+            self.steps.end_step()
+            table = self._table()
+            rows = self.lines.ended(table, self.engine.graph_with, self.engine.graph_of)
+            self._emitter.emit(wire.Lines(rows, table.pack()))
+
+    def _table(self) -> Table:
+        return Table(self._job.values, self._job.capture)
+
+    def _scopes(self) -> list[dict[str, Any]]:
+        """The program's local variables, innermost first."""
+        found: list[dict[str, Any]] = []
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code.co_filename == self._source.filename and frame.f_locals is not self._namespace:
+                found.append(frame.f_locals)
+            frame = frame.f_back
+        return found
+
+    def _value(self, place: int, value: Any) -> Any:
+        """What a marked statement calls: note its value and give it back."""
+        statement = self._source.statements[place]
+        kind = statement.kind
+        if kind == "round":
+            self._round(statement)
+        elif kind == "enter":
+            self.steps.entered(statement.loop, len(value) if isinstance(value, range | list | tuple) else None)
+        else:
+            with torch._C.DisableTorchFunction():
+                if kind == "target":
+                    self._round(statement)
+                for name, bound in _bindings(statement, value):
+                    if isinstance(bound, Tensor):
+                        self._names.bind(name, bound, statement.line)
+                        self._calls.name(bound, name)
+                    self.updates.bound(statement, name, bound)
+                if self._mode.resting:
+                    self.updates.wake()
+                self.lines.take(statement, value)
+                if statement.last:
+                    self.on_last(value)
+                if self._emitter.due:
+                    self._tell()
+        return value
+
+    def _round(self, statement: Statement) -> None:
+        with torch._C.DisableTorchFunction():
+            self.steps.round(statement.loop)
+
+    def _tell(self) -> None:
+        """Let those who listen see the lines' values, should the program be stopped before its end."""
+        table = self._table()
+        rows = self.lines.untold(table)
+        if rows:
+            self._emitter.emit(wire.Lines(rows, table.pack()))
+        self._emitter.flush()
+
+    def _enter_module(self, module: torch.nn.Module, _: Any) -> None:
+        path = self._modules.get(id(module))
+        if path is None:
+            path = self._names.module(module)
+            if not path and not self._mode.modules:
+                self._names.refresh(self._scopes())
+                path = self._names.module(module)
+            self._modules[id(module)] = path
+        self._mode.modules.append(path)
+
+    def _leave_module(self, module: torch.nn.Module, _: Any, __: Any) -> None:
+        if self._mode.modules:
+            self._mode.modules.pop()
+
+
+def _bindings(statement: Statement, value: Any) -> list[tuple[str, Any]]:
+    if not statement.names:
+        return []
+    if not statement.unpacks:
+        return [(name, value) for name in statement.names]
+    if isinstance(value, list | tuple) and len(value) == len(statement.names):
+        return list(zip(statement.names, value, strict=True))
+    return []

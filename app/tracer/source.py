@@ -1,0 +1,205 @@
+"""Parse a program's cells, and mark in them where values become visible.
+
+A marked cell runs as written; the only difference is that the value of a statement passes through one call,
+``__tapedeck_value__(place, value)``, which returns it. Every expression keeps its place in the text, so tracebacks,
+carets and :meth:`code.co_positions` are those of the program.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Literal
+
+PROGRAM = "<program>"
+"""The file name of the program in code objects and tracebacks."""
+
+HOOK = "__tapedeck_value__"
+
+GRAD_MODES = frozenset({"no_grad", "enable_grad", "inference_mode", "set_grad_enabled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A place where a value becomes visible.
+
+    ``names`` are the variables that it binds; with ``unpacks`` the value is taken apart over them. ``end`` and the
+    columns delimit the whole statement, for an edit.
+    """
+
+    line: int
+    kind: Literal["assign", "update", "show", "return", "enter", "target", "round"]
+    names: tuple[str, ...] = ()
+    unpacks: bool = False
+    last: bool = False
+    loop: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A region of lines, 1-based and inclusive, with the line of its head."""
+
+    head: int
+    start: int
+    end: int
+
+    def __contains__(self, line: int) -> bool:
+        return self.start <= line <= self.end
+
+
+class Source:
+    """The text of a program, what its statements are, and where its loops stand."""
+
+    def __init__(self, text: str, cells: Sequence[tuple[int, int]], filename: str = PROGRAM) -> None:
+        self.text = text
+        self.filename = filename
+        self.lines = text.splitlines()
+        self.cells = list(cells) or [(1, max(len(self.lines), 1))]
+        self.statements: list[Statement] = []
+        self.loops: list[Span] = []
+        self.grad_modes: list[Span] = []
+        self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
+        self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
+        linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
+
+    def compile(self, cell: int) -> CodeType:
+        """Compile a cell with its values marked; raises SyntaxError at the program's own line."""
+        start, end = self.cells[cell]
+        text = "\n" * (start - 1) + "\n".join(self.lines[start - 1 : end]) + "\n"
+        tree = ast.parse(text, self.filename)
+        marked = _Marker(self).mark(tree)
+        return compile(marked, self.filename, "exec", dont_inherit=True)
+
+    def place(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
+        """Line of an instruction and its columns, in characters, cut at the end of that line; line 0 if unknown."""
+        known = self._positions.get(id(code))
+        if known is None:
+            known = self._positions[id(code)] = list(code.co_positions())
+            self._codes.append(code)
+        line, end_line, start, end = known[offset // 2] if offset // 2 < len(known) else (None,) * 4
+        if line is None or not 1 <= line <= len(self.lines):
+            return line or 0, None
+        if start is None or end is None:
+            return line, None
+        data = self.lines[line - 1].encode()
+        stop = end if end_line == line else len(data)
+        return line, (len(data[:start].decode(errors="ignore")), len(data[:stop].decode(errors="ignore")))
+
+    def loop_of(self, line: int) -> int | None:
+        """The innermost loop that a line stands in, as a place in :attr:`loops`."""
+        found = [(span.start, place) for place, span in enumerate(self.loops) if line in span]
+        return max(found)[1] if found else None
+
+    def grad_mode_heads(self, line: int) -> list[int]:
+        """Lines of the ``with torch.no_grad():`` and its like that a line stands in."""
+        return [span.head for span in self.grad_modes if line in span]
+
+
+class _Marker(ast.NodeTransformer):
+    """Pass the value of every statement through the hook."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def mark(self, tree: ast.Module) -> ast.Module:
+        last = tree.body[-1] if tree.body else None
+        self._last = last if isinstance(last, ast.Expr) else None
+        marked: ast.Module = ast.fix_missing_locations(self.visit(tree))
+        return marked
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        names, unpacks = _targets(node.targets)
+        node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, unpacks))
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is not None:
+            names, _ = _targets([node.target])
+            node.value = self._hooked(node.value, Statement(node.lineno, "assign", names))
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.AST]:
+        if not isinstance(node.target, ast.Name):
+            return node
+        read = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
+        shown = ast.Expr(self._hooked(read, Statement(node.lineno, "update", (node.target.id,))))
+        return [node, ast.copy_location(shown, node)]
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if not isinstance(node.value, ast.Constant) or node is self._last:
+            node.value = self._hooked(node.value, Statement(node.lineno, "show", last=node is self._last))
+        return node
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        if node.value is not None:
+            node.value = self._hooked(node.value, Statement(node.lineno, "return"))
+        return node
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        loop = self._loop(node)
+        self.generic_visit(node)
+        node.iter = self._hooked(node.iter, Statement(node.lineno, "enter", loop=loop))
+        names, _ = _targets([node.target])
+        simple = isinstance(node.target, ast.Name)
+        value: ast.expr = ast.Name(names[0], ast.Load()) if simple else ast.Constant(None)
+        statement = Statement(node.lineno, "target" if simple else "round", names if simple else (), loop=loop)
+        node.body.insert(0, self._statement(value, statement, node.target))
+        return node
+
+    def visit_While(self, node: ast.While) -> list[ast.AST]:
+        loop = self._loop(node)
+        self.generic_visit(node)
+        entered = self._statement(ast.Constant(None), Statement(node.lineno, "enter", loop=loop), node.test)
+        node.body.insert(0, self._statement(ast.Constant(None), Statement(node.lineno, "round", loop=loop), node.test))
+        return [entered, node]
+
+    def visit_With(self, node: ast.With) -> ast.AST:
+        if any(_called(item.context_expr) in GRAD_MODES for item in node.items):
+            self._source.grad_modes.append(_span(node))
+        return self.generic_visit(node)
+
+    def _loop(self, node: ast.For | ast.While) -> int:
+        self._source.loops.append(_span(node))
+        return len(self._source.loops) - 1
+
+    def _hooked(self, value: ast.expr, statement: Statement) -> ast.expr:
+        self._source.statements.append(statement)
+        place = ast.Constant(len(self._source.statements) - 1)
+        return ast.copy_location(ast.Call(ast.Name(HOOK, ast.Load()), [place, value], []), value)
+
+    def _statement(self, value: ast.expr, statement: Statement, at: ast.expr) -> ast.stmt:
+        located = ast.copy_location(value, at)
+        return ast.copy_location(ast.Expr(self._hooked(located, statement)), at)
+
+
+def _targets(targets: list[ast.expr]) -> tuple[tuple[str, ...], bool]:
+    """The plain names that targets bind, and whether a value is unpacked over them."""
+    if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List):
+        parts = targets[0].elts
+        return (
+            (tuple(part.id for part in parts if isinstance(part, ast.Name)), True)
+            if all(isinstance(part, ast.Name) for part in parts)
+            else ((), True)
+        )
+    return tuple(target.id for target in targets if isinstance(target, ast.Name)), False
+
+
+def _called(node: ast.expr) -> str | None:
+    function = node.func if isinstance(node, ast.Call) else None
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else None
+
+
+def _span(node: ast.For | ast.While | ast.With) -> Span:
+    return Span(node.lineno, node.body[0].lineno, node.end_lineno or node.lineno)
+
+
+def frames(frame: FrameType | None, filename: str = PROGRAM) -> Iterator[tuple[CodeType, int]]:
+    """The program's own frames from the inside out, as code and instruction offset."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename == filename:
+            yield code, frame.f_lasti
+        frame = frame.f_back

@@ -1,0 +1,97 @@
+"""Answer for what is not there: an inert matplotlib, and a sentence for every other missing module."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+PLOTTING = "matplotlib"
+
+
+class Nothing:
+    """Takes every call, attribute, item and operator, and does nothing."""
+
+    def __call__(self, *_: Any, **__: Any) -> Nothing:
+        return self
+
+    def __getattr__(self, name: str) -> Nothing:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, _: Any) -> Nothing:
+        return self
+
+    def __setitem__(self, _: Any, __: Any) -> None: ...
+
+    def __enter__(self) -> Nothing:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def __iter__(self) -> Iterator[Nothing]:
+        return iter(())
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "<not drawn>"
+
+
+def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, **__: Any) -> tuple[Nothing, Any]:
+    """A figure and as many axes as were asked for, in the shape that matplotlib gives."""
+    rows = [[Nothing() for _ in range(ncols)] for _ in range(nrows)]
+    if nrows == ncols == 1:
+        return Nothing(), rows[0][0]
+    return Nothing(), rows[0] if nrows == 1 else [row[0] for row in rows] if ncols == 1 else rows
+
+
+class _Plotting(ModuleType):
+    """A module of matplotlib in which every name is there and does nothing."""
+
+    subplots = staticmethod(_subplots)
+
+    def __getattr__(self, name: str) -> Nothing:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Nothing()
+
+
+class StandIns(MetaPathFinder, Loader):
+    """Finds matplotlib where there is none, and tells ``noted`` of it once. ``with`` it, imports are answered."""
+
+    def __init__(self, noted: Callable[[], None]) -> None:
+        self._noted = noted
+        self._told = False
+
+    def __enter__(self) -> StandIns:
+        sys.meta_path.append(self)  # last: a real one comes first
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(self)
+        for name in [name for name, module in sys.modules.items() if isinstance(module, _Plotting)]:
+            del sys.modules[name]
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname.partition(".")[0] != PLOTTING:
+            return None
+        if not self._told:
+            self._told = True
+            self._noted()
+        return ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Plotting(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None: ...
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """A sentence for a module that is not there, saying what is."""
+    return f"{error}: here there are torch, numpy and Python's standard library"

@@ -1,0 +1,305 @@
+"""Divide a program into steps: forward work, one or more passes, an update.
+
+A step ends when a leaf that took part in it is updated, bound to another tensor, or has its gradient cleared; or when a
+pass begins that shares no leaf with the step's passes. What follows the last such event until the next pass, or until
+the loop goes round, is sorted out when that comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import wire
+from ..model import PassKind
+from .emitter import Emitter
+from .forward import Calls, sequence_number, storage
+from .lines import Lines
+from .names import Names
+from .source import Source
+from .summary import Table
+
+
+@dataclass(slots=True)
+class PassFacts:
+    """What a step has to know of a pass that begins. ``leaves`` by parameter; ``first_number`` of its oldest node."""
+
+    index: int
+    kind: PassKind
+    line: int
+    around: list[int]
+    leaves: dict[int, Tensor]
+    accumulates: bool
+    root: Tensor | None
+    first_number: int
+    iteration: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class _Part:
+    """A parameter's part in the step under way, as rows of the step's table."""
+
+    leaf: Tensor
+    value: int
+    grad_before: int
+    grad_after: int = -1
+    contribution: Tensor | None = None
+    state: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Step:
+    """The step under way."""
+
+    table: Table
+    passes: list[PassFacts] = field(default_factory=list)
+    parts: dict[int, _Part] = field(default_factory=dict)
+    forward: set[int] = field(default_factory=set)
+    backward: set[int] = field(default_factory=set)
+    update: set[int] = field(default_factory=set)
+    loss_line: dict[int, int] = field(default_factory=dict)
+    loss_row: dict[int, int] = field(default_factory=dict)
+    rebinds: list[wire.RebindRow] = field(default_factory=list)
+    optimizer: dict[str, Any] | None = None
+    updating: bool = False
+
+
+class Steps:
+    """The parameters of a run and its steps, told as they end."""
+
+    def __init__(self, *, emitter: Emitter, lines: Lines, names: Names, source: Source, calls: Calls, table: Any) -> None:
+        self._emitter = emitter
+        self._lines = lines
+        self._names = names
+        self._source = source
+        self._calls = calls
+        self._table = table
+        self._step: _Step = _Step(table())
+        self._ended = 0
+        self._parameters: dict[int, int] = {}
+        self._leaves: list[Tensor] = []
+        self._called: list[str | None] = []
+        self._storages: dict[int, int] = {}
+        self._gradients: dict[int, int] = {}
+        self._gradients_of = -1
+        self._counts: dict[int, int] = {}
+        self._ranges: dict[int, int] = {}
+        self.held = 0
+        """Above 0, inside ``optimizer.step(closure)``, nothing ends a step."""
+
+    # ------------------------------------------------------------------ parameters
+
+    def knows(self, leaf: Tensor) -> bool:
+        """Whether a leaf has taken part in a pass."""
+        return id(leaf) in self._parameters
+
+    def parameter(self, leaf: Tensor) -> int:
+        """The parameter that a leaf is; a new one is told."""
+        known = self._parameters.get(id(leaf))
+        if known is not None:
+            return known
+        index = self._parameters[id(leaf)] = len(self._leaves)
+        self._leaves.append(leaf)  # kept, so that its id is not given to another
+        name, line = self._names.binding(leaf)
+        self._called.append(name)
+        self._storages[storage(leaf)] = index
+        dtype = str(leaf.dtype).removeprefix("torch.")
+        self._emitter.emit(wire.Parameter(index, name, list(leaf.shape), dtype, line))
+        return index
+
+    def called(self, name: str) -> int | None:
+        """The parameter that a name was last known for."""
+        for index in range(len(self._called) - 1, -1, -1):
+            if self._called[index] == name:
+                return index
+        return None
+
+    def leaf(self, index: int) -> Tensor:
+        """The tensor of a parameter."""
+        return self._leaves[index]
+
+    def at_storage(self, key: int) -> int | None:
+        """The parameter that lives in a storage."""
+        return self._storages.get(key)
+
+    def gradient_at_storage(self, key: int) -> int | None:
+        """The parameter whose ``.grad`` lives in a storage."""
+        passes = len(self._step.passes) + (self._ended << 20)
+        if self._gradients_of != passes:
+            self._gradients_of = passes
+            grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
+            self._gradients = {storage(grad): index for grad, index in grads if grad is not None}
+        return self._gradients.get(key)
+
+    def moved(self, index: int) -> None:
+        """A parameter has been given another storage through ``.data``."""
+        self._storages[storage(self._leaves[index])] = index
+
+    # ------------------------------------------------------------------ passes
+
+    @property
+    def index(self) -> int:
+        """The index of the step under way."""
+        return self._ended
+
+    def begin(self, facts: PassFacts) -> int:
+        """A pass begins; returns the step that it belongs to."""
+        step = self._step
+        if step.passes and not self.held and facts.kind != "nested":
+            shares = any(parameter in step.parts for parameter in facts.leaves)
+            if step.updating or not shares:
+                self.end_step(facts.first_number)
+                step = self._step
+        facts.iteration = self._iteration(facts)
+        step.passes.append(facts)
+        step.backward.add(facts.line)
+        for parameter, leaf in facts.leaves.items():
+            if parameter not in step.parts:
+                step.parts[parameter] = _Part(leaf, step.table.copy(leaf), step.table.copy(leaf.grad))
+        if facts.root is not None:
+            step.loss_row[facts.index] = step.table.copy(facts.root)
+        return self._ended
+
+    def end(self, facts: PassFacts, contributions: dict[int, Tensor | None], lines: list[int], root_line: int) -> None:
+        """A pass has ended: what it added to each leaf, the lines that made its graph, the line that made its root."""
+        step = self._step
+        step.forward.update(lines)
+        step.loss_line[facts.index] = root_line
+        for parameter, contribution in contributions.items():
+            part = step.parts.get(parameter)
+            if part is not None and contribution is not None:
+                part.contribution = contribution if part.contribution is None else part.contribution + contribution
+        if facts.accumulates:
+            for parameter in facts.leaves:
+                step.parts[parameter].grad_after = step.table.copy(step.parts[parameter].leaf.grad)
+        self._lines.settle()
+
+    # ------------------------------------------------------------------ what ends a step
+
+    def updated(self, parameter: int, line: int, around: list[int]) -> None:
+        """A leaf was written to, or its gradient cleared, on a line."""
+        if parameter in self._step.parts:
+            self._update(line, around)
+
+    def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], line: int, around: list[int]) -> None:
+        """An optimizer has made its step."""
+        step = self._step
+        taken = [parameter for parameter in parameters if parameter in step.parts]
+        if not taken:
+            return
+        group = optimizer.param_groups[0]
+        scalars = {key: value for key, value in group.items() if type(value) in (int, float, bool, str)}
+        step.optimizer = {"name": type(optimizer).__name__, **scalars}
+        for parameter in taken:
+            state = optimizer.state.get(self._leaves[parameter], {})
+            rows = {key: step.table.copy(value) for key, value in state.items() if isinstance(value, Tensor)}
+            step.parts[parameter].state = rows
+        self._update(line, around)
+
+    def rebound(self, row: wire.RebindRow | None, value: Tensor | None, line: int, around: list[int]) -> None:
+        """A name of a leaf that took part was bound to something else; ``row`` if that was computed from the leaf."""
+        if row is None:
+            self._step.updating = True
+            self._lines.settle()
+            return
+        place = self._step.table.copy(value)
+        told = wire.RebindRow(row.name, row.line, row.parameter, place, row.graph, row.uses_gradient, row.leaf)
+        self._step.rebinds.append(told)
+        self._update(line, around)
+
+    def takes_part(self, parameter: int) -> bool:
+        """Whether a parameter is in a pass of the step under way."""
+        return parameter in self._step.parts
+
+    def entered(self, loop: int, length: int | None) -> None:
+        """A loop begins, of so many rounds where that is known."""
+        self._counts[loop] = -1
+        self._ranges[loop] = -1 if length is None else length
+
+    def round(self, loop: int) -> None:
+        """A loop goes round: a step that stands in it and has been updated is over."""
+        self._counts[loop] = self._counts.get(loop, -1) + 1
+        if self._step.updating and not self.held and self._loop(self._main()) == loop:
+            self._lines.settle()
+            self.end_step()
+
+    def _update(self, line: int, around: list[int]) -> None:
+        self._step.updating = True
+        self._step.update.update((line, *around))
+        self._lines.settle()
+
+    # ------------------------------------------------------------------ the end of a step
+
+    def end_step(self, before: int | None = None) -> None:
+        """End the step under way, if it has a pass, and tell it.
+
+        ``before`` is the number of the first node of the pass that begins: unless an update has drawn the border, the
+        lines that ran after that node was made are the next step's.
+        """
+        step = self._step
+        if not step.passes:
+            return
+        if before is not None and not step.updating:
+            self._lines.settle(before)
+        main = self._main()
+        loss_line = step.loss_line.get(main.index, -1)
+        iteration = main.iteration
+        parameters = [
+            wire.ParameterRow(
+                parameter=parameter,
+                name=self._called[parameter],
+                value=part.value,
+                contribution=step.table.add(part.contribution),
+                grad_before=part.grad_before,
+                grad_after=part.grad_after,
+                value_after=step.table.copy(part.leaf),
+                state=part.state,
+            )
+            for parameter, part in sorted(step.parts.items())
+        ]
+        values = self._lines.end_step(step.table)
+        with torch.no_grad():
+            tensors = step.table.pack()
+        self._emitter.emit(
+            wire.Step(
+                index=self._ended,
+                iteration=iteration,
+                forward=sorted(step.forward - {loss_line}),
+                loss=[loss_line] if loss_line > 0 else [],
+                backward=sorted(line for line in step.backward if line > 0),
+                update=sorted(line for line in step.update if line > 0),
+                values=values,
+                main=main.index,
+                passes=[facts.index for facts in step.passes],
+                loss_row=step.loss_row.get(main.index, -1),
+                loss_name=self._names.binding(main.root)[0] if main.root is not None else None,
+                parameters=parameters,
+                rebinds=step.rebinds,
+                optimizer=step.optimizer,
+                tensors=tensors,
+            )
+        )
+        self._ended += 1
+        self._calls.release(sequence_number() if before is None else before)
+        self._step = _Step(self._table())
+        if iteration is not None:
+            loop = self._loop(main)
+            of = self._ranges.get(loop, -1) if loop is not None else -1
+            self._emitter.emit(wire.Progress(iteration[1] + 1, of))
+
+    def _main(self) -> PassFacts:
+        """The last pass that accumulates into leaves, else the first."""
+        passes = self._step.passes
+        return next((facts for facts in reversed(passes) if facts.accumulates and facts.kind != "nested"), passes[0])
+
+    def _loop(self, facts: PassFacts) -> int | None:
+        return self._source.loop_of(facts.line)
+
+    def _iteration(self, facts: PassFacts) -> tuple[int, int] | None:
+        loop = self._loop(facts)
+        if loop is None:
+            return None
+        return self._source.loops[loop].head, max(self._counts.get(loop, 0), 0)

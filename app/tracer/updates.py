@@ -1,0 +1,200 @@
+"""Notice when a leaf is written to, its gradient cleared, or its name bound to something computed from that gradient."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from .. import wire
+from .backward import Engine
+from .forward import DATA_SET, GRAD_READ, GRAD_SET, HOOK, Calls, ForwardMode, Observer, storage, tensors
+from .lines import Lines
+from .source import Statement
+from .steps import Steps
+
+_CLEARING = frozenset({"zero_", "_foreach_zero_"})
+
+
+class Updates(Observer):
+    """Tells the steps what happens to leaves. ``with updates:`` puts hooks on every optimizer's step and takes them off."""
+
+    def __init__(
+        self,
+        *,
+        namespace: Mapping[str, Any],
+        lines: Lines,
+        calls: Calls,
+        steps: Steps,
+        place: Callable[[], tuple[int, list[int]]],
+    ) -> None:
+        self._namespace = namespace
+        self._lines = lines
+        self._calls = calls
+        self._steps = steps
+        self._place = place
+        self._from_gradient: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        self._stepping: list[FrameType] = []
+        self._handles: list[Any] = []
+        self.mode: ForwardMode | None = None
+        self.engine: Engine | None = None
+
+    def __enter__(self) -> Updates:
+        self._handles = [
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    # ------------------------------------------------------------------ what the mode sees
+
+    @property
+    def following(self) -> bool:  # type: ignore[override]
+        return bool(self._from_gradient)
+
+    def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if kind == GRAD_SET:
+            self._clear(args[0], args[1])
+        elif kind == DATA_SET:
+            self.before_write({storage(args[0])})
+        elif kind == HOOK and self.engine is not None:
+            self.engine.hooks_seen = True
+        out = func(*args, **kwargs)
+        if kind == GRAD_READ and isinstance(out, Tensor) and self._steps.knows(args[0]):
+            self._mark(out, self._steps.parameter(args[0]))
+        elif kind == DATA_SET and self._steps.knows(args[0]):
+            parameter = self._steps.parameter(args[0])
+            self._steps.moved(parameter)
+            self._steps.updated(parameter, *self._place())
+        return out
+
+    def follow(self, out: Any, args: Sequence[Any]) -> None:
+        """What is computed from a gradient is computed from it too."""
+        for argument in tensors(args):
+            known = self._from_gradient.get(id(argument))
+            if known is not None and known[0]() is argument:
+                for result in tensors(out):
+                    if isinstance(result, Tensor):
+                        self._mark(result, known[1])
+                return
+
+    def before_write(self, storages: set[int]) -> None:
+        self._lines.protect(storages)
+        self._calls.protect(storages)
+
+    def after_write(self, func: Any, targets: list[Tensor]) -> None:
+        steps = self._steps
+        clears = getattr(func, "__name__", "") in _CLEARING
+        for target in targets:
+            key = storage(target)
+            parameter = steps.at_storage(key)
+            if parameter is None and clears:
+                parameter = steps.gradient_at_storage(key)
+            if parameter is not None and steps.takes_part(parameter):
+                steps.updated(parameter, *self._place())
+
+    def _clear(self, leaf: Any, value: Any) -> None:
+        if value is None and isinstance(leaf, Tensor) and self._steps.knows(leaf) and leaf.grad is not None:
+            self._steps.updated(self._steps.parameter(leaf), *self._place())
+
+    def _mark(self, tensor: Tensor, parameter: int) -> None:
+        key = id(tensor)
+        forget = self._from_gradient.pop
+        self._from_gradient[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameter)
+
+    # ------------------------------------------------------------------ names
+
+    def bound(self, statement: Statement, name: str, value: Any) -> None:
+        """A statement is about to bind a name: tell if that takes it from a leaf that took part."""
+        parameter = self._steps.called(name)
+        if parameter is None or not self._steps.takes_part(parameter):
+            return
+        leaf = self._steps.leaf(parameter)
+        if value is leaf or not self._is_bound(name, leaf):
+            return
+        row: wire.RebindRow | None = None
+        if isinstance(value, Tensor):
+            known = self._from_gradient.get(id(value))
+            uses = known is not None and known[0]() is value and known[1] == parameter
+            if uses or (value.shape == leaf.shape and value.grad_fn is not None):
+                graph = self.engine.graph_of(value) if self.engine is not None and value.grad_fn is not None else -1
+                stays = value.is_leaf and value.requires_grad
+                row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, stays)
+        _, around = self._place()
+        self._steps.rebound(row, value if isinstance(value, Tensor) else None, statement.line, around)
+
+    def _is_bound(self, name: str, leaf: Tensor) -> bool:
+        if self._namespace.get(name) is leaf:
+            return True
+        frame: FrameType | None = sys._getframe(3)
+        return frame is not None and frame.f_locals is not self._namespace and frame.f_locals.get(name) is leaf
+
+    # ------------------------------------------------------------------ optimizers
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        assert self.mode is not None
+        with torch._C.DisableTorchFunction():
+            if not self._stepping:
+                self.before_write({storage(leaf) for group in optimizer.param_groups for leaf in group["params"]})
+        self._stepping.append(sys._getframe(1))
+        self.mode.resting += 1
+        self._steps.held += 1
+        closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
+        if closure is None:
+            return None
+        awake = self._awake(closure)
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": awake}
+        return tuple(awake if value is closure else value for value in args), kwargs
+
+    def _awake(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """A closure computes the loss: what it does is part of the program, not of the optimizer."""
+
+        def run() -> Any:
+            assert self.mode is not None
+            resting, self.mode.resting = self.mode.resting, 0
+            try:
+                return closure()
+            finally:
+                self.mode.resting = resting
+
+        return run
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._stepping:
+            return
+        self._rest_less()
+        if self._stepping:
+            return
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
+            known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
+            self._steps.optimized(optimizer, known, *self._place())
+
+    def _rest_less(self) -> None:
+        assert self.mode is not None
+        self._stepping.pop()
+        self.mode.resting = max(0, self.mode.resting - 1)
+        self._steps.held -= 1
+
+    def wake(self) -> None:
+        """Forget optimizers' steps that were left by an exception: no hook tells of those."""
+        if not self._stepping:
+            return
+        alive = set()
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            alive.add(id(frame))
+            frame = frame.f_back
+        while self._stepping and id(self._stepping[-1]) not in alive:
+            self._rest_less()
