@@ -39,9 +39,8 @@ def main() -> None:
         assert (status, run["status"]) == (201, "done"), (status, body[:2000])
         health = subprocess.run([*lock, *config["Healthcheck"]["Test"][1:]], check=False)
         assert health.returncode == 0, "the image's own health check fails"
-        print(
-            f"docker-check: served a run: {run['lines'][-1]['text']}, read-only, as uid {uid_of(server.pid)}, without capabilities"
-        )
+        answer = run["lines"][-1]["text"]
+        print(f"docker-check: served a run ({answer}), read-only, as uid {uid_of(server.pid)}, without capabilities")
     finally:
         server.terminate()
         server.wait(20)
