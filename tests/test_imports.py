@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notebook": FOUNDATION,
     "expression": FOUNDATION,
     "requests": FOUNDATION | {"notebook", "expression"},
+    "take": FOUNDATION | {"wire", "recording", "store"},
 }
 MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
 MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}
