@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"model", "recording"},
     "drawing": FOUNDATION | {"recording"},
     "store": FOUNDATION | {"wire", "recording"},
+    "take": FOUNDATION | {"wire", "recording", "store"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "notebook": FOUNDATION,
     "expression": FOUNDATION,

@@ -23,12 +23,12 @@ E = TypeVar("E", bound=wire.Event)
 Row = dict[str, Any]
 
 
-def rows(run: int, batch: Iterable[wire.AnyEvent], first: int) -> list[Row]:
+def rows(batch: Iterable[wire.AnyEvent], first: int) -> list[Row]:
     """The rows of a batch of events, of which the first has the place ``first`` in its run."""
-    return [_row(run, seq, event) for seq, event in enumerate(batch, first)]
+    return [_row(seq, event) for seq, event in enumerate(batch, first)]
 
 
-def _row(run: int, seq: int, event: wire.AnyEvent) -> Row:
+def _row(seq: int, event: wire.AnyEvent) -> Row:
     key = seq
     match event:
         case wire.Graph():
@@ -45,7 +45,7 @@ def _row(run: int, seq: int, event: wire.AnyEvent) -> Row:
     deflated = len(payload) > DEFLATE_BYTES
     if deflated:
         payload = zlib.compress(payload, 1)
-    return {"run": run, "kind": kind, "key": key, "seq": seq, "deflated": int(deflated), "payload": payload}
+    return {"kind": kind, "key": key, "seq": seq, "deflated": int(deflated), "payload": payload}
 
 
 _ONE = select(events.c.deflated, events.c.payload).where(

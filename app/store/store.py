@@ -11,8 +11,10 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from .. import model, wire
+from ..errors import StoreFull
 from .database import open_database
 from .log import StoredLog, rows
 from .schema import events, runs
@@ -98,27 +100,29 @@ class Store:
         """Append events to a run, which is made if it is new, and note how far it is: one transaction.
 
         ``first`` is the place of the batch's first event. Returns the run's number, to append more. Events of a run that
-        was deleted meanwhile are dropped.
+        was deleted meanwhile are dropped. Raises :class:`StoreFull` where the disk is full.
         """
-        with self._writing, self._engine.begin() as connection:
-            number = run if isinstance(run, int) else _insert(connection, run)
-            packed = rows(number, batch, first)
-            size = sum(len(row["payload"]) for row in packed)
-            if not isinstance(run, int):
-                size += len(run.program.text)
-            changed = connection.execute(
-                update(runs)
-                .where(runs.c.number == number)
-                .values(
-                    **_columns(outcome),
-                    events=first + len(packed),
-                    recording_bytes=runs.c.recording_bytes + size,
-                )
-            ).rowcount
-            if changed and packed:
-                connection.execute(insert(events), packed)
-        if changed:
-            self.bytes += size
+        packed = rows(batch, first)
+        size = sum(len(row["payload"]) for row in packed)
+        columns = _columns(outcome) | {"events": first + len(packed)}
+        try:
+            with self._writing, self._engine.begin() as connection:
+                if isinstance(run, int):
+                    number = run
+                    columns["recording_bytes"] = runs.c.recording_bytes + size
+                    size *= connection.execute(update(runs).where(runs.c.number == number).values(columns)).rowcount
+                else:
+                    size += len(run.program.text)
+                    number = _insert(connection, _new(run) | columns | {"recording_bytes": size})
+                if packed and size:
+                    for row in packed:
+                        row["run"] = number
+                    connection.execute(insert(events), packed)
+                self.bytes += size
+        except OperationalError as error:
+            if "full" in str(error.orig):
+                raise StoreFull("The disk of this server is full: nothing can be kept just now.") from error
+            raise
         return number
 
     def get(self, id: str) -> StoredRun | None:
@@ -178,11 +182,17 @@ _GET = select(runs).where(runs.c.id == bindparam("id"))
 _encode = msgspec.msgpack.encode
 
 
-def _insert(connection: Connection, run: NewRun) -> int:
-    row = {
+def _insert(connection: Connection, row: dict[str, Any]) -> int:
+    key = connection.execute(insert(runs), row).inserted_primary_key
+    assert key is not None
+    number: int = key[0]
+    return number
+
+
+def _new(run: NewRun) -> dict[str, Any]:
+    return {
         "id": run.id,
         "owner": run.owner,
-        "status": "running",
         "kind": run.program.kind,
         "program": run.program.text,
         "cells": _encode(run.program.cells),
@@ -190,19 +200,9 @@ def _insert(connection: Connection, run: NewRun) -> int:
         "options": _encode(run.options),
         "created": run.created,
         "expires": run.expires,
-        "truncated": 0,
-        "graphs": 0,
-        "passes": 0,
-        "steps": 0,
-        "events": 0,
-        "recording_bytes": 0,
         "idempotency": run.idempotency,
         "fingerprint": run.fingerprint,
     }
-    key = connection.execute(insert(runs), row).inserted_primary_key
-    assert key is not None
-    number: int = key[0]
-    return number
 
 
 def _columns(outcome: Outcome) -> dict[str, Any]:

@@ -1,0 +1,355 @@
+"""Tell the story of a run: admit it, execute it, record what it tells, publish it, and find it again.
+
+A run that goes on lives in memory and is written to the store as it comes; a quick one is written once, at its end. One
+that has just ended stays in memory for a while, so that its picture needs no reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from . import model, wire
+from .errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
+from .executor import Executor
+from .recording import Recording
+from .requests import Request
+from .settings import Settings
+from .store import NewRun, Store, StoredRun
+from .take import LiveTake, StoredTake, Take
+
+T = TypeVar("T")
+Find = Callable[[Recording, model.Program], list[model.Finding]]
+
+FLUSH_SECONDS: Final = 0.5
+"""How long events of a run that goes on may wait to be written."""
+SWEEP_SECONDS: Final = 600.0
+RECENT_BYTES: Final = 16 * 1024 * 1024
+RECENT_RUNS: Final = 512
+HEAVY_NODES: Final = 2_000
+"""Recordings of more nodes and passes than this are worked on beside the event loop."""
+
+log = logging.getLogger(__name__)
+
+
+class Runs:
+    """All runs of this server. Made and used on one event loop."""
+
+    def __init__(self, settings: Settings, store: Store, executor: Executor, find: Find, concurrent: int) -> None:
+        self._settings = settings
+        self._limits = settings.limits
+        self._store = store
+        self._executor = executor
+        self._find = find
+        self._slots = asyncio.Semaphore(concurrent)
+        self._concurrent = concurrent
+        self._live: dict[str, LiveTake] = {}
+        self._by_key: dict[str, LiveTake] = {}
+        self._recent: OrderedDict[str, Take] = OrderedDict()
+        self._recent_bytes = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._executing: set[asyncio.Task[Any]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._writer = ThreadPoolExecutor(1, "store-write")
+        self._readers = ThreadPoolExecutor(2, "store-read")
+        self._closing = False
+        self.waiting = 0
+        """Runs that wait for a place."""
+        self.ended: dict[model.Status, int] = {}
+        """How many runs ended how since the start."""
+
+    async def start(self) -> None:
+        """Mark what a stop cut off, and begin to sweep."""
+        cut_off = await self._write(self._store.interrupt)
+        if cut_off:
+            log.info("%d runs were cut off by the last stop", cut_off)
+        self._spawn(self._sweep(), self._background)
+
+    async def close(self) -> None:
+        """Stop every run; each is kept as interrupted, with what was recorded."""
+        self._closing = True
+        for task in [*self._executing, *self._background]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._background, return_exceptions=True)
+        self._writer.shutdown()
+        self._readers.shutdown()
+
+    @property
+    def running(self) -> int:
+        """Runs that execute just now."""
+        return len(self._live) - self.waiting
+
+    # -- admit
+
+    async def submit(self, request: Request, owner: str, *, key: str | None = None, fingerprint: str | None = None) -> Take:
+        """Begin a run, or find the one that was begun with the same idempotency key.
+
+        Raises :class:`Busy` when too many wait, :class:`StoreFull`.
+        """
+        if key is not None and (earlier := await self._earlier(key)) is not None:
+            return earlier
+        if self._closing:
+            raise Busy("This server is stopping: try again in a moment.", retry_after=5)
+        if request.store and self._store.bytes >= self._limits.store_bytes:
+            raise StoreFull('There is no room for another recording: delete some, or send "store": false.')
+        if self.waiting >= self._settings.queue:
+            seconds = max(1.0, self.waiting / self._concurrent * 0.5)
+            raise Busy(f"{self.waiting} runs are waiting already: try again in a moment.", retry_after=seconds)
+        now = time.time()
+        days = self._settings.keep_days
+        new = NewRun(
+            id=secrets.token_hex(16),
+            owner=owner,
+            program=request.program,
+            options=request.options,
+            created=now,
+            expires=now + days * 86_400 if days else None,
+            idempotency=key if request.store else None,
+            fingerprint=fingerprint,
+        )
+        take = LiveTake(new, self._limits, kept=request.store)
+        self._live[new.id] = take
+        if key is not None:
+            self._by_key[key] = take
+        self.waiting += 1
+        self._spawn(self._tell(take, key), self._tasks)
+        return take
+
+    async def _earlier(self, key: str) -> Take | None:
+        if (live := self._by_key.get(key)) is not None:
+            return live
+        stored = await self._read(self._store.by_idempotency, key)
+        if (live := self._by_key.get(key)) is not None:  # begun while we looked
+            return live
+        return None if stored is None else self._from_store(stored)
+
+    # -- execute, record, publish
+
+    async def _tell(self, take: LiveTake, key: str | None) -> None:
+        """Take a run from its beginning to its end."""
+        flush = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_later, take)
+        status: model.Status = "interrupted"
+        try:
+            try:
+                await self._execute(take)
+            except asyncio.CancelledError:  # the server stops
+                pass
+            except Exception as error:
+                take.failure = error
+            if take.end is not None:
+                status = take.end.status  # type: ignore[assignment]  # an executor's end has a status
+            if take.failure is None or take.number is not None:
+                await self._finish(take, status)
+        except Exception as error:
+            take.failure = error
+            if not isinstance(error, StoreFull):
+                log.exception("run %s could not be kept", take.id)
+        finally:
+            flush.cancel()
+            self._live.pop(take.id, None)
+            if key is not None and self._by_key.get(key) is take:
+                del self._by_key[key]  # from now on the store knows it
+            take.wake()
+
+    async def _execute(self, take: LiveTake) -> None:
+        if not await self._place(take):
+            take.append(
+                [wire.End("cancelled", wire.Failure("cancelled", "It was cancelled before it began.", None, -1, ""), 0.0)]
+            )
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._executing.add(task)
+        try:
+            if self._closing:
+                return
+            take.status = "running"
+            take.wake()
+            async with contextlib.aclosing(
+                self._executor.run(self.job(take.new), limits=self._limits, cancelled=take.cancelled)  # type: ignore[type-var]
+            ) as batches:
+                async for batch in batches:
+                    take.append(batch)
+        finally:
+            self._executing.discard(task)
+            self._slots.release()
+
+    async def _place(self, take: LiveTake) -> bool:
+        """Wait for a place to execute; tells whether the run was not cancelled before."""
+        try:
+            if not self._slots.locked():
+                return await self._slots.acquire()
+            placed = asyncio.ensure_future(self._slots.acquire())
+            cancelled = asyncio.ensure_future(take.cancelled.wait())
+            try:
+                await asyncio.wait((placed, cancelled), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                cancelled.cancel()
+                if not placed.done():
+                    placed.cancel()
+                elif take.cancelled.is_set():
+                    self._slots.release()
+            return not take.cancelled.is_set()
+        finally:
+            self.waiting -= 1
+
+    def job(self, new: NewRun) -> wire.Job:
+        """What a child is told."""
+        return wire.Job(
+            program=new.program.text,
+            cells=list(new.program.cells),
+            seed=new.options.seed,
+            capture=new.options.capture,
+            values=new.options.values,
+            nodes=self._limits.nodes,
+            stdout_bytes=self._limits.stdout_bytes,
+            notebook=new.program.kind == "notebook",
+        )
+
+    async def _finish(self, take: LiveTake, status: model.Status) -> None:
+        """Find what is worth telling, write the rest, and let everybody know."""
+        if status in ("done", "failed", "timed_out", "out_of_memory", "output_limit", "killed", "cancelled"):
+            take.findings = await self._findings(take)
+        if take.kept:
+            async with take.writing:
+                await self._save(take, status)
+        take.status = status
+        self.ended[status] = self.ended.get(status, 0) + 1
+        self._remember(take)
+
+    async def _findings(self, take: LiveTake) -> list[model.Finding]:
+        heavy = take.size > 100 * HEAVY_NODES
+        try:
+            if heavy:
+                return await self._read(self._find, take.recording, take.new.program)
+            return self._find(take.recording, take.new.program)
+        except Exception:
+            log.exception("the findings of run %s could not be made", take.id)
+            return []
+
+    def _flush_later(self, take: LiveTake) -> None:
+        self._spawn(self._keep_flushing(take), self._background)
+
+    async def _keep_flushing(self, take: LiveTake) -> None:
+        while take.kept and not take.ended and take.id in self._live:
+            await self.flush(take)
+            await asyncio.sleep(FLUSH_SECONDS)
+
+    async def flush(self, take: Take) -> None:
+        """Write what a run has told so far, so that it outlives this process."""
+        if isinstance(take, LiveTake) and take.kept and not take.ended:
+            async with take.writing:
+                if not take.ended and (take.number is None or take.written < len(take.events)):
+                    await self._save(take, take.status)
+
+    async def _save(self, take: LiveTake, status: model.Status) -> None:
+        batch, first = take.events[take.written :], take.written
+        known = take.new if take.number is None else take.number
+        writing = asyncio.ensure_future(self._write(self._store.write, known, batch, first, take.outcome(status)))
+        try:
+            await asyncio.shield(writing)
+        finally:  # a thread cannot be called back: even if this is cancelled, what it writes is written
+            take.number = await writing
+            take.written = first + len(batch)
+
+    # -- find again
+
+    async def find(self, id: str) -> Take:
+        """The run with an id, wherever it is; raises :class:`NotFound`."""
+        if (live := self._live.get(id)) is not None and live.kept:
+            return live
+        if (recent := self._recent.get(id)) is not None:
+            self._recent.move_to_end(id)
+            return recent
+        stored = await self._read(self._store.get, id) if len(id) == 32 else None
+        if stored is None:
+            raise NotFound("There is no such run: it was deleted, its time has passed, or the address is wrong.")
+        return self._live.get(id) or self._from_store(stored)
+
+    def _from_store(self, stored: StoredRun) -> Take:
+        take = StoredTake(stored, self._store.log(stored), self._limits)
+        if take.ended:
+            self._remember(take)
+        return take
+
+    def _remember(self, take: Take) -> None:
+        if take.kept and take.size <= RECENT_BYTES // 4:
+            self._forget(take.id)
+            self._recent[take.id] = take
+            self._recent_bytes += take.size
+        while self._recent_bytes > RECENT_BYTES or len(self._recent) > RECENT_RUNS:
+            self._forget(next(iter(self._recent)))
+
+    def _forget(self, id: str) -> None:
+        if (take := self._recent.pop(id, None)) is not None:
+            self._recent_bytes -= take.size
+
+    async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredTake]:
+        """An owner's runs, newest first. Those that go on are there as far as they were written."""
+        for take in [take for take in self._live.values() if take.new.owner == owner]:
+            await self.flush(take)
+        found: Sequence[StoredRun] = await self._read(self._store.of_owner, owner, count, before)
+        return [StoredTake(run, self._store.log(run), self._limits) for run in found]
+
+    # -- stop, delete
+
+    async def cancel(self, id: str, owner: str | None) -> Take:
+        """Stop a run, keeping what was recorded; one that has ended stays as it is. Raises :class:`NotAllowed`."""
+        take = await self._own(id, owner, "stop")
+        if isinstance(take, LiveTake) and not take.ended:
+            take.cancelled.set()
+            await take.until_ended()
+        return take
+
+    async def delete(self, id: str, owner: str | None) -> None:
+        """Delete a run, stopping it if it goes on. Raises :class:`NotAllowed`."""
+        take = await self._own(id, owner, "delete")
+        if isinstance(take, LiveTake) and not take.ended:
+            take.cancelled.set()
+            with contextlib.suppress(SandboxError, StoreFull):
+                await take.until_ended()
+        self._forget(id)
+        await self._write(self._store.delete, id)
+        self._forget(id)  # somebody may have read it meanwhile
+
+    async def _own(self, id: str, owner: str | None, what: str) -> Take:
+        take = await self.find(id)
+        if owner is None or take.new.owner != owner:
+            raise NotAllowed(f"This run belongs to somebody else: only its owner may {what} it, with the cookie or owner_key.")
+        return take
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                if count := await self._write(self._store.sweep, time.time()):
+                    log.info("%d runs were deleted: their time had come", count)
+                    for id in [id for id, take in self._recent.items() if (take.new.expires or time.time() + 1) <= time.time()]:
+                        self._forget(id)
+            except Exception:
+                log.exception("runs whose time has come could not be deleted")
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    # -- threads
+
+    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do something that takes long, or reads the store, beside the event loop."""
+        return await self._read(work, *arguments)
+
+    async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
+
+    async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
+
+    @staticmethod
+    def _spawn(story: Coroutine[Any, Any, None], among: set[asyncio.Task[Any]]) -> None:
+        task = asyncio.get_running_loop().create_task(story)
+        among.add(task)
+        task.add_done_callback(among.discard)

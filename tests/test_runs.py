@@ -1,0 +1,321 @@
+"""A run is admitted, executed, recorded and published; it can be stopped, found again and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tapedeck import model, wire
+from tapedeck.errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
+from tapedeck.requests import Request
+from tapedeck.runs import Runs
+from tapedeck.settings import Settings
+from tapedeck.store import Store
+from tapedeck.take import LiveTake, Take
+
+from .recorded import FIT, fit, pass_, step
+
+pytestmark = pytest.mark.anyio
+
+FINDING = model.Finding("loss-falls", "good", None, 1, None, None, "The loss falls.", "It does.")
+
+
+class FakeExecutor:
+    """Yields given batches; a callable among them is awaited first; a class of error is raised."""
+
+    ready = True
+    mode = "full"
+    report: list[str] = []  # noqa: RUF012 (a protocol's attribute)
+
+    def __init__(self, *batches: Any) -> None:
+        self.batches = batches
+        self.jobs: list[wire.Job] = []
+        self.together = 0
+        self.most_together = 0
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+        self.jobs.append(job)
+        self.together += 1
+        self.most_together = max(self.most_together, self.together)
+        try:
+            for batch in self.batches:
+                if isinstance(batch, list):
+                    yield batch
+                elif isinstance(batch, Exception):
+                    raise batch
+                elif batch is forever:
+                    await cancelled.wait()
+                    yield [wire.End("cancelled", wire.Failure("cancelled", "Stopped.", None, -1, ""), 3.0)]
+                    return
+                else:
+                    await batch()
+        finally:
+            self.together -= 1
+
+
+async def forever() -> None:
+    """Marks where a program goes on until it is stopped."""
+
+
+def gate() -> tuple[asyncio.Event, Callable[[], Awaitable[object]]]:
+    event = asyncio.Event()
+    return event, event.wait
+
+
+@asynccontextmanager
+async def running(
+    folder: Path | None, *batches: Any, limits: model.Limits | None = None, concurrent: int = 2, **settings: Any
+) -> AsyncIterator[tuple[Runs, FakeExecutor]]:
+    store = Store(folder)
+    executor = FakeExecutor(*(batches or (fit(),)))
+    chosen = Settings(limits=limits or model.Limits(), **settings)
+    runs = Runs(chosen, store, executor, lambda recording, program: [FINDING], concurrent)  # type: ignore[arg-type]
+    await runs.start()
+    try:
+        yield runs, executor
+    finally:
+        await runs.close()
+        store.close()
+
+
+def asked(store: bool = True, **options: Any) -> Request:
+    return Request(model.Program(FIT, "program", [(1, 13)]), model.Options(**options), store)
+
+
+async def ended(take: Take) -> LiveTake:
+    assert isinstance(take, LiveTake)
+    async with asyncio.timeout(5):
+        await take.until_ended()
+    return take
+
+
+async def test_a_run_is_executed_recorded_and_kept(tmp_path: Path) -> None:
+    async with running(tmp_path) as (runs, executor):
+        take = await ended(await runs.submit(asked(seed=7, capture="norms", values=3), "anna"))
+        told = take.run({"self": "/x"})
+    assert (told.status, told.steps, told.passes, told.torch, told.stdout) == ("done", 2, 2, "2.13.0", "done\n")
+    assert told.findings == [FINDING]
+    assert told.parameters[0].names == ["m"]
+    assert told.graphs == [model.GraphSize("g0", 5, 4)]
+    assert told.links == {"self": "/x"}
+    job = executor.jobs[0]
+    assert (job.program, job.cells, job.seed, job.capture, job.values, job.notebook) == (FIT, [(1, 13)], 7, "norms", 3, False)
+    async with running(tmp_path) as (again, _):
+        found = await again.find(take.id)
+        assert found is not take
+        assert found.run({"self": "/x"}) == told
+        assert found.recording.step(1) == take.recording.step(1)
+
+
+async def test_events_can_be_read_while_the_run_goes_on() -> None:
+    event, wait = gate()
+    events = fit()
+    async with running(None, events[:5], wait, events[5:]) as (runs, _):
+        take = await runs.submit(asked(), "anna")
+        assert isinstance(take, LiveTake)
+        async for _ in take.changes():
+            if take.events:
+                break
+        assert take.status == "running"
+        assert (await runs.find(take.id)).recording.step(0).index == 0
+        with pytest.raises(NotFound):
+            take.recording.step(1)
+        event.set()
+        assert (await ended(take)).recording.step(1).index == 1
+
+
+async def test_a_run_that_goes_on_is_written_as_it_comes_and_survives_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapedeck.runs.FLUSH_SECONDS", 0.01)
+    event, wait = gate()
+    events = fit(4)
+    async with running(tmp_path, events[:5], wait, events[5:7], forever) as (runs, _):
+        take = await runs.submit(asked(), "anna")
+        assert isinstance(take, LiveTake)
+        crashed = Store(tmp_path)
+        async with asyncio.timeout(5):
+            while (stored := crashed.get(take.id)) is None or stored.events != 5:
+                await asyncio.sleep(0.01)
+            event.set()
+            while (stored := crashed.get(take.id)) is None or stored.events != 7:
+                await asyncio.sleep(0.01)
+        assert (stored.status, stored.steps) == ("running", 1)
+        assert crashed.log(stored).step(0).index == 0
+        crashed.close()
+
+
+async def test_a_server_that_stops_marks_what_runs_as_interrupted_and_keeps_it(tmp_path: Path) -> None:
+    async with running(tmp_path, fit()[:5], forever) as (runs, _):
+        take = await runs.submit(asked(), "anna")
+        assert isinstance(take, LiveTake)
+        while not take.events:
+            await asyncio.sleep(0)
+    async with running(tmp_path) as (again, _):
+        found = await again.find(take.id)
+        assert found.status == "interrupted"
+        assert found.recording.step(0).index == 0
+
+
+async def test_a_stopped_run_keeps_what_was_recorded() -> None:
+    async with running(None, fit()[:5], forever) as (runs, _):
+        take = await runs.submit(asked(), "anna")
+        with pytest.raises(NotAllowed):
+            await runs.cancel(take.id, "ben")
+        with pytest.raises(NotAllowed):
+            await runs.cancel(take.id, None)
+        stopped = await runs.cancel(take.id, "anna")
+        assert (stopped.status, stopped.counts) == ("cancelled", (1, 1, 1))
+        assert (await runs.cancel(take.id, "anna")).status == "cancelled"
+
+
+async def test_runs_beyond_the_places_wait_and_beyond_the_queue_are_refused() -> None:
+    async with running(None, forever, concurrent=1, queue=2) as (runs, executor):
+        first = await runs.submit(asked(), "anna")
+        await asyncio.sleep(0)
+        waiting = [await runs.submit(asked(), "anna") for _ in range(2)]
+        await asyncio.sleep(0)
+        assert (runs.running, runs.waiting) == (1, 2)
+        with pytest.raises(Busy) as refused:
+            await runs.submit(asked(), "anna")
+        assert refused.value.retry_after
+        assert (await runs.cancel(waiting[0].id, "anna")).status == "cancelled"
+        assert len(executor.jobs) == 1
+        await runs.cancel(first.id, "anna")
+        while waiting[1].status == "queued":
+            await asyncio.sleep(0)
+        await runs.cancel(waiting[1].id, "anna")
+        assert executor.most_together == 1
+        assert (await ended(await submit_and_cancel(runs))).status == "cancelled"
+
+
+async def submit_and_cancel(runs: Runs) -> Take:
+    take = await runs.submit(asked(), "anna")
+    return await runs.cancel(take.id, "anna")
+
+
+async def test_a_full_store_refuses_what_is_to_be_kept_only() -> None:
+    async with running(None, limits=model.Limits(store_bytes=10)) as (runs, _):
+        await ended(await runs.submit(asked(), "anna"))
+        with pytest.raises(StoreFull):
+            await runs.submit(asked(), "anna")
+        assert (await ended(await runs.submit(asked(store=False), "anna"))).status == "done"
+
+
+async def test_a_run_that_is_not_to_be_kept_is_forgotten(tmp_path: Path) -> None:
+    async with running(tmp_path) as (runs, _):
+        take = await ended(await runs.submit(asked(store=False), "anna"))
+        assert take.run({}).steps == 2
+        with pytest.raises(NotFound):
+            await runs.find(take.id)
+        assert await runs.of_owner("anna", 10) == []
+
+
+async def test_a_sandbox_that_broke_is_our_failure_and_no_run() -> None:
+    async with running(None, SandboxError("Nothing can confine.")) as (runs, _):
+        take = await runs.submit(asked(), "anna")
+        assert isinstance(take, LiveTake)
+        with pytest.raises(SandboxError):
+            await take.until_ended()
+        with pytest.raises(NotFound):
+            await runs.find(take.id)
+        assert runs.running == runs.waiting == 0
+
+
+async def test_findings_that_break_do_not_break_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(None) as (runs, _):
+        runs._find = lambda recording, program: 1 / 0  # type: ignore[assignment,return-value]
+        take = await ended(await runs.submit(asked(), "anna"))
+        assert (take.status, take.findings) == ("done", [])
+        assert "findings" in caplog.text
+
+
+async def test_printed_text_is_cut_at_its_limit() -> None:
+    output = [wire.Output("é" * 40), wire.Output("b" * 40), wire.Output("c" * 40)]
+    end = wire.End("done", None, 1.0)
+    async with running(None, output, [end], limits=model.Limits(stdout_bytes=101)) as (runs, _):
+        take = await ended(await runs.submit(asked(), "anna"))
+        assert take.recording.stdout() == "é" * 40 + "b" * 21
+        assert take.truncated
+        assert (await runs.find(take.id)).run({}).truncated
+
+
+async def test_an_error_of_the_program_is_told_with_its_line() -> None:
+    failure = wire.Failure("ValueError", "no", None, 3, "Traceback", (0, 4))
+    async with running(None, fit()[:5], [wire.End("failed", failure, 1.0)]) as (runs, _):
+        take = await ended(await runs.submit(asked(), "anna"))
+        assert take.status == "failed"
+        assert take.error == model.ProgramError("ValueError", "no", None, 3, "Traceback", (0, 4))
+        assert take.counts == (1, 1, 1)
+
+
+async def test_the_same_key_gives_the_same_run_while_it_goes_on_and_after(tmp_path: Path) -> None:
+    event, wait = gate()
+    async with running(tmp_path, wait, fit()) as (runs, executor):
+        first, second = await asyncio.gather(*(runs.submit(asked(), "anna", key="k", fingerprint="f") for _ in range(2)))
+        assert first is second
+        other = await runs.submit(asked(), "anna", key="other")
+        assert other is not first
+        event.set()
+        await ended(first)
+        assert (await runs.submit(asked(), "anna", key="k")).id == first.id
+        await ended(other)
+        assert len(executor.jobs) == 2
+    async with running(tmp_path) as (again, executor):
+        found = await again.submit(asked(), "anna", key="k")
+        assert (found.id, found.new.fingerprint) == (first.id, "f")
+        assert not executor.jobs
+
+
+async def test_an_owner_lists_own_runs_with_those_that_go_on(tmp_path: Path) -> None:
+    async with running(tmp_path, fit()[:5], forever) as (runs, _):
+        going = await runs.submit(asked(), "anna")
+        await runs.submit(asked(), "ben")
+        while going.counts[2] == 0:
+            await asyncio.sleep(0)
+        listed = await runs.of_owner("anna", 10)
+        assert [take.heading({}).title for take in listed] == ["x = torch.tensor([1.0, 2.0, 3.0])"]
+        assert [(take.id, take.status) for take in listed] == [(going.id, "running")]
+        await runs.cancel(going.id, "anna")
+
+
+async def test_a_deleted_run_is_gone_everywhere_even_while_it_goes_on(tmp_path: Path) -> None:
+    async with running(tmp_path, fit()[:5], forever) as (runs, _):
+        take = await runs.submit(asked(), "anna")
+        with pytest.raises(NotAllowed):
+            await runs.delete(take.id, "ben")
+        await runs.delete(take.id, "anna")
+        with pytest.raises(NotFound):
+            await runs.find(take.id)
+        with pytest.raises(NotFound):
+            await runs.delete(take.id, "anna")
+
+
+async def test_old_recordings_make_room_in_memory_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.runs.RECENT_RUNS", 2)
+    async with running(tmp_path) as (runs, _):
+        takes = [await ended(await runs.submit(asked(), "anna")) for _ in range(3)]
+        assert await runs.find(takes[2].id) is takes[2]
+        assert await runs.find(takes[0].id) is not takes[0]
+        assert (await runs.find(takes[0].id)).run({}) == takes[0].run({})
+
+
+async def test_a_long_run_is_read_from_the_store_as_it_was_recorded(tmp_path: Path) -> None:
+    events = fit()[:3]
+    for index in range(300):
+        events += [pass_(index, 1.0), step(index, 1.0, -9.0)]
+    batches = [events[at : at + 50] for at in range(0, len(events), 50)]
+    async with running(tmp_path, *batches, [wire.End("done", None, 5.0)]) as (runs, _):
+        take = await ended(await runs.submit(asked(), "anna"))
+        runs._forget(take.id)
+        found = await runs.find(take.id)
+        assert found.counts == (1, 300, 300)
+        assert msgspec.json.encode(found.recording.step(299)) == msgspec.json.encode(take.recording.step(299))
