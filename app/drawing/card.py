@@ -10,7 +10,6 @@ from ..model import Node, TensorSummary
 from . import measure, numerals, words
 from .pen import Pen, escape
 from .plan import Box
-from .style import Direction
 
 PAD: Final = 10
 COLUMN: Final = 50
@@ -40,13 +39,13 @@ class Facts(Struct):
     accumulated: bool
 
 
-def body(pen: Pen, box: Box, facts: Facts, direction: Direction) -> str:
+def body(pen: Pen, box: Box, facts: Facts) -> str:
     """What stands inside a node's group, from the corner of its box."""
     if box.role == "stub":
         return _stub(pen, box, facts)
     if box.role == "constant":
         return _constant(pen, box, facts)
-    return _card(pen, box, facts, direction)
+    return _card(pen, box, facts)
 
 
 def room(width: float) -> int:
@@ -70,29 +69,34 @@ def _border(pen: Pen, box: Box, facts: Facts) -> str:
     return f'<rect {paint} width="{box.width}" height="{box.height}" rx="{radius:g}" stroke-width="{thick:g}"{dashed}/>'
 
 
-def _card(pen: Pen, box: Box, facts: Facts, direction: Direction) -> str:
+def _card(pen: Pen, box: Box, facts: Facts) -> str:
     node, right = facts.node, box.width - PAD
     where = words.where(node)
     kind = numerals.kind(facts.value) if facts.value is not None else ""
     second = words.second(node)
     if second == facts.title:
         second = words.clean(node.call) if node.call else ""
-    if node.module:
+    if node.module and node.module != facts.title:
         second = f"{second} · {words.clean(node.module)}" if second else words.clean(node.module)
+    marks = [f"Σ of {facts.sum}"] if facts.sum else []
+    if facts.hooked:
+        marks.append("hook")
+    badges = [(mark, round(pen.wide(mark, 9.5, bold=True)) + 12) for mark in marks]
+    free = right - PAD - (pen.wide(kind) + 8 if kind else 0) - sum(wide + 6 for _, wide in badges)
+    second = measure.fit(second, free, pen.size, mono=pen.face.fixed)
     parts = [
         _border(pen, box, facts),
         pen.title(facts.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
         pen.right(where, right, 18),
-        pen.small(second, PAD, 33, right - PAD - (pen.wide(kind) + 8 if kind else 0)),
+        f'<text {pen.fill("ink-3")} x="{PAD}" y="33">{escape(second)}</text>',
         pen.right(kind, right, 33),
     ]
+    x = PAD + pen.wide(second) + 7
+    for mark, wide in badges:
+        parts.append(_badge(pen, mark, x, wide))
+        x += wide + 6
     if box.height >= ROWS:
         parts.append(_rows(pen, box, facts))
-    marks = [f"Σ of {facts.sum}"] if facts.sum else []
-    if facts.hooked:
-        marks.append("hook")
-    if marks:
-        parts.append(_mark(pen, box, " · ".join(marks), direction))
     return "".join(parts)
 
 
@@ -159,13 +163,10 @@ def _stub(pen: Pen, box: Box, facts: Facts) -> str:
     )
 
 
-def _mark(pen: Pen, box: Box, text: str, direction: Direction) -> str:
-    """A mark on the border where the gradients come in: they are summed there, or changed by a hook."""
-    wide = round(pen.wide(text, 10, bold=True)) + 14
-    x = box.width - PAD - wide
-    y = (box.height if direction == "BT" else 0) - 8
+def _badge(pen: Pen, text: str, x: float, wide: int) -> str:
+    """A small mark after the class: that gradients are summed here, or changed by a hook."""
     return (
-        f'<rect {pen.paint("surface", "grad-fill", "mark ")} x="{x}" y="{y}" width="{wide}" height="16" rx="8"/>'
-        f'<text {pen.fill("grad")} x="{x + wide / 2:g}" y="{y + 11.5:g}" text-anchor="middle" '
-        f'font-size="{10 * pen.face.scale:g}" font-weight="600">{escape(text)}</text>'
+        f'<rect {pen.paint("grad-tint", "grad-fill", "mark ")} x="{x:.1f}" y="22.5" width="{wide}" height="14" rx="7"/>'
+        f'<text {pen.fill("grad")} x="{x + wide / 2:.1f}" y="33" text-anchor="middle" '
+        f'font-size="{9.5 * pen.face.scale:g}" font-weight="600">{escape(text)}</text>'
     )

@@ -33,8 +33,8 @@ def boxes(plan: Plan) -> str:
         attributes = {"id": f"e{link.edge}"}
         if link.label:
             attributes["label"] = _room(link.label, NARROW_LABEL_HEIGHT if plan.direction == "LR" else LABEL_HEIGHT)
-        if link.gradient:
-            attributes["weight"] = "4"  # the way the gradient takes is drawn straight, constants stand aside
+        if link.weight > 1:
+            attributes["weight"] = str(link.weight)
         picture.edge(link.source, link.target, **attributes)
     return str(picture.source)
 

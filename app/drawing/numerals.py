@@ -103,6 +103,8 @@ def values(summary: TensorSummary, limit: int = CHARACTERS) -> str | None:
     '[-0.6667, -1.3333, -2.0000]'
     >>> values(TensorSummary([3], "float32", values=[0.00015, 0.0006, 0.00136]))
     '[0.15, 0.60, 1.36]e-3'
+    >>> values(TensorSummary([4], "float32", values=[2.0, 0.0, 0.0, 7.0]), 16)
+    '[2., 0., 0., 7.]'
     >>> values(TensorSummary([0], "float32", values=[]))
     '[]'
     """
@@ -115,15 +117,17 @@ def values(summary: TensorSummary, limit: int = CHARACTERS) -> str | None:
     if 2 * count + max(0, count - 1) > limit:  # no number is shorter than one digit, a comma and a space
         return None
     items = list(flat(summary.values, len(summary.shape)))
-    finite = [abs(item) for item in items if isinstance(item, float) and item != 0]
-    largest = max(finite, default=1.0)
-    if not paired and finite and not LOW <= largest < HIGH:
-        # a power of ten that brings the largest element to between 1 and 10
-        power = math.floor(math.log10(largest))
+    real = not paired and any(isinstance(item, float) for item in items)
+    largest = max((abs(item) for item in items if isinstance(item, float)), default=0.0) if real else 0.0
+    if largest and not LOW <= largest < HIGH:
+        power = int(f"{largest:.{SHARED_DECIMALS}e}".split("e")[1])  # that of the largest element as it will be shown
         scaled = [f"{item / 10.0**power:.{SHARED_DECIMALS}f}" if isinstance(item, float) else number(item) for item in items]
         return _first(limit, [_nest(scaled, summary.shape) + f"e{power}"])
-    digits = (DECIMALS, 3, 2) if finite or paired else (DECIMALS,)
-    return _first(limit, (_nest([_inside(item, paired, at) for item in items], summary.shape) for at in digits))
+    digits = (DECIMALS, 3, 2) if real or paired else (DECIMALS,)
+    fitting = _first(limit, (_nest([_inside(item, paired, at) for item in items], summary.shape) for at in digits))
+    if fitting is None and real and all(isinstance(item, float) and item.is_integer() for item in items):
+        return _first(limit, [_nest([f"{item:.0f}." for item in items], summary.shape)])
+    return fitting
 
 
 def _inside(item: Any, paired: bool, decimals: int) -> str:
@@ -196,7 +200,7 @@ def size(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
     return f"‖{number(summary.norm)}‖"
 
 
-def full(summary: TensorSummary | None, most: int = 64) -> str:
+def full(summary: TensorSummary | None, most: int = 16) -> str:
     """A tensor with every digit that its dtype holds, for a tooltip: up to ``most`` elements, then norm and range.
 
     >>> full(TensorSummary([], "float32", values=-9.333333015441895))

@@ -50,13 +50,17 @@ class Box(Struct, frozen=True):
 
 
 class Link(Struct, frozen=True):
-    """An edge, between the boxes that stand for its ends. ``label`` is the width kept free for its text, 0 for none."""
+    """An edge, between the boxes that stand for its ends.
+
+    ``label`` is the width kept free for its text, 0 for none; ``weight`` how much it is to be straight: most where one
+    operation follows another, least to what stands aside.
+    """
 
     edge: int
     source: str
     target: str
     label: int
-    gradient: bool
+    weight: int
 
 
 class Plan(Struct, frozen=True):
@@ -91,7 +95,8 @@ def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True) -> 
         if at in stubs:
             target = f"s{at}"
             boxes.append(Box(target, places[edge.target], at, "stub", *STUB))
-        links.append(Link(at, f"n{places[edge.source]}", target, label if edge.gradient else 0, edge.gradient))
+        weight = 1 if at in stubs or not edge.gradient else 8 if graph.nodes[places[edge.target]].kind == "op" else 3
+        links.append(Link(at, f"n{places[edge.source]}", target, label if edge.gradient else 0, weight))
     return Plan(direction, boxes, links)
 
 

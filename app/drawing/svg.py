@@ -97,7 +97,7 @@ class _Writer:
         if self.numbers is None:
             return "No backward pass reached this graph"
         event = self.numbers.event
-        line = f", line {event.line}" if event.line >= 0 else ""
+        line = f" on line {event.line}" if event.line >= 0 else ""
         return f"step {event.step}, {words.PASSES[event.kind]}{line}"
 
     def edge(self, route: Route) -> str:
@@ -189,7 +189,7 @@ class _Writer:
             attributes.append('opacity="0.5"')
         return (
             f'<g {" ".join(attributes)} role="img" transform="translate({place.x:g} {place.y:g})">'
-            f"<title>{escape(chr(10).join(self.tooltip(facts)))}</title>{card.body(self.pen, box, facts, self.direction)}</g>"
+            f"<title>{escape(chr(10).join(self.tooltip(facts)))}</title>{card.body(self.pen, box, facts)}</g>"
         )
 
     def tooltip(self, facts: card.Facts) -> Iterator[str]:

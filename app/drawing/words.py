@@ -60,6 +60,8 @@ class Source:
     def title(self, node: Node) -> str:
         """What the person wrote: ``y_pred = m * x``, ``y_pred - y``, ``m``; else the class.
 
+        Of what a module of the program's computed inside, the module is what there is to say.
+
         >>> add = Node("n0", "op", "MulBackward0", None, "y", None, 1, (4, 9), "", 1, [], None)
         >>> Source("y = m * x").title(add)
         'y = m * x'
@@ -72,7 +74,7 @@ class Source:
             return name or text or "constant"
         if name and text and name != text:
             return f"{name} = {text}"
-        return name or text or clean(node.op)
+        return name or (clean(node.module) if node.module else text) or clean(node.op)
 
 
 def second(node: Node) -> str:
