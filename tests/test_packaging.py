@@ -1,0 +1,78 @@
+"""Check what an install brings along: releases, the wheel, the bundled front end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import tapedeck
+from tapedeck.assets import static_path, templates_path
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+
+
+def normal(requirement: str) -> str:
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def test_the_constraints_pin_each_package_to_a_release_that_every_index_has() -> None:
+    assert [pin for pin in PINS if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin)] == []
+
+
+def test_the_constraints_pin_everything_that_the_project_asks_for() -> None:
+    asked = [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]
+    assert {normal(each) for each in asked} - {normal(pin) for pin in PINS} == set()
+
+
+def test_the_bundle_has_every_page_under_a_name_that_carries_a_hash() -> None:
+    manifest = json.loads((static_path() / "manifest.json").read_text())
+    pages = {path.name for path in (ROOT / "static" / "src" / "page").iterdir() if path.suffix in (".js", ".css")}
+    assert set(manifest) == pages
+    for entry, file in manifest.items():
+        stem, suffix = entry.rsplit(".", 1)
+        assert re.fullmatch(rf"{stem}-[A-Z0-9]{{8}}\.{suffix}", file)
+        assert (static_path() / file).is_file()
+
+
+def test_no_style_needs_an_address_that_a_strict_policy_forbids() -> None:
+    for style in static_path().glob("*.css"):
+        addresses = re.findall(r"url\(\s*[\"']?([^\"')]+)", style.read_text())
+        assert [address for address in addresses if not (static_path() / address).is_file()] == []
+
+
+def test_bundling_what_is_up_to_date_does_nothing() -> None:
+    stamp = static_path() / "stamp"
+    before = stamp.stat().st_mtime_ns
+    subprocess.run([sys.executable, str(ROOT / "static" / "bundle.py")], check=True)
+    assert stamp.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_code_the_templates_and_the_bundle(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    left = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in ("app", "templates", "static"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=left)
+    for file in ("pyproject.toml", "package.json", "package-lock.json", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, source)
+
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(source)], check=True, stderr=subprocess.PIPE)
+
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name == f"tapedeck-{tapedeck.__version__}-py3-none-any.whl"
+    held = set(zipfile.ZipFile(wheel).namelist())
+    for folder, place in ((source / "app", ""), (templates_path(), "templates/"), (static_path(), "static/")):
+        files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        assert {f"tapedeck/{place}{file.as_posix()}" for file in files} - held == set()
