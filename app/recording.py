@@ -276,19 +276,14 @@ class Recording:
                 )
                 for row in event.parameters
             ],
-            rebinds=[
-                model.Rebind(
-                    name=row.name,
-                    line=row.line,
-                    source=f"p{row.parameter}",
-                    to=summary(row.row),
-                    graph=f"g{row.graph}" if row.graph >= 0 else None,
-                    uses_gradient=row.uses_gradient,
-                )
-                for row in event.rebinds
-            ],
+            rebinds=_rebinds(event, tensors),
             optimizer=event.optimizer,
         )
+
+    def rebinds(self, step: int) -> list[model.Rebind]:
+        """The names that moved in a step."""
+        event = self.log.step(step)
+        return _rebinds(event, Tensors(event.tensors)) if event.rebinds else []
 
     def lines(self) -> list[model.Line]:
         """The last value of each line, in the order of lines, the program's own first."""
@@ -527,6 +522,20 @@ def title(node: model.Node) -> str:
     'm'
     """
     return node.name or node.op
+
+
+def _rebinds(event: wire.Step, tensors: Tensors) -> list[model.Rebind]:
+    return [
+        model.Rebind(
+            name=row.name,
+            line=row.line,
+            source=f"p{row.parameter}",
+            to=tensors.summary(row.row),
+            graph=f"g{row.graph}" if row.graph >= 0 else None,
+            uses_gradient=row.uses_gradient,
+        )
+        for row in event.rebinds
+    ]
 
 
 def _place(value: int) -> int | None:

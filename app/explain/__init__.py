@@ -1,0 +1,1 @@
+"""Explain a recording: what is worth telling of it, and what would mend it."""
