@@ -44,6 +44,10 @@ class Executor(Protocol):
         """Whether a job would start at once."""
 
     @property
+    def failure(self) -> str | None:
+        """Why no program can be run here; ``None`` when it is ready, or still getting so."""
+
+    @property
     def mode(self) -> Mode:
         """How programs are confined."""
 
@@ -92,6 +96,10 @@ class LocalExecutor:
     @property
     def ready(self) -> bool:
         return self._plain is not None or self._pool.ready
+
+    @property
+    def failure(self) -> str | None:
+        return None if self._plain is not None else self._pool.failure
 
     @property
     def mode(self) -> Mode:
@@ -170,6 +178,7 @@ class OwnProcess:
     """
 
     ready = True
+    failure: str | None = None
     mode: Mode = "none"
 
     def __init__(self, wall_seconds: float | None = None, module: str = "tapedeck.tracer") -> None:
