@@ -15,6 +15,8 @@ from .style import CHARACTERS, DECIMALS, HIGH, LOW, MINUS, SHARED_DECIMALS
 Number = float | int | str | bool
 """A number as a summary carries it: not finite ones are ``"NaN"``, ``"Infinity"``, ``"-Infinity"``."""
 
+_LEAST = LOW - 10.0 ** -(DECIMALS + 2) / 2
+"""0.01 as a float32 is a little less than 0.01."""
 _NAMED = {"NaN": "NaN", "Infinity": "inf", "-Infinity": "-inf"}
 SHORT = 3
 """An edge's label shows the values of a tensor of up to this many elements, else its norm."""
@@ -35,17 +37,17 @@ def number(value: Number | None, decimals: int = DECIMALS) -> str:
     >>> number(-9.333333015441895), number(0.0), number(1.234e-10), number(123456.0), number("NaN"), number(True), number(7)
     ('-9.3333', '0.0000', '1.2340e-10', '1.2346e5', 'NaN', 'True', '7')
     """
-    if value is None:
-        return "unknown"
+    if isinstance(value, float):
+        if _LEAST <= abs(value) < HIGH or value == 0:
+            return fixed(value, decimals)
+        if math.isfinite(value):
+            return exponent(value, decimals)
+        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, str):
         return _NAMED.get(value, "NaN")
-    if isinstance(value, bool | int):
-        return str(value) if abs(value) < 10**12 else exponent(float(value), decimals)
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    if value == 0 or LOW <= round(abs(value), DECIMALS + 2) < HIGH:
-        return fixed(value, decimals)
-    return exponent(value, decimals)
+    if value is None:
+        return "unknown"
+    return str(value) if abs(value) < 10**12 else exponent(float(value), decimals)
 
 
 def fixed(value: float, decimals: int) -> str:
@@ -54,7 +56,7 @@ def fixed(value: float, decimals: int) -> str:
     >>> fixed(-0.00001, 4), fixed(2.5, 1)
     ('0.0000', '2.5')
     """
-    text = f"{value:.{decimals}f}"
+    text = "%.*f" % (decimals, value)  # noqa: UP031, in half the time
     return text[1:] if text[0] == "-" and not text.strip("-0.") else text
 
 
@@ -176,11 +178,13 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
         return _cut(f"{', '.join(parts)} of {math.prod(summary.shape)}", limit)
     if summary.norm is None:
         return _cut(kind(summary), limit)
-    shown = [f"‖{number(summary.norm)}‖"]
+    norm = f"‖{number(summary.norm)}‖"
     if summary.min is not None and summary.max is not None:
-        ranges = ((number(summary.min, at), number(summary.max, at)) for at in (4, 2, 1))
-        shown = [*(f"‖{number(summary.norm)}‖ {low} to {high}" for low, high in ranges), *shown]
-    return _first(limit, shown) or _cut(kind(summary), limit)
+        for decimals in (4, 2, 1):
+            ranged = f"{norm} {number(summary.min, decimals)} to {number(summary.max, decimals)}"
+            if len(ranged) <= limit:
+                return ranged
+    return norm if len(norm) <= limit else _cut(kind(summary), limit)
 
 
 def size(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
@@ -216,7 +220,7 @@ def full(summary: TensorSummary | None, most: int = 16) -> str:
         return listed if not summary.shape else f"{listed}, {kind(summary)}"
     if summary.norm is None:
         return kind(summary)
-    bounds = f", from {number(summary.min)} to {number(summary.max)}, mean {number(summary.mean)}"
+    bounds = f", from {number(summary.min)} to {number(summary.max)}"
     strange = f", {summary.nan} NaN, {summary.inf} inf" if summary.nan or summary.inf else ""
     return f"{kind(summary)}, norm {number(summary.norm)}{bounds}{strange}"
 

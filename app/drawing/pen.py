@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -30,6 +31,7 @@ BROWSER: Final = Face()
 EMBEDDED: Final = Face("DejaVu Sans Mono", "DejaVu Sans Mono", fixed=True, scale=0.9)
 """The only fixed-width font that typst carries within itself."""
 
+_SPECIAL: Final = re.compile("[&<>\"']")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 
 
@@ -39,7 +41,7 @@ def escape(text: str) -> str:
     >>> escape('<a b="c">')
     '&lt;a b=&quot;c&quot;&gt;'
     """
-    return text.translate(_ESCAPES)
+    return text.translate(_ESCAPES) if _SPECIAL.search(text) else text
 
 
 class Pen:

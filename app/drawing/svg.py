@@ -71,6 +71,7 @@ class _Writer:
         titles = [self.source.title(node) for node in graph.nodes]
         self.titles = {node.id: title for node, title in zip(graph.nodes, titles, strict=True)}
         self.sums = sums(graph.edges)
+        self.told_in_full: dict[int, str] = {}
         self.ran: set[int] = set(np.frombuffer(numbers.event.order, "<i4").tolist()) if numbers is not None else set()
 
     def write(self, standalone: bool) -> str:
@@ -103,17 +104,25 @@ class _Writer:
     def edge(self, route: Route) -> str:
         edge = self.graph.edges[route.link.edge]
         summary = None if self.numbers is None or not edge.gradient else self.numbers.edge(route.link.edge)
-        told = f"{self.titles[edge.source]} → {self.titles[edge.target]}"
+        told = f"{escape(self.titles[edge.source])} → {escape(self.titles[edge.target])}"
+        gradient = ""
         ends = f'data-edge="{edge.id}" data-source="{edge.source}" data-target="{edge.target}"'
         if not edge.gradient or (self.numbers is not None and summary is None):
             why = "no gradient in this pass" if edge.gradient else "needs no gradient"
-            return f'<g class="edge none" role="img" {ends}><title>{escape(told)}: {why}</title>{self.dashed(route, edge)}</g>'
+            return f'<g class="edge none" role="img" {ends}><title>{told}: {why}</title>{self.dashed(route, edge)}</g>'
         if summary is not None:
-            told = f"{told}: gradient {numerals.full(summary)}"
+            gradient = f": gradient {self.full(summary)}"
         return (
-            f'<g class="edge" role="img" {ends}><title>{escape(told)}</title>'
+            f'<g class="edge" role="img" {ends}><title>{told}{gradient}</title>'
             f"{self.arrow(route)}{self.label(route, summary)}</g>"
         )
+
+    def full(self, summary: TensorSummary | None) -> str:
+        """A tensor with all its digits; what stands on an edge and at its end is often the same one."""
+        told = self.told_in_full.get(id(summary))
+        if told is None:
+            told = self.told_in_full[id(summary)] = escape(numerals.full(summary))
+        return told
 
     def arrow(self, route: Route) -> str:
         """A shaft as wide and as amber as its gradient is large, and its head."""
@@ -189,19 +198,19 @@ class _Writer:
             attributes.append('opacity="0.5"')
         return (
             f'<g {" ".join(attributes)} role="img" transform="translate({place.x:g} {place.y:g})">'
-            f"<title>{escape(chr(10).join(self.tooltip(facts)))}</title>{card.body(self.pen, box, facts)}</g>"
+            f"<title>{chr(10).join(self.tooltip(facts))}</title>{card.body(self.pen, box, facts)}</g>"
         )
 
     def tooltip(self, facts: card.Facts) -> Iterator[str]:
-        """A node in words, with all digits: its accessible name."""
+        """A node in words, escaped, with all digits: its accessible name."""
         node = facts.node
-        yield facts.title
-        yield ", ".join(part for part in (words.second(node), words.where(node)) if part)
+        yield escape(facts.title)
+        yield escape(f"{words.second(node)}, {where}" if (where := words.where(node)) else words.second(node))
         if facts.value is not None:
-            yield f"value {numerals.full(facts.value)}"
-        label = words.gradient_label(node)
+            yield f"value {self.full(facts.value)}"
+        label = escape(words.gradient_label(node))
         for at, gradient in enumerate(facts.grads):
-            yield f"{label}{f' {at}' if len(facts.grads) > 1 else ''} {numerals.full(gradient)}"
+            yield f"{label}{f' {at}' if len(facts.grads) > 1 else ''} {self.full(gradient)}"
         if facts.sum:
             yield f"the sum of {facts.sum} gradients"
         if facts.hooked:
