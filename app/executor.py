@@ -25,7 +25,7 @@ from .sandbox.pool import Pool
 from .sandbox.selftest import Check
 from .settings import Settings
 
-_LAST_WORD_SECONDS: Final = 5.0
+_LAST_WORD_SECONDS: Final = 1.0
 """How long to wait to hear how a process ended whose pipe has closed."""
 ENTRY: Final = "tapedeck.tracer.main"
 
@@ -244,11 +244,11 @@ class _Confined:
         return self._child.events
 
     async def last_word(self) -> tuple[Status, str]:
-        self._child.kill()  # its pipe is closed: whatever it may still be doing, nobody will hear of it
         try:
             gone = await asyncio.wait_for(asyncio.shield(self._child.gone), _LAST_WORD_SECONDS)
         except TimeoutError:
-            gone = None
+            self.kill()
+            return "killed", "The program closed the pipe that it is recorded through, and was ended."
         if gone is None:
             return "interrupted", "The sandbox was restarted while the program ran. Run it again."
         return explain(gone.status, gone.peak_bytes, self._memory)

@@ -351,7 +351,8 @@ class Reader:
         while len(self._buffer) >= _HEADER.size:
             (header,) = _HEADER.unpack_from(self._buffer)
             length = header & ~_MORE
-            if length > FRAME_BYTES:
+            # All frames of a message but the last are full: empty ones without end would cost more to read than to send.
+            if length > FRAME_BYTES or (header & _MORE and length != FRAME_BYTES):
                 raise ProtocolError(f"a frame of {length} bytes")
             if len(self._buffer) < _HEADER.size + length:
                 return

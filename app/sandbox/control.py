@@ -60,7 +60,10 @@ class Spawned(Struct, frozen=True, tag=True):
 
 
 class Gone(Struct, frozen=True, tag=True):
-    """A child is dead and reaped. ``status`` is that of ``waitpid``, ``peak_bytes`` its largest resident size."""
+    """A child is dead and reaped.
+
+    ``status`` is that of ``waitpid``, ``peak_bytes`` its largest resident size, less what it was forked with.
+    """
 
     token: int
     status: int

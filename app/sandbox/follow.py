@@ -110,10 +110,12 @@ def _judged(end: wire.End) -> wire.End:
     if failure.type == "OutputLimit":
         return msgspec.structs.replace(end, status="output_limit")
     if failure.type.endswith("MemoryError") or any(sign in failure.message for sign in _OUT_OF_MEMORY):
-        return msgspec.structs.replace(end, status="out_of_memory")
+        told = failure if failure.message else msgspec.structs.replace(failure, message=TOO_MUCH_MEMORY)
+        return msgspec.structs.replace(end, status="out_of_memory", failure=told)
     return end
 
 
+TOO_MUCH_MEMORY: Final = "The program asked for more memory than one run may use."
 _OUT_OF_MEMORY: Final = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",

@@ -81,6 +81,12 @@ def address_space() -> int:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def resident() -> int:
+    """Bytes of memory that this process has in use (``VmRSS``)."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def shared_mappings() -> list[str]:
     """Writable memory that a fork would share: what children could talk to each other through."""
     with open("/proc/self/maps") as file:

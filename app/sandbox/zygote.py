@@ -44,6 +44,7 @@ class _Children:
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
+        self.resident = kernel.resident()
         self.living: dict[int, tuple[int, int]] = {}
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
@@ -59,7 +60,7 @@ class _Children:
         self.poll.unregister(pidfd)
         os.close(pidfd)
         _, status, usage = os.wait4(pid, 0)
-        self.control.send(encode(Gone(token, status, usage.ru_maxrss * 1024)))
+        self.control.send(encode(Gone(token, status, max(0, usage.ru_maxrss * 1024 - self.resident))))
 
 
 def main() -> None:
@@ -88,17 +89,12 @@ def _own_stack(wanted: int) -> None:
 
 
 def _prepare(plan: Plan) -> tuple[Confinement, child.Entry, list[str]]:
-    notes = []
+    """Give up what can be given up, load what programs need, and prepare what each child puts on."""
     mode: Mode = plan.mode or best_mode()
     _prefer_over_the_server()
     sys.path[:0] = plan.path
-    if kernel.LINUX:
-        entry_file = importlib.util.find_spec(plan.entry.split(".")[0])
-        needed = [sys.executable, os.__file__, __file__, *([entry_file.origin] if entry_file and entry_file.origin else [])]
-        torch = importlib.util.find_spec("torch")
-        needed += [torch.origin] if torch and torch.origin else []
-        notes.append(give_up_root(plan.drop_uid, needed))
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    notes = [give_up_root(plan.drop_uid, _needed(plan.entry))]
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     for name in _PRELOADED:
         importlib.import_module(name)
     entry = cast("child.Entry", importlib.import_module(plan.entry))
@@ -110,15 +106,20 @@ def _prepare(plan: Plan) -> tuple[Confinement, child.Entry, list[str]]:
     tempfile.tempdir = "/nonexistent"
     rules = landlock.ruleset(readset.readable()) if mode == "full" else None
     program = b"" if mode == "none" else seccomp.build(os.uname().machine, files=mode == "full")
-    if kernel.LINUX:
-        if kernel.threads() != 1:
-            raise RuntimeError(f"the zygote has {kernel.threads()} threads")
-        if shared := kernel.shared_mappings():
-            raise RuntimeError(f"children would share memory: {shared[0]}")
+    if kernel.threads() != 1:
+        raise RuntimeError(f"the zygote has {kernel.threads()} threads")
+    if shared := kernel.shared_mappings():
+        raise RuntimeError(f"children would share memory: {shared[0]}")
     gc.collect()
     gc.freeze()
     size = kernel.address_space() + plan.memory_bytes
     return Confinement(mode, rules, program, size, plan), entry, notes
+
+
+def _needed(entry: str) -> list[str]:
+    """A file of each place that is still read from later: the interpreter, its library, ours, the entry's, torch's."""
+    specs = (importlib.util.find_spec(name) for name in (entry.partition(".")[0], "torch"))
+    return [sys.executable, os.__file__, __file__, *(spec.origin for spec in specs if spec and spec.origin)]
 
 
 def _serve(control: socket.socket, given: Confinement, entry: child.Entry) -> None:

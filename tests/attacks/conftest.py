@@ -1,0 +1,111 @@
+"""Run programs for real, each through the executor, from tests that are not asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import pytest
+from tapedeck import wire
+from tapedeck.executor import LocalExecutor
+from tapedeck.model import Limits
+from tapedeck.settings import Settings
+
+ENTRIES = str(Path(__file__).parent.parent / "sandbox")
+SECRET = "a-secret-of-the-server-3f9c"
+LIMITS = Limits(wall_seconds=5.0, memory_bytes=400 << 20)
+
+T = TypeVar("T")
+
+
+class Outcome(NamedTuple):
+    """How a program fared."""
+
+    status: str
+    text: str
+    failure: wire.Failure | None
+    events: list[wire.AnyEvent]
+
+
+class Runner:
+    """An executor on an event loop of its own, in a thread of its own."""
+
+    def __init__(self, mode: str, limits: Limits = LIMITS, entry: str = "stub_entry") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.executor = LocalExecutor(Settings(children=2, limits=limits), entry=entry, path=(ENTRIES,), mode=mode)  # type: ignore[arg-type]
+        self.wait(self._start())
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def run(self, program: str, **limits: Any) -> Outcome:
+        """Run a program to its end."""
+        return self.wait(self._run(program, msgspec.structs.replace(LIMITS, **limits)))
+
+    def close(self) -> None:
+        self.wait(self.executor.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def living(self) -> set[int]:
+        """Processes that the zygote has forked and that live."""
+        zygote = self.executor.zygote
+        found = set()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == zygote and fields[0] != "Z":
+                found.add(int(entry.name))
+        return found
+
+    async def _start(self) -> None:
+        await self.executor.start()
+        await self.executor.settled()
+        assert self.executor.ready, self.executor.report
+
+    async def _run(self, program: str, limits: Limits) -> Outcome:
+        events: list[wire.AnyEvent] = []
+        job = wire.Job(program, [(1, program.count("\n") + 1)])
+        async for batch in self.executor.run(job, limits=limits, cancelled=asyncio.Event()):
+            events += batch
+        end = events[-1]
+        assert isinstance(end, wire.End)
+        text = "".join(event.text for event in events if isinstance(event, wire.Output))
+        return Outcome(end.status, text, end.failure, events)
+
+
+@pytest.fixture(scope="session", params=["full", "nofiles"])
+def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
+    """Both modes in turn; where the machine lacks one, its tests are skipped with a line that says so."""
+    if request.param == "full":
+        from tapedeck.sandbox.landlock import version
+
+        if version() == 0:
+            pytest.skip("this kernel has no Landlock")
+    os.environ["TAPEDECK_SECRET"] = SECRET
+    made = Runner(request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the same user's that no program may touch."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"])
+    yield process
+    process.kill()
+    process.wait()
