@@ -14,9 +14,6 @@ from ..model import Graph, Node
 from ..recording import PassNumbers
 from . import numerals, words
 
-ROOM = 60
-"""Characters that a tensor may take here: about six elements."""
-
 
 def account(graph: Graph, numbers: PassNumbers | None, *, program: str = "") -> str:
     """A pass over a graph in words; without ``numbers`` the structure only. Ends with a newline."""
@@ -37,7 +34,7 @@ def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> I
         for root in graph.roots:
             value = numbers.value(places[root])
             if value is not None:
-                yield f"{source.title(graph.nodes[places[root]])}: {numerals.brief(value, ROOM)}"
+                yield f"{source.title(graph.nodes[places[root]])}: {numerals.said(value)}"
         yield f"graph {graph.id}: {size}"
         order = np.frombuffer(event.order, "<i4").tolist()
     outgoing: dict[str, list[int]] = {}
@@ -56,14 +53,14 @@ def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> I
         for at in outgoing.get(node.id, ()):
             edge = graph.edges[at]
             target = graph.nodes[places[edge.target]]
-            title = source.title(target)
+            title = words.clean(target.name or source.title(target), 60)
             output = f", output {edge.input}" if target.outputs > 1 else ""
             if not edge.gradient:
                 yield f"  .. {edge.target} {title}: needs no gradient"
             elif numbers is None:
                 yield f"  -> {edge.target} {title}{output}"
             else:
-                yield f"  -> {edge.target} {title}{output}: {numerals.brief(numbers.edge(at), ROOM)}"
+                yield f"  -> {edge.target} {title}{output}: {numerals.said(numbers.edge(at))}"
     for kind, heading in (("leaf", "leaves"), ("constant", "constants")):
         found = [place for place, node in enumerate(graph.nodes) if node.kind == kind]
         if found:
@@ -87,7 +84,7 @@ def _numbers(node: Node, place: int, numbers: PassNumbers | None, arriving: dict
         return
     value = numbers.value(place)
     if value is not None:
-        yield f"  value {numerals.brief(value, ROOM)}  {numerals.kind(value)}"
+        yield f"  value {numerals.said(value)}  {numerals.kind(value)}"
     if node.kind == "constant":
         return
     label = words.gradient_label(node)
@@ -96,6 +93,6 @@ def _numbers(node: Node, place: int, numbers: PassNumbers | None, arriving: dict
         number = f" of output {output}" if node.outputs > 1 else ""
         count = arriving.get((node.id, output), 0)
         total = f"  (sum of {count})" if count > 1 else ""
-        yield f"  {label}{number} {numerals.brief(arrived, ROOM)}{total}"
+        yield f"  {label}{number} {numerals.said(arrived)}{total}"
         if used is not None and used != arrived:
-            yield f"  {label}{number} after hooks {numerals.brief(used, ROOM)}"
+            yield f"  {label}{number} after hooks {numerals.said(used)}"

@@ -18,6 +18,8 @@ Number = float | int | str | bool
 _LEAST = LOW - 10.0 ** -(DECIMALS + 2) / 2
 """0.01 as a float32 is a little less than 0.01."""
 _NAMED = {"NaN": "NaN", "Infinity": "inf", "-Infinity": "-inf"}
+SAID = 100
+"""Characters that a tensor may take in words: about a dozen elements."""
 SHORT = 3
 """An edge's label shows the values of a tensor of up to this many elements, else its norm."""
 
@@ -98,8 +100,8 @@ def flat(values: Any, depth: int) -> Iterator[Any]:
         yield from flat(item, depth - 1)
 
 
-def values(summary: TensorSummary, limit: int = CHARACTERS) -> str | None:
-    """All values in at most ``limit`` characters; ``None`` where they were not kept or do not fit.
+def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int, ...] = (DECIMALS, 3, 2)) -> str | None:
+    """All values in at most ``limit`` characters, with as many ``decimals`` as fit; ``None`` if they do not, or were not kept.
 
     >>> values(TensorSummary([3], "float32", values=[-0.666667, -1.333333, -2.0]))
     '[-0.6667, -1.3333, -2.0000]'
@@ -114,7 +116,7 @@ def values(summary: TensorSummary, limit: int = CHARACTERS) -> str | None:
         return None
     paired = summary.dtype.startswith("complex")
     if not summary.shape:
-        return _first(limit, (_element(summary.values, paired, decimals) for decimals in (DECIMALS, 2, 1)))
+        return _first(limit, (_element(summary.values, paired, at) for at in (*decimals, 1)))
     count = math.prod(summary.shape)
     if 2 * count + max(0, count - 1) > limit:  # no number is shorter than one digit, a comma and a space
         return None
@@ -125,9 +127,9 @@ def values(summary: TensorSummary, limit: int = CHARACTERS) -> str | None:
         power = int(f"{largest:.{SHARED_DECIMALS}e}".split("e")[1])  # that of the largest element as it will be shown
         scaled = [f"{item / 10.0**power:.{SHARED_DECIMALS}f}" if isinstance(item, float) else number(item) for item in items]
         return _first(limit, [_nest(scaled, summary.shape) + f"e{power}"])
-    digits = (DECIMALS, 3, 2) if real or paired else (DECIMALS,)
+    digits = decimals if real or paired else (DECIMALS,)
     fitting = _first(limit, (_nest([_inside(item, paired, at) for item in items], summary.shape) for at in digits))
-    if fitting is None and real and all(isinstance(item, float) and item.is_integer() for item in items):
+    if fitting is None and real and len(decimals) > 1 and all(isinstance(item, float) and item.is_integer() for item in items):
         return _first(limit, [_nest([f"{item:.0f}." for item in items], summary.shape)])
     return fitting
 
@@ -156,6 +158,24 @@ def _nest(texts: list[str], shape: list[int]) -> str:
 
 def _first(limit: int, texts: Any) -> str | None:
     return next((text for text in texts if len(text) <= limit), None)
+
+
+def said(summary: TensorSummary | None, limit: int = SAID) -> str:
+    """A tensor in words, in plain ASCII and always to four decimals: its values where they fit, else norm and range.
+
+    >>> said(TensorSummary([64], "float32", min=-1.25, max=0.8, norm=3.7417))
+    'norm 3.7417, from -1.2500 to 0.8000'
+    """
+    if summary is None:
+        return "none"
+    whole = values(summary, limit, (DECIMALS,))
+    if whole is not None:
+        return whole
+    if summary.norm is None:
+        return "not recorded"
+    odd = [f"{count} {what}" for count, what in ((summary.nan, "NaN"), (summary.inf, "inf")) if count]
+    ranged = f"norm {number(summary.norm)}, from {number(summary.min)} to {number(summary.max)}"
+    return ", ".join([ranged, *odd])
 
 
 def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..errors import DrawingError, InvalidInput, NotFound
 from ..model import Graph
-from ..recording import PassNumbers, Recording
+from ..recording import PassNumbers, Recording, Tensors
 from . import account, dot, svg
 from .engine import Engine
 from .pen import BROWSER, EMBEDDED, Face
@@ -35,6 +35,9 @@ DENSITY: Final = 144.0
 """Pixels to the inch of a PNG: two for each of the SVG's."""
 LARGEST_SIDE: Final = 8_000
 """Pixels of a PNG's longer side, at the most: larger pictures are drawn less dense."""
+
+LAST_COVERED: Final = "\u2fff"
+"""Past it typst's own fixed-width font has no letters worth the name."""
 
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
 _engines: dict[str, Engine] = {}
@@ -127,7 +130,7 @@ def engine_of_process() -> Engine:
 
 
 def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
-    """Parameters that had a gradient already when this pass added its own, as far as the step tells."""
+    """Parameters whose gradient was not empty when this pass added its own, as far as the step tells."""
     event = numbers.event
     if event.kind == "grad":
         return frozenset()
@@ -135,7 +138,13 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
         step = recording.log.step(event.step)
     except NotFound:  # the program ended in the middle of it
         return frozenset()
-    return frozenset(f"p{row.parameter}" for row in step.parameters if row.grad_before >= 0)
+    tensors = Tensors(step.tensors)
+    found = {f"p{row.parameter}" for row in step.parameters if row.grad_before >= 0 and tensors.norm(row.grad_before) != 0}
+    for index in step.passes:
+        earlier = recording.log.pass_(index) if index < event.index else None
+        if earlier is not None and earlier.kind != "grad" and earlier.graph >= 0:
+            found.update(node.parameter for node in recording.graph(earlier.graph).nodes if node.parameter is not None)
+    return frozenset(found)
 
 
 async def _svg(scene: Scene, face: Face = BROWSER) -> str:
@@ -195,10 +204,12 @@ def convert(drawn: str, form: Literal["png", "pdf"]) -> bytes:
         f"#set page(width: {width:g}pt, height: {height:g}pt, margin: 0pt, fill: none)\n"
         f'#image(bytes(sys.inputs.svg), format: "svg", width: {width:g}pt, alt: "Backward graph")'
     )
+    # Scripts that the font within typst lacks are left to the machine's own fonts, where it has any.
+    beyond = any(character > LAST_COVERED for character in drawn)
     density = min(DENSITY, 72.0 * LARGEST_SIDE / max(width, height))
     try:
         made: Any = typst.compile(
-            page.encode(), sys_inputs={"svg": drawn}, format=form, ppi=density, ignore_system_fonts=True, timestamp=0
+            page.encode(), sys_inputs={"svg": drawn}, format=form, ppi=density, ignore_system_fonts=not beyond, timestamp=0
         )
     except typst.TypstError as error:
         raise DrawingError(f"The picture could not be turned into {form.upper()}: {error}") from error
