@@ -160,10 +160,18 @@ def too_large(recording: Recording, program: model.Program, syntax: Syntax) -> I
             )
 
 
+def unrecorded(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """The recorder failed at something: better said than silently left out."""
+    for signal in recording.signals():
+        if signal.code == "recorder-failed":
+            message = "A part of this run could not be recorded; the program itself ran as it would alone."
+            yield _note("recorder-failed", None, message, str(signal.detail.get("message", "")))
+
+
 def _note(code: str, line: int | None, message: str, why: str) -> model.Finding:
     return model.Finding(code, "note", None, line, None, None, message, why)
 
 
 Rule = Callable[[Recording, model.Program, Syntax], Iterator[model.Finding]]
-RULES: tuple[Rule, ...] = (leaf_rebound, implicit_pass, skipped, too_large)
+RULES: tuple[Rule, ...] = (leaf_rebound, implicit_pass, skipped, too_large, unrecorded)
 """Every kind of finding, one function each."""

@@ -8,6 +8,7 @@ not aliases, so that the engine copies a gradient where it would have stolen it,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,9 +18,9 @@ from torch import Tensor
 from .. import wire
 from ..model import PassKind
 from .emitter import Emitter
-from .forward import Calls, ForwardMode, number
+from .forward import Call, Calls, ForwardMode, number, sequence_number
 from .names import Names
-from .source import Source
+from .source import Source, frames
 from .steps import PassFacts, Steps
 from .structure import Template, TooManyNodes, Walk, describe, grad_node, int32, saved_tensor
 from .summary import Table
@@ -81,7 +82,7 @@ class Engine:
         self._templates: dict[tuple[Any, ...], Template] = {}
         self._begun = 0
         self._open: list[int] = []
-        self._finished: list[tuple[int, wire.Pass]] = []
+        self._finished: list[wire.Pass] = []
         self.implicit = False
         self.hooks_seen = False
         """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
@@ -99,15 +100,11 @@ class Engine:
         return self._begun
 
     def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-        with torch._C.DisableTorchFunction():
-            try:
-                walk = Walk(self._root_nodes(outputs), self._calls, self._limit)
-            except TooManyNodes:
-                self._emitter.emit(wire.Signal("graph-too-large", line=self._place()[0], detail={"limit": self._limit}))
-                walk = None
-            if walk is None or not walk.nodes:
-                return self._forward_on(outputs, args, kwargs)
-            begun = self._begin(walk, outputs, args, kwargs)
+        begun = self._try_to_begin(outputs, args, kwargs)
+        if begun is None:
+            return self._forward_on(outputs, args, kwargs)
+        walk = begun.walk
+        first = sequence_number()
         handles = [node.register_hook(begun.capture.hook(place)) for place, node in enumerate(walk.nodes)]
         failed = True
         result: Any = ()
@@ -119,8 +116,33 @@ class Engine:
                 for handle in handles:
                     handle.remove()
                 self._open.pop()
-                self._end(begun, result, failed)
+                self._note_made(first, result)
+                try:
+                    event = self._end(begun, result, failed)
+                except Exception as error:
+                    self._emitter.failed(error)
+                    event = begun.empty()
+                self._finish(event)
         return result
+
+    def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> _Begun | None:
+        """Get ready to record a pass; ``None`` if it has to run unrecorded."""
+        with torch._C.DisableTorchFunction():
+            try:
+                walk = Walk(self._root_nodes(outputs), self._calls, self._limit)
+                return self._begin(walk, outputs, args, kwargs) if walk.nodes else None
+            except TooManyNodes:
+                self._emitter.emit(wire.Signal("graph-too-large", line=self._place()[0], detail={"limit": self._limit}))
+            except Exception as error:
+                self._emitter.failed(error)
+        return None
+
+    def _note_made(self, first: int, result: Any) -> None:
+        """With ``create_graph`` the engine makes nodes itself: they belong to the line that called it."""
+        last = sequence_number()
+        if last != first:
+            place = next(frames(sys._getframe(2), self._source.filename), None)
+            self._calls.add(Call(first, last, place, torch.autograd.grad, result, [], ""))
 
     def _forward_on(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
         """Run the engine with the mode on: hooks, custom functions and checkpoints compute inside it."""
@@ -136,20 +158,22 @@ class Engine:
         accumulates = bool(kwargs.get("accumulate_grad", True))
         kind: PassKind = "implicit" if self.implicit else "nested" if self._open else "backward" if accumulates else "grad"
         line, heads = self._place()
+        stack = [self._source.place(*at)[0] for at in frames(sys._getframe(2), self._source.filename)]
         parameters = self._parameters(walk)
         facts = PassFacts(
             index=self._begun,
             kind=kind,
             line=line,
             around=heads,
+            loop=next((loop for loop in map(self._source.loop_of, stack) if loop is not None), None),
             leaves={parameter: leaf for parameter, leaf in zip(parameters, walk.variables, strict=True) if leaf is not None},
             accumulates=accumulates,
             root=next((output for output in outputs if isinstance(output, Tensor)), None),
             first_number=min((seq for seq in walk.numbers if seq >= 0), default=0),
         )
-        step = self._steps.begin(facts)
         template = self._template(walk, parameters)
         saved = [[saved_tensor(node, getter) for getter in template.saved[place]] for place, node in enumerate(walk.nodes)]
+        step = self._steps.begin(facts)
         parent = self._open[-1] if self._open else -1
         self._open.append(self._begun)
         self._begun += 1
@@ -194,7 +218,7 @@ class Engine:
         ]
         return self._template(walk, known).index if walk.nodes else -1
 
-    def _end(self, begun: _Begun, result: Any, failed: bool) -> None:
+    def _end(self, begun: _Begun, result: Any, failed: bool) -> wire.Pass:
         walk, template, capture = begun.walk, begun.template, begun.capture
         table = self._table()
         add = table.add
@@ -244,9 +268,13 @@ class Engine:
             if call is not None:
                 call.graph = template.index
         self._steps.end(begun.facts, contributions, self._lines(walk), self._root_line(walk))
-        self._finished.append((event.index, event))
+        return event
+
+    def _finish(self, event: wire.Pass) -> None:
+        """Tell a pass once the one that it is nested in has ended: parents come first."""
+        self._finished.append(event)
         if not self._open:
-            for _, done in sorted(self._finished, key=lambda item: item[0]):
+            for done in sorted(self._finished, key=lambda done: done.index):
                 self._emitter.emit(done)
             self._finished.clear()
 
@@ -342,3 +370,10 @@ class _Begun:
         self.outputs = outputs
         self.given = given
         self.args = args
+
+    def empty(self) -> wire.Pass:
+        """The pass without its graph, where that could not be recorded."""
+        facts = self.facts
+        return wire.Pass(
+            facts.index, self.step, facts.kind, self.parent, -1, facts.line, b"", b"", b"", b"", b"", b"", wire.Tensors()
+        )

@@ -19,12 +19,19 @@ class Emitter:
         self._write = write
         self._waiting: list[wire.Event] = []
         self._sent = time.monotonic()
+        self._failed = False
 
     def emit(self, event: wire.Event) -> None:
         """Take an event; events keep their order."""
         self._waiting.append(event)
         if len(self._waiting) >= MESSAGE_EVENTS or self.due:
             self.flush()
+
+    def failed(self, error: Exception) -> None:
+        """The recorder itself has failed at something: say so once, since the program must go on as if it were alone."""
+        if not self._failed:
+            self._failed = True
+            self.emit(wire.Signal("recorder-failed", detail={"message": f"{type(error).__name__}: {error}"[:1000]}))
 
     @property
     def due(self) -> bool:

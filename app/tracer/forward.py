@@ -213,11 +213,7 @@ class ForwardMode(TorchFunctionMode):
             out.grad_fn  # noqa: B018  (a view that was written to makes its node anew when asked for it)
             last = sequence_number()
         module = self.modules[-1] if self.modules else ""
-        given = [
-            operand if isinstance(operand, Tensor) and not operand.requires_grad else None
-            for operand in ((*args, *kwargs.values()) if kwargs else args)
-        ]
-        self._calls.add(Call(first, last, place, func, out, given, module))
+        self._calls.add(Call(first, last, place, func, out, operands(args, kwargs), module))
         if self._observer.following:
             self._observer.follow(out, args)
 
@@ -324,6 +320,14 @@ def _opened(func: Any) -> Any:
         found.__kwdefaults__ = func.__kwdefaults__
         _COPIES[func] = found
     return found
+
+
+def operands(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+    """The arguments of a call that are tensors and need no gradient, each in its place; ``None`` in the others'."""
+    return [
+        operand if isinstance(operand, Tensor) and not operand.requires_grad else None
+        for operand in ((*args, *kwargs.values()) if kwargs else args)
+    ]
 
 
 def call_name(func: Any) -> str:

@@ -143,7 +143,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, range, torch.Size, torch.dtype,
 def _is_plain(value: Any, depth: int = 2) -> bool:
     kind = type(value)
     if kind in _PLAIN:
-        return not isinstance(value, int) or abs(value) < 10**4000
+        return not isinstance(value, int) or value.bit_length() < 10_000
     if kind in (list, tuple, set, frozenset):
         return depth > 0 and len(value) <= 100 and all(_is_plain(item, depth - 1) for item in value)
     if kind is dict:

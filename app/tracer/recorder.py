@@ -16,6 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from .. import wire
 from .backward import Engine
 from .emitter import Emitter
+from .entrances import eager_compile, seen_functions
 from .forward import Calls, ForwardMode
 from .lines import Lines
 from .names import Names
@@ -54,6 +55,8 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         setattr(builtins, HOOK, self._value)
+        self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
+        self._stack.enter_context(eager_compile())
         self._stack.callback(delattr, builtins, HOOK)
         for handle in (
             register_module_forward_pre_hook(self._enter_module),
@@ -77,12 +80,15 @@ class Recorder:
     def finish(self) -> None:
         """The program has ended: tell the step under way, and the last value of every line with its graph."""
         with torch._C.DisableTorchFunction(), torch.no_grad():
-            self.updates.wake()
-            self.lines.settle()
-            self.steps.end_step()
-            table = self._table()
-            rows = self.lines.ended(table, self.engine.graph_with, self.engine.graph_of)
-            self._emitter.emit(wire.Lines(rows, table.pack()))
+            try:
+                self.updates.wake()
+                self.lines.settle()
+                self.steps.end_step()
+                table = self._table()
+                rows = self.lines.ended(table, self.engine.graph_with, self.engine.graph_of)
+                self._emitter.emit(wire.Lines(rows, table.pack()))
+            except Exception as error:
+                self._emitter.failed(error)
 
     def _table(self) -> Table:
         return Table(self._job.values, self._job.capture)
@@ -99,33 +105,33 @@ class Recorder:
 
     def _value(self, place: int, value: Any) -> Any:
         """What a marked statement calls: note its value and give it back."""
-        statement = self._source.statements[place]
-        kind = statement.kind
-        if kind == "round":
-            self._round(statement)
-        elif kind == "enter":
-            self.steps.entered(statement.loop, len(value) if isinstance(value, range | list | tuple) else None)
-        else:
-            with torch._C.DisableTorchFunction():
-                if kind == "target":
-                    self._round(statement)
-                for name, bound in _bindings(statement, value):
-                    if isinstance(bound, Tensor):
-                        self._names.bind(name, bound, statement.line)
-                        self._calls.name(bound, name)
-                    self.updates.bound(statement, name, bound)
-                if self._mode.resting:
-                    self.updates.wake()
-                self.lines.take(statement, value)
-                if statement.last:
-                    self.on_last(value)
-                if self._emitter.due:
-                    self._tell()
+        with torch._C.DisableTorchFunction():
+            try:
+                self._note(self._source.statements[place], value)
+            except Exception as error:
+                self._emitter.failed(error)
         return value
 
-    def _round(self, statement: Statement) -> None:
-        with torch._C.DisableTorchFunction():
+    def _note(self, statement: Statement, value: Any) -> None:
+        kind = statement.kind
+        if kind in ("round", "target"):
             self.steps.round(statement.loop)
+        if kind == "enter":
+            self.steps.entered(statement.loop, len(value) if isinstance(value, range | list | tuple) else None)
+        if kind in ("round", "enter"):
+            return
+        for name, bound in _bindings(statement, value):
+            if isinstance(bound, Tensor):
+                self._names.bind(name, bound, statement.line)
+                self._calls.name(bound, name)
+            self.updates.bound(statement, name, bound)
+        if self._mode.resting:
+            self.updates.wake()
+        self.lines.take(statement, value)
+        if statement.last:
+            self.on_last(value)
+        if self._emitter.due:
+            self._tell()
 
     def _tell(self) -> None:
         """Let those who listen see the lines' values, should the program be stopped before its end."""

@@ -25,12 +25,17 @@ from .summary import Table
 
 @dataclass(slots=True)
 class PassFacts:
-    """What a step has to know of a pass that begins. ``leaves`` by parameter; ``first_number`` of its oldest node."""
+    """What a step has to know of a pass that begins.
+
+    ``loop`` is the innermost one of the program that it is called in; ``leaves`` are by parameter; ``first_number`` is
+    that of its oldest node.
+    """
 
     index: int
     kind: PassKind
     line: int
     around: list[int]
+    loop: int | None
     leaves: dict[int, Tensor]
     accumulates: bool
     root: Tensor | None
@@ -181,7 +186,7 @@ class Steps:
 
     def updated(self, parameter: int, line: int, around: list[int]) -> None:
         """A leaf was written to, or its gradient cleared, on a line."""
-        if parameter in self._step.parts:
+        if parameter in self._step.parts and not self.held:
             self._update(line, around)
 
     def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], line: int, around: list[int]) -> None:
@@ -222,7 +227,7 @@ class Steps:
     def round(self, loop: int) -> None:
         """A loop goes round: a step that stands in it and has been updated is over."""
         self._counts[loop] = self._counts.get(loop, -1) + 1
-        if self._step.updating and not self.held and self._loop(self._main()) == loop:
+        if self._step.updating and not self.held and self._stands_in(loop):
             self._lines.settle()
             self.end_step()
 
@@ -286,8 +291,7 @@ class Steps:
         self._calls.release(sequence_number() if before is None else before)
         self._step = _Step(self._table())
         if iteration is not None:
-            loop = self._loop(main)
-            of = self._ranges.get(loop, -1) if loop is not None else -1
+            of = self._ranges.get(main.loop, -1) if main.loop is not None else -1
             self._emitter.emit(wire.Progress(iteration[1] + 1, of))
 
     def _main(self) -> PassFacts:
@@ -295,11 +299,12 @@ class Steps:
         passes = self._step.passes
         return next((facts for facts in reversed(passes) if facts.accumulates and facts.kind != "nested"), passes[0])
 
-    def _loop(self, facts: PassFacts) -> int | None:
-        return self._source.loop_of(facts.line)
+    def _stands_in(self, loop: int) -> bool:
+        """Whether the step under way stands in a loop, or in one inside it."""
+        inner = self._main().loop if self._step.passes else None
+        return inner is not None and (inner == loop or self._source.loops[inner].head in self._source.loops[loop])
 
     def _iteration(self, facts: PassFacts) -> tuple[int, int] | None:
-        loop = self._loop(facts)
-        if loop is None:
+        if facts.loop is None:
             return None
-        return self._source.loops[loop].head, max(self._counts.get(loop, 0), 0)
+        return self._source.loops[facts.loop].head, max(self._counts.get(facts.loop, 0), 0)

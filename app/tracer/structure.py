@@ -266,5 +266,13 @@ def _outputs(node: Any) -> int:
 
 
 def grad_node(tensor: Tensor) -> Any:
-    """The node at which a tensor's gradient arrives: its grad_fn, or a leaf's AccumulateGrad; ``None`` if it needs none."""
-    return torch.autograd.graph.get_gradient_edge(tensor).node if tensor.requires_grad else None
+    """The node at which a tensor's gradient arrives: its grad_fn, or a leaf's AccumulateGrad.
+
+    ``None`` if it needs none, or has none that can be seen from here (a tensor of another level of ``torch.func``).
+    """
+    if not tensor.requires_grad:
+        return None
+    try:
+        return torch.autograd.graph.get_gradient_edge(tensor).node
+    except (RuntimeError, AttributeError):
+        return None

@@ -136,7 +136,7 @@ class Updates(Observer):
     def _is_bound(self, name: str, leaf: Tensor) -> bool:
         if self._namespace.get(name) is leaf:
             return True
-        frame: FrameType | None = sys._getframe(3)
+        frame: FrameType | None = sys._getframe(4)
         return frame is not None and frame.f_locals is not self._namespace and frame.f_locals.get(name) is leaf
 
     # ------------------------------------------------------------------ optimizers
