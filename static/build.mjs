@@ -2,12 +2,13 @@
 //
 //   node static/build.mjs OUTPUT
 //
-// Each static/src/page/NAME.js and NAME.css is an entry. OUTPUT/manifest.json maps "NAME.js" to the file that was written for it.
+// Each static/src/page/NAME.js and NAME.css is an entry, and static/src/images/ is taken as it is. OUTPUT/manifest.json maps
+// "NAME.js" to the file that was written for it.
 
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
-import { readdirSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, parse, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -57,5 +58,11 @@ const result = await build({
 const manifest = {};
 for (const [file, { entryPoint }] of Object.entries(result.metafile.outputs)) {
   if (entryPoint) manifest[basename(entryPoint)] = basename(file);
+}
+for (const image of readdirSync(join(here, "src", "images")).sort()) {
+  const content = readFileSync(join(here, "src", "images", image));
+  const { name, ext } = parse(image);
+  manifest[image] = `${name}-${createHash("sha256").update(content).digest("hex").slice(0, 8).toUpperCase()}${ext}`;
+  writeFileSync(join(output, manifest[image]), content);
 }
 writeFileSync(join(output, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");

@@ -1,0 +1,60 @@
+// Keep the place looked at in the address, so that every view is a link.
+
+import { PHASES } from "../leaves/types.js";
+
+/** @import {State} from "./state.js" */
+
+/** @typedef {Pick<State, "at" | "phase" | "node" | "pass" | "apart" | "direction">} Place */
+
+/**
+ * @param {string} search
+ * @returns {Partial<Place>}
+ */
+export function read(search) {
+  const asked = new URLSearchParams(search);
+  /** @type {Partial<Place>} */
+  const place = {};
+  const step = Number(asked.get("step") ?? NaN);
+  if (Number.isInteger(step) && step >= 0) place.at = step;
+  const phase = PHASES.find((name) => name === asked.get("phase"));
+  if (phase) place.phase = phase;
+  if (asked.has("node")) place.node = asked.get("node");
+  if (asked.has("graph")) place.apart = asked.get("graph");
+  const pass = Number(asked.get("pass") ?? NaN);
+  if (Number.isInteger(pass) && pass >= 0) place.pass = pass;
+  if (asked.get("direction") === "BT") place.direction = "BT";
+  return place;
+}
+
+/**
+ * The query for a place; what is as at first is left out, what is not ours (`theme`) is kept.
+ *
+ * @param {Place} place
+ * @param {string} search  the query that is there
+ */
+export function write(place, search) {
+  const asked = new URLSearchParams(search);
+  /** @param {string} key @param {string | null} value */
+  const put = (key, value) => (value === null ? asked.delete(key) : asked.set(key, value));
+  put("step", place.at ? String(place.at) : null);
+  put("phase", place.phase === "backward" ? null : place.phase);
+  put("node", place.node);
+  put("graph", place.apart);
+  put("pass", place.pass === null ? null : String(place.pass));
+  put("direction", place.direction === "BT" ? "BT" : null);
+  const text = asked.toString();
+  return text && `?${text}`;
+}
+
+/** The program that travels in the address, if one does. @param {string} hash */
+export function programIn(hash) {
+  if (!hash.startsWith("#code=")) return null;
+  try {
+    return decodeURIComponent(hash.slice(6));
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} program */
+export const withProgram = (program) => `#code=${encodeURIComponent(program)}`;

@@ -1,0 +1,217 @@
+// Do what takes time: run a program, and fetch what stands at the place looked at. The latest wish wins.
+
+import { Problem } from "../leaves/api.js";
+import { detailOf, nodeOf } from "./walk.js";
+import { ended, shownPass } from "./state.js";
+
+/** @import {Client} from "../leaves/api.js" */
+/** @import {Graph, NodeDetail, Run, Step} from "../leaves/types.js" */
+/** @import {State} from "./state.js" */
+/** @import {Store} from "./store.js" */
+
+const WAIT = 1; // seconds that the answer to a run may take before we ask again
+const AGAIN = 250; // milliseconds between two questions
+const KEPT = 64; // pictures and details of one run
+
+/**
+ * @param {Store<State>} store
+ * @param {Client} api
+ */
+export function session(store, api) {
+  /** @type {Map<string, Promise<unknown>>} */
+  let known = new Map(); // answers about the run that is shown: a finished run never changes
+  let turn = 0; // of running
+  let look = 0; // of looking
+  let ask = 0; // of inspecting
+
+  /**
+   * @template T
+   * @param {string} key
+   * @param {() => Promise<T>} fetch
+   * @returns {Promise<T>}
+   */
+  function once(key, fetch) {
+    const before = known.get(key);
+    if (before) return /** @type {Promise<T>} */ (before);
+    if (known.size > KEPT * 4) known = new Map([...known].slice(KEPT));
+    const answer = fetch();
+    known.set(key, answer);
+    answer.catch(() => known.delete(key));
+    return answer;
+  }
+
+  /** @param {Run} run @param {number} index @returns {Promise<Step>} */
+  const stepOf = (run, index) => once(`step ${index}`, () => api.step(run.id, index));
+  /** @param {Run} run @param {string} id @returns {Promise<Graph>} */
+  const graphOf = (run, id) => once(`graph ${id}`, () => api.graph(run.id, id));
+  /** @param {Run} run @param {string} what `passes/0` or `graphs/g1` @returns {Promise<string>} */
+  const pictureOf = (run, what) => {
+    const { direction } = store.get();
+    return once(`picture ${what} ${direction}`, () => api.picture(picture(run.id, what, "svg", direction, "inline")));
+  };
+
+  /** Fetch what stands at the place looked at, all at once. */
+  async function load() {
+    const mine = ++look;
+    const { run, at, pass, apart } = store.get();
+    if (!run) return;
+    try {
+      if (apart) {
+        const [graph, shown] = await Promise.all([graphOf(run, apart), pictureOf(run, `graphs/${apart}`)]);
+        if (mine === look) arrive({ graph, picture: shown, absent: null });
+        return;
+      }
+      if (!run.steps) return void (mine === look && arrive({ step: null, graph: null, picture: null, absent: null }));
+      // a run whose steps have one pass each has pass k in step k: no need to wait for the step to ask for its picture
+      const guess = pass ?? (run.passes === run.steps ? at : null);
+      const ahead = guess === null ? null : pictureOf(run, `passes/${guess}`);
+      const only = run.graphs[0] && graphOf(run, run.graphs[0].id);
+      ahead?.catch(() => {}); // told below
+      only?.catch(() => {});
+      const step = await stepOf(run, at);
+      const shown = shownPass({ ...store.get(), step });
+      if (!shown) return void (mine === look && arrive({ step, graph: null, picture: null, absent: null }));
+      const [graph, drawn] = await Promise.all([
+        graphOf(run, shown.graph),
+        (shown.index === guess && ahead ? ahead : pictureOf(run, `passes/${shown.index}`)).then(
+          (text) => ({ picture: text, absent: null }),
+          (problem) => ({ picture: null, absent: problem instanceof Problem ? problem.message : String(problem) }),
+        ),
+      ]);
+      if (mine === look) arrive({ step, graph, ...drawn });
+    } catch (error) {
+      if (mine === look) store.set({ trouble: trouble(error) });
+    }
+  }
+
+  /** @param {Partial<State>} found */
+  function arrive(found) {
+    const graph = found.graph ?? null;
+    const node = graph && (nodeOf(graph, store.get().node)?.id ?? first(graph));
+    store.set({ ...found, node, detail: null, origin: null });
+    void inspect();
+  }
+
+  /** Fetch all about the selected node; what is here already is shown at once. */
+  async function inspect() {
+    const mine = ++ask;
+    const state = store.get();
+    const { run, graph, node: id } = state;
+    const node = graph && nodeOf(graph, id);
+    if (!run || !graph || !node) return store.set({ detail: null, origin: null });
+    const pass = shownPass(state);
+    const here = detailOf(graph, pass, node, run.program);
+    store.set({ detail: here, asking: pass !== null, origin: null });
+    if (!pass) return;
+    /** @param {string} about @returns {Promise<NodeDetail>} */
+    const detail = (about) => once(`node ${pass.index} ${about}`, () => api.node(run.id, pass.index, about));
+    // what a leaf got from one operation is explained by that operation
+    const [source] = node.kind === "leaf" && here.incoming.length === 1 ? here.incoming : [];
+    try {
+      const [found, origin] = await Promise.all([detail(node.id), source ? detail(source.node) : null]);
+      if (mine === ask) store.set({ detail: found, origin, asking: false });
+    } catch {
+      if (mine === ask) store.set({ asking: false });
+    }
+  }
+
+  /** @param {unknown} error */
+  const trouble = (error) => (error instanceof Problem ? { title: error.title, detail: error.message } : { title: "Something went wrong here", detail: String(error) });
+
+  /**
+   * Run what is given, and show it once it has ended.
+   *
+   * @param {string} body
+   * @param {string} type  its media type
+   * @returns {Promise<Run | null>}
+   */
+  async function run(body, type) {
+    const mine = ++turn;
+    store.set({ busy: { id: null, since: performance.now(), steps: 0 }, trouble: null });
+    try {
+      let answer = await api.post(body, { type, wait: WAIT });
+      while (mine === turn && !ended(answer)) {
+        const busy = store.get().busy;
+        if (busy?.stopping && !busy.id) void api.cancel(answer.id).catch(() => {});
+        store.set({ busy: busy && { ...busy, id: answer.id, steps: answer.steps } });
+        await new Promise((go) => setTimeout(go, AGAIN));
+        answer = await api.run(answer.id);
+      }
+      if (mine !== turn) return null;
+      show(answer);
+      return answer;
+    } catch (error) {
+      if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
+      return null;
+    }
+  }
+
+  /** Show a recording. @param {Run} answer */
+  function show(answer) {
+    const { at } = store.get();
+    known = new Map();
+    store.set({
+      run: answer, edited: false, busy: null, trouble: null, at: Math.max(0, Math.min(at, answer.steps - 1)), pass: null,
+      apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null), losses: null,
+      ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null, node: null }),
+    }); // prettier-ignore
+    void load();
+  }
+
+  return {
+    run,
+    show,
+    load,
+    /** Stop the program that runs; what was recorded is kept. */
+    stop() {
+      const { busy } = store.get();
+      if (!busy) return;
+      store.set({ busy: { ...busy, stopping: true } });
+      if (busy.id) void api.cancel(busy.id).catch(() => {});
+    },
+    /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "pass" | "apart" | "direction">>} place */
+    go(place) {
+      const before = store.get();
+      store.set(place);
+      const now = store.get();
+      if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction) void load();
+    },
+    /** Select a node. @param {string} node */
+    select(node) {
+      if (store.get().node === node) return;
+      store.set({ node });
+      void inspect();
+    },
+    /** Show the recording that the server wrote into the page. @param {{run: Run, step: Step | null, graph: Graph | null, node: string | null}} given */
+    begin({ run: given, step, graph, node }) {
+      if (step) known.set(`step ${step.index}`, Promise.resolve(step));
+      if (graph) known.set(`graph ${graph.id}`, Promise.resolve(graph));
+      store.set({ run: given, step, graph, node: graph ? (nodeOf(graph, node)?.id ?? first(graph)) : null });
+      void inspect();
+    },
+    /** Open a recording. @param {string} id */
+    async open(id) {
+      const mine = ++turn;
+      try {
+        const answer = await api.run(id);
+        if (mine === turn) show(answer);
+      } catch (error) {
+        if (mine === turn) store.set({ trouble: trouble(error) });
+      }
+    },
+  };
+}
+
+/** The node that is looked at first: a parameter's leaf, for that is what a program is about. @param {Graph} graph */
+const first = (graph) => (graph.nodes.find(({ kind }) => kind === "leaf")?.id ?? graph.roots[0] ?? null);
+
+/**
+ * The path of a picture under the API's.
+ *
+ * @param {string} run
+ * @param {string} what  `passes/0` or `graphs/g1`
+ * @param {string} format
+ * @param {string} direction
+ * @param {string} theme
+ */
+export const picture = (run, what, format, direction, theme) => `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}`;

@@ -1,0 +1,107 @@
+// Find one's way in a graph: from a line to a node, from a node to its neighbours, from the loss to a node.
+
+import { units } from "../leaves/edits.js";
+import { title } from "../leaves/naming.js";
+
+/** @import {Graph, GraphNode, NodeDetail, Pass, Tensor} from "../leaves/types.js" */
+
+/** @param {Graph} graph @param {string | null} id @returns {GraphNode | null} */
+export const nodeOf = (graph, id) => graph.nodes.find((node) => node.id === id) ?? null;
+
+/**
+ * The node that a line made: at a column the innermost there, else the one that spans most of the line.
+ *
+ * @param {Graph} graph
+ * @param {number} line
+ * @param {number | null} [column]  in code points
+ */
+export function nodeAt(graph, line, column = null) {
+  const width = (/** @type {GraphNode} */ { columns }) => (columns ? columns[1] - columns[0] : 0);
+  const here = graph.nodes.filter((node) => node.file === null && node.line === line);
+  if (column === null) {
+    const made = here.filter((node) => node.kind !== "constant");
+    return (made.length ? made : here).sort((a, b) => width(b) - width(a))[0] ?? null;
+  }
+  return here.filter(({ columns }) => columns && columns[0] <= column && column < columns[1]).sort((a, b) => width(a) - width(b))[0] ?? null;
+}
+
+/** The leaf or constant of a name. @param {Graph} graph @param {string} name */
+export const named = (graph, name) =>
+  graph.nodes.find((node) => node.kind === "leaf" && node.name === name) ?? graph.nodes.find((node) => node.kind === "constant" && node.name === name) ?? null;
+
+/** Nodes that a node's gradient goes to. @param {Graph} graph @param {string} id */
+export const onward = (graph, id) => unique(graph.edges.filter(({ source }) => source === id).map(({ target }) => target));
+
+/** Nodes that a node's gradient comes from. @param {Graph} graph @param {string} id */
+export const back = (graph, id) => unique(graph.edges.filter(({ target }) => target === id).map(({ source }) => source));
+
+/** Nodes that stand beside a node: reached from the same ones, itself among them. @param {Graph} graph @param {string} id */
+export function beside(graph, id) {
+  const parents = back(graph, id);
+  return parents.length ? unique(parents.flatMap((parent) => onward(graph, parent))) : graph.roots;
+}
+
+/** @template T @param {T[]} items */
+const unique = (items) => [...new Set(items)];
+
+/** @param {Tensor | null | undefined} tensor */
+export const norm = (tensor) => (typeof tensor?.norm === "number" ? tensor.norm : null);
+
+/**
+ * The way a gradient takes from the root to a node, along the largest edges.
+ *
+ * @param {Graph} graph
+ * @param {Pass} pass
+ * @param {string} id
+ * @returns {{node: GraphNode, norm: number | null}[]}  root first; the norm of the gradient at each node
+ */
+export function path(graph, pass, id) {
+  const steps = [];
+  const seen = new Set();
+  for (let at = /** @type {string | undefined} */ (id); at && !seen.has(at); ) {
+    seen.add(at);
+    const node = nodeOf(graph, at);
+    if (!node) break;
+    steps.unshift({ node, norm: norm(pass.nodes?.[at]?.grads[0]?.arrived) });
+    const arriving = graph.edges.filter(({ target, gradient }) => gradient && target === at);
+    arriving.sort((a, b) => (norm(pass.edges?.[b.id]) ?? -1) - (norm(pass.edges?.[a.id]) ?? -1));
+    at = arriving[0]?.source;
+  }
+  return steps;
+}
+
+/**
+ * What a recording already here tells of a node; only its saved tensors have to be asked for.
+ *
+ * @param {Graph} graph
+ * @param {Pass | null} pass
+ * @param {GraphNode} node
+ * @param {string} program
+ * @returns {NodeDetail}
+ */
+export function detailOf(graph, pass, node, program) {
+  /** @param {import("../leaves/types.js").GraphEdge} edge @param {string} other */
+  const flow = (edge, other) => {
+    const there = nodeOf(graph, other);
+    return { edge: edge.id, node: other, title: there ? title(there) : other, slot: edge.slot, input: edge.input, gradient: pass?.edges?.[edge.id] ?? null };
+  };
+  const rank = pass ? pass.order.indexOf(node.id) : -1;
+  return {
+    node,
+    numbers: pass?.nodes?.[node.id] ?? { value: null, grads: [] },
+    saved: node.saved.map((name) => ({ name, tensor: null })),
+    incoming: graph.edges.filter(({ target, gradient }) => target === node.id && gradient).map((edge) => flow(edge, edge.source)),
+    outgoing: graph.edges.filter(({ source }) => source === node.id).map((edge) => flow(edge, edge.target)),
+    rank: rank < 0 ? null : rank,
+    source: sourceOf(node, program),
+  };
+}
+
+/** The text a node was made by. @param {GraphNode} node @param {string} program */
+export function sourceOf(node, program) {
+  if (node.file !== null || node.line === null) return null;
+  const line = program.split("\n")[node.line - 1];
+  if (line === undefined) return null;
+  if (!node.columns) return line.trim();
+  return line.slice(units(line, node.columns[0]), units(line, node.columns[1])) || line.trim();
+}

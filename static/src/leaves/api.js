@@ -1,0 +1,70 @@
+// Ask the server's API, and turn its problem+json answers into one kind of error.
+
+/** @import {Graph, NodeDetail, Run, Step} from "./types.js" */
+
+/** An answer that is not what was asked for: `title` and `message` are sentences for a person. */
+export class Problem extends Error {
+  /** @param {number} status @param {string} title @param {string} detail */
+  constructor(status, title, detail) {
+    super(detail);
+    this.name = "Problem";
+    this.status = status;
+    this.title = title;
+  }
+}
+
+/**
+ * What can be asked; `base` is the API's own path.
+ *
+ * @param {string} base
+ */
+export function client(base) {
+  /** @param {string} path @param {RequestInit} [init] */
+  async function ask(path, init) {
+    let answer;
+    try {
+      answer = await fetch(base + path, init);
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new Problem(0, "No answer", "The server cannot be reached. Is it still running?");
+    }
+    if (answer.ok) return answer;
+    const problem = await answer.json().catch(() => ({}));
+    const title = typeof problem.title === "string" ? problem.title : answer.statusText || `Error ${answer.status}`;
+    throw new Problem(answer.status, title, typeof problem.detail === "string" ? problem.detail : "The server gave no reason.");
+  }
+
+  /** @param {AbortSignal | undefined} signal @returns {RequestInit} */
+  const with_ = (signal) => (signal ? { signal } : {});
+  const run = (/** @type {string} */ id) => `/runs/${encodeURIComponent(id)}`;
+
+  return {
+    /**
+     * Run something. The answer may still be running: it is waited for `wait` seconds at most.
+     *
+     * @param {string} body
+     * @param {{type: string, wait: number}} options
+     * @returns {Promise<Run>}
+     */
+    post: async (body, { type, wait }) =>
+      (await ask("/runs", { method: "POST", body, headers: { "Content-Type": type, Accept: "application/json", Prefer: `wait=${wait}` } })).json(),
+    /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
+    run: async (id, signal) => (await ask(run(id), with_(signal))).json(),
+    /** @param {string} id */
+    cancel: async (id) => void (await ask(`${run(id)}/cancel`, { method: "POST" })),
+    /** @param {string} id @param {number} index @param {AbortSignal} [signal] @returns {Promise<Step>} */
+    step: async (id, index, signal) => (await ask(`${run(id)}/steps/${index}`, with_(signal))).json(),
+    /** @param {string} id @param {string} graph @param {AbortSignal} [signal] @returns {Promise<Graph>} */
+    graph: async (id, graph, signal) => (await ask(`${run(id)}/graphs/${graph}`, with_(signal))).json(),
+    /** @param {string} id @param {number} pass @param {string} node @param {AbortSignal} [signal] @returns {Promise<NodeDetail>} */
+    node: async (id, pass, node, signal) => (await ask(`${run(id)}/passes/${pass}/nodes/${node}`, with_(signal))).json(),
+    /** A picture as text. @param {string} path under the API's path @param {AbortSignal} [signal] */
+    picture: async (path, signal) => (await ask(path, with_(signal))).text(),
+    /** @param {string} path @param {AbortSignal} [signal] */
+    json: async (path, signal) => (await ask(path, with_(signal))).json(),
+    /** @param {string} path */
+    address: (path) => base + path,
+  };
+}
+
+/** @typedef {ReturnType<typeof client>} Client */

@@ -1,0 +1,136 @@
+// Name the shapes of the API's JSON, as `/openapi.json` documents them.
+
+/**
+ * @typedef {number | string | boolean} Scalar        a non-finite number is "NaN", "Infinity" or "-Infinity"
+ * @typedef {Scalar | Values[]} Values                as tensor.tolist() gives them
+ *
+ * @typedef {object} Tensor
+ * @property {number[]} shape
+ * @property {string} dtype
+ * @property {boolean} requires_grad
+ * @property {boolean} is_leaf
+ * @property {string | null} grad_fn
+ * @property {Values | null} values                   null above the kept size
+ * @property {Scalar | null} min
+ * @property {Scalar | null} max
+ * @property {Scalar | null} mean
+ * @property {Scalar | null} norm
+ * @property {number | null} zeros
+ * @property {number | null} nan
+ * @property {number | null} inf
+ *
+ * @typedef {"queued" | "running" | "done" | "failed" | "timed_out" | "out_of_memory" | "output_limit" | "killed" | "cancelled" | "interrupted"} Status
+ * @typedef {"forward" | "loss" | "backward" | "update"} Phase
+ *
+ * @typedef {{index: number, start_line: number, end_line: number, output: string | null}} Cell
+ * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null}} Line
+ * @typedef {{type: string, message: string, file: string | null, line: number | null, traceback: string, columns?: [number, number] | null}} ProgramError
+ * @typedef {{id: string, names: string[], shape: number[], dtype: string, line: number | null}} Parameter
+ * @typedef {{start: [number, number], end: [number, number], text: string}} Edit      lines 1-based, columns 0-based
+ * @typedef {{title: string, edits: Edit[]}} Fix
+ *
+ * @typedef {object} Finding
+ * @property {string} code
+ * @property {"error" | "warning" | "note" | "good"} severity
+ * @property {string | null} file
+ * @property {number | null} line
+ * @property {number | null} step
+ * @property {string | null} node
+ * @property {string} message
+ * @property {string} why
+ * @property {Fix | null} [fix]
+ *
+ * @typedef {object} Run
+ * @property {string} id
+ * @property {Status} status
+ * @property {"program" | "expression" | "training" | "notebook"} kind
+ * @property {string} program
+ * @property {number} seed
+ * @property {string} created
+ * @property {string | null} expires
+ * @property {number | null} duration_ms
+ * @property {string | null} torch
+ * @property {Cell[]} cells
+ * @property {string} stdout
+ * @property {boolean} truncated
+ * @property {Line[]} lines
+ * @property {ProgramError | null} error
+ * @property {{id: string, nodes: number, edges: number}[]} graphs
+ * @property {number} passes
+ * @property {number} steps
+ * @property {Parameter[]} parameters
+ * @property {Finding[]} findings
+ * @property {Record<string, string>} links
+ *
+ * @typedef {object} GraphNode
+ * @property {string} id
+ * @property {"op" | "leaf" | "constant"} kind
+ * @property {string} op
+ * @property {string | null} call
+ * @property {string | null} name
+ * @property {string | null} file
+ * @property {number | null} line
+ * @property {[number, number] | null} columns
+ * @property {string} module
+ * @property {number} outputs
+ * @property {string[]} saved
+ * @property {string | null} parameter
+ *
+ * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
+ * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[]}} Graph
+ *
+ * @typedef {{arrived: Tensor | null, used: Tensor | null}} Gradient
+ * @typedef {{value: Tensor | null, grads: Gradient[]}} NodeNumbers
+ *
+ * @typedef {object} Pass
+ * @property {number} index
+ * @property {"backward" | "grad" | "nested" | "implicit"} kind
+ * @property {number | null} parent
+ * @property {string} graph
+ * @property {number | null} line
+ * @property {string[]} order
+ * @property {Record<string, NodeNumbers>} [nodes]
+ * @property {Record<string, Tensor | null>} [edges]
+ *
+ * @typedef {object} ParameterStep
+ * @property {string} id
+ * @property {string | null} name
+ * @property {Tensor | null} value
+ * @property {Tensor | null} contribution
+ * @property {Tensor | null} grad_before
+ * @property {Tensor | null} grad_after
+ * @property {Tensor | null} value_after
+ * @property {Record<string, Tensor | null>} state
+ *
+ * @typedef {{name: string, line: number, from: string, to: Tensor | null, graph: string | null, uses_gradient?: boolean}} Rebind
+ *
+ * @typedef {object} Step
+ * @property {number} index
+ * @property {{line: number, index: number} | null} iteration
+ * @property {Partial<Record<Phase, number[]>>} lines
+ * @property {Record<string, {text: string, tensor: Tensor | null}>} values
+ * @property {number} main
+ * @property {Tensor | null} loss
+ * @property {string | null} loss_name
+ * @property {Pass[]} passes
+ * @property {ParameterStep[]} parameters
+ * @property {Rebind[]} rebinds
+ * @property {Record<string, unknown> | null} optimizer
+ *
+ * @typedef {{edge: string, node: string, title: string, slot: number, input: number, gradient: Tensor | null}} Flow
+ * @typedef {{name: string, tensor: Tensor | null}} Saved
+ *
+ * @typedef {object} NodeDetail
+ * @property {GraphNode} node
+ * @property {NodeNumbers} numbers
+ * @property {Saved[]} saved
+ * @property {Flow[]} incoming
+ * @property {Flow[]} outgoing
+ * @property {number | null} rank
+ * @property {string | null} source
+ */
+
+/** @type {readonly Phase[]} */
+export const PHASES = ["forward", "loss", "backward", "update"];
+
+export {};

@@ -1,0 +1,81 @@
+// Say in words how a run went, and why there may be nothing to draw.
+
+import { h } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+
+/** @import {Child} from "../../leaves/dom.js" */
+/** @import {Status} from "../../leaves/types.js" */
+/** @import {State} from "../../core/state.js" */
+
+/** @type {Partial<Record<Status, string>>} */
+const ENDS = {
+  timed_out: "stopped: out of time",
+  out_of_memory: "stopped: out of memory",
+  output_limit: "stopped: it printed or recorded too much",
+  killed: "stopped: the process was killed",
+  cancelled: "stopped by you",
+  interrupted: "interrupted: the server went down",
+};
+
+/** The sentence beside the program's name. @param {State} state @param {string} mode @returns {Child} */
+export function outcome({ run, busy, edited }, mode) {
+  if (busy) return busy.stopping ? "Stopping…" : busy.steps ? `Running… ${format.counted(busy.steps, "step")} so far` : "Running…";
+  if (!run) return "";
+  if (edited) return "edited, not run yet";
+  const end = ENDS[run.status];
+  const took = run.duration_ms === null ? "" : ` in ${format.duration(run.duration_ms)}`;
+  if (end) return [h("span", { class: "bad" }, end), run.steps ? `, ${format.counted(run.steps, "step")} kept` : took];
+  const { error } = run;
+  if (error) {
+    const where = error.line === null ? "" : `, ${error.file ?? "line"} ${error.line}`;
+    return [h("span", { class: "bad" }, `${error.type}${where}`), run.steps ? `, after ${format.counted(run.steps, "step")}` : ""];
+  }
+  const what = run.steps ? format.counted(run.steps, "step") : "ran";
+  return `${what}${took}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
+}
+
+/** Why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
+export function absence(state, go) {
+  const { run, at, step, absent, busy } = state;
+  if (!run) return [h("h3", null, busy ? "Running…" : "Nothing recorded yet"), !busy && h("p", null, "Paste PyTorch code and press Run. The graph appears after the first backward().")];
+  if (absent) return [h("h3", null, "No picture of this graph"), h("p", null, absent)];
+  if (run.steps && step) return [h("h3", null, `No backward graph in step ${at}`), h("p", null, "Nothing in this step called backward()."), at > 0 && h("button", { type: "button", class: "btn", onclick: () => go(at - 1) }, `Go to step ${at - 1}`)];
+  if (run.steps) return h("p", null, "Loading…");
+  if (run.error) return [h("h3", null, "Stopped before the first backward()"), h("p", null, h("span", { class: "bad" }, run.error.type), `: ${run.error.message}`)];
+  const ended = ENDS[run.status];
+  if (ended) return [h("h3", null, "Nothing to show"), h("p", null, `The program was ${ended.replace(/^stopped/, "stopped")}, before it called backward().`)];
+  return [h("h3", null, "No graph"), h("p", null, "No tensor of this program requires a gradient, so autograd recorded nothing. Give one requires_grad=True.")];
+}
+
+/**
+ * The graphs that can be looked at: the passes of the step, then displayed tensors that no pass reaches.
+ *
+ * @param {State} state
+ * @returns {{value: string, label: string}[]}
+ */
+export function choices(state) {
+  const { run, step } = state;
+  if (!run) return [];
+  const passes = step?.passes ?? [];
+  const source = run.program.split("\n");
+  const name = (/** @type {number | null} */ line) => (line === null ? "" : (source[line - 1] ?? "").replace(/#.*$/, "").trim());
+  return [
+    ...passes.map(({ index, kind, line }) => ({
+      value: `pass ${index}`,
+      label: `${kind === "implicit" ? "backward(), run for you" : name(line).slice(0, 32) || kind}${line === null ? "" : `, line ${line}`}`,
+    })),
+    ...run.lines.filter(({ file, graph }) => file === null && graph).map(({ line, graph }) => ({ value: `graph ${graph}`, label: `${name(line).slice(0, 32)}, line ${line}` })),
+  ];
+}
+
+/**
+ * A notebook of the cells that begin on the given lines.
+ *
+ * @param {string} source
+ * @param {number[]} starts  1-based
+ */
+export function notebookOf(source, starts) {
+  const lines = source.split("\n");
+  const cells = starts.map((start, i) => lines.slice(i === 0 ? 0 : start - 1, (starts[i + 1] ?? lines.length + 1) - 1).join("\n").replace(/\n+$/, ""));
+  return { nbformat: 4, nbformat_minor: 5, metadata: {}, cells: cells.map((cell) => ({ cell_type: "code", metadata: {}, outputs: [], execution_count: null, source: cell })) };
+}

@@ -1,0 +1,100 @@
+// Edit a program, with what it came to beside its lines.
+
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { python } from "@codemirror/lang-python";
+import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
+import { Compartment, EditorState, Prec } from "@codemirror/state";
+import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
+import { classHighlighter } from "@lezer/highlight";
+import { h, widget } from "../leaves/dom.js";
+import { beside, cellStarts, setCells, setMargin } from "./editor/beside.js";
+import { meaning } from "./editor/meaning.js";
+
+/** @import {Cell} from "../leaves/types.js" */
+/** @import {Margin} from "./editor/beside.js" */
+
+/**
+ * @typedef {object} EditorOptions
+ * @property {string} doc
+ * @property {string} nonce                         of the page, for the styles that the editor adds
+ * @property {() => void} onrun
+ * @property {() => void} onedit
+ * @property {(line: number, column: number | null, word: string | null) => void} onpick   a line, or a place in it
+ * @property {(text: string) => boolean} onpaste    take a pasted text oneself
+ */
+
+/** @param {EditorOptions} options */
+export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
+  const editable = new Compartment();
+  const names = meaning();
+  const state = EditorState.create({
+    doc,
+    extensions: [
+      EditorView.cspNonce.of(nonce),
+      Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => (onrun(), true) }])),
+      history(),
+      indentUnit.of("    "),
+      EditorState.tabSize.of(4),
+      indentOnInput(),
+      bracketMatching(),
+      highlightSpecialChars(),
+      python(),
+      syntaxHighlighting(classHighlighter),
+      names.extension,
+      beside((line) => onpick(line, null, null)),
+      lineNumbers({ domEventHandlers: { click: (view, block) => (onpick(view.state.doc.lineAt(block.from).number, null, null), true) } }),
+      keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
+      EditorView.lineWrapping,
+      EditorView.contentAttributes.of({ "aria-label": "Program", spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
+      EditorView.domEventHandlers({
+        paste(event) {
+          const text = event.clipboardData?.getData("text/plain") ?? "";
+          if (!onpaste(text)) return false;
+          event.preventDefault();
+          return true;
+        },
+      }),
+      EditorView.updateListener.of((update) => {
+        if (update.docChanged) onedit();
+        const pointed = update.transactions.some((transaction) => transaction.isUserEvent("select.pointer"));
+        const at = update.state.selection.main;
+        if (!pointed || !at.empty) return;
+        const line = update.state.doc.lineAt(at.head);
+        const word = update.state.wordAt(at.head);
+        const column = [...line.text.slice(0, at.head - line.from)].length;
+        onpick(line.number, column, word && update.state.sliceDoc(word.from, word.to));
+      }),
+      editable.of([]),
+    ],
+  });
+  const view = new EditorView({ state });
+  const element = h("div", { class: "editor" }, view.dom);
+
+  return widget(element, {
+    /** The text as it stands. */
+    text: () => view.state.doc.toString(),
+    /** The lines on which cells begin, as edited. */
+    starts: () => cellStarts(view.state),
+    /** Put another program in. @param {string} text */
+    replace(text) {
+      if (text === view.state.doc.toString()) return;
+      view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
+      view.scrollDOM.scrollTop = 0;
+    },
+    /** Show what the run brought. @param {Margin} margin @param {readonly string[]} parameters */
+    show(margin, parameters) {
+      view.dispatch({ effects: [setMargin.of(margin), names.set.of(parameters)] });
+    },
+    /** @param {readonly Cell[]} shown */
+    cells(shown) {
+      view.dispatch({ effects: setCells.of(shown) });
+    },
+    /** Bring a line into view. @param {number} line */
+    reveal(line) {
+      if (line > view.state.doc.lines) return;
+      view.dispatch({ effects: EditorView.scrollIntoView(view.state.doc.line(line).from, { y: "nearest", yMargin: 24 }) });
+    },
+    focus: () => view.focus(),
+  });
+}
+

@@ -1,0 +1,194 @@
+// Put beside each line what it came to: a value at its end, its phase, its error, and a cell's output below.
+
+import { RangeSet, StateEffect, StateField } from "@codemirror/state";
+import { Decoration, EditorView, GutterMarker, WidgetType, gutterLineClass } from "@codemirror/view";
+import { h } from "../../leaves/dom.js";
+import { units } from "../../leaves/edits.js";
+
+/** @import {Range, Text} from "@codemirror/state" */
+/** @import {Cell} from "../../leaves/types.js" */
+
+/**
+ * @typedef {object} Margin
+ * @property {Map<number, {text: string, title: string, tone: string}>} notes
+ * @property {Map<number, string>} active
+ * @property {{line: number, columns: [number, number] | null} | null} selected
+ * @property {{line: number, columns: [number, number] | null, type: string, message: string} | null} error
+ */
+
+const LONGEST = 20_000; // characters of one output that are shown
+
+/** @type {import("@codemirror/state").StateEffectType<Margin>} */
+export const setMargin = StateEffect.define();
+/** @type {import("@codemirror/state").StateEffectType<readonly Cell[]>} */
+export const setCells = StateEffect.define();
+
+/** The value of a line, at its end. */
+class Value extends WidgetType {
+  /** @param {string} text @param {string} title @param {string} tone @param {(line: number) => void} onpick */
+  constructor(text, title, tone, onpick) {
+    super();
+    this.text = text;
+    this.title = title;
+    this.tone = tone;
+    this.onpick = onpick;
+  }
+  /** @override @param {Value} other */
+  eq(other) {
+    return this.text === other.text && this.tone === other.tone && this.title === other.title;
+  }
+  /** @override @param {EditorView} view */
+  toDOM(view) {
+    const dom = h("span", { class: `cm-value ${this.tone}`, title: this.title }, this.text);
+    dom.addEventListener("mousedown", (event) => {
+      event.preventDefault();
+      this.onpick(view.state.doc.lineAt(view.posAtDOM(dom)).number);
+    });
+    return dom;
+  }
+  /** @override */
+  ignoreEvent() {
+    return true;
+  }
+}
+
+/** A block under a line: a cell's output, or what an error says. */
+class Below extends WidgetType {
+  /** @param {string} kind @param {string} text */
+  constructor(kind, text) {
+    super();
+    this.kind = kind;
+    this.text = text;
+  }
+  /** @override @param {Below} other */
+  eq(other) {
+    return this.kind === other.kind && this.text === other.text;
+  }
+  /** @override */
+  toDOM() {
+    const cut = this.text.length > LONGEST;
+    const label = this.kind === "error" ? "Error" : "Output";
+    return h("div", { class: `cm-below ${this.kind}` }, h("pre", { "aria-label": label, role: "group", tabindex: this.text.split("\n").length > 8 ? 0 : null }, this.text.slice(0, LONGEST), cut && "\n… cut here; the whole of it is in the JSON"));
+  }
+  /** @override */
+  ignoreEvent() {
+    return true;
+  }
+}
+
+class Numbered extends GutterMarker {
+  /** @param {string} name */
+  constructor(name) {
+    super();
+    this.elementClass = name;
+  }
+}
+const SELECTED = new Numbered("cm-picked-number");
+const FAILED = new Numbered("cm-failed-number");
+const PLAYED = new Map(["forward", "loss", "backward", "update"].map((phase) => [phase, new Numbered(`cm-at-${phase}`)]));
+
+/** @typedef {{decorations: import("@codemirror/view").DecorationSet, numbers: import("@codemirror/state").RangeSet<GutterMarker>, stale: boolean}} Shown */
+
+/** @param {(line: number) => void} onpick  a line's value was clicked */
+export function beside(onpick) {
+  /** @param {Margin} margin @param {Text} doc @returns {Shown} */
+  function show(margin, doc) {
+    /** @type {Range<Decoration>[]} */
+    const marks = [];
+    /** @type {Range<GutterMarker>[]} */
+    const numbers = [];
+    const there = (/** @type {number} */ line) => line >= 1 && line <= doc.lines;
+    for (const [line, phase] of margin.active) {
+      if (!there(line) || line === margin.error?.line) continue;
+      marks.push(Decoration.line({ class: `cm-phase ${phase}` }).range(doc.line(line).from));
+      const played = PLAYED.get(phase);
+      if (played) numbers.push(played.range(doc.line(line).from));
+    }
+    for (const [line, { text, title, tone }] of margin.notes) {
+      if (there(line)) marks.push(Decoration.widget({ widget: new Value(text, title, tone, onpick), side: 1 }).range(doc.line(line).to));
+    }
+    const { selected, error } = margin;
+    if (selected && there(selected.line)) {
+      const line = doc.line(selected.line);
+      marks.push(Decoration.line({ class: "cm-picked" }).range(line.from));
+      numbers.push(SELECTED.range(line.from));
+      under(line, selected.columns, "cm-picked-span", marks);
+    }
+    if (error && there(error.line)) {
+      const line = doc.line(error.line);
+      marks.push(Decoration.line({ class: "cm-failed" }).range(line.from));
+      marks.push(Decoration.widget({ widget: new Value(error.type, error.message, "bad", onpick), side: 1 }).range(line.to));
+      marks.push(Decoration.widget({ widget: new Below("error", error.message), side: 2, block: true }).range(line.to));
+      numbers.push(FAILED.range(line.from));
+      under(line, error.columns, "cm-caret", marks);
+    }
+    return { decorations: Decoration.set(marks, true), numbers: ranges(numbers), stale: false };
+  }
+
+  /** @type {StateField<Shown>} */
+  const field = StateField.define({
+    create: () => /** @type {Shown} */ ({ decorations: Decoration.none, numbers: ranges([]), stale: false }),
+    update(value, transaction) {
+      const effect = transaction.effects.find((each) => each.is(setMargin));
+      if (effect) return show(effect.value, transaction.newDoc);
+      if (!transaction.docChanged) return value;
+      return { decorations: value.decorations.map(transaction.changes), numbers: value.numbers.map(transaction.changes), stale: true };
+    },
+    provide: (self) => [
+      EditorView.decorations.from(self, ({ decorations }) => decorations),
+      gutterLineClass.from(self, ({ numbers }) => numbers),
+      EditorView.editorAttributes.from(self, ({ stale }) => ({ class: stale ? "cm-stale" : "" })),
+    ],
+  });
+  return [field, cells];
+}
+
+/** @param {Range<GutterMarker>[]} numbers */
+const ranges = (numbers) => RangeSet.of(numbers, true);
+
+/**
+ * @param {{from: number, to: number, text: string}} line
+ * @param {[number, number] | null} columns
+ * @param {string} name
+ * @param {Range<Decoration>[]} marks
+ */
+function under(line, columns, name, marks) {
+  if (!columns) return;
+  const from = line.from + units(line.text, columns[0]);
+  const to = Math.min(line.to, line.from + units(line.text, columns[1]));
+  if (from < to) marks.push(Decoration.mark({ class: name }).range(from, to));
+}
+
+/** @typedef {{shown: readonly Cell[], starts: readonly number[], decorations: import("@codemirror/view").DecorationSet}} Cells */
+
+/**
+ * The cells of a notebook: a line between them, their output below. Kept in place while the text is edited.
+ *
+ * @type {StateField<Cells>}
+ */
+export const cells = StateField.define({
+  create: () => /** @type {Cells} */ ({ shown: [], starts: [], decorations: Decoration.none }),
+  update(value, transaction) {
+    const effect = transaction.effects.find((each) => each.is(setCells));
+    if (effect) return place(effect.value, transaction.newDoc);
+    if (!transaction.docChanged) return value;
+    const { changes } = transaction;
+    return { ...value, starts: value.starts.map((start) => changes.mapPos(start, -1)), decorations: value.decorations.map(changes) };
+  },
+  provide: (self) => EditorView.decorations.from(self, ({ decorations }) => decorations),
+});
+
+/** @param {readonly Cell[]} shown @param {Text} doc @returns {Cells} */
+function place(shown, doc) {
+  /** @type {Range<Decoration>[]} */
+  const marks = [];
+  const there = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
+  for (const { index, end_line, start_line, output } of there) {
+    if (index > 0) marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
+    if (output) marks.push(Decoration.widget({ widget: new Below("output", output.replace(/\n$/, "")), side: 3, block: true }).range(doc.line(end_line).to));
+  }
+  return { shown, starts: there.map(({ start_line }) => doc.line(start_line).from), decorations: Decoration.set(marks, true) };
+}
+
+/** The lines on which cells begin. @param {import("@codemirror/state").EditorState} state */
+export const cellStarts = (state) => [...new Set(state.field(cells).starts.map((start) => state.doc.lineAt(start).number))];

@@ -1,0 +1,53 @@
+// List what is worth telling about a run, with the edit that mends it.
+
+import { fill, h, widget } from "../leaves/dom.js";
+import { difference } from "../leaves/edits.js";
+import * as format from "../leaves/format.js";
+
+/** @import {Finding, Fix} from "../leaves/types.js" */
+/** @import {Child} from "../leaves/dom.js" */
+
+const MARKS = { error: "!", warning: "!", note: "·", good: "✓" };
+
+/** @param {{onfix: (fix: Fix) => void, online: (line: number, step: number | null) => void}} options */
+export function findings({ onfix, online }) {
+  const list = h("ul");
+  const element = h("div", { class: "findings" }, list);
+
+  /** @param {Finding} finding @param {string} program @param {boolean} stale */
+  function item(finding, program, stale) {
+    const { severity, message, why, line, step, fix } = finding;
+    return h("li", { class: severity },
+      h("span", { class: "mark", "aria-hidden": "true" }, MARKS[severity]),
+      h("div", null,
+        h("p", { class: "message" }, h("b", null, prose(message)), line !== null && [" ", h("button", { type: "button", class: "to", onclick: () => online(line, step) }, `line ${line}`)]),
+        why && h("p", { class: "why" }, prose(why)),
+        fix && [lines(fix, program), h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix) }, "Apply fix and run"), h("span", { class: "fix-title" }, stale ? "The text was edited: run it again first." : fix.title)])); // prettier-ignore
+  }
+
+  return widget(element, {
+    /** @param {readonly Finding[]} all @param {string} program @param {boolean} stale */
+    show(all, program, stale) {
+      fill(list, all.map((finding) => item(finding, program, stale)));
+    },
+  });
+}
+
+/** What there is, in a few words. @param {readonly Finding[]} all */
+export function summary(all) {
+  const pitfalls = all.filter(({ severity }) => severity === "error" || severity === "warning").length;
+  const rest = all.length - pitfalls;
+  const parts = [pitfalls ? format.counted(pitfalls, "pitfall") : "no pitfalls", rest ? format.counted(rest, "note") : ""];
+  return parts.filter(Boolean).join(", ");
+}
+
+/** The edit as lines out and in. @param {Fix} fix @param {string} program */
+function lines(fix, program) {
+  const { removed, added } = difference(program, fix.edits);
+  const indent = Math.min(...[...removed, ...added].filter((text) => text.trim()).map((text) => text.search(/\S/)), Infinity);
+  const bare = (/** @type {string} */ text) => text.slice(Number.isFinite(indent) ? indent : 0);
+  return h("pre", { class: "diff", "aria-label": "The edit" }, removed.map((text) => h("del", null, `−  ${bare(text)}\n`)), added.map((text) => h("ins", null, `+  ${bare(text)}\n`)));
+}
+
+/** Text with `code` in backticks. @param {string} text @returns {Child[]} */
+const prose = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", null, part) : part));
