@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": FOUNDATION | {"wire", "recording"},
     "take": FOUNDATION | {"wire", "recording", "store"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
+    "examples": set(),
     "notebook": FOUNDATION,
     "expression": FOUNDATION,
     "requests": FOUNDATION | {"notebook", "expression"},
@@ -39,7 +40,7 @@ MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
 MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}
 MAY_IMPORT["cli"] = MAY_IMPORT["main"] = MAY_IMPORT["__main__"] = {*MAY_IMPORT, "cli", "main"}
 
-PYTHON = sorted(APP.rglob("*.py"))
+PYTHON = sorted(path for path in APP.rglob("*.py") if path.parent.name != "programs")  # the gallery's are not ours to import
 SCRIPTS = sorted(SOURCES.rglob("*.js"))
 
 

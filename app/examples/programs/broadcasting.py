@@ -1,0 +1,15 @@
+# Broadcasting and sums
+# A column [3, 1] and a row [4] meet in a [3, 4] grid; on the way back each gradient is summed to its own shape.
+import torch
+
+column = torch.tensor([[1.0], [2.0], [3.0]], requires_grad=True)
+row = torch.tensor([1.0, 10.0, 100.0, 1000.0], requires_grad=True)
+
+grid = column * row
+grid
+
+total = grid.sum()
+total.backward()
+
+column.grad  # every entry is the sum of the row: 1111
+row.grad  # every entry is the sum of the column: 6

@@ -1,0 +1,10 @@
+# Without a call of backward()
+# The graph is there as soon as something is computed: Tapedeck runs backward once on the last result, and says so.
+import torch
+
+a = torch.tensor([1.0, 2.0], requires_grad=True)
+b = torch.tensor([3.0, -1.0], requires_grad=True)
+
+dot = a @ b
+cosine = dot / (a.norm() * b.norm())
+cosine

@@ -1,0 +1,16 @@
+# Pitfall: the parameter is rebound
+# m = m − … makes a new tensor that is no leaf; the second backward() finds nothing to reach.
+import torch
+
+x = torch.tensor([1.0, 2.0, 3.0])
+y = torch.tensor([2.0, 4.0, 6.0])
+m = torch.tensor(1.0, requires_grad=True)
+lr = 0.05
+
+for step in range(20):
+    y_pred = m * x
+    loss = ((y_pred - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        m = m - lr * m.grad
+    m.grad = None

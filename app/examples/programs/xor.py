@@ -1,0 +1,17 @@
+# Learn XOR with an MLP and Adam
+# Four points that no line can part: a hidden layer bends the plane until they come apart.
+import torch
+from torch import nn
+
+x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+y = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
+model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+
+for step in range(60):
+    loss = nn.functional.mse_loss(model(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+model(x).round(decimals=2)

@@ -1,0 +1,168 @@
+"""Every example of the gallery runs as it says it does, and its gradients are torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from tapedeck import model, wire
+from tapedeck.examples import FIRST_VISIT, Example, example, gallery
+from tapedeck.explain.findings import find
+from tapedeck.recording import MemoryLog, Recording
+from tapedeck.tracer.main import execute
+
+EXAMPLES = pytest.mark.parametrize("each", gallery(), ids=lambda each: each.slug)
+FINDINGS = {
+    "no-grad": {"implicit-pass"},
+    "no-backward": {"implicit-pass"},
+    "backpropagation": {"leaf-rebound"},
+    "pitfall-rebound": {"leaf-rebound"},
+}
+IMPLICIT = {"no-grad": [[5.0, 5.0, 5.0]]}
+"""What an implicit pass over a tensor that no name holds any more must give."""
+PROVEN = {"leaf-rebound", "implicit-pass"}
+"""Codes that are looked for here; a new kind of finding on an example is for its own tests to judge."""
+
+
+def record(program: str) -> tuple[Recording, model.Program, wire.End]:
+    events: list[wire.AnyEvent] = []
+    reader = wire.Reader(model.Limits())
+    cells = [(1, program.rstrip("\n").count("\n") + 1)]
+    execute(wire.Job(program, cells), lambda data: events.extend(reader.feed(data)))
+    end = events[-1]
+    assert isinstance(end, wire.End)
+    return Recording(MemoryLog(events), program), model.Program(program, cells=cells), end
+
+
+def leaves(*roots: torch.Tensor) -> list[torch.Tensor]:
+    """The leaves under some tensors, found without us."""
+    found: dict[int, torch.Tensor] = {}
+    seen, waiting = set(), [root.grad_fn for root in roots]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found[id(node.variable)] = node.variable
+        waiting += [following for following, _ in node.next_functions]
+    return list(found.values())
+
+
+def listed(tensors: Any) -> list[Any]:
+    """Gradients in an order of their own, since a graph's leaves have none."""
+    return sorted((tensor.tolist() for tensor in tensors), key=repr)
+
+
+@contextmanager
+def watched(passes: list[list[Any]]) -> Iterator[None]:
+    """Take down the leaf gradients of each call into autograd, by asking torch for them beside the call."""
+    backward, grad = torch.Tensor.backward, torch.autograd.grad
+
+    def watched_backward(self: torch.Tensor, *arguments: Any, **options: Any) -> None:
+        if self.requires_grad:
+            passes.append(listed(grad(self, leaves(self), retain_graph=True)))
+        backward(self, *arguments, **options)
+
+    def watched_grad(outputs: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        gradients = grad(outputs, *arguments, **options)
+        passes.append(listed(gradients))
+        return gradients
+
+    torch.Tensor.backward, torch.autograd.grad = watched_backward, watched_grad  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        torch.Tensor.backward, torch.autograd.grad = backward, grad  # type: ignore[method-assign]
+
+
+def plain(each: Example) -> list[list[Any]]:
+    """The leaf gradients of each pass, with nothing of ours in the way."""
+    passes: list[list[Any]] = []
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    torch.manual_seed(0)
+    with watched(passes):
+        try:
+            exec(compile(each.program, each.slug, "exec"), namespace)
+        except RuntimeError:
+            assert each.fails
+    if passes:
+        return passes
+    if each.slug in IMPLICIT:
+        return [IMPLICIT[each.slug]]
+    last = [value for value in namespace.values() if isinstance(value, torch.Tensor) and value.grad_fn][-1]
+    return [listed(torch.autograd.grad(last, leaves(last)))]
+
+
+def recorded(recording: Recording) -> list[list[Any]]:
+    """The leaf gradients of each pass, as the recording has them."""
+    passes: list[list[Any]] = []
+    for index in range(recording.log.counts()[1]):
+        numbers = recording.numbers(index)
+        places = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
+        found = [numbers.arrived(place) for place in places]
+        passes.append(sorted((summary.values for summary in found if summary is not None), key=repr))
+    return passes
+
+
+@EXAMPLES
+def test_an_example_ends_as_it_says_with_a_graph_and_its_numbers(each: Example) -> None:
+    recording, program, end = record(each.program)
+    assert end.status == ("failed" if each.fails else "done"), end.failure
+    numbers = recording.numbers(0)
+    assert all(numbers.edge(place) is not None for place, edge in enumerate(numbers.graph.edges) if edge.gradient)
+    assert any(node.kind == "leaf" and node.name for node in numbers.graph.nodes)
+    codes = {finding.code for finding in find(recording, program)}
+    assert codes & PROVEN == FINDINGS.get(each.slug, set())
+
+
+@EXAMPLES
+def test_the_leaf_gradients_of_an_example_are_torchs_own_to_the_bit(each: Example) -> None:
+    recording, _, _ = record(each.program)
+    assert recorded(recording) == plain(each)
+
+
+@EXAMPLES
+def test_an_example_is_small_and_says_what_it_is(each: Example) -> None:
+    lines = each.program.splitlines()
+    assert len(lines) < 32
+    assert max(map(len, lines)) <= 128
+    assert each.title == lines[0].removeprefix("# ")
+    assert each.summary.endswith((".", "?"))
+    assert each.program.startswith(f"# {each.title}\n# ")
+
+
+def test_the_gallery_begins_with_the_sections_of_the_notebook_and_names_each_example_once() -> None:
+    slugs = [each.slug for each in gallery()]
+    assert slugs[:3] == ["intro", "no-grad", FIRST_VISIT]
+    assert len(set(slugs)) == len(slugs) >= 12
+    assert example(FIRST_VISIT) == gallery()[2]
+    assert example("nothing") is None
+
+
+def test_the_fix_of_the_example_that_fails_makes_it_run_to_the_end() -> None:
+    failing = example("pitfall-rebound")
+    assert failing is not None
+    recording, program, _ = record(failing.program)
+    (finding,) = (each for each in find(recording, program) if each.code == "leaf-rebound")
+    assert finding.fix is not None
+    lines = failing.program.splitlines(keepends=True)
+    for edit in finding.fix.edits:
+        (line, start), (last, stop) = edit.start, edit.end
+        assert line == last
+        lines[line - 1] = lines[line - 1][:start] + edit.text + lines[line - 1][stop:]
+    mended, _, end = record("".join(lines))
+    assert (end.status, mended.log.counts()[2]) == ("done", 20)
+
+
+def test_the_first_visit_shows_the_numbers_of_the_notebook() -> None:
+    first = example(FIRST_VISIT)
+    assert first is not None
+    recording, program, _ = record(first.program)
+    texts = [line.text for line in recording.lines()]
+    assert "tensor(4.6667, grad_fn=<MeanBackward0>)" in texts
+    assert "tensor(-9.3333)" in texts
+    assert recording.cells(program)[0].output == "tensor(1.0933, grad_fn=<SubBackward0>)"
