@@ -208,3 +208,22 @@ def chain(length: int, *, line: int = -1) -> Sketch:
     for at in range(length):
         sketch.edge(at, at + 1, [10.0 ** -(at + 1), 0.0])
     return sketch
+
+
+def unrolled(steps: int) -> Sketch:
+    """A network unrolled in time: at every step a product with ``W``, a sum with ``b`` and a tanh."""
+    sketch = Sketch()
+    for _ in range(steps):
+        sketch.node("TanhBackward0", value=1.0, grads=[0.5])
+        sketch.node("AddBackward0", value=1.0, grads=[0.5])
+        sketch.node("MvBackward0", value=1.0, grads=[0.5])
+    weight = sketch.node("AccumulateGrad", kind=wire.LEAF, name="W", value=1.0, grads=[0.5 * steps], parameter=0)
+    bias = sketch.node("AccumulateGrad", kind=wire.LEAF, name="b", value=1.0, grads=[0.5 * steps], parameter=1)
+    for at in range(0, 3 * steps, 3):
+        sketch.edge(at, at + 1, 0.5)
+        sketch.edge(at + 1, at + 2, 0.5)
+        sketch.edge(at + 1, bias, 0.5)
+        sketch.edge(at + 2, weight, 0.5)
+        if at + 3 < 3 * steps:
+            sketch.edge(at + 2, at + 3, 0.5)
+    return sketch

@@ -1,0 +1,212 @@
+"""The layout engine as a subprocess: found, limited, killed, and asked once for each structure."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from tapedeck.drawing import engine
+from tapedeck.drawing.engine import Engine, Layout
+from tapedeck.drawing.plan import Plan, plan
+from tapedeck.drawing.style import Direction
+from tapedeck.errors import DrawingError
+
+from .sample import chain, seed, unrolled
+
+pytestmark = pytest.mark.anyio
+PLAN = plan(seed().graph(0))
+
+
+def script(folder: Path, text: str) -> str:
+    """An executable that stands in for a dot."""
+    path = folder / "dot"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def check(layout: Layout) -> None:
+    """Every box stands inside, no two overlap, and every edge ends at the border of its target."""
+    places = {place.box.key: place for place in layout.places}
+    for place in layout.places:
+        assert place.x >= -0.2
+        assert place.x + place.box.width <= layout.width + 0.2
+        assert place.y >= -0.2
+        assert place.y + place.box.height <= layout.height + 0.2
+    for at, one in enumerate(layout.places):
+        for other in layout.places[at + 1 :]:
+            apart = (
+                one.x + one.box.width <= other.x + 1
+                or other.x + other.box.width <= one.x + 1
+                or one.y + one.box.height <= other.y + 1
+                or other.y + other.box.height <= one.y + 1
+            )
+            assert apart, (one, other)
+    for route in layout.routes:
+        box = places[route.link.target]
+        x, y = route.tip
+        assert box.x - 1.5 <= x <= box.x + box.box.width + 1.5
+        assert box.y - 1.5 <= y <= box.y + box.box.height + 1.5
+        assert route.length > 0
+        assert -180 <= route.angle <= 180
+
+
+@pytest.mark.parametrize("direction", ["TB", "BT", "LR"])
+async def test_boxes_do_not_overlap_and_edges_end_at_them(direction: Direction) -> None:
+    for recording in (seed(), unrolled(6).recording(), chain(12).recording()):
+        check(await Engine().layout(plan(recording.graph(0), direction)))
+
+
+async def test_the_root_stands_where_the_direction_says() -> None:
+    graph = seed().graph(0)
+    root, leaf = {}, {}
+    for direction in ("TB", "BT", "LR"):
+        layout = await Engine().layout(plan(graph, direction))
+        places = {place.box.key: place for place in layout.places}
+        root[direction], leaf[direction] = places["n0"], places["n4"]
+    assert root["TB"].y < leaf["TB"].y
+    assert root["BT"].y > leaf["BT"].y
+    assert root["LR"].x < leaf["LR"].x
+
+
+async def test_an_arrow_in_a_straight_chain_points_straight_down() -> None:
+    layout = await Engine().layout(plan(chain(3).recording().graph(0)))
+    assert [route.angle for route in layout.routes] == [90.0] * 3
+    label = layout.routes[0].label
+    assert label is not None
+    assert label[0] >= layout.routes[0].tip[0]
+
+
+async def test_a_structure_is_laid_out_once_however_many_ask() -> None:
+    asked = Engine()
+    layouts = await asyncio.gather(*(asked.layout(PLAN) for _ in range(20)))
+    again = await asked.layout(PLAN)
+    assert asked.runs == 1
+    assert all(layout is again for layout in layouts)
+
+
+async def test_only_the_layouts_that_were_used_last_are_kept() -> None:
+    small = Engine(kept=2)
+    plans = [plan(chain(length).recording().graph(0)) for length in (1, 2, 3)]
+    for planned in plans:
+        await small.layout(planned)
+    await small.layout(plans[2])
+    assert small.runs == 3
+    await small.layout(plans[0])
+    assert small.runs == 4
+
+
+async def test_whoever_gives_up_waiting_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    slow = Engine(script(tmp_path, f'sleep 0.3; exec "{engine.find()}" "$@"'))
+    impatient = asyncio.create_task(slow.layout(PLAN))
+    patient = asyncio.create_task(slow.layout(PLAN))
+    await asyncio.sleep(0.05)
+    impatient.cancel()
+    assert (await patient).places
+    assert slow.runs == 1
+
+
+def test_an_engine_serves_one_loop_after_another() -> None:
+    asked = Engine(at_once=1)
+    for length in (1, 2):
+        plans = [plan(chain(length + extra).recording().graph(0)) for extra in (0, 5, 10)]
+
+        async def all_of(plans: list[Plan] = plans) -> list[Layout]:
+            return list(await asyncio.gather(*map(asked.layout, plans)))
+
+        assert len(asyncio.run(all_of())) == 3
+
+
+async def test_an_engine_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    slow = Engine(script(tmp_path, f"echo $$ >> {pids}; sleep 60 & echo $! >> {pids}; wait"), seconds=0.4)
+    began = time.monotonic()
+    with pytest.raises(DrawingError, match=r"longer than 0\.4 s"):
+        await slow.layout(PLAN)
+    assert time.monotonic() - began < 10
+    for pid in pids.read_text().split():
+        for _ in range(100):
+            if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                break
+            await asyncio.sleep(0.02)
+        else:
+            os.kill(int(pid), 9)
+            pytest.fail("a process outlived the limit")
+
+
+async def test_a_failure_is_not_kept(tmp_path: Path) -> None:
+    flag = tmp_path / "well"
+    moody = Engine(script(tmp_path, f'[ -e {flag} ] || exit 3\nexec "{engine.find()}" "$@"'))
+    with pytest.raises(DrawingError, match="status 3"):
+        await moody.layout(PLAN)
+    flag.touch()
+    assert (await moody.layout(PLAN)).places
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kill -SEGV $$", "signal 11"),
+        ("echo 'Error: <stdin>: syntax' >&2; exit 1", "status 1 .*: Error: <stdin>: syntax"),
+        ("echo '{not json'", "no layout"),
+        ('echo \'{"bb": "0,0,1,1"}\'', "no layout"),
+        ('cat >/dev/null; echo \'{"bb": "0,0,nan,1", "objects": [], "edges": []}\'', "no layout"),
+        ("true", "no layout"),
+    ],
+)
+async def test_an_engine_that_breaks_is_an_error_that_says_so(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DrawingError, match=said):
+        await Engine(script(tmp_path, text)).layout(PLAN)
+
+
+async def test_a_dot_that_is_not_there_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(DrawingError, match="name the path of a dot"):
+        await Engine("/nowhere/dot").layout(PLAN)
+
+
+async def test_a_dot_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "dot"
+    path.write_bytes(b"\x7fELF no")
+    path.chmod(0o755)
+    with pytest.raises(DrawingError, match="could not be started"):
+        await Engine(str(path)).layout(PLAN)
+
+
+async def test_the_operators_dot_is_the_one_that_runs(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    named = Engine(script(tmp_path, f'echo "$@" > {mark}; exec "{engine.find()}" "$@"'))
+    check(await named.layout(PLAN))
+    assert mark.read_text().split() == engine.command("dot")[1:]
+
+
+async def test_the_engine_sees_none_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEDECK_SECRET", "hush")
+    seen = tmp_path / "env"
+    await Engine(script(tmp_path, f'env > {seen}; exec "{engine.find()}" "$@"')).layout(PLAN)
+    assert "hush" not in seen.read_text()
+
+
+async def test_a_leaf_with_five_hundred_uses_is_laid_out_in_time() -> None:
+    sketch = unrolled(166)
+    assert sum(edge["target"] == len(sketch.nodes) - 2 for edge in sketch.edges) == 166
+    planned = plan(sketch.recording().graph(0))
+    assert not planned.fits  # three boxes for each step, and two stubs
+    began = time.monotonic()
+    layout = await Engine(seconds=30).layout(planned)
+    assert time.monotonic() - began < 30
+    assert len(layout.places) > 800
+
+
+def test_the_length_of_a_path_is_that_of_its_curve() -> None:
+    length, back, middle = engine._measure([(0.0, 0.0), (0.0, 10.0), (0.0, 20.0), (0.0, 30.0)])
+    assert length == pytest.approx(30)
+    assert middle == (0.0, 15.0)
+    assert back[1] <= 20
+    quarter = 4 / 3 * math.tan(math.pi / 8) * 100
+    arc, _, _ = engine._measure([(100.0, 0.0), (100.0, quarter), (quarter, 100.0), (0.0, 100.0)])
+    assert arc == pytest.approx(50 * math.pi, rel=2e-3)
