@@ -1,0 +1,217 @@
+"""Every form of a picture, also on a machine without fonts."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tapedeck.drawing import engine, picture, style
+from tapedeck.drawing.svg import size
+from tapedeck.errors import DrawingError, InvalidInput, NotFound
+from tapedeck.model import Graph
+from tapedeck.recording import MemoryLog, Recording
+from tapedeck.wire import Graph as GraphEvent
+
+from .sample import SEED, Sketch, chain, seed
+
+pytestmark = pytest.mark.anyio
+
+
+def pixels(png: bytes, most: int = 10_000) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The picture's first rows as height × width × channels."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    at, data = 8, b""
+    width = height = channels = 0
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        kind, body = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", body[:10])
+            assert depth == 8
+            channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+        elif kind == b"IDAT":
+            data += body
+        at += length + 12
+    raw = np.frombuffer(zlib.decompress(data), np.uint8).reshape(height, 1 + width * channels)
+    raw = raw[:most]
+    rows = np.zeros((len(raw), width * channels), np.uint8)
+    before = np.zeros(width * channels, np.int32)
+    for place, line in enumerate(raw):
+        before = rows[place] = unfilter(int(line[0]), line[1:].astype(np.int32), before.astype(np.int32), channels)
+    return rows.reshape(len(raw), width, channels)
+
+
+def unfilter(kind: int, line: np.ndarray, above: np.ndarray, step: int) -> np.ndarray:
+    """Undo a PNG filter."""
+    if kind == 0:
+        return line.astype(np.uint8)
+    if kind == 2:
+        return ((line + above) & 255).astype(np.uint8)
+    out = [0] * step + [0] * len(line)
+    over = [0] * step + above.tolist()
+    for at, value in enumerate(line.tolist()):
+        left, up, corner = out[at], over[at + step], over[at]
+        if kind == 1:
+            guess = left
+        elif kind == 3:
+            guess = (left + up) // 2
+        else:
+            toward = left + up - corner
+            guess = min((left, up, corner), key=lambda one: abs(toward - one))
+        out[at + step] = (value + guess) & 255
+    return np.array(out[step:], np.uint8)
+
+
+def colour(text: str) -> list[int]:
+    return [int(text[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+async def test_every_form_has_a_media_type_and_the_first_bytes_of_its_kind() -> None:
+    begins = {"svg": b"<svg ", "png": b"\x89PNG", "pdf": b"%PDF-", "dot": b"digraph g0 {", "txt": b"step 0, pass 0"}
+    assert set(begins) == set(picture.FORMS) == set(picture.MEDIA)
+    for form, first in begins.items():
+        assert (await picture.render(seed(), 0, form)).startswith(first)
+        assert await picture.render_graph(seed(), 0, form)
+
+
+async def test_a_png_is_twice_as_fine_as_the_svg() -> None:
+    width, height = size((await picture.render(seed(), 0, "svg")).decode())
+    image = await picture.render(seed(), 0, "png")
+    wide, high = struct.unpack(">II", image[16:24])
+    assert abs(high - 2 * height) <= 2
+    assert wide >= 2 * width  # its letters are wider, and so is the key
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_a_png_has_the_colours_of_its_theme(theme: style.Theme, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "DENSITY", 50.0)  # decoding is slow here
+    image = pixels(await picture.render(seed(), 0, "png", theme=theme))
+    assert image[0, 0, :3].tolist() == colour(style.THEMES[theme]["bg"])
+    for token in ("param-fill", "param-tint", "surface"):
+        away = np.abs(image[..., :3].astype(int) - colour(style.THEMES[theme][token])).sum(axis=2)
+        assert (away < 12).sum() > 50, token
+
+
+async def test_a_png_has_text_on_a_machine_without_fonts() -> None:
+    """The same in a process that finds no font: typst's own are within its wheel."""
+    made = await picture.render(seed(), 0, "png")
+    name = pixels(made, 80)[44:80, 180:560, :3].astype(int).sum(axis=2)  # where the root's title stands
+    assert (name < 250).sum() > 300
+    code = (
+        "import sys, asyncio; sys.path.insert(0, sys.argv[1]); import importlib;"
+        "package = importlib.import_module('tests.drawing.sample');"
+        "from tapedeck.drawing import picture;"
+        "sys.stdout.buffer.write(asyncio.run(picture.render(package.seed(), 0, 'png')))"
+    )
+    root = Path(__file__).parent.parent.parent
+    bare = subprocess.run(
+        [sys.executable, "-c", code, str(root)],
+        env={"PATH": "", "HOME": "/nonexistent", "FONTCONFIG_FILE": "/nonexistent", "XDG_DATA_DIRS": "/nonexistent"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert bare.stdout == made
+
+
+async def test_a_pdf_carries_its_fonts_within_itself() -> None:
+    made = await picture.render(seed(), 0, "pdf")
+    assert b"DejaVuSansMono" in made
+    assert b"FontFile" in made
+
+
+async def test_pictures_are_the_same_bytes_every_time() -> None:
+    for form in picture.FORMS:
+        assert await picture.render(seed(), 0, form) == await picture.render(seed(), 0, form), form
+
+
+async def test_a_name_in_letters_that_the_embedded_font_lacks_is_still_a_picture() -> None:
+    sketch = Sketch()
+    sketch.node("AddBackward0", name="損失", value=1.0, grads=[1.0])
+    assert (await picture.render(sketch.recording(), 0, "png")).startswith(b"\x89PNG")
+
+
+async def test_a_very_long_picture_is_drawn_less_dense_rather_than_without_end() -> None:
+    image = await picture.render(chain(120).recording(), 0, "png")
+    width, height = struct.unpack(">II", image[16:24])
+    assert max(width, height) <= picture.LARGEST_SIDE + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [({"form": "gif"}, "form"), ({"theme": "blue"}, "theme"), ({"direction": "RL"}, "direction")],
+)
+async def test_what_there_is_not_is_answered_with_what_there_is(options: dict[str, str], where: str) -> None:
+    given = {"form": "svg"} | options
+    with pytest.raises(InvalidInput, match="take ") as caught:
+        await picture.render(seed(), 0, given.pop("form"), **given)  # type: ignore[arg-type]
+    assert caught.value.where == where
+
+
+async def test_a_pass_or_graph_that_there_is_not_is_not_found() -> None:
+    with pytest.raises(NotFound):
+        await picture.render(seed(), 1, "svg")
+    with pytest.raises(NotFound):
+        await picture.render_graph(seed(), 5, "svg")
+
+
+async def test_a_step_of_the_same_structure_never_runs_the_engine_again() -> None:
+    asked = engine.Engine()
+    for norm in (1.0, 2.0, 3.0):
+        sketch = Sketch()
+        root = sketch.node("SumBackward0", value=norm, grads=[norm])
+        sketch.edge(root, sketch.node("AccumulateGrad", kind=1, name="w", value=norm, grads=[norm]), norm)
+        await picture.render(sketch.recording(), 0, "svg", engine=asked)
+        await picture.render(sketch.recording(), 0, "svg", theme="dark", engine=asked)
+    assert asked.runs == 1
+
+
+async def test_a_graph_that_is_too_large_still_has_every_form() -> None:
+    recording = chain(700).recording()
+    for form in picture.FORMS:
+        made = await picture.render(recording, 0, form)
+        assert made
+    assert b"701 nodes" in await picture.render(recording, 0, "svg")
+
+
+async def test_a_conversion_that_fails_is_our_error() -> None:
+    with pytest.raises(DrawingError, match="PNG"):
+        picture.convert('<svg width="10" height="10"><broken', "png")
+
+
+async def test_a_conversion_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    def slow(drawn: str, form: str) -> bytes:
+        time.sleep(0.3)
+        return b""
+
+    monkeypatch.setattr(picture, "convert", slow)
+    monkeypatch.setattr(picture, "CONVERTING_SECONDS", 0.05)
+    with pytest.raises(DrawingError, match="too long"):
+        await picture.render(seed(), 0, "png")
+
+
+async def test_a_recording_whose_step_never_ended_can_be_drawn() -> None:
+    recording = seed()
+    assert recording.log.counts()[2] == 0
+    assert b"m.grad" in await picture.render(recording, 0, "svg")
+
+
+async def test_an_empty_graph_is_a_picture() -> None:
+    event = Sketch().graph(roots=[])
+    assert isinstance(event, GraphEvent)
+    recording = Recording(MemoryLog([event]), SEED)
+    assert isinstance(recording.graph(0), Graph)
+    for form in picture.FORMS:
+        assert await picture.render_graph(recording, 0, form)
+
+
+def test_rendering_works_where_no_loop_runs() -> None:
+    assert asyncio.run(picture.render(seed(), 0, "txt")).startswith(b"step 0")
