@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recording": FOUNDATION | {"wire"},
     "tracer": FOUNDATION | {"wire"},
     "sandbox": FOUNDATION | {"wire"},
-    "explain": {"model", "recording"},
+    "explain": {"model", "wire", "recording"},
     "drawing": FOUNDATION | {"recording"},
     "store": FOUNDATION | {"wire", "recording"},
     "take": FOUNDATION | {"wire", "recording", "store"},
@@ -34,9 +34,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notebook": FOUNDATION,
     "expression": FOUNDATION,
     "requests": FOUNDATION | {"notebook", "expression"},
-    "take": FOUNDATION | {"wire", "recording", "store"},
 }
 MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
+MAY_IMPORT["once"] = MAY_IMPORT["terminal"] = MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"tracer", "runs", "web"}
 MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}
 MAY_IMPORT["cli"] = MAY_IMPORT["main"] = MAY_IMPORT["__main__"] = {*MAY_IMPORT, "cli", "main"}
 

@@ -35,10 +35,11 @@ def test_the_constraints_pin_everything_that_the_project_asks_for() -> None:
     assert {normal(each) for each in asked} - {normal(pin) for pin in PINS} == set()
 
 
-def test_the_bundle_has_every_page_under_a_name_that_carries_a_hash() -> None:
+def test_the_bundle_has_every_page_and_image_under_a_name_that_carries_a_hash() -> None:
     manifest = json.loads((static_path() / "manifest.json").read_text())
-    pages = {path.name for path in (ROOT / "static" / "src" / "page").iterdir() if path.suffix in (".js", ".css")}
-    assert set(manifest) == pages
+    sources = ROOT / "static" / "src"
+    pages = {path.name for path in (sources / "page").iterdir() if path.suffix in (".js", ".css")}
+    assert set(manifest) == pages | {path.name for path in (sources / "images").iterdir()}
     for entry, file in manifest.items():
         stem, suffix = entry.rsplit(".", 1)
         assert re.fullmatch(rf"{stem}-[A-Z0-9]{{8}}\.{suffix}", file)
