@@ -245,8 +245,6 @@ def too_large(graph: Graph, *, theme: Theme = "light", face: Face = BROWSER, sta
     """What stands in for a graph that is too large to be laid out whole: its counts, and what to take instead."""
     with_pen = pen(theme, face)
     title = f"{len(graph.nodes):_} nodes, {len(graph.edges):_} edges".replace("_", " ")
-        f"{len(items):_} {what}".replace("_", " ") for items, what in ((graph.nodes, "nodes"), (graph.edges, "edges"))
-    )
     rows = (
         with_pen.title(title, 380, 20, 34),
         with_pen.small("This graph is too large to be drawn whole.", 20, 60, 380, "ink-2"),
