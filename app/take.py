@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -178,23 +178,20 @@ class LiveTake(Take):
             self.size += _size(event)
         self.wake()
 
+    @property
+    def changed(self) -> asyncio.Event:
+        """Is set when there is something newer than now."""
+        return self._changed
+
     def wake(self) -> None:
         """Tell all who wait that there is something new."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def changes(self) -> AsyncIterator[None]:
-        """Come round each time that there is something new, and once after the end."""
-        while not (self.ended or self.failure):
-            changed = self._changed
-            yield
-            await changed.wait()
-        yield
-
     async def until_ended(self) -> None:
         """Wait for the end; raises our own failure, if it was one."""
-        async for _ in self.changes():
-            pass
+        while not (self.ended or self.failure):
+            await self._changed.wait()
         if self.failure is not None:
             raise self.failure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,56 +18,12 @@ from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.take import LiveTake, Take
 
+from .faked import FakeExecutor, forever, gate
 from .recorded import FIT, fit, pass_, step
 
 pytestmark = pytest.mark.anyio
 
 FINDING = model.Finding("loss-falls", "good", None, 1, None, None, "The loss falls.", "It does.")
-
-
-class FakeExecutor:
-    """Yields given batches; a callable among them is awaited first; a class of error is raised."""
-
-    ready = True
-    mode = "full"
-    report: list[str] = []  # noqa: RUF012 (a protocol's attribute)
-
-    def __init__(self, *batches: Any) -> None:
-        self.batches = batches
-        self.jobs: list[wire.Job] = []
-        self.together = 0
-        self.most_together = 0
-
-    async def start(self) -> None: ...
-    async def close(self) -> None: ...
-
-    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
-        self.jobs.append(job)
-        self.together += 1
-        self.most_together = max(self.most_together, self.together)
-        try:
-            for batch in self.batches:
-                if isinstance(batch, list):
-                    yield batch
-                elif isinstance(batch, Exception):
-                    raise batch
-                elif batch is forever:
-                    await cancelled.wait()
-                    yield [wire.End("cancelled", wire.Failure("cancelled", "Stopped.", None, -1, ""), 3.0)]
-                    return
-                else:
-                    await batch()
-        finally:
-            self.together -= 1
-
-
-async def forever() -> None:
-    """Marks where a program goes on until it is stopped."""
-
-
-def gate() -> tuple[asyncio.Event, Callable[[], Awaitable[object]]]:
-    event = asyncio.Event()
-    return event, event.wait
 
 
 @asynccontextmanager
@@ -121,9 +77,8 @@ async def test_events_can_be_read_while_the_run_goes_on() -> None:
     async with running(None, events[:5], wait, events[5:]) as (runs, _):
         take = await runs.submit(asked(), "anna")
         assert isinstance(take, LiveTake)
-        async for _ in take.changes():
-            if take.events:
-                break
+        while not take.events:
+            await take.changed.wait()
         assert take.status == "running"
         assert (await runs.find(take.id)).recording.step(0).index == 0
         with pytest.raises(NotFound):

@@ -44,23 +44,179 @@ Every template:
 
 from __future__ import annotations
 
-from msgspec import Struct
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from .. import model
+import jinja2
+import msgspec
+from fastapi import APIRouter, Query, Request
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, Response
+
+from .. import __version__, assets
+from ..drawing.style import legend
+from ..examples import FIRST_VISIT
+from ..take import Take
+from .problems import INTERNAL, METHOD, SORTS, Sort
+from .security import NONCE
+from .service import root_of, service_of
+from .view import Place, view
+
+EMPTY: Final[dict[str, Any]] = {
+    "run": None, "lines": [], "step": None, "shown_pass": None, "graph": None, "svg": None, "no_graph": None,
+    "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [],
+}  # fmt: skip
+"""What a playground shows with nothing recorded."""
+
+router = APIRouter(include_in_schema=False)
+Step = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
+PassIndex = Annotated[int | None, Query(alias="pass", ge=0, le=2**31 - 1)]
 
 
-class ProgramLine(Struct, frozen=True):
-    """A line of the program as a page without JavaScript shows it."""
+@router.get("/")
+async def home(
+    request: Request,
+    step: Step = None,
+    node: str | None = None,
+    graph: str | None = None,
+    pass_: PassIndex = None,
+    direction: str = "TB",
+) -> Response:
+    """The playground; a first visit finds a recording in it."""
+    service = service_of(request)
+    example = next(each for each in service.examples if each.slug == FIRST_VISIT)
+    place = Place(step, node, graph, pass_, theme_of(request), _direction(direction))
+    return await _playground(request, await service.recorded(example), example.program, place, is_home=True)
 
-    number: int
-    text: str
-    value: str | None
-    """What the line's value was in the step shown, else its last value."""
-    phases: list[model.Phase]
-    """The phases of the step that the line belongs to."""
-    cell: int
-    """The cell it stands in."""
-    cell_ends: bool
-    """Whether it is the last line of its cell: the cell's output belongs under it."""
-    error: model.ProgramError | None
-    findings: list[model.Finding]
+
+@router.get("/r/{id}")
+async def saved(
+    request: Request,
+    id: str,
+    step: Step = None,
+    node: str | None = None,
+    graph: str | None = None,
+    pass_: PassIndex = None,
+    direction: str = "TB",
+) -> Response:
+    """A saved run in the same page."""
+    take = await service_of(request).runs.find(id)
+    place = Place(step, node, graph, pass_, theme_of(request), _direction(direction))
+    return await _playground(request, take, take.new.program.text, place, is_home=False)
+
+
+@router.get("/examples")
+async def examples(request: Request) -> Response:
+    """The gallery."""
+    return page(request, "examples", examples=service_of(request).examples)
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """The reference of the API."""
+    sorts = sorted({*SORTS.values(), METHOD, INTERNAL}, key=lambda sort: (sort.status, sort.anchor))
+    told = [(sort.anchor, sort.status, sort.title, sort.sentence) for sort in sorts]
+    return page(request, "docs", openapi=f"{root_of(request)}/openapi.json", problems=told)
+
+
+async def failure(request: Request, sort: Sort, detail: str) -> Response:
+    """The page that tells what went wrong."""
+    return page(request, "error", sort.status, status=sort.status, title=sort.title, detail=detail)
+
+
+async def _playground(request: Request, take: Take | None, program: str, place: Place, *, is_home: bool) -> Response:
+    service, root = service_of(request), root_of(request)
+    shown = EMPTY
+    if take is not None:
+        path = f"{root}/" if is_home else f"{root}/r/{take.id}"
+        gathered = await view(service, take, place, path, root)
+        shown = {name: getattr(gathered, name) for name in gathered.__struct_fields__}
+    state = {
+        "root": root,
+        "api": f"{root}/api/v1",
+        "home": is_home,
+        "run": shown["run"],
+        "step": shown["step"],
+        "graph": shown["graph"],
+        "svg_inline": shown["svg"] is not None,
+        "node": shown["node"],
+        "program": program,
+        "limits": service.limits,
+        "keep_days": service.settings.keep_days,
+        "legend": legend(),
+        "mode": service.mode,
+        "examples": service.examples,
+    }
+    return page(
+        request,
+        "playground",
+        home=is_home,
+        program=program,
+        legend=legend(),
+        examples=service.examples,
+        state=script_json(state),
+        **shown,
+    )
+
+
+def page(request: Request, name: str, status_code: int = 200, **context: Any) -> Response:
+    """Render a template for a request."""
+    service, root = service_of(request), root_of(request)
+    text = (
+        _environment()
+        .get_template(f"{name}.html")
+        .render(
+            url=lambda path: f"{root}{path}",
+            asset=_asset(root),
+            csp_nonce=request.scope[NONCE],
+            page=name,
+            version=__version__,
+            theme=theme_of(request),
+            mode=service.mode,
+            limits=service.limits,
+            keep_days=service.settings.keep_days,
+            **context,
+        )
+    )
+    return HTMLResponse(text, status_code)
+
+
+def theme_of(request: Request) -> str | None:
+    """The theme that the address names, if it is one."""
+    theme = request.query_params.get("theme")
+    return theme if theme in ("light", "dark") else None
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that can stand in a ``<script>``: nothing in it ends the element or opens a comment.
+
+    >>> script_json({"a": "</script><!--"})
+    Markup('{"a":"\\u003c/script>\\u003c!--"}')
+    """
+    return Markup(msgspec.json.encode(value).decode().replace("<", "\\u003c"))
+
+
+def _direction(text: str) -> str:
+    return text if text in ("TB", "BT", "LR") else "TB"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(assets.templates_path()), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+
+
+def _asset(root: str) -> Callable[[str], str]:
+    folder = assets.static_path()
+    manifest = _manifest(folder, (folder / "manifest.json").stat().st_mtime_ns)
+    return lambda name: f"{root}/static/{manifest[name]}"
+
+
+@cache
+def _manifest(folder: Path, _changed: int) -> dict[str, str]:
+    manifest: dict[str, str] = json.loads((folder / "manifest.json").read_text())
+    return manifest

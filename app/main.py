@@ -1,0 +1,131 @@
+"""Make the server: an app is a function of its settings."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from . import __version__, assets
+from . import settings as settings_module
+from .drawing import picture
+from .examples import gallery
+from .executor import Executor, LocalExecutor
+from .explain.findings import find
+from .runs import Runs
+from .settings import Settings, SettingsError
+from .store import Store
+from .web import answers, api, health, pages, problems, recorded, reference
+from .web.owner import Owners, secret_in
+from .web.security import Guard, OpenApi
+from .web.service import Service
+
+ONE_PROCESS: Final = (
+    "Tapedeck serves from one process: what runs, and who listens to it, is known to that process only. "
+    "Leave --workers and WEB_CONCURRENCY at 1; for more, start another instance with a TAPEDECK_DATA of its own."
+)
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None, *, executor: Executor | None = None) -> FastAPI:
+    """The app with these settings, or those of the environment; tests may give an executor of their own.
+
+    Raises :class:`SettingsError` for what cannot work. The folder of data is taken when the app starts, not before.
+    """
+    chosen = settings if settings is not None else settings_module.read()
+    if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "0", "1"):
+        raise SettingsError(ONE_PROCESS)
+    root = "/" + chosen.root_path.strip("/") if chosen.root_path.strip("/") else ""
+    if not re.fullmatch(r"(/[\w.~-]+)*", root):
+        raise SettingsError(f"TAPEDECK_ROOT_PATH={chosen.root_path!r} is not a path such as /tapedeck.")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        folder = None if chosen.data == ":memory:" else Path(chosen.data)
+        with _alone(folder):
+            app.state.service = service = _service(chosen, folder, executor or LocalExecutor(chosen))
+            app.state.metrics = health.registry_of(service)
+            await service.runs.start()
+            await service.executor.start()
+            try:
+                yield
+            finally:
+                await service.runs.close()
+                await service.executor.close()
+                service.store.close()
+
+    app = FastAPI(
+        title="Tapedeck",
+        version=__version__,
+        root_path=root,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        middleware=[
+            Middleware(Guard),
+            Middleware(OpenApi, root_path=root),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1),
+        ],
+    )
+    problems.install(app, pages.failure)
+    for router in (api.router, recorded.router, health.api, health.router, pages.router):
+        app.include_router(router)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def describe() -> Response:
+        return answers.json(reference.describe(app), headers={"Cache-Control": "no-cache"})
+
+    app.mount("/static", Bundle(directory=assets.static_path()), "static")
+    return app
+
+
+def _service(settings: Settings, folder: Path | None, executor: Executor) -> Service:
+    store = Store(folder)
+    secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
+    runs = Runs(settings, store, executor, find, settings.concurrent or os.cpu_count() or 1)
+    return Service(settings, store, runs, executor, Owners(secret), picture.engine(settings.dot), gallery())
+
+
+@contextlib.contextmanager
+def _alone(folder: Path | None) -> Iterator[None]:
+    """Hold the folder of data for this process; raises :class:`SettingsError` where another holds it."""
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(folder / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingsError(f"Another Tapedeck uses {folder} already. {ONE_PROCESS}") from error
+        yield
+
+
+class Bundle(StaticFiles):
+    """Serves the bundled front end. Names carry a hash of their content, so what they name may be kept for ever."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if re.search(r"-[A-Z0-9]{8}\.\w+$", path):
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def __getattr__(name: str) -> Any:
+    """``tapedeck.main:app`` for a server that is given a name; made only when it is asked for."""
+    if name == "app":
+        return create_app()
+    raise AttributeError(name)

@@ -1,0 +1,90 @@
+"""Guard every answer: a strict policy on content, no sniffing, no referrer; and the API open to other origins."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+NONCE: Final = "tapedeck.nonce"
+"""Key of the nonce in a request's scope."""
+
+COMMON: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
+}
+DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
+"""For what is no page: an SVG opened by itself shows, and does nothing."""
+
+
+def page_policy(nonce: str) -> str:
+    """The policy of a page; the nonce is for the styles that the editor writes."""
+    return (
+        "default-src 'none'; script-src 'self'; "
+        f"style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+class Guard:
+    """Adds the headers to every answer, and answers HEAD as GET without a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        bare = scope["method"] == "HEAD"
+        nonce = secrets.token_urlsafe(16)
+        scope = {**scope, NONCE: nonce, "method": "GET"} if bare else {**scope, NONCE: nonce}
+        done = False
+
+        async def guarded(message: Message) -> None:
+            nonlocal done
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in COMMON.items():
+                    headers.setdefault(name, value)
+                if headers.get("content-type", "").startswith("text/html"):
+                    headers.setdefault("Content-Security-Policy", page_policy(nonce))
+                    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+                    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+                    headers.setdefault("Cache-Control", "no-cache")
+                else:
+                    headers.setdefault("Content-Security-Policy", DATA_POLICY)
+                    headers.setdefault("Cross-Origin-Resource-Policy", "cross-origin")
+            elif bare and message["type"] == "http.response.body":
+                if done:
+                    return
+                done = True
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await self._app(scope, receive, guarded)
+
+
+class OpenApi:
+    """Opens what stands under ``/api`` (and its description) to pages of any origin, without credentials."""
+
+    def __init__(self, app: ASGIApp, root_path: str = "") -> None:
+        self._app = app
+        self._root = root_path
+        options: dict[str, Any] = {
+            "allow_origins": ["*"],
+            "allow_methods": ["GET", "POST", "DELETE"],
+            "allow_headers": ["Accept", "Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "Prefer"],
+            "expose_headers": ["ETag", "Location", "Preference-Applied", "Retry-After", "Tapedeck-Owner-Key"],
+            "max_age": 86_400,
+        }
+        self._open = CORSMiddleware(app, **options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "").removeprefix(self._root)
+        app = self._open if path.startswith("/api/") or path == "/openapi.json" else self._app
+        await app(scope, receive, send)

@@ -1,0 +1,226 @@
+"""Gather what a page shows of a run: a step at the playhead, its picture, the program line by line."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from .. import model
+from ..errors import DrawingError, NotFound
+from ..recording import title
+from ..take import Take
+from . import answers
+from .api import index_of, links, why_no_picture
+from .pictures import Look, draw
+from .service import Service
+
+FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
+log = logging.getLogger(__name__)
+
+
+class ProgramLine(Struct, frozen=True):
+    """A line of the program as a page without JavaScript shows it."""
+
+    number: int
+    text: str
+    value: str | None
+    """What the line's value was in the step shown, else its last value."""
+    phases: list[model.Phase]
+    """The phases of the step that the line belongs to."""
+    cell: int
+    """The cell it stands in."""
+    cell_ends: bool
+    """Whether it is the last line of its cell: the cell's output belongs under it."""
+    error: model.ProgramError | None
+    findings: list[model.Finding]
+
+
+class Place(Struct, frozen=True):
+    """The place in a run that an address names."""
+
+    step: int | None = None
+    node: str | None = None
+    graph: str | None = None
+    pass_: int | None = None
+    theme: str | None = None
+    direction: str = "TB"
+
+
+class View(Struct, frozen=True):
+    """What a page shows of a run: the fields that :mod:`pages` tells templates of, and a few for the script."""
+
+    run: model.Run
+    lines: list[ProgramLine]
+    step: model.Step | None
+    shown_pass: model.Pass | None
+    graph: model.Graph | None
+    svg: Markup | None
+    no_graph: str | None
+    detail: model.NodeDetail | None
+    node: str | None
+    links: dict[str, str]
+    nodes: list[tuple[str, str, str]]
+    graphs: list[tuple[str, int, str, str]]
+
+
+async def view(service: Service, take: Take, place: Place, page: str, root: str) -> View:
+    """Gather it. ``page`` is the page's own path. Raises :class:`NotFound` for a step, pass, graph or node of no run."""
+    own = links(root, take.id)
+    seen = await answers.read(service.runs, take, _seen, take, place, own)
+    drawn: Markup | None = None
+    why = None if seen.what else why_no_picture(take)
+    if seen.what:
+        try:
+            look = Look("inline", place.direction, seen.node)
+            drawn = Markup((await draw(service, take, *seen.what, "svg", look)).decode())
+        except DrawingError as error:
+            log.error("run %s could not be drawn: %s", take.id, error)
+            why = str(error)
+    return View(
+        run=seen.run,
+        lines=listing(seen.run, seen.step),
+        step=seen.step,
+        shown_pass=seen.shown_pass,
+        graph=seen.graph,
+        svg=drawn,
+        no_graph=why,
+        detail=seen.detail,
+        node=seen.node,
+        links=_links(seen, place, page, own),
+        nodes=[
+            (node.id, title(node), _address(page, place, step=_index(seen.step), node=node.id)) for node in _shown(seen.graph)
+        ],
+        graphs=[
+            (line.graph, line.line, line.text, f"{own['self']}/graphs/{line.graph}/graph.svg")
+            for line in seen.run.lines
+            if line.graph is not None and line.file is None
+        ],
+    )
+
+
+class _Seen(Struct, frozen=True):
+    """What was read of a recording; ``what`` is drawn of it."""
+
+    run: model.Run
+    step: model.Step | None
+    shown_pass: model.Pass | None
+    graph: model.Graph | None
+    what: tuple[str, int] | None
+    detail: model.NodeDetail | None
+    node: str | None
+
+
+def _seen(take: Take, place: Place, own: dict[str, str]) -> _Seen:
+    recording = take.recording
+    graphs, passes, steps = take.counts
+    run = take.run(own)
+    step: model.Step | None = None
+    shown: model.Pass | None = None
+    if place.graph is not None:
+        at = index_of(place.graph, "g", "graph")
+        graph = recording.graph(at)
+        return _Seen(run, None, None, graph, ("graph", at), None, _there(graph, place.node))
+    if place.step is not None or steps:
+        step = recording.step(place.step or 0)
+        own_passes = {each.index: each for each in step.passes}
+        shown = own_passes.get(step.main) or next(iter(step.passes), None)
+        if place.pass_ is not None:
+            if place.pass_ not in own_passes:
+                raise NotFound(
+                    f"Step {step.index} has no pass {place.pass_}: its passes are {', '.join(map(str, own_passes))}."
+                )
+            shown = own_passes[place.pass_]
+    elif passes:
+        shown = recording.pass_(place.pass_ or 0)
+    if shown is not None and shown.graph:
+        graph = recording.graph(index_of(shown.graph, "g", "graph"))
+        node = _there(graph, place.node)
+        detail = recording.node(shown.index, node) if node is not None else None
+        return _Seen(run, step, shown, graph, ("pass", shown.index), detail, node)
+    if step is None and graphs:  # displayed tensors that nothing was called on
+        graph = recording.graph(graphs - 1)
+        return _Seen(run, None, None, graph, ("graph", graphs - 1), None, _there(graph, place.node))
+    return _Seen(run, step, shown, None, None, None, None)
+
+
+def _there(graph: model.Graph, node: str | None) -> str | None:
+    """The node that an address names, else the leaf that a person looks for first."""
+    if node is None:
+        return next((each.id for each in graph.nodes if each.kind == "leaf"), None)
+    if all(each.id != node for each in graph.nodes):
+        raise NotFound(f"Graph {graph.id} has no node {node[:40]!r}: its nodes are n0 to n{len(graph.nodes) - 1}.")
+    return node
+
+
+def listing(run: model.Run, step: model.Step | None) -> list[ProgramLine]:
+    """The program line by line, with what each line's value was in the step, else at the end."""
+    last = {line.line: line.text for line in run.lines if line.file is None}
+    cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
+    lines: list[ProgramLine] = []
+    at = 0
+    for number, text in enumerate(run.program.rstrip("\n").split("\n"), 1):
+        while at + 1 < len(cells) and number >= cells[at + 1].start_line:
+            at += 1
+        told = step.values.get(str(number)) if step is not None else None
+        error = run.error if run.error is not None and run.error.file is None and run.error.line == number else None
+        lines.append(
+            ProgramLine(
+                number=number,
+                text=text,
+                value=told.text if told is not None else last.get(number),
+                phases=[phase for phase in model.PHASES if step is not None and number in step.lines.get(phase, ())],
+                cell=at,
+                cell_ends=number == cells[at].end_line,
+                error=error,
+                findings=[finding for finding in run.findings if finding.file is None and finding.line == number],
+            )
+        )
+    return lines
+
+
+def _links(seen: _Seen, place: Place, page: str, own: dict[str, str]) -> dict[str, str]:
+    found = {
+        "self": _address(page, place, step=_index(seen.step), node=place.node),
+        "json": own["self"],
+        "events": own["events"],
+    }
+    if seen.step is not None:
+        at, last = seen.step.index, seen.run.steps - 1
+        found["step_json"] = f"{own['steps']}/{at}"
+        for name, step, there in (
+            ("previous", at - 1, at > 0),
+            ("next", at + 1, at < last),
+            ("first", 0, at > 0),
+            ("last", last, at < last),
+        ):
+            if there:
+                found[name] = _address(page, place, step=step, node=place.node)
+    if seen.what is not None:
+        what, index = seen.what
+        base = f"{own['self']}/{'passes' if what == 'pass' else 'graphs/g'}{'/' if what == 'pass' else ''}{index}"
+        options: dict[str, Any] = {"theme": place.theme} if place.theme else {}
+        if place.direction != "TB":
+            options["direction"] = place.direction
+        query = f"?{urlencode(options)}" if options else ""
+        found |= {form: f"{base}/graph.{form}{query}" for form in FORMS}
+    return found
+
+
+def _address(page: str, place: Place, *, step: int | None, node: str | None) -> str:
+    asked: dict[str, Any] = {"step": step or None, "node": node, "graph": place.graph, "theme": place.theme}
+    if place.direction != "TB":
+        asked["direction"] = place.direction
+    told = {name: value for name, value in asked.items() if value is not None}
+    return f"{page}?{urlencode(told)}" if told else page
+
+
+def _index(step: model.Step | None) -> int | None:
+    return None if step is None else step.index
+
+
+def _shown(graph: model.Graph | None) -> list[model.Node]:
+    return [] if graph is None else graph.nodes
