@@ -439,6 +439,8 @@ class _Check:
             raise ProtocolError("statistics that do not fit their tensors")
         numel = elements(table)
         kept = (flags & HAS_VALUES) != 0
+        if kept.any() and int(numel[kept].max()) > len(table.values):  # else their sum could overflow to something that fits
+            raise ProtocolError("values that do not fit their tensors")
         size = sum(
             int(numel[kept & (dtype == code)].sum()) * np.dtype(PACKED[DTYPES[code]]).itemsize if DTYPES[code] in PACKED else -1
             for code in np.unique(dtype[kept]).tolist()

@@ -40,8 +40,8 @@ ENVIRONMENT: Final = {
 
 def command(descriptor: int, plan: Plan) -> list[str]:
     """Build the command that starts a zygote: neither the user's nor the current folder in the path, no bytecode written."""
-    module = f"{__package__}.zygote"
-    return [sys.executable, "-P", "-s", "-B", "-m", module, str(descriptor), msgspec.json.encode(plan).decode()]
+    arguments = [str(plan.stack_bytes), str(descriptor), msgspec.json.encode(plan).decode()]
+    return [sys.executable, "-P", "-s", "-B", "-m", f"{__package__}.launch", *arguments]
 
 
 class Child:

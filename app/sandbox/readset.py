@@ -1,4 +1,4 @@
-"""List what a confined program may read: the standard library and the named packages, never Tapedeck itself."""
+"""List what a confined program may read, and what is loaded for it beforehand: never Tapedeck itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,31 @@ from typing import Final
 
 PACKAGES: Final = (
     "torch", "numpy", "torchgen", "functorch", "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "filelock", "fsspec",
-    "typing_extensions", "packaging", "setuptools", "_distutils_hack", "pkg_resources", "opt_einsum",
-    "einops", "tqdm", "scipy", "pandas", "sklearn", "torchvision", "dateutil", "six", "pytz", "tzdata",
+    "typing_extensions", "packaging", "setuptools", "_distutils_hack", "pkg_resources", "opt_einsum", "einops", "tqdm",
+    "scipy", "pandas", "sklearn", "torchvision", "dateutil", "six", "pytz", "tzdata",
 )  # fmt: skip
 """torch, numpy, what they import late, and a few that programs about training like; one that is not installed is left out."""
+
+PRELOADED: Final = (
+    "abc", "array", "base64", "bisect", "bz2", "cmath", "collections.abc", "contextlib", "copy", "csv", "ctypes",
+    "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io", "itertools",
+    "json", "logging", "lzma", "math", "numbers", "operator", "pathlib", "pickle", "pprint", "queue", "random", "re",
+    "secrets", "statistics", "string", "struct", "textwrap", "time", "timeit", "traceback", "types", "typing", "uuid",
+    "warnings", "zipfile", "zlib",
+)  # fmt: skip
+"""Loaded before the first child: extension modules whose libraries could not be read later, and what programs import most."""
+
+PRELOADED_WITHOUT_FILES: Final = (
+    "argparse", "ast", "asyncio", "calendar", "codecs", "colorsys", "configparser", "contextvars", "difflib", "fnmatch",
+    "getopt", "gettext", "glob", "graphlib", "gzip", "html", "keyword", "linecache", "locale", "shlex", "shutil", "stat",
+    "stringprep", "symtable", "tarfile", "tempfile", "token", "tokenize", "unicodedata", "unittest.mock", "urllib.parse",
+    "urllib.request", "weakref", "xml.etree.ElementTree", "zoneinfo", "numpy.fft", "numpy.linalg", "numpy.polynomial",
+    "numpy.random", "torch._decomp.decompositions_for_jvp", "torch.autograd.forward_ad", "torch.autograd.functional",
+    "torch.autograd.gradcheck", "torch.distributions", "torch.fft", "torch.func", "torch.linalg",
+    "torch.nn.utils.parametrizations", "torch.nn.utils.parametrize", "torch.nn.utils.prune", "torch.optim.swa_utils",
+    "torch.special", "torch.utils.checkpoint", "torch.utils.data", "torch.utils.serialization.config",
+)  # fmt: skip
+"""In mode *nofiles* what is not loaded before is not there."""
 
 _NOT_LIBRARY: Final = {"site-packages", "dist-packages", "__pycache__", "test", "idlelib", "tkinter", "ensurepip"}
 _DATA: Final = ("/usr/share/zoneinfo",)

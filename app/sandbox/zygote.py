@@ -1,7 +1,8 @@
 """Hold a loaded interpreter and fork confined children from it, on the pool's orders.
 
-Run as ``python -P -s -B -m tapedeck.sandbox.zygote <descriptor> <plan>``. It has no secrets, one thread, and never sees
-a program: what it had seen, the next child could read. When the control socket closes, it ends, and its children with it.
+Run as ``python -P -s -B -m tapedeck.sandbox.zygote <descriptor> <plan>``, by :mod:`.launch`. It has no secrets, one
+thread, and never sees a program: what it had seen, the next child could read. When the control socket closes, it ends,
+and its children with it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import contextlib
 import gc
 import importlib.util
 import os
-import resource
 import select
 import socket
 import sys
@@ -22,21 +22,6 @@ import msgspec
 from . import child, kernel, landlock, readset, seccomp
 from .confine import Confinement, best_mode, give_up_root
 from .control import PACKET, Broken, Gone, Mode, Plan, Ready, Spawn, Spawned, decode_order, encode
-
-_PRELOADED = (
-    "ctypes", "bz2", "lzma", "zlib", "zipfile", "json", "csv", "copy", "dataclasses", "datetime", "decimal", "enum",
-    "fractions", "functools", "heapq", "bisect", "io", "itertools", "math", "operator", "pickle", "pprint", "queue", "random",
-    "re", "statistics", "string", "struct", "textwrap", "time", "timeit", "traceback", "typing", "uuid", "warnings",
-    "collections.abc", "contextlib", "abc", "array", "base64", "hashlib", "inspect", "logging",
-    "numbers", "pathlib", "secrets", "cmath", "types",
-)  # fmt: skip
-"""Loaded before the first child: extension modules whose libraries could not be read later, and what programs import most."""
-_PRELOADED_WITHOUT_FILES = (
-    "torch.func", "torch.distributions", "torch.nn.utils.parametrize", "torch.nn.utils.parametrizations", "torch.utils.data",
-    "torch.utils.checkpoint", "torch.optim.swa_utils", "torch.linalg", "torch.fft", "torch.special", "torch.autograd.gradcheck",
-    "torch.autograd.forward_ad", "torch.autograd.functional", "numpy.linalg", "numpy.random", "numpy.fft", "numpy.polynomial",
-)  # fmt: skip
-"""In mode *nofiles* what is not loaded before is not there."""
 
 
 class _Children:
@@ -66,7 +51,6 @@ class _Children:
 def main() -> None:
     """Start, report, and serve until the pool goes away."""
     plan = msgspec.json.decode(sys.argv[2], type=Plan)
-    _own_stack(plan.stack_bytes)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     try:
@@ -79,15 +63,6 @@ def main() -> None:
         _serve(control, given, entry)
 
 
-def _own_stack(wanted: int) -> None:
-    """Start over with room for a large stack: the kernel lays memory out when a program starts, not later."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != wanted:
-        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
-        os.execv(sys.executable, sys.orig_argv)
-
-
 def _prepare(plan: Plan) -> tuple[Confinement, child.Entry, list[str]]:
     """Give up what can be given up, load what programs need, and prepare what each child puts on."""
     mode: Mode = plan.mode or best_mode()
@@ -95,12 +70,12 @@ def _prepare(plan: Plan) -> tuple[Confinement, child.Entry, list[str]]:
     sys.path[:0] = plan.path
     notes = [give_up_root(plan.drop_uid, _needed(plan.entry))]
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    for name in _PRELOADED:
+    for name in readset.PRELOADED:
         importlib.import_module(name)
     entry = cast("child.Entry", importlib.import_module(plan.entry))
     entry.preload()
     if mode == "nofiles":
-        for name in _PRELOADED_WITHOUT_FILES:
+        for name in readset.PRELOADED_WITHOUT_FILES:
             importlib.import_module(name)
     # A folder that is not there: libraries that only ask for a name go on, those that write fail.
     tempfile.tempdir = "/nonexistent"

@@ -1,0 +1,164 @@
+"""Feed the reader of frames what a stranger may send: it takes events or refuses, and never anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import struct
+from array import array
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tapedeck import wire
+from tapedeck.errors import ProtocolError
+from tapedeck.model import Limits
+
+LIMITS = Limits(message_bytes=3 << 20, recording_bytes=4 << 20, events=1000, nodes=1000)
+
+
+def ints(*numbers: int) -> bytes:
+    return array("i", numbers).tobytes()
+
+
+def table(rows: int = 1) -> wire.Tensors:
+    """Scalars of float32, each with its value."""
+    flags = bytes([wire.HAS_VALUES] * rows)
+    return wire.Tensors(
+        bytes(rows), flags, bytes(2 * rows), [], bytes(rows), b"", b"", b"", struct.pack(f"<{rows}f", *range(rows))
+    )
+
+
+def graph(nodes: int = 2) -> wire.Graph:
+    none, zero = ints(*[-1] * nodes), ints(*[0] * nodes)
+    columns = dict.fromkeys(("call", "name", "file", "module", "line", "start_column", "end_column", "parameter"), none)
+    edges = {"source": ints(0), "slot": ints(0), "target": ints(1), "input": ints(0), "gradient": b"\1"}
+    rest = {"op": zero, "outputs": ints(*[1] * nodes), "saved_count": zero, "saved": b"", "roots": ints(0)}
+    return wire.Graph(0, ["MulBackward0"], kind=bytes(nodes), **rest, **columns, **edges)
+
+
+def a_pass(rows: int = 1) -> wire.Pass:
+    return wire.Pass(
+        0, 0, "backward", -1, 0, 3, ints(0, 1), ints(0, -1), ints(0, 0), ints(0, 0), ints(0), b"", table(rows)
+    )  # fmt: skip
+
+
+SOUND = [
+    wire.Started("2.13.0", "3.11.7"),
+    wire.Output("héllo <script>\n"),
+    wire.Progress(1),
+    wire.Lines([wire.LineRow(1, None, "1", 0)], table()),
+    graph(),
+    a_pass(),
+    wire.Parameter(0, "m", [], "float32", 3),
+    wire.Signal("stdout-cut", detail={"limit": 3}),
+    wire.End("done", None, 1.5),
+]
+GRAPH_COLUMNS = ["kind", "op", "call", "line", "outputs", "saved_count", "saved", "roots", "source", "target", "gradient"]
+STREAM = wire.frames(wire.pack(SOUND[:4])) + wire.frames(wire.pack(SOUND[4:]))
+
+
+def read(data: bytes, cuts: list[int] | None = None) -> list[wire.AnyEvent]:
+    reader = wire.Reader(LIMITS)
+    places = [0, *sorted(cut % (len(data) + 1) for cut in cuts or []), len(data)]
+    return [event for start, end in itertools.pairwise(places) for event in reader.feed(data[start:end])]
+
+
+def test_what_is_sound_comes_through_as_it_was() -> None:
+    assert read(STREAM) == SOUND
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=30))
+def test_it_does_not_matter_how_the_pipe_cuts_it(cuts: list[int]) -> None:
+    assert read(STREAM, cuts) == SOUND
+
+
+@given(st.binary(max_size=300))
+def test_bytes_of_any_kind_are_refused_or_waited_on(data: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        assert read(data) == []
+
+
+@settings(max_examples=500)
+@given(st.lists(st.tuples(st.integers(0, len(STREAM) - 1), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_stream_with_bytes_changed_is_events_or_refused(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(STREAM)
+    for place, value in changes:
+        data[place] = value
+    try:
+        events = read(bytes(data))
+    except ProtocolError:
+        return
+    assert all(isinstance(event, wire.Event) for event in events)
+
+
+ATOMS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=20) | st.binary(max_size=20)
+)
+
+
+def nests(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+
+
+@settings(max_examples=300)
+@given(st.recursive(ATOMS, nests, max_leaves=20))
+def test_messages_of_any_shape_are_events_or_refused(message: object) -> None:
+    try:
+        read(wire.frames(msgspec.msgpack.encode([message])))
+    except ProtocolError:
+        return
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["kind", "op", "call", "line", "outputs", "saved_count", "saved", "roots", "source", "target", "gradient"]),
+    st.binary(max_size=40),
+)
+def test_a_graph_with_any_column_changed_is_sound_or_refused(column: str, value: bytes) -> None:
+    changed = msgspec.structs.replace(graph(), **{column: value})
+    try:
+        read(wire.frames(wire.pack([changed, a_pass()])))
+    except ProtocolError:
+        return
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(["dtype", "flags", "grad_fn", "ndim", "dims", "stats", "counts", "values"]), st.binary(max_size=40))
+def test_a_table_with_any_column_changed_is_sound_or_refused(column: str, value: bytes) -> None:
+    changed = msgspec.structs.replace(table(2), **{column: value})
+    try:
+        read(wire.frames(wire.pack([wire.Lines([wire.LineRow(1, None, None, 1)], changed)])))
+    except ProtocolError:
+        return
+
+
+@pytest.mark.parametrize("rows", [1, 16, 17, 64])
+def test_a_table_whose_sizes_overflow_is_refused(rows: int) -> None:
+    # 2**60 elements a row: sixteen such rows are 2**64, which is nothing at all to an int64.
+    dims = struct.pack("<q", 1 << 60) * rows
+    flags = bytes([wire.HAS_VALUES] * rows)
+    huge = wire.Tensors(bytes(rows), flags, bytes(2 * rows), [], bytes([1] * rows), dims, b"", b"", b"")
+    with pytest.raises(ProtocolError):
+        read(wire.frames(wire.pack([wire.Lines([], huge)])))
+
+
+OUT_OF_BOUNDS = {
+    "a frame that is too long": struct.pack("<I", (1 << 20) + 1),
+    "an empty frame, and more": struct.pack("<I", 1 << 31),
+    "a short frame, and more": struct.pack("<I", 10 | 1 << 31) + bytes(10),
+    "a message that never ends": (struct.pack("<I", 1 << 20 | 1 << 31) + bytes(1 << 20)) * 4,
+    "a message of nothing": wire.frames(b""),
+    "a deep nest": wire.frames(b"\x91" * 100_000),
+    "an end that is not its own": wire.frames(wire.pack([wire.End("interrupted", None, 1.0)])),
+    "a long text": wire.frames(wire.pack([wire.Output("x" * 200_001)])),
+    "many events": wire.frames(wire.pack([wire.Progress(1)] * 1001)),
+    "an unknown field": wire.frames(b"\x91\x94\xa8progress\x01\x02\x03"),
+}
+
+
+@pytest.mark.parametrize("data", OUT_OF_BOUNDS.values(), ids=OUT_OF_BOUNDS)
+def test_what_is_out_of_bounds_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        read(data)

@@ -1,0 +1,106 @@
+"""Run a file as its owner would, in a plain process, and hear how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tapedeck import wire
+from tapedeck.executor import OwnProcess
+from tapedeck.model import Limits
+from tapedeck.sandbox.follow import explain
+
+pytestmark = pytest.mark.anyio
+
+ENTRY = """
+import os, sys
+from tapedeck import wire
+job_fd, events_fd = int(sys.argv[1]), int(sys.argv[2])
+job = wire.decode_job(b"".join(iter(lambda: os.read(job_fd, 65536), b"")))
+def tell(*events):
+    os.write(events_fd, wire.frames(wire.pack(events)))
+exec(job.program)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnProcess:
+    """A plain process whose program is the job's text itself."""
+    (tmp_path / "own_entry.py").write_text(ENTRY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return OwnProcess(5.0, module="own_entry")
+
+
+async def run(own: OwnProcess, program: str, **limits: Any) -> tuple[wire.End, str]:
+    events: list[wire.AnyEvent] = []
+    async for batch in own.run(wire.Job(program, []), limits=Limits(**limits), cancelled=asyncio.Event()):
+        events += batch
+    assert isinstance(events[-1], wire.End)
+    return events[-1], "".join(event.text for event in events if isinstance(event, wire.Output))
+
+
+async def test_it_runs_in_the_person_s_own_environment_and_folder(own: OwnProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OWN", "mine")
+    end, text = await run(own, "tell(wire.Output(os.environ['OWN'] + ' ' + os.getcwd())); tell(wire.End('done', None, 1.0))")
+    assert (end.status, text) == ("done", f"mine {Path.cwd()}")
+
+
+async def test_its_stack_is_as_large_as_is_allowed(own: OwnProcess) -> None:
+    limit = "__import__('resource').getrlimit(3)[0]"
+    _, text = await run(own, f"tell(wire.Output(str({limit}))); tell(wire.End('done', None, 1.0))")
+    assert int(text) == -1 or int(text) >= 8 << 20
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "message"),
+    [
+        ("os._exit(3)", "killed", "exit status 3"),
+        ("os.kill(os.getpid(), 11)", "killed", "SIGSEGV"),
+        ("1 / 0", "killed", "exit status 1"),
+        ("os.write(events_fd, b'\\xff\\xff\\xff\\x7f')", "killed", "no recording"),
+        ("while True: tell(wire.Output('x' * 100_000))", "output_limit", "larger than"),
+    ],
+)
+async def test_how_it_ended_is_told(own: OwnProcess, capfd: Any, program: str, status: str, message: str) -> None:
+    end, _ = await run(own, program, recording_bytes=2 << 20)
+    assert end.status == status
+    assert end.failure
+    assert message in end.failure.message
+
+
+async def test_it_can_be_given_a_limit_of_time(own: OwnProcess) -> None:
+    own._wall_seconds = 0.3
+    end, text = await run(own, "tell(wire.Output('before'))\nwhile True: pass")
+    assert (end.status, text) == ("timed_out", "before")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "status"),
+    [
+        ("MemoryError", "", "out_of_memory"),
+        ("_ArrayMemoryError", "Unable to allocate 8 TiB", "out_of_memory"),
+        (
+            "RuntimeError",
+            "DefaultCPUAllocator: can't allocate memory: you tried",
+            "out_of_memory",
+        ),
+        ("OutputLimit", "stopped after printing 8 MB", "output_limit"),
+        ("RuntimeError", "shape '[2]' is invalid for input of size 3", "failed"),
+    ],
+)
+async def test_a_failure_that_is_a_limit_says_so(own: OwnProcess, kind: str, message: str, status: str) -> None:
+    failure = f"wire.Failure({kind!r}, {message!r}, None, 3, '')"
+    end, _ = await run(own, f"tell(wire.End('failed', {failure}, 1.0))")
+    assert end.status == status
+    assert end.failure
+    assert end.failure.line == 3
+    assert end.failure.message
+
+
+def test_a_death_is_explained_by_its_signal_and_its_memory() -> None:
+    assert explain(9, 900, 1000)[0] == "out_of_memory"
+    assert explain(9, 10, 1000) == ("killed", "The program's process was ended by the signal SIGKILL.")
+    assert explain(24, 10, 1000)[0] == "timed_out"
+    assert explain(63, 10, 1000) == ("killed", "The program's process was ended by the signal 63.")

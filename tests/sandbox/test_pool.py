@@ -1,0 +1,296 @@
+"""See the pool through starts, deaths and refusals, with a zygote that starts in a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tapedeck import wire
+from tapedeck.errors import SandboxError
+from tapedeck.executor import LocalExecutor
+from tapedeck.model import Limits
+from tapedeck.sandbox import nursery, pool, selftest
+from tapedeck.settings import Settings
+
+pytestmark = [pytest.mark.anyio, pytest.mark.sandbox]
+
+HERE = str(Path(__file__).parent)
+LIMITS = Limits(wall_seconds=5.0)
+SETTINGS = Settings(children=2, limits=LIMITS)
+
+
+@asynccontextmanager
+async def started(settings: Settings = SETTINGS, **kw: Any) -> AsyncIterator[LocalExecutor]:
+    executor = LocalExecutor(settings, **{"entry": "light_entry", "path": (HERE,), **kw})
+    await executor.start()
+    try:
+        await executor.settled()
+        yield executor
+    finally:
+        await executor.close()
+
+
+async def run(
+    executor: Any, program: str, limits: Limits = LIMITS, cancelled: asyncio.Event | None = None
+) -> tuple[wire.End, str]:
+    events: list[wire.AnyEvent] = []
+    job = wire.Job(program, [(1, program.count("\n") + 1)])
+    async for batch in executor.run(job, limits=limits, cancelled=cancelled or asyncio.Event()):
+        events += batch
+    assert isinstance(events[-1], wire.End)
+    assert not any(isinstance(event, wire.End) for event in events[:-1])
+    return events[-1], "".join(event.text for event in events if isinstance(event, wire.Output))
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def until(condition: Any) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen within five seconds")
+
+
+async def test_a_program_runs_and_its_end_is_the_last_event() -> None:
+    async with started() as executor:
+        assert executor.ready
+        assert executor.mode == "full"
+        end, text = await run(executor, "print(6 * 7)")
+        assert (end.status, end.failure, text) == ("done", None, "42\n")
+
+
+async def test_each_program_has_a_child_of_its_own_and_children_are_refilled() -> None:
+    async with started() as executor:
+        pids = {(await run(executor, "import os; print(os.getpid())"))[1] for _ in range(8)}
+        assert len(pids) == 8
+        assert executor.zygote
+        await until(lambda: len(children_of(executor.zygote or 0)) == 2)
+
+
+async def test_many_programs_run_at_once() -> None:
+    async with started() as executor:
+        ended = await asyncio.gather(*(run(executor, f"import time; time.sleep(0.1); print({n})") for n in range(12)))
+        assert [text for _, text in ended] == [f"{n}\n" for n in range(12)]
+
+
+async def test_a_long_program_goes_in_and_much_text_comes_out() -> None:
+    async with started() as executor:
+        end, text = await run(executor, "#" * 3_000_000 + "\nfor _ in range(30): print('x' * 100_000)")
+        assert (end.status, len(text)) == ("done", 30 * 100_001)
+
+
+async def test_what_was_told_before_the_time_was_up_is_kept() -> None:
+    async with started() as executor:
+        end, text = await run(executor, "print('before')\nwhile True: pass", Limits(wall_seconds=0.2))
+        assert (end.status, text) == ("timed_out", "before\n")
+        assert end.failure
+        assert "0.2 s" in end.failure.message
+
+
+async def test_a_run_can_be_cancelled_and_keeps_what_it_told() -> None:
+    async with started() as executor:
+        cancelled = asyncio.Event()
+        running = asyncio.ensure_future(run(executor, "print('before')\nwhile True: pass", cancelled=cancelled))
+        await asyncio.sleep(0.1)
+        cancelled.set()
+        end, text = await running
+        assert (end.status, text) == ("cancelled", "before\n")
+
+
+async def test_a_run_can_be_cancelled_while_it_waits_for_a_child() -> None:
+    executor = LocalExecutor(Settings(limits=LIMITS), entry="light_entry", path=(HERE,))
+    cancelled = asyncio.Event()
+    await executor.start()
+    running = asyncio.ensure_future(run(executor, "print(1)", cancelled=cancelled))
+    await asyncio.sleep(0)
+    cancelled.set()
+    assert (await running)[0].status == "cancelled"
+    await executor.settled()
+    assert (await run(executor, "print(1)"))[1] == "1\n"
+    await executor.close()
+
+
+async def test_a_consumer_that_goes_away_ends_its_child() -> None:
+    async with started() as executor:
+        running = executor.run(wire.Job("print(1)\nwhile True: pass", [(1, 2)]), limits=LIMITS, cancelled=asyncio.Event())
+        async for _ in running:
+            break
+        await running.aclose()  # type: ignore[attr-defined]
+        await until(lambda: len(children_of(executor.zygote or 0)) == 2)
+
+
+async def test_a_zygote_that_is_killed_is_replaced_and_programs_run_again() -> None:
+    async with started() as executor:
+        first = executor.zygote
+        assert first
+        forked = children_of(first)
+        running = asyncio.ensure_future(run(executor, "print('before')\nwhile True: pass"))
+        await asyncio.sleep(0.1)
+        os.kill(first, signal.SIGKILL)
+        end, text = await running
+        assert (end.status, text) == ("interrupted", "before\n")
+        assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
+        assert executor.zygote != first
+        assert not [pid for pid in forked if Path(f"/proc/{pid}").exists()]
+
+
+async def test_a_program_whose_child_died_before_it_began_is_run_in_another() -> None:
+    async with started() as executor:
+        assert executor.zygote
+        os.kill(executor.zygote, signal.SIGKILL)  # its idle children die at once, the pool hears of it in the next turn
+        time.sleep(0.1)
+        assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
+
+
+async def test_an_idle_child_that_dies_is_replaced() -> None:
+    async with started() as executor:
+        zygote = executor.zygote or 0
+        await until(lambda: len(children_of(zygote)) == 2)
+        before = children_of(zygote)
+        os.kill(before[0], signal.SIGKILL)
+        await until(lambda: len(set(children_of(zygote)) - set(before)) == 1)
+        assert (await run(executor, "print(1)"))[1] == "1\n"
+
+
+async def test_nothing_is_left_when_it_is_closed() -> None:
+    async with started() as executor:
+        zygote = executor.zygote or 0
+        await until(lambda: len(children_of(zygote)) == 2)
+        pids = [zygote, *children_of(zygote)]
+        descriptors = len(os.listdir("/proc/self/fd"))
+    assert len(os.listdir("/proc/self/fd")) < descriptors
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+async def test_no_descriptor_is_lost_over_many_runs() -> None:
+    async with started() as executor:
+        for _ in range(3):
+            await run(executor, "import os; os._exit(1)")
+        await asyncio.sleep(0.1)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            await run(executor, "print(1)")
+        await asyncio.sleep(0.1)
+        assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_a_zygote_that_cannot_start_is_told_to_whoever_waits() -> None:
+    async with started(entry="no_such_entry") as executor:
+        assert not executor.ready
+        assert "no_such_entry" in " ".join(executor.report)
+        with pytest.raises(SandboxError, match="no_such_entry"):
+            await run(executor, "print(1)")
+
+
+async def test_nothing_is_run_when_a_child_could_get_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "passed", lambda checks: False)
+    async with started() as executor:
+        assert not executor.ready
+        with pytest.raises(SandboxError, match="container"):
+            await run(executor, "print(1)")
+        assert executor.zygote is None
+
+
+async def test_nothing_is_run_on_a_machine_that_cannot_confine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "best_mode", lambda: "none")
+    async with started() as executor:
+        assert not executor.ready
+        with pytest.raises(SandboxError, match="TAPEDECK_UNCONFINED"):
+            await run(executor, "print(1)")
+
+
+async def test_where_files_cannot_be_denied_singly_all_are() -> None:
+    async with started(mode="nofiles") as executor:
+        assert executor.mode == "nofiles"
+        assert all(check.ok for check in executor.checks)
+        end, _ = await run(executor, "import os\nopen(os.__file__)")
+        assert end.failure
+        assert end.failure.type == "PermissionError"
+
+
+async def test_one_s_own_code_runs_without_a_sandbox_where_that_was_asked_for() -> None:
+    async with started(Settings(children=1, unconfined=True, limits=LIMITS)) as executor:
+        assert executor.mode == "none"
+        assert "NOT confined" in executor.report[0]
+        assert (await run(executor, "print(open('/etc/passwd').read()[:4])"))[1] == "root\n"
+        assert (await run(executor, "while True: pass", Limits(wall_seconds=0.2)))[0].status == "timed_out"
+
+
+async def test_the_self_test_sees_each_way_out_denied() -> None:
+    async with started() as executor:
+        assert selftest.passed(executor.checks)
+        names = " ".join(check.name for check in executor.checks)
+        for way in ("/etc/passwd", "socket", "forking", "executing", "signalling its parent", "writing a file"):
+            assert way in names
+
+
+async def test_the_self_test_fails_in_a_child_that_is_not_confined() -> None:
+    checks = selftest.read(selftest.attempt("full"))
+    assert not selftest.passed(checks)
+    assert {check.name for check in checks if not check.ok} >= {"forking is denied", "opening a network socket is denied"}
+    assert not selftest.passed([])
+
+
+def test_a_zygote_is_told_nothing_of_the_server_s_environment() -> None:
+    assert not [name for name in nursery.ENVIRONMENT if name.startswith("TAPEDECK")]
+    program = f"""
+import asyncio, os, sys
+sys.path.insert(0, {HERE!r})
+os.environ["TAPEDECK_SECRET"] = "hidden"
+from tapedeck import wire
+from tapedeck.executor import LocalExecutor
+from tapedeck.settings import Settings
+async def main():
+    executor = LocalExecutor(Settings(children=1), entry="stub_entry", path=({HERE!r},))
+    await executor.start()
+    job = wire.Job("import os, torch; print(sorted(os.environ)); print(torch.ones(1))", [(1, 1)])
+    async for events in executor.run(job, limits=Settings().limits, cancelled=asyncio.Event()):
+        for event in events:
+            if isinstance(event, wire.Output): print(event.text)
+    print(open(f"/proc/{{executor.zygote}}/environ").read() if os.geteuid() == 0 else "")
+    await executor.close()
+asyncio.run(main())
+print("torch" in sys.modules, "numpy" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert "tensor([1.])" in ran.stdout
+    assert "hidden" not in ran.stdout
+    assert "TAPEDECK_SECRET" not in ran.stdout
+    assert ran.stdout.split()[-2:] == ["False", "True"], "the server must not import torch"
+
+
+async def test_children_end_with_the_server() -> None:
+    program = f"""
+import asyncio, sys
+from tapedeck import wire
+from tapedeck.executor import LocalExecutor
+from tapedeck.settings import Settings
+async def main():
+    executor = LocalExecutor(Settings(children=2), entry="light_entry", path=({HERE!r},))
+    await executor.start()
+    await executor.settled()
+    job = wire.Job("print(1)\\nwhile True: pass", [(1, 2)])
+    async for events in executor.run(job, limits=Settings().limits, cancelled=asyncio.Event()):
+        print(executor.zygote, flush=True)
+asyncio.run(main())
+"""
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=subprocess.PIPE)
+    assert server.stdout
+    zygote = int(await server.stdout.readline())
+    pids = [zygote, *children_of(zygote)]
+    assert len(pids) > 1
+    server.kill()
+    await server.wait()
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))

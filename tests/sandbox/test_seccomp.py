@@ -1,0 +1,129 @@
+"""Hold the filter to its tables and its decisions, by a small machine that runs it as the kernel would."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import struct
+
+import pytest
+from tapedeck.sandbox import seccomp
+
+DENIED, ALLOWED, KILLED = seccomp.DENY, seccomp.ALLOW, seccomp.KILL_PROCESS
+NO_SUCH_CALL = 0x00050000 | errno.ENOSYS
+MODES = {"full": True, "nofiles": False}
+
+
+def decide(program: bytes, machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
+    """Run a filter on a call, with the semantics of ``Documentation/networking/filter.rst``."""
+    arch = seccomp.MACHINES[machine].audit if audit is None else audit
+    words = [argument & (1 << 64) - 1 for argument in (*arguments, *[0] * (6 - len(arguments)))]
+    data = struct.pack("<IIQ6Q", number & 0xFFFFFFFF, arch, 0, *words)
+    steps = list(struct.iter_unpack("<HBBI", program))
+    accumulator, at = 0, 0
+    while True:
+        code, if_true, if_false, value = steps[at]
+        at += 1
+        if code == 0x20:
+            (accumulator,) = struct.unpack_from("<I", data, value)
+        elif code == 0x54:
+            accumulator &= value
+        elif code == 0x15:
+            at += if_true if accumulator == value else if_false
+        elif code == 0x35:
+            at += if_true if accumulator >= value else if_false
+        else:
+            assert code == 0x06
+            return value
+
+
+@pytest.fixture(params=list(seccomp.MACHINES))
+def machine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def number(machine: str, name: str) -> int:
+    return seccomp.MACHINES[machine].numbers[name]
+
+
+def test_the_numbers_are_those_of_libseccomp(machine: str) -> None:
+    found = ctypes.util.find_library("seccomp")
+    if found is None:
+        pytest.skip("libseccomp is not installed")
+    library = ctypes.CDLL(found)
+    resolve = library.seccomp_syscall_resolve_name_arch
+    resolve.argtypes = [ctypes.c_uint32, ctypes.c_char_p]
+    audit, numbers = seccomp.MACHINES[machine]
+    assert {name: resolve(audit, name.encode()) for name in numbers} == numbers
+
+
+def test_every_call_that_is_allowed_by_name_has_a_number_somewhere() -> None:
+    known = {name for machine in seccomp.MACHINES.values() for name in machine.numbers}
+    assert known >= {*seccomp.COMPUTING, *seccomp.LOOKING}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_listed_calls_are_ever_allowed(machine: str, mode: str) -> None:
+    program = seccomp.build(machine, files=MODES[mode])
+    numbers = seccomp.MACHINES[machine].numbers
+    listed = {numbers[name] for name in (*seccomp.COMPUTING, *(seccomp.LOOKING if MODES[mode] else ())) if name in numbers}
+    allowed = {call for call in range(1000) if decide(program, machine, call, *[1 << 40 | 0x7FF] * 6) == ALLOWED}
+    assert allowed == listed
+
+
+def test_a_call_of_another_architecture_or_table_kills(machine: str) -> None:
+    program = seccomp.build(machine, files=True)
+    assert decide(program, machine, number(machine, "read"), audit=0x40000003) == KILLED
+    assert decide(program, machine, 0x40000000 | number(machine, "read")) == KILLED
+    assert decide(program, machine, -1) == KILLED
+
+
+def test_files_are_opened_for_reading_only(machine: str) -> None:
+    program = seccomp.build(machine, files=True)
+    call = number(machine, "openat")
+    assert decide(program, machine, call, -100, 1, 0) == ALLOWED
+    assert decide(program, machine, call, -100, 1, 0o2000000) == ALLOWED  # close-on-exec
+    for flags in (1, 2, 3, 0o100, 0o1000, 0o10000000, 0o20000000, 0o100 | 1 << 40):
+        assert decide(program, machine, call, -100, 1, flags) == DENIED
+
+
+def test_without_files_nothing_is_opened_or_looked_for(machine: str) -> None:
+    program = seccomp.build(machine, files=False)
+    for name in ("open", "openat", *seccomp.LOOKING):
+        if name in seccomp.MACHINES[machine].numbers:
+            assert decide(program, machine, number(machine, name)) == DENIED
+
+
+def test_a_process_may_signal_nobody_but_itself(machine: str) -> None:
+    program = seccomp.build(machine, files=True)
+    own = seccomp._OWN_PID
+    for name in ("kill", "tgkill"):
+        assert decide(program, machine, number(machine, name), own, 9) == ALLOWED
+        for pid in (0, 1, -1, -own, own + 1):
+            assert decide(program, machine, number(machine, name), pid, 9) == DENIED
+
+
+def test_limits_may_be_read_of_oneself_but_not_set(machine: str) -> None:
+    program = seccomp.build(machine, files=True)
+    call = number(machine, "prlimit64")
+    assert decide(program, machine, call, 0, 3, 0, 0x7F0000000000) == ALLOWED
+    assert decide(program, machine, call, 0, 3, 0x7F0000000000, 0) == DENIED  # the low half alone is zero
+    assert decide(program, machine, call, 0, 3, 8, 0) == DENIED
+    assert decide(program, machine, call, 1, 3, 0, 0x7F0000000000) == DENIED
+
+
+def test_descriptors_may_be_duplicated_but_not_made_to_signal(machine: str) -> None:
+    program = seccomp.build(machine, files=True)
+    call = number(machine, "fcntl")
+    allowed = {command for command in range(2000) if decide(program, machine, call, 4, command) == ALLOWED}
+    assert allowed == {0, 1, 2, 3, 1030}
+
+
+def test_clone3_is_answered_as_if_it_did_not_exist(machine: str) -> None:
+    assert decide(seccomp.build(machine, files=True), machine, 435) == NO_SUCH_CALL
+
+
+def test_a_machine_that_is_not_known_has_no_filter() -> None:
+    with pytest.raises(KeyError):
+        seccomp.build("riscv64", files=True)
