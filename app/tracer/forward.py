@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from .source import frames
+from .source import PROGRAM, frames
 from .summary import Snapshot
 
 sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
@@ -163,9 +163,10 @@ class ForwardMode(TorchFunctionMode):
     with the mode on, from a copy of themselves that does not hand over to a mode a second time.
     """
 
-    def __init__(self, calls: Calls, observer: Observer) -> None:
+    def __init__(self, calls: Calls, observer: Observer, filename: str = PROGRAM) -> None:
         super().__init__()
         self._calls = calls
+        self._filename = filename
         self._observer = observer
         self._opening: set[Any] = set()
         self.modules: list[str] = []
@@ -208,7 +209,7 @@ class ForwardMode(TorchFunctionMode):
             self._opening.discard(func)
 
     def _note(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        place = next(frames(sys._getframe(2)), None)
+        place = next(frames(sys._getframe(2), self._filename), None)
         if isinstance(out, Tensor) and out._is_view() and out._version:
             out.grad_fn  # noqa: B018  (a view that was written to makes its node anew when asked for it)
             last = sequence_number()

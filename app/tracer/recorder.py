@@ -41,7 +41,7 @@ class Recorder:
             emitter=emitter, lines=self.lines, names=self._names, source=source, calls=self._calls, table=self._table
         )
         self.updates = Updates(namespace=namespace, lines=self.lines, calls=self._calls, steps=self.steps, place=self.place)
-        self._mode = ForwardMode(self._calls, self.updates)
+        self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(
             emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
             table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes,

@@ -101,6 +101,10 @@ class Steps:
         """Whether a leaf has taken part in a pass."""
         return id(leaf) in self._parameters
 
+    def __contains__(self, key: int) -> bool:
+        """Whether an id is that of a parameter's tensor."""
+        return key in self._parameters
+
     def parameter(self, leaf: Tensor) -> int:
         """The parameter that a leaf is; a new one is told."""
         known = self._parameters.get(id(leaf))
@@ -185,9 +189,14 @@ class Steps:
     # ------------------------------------------------------------------ what ends a step
 
     def updated(self, parameter: int, line: int, around: list[int]) -> None:
-        """A leaf was written to, or its gradient cleared, on a line."""
+        """A leaf was written to on a line."""
         if parameter in self._step.parts and not self.held:
             self._update(line, around)
+
+    def cleared(self, parameter: int, line: int, around: list[int]) -> None:
+        """The gradient of a leaf was cleared on a line: that matters once a pass of the step has added to it."""
+        if any(facts.accumulates and parameter in facts.leaves for facts in self._step.passes):
+            self.updated(parameter, line, around)
 
     def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], line: int, around: list[int]) -> None:
         """An optimizer has made its step."""

@@ -39,7 +39,7 @@ class Updates(Observer):
         self._calls = calls
         self._steps = steps
         self._place = place
-        self._from_gradient: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        self._from_gradient: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._stepping: list[FrameType] = []
         self._handles: list[Any] = []
         self.mode: ForwardMode | None = None
@@ -71,7 +71,7 @@ class Updates(Observer):
             self.engine.hooks_seen = True
         out = func(*args, **kwargs)
         if kind == GRAD_READ and isinstance(out, Tensor) and self._steps.knows(args[0]):
-            self._mark(out, self._steps.parameter(args[0]))
+            self._mark(out, frozenset((self._steps.parameter(args[0]),)))
         elif kind == DATA_SET and self._steps.knows(args[0]):
             parameter = self._steps.parameter(args[0])
             self._steps.moved(parameter)
@@ -80,13 +80,15 @@ class Updates(Observer):
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """What is computed from a gradient is computed from it too."""
+        parameters: frozenset[int] = frozenset()
         for argument in tensors(args):
             known = self._from_gradient.get(id(argument))
-            if known is not None and known[0]() is argument:
-                for result in tensors(out):
-                    if isinstance(result, Tensor):
-                        self._mark(result, known[1])
-                return
+            if known is not None and known[0]() is argument and id(argument) not in self._steps:
+                parameters |= known[1]
+        if parameters:
+            for result in tensors(out):
+                if isinstance(result, Tensor):
+                    self._mark(result, parameters)
 
     def before_write(self, storages: set[int]) -> None:
         self._lines.protect(storages)
@@ -100,17 +102,19 @@ class Updates(Observer):
             parameter = steps.at_storage(key)
             if parameter is None and clears:
                 parameter = steps.gradient_at_storage(key)
-            if parameter is not None and steps.takes_part(parameter):
+                if parameter is not None:
+                    steps.cleared(parameter, *self._place())
+            elif parameter is not None:
                 steps.updated(parameter, *self._place())
 
     def _clear(self, leaf: Any, value: Any) -> None:
         if value is None and isinstance(leaf, Tensor) and self._steps.knows(leaf) and leaf.grad is not None:
-            self._steps.updated(self._steps.parameter(leaf), *self._place())
+            self._steps.cleared(self._steps.parameter(leaf), *self._place())
 
-    def _mark(self, tensor: Tensor, parameter: int) -> None:
+    def _mark(self, tensor: Tensor, parameters: frozenset[int]) -> None:
         key = id(tensor)
         forget = self._from_gradient.pop
-        self._from_gradient[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameter)
+        self._from_gradient[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameters)
 
     # ------------------------------------------------------------------ names
 
@@ -125,7 +129,7 @@ class Updates(Observer):
         row: wire.RebindRow | None = None
         if isinstance(value, Tensor):
             known = self._from_gradient.get(id(value))
-            uses = known is not None and known[0]() is value and known[1] == parameter
+            uses = known is not None and known[0]() is value and parameter in known[1]
             if uses or (value.shape == leaf.shape and value.grad_fn is not None):
                 graph = self.engine.graph_of(value) if self.engine is not None and value.grad_fn is not None else -1
                 stays = value.is_leaf and value.requires_grad

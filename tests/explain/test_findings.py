@@ -1,0 +1,97 @@
+"""Findings fire where they should, nowhere else, and their fixes run clean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tapedeck import model, wire
+from tapedeck.explain.findings import find
+
+from ..tracer.alone import PROGRAMS, record
+from ..tracer.test_steps import FIT, SEED
+
+
+def findings(text: str, **options: object) -> list[model.Finding]:
+    _, recording = record(text)
+    return find(recording, model.Program(text, **options))  # type: ignore[arg-type]
+
+
+def applied(text: str, fix: model.Fix) -> str:
+    lines = text.split("\n")
+    for edit in sorted(fix.edits, key=lambda edit: edit.start, reverse=True):
+        (first, start), (last, end) = edit.start, edit.end
+        lines[first - 1 : last] = (lines[first - 1][:start] + edit.text + lines[last - 1][end:]).split("\n")
+    return "\n".join(lines)
+
+
+def test_the_seeds_rebound_leaf_is_found_and_its_fix_runs_clean() -> None:
+    (finding,) = findings(SEED)
+    assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-rebound", "warning", 11, 0)
+    assert finding.fix is not None
+    assert finding.fix.edits == [model.Edit((11, 0), (11, 30), "with torch.no_grad():\n    m -= learning_rate * m.grad")]
+    mended = applied(SEED, finding.fix)
+    events, recording = record(mended)
+    assert isinstance(events[-1], wire.End)
+    assert events[-1].status == "done"
+    assert find(recording, model.Program(mended)) == []
+    (row,) = recording.step(0).parameters
+    assert row.value_after is not None
+    assert round(row.value_after.values, 4) == 1.0933
+
+
+LOOPS = {
+    "plain": "w = w - 0.1 * w.grad",
+    "reversed": "w = -0.1 * w.grad + w",
+    "in two lines": "g = 0.1 * w.grad\n    w = w - g",
+    "no_grad": "with torch.no_grad():\n        w = w - 0.1 * w.grad",
+}
+
+
+@pytest.mark.parametrize("update", LOOPS.values(), ids=LOOPS.keys())
+@pytest.mark.filterwarnings("ignore")
+def test_a_leaf_rebound_in_a_loop_is_an_error_and_the_fix_lets_it_learn(update: str) -> None:
+    text = (
+        "import torch\nw = torch.tensor(3., requires_grad=True)\nfor i in range(20):\n    loss = (w - 1) ** 2\n"
+        f"    loss.backward()\n    {update}\nprint(round(w.item(), 3))\n"
+    )
+    (finding,) = findings(text)
+    assert (finding.code, finding.severity) == ("leaf-rebound", "error")
+    assert finding.fix is not None
+    mended = applied(text, finding.fix)
+    events, recording = record(mended)
+    assert isinstance(events[-1], wire.End)
+    assert events[-1].failure is None, mended
+    assert recording.stdout() == "1.023\n"
+    assert find(recording, model.Program(mended)) == []
+
+
+CORRECT = [path for path in PROGRAMS if not path.stem.startswith("fails_")]
+
+
+@pytest.mark.parametrize("path", CORRECT, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore")
+def test_no_finding_fires_on_a_correct_program(path: Path) -> None:
+    assert [finding.code for finding in findings(path.read_text()) if finding.severity in ("error", "warning")] == []
+
+
+def test_nothing_is_found_in_the_manual_loop() -> None:
+    assert findings(FIT) == []
+
+
+def test_an_implicit_pass_is_told() -> None:
+    (finding,) = findings("import torch\nx = torch.ones(2, requires_grad=True)\ny = x * 2\n")
+    assert (finding.code, finding.severity) == ("implicit-pass", "note")
+    assert "ran it once on `y`, starting from ones" in finding.message
+
+
+def test_skipped_lines_of_a_notebook_are_told() -> None:
+    notes = [{"code": "skipped-magic", "line": 1, "text": "%matplotlib inline"}]
+    (finding,) = findings("pass  # %matplotlib inline\n", notes=notes)
+    assert (finding.line, finding.message) == (1, "Line 1 was skipped: %matplotlib inline")
+
+
+def test_a_statement_that_shares_its_line_gets_no_edit() -> None:
+    text = SEED.replace("m = m - learning_rate * m.grad", "pass; m = m - learning_rate * m.grad")
+    (finding,) = findings(text)
+    assert finding.fix is None

@@ -1,0 +1,180 @@
+"""How programs end, what they print, what is shown of them, and what is not there."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from tapedeck import wire
+
+from .alone import record
+
+
+def end(events: list[wire.AnyEvent]) -> wire.End:
+    last = events[-1]
+    assert isinstance(last, wire.End)
+    return last
+
+
+def signals(events: list[wire.AnyEvent]) -> dict[str, wire.Signal]:
+    return {event.code: event for event in events if isinstance(event, wire.Signal)}
+
+
+def test_a_syntax_error_has_its_line_and_caret() -> None:
+    events, _ = record("x = 1\ny = (2 +\nz = 3\n")
+    failure = end(events).failure
+    assert failure is not None
+    assert (failure.type, failure.line, failure.columns) == ("SyntaxError", 2, (4, 5))
+    assert "'(' was never closed" in failure.message
+
+
+def test_a_failing_program_keeps_what_came_before() -> None:
+    events, recording = record(
+        "import torch\nw = torch.ones(2, requires_grad=True)\nw.sum().backward()\nprint('so far')\n1 / 0\n"
+    )
+    failure = end(events).failure
+    assert failure is not None
+    assert (failure.type, failure.line, failure.columns) == ("ZeroDivisionError", 5, (0, 5))
+    assert "app/tracer" not in failure.traceback
+    assert recording.stdout() == "so far\n"
+    assert recording.log.counts() == (1, 1, 1)
+
+
+def test_an_error_inside_torch_is_told_at_the_programs_line() -> None:
+    events, _ = record("import torch\n\ndef f(a):\n    return a @ torch.ones(3, 3)\n\nf(torch.ones(2, 2))\n")
+    failure = end(events).failure
+    assert failure is not None
+    assert (failure.line, failure.columns) == (4, (11, 31))
+    assert 'File "<program>", line 6' in failure.traceback
+
+
+@pytest.mark.parametrize(("code", "status"), [("0", "done"), ("", "done"), ("3", "failed"), ("'no'", "failed")])
+def test_sys_exit_ends_a_program_as_python_would(code: str, status: str) -> None:
+    events, _ = record(f"import sys\nprint('a')\nsys.exit({code})\nprint('b')\n")
+    assert end(events).status == status
+
+
+def test_a_program_that_prints_without_end_is_cut_and_then_stopped() -> None:
+    events, recording = record("while True:\n    print('x' * 100_000)\n", stdout_bytes=50_000)
+    failure = end(events).failure
+    assert failure is not None
+    assert failure.type == "OutputLimit"
+    assert len(recording.stdout()) == 50_000
+    assert "stdout-truncated" in signals(events)
+
+
+def test_printed_text_that_cannot_be_encoded_still_arrives() -> None:
+    _, recording = record("print('\\ud800 and é')\n")
+    assert recording.stdout() == "? and é\n"
+
+
+def test_a_cell_shows_its_last_expression_as_a_notebook_does() -> None:
+    program = "import torch\nx = torch.ones(2)\nx\n\ny = x\n\n'text'; None\n"
+    events, _ = record(program, cells=[(1, 3), (5, 5), (7, 7)], notebook=True)
+    assert [event.output for event in events if isinstance(event, wire.Cell)] == ["tensor([1., 1.])", None, None]
+
+
+def test_a_broken_cell_leaves_the_cells_before_it() -> None:
+    events, recording = record("a = 1\n\nb = = 2\n\nc = 3\n", cells=[(1, 1), (3, 3), (5, 5)], notebook=True)
+    failure = end(events).failure
+    assert failure is not None
+    assert failure.line == 3
+    assert [line.text for line in recording.lines()] == ["1"]
+
+
+def test_a_program_without_backward_gets_one_implicit_pass() -> None:
+    events, recording = record("import torch\nx = torch.tensor([1., 2.], requires_grad=True)\ny = x * 3\nprint(x.grad)\n")
+    assert "implicit-pass" in signals(events)
+    taken = recording.pass_(0)
+    assert taken.kind == "implicit"
+    assert recording.step(0).parameters[0].contribution.values == [3.0, 3.0]  # type: ignore[union-attr]
+    assert recording.stdout() == "None\n"
+
+
+def test_a_program_without_tensors_is_a_run_too() -> None:
+    events, recording = record("print(1 + 1)\n")
+    assert end(events).status == "done"
+    assert recording.log.counts() == (0, 0, 0)
+
+
+def test_every_displayed_tensor_has_a_graph_whether_a_pass_reached_it_or_not() -> None:
+    program = "import torch\nx = torch.ones(3, requires_grad=True)\ny = x * 5\ny\nz = (x + 2).sum()\nz.backward()\nz\n"
+    _, recording = record(program)
+    graphs = {line.line: line.graph for line in recording.lines()}
+    assert graphs[7] == graphs[5] == "g0"
+    assert graphs[4] == graphs[3] != "g0"
+    graph = recording.graph(int(str(graphs[4])[1:]))
+    assert [node.op for node in graph.nodes] == ["MulBackward0", "AccumulateGrad"]
+    assert graph.nodes[1].name == "x"
+
+
+def test_lines_show_values_as_they_were_when_the_line_ran() -> None:
+    program = (
+        "import torch\nx = torch.zeros(2)\nx\nx += 1\nlr = 0.5\na, b = 1, torch.ones(1)\nfor i in range(3):\n    pass\nprint\n"
+    )
+    _, recording = record(program)
+    shown = {line.line: line.text for line in recording.lines()}
+    assert shown == {
+        2: "tensor([0., 0.])", 3: "tensor([0., 0.])", 4: "tensor([1., 1.])", 5: "0.5", 6: "tuple", 7: "i = 2",
+    }  # fmt: skip
+
+
+def test_plots_are_not_drawn_and_said_so() -> None:
+    if "matplotlib" in sys.modules:
+        pytest.skip("matplotlib is here")
+    program = "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(1, 2)\nax[0].plot([1, 2]); plt.show()\nplt.figure()\n"
+    events, _ = record(program)
+    assert end(events).status == "done", end(events)
+    assert "plotting-stand-in" in signals(events)
+    assert "matplotlib" not in sys.modules
+
+
+def test_a_missing_module_is_told_with_what_there_is() -> None:
+    events, _ = record("import no_such_module_at_all\n")
+    failure = end(events).failure
+    assert failure is not None
+    assert (
+        failure.message == "No module named 'no_such_module_at_all': here there are torch, numpy and Python's standard library"
+    )
+
+
+def test_a_graph_above_the_limit_runs_unrecorded_and_says_so() -> None:
+    program = (
+        "import torch\nx = torch.ones(1, requires_grad=True)\ny = x\nfor i in range(50):\n    y = y * 2\n"
+        "y.backward()\nprint(x.grad)\n"
+    )
+    events, recording = record(program, nodes=20)
+    assert "graph-too-large" in signals(events)
+    assert recording.stdout() == f"{torch.tensor([2.0**50])}\n"
+    assert recording.log.counts()[1] == 0
+
+
+def test_the_last_signal_of_a_recorder_that_breaks_is_one_and_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tapedeck.tracer import backward
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("broken on purpose")
+
+    monkeypatch.setattr(backward, "describe", broken)
+    events, recording = record("import torch\nx = torch.ones(1, requires_grad=True)\n(x * 2).backward()\nprint(x.grad)\n")
+    assert recording.stdout() == "tensor([2.])\n"
+    assert "broken on purpose" in str(signals(events)["recorder-failed"].detail)
+    assert end(events).status == "done"
+
+
+def test_nothing_of_the_recorder_stays_behind() -> None:
+    engine, apply, compiled = torch.autograd._engine_run_backward, torch.autograd.Function.__dict__["apply"], torch.compile  # type: ignore[attr-defined]
+    stdout, main = sys.stdout, sys.modules["__main__"]
+    record("import torch\nx = torch.ones(1, requires_grad=True)\n(x * 2).backward()\n1 / 0\n")
+    assert torch.autograd._engine_run_backward == engine  # type: ignore[attr-defined]
+    assert torch.autograd.Function.__dict__["apply"] is apply
+    assert torch.compile is compiled
+    assert (sys.stdout, sys.modules["__main__"]) == (stdout, main)
+    assert torch._C._len_torch_function_stack() == 0
+
+
+def test_the_same_program_is_recorded_the_same_way_twice() -> None:
+    program = "import torch\nx = torch.randn(3, requires_grad=True)\ny = (x * 2).tanh()\ny.sum().backward()\ny\n"
+    first, second = record(program)[0], record(program)[0]
+    assert first[:-1] == second[:-1]

@@ -1,0 +1,93 @@
+"""Places in a program are where a person sees them."""
+
+from __future__ import annotations
+
+from tapedeck.tracer.source import Source
+
+from .alone import record
+
+
+def test_columns_are_those_of_the_expression_in_characters() -> None:
+    program = "import torch\nα = torch.ones(2, requires_grad=True)\nβ = 'é'; γ = (α * 2 + 1).sum()\nγ.backward()\n"
+    _, recording = record(program)
+    text = program.splitlines()[2]
+    found = {node.op: text[slice(*node.columns)] for node in recording.graph(0).nodes if node.columns}
+    assert found == {"SumBackward0": "(α * 2 + 1).sum()", "AddBackward0": "α * 2 + 1", "MulBackward0": "α * 2"}
+
+
+def test_an_expression_over_several_lines_is_marked_to_the_end_of_its_first() -> None:
+    program = "import torch\nw = torch.ones(2, requires_grad=True)\nz = (w *\n     w).sum()\nz.backward()\n"
+    _, recording = record(program)
+    node = next(node for node in recording.graph(0).nodes if node.op == "MulBackward0")
+    assert (node.line, node.columns) == (3, (5, 8))
+
+
+def test_names_are_those_a_person_would_say() -> None:
+    program = (
+        "import torch\nfrom torch import nn\nmodel = nn.Sequential(nn.Linear(2, 2), nn.ReLU())\n"
+        "params = [torch.ones(2, requires_grad=True)]\n"
+        "data = {'x': torch.ones(2)}\ndef forward(v):\n    h = model(v)\n    return h * params[0]\n"
+        "out = forward(data['x']).sum()\nout.backward()\n"
+    )
+    _, recording = record(program)
+    names = {node.name for node in recording.graph(0).nodes}
+    assert {"model.0.weight", "model.0.bias", "params[0]", "data['x']", "out", "h"} <= names
+    modules = {node.op: node.module for node in recording.graph(0).nodes}
+    assert modules["AddmmBackward0"] == "model.0"
+    assert modules["ReluBackward0"] == "model.1"
+    assert modules["SumBackward0"] == ""
+
+
+def test_loops_and_gradient_modes_are_known_by_their_lines() -> None:
+    text = "import torch\nfor i in range(2):\n    while True:\n        break\n    with torch.no_grad():\n        x = 1\n"
+    source = Source(text, [(1, 6)])
+    source.compile(0)
+    assert [source.loop_of(line) for line in (1, 4, 6)] == [None, 1, 0]
+    assert source.grad_mode_heads(6) == [5]
+    assert source.grad_mode_heads(4) == []
+
+
+def test_a_marked_program_behaves_like_the_one_that_was_written() -> None:
+    program = '''"""A docstring."""
+from __future__ import annotations
+import dataclasses, asyncio, inspect
+
+@dataclasses.dataclass
+class Point:
+    """A point."""
+    x: int = 1
+    __hidden = 5
+    def shifted(self, by: int) -> int:
+        self.x += by
+        return self.x
+
+def generator():
+    got = yield 1
+    print("got", got)
+
+async def later():
+    value = await asyncio.sleep(0, 7)
+    return value
+
+g = generator(); next(g)
+try:
+    g.send("sent")
+except StopIteration:
+    pass
+first, *rest = [1, 2, 3]
+(a := 5)
+x = y = [1]
+x[0] += 1
+for i, (j, k) in enumerate([(1, 2)]):
+    total = i + j + k
+else:
+    total += 1
+print(__doc__, Point().shifted(2), Point.__doc__, asyncio.run(later()), first, rest, a, x is y, x, total)
+print([name for name in globals() if "tapedeck" in name])
+print(inspect.getsource(generator))
+'''
+    _, recording = record(program)
+    assert recording.stdout() == (
+        "got sent\nA docstring. 3 A point. 7 1 [2, 3] 5 True [2] 4\n[]\n"
+        'def generator():\n    got = yield 1\n    print("got", got)\n\n'
+    )

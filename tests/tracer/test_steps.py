@@ -1,0 +1,185 @@
+"""What is a pass, a step, an iteration; what a step tells of parameters and of names that move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tapedeck import model
+from tapedeck.recording import Recording
+
+from .alone import record
+
+PROGRAMS = Path(__file__).parent.parent / "programs"
+
+SEED = """\
+import torch
+x = torch.tensor([1.0, 2.0, 3.0])
+y = torch.tensor([2.0, 4.0, 6.0])
+m = torch.tensor(1.0, requires_grad=True) # our initial guess
+y_pred = m * x
+loss = ((y_pred - y) ** 2).mean() # calculate MSE
+loss
+loss.backward() # calculate gradient
+m.grad
+learning_rate = .01
+m = m - learning_rate * m.grad
+m
+"""
+
+FIT = """\
+import torch
+
+x = torch.tensor([1., 2., 3.])
+y = torch.tensor([2., 4., 6.])
+m = torch.tensor(1., requires_grad=True)
+lr = 0.05
+
+for step in range(20):
+    y_pred = m * x
+    loss = ((y_pred - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        m -= lr * m.grad
+    m.grad = None
+"""
+
+
+def steps(name: str) -> list[model.Step]:
+    return all_steps(record((PROGRAMS / f"{name}.py").read_text())[1])
+
+
+def all_steps(recording: Recording) -> list[model.Step]:
+    return [recording.step(index) for index in range(recording.log.counts()[2])]
+
+
+def test_the_seeds_last_section_is_one_step_in_four_phases() -> None:
+    (step,) = all_steps(record(SEED)[1])
+    assert step.lines == {"forward": [5], "loss": [6], "backward": [8], "update": [11]}
+    assert step.loss_name == "loss"
+    assert step.loss is not None
+    assert round(step.loss.values, 4) == 4.6667
+    assert step.iteration is None
+
+
+def test_a_rebound_name_has_moved_to_a_tensor_that_is_no_leaf() -> None:
+    (step,) = all_steps(record(SEED)[1])
+    (row,) = step.rebinds
+    assert (row.name, row.line, row.source, row.uses_gradient) == ("m", 11, "p0", True)
+    assert row.to is not None
+    assert (round(row.to.values, 4), row.to.grad_fn, row.to.is_leaf) == (1.0933, "SubBackward0", False)
+    (parameter,) = step.parameters
+    assert parameter.value_after is not None
+    assert parameter.value_after.values == 1.0  # the old leaf is as it was
+
+
+def test_a_manual_update_ends_the_step_with_the_loop() -> None:
+    found = all_steps(record(FIT)[1])
+    assert [step.iteration for step in found] == [model.Iteration(8, index) for index in range(20)]
+    assert found[0].lines == {"forward": [9], "loss": [10], "backward": [11], "update": [12, 13, 14]}
+    m = torch.tensor(1.0)
+    for step in found:
+        (parameter,) = step.parameters
+        assert parameter.value is not None
+        assert parameter.value.values == m.item()
+        assert parameter.contribution is not None
+        with torch.no_grad():
+            m -= 0.05 * torch.tensor(parameter.contribution.values)
+        assert parameter.value_after is not None
+        assert parameter.value_after.values == m.item()
+        assert parameter.grad_before is None
+
+
+def test_a_step_has_the_values_that_its_lines_had_in_it() -> None:
+    found = all_steps(record(FIT)[1])
+    assert found[3].values["8"].text == "step = 3"
+    shown = found[3].values["10"].tensor
+    assert shown is not None
+    assert found[3].loss is not None
+    assert shown.values == found[3].loss.values
+    assert found[3].values["13"].tensor is not None
+    assert found[3].values["13"].tensor.values == found[3].parameters[0].value_after.values  # type: ignore[union-attr]
+
+
+def test_micro_batches_are_passes_of_one_step() -> None:
+    found = steps("micro_batches")
+    assert [len(step.passes) for step in found] == [4, 4]
+    assert found[0].optimizer is not None
+    assert found[0].optimizer["name"] == "SGD"
+    assert found[0].optimizer["lr"] == 0.1
+    assert "momentum_buffer" in found[0].parameters[0].state
+
+
+def test_a_gan_has_two_steps_in_an_iteration() -> None:
+    found = steps("gan")
+    assert [step.iteration.index for step in found if step.iteration] == [0, 0, 1, 1, 2, 2]
+    assert [step.loss_name for step in found] == ["d_loss", "g_loss"] * 3
+
+
+def test_lbfgs_makes_one_step_of_many_passes() -> None:
+    found = steps("lbfgs")
+    assert len(found) == 3
+    assert all(len(step.passes) > 1 for step in found)
+    assert [step.lines["update"] for step in found] == [[10]] * 3
+
+
+def test_inner_passes_belong_to_the_step_of_the_outer_one() -> None:
+    found = steps("metalearning")
+    assert [[taken.kind for taken in step.passes] for step in found] == [["grad", "grad", "backward"]] * 3
+    assert [step.loss_name for step in found] == ["meta"] * 3
+    assert [step.iteration.line for step in found if step.iteration] == [5] * 3
+
+
+def test_a_reentrant_checkpoint_is_a_nested_pass() -> None:
+    (step,) = steps("checkpoints")
+    assert [(taken.kind, taken.parent) for taken in step.passes] == [("backward", None), ("nested", 0), ("backward", None)]
+
+
+def test_an_update_through_data_ends_a_step() -> None:
+    assert [step.lines["update"] for step in steps("data_updates")] == [[6, 7]] * 3
+
+
+def test_the_state_of_an_optimizer_is_that_after_its_step() -> None:
+    found = steps("momentum")
+    buffer = torch.zeros(2)
+    for step in found:
+        (row,) = step.parameters
+        assert row.contribution is not None
+        buffer = torch.tensor(row.contribution.values) + 0.9 * buffer
+        recorded = row.state["momentum_buffer"]
+        assert recorded is not None
+        torch.testing.assert_close(torch.tensor(recorded.values), buffer)
+    assert [step.optimizer["lr"] for step in found if step.optimizer] == [0.1, 0.05, 0.025]
+
+
+def test_a_pass_that_shares_no_leaf_begins_another_step() -> None:
+    found = steps("sparse_and_complex")
+    assert [step.lines["backward"] for step in found] == [[4], [7]]
+
+
+def test_a_functional_update_is_told_as_a_rebind_to_a_leaf() -> None:
+    found = steps("functional_update")
+    assert len(found) == 3
+    for step in found:
+        (row,) = step.rebinds
+        assert row.to is not None
+        assert row.to.is_leaf
+        assert row.to.requires_grad
+
+
+def test_accumulated_gradients_are_told_apart_from_the_pass_own() -> None:
+    program = "import torch\nw = torch.tensor(2.0, requires_grad=True)\n(w * 3).backward()\n(w * 3).backward()\n"
+    (step,) = all_steps(record(program)[1])
+    (row,) = step.parameters
+    assert [part.values if part else None for part in (row.grad_before, row.contribution, row.grad_after)] == [None, 6.0, 6.0]
+
+
+def test_what_hooks_change_is_told_apart_from_what_arrived() -> None:
+    _, recording = record((PROGRAMS / "hooks.py").read_text())
+    numbers = recording.numbers(0)
+    (place,) = [at for at, node in enumerate(numbers.graph.nodes) if node.name == "y"]
+    arrived, used = numbers.arrived(place), numbers.used(place)
+    assert arrived is not None
+    assert used is not None
+    assert arrived.values == [2 * 3.0 + 1, 2 * 6.0 + 1]
+    assert used.values == [10 * value for value in arrived.values]

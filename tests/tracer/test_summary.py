@@ -1,0 +1,107 @@
+"""Tensors cross the wire as they are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from tapedeck import model, wire
+from tapedeck.recording import Tensors
+from tapedeck.tracer.summary import Snapshot, Table
+
+
+def told(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:
+    table = Table(kept, "full")
+    rows = [table.add(tensor) for tensor in tensors]
+    packed = table.pack()
+    reader = wire.Reader(model.Limits())
+    list(reader.feed(wire.frames(wire.pack([wire.Lines([wire.LineRow(1, None, "", row) for row in rows], packed)]))))
+    found = [Tensors(packed).summary(row) for row in rows]
+    assert all(summary is not None for summary in found)
+    return [summary for summary in found if summary is not None]
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8]
+)
+def test_values_are_those_of_tolist(dtype: torch.dtype) -> None:
+    for tensor in (torch.tensor(3, dtype=dtype), torch.tensor([[1, 2, 0], [4, 5, 6]], dtype=dtype)):
+        (summary,) = told(tensor)
+        assert summary.values == tensor.tolist()
+        assert summary.dtype == str(dtype).removeprefix("torch.")
+        assert summary.shape == list(tensor.shape)
+
+
+def test_booleans_and_complex_numbers_are_as_the_contract_says() -> None:
+    flags, numbers = told(torch.tensor([True, False]), torch.tensor([1 + 2j, -3j]))
+    assert flags.values == [True, False]
+    assert flags.zeros == 1
+    assert numbers.values == [[1.0, 2.0], [0.0, -3.0]]
+    assert numbers.norm == pytest.approx(math.sqrt(14))
+    assert numbers.max == pytest.approx(3.0)
+
+
+def test_statistics_are_torchs_in_float64() -> None:
+    tensor = torch.randn(3, 7, generator=torch.Generator().manual_seed(1))
+    for summary in (*told(tensor), *told(tensor, kept=4)):
+        wide = tensor.double()
+        assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-12)
+        assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-12)
+        assert (summary.min, summary.max) == (wide.min().item(), wide.max().item())
+
+
+def test_values_above_the_kept_size_are_left_out() -> None:
+    small, large = told(torch.ones(4), torch.ones(5), kept=4)
+    assert small.values == [1.0] * 4
+    assert large.values is None
+    assert large.norm == pytest.approx(math.sqrt(5))
+
+
+def test_non_finite_numbers_are_counted_and_spelled() -> None:
+    (summary,) = told(torch.tensor([float("nan"), float("inf"), float("-inf"), 0.0]))
+    assert summary.values == ["NaN", "Infinity", "-Infinity", 0.0]
+    assert (summary.nan, summary.inf, summary.zeros) == (1, 2, 1)
+    (scalar,) = told(torch.tensor(float("nan")))
+    assert (scalar.values, scalar.norm, scalar.nan) == ("NaN", "NaN", 1)
+
+
+def test_an_empty_tensor_has_no_statistics() -> None:
+    (summary,) = told(torch.empty(0, 3))
+    assert (summary.shape, summary.min, summary.norm, summary.zeros) == ([0, 3], None, None, 0)
+    assert summary.values == []
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.empty(3, device="meta"), torch.eye(2).to_sparse()],
+    ids=["meta", "sparse"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_read_keeps_its_shape(tensor: torch.Tensor) -> None:
+    (summary,) = told(tensor)
+    assert summary.shape == list(tensor.shape)
+    assert (summary.values, summary.norm) == (None, None)
+
+
+def test_views_conjugates_and_broadcasts_are_read_through() -> None:
+    base = torch.arange(6.0).reshape(2, 3)
+    tensors: list[torch.Tensor] = [base.T, base[:, 1], torch.ones(1).expand(3), torch.tensor([1 + 1j]).conj(), base.flip(0)]
+    for summary, tensor in zip(told(*tensors), tensors, strict=True):
+        plain: Any = torch.view_as_real(tensor.resolve_conj()).tolist() if tensor.is_complex() else tensor.tolist()
+        assert summary.values == plain
+
+
+def test_a_snapshot_keeps_what_was_overwritten() -> None:
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    out = leaf * 2
+    snapshot = Snapshot(out, 64)
+    with torch.no_grad():
+        out.zero_()
+    (summary,) = told(snapshot)
+    assert (summary.values, summary.grad_fn, summary.requires_grad) == ([2.0, 4.0], "MulBackward0", True)
+    large = Snapshot(leaf, 1)
+    (summary,) = told(large, kept=1)
+    assert (summary.values, summary.is_leaf) == (None, True)
+    assert summary.norm == pytest.approx(math.sqrt(5))
