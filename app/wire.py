@@ -298,6 +298,8 @@ def decode_job(data: bytes) -> Job:
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[AnyEvent])
+_envelope = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_event_decoder: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
 
 
 def pack(events: Sequence[Event]) -> bytes:
@@ -366,15 +368,16 @@ class Reader:
 
     def _decode(self, message: bytes) -> Iterator[AnyEvent]:
         try:
-            events = _decoder.decode(message)
+            # One event at a time: decoding holds the interpreter, and a large message would hold it for seconds.
+            for raw in _envelope.decode(message):
+                self.events += 1
+                if self.events > self._limits.events:
+                    raise Overflow(f"More than {self._limits.events:,} events were recorded.")
+                event = _event_decoder.decode(raw)
+                self._check.event(event)
+                yield event
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise ProtocolError(f"a message that is not one of events: {error}") from error
-        for event in events:
-            self.events += 1
-            if self.events > self._limits.events:
-                raise Overflow(f"More than {self._limits.events:,} events were recorded.")
-            self._check.event(event)
-            yield event
 
 
 class Overflow(ProtocolError):
