@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Literal, get_args
 
 import typst
 from msgspec import Struct
 
-from ..errors import DrawingError, InvalidInput, NotFound
+from ..errors import DrawingError, InvalidInput, NotFound, TooLarge
 from ..model import Graph
 from ..recording import PassNumbers, Recording, Tensors
 from . import account, dot, svg
 from .engine import Engine
 from .pen import BROWSER, EMBEDDED, Face
-from .plan import plan
+from .plan import BOXES, plan
 from .style import Direction, Theme
 
 Form = Literal["svg", "png", "pdf", "dot", "txt"]
@@ -36,6 +37,9 @@ DENSITY: Final = 144.0
 LARGEST_SIDE: Final = 8_000
 """Pixels of a PNG's longer side, at the most: larger pictures are drawn less dense."""
 
+SHORT_TEXT: Final = 200
+LONGEST_TEXT: Final = 20_000
+"""Nodes up to which a graph is written out at once, and at all."""
 LAST_COVERED: Final = "\u2fff"
 """Past it typst's own fixed-width font has no letters worth the name."""
 
@@ -76,8 +80,8 @@ async def render(
     """The picture of a pass.
 
     ``standalone`` is a file of its own (a ground, a caption); otherwise the SVG is for the inside of a page. Raises
-    :class:`NotFound` for a pass, :class:`InvalidInput` for a form, theme or direction that there is not, and
-    :class:`DrawingError` where the engine or a converter fails.
+    :class:`NotFound` for a pass, :class:`InvalidInput` for a form, theme or direction that there is not,
+    :class:`TooLarge` for a text without end, and :class:`DrawingError` where the engine or a converter fails.
     """
     numbers = recording.numbers(pass_index)
     added = _accumulated(recording, numbers)
@@ -148,8 +152,9 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
 
 
 async def _svg(scene: Scene, face: Face = BROWSER) -> str:
-    planned = plan(scene.graph, scene.direction, numbers=scene.numbers is not None)
-    if not planned.fits:
+    large = len(scene.graph.nodes) > BOXES
+    planned = None if large else plan(scene.graph, scene.direction, numbers=scene.numbers is not None)
+    if planned is None or not planned.fits:
         return svg.too_large(scene.graph, theme=scene.theme, face=face, standalone=scene.standalone)
     layout = await scene.engine.layout(planned)
     return svg.draw(
@@ -171,12 +176,21 @@ async def _as_svg(scene: Scene) -> bytes:
 
 
 async def _as_txt(scene: Scene) -> bytes:
-    return account.account(scene.graph, scene.numbers, program=scene.program).encode()
+    return (await _written(scene, lambda: account.account(scene.graph, scene.numbers, program=scene.program))).encode()
 
 
 async def _as_dot(scene: Scene) -> bytes:
     theme: Literal["light", "dark"] = "dark" if scene.theme == "dark" else "light"
-    return dot.export(scene.graph, scene.numbers, program=scene.program, theme=theme, direction=scene.direction).encode()
+    export = partial(dot.export, program=scene.program, theme=theme, direction=scene.direction)
+    return (await _written(scene, lambda: export(scene.graph, scene.numbers))).encode()
+
+
+async def _written(scene: Scene, write: Callable[[], str]) -> str:
+    """A text, written beside the event loop where it is long; raises :class:`TooLarge` where it would have no end."""
+    nodes = len(scene.graph.nodes)
+    if nodes > LONGEST_TEXT:
+        raise TooLarge(f"A graph of {nodes} nodes is too large to be written out: take its numbers from frames.")
+    return write() if nodes <= SHORT_TEXT else await asyncio.get_running_loop().run_in_executor(_threads, write)
 
 
 async def _as_png(scene: Scene) -> bytes:

@@ -128,13 +128,19 @@ class _Writer:
         """A shaft as wide and as amber as its gradient is large, and its head."""
         norm = self.numbers.edge_norm(route.link.edge) if self.numbers is not None else None
         thick, name = width(norm), level(norm)
-        colour, scale = self.pen.level(name), head(thick)
+        scale = head(thick)
+        if self.numbers is None:  # all that there is to see: so it is seen
+            ink = self.pen.tokens["ink-3"]
+            shaft, tip = f'class="shaft s-ink-3" stroke="{ink}"', f'class="head f-ink-3" fill="{ink}"'
+        else:
+            colour = self.pen.level(name)
+            shaft, tip = f'class="shaft {name}" stroke="{colour}"', f'class="head {name}" fill="{colour}"'
         shown = max(0.0, route.length - scale * HEAD_LENGTH + 1)  # its corners would show beside the tip
         return (
-            f'<path d="{route.path}" class="shaft {name}" stroke="{colour}" stroke-width="{thick:g}" '
+            f'<path d="{route.path}" {shaft} stroke-width="{thick:g}" '
             f'stroke-dasharray="{shown:.1f} {route.length + 9:.1f}" data-length="{route.length:g}"/>'
             f'<g transform="translate({route.tip[0]:g} {route.tip[1]:g}) rotate({route.angle:g})">'
-            f'<path d="M0 0L-{HEAD_LENGTH:g} {HEAD_HALF:g}V-{HEAD_HALF:g}Z" class="head {name}" fill="{colour}" '
+            f'<path d="M0 0L-{HEAD_LENGTH:g} {HEAD_HALF:g}V-{HEAD_HALF:g}Z" {tip} '
             f'transform="scale({scale:.2f})"/></g>'
         )
 
@@ -246,13 +252,13 @@ def too_large(graph: Graph, *, theme: Theme = "light", face: Face = BROWSER, sta
     with_pen = pen(theme, face)
     title = f"{len(graph.nodes):_} nodes, {len(graph.edges):_} edges".replace("_", " ")
     rows = (
-        with_pen.title(title, 380, 20, 34),
-        with_pen.small("This graph is too large to be drawn whole.", 20, 60, 380, "ink-2"),
-        with_pen.small("Take it in words (.txt), as DOT (.dot), or its numbers from frames.", 20, 78, 390, "ink-2"),
+        with_pen.title(title, 430, 20, 34),
+        with_pen.small("This graph is too large to be drawn whole.", 20, 60, 430, "ink-2"),
+        with_pen.small("Take it in words (.txt), as DOT (.dot), or its numbers from frames.", 20, 78, 430, "ink-2"),
     )
-    ground = f'<rect {with_pen.fill("bg")} width="420" height="100"/>' if standalone else ""
+    ground = f'<rect {with_pen.fill("bg")} width="470" height="100"/>' if standalone else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" width="420" height="100" viewBox="0 0 420 100" role="group" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" width="470" height="100" viewBox="0 0 470 100" role="group" '
         f'aria-label="{title}: too large to be drawn whole" data-graph="{escape(graph.id)}" font-family="{face.sans}" '
         f'font-size="{with_pen.size:g}">{ground}{"".join(rows)}</svg>'
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tapedeck.drawing import engine, picture, style
 from tapedeck.drawing.svg import size
-from tapedeck.errors import DrawingError, InvalidInput, NotFound
+from tapedeck.errors import DrawingError, InvalidInput, NotFound, TooLarge
 from tapedeck.model import Graph
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.wire import Graph as GraphEvent
@@ -178,6 +178,13 @@ async def test_a_graph_that_is_too_large_still_has_every_form() -> None:
         made = await picture.render(recording, 0, form)
         assert made
     assert b"701 nodes" in await picture.render(recording, 0, "svg")
+
+
+async def test_a_text_without_end_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "LONGEST_TEXT", 100)
+    for form in ("txt", "dot"):
+        with pytest.raises(TooLarge, match="101 nodes"):
+            await picture.render(chain(100).recording(), 0, form)
 
 
 async def test_a_conversion_that_fails_is_our_error() -> None:

@@ -298,7 +298,7 @@ def test_a_structure_without_a_pass_has_no_numbers_and_says_so() -> None:
     root = ET.fromstring(asyncio.run(picture.render_graph(seed(), 0, "svg")))
     assert "No backward pass reached this graph" in texts(root)
     assert not [text for text in root.iter(f"{NS}text") if text.get("data-field")]
-    assert {path.get("class") for path in shafts(root)} == {"shaft flat"}
+    assert {path.get("class") for path in shafts(root)} == {"shaft s-ink-3"}
 
 
 def test_a_picture_for_a_page_has_neither_ground_nor_key() -> None:
@@ -311,7 +311,7 @@ def test_a_graph_that_is_too_large_is_answered_with_its_counts() -> None:
     recording = chain(2_000).recording()
     root = draw(recording)
     assert "2 001 nodes, 2 000 edges" in texts(root)
-    assert size(too_large(recording.graph(0))) == (420, 100)
+    assert size(too_large(recording.graph(0))) == (470, 100)
 
 
 def test_a_node_of_every_kind_of_tensor_can_be_drawn() -> None:
