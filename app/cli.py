@@ -1,0 +1,274 @@
+"""Answer the command line: serve, run, render, doctor."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import msgspec
+import typer
+
+from . import __version__
+from .errors import BadRequest, NotFound, TapedeckError
+from .settings import Settings, SettingsError
+from .settings import read as read_settings
+
+if TYPE_CHECKING:
+    from .take import Take
+
+LOOPBACK_ONLY: Final = (
+    "Without a sandbox any program of anybody who reaches this address could do all that you can: --unconfined serves on a "
+    "loopback address only, such as --host 127.0.0.1."
+)
+
+app = typer.Typer(
+    name="tapedeck",
+    help="Record PyTorch's autograd tape and play it back: the backward graph with the real gradient on every edge.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+FILE = Annotated[str, typer.Argument(metavar="FILE", help="A program (.py), a notebook (.ipynb), or - for standard input.")]
+ARGUMENTS = Annotated[list[str] | None, typer.Argument(metavar="[-- ARGUMENTS]", help="What the program finds in sys.argv.")]
+SANDBOX = Annotated[bool, typer.Option("--sandbox", help="Confine the program, as a server would, instead of trusting it.")]
+SEED = Annotated[int, typer.Option(help="Seed of random, numpy and torch.", min=0, max=2**63 - 1)]
+
+
+def main() -> None:
+    """Run the command line; our own errors are one line, and exit with 2."""
+    try:
+        app()
+    except (TapedeckError, SettingsError) as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong, on one line, and exit."""
+    print(f"tapedeck: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tapedeck {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
+    data: Annotated[str | None, typer.Option(help="Folder of the recordings (TAPEDECK_DATA).")] = None,
+    root_path: Annotated[str | None, typer.Option(help="Path under which a proxy serves this (TAPEDECK_ROOT_PATH).")] = None,
+    unconfined: Annotated[
+        bool, typer.Option("--unconfined", help="Run programs without a sandbox: your own code, on a loopback address only.")
+    ] = False,
+) -> None:
+    """Serve the page and the API."""
+    settings = read_settings()
+    changed = {"data": data, "root_path": root_path, "unconfined": unconfined or None}
+    settings = msgspec.structs.replace(settings, **{name: value for name, value in changed.items() if value is not None})
+    if settings.unconfined and not is_loopback(host):
+        fail(LOOPBACK_ONLY)
+    from .doctor import writable
+
+    if not (kept := writable(settings.data)).ok:
+        fail(kept.text)
+    listening = listen(host, port)
+    _serve(settings, listening)
+
+
+def _serve(settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
+    from .main import create_app
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                print(f"Tapedeck is on {address(listening, settings.root_path)}   (Ctrl+C stops it)", flush=True)
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        lifespan="on",
+    )
+    server = Server(config)
+    server.run(sockets=[listening])
+    if not server.started:
+        sys.exit(1)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
+    (True, True, True, False, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket; what can go wrong is said in one line."""
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        fail(f"There is no address {host!r} to listen on: {error.strerror}.")
+    try:
+        return socket.create_server(place[:2], family=family, backlog=2048)
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            fail(f"Listening on port {port} is not permitted: choose one above 1023 with --port.")
+        reason = os.strerror(error.errno or 0).lower()
+        fail(f"Cannot listen on {host}:{port}, {reason}: choose another with --port (PORT= of make).")
+
+
+def address(listening: socket.socket, root_path: str = "") -> str:
+    """The URL of a socket that listens."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path or ''}/"
+
+
+@app.command()
+def run(
+    file: FILE,
+    arguments: ARGUMENTS = None,
+    sandbox: SANDBOX = False,
+    seed: SEED = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the run as the API tells it, and nothing else.")] = False,
+) -> None:
+    """Run a program and show its values, its last backward pass and what is worth knowing. Exits with 1 if it failed."""
+    from . import once, terminal
+
+    settings = read_settings()
+    source = once.read(file)
+    asked = once.request(source, settings.limits if sandbox else once.OWN, seed=str(seed))
+
+    def printed(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    story = once.record(
+        source,
+        asked,
+        settings,
+        sandbox=sandbox,
+        arguments=tuple(arguments or ()),
+        printed=(lambda text: None) if as_json else printed,
+    )
+    take = asyncio.run(story)
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(take.run({}))).decode())
+    else:
+        if (said := take.recording.stdout()) and not said.endswith("\n"):
+            print()
+        terminal.show(terminal.console(), take, source.name)
+    if take.status != "done":
+        raise typer.Exit(1)
+
+
+@app.command()
+def render(
+    file: FILE,
+    arguments: ARGUMENTS = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The picture: its ending says in which form (.svg .png .pdf .dot .txt).")
+    ] = Path("graph.svg"),
+    step: Annotated[int | None, typer.Option(help="Step to draw; the last, unless named.", min=0)] = None,
+    line: Annotated[int | None, typer.Option(help="Draw the graph of this line's value, instead of a pass.", min=1)] = None,
+    theme: Annotated[str, typer.Option(help="light, dark, or auto (as the viewer has it).")] = "light",
+    direction: Annotated[str, typer.Option(help="TB (loss on top), BT or LR.")] = "TB",
+    sandbox: SANDBOX = False,
+    seed: SEED = 0,
+) -> None:
+    """Run a program and write the picture of a backward pass."""
+    from . import once, terminal
+    from .drawing import picture
+
+    form = output.suffix.removeprefix(".").lower()
+    if form not in picture.FORMS:
+        raise BadRequest(f"There is no picture as {output.name}: its ending is one of {', '.join(picture.FORMS)}.")
+    settings = read_settings()
+    source = once.read(file)
+    asked = once.request(source, settings.limits if sandbox else once.OWN, seed=str(seed))
+
+    look: Any = {"theme": theme, "direction": direction, "engine": picture.engine(settings.dot)}
+
+    async def story() -> tuple[Take, bytes]:
+        take = await once.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
+        recording = take.recording
+        index = terminal.main_pass(take, step) if line is None else None
+        if index is not None:
+            return take, await picture.render(recording, index, form, **look)
+        graphs = [each.graph for each in recording.lines() if each.graph and line in (None, each.line) and step is None]
+        if not graphs:
+            reason = f": {take.error.type}, {take.error.message}" if take.error else "."
+            raise NotFound(f"There is no graph to draw{f' on line {line}' if line else ''}{reason}")
+        return take, await picture.render_graph(recording, int(graphs[-1].removeprefix("g")), form, **look)
+
+    take, drawn = asyncio.run(story())
+    try:
+        output.write_bytes(drawn)
+    except OSError as error:
+        raise BadRequest(f"{output} cannot be written: {error.strerror}.") from error
+    if take.status != "done":
+        errors = terminal.console(error=True)
+        for text in terminal.failure(take.run({})):
+            errors.print(text)
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at all that Tapedeck needs here, and say what is missing. Exits with 1 if programs cannot be confined."""
+    from . import terminal
+    from .doctor import Diagnosis, examine
+
+    out = terminal.console()
+
+    def show(found: Diagnosis, indent: str = "") -> None:
+        out.print(f"{indent}{'ok  ' if found.ok else 'NO  '}", style="green" if found.ok else "bold red", end="")
+        out.print(found.text)
+        for detail in found.details:
+            show(detail, indent + "    ")
+
+    async def story() -> bool:
+        well = True
+        async for found in examine(read_settings()):
+            show(found)
+            well = well and found.ok
+        return well
+
+    if not asyncio.run(story()):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

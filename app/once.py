@@ -1,0 +1,150 @@
+"""Record one file here and now, without a server: read it, run it, find what is worth telling."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from . import model, requests, wire
+from .errors import BadRequest, SandboxError
+from .executor import Executor, LocalExecutor, OwnProcess
+from .explain.findings import find
+from .requests import Request
+from .settings import Settings
+from .store import NewRun
+from .take import LiveTake
+
+STDIN: Final = "-"
+OWN: Final = model.Limits(
+    source_bytes=1 << 28,
+    body_bytes=1 << 30,
+    stdout_bytes=1 << 26,
+    recording_bytes=1 << 31,
+    message_bytes=1 << 30,
+    events=10_000_000,
+)
+"""Limits of a file that is run as one's own: there for what is broken, not for what is large."""
+
+
+class File(Struct, frozen=True):
+    """A program or notebook to run; ``path`` is absolute, ``None`` for standard input."""
+
+    name: str
+    path: Path | None
+    body: bytes
+    notebook: bool
+
+
+def read(name: str) -> File:
+    """Read a file, or standard input for ``-``. Raises :class:`BadRequest`."""
+    if name == STDIN:
+        body = sys.stdin.buffer.read()
+        return File("standard input", None, body, body.lstrip()[:1] == b"{" and b'"cells"' in body)
+    path = Path(name)
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise BadRequest(f"{name} cannot be read: {error.strerror}.") from error
+    return File(path.name, path.absolute(), body, path.suffix.lower() == ".ipynb")
+
+
+def request(file: File, limits: model.Limits, **options: str) -> Request:
+    """What a file asks for, as a server would understand it; raises what :func:`requests.read` does."""
+    return requests.read(file.body, "application/x-ipynb+json" if file.notebook else "text/x-python", options, limits)
+
+
+async def record(
+    file: File,
+    asked: Request,
+    settings: Settings,
+    *,
+    sandbox: bool = False,
+    arguments: tuple[str, ...] = (),
+    printed: Callable[[str], None] = lambda text: None,
+) -> LiveTake:
+    """Run a file to its end and return what was recorded; ``printed`` is given its output as it comes.
+
+    As ``python FILE arguments`` would run it, in the caller's folder; with ``sandbox`` confined, as a server would. The
+    first Ctrl+C is the program's own, a second one ends it; what was recorded is kept. Raises :class:`SandboxError`.
+    """
+    limits = settings.limits if sandbox else OWN
+    take = LiveTake(_new(asked), limits)
+    path = str(file.path) if file.path is not None and not sandbox else None
+    job = msgspec.structs.replace(_job(asked, limits), path=path, arguments=list(arguments))
+    executor: Executor = OwnProcess()
+    if sandbox:
+        executor = await _confining(settings)
+    try:
+        with _interrupts(take.cancelled, at=1 if sandbox else 2):
+            async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=take.cancelled)) as batches:  # type: ignore[type-var]
+                async for batch in batches:
+                    for event in batch:
+                        if isinstance(event, wire.Output):
+                            printed(event.text)
+                    take.append(batch)
+    finally:
+        await executor.close()
+    assert take.end is not None  # every executor ends with one
+    take.status = take.end.status  # type: ignore[assignment]  # an executor's end has a status
+    take.findings = find(take.recording, asked.program)
+    return take
+
+
+async def _confining(settings: Settings) -> LocalExecutor:
+    executor = LocalExecutor(msgspec.structs.replace(settings, children=1))
+    await executor.start()
+    await executor.settled()
+    if executor.failure is not None:
+        reason = executor.failure
+        await executor.close()
+        raise SandboxError(reason)
+    return executor
+
+
+def _new(asked: Request) -> NewRun:
+    return NewRun(
+        id=secrets.token_hex(16), owner="", program=asked.program, options=asked.options, created=time.time(), expires=None
+    )
+
+
+def _job(asked: Request, limits: model.Limits) -> wire.Job:
+    program, options = asked.program, asked.options
+    return wire.Job(
+        program=program.text,
+        cells=list(program.cells),
+        seed=options.seed,
+        capture=options.capture,
+        values=options.values,
+        nodes=limits.nodes,
+        stdout_bytes=limits.stdout_bytes,
+        notebook=program.kind == "notebook",
+    )
+
+
+@contextlib.contextmanager
+def _interrupts(cancelled: asyncio.Event, at: int) -> Iterator[None]:
+    """Have the ``at``-th Ctrl+C stop the run; a terminal sends each to the program's process too."""
+    loop = asyncio.get_running_loop()
+    count = 0
+
+    def interrupted() -> None:
+        nonlocal count
+        count += 1
+        if count >= at:
+            cancelled.set()
+
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

@@ -1,0 +1,180 @@
+"""Show a run in a terminal: what its lines came to, the last pass in words, how it ended, and what is worth telling."""
+
+from __future__ import annotations
+
+import difflib
+import linecache
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from . import model
+from .drawing.account import account
+from .take import Take
+
+ROOM: Final = 44
+"""Characters of a line's own text before its value; a longer line has its value below it."""
+LONGEST: Final = 40
+"""Nodes of a graph that is told in words unasked."""
+SEVERITIES: Final[dict[model.Severity, str]] = {"error": "red", "warning": "yellow", "note": "dim", "good": "green"}
+ENDED: Final[dict[str, str]] = {
+    "failed": "It failed",
+    "timed_out": "It was stopped at the time limit",
+    "out_of_memory": "It ran out of memory",
+    "output_limit": "It was stopped: too much output",
+    "killed": "Its process ended",
+    "cancelled": "It was stopped",
+    "interrupted": "It was cut off",
+}
+
+
+def console(*, error: bool = False) -> Console:
+    """A console that colours on a terminal only, and leaves the text as it is."""
+    return Console(stderr=error, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def show(out: Console, take: Take, name: str) -> None:
+    """Show a run that has ended; ``name`` is the file's."""
+    run = take.run({})
+    for line in _values(run):
+        out.print(line)
+    for line in _last_pass(take):
+        out.print(line)
+    if run.error is not None:
+        out.print()
+        for line in failure(run):
+            out.print(line)
+    for finding in run.findings:
+        out.print()
+        for line in told(finding, run.program):
+            out.print(line)
+    out.print()
+    out.print(_summary(run, name))
+
+
+def _values(run: model.Run) -> Iterator[Text]:
+    """Each line that has a value, and below each cell of a notebook its output."""
+    lines = run.program.splitlines()
+    values = {line.line: line.text for line in run.lines if line.file is None and 0 < line.line <= len(lines)}
+    shown = {number: lines[number - 1].rstrip() for number in values}
+    width = max((len(text) for text in shown.values() if len(text) <= ROOM), default=0)
+    cells = run.cells if run.kind == "notebook" else [model.Cell(0, 1, len(lines), None)]
+    for cell in cells:
+        if run.kind == "notebook":
+            yield Text(f"In  {cell.index + 1}", style="bold")
+        for number in range(cell.start_line, cell.end_line + 1):
+            if number in values:
+                yield from _line(number, shown[number], values[number], width)
+        if run.kind == "notebook" and cell.output is not None:
+            yield Text.assemble((f"Out {cell.index + 1}\n", "bold"), _indented(cell.output, 6))
+
+
+def _line(number: int, text: str, value: str, width: int) -> Iterator[Text]:
+    rows = value.splitlines() or [""]
+    start = Text.assemble((f"{number:4}  ", "dim"), text)
+    if len(text) > width:
+        yield start
+        yield from (Text(" " * (width + 8) + row, style="cyan") for row in rows)
+        return
+    start.append(" " * (width + 2 - len(text)))
+    for left, row in zip_longest([start], rows):
+        yield Text.assemble(left if left is not None else " " * (width + 8), (row, "cyan"))
+
+
+def _last_pass(take: Take) -> Iterator[Text]:
+    """The main pass of the last step in words, or of what was recorded before a failure."""
+    index = main_pass(take, None)
+    if index is None:
+        return
+    numbers = take.recording.numbers(index)
+    yield Text()
+    if len(numbers.graph.nodes) > LONGEST:
+        yield Text(f"The graph of pass {index} has {len(numbers.graph.nodes):,} nodes: `tapedeck render` draws or tells it.")
+        return
+    yield Text(account(numbers.graph, numbers, program=take.recording.program).rstrip("\n"))
+
+
+def main_pass(take: Take, step: int | None) -> int | None:
+    """The main pass of a step, of the last that has one if none is named; ``None`` where there is none with a graph.
+
+    Raises :class:`NotFound` for a step that there is not.
+    """
+    log = take.recording.log
+    _, passes, steps = log.counts()
+    candidates = [log.step(step).main] if step is not None else [log.step(steps - 1).main] if steps else []
+    if step is None:
+        candidates += range(passes - 1, -1, -1)
+    return next((index for index in candidates if index >= 0 and log.pass_(index).graph >= 0), None)
+
+
+def failure(run: model.Run) -> Iterator[Text]:
+    """The exception that ended a run, with its line and a caret."""
+    error = run.error
+    if error is None:
+        return
+    place = f" on line {error.line}" if error.line else ""
+    place += f" of {error.file}" if error.file else ""
+    kind = ENDED.get(error.type, error.type)
+    yield Text.assemble((f"{kind}{place}", "bold red"), f": {error.message}" if error.message else "")
+    lines = run.program.splitlines()
+    if error.line is None:
+        return
+    if error.file is not None:
+        text = linecache.getline(error.file, error.line).rstrip()
+    else:
+        text = lines[error.line - 1] if error.line <= len(lines) else ""
+    if text:
+        yield Text.assemble((f"{error.line:4}  ", "dim"), text)
+    if text and error.columns is not None:
+        start, end = error.columns
+        yield Text(" " * (6 + start) + "^" * max(1, min(end, len(text)) - start), style="red")
+
+
+def told(finding: model.Finding, program: str) -> Iterator[Text]:
+    """A finding: what, why, and its fix as a diff."""
+    place = f"  line {finding.line}" if finding.line else ""
+    style = SEVERITIES[finding.severity]
+    yield Text.assemble((f"{finding.severity}{place}", f"bold {style}"), f"  {finding.message}")
+    if finding.why:
+        yield _indented(finding.why, 4)
+    if finding.fix is not None:
+        yield Text(f"    {finding.fix.title}:")
+        yield from difference(program, finding.fix)
+
+
+def difference(program: str, fix: model.Fix) -> Iterator[Text]:
+    """The lines that a fix takes out and puts in."""
+    before, after = program.splitlines(), mended(program, fix).splitlines()
+    for line in difflib.unified_diff(before, after, n=0, lineterm=""):
+        if line.startswith(("---", "+++", "@@")):
+            continue
+        yield Text(f"    {line[0]} {line[1:]}", style="red" if line[0] == "-" else "green")
+
+
+def mended(program: str, fix: model.Fix) -> str:
+    """The program after a fix's edits.
+
+    >>> mended("m = m - g\\n", model.Fix("", [model.Edit((1, 0), (1, 9), "m -= g")]))
+    'm -= g\\n'
+    """
+    starts = [0]
+    for line in program.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    for edit in sorted(fix.edits, key=lambda edit: edit.start, reverse=True):
+        (first, column), (last, end) = edit.start, edit.end
+        program = program[: starts[first - 1] + column] + edit.text + program[starts[last - 1] + end :]
+    return program
+
+
+def _summary(run: model.Run, name: str) -> Text:
+    count = f"{run.steps} step{'' if run.steps == 1 else 's'}, {run.passes} pass{'' if run.passes == 1 else 'es'}"
+    took = "" if run.duration_ms is None else f" in {run.duration_ms:.0f} ms"
+    how = "" if run.status == "done" else f" {ENDED.get(run.status, run.status)}; what came before is above."
+    return Text(f"{name}: {count}{took}, torch {run.torch or 'unknown'}.{how}", style="dim")
+
+
+def _indented(text: str, by: int) -> Text:
+    return Text("\n".join(" " * by + line for line in text.splitlines()))

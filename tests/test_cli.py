@@ -1,0 +1,291 @@
+"""The command line runs a file as its owner's, shows what it came to, draws it, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tapedeck import cli, doctor, model, once, wire
+from tapedeck.doctor import writable
+from tapedeck.examples import example
+from tapedeck.sandbox.selftest import Check
+from typer.testing import CliRunner, Result
+
+from .recorded import FIT, fit
+
+SEED = Path(__file__).parent / "seed" / "autograd_and_backpropagation.ipynb"
+BROKEN = wire.End("failed", wire.Failure("RuntimeError", "it broke", None, 7, "Traceback", (11, 38)), 3.0)
+
+
+class Pretending:
+    """Tells the events that it is given, in a process of nobody's."""
+
+    events: list[wire.AnyEvent] = []  # noqa: RUF012 (each test sets its own)
+    jobs: list[wire.Job] = []  # noqa: RUF012
+
+    async def close(self) -> None: ...
+
+    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+        self.jobs.append(job)
+        yield list(self.events)
+
+
+@pytest.fixture
+def pretending(monkeypatch: pytest.MonkeyPatch) -> type[Pretending]:
+    monkeypatch.setattr(once, "OwnProcess", Pretending)
+    monkeypatch.setattr(Pretending, "events", fit())
+    monkeypatch.setattr(Pretending, "jobs", [])
+    return Pretending
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "fit.py"
+    path.write_text(FIT)
+    return str(path)
+
+
+def tapedeck(*arguments: str, **options: Any) -> Result:
+    """Run the command line in this process, our own errors included."""
+    try:
+        return CliRunner().invoke(cli.app, list(arguments), catch_exceptions=False, **options)
+    except cli.TapedeckError as error:
+        pytest.fail(f"not answered: {error}")
+
+
+def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """The one line with which the command line refuses something."""
+    monkeypatch.setattr(sys, "argv", ["tapedeck", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr()
+    assert stop.value.code == 2
+    assert not said.out
+    assert said.err.startswith("tapedeck: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def command(*arguments: str, folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a person does, in a folder."""
+    line = [sys.executable, "-m", "tapedeck.cli", *arguments]
+    return subprocess.run(line, cwd=folder, input=text, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.usefixtures("pretending")
+def test_run_prints_what_the_program_printed_the_values_the_last_pass_and_a_summary(file: str) -> None:
+    result = tapedeck("run", file)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0] == "done"
+    assert "   7      loss = ((y_pred - y) ** 2).mean()  tensor(4.6667, grad_fn=<MeanBackward0>)" in lines
+    assert "  13  m                                      tensor(1.1776, requires_grad=True)" in lines
+    assert "step 1, pass 1: backward() on line 8, from loss" in lines
+    assert "    m.grad -8.4622" in lines
+    assert lines[-1] == "fit.py: 2 steps, 2 passes in 12 ms, torch 2.13.0."
+    assert "\x1b" not in result.output
+
+
+@pytest.mark.usefixtures("pretending")
+def test_run_answers_json_on_request_as_the_api_would(file: str) -> None:
+    run = json.loads(tapedeck("run", file, "--json").output)
+    assert run["status"] == "done"
+    assert run["program"] == FIT
+    assert run["stdout"] == "done\n"
+    assert run["parameters"][0]["names"] == ["m"]
+    assert [line["line"] for line in run["lines"]] == [7, 13]
+
+
+def test_run_exits_with_1_and_points_at_the_place_where_a_program_failed(pretending: type[Pretending], file: str) -> None:
+    pretending.events = [*fit()[:-1], BROKEN]
+    result = tapedeck("run", file)
+    assert result.exit_code == 1
+    place = result.output.index("RuntimeError on line 7: it broke\n")
+    assert result.output[place:].splitlines()[1:3] == [
+        "   7      loss = ((y_pred - y) ** 2).mean()",
+        "                 " + "^" * 26,
+    ]
+
+
+def test_a_file_is_run_under_its_own_path_with_its_arguments(pretending: type[Pretending], file: str) -> None:
+    tapedeck("run", file, "--seed", "7", "--", "--epochs", "3")
+    (job,) = pretending.jobs
+    assert (job.path, job.arguments, job.seed, job.notebook) == (file, ["--epochs", "3"], 7, False)
+    tapedeck("run", "-", input=FIT)
+    assert (pretending.jobs[1].path, pretending.jobs[1].program) == (None, FIT)
+
+
+def test_a_notebook_is_run_from_a_file_or_from_standard_input(pretending: type[Pretending]) -> None:
+    tapedeck("run", str(SEED))
+    tapedeck("run", "-", input=SEED.read_text())
+    assert [job.notebook for job in pretending.jobs] == [True, True]
+    assert pretending.jobs[0].cells == pretending.jobs[1].cells
+    assert len(pretending.jobs[0].cells) == 12
+
+
+@pytest.mark.usefixtures("pretending")
+@pytest.mark.parametrize(
+    ("ending", "start", "number"),
+    [
+        ("svg", b"<svg", "−9.3333"),
+        ("dot", b"digraph", "9.3333"),
+        ("txt", b"step 0", "-9.3333"),
+        ("pdf", b"%PDF", ""),
+        ("png", b"\x89PNG", ""),
+    ],
+)
+def test_render_writes_the_picture_that_the_ending_asks_for(
+    file: str, tmp_path: Path, ending: str, start: bytes, number: str
+) -> None:
+    output = tmp_path / f"graph.{ending}"
+    result = tapedeck("render", file, "-o", str(output), "--step", "0", "--theme", "dark", "--direction", "LR")
+    assert (result.exit_code, result.output) == (0, "")
+    drawn = output.read_bytes()
+    assert drawn.lstrip().startswith(start)
+    assert number.encode() in drawn
+
+
+@pytest.mark.usefixtures("pretending")
+def test_render_draws_the_last_step_unless_another_is_named(file: str, tmp_path: Path) -> None:
+    output = tmp_path / "account.txt"
+    tapedeck("render", file, "-o", str(output))
+    assert output.read_text().startswith("step 1, pass 1")
+
+
+@pytest.mark.usefixtures("pretending")
+def test_render_draws_the_graph_of_a_value_that_no_pass_reached(file: str, tmp_path: Path) -> None:
+    output = tmp_path / "account.txt"
+    tapedeck("render", file, "-o", str(output), "--line", "7")
+    assert "No backward pass reached it" in output.read_text()
+
+
+def test_render_still_draws_what_came_before_a_failure(pretending: type[Pretending], file: str, tmp_path: Path) -> None:
+    pretending.events = [*fit()[:-1], BROKEN]
+    output = tmp_path / "account.txt"
+    result = tapedeck("render", file, "-o", str(output))
+    assert result.exit_code == 1
+    assert output.exists()
+    assert "RuntimeError on line 7" in result.stderr
+
+
+@pytest.mark.usefixtures("pretending")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "missing.py"), "missing.py cannot be read: No such file or directory"),
+        (("render", "{file}", "-o", "graph.gif"), "its ending is one of svg, png, pdf, dot, txt"),
+        (("render", "{file}", "-o", "missing/graph.svg"), "missing/graph.svg cannot be written"),
+        (("render", "{file}", "-o", "graph.svg", "--step", "9"), "There is no step 9: the last is 1."),
+        (("render", "{file}", "-o", "graph.svg", "--line", "2"), "There is no graph to draw on line 2."),
+        (("render", "{file}", "-o", "graph.svg", "--theme", "pink"), "There is no theme 'pink'"),
+        (("serve", "--unconfined", "--host", "0.0.0.0"), "--unconfined serves on a loopback address only"),
+        (("serve", "--data", "/dev/null/recordings"), "Recordings cannot be kept in /dev/null/recordings"),
+        (("serve", "--host", "nowhere.invalid"), "There is no address 'nowhere.invalid' to listen on"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    arguments: tuple[str, ...], said: str, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(capsys, monkeypatch, *(each.replace("{file}", file) for each in arguments))
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = refused(capsys, monkeypatch, "serve", "--port", port, "--data", ":memory:")
+    assert f"127.0.0.1:{port}, address already in use: choose another with --port" in said
+
+
+def test_a_setting_that_cannot_be_used_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPEDECK_CHILDREN", "many")
+    assert "TAPEDECK_CHILDREN='many'" in refused(capsys, monkeypatch, "doctor")
+
+
+class Sandbox:
+    """Pretends to have tried to confine a program."""
+
+    def __init__(self, *_: object) -> None:
+        self.failure = "Nothing here can confine a program: run it in a container."
+        self.checks = [Check("forking is denied", False, "it was possible")]
+
+    @property
+    def report(self) -> list[str]:
+        return [self.failure]
+
+    async def start(self) -> None: ...
+    async def settled(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+def test_the_doctor_exits_with_1_and_names_the_remedy_where_nothing_can_confine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor, "LocalExecutor", Sandbox)
+    monkeypatch.setenv("TAPEDECK_DATA", str(tmp_path))
+    result = tapedeck("doctor")
+    assert result.exit_code == 1
+    assert "ok  Graphviz lays out graphs" in result.output
+    assert re.search(r"ok  torch 2\.", result.output)
+    assert "NO  Nothing here can confine a program: run it in a container.\n    NO  forking is denied: it was possible\n" in (
+        result.output
+    )
+
+
+def test_a_folder_for_recordings_is_made_if_need_be(tmp_path: Path) -> None:
+    assert writable(str(tmp_path / "new" / "folder")).ok
+    assert (tmp_path / "new" / "folder").is_dir()
+    assert not writable("/dev/null/folder").ok
+
+
+def test_the_command_line_never_imports_torch() -> None:
+    program = "import sys; from tapedeck import cli, once, terminal, doctor; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.slow
+def test_a_file_runs_as_python_would_run_it(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "neighbour.py").write_text("def double(x):\n    return 2 * x\n")
+    (tmp_path / "data.txt").write_text("3")
+    (tmp_path / "scripts" / "train.py").write_text(
+        "import sys\nfrom pathlib import Path\nimport torch\nfrom neighbour import double\n"
+        "w = torch.tensor(float(Path('data.txt').read_text()), requires_grad=True)\n"
+        "loss = double(w) ** 2\nloss.backward()\n"
+        "print(sys.argv[1:], Path(__file__).name, __name__, sys.stdin.read())\nw.grad\n"
+    )
+    result = command("run", "scripts/train.py", "--", "--epochs", "3", folder=tmp_path, text="typed")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("['--epochs', '3'] train.py __main__ typed\n")
+    assert "   9  w.grad  " in result.stdout
+    assert "tensor(24.)\n" in result.stdout
+    assert "n0  loss = double(w) ** 2  PowBackward0  line 6" in result.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.sandbox
+def test_a_confined_run_shows_the_finding_with_its_fix_as_a_diff(tmp_path: Path) -> None:
+    failing = example("pitfall-rebound")
+    assert failing is not None
+    result = command("run", "-", "--sandbox", folder=tmp_path, text=failing.program)
+    assert result.returncode == 1, result.stderr
+    assert "RuntimeError on line 13: element 0 of tensors does not require grad" in result.stdout
+    assert "error  line 15  m is rebound" in result.stdout
+    assert "    -         m = m - lr * m.grad\n    +         m -= lr * m.grad\n" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_the_output_of_each_cell(tmp_path: Path) -> None:
+    result = command("run", str(SEED), folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Out 11\n      tensor(-9.3333)\n" in result.stdout
+    assert "Out 12\n      tensor(1.0933, grad_fn=<SubBackward0>)\n" in result.stdout
