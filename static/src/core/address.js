@@ -22,7 +22,8 @@ export function read(search) {
   if (asked.has("graph")) place.apart = asked.get("graph");
   const pass = Number(asked.get("pass") ?? NaN);
   if (Number.isInteger(pass) && pass >= 0) place.pass = pass;
-  if (asked.get("direction") === "BT") place.direction = "BT";
+  const direction = asked.get("direction");
+  if (direction === "BT" || direction === "LR") place.direction = direction;
   return place;
 }
 
@@ -41,7 +42,7 @@ export function write(place, search) {
   put("node", place.node);
   put("graph", place.apart);
   put("pass", place.pass === null ? null : String(place.pass));
-  put("direction", place.direction === "BT" ? "BT" : null);
+  put("direction", place.direction === "TB" ? null : place.direction);
   const text = asked.toString();
   return text && `?${text}`;
 }

@@ -12,7 +12,7 @@ import { shownPass } from "./state.js";
  * @typedef {object} Note
  * @property {string} text
  * @property {string} title                      all of it
- * @property {"" | "grad" | "param" | "off"} tone
+ * @property {"" | "grad" | "param" | "off" | "later"} tone   off: not run in this step yet; later: run after the playhead
  *
  * @typedef {object} Margin
  * @property {Map<number, Note>} notes
@@ -21,7 +21,15 @@ import { shownPass } from "./state.js";
  * @property {{line: number, columns: [number, number] | null, type: string, message: string} | null} error
  */
 
-const ROOM = 26;
+const ROOM = 27;
+const WIDTH = 61; // characters of a value that stand in a line of the editor, at its usual width
+const LETTER = 1.09; // width of a character of code in those of a value
+
+/** How many characters of a value have room beside a line of code. @param {string} source */
+const free = (source) => Math.floor(WIDTH - 3 - source.length * LETTER);
+
+/** A tensor beside its line, if it has room there with few decimals, else below. @param {Tensor} tensor @param {string} source @param {string} [prefix] */
+const fit = (tensor, source, prefix = "") => prefix + (format.values(tensor, free(source) - prefix.length) ?? format.tensor(tensor, ROOM));
 
 /** @param {State} state @returns {Margin} */
 export function margin(state) {
@@ -52,6 +60,7 @@ export function margin(state) {
       }
       if (place === phase) all.active.set(line, place);
     }
+    later(state, step, places, all);
   }
   const error = run.error;
   if (error && error.file === null && error.line !== null) {
@@ -61,6 +70,17 @@ export function margin(state) {
   const selected = graph && nodeOf(graph, node);
   if (selected && selected.file === null && selected.line !== null) all.selected = { line: selected.line, columns: selected.columns };
   return all;
+}
+
+/** Mark values of lines that come after the playhead, as far as the order of lines tells. @param {State} state @param {Step} step @param {Map<number, Phase>} places @param {Margin} all */
+function later({ run, at, phase }, step, places, all) {
+  const ahead = [...places].filter(([, place]) => PHASES.indexOf(place) > PHASES.indexOf(phase)).map(([line]) => line);
+  const horizon = Math.min(...ahead);
+  const end = Math.max(...places.keys());
+  const last = at === (run?.steps ?? 1) - 1;
+  for (const [line, shown] of all.notes) {
+    if (!places.has(line) && (line > horizon || (!last && !step.values[line] && line > end))) all.notes.set(line, { ...shown, tone: "later" });
+  }
 }
 
 /** The phase of each line of a step; a line of two phases counts for the first. @param {Step} step */
@@ -73,12 +93,14 @@ function phases(step) {
 
 /** What a call into the engine brought, beside its line. @param {State} state @param {Step} step @param {Margin} all */
 function gradients(state, step, all) {
+  const { run } = state;
   const pass = shownPass(state);
   if (!pass || pass.line === null || step.values[pass.line]?.tensor) return;
   const filled = step.parameters.filter(({ contribution }) => contribution);
   const [only] = filled;
   if (!only) return;
-  const text = filled.length === 1 ? `${only.name ?? only.id}.grad = ${format.tensor(only.grad_after, 16)}` : format.counted(filled.length, "gradient");
+  const one = filled.length === 1 && only.grad_after;
+  const text = one ? fit(one, run?.program.split("\n")[pass.line - 1] ?? "", `${only.name ?? only.id}.grad = `) : format.counted(filled.length, "gradient");
   const title = filled.map(({ id, name, grad_after }) => `${name ?? id}.grad = ${format.tensor(grad_after, 60)}`).join("\n");
   all.notes.set(pass.line, { text, title, tone: "grad" });
 }
@@ -88,10 +110,10 @@ function note(text, tensor, tone, source) {
   if (!tensor) return { text: cut(text), title: text, tone };
   const leaf = tensor.requires_grad && tensor.is_leaf;
   if (/=\s*torch\.(tensor|as_tensor|arange|linspace|from_numpy)\(/.test(source)) {
-    return { text: `${format.kind(tensor)}${leaf ? " leaf" : ""}`, title: text, tone: leaf ? "param" : tone };
+    return { text: leaf ? `${format.shape(tensor.shape)} leaf` : format.kind(tensor), title: text, tone: leaf ? "param" : tone };
   }
-  const grad = /\.grad\s*$/.test(source.replace(/#.*$/, ""));
-  return { text: format.tensor(tensor, ROOM), title: text, tone: grad ? "grad" : leaf ? "param" : tone };
+  const grad = /^\s*[\w.[\]]+\.grad\s*$/.test(source.replace(/#.*$/, ""));
+  return { text: fit(tensor, source), title: text, tone: grad ? "grad" : leaf ? "param" : tone };
 }
 
 /** @param {string} text */

@@ -12,6 +12,7 @@ import { ended, shownPass } from "./state.js";
 const WAIT = 1; // seconds that the answer to a run may take before we ask again
 const AGAIN = 250; // milliseconds between two questions
 const KEPT = 64; // pictures and details of one run
+const MOST = 400_000; // numbers that are fetched for a curve
 
 /**
  * @param {Store<State>} store
@@ -84,12 +85,48 @@ export function session(store, api) {
     }
   }
 
+  /**
+   * The loss of every step, from the value at the root of the graph that is shown.
+   *
+   * @param {Run} run
+   * @param {Graph} graph
+   * @returns {Promise<(number | null)[]>}
+   */
+  const lossesOf = (run, graph) =>
+    once(`losses ${graph.id}`, async () => {
+      /** @type {(number | null)[]} */
+      const losses = Array(run.steps).fill(null);
+      const root = graph.nodes.findIndex(({ id }) => id === graph.roots[0]);
+      for (let start = /** @type {number | null} */ (0); start !== null; ) {
+        const part = await api.frames(run.id, graph.id, start, "value.mean");
+        for (const [i, step] of part.steps.entries()) {
+          const value = part.fields["value.mean"]?.[i]?.[root];
+          if (step < run.steps) losses[step] = typeof value === "number" ? value : null;
+        }
+        start = part.next;
+      }
+      return losses;
+    });
+
+  async function curve() {
+    const { run, graph, apart } = store.get();
+    if (!run || !graph || apart || run.steps < 2 || run.steps * graph.nodes.length > MOST) return;
+    try {
+      const losses = await lossesOf(run, graph);
+      const now = store.get();
+      if (now.run === run && now.graph === graph) store.set({ losses });
+    } catch {
+      // the tape goes without its curve
+    }
+  }
+
   /** @param {Partial<State>} found */
   function arrive(found) {
     const graph = found.graph ?? null;
     const node = graph && (nodeOf(graph, store.get().node)?.id ?? first(graph));
-    store.set({ ...found, node, detail: null, origin: null });
+    store.set({ ...found, node });
     void inspect();
+    void curve();
   }
 
   /** Fetch all about the selected node; what is here already is shown at once. */
@@ -101,7 +138,9 @@ export function session(store, api) {
     if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const pass = shownPass(state);
     const here = detailOf(graph, pass, node, run.program);
-    store.set({ detail: here, asking: pass !== null, origin: null });
+    if (!pass && graph.roots.includes(node.id)) here.numbers.value = run.lines.findLast((line) => line.graph === graph.id)?.tensor ?? null;
+    const before = state.detail?.node.id === id ? state.origin : null;
+    store.set({ detail: here, asking: pass !== null, origin: before });
     if (!pass) return;
     /** @param {string} about @returns {Promise<NodeDetail>} */
     const detail = (about) => once(`node ${pass.index} ${about}`, () => api.node(run.id, pass.index, about));
@@ -176,6 +215,22 @@ export function session(store, api) {
       const now = store.get();
       if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction) void load();
     },
+    /**
+     * Look at the graph of a displayed tensor: in its step, where a pass reached it, else by itself.
+     *
+     * @param {string} graph
+     */
+    async display(graph) {
+      const { run } = store.get();
+      if (!run) return;
+      const [pass, step] = await once(`reached ${graph}`, async () => {
+        const { passes, steps } = await api.frames(run.id, graph, 0, "value.norm", 1);
+        return [passes[0], steps[0]];
+      }).catch(() => []);
+      if (store.get().run !== run) return;
+      store.set(step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null } : { apart: graph });
+      void load();
+    },
     /** Select a node. @param {string} node */
     select(node) {
       if (store.get().node === node) return;
@@ -188,6 +243,7 @@ export function session(store, api) {
       if (graph) known.set(`graph ${graph.id}`, Promise.resolve(graph));
       store.set({ run: given, step, graph, node: graph ? (nodeOf(graph, node)?.id ?? first(graph)) : null });
       void inspect();
+      void curve();
     },
     /** Open a recording. @param {string} id */
     async open(id) {
@@ -202,8 +258,10 @@ export function session(store, api) {
   };
 }
 
-/** The node that is looked at first: a parameter's leaf, for that is what a program is about. @param {Graph} graph */
-const first = (graph) => (graph.nodes.find(({ kind }) => kind === "leaf")?.id ?? graph.roots[0] ?? null);
+const SMALL = 12;
+
+/** The node that is looked at first: a leaf, for that is what a program is about; where there are many nodes, the root. @param {Graph} graph */
+const first = ({ nodes, roots }) => (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
 
 /**
  * The path of a picture under the API's.

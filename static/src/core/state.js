@@ -22,7 +22,7 @@
  * @property {Example[]} examples
  *
  * @typedef {{slug: string, title: string, summary: string, program: string}} Example
- * @typedef {"TB" | "BT"} Direction
+ * @typedef {"TB" | "BT" | "LR"} Direction
  */
 
 /**

@@ -1,7 +1,7 @@
 // Find one's way in a graph: from a line to a node, from a node to its neighbours, from the loss to a node.
 
 import { units } from "../leaves/edits.js";
-import { title } from "../leaves/naming.js";
+import { called } from "../leaves/naming.js";
 
 /** @import {Graph, GraphNode, NodeDetail, Pass, Tensor} from "../leaves/types.js" */
 
@@ -83,7 +83,7 @@ export function detailOf(graph, pass, node, program) {
   /** @param {import("../leaves/types.js").GraphEdge} edge @param {string} other */
   const flow = (edge, other) => {
     const there = nodeOf(graph, other);
-    return { edge: edge.id, node: other, title: there ? title(there) : other, slot: edge.slot, input: edge.input, gradient: pass?.edges?.[edge.id] ?? null };
+    return { edge: edge.id, node: other, title: there ? called(there, sourceOf(there, program), 30) : other, slot: edge.slot, input: edge.input, gradient: pass?.edges?.[edge.id] ?? null };
   };
   const rank = pass ? pass.order.indexOf(node.id) : -1;
   return {

@@ -1,7 +1,5 @@
 // Multiply out a product's gradient, where the recorded numbers are few and agree with what torch recorded.
 
-import { title } from "../leaves/naming.js";
-
 /** @import {Graph, NodeDetail, Scalar, Tensor, Values} from "../leaves/types.js" */
 
 /**
@@ -53,5 +51,5 @@ export function worked(detail, graph, edge) {
   // torch's own sum is the one that is shown; the check above says that the products lead to it
   const other = detail.outgoing.find((each) => each.slot === 1 - slot);
   const node = other && graph.nodes.find(({ id }) => id === other.node);
-  return { edge, target: flow.node, factor: node ? (node.name ?? title(node)) : (saved?.name ?? "other"), rows, sum: summed ? (sent[0] ?? null) : null };
+  return { edge, target: flow.node, factor: node?.name ?? saved?.name ?? "other", rows, sum: summed ? (sent[0] ?? null) : null };
 }

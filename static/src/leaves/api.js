@@ -58,10 +58,20 @@ export function client(base) {
     graph: async (id, graph, signal) => (await ask(`${run(id)}/graphs/${graph}`, with_(signal))).json(),
     /** @param {string} id @param {number} pass @param {string} node @param {AbortSignal} [signal] @returns {Promise<NodeDetail>} */
     node: async (id, pass, node, signal) => (await ask(`${run(id)}/passes/${pass}/nodes/${node}`, with_(signal))).json(),
+    /**
+     * Numbers of all passes over a graph, by columns.
+     *
+     * @param {string} id
+     * @param {string} graph
+     * @param {number} start  a pass
+     * @param {string} fields
+     * @param {number} [count]  of passes
+     * @returns {Promise<{passes: number[], steps: number[], fields: Record<string, unknown[][]>, next: number | null}>}
+     */
+    frames: async (id, graph, start, fields, count = 1000) =>
+      (await ask(`${run(id)}/frames?graph=${graph}&start=${start}&count=${count}&fields=${fields}`)).json(),
     /** A picture as text. @param {string} path under the API's path @param {AbortSignal} [signal] */
     picture: async (path, signal) => (await ask(path, with_(signal))).text(),
-    /** @param {string} path @param {AbortSignal} [signal] */
-    json: async (path, signal) => (await ask(path, with_(signal))).json(),
     /** @param {string} path */
     address: (path) => base + path,
   };

@@ -86,19 +86,30 @@ export const shape = (sizes) => `[${sizes.join(", ")}]`;
 export const kind = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dtype}`;
 
 /**
- * A tensor in at most `room` characters: its values, with fewer decimals if need be, else its norm and range.
+ * The values of a tensor in at most `room` characters, with fewer decimals if need be; null where they don't fit.
+ *
+ * @param {Tensor} value
+ * @param {number} room
+ */
+export function values(value, room) {
+  if (value.values === null || value.values === undefined) return null;
+  for (const decimals of [4, 3, 2]) {
+    const text = nested(value.values, { decimals, dtype: value.dtype });
+    if (text.length <= room) return text;
+  }
+  return null;
+}
+
+/**
+ * A tensor in at most `room` characters: its values, else its norm.
  *
  * @param {Tensor | null | undefined} value
  * @param {number} [room]
  */
 export function tensor(value, room = 27) {
   if (!value) return NONE;
-  if (value.values !== null && value.values !== undefined) {
-    for (const decimals of [4, 3, 2]) {
-      const text = nested(value.values, { decimals, dtype: value.dtype });
-      if (text.length <= room) return text;
-    }
-  }
+  const whole = values(value, room);
+  if (whole !== null) return whole;
   if (value.nan || value.inf) {
     const counts = [value.nan ? `${value.nan} NaN` : "", value.inf ? `${value.inf} ∞` : ""].filter(Boolean).join(", ");
     return `${counts} in ${shape(value.shape)}`;

@@ -2,11 +2,24 @@
 
 /** @import {GraphNode} from "./types.js" */
 
-/** The title of a node: the tensor's own name for a leaf or a constant, else the operation. @param {GraphNode} node */
-export const title = (node) => (node.kind === "op" ? node.op : (node.name ?? node.op));
+/**
+ * What the person wrote, as on the picture's cards: `y_pred = m * x`, `y_pred - y`, `m`; else the class.
+ *
+ * @param {GraphNode} node
+ * @param {string | null} source  the text that the node was made by
+ */
+export function title({ kind, name, module, op }, source) {
+  if (kind === "leaf") return name ?? "leaf";
+  if (kind === "constant") return name ?? source ?? "constant";
+  if (name && source && name !== source) return `${name} = ${source}`;
+  return name ?? (module || source || op);
+}
 
-/** What a node's value is called in a sentence: its variable, else its text, else the operation. @param {GraphNode} node @param {string | null} source */
-export const called = (node, source) => node.name ?? (source && source.length <= 18 ? source : node.op);
+/** The same in at most so many characters: all of it, else the variable, else the class. @param {GraphNode} node @param {string | null} source @param {number} room */
+export function called(node, source, room) {
+  const whole = title(node, source);
+  return whole.length <= room ? whole : (node.name ?? node.op);
+}
 
 /** @param {number} n  from 1 */
 export function ordinal(n) {

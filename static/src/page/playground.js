@@ -11,6 +11,7 @@ import { client } from "../leaves/api.js";
 import { fill, find, h } from "../leaves/dom.js";
 import { apply } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
+import { called, title } from "../leaves/naming.js";
 import { PHASES } from "../leaves/types.js";
 import { deck } from "../widgets/deck.js";
 import { editor } from "../widgets/editor.js";
@@ -35,10 +36,10 @@ shell();
 // -- widgets
 
 const text = editor({
-  doc: given.program,
+  doc: bare(given.program),
   nonce,
   onrun: run,
-  onedit: () => state.set({ edited: text.text() !== state.get().run?.program }),
+  onedit: () => state.set({ edited: text.text() !== bare(state.get().run?.program ?? "") }),
   onpick: pick,
   onpaste: (pasted) => offer(pasted),
 });
@@ -70,6 +71,11 @@ fill(find("#found"), notes);
 find("#deck").replaceWith(transport);
 transport.id = "deck";
 
+/** A program without the empty line that an editor would show at its end. @param {string} program */
+function bare(program) {
+  return program.replace(/\n+$/, "");
+}
+
 // -- what the person does
 
 function run() {
@@ -84,7 +90,7 @@ function run() {
 async function follow(running) {
   const done = await running;
   if (!done) return;
-  if (done.program !== text.text()) text.replace(done.program);
+  text.replace(bare(done.program));
   text.cells(done.cells);
   state.set({ edited: false });
   const page = new URL(done.links["page"] ?? `${given.root}/r/${done.id}`, location.href);
@@ -96,9 +102,7 @@ function offer(content, name = "") {
   const notebook = name.endsWith(".ipynb") || (/^\s*\{/.test(content) && /"nbformat"\s*:/.test(content) && /"cells"\s*:/.test(content));
   if (notebook) void follow(work.run(content, "application/x-ipynb+json"));
   else if (name) {
-    text.cells([]);
-    text.replace(content);
-    run();
+    start(content);
   }
   return notebook || name !== "";
 }
@@ -119,17 +123,21 @@ function pick(line, column, word) {
     return;
   }
   const own = recorded.lines.find((each) => each.file === null && each.line === line)?.graph;
-  if (own && own !== apart) work.go({ apart: own });
+  if (own && own !== apart) void work.display(own);
 }
+
+/** The keys along the gradient, against it, and to the next node beside, for where the loss stands. */
+const WALKS = /** @type {const} */ ({ TB: ["ArrowDown", "ArrowUp", "ArrowRight"], BT: ["ArrowUp", "ArrowDown", "ArrowRight"], LR: ["ArrowRight", "ArrowLeft", "ArrowDown"] });
 
 /** @param {string} node @param {string} key */
 function neighbour(node, key) {
   const { graph: shown, direction } = state.get();
   if (!shown) return null;
-  const down = direction === "TB" ? "ArrowDown" : "ArrowUp";
-  if (key === "ArrowUp" || key === "ArrowDown") return (key === down ? walk.onward(shown, node) : walk.back(shown, node))[0] ?? null;
+  const [on, from, aside] = WALKS[direction];
+  if (key === on) return walk.onward(shown, node)[0] ?? null;
+  if (key === from) return walk.back(shown, node)[0] ?? null;
   const side = walk.beside(shown, node);
-  return side[side.indexOf(node) + (key === "ArrowRight" ? 1 : -1)] ?? null;
+  return side[side.indexOf(node) + (key === aside ? 1 : -1)] ?? null;
 }
 
 /** @param {number} to */
@@ -175,19 +183,28 @@ find("#file").addEventListener("change", ({ target }) => {
   if (input.files?.[0]) void take(input.files[0]);
   input.value = "";
 });
+const fold = find("#fold");
+/** @param {boolean} open */
+function unfold(open) {
+  fold.setAttribute("aria-expanded", String(open));
+  find("#findings").classList.toggle("folded", !open);
+}
+fold.addEventListener("click", () => unfold(fold.getAttribute("aria-expanded") !== "true"));
+unfold(!matchMedia("(max-width: 1240px) and (min-width: 761px)").matches);
 find("#copy").addEventListener("click", () => void copy());
 const help = /** @type {HTMLDialogElement} */ (find("#help"));
 find("#ask").addEventListener("click", () => help.showModal());
 find("#letters").addEventListener("change", ({ target }) => remember("letters", /** @type {HTMLInputElement} */ (target).checked ? "on" : "off"));
 const turns = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-direction]")]);
-for (const button of turns) button.addEventListener("click", () => work.go({ direction: button.dataset["direction"] === "BT" ? "BT" : "TB" }));
+for (const button of turns) button.addEventListener("click", () => work.go({ direction: /** @type {State["direction"]} */ (button.dataset["direction"]) }));
 find("#zoom-out").addEventListener("click", () => canvas.by(0.8));
 find("#zoom-in").addEventListener("click", () => canvas.by(1.25));
 find("#zoom").addEventListener("click", () => canvas.fit());
 const chosen = /** @type {HTMLSelectElement} */ (find("#chosen"));
 chosen.addEventListener("change", () => {
   const [kind, id = ""] = chosen.value.split(" ");
-  work.go(kind === "graph" ? { apart: id } : { apart: null, pass: Number(id) });
+  if (kind === "graph") void work.display(id);
+  else work.go({ apart: null, pass: Number(id) });
 });
 for (const link of document.querySelectorAll("a[data-example]")) {
   link.addEventListener("click", (event) => {
@@ -201,7 +218,7 @@ for (const link of document.querySelectorAll("a[data-example]")) {
 /** Run a program from the beginning. @param {string} program */
 function start(program) {
   text.cells([]);
-  text.replace(program);
+  text.replace(bare(program));
   state.set({ at: 0, phase: "backward", node: null });
   run();
 }
@@ -262,7 +279,7 @@ addEventListener("popstate", () => {
 function reload() {
   const { run: shown } = state.get();
   if (!shown) return;
-  text.replace(shown.program);
+  text.replace(bare(shown.program));
   text.cells(shown.cells);
   state.set({ edited: false });
 }
@@ -302,17 +319,17 @@ state.watch(["run", "step", "phase", "apart", "graph", "node", "edited"], (now) 
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   notes.show(recorded?.findings ?? [], recorded?.program ?? "", edited);
-  find("#found-summary").textContent = recorded ? summary(recorded.findings) : "";
+  fill(find("#found-summary"), recorded && summary(recorded.findings));
   find("#findings").hidden = !recorded?.findings.length;
 });
+
+state.watch(["node", "phase"], ({ node, phase }) => canvas.select(node, phase));
 
 state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
   const { picture: drawn, absent, graph: shown, run: recorded, direction } = now;
   if (drawn && shown && recorded) canvas.draw(drawn, `${recorded.id} ${shown.id} ${direction}`);
   else if (!shown || absent) canvas.say(absence(now, step));
 });
-
-state.watch(["node", "phase", "picture"], ({ node, phase }) => canvas.select(node, phase));
 
 state.watch(["detail", "asking", "origin", "phase", "step"], (now) => details.show(inspected(now)));
 
@@ -340,7 +357,8 @@ state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
   const here = apart ? `graph ${apart}` : `pass ${pass?.index}`;
   fill(chosen, offered.map(({ value, label }) => h("option", { value, selected: value === here }, label))); // prettier-ignore
   /** @type {HTMLElement} */ (chosen.parentElement).hidden = offered.length < 2;
-  find("#summary").textContent = shown ? format.counted(shown.nodes.length, "node") : "";
+  find("#summary").textContent = shown && offered.length < 2 ? format.counted(shown.nodes.length, "node") : "";
+  find("#example").textContent = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""))?.title ?? "Choose one";
   for (const button of turns) button.setAttribute("aria-pressed", String(button.dataset["direction"] === direction));
   const what = apart ? `graphs/${apart}` : pass ? `passes/${pass.index}` : null;
   find("#export").hidden = !recorded || !what;
@@ -366,12 +384,18 @@ function inspected(now) {
   if (!detail || !shown) return null;
   const pass = shownPass(now);
   const { node } = detail;
+  const source_ = (/** @type {import("../leaves/types.js").GraphNode} */ of) => walk.sourceOf(of, now.run?.program ?? "");
   const parameter = at?.parameters.find(({ id }) => id === node.parameter) ?? null;
   const source = node.kind === "leaf" ? origin : detail;
   const edge = node.kind === "leaf" ? detail.incoming[0]?.edge : detail.outgoing.find(({ gradient }) => gradient)?.edge;
   const products = source && edge ? worked(source, shown, edge) : null;
   return {
     detail,
+    title: title(node, source_(node)),
+    called: (id, room) => {
+      const other = walk.nodeOf(shown, id);
+      return other ? called(other, source_(other), room) : id;
+    },
     asking,
     reached: pass !== null && PHASES.indexOf(phase) >= PHASES.indexOf("backward"),
     apart: pass === null,
@@ -382,7 +406,7 @@ function inspected(now) {
     parameter,
     rebinds: at?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
     path: pass ? walk.path(shown, pass, node.id) : [],
-    products: products && source ? { ...products, by: source.node, source: source.source } : null,
+    products: products && source ? { ...products, heading: `∂${at?.loss_name ?? ""}/∂${called(source.node, source_(source.node), 12)}` } : null,
   };
 }
 

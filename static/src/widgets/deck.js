@@ -49,6 +49,9 @@ export function deck({ onstep, onphase }) {
     h("div", { class: "reel" }, h("div", { class: "caption" }, loss, h("span", { class: "hint", "aria-hidden": "true" }, h("kbd", null, "←"), " ", h("kbd", null, "→"), " phase ", h("kbd", null, "Shift ←"), " ", h("kbd", null, "Shift →"), " step")), tape),
     h("div", { class: "phases", role: "group", "aria-label": "Phase within the step" }, phases)); // prettier-ignore
 
+  /** @param {Phase | undefined} phase */
+  const empty = (phase) => phase !== "backward" && !(phase && shown.step?.lines[phase]?.length);
+
   /** @param {number} clientX */
   function seek(clientX) {
     const { left, width } = tape.getBoundingClientRect();
@@ -76,10 +79,12 @@ export function deck({ onstep, onphase }) {
     else return;
     event.preventDefault();
   }
-  /** The next phase, over the border of the step. @param {number} by */
+  /** The next phase that has lines, over the border of the step. @param {number} by */
   function phase(by) {
-    const place = PHASES.indexOf(shown.phase) + by;
-    if (place >= 0 && place < PHASES.length) onphase(PHASES[place] ?? "backward");
+    let place = PHASES.indexOf(shown.phase) + by;
+    while (PHASES[place] && empty(PHASES[place])) place += by;
+    const next = PHASES[place];
+    if (next) onphase(next);
     else if (shown.at + by >= 0 && shown.at + by <= last()) {
       onphase(PHASES[by > 0 ? 0 : 3] ?? "backward");
       onstep(shown.at + by);
@@ -147,8 +152,8 @@ export function deck({ onstep, onphase }) {
       shown = now;
       const { at, steps, step, phase: place } = now;
       element.dataset.steps = steps > 1 ? "many" : String(steps);
-      number.textContent = String(at).padStart(2, "0");
-      of.textContent = steps > 1 ? (now.stopped ? `step of ${last()}, stopped` : `step of ${last()}`) : steps ? "the only step" : "no step";
+      number.textContent = steps > 1 ? String(at).padStart(2, "0") : String(steps);
+      of.textContent = steps > 1 ? `step of ${last()}${now.stopped ? ", stopped" : ""}` : now.stopped ? "step, then stopped" : "step";
       for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([[first, at <= 0], [previous, at <= 0], [next, at >= last()], [end, at >= last()]])) button.disabled = off; // prettier-ignore
       const value = step?.loss ? format.tensor(step.loss) : null;
       fill(loss, value && [step?.loss_name ?? "loss", " ", h("b", null, value)]);
@@ -156,7 +161,7 @@ export function deck({ onstep, onphase }) {
       for (const button of phases) {
         const phase = /** @type {Phase} */ (button.dataset.phase);
         const lines = step?.lines[phase] ?? [];
-        button.disabled = !step;
+        button.disabled = !step || empty(phase);
         button.setAttribute("aria-pressed", String(phase === place && step !== null));
         const small = /** @type {HTMLElement} */ (button.lastElementChild);
         small.textContent = lines.length ? format.lines(lines) : "";

@@ -33,12 +33,11 @@ export function findings({ onfix, online }) {
   });
 }
 
-/** What there is, in a few words. @param {readonly Finding[]} all */
+/** What there is, in a few words. @param {readonly Finding[]} all @returns {Child} */
 export function summary(all) {
   const pitfalls = all.filter(({ severity }) => severity === "error" || severity === "warning").length;
   const rest = all.length - pitfalls;
-  const parts = [pitfalls ? format.counted(pitfalls, "pitfall") : "no pitfalls", rest ? format.counted(rest, "note") : ""];
-  return parts.filter(Boolean).join(", ");
+  return [pitfalls ? h("span", { class: "bad" }, format.counted(pitfalls, "pitfall")) : "no pitfalls", rest > 0 && `, ${format.counted(rest, "note")}`];
 }
 
 /** The edit as lines out and in. @param {Fix} fix @param {string} program */

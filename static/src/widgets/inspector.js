@@ -2,7 +2,7 @@
 
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
-import { called, ordinal, title } from "../leaves/naming.js";
+import { ordinal } from "../leaves/naming.js";
 
 /** @import {Flow, GraphNode, NodeDetail, ParameterStep, Rebind, Tensor} from "../leaves/types.js" */
 /** @import {Child} from "../leaves/dom.js" */
@@ -16,6 +16,8 @@ import { called, ordinal, title } from "../leaves/naming.js";
  *
  * @typedef {object} Inspected
  * @property {NodeDetail} detail
+ * @property {string} title
+ * @property {(node: string, room: number) => string} called     what to call another node
  * @property {boolean} asking                      the saved tensors are still to come
  * @property {boolean} reached                     the playhead has reached the backward pass
  * @property {boolean} apart                       no backward pass reaches the graph
@@ -26,7 +28,7 @@ import { called, ordinal, title } from "../leaves/naming.js";
  * @property {readonly Rebind[]} rebinds           names of it that moved away
  * @property {boolean} updated                     the playhead has reached the update
  * @property {{node: GraphNode, norm: number | null}[]} path    from the root to the node
- * @property {(Products & {by: GraphNode, source: string | null}) | null} products    the arithmetic behind one gradient
+ * @property {(Products & {heading: string}) | null} products    the arithmetic behind one gradient
  */
 
 /** @param {{onpick: (node: string) => void, online: (line: number) => void}} options */
@@ -38,14 +40,18 @@ export function inspector({ onpick, online }) {
   /** @param {number} line */
   const at = (line) => h("button", { type: "button", class: "to", onclick: () => online(line) }, `line ${line}`);
 
+  let name = (/** @type {string} */ node, /** @type {number} */ _room) => node;
+
   /** @param {Inspected} shown @returns {Child[]} */
   function write(shown) {
+    name = shown.called;
     const { detail, reached } = shown;
     const { node, source } = detail;
     const constant = node.kind === "constant";
+    const second = node.kind === "op" ? node.op : source !== shown.title ? source : null;
     return [
-      h("h3", null, title(node), node.kind === "op" && node.name && h("span", { class: "named" }, node.name)),
-      h("p", { class: "source" }, source && h("code", null, source), node.line !== null && (node.file === null ? at(node.line) : `${node.file}, line ${node.line}`)),
+      h("h3", null, shown.title),
+      h("p", { class: "source" }, second && h("code", null, second), node.line !== null && (node.file === null ? at(node.line) : `${node.file}, line ${node.line}`)),
       h("dl", { class: "facts" }, facts(shown)),
       constant && h("p", { class: "remark" }, `Autograd keeps no node for ${node.name ?? "this tensor"}: it needs no gradient, so none flows to it. It is drawn because an operation reads it.`),
       !constant && !reached && part("Gradient", null, h("p", { class: "remark" }, shown.apart ? "No backward pass reaches this graph: it shows only how the value was made." : "Not computed yet: the playhead is before backward.")),
@@ -61,7 +67,7 @@ export function inspector({ onpick, online }) {
     const rows = [];
     const shownValue = value ?? parameter?.value ?? null;
     rows.push(fact("value", shownValue ? h("span", { class: node.kind === "leaf" ? "param" : null }, format.all(shownValue)) : h("small", null, "not recorded")));
-    if (shownValue) rows.push(fact("shape", [format.kind(shownValue), node.kind === "leaf" && h("small", null, "leaf")]));
+    if (shownValue) rows.push(fact("shape", [format.kind(shownValue), node.kind === "leaf" && h("small", { class: "apart" }, "leaf")]));
     if (node.module) rows.push(fact("module", node.module));
     for (const [i, { name, tensor }] of saved.entries()) {
       rows.push(fact(i ? "" : "saved", [`${name} = `, tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : "not saved: not needed")]));
@@ -86,9 +92,9 @@ export function inspector({ onpick, online }) {
   function sent({ detail: { outgoing, node }, products }) {
     if (!outgoing.length) return null;
     const rows = outgoing.map((flow) =>
-      h("tr", null, h("th", { scope: "row" }, "to ", to(flow.node, flow.title)),
+      h("tr", null, h("th", { scope: "row" }, "to ", to(flow.node, name(flow.node, 28))),
         h("td", null, flow.gradient ? amber(flow.gradient) : h("small", null, flow.slot < 0 || flow.gradient === null ? "nothing: it needs no gradient" : "")))); // prettier-ignore
-    return part("Gradient sent on", null, h("table", { class: "flows" }, h("tbody", null, rows)), products && product(products, node.name ?? node.op));
+    return part("Gradient sent on", null, h("table", { class: "flows" }, h("tbody", null, rows)), products && product(products));
   }
 
   /** Where a leaf's gradient comes from. @param {Inspected} shown */
@@ -103,8 +109,7 @@ export function inspector({ onpick, online }) {
       null,
       sum(incoming.map((flow) => ["from", flow, flow.gradient]), total, gradient?.used ?? null, null),
       products && [
-        h("p", { class: "lead" }, "It is what ", to(products.by.id, products.by.op), " sends on, on ", products.by.line === null ? "a line of its own" : at(products.by.line), products.source && [": ", h("code", null, products.source)], "."),
-        product(products, products.by.name ?? products.by.op),
+        product(products),
         products.sum !== null && h("p", { class: "remark" }, `${node.name ?? "The leaf"} is one number that meets ${products.rows.length} elements of ${products.factor}, so its gradient is the sum of ${products.rows.length} products.`),
       ],
     );
@@ -123,16 +128,16 @@ export function inspector({ onpick, online }) {
     return h("table", { class: "flows" },
       label && h("caption", null, label),
       h("tbody", null,
-        rows.map(([word, flow, gradient]) => h("tr", null, h("th", { scope: "row" }, word, flow && " ", flow && to(flow.node, flow.title)), h("td", null, amber(gradient)))),
+        rows.map(([word, flow, gradient]) => h("tr", null, h("th", { scope: "row" }, word, flow && " ", flow && to(flow.node, name(flow.node, 28))), h("td", null, amber(gradient)))),
         (rows.length > 1 || !rows.length) && h("tr", { class: "total" }, h("th", { scope: "row" }, rows.length > 1 ? "Σ of these" : "total"), h("td", null, amber(total))),
         hooked && h("tr", null, h("th", { scope: "row" }, "used, after hooks"), h("td", null, amber(used))))); // prettier-ignore
   }
 
-  /** @param {Products} products @param {string} name  of the tensor whose gradient is multiplied */
-  function product({ rows, sum: total, factor }, name) {
+  /** @param {Products & {heading: string}} products */
+  function product({ rows, sum: total, factor, heading }) {
     const sign = (/** @type {string} */ text) => h("td", { class: "sign" }, text);
     return h("table", { class: "worked" },
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, `∂/∂${name}`), sign(""), h("th", { scope: "col" }, factor), sign(""), h("th", { scope: "col" }, "product"))),
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, heading), sign(""), h("th", { scope: "col" }, factor), sign(""), h("th", { scope: "col" }, "product"))),
       h("tbody", null,
         rows.map((row) => h("tr", null, h("td", { class: "grad" }, format.number(row.gradient)), sign("×"), h("td", null, format.number(row.factor)), sign("="),
           h("td", { class: total === null ? "grad" : null }, format.number(row.product)))),
@@ -141,16 +146,16 @@ export function inspector({ onpick, online }) {
 
   /** What became of a parameter in this step. @param {Inspected} shown @param {ParameterStep} parameter */
   function history({ rebinds, updated, detail }, parameter) {
-    const name = parameter.name ?? detail.node.name ?? parameter.id;
+    const own = parameter.name ?? detail.node.name ?? parameter.id;
     const before = parameter.grad_before;
     const row = (/** @type {Child} */ label, /** @type {Child} */ value, /** @type {string | null} */ tone = null) =>
       h("tr", null, h("th", { scope: "row" }, label), h("td", { class: tone }, value));
     return part("In this step", null,
       h("table", { class: "flows" }, h("tbody", null,
-        row(`${name}.grad before`, before ? format.tensor(before) : "None", before ? "grad" : "dim"),
+        row(`${own}.grad before`, before ? format.tensor(before) : "None", before ? "grad" : "dim"),
         row("this step adds", format.tensor(parameter.contribution), "grad"),
-        row(`${name}.grad after`, format.tensor(parameter.grad_after), "grad"),
-        updated && row(`${name} after the update`, rebinds.length ? "unchanged, see below" : parameter.value_after ? format.tensor(parameter.value_after) : h("span", { class: "dim" }, "no update"), rebinds.length ? "dim" : "param"),
+        row(`${own}.grad after`, format.tensor(parameter.grad_after), "grad"),
+        updated && row(`${own} after the update`, rebinds.length ? h("small", null, "unchanged, see below") : parameter.value_after ? format.tensor(parameter.value_after) : h("span", { class: "dim" }, "no update"), rebinds.length ? "dim" : "param"),
         Object.entries(parameter.state).map(([key, tensor]) => row(key.replaceAll("_", " "), format.tensor(tensor))))),
       updated && rebinds.map(({ name: moved, line, to: target }) => h("p", { class: "remark strong" }, h("code", null, moved), " then moves to another tensor on ", at(line), ": ",
         h("code", null, format.tensor(target)), target?.grad_fn && [", made by ", h("code", null, target.grad_fn)], target && !target.is_leaf ? ", which is no leaf." : "."))); // prettier-ignore
@@ -163,7 +168,7 @@ export function inspector({ onpick, online }) {
       h("table", { class: "route" }, h("tbody", null, path.map(({ node, norm }) => {
         const bar = h("i");
         bar.style.width = `${Math.max(0.6, ((norm ?? 0) / most) * 100)}%`;
-        return h("tr", { "aria-current": node.id === detail.node.id ? "true" : null }, h("th", { scope: "row" }, to(node.id, called(node, null))), h("td", null, bar), h("td", { class: "grad" }, format.number(norm)));
+        return h("tr", { "aria-current": node.id === detail.node.id ? "true" : null }, h("th", { scope: "row" }, to(node.id, name(node.id, 18))), h("td", null, bar), h("td", { class: "grad" }, format.number(norm)));
       })))); // prettier-ignore
   }
 

@@ -28,7 +28,7 @@ export function outcome({ run, busy, edited }, mode) {
   const { error } = run;
   if (error) {
     const where = error.line === null ? "" : `, ${error.file ?? "line"} ${error.line}`;
-    return [h("span", { class: "bad" }, `${error.type}${where}`), run.steps ? `, after ${format.counted(run.steps, "step")}` : ""];
+    return h("span", { class: "bad" }, `${error.type}${where}`);
   }
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
   return `${what}${took}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
@@ -59,12 +59,16 @@ export function choices(state) {
   const passes = step?.passes ?? [];
   const source = run.program.split("\n");
   const name = (/** @type {number | null} */ line) => (line === null ? "" : (source[line - 1] ?? "").replace(/#.*$/, "").trim());
+  const reached = new Set(passes.map(({ graph }) => graph));
+  /** @type {Map<string, number>} */
+  const displayed = new Map(); // a graph, and the last line that shows a tensor of it
+  for (const { file, graph, line } of run.lines) if (file === null && graph && !reached.has(graph)) displayed.set(graph, line);
   return [
     ...passes.map(({ index, kind, line }) => ({
       value: `pass ${index}`,
       label: `${kind === "implicit" ? "backward(), run for you" : name(line).slice(0, 32) || kind}${line === null ? "" : `, line ${line}`}`,
     })),
-    ...run.lines.filter(({ file, graph }) => file === null && graph).map(({ line, graph }) => ({ value: `graph ${graph}`, label: `${name(line).slice(0, 32)}, line ${line}` })),
+    ...[...displayed].map(([graph, line]) => ({ value: `graph ${graph}`, label: `${name(line).slice(0, 32)}, line ${line}` })),
   ];
 }
 

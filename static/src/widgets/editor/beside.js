@@ -84,6 +84,7 @@ class Numbered extends GutterMarker {
   }
 }
 const SELECTED = new Numbered("cm-picked-number");
+const CELL = new Numbered("cm-cell-number");
 const FAILED = new Numbered("cm-failed-number");
 const PLAYED = new Map(["forward", "loss", "backward", "update"].map((phase) => [phase, new Numbered(`cm-at-${phase}`)]));
 
@@ -159,7 +160,7 @@ function under(line, columns, name, marks) {
   if (from < to) marks.push(Decoration.mark({ class: name }).range(from, to));
 }
 
-/** @typedef {{shown: readonly Cell[], starts: readonly number[], decorations: import("@codemirror/view").DecorationSet}} Cells */
+/** @typedef {{shown: readonly Cell[], starts: readonly number[], decorations: import("@codemirror/view").DecorationSet, numbers: RangeSet<GutterMarker>}} Cells */
 
 /**
  * The cells of a notebook: a line between them, their output below. Kept in place while the text is edited.
@@ -167,27 +168,35 @@ function under(line, columns, name, marks) {
  * @type {StateField<Cells>}
  */
 export const cells = StateField.define({
-  create: () => /** @type {Cells} */ ({ shown: [], starts: [], decorations: Decoration.none }),
+  create: () => /** @type {Cells} */ ({ shown: [], starts: [], decorations: Decoration.none, numbers: RangeSet.empty }),
   update(value, transaction) {
     const effect = transaction.effects.find((each) => each.is(setCells));
     if (effect) return place(effect.value, transaction.newDoc);
     if (!transaction.docChanged) return value;
     const { changes } = transaction;
-    return { ...value, starts: value.starts.map((start) => changes.mapPos(start, -1)), decorations: value.decorations.map(changes) };
+    return { ...value, starts: value.starts.map((start) => changes.mapPos(start, -1)), decorations: value.decorations.map(changes), numbers: value.numbers.map(changes) };
   },
-  provide: (self) => EditorView.decorations.from(self, ({ decorations }) => decorations),
+  provide: (self) => [
+    EditorView.decorations.from(self, ({ decorations }) => decorations),
+    gutterLineClass.from(self, ({ numbers }) => numbers),
+  ],
 });
 
 /** @param {readonly Cell[]} shown @param {Text} doc @returns {Cells} */
 function place(shown, doc) {
   /** @type {Range<Decoration>[]} */
   const marks = [];
+  /** @type {Range<GutterMarker>[]} */
+  const numbers = [];
   const there = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
   for (const { index, end_line, start_line, output } of there) {
-    if (index > 0) marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
+    if (index > 0) {
+      marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
+      numbers.push(CELL.range(doc.line(start_line).from));
+    }
     if (output) marks.push(Decoration.widget({ widget: new Below("output", output.replace(/\n$/, "")), side: 3, block: true }).range(doc.line(end_line).to));
   }
-  return { shown, starts: there.map(({ start_line }) => doc.line(start_line).from), decorations: Decoration.set(marks, true) };
+  return { shown, starts: there.map(({ start_line }) => doc.line(start_line).from), decorations: Decoration.set(marks, true), numbers: ranges(numbers) };
 }
 
 /** The lines on which cells begin. @param {import("@codemirror/state").EditorState} state */
