@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .lines import TEXT, tensor_text
+from .lines import TEXT
 from .recorder import Recorder
 from .source import PROGRAM, Source
 from .standins import StandIns, missing
@@ -107,7 +107,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # manual_seed itself also looks for devices, and takes ten times as long
 
 
 def _run_cells(
@@ -128,18 +128,18 @@ def _run_cells(
         except SystemExit as stop:
             if stop.code not in (None, 0):
                 return _failure(stop, source)
-            _end_cell(index, shown, emitter, printer)
+            _end_cell(index, shown, recorder, emitter, printer)
             return None
         except BaseException as error:
             return _failure(error, source)
-        _end_cell(index, shown, emitter, printer)
+        _end_cell(index, shown, recorder, emitter, printer)
     return None
 
 
-def _end_cell(index: int, shown: list[Any], emitter: Emitter, printer: Printer) -> None:
+def _end_cell(index: int, shown: list[Any], recorder: Recorder, emitter: Emitter, printer: Printer) -> None:
     output = None
     if shown and shown[-1] is not None:
-        output = tensor_text(shown[-1]) if isinstance(shown[-1], Tensor) else _repr(shown[-1])
+        output = recorder.lines.text(shown[-1]) if isinstance(shown[-1], Tensor) else _repr(shown[-1])
     printer.flush()
     emitter.emit(wire.Cell(index, output))
 

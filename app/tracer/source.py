@@ -107,7 +107,7 @@ class _Marker(ast.NodeTransformer):
     def mark(self, tree: ast.Module) -> ast.Module:
         last = tree.body[-1] if tree.body else None
         self._last = last if isinstance(last, ast.Expr) else None
-        marked: ast.Module = ast.fix_missing_locations(self.visit(tree))
+        marked: ast.Module = self.visit(tree)
         return marked
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
@@ -167,8 +167,9 @@ class _Marker(ast.NodeTransformer):
 
     def _hooked(self, value: ast.expr, statement: Statement) -> ast.expr:
         self._source.statements.append(statement)
-        place = ast.Constant(len(self._source.statements) - 1)
-        return ast.copy_location(ast.Call(ast.Name(HOOK, ast.Load()), [place, value], []), value)
+        place = ast.copy_location(ast.Constant(len(self._source.statements) - 1), value)
+        hook = ast.copy_location(ast.Name(HOOK, ast.Load()), value)
+        return ast.copy_location(ast.Call(hook, [place, value], []), value)
 
     def _statement(self, value: ast.expr, statement: Statement, at: ast.expr) -> ast.stmt:
         located = ast.copy_location(value, at)
