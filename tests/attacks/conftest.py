@@ -103,6 +103,12 @@ def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
 
 
 @pytest.fixture(scope="session")
+def make_runner() -> type[Runner]:
+    """For tests that need a runner of another kind."""
+    return Runner
+
+
+@pytest.fixture(scope="session")
 def victim() -> Iterator[subprocess.Popen[bytes]]:
     """A process of the same user's that no program may touch."""
     process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"])

@@ -1,0 +1,84 @@
+"""Run the real tracer in the real sandbox: what people paste, and what they should not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tapedeck import wire
+from tapedeck.executor import ENTRY
+from tapedeck.sandbox.landlock import version
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(version() == 0, reason="this kernel has no Landlock"),
+]
+
+SEED = """\
+import torch
+
+x = torch.tensor([1., 2., 3.])
+y = torch.tensor([2., 4., 6.])
+m = torch.tensor(1., requires_grad=True)
+learning_rate = 0.1171875
+
+y_pred = m * x
+loss = ((y_pred - y) ** 2).mean()
+loss.backward()
+print(m.grad)
+"""
+
+
+@pytest.fixture(scope="module")
+def tracer(make_runner: Any) -> Iterator[Any]:
+    made = make_runner("full", entry=ENTRY)
+    yield made
+    made.close()
+
+
+def test_the_seed_s_last_section_is_recorded(tracer: Any) -> None:
+    outcome = tracer.run(SEED)
+    assert outcome.status == "done", outcome.failure
+    assert outcome.text == "tensor(-9.3333)\n"
+    kinds = {type(event) for event in outcome.events}
+    assert kinds >= {wire.Started, wire.Graph, wire.Pass, wire.Step, wire.Parameter, wire.Lines, wire.End}
+
+
+def test_two_runs_of_one_program_are_told_alike(tracer: Any) -> None:
+    program = "import torch, random\nprint(torch.rand(2), random.random(), {'a', 'b', 'c', 'd'}, hash('x'))\n" + SEED
+    first, second = (tracer.run(program) for _ in range(2))
+    assert first.text == second.text
+    # When lines are told depends on the clock; what is recorded does not.
+    timed = (wire.End, wire.Lines, wire.Progress, wire.Output)
+    kept = [[event for event in outcome.events if not isinstance(event, timed)] for outcome in (first, second)]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "word"),
+    [
+        ("while True: pass", "timed_out", "stopped after"),
+        ("import torch\ntorch.ones(25 << 30)", "out_of_memory", "memory"),
+        ("x = bytearray(100 << 30)", "out_of_memory", "memory"),
+        ("import sys\nsys.exit(3)", "failed", "3"),
+        ("import os\nos._exit(3)", "killed", "exit status 3"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "killed", "SIGKILL"),
+        ("import os\nos.abort()", "killed", "SIGABRT"),
+        ("for _ in range(200_000): print('x' * 99)", "output_limit", "MB"),
+        ("x = = 1", "failed", "invalid syntax"),
+        ("open('/etc/passwd')", "failed", "Permission denied"),
+        ("import threading\nthreading.Thread(target=print).start()", "failed", "thread"),
+        ("def f(): f()\nf()", "failed", "recursion"),
+    ],
+)
+def test_what_goes_wrong_has_an_answer_of_its_own(tracer: Any, program: str, status: str, word: str) -> None:
+    outcome = tracer.run(program, wall_seconds=1.0 if status == "timed_out" else 10.0)
+    assert (outcome.status, word in outcome.failure.message) == (status, True), outcome.failure
+    assert tracer.run(SEED).status == "done"
+
+
+def test_what_was_recorded_before_a_failure_is_kept(tracer: Any) -> None:
+    outcome = tracer.run(SEED + "while True:\n    again = m * 2\n", wall_seconds=1.0)
+    assert outcome.status == "timed_out"
+    assert any(isinstance(event, wire.Pass) for event in outcome.events)
