@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -100,25 +102,39 @@ def _serve(settings: Settings, listening: socket.socket) -> None:
 
     from .main import create_app
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                print(f"Tapedeck is on {address(listening, settings.root_path)}   (Ctrl+C stops it)", flush=True)
+    made = create_app(settings)
+    failed: list[Exception] = []
+    starts = made.router.lifespan_context
 
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[Any]:
+        try:
+            async with starts(app) as state:
+                print(f"Tapedeck is on {address(listening, settings.root_path)}   (Ctrl+C stops it)", flush=True)
+                yield state
+        except (TapedeckError, SettingsError) as error:
+            failed.append(error)
+            raise
+
+    made.router.lifespan_context = lifespan
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    config = uvicorn.Config(
-        create_app(settings),
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        lifespan="on",
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not failed)  # one line says it
+    server = uvicorn.Server(
+        uvicorn.Config(
+            made,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            lifespan="on",
+        )
     )
-    server = Server(config)
-    server.run(sockets=[listening])
+    with contextlib.suppress(SystemExit):
+        server.run(sockets=[listening])
+    if failed:
+        fail(str(failed[0]))
     if not server.started:
         sys.exit(1)
 
@@ -153,7 +169,7 @@ def listen(host: str, port: int) -> socket.socket:
 def address(listening: socket.socket, root_path: str = "") -> str:
     """The URL of a socket that listens."""
     host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path or ''}/"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path.rstrip('/')}/"
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import re
 import socket
@@ -204,6 +205,15 @@ def test_a_port_that_is_taken_is_said_in_one_line(capsys: pytest.CaptureFixture[
         port = str(taken.getsockname()[1])
         said = refused(capsys, monkeypatch, "serve", "--port", port, "--data", ":memory:")
     assert f"127.0.0.1:{port}, address already in use: choose another with --port" in said
+
+
+def test_a_folder_of_recordings_that_another_server_holds_is_said_in_one_line(tmp_path: Path) -> None:
+    with open(tmp_path / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = command("serve", "--port", "0", "--data", str(tmp_path), folder=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"tapedeck: Another Tapedeck uses {tmp_path} already.")
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_setting_that_cannot_be_used_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
