@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
-import logging
-import os
-import socket
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from . import __version__
 from .errors import BadRequest, NotFound, TapedeckError
-from .settings import Settings, SettingsError
+from .settings import SettingsError
 from .settings import read as read_settings
 
 if TYPE_CHECKING:
     from .take import Take
-
-LOOPBACK_ONLY: Final = (
-    "Without a sandbox any program of anybody who reaches this address could do all that you can: --unconfined serves on a "
-    "loopback address only, such as --host 127.0.0.1."
-)
 
 app = typer.Typer(
     name="tapedeck",
@@ -49,13 +38,8 @@ def main() -> None:
     try:
         app()
     except (TapedeckError, SettingsError) as error:
-        fail(str(error))
-
-
-def fail(message: str) -> NoReturn:
-    """Say what is wrong, on one line, and exit."""
-    print(f"tapedeck: {message}", file=sys.stderr)
-    sys.exit(2)
+        print(f"tapedeck: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _version(wanted: bool) -> None:
@@ -84,92 +68,13 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the page and the API."""
+    from . import serving
+
     settings = read_settings()
     changed = {"data": data, "root_path": root_path, "unconfined": unconfined or None}
     settings = msgspec.structs.replace(settings, **{name: value for name, value in changed.items() if value is not None})
-    if settings.unconfined and not is_loopback(host):
-        fail(LOOPBACK_ONLY)
-    from .doctor import writable
-
-    if not (kept := writable(settings.data)).ok:
-        fail(kept.text)
-    listening = listen(host, port)
-    _serve(settings, listening)
-
-
-def _serve(settings: Settings, listening: socket.socket) -> None:
-    import uvicorn
-
-    from .main import create_app
-
-    made = create_app(settings)
-    failed: list[Exception] = []
-    starts = made.router.lifespan_context
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[Any]:
-        try:
-            async with starts(app) as state:
-                print(f"Tapedeck is on {address(listening, settings.root_path)}   (Ctrl+C stops it)", flush=True)
-                yield state
-        except (TapedeckError, SettingsError) as error:
-            failed.append(error)
-            raise
-
-    made.router.lifespan_context = lifespan
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not failed)  # one line says it
-    server = uvicorn.Server(
-        uvicorn.Config(
-            made,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-            lifespan="on",
-        )
-    )
-    with contextlib.suppress(SystemExit):
-        server.run(sockets=[listening])
-    if failed:
-        fail(str(failed[0]))
-    if not server.started:
-        sys.exit(1)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
-    (True, True, True, False, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Open the socket; what can go wrong is said in one line."""
-    try:
-        family, _, _, _, place = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except socket.gaierror as error:
-        fail(f"There is no address {host!r} to listen on: {error.strerror}.")
-    try:
-        return socket.create_server(place[:2], family=family, backlog=2048)
-    except OSError as error:
-        if isinstance(error, PermissionError):
-            fail(f"Listening on port {port} is not permitted: choose one above 1023 with --port.")
-        reason = os.strerror(error.errno or 0).lower()
-        fail(f"Cannot listen on {host}:{port}, {reason}: choose another with --port (PORT= of make).")
-
-
-def address(listening: socket.socket, root_path: str = "") -> str:
-    """The URL of a socket that listens."""
-    host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path.rstrip('/')}/"
+    if not serving.serve(settings, host, port):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -38,7 +38,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
 MAY_IMPORT["once"] = MAY_IMPORT["terminal"] = MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"tracer", "runs", "web"}
 MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}
-MAY_IMPORT["cli"] = MAY_IMPORT["main"] = MAY_IMPORT["__main__"] = {*MAY_IMPORT, "cli", "main"}
+MAY_IMPORT["cli"] = MAY_IMPORT["main"] = MAY_IMPORT["serving"] = MAY_IMPORT["__main__"] = {
+    *MAY_IMPORT,
+    "cli",
+    "main",
+    "serving",
+}
 
 PYTHON = sorted(path for path in APP.rglob("*.py") if path.parent.name != "programs")  # the gallery's are not ours to import
 SCRIPTS = sorted(SOURCES.rglob("*.js"))
