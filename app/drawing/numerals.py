@@ -125,7 +125,8 @@ def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int,
     largest = max((abs(item) for item in items if isinstance(item, float)), default=0.0) if real else 0.0
     if largest and not LOW <= largest < HIGH:
         power = int(f"{largest:.{SHARED_DECIMALS}e}".split("e")[1])  # that of the largest element as it will be shown
-        scaled = [f"{item / 10.0**power:.{SHARED_DECIMALS}f}" if isinstance(item, float) else number(item) for item in items]
+        up, down = (1.0, 10.0**power) if power > -300 else (1e300, 10.0 ** (power + 300))  # 1e-324 is nothing
+        scaled = [fixed(item * up / down, SHARED_DECIMALS) if isinstance(item, float) else number(item) for item in items]
         return _first(limit, [_nest(scaled, summary.shape) + f"e{power}"])
     digits = decimals if real or paired else (DECIMALS,)
     fitting = _first(limit, (_nest([_inside(item, paired, at) for item in items], summary.shape) for at in digits))

@@ -76,6 +76,8 @@ def test_small_and_large_vectors_share_one_exponent() -> None:
     assert numerals.values(summary([1e-6] * 3)) == "[1.00, 1.00, 1.00]e-6"  # 9.999999e-7 as a float32
     assert numerals.values(summary([123456.0, 1.0])) == "[1.23, 0.00]e5"
     assert numerals.values(summary([2.0, 0.005])) == "[2.0000, 0.0050]"
+    assert numerals.values(summary([-5e-324, 1e-310], "float64")) == "[0.00, 1.00]e-310"
+    assert numerals.values(summary([5e-324], "float64")) == "[4.94]e-324"
 
 
 def test_a_vector_gives_up_decimals_before_it_gives_up_its_values() -> None:

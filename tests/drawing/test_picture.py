@@ -16,9 +16,10 @@ from tapedeck.drawing.svg import size
 from tapedeck.errors import DrawingError, InvalidInput, NotFound, TooLarge
 from tapedeck.model import Graph
 from tapedeck.recording import MemoryLog, Recording
+from tapedeck.wire import LEAF, ParameterRow, Step
 from tapedeck.wire import Graph as GraphEvent
 
-from .sample import SEED, Sketch, chain, seed
+from .sample import SEED, Sketch, Table, chain, seed
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +67,13 @@ def unfilter(kind: int, line: np.ndarray, above: np.ndarray, step: int) -> np.nd
             guess = min((left, up, corner), key=lambda one: abs(toward - one))
         out[at + step] = (value + guess) & 255
     return np.array(out[step:], np.uint8)
+
+
+def step(before: float | None) -> Step:
+    """A step with one pass, in which the parameter had this gradient before."""
+    table = Table()
+    row = ParameterRow(0, "w", -1, -1, table.add(before), -1, -1)
+    return Step(0, None, [], [], [], [], [], 0, [0], -1, None, [row], [], None, table.pack())
 
 
 def colour(text: str) -> list[int]:
@@ -203,6 +211,17 @@ async def test_a_conversion_that_takes_too_long_is_given_up(monkeypatch: pytest.
     monkeypatch.setattr(picture, "CONVERTING_SECONDS", 0.05)
     with pytest.raises(DrawingError, match="too long"):
         await picture.render(seed(), 0, "png")
+
+
+async def test_a_pass_that_adds_to_a_gradient_says_so() -> None:
+    def recording(before: float | None) -> Recording:
+        sketch = Sketch()
+        root = sketch.node("SumBackward0", value=1.0, grads=[1.0])
+        sketch.edge(root, sketch.node("AccumulateGrad", kind=LEAF, name="w", value=1.0, grads=[1.0], parameter=0), 1.0)
+        return Recording(MemoryLog([sketch.graph(), sketch.pass_(), step(before)]), "")
+
+    for before, label in ((None, b">w.grad<"), (0.0, b">w.grad<"), (2.5, b">grad +=<")):
+        assert label in await picture.render(recording(before), 0, "svg")
 
 
 async def test_a_recording_whose_step_never_ended_can_be_drawn() -> None:
