@@ -31,9 +31,11 @@ def preload() -> None:
     """
     import torch._dynamo
     import torch.nn.functional as functional
+    import torch.overrides
     import torch.utils.checkpoint
 
     torch.set_num_threads(1)
+    torch.overrides.resolve_name(torch.ones)  # builds a table of every function once, which each child would else do again
     torch.manual_seed(0)
     np.random.default_rng(0)
     with torch.no_grad():

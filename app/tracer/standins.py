@@ -75,8 +75,9 @@ class StandIns(MetaPathFinder, Loader):
 
     def __exit__(self, *_: object) -> None:
         sys.meta_path.remove(self)
-        for name in [name for name, module in sys.modules.items() if isinstance(module, _Plotting)]:
-            del sys.modules[name]
+        if self._told:  # else there are none, and looking would copy the pages of every module into this process
+            for name in [name for name, module in sys.modules.items() if isinstance(module, _Plotting)]:
+                del sys.modules[name]
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname.partition(".")[0] != PLOTTING:
