@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
@@ -30,7 +30,7 @@ from .store import Store
 from .web import answers, api, health, pages, problems, recorded, reference
 from .web.owner import Owners, secret_in
 from .web.security import Guard, OpenApi
-from .web.service import Service
+from .web.service import Service, root_of
 
 ONE_PROCESS: Final = (
     "Tapedeck serves from one process: what runs, and who listens to it, is known to that process only. "
@@ -69,14 +69,13 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     app = FastAPI(
         title="Tapedeck",
         version=__version__,
-        root_path=root,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         middleware=[
-            Middleware(Guard),
-            Middleware(OpenApi, root_path=root),
+            Middleware(Guard, root_path=root),
+            Middleware(OpenApi),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1),
         ],
     )
@@ -85,8 +84,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         app.include_router(router)
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def describe() -> Response:
-        return answers.json(reference.describe(app), headers={"Cache-Control": "no-cache"})
+    async def describe(request: Request) -> Response:
+        return answers.json(reference.describe(app, root_of(request)), headers={"Cache-Control": "no-cache"})
 
     app.mount("/static", Bundle(directory=assets.static_path()), "static")
     return app

@@ -6,8 +6,9 @@ Every template:
 
 - ``url("/examples")``: a path under the proxy's path; ``asset("playground.js")``: the URL of a bundled file (raises for
   an unknown one). The whole bundle is under ``url("/static/…")``.
+- ``|tensor``: a filter that writes a :class:`~tapedeck.model.TensorSummary` as the pictures do.
 - ``csp_nonce``: of this response: ``<style nonce>``, and a ``<meta name="csp-nonce" content>`` for CodeMirror. Scripts
-  are ``<script type="module" src>``: none inline. An inline SVG has presentation attributes only.
+  are files of ours: none inline. An inline SVG has presentation attributes only.
 - ``page``: ``"playground"``, ``"examples"``, ``"docs"`` or ``"error"``; ``version``: ours.
 - ``theme``: ``"light"`` or ``"dark"`` when the address says ``?theme=``, else ``None``: for ``data-theme`` on ``<html>``.
 - ``mode``: of the sandbox, ``"full"``, ``"nofiles"``, ``"unconfined"`` (then every page has a banner), ``"refused"``
@@ -63,7 +64,7 @@ from ..take import Take
 from .problems import INTERNAL, METHOD, SORTS, Sort
 from .security import NONCE
 from .service import root_of, service_of
-from .view import Place, view
+from .view import Place, view, written
 
 EMPTY: Final[dict[str, Any]] = {
     "run": None, "lines": [], "step": None, "shown_pass": None, "graph": None, "svg": None, "no_graph": None,
@@ -205,9 +206,11 @@ def _direction(text: str) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(assets.templates_path()), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["tensor"] = written
+    return environment
 
 
 def _asset(root: str) -> Callable[[str], str]:

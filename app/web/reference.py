@@ -149,12 +149,23 @@ POST_RUN: Final[dict[str, Any]] = {
     },
 }
 
+_EVENT: Final = {
+    "type": "object",
+    "description": "one event; `data` is JSON",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["started", "lines", "graph", "step", "output", "progress", "finding", "end"]},
+        "data": {"type": "string"},
+    },
+}
+
 EVENTS: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {
         200: {
             "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress`, `finding`, and at last `end`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "Nothing follows the event that Last-Event-ID names: the run has ended."},
     }
@@ -197,8 +208,8 @@ def frames_route(json: Any, packed: Any) -> dict[str, Any]:
     }
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The whole description; made once for each app."""
+def describe(app: FastAPI, root: str) -> dict[str, Any]:
+    """The whole description, for who reaches us under the path ``root``; made once for each app."""
     if app.openapi_schema is None:
         found: dict[str, Any] = get_openapi(
             title="Tapedeck",
@@ -217,10 +228,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
             "owner_key": {"type": "http", "scheme": "bearer", "description": "what POST /runs answered as `owner_key`"}
         }
         found["security"] = [{}, {"owner_key": []}]
-        if root := app.root_path.rstrip("/"):
-            found["servers"] = [{"url": root}]
         app.openapi_schema = found
-    return app.openapi_schema
+    return app.openapi_schema | {"servers": [{"url": root or "/"}]}
 
 
 def _in_order(structs: Iterable[Any]) -> list[Any]:

@@ -31,10 +31,14 @@ def page_policy(nonce: str) -> str:
 
 
 class Guard:
-    """Adds the headers to every answer, and answers HEAD as GET without a body."""
+    """Adds the headers to every answer, and answers HEAD as GET without a body.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``root_path`` is the path under which a proxy serves us, where the server itself does not say.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str = "") -> None:
         self._app = app
+        self._root = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,7 +46,13 @@ class Guard:
             return
         bare = scope["method"] == "HEAD"
         nonce = secrets.token_urlsafe(16)
-        scope = {**scope, NONCE: nonce, "method": "GET"} if bare else {**scope, NONCE: nonce}
+        root = scope.get("root_path") or self._root
+        path = scope["path"]
+        if root and not path.startswith(f"{root}/"):  # the proxy took it off: in ASGI it is part of the path
+            path = root + path
+        scope = {**scope, NONCE: nonce, "root_path": root, "path": path}
+        if bare:
+            scope["method"] = "GET"
         done = False
 
         async def guarded(message: Message) -> None:
@@ -72,9 +82,8 @@ class Guard:
 class OpenApi:
     """Opens what stands under ``/api`` (and its description) to pages of any origin, without credentials."""
 
-    def __init__(self, app: ASGIApp, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._root = root_path
         options: dict[str, Any] = {
             "allow_origins": ["*"],
             "allow_methods": ["GET", "POST", "DELETE"],
@@ -85,6 +94,6 @@ class OpenApi:
         self._open = CORSMiddleware(app, **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "").removeprefix(self._root)
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
         app = self._open if path.startswith("/api/") or path == "/openapi.json" else self._app
         await app(scope, receive, send)

@@ -113,5 +113,6 @@ def service_of(request: Request | HTTPConnection) -> Service:
 
 def root_of(request: Request | HTTPConnection) -> str:
     """The path under which a proxy serves us, without a slash at its end."""
-    root: Any = request.scope.get("root_path", "")
+    scope = request.scope
+    root: Any = scope.get("app_root_path", scope.get("root_path", ""))  # a mount changes the latter
     return str(root).rstrip("/")

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from .. import model
+from ..drawing.numerals import brief, typeset
 from ..errors import DrawingError, NotFound
 from ..recording import title
 from ..take import Take
@@ -158,7 +159,7 @@ def _there(graph: model.Graph, node: str | None) -> str | None:
 
 def listing(run: model.Run, step: model.Step | None) -> list[ProgramLine]:
     """The program line by line, with what each line's value was in the step, else at the end."""
-    last = {line.line: line.text for line in run.lines if line.file is None}
+    last = {line.line: written(line.tensor, line.text) for line in run.lines if line.file is None}
     cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
     lines: list[ProgramLine] = []
     at = 0
@@ -171,7 +172,7 @@ def listing(run: model.Run, step: model.Step | None) -> list[ProgramLine]:
             ProgramLine(
                 number=number,
                 text=text,
-                value=told.text if told is not None else last.get(number),
+                value=written(told.tensor, told.text) if told is not None else last.get(number),
                 phases=[phase for phase in model.PHASES if step is not None and number in step.lines.get(phase, ())],
                 cell=at,
                 cell_ends=number == cells[at].end_line,
@@ -180,6 +181,11 @@ def listing(run: model.Run, step: model.Step | None) -> list[ProgramLine]:
             )
         )
     return lines
+
+
+def written(tensor: model.TensorSummary | None, otherwise: str = "") -> str:
+    """A tensor as pictures write it, in at most 40 characters."""
+    return otherwise if tensor is None else typeset(brief(tensor, 40))
 
 
 def _links(seen: _Seen, place: Place, page: str, own: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-
 from tapedeck.main import create_app
 from tapedeck.model import Limits
 from tapedeck.settings import Settings

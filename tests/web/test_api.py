@@ -1,0 +1,228 @@
+"""Runs are started, read, listed, stopped and deleted over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from tapedeck import wire
+from tapedeck.errors import SandboxError
+from tapedeck.model import Limits
+
+from ..faked import FakeExecutor, forever, gate
+from ..recorded import FIT, fit
+from .conftest import Serve, client_of
+
+pytestmark = pytest.mark.anyio
+
+RUNS = "/api/v1/runs"
+PYTHON = {"Content-Type": "text/x-python"}
+STOPPED = [wire.Started("2.13.0", "3.11"), wire.End("failed", wire.Failure("ValueError", "<no>", None, 3, "Traceback"), 1.0)]
+
+
+async def start(client: httpx.AsyncClient, **headers: str) -> dict[str, object]:
+    answer = await client.post(RUNS, json={"program": FIT}, headers=headers)
+    assert answer.status_code in (201, 202), answer.text
+    run: dict[str, object] = answer.json()
+    return run
+
+
+async def test_a_program_is_run_and_the_answer_is_the_run(client: httpx.AsyncClient) -> None:
+    answer = await client.post(RUNS, json={"program": FIT, "seed": 3})
+    run = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/api/v1/runs/{run['id']}" == run["links"]["self"]
+    assert run["links"]["page"] == f"/r/{run['id']}"
+    assert (run["status"], run["seed"], run["steps"], run["stdout"]) == ("done", 3, 2, "done\n")
+    assert run["lines"][0]["tensor"]["values"] == pytest.approx(14 / 3)
+    again = await client.get(answer.headers["location"])
+    run.pop("owner_key")
+    assert again.json() == run
+
+
+async def test_a_notebook_and_an_expression_are_run(client: httpx.AsyncClient) -> None:
+    notebook = {"cells": [{"cell_type": "code", "source": "x = 1"}, {"cell_type": "code", "source": "x"}]}
+    raw = await client.post(
+        f"{RUNS}?seed=4", content=json.dumps(notebook), headers={"Content-Type": "application/x-ipynb+json"}
+    )
+    assert (raw.json()["kind"], raw.json()["seed"]) == ("notebook", 4)
+    assert [cell["start_line"] for cell in raw.json()["cells"]] == [1, 3]
+    given = await client.post(RUNS, json={"notebook": notebook})
+    assert given.json()["program"] == raw.json()["program"] == "x = 1\n\nx\n"
+    expression = await client.post(RUNS, json={"expression": "x.sum()", "inputs": {"x": [1, 2]}})
+    assert expression.json()["kind"] == "expression"
+    assert "x = torch.tensor([1.0, 2.0], requires_grad=True)" in expression.json()["program"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type", "beginning"),
+    [("image/svg+xml", "image/svg+xml", b"<svg"), ("text/plain", "text/plain; charset=utf-8", b"step 1, pass 1")],
+)
+async def test_who_wants_a_picture_gets_that_of_the_last_step(
+    client: httpx.AsyncClient, accept: str, media_type: str, beginning: bytes
+) -> None:
+    answer = await client.post(f"{RUNS}?theme=dark", content=FIT, headers=PYTHON | {"Accept": accept})
+    assert answer.status_code == 201
+    assert answer.headers["content-type"] == media_type
+    assert answer.content.startswith(beginning)
+    assert answer.headers["location"].startswith("/api/v1/runs/")
+    assert answer.headers["tapedeck-owner-key"]
+
+
+async def test_a_run_without_a_graph_gives_a_picture_that_says_so(serve: Serve) -> None:
+    async with serve(STOPPED) as client:
+        svg = await client.post(RUNS, content="x", headers=PYTHON | {"Accept": "image/svg+xml"})
+        txt = await client.post(RUNS, content="x", headers=PYTHON | {"Accept": "text/plain"})
+    assert svg.status_code == txt.status_code == 201
+    assert b"No graph: the program stopped on line 3 with ValueError:" in svg.content
+    assert b"&lt;no&gt;" in svg.content
+    assert txt.text == "No graph: the program stopped on line 3 with ValueError: <no>\n"
+
+
+async def test_a_program_that_fails_is_a_run_all_the_same(serve: Serve) -> None:
+    async with serve(fit()[:5], STOPPED[-1:]) as client:
+        run = (await client.post(RUNS, json={"program": FIT})).json()
+    assert (run["status"], run["steps"], run["error"]["line"], run["error"]["type"]) == ("failed", 1, 3, "ValueError")
+
+
+async def test_a_run_that_is_not_to_be_kept_is_answered_and_forgotten(client: httpx.AsyncClient) -> None:
+    answer = await client.post(RUNS, json={"program": FIT, "store": False})
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "done"
+    assert answer.json()["links"] == {}
+    assert "location" not in answer.headers
+    assert (await client.get(f"{RUNS}/{answer.json()['id']}")).status_code == 404
+
+
+async def test_who_does_not_wait_is_told_where_to_look(serve: Serve, tmp_path: Path) -> None:
+    event, wait = gate()
+    async with serve(fit()[:5], wait, fit()[5:]) as client:
+        answer = await client.post(RUNS, json={"program": FIT}, headers={"Prefer": "respond-async, wait=0"})
+        assert answer.status_code == 202
+        assert answer.headers["preference-applied"] == "wait=0"
+        assert answer.json()["status"] in ("queued", "running")
+        event.set()
+        async with asyncio.timeout(5):
+            while (run := (await client.get(answer.headers["location"])).json())["status"] == "running":
+                await asyncio.sleep(0)
+        assert (run["status"], run["steps"]) == ("done", 2)
+
+
+async def test_the_owner_is_known_by_the_cookie_or_by_the_key(client: httpx.AsyncClient) -> None:
+    first = await start(client)
+    second = await start(client)  # with the cookie
+    assert "owner_key" in first
+    assert "owner_key" not in second
+    app = client._transport.app  # type: ignore[attr-defined]
+    async with client_of(app) as program:
+        assert (await program.get(RUNS)).json() == {"runs": [], "next": None}
+        bearer = {"Authorization": f"Bearer {first['owner_key']}"}
+        listed = (await program.get(RUNS, headers=bearer)).json()["runs"]
+        assert [run["id"] for run in listed] == [second["id"], first["id"]]
+        assert (await program.delete(f"{RUNS}/{first['id']}")).status_code == 403
+        forged = {"Authorization": "Bearer 0123.sig"}
+        assert (await program.delete(f"{RUNS}/{first['id']}", headers=forged)).status_code == 403
+        assert (await program.delete(f"{RUNS}/{first['id']}", headers=bearer)).status_code == 204
+        assert (await program.get(f"{RUNS}/{first['id']}")).status_code == 404
+        assert (await program.get(f"{RUNS}/{second['id']}")).status_code == 200  # who has the link can read
+
+
+async def test_a_forged_cookie_owns_nothing(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    app = client._transport.app  # type: ignore[attr-defined]
+    async with client_of(app) as other:
+        other.cookies.set("tapedeck_owner", "f" * 32 + ".forged")
+        assert (await other.delete(f"{RUNS}/{run['id']}")).status_code == 403
+
+
+async def test_the_cookie_stays_with_this_site_and_away_from_scripts(client: httpx.AsyncClient) -> None:
+    answer = await client.post(RUNS, json={"program": FIT})
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+
+
+async def test_runs_are_listed_newest_first_page_by_page(client: httpx.AsyncClient) -> None:
+    ids = [(await start(client))["id"] for _ in range(5)]
+    first = (await client.get(f"{RUNS}?count=2")).json()
+    second = (await client.get(f"{RUNS}", params={"count": 2, "after": first["next"]})).json()
+    third = (await client.get(f"{RUNS}", params={"count": 2, "after": second["next"]})).json()
+    assert [run["id"] for page in (first, second, third) for run in page["runs"]] == ids[::-1]
+    assert third["next"] is None
+    assert first["runs"][0]["title"] == "x = torch.tensor([1.0, 2.0, 3.0])"
+    assert (await client.get(f"{RUNS}?after=x")).status_code == 422
+
+
+async def test_only_the_owner_stops_a_run(serve: Serve) -> None:
+    async with serve(fit()[:5], forever) as client:
+        run = await start(client, Prefer="wait=0")
+        app = client._transport.app  # type: ignore[attr-defined]
+        async with client_of(app) as other:
+            assert (await other.post(f"{RUNS}/{run['id']}/cancel")).status_code == 403
+        stopped = await client.post(f"{RUNS}/{run['id']}/cancel")
+        assert stopped.status_code == 200
+        assert (stopped.json()["status"], stopped.json()["steps"]) == ("cancelled", 1)
+
+
+async def test_the_same_key_starts_one_run_only(client: httpx.AsyncClient) -> None:
+    await start(client)
+    first = await start(client, **{"Idempotency-Key": "a"})
+    assert (await start(client, **{"Idempotency-Key": "a"}))["id"] == first["id"]
+    assert (await start(client, **{"Idempotency-Key": "b"}))["id"] != first["id"]
+    other = await client.post(RUNS, json={"program": "y"}, headers={"Idempotency-Key": "a"})
+    assert other.status_code == 422
+    assert other.json()["where"] == "Idempotency-Key"
+
+
+async def test_a_key_gives_nobody_somebody_elses_run_nor_their_owner_key(client: httpx.AsyncClient) -> None:
+    app = client._transport.app  # type: ignore[attr-defined]
+    await start(client)
+    mine = await start(client, **{"Idempotency-Key": "a"})
+    async with client_of(app) as one, client_of(app) as two:
+        first = await start(one, **{"Idempotency-Key": "a"})
+        second = await start(two, **{"Idempotency-Key": "a"})
+        assert first["id"] != mine["id"]
+        assert second["id"] == first["id"]
+        assert "owner_key" in first
+        assert "owner_key" not in second
+        assert (await two.delete(f"{RUNS}/{first['id']}")).status_code == 403
+
+
+async def test_too_many_runs_are_told_when_to_come_again(serve: Serve) -> None:
+    async with serve(forever, concurrent=1, queue=1) as client:
+        running = [await start(client, Prefer="wait=0")]
+        running.append(await start(client, Prefer="wait=0"))
+        refused = await client.post(RUNS, json={"program": FIT})
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["title"] == "Busy"
+        for run in running:
+            await client.post(f"{RUNS}/{run['id']}/cancel")
+
+
+async def test_a_full_store_is_told_with_a_remedy(serve: Serve) -> None:
+    async with serve(limits=Limits(store_bytes=1)) as client:
+        await start(client)
+        full = await client.post(RUNS, json={"program": FIT})
+        assert full.status_code == 507
+        assert '"store": false' in full.json()["detail"]
+        assert (await client.post(RUNS, json={"program": FIT, "store": False})).status_code == 200
+
+
+async def test_a_sandbox_that_cannot_run_anything_is_told_so(serve: Serve) -> None:
+    async with serve(executor=FakeExecutor(SandboxError("Nothing here can confine a program."))) as client:
+        refused = await client.post(RUNS, json={"program": FIT})
+        assert refused.status_code == 503
+        assert refused.json()["detail"] == "Nothing here can confine a program."
+        assert "retry-after" in refused.headers
+
+
+async def test_a_mistake_of_ours_is_told_without_its_inside(serve: Serve) -> None:
+    async with serve(executor=FakeExecutor(RuntimeError("secret"))) as client:
+        broken = await client.post(RUNS, json={"program": FIT})
+        assert broken.status_code == 500
+        assert broken.headers["content-type"] == "application/problem+json"
+        assert "secret" not in broken.text

@@ -1,0 +1,215 @@
+"""Pages show their main content without JavaScript, under a strict policy."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+from tapedeck import wire
+from tapedeck.examples import FIRST_VISIT, gallery
+from tapedeck.web.view import listing
+
+from ..faked import FakeExecutor
+from ..recorded import FIT, fit
+from .conftest import Serve
+
+pytestmark = pytest.mark.anyio
+
+HTML = {"Accept": "text/html,application/xhtml+xml"}
+
+
+async def start(client: httpx.AsyncClient, program: str = FIT) -> str:
+    return str((await client.post("/api/v1/runs", json={"program": program})).json()["id"])
+
+
+def state_of(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="state">(.*?)</script>', page, re.DOTALL)
+    assert found
+    state: dict[str, Any] = json.loads(found[1])
+    return state
+
+
+async def test_a_saved_run_shows_program_values_picture_and_the_next_step_without_scripts(client: httpx.AsyncClient) -> None:
+    id = await start(client)
+    page = (await client.get(f"/r/{id}", headers=HTML)).text
+    plain = unescape(re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
+    assert "loss = ((y_pred - y) ** 2).mean()" in plain
+    assert "tensor(4.6667)" in plain
+    assert "<svg" in plain
+    assert "−9.3333" in plain
+    assert re.search(rf'rel="next" href="/r/{id}\?step=1"', plain)
+    assert 'rel="prev"' not in plain
+    after = unescape((await client.get(f"/r/{id}?step=1&node=n4&theme=dark", headers=HTML)).text)
+    assert re.search(rf'rel="prev" href="/r/{id}\?node=n4&theme=dark"', after)
+    assert 'data-theme="dark"' in after
+    assert f"/api/v1/runs/{id}/passes/1/graph.png?theme=dark" in after
+
+
+async def test_the_script_finds_the_whole_state_in_the_page(client: httpx.AsyncClient) -> None:
+    id = await start(client)
+    state = state_of((await client.get(f"/r/{id}?step=1&node=n2", headers=HTML)).text)
+    assert state["run"] == (await client.get(f"/api/v1/runs/{id}")).json()
+    assert state["step"] == (await client.get(f"/api/v1/runs/{id}/steps/1")).json()
+    assert state["graph"] == (await client.get(f"/api/v1/runs/{id}/graphs/g0")).json()
+    assert (state["node"], state["home"], state["svg_inline"], state["api"]) == ("n2", False, True, "/api/v1")
+    assert state["limits"]["wall_seconds"] == 10.0
+    assert len(state["examples"]) >= 10
+
+
+async def test_the_first_visit_opens_on_a_recording_that_is_made_once(serve: Serve) -> None:
+    executor = FakeExecutor(fit())
+    async with serve(executor=executor) as client:
+        first = (await client.get("/", headers=HTML)).text
+        second = (await client.get("/", headers=HTML)).text
+        assert "−9.3333" in first
+        state = state_of(first)
+        assert state["home"]
+        assert state["program"] == next(each.program for each in gallery() if each.slug == FIRST_VISIT)
+        assert state["run"] == state_of(second)["run"]
+        assert len(executor.jobs) == 1
+        assert (await client.delete(f"/api/v1/runs/{state['run']['id']}")).status_code == 403
+    async with serve(executor=executor) as client:
+        assert state_of((await client.get("/", headers=HTML)).text)["run"] == state["run"]
+        assert len(executor.jobs) == 1
+
+
+async def test_while_no_program_can_be_run_the_first_visit_shows_one_to_run_later(serve: Serve) -> None:
+    executor = FakeExecutor()
+    executor.ready = False
+    async with serve(executor=executor) as client:
+        answer = await client.get("/", headers=HTML)
+        state = state_of(answer.text)
+        assert answer.status_code == 200
+        assert (state["run"], state["mode"]) == (None, "starting")
+        assert "loss.backward()" in state["program"]
+        executor.failure = "Nothing can confine."
+        assert state_of((await client.get("/", headers=HTML)).text)["mode"] == "refused"
+
+
+async def test_what_a_stranger_wrote_is_shown_and_never_obeyed(serve: Serve) -> None:
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
+    events = [
+        wire.Started("2.13.0", "3.11"),
+        wire.Output(evil),
+        wire.Lines([wire.LineRow(1, None, evil)], wire.Tensors()),
+        wire.Cell(0, evil),
+        wire.End("failed", wire.Failure("E" + evil, evil, None, 1, evil), 1.0),
+    ]
+    async with serve(events) as client:
+        id = await start(client, f"# {evil}")
+        answer = await client.get(f"/r/{id}", headers=HTML)
+        assert "<script>alert" not in answer.text
+        assert "<img src=x" not in answer.text
+        assert "{{ 7 * 7 }}" in unescape(answer.text)
+        assert state_of(answer.text)["run"]["program"] == f"# {evil}"
+        picture = await client.post(
+            "/api/v1/runs", content=f"# {evil}", headers={"Content-Type": "text/x-python", "Accept": "image/svg+xml"}
+        )
+        assert b"<script>" not in picture.content
+
+
+async def test_every_page_has_a_strict_policy_with_a_nonce_of_its_own(client: httpx.AsyncClient) -> None:
+    id = await start(client)
+    nonces = set()
+    for path in ("/", f"/r/{id}", "/examples", "/docs", "/nothing"):
+        answer = await client.get(path, headers=HTML)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self' 'nonce-")
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        nonce = re.search(r"'nonce-([^']+)'", policy)
+        assert nonce
+        assert f'content="{nonce[1]}"' in answer.text
+        nonces.add(nonce[1])
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        # nothing that the policy would block, nothing from elsewhere
+        assert not re.search(r"<script(?![^>]*(src=|application/json))", answer.text)
+        assert not re.search(
+            r"\sstyle=|\son\w+=|<style", re.sub(r"<pre.*?</pre>|<script.*?</script>", "", answer.text, flags=re.DOTALL)
+        )
+        assert not re.search(r'(src|href)="(https?:)?//', answer.text)
+    assert len(nonces) == 5
+
+
+async def test_what_the_pages_link_to_is_there(client: httpx.AsyncClient) -> None:
+    for path in ("/", "/examples", "/docs"):
+        page = unescape((await client.get(path, headers=HTML)).text)
+        for link in sorted(set(re.findall(r'(?:href|src|data-openapi)="(/[^"#]*)', page))):
+            answer = await client.get(link)
+            assert answer.status_code == 200, link
+            if link.startswith("/static/"):
+                assert "immutable" in answer.headers["cache-control"]
+
+
+async def test_under_a_proxys_path_every_link_has_it(serve: Serve) -> None:
+    async with serve(root_path="/tape/deck/") as client:
+        run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
+        assert run["links"]["self"] == f"/tape/deck/api/v1/runs/{run['id']}"
+        for prefix in ("", "/tape/deck"):  # a proxy may strip its path, or pass it on
+            for path in ("/", f"/r/{run['id']}?step=1", "/examples", "/docs"):
+                page = unescape((await client.get(prefix + path, headers=HTML)).text)
+                links = re.findall(r'(?:href|src|data-openapi)="(/[^"]*)', page)
+                assert links
+                assert all(link.startswith("/tape/deck/") for link in links), links
+            assert (await client.get(f"{prefix}/static/manifest.json")).status_code == 200
+        state = state_of(page) if 'id="state"' in page else state_of((await client.get("/", headers=HTML)).text)
+        assert (state["root"], state["api"]) == ("/tape/deck", "/tape/deck/api/v1")
+        missing = await client.get("/tape/deck/api/v1/runs/x")
+        assert missing.json()["type"] == "/tape/deck/docs#not-found"
+        assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/tape/deck"}]
+
+
+async def test_a_browser_gets_a_page_for_what_is_not_there_and_a_program_gets_json(client: httpx.AsyncClient) -> None:
+    id = await start(client)
+    for path in ("/nothing", "/r/nothing", f"/r/{id}?step=99", f"/r/{id}?node=n99"):
+        page = await client.get(path, headers=HTML)
+        assert page.status_code == 404
+        assert page.headers["content-type"].startswith("text/html")
+        assert "404" in page.text
+    assert (await client.get("/r/nothing")).headers["content-type"] == "application/problem+json"
+    api = await client.get("/api/v1/runs/nothing", headers=HTML)
+    assert api.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_run_without_a_graph_says_why(serve: Serve) -> None:
+    failed = [wire.Started("2.13.0", "3.11"), wire.End("failed", wire.Failure("ValueError", "no", None, 3, "…"), 1.0)]
+    async with serve(failed) as client:
+        page = unescape((await client.get(f"/r/{await start(client)}", headers=HTML)).text)
+        assert "No graph: the program stopped on line 3 with ValueError: no" in page
+
+
+async def test_a_displayed_graph_that_no_pass_reached_is_shown(serve: Serve) -> None:
+    events = [event for event in fit() if not isinstance(event, wire.Pass | wire.Step)]
+    async with serve(events) as client:
+        id = await start(client)
+        page = (await client.get(f"/r/{id}", headers=HTML)).text
+        assert "<svg" in page
+        assert f"/api/v1/runs/{id}/graphs/g0/graph.svg" in page
+        own = await client.get(f"/r/{id}?graph=g0&node=n2&direction=BT", headers=HTML)
+        assert state_of(own.text)["node"] == "n2"
+        assert (await client.get(f"/r/{id}?graph=g7", headers=HTML)).status_code == 404
+
+
+async def test_lines_know_their_value_their_phase_and_their_cell() -> None:
+    from tapedeck import model
+    from tapedeck.recording import MemoryLog, Recording
+
+    recording = Recording(MemoryLog(fit()), FIT)
+    run = model.Run(
+        id="x", status="done", kind="program", program=FIT, seed=0, capture="full", created="", expires=None, duration_ms=1.0,
+        torch=None, cells=[model.Cell(0, 1, 4, None), model.Cell(1, 6, 13, None)], lines=recording.lines(),
+        error=model.ProgramError("E", "m", None, 8, "t"),
+    )  # fmt: skip
+    lines = listing(run, recording.step(0))
+    assert [line.number for line in lines] == list(range(1, 14))
+    assert lines[6].value == "tensor(4.6667)"
+    assert lines[12].value == "tensor(1.1776, requires_grad=True)"
+    assert (lines[6].phases, lines[9].phases, lines[0].phases) == (["loss"], ["update"], [])
+    assert [line.number for line in lines if line.cell_ends] == [4, 13]
+    assert [line.cell for line in lines] == [0] * 5 + [1] * 8
+    assert [line.number for line in lines if line.error] == [8]

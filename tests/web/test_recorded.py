@@ -1,0 +1,196 @@
+"""What a run recorded is given out: steps, graphs, passes, nodes, pictures and columns of numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+from tapedeck import wire
+from tapedeck.recording import MemoryLog, Recording, Tensors
+from tapedeck.web import frames
+
+from ..recorded import FIT, GRAPH, fit, ints, pass_, step, table
+from .conftest import Serve
+
+pytestmark = pytest.mark.anyio
+
+END = [wire.End("done", None, 5.0)]
+
+
+async def start(client: httpx.AsyncClient) -> str:
+    run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
+    return f"/api/v1/runs/{run['id']}"
+
+
+def many(steps: int) -> list[wire.AnyEvent]:
+    events: list[wire.AnyEvent] = [wire.Started("2.13.0", "3.11"), wire.Parameter(0, "m", [], "float32", 4), GRAPH]
+    for index in range(steps):
+        events += [pass_(index, 1.0 + index / 10), step(index, 1.0, -9.0)]
+    return [*events, *END]
+
+
+async def test_a_step_has_its_numbers_to_the_last(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    told = (await client.get(f"{run}/steps/0")).json()
+    assert told["loss"]["values"] == pytest.approx(14 / 3)
+    assert told["lines"] == {"forward": [6], "loss": [7], "backward": [8], "update": [10, 11]}
+    passed = told["passes"][0]
+    assert passed["edges"]["e3"]["values"] == pytest.approx(-28 / 3)
+    assert passed["nodes"]["n4"]["grads"][0]["arrived"]["values"] == pytest.approx(-28 / 3)
+    assert passed["order"] == ["n0", "n1", "n2", "n3", "n4"]
+    assert told["parameters"][0]["grad_after"]["values"] == pytest.approx(-28 / 3)
+    assert (await client.get(f"{run}/passes/0")).json() == passed
+
+
+async def test_steps_come_page_by_page(serve: Serve) -> None:
+    async with serve(many(25)) as client:
+        run = await start(client)
+        first = (await client.get(f"{run}/steps")).json()
+        assert [each["index"] for each in first["steps"]] == list(range(20))
+        rest = (await client.get(f"{run}/steps", params={"start": first["next"], "count": 1000})).json()
+        assert [each["index"] for each in rest["steps"]] == list(range(20, 25))
+        assert rest["next"] is None
+        assert (await client.get(f"{run}/steps?start=25")).json() == {"steps": [], "next": None}
+
+
+async def test_steps_that_would_be_too_much_are_left_for_the_next_page(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.web.recorded.STEPS_BYTES", 1)
+    async with serve(many(3)) as client:
+        run = await start(client)
+        first = (await client.get(f"{run}/steps")).json()
+        assert ([each["index"] for each in first["steps"]], first["next"]) == ([0], 1)
+
+
+async def test_a_graph_is_structure_and_a_node_is_all_about_it(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    graph = (await client.get(f"{run}/graphs/g0")).json()
+    assert [node["id"] for node in graph["nodes"]] == ["n0", "n1", "n2", "n3", "n4"]
+    assert graph["edges"][3] == {"id": "e3", "source": "n3", "slot": 0, "target": "n4", "input": 0, "gradient": True}
+    node = (await client.get(f"{run}/passes/0/nodes/n1")).json()
+    assert node["saved"] == [{"name": "self", "tensor": node["saved"][0]["tensor"]}]
+    assert node["saved"][0]["tensor"]["values"] == [-1.0, -2.0, -3.0]
+    assert [flow["node"] for flow in node["incoming"]] == ["n0"]
+    assert [flow["node"] for flow in node["outgoing"]] == ["n2"]
+    assert (node["rank"], node["source"]) == (1, "loss = ((y_pred - y) ** 2).mean()")
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type", "beginning"),
+    [
+        ("svg", "image/svg+xml", b"<svg"),
+        ("png", "image/png", b"\x89PNG"),
+        ("pdf", "application/pdf", b"%PDF"),
+        ("dot", "text/vnd.graphviz; charset=utf-8", b"digraph"),
+        ("txt", "text/plain; charset=utf-8", b"step 1, pass 1"),
+    ],
+)
+async def test_a_picture_comes_in_every_form(client: httpx.AsyncClient, form: str, media_type: str, beginning: bytes) -> None:
+    run = await start(client)
+    answer = await client.get(f"{run}/passes/1/graph.{form}")
+    assert answer.headers["content-type"] == media_type
+    assert answer.content.startswith(beginning)
+
+
+async def test_a_picture_has_the_look_that_is_asked_for(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    light = await client.get(f"{run}/passes/0/graph.svg")
+    dark = await client.get(f"{run}/passes/0/graph.svg?theme=dark")
+    inline = await client.get(f"{run}/passes/0/graph.svg?theme=inline")
+    sideways = await client.get(f"{run}/passes/0/graph.svg?direction=LR")
+    assert len({light.text, dark.text, inline.text, sideways.text}) == 4
+    assert "−9.3333" in light.text
+    assert "style=" not in light.text + dark.text + inline.text + sideways.text
+    structure = await client.get(f"{run}/graphs/g0/graph.svg")
+    assert structure.text.startswith("<svg")
+    assert "−9.3333" not in structure.text
+
+
+async def test_what_belongs_to_an_ended_run_is_kept_by_who_asked(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    for rest in ("", "/steps", "/steps/0", "/graphs/g0", "/passes/0/graph.svg", "/frames"):
+        answer = await client.get(run + rest)
+        assert "immutable" in answer.headers["cache-control"]
+        again = await client.get(run + rest, headers={"If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304
+        assert again.content == b""
+        assert (await client.get(run + rest, headers={"If-None-Match": 'W/"other"'})).status_code == 200
+
+
+async def test_frames_are_the_numbers_of_many_passes_by_columns(serve: Serve) -> None:
+    async with serve(many(5)) as client:
+        run = await start(client)
+        fields = "edge.norm,value.values,arrived.mean,value.shape,used.nan"
+        told = (await client.get(f"{run}/frames", params={"graph": "g0", "start": 1, "count": 3, "fields": fields})).json()
+        assert (told["graph"], told["passes"], told["steps"], told["next"]) == ("g0", [1, 2, 3], [1, 2, 3], 4)
+        for place, index in enumerate(told["passes"]):
+            passed = (await client.get(f"{run}/passes/{index}")).json()
+            edges, nodes = list(passed["edges"].values()), list(passed["nodes"].values())
+            assert told["fields"]["edge.norm"][place] == [edge["norm"] for edge in edges]
+            assert told["fields"]["value.values"][place] == [node["value"]["values"] for node in nodes]
+            assert told["fields"]["value.shape"][place] == [node["value"]["shape"] for node in nodes]
+            assert told["fields"]["arrived.mean"][place] == [node["grads"][0]["arrived"]["mean"] for node in nodes]
+        rest = (await client.get(f"{run}/frames?start=4")).json()
+        assert (rest["passes"], rest["next"]) == ([4], None)
+        assert set(rest["fields"]) == {"value.norm", "arrived.norm", "edge.norm"}
+
+
+async def test_frames_come_packed_for_who_takes_msgpack(serve: Serve) -> None:
+    async with serve(many(3)) as client:
+        run = await start(client)
+        plain = (await client.get(f"{run}/frames?fields=edge.norm")).json()
+        packed = await client.get(f"{run}/frames?fields=edge.norm", headers={"Accept": "application/msgpack"})
+        assert packed.headers["content-type"] == "application/msgpack"
+        assert "Accept" in packed.headers["vary"]
+        column = msgspec.msgpack.decode(packed.content)["fields"]["edge.norm"]
+        matrix = np.frombuffer(column["data"], column["dtype"]).reshape(column["shape"])
+        assert matrix.tolist() == plain["fields"]["edge.norm"]
+        refused = await client.get(f"{run}/frames?fields=edge.values", headers={"Accept": "application/msgpack"})
+        assert refused.status_code == 422
+
+
+async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.web.frames.CELLS", 1)
+    async with serve(many(3)) as client:
+        run = await start(client)
+        assert (await client.get(f"{run}/frames")).json()["next"] == 1
+        packed = await client.get(f"{run}/frames", headers={"Accept": "application/msgpack"})
+        assert msgspec.msgpack.decode(packed.content)["next"] == 1
+
+
+@pytest.mark.parametrize("kind", frames.NUMBERS)
+def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
+    rows = table(1.5, [1.0, -2.0], math.nan, -math.inf, [3.0], -4.0)
+    values, known = frames._statistics(rows, kind)
+    tensors = Tensors(rows)
+    for row in range(6):
+        expected: Any = getattr(tensors.summary(row), kind)
+        assert bool(known[row])
+        assert frames._number(float(values[row])) == expected
+    assert not known[-1]  # row -1 is no tensor
+
+
+def test_frames_leave_out_what_was_not_recorded() -> None:
+    empty = msgspec.structs.replace(pass_(0, 1.0), edge=ints(-1, 7, -1, 9))
+    recording = Recording(MemoryLog([GRAPH, empty]), FIT)
+    told = frames.frames(recording, 0, 0, 10, ["edge.norm", "edge.values"])
+    norms, values = told.fields["edge.norm"][0], told.fields["edge.values"][0]
+    assert [norm is None for norm in norms] == [value is None for value in values] == [True, False, True, False]
+    column = frames.packed(recording, 0, 0, 10, ["edge.norm"]).fields["edge.norm"]
+    assert np.isnan(np.frombuffer(column.data)).tolist() == [True, False, True, False]
+
+
+async def test_a_run_that_goes_on_is_not_kept_by_who_asked(serve: Serve) -> None:
+    from ..faked import forever
+
+    async with serve(fit()[:5], forever) as client:
+        answer = await client.post("/api/v1/runs", json={"program": FIT}, headers={"Prefer": "wait=0"})
+        run = answer.headers["location"]
+        while (told := await client.get(f"{run}/steps")).json()["steps"] == []:
+            pass
+        assert told.headers["cache-control"] == "no-store"
+        assert "etag" not in told.headers
+        await client.post(f"{run}/cancel")

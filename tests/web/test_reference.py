@@ -1,0 +1,93 @@
+"""The description of the API is true: what is answered is what it says."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import anyio.from_thread
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as conformance
+from tapedeck.main import create_app
+from tapedeck.settings import Settings
+
+from ..faked import FakeExecutor
+from ..recorded import FIT, fit
+
+CHECKS = [
+    checks.not_a_server_error,
+    conformance.status_code_conformance,
+    conformance.content_type_conformance,
+    conformance.response_schema_conformance,
+]
+
+
+def test_every_route_is_described(description: dict[str, Any]) -> None:
+    paths = set(description["paths"])
+    base = "/api/v1/runs/{id}"
+    assert paths == {
+        "/api/v1/runs", base, f"{base}/cancel", f"{base}/events", f"{base}/steps", f"{base}/steps/{{index}}",
+        f"{base}/graphs/{{graph}}", f"{base}/graphs/{{graph}}/graph.{{form}}", f"{base}/passes/{{index}}",
+        f"{base}/passes/{{index}}/graph.{{form}}", f"{base}/passes/{{index}}/nodes/{{node}}", f"{base}/frames",
+        "/api/v1/examples", "/api/v1/limits", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def description(tmp_path: Path) -> dict[str, Any]:
+    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor())
+
+    async def ask() -> dict[str, Any]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver") as client:
+            told: dict[str, Any] = (await client.get("/openapi.json")).json()
+            return told
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.slow
+def test_what_is_answered_is_what_the_description_says(tmp_path: Path) -> None:
+    """A bounded number of generated calls, valid and not, each checked against the description."""
+    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(fit()))
+    with (
+        anyio.from_thread.start_blocking_portal("asyncio") as portal,
+        portal.wrap_async_context_manager(app.router.lifespan_context(app)),
+    ):
+        call = portal.call
+
+        def ask(method: str, url: str, **more: Any) -> httpx.Response:
+            async def asked() -> httpx.Response:
+                transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+                async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+                    return await client.request(method, url, **more)
+
+            return call(asked)
+
+        run = ask("POST", "/api/v1/runs", json={"program": FIT}).json()["id"]
+        schema = schemathesis.openapi.from_dict(ask("GET", "/openapi.json").json())
+        schema.config.base_url = "http://testserver"
+        for operation in schema.get_all_operations():
+            exercise(operation.ok(), run, ask)
+
+
+def exercise(operation: Any, run: str, ask: Any) -> None:
+    @settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def try_out(case: Any) -> None:
+        if "id" in case.path_parameters:
+            case.path_parameters["id"] = run
+        if case.operation.method.upper() == "DELETE":
+            case.path_parameters["id"] = "0" * 32
+        arguments = case.as_transport_kwargs(base_url="http://testserver")
+        arguments.pop("cookies", None)
+        if "data" in arguments:
+            arguments["content"] = arguments.pop("data")
+        response = ask(arguments.pop("method"), arguments.pop("url"), **arguments)
+        case.validate_response(response, checks=CHECKS)
+
+    try_out()

@@ -1,0 +1,121 @@
+"""The server says how it is, guards every answer, and is one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from tapedeck.main import create_app
+from tapedeck.settings import Settings, SettingsError
+
+from ..faked import FakeExecutor
+from ..recorded import FIT
+from .conftest import Serve
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_server_is_alive_before_it_is_ready(serve: Serve) -> None:
+    executor = FakeExecutor()
+    executor.ready = False
+    async with serve(executor=executor) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        starting = await client.get("/readyz")
+        assert (starting.status_code, starting.json()["mode"]) == (503, "starting")
+        executor.ready = True
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()) == (200, {"ready": True, "mode": "full", "report": []})
+        executor.mode = "none"
+        assert (await client.get("/readyz")).json()["mode"] == "unconfined"
+
+
+async def test_figures_are_told_for_prometheus(client: httpx.AsyncClient) -> None:
+    await client.post("/api/v1/runs", json={"program": FIT})
+    text = (await client.get("/metrics")).text
+    assert 'tapedeck_runs_ended_total{status="done"} 1.0' in text
+    assert "tapedeck_waiting 0.0" in text
+    assert "tapedeck_ready 1.0" in text
+
+
+async def test_limits_and_examples_are_told(client: httpx.AsyncClient) -> None:
+    offer = (await client.get("/api/v1/limits")).json()
+    assert offer["limits"]["source_bytes"] == 262_144
+    assert offer["packages"]["numpy"]
+    assert offer["torch"].startswith("2.")
+    examples = (await client.get("/api/v1/examples")).json()["examples"]
+    assert len(examples) >= 10
+    assert {"slug", "title", "summary", "program"} <= set(examples[0])
+
+
+async def test_the_api_is_open_to_other_origins_and_the_pages_are_not(client: httpx.AsyncClient) -> None:
+    origin = {"Origin": "https://course.example"}
+    answer = await client.get("/api/v1/limits", headers=origin)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in answer.headers
+    asked = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,prefer"}
+    preflight = await client.options("/api/v1/runs", headers=asked)
+    assert preflight.status_code == 200
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    refused = await client.post("/api/v1/runs", json={"program": ""}, headers=origin)
+    assert refused.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-origin" not in (await client.get("/", headers=origin)).headers
+
+
+async def test_what_is_no_page_may_do_nothing(client: httpx.AsyncClient) -> None:
+    run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
+    answer = await client.get(f"{run['links']['self']}/passes/0/graph.svg")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/limits", "/static/manifest.json", "/api/v1/runs/x"])
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, path: str) -> None:
+    head, get = await client.head(path), await client.get(path)
+    assert head.status_code == get.status_code
+    assert head.content == b""
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+async def test_answers_are_compressed_for_who_takes_that(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/openapi.json", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.json()["openapi"]
+
+
+async def test_a_second_process_on_the_same_data_is_refused_with_a_sentence(serve: Serve, tmp_path: Path) -> None:
+    async with serve():
+        second = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor())
+        with pytest.raises(SettingsError, match="one process"):
+            async with second.router.lifespan_context(second):
+                pass
+    async with serve() as client:  # it is free again
+        assert (await client.get("/healthz")).status_code == 200
+
+
+def test_several_workers_are_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    with pytest.raises(SettingsError, match="WEB_CONCURRENCY at 1"):
+        create_app(Settings(data=":memory:"), executor=FakeExecutor())
+
+
+def test_a_root_path_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match="TAPEDECK_ROOT_PATH"):
+        create_app(Settings(data=":memory:", root_path='/"><script>'), executor=FakeExecutor())
+
+
+async def test_the_secret_is_kept_so_that_owners_stay_known(serve: Serve, tmp_path: Path) -> None:
+    async with serve() as client:
+        run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
+    assert (tmp_path / "secret").stat().st_mode & 0o077 == 0
+    bearer = {"Authorization": f"Bearer {run['owner_key']}"}
+    async with serve() as client:
+        assert (await client.delete(run["links"]["self"], headers=bearer)).status_code == 204
+    async with serve(secret="another") as client:
+        assert (await client.get("/api/v1/runs", headers=bearer)).status_code == 403
+
+
+async def test_data_in_memory_leaves_nothing(serve: Serve) -> None:
+    async with serve(folder=None) as client:
+        assert (await client.post("/api/v1/runs", json={"program": FIT})).status_code == 201

@@ -1,0 +1,109 @@
+"""A run is followed as events: live, replayed, resumed, and never again after its end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tapedeck.runs import Runs
+from tapedeck.settings import Settings
+from tapedeck.store import Store
+from tapedeck.take import LiveTake
+from tapedeck.web import stream
+
+from ..faked import FakeExecutor, gate
+from ..recorded import FIT, fit
+from .conftest import Serve
+
+pytestmark = pytest.mark.anyio
+
+Event = tuple[int, str, Any]
+
+
+def parse(text: str) -> list[Event]:
+    found = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
+        if fields:
+            found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+    return found
+
+
+async def followed(client: httpx.AsyncClient, run: str, **headers: str) -> list[Event]:
+    answer = await client.get(f"{run}/events", headers=headers)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    return parse(answer.text)
+
+
+async def start(client: httpx.AsyncClient) -> str:
+    return (await client.post("/api/v1/runs", json={"program": FIT})).headers["location"]
+
+
+async def test_what_was_recorded_is_told_in_order_and_ends(client: httpx.AsyncClient) -> None:
+    events = await followed(client, await start(client))
+    assert [name for _, name, _ in events] == [
+        "started", "graph", "step", "progress", "step", "progress", "output", "lines", "lines", "end",
+    ]  # fmt: skip
+    ids = [seq for seq, _, _ in events]
+    assert ids == sorted(set(ids))
+    told = {name: data for _, name, data in reversed(events)}
+    assert told["started"] == {"torch": "2.13.0", "python": "3.11.7"}
+    assert told["graph"] == {"id": "g0", "nodes": 5, "edges": 4}
+    assert told["step"]["loss"]["values"] == pytest.approx(14 / 3)
+    assert told["progress"] == {"done": 1, "of": 2}
+    assert told["output"] == {"text": "done\n", "cell": 0}
+    assert told["lines"]["lines"][0]["line"] == 7
+    assert told["end"] == {"status": "done"}
+
+
+async def test_the_store_tells_the_same_events_as_memory(serve: Serve, tmp_path: Path) -> None:
+    async with serve() as client:
+        run = await start(client)
+        live = await followed(client, run)
+    async with serve() as client:
+        assert await followed(client, run) == live
+        assert await followed(client, run, **{"Last-Event-ID": str(live[3][0])}) == live[4:]
+
+
+async def test_following_goes_on_after_the_last_event_that_was_seen(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    events = await followed(client, run)
+    for place, (seq, _, _) in enumerate(events[:-1]):
+        assert await followed(client, run, **{"Last-Event-ID": str(seq)}) == events[place + 1 :]
+    assert await followed(client, run, **{"Last-Event-ID": "nonsense"}) == events
+
+
+async def test_after_the_end_there_is_nothing(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    last = (await followed(client, run))[-1][0]
+    answer = await client.get(f"{run}/events", headers={"Last-Event-ID": str(last)})
+    assert answer.status_code == 204
+
+
+async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tapedeck import model
+    from tapedeck.requests import Request
+
+    monkeypatch.setattr(stream, "QUIET_SECONDS", 0.01)
+    event, wait = gate()
+    store = Store(tmp_path)
+    finding = model.Finding("x", "note", None, 1, 0, None, "m", "w")
+    runs = Runs(Settings(), store, FakeExecutor(fit()[:5], wait, fit()[5:]), lambda *_: [finding], 1)  # type: ignore[arg-type]
+    await runs.start()
+    take = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
+    assert isinstance(take, LiveTake)
+    heard = b""
+    async for piece in stream.events(runs, take, -1):
+        heard += piece
+        if piece.startswith(b":"):
+            assert [name for _, name, _ in parse(heard.decode())][-1] == "step"
+            event.set()
+    told = parse(heard.decode())
+    assert [name for _, name, _ in told][-2:] == ["finding", "end"]
+    assert told[-2][2]["code"] == "x"
+    assert stream.last_id(take) == told[-1][0]
+    await runs.close()
+    store.close()
