@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Final
 
@@ -114,7 +115,9 @@ class Nursery:
         with theirs:
             self._process = subprocess.Popen(
                 command(theirs.fileno(), plan),
-                env=ENVIRONMENT, cwd="/", pass_fds=(theirs.fileno(),), start_new_session=True,
+                # importing torch takes a folder for temporary files: on a read-only root the usual ones are no use
+                env={**ENVIRONMENT, "TMPDIR": tempfile.gettempdir()},
+                cwd="/", pass_fds=(theirs.fileno(),), start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
         asyncio.get_running_loop().add_reader(ours, self._hear)
