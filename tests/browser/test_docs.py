@@ -1,0 +1,20 @@
+"""Read the API's reference in a browser, and call the API from it."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+
+def test_the_reference_calls_the_api_and_shows_the_call_in_three_languages(page: Page) -> None:
+    page.goto("/docs")
+    operation = page.locator(".opblock", has=page.locator("[data-path='/api/v1/limits']"))
+    operation.locator(".opblock-summary-control").click()
+    operation.locator(".execute").click()
+    expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+
+    samples = operation.locator(".request-snippets")
+    expect(samples).to_contain_text("curl -X 'GET'")
+    samples.get_by_text("JavaScript").click()
+    expect(samples).to_contain_text("await fetch(")
+    samples.get_by_text("Python").click()
+    expect(samples).to_contain_text("from urllib.request import Request, urlopen")
