@@ -113,7 +113,8 @@ function note(text, tensor, tone, source) {
     return { text: leaf ? `${format.shape(tensor.shape)} leaf` : format.kind(tensor), title: text, tone: leaf ? "param" : tone };
   }
   const grad = /^\s*[\w.[\]]+\.grad\s*$/.test(source.replace(/#.*$/, ""));
-  return { text: fit(tensor, source), title: text, tone: grad ? "grad" : leaf ? "param" : tone };
+  const beside = leaf && format.values(tensor, free(source)) === null ? `${format.shape(tensor.shape)} leaf` : fit(tensor, source);
+  return { text: beside, title: text, tone: grad ? "grad" : leaf ? "param" : tone };
 }
 
 /** @param {string} text */

@@ -17,8 +17,9 @@ const MOST = 400_000; // numbers that are fetched for a curve
 /**
  * @param {Store<State>} store
  * @param {Client} api
+ * @param {(run: Run) => void} onrun  called just before another run is shown
  */
-export function session(store, api) {
+export function session(store, api, onrun) {
   /** @type {Map<string, Promise<unknown>>} */
   let known = new Map(); // answers about the run that is shown: a finished run never changes
   let turn = 0; // of running
@@ -185,14 +186,22 @@ export function session(store, api) {
     }
   }
 
-  /** Show a recording. @param {Run} answer */
-  function show(answer) {
-    const { at } = store.get();
+  /**
+   * Show a recording, at the place where the last one was looked at, or at the one that is given.
+   *
+   * @param {Run} answer
+   * @param {Partial<State>} [place]
+   */
+  function show(answer, place = {}) {
+    const { at, run: before, node } = store.get();
     known = new Map();
+    onrun(answer);
     store.set({
       run: answer, edited: false, busy: null, trouble: null, at: Math.max(0, Math.min(at, answer.steps - 1)), pass: null,
       apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null), losses: null,
-      ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null, node: null }),
+      node: before?.program === answer.program ? node : null,
+      ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null }),
+      ...place,
     }); // prettier-ignore
     void load();
   }
@@ -245,12 +254,12 @@ export function session(store, api) {
       void inspect();
       void curve();
     },
-    /** Open a recording. @param {string} id */
-    async open(id) {
+    /** Open a recording. @param {string} id @param {Partial<State>} place */
+    async open(id, place) {
       const mine = ++turn;
       try {
         const answer = await api.run(id);
-        if (mine === turn) show(answer);
+        if (mine === turn) show(answer, place);
       } catch (error) {
         if (mine === turn) store.set({ trouble: trouble(error) });
       }

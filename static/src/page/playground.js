@@ -19,7 +19,7 @@ import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
 import { flip, shell, toast } from "../widgets/shell.js";
-import { absence, choices, notebookOf, outcome } from "./playground/words.js";
+import { absence, choices, notebookOf, outcome, outputs } from "./playground/words.js";
 
 /** @import {Given, State} from "../core/state.js" */
 /** @import {Inspected} from "../widgets/inspector.js" */
@@ -29,7 +29,10 @@ const mac = /Mac|iP/.test(navigator.platform);
 const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
 const api = client(given.api);
 const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0 }));
-const work = session(state, api);
+const work = session(state, api, (shown) => {
+  text.replace(bare(shown.program));
+  text.cells(outputs(shown));
+});
 
 shell();
 
@@ -90,9 +93,6 @@ function run() {
 async function follow(running) {
   const done = await running;
   if (!done) return;
-  text.replace(bare(done.program));
-  text.cells(done.cells);
-  state.set({ edited: false });
   const page = new URL(done.links["page"] ?? `${given.root}/r/${done.id}`, location.href);
   history.pushState({ run: done.id }, "", page.pathname + write(state.get(), location.search));
 }
@@ -267,22 +267,16 @@ addEventListener("keydown", (event) => {
 
 addEventListener("popstate", () => {
   const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
-  const place = read(location.search);
-  state.set({ at: 0, phase: "backward", node: null, pass: null, apart: null, direction: "TB", ...place });
+  /** @type {Partial<State>} */
+  const place = { at: 0, phase: "backward", node: null, pass: null, apart: null, direction: "TB", ...read(location.search) };
   const shown = state.get().run;
-  if (id && id !== shown?.id) void work.open(id).then(reload);
-  else if (!id && given.run && given.run.id !== shown?.id) {
-    work.show(given.run);
-    reload();
-  } else void work.load();
+  if (id && id !== shown?.id) void work.open(id, place);
+  else if (!id && given.run && given.run.id !== shown?.id) work.show(given.run, place);
+  else {
+    state.set(place);
+    void work.load();
+  }
 });
-function reload() {
-  const { run: shown } = state.get();
-  if (!shown) return;
-  text.replace(bare(shown.program));
-  text.cells(shown.cells);
-  state.set({ edited: false });
-}
 
 /** @param {string} key */
 function recall(key) {
@@ -306,7 +300,7 @@ function remember(key, value) {
 
 if (given.run) {
   work.begin({ run: given.run, step: given.step, graph: given.graph, node: state.get().node ?? given.node });
-  text.cells(given.run.cells);
+  text.cells(outputs(given.run));
   if (written && given.svg_inline && given.graph) {
     canvas.adopt(written, `${given.run.id} ${given.graph.id} ${state.get().direction}`);
     if (!given.step && !shownPass(state.get())) state.set({ apart: given.graph.id });
@@ -331,7 +325,10 @@ state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
   else if (!shown || absent) canvas.say(absence(now, step));
 });
 
-state.watch(["detail", "asking", "origin", "phase", "step"], (now) => details.show(inspected(now)));
+state.watch(["detail", "asking", "origin", "phase", "step", "run"], (now) => {
+  if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to look into.");
+  else details.show(inspected(now));
+});
 
 state.watch(["at", "phase", "run", "step", "losses"], ({ at, phase, run: recorded, step: shown, losses }) => {
   const stopped = Boolean(recorded?.error && recorded.steps);
@@ -364,6 +361,7 @@ state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
   find("#export").hidden = !recorded || !what;
   if (!recorded || !what) return;
   const theme = document.documentElement.dataset["theme"] ?? "light";
+  /** @type {HTMLAnchorElement} */ (find("a[data-json]")).href = api.address(`/runs/${recorded.id}`);
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
     link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, theme));
   }

@@ -47,6 +47,13 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
       EditorView.lineWrapping,
       EditorView.contentAttributes.of({ "aria-label": "Program", spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
       EditorView.domEventHandlers({
+        // left to the browser, what is typed over a selection keeps its look in a style attribute, which our policy forbids
+        beforeinput(event, view) {
+          if (event.inputType !== "insertText" || event.data === null || view.composing || view.state.selection.main.empty) return false;
+          event.preventDefault();
+          view.dispatch({ ...view.state.replaceSelection(event.data), userEvent: "input.type", scrollIntoView: true });
+          return true;
+        },
         paste(event) {
           const text = event.clipboardData?.getData("text/plain") ?? "";
           if (!onpaste(text)) return false;

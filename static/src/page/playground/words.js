@@ -4,7 +4,7 @@ import { h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 
 /** @import {Child} from "../../leaves/dom.js" */
-/** @import {Status} from "../../leaves/types.js" */
+/** @import {Cell, Run, Status} from "../../leaves/types.js" */
 /** @import {State} from "../../core/state.js" */
 
 /** @type {Partial<Record<Status, string>>} */
@@ -70,6 +70,18 @@ export function choices(state) {
     })),
     ...[...displayed].map(([graph, line]) => ({ value: `graph ${graph}`, label: `${name(line).slice(0, 32)}, line ${line}` })),
   ];
+}
+
+/**
+ * The cells of a run with what stands under each. What was printed stands under the last: a run does not tell which cell
+ * printed what.
+ *
+ * @param {Run} run
+ * @returns {Cell[]}
+ */
+export function outputs({ cells, stdout, truncated }) {
+  const printed = stdout.replace(/\n+$/, "") + (truncated ? "\n… and more, which was not kept" : "");
+  return cells.map((cell, i) => (i < cells.length - 1 || !printed ? cell : { ...cell, output: cell.output ? `${printed}\n${cell.output}` : printed }));
 }
 
 /**
