@@ -47,6 +47,7 @@ def test_the_smallest_gradient_does_not_look_like_none() -> None:
     for theme in ("light", "dark"):
         assert style.level_colour(style.level(1e-300), theme) != style.level_colour(style.level(None), theme)
     assert style.level(0.0) == style.level(None)
+    assert style.width(0.0) == style.width(None) == style.THIN
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -217,6 +217,8 @@ def test_a_nan_is_red_and_so_is_its_edge() -> None:
     drawn = draw(sketch.recording())
     assert "bad" in (next(shafts(the(drawn, edge="e0"))).get("class") or "").split()
     assert field(the(drawn, node="n0"), "value") == "NaN"
+    red = [text.text for text in drawn.iter(f"{NS}text") if "f-bad" in (text.get("class") or "")]
+    assert red == ["∞", "NaN", "∞"]
     assert field(the(drawn, node="n1"), "grad") == "∞"
 
 
