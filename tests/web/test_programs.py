@@ -1,0 +1,210 @@
+"""Real programs, confined: what the notebook says is what the API answers; what a bad one does is told, and hurts nobody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+from tapedeck.drawing.numerals import MINUS
+from tapedeck.main import create_app
+from tapedeck.model import Limits
+from tapedeck.settings import Settings
+
+from .conftest import client_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.sandbox]
+
+RUNS = "/api/v1/runs"
+NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
+LAST = """\
+import torch
+x = torch.tensor([1.0, 2.0, 3.0])
+y = torch.tensor([2.0, 4.0, 6.0])
+m = torch.tensor(1.0, requires_grad=True)
+y_pred = m * x
+loss = ((y_pred - y) ** 2).mean()
+loss
+loss.backward()
+m.grad
+learning_rate = .01
+m = m - learning_rate * m.grad
+m
+"""
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One event loop for the one server of this module."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    limits = Limits(wall_seconds=4.0)
+    app = create_app(Settings(data=str(tmp_path_factory.mktemp("data")), limits=limits, children=2))
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        client.timeout = httpx.Timeout(60)
+        yield client
+
+
+async def run(client: httpx.AsyncClient, program: str, **more: Any) -> dict[str, Any]:
+    answer = await client.post(RUNS, json={"program": program, **more}, headers={"Prefer": "wait=60"})
+    assert answer.status_code == 201, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+async def test_the_last_section_says_what_the_notebook_says(server: httpx.AsyncClient) -> None:
+    told = await run(server, LAST)
+    assert (told["status"], told["steps"]) == ("done", 1)
+    step = (await server.get(f"{told['links']['self']}/steps/0")).json()
+    assert step["loss"]["values"] == pytest.approx(4.6667, abs=5e-5)
+    parameter = step["parameters"][0]
+    assert parameter["name"] == "m"
+    assert parameter["grad_after"]["values"] == pytest.approx(-9.3333, abs=5e-5)
+    graph = (await server.get(f"{told['links']['self']}/graphs/{step['passes'][0]['graph']}")).json()
+    leaf = next(node["id"] for node in graph["nodes"] if node["kind"] == "leaf")
+    into = [edge["id"] for edge in graph["edges"] if edge["target"] == leaf]
+    assert [step["passes"][0]["edges"][edge]["values"] for edge in into] == [pytest.approx(-9.3333, abs=5e-5)]
+    moved = step["rebinds"][0]
+    assert (moved["name"], moved["to"]["grad_fn"], moved["to"]["is_leaf"]) == ("m", "SubBackward0", False)
+    assert moved["to"]["values"] == pytest.approx(1.0933, abs=5e-5)
+    picture = (await server.get(f"{told['links']['self']}/passes/0/graph.svg")).text
+    assert f"{MINUS}9.3333" in picture
+    page = (await server.get(told["links"]["page"], headers={"Accept": "text/html"})).text
+    assert f"{MINUS}9.3333" in page
+
+
+async def test_the_finding_has_an_edit_that_runs_clean(server: httpx.AsyncClient) -> None:
+    told = await run(server, LAST)
+    finding = next(each for each in told["findings"] if each["code"] == "leaf-rebound")
+    assert finding["line"] == 11
+    lines = LAST.split("\n")
+    for edit in sorted(finding["fix"]["edits"], key=lambda each: each["start"], reverse=True):
+        (first, left), (last, right) = edit["start"], edit["end"]
+        before, after = lines[first - 1][:left], lines[last - 1][right:]
+        lines[first - 1 : last] = (before + edit["text"] + after).split("\n")
+    mended = await run(server, "\n".join(lines))
+    assert mended["status"] == "done"
+    assert not [each for each in mended["findings"] if each["code"] == "leaf-rebound"]
+
+
+async def test_the_gradient_of_given_numbers_is_torchs_own(server: httpx.AsyncClient) -> None:
+    asked = {"expression": "(2 * (x + 2) ** 2).mean()", "inputs": {"x": [0.8894, -0.1854, -1.1037]}}
+    told = (await server.post(RUNS, json=asked)).json()
+    assert (told["kind"], told["status"]) == ("expression", "done")
+    step = (await server.get(f"{told['links']['self']}/steps/0")).json()
+    assert step["parameters"][0]["contribution"]["values"] == pytest.approx([3.8525, 2.4195, 1.1951], abs=5e-5)
+    picture = (await server.get(f"{told['links']['self']}/passes/0/graph.svg")).text
+    assert "3.8525" in picture
+
+
+async def test_the_whole_notebook_gives_each_cells_output_and_its_pictures(server: httpx.AsyncClient) -> None:
+    document = msgspec.json.decode(NOTEBOOK.read_bytes())
+    cells = [cell for cell in document["cells"] if cell["cell_type"] == "code"]
+    answer = await server.post(RUNS, content=NOTEBOOK.read_bytes(), headers={"Content-Type": "application/x-ipynb+json"})
+    told = answer.json()
+    assert (told["status"], told["kind"]) == ("done", "notebook")
+    assert len(told["cells"]) == len(cells)
+    random = {1, 2, 4, 5}  # of torch.randn
+    for place, (cell, recorded) in enumerate(zip(cells, told["cells"], strict=True)):
+        shown = ["".join(output["data"]["text/plain"]) for output in cell["outputs"] if "data" in output]
+        assert (recorded["output"] is not None) == bool(shown)
+        if shown and place not in random:
+            assert recorded["output"] == shown[0]
+        elif shown:
+            assert re.sub(r"[-\d. ]", "", recorded["output"]) == re.sub(r"[-\d. ]", "", shown[0])
+    text = told["program"].split("\n")
+    drawn = {text[line["line"] - 1]: line["graph"] for line in told["lines"] if line["graph"]}
+    assert {"y", "4 * y / 3", "m"} <= set(drawn)
+    for graph in drawn.values():
+        picture = await server.get(f"{told['links']['self']}/graphs/{graph}/graph.svg")
+        assert picture.text.startswith("<svg")
+
+
+async def test_curl_gets_a_picture(server: httpx.AsyncClient) -> None:
+    answer = await server.post(RUNS, content=LAST, headers={"Content-Type": "text/x-python", "Accept": "image/svg+xml"})
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert f"{MINUS}9.3333" in answer.text
+
+
+async def test_the_same_seed_gives_the_same_numbers(server: httpx.AsyncClient) -> None:
+    program = "import torch\nx = torch.randn(3, requires_grad=True)\nx.sum().backward()\nx"
+    one, two, other = [await run(server, program, seed=seed) for seed in (1, 1, 2)]
+    assert one["lines"] == two["lines"]
+    assert one["lines"] != other["lines"]
+
+
+HARMLESS = "import torch\nx = torch.ones(2, requires_grad=True)\n(x * 3).sum().backward()\nx.grad"
+
+BAD: list[tuple[str, str, set[str], str]] = [
+    ("a syntax error", "x = 1\ny = (2 +\n", {"failed"}, "SyntaxError"),
+    ("prints 10 MB", "for _ in range(10_240):\n    print('x' * 1023)", {"output_limit"}, "output_limit|Output"),
+    ("loops for ever", "while True:\n    pass", {"timed_out"}, "timed_out"),
+    ("allocates 100 GB", "import torch\nx = torch.ones(25_000_000_000)", {"out_of_memory"}, "."),
+    ("exits", "import sys\nsys.exit(3)", {"failed", "done", "killed"}, "SystemExit|killed|."),
+    ("exits at once", "import os\nos._exit(3)", {"killed"}, "killed"),
+    (
+        "kills itself",
+        "import os\nos.kill(os.getpid(), 9)",
+        {"killed", "failed"},
+        "killed|PermissionError|OSError",
+    ),
+    ("recurses without end", "def f():\n    return f()\nf()", {"failed"}, "RecursionError"),
+]
+
+
+@pytest.mark.parametrize(("program", "statuses", "kind"), [each[1:] for each in BAD], ids=[each[0] for each in BAD])
+async def test_a_program_that(server: httpx.AsyncClient, program: str, statuses: set[str], kind: str) -> None:
+    told = await run(server, program)
+    assert told["status"] in statuses, told
+    if told["status"] != "done":
+        assert told["error"] is not None
+        assert re.search(kind, told["error"]["type"])
+        assert told["error"]["message"]
+    after = await run(server, HARMLESS)
+    assert (after["status"], after["lines"][-1]["tensor"]["values"]) == ("done", [3.0, 3.0])
+    assert (await server.get("/readyz")).status_code == 200
+
+
+async def test_a_syntax_error_has_its_line_and_its_caret(server: httpx.AsyncClient) -> None:
+    told = await run(server, "x = 1\ny = 2 = = 3\n")
+    assert (told["status"], told["error"]["type"], told["error"]["line"]) == ("failed", "SyntaxError", 2)
+    start, end = told["error"]["columns"]
+    assert 0 <= start < end
+
+
+async def test_what_was_printed_before_too_much_is_kept_and_cut(server: httpx.AsyncClient) -> None:
+    told = await run(server, "print('begin')\nfor _ in range(1000):\n    print('x' * 1023)")
+    assert told["status"] == "done"
+    assert told["truncated"]
+    assert told["stdout"].startswith("begin\nx")
+    assert len(told["stdout"]) <= Limits().stdout_bytes
+
+
+async def test_a_run_can_be_stopped_and_keeps_what_it_recorded(server: httpx.AsyncClient) -> None:
+    program = """\
+import torch, time
+m = torch.tensor(1.0, requires_grad=True)
+while True:
+    (m * 2 - 1).square().backward()
+    with torch.no_grad():
+        m -= 0.01 * m.grad
+        m.grad = None
+    time.sleep(0.005)
+"""
+    answer = await server.post(RUNS, json={"program": program}, headers={"Prefer": "wait=0"})
+    assert answer.status_code == 202
+    address = answer.headers["location"]
+    while not (await server.get(address)).json()["steps"]:
+        await anyio.sleep(0.01)
+    stopped = (await server.post(f"{address}/cancel")).json()
+    assert stopped["status"] == "cancelled"
+    assert stopped["steps"] >= 1
+    assert (await server.get(f"{address}/steps/0")).status_code == 200
