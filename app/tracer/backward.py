@@ -17,13 +17,13 @@ from torch import Tensor
 
 from .. import wire
 from ..model import PassKind
-from .emitter import Emitter
-from .forward import Call, Calls, ForwardMode, number, sequence_number
+from .emitter import Build, Emitter
+from .forward import Call, Calls, ForwardMode, number, pointer, sequence_number
 from .names import Names
 from .source import Source, frames
 from .steps import PassFacts, Steps
 from .structure import Template, TooManyNodes, Walk, describe, grad_node, int32, saved_tensor
-from .summary import Table
+from .summary import Snapshot, Table
 
 _AUTOGRAD: Any = torch.autograd
 
@@ -67,6 +67,7 @@ class Engine:
         place: Callable[[], tuple[int, list[int]]],
         scopes: Callable[[], list[dict[str, Any]]],
         limit: int,
+        kept: int,
     ) -> None:
         self._emitter = emitter
         self._calls = calls
@@ -78,11 +79,12 @@ class Engine:
         self._place = place
         self._scopes = scopes
         self._limit = limit
+        self._kept = kept
         self._original: Callable[..., Any] = _AUTOGRAD._engine_run_backward
         self._templates: dict[tuple[Any, ...], Template] = {}
         self._begun = 0
         self._open: list[int] = []
-        self._finished: list[wire.Pass] = []
+        self._finished: list[tuple[int, Table, Build]] = []
         self.implicit = False
         self.hooks_seen = False
         """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
@@ -118,11 +120,11 @@ class Engine:
                 self._open.pop()
                 self._note_made(first, result)
                 try:
-                    event = self._end(begun, result, failed)
+                    table, build = self._end(begun, result, failed)
                 except Exception as error:
                     self._emitter.failed(error)
-                    event = begun.empty()
-                self._finish(event)
+                    table, build = self._table(), begun.empty
+                self._finish(begun.facts.index, table, build)
         return result
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> _Begun | None:
@@ -173,12 +175,14 @@ class Engine:
         )
         template = self._template(walk, parameters)
         saved = [[saved_tensor(node, getter) for getter in template.saved[place]] for place, node in enumerate(walk.nodes)]
-        step = self._steps.begin(facts)
+        values = {parameter: Snapshot(leaf, self._kept) for parameter, leaf in facts.leaves.items()}
+        step = self._steps.begin(facts, values)
         parent = self._open[-1] if self._open else -1
         self._open.append(self._begun)
         self._begun += 1
         given = args[0] if args else ()
-        return _Begun(walk, template, facts, step, parent, saved, Capture(len(walk.nodes)), tuple(outputs), given, args)
+        capture = Capture(len(walk.nodes))
+        return _Begun(walk, template, facts, step, parent, values, saved, capture, tuple(outputs), given, args)
 
     def _parameters(self, walk: Walk) -> list[int]:
         """The parameter of each node, -1 for what is no leaf; new ones are told."""
@@ -218,7 +222,7 @@ class Engine:
         ]
         return self._template(walk, known).index if walk.nodes else -1
 
-    def _end(self, begun: _Begun, result: Any, failed: bool) -> wire.Pass:
+    def _end(self, begun: _Begun, result: Any, failed: bool) -> tuple[Table, Build]:
         walk, template, capture = begun.walk, begun.template, begun.capture
         table = self._table()
         add = table.add
@@ -226,14 +230,19 @@ class Engine:
         constants = [template.constant(walk, place) for place in range(len(template.constants))]
         value: list[int] = []
         used: list[int] = []
+        leaf_rows: dict[int, int] = {}
         captured = self._captured(begun, result)
         for place in range(count):
             variable, call = walk.variables[place], walk.calls[place]
             if variable is not None:
-                value.append(add(variable))
+                row = add(begun.values[self._steps.parameter(variable)])
+                leaf_rows[pointer(variable)] = row
+                value.append(row)
             else:
                 value.append(add(call.value(walk.numbers[place])) if call is not None else -1)
             at_outputs = capture.at_outputs[place] or captured.get(place, ())
+            if variable is not None and at_outputs:
+                at_outputs = capture.at_outputs[place] = (_apart(at_outputs[0], variable.grad),)
             known = len(at_outputs)
             used += [add(at_outputs[output]) if output < known else -1 for output in range(template.outputs[place])]
         value += [add(constant) for constant in constants]
@@ -243,23 +252,35 @@ class Engine:
             for source, slot in zip(walk.source, walk.slot, strict=True)
         ]
         arrived = self._arrived(begun, used, edge, add)
-        saved = [add(tensor) for slots in begun.saved for tensor in slots]
-        event = wire.Pass(
-            index=begun.facts.index,
-            step=begun.step,
-            kind=begun.facts.kind,
-            parent=begun.parent,
-            graph=template.index,
-            line=begun.facts.line,
-            order=int32(capture.order),
-            value=int32(value),
-            arrived=int32(arrived),
-            used=int32(used),
-            edge=int32(edge + [-1] * len(template.constant_edges)),
-            saved=int32(saved),
-            tensors=table.pack(),
-            failed=self._failing(walk, capture) if failed else -1,
-        )
+        # a leaf that was saved is told by its snapshot: the program is about to write to it
+        saved = [leaf_rows.get(pointer(tensor), -1) if tensor is not None else -1 for slots in begun.saved for tensor in slots]
+        saved = [
+            row if row >= 0 else add(tensor)
+            for row, tensor in zip(saved, (tensor for slots in begun.saved for tensor in slots), strict=True)
+        ]
+        facts, step, parent = begun.facts, begun.step, begun.parent
+        columns = (capture.order, value, arrived, used, edge + [-1] * len(template.constant_edges), saved)
+        failing = self._failing(walk, capture) if failed else -1
+
+        def build(tensors: wire.Tensors) -> wire.Pass:
+            order, value, arrived, used, edge, saved = map(int32, columns)
+            return wire.Pass(
+                index=facts.index,
+                step=step,
+                kind=facts.kind,
+                parent=parent,
+                graph=template.index,
+                line=facts.line,
+                order=order,
+                value=value,
+                arrived=arrived,
+                used=used,
+                edge=edge,
+                saved=saved,
+                tensors=tensors,
+                failed=failing,
+            )
+
         contributions: dict[int, Tensor | None] = {}
         for place, variable in enumerate(walk.variables):
             if variable is not None and capture.at_outputs[place]:
@@ -268,14 +289,14 @@ class Engine:
             if call is not None:
                 call.graph = template.index
         self._steps.end(begun.facts, contributions, self._lines(walk), self._root_line(walk))
-        return event
+        return table, build
 
-    def _finish(self, event: wire.Pass) -> None:
+    def _finish(self, index: int, table: Table, build: Build) -> None:
         """Tell a pass once the one that it is nested in has ended: parents come first."""
-        self._finished.append(event)
+        self._finished.append((index, table, build))
         if not self._open:
-            for done in sorted(self._finished, key=lambda done: done.index):
-                self._emitter.emit(done)
+            for _, read, done in sorted(self._finished, key=lambda done: done[0]):
+                self._emitter.emit_with(read, done)
             self._finished.clear()
 
     def _captured(self, begun: _Begun, result: Any) -> dict[int, Sequence[Tensor | None]]:
@@ -342,10 +363,20 @@ class Engine:
         return self._source.place(call.code, call.offset)[0] if call is not None and call.code is not None else -1
 
 
+def _apart(gradient: Tensor | None, accumulated: Tensor | None) -> Tensor | None:
+    """A leaf's gradient, copied if it has become the leaf's ``.grad``: the next pass adds to that in place.
+
+    A sum of several edges is the engine's own, and no hook holds it yet when it is given away.
+    """
+    if gradient is None or accumulated is None or pointer(gradient) != pointer(accumulated):
+        return gradient
+    return gradient.clone()
+
+
 class _Begun:
     """A pass under way."""
 
-    __slots__ = ("args", "capture", "facts", "given", "outputs", "parent", "saved", "step", "template", "walk")
+    __slots__ = ("args", "capture", "facts", "given", "outputs", "parent", "saved", "step", "template", "values", "walk")
 
     def __init__(
         self,
@@ -354,6 +385,7 @@ class _Begun:
         facts: PassFacts,
         step: int,
         parent: int,
+        values: dict[int, Snapshot],
         saved: list[list[Tensor | None]],
         capture: Capture,
         outputs: tuple[Any, ...],
@@ -365,15 +397,14 @@ class _Begun:
         self.facts = facts
         self.step = step
         self.parent = parent
+        self.values = values
         self.saved = saved
         self.capture = capture
         self.outputs = outputs
         self.given = given
         self.args = args
 
-    def empty(self) -> wire.Pass:
+    def empty(self, tensors: wire.Tensors) -> wire.Pass:
         """The pass without its graph, where that could not be recorded."""
         facts = self.facts
-        return wire.Pass(
-            facts.index, self.step, facts.kind, self.parent, -1, facts.line, b"", b"", b"", b"", b"", b"", wire.Tensors()
-        )
+        return wire.Pass(facts.index, self.step, facts.kind, self.parent, -1, facts.line, b"", b"", b"", b"", b"", b"", tensors)

@@ -5,27 +5,66 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from torch import Tensor
+
 from .. import wire
+from .summary import Table, pack
 
 MESSAGE_EVENTS = 256
+WAITING_ROWS = 2_000
+"""Tensors that wait to be read, at most: they are held until then."""
 INTERVAL = 0.02
 """Seconds that an event waits at most for others, while the program makes more of them."""
 
 
-class Emitter:
-    """Sends events through ``write``, which takes framed bytes."""
+Build = Callable[[wire.Tensors], wire.Event]
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+
+class Emitter:
+    """Sends events through ``write``, which takes framed bytes.
+
+    The numbers of events that wait are read together when they are sent, unless something is about to write to them.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], storage: Callable[[Tensor], int]) -> None:
         self._write = write
-        self._waiting: list[wire.Event] = []
+        self._storage = storage
+        self._waiting: list[wire.Event | tuple[Table, Build]] = []
         self._sent = time.monotonic()
         self._failed = False
+        self._rows = 0
+        self._storages: set[int] = set()
+        self._unchecked: list[Table] = []
 
     def emit(self, event: wire.Event) -> None:
         """Take an event; events keep their order."""
         self._waiting.append(event)
         if len(self._waiting) >= MESSAGE_EVENTS or self.due:
             self.flush()
+
+    def emit_with(self, table: Table, build: Build) -> None:
+        """Take an event that is built once its table is read."""
+        self._waiting.append((table, build))
+        self._unchecked.append(table)
+        self._rows += len(table.rows)
+        if self._rows >= WAITING_ROWS or self.due:
+            self.flush()
+
+    def protect(self, storages: set[int]) -> None:
+        """These storages are about to be written to: read what waits, if any of it is there."""
+        for table in self._unchecked:
+            self._storages.update([self._storage(row) for row in table.rows if isinstance(row, Tensor)])
+        self._unchecked.clear()
+        if not self._storages.isdisjoint(storages):
+            self._read()
+
+    def _read(self) -> None:
+        later = [item for item in self._waiting if isinstance(item, tuple)]
+        read = iter(pack([table for table, _ in later]))
+        self._waiting = [item[1](next(read)) if isinstance(item, tuple) else item for item in self._waiting]
+        self._unchecked.clear()
+        self._storages.clear()
+        self._rows = 0
 
     def failed(self, error: Exception) -> None:
         """The recorder itself has failed at something: say so once, since the program must go on as if it were alone."""
@@ -41,6 +80,8 @@ class Emitter:
     def flush(self) -> None:
         """Send all that waits."""
         if self._waiting:
-            events, self._waiting = self._waiting, []
+            self._read()
+            events = [item for item in self._waiting if not isinstance(item, tuple)]
+            self._waiting = []
             self._write(wire.frames(wire.pack(events)))
         self._sent = time.monotonic()

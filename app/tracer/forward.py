@@ -11,14 +11,14 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from .source import PROGRAM, frames
+from .source import PROGRAM
 from .summary import Snapshot
 
 sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
@@ -93,11 +93,15 @@ class Calls:
     def add(self, call: Call) -> None:
         """Take in a call. What it made inside a call that has already been taken in stays with the inner one."""
         known = self._by_number
-        for seq in range(call.first, call.last):
-            if seq not in known:
-                known[seq] = call
+        if call.last == call.first + 1:
+            known.setdefault(call.first, call)
+        else:
+            for seq in range(call.first, call.last):
+                if seq not in known:
+                    known[seq] = call
         self._unindexed.append(call)
-        size = sum(out.nbytes for out in tensors(call.out) if isinstance(out, Tensor))
+        out = call.out
+        size = out.nbytes if isinstance(out, Tensor) else sum(part.nbytes for part in tensors(out) if isinstance(part, Tensor))
         if size > SMALL:
             self._large.append((call, size))
             self._bytes += size
@@ -185,7 +189,7 @@ class ForwardMode(TorchFunctionMode):
         first = sequence_number()
         if kind is OPENED:
             out = self._open(func, args, kwargs)
-        elif kind is WRITE:
+        elif kind is WRITE or "out" in kwargs:
             out = self._write(func, args, kwargs)
         elif kind is CALL:
             out = func(*args, **kwargs)
@@ -209,7 +213,10 @@ class ForwardMode(TorchFunctionMode):
             self._opening.discard(func)
 
     def _note(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        place = next(frames(sys._getframe(2), self._filename), None)
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and frame.f_code.co_filename != self._filename:
+            frame = frame.f_back
+        place = (frame.f_code, frame.f_lasti) if frame is not None else None
         if isinstance(out, Tensor) and out._is_view() and out._version:
             out.grad_fn  # noqa: B018  (a view that was written to makes its node anew when asked for it)
             last = sequence_number()
@@ -352,6 +359,14 @@ def storage(tensor: Tensor) -> int:
     """What tells the memory of a tensor; 0 where it has none."""
     try:
         return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def pointer(tensor: Tensor) -> int:
+    """Where a tensor's first element lies; 0 where that is not known."""
+    try:
+        return tensor.data_ptr()
     except (NotImplementedError, RuntimeError):
         return 0
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
+from .forward import storage
 from .lines import TEXT
 from .recorder import Recorder
 from .source import PROGRAM, Source
@@ -75,7 +76,7 @@ class Printer(io.TextIOBase):
 
 def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     """Run a job and send its events, the last of which is :class:`~tapedeck.wire.End`."""
-    emitter = Emitter(write)
+    emitter = Emitter(write, storage)
     emitter.emit(wire.Started(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
     filename = job.path or PROGRAM
     source = Source(job.program, job.cells, filename)

@@ -40,11 +40,13 @@ class Recorder:
         self.steps = Steps(
             emitter=emitter, lines=self.lines, names=self._names, source=source, calls=self._calls, table=self._table
         )
-        self.updates = Updates(namespace=namespace, lines=self.lines, calls=self._calls, steps=self.steps, place=self.place)
+        self.updates = Updates(
+            namespace=namespace, emitter=emitter, lines=self.lines, calls=self._calls, steps=self.steps, place=self.place
+        )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(
             emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
-            table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes,
+            table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes, kept=job.values,
         )  # fmt: skip
         self.updates.mode = self._mode
         self.updates.engine = self.engine
@@ -86,7 +88,7 @@ class Recorder:
                 self.steps.end_step()
                 table = self._table()
                 rows = self.lines.ended(table, self.engine.graph_with, self.engine.graph_of)
-                self._emitter.emit(wire.Lines(rows, table.pack()))
+                self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)
 
@@ -138,7 +140,7 @@ class Recorder:
         table = self._table()
         rows = self.lines.untold(table)
         if rows:
-            self._emitter.emit(wire.Lines(rows, table.pack()))
+            self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
         self._emitter.flush()
 
     def _enter_module(self, module: torch.nn.Module, _: Any) -> None:

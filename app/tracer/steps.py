@@ -7,6 +7,7 @@ the loop goes round, is sorted out when that comes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from .forward import Calls, sequence_number, storage
 from .lines import Lines
 from .names import Names
 from .source import Source
-from .summary import Table
+from .summary import Snapshot, Table
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class Steps:
         self._parameters: dict[int, int] = {}
         self._leaves: list[Tensor] = []
         self._called: list[str | None] = []
+        self._by_name: dict[str, int] = {}
         self._storages: dict[int, int] = {}
         self._gradients: dict[int, int] = {}
         self._gradients_of = -1
@@ -114,6 +116,8 @@ class Steps:
         self._leaves.append(leaf)  # kept, so that its id is not given to another
         name, line = self._names.binding(leaf)
         self._called.append(name)
+        if name is not None:
+            self._by_name[name] = index
         self._storages[storage(leaf)] = index
         dtype = str(leaf.dtype).removeprefix("torch.")
         self._emitter.emit(wire.Parameter(index, name, list(leaf.shape), dtype, line))
@@ -121,10 +125,7 @@ class Steps:
 
     def called(self, name: str) -> int | None:
         """The parameter that a name was last known for."""
-        for index in range(len(self._called) - 1, -1, -1):
-            if self._called[index] == name:
-                return index
-        return None
+        return self._by_name.get(name)
 
     def leaf(self, index: int) -> Tensor:
         """The tensor of a parameter."""
@@ -154,8 +155,8 @@ class Steps:
         """The index of the step under way."""
         return self._ended
 
-    def begin(self, facts: PassFacts) -> int:
-        """A pass begins; returns the step that it belongs to."""
+    def begin(self, facts: PassFacts, values: Mapping[int, Snapshot]) -> int:
+        """A pass begins, and its leaves have these values; returns the step that it belongs to."""
         step = self._step
         if step.passes and not self.held and facts.kind != "nested":
             shares = any(parameter in step.parts for parameter in facts.leaves)
@@ -167,7 +168,7 @@ class Steps:
         step.backward.add(facts.line)
         for parameter, leaf in facts.leaves.items():
             if parameter not in step.parts:
-                step.parts[parameter] = _Part(leaf, step.table.copy(leaf), step.table.copy(leaf.grad))
+                step.parts[parameter] = _Part(leaf, step.table.add(values[parameter]), step.table.copy(leaf.grad))
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
         return self._ended
@@ -275,11 +276,12 @@ class Steps:
             for parameter, part in sorted(step.parts.items())
         ]
         values = self._lines.end_step(step.table)
-        with torch.no_grad():
-            tensors = step.table.pack()
-        self._emitter.emit(
-            wire.Step(
-                index=self._ended,
+        index = self._ended
+        loss_name = self._names.binding(main.root)[0] if main.root is not None else None
+        self._emitter.emit_with(
+            step.table,
+            lambda tensors: wire.Step(
+                index=index,
                 iteration=iteration,
                 forward=sorted(step.forward - {loss_line}),
                 loss=[loss_line] if loss_line > 0 else [],
@@ -289,12 +291,12 @@ class Steps:
                 main=main.index,
                 passes=[facts.index for facts in step.passes],
                 loss_row=step.loss_row.get(main.index, -1),
-                loss_name=self._names.binding(main.root)[0] if main.root is not None else None,
+                loss_name=loss_name,
                 parameters=parameters,
                 rebinds=step.rebinds,
                 optimizer=step.optimizer,
                 tensors=tensors,
-            )
+            ),
         )
         self._ended += 1
         self._calls.release(sequence_number() if before is None else before)

@@ -6,8 +6,9 @@ and not about rounding. Small tensors are stacked by size and done together, sin
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -22,13 +23,13 @@ _OTHER = wire.DTYPES.index("other")
 _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
     dtype: torch.float32 for dtype in _CODES if "float8" in str(dtype)
 }
-_STATISTICS = struct.Struct("<4d")
-_COUNTS = struct.Struct("<3q")
-_NOTHING = (0.0, 0.0, 0.0, 0.0, 0, 0, 0)
 
 
 class Snapshot:
-    """A tensor as it was before something wrote to it: a copy of its elements, and what was true of it."""
+    """A tensor as it is now, before something writes to it: a copy of its elements, and what was true of it.
+
+    Above ``kept`` elements, its statistics take the place of the elements; ``grad_fn`` is a name.
+    """
 
     __slots__ = ("data", "grad_fn", "is_leaf", "requires_grad", "seq", "statistics")
 
@@ -38,30 +39,16 @@ class Snapshot:
         node = tensor.grad_fn
         self.grad_fn = node.name() if node is not None else None
         self.seq = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
-        with torch.no_grad():
-            if tensor.numel() <= max(kept, 1):
-                self.data = tensor.detach().clone()
-                self.statistics: tuple[Any, ...] | None = None
-            else:  # the numbers are enough: the elements would not be kept anyway
-                self.data = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
-                self.statistics = statistics(tensor.detach().reshape(1, -1))[0]
-
-
-class _Row:
-    """What is known of one tensor until its table is packed."""
-
-    __slots__ = ("code", "count", "flags", "grad_fn", "packed", "shape", "statistics", "tensor")
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor: Tensor | None = tensor
-        self.shape = tuple(tensor.shape)
-        self.code = _CODES.get(tensor.dtype, _OTHER)
-        self.count = tensor.numel()
-        self.flags = (wire.REQUIRES_GRAD if tensor.requires_grad else 0) | (wire.IS_LEAF if tensor.is_leaf else 0)
-        node = tensor.grad_fn
-        self.grad_fn = node.name() if node is not None else None
-        self.packed = b""
-        self.statistics: tuple[Any, ...] | None = None
+        self.statistics: tuple[bytes, bytes] | None = None
+        data = tensor.detach()
+        if not readable(data):
+            self.data = data
+        elif tensor.numel() <= max(kept, 1):
+            self.data = data.clone()
+        else:  # the numbers are enough: the elements would not be kept anyway
+            self.data = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+            with torch.no_grad():
+                self.statistics = statistics(data.reshape(1, -1))[0]
 
 
 class Table:
@@ -71,146 +58,155 @@ class Table:
     """
 
     def __init__(self, kept: int, capture: Capture) -> None:
-        self._kept = {"full": kept, "norms": 1, "graph": -1}[capture]
-        self._numbers = capture != "graph"
-        self._rows: list[_Row] = []
+        self.kept = {"full": kept, "norms": 1, "graph": -1}[capture]
+        self.numbers = capture != "graph"
+        self.rows: list[Tensor | Snapshot] = []
         self._seen: dict[int, int] = {}
-        self._held: list[Tensor] = []  # what is known by its id has to stay alive
 
     def add(self, tensor: Tensor | Snapshot | None) -> int:
-        """Give a tensor a row; its elements are read when the table is packed, so nothing may write to it until then."""
+        """Give a tensor a row. Its elements are read when the table is packed: nothing may write to it until then."""
         if tensor is None:
             return -1
-        known = self._seen.get(id(tensor))
-        if known is not None:
-            return known
-        if isinstance(tensor, Snapshot):
-            return self._add_snapshot(tensor)
-        place = self._seen[id(tensor)] = self._append(tensor)
-        self._held.append(tensor)
+        place = self._seen.get(id(tensor))
+        if place is None:
+            place = self._seen[id(tensor)] = len(self.rows)
+            self.rows.append(tensor)
         return place
 
     def copy(self, tensor: Tensor | Snapshot | None) -> int:
         """Give a tensor a row with the elements that it has now."""
-        if not isinstance(tensor, Tensor):
-            return self.add(tensor)
-        place = self._append(tensor)
-        row = self._rows[place]
-        if row.tensor is None:
-            return place
-        if row.count <= self._kept:
-            row.tensor = tensor.detach().clone()
-        else:
-            row.statistics = statistics(tensor.detach().reshape(1, -1))[0]
-            row.tensor = None
-        return place
+        if tensor is None:
+            return -1
+        self.rows.append(Snapshot(tensor, self.kept if self.numbers else 0) if isinstance(tensor, Tensor) else tensor)
+        return len(self.rows) - 1
 
     def pack(self) -> wire.Tensors:
         """Read all elements and make the columns."""
-        with torch.no_grad():
-            self._read()
+        return pack([self])[0]
+
+
+def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
+    """Read the elements of many tables, all those of one dtype and size at once, and make the columns of each."""
+    rows = [row for table in tables for row in table.rows]
+    kept = max((table.kept for table in tables), default=0)
+    numbers = any(table.numbers for table in tables)
+    with torch.no_grad():
+        read = _Reading(rows, kept, numbers)
+    packed = []
+    start = 0
+    for table in tables:
+        packed.append(read.columns(start, start + len(table.rows)))
+        start += len(table.rows)
+    return packed
+
+
+class _Reading:
+    """What the tensors of many rows say of themselves, row by row."""
+
+    def __init__(self, rows: list[Tensor | Snapshot], kept: int, numbers: bool) -> None:
+        self._rows = rows
+        self._data = [row if isinstance(row, Tensor) else row.data for row in rows]
+        self._codes = [_CODES.get(data.dtype, _OTHER) for data in self._data]
+        self._shapes = [tuple(data.shape) for data in self._data]
+        self._flags = [(wire.REQUIRES_GRAD if row.requires_grad else 0) | (wire.IS_LEAF if row.is_leaf else 0) for row in rows]
+        self._packed = [b""] * len(rows)
+        self._stats: list[tuple[bytes, bytes] | None] = [None] * len(rows)
+        self._read(kept, numbers)
+
+    def columns(self, start: int, end: int) -> wire.Tensors:
+        """The columns of a run of rows."""
         names: dict[str, int] = {}
-        grad_fns: list[int] = []
-        stats: list[bytes] = []
-        counts: list[bytes] = []
-        for row in self._rows:
-            grad_fns.append(0 if row.grad_fn is None else names.setdefault(row.grad_fn, len(names) + 1))
-            if row.statistics is not None:
-                row.flags |= wire.HAS_STATS
-                stats.append(_STATISTICS.pack(*row.statistics[:4]))
-                counts.append(_COUNTS.pack(*row.statistics[4:]))
-        rows = self._rows
+        grad_fns = [self._grad_fn(row, names) for row in self._rows[start:end]]
+        shapes = self._shapes[start:end]
+        dims = [size for shape in shapes for size in shape]
+        told = [stats for stats in self._stats[start:end] if stats is not None]
         return wire.Tensors(
-            dtype=bytes([row.code for row in rows]),
-            flags=bytes([row.flags for row in rows]),
-            grad_fn=struct.pack(f"<{len(rows)}H", *grad_fns),
+            dtype=bytes(self._codes[start:end]),
+            flags=bytes(self._flags[start:end]),
+            grad_fn=struct.pack(f"<{end - start}H", *grad_fns),
             names=list(names),
-            ndim=bytes([len(row.shape) for row in rows]),
-            dims=b"".join([struct.pack(f"<{len(row.shape)}q", *row.shape) for row in rows]),
-            stats=b"".join(stats),
-            counts=b"".join(counts),
-            values=b"".join([row.packed for row in rows]),
+            ndim=bytes([len(shape) for shape in shapes]),
+            dims=struct.pack(f"<{len(dims)}q", *dims),
+            stats=b"".join([numbers for numbers, _ in told]),
+            counts=b"".join([counts for _, counts in told]),
+            values=b"".join(self._packed[start:end]),
         )
 
-    def _append(self, tensor: Tensor) -> int:
-        row = _Row(tensor)
-        if not self._numbers or row.count == 0 or not readable(tensor):
-            row.tensor = None
-        if row.count == 0 and row.code != _OTHER:
-            row.flags |= wire.HAS_VALUES
-        self._rows.append(row)
-        return len(self._rows) - 1
+    def _grad_fn(self, row: Tensor | Snapshot, names: dict[str, int]) -> int:
+        made = row.grad_fn
+        if made is None:
+            return 0
+        return names.setdefault(made if isinstance(made, str) else made.name(), len(names) + 1)
 
-    def _add_snapshot(self, snapshot: Snapshot) -> int:
-        place = self._seen[id(snapshot)] = self._append(snapshot.data)
-        row = self._rows[place]
-        row.flags = (wire.REQUIRES_GRAD if snapshot.requires_grad else 0) | (wire.IS_LEAF if snapshot.is_leaf else 0)
-        row.grad_fn = snapshot.grad_fn
-        if self._numbers:
-            row.statistics = snapshot.statistics
-        self._held.append(snapshot.data)
-        return place
+    def _read(self, kept: int, numbers: bool) -> None:
+        stacks: dict[tuple[int, int], list[int]] = {}
+        for place, (row, data) in enumerate(zip(self._rows, self._data, strict=True)):
+            count = data.numel()
+            if count == 0:
+                self._flags[place] |= wire.HAS_VALUES if self._codes[place] != _OTHER else 0
+            elif isinstance(row, Snapshot) and row.statistics is not None:
+                self._tell(place, row.statistics if numbers else None)
+            elif numbers and readable(data):
+                stacks.setdefault((self._codes[place], count), []).append(place)
+        for (code, count), places in stacks.items():
+            # a kind of tensor that torch itself cannot read keeps its shape
+            with contextlib.suppress(RuntimeError, NotImplementedError, TypeError):
+                self._read_stack(code, count, places, kept)
 
-    def _read(self) -> None:
-        """Stack what is of one dtype and size, and read each stack at once."""
-        stacks: dict[tuple[int, int], list[_Row]] = {}
-        for row in self._rows:
-            if row.tensor is not None:
-                stacks.setdefault((row.code, row.count), []).append(row)
-        for (code, count), rows in stacks.items():
-            try:
-                self._read_stack(code, count, rows)
-            except (RuntimeError, NotImplementedError, TypeError):  # a kind of tensor that torch itself cannot read
-                for row in rows:
-                    row.statistics = None
-            for row in rows:
-                row.tensor = None
-
-    def _read_stack(self, code: int, count: int, rows: list[_Row]) -> None:
-        tensors = [row.tensor.detach() for row in rows if row.tensor is not None]
-        if count > self._kept:
-            for row, tensor in zip(rows, tensors, strict=True):
-                row.statistics = statistics(tensor.reshape(1, -1))[0]
+    def _read_stack(self, code: int, count: int, places: list[int], kept: int) -> None:
+        tensors = [self._data[place].detach() for place in places]
+        if count > kept:
+            for place, tensor in zip(places, tensors, strict=True):
+                self._tell(place, statistics(tensor.reshape(1, -1))[0])
             return
-        stack = torch.stack([tensor.reshape(count) for tensor in tensors]) if len(tensors) > 1 else tensors[0].reshape(1, count)
+        shaped = [tensor if tensor.ndim == 1 else tensor.reshape(count) for tensor in tensors]
+        stack = torch.stack(shaped) if len(shaped) > 1 else shaped[0].unsqueeze(0)
         if code != _OTHER:
             widened = _WIDENED.get(stack.dtype)
-            plain = (stack if widened is None else stack.to(widened)).resolve_conj().resolve_neg()
-            data = plain.contiguous().numpy().tobytes()
-            size = len(data) // len(rows)
-            for place, row in enumerate(rows):
-                row.packed = data[place * size : (place + 1) * size]
-                row.flags |= wire.HAS_VALUES
+            plain = stack if widened is None else stack.to(widened)
+            if plain.is_complex():
+                plain = plain.resolve_conj()
+            data = plain.resolve_neg().contiguous().numpy().tobytes()
+            size = len(data) // len(places)
+            for at, place in enumerate(places):
+                self._packed[place] = data[at * size : (at + 1) * size]
+                self._flags[place] |= wire.HAS_VALUES
         if count > 1 or code == _OTHER:
-            for row, found in zip(rows, statistics(stack), strict=True):
-                row.statistics = found
+            for place, found in zip(places, statistics(stack), strict=True):
+                self._tell(place, found)
+
+    def _tell(self, place: int, found: tuple[bytes, bytes] | None) -> None:
+        self._stats[place] = found
+        if found is not None:
+            self._flags[place] |= wire.HAS_STATS
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def readable(tensor: Tensor) -> bool:
     """Whether a tensor's elements can be read here and now: it has storage, and is no stand-in of a transform."""
     return (
         tensor.layout is torch.strided
-        and tensor.device.type == "cpu"
+        and tensor.is_cpu
         and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
         and not tensor.is_quantized
-        and (type(tensor) is Tensor or type(tensor) is torch.nn.Parameter or not hasattr(type(tensor), "__torch_dispatch__")
-             or type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__)
-    )  # fmt: skip
+        and (type(tensor) in _PLAIN or type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__)
+    )
 
 
-def statistics(stack: Tensor) -> list[tuple[Any, ...]]:
-    """Of each row of ``stack`` (rows × elements): min, max, mean, L2 norm, and the counts of zeros, NaN and Inf."""
-    if stack.shape[1] == 0:
-        return [_NOTHING] * stack.shape[0]
+def statistics(stack: Tensor) -> list[tuple[bytes, bytes]]:
+    """Of each row of ``stack`` (rows × elements), packed: min, max, mean, L2 norm; and the counts of zeros, NaN and Inf."""
     if stack.is_complex():
         stack = (stack.to(torch.complex64) if stack.dtype == torch.complex32 else stack).abs()
     wide = stack.to(torch.float64)
     low, high = torch.aminmax(wide, dim=1)
     zeros = wide.shape[1] - torch.count_nonzero(wide, dim=1)
-    columns = [low, high, wide.mean(dim=1), torch.linalg.vector_norm(wide, dim=1)]
-    numbers = torch.stack(columns, dim=1).tolist()
-    counted = zeros.tolist()
-    if bool(torch.isfinite(low).all()) and bool(torch.isfinite(high).all()):
-        return [(*row, zero, 0, 0) for row, zero in zip(numbers, counted, strict=True)]
-    nan, inf = torch.isnan(wide).sum(dim=1).tolist(), torch.isinf(wide).sum(dim=1).tolist()
-    return [(*row, *counts) for row, *counts in zip(numbers, counted, nan, inf, strict=True)]
+    numbers = torch.stack((low, high, wide.mean(dim=1), torch.linalg.vector_norm(wide, dim=1)), dim=1)
+    if bool(torch.isfinite(low + high).all()):  # a NaN or an Inf anywhere shows at one end at least
+        none = torch.zeros_like(zeros)
+        counts = torch.stack((zeros, none, none), dim=1)
+    else:
+        counts = torch.stack((zeros, torch.isnan(wide).sum(dim=1), torch.isinf(wide).sum(dim=1)), dim=1)
+    told, counted = numbers.numpy().tobytes(), counts.numpy().tobytes()
+    return [(told[at * 32 : at * 32 + 32], counted[at * 24 : at * 24 + 24]) for at in range(len(stack))]

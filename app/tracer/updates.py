@@ -14,6 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from .. import wire
 from .backward import Engine
+from .emitter import Emitter
 from .forward import DATA_SET, GRAD_READ, GRAD_SET, HOOK, Calls, ForwardMode, Observer, storage, tensors
 from .lines import Lines
 from .source import Statement
@@ -29,12 +30,14 @@ class Updates(Observer):
         self,
         *,
         namespace: Mapping[str, Any],
+        emitter: Emitter,
         lines: Lines,
         calls: Calls,
         steps: Steps,
         place: Callable[[], tuple[int, list[int]]],
     ) -> None:
         self._namespace = namespace
+        self._emitter = emitter
         self._lines = lines
         self._calls = calls
         self._steps = steps
@@ -93,6 +96,7 @@ class Updates(Observer):
     def before_write(self, storages: set[int]) -> None:
         self._lines.protect(storages)
         self._calls.protect(storages)
+        self._emitter.protect(storages)
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
         steps = self._steps

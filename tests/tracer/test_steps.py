@@ -183,3 +183,27 @@ def test_what_hooks_change_is_told_apart_from_what_arrived() -> None:
     assert used is not None
     assert arrived.values == [2 * 3.0 + 1, 2 * 6.0 + 1]
     assert used.values == [10 * value for value in arrived.values]
+
+
+def test_a_gradient_that_is_zeroed_in_place_stays_what_it_was() -> None:
+    program = (
+        "import torch\nw = torch.tensor([1.0, 2.0], requires_grad=True)\nfor i in range(3):\n    loss = (w * w + w).sum()\n"
+        "    loss.backward()\n    with torch.no_grad():\n        w -= 0.1 * w.grad\n    w.grad.zero_()\n"
+    )
+    found = all_steps(record(program)[1])
+    assert len(found) == 3
+    for step in found:
+        (row,) = step.parameters
+        assert row.value is not None
+        assert row.contribution is not None
+        torch.testing.assert_close(torch.tensor(row.contribution.values), 2 * torch.tensor(row.value.values) + 1)
+
+
+def test_a_gradient_that_is_added_to_later_stays_what_it_was() -> None:
+    program = "import torch\nw = torch.tensor(2.0, requires_grad=True)\n(w * 3 + w).backward()\n(w * w).backward()\n"
+    _, recording = record(program)
+    for index, expected in enumerate([4.0, 4.0]):
+        numbers = recording.numbers(index)
+        used = numbers.used([node.kind for node in numbers.graph.nodes].index("leaf"))
+        assert used is not None
+        assert used.values == expected
