@@ -67,13 +67,14 @@ class Executor(Protocol):
 class LocalExecutor:
     """This machine's pool of confined children.
 
-    ``entry`` names the module that runs in the children, ``path`` where else to import it from; tests give their own.
+    ``entry`` names the module that runs in the children, ``path`` where else to import it from, ``mode`` the only one to
+    try; tests give their own. Only the setting can choose mode *none*.
     """
 
     def __init__(self, settings: Settings, *, entry: str = ENTRY, path: tuple[str, ...] = (), mode: Mode | None = None) -> None:
         plan = Plan(
             entry=entry,
-            mode="none" if settings.unconfined else mode,
+            mode="none" if settings.unconfined else None if mode == "none" else mode,
             memory_bytes=settings.limits.memory_bytes,
             cpu_seconds=math.ceil(settings.limits.wall_seconds) + 2,
             path=path,

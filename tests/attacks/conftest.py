@@ -41,7 +41,9 @@ class Runner:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.executor = LocalExecutor(Settings(children=2, limits=limits), entry=entry, path=(ENTRIES,), mode=mode)  # type: ignore[arg-type]
+        self.executor = LocalExecutor(
+            Settings(children=2, limits=limits, unconfined=mode == "none"), entry=entry, path=(ENTRIES,), mode=mode
+        )  # type: ignore[arg-type]
         self.wait(self._start())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
@@ -88,7 +90,7 @@ class Runner:
         return Outcome(end.status, text, end.failure, events)
 
 
-@pytest.fixture(scope="session", params=["full", "nofiles"])
+@pytest.fixture(scope="session", params=["full", pytest.param("nofiles", marks=pytest.mark.slow)])
 def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
     """Both modes in turn; where the machine lacks one, its tests are skipped with a line that says so."""
     if request.param == "full":

@@ -552,3 +552,26 @@ print([1 for thing in gc.get_objects() if isinstance(thing, dict) and thing is n
        for value in list(thing.values()) if isinstance(value, str) and value.startswith(half) and "behind-by" in value])
 """
     assert attack(looking).text == "False False False False\n[]\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "reads the list of users", "lists a folder", "lists the root", "writes a file", "makes a file in memory", "makes a folder",
+        "reads its parent's limits", "runs a shell", "opens a TCP socket", "opens a local socket", "makes an event descriptor",
+    ],
+)  # fmt: skip
+def test_where_nothing_confines_it_is_seen_that_a_program(unconfined: Any, place: Place, name: str) -> None:
+    """The attacks themselves work: each would be noticed if it succeeded."""
+    outcome = unconfined.run(place.prelude(unconfined, os.getpid()) + DENIED[name])
+    (place.folder / "written").unlink(missing_ok=True)
+    if (place.folder / "made").exists():
+        (place.folder / "made").rmdir()
+    assert "ESCAPED" in outcome.text, outcome
+
+
+@pytest.fixture(scope="module")
+def unconfined(make_runner: Any) -> Any:
+    made = make_runner("none", entry="light_entry")
+    yield made
+    made.close()

@@ -250,8 +250,7 @@ for _ in range(3):
     run(runner, program)
 
 
+@pytest.mark.parametrize("runner", ["full"], indirect=True)
 @pytest.mark.parametrize("name", WITH_FILES)
 def test_a_program_works_in_mode_full_that(runner: Any, name: str) -> None:
-    if runner.executor.mode != "full":
-        pytest.skip("needs files to be readable")
     run(runner, WITH_FILES[name])
