@@ -557,7 +557,7 @@ print([1 for thing in gc.get_objects() if isinstance(thing, dict) and thing is n
 @pytest.mark.parametrize(
     "name",
     [
-        "reads the list of users", "lists a folder", "lists the root", "writes a file", "makes a file in memory", "makes a folder",
+        "reads the list of users", "lists a folder", "lists the root", "writes a file", "makes a folder",
         "reads its parent's limits", "runs a shell", "opens a TCP socket", "opens a local socket", "makes an event descriptor",
     ],
 )  # fmt: skip
