@@ -270,7 +270,7 @@ class Steps:
                 contribution=step.table.add(part.contribution),
                 grad_before=part.grad_before,
                 grad_after=part.grad_after,
-                value_after=step.table.copy(part.leaf),
+                value_after=step.table.copy_for(part.leaf),  # and lines that show the leaf share that row
                 state=part.state,
             )
             for parameter, part in sorted(step.parts.items())

@@ -80,6 +80,11 @@ class Table:
         self.rows.append(Snapshot(tensor, self.kept if self.numbers else 0) if isinstance(tensor, Tensor) else tensor)
         return len(self.rows) - 1
 
+    def copy_for(self, tensor: Tensor) -> int:
+        """Give a tensor a row with the elements that it has now, and let it be known by that row from here on."""
+        place = self._seen[id(tensor)] = self.copy(tensor)
+        return place
+
     def pack(self) -> wire.Tensors:
         """Read all elements and make the columns."""
         return pack([self])[0]
