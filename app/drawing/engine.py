@@ -41,7 +41,7 @@ class Place(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """An edge's way: its path, the length of it, its middle, its tip, the angle in degrees at which it arrives there, and the
+    """An edge's way: its path, the length of it, its middle, its tip, the transform that takes an arrowhead there, and the
     middle of its label's left side.
     """
 
@@ -50,7 +50,7 @@ class Route(Struct, frozen=True):
     length: float
     middle: Point
     tip: Point
-    angle: float
+    arrival: str
     label: Point | None
 
 
@@ -167,12 +167,15 @@ def _route(link: Link, drawn: _Edge, left: float, high: float) -> Route:
     path = f"M{points[0][0]:g} {points[0][1]:g}C" + " ".join(f"{x:g} {y:g}" for x, y in points[1:])
     length, back, middle = _measure(points)
     tip = points[-1]
-    angle = math.degrees(math.atan2(tip[1] - back[1], tip[0] - back[0]))
+    angle = round(math.degrees(math.atan2(tip[1] - back[1], tip[0] - back[0])), 1)
+    arrival = f"translate({tip[0]:g} {tip[1]:g}) rotate({angle:g})"
     label = None
     if link.label and drawn.lp is not None:
         x, y = _point(drawn.lp, left, high)
         label = (_round(x - link.label / 2), y)
-    return Route(link, path, round(length, 1), middle, tip, round(angle, 1), label)
+    return Route(
+        link, path, round(length, 1), middle, tip, f"translate({tip[0]:g} {tip[1]:g}) rotate({round(angle, 1):g})", label
+    )
 
 
 def _measure(points: list[Point], fine: int = 12) -> tuple[float, Point, Point]:

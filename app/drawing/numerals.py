@@ -114,6 +114,8 @@ def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int,
     """
     if summary.values is None:
         return None
+    if isinstance(summary.values, float) and len(text := number(summary.values)) <= limit:
+        return text
     paired = summary.dtype.startswith("complex")
     if not summary.shape:
         return _first(limit, (_element(summary.values, paired, at) for at in (*decimals, 1)))

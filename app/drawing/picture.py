@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +15,7 @@ from msgspec import Struct
 from ..errors import DrawingError, InvalidInput, NotFound, TooLarge
 from ..model import Graph
 from ..recording import PassNumbers, Recording, Tensors
-from . import account, dot, svg
+from . import account, dot, large, svg
 from .engine import Engine
 from .pen import BROWSER, EMBEDDED, Face
 from .plan import BOXES, plan
@@ -152,10 +153,11 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
 
 
 async def _svg(scene: Scene, face: Face = BROWSER) -> str:
-    large = len(scene.graph.nodes) > BOXES
-    planned = None if large else plan(scene.graph, scene.direction, numbers=scene.numbers is not None)
+    planned = None
+    if len(scene.graph.nodes) <= BOXES:
+        planned = plan(scene.graph, scene.direction, numbers=scene.numbers is not None)
     if planned is None or not planned.fits:
-        return svg.too_large(scene.graph, theme=scene.theme, face=face, standalone=scene.standalone)
+        return large.too_large(scene.graph, theme=scene.theme, face=face, standalone=scene.standalone)
     layout = await scene.engine.layout(planned)
     return svg.draw(
         layout,
@@ -213,7 +215,7 @@ async def _converted(scene: Scene, form: Literal["png", "pdf"]) -> bytes:
 
 def convert(drawn: str, form: Literal["png", "pdf"]) -> bytes:
     """One of our SVGs as PNG or PDF, with the fonts that typst carries within itself; raises :class:`DrawingError`."""
-    width, height = svg.size(drawn)
+    width, height = size(drawn)
     page = (
         f"#set page(width: {width:g}pt, height: {height:g}pt, margin: 0pt, fill: none)\n"
         f'#image(bytes(sys.inputs.svg), format: "svg", width: {width:g}pt, alt: "Backward graph")'
@@ -228,6 +230,17 @@ def convert(drawn: str, form: Literal["png", "pdf"]) -> bytes:
     except typst.TypstError as error:
         raise DrawingError(f"The picture could not be turned into {form.upper()}: {error}") from error
     return bytes(made)
+
+
+def size(drawn: str) -> tuple[float, float]:
+    """Width and height of one of our pictures, in pixels.
+
+    >>> size('<svg width="10" height="20.5" viewBox="0 0 10 20.5">')
+    (10.0, 20.5)
+    """
+    found = re.search(r'width="([\d.e+]+)" height="([\d.e+]+)"', drawn)
+    assert found, "every picture of ours begins with its size"
+    return float(found[1]), float(found[2])
 
 
 FORMS: Final[dict[str, Callable[[Scene], Awaitable[bytes]]]] = {

@@ -11,7 +11,6 @@ end it inside its ``.head``, and the head's ``scale``. How both follow from a no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -72,6 +71,7 @@ class _Writer:
         self.titles = {node.id: title for node, title in zip(graph.nodes, titles, strict=True)}
         self.sums = sums(graph.edges)
         self.told_in_full: dict[int, str] = {}
+        self.known: dict[int, tuple[card.Facts, str]] = {}
         self.ran: set[int] = set(np.frombuffer(numbers.event.order, "<i4").tolist()) if numbers is not None else set()
 
     def write(self, standalone: bool) -> str:
@@ -114,7 +114,7 @@ class _Writer:
             gradient = f": gradient {self.full(summary)}"
         return (
             f'<g class="edge" role="img" {ends}><title>{told}{gradient}</title>'
-            f"{self.arrow(route)}{self.label(route, summary)}</g>"
+            f"{self.arrow(route, summary)}{self.label(route, summary)}</g>"
         )
 
     def full(self, summary: TensorSummary | None) -> str:
@@ -124,9 +124,9 @@ class _Writer:
             told = self.told_in_full[id(summary)] = escape(numerals.full(summary))
         return told
 
-    def arrow(self, route: Route) -> str:
+    def arrow(self, route: Route, summary: TensorSummary | None) -> str:
         """A shaft as wide and as amber as its gradient is large, and its head."""
-        norm = self.numbers.edge_norm(route.link.edge) if self.numbers is not None else None
+        norm = None if summary is None or summary.norm is None else float(summary.norm)
         thick, name = width(norm), level(norm)
         scale = head(thick)
         if self.numbers is None:  # all that there is to see: so it is seen
@@ -139,7 +139,7 @@ class _Writer:
         return (
             f'<path d="{route.path}" {shaft} stroke-width="{thick:g}" '
             f'stroke-dasharray="{shown:.1f} {route.length + 9:.1f}" data-length="{route.length:g}"/>'
-            f'<g transform="translate({route.tip[0]:g} {route.tip[1]:g}) rotate({route.angle:g})">'
+            f'<g transform="{route.arrival}">'
             f'<path d="M0 0L-{HEAD_LENGTH:g} {HEAD_HALF:g}V-{HEAD_HALF:g}Z" {tip} '
             f'transform="scale({scale:.2f})"/></g>'
         )
@@ -171,15 +171,17 @@ class _Writer:
             f'paint-order="stroke" font-family="{self.pen.face.mono}" data-field="grad">{escape(text)}</text>'
         )
 
-    def node(self, place: Place) -> str:
-        box, numbers = place.box, self.numbers
-        node = self.graph.nodes[box.node]
+    def facts(self, place: int) -> tuple[card.Facts, str]:
+        """What there is to say of the node at a place, and its tooltip: once for all boxes that stand for it."""
+        if known := self.known.get(place):
+            return known
+        node, numbers = self.graph.nodes[place], self.numbers
         value, grads, hooked = None, list[TensorSummary | None](), False
         if numbers is not None:
-            value = numbers.value(box.node)
+            value = numbers.value(place)
             for at in range(node.outputs):
-                arrived, used = numbers.arrived(box.node, at), numbers.used(box.node, at)
-                hooked = hooked or (used is not None and used != arrived)
+                arrived, used = numbers.arrived(place, at), numbers.used(place, at)
+                hooked = hooked or (used is not None and used is not arrived and used != arrived)
                 grads.append(used if node.kind == "leaf" else arrived)
         facts = card.Facts(
             node=node,
@@ -193,7 +195,14 @@ class _Writer:
             selected=node.id == self.selected,
             accumulated=node.parameter in self.accumulated,
         )
-        idle = numbers is not None and node.kind == "op" and box.node not in self.ran
+        made = self.known[place] = facts, "\n".join(self.tooltip(facts))
+        return made
+
+    def node(self, place: Place) -> str:
+        box = place.box
+        facts, told = self.facts(box.node)
+        node = facts.node
+        idle = self.numbers is not None and node.kind == "op" and box.node not in self.ran
         flags = (("root", facts.root), ("selected", facts.selected), ("stub", box.edge >= 0), ("idle", idle))
         attributes = [f'class="{" ".join(["node", node.kind, *(name for name, on in flags if on)])}" data-node="{node.id}"']
         if box.edge >= 0:
@@ -204,7 +213,7 @@ class _Writer:
             attributes.append('opacity="0.5"')
         return (
             f'<g {" ".join(attributes)} role="img" transform="translate({place.x:g} {place.y:g})">'
-            f"<title>{chr(10).join(self.tooltip(facts))}</title>{card.body(self.pen, box, facts)}</g>"
+            f"<title>{told}</title>{card.body(self.pen, box, facts)}</g>"
         )
 
     def tooltip(self, facts: card.Facts) -> Iterator[str]:
@@ -234,31 +243,3 @@ def sums(edges: list[Edge]) -> dict[str, int]:
         if count > 1:
             found[target] = max(count, found.get(target, 0))
     return found
-
-
-def size(drawn: str) -> tuple[float, float]:
-    """Width and height of one of our pictures, in pixels.
-
-    >>> size('<svg width="10" height="20.5" viewBox="0 0 10 20.5">')
-    (10.0, 20.5)
-    """
-    found = re.search(r'width="([\d.e+]+)" height="([\d.e+]+)"', drawn)
-    assert found, "every picture of ours begins with its size"
-    return float(found[1]), float(found[2])
-
-
-def too_large(graph: Graph, *, theme: Theme = "light", face: Face = BROWSER, standalone: bool = True) -> str:
-    """What stands in for a graph that is too large to be laid out whole: its counts, and what to take instead."""
-    with_pen = pen(theme, face)
-    title = f"{len(graph.nodes):_} nodes, {len(graph.edges):_} edges".replace("_", " ")
-    rows = (
-        with_pen.title(title, 430, 20, 34),
-        with_pen.small("This graph is too large to be drawn whole.", 20, 60, 430, "ink-2"),
-        with_pen.small("Take it in words (.txt), as DOT (.dot), or its numbers from frames.", 20, 78, 430, "ink-2"),
-    )
-    ground = f'<rect {with_pen.fill("bg")} width="470" height="100"/>' if standalone else ""
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" width="470" height="100" viewBox="0 0 470 100" role="group" '
-        f'aria-label="{title}: too large to be drawn whole" data-graph="{escape(graph.id)}" font-family="{face.sans}" '
-        f'font-size="{with_pen.size:g}">{ground}{"".join(rows)}</svg>'
-    )

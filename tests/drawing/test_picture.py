@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tapedeck.drawing import engine, picture, style
-from tapedeck.drawing.svg import size
+from tapedeck.drawing.picture import size
 from tapedeck.errors import DrawingError, InvalidInput, NotFound, TooLarge
 from tapedeck.model import Graph
 from tapedeck.recording import MemoryLog, Recording

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.drawing import picture, style
-from tapedeck.drawing.svg import size, too_large
+from tapedeck.drawing.large import too_large
+from tapedeck.drawing.picture import size
 from tapedeck.recording import Recording
 
 from .sample import Sketch, chain, seed, unrolled
