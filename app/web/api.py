@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from .. import model, requests
 from ..drawing.picture import MEDIA
-from ..errors import InvalidInput, NotFound, TooLarge
+from ..errors import InvalidInput, NotFound
 from ..take import LiveTake, Take
 from . import answers, reference, stream
 from .notice import notice
@@ -54,16 +54,16 @@ async def start_run(request: Request) -> Response:
     query = dict(request.query_params)
     look = Look(**{name: query.pop(name) for name in LOOK if name in query}).checked()
     owner = service.owners.known(request)
-    key = _idempotency(request, owner)
     body = await answers.body_of(request, service.limits.body_bytes)
     media_type = request.headers.get("content-type", "")
     given = (body, media_type, query, service.limits)
     asked = requests.read(*given) if len(body) <= LIGHT_BODY else await service.runs.beside(requests.read, *given)
 
+    fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
+    key = _idempotency(request, owner, fingerprint)
     fresh = None
     if owner is None:
         owner, fresh = service.owners.new()
-    fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
     take = await service.runs.submit(asked, owner, key=key, fingerprint=fingerprint)
     if take.new.fingerprint != fingerprint:
         raise InvalidInput("This Idempotency-Key was used for something else: take another one.", where="Idempotency-Key")
@@ -233,14 +233,14 @@ def _wait(prefer: str) -> float | None:
     return None
 
 
-def _idempotency(request: Request, owner: str | None) -> str | None:
-    """What stands for a caller's key: nobody can tell it from another caller's."""
+def _idempotency(request: Request, owner: str | None, fingerprint: str) -> str | None:
+    """What stands for a caller's key, apart from those of others; of strangers, only the same request has the same."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not key or len(key) > 200:
-        raise TooLarge("An Idempotency-Key has 1 to 200 characters.", where="Idempotency-Key")
-    digest = hashlib.blake2b(f"{owner or ''}\n{key}".encode(), digest_size=24).digest()
+        raise InvalidInput("An Idempotency-Key has 1 to 200 characters.", where="Idempotency-Key")
+    digest = hashlib.blake2b(f"{owner or fingerprint}\n{key}".encode(), digest_size=24).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 

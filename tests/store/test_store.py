@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from tapedeck import model, wire
-from tapedeck.errors import NotFound
+from tapedeck.errors import NotFound, StoreFull
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.store import NewRun, Outcome, Store
 from tapedeck.store.schema import metadata
@@ -212,3 +212,18 @@ def test_the_room_of_what_was_swept_goes_back_to_the_disk(tmp_path: Path) -> Non
         store.sweep(2.0)
         assert connection.execute(sa.text("PRAGMA page_count")).scalar_one() < before / 4
     store.close()
+
+
+def test_a_full_disk_is_told_and_leaves_the_store_sound(store: Store) -> None:
+    store.write(new("kept"), fit(), 0, DONE)
+    with store._engine.connect() as connection:
+        pages = connection.execute(sa.text("PRAGMA page_count")).scalar_one()
+        connection.execute(sa.text(f"PRAGMA max_page_count={pages + 5}")).scalar_one()
+    before = store.bytes
+    with pytest.raises(StoreFull, match="disk"):
+        store.write(new("large"), [wire.Output(str(place) * 30, place) for place in range(20_000)], 0, DONE)
+    assert store.bytes == before
+    assert store.get("large") is None
+    kept = store.get("kept")
+    assert kept is not None
+    assert store.log(kept).step(1).index == 1

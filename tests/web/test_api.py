@@ -189,6 +189,10 @@ async def test_a_key_gives_nobody_somebody_elses_run_nor_their_owner_key(client:
         assert "owner_key" in first
         assert "owner_key" not in second
         assert (await two.delete(f"{RUNS}/{first['id']}")).status_code == 403
+    async with client_of(app) as three:
+        other = await three.post(RUNS, json={"program": "y"}, headers={"Idempotency-Key": "a"})
+        assert other.status_code == 201
+        assert other.json()["id"] not in (first["id"], mine["id"])
 
 
 async def test_too_many_runs_are_told_when_to_come_again(serve: Serve) -> None:
