@@ -10,16 +10,14 @@ import asyncio
 import contextlib
 import math
 import os
-import platform
 import sys
-import time
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
 from . import wire
 from .errors import SandboxError
 from .model import Limits, Status
-from .sandbox import kernel, landlock, seccomp
+from .sandbox import kernel
 from .sandbox.control import Mode, Plan
 from .sandbox.follow import ended, explain, follow
 from .sandbox.nursery import Child
@@ -172,25 +170,6 @@ class LocalExecutor:
         finally:
             taking.cancel()
             watching.cancel()
-
-
-async def examine(settings: Settings) -> list[Check]:
-    """Start the sandbox once and look at everything that it rests on, for ``tapedeck doctor``."""
-    known = "" if platform.machine() in seccomp.MACHINES else ", which is not supported"
-    checks = [
-        Check("seccomp filters system calls", seccomp.available(), f"{platform.system()} on {platform.machine()}{known}"),
-        Check("Landlock guards files", landlock.version() > 0, f"ABI {landlock.version()}"),
-    ]
-    executor = LocalExecutor(settings)
-    began = time.perf_counter()
-    await executor.start()
-    try:
-        await executor.settled()
-        took = f"after {time.perf_counter() - began:.1f} s"
-        confined = executor.ready and (executor.mode != "none" or settings.unconfined)
-        return [*checks, *executor.checks, Check("programs can be run", confined, " ".join([*executor.report, took]))]
-    finally:
-        await executor.close()
 
 
 class OwnProcess:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tapedeck import wire
 from tapedeck.errors import SandboxError
-from tapedeck.executor import LocalExecutor, examine
+from tapedeck.executor import LocalExecutor
 from tapedeck.model import Limits
 from tapedeck.sandbox import nursery, pool, selftest
 from tapedeck.settings import Settings
@@ -250,7 +250,7 @@ import asyncio, os, sys
 sys.path.insert(0, {HERE!r})
 os.environ["TAPEDECK_SECRET"] = "hidden"
 from tapedeck import wire
-from tapedeck.executor import LocalExecutor, examine
+from tapedeck.executor import LocalExecutor
 from tapedeck.settings import Settings
 async def main():
     executor = LocalExecutor(Settings(children=1), entry="stub_entry", path=({HERE!r},))
@@ -275,7 +275,7 @@ async def test_children_end_with_the_server() -> None:
     program = f"""
 import asyncio, sys
 from tapedeck import wire
-from tapedeck.executor import LocalExecutor, examine
+from tapedeck.executor import LocalExecutor
 from tapedeck.settings import Settings
 async def main():
     executor = LocalExecutor(Settings(children=2), entry="light_entry", path=({HERE!r},))
@@ -294,11 +294,3 @@ asyncio.run(main())
     server.kill()
     await server.wait()
     await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-
-
-async def test_the_examination_says_what_holds_and_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapedeck.executor.ENTRY", "light_entry")
-    monkeypatch.setattr(pool, "best_mode", lambda: "none")
-    checks = await examine(SETTINGS)
-    assert not checks[-1].ok
-    assert "container" in checks[-1].detail
