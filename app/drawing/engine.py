@@ -173,9 +173,7 @@ def _route(link: Link, drawn: _Edge, left: float, high: float) -> Route:
     if link.label and drawn.lp is not None:
         x, y = _point(drawn.lp, left, high)
         label = (_round(x - link.label / 2), y)
-    return Route(
-        link, path, round(length, 1), middle, tip, f"translate({tip[0]:g} {tip[1]:g}) rotate({round(angle, 1):g})", label
-    )
+    return Route(link, path, round(length, 1), middle, tip, arrival, label)
 
 
 def _measure(points: list[Point], fine: int = 12) -> tuple[float, Point, Point]:
