@@ -29,7 +29,10 @@ const LETTER = 1.09; // width of a character of code in those of a value
 const free = (source) => Math.floor(WIDTH - 3 - source.length * LETTER);
 
 /** A tensor beside its line, if it has room there with few decimals, else below. @param {Tensor} tensor @param {string} source @param {string} [prefix] */
-const fit = (tensor, source, prefix = "") => prefix + (format.values(tensor, free(source) - prefix.length) ?? format.tensor(tensor, ROOM));
+function fit(tensor, source, prefix = "") {
+  const beside = Array.isArray(tensor.values) ? format.values(tensor, free(source) - prefix.length) : null;
+  return prefix + (beside ?? format.tensor(tensor, ROOM));
+}
 
 /** @param {State} state @returns {Margin} */
 export function margin(state) {
@@ -113,7 +116,7 @@ function note(text, tensor, tone, source) {
     return { text: leaf ? `${format.shape(tensor.shape)} leaf` : format.kind(tensor), title: text, tone: leaf ? "param" : tone };
   }
   const grad = /^\s*[\w.[\]]+\.grad\s*$/.test(source.replace(/#.*$/, ""));
-  const beside = leaf && format.values(tensor, free(source)) === null ? `${format.shape(tensor.shape)} leaf` : fit(tensor, source);
+  const beside = leaf && tensor.shape.length && format.values(tensor, free(source)) === null ? `${format.shape(tensor.shape)} leaf` : fit(tensor, source);
   return { text: beside, title: text, tone: grad ? "grad" : leaf ? "param" : tone };
 }
 

@@ -270,7 +270,7 @@ export function session(store, api, onrun) {
 const SMALL = 12;
 
 /** The node that is looked at first: a leaf, for that is what a program is about; where there are many nodes, the root. @param {Graph} graph */
-const first = ({ nodes, roots }) => (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
+export const first = ({ nodes, roots }) => (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
 
 /**
  * The path of a picture under the API's.

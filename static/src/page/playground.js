@@ -2,7 +2,7 @@
 
 import { read, programIn, withProgram, write } from "../core/address.js";
 import { margin } from "../core/margin.js";
-import { picture, session } from "../core/session.js";
+import { first, picture, session } from "../core/session.js";
 import { EMPTY, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import * as walk from "../core/walk.js";
@@ -71,8 +71,7 @@ find("#canvas").replaceWith(canvas);
 canvas.id = "canvas";
 fill(find("#inspected"), details);
 fill(find("#found"), notes);
-find("#deck").replaceWith(transport);
-transport.id = "deck";
+fill(find("#deck"), transport);
 
 /** A program without the empty line that an editor would show at its end. @param {string} program */
 function bare(program) {
@@ -94,7 +93,7 @@ async function follow(running) {
   const done = await running;
   if (!done) return;
   const page = new URL(done.links["page"] ?? `${given.root}/r/${done.id}`, location.href);
-  history.pushState({ run: done.id }, "", page.pathname + write(state.get(), location.search));
+  history.pushState({ run: done.id }, "", page.pathname + query());
 }
 
 /** Take a notebook or a program from outside. @param {string} content @param {string} [name] @returns {boolean} */
@@ -140,6 +139,12 @@ function neighbour(node, key) {
   return side[side.indexOf(node) + (key === aside ? 1 : -1)] ?? null;
 }
 
+/** The query of the address for the place looked at; the node that is looked at anyhow is left out. */
+function query() {
+  const now = state.get();
+  return write(now.graph && now.node === first(now.graph) ? { ...now, node: null } : now, location.search);
+}
+
 /** @param {number} to */
 function step(to) {
   const { run: shown } = state.get();
@@ -164,7 +169,7 @@ async function copy() {
     here.hash = withProgram(text.text());
   } else {
     here.pathname = new URL(shown.links["page"] ?? `${given.root}/r/${shown.id}`, location.href).pathname;
-    here.search = write(state.get(), here.search);
+    here.search = query();
     here.hash = "";
   }
   try {
@@ -370,8 +375,8 @@ state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
 let begun = false; // the address is left as it came until the person moves
 state.watch(["at", "phase", "node", "pass", "apart", "direction"], (now) => {
   if (begun && now.run && !now.edited && !now.busy) {
-    const query = write(now, location.search);
-    if (query !== location.search) history.replaceState(history.state, "", location.pathname + query + location.hash);
+    const asked = query();
+    if (asked !== location.search) history.replaceState(history.state, "", location.pathname + asked + location.hash);
   }
 });
 begun = true;

@@ -1,0 +1,72 @@
+"""Programs that the browser tests run, and how to run one on the page."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+LAST_SECTION = """\
+import torch
+
+x = torch.tensor([1.0, 2.0, 3.0])
+y = torch.tensor([2.0, 4.0, 6.0])
+m = torch.tensor(1.0, requires_grad=True) # our initial guess
+
+y_pred = m * x
+loss = ((y_pred - y) ** 2).mean() # calculate MSE
+loss
+
+loss.backward() # calculate gradient
+m.grad
+
+learning_rate = .01
+m = m - learning_rate * m.grad
+m
+"""
+
+FIT = """\
+import torch
+x = torch.tensor([1., 2., 3.])
+y = torch.tensor([2., 4., 6.])
+m = torch.tensor(1., requires_grad=True)
+for step in range(4):
+    y_pred = m * x
+    loss = ((y_pred - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        m -= 0.05 * m.grad
+    m.grad = None
+"""
+
+FAN_IN = """\
+import torch
+x = torch.tensor(3.0, requires_grad=True)
+y = x * x + 2 * x
+y.backward()
+"""
+
+
+def write(page: Page, program: str) -> None:
+    """Put a program in the place of the one in the editor, as a person pastes it."""
+    page.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.insert_text(program)
+
+
+def run(page: Page, program: str) -> None:
+    """Write a program and run it, until its recording is shown."""
+    write(page, program)
+    page.locator("#run").click()
+    expect(page).to_have_url(re.compile(r"/r/[0-9a-f]{32}"))
+    expect(page.locator("#status")).to_contain_text("sandboxed")
+
+
+def node(page: Page, title: str) -> Locator:
+    """The card of a node in the picture."""
+    return page.locator("#canvas svg .node:not(.stub)", has=page.locator(f"text:text-is('{title}')"))
+
+
+def value(page: Page, line: int) -> Locator:
+    """The value at the end of a line."""
+    return page.locator(".cm-line").nth(line - 1).locator(".cm-value")

@@ -1,0 +1,154 @@
+"""Every page fits every width, in both themes, and can be used without a mouse and without seeing it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from .conftest import THEMES, WIDTHS, Problems
+from .programs import FIT, LAST_SECTION, node, run
+
+Look = Callable[[int, str], Page]
+PAGES = ("/", "/examples", "/docs", "/no-such-page")
+
+
+def sideways(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def violations(page: Page) -> list[str]:
+    """What axe says is wrong, with the elements."""
+    return [
+        f"{rule['id']}: {rule['help']}: {[node['html'][:200] for node in rule['nodes']]}"
+        for rule in Axe().run(page).response["violations"]
+    ]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_scrolls_sideways(look: Look, path: str, width: int, problems: Problems) -> None:
+    page = look(width, "light")
+    if path == "/no-such-page":
+        problems.expect("404")
+    page.goto(path)
+    assert sideways(page) == 0
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("path", ["/", "/examples"])
+def test_axe_finds_nothing(look: Look, path: str, theme: str) -> None:
+    page = look(1440, theme)
+    page.goto(path)
+    if path == "/":
+        run(page, LAST_SECTION)
+    assert not violations(page)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_on_a_phone_with_many_steps(look: Look, theme: str) -> None:
+    page = look(390, theme)
+    page.goto("/")
+    run(page, FIT)
+    assert not violations(page)
+    assert sideways(page) == 0
+
+
+def test_the_theme_is_switched_and_remembered(page: Page) -> None:
+    page.emulate_media(color_scheme="light")
+    page.goto("/")
+    background = "() => getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(background) == "rgb(250, 250, 248)"
+    page.get_by_role("button", name="Light or dark").click()
+    assert page.evaluate(background) == "rgb(18, 19, 21)"
+    page.goto("/examples")
+    assert page.evaluate(background) == "rgb(18, 19, 21)"
+    page.goto("/?theme=light")
+    assert page.evaluate(background) == "rgb(250, 250, 248)"
+
+
+def test_the_graph_is_walked_with_the_arrow_keys(page: Page) -> None:
+    page.goto("/")
+    run(page, LAST_SECTION)
+    assert page.locator("#canvas [tabindex='0']").count() == 1, "the graph is one tab stop"
+    node(page, "m").focus()
+    title = page.locator("#inspected h3")
+    for expected in ("y_pred = m * x", "y_pred - y", "(y_pred - y) ** 2", "loss = ((y_pred - y) ** 2).mean()"):
+        page.keyboard.press("ArrowUp")
+        expect(title).to_have_text(expected)
+    page.keyboard.press("ArrowDown")
+    expect(title).to_have_text("(y_pred - y) ** 2")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(title).to_have_text("y")
+    expect(page.locator("#canvas :focus")).to_have_class(re.compile("constant"))
+
+
+def test_all_of_it_is_done_from_the_keyboard(page: Page) -> None:
+    page.goto("/")
+    page.locator(".cm-content").focus()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.insert_text(FIT)
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator(".count")).to_contain_text("step of 3")
+    page.get_by_role("slider", name="Training step").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".count")).to_contain_text("01")
+    page.keyboard.press("End")
+    expect(page.locator(".count")).to_contain_text("03")
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuetext", re.compile(r"step 3, backward, loss 0\.1074"))
+    page.keyboard.press("Home")
+    page.get_by_role("button", name="Next step").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".phase.update[aria-pressed=true]")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".phase.forward[aria-pressed=true]")).to_be_visible()
+    expect(page.locator(".count")).to_contain_text("01")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_hidden()
+
+
+def test_the_keyboard_leaves_the_editor(page: Page) -> None:
+    page.goto("/")
+    page.locator(".cm-content").focus()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    assert not page.evaluate("document.activeElement.closest('.cm-editor') !== null")
+
+
+def test_the_picture_is_zoomed_fitted_and_turned(page: Page) -> None:
+    page.goto("/")
+    run(page, LAST_SECTION)
+    zoom = page.locator("#zoom")
+    before = zoom.text_content()
+    page.get_by_role("button", name="Zoom in").click()
+    expect(zoom).not_to_have_text(before or "")
+    zoom.click()
+    expect(zoom).to_have_text(before or "")
+
+    def middle(title: str) -> tuple[float, float]:
+        box = node(page, title).bounding_box()
+        assert box
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    assert middle("m")[1] > middle("y_pred - y")[1]
+    page.get_by_role("button", name=re.compile("Loss below")).click()
+    expect(page).to_have_url(re.compile("direction=BT"))
+    for _ in range(100):  # the picture comes when the server has drawn it
+        if middle("m")[1] < middle("y_pred - y")[1]:
+            break
+        page.wait_for_timeout(50)
+    assert middle("m")[1] < middle("y_pred - y")[1]
+
+
+def test_who_wants_things_to_stand_still_sees_no_transition(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.goto("/")
+    assert page.evaluate("getComputedStyle(document.querySelector('#canvas .shaft')).transitionDuration") == "0s"

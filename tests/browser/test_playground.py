@@ -1,0 +1,261 @@
+"""Run programs on the playground, and read what autograd recorded."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from .conftest import Problems
+from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
+
+NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
+
+
+def test_a_pasted_program_is_run_and_the_node_of_m_tells_its_gradient(page: Page) -> None:
+    page.goto("/")
+    run(page, LAST_SECTION)
+    node(page, "y_pred - y").click()
+    inspector = page.locator("#inspected")
+    expect(inspector.locator("h3")).to_have_text("y_pred - y")
+    node(page, "m").click()
+    expect(inspector.locator("h3")).to_have_text("m")
+    expect(inspector).to_contain_text("Where does −9.3333 come from?")
+    expect(inspector.locator(".worked .total")).to_contain_text("−9.3333")
+    expect(inspector.locator(".worked tbody tr").first).to_contain_text("−0.6667×1.0000=−0.6667")
+    expect(node(page, "m")).to_contain_text("−9.3333")
+    expect(page.locator("#canvas .edge", has_text="y_pred = m * x → m").locator("text")).to_have_text("−9.3333")
+
+
+def test_the_first_visit_opens_on_a_recording_with_its_question_answered(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#inspected")).to_contain_text("Where does −9.3333 come from?")
+    expect(page.locator("[data-phase=backward][aria-pressed=true]")).to_be_visible()
+    expect(node(page, "m")).to_have_class(re.compile("selected"))
+    assert page.url.endswith("/"), "the address is left alone until the person moves"
+
+
+def test_values_stand_at_the_ends_of_lines_and_lead_to_their_nodes(page: Page) -> None:
+    page.goto("/")
+    run(page, LAST_SECTION)
+    expect(value(page, 8)).to_have_text("4.6667")
+    expect(value(page, 11)).to_have_text("m.grad = −9.3333")
+    expect(value(page, 15)).to_have_text("·")
+    page.locator(".phase.update").click()
+    expect(value(page, 15)).to_have_text("m = 1.0933, no leaf")
+    expect(page.locator("#inspected")).to_contain_text(
+        "m then moves to another tensor on line 15: 1.0933, made by SubBackward0"
+    )
+    page.locator(".phase.backward").click()
+    value(page, 7).click()
+    expect(page.locator("#inspected h3")).to_have_text("y_pred = m * x")
+    expect(page.locator(".cm-picked")).to_contain_text("y_pred = m * x")
+    expect(page.locator(".cm-picked-span").first).to_be_visible()
+
+
+def test_the_graph_of_a_displayed_tensor_that_no_backward_reaches_can_be_looked_at(page: Page) -> None:
+    page.goto("/")
+    run(page, LAST_SECTION)
+    value(page, 16).click()
+    expect(node(page, "m = m - learning_rate * m.grad")).to_contain_text("SubBackward0")
+    expect(page.locator("#inspected")).to_contain_text("No backward pass reaches this graph")
+    page.get_by_label("Graph", exact=True).select_option(label="loss.backward(), line 11")
+    expect(node(page, "loss = ((y_pred - y) ** 2).mean()")).to_be_visible()
+
+
+def test_gradients_that_meet_are_told_one_by_one_with_their_sum(page: Page) -> None:
+    page.goto("/")
+    run(page, FAN_IN)
+    node(page, "x").click()
+    arrived = page.locator("#inspected .flows").first
+    expect(arrived.locator("tr")).to_have_count(4)
+    expect(arrived).to_contain_text("3.0000")
+    expect(arrived.locator(".total")).to_have_text(re.compile("Σ of these8.0000"))
+
+
+def test_a_notebook_that_is_opened_is_run_whole_with_outputs_under_its_cells(page: Page) -> None:
+    page.goto("/")
+    page.locator("#file").set_input_files(NOTEBOOK)
+    expect(page.locator("#status")).to_contain_text("2 steps")
+    outputs = page.locator(".cm-below.output")
+    expect(outputs.first).to_contain_text("requires_grad=True")
+    page.locator(".cm-scroller").evaluate("box => box.scrollTo(0, box.scrollHeight)")
+    expect(outputs.filter(has_text="tensor(1.0933, grad_fn=<SubBackward0>)")).to_be_visible()
+    graphs = page.get_by_label("Graph", exact=True)
+    graphs.select_option(label="4 * y / 3, line 15")
+    expect(node(page, "4 * y / 3")).to_contain_text("DivBackward0")
+    graphs.select_option(label="loss, line 34")  # a later step's pass reaches it
+    expect(page.locator(".count")).to_contain_text("01")
+
+
+def test_a_notebook_can_be_dropped_on_the_page(page: Page) -> None:
+    page.goto("/")
+    content = json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [
+        {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+        for source in ("import torch\nx = torch.tensor(2.0, requires_grad=True)", "(x ** 3).backward()\nx.grad")
+    ]})  # fmt: skip
+    page.evaluate(
+        """content => {
+            const carried = new DataTransfer();
+            carried.items.add(new File([content], "cube.ipynb"));
+            document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true}));
+        }""",
+        content,
+    )
+    expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
+    expect(page.locator(".cm-cell")).to_have_count(1)
+    page.locator("#run").click()  # as it is edited, it stays a notebook
+    expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
+
+
+def test_what_is_no_notebook_is_answered_with_a_sentence_and_nothing_is_lost(page: Page, problems: Problems) -> None:
+    problems.expect("Failed to load resource.*(400|422)")
+    page.goto("/")
+    page.locator("#file").set_input_files({"name": "x.ipynb", "mimeType": "application/json", "buffer": b"\x00\x01\x02"})
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    expect(page.locator("#run")).to_be_enabled()
+    expect(node(page, "m")).to_be_visible()
+
+
+def test_an_error_is_told_at_its_line_with_its_columns(page: Page) -> None:
+    page.goto("/")
+    write(page, "import torch\nx = torch.ones(3)\ny = x.view(2, 2)")
+    page.keyboard.press("ControlOrMeta+Enter")
+    failed = page.locator(".cm-line.cm-failed")
+    expect(failed).to_contain_text("y = x.view(2, 2)")
+    expect(failed.locator(".cm-value")).to_have_text("RuntimeError")
+    expect(page.locator(".cm-caret")).to_have_text("x.view(2, 2)")
+    expect(page.locator(".cm-below.error")).to_contain_text("shape '[2, 2]' is invalid for input of size 3")
+    expect(page.locator("#status")).to_have_text("RuntimeError, line 3")
+    expect(page.locator("#canvas")).to_contain_text("Stopped before the first backward()")
+
+
+def test_a_syntax_error_is_a_run_with_its_caret(page: Page) -> None:
+    page.goto("/")
+    write(page, "import torch\nx = torch.ones(3")
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator(".cm-line.cm-failed .cm-value")).to_have_text("SyntaxError")
+    expect(page.locator(".cm-caret")).to_have_text("(")
+
+
+def test_a_finding_shows_its_edit_and_applying_it_runs_clean(page: Page) -> None:
+    page.goto("/")
+    run(page, LAST_SECTION)
+    finding = page.locator("#found li")
+    expect(finding).to_contain_text("m is rebound")
+    expect(finding.locator("del")).to_contain_text("m = m - learning_rate * m.grad")
+    expect(finding.locator("ins").last).to_contain_text("m -= learning_rate * m.grad")
+    finding.get_by_role("button", name="Apply fix and run").click()
+    expect(page.locator("#found li")).to_have_count(0)
+    expect(page.locator(".cm-content")).to_contain_text("with torch.no_grad():")
+    expect(page.locator("#status")).to_contain_text("1 step")
+    page.locator(".phase.update").click()
+    expect(page.locator("#inspected")).to_contain_text("m after the update1.0933")
+
+
+def test_steps_are_walked_forwards_and_backwards_and_the_address_follows(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    expect(page.locator(".count")).to_contain_text("00step of 3")
+    expect(page.get_by_role("button", name="Previous step")).to_be_disabled()
+    page.get_by_role("button", name="Next step").click()
+    expect(node(page, "m")).to_contain_text("−4.9778")
+    expect(page).to_have_url(re.compile("step=1"))
+    page.get_by_role("button", name="Last step").click()
+    expect(page.locator(".count")).to_contain_text("03")
+    page.get_by_role("button", name="Previous step").click()
+    expect(node(page, "m")).to_contain_text("−2.6548")
+    expect(value(page, 7)).to_have_text("0.3776")
+    expect(page.locator(".tape .curve.past")).to_be_visible()
+    page.reload()
+    expect(page.locator(".count")).to_contain_text("02")
+    expect(node(page, "m")).to_contain_text("−2.6548")
+
+
+def test_before_backward_no_gradient_is_shown(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    page.locator(".phase.forward").click()
+    expect(node(page, "m").locator("[data-field=grad]")).to_be_hidden()
+    expect(node(page, "m").locator("[data-field=value]")).to_be_visible()
+    expect(page.locator("#inspected")).to_contain_text("Not computed yet")
+    expect(value(page, 7)).to_have_text("·")
+    expect(value(page, 6)).to_have_text("[1.0000, 2.0000, 3.0000]")
+
+
+def test_a_program_that_loops_for_ever_is_stopped_and_what_it_recorded_is_kept(page: Page) -> None:
+    page.goto("/")
+    write(
+        page,
+        "import torch\nx = torch.ones(2, requires_grad=True)\nwhile True:\n    (x * x).sum().backward()\n    x.grad = None",
+    )
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator("#status")).to_contain_text("so far", timeout=8000)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#status")).to_contain_text("stopped by you")
+    expect(node(page, "x")).to_contain_text("[2.0000, 2.0000]")
+    expect(page.locator(".count")).to_contain_text("stopped")
+
+
+def test_an_edited_program_says_so_and_keeps_its_values_paler(page: Page) -> None:
+    page.goto("/")
+    page.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+End")
+    page.keyboard.type("\nm.grad_fn")
+    expect(page.locator("#status")).to_have_text("edited, not run yet")
+    expect(page.locator(".cm-editor.cm-stale")).to_be_visible()
+    expect(page.get_by_role("button", name="Apply fix and run")).to_be_disabled()
+
+
+def test_a_program_travels_in_a_link(page: Page) -> None:
+    page.goto("/#code=" + "import%20torch%0Aw%20%3D%20torch.tensor(3.%2C%20requires_grad%3DTrue)%0A(w%20*%20w).backward()")
+    expect(node(page, "w")).to_contain_text("6.0000")
+
+
+def test_an_example_of_the_gallery_opens_and_runs(page: Page) -> None:
+    page.goto("/examples")
+    page.get_by_role("link", name="Open and run: Fit y = 2x by hand").click()
+    expect(page.locator(".count")).to_contain_text("step of 19")
+    expect(page.locator("#example")).to_have_text("Fit y = 2x by hand")
+
+
+def test_pictures_can_be_taken_along_as_they_are_looked_at(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    page.get_by_role("button", name="Next step").click()
+    page.locator("#export summary").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="SVG picture").click()
+    assert "−4.9778" in Path(download.value.path()).read_text()
+
+
+def test_back_leads_to_the_run_before(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    first = page.url
+    run(page, FAN_IN)
+    page.go_back()
+    expect(page.locator(".count")).to_contain_text("step of 3")
+    expect(page.locator(".cm-content")).to_contain_text("for step in range(4)")
+    assert page.url == first
+
+
+def test_a_saved_run_is_read_without_a_script(page: Page, browser: Browser, base_url: str) -> None:
+    page.goto("/")
+    run(page, FIT)
+    address = page.url
+    context = browser.new_context(java_script_enabled=False, base_url=base_url)
+    plain = context.new_page()
+    plain.goto(address)
+    expect(plain.locator(".listing")).to_contain_text("loss = ((y_pred - y) ** 2).mean()")
+    expect(plain.locator("#L7 output")).to_have_text("4.6667")
+    expect(plain.locator("svg.graph .node.leaf")).to_contain_text("−9.3333")
+    expect(plain.locator(".plain")).to_contain_text("−9.3333")
+    plain.get_by_role("link", name="Next step").click()
+    expect(plain.locator("svg.graph .node.leaf")).to_contain_text("−4.9778")
+    plain.get_by_role("link", name="Previous step").click()
+    expect(plain.locator("svg.graph .node.leaf")).to_contain_text("−9.3333")
+    context.close()
