@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from . import __version__, assets
 from . import settings as settings_module
+from .archive import Archive
 from .drawing import picture
 from .examples import gallery
 from .executor import Executor, LocalExecutor
@@ -57,14 +58,14 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         with _alone(folder):
             app.state.service = service = _service(chosen, folder, executor or LocalExecutor(chosen))
             app.state.metrics = health.registry_of(service)
-            await service.runs.start()
+            await service.archive.start()
             await service.executor.start()
             try:
                 yield
             finally:
                 await service.runs.close()
                 await service.executor.close()
-                service.store.close()
+                await service.archive.close()
 
     app = FastAPI(
         title="Tapedeck",
@@ -92,10 +93,10 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
 
 
 def _service(settings: Settings, folder: Path | None, executor: Executor) -> Service:
-    store = Store(folder)
+    archive = Archive(Store(folder), settings.limits)
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
-    runs = Runs(settings, store, executor, find, settings.concurrent or os.cpu_count() or 1)
-    return Service(settings, store, runs, executor, Owners(secret), picture.engine(settings.dot), gallery())
+    runs = Runs(settings, archive, executor, find, settings.concurrent or os.cpu_count() or 1)
+    return Service(settings, archive, runs, executor, Owners(secret), picture.engine(settings.dot), gallery())
 
 
 @contextlib.contextmanager

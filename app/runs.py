@@ -11,28 +11,23 @@ import contextlib
 import logging
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from . import model, wire
+from .archive import Archive
 from .errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from .executor import Executor
 from .recording import Recording
 from .requests import Request
 from .settings import Settings
-from .store import NewRun, Store, StoredRun
+from .store import NewRun
 from .take import LiveTake, StoredTake, Take
 
-T = TypeVar("T")
 Find = Callable[[Recording, model.Program], list[model.Finding]]
 
 FLUSH_SECONDS: Final = 0.5
 """How long events of a run that goes on may wait to be written."""
-SWEEP_SECONDS: Final = 600.0
-RECENT_BYTES: Final = 16 * 1024 * 1024
-RECENT_RUNS: Final = 512
 HEAVY_NODES: Final = 2_000
 """Recordings of more nodes and passes than this are worked on beside the event loop."""
 
@@ -42,35 +37,24 @@ log = logging.getLogger(__name__)
 class Runs:
     """All runs of this server. Made and used on one event loop."""
 
-    def __init__(self, settings: Settings, store: Store, executor: Executor, find: Find, concurrent: int) -> None:
+    def __init__(self, settings: Settings, archive: Archive, executor: Executor, find: Find, concurrent: int) -> None:
         self._settings = settings
         self._limits = settings.limits
-        self._store = store
+        self._archive = archive
         self._executor = executor
         self._find = find
         self._slots = asyncio.Semaphore(concurrent)
         self._concurrent = concurrent
         self._live: dict[str, LiveTake] = {}
         self._by_key: dict[str, LiveTake] = {}
-        self._recent: OrderedDict[str, Take] = OrderedDict()
-        self._recent_bytes = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._executing: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()
-        self._writer = ThreadPoolExecutor(1, "store-write")
-        self._readers = ThreadPoolExecutor(2, "store-read")
         self._closing = False
         self.waiting = 0
         """Runs that wait for a place."""
         self.ended: dict[model.Status, int] = {}
         """How many runs ended how since the start."""
-
-    async def start(self) -> None:
-        """Mark what a stop cut off, and begin to sweep."""
-        cut_off = await self._write(self._store.interrupt)
-        if cut_off:
-            log.info("%d runs were cut off by the last stop", cut_off)
-        self._spawn(self._sweep(), self._background)
 
     async def close(self) -> None:
         """Stop every run; each is kept as interrupted, with what was recorded."""
@@ -78,8 +62,6 @@ class Runs:
         for task in [*self._executing, *self._background]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._background, return_exceptions=True)
-        self._writer.shutdown()
-        self._readers.shutdown()
 
     @property
     def running(self) -> int:
@@ -97,7 +79,7 @@ class Runs:
             return earlier
         if self._closing:
             raise Busy("This server is stopping: try again in a moment.", retry_after=5)
-        if request.store and self._store.bytes >= self._limits.store_bytes:
+        if request.store and self._archive.bytes >= self._limits.store_bytes:
             raise StoreFull('There is no room for another recording: delete some, or send "store": false.')
         if self.waiting >= self._settings.queue:
             seconds = max(1.0, self.waiting / self._concurrent * 0.5)
@@ -125,10 +107,10 @@ class Runs:
     async def _earlier(self, key: str) -> Take | None:
         if (live := self._by_key.get(key)) is not None:
             return live
-        stored = await self._read(self._store.by_idempotency, key)
+        stored = await self._archive.by_idempotency(key)
         if (live := self._by_key.get(key)) is not None:  # begun while we looked
             return live
-        return None if stored is None else self._from_store(stored)
+        return stored
 
     # -- execute, record, publish
 
@@ -219,16 +201,16 @@ class Runs:
             take.findings = await self._findings(take)
         if take.kept:
             async with take.writing:
-                await self._save(take, status)
+                await self._archive.save(take, status)
         take.status = status
         self.ended[status] = self.ended.get(status, 0) + 1
-        self._remember(take)
+        self._archive.remember(take)
 
     async def _findings(self, take: LiveTake) -> list[model.Finding]:
         heavy = take.size > 100 * HEAVY_NODES
         try:
             if heavy:
-                return await self._read(self._find, take.recording, take.new.program)
+                return await self._archive.beside(self._find, take.recording, take.new.program)
             return self._find(take.recording, take.new.program)
         except Exception:
             log.exception("the findings of run %s could not be made", take.id)
@@ -239,25 +221,8 @@ class Runs:
 
     async def _keep_flushing(self, take: LiveTake) -> None:
         while take.kept and not take.ended and take.id in self._live:
-            await self.flush(take)
+            await self._archive.flush(take)
             await asyncio.sleep(FLUSH_SECONDS)
-
-    async def flush(self, take: Take) -> None:
-        """Write what a run has told so far, so that it outlives this process."""
-        if isinstance(take, LiveTake) and take.kept and not take.ended:
-            async with take.writing:
-                if not take.ended and (take.number is None or take.written < len(take.events)):
-                    await self._save(take, take.status)
-
-    async def _save(self, take: LiveTake, status: model.Status) -> None:
-        batch, first = take.events[take.written :], take.written
-        known = take.new if take.number is None else take.number
-        writing = asyncio.ensure_future(self._write(self._store.write, known, batch, first, take.outcome(status)))
-        try:
-            await asyncio.shield(writing)
-        finally:  # a thread cannot be called back: even if this is cancelled, what it writes is written
-            take.number = await writing
-            take.written = first + len(batch)
 
     # -- find again
 
@@ -265,38 +230,16 @@ class Runs:
         """The run with an id, wherever it is; raises :class:`NotFound`."""
         if (live := self._live.get(id)) is not None and live.kept:
             return live
-        if (recent := self._recent.get(id)) is not None:
-            self._recent.move_to_end(id)
-            return recent
-        stored = await self._read(self._store.get, id) if len(id) == 32 else None
-        if stored is None:
+        found = await self._archive.find(id)
+        if found is None:
             raise NotFound("There is no such run: it was deleted, its time has passed, or the address is wrong.")
-        return self._live.get(id) or self._from_store(stored)
-
-    def _from_store(self, stored: StoredRun) -> Take:
-        take = StoredTake(stored, self._store.log(stored), self._limits)
-        if take.ended:
-            self._remember(take)
-        return take
-
-    def _remember(self, take: Take) -> None:
-        if take.kept and take.size <= RECENT_BYTES // 4:
-            self._forget(take.id)
-            self._recent[take.id] = take
-            self._recent_bytes += take.size
-        while self._recent_bytes > RECENT_BYTES or len(self._recent) > RECENT_RUNS:
-            self._forget(next(iter(self._recent)))
-
-    def _forget(self, id: str) -> None:
-        if (take := self._recent.pop(id, None)) is not None:
-            self._recent_bytes -= take.size
+        return self._live.get(id) or found
 
     async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredTake]:
         """An owner's runs, newest first. Those that go on are there as far as they were written."""
         for take in [take for take in self._live.values() if take.new.owner == owner]:
-            await self.flush(take)
-        found: Sequence[StoredRun] = await self._read(self._store.of_owner, owner, count, before)
-        return [StoredTake(run, self._store.log(run), self._limits) for run in found]
+            await self._archive.flush(take)
+        return await self._archive.of_owner(owner, count, before)
 
     # -- stop, delete
 
@@ -315,38 +258,13 @@ class Runs:
             take.cancelled.set()
             with contextlib.suppress(SandboxError, StoreFull):
                 await take.until_ended()
-        self._forget(id)
-        await self._write(self._store.delete, id)
-        self._forget(id)  # somebody may have read it meanwhile
+        await self._archive.delete(id)
 
     async def _own(self, id: str, owner: str | None, what: str) -> Take:
         take = await self.find(id)
         if owner is None or take.new.owner != owner:
             raise NotAllowed(f"This run belongs to somebody else: only its owner may {what} it, with the cookie or owner_key.")
         return take
-
-    async def _sweep(self) -> None:
-        while True:
-            try:
-                if count := await self._write(self._store.sweep, time.time()):
-                    log.info("%d runs were deleted: their time had come", count)
-                    for id in [id for id, take in self._recent.items() if (take.new.expires or time.time() + 1) <= time.time()]:
-                        self._forget(id)
-            except Exception:
-                log.exception("runs whose time has come could not be deleted")
-            await asyncio.sleep(SWEEP_SECONDS)
-
-    # -- threads
-
-    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do something that takes long, or reads the store, beside the event loop."""
-        return await self._read(work, *arguments)
-
-    async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
-
-    async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
 
     @staticmethod
     def _spawn(story: Coroutine[Any, Any, None], among: set[asyncio.Task[Any]]) -> None:

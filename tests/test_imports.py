@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drawing": FOUNDATION | {"recording"},
     "store": FOUNDATION | {"wire", "recording"},
     "take": FOUNDATION | {"wire", "recording", "store"},
+    "archive": {"model", "store", "take"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "examples": set(),
     "notebook": FOUNDATION,

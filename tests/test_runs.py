@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from tapedeck import model, wire
+from tapedeck.archive import Archive
 from tapedeck.errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from tapedeck.requests import Request
 from tapedeck.runs import Runs
@@ -30,16 +31,16 @@ FINDING = model.Finding("loss-falls", "good", None, 1, None, None, "The loss fal
 async def running(
     folder: Path | None, *batches: Any, limits: model.Limits | None = None, concurrent: int = 2, **settings: Any
 ) -> AsyncIterator[tuple[Runs, FakeExecutor]]:
-    store = Store(folder)
+    archive = Archive(Store(folder), limits or model.Limits())
     executor = FakeExecutor(*(batches or (fit(),)))
     chosen = Settings(limits=limits or model.Limits(), **settings)
-    runs = Runs(chosen, store, executor, lambda recording, program: [FINDING], concurrent)  # type: ignore[arg-type]
-    await runs.start()
+    runs = Runs(chosen, archive, executor, lambda recording, program: [FINDING], concurrent)  # type: ignore[arg-type]
+    await archive.start()
     try:
         yield runs, executor
     finally:
         await runs.close()
-        store.close()
+        await archive.close()
 
 
 def asked(store: bool = True, **options: Any) -> Request:
@@ -255,7 +256,7 @@ async def test_a_deleted_run_is_gone_everywhere_even_while_it_goes_on(tmp_path: 
 
 
 async def test_old_recordings_make_room_in_memory_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapedeck.runs.RECENT_RUNS", 2)
+    monkeypatch.setattr("tapedeck.archive.RECENT_RUNS", 2)
     async with running(tmp_path) as (runs, _):
         takes = [await ended(await runs.submit(asked(), "anna")) for _ in range(3)]
         assert await runs.find(takes[2].id) is takes[2]
@@ -270,7 +271,7 @@ async def test_a_long_run_is_read_from_the_store_as_it_was_recorded(tmp_path: Pa
     batches = [events[at : at + 50] for at in range(0, len(events), 50)]
     async with running(tmp_path, *batches, [wire.End("done", None, 5.0)]) as (runs, _):
         take = await ended(await runs.submit(asked(), "anna"))
-        runs._forget(take.id)
+        runs._archive.forget(take.id)
         found = await runs.find(take.id)
         assert found.counts == (1, 300, 300)
         assert msgspec.json.encode(found.recording.step(299)) == msgspec.json.encode(take.recording.step(299))

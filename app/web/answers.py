@@ -10,8 +10,8 @@ import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
+from ..archive import Archive
 from ..errors import TooLarge
-from ..runs import Runs
 from ..take import LiveTake, Take
 
 JSON: Final = "application/json"
@@ -48,11 +48,11 @@ def of_take(request: Request, take: Take, value: Any) -> Response:
     return kept(request, value if isinstance(value, bytes) else _encode(value), JSON, final=take.ended)
 
 
-async def read(runs: Runs, take: Take, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+async def read(archive: Archive, take: Take, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Read something of a recording: at once where it is small and in memory, else beside the event loop."""
     if isinstance(take, LiveTake) and take.size <= LIGHT_BYTES:
         return work(*arguments, **named)
-    return await runs.beside(lambda: work(*arguments, **named))
+    return await archive.beside(lambda: work(*arguments, **named))
 
 
 async def body_of(request: Request, limit: int) -> bytes:

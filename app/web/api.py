@@ -57,7 +57,7 @@ async def start_run(request: Request) -> Response:
     body = await answers.body_of(request, service.limits.body_bytes)
     media_type = request.headers.get("content-type", "")
     given = (body, media_type, query, service.limits)
-    asked = requests.read(*given) if len(body) <= LIGHT_BODY else await service.runs.beside(requests.read, *given)
+    asked = requests.read(*given) if len(body) <= LIGHT_BODY else await service.archive.beside(requests.read, *given)
 
     fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
     key = _idempotency(request, owner, fingerprint)
@@ -82,13 +82,13 @@ async def start_run(request: Request) -> Response:
         status = 201 if take.ended else 202
         headers["Location"] = f"{root}/api/v1/runs/{take.id}"
         if not take.ended:
-            await service.runs.flush(take)
+            await service.archive.flush(take)
     if form != "json" and take.ended:
         response = await _picture(service, take, form, look, status, headers)
         if fresh is not None:
             response.headers["Tapedeck-Owner-Key"] = fresh
     else:
-        run = await answers.read(service.runs, take, take.run, links(root, take.id) if asked.store else {})
+        run = await answers.read(service.archive, take, take.run, links(root, take.id) if asked.store else {})
         told = run if fresh is None else msgspec.structs.asdict(run) | {"owner_key": fresh}
         response = answers.json(told, status, headers)
     if fresh is not None:
@@ -155,7 +155,7 @@ async def read_run(request: Request, id: str) -> Response:
     """Tell of a run all but its steps: status, values of lines, printed text, error, findings."""
     service = service_of(request)
     take = await service.runs.find(id)
-    run = await answers.read(service.runs, take, take.run, links(root_of(request), id))
+    run = await answers.read(service.archive, take, take.run, links(root_of(request), id))
     return answers.of_take(request, take, run)
 
 
@@ -172,7 +172,7 @@ async def cancel_run(request: Request, id: str) -> Response:
     """Stop a run of one's own, keeping what was recorded. One that has ended stays as it is."""
     service = service_of(request)
     take = await service.runs.cancel(id, service.owners.known(request))
-    run = await answers.read(service.runs, take, take.run, links(root_of(request), id))
+    run = await answers.read(service.archive, take, take.run, links(root_of(request), id))
     return answers.json(run)
 
 
@@ -191,7 +191,7 @@ async def follow_run(
     if last is not None and after >= last:
         return Response(None, 204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream.events(service.runs, take, after), 200, headers, "text/event-stream")
+    return StreamingResponse(stream.events(service.archive, take, after), 200, headers, "text/event-stream")
 
 
 # -- headers

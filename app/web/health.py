@@ -103,7 +103,7 @@ class _Collected(Collector):
         for name, told, value in (
             ("running", "Runs that execute just now.", service.runs.running),
             ("waiting", "Runs that wait for a place.", service.runs.waiting),
-            ("store_bytes", "Size of all recordings.", service.store.bytes),
+            ("store_bytes", "Size of all recordings.", service.archive.bytes),
             ("ready", "Whether programs can be run.", int(service.executor.ready)),
         ):
             yield GaugeMetricFamily(f"tapedeck_{name}", told, value=value)

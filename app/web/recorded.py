@@ -39,7 +39,7 @@ async def read_steps(request: Request, id: str, start: Start = 0, count: Annotat
     """Read steps in order, with all their numbers: passes, parameters, values of lines, the update."""
     service = service_of(request)
     take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.runs, take, _steps, take.recording, start, count))
+    return answers.of_take(request, take, await answers.read(service.archive, take, _steps, take.recording, start, count))
 
 
 def _steps(recording: Recording, start: int, count: int) -> bytes:
@@ -59,7 +59,7 @@ async def read_step(request: Request, id: str, index: Index) -> Response:
     """Read one step."""
     service = service_of(request)
     take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.runs, take, take.recording.step, index))
+    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.step, index))
 
 
 @router.get("/graphs/{graph}", **reference.answers(model.Graph, "The structure.", 304, 404))
@@ -68,7 +68,7 @@ async def read_graph(request: Request, id: str, graph: str) -> Response:
     service = service_of(request)
     take = await service.runs.find(id)
     index = index_of(graph, "g", "graph")
-    return answers.of_take(request, take, await answers.read(service.runs, take, take.recording.graph, index))
+    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.graph, index))
 
 
 @router.get("/passes/{index}", **reference.answers(model.Pass, "The pass.", 304, 404))
@@ -76,7 +76,7 @@ async def read_pass(request: Request, id: str, index: Index) -> Response:
     """Read one pass with its numbers (left out for large graphs: ask for frames)."""
     service = service_of(request)
     take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.runs, take, take.recording.pass_, index))
+    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.pass_, index))
 
 
 @router.get("/passes/{index}/nodes/{node}", **reference.answers(model.NodeDetail, "All about the node.", 304, 404))
@@ -84,7 +84,7 @@ async def read_node(request: Request, id: str, index: Index, node: str) -> Respo
     """Read all about one node in one pass: value, gradients, saved tensors, what came in and what went out."""
     service = service_of(request)
     take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.runs, take, take.recording.node, index, node))
+    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.node, index, node))
 
 
 Theme = Annotated[str, Query(description="light, dark, auto, or inline (for the inside of a page)")]
@@ -138,7 +138,7 @@ async def read_frames(
     take = await service.runs.find(id)
     asked = (take.recording, index_of(graph, "g", "graph"), start, count, frames.chosen(fields))
     if MSGPACK in request.headers.get("accept", ""):
-        packed = await answers.read(service.runs, take, frames.packed, *asked)
+        packed = await answers.read(service.archive, take, frames.packed, *asked)
         return answers.kept(request, msgspec.msgpack.encode(packed), MSGPACK, final=take.ended, vary=True)
-    told = await answers.read(service.runs, take, frames.frames, *asked)
+    told = await answers.read(service.archive, take, frames.frames, *asked)
     return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=take.ended, vary=True)

@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.requests import HTTPConnection
 
 from .. import model
+from ..archive import Archive
 from ..assets import PACKAGE
 from ..drawing.engine import Engine
 from ..errors import NotFound, TapedeckError
@@ -19,7 +20,6 @@ from ..executor import Executor
 from ..requests import Request as Asked
 from ..runs import Runs
 from ..settings import Settings
-from ..store import Store
 from ..take import LiveTake, Take
 from .owner import Owners
 
@@ -36,7 +36,7 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        archive: Archive,
         runs: Runs,
         executor: Executor,
         owners: Owners,
@@ -44,7 +44,7 @@ class Service:
         examples: list[Example],
     ) -> None:
         self.settings = settings
-        self.store = store
+        self.archive = archive
         self.runs = runs
         self.executor = executor
         self.owners = owners

@@ -10,8 +10,8 @@ import msgspec
 from fastapi.sse import format_sse_event
 
 from .. import model, wire
+from ..archive import Archive
 from ..recording import Tensors, shown
-from ..runs import Runs
 from ..take import LiveTake, StoredTake, Take
 
 QUIET_SECONDS: Final = 15.0
@@ -29,7 +29,7 @@ def last_id(take: Take) -> int | None:
     return count + len(take.findings)
 
 
-async def events(runs: Runs, take: Take, after: int) -> AsyncIterator[bytes]:
+async def events(archive: Archive, take: Take, after: int) -> AsyncIterator[bytes]:
     """The events after the one with id ``after`` (-1 for all), as bytes of a stream."""
     place = after + 1
     if isinstance(take, LiveTake):
@@ -51,7 +51,7 @@ async def events(runs: Runs, take: Take, after: int) -> AsyncIterator[bytes]:
     else:
         assert isinstance(take, StoredTake)
         stored = take.stored_log.all(place)
-        while batch := await runs.beside(_some, stored):
+        while batch := await archive.beside(_some, stored):
             yield _written(batch)
         count = take.stored.events
     for seq, finding in enumerate(take.findings, count):

@@ -71,7 +71,7 @@ class View(Struct, frozen=True):
 async def view(service: Service, take: Take, place: Place, page: str, root: str) -> View:
     """Gather it. ``page`` is the page's own path. Raises :class:`NotFound` for a step, pass, graph or node of no run."""
     own = links(root, take.id)
-    seen = await answers.read(service.runs, take, _seen, take, place, own)
+    seen = await answers.read(service.archive, take, _seen, take, place, own)
     drawn: Markup | None = None
     why = None if seen.what else why_no_picture(take)
     if seen.what:

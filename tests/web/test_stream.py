@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tapedeck.archive import Archive
 from tapedeck.runs import Runs
 from tapedeck.settings import Settings
 from tapedeck.store import Store
@@ -89,14 +90,14 @@ async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, mo
 
     monkeypatch.setattr(stream, "QUIET_SECONDS", 0.01)
     event, wait = gate()
-    store = Store(tmp_path)
+    archive = Archive(Store(tmp_path), model.Limits())
     finding = model.Finding("x", "note", None, 1, 0, None, "m", "w")
-    runs = Runs(Settings(), store, FakeExecutor(fit()[:5], wait, fit()[5:]), lambda *_: [finding], 1)  # type: ignore[arg-type]
-    await runs.start()
+    runs = Runs(Settings(), archive, FakeExecutor(fit()[:5], wait, fit()[5:]), lambda *_: [finding], 1)  # type: ignore[arg-type]
+    await archive.start()
     take = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
     assert isinstance(take, LiveTake)
     heard = b""
-    async for piece in stream.events(runs, take, -1):
+    async for piece in stream.events(archive, take, -1):
         heard += piece
         if piece.startswith(b":"):
             assert [name for _, name, _ in parse(heard.decode())][-1] == "step"
@@ -106,4 +107,4 @@ async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, mo
     assert told[-2][2]["code"] == "x"
     assert stream.last_id(take) == told[-1][0]
     await runs.close()
-    store.close()
+    await archive.close()

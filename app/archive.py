@@ -1,0 +1,136 @@
+"""Keep the store beside the event loop, and what was used last in memory, so that a picture of it needs no reading."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from . import model
+from .store import Store, StoredRun
+from .take import LiveTake, StoredTake, Take
+
+T = TypeVar("T")
+
+SWEEP_SECONDS: Final = 600.0
+RECENT_BYTES: Final = 16 * 1024 * 1024
+RECENT_RUNS: Final = 512
+
+log = logging.getLogger(__name__)
+
+
+class Archive:
+    """All runs that are kept. Made and used on one event loop; the store's own work is done in threads."""
+
+    def __init__(self, store: Store, limits: model.Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._recent: OrderedDict[str, Take] = OrderedDict()
+        self._recent_bytes = 0
+        self._writer = ThreadPoolExecutor(1, "store-write")
+        self._readers = ThreadPoolExecutor(2, "store-read")
+        self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Size of all recordings, as stored."""
+        return self._store.bytes
+
+    async def start(self) -> None:
+        """Mark what a stop cut off, and begin to sweep."""
+        if cut_off := await self._write(self._store.interrupt):
+            log.info("%d runs were cut off by the last stop", cut_off)
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
+
+    async def close(self) -> None:
+        """Finish what is being written, and close the store."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._store.close()
+
+    async def find(self, id: str) -> Take | None:
+        """The run with an id, if it is kept."""
+        if (recent := self._recent.get(id)) is not None:
+            self._recent.move_to_end(id)
+            return recent
+        stored = await self.beside(self._store.get, id) if len(id) == 32 else None
+        return None if stored is None else self._from_store(stored)
+
+    async def by_idempotency(self, key: str) -> Take | None:
+        """The run that was asked for with a key."""
+        stored = await self.beside(self._store.by_idempotency, key)
+        return None if stored is None else self._from_store(stored)
+
+    async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredTake]:
+        """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""
+        found: Sequence[StoredRun] = await self.beside(self._store.of_owner, owner, count, before)
+        return [StoredTake(run, self._store.log(run), self._limits) for run in found]
+
+    async def save(self, take: LiveTake, status: model.Status) -> None:
+        """Write what a run has told since the last time; the caller holds ``take.writing``. Raises :class:`StoreFull`."""
+        batch, first = take.events[take.written :], take.written
+        known = take.new if take.number is None else take.number
+        writing = asyncio.ensure_future(self._write(self._store.write, known, batch, first, take.outcome(status)))
+        try:
+            await asyncio.shield(writing)
+        finally:  # a thread cannot be called back: even if this is cancelled, what it writes is written
+            take.number = await writing
+            take.written = first + len(batch)
+
+    async def flush(self, take: Take) -> None:
+        """Write what a run that goes on has told so far, so that it outlives this process."""
+        if isinstance(take, LiveTake) and take.kept and not take.ended:
+            async with take.writing:
+                if not take.ended and (take.number is None or take.written < len(take.events)):
+                    await self.save(take, take.status)
+
+    async def delete(self, id: str) -> None:
+        """Delete a run and all that was recorded of it."""
+        await self._write(self._store.delete, id)
+        self.forget(id)
+
+    def remember(self, take: Take) -> None:
+        """Keep a run that has ended in memory, as long as there is room."""
+        if take.kept and take.size <= RECENT_BYTES // 4:
+            self.forget(take.id)
+            self._recent[take.id] = take
+            self._recent_bytes += take.size
+        while self._recent_bytes > RECENT_BYTES or len(self._recent) > RECENT_RUNS:
+            self.forget(next(iter(self._recent)))
+
+    def forget(self, id: str) -> None:
+        """Leave a run to the store alone."""
+        if (take := self._recent.pop(id, None)) is not None:
+            self._recent_bytes -= take.size
+
+    async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do something that takes long, or reads the store, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
+
+    async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
+
+    def _from_store(self, stored: StoredRun) -> Take:
+        take = StoredTake(stored, self._store.log(stored), self._limits)
+        if take.ended:
+            self.remember(take)
+        return take
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                if count := await self._write(self._store.sweep, time.time()):
+                    log.info("%d runs were deleted: their time had come", count)
+                now = time.time()
+                for id in [id for id, take in self._recent.items() if take.new.expires is not None and take.new.expires <= now]:
+                    self.forget(id)
+            except Exception:
+                log.exception("runs whose time has come could not be deleted")
+            await asyncio.sleep(SWEEP_SECONDS)
