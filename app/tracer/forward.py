@@ -39,7 +39,7 @@ class Call:
     was overwritten since is a snapshot.
     """
 
-    __slots__ = ("arguments", "code", "first", "function", "graph", "last", "module", "name", "offset", "out")
+    __slots__ = ("arguments", "code", "direct", "first", "function", "graph", "last", "module", "name", "offset", "out")
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class Call:
         self.arguments = arguments
         self.module = module
         self.name: str | None = None
+        self.direct = False
+        """Whether the program itself made the call, and not a function of torch's that it called."""
         self.graph = -1
         """The graph of the last pass that reached a node of this call."""
 
@@ -214,6 +216,7 @@ class ForwardMode(TorchFunctionMode):
 
     def _note(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         frame: FrameType | None = sys._getframe(2)
+        direct = frame
         while frame is not None and frame.f_code.co_filename != self._filename:
             frame = frame.f_back
         place = (frame.f_code, frame.f_lasti) if frame is not None else None
@@ -221,7 +224,9 @@ class ForwardMode(TorchFunctionMode):
             out.grad_fn  # noqa: B018  (a view that was written to makes its node anew when asked for it)
             last = sequence_number()
         module = self.modules[-1] if self.modules else ""
-        self._calls.add(Call(first, last, place, func, out, operands(args, kwargs), module))
+        call = Call(first, last, place, func, out, operands(args, kwargs), module)
+        call.direct = frame is direct
+        self._calls.add(call)
         if self._observer.following:
             self._observer.follow(out, args)
 
@@ -255,7 +260,7 @@ class Observer:
 
 
 READ, CALL, WRITE, OPENED = "read", "call", "write", "opened"
-GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK = "grad-read", "grad-set", "data-set", "late", "hook"
+GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "data-set", "late", "hook", "detach"
 
 _grad: Any = Tensor.grad  # on the class these are descriptors
 _data: Any = Tensor.data
@@ -265,6 +270,7 @@ _KINDS: dict[Any, str] = {
     _data.__set__: DATA_SET,
     Tensor.requires_grad_: LATE,
     Tensor.register_hook: HOOK,
+    Tensor.detach: DETACH,
     Tensor.numpy: READ,
     Tensor.item: READ,
     Tensor.tolist: READ,

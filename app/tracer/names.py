@@ -21,6 +21,7 @@ class Names:
         self._bound: dict[int, tuple[weakref.ref[Tensor], str, int]] = {}
         self._found: dict[int, tuple[weakref.ref[Any], str]] = {}
         self._lines: dict[str, int] = {}
+        self._detached: list[weakref.ref[Tensor]] = []
 
     def bind(self, name: str, value: Tensor, line: int) -> None:
         """Note that an assignment bound a name to a tensor."""
@@ -45,6 +46,15 @@ class Names:
             return known[1], known[2]
         name = self._name(value)
         return name, self._lines.get(name.split(".")[0].split("[")[0], -1) if name else -1
+
+    def detach(self, value: Tensor) -> None:
+        """Note that a tensor was cut off from its graph."""
+        self._detached = [known for known in self._detached[-_ITEMS:] if known() is not None]
+        self._detached.append(weakref.ref(value))
+
+    def is_detached(self, value: Tensor) -> bool:
+        """Whether a tensor was cut off from its graph by ``detach``."""
+        return any(known() is value for known in self._detached)
 
     def module(self, module: torch.nn.Module) -> str:
         """The path of a module, as ``model.layers.0``; ``""`` when no variable leads to it."""

@@ -41,7 +41,13 @@ class Recorder:
             emitter=emitter, lines=self.lines, names=self._names, source=source, calls=self._calls, table=self._table
         )
         self.updates = Updates(
-            namespace=namespace, emitter=emitter, lines=self.lines, calls=self._calls, steps=self.steps, place=self.place
+            namespace=namespace,
+            emitter=emitter,
+            names=self._names,
+            lines=self.lines,
+            calls=self._calls,
+            steps=self.steps,
+            place=self.place,
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(

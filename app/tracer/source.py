@@ -62,6 +62,8 @@ class Source:
         self.loops: list[Span] = []
         self.grad_modes: list[Span] = []
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
+        self._trees: list[ast.Module] = []
+        self._spans: dict[tuple[int | None, ...], ast.expr] = {}
         self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
 
@@ -71,7 +73,35 @@ class Source:
         text = "\n" * (start - 1) + "\n".join(self.lines[start - 1 : end]) + "\n"
         tree = ast.parse(text, self.filename)
         marked = _Marker(self).mark(tree)
+        self._trees.append(marked)
         return compile(marked, self.filename, "exec", dont_inherit=True)
+
+    def operand(self, code: CodeType, offset: int, place: int, *, method: bool) -> str | None:
+        """The text of an operand of the operation or call at an instruction, by its place among the arguments.
+
+        ``None`` if it is not written there in one line. The receiver of a ``method`` has place 0.
+        """
+        self.place(code, offset)
+        span = self._positions[id(code)][offset // 2]
+        node = self._expressions().get(span)
+        written: list[ast.expr] = []
+        if isinstance(node, ast.BinOp):
+            written = [node.left, node.right]
+        elif isinstance(node, ast.Call) and not node.keywords:
+            receiver = [node.func.value] if method and isinstance(node.func, ast.Attribute) else []
+            written = [*receiver, *node.args]
+        if place >= len(written) or written[place].lineno != written[place].end_lineno:
+            return None
+        line = self.lines[written[place].lineno - 1].encode()
+        return line[written[place].col_offset : written[place].end_col_offset].decode(errors="ignore")
+
+    def _expressions(self) -> dict[tuple[int | None, ...], ast.expr]:
+        """Every expression by its span, except the marks."""
+        while self._trees:
+            for node in ast.walk(self._trees.pop()):
+                if isinstance(node, ast.BinOp | ast.Call) and not _is_mark(node):
+                    self._spans[node.lineno, node.end_lineno, node.col_offset, node.end_col_offset] = node
+        return self._spans
 
     def place(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
         """Line of an instruction and its columns, in characters, cut at the end of that line; line 0 if unknown."""
@@ -186,6 +216,10 @@ def _targets(targets: list[ast.expr]) -> tuple[tuple[str, ...], bool]:
             else ((), True)
         )
     return tuple(target.id for target in targets if isinstance(target, ast.Name)), False
+
+
+def _is_mark(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == HOOK
 
 
 def _called(node: ast.expr) -> str | None:

@@ -196,7 +196,13 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
     for place in range(len(template.constants)):
         constant = template.constant(walk, place)
         name, line = names.binding(constant) if isinstance(constant, Tensor) else (None, -1)
-        add("Constant", None, name, line, None, "")
+        node, at = template.constants[place]
+        maker = walk.calls[node]
+        if name is None and maker is not None and maker.code is not None and maker.direct:
+            method = call_name(maker.function).startswith("torch.Tensor.")
+            name = source.operand(maker.code, maker.offset, at, method=method)
+        cut = isinstance(constant, Tensor) and names.is_detached(constant)
+        add("Constant", "torch.Tensor.detach" if cut else None, name, line, None, "")
         columns["saved_count"].append(0)
     nodes, constants = len(walk.nodes), len(template.constants)
     kinds = [wire.LEAF if variable is not None else wire.OP for variable in walk.variables]

@@ -15,8 +15,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from .. import wire
 from .backward import Engine
 from .emitter import Emitter
-from .forward import DATA_SET, GRAD_READ, GRAD_SET, HOOK, Calls, ForwardMode, Observer, storage, tensors
+from .forward import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, Calls, ForwardMode, Observer, storage, tensors
 from .lines import Lines
+from .names import Names
 from .source import Statement
 from .steps import Steps
 
@@ -31,6 +32,7 @@ class Updates(Observer):
         *,
         namespace: Mapping[str, Any],
         emitter: Emitter,
+        names: Names,
         lines: Lines,
         calls: Calls,
         steps: Steps,
@@ -38,6 +40,7 @@ class Updates(Observer):
     ) -> None:
         self._namespace = namespace
         self._emitter = emitter
+        self._names = names
         self._lines = lines
         self._calls = calls
         self._steps = steps
@@ -73,6 +76,10 @@ class Updates(Observer):
         elif kind == HOOK and self.engine is not None:
             self.engine.hooks_seen = True
         out = func(*args, **kwargs)
+        if kind == DETACH:
+            self._names.detach(out)
+            if self._from_gradient:
+                self.follow(out, args)
         if kind == GRAD_READ and isinstance(out, Tensor) and self._steps.knows(args[0]):
             self._mark(out, frozenset((self._steps.parameter(args[0]),)))
         elif kind == DATA_SET and self._steps.knows(args[0]):

@@ -91,3 +91,18 @@ print(inspect.getsource(generator))
         "got sent\nA docstring. 3 A point. 7 1 [2, 3] 5 True [2] 4\n[]\n"
         'def generator():\n    got = yield 1\n    print("got", got)\n\n'
     )
+
+
+def test_a_constant_without_a_name_is_called_by_what_was_written() -> None:
+    program = (
+        "import torch\nw = torch.ones(2, requires_grad=True)\ny = w * torch.tensor([1., 2.])\n"
+        "z = (y - y.detach()).mul(torch.arange(2) + 1).sum()\nu = z.add(torch.ones(1) * 2)\nu.backward()\n"
+    )
+    _, recording = record(program)
+    constants = {node.name: node.call for node in recording.graph(0).nodes if node.kind == "constant"}
+    assert constants == {
+        "torch.tensor([1., 2.])": None,
+        "y.detach()": "torch.Tensor.detach",
+        "torch.arange(2) + 1": None,
+        "torch.ones(1) * 2": None,
+    }
