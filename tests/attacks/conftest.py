@@ -20,7 +20,7 @@ from tapedeck.settings import Settings
 
 ENTRIES = str(Path(__file__).parent.parent / "sandbox")
 SECRET = "a-secret-of-the-server-3f9c"
-LIMITS = Limits(wall_seconds=5.0, memory_bytes=400 << 20)
+LIMITS = Limits(wall_seconds=30.0, memory_bytes=400 << 20)
 
 T = TypeVar("T")
 

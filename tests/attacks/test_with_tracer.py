@@ -73,7 +73,7 @@ def test_two_runs_of_one_program_are_told_alike(tracer: Any) -> None:
     ],
 )
 def test_what_goes_wrong_has_an_answer_of_its_own(tracer: Any, program: str, status: str, word: str) -> None:
-    outcome = tracer.run(program, wall_seconds=1.0 if status == "timed_out" else 10.0)
+    outcome = tracer.run(program, wall_seconds=1.0 if status == "timed_out" else 30.0)
     assert (outcome.status, word in outcome.failure.message) == (status, True), outcome.failure
     assert tracer.run(SEED).status == "done"
 
