@@ -55,6 +55,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
             log_level="warning",
             access_log=False,
             server_header=False,
+            timeout_keep_alive=75,  # longer than a proxy keeps its connections: it must not find one closed
             timeout_graceful_shutdown=5,
             lifespan="on",
         )

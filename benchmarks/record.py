@@ -1,0 +1,175 @@
+"""Time recording against plain eager PyTorch: the same programs, recorded and not, turn by turn in one process.
+
+Also how many nodes a second are walked, hooked and packed in a graph of 100,000. Everything runs on one thread, unconfined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+import torch
+from tapedeck import wire
+from tapedeck.model import Capture, Limits
+from tapedeck.tracer.main import execute, preload
+
+from _common import machine, p50, table, timed
+
+STACK = 256 * 1024 * 1024
+"""A deep graph is freed recursively: bytes of stack, as a confined program has them."""
+LEVELS: tuple[Capture, ...] = ("graph", "norms", "full")
+
+REGRESSION = """\
+import torch
+x = torch.tensor([1.0, 2.0, 3.0])
+y = torch.tensor([2.0, 4.0, 6.0])
+m = torch.tensor(1.0, requires_grad=True)
+for step in range(1000):
+    y_pred = m * x
+    loss = ((y_pred - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        m -= 0.01 * m.grad
+    m.grad = None
+"""
+
+MLP = """\
+import torch
+from torch import nn
+x = torch.randn(64, 2)
+y = (x[:, :1] * x[:, 1:]).sign()
+model = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+for step in range(300):
+    loss = nn.functional.mse_loss(model(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+TRANSFORMER = """\
+import torch
+from torch import nn
+layer = nn.TransformerEncoderLayer(d_model=64, nhead=4, dim_feedforward=256, dropout=0.0, batch_first=True)
+model = nn.TransformerEncoder(layer, num_layers=4, enable_nested_tensor=False)
+x = torch.randn(8, 32, 64)
+y = torch.randn(8, 32, 64)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+for step in range(30):
+    loss = nn.functional.mse_loss(model(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+NODES = 100_000
+LARGE = """\
+import time
+import torch
+x = torch.ones((), requires_grad=True)
+for _ in range(100_000):
+    x = x * 1.0
+start = time.perf_counter()
+x.backward()
+engine = time.perf_counter() - start
+"""
+
+WORKLOADS = {
+    "scalar regression, 1000 steps": (REGRESSION, 1000),
+    "MLP 2-64-64-1, batch 64, 300 steps": (MLP, 300),
+    "transformer, 4 blocks d=64, 30 steps": (TRANSFORMER, 30),
+}
+
+
+def plain(program: str) -> dict[str, Any]:
+    """Run a program as Python does."""
+    torch.manual_seed(0)
+    namespace: dict[str, Any] = {}
+    exec(compile(program, "<program>", "exec"), namespace)
+    return namespace
+
+
+def recorded(program: str, capture: Capture) -> int:
+    """Record a program; returns the number of bytes that it told."""
+    size = 0
+
+    def write(data: bytes) -> None:
+        nonlocal size
+        size += len(data)
+
+    cells = [(1, program.count("\n"))]
+    execute(wire.Job(program, cells, capture=capture), write)
+    return size
+
+
+def ratios(rounds: int) -> None:
+    """Time each workload, plain and recorded at each level."""
+    rows = []
+    for name, (program, steps) in WORKLOADS.items():
+        plain(program), [recorded(program, level) for level in LEVELS]
+        times: dict[str, list[float]] = {"plain": [], **{level: [] for level in LEVELS}}
+        for _ in range(rounds):
+            times["plain"].append(timed(lambda program=program: plain(program)))  # type: ignore[misc]
+            for level in LEVELS:
+                gc.collect()
+                times[level].append(timed(lambda program=program, level=level: recorded(program, level)))  # type: ignore[misc]
+        eager = p50(times["plain"])
+        size = recorded(program, "full") / steps
+        told = f"{size:.0f} B" if size < 1000 else f"{size / 1000:.1f} kB"
+        rows.append([name, f"{eager / steps * 1000:.0f} µs", *(f"{p50(times[level]) / eager:.2f}" for level in LEVELS), told])
+    head = ["", "eager a step", *(f"{level} ×" for level in LEVELS), "told a step, full"]
+    table(f"Recording as a multiple of plain eager, p50 of {rounds} rounds turn by turn", head, rows)
+
+
+def large(rounds: int) -> None:
+    """Time a large graph: what a recorded run takes from the call of ``backward()`` to its end, less the engine's own time."""
+    rows = []
+    told = LARGE.replace("start = time", "print(time.perf_counter())\nstart = time")
+    for level in LEVELS:
+        rates, engines = [], []
+        for _ in range(rounds):
+            engine = plain(LARGE)["engine"]
+            rates.append(NODES / (since_printed(told, level) - engine))
+            engines.append(engine * 1000)
+            gc.collect()
+        rows.append([level, f"{p50(rates):,.0f}", f"{p50(engines):.0f}"])
+    table(f"A graph of {NODES:,} nodes: walked, hooked, packed and told", ["", "nodes a second", "plain backward ms"], rows)
+
+
+def since_printed(program: str, level: Capture) -> float:
+    """Seconds from the time that a program prints to the end of its recording."""
+    reader = wire.Reader(Limits())
+    parts: list[bytes] = []
+    execute(wire.Job(program, [(1, program.count("\n"))], capture=level), parts.append)
+    end = time.perf_counter()
+    events = [event for part in parts for event in reader.feed(part)]
+    return end - float(next(event.text for event in events if isinstance(event, wire.Output)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    preload()
+    ratios(rounds)
+    large(min(rounds, 5))
+    print(f"\n  {machine()}, torch {torch.__version__}")
+
+
+def with_stack() -> None:
+    """Start over with a larger stack, where that is allowed: the kernel takes it into account when a program starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft != resource.RLIM_INFINITY and soft < STACK and (hard == resource.RLIM_INFINITY or hard >= STACK):
+        resource.setrlimit(resource.RLIMIT_STACK, (STACK, hard))
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+if __name__ == "__main__":
+    with_stack()
+    main()

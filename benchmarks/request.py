@@ -1,0 +1,162 @@
+"""Time a request against torchviz: run the notebook's last section and get its picture, both ways, turn by turn.
+
+Ours is ``POST /api/v1/runs`` and ``GET …/graph.svg`` to a warm server: a sandbox, a trace, a store and HTTP included.
+Torchviz has a warm process of its own, unconfined: the same program, ``make_dot(show_attrs=True, show_saved=True)`` and
+``pipe("svg")``. (It must keep the graph after backward, or there is nothing saved that it could show.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from http.client import HTTPConnection
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tapedeck.drawing import engine
+from tapedeck.examples import FIRST_VISIT, example
+
+from _common import connect, machine, p50, p95, server, table, timed
+
+TARGET = 1.0
+"""Our p50 may be at most so many times torchviz's."""
+
+
+def torchviz(pipe: Connection) -> None:
+    """Draw the graph of each program that is sent, with torchviz; answer the milliseconds that it took."""
+    warnings.simplefilter("ignore")
+    import torch
+    from torchviz import make_dot
+
+    torch.set_num_threads(1)
+
+    def draw(program: str) -> None:
+        namespace: dict[str, object] = {}
+        exec(compile(program, "<program>", "exec"), namespace)
+        make_dot(namespace["loss"], show_attrs=True, show_saved=True).pipe("svg", quiet=True)
+
+    while program := pipe.recv():
+        pipe.send(timed(lambda program=program: draw(program)))  # type: ignore[misc]
+
+
+def have_dot(folder: str) -> str:
+    """Have a ``dot`` on the PATH, for torchviz: the machine's, or a link to our wheel's; tells which."""
+    if found := shutil.which("dot"):
+        return found
+    path = engine.find()
+    os.symlink(path, Path(folder) / "dot")
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return path
+
+
+class Client:
+    """Asks our server, over one connection."""
+
+    def __init__(self, url: str) -> None:
+        self._connection: HTTPConnection = connect(url)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """One request; anything but success ends the benchmark."""
+        self._connection.request(method, path, body, {"Content-Type": "text/x-python"} if body else {})
+        response = self._connection.getresponse()
+        answer = response.read()
+        if response.status not in (200, 201):
+            raise SystemExit(f"{method} {path}: {response.status} {answer[:300].decode()}")
+        return answer
+
+    def run(self, program: str) -> str:
+        """Run a program; returns the path of its last pass's picture."""
+        run = json.loads(self.ask("POST", "/api/v1/runs", program.encode()))
+        assert run["status"] == "done", run["error"]
+        return f"/api/v1/runs/{run['id']}/passes/{run['passes'] - 1}/graph.svg"
+
+
+class Contest:
+    """Times both, turn by turn."""
+
+    def __init__(self, client: Client, pipe: Connection) -> None:
+        self._client = client
+        self._pipe = pipe
+
+    def ours(self, program: str) -> tuple[float, float]:
+        """Milliseconds of our POST and of our GET."""
+        paths: list[str] = []
+        posted = timed(lambda: paths.append(self._client.run(program)))
+        return posted, timed(lambda: self._client.ask("GET", paths[0]))
+
+    def theirs(self, program: str) -> float:
+        """Milliseconds of torchviz's."""
+        self._pipe.send(program.replace("loss.backward()", "loss.backward(retain_graph=True)"))
+        taken: float = self._pipe.recv()
+        return taken
+
+
+def another(program: str, number: int) -> str:
+    """The same program with eight more operations, in a structure of its own: each either a chain or a fan-in."""
+    more = [f"loss = loss * 2{' + loss' if number >> bit & 1 else ''}" for bit in range(8)]
+    return program.replace("loss.backward()", "\n".join([*more, "loss.backward()"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=200, help="at most 256")
+    rounds = parser.parse_args().rounds
+    chosen = example(FIRST_VISIT)
+    assert chosen is not None
+    program = chosen.program
+
+    post: list[float] = []
+    get: list[float] = []
+    warm: list[float] = []
+    fresh: list[float] = []
+    viz: list[float] = []
+    viz_fresh: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, server() as url:
+        dot = have_dot(folder)
+        here, there = multiprocessing.get_context("spawn").Pipe()
+        worker = multiprocessing.get_context("spawn").Process(target=torchviz, args=(there,), daemon=True)
+        worker.start()
+        contest = Contest(Client(url), here)
+        contest.theirs(program)  # it imports torch first
+        for _ in range(20):
+            contest.ours(program), contest.theirs(program)
+        for number in range(rounds):
+            posted, got = contest.ours(program)
+            post.append(posted)
+            get.append(got)
+            warm.append(posted + got)
+            viz.append(contest.theirs(program))
+            new = another(program, number)
+            fresh.append(sum(contest.ours(new)))
+            viz_fresh.append(contest.theirs(new))
+        here.send("")
+        worker.join()
+
+    rows = [
+        ("POST /api/v1/runs", post, viz),
+        ("GET graph.svg", get, viz),
+        ("both", warm, viz),
+        ("torchviz, unconfined", viz, viz),
+        ("eight more nodes, a new structure each time: both", fresh, viz_fresh),
+        ("eight more nodes: torchviz, unconfined", viz_fresh, viz_fresh),
+    ]
+    table(
+        f"The notebook's last section, {rounds} rounds turn by turn",
+        ["", "p50 ms", "p95 ms", "p50 to torchviz's"],
+        [[name, f"{p50(each):.1f}", f"{p95(each):.1f}", f"{p50(each) / p50(other):.2f}"] for name, each, other in rows],
+    )
+    ratio = p50(warm) / p50(viz)
+    print(f"\n  {machine()}; torchviz draws with {dot}")
+    print(f"  ratio {ratio:.2f}: {'met' if ratio <= TARGET else 'MISSED'}, at most {TARGET}")
+    if ratio > TARGET:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
