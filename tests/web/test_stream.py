@@ -99,7 +99,7 @@ async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, mo
     heard = b""
     async for piece in stream.events(archive, take, -1):
         heard += piece
-        if piece.startswith(b":"):
+        if piece.startswith(b":") and not event.is_set():
             assert [name for _, name, _ in parse(heard.decode())][-1] == "step"
             event.set()
     told = parse(heard.decode())
