@@ -60,6 +60,7 @@ def run(page: Page, program: str) -> None:
     page.locator("#run").click()
     expect(page).to_have_url(re.compile(r"/r/[0-9a-f]{32}"))
     expect(page.locator("#status")).to_contain_text("sandboxed")
+    expect(page.locator("body.busy")).to_have_count(0)
 
 
 def node(page: Page, title: str) -> Locator:

@@ -63,7 +63,7 @@ export function session(store, api, onrun) {
         if (mine === look) arrive({ graph, picture: shown, absent: null });
         return;
       }
-      if (!run.steps) return void (mine === look && arrive({ step: null, graph: null, picture: null, absent: null }));
+      if (!run.steps) return arrive({ step: null, graph: null, picture: null, absent: null });
       // a run whose steps have one pass each has pass k in step k: no need to wait for the step to ask for its picture
       const guess = pass ?? (run.passes === run.steps ? at : null);
       const ahead = guess === null ? null : pictureOf(run, `passes/${guess}`);
@@ -82,7 +82,7 @@ export function session(store, api, onrun) {
       ]);
       if (mine === look) arrive({ step, graph, ...drawn });
     } catch (error) {
-      if (mine === look) store.set({ trouble: trouble(error) });
+      if (mine === look) store.set({ trouble: trouble(error), settled: true });
     }
   }
 
@@ -125,7 +125,7 @@ export function session(store, api, onrun) {
   function arrive(found) {
     const graph = found.graph ?? null;
     const node = graph && (nodeOf(graph, store.get().node)?.id ?? first(graph));
-    store.set({ ...found, node });
+    store.set({ ...found, node, settled: true });
     void inspect();
     void curve();
   }
@@ -135,6 +135,7 @@ export function session(store, api, onrun) {
     const mine = ++ask;
     const state = store.get();
     const { run, graph, node: id } = state;
+    if (!state.settled) return; // the graph that is here is another run's
     const node = graph && nodeOf(graph, id);
     if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const pass = shownPass(state);
@@ -197,7 +198,7 @@ export function session(store, api, onrun) {
     known = new Map();
     onrun(answer);
     store.set({
-      run: answer, edited: false, busy: null, trouble: null, at: Math.max(0, Math.min(at, answer.steps - 1)), pass: null,
+      run: answer, edited: false, busy: null, settled: false, trouble: null, at: Math.max(0, Math.min(at, answer.steps - 1)), pass: null,
       apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null), losses: null,
       node: before?.program === answer.program ? node : null,
       ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null }),
@@ -242,7 +243,7 @@ export function session(store, api, onrun) {
     },
     /** Select a node. @param {string} node */
     select(node) {
-      if (store.get().node === node) return;
+      if (store.get().node === node || !store.get().settled) return;
       store.set({ node });
       void inspect();
     },

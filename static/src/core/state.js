@@ -30,6 +30,7 @@
  * @property {Run | null} run                     the recording shown
  * @property {boolean} edited                     the text is no longer what was run
  * @property {{id: string | null, since: number, steps: number, stopping?: boolean} | null} busy    a program runs
+ * @property {boolean} settled                    the run's picture is here; until then an earlier one is shown
  * @property {{title: string, detail: string} | null} trouble    the last thing asked for got no run
  *
  * @property {number} at                          index of the step looked at
@@ -51,7 +52,7 @@
 
 /** @type {State} */
 export const EMPTY = {
-  run: null, edited: false, busy: null, trouble: null,
+  run: null, edited: false, busy: null, settled: true, trouble: null,
   at: 0, phase: "backward", node: null, pass: null, apart: null, direction: "TB",
   step: null, graph: null, picture: null, absent: null, detail: null, asking: false, origin: null, losses: null,
 }; // prettier-ignore

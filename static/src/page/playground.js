@@ -18,7 +18,7 @@ import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
-import { flip, shell, toast } from "../widgets/shell.js";
+import { dark, flip, shell, toast } from "../widgets/shell.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/words.js";
 
 /** @import {Given, State} from "../core/state.js" */
@@ -340,10 +340,10 @@ state.watch(["at", "phase", "run", "step", "losses"], ({ at, phase, run: recorde
   transport.show({ at, phase, steps: recorded?.steps ?? 0, step: shown, losses, stopped });
 });
 
-state.watch(["run", "edited", "busy"], (now) => {
-  document.body.classList.toggle("busy", now.busy !== null);
+state.watch(["run", "edited", "busy", "settled"], (now) => {
+  document.body.classList.toggle("busy", now.busy !== null || !now.settled);
   fill(find("#run"), now.busy ? "Stop" : "Run", !now.busy && h("kbd", { class: "from-760" }, mac ? "⌘ ↵" : "Ctrl ↵"));
-  fill(find("#status"), outcome(now, given.mode));
+  fill(find("#status"), outcome(now, given.mode, given.limits.wall_seconds));
 });
 
 state.watch(["trouble"], ({ trouble }) => {
@@ -365,11 +365,13 @@ state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
   const what = apart ? `graphs/${apart}` : pass ? `passes/${pass.index}` : null;
   find("#export").hidden = !recorded || !what;
   if (!recorded || !what) return;
-  const theme = document.documentElement.dataset["theme"] ?? "light";
+  const links = /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"));
+  const address = () => {
+    for (const link of links) link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light"));
+  };
   /** @type {HTMLAnchorElement} */ (find("a[data-json]")).href = api.address(`/runs/${recorded.id}`);
-  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
-    link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, theme));
-  }
+  address();
+  find("#export").ontoggle = address; // the theme may have changed
 });
 
 let begun = false; // the address is left as it came until the person moves

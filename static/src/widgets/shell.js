@@ -3,7 +3,7 @@
 import { h } from "../leaves/dom.js";
 
 /** Is the page dark just now? */
-const dark = () => {
+export const dark = () => {
   const { theme } = document.documentElement.dataset;
   return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 };

@@ -17,13 +17,17 @@ const ENDS = {
   interrupted: "interrupted: the server went down",
 };
 
-/** The sentence beside the program's name. @param {State} state @param {string} mode @returns {Child} */
-export function outcome({ run, busy, edited }, mode) {
+/** The sentence beside the program's name. @param {State} state @param {string} mode @param {number} seconds  that a run may take @returns {Child} */
+export function outcome({ run, busy, edited }, mode, seconds) {
   if (busy) return busy.stopping ? "Stopping…" : busy.steps ? `Running… ${format.counted(busy.steps, "step")} so far` : "Running…";
   if (!run) return "";
   if (edited) return "edited, not run yet";
   const end = ENDS[run.status];
   const took = run.duration_ms === null ? "" : ` in ${format.duration(run.duration_ms)}`;
+  if (run.status === "timed_out") {
+    const kept = run.steps ? `at step ${run.steps - 1}. Everything up to there can be played.` : "before the first step ended.";
+    return [h("span", { class: "bad" }, `Stopped after ${seconds} s`), ` ${kept}`];
+  }
   if (end) return [h("span", { class: "bad" }, end), run.steps ? `, ${format.counted(run.steps, "step")} kept` : took];
   const { error } = run;
   if (error) {
