@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, get_type_hints
 
+import platformdirs
 from msgspec import Struct, convert, field
 from msgspec import ValidationError as MsgspecError
 
@@ -22,7 +21,7 @@ class Settings(Struct, frozen=True):
     ``limits`` are set by ``TAPEDECK_LIMIT_<FIELD>``.
     """
 
-    data: str = field(default_factory=lambda: str(Path(tempfile.gettempdir()) / "tapedeck"))
+    data: str = field(default_factory=lambda: platformdirs.user_data_dir("tapedeck"))
     """Folder of the store; the address ``:memory:`` keeps nothing beyond the process."""
     secret: str = ""
     """Signs the owner's cookie. Empty: one is made and kept in the data folder."""

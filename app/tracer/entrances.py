@@ -1,9 +1,10 @@
-"""See what no mode sees: custom functions being applied, and functions about to be compiled."""
+"""See what no mode sees: custom functions being applied, functions about to be compiled, and programs about to sleep."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,3 +57,20 @@ def eager_compile() -> Iterator[None]:
         yield
     finally:
         torch.compile = original
+
+
+@contextmanager
+def before_sleep(tell: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` whenever the program goes to sleep: it may be stopped before it wakes."""
+    original = time.sleep
+
+    def sleep(seconds: Any, /) -> None:
+        with torch._C.DisableTorchFunction():
+            tell()
+        original(seconds)
+
+    time.sleep = sleep
+    try:
+        yield
+    finally:
+        time.sleep = original

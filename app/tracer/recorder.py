@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from .. import wire
 from .backward import Engine
 from .emitter import Emitter
-from .entrances import eager_compile, seen_functions
+from .entrances import before_sleep, eager_compile, seen_functions
 from .forward import Calls, ForwardMode
 from .lines import Lines
 from .names import Names
@@ -65,6 +65,7 @@ class Recorder:
         setattr(builtins, HOOK, self._value)
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
         self._stack.enter_context(eager_compile())
+        self._stack.enter_context(before_sleep(self._tell))
         self._stack.callback(delattr, builtins, HOOK)
         for handle in (
             register_module_forward_pre_hook(self._enter_module),
@@ -126,6 +127,8 @@ class Recorder:
             self.steps.round(statement.loop)
         if kind == "enter":
             self.steps.entered(statement.loop, len(value) if isinstance(value, range | list | tuple) else None)
+        if self._emitter.due:
+            self._tell()
         if kind in ("round", "enter"):
             return
         for name, bound in _bindings(statement, value):
@@ -138,8 +141,6 @@ class Recorder:
         self.lines.take(statement, value)
         if statement.last:
             self.on_last(value)
-        if self._emitter.due:
-            self._tell()
 
     def _tell(self) -> None:
         """Let those who listen see the lines' values, should the program be stopped before its end."""

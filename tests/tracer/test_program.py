@@ -178,3 +178,31 @@ def test_the_same_program_is_recorded_the_same_way_twice() -> None:
     program = "import torch\nx = torch.randn(3, requires_grad=True)\ny = (x * 2).tanh()\ny.sum().backward()\ny\n"
     first, second = record(program)[0], record(program)[0]
     assert first[:-1] == second[:-1]
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        "time.sleep(0.001); import os; raise KeyboardInterrupt",
+        "\nfor i in range(10**6):\n    pass\n    if time.time() - began > 0.2: raise KeyboardInterrupt",
+    ],
+)
+def test_what_was_recorded_is_told_before_a_program_falls_silent(silence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tapedeck.model import Limits
+    from tapedeck.tracer import program as module
+
+    told: list[wire.AnyEvent] = []
+    at_end: list[int] = []
+    reader = wire.Reader(Limits())
+    text = (
+        "import time, torch\nw = torch.ones(1, requires_grad=True)\n(w * 2).backward()\n"
+        "with torch.no_grad():\n    w -= w.grad\n"
+        f"x = w * 3\nx.backward()\nbegan = time.time()\n{silence}\n"
+    )
+    original = module._failure
+    monkeypatch.setattr(module, "_failure", lambda *args: (at_end.append(len(told)), original(*args))[1])
+    module.run(wire.Job(text, [(1, 20)]), lambda data: told.extend(reader.feed(data)))
+    kinds = [type(event).__name__ for event in told[: at_end[0]]]
+    assert kinds.count("Pass") == 2
+    assert "Step" in kinds
+    assert "Lines" in kinds
