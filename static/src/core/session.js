@@ -1,16 +1,15 @@
-// Do what takes time: run a program, and fetch what stands at the place looked at. The latest wish wins.
+// Look at recordings: fetch what stands at the place looked at, and show it all at once. The latest wish wins.
 
 import { Problem } from "../leaves/api.js";
+import { running, trouble } from "./running.js";
+import { shownPass } from "./state.js";
 import { detailOf, nodeOf } from "./walk.js";
-import { ended, shownPass } from "./state.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Graph, NodeDetail, Run, Step} from "../leaves/types.js" */
 /** @import {State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
-const WAIT = 1; // seconds that the answer to a run may take before we ask again
-const AGAIN = 250; // milliseconds between two questions
 const KEPT = 64; // pictures and details of one run
 const MOST = 400_000; // numbers that are fetched for a curve
 
@@ -22,7 +21,6 @@ const MOST = 400_000; // numbers that are fetched for a curve
 export function session(store, api, onrun) {
   /** @type {Map<string, Promise<unknown>>} */
   let known = new Map(); // answers about the run that is shown: a finished run never changes
-  let turn = 0; // of running
   let look = 0; // of looking
   let ask = 0; // of inspecting
 
@@ -156,37 +154,6 @@ export function session(store, api, onrun) {
     }
   }
 
-  /** @param {unknown} error */
-  const trouble = (error) => (error instanceof Problem ? { title: error.title, detail: error.message } : { title: "Something went wrong here", detail: String(error) });
-
-  /**
-   * Run what is given, and show it once it has ended.
-   *
-   * @param {string} body
-   * @param {string} type  its media type
-   * @returns {Promise<Run | null>}
-   */
-  async function run(body, type) {
-    const mine = ++turn;
-    store.set({ busy: { id: null, since: performance.now(), steps: 0 }, trouble: null });
-    try {
-      let answer = await api.post(body, { type, wait: WAIT });
-      while (mine === turn && !ended(answer)) {
-        const busy = store.get().busy;
-        if (busy?.stopping && !busy.id) void api.cancel(answer.id).catch(() => {});
-        store.set({ busy: busy && { ...busy, id: answer.id, steps: answer.steps } });
-        await new Promise((go) => setTimeout(go, AGAIN));
-        answer = await api.run(answer.id);
-      }
-      if (mine !== turn) return null;
-      show(answer);
-      return answer;
-    } catch (error) {
-      if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
-      return null;
-    }
-  }
-
   /**
    * Show a recording, at the place where the last one was looked at, or at the one that is given.
    *
@@ -208,16 +175,9 @@ export function session(store, api, onrun) {
   }
 
   return {
-    run,
+    ...running(store, api, show, onrun),
     show,
     load,
-    /** Stop the program that runs; what was recorded is kept. */
-    stop() {
-      const { busy } = store.get();
-      if (!busy) return;
-      store.set({ busy: { ...busy, stopping: true } });
-      if (busy.id) void api.cancel(busy.id).catch(() => {});
-    },
     /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "pass" | "apart" | "direction">>} place */
     go(place) {
       const before = store.get();
@@ -254,16 +214,6 @@ export function session(store, api, onrun) {
       store.set({ run: given, step, graph, node: graph ? (nodeOf(graph, node)?.id ?? first(graph)) : null });
       void inspect();
       void curve();
-    },
-    /** Open a recording. @param {string} id @param {Partial<State>} place */
-    async open(id, place) {
-      const mine = ++turn;
-      try {
-        const answer = await api.run(id);
-        if (mine === turn) show(answer, place);
-      } catch (error) {
-        if (mine === turn) store.set({ trouble: trouble(error) });
-      }
     },
   };
 }

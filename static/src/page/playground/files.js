@@ -1,0 +1,54 @@
+// Take programs and notebooks from outside: opened, dropped on the page, or pasted.
+
+import { find, h } from "../../leaves/dom.js";
+import { thousands } from "../../leaves/format.js";
+
+/** Is a text a notebook? @param {string} text */
+export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test(text) && /"cells"\s*:/.test(text);
+
+/**
+ * @param {object} options
+ * @param {number} options.limit  bytes
+ * @param {(content: string) => void} options.onnotebook
+ * @param {(content: string) => void} options.onprogram
+ * @param {(trouble: {title: string, detail: string}) => void} options.ontrouble
+ */
+export function files({ limit, onnotebook, onprogram, ontrouble }) {
+  /** @param {File | undefined} file */
+  async function take(file) {
+    if (!file) return;
+    if (file.size > limit) {
+      const detail = `${file.name} has ${thousands(file.size)} bytes, and ${thousands(limit)} is the most that is taken.`;
+      return ontrouble({ title: "The file is too large", detail });
+    }
+    const content = await file.text();
+    if (file.name.endsWith(".ipynb") || isNotebook(content)) onnotebook(content);
+    else onprogram(content);
+  }
+
+  const input = /** @type {HTMLInputElement} */ (find("#file"));
+  find("#open").addEventListener("click", () => input.click());
+  input.addEventListener("change", () => {
+    void take(input.files?.[0]);
+    input.value = "";
+  });
+
+  const veil = h("div", { class: "drop", hidden: true }, "Drop a notebook or a Python file to run it");
+  document.body.append(veil);
+  /** @param {DragEvent} event */
+  const carries = (event) => event.dataTransfer?.types.includes("Files") ?? false;
+  addEventListener("dragover", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    veil.hidden = false;
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) veil.hidden = true;
+  });
+  addEventListener("drop", (event) => {
+    veil.hidden = true;
+    if (!carries(event)) return;
+    event.preventDefault();
+    void take(event.dataTransfer?.files[0]);
+  });
+}

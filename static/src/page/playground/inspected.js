@@ -1,0 +1,49 @@
+// Gather what the inspector tells of the selected node.
+
+import { shownPass } from "../../core/state.js";
+import { nodeOf, path, sourceOf } from "../../core/walk.js";
+import { worked } from "../../core/worked.js";
+import { called, title } from "../../leaves/naming.js";
+import { PHASES } from "../../leaves/types.js";
+
+/** @import {State} from "../../core/state.js" */
+/** @import {GraphNode} from "../../leaves/types.js" */
+/** @import {Inspected} from "../../widgets/inspector.js" */
+
+/** @param {State} state @returns {Inspected | null} */
+export function inspected(state) {
+  const { detail, graph, asking, phase, step, run } = state;
+  if (!detail || !graph || !run) return null;
+  const pass = shownPass(state);
+  const { node } = detail;
+  /** @param {GraphNode} of */
+  const source = (of) => sourceOf(of, run.program);
+  return {
+    detail,
+    asking,
+    title: title(node, source(node)),
+    called: (id, room) => {
+      const other = nodeOf(graph, id);
+      return other ? called(other, source(other), room) : id;
+    },
+    apart: pass === null,
+    reached: pass !== null && PHASES.indexOf(phase) >= PHASES.indexOf("backward"),
+    updated: phase === "update",
+    root: graph.roots.includes(node.id),
+    loss: step?.loss_name ?? null,
+    of: pass ? pass.order.length : null,
+    parameter: step?.parameters.find(({ id }) => id === node.parameter) ?? null,
+    rebinds: step?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
+    path: pass ? path(graph, pass, node.id) : [],
+    products: products(state, source),
+  };
+}
+
+/** The arithmetic behind what a node sends on, or, for a leaf, behind what it was sent. @param {State} state @param {(of: GraphNode) => string | null} source */
+function products({ detail, origin, graph, step }, source) {
+  const leaf = detail?.node.kind === "leaf";
+  const by = leaf ? origin : detail;
+  const edge = leaf ? detail.incoming[0]?.edge : detail?.outgoing.find(({ gradient }) => gradient)?.edge;
+  const found = by && edge && graph ? worked(by, graph, edge) : null;
+  return found && by ? { ...found, heading: `∂${step?.loss_name ?? ""}/∂${called(by.node, source(by.node), 12)}` } : null;
+}

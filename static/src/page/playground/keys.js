@@ -1,0 +1,53 @@
+// Listen to the keys that act anywhere, and to those that act in the graph and on the deck; show what there is.
+
+import { find } from "../../leaves/dom.js";
+import { flip } from "../../widgets/shell.js";
+
+/**
+ * @param {object} options
+ * @param {() => void} options.onrun
+ * @param {(by: number | "first" | "last") => void} options.onstep
+ */
+export function keys({ onrun, onstep }) {
+  const help = /** @type {HTMLDialogElement} */ (find("#help"));
+  const letters = /** @type {HTMLInputElement} */ (find("#letters"));
+  find("#ask").addEventListener("click", () => help.showModal());
+  letters.checked = recall("letters") !== "off";
+  letters.addEventListener("change", () => remember("letters", letters.checked ? "on" : "off"));
+
+  addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || help.open) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      return onrun();
+    }
+    const within = event.target instanceof Element && event.target.closest("#canvas, #deck") !== null;
+    if (event.ctrlKey || event.metaKey || event.altKey || !within) return;
+    if (event.shiftKey && event.key === "ArrowRight") onstep(1);
+    else if (event.shiftKey && event.key === "ArrowLeft") onstep(-1);
+    else if (event.key === "Home") onstep("first");
+    else if (event.key === "End") onstep("last");
+    else if (letters.checked && event.key.toLowerCase() === "t") flip();
+    else if (letters.checked && event.key === "?") help.showModal();
+    else return;
+    event.preventDefault();
+  });
+}
+
+/** @param {string} key */
+function recall(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // storage is blocked
+  }
+}
+
+/** @param {string} key @param {string} value */
+function remember(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    // storage is blocked: it holds for this page only
+  }
+}

@@ -1,0 +1,70 @@
+// Keep the address in step with the place looked at, and make links of it.
+
+import { read, withProgram, write } from "../../core/address.js";
+import { first } from "../../core/session.js";
+import { toast } from "../../widgets/shell.js";
+
+/** @import {Given, State} from "../../core/state.js" */
+/** @import {Store} from "../../core/store.js" */
+/** @import {Run} from "../../leaves/types.js" */
+/** @typedef {ReturnType<typeof import("../../core/session.js").session>} Session */
+
+/**
+ * @param {Store<State>} state
+ * @param {Session} work
+ * @param {Given} given
+ * @param {() => string} program  the text in the editor
+ */
+export function whereabouts(state, work, given, program) {
+  /** The query for the place looked at; the node that is looked at anyhow is left out. */
+  function query() {
+    const now = state.get();
+    return write(now.graph && now.node === first(now.graph) ? { ...now, node: null } : now, location.search);
+  }
+
+  /** @param {Run} run */
+  const page = (run) => new URL(run.links["page"] ?? `${given.root}/r/${run.id}`, location.href).pathname;
+
+  async function copy() {
+    const { run, edited } = state.get();
+    const here = new URL(location.href);
+    const saved = run && !edited;
+    here.pathname = saved ? page(run) : `${given.root}/`;
+    here.search = saved ? query() : "";
+    here.hash = saved ? "" : withProgram(program());
+    try {
+      await navigator.clipboard.writeText(here.href);
+      toast(saved ? "Link copied" : "Link with the program copied");
+    } catch {
+      history.replaceState(history.state, "", here);
+      toast("The link is in the address bar");
+    }
+  }
+
+  addEventListener("popstate", () => {
+    const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
+    /** @type {Partial<State>} */
+    const place = { at: 0, phase: "backward", node: null, pass: null, apart: null, direction: "TB", ...read(location.search) };
+    const shown = state.get().run?.id;
+    if (id && id !== shown) void work.open(id, place);
+    else if (!id && given.run && given.run.id !== shown) work.show(given.run, place);
+    else {
+      state.set(place);
+      void work.load();
+    }
+  });
+
+  let begun = false; // the address is left as it came until the person moves
+  state.watch(["at", "phase", "node", "pass", "apart", "direction"], ({ run, edited, busy, settled }) => {
+    if (!begun || !run || edited || busy || !settled) return;
+    const asked = query();
+    if (asked !== location.search) history.replaceState(history.state, "", location.pathname + asked + location.hash);
+  });
+  begun = true;
+
+  return {
+    copy,
+    /** Make a run the page that is open. @param {Run} run */
+    enter: (run) => history.pushState({ run: run.id }, "", page(run) + query()),
+  };
+}
