@@ -345,7 +345,17 @@ def operands(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
 
 
 def call_name(func: Any) -> str:
-    """The public name of a function of torch, as ``torch.Tensor.mul``."""
+    """The public name of a function of torch, as ``torch.Tensor.mul``; remembered, since torch looks through a table."""
+    known = _NAMES.get(func)
+    if known is None:
+        known = _NAMES[func] = _public_name(func)
+    return known
+
+
+_NAMES: dict[Any, str] = {}
+
+
+def _public_name(func: Any) -> str:
     try:
         name = resolve_name(func)
     except (AttributeError, TypeError):

@@ -89,6 +89,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     sys.modules["__main__"], sys.stdout, sys.stderr = module, printer, printer
     _seed(job.seed)
     recorder = Recorder(source, namespace, emitter, job)
+    recorder.before_telling = printer.flush
     started = time.perf_counter()
     failure: wire.Failure | None = None
     try:

@@ -58,6 +58,8 @@ class Recorder:
         self.updates.engine = self.engine
         self._modules: dict[int, str] = {}
         self._stack = ExitStack()
+        self.before_telling: Callable[[], None] = lambda: None
+        """Called before what waits is sent on."""
         self.on_last: Callable[[Any], None] = lambda value: None
         """Told the value of a cell's last expression."""
 
@@ -144,6 +146,7 @@ class Recorder:
 
     def _tell(self) -> None:
         """Let those who listen see the lines' values, should the program be stopped before its end."""
+        self.before_telling()
         table = self._table()
         rows = self.lines.untold(table)
         if rows:

@@ -63,7 +63,6 @@ class Source:
         self.grad_modes: list[Span] = []
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
         self._trees: list[ast.Module] = []
-        self._spans: dict[tuple[int | None, ...], ast.expr] = {}
         self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
 
@@ -83,7 +82,7 @@ class Source:
         """
         self.place(code, offset)
         span = self._positions[id(code)][offset // 2]
-        node = self._expressions().get(span)
+        node = self._expression(span)
         written: list[ast.expr] = []
         if isinstance(node, ast.BinOp):
             written = [node.left, node.right]
@@ -95,13 +94,16 @@ class Source:
         line = self.lines[written[place].lineno - 1].encode()
         return line[written[place].col_offset : written[place].end_col_offset].decode(errors="ignore")
 
-    def _expressions(self) -> dict[tuple[int | None, ...], ast.expr]:
-        """Every expression by its span, except the marks."""
-        while self._trees:
-            for node in ast.walk(self._trees.pop()):
-                if isinstance(node, ast.BinOp | ast.Call) and not _is_mark(node):
-                    self._spans[node.lineno, node.end_lineno, node.col_offset, node.end_col_offset] = node
-        return self._spans
+    def _expression(self, span: tuple[int | None, ...]) -> ast.expr | None:
+        """The operation or call that takes up a span of lines and columns, looked for in the statement around it."""
+        line = span[0] or 0
+        for tree in self._trees:
+            for statement in tree.body:
+                if statement.lineno <= line <= (statement.end_lineno or 0):
+                    for node in ast.walk(statement):
+                        if isinstance(node, ast.BinOp | ast.Call) and not _is_mark(node) and _span_of(node) == span:
+                            return node
+        return None
 
     def place(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
         """Line of an instruction and its columns, in characters, cut at the end of that line; line 0 if unknown."""
@@ -216,6 +218,11 @@ def _targets(targets: list[ast.expr]) -> tuple[tuple[str, ...], bool]:
             else ((), True)
         )
     return tuple(target.id for target in targets if isinstance(target, ast.Name)), False
+
+
+def _span_of(node: ast.expr) -> tuple[int | None, ...]:
+    """Where an expression stands, in the order of ``code.co_positions``."""
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
 def _is_mark(node: ast.expr) -> bool:

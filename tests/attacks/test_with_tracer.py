@@ -79,6 +79,7 @@ def test_what_goes_wrong_has_an_answer_of_its_own(tracer: Any, program: str, sta
 
 
 def test_what_was_recorded_before_a_failure_is_kept(tracer: Any) -> None:
-    outcome = tracer.run(SEED + "while True:\n    again = m * 2\n", wall_seconds=1.0)
+    outcome = tracer.run(SEED + "print('heard')\nwhile True:\n    again = m * 2\n", wall_seconds=1.0)
     assert outcome.status == "timed_out"
+    assert "heard" in "".join(event.text for event in outcome.events if isinstance(event, wire.Output))
     assert any(isinstance(event, wire.Pass) for event in outcome.events)

@@ -197,11 +197,12 @@ def test_what_was_recorded_is_told_before_a_program_falls_silent(silence: str, m
     text = (
         "import time, torch\nw = torch.ones(1, requires_grad=True)\n(w * 2).backward()\n"
         "with torch.no_grad():\n    w -= w.grad\n"
-        f"x = w * 3\nx.backward()\nbegan = time.time()\n{silence}\n"
+        f"x = w * 3\nx.backward()\nprint('heard')\nbegan = time.time()\n{silence}\n"
     )
     original = module._failure
     monkeypatch.setattr(module, "_failure", lambda *args: (at_end.append(len(told)), original(*args))[1])
     module.run(wire.Job(text, [(1, 20)]), lambda data: told.extend(reader.feed(data)))
+    assert any(isinstance(event, wire.Output) for event in told[: at_end[0]])
     kinds = [type(event).__name__ for event in told[: at_end[0]]]
     assert kinds.count("Pass") == 2
     assert "Step" in kinds
