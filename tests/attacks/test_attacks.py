@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]  # what a quick look needs is in test_ordinary and test_with_tracer
 
 SECRET = "a-secret-of-the-server-3f9c"
 
