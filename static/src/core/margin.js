@@ -28,7 +28,13 @@ const LETTER = 1.09; // width of a character of code in those of a value
 /** How many characters of a value have room beside a line of code. @param {string} source */
 const free = (source) => Math.floor(WIDTH - 3 - source.length * LETTER);
 
-/** A tensor beside its line, if it has room there with few decimals, else below. @param {Tensor} tensor @param {string} source @param {string} [prefix] */
+/**
+ * A tensor beside its line, if it has room there with few decimals, else below.
+ *
+ * @param {Tensor} tensor
+ * @param {string} source
+ * @param {string} [prefix]
+ */
 function fit(tensor, source, prefix = "") {
   const beside = Array.isArray(tensor.values) ? format.values(tensor, free(source) - prefix.length) : null;
   return prefix + (beside ?? format.tensor(tensor, ROOM));
@@ -53,12 +59,22 @@ export function margin(state) {
     }
     gradients(state, step, all);
     for (const { name, line, to } of step.rebinds) {
-      if (to) all.notes.set(line, { text: `${name} = ${format.tensor(to, 16)}${to.is_leaf ? "" : ", no leaf"}`, title: `${name} now names another tensor: ${to.grad_fn ?? "no grad_fn"}`, tone: "param" });
+      if (to)
+        all.notes.set(line, {
+          text: `${name} = ${format.tensor(to, 16)}${to.is_leaf ? "" : ", no leaf"}`,
+          title: `${name} now names another tensor: ${to.grad_fn ?? "no grad_fn"}`,
+          tone: "param",
+        });
     }
     for (const [line, place] of places) {
       if (PHASES.indexOf(place) > reached) {
-        if (all.notes.has(line) || step.values[line]) all.notes.set(line, { text: format.NONE, title: `not yet: this line belongs to ${place}`, tone: "off" });
-      } else if (!step.values[line] && !step.rebinds.some((rebind) => rebind.line === line) && line !== shownPass(state)?.line) {
+        if (all.notes.has(line) || step.values[line])
+          all.notes.set(line, { text: format.NONE, title: `not yet: this line belongs to ${place}`, tone: "off" });
+      } else if (
+        !step.values[line] &&
+        !step.rebinds.some((rebind) => rebind.line === line) &&
+        line !== shownPass(state)?.line
+      ) {
         all.notes.delete(line);
       }
       if (place === phase) all.active.set(line, place);
@@ -71,18 +87,27 @@ export function margin(state) {
     all.notes.delete(error.line);
   }
   const selected = graph && nodeOf(graph, node);
-  if (selected && selected.file === null && selected.line !== null) all.selected = { line: selected.line, columns: selected.columns };
+  if (selected && selected.file === null && selected.line !== null)
+    all.selected = { line: selected.line, columns: selected.columns };
   return all;
 }
 
-/** Mark values of lines that come after the playhead, as far as the order of lines tells. @param {State} state @param {Step} step @param {Map<number, Phase>} places @param {Margin} all */
+/**
+ * Mark values of lines that come after the playhead, as far as the order of lines tells.
+ *
+ * @param {State} state
+ * @param {Step} step
+ * @param {Map<number, Phase>} places
+ * @param {Margin} all
+ */
 function later({ run, at, phase }, step, places, all) {
   const ahead = [...places].filter(([, place]) => PHASES.indexOf(place) > PHASES.indexOf(phase)).map(([line]) => line);
   const horizon = Math.min(...ahead);
   const end = Math.max(...places.keys());
   const last = at === (run?.steps ?? 1) - 1;
   for (const [line, shown] of all.notes) {
-    if (!places.has(line) && (line > horizon || (!last && !step.values[line] && line > end))) all.notes.set(line, { ...shown, tone: "later" });
+    if (!places.has(line) && (line > horizon || (!last && !step.values[line] && line > end)))
+      all.notes.set(line, { ...shown, tone: "later" });
   }
 }
 
@@ -103,7 +128,9 @@ function gradients(state, step, all) {
   const [only] = filled;
   if (!only) return;
   const one = filled.length === 1 && only.grad_after;
-  const text = one ? fit(one, run?.program.split("\n")[pass.line - 1] ?? "", `${only.name ?? only.id}.grad = `) : format.counted(filled.length, "gradient");
+  const text = one
+    ? fit(one, run?.program.split("\n")[pass.line - 1] ?? "", `${only.name ?? only.id}.grad = `)
+    : format.counted(filled.length, "gradient");
   const title = filled.map(({ id, name, grad_after }) => `${name ?? id}.grad = ${format.tensor(grad_after, 60)}`).join("\n");
   all.notes.set(pass.line, { text, title, tone: "grad" });
 }
@@ -113,10 +140,17 @@ function note(text, tensor, tone, source) {
   if (!tensor) return { text: cut(text), title: text, tone };
   const leaf = tensor.requires_grad && tensor.is_leaf;
   if (/=\s*torch\.(tensor|as_tensor|arange|linspace|from_numpy)\(/.test(source)) {
-    return { text: leaf ? `${format.shape(tensor.shape)} leaf` : format.kind(tensor), title: text, tone: leaf ? "param" : tone };
+    return {
+      text: leaf ? `${format.shape(tensor.shape)} leaf` : format.kind(tensor),
+      title: text,
+      tone: leaf ? "param" : tone,
+    };
   }
   const grad = /^\s*[\w.[\]]+\.grad\s*$/.test(source.replace(/#.*$/, ""));
-  const beside = leaf && tensor.shape.length && format.values(tensor, free(source)) === null ? `${format.shape(tensor.shape)} leaf` : fit(tensor, source);
+  const beside =
+    leaf && tensor.shape.length && format.values(tensor, free(source)) === null
+      ? `${format.shape(tensor.shape)} leaf`
+      : fit(tensor, source);
   return { text: beside, title: text, tone: grad ? "grad" : leaf ? "param" : tone };
 }
 

@@ -13,7 +13,9 @@ const AGAIN = 250; // milliseconds between two questions
 
 /** What to tell a person of something that failed. @param {unknown} error */
 export const trouble = (error) =>
-  error instanceof Problem ? { title: error.title, detail: error.message } : { title: "Something went wrong here", detail: String(error) };
+  error instanceof Problem
+    ? { title: error.title, detail: error.message }
+    : { title: "Something went wrong here", detail: String(error) };
 
 /**
  * @param {Store<State>} store

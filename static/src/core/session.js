@@ -96,7 +96,7 @@ export function session(store, api, onrun) {
       /** @type {(number | null)[]} */
       const losses = Array(run.steps).fill(null);
       const root = graph.nodes.findIndex(({ id }) => id === graph.roots[0]);
-      for (let start = /** @type {number | null} */ (0); start !== null; ) {
+      for (let start = /** @type {number | null} */ (0); start !== null;) {
         const part = await api.frames(run.id, graph.id, start, "value.mean");
         for (const [i, step] of part.steps.entries()) {
           const value = part.fields["value.mean"]?.[i]?.[root];
@@ -138,7 +138,8 @@ export function session(store, api, onrun) {
     if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const pass = shownPass(state);
     const here = detailOf(graph, pass, node, run.program);
-    if (!pass && graph.roots.includes(node.id)) here.numbers.value = run.lines.findLast((line) => line.graph === graph.id)?.tensor ?? null;
+    if (!pass && graph.roots.includes(node.id))
+      here.numbers.value = run.lines.findLast((line) => line.graph === graph.id)?.tensor ?? null;
     const before = state.detail?.node.id === id ? state.origin : null;
     store.set({ detail: here, asking: pass !== null, origin: before });
     if (!pass) return;
@@ -165,12 +166,19 @@ export function session(store, api, onrun) {
     known = new Map();
     onrun(answer);
     store.set({
-      run: answer, edited: false, busy: null, settled: false, trouble: null, at: Math.max(0, Math.min(at, answer.steps - 1)), pass: null,
-      apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null), losses: null,
+      run: answer,
+      edited: false,
+      busy: null,
+      settled: false,
+      trouble: null,
+      at: Math.max(0, Math.min(at, answer.steps - 1)),
+      pass: null,
+      apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null),
+      losses: null,
       node: before?.program === answer.program ? node : null,
       ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null }),
       ...place,
-    }); // prettier-ignore
+    });
     void load();
   }
 
@@ -183,7 +191,8 @@ export function session(store, api, onrun) {
       const before = store.get();
       store.set(place);
       const now = store.get();
-      if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction) void load();
+      if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction)
+        void load();
     },
     /**
      * Look at the graph of a displayed tensor: in its step, where a pass reached it, else by itself.
@@ -198,7 +207,9 @@ export function session(store, api, onrun) {
         return [passes[0], steps[0]];
       }).catch(() => []);
       if (store.get().run !== run) return;
-      store.set(step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null } : { apart: graph });
+      store.set(
+        step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null } : { apart: graph },
+      );
       void load();
     },
     /** Select a node. @param {string} node */
@@ -207,7 +218,11 @@ export function session(store, api, onrun) {
       store.set({ node });
       void inspect();
     },
-    /** Show the recording that the server wrote into the page. @param {{run: Run, step: Step | null, graph: Graph | null, node: string | null}} given */
+    /**
+     * Show the recording that the server wrote into the page.
+     *
+     * @param {{run: Run, step: Step | null, graph: Graph | null, node: string | null}} given
+     */
     begin({ run: given, step, graph, node }) {
       if (step) known.set(`step ${step.index}`, Promise.resolve(step));
       if (graph) known.set(`graph ${graph.id}`, Promise.resolve(graph));
@@ -220,8 +235,13 @@ export function session(store, api, onrun) {
 
 const SMALL = 12;
 
-/** The node that is looked at first: a leaf, for that is what a program is about; where there are many nodes, the root. @param {Graph} graph */
-export const first = ({ nodes, roots }) => (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
+/**
+ * The node that is looked at first: a leaf, for that is what a program is about; where there are many nodes, the root.
+ *
+ * @param {Graph} graph
+ */
+export const first = ({ nodes, roots }) =>
+  (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
 
 /**
  * The path of a picture under the API's.
@@ -232,4 +252,5 @@ export const first = ({ nodes, roots }) => (nodes.length <= SMALL ? nodes.find((
  * @param {string} direction
  * @param {string} theme
  */
-export const picture = (run, what, format, direction, theme) => `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}`;
+export const picture = (run, what, format, direction, theme) =>
+  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}`;

@@ -52,16 +52,37 @@
 
 /** @type {State} */
 export const EMPTY = {
-  run: null, edited: false, busy: null, settled: true, trouble: null,
-  at: 0, phase: "backward", node: null, pass: null, apart: null, direction: "TB",
-  step: null, graph: null, picture: null, absent: null, detail: null, asking: false, origin: null, losses: null,
-}; // prettier-ignore
+  run: null,
+  edited: false,
+  busy: null,
+  settled: true,
+  trouble: null,
+  at: 0,
+  phase: "backward",
+  node: null,
+  pass: null,
+  apart: null,
+  direction: "TB",
+  step: null,
+  graph: null,
+  picture: null,
+  absent: null,
+  detail: null,
+  asking: false,
+  origin: null,
+  losses: null,
+};
 
 /** The pass looked at, if one is. @param {Pick<State, "step" | "pass" | "apart">} state */
 export function shownPass(state) {
   const { step, pass, apart } = state;
   if (apart || !step) return null;
-  return step.passes.find(({ index }) => index === pass) ?? step.passes.find(({ index }) => index === step.main) ?? step.passes[0] ?? null;
+  return (
+    step.passes.find(({ index }) => index === pass) ??
+    step.passes.find(({ index }) => index === step.main) ??
+    step.passes[0] ??
+    null
+  );
 }
 
 /** Has the program of the run come to its end? @param {Run | null} run */

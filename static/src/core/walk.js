@@ -22,12 +22,18 @@ export function nodeAt(graph, line, column = null) {
     const made = here.filter((node) => node.kind !== "constant");
     return (made.length ? made : here).sort((a, b) => width(b) - width(a))[0] ?? null;
   }
-  return here.filter(({ columns }) => columns && columns[0] <= column && column < columns[1]).sort((a, b) => width(a) - width(b))[0] ?? null;
+  return (
+    here
+      .filter(({ columns }) => columns && columns[0] <= column && column < columns[1])
+      .sort((a, b) => width(a) - width(b))[0] ?? null
+  );
 }
 
 /** The leaf or constant of a name. @param {Graph} graph @param {string} name */
 export const named = (graph, name) =>
-  graph.nodes.find((node) => node.kind === "leaf" && node.name === name) ?? graph.nodes.find((node) => node.kind === "constant" && node.name === name) ?? null;
+  graph.nodes.find((node) => node.kind === "leaf" && node.name === name) ??
+  graph.nodes.find((node) => node.kind === "constant" && node.name === name) ??
+  null;
 
 /** Nodes that a node's gradient goes to. @param {Graph} graph @param {string} id */
 export const onward = (graph, id) => unique(graph.edges.filter(({ source }) => source === id).map(({ target }) => target));
@@ -58,7 +64,7 @@ export const norm = (tensor) => (typeof tensor?.norm === "number" ? tensor.norm 
 export function path(graph, pass, id) {
   const steps = [];
   const seen = new Set();
-  for (let at = /** @type {string | undefined} */ (id); at && !seen.has(at); ) {
+  for (let at = /** @type {string | undefined} */ (id); at && !seen.has(at);) {
     seen.add(at);
     const node = nodeOf(graph, at);
     if (!node) break;
@@ -83,14 +89,23 @@ export function detailOf(graph, pass, node, program) {
   /** @param {import("../leaves/types.js").GraphEdge} edge @param {string} other */
   const flow = (edge, other) => {
     const there = nodeOf(graph, other);
-    return { edge: edge.id, node: other, title: there ? called(there, sourceOf(there, program), 30) : other, slot: edge.slot, input: edge.input, gradient: pass?.edges?.[edge.id] ?? null };
+    return {
+      edge: edge.id,
+      node: other,
+      title: there ? called(there, sourceOf(there, program), 30) : other,
+      slot: edge.slot,
+      input: edge.input,
+      gradient: pass?.edges?.[edge.id] ?? null,
+    };
   };
   const rank = pass ? pass.order.indexOf(node.id) : -1;
   return {
     node,
     numbers: pass?.nodes?.[node.id] ?? { value: null, grads: [] },
     saved: node.saved.map((name) => ({ name, tensor: null })),
-    incoming: graph.edges.filter(({ target, gradient }) => target === node.id && gradient).map((edge) => flow(edge, edge.source)),
+    incoming: graph.edges
+      .filter(({ target, gradient }) => target === node.id && gradient)
+      .map((edge) => flow(edge, edge.source)),
     outgoing: graph.edges.filter(({ source }) => source === node.id).map((edge) => flow(edge, edge.target)),
     rank: rank < 0 ? null : rank,
     source: sourceOf(node, program),

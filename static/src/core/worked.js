@@ -19,7 +19,9 @@ function numbers(tensor) {
   /** @param {Values} values @returns {Scalar[]} */
   const flat = (values) => (Array.isArray(values) ? values.flatMap(flat) : [values]);
   const all = flat(tensor.values);
-  return all.length && all.length <= MOST && all.every((value) => typeof value === "number") ? /** @type {number[]} */ (all) : null;
+  return all.length && all.length <= MOST && all.every((value) => typeof value === "number")
+    ? /** @type {number[]} */ (all)
+    : null;
 }
 
 /**
@@ -46,10 +48,17 @@ export function worked(detail, graph, edge) {
   });
   const summed = sent.length === 1 && rows.length > 1;
   const found = summed ? [rows.reduce((sum, { product }) => sum + product, 0)] : rows.map(({ product }) => product);
-  const close = (/** @type {number} */ a, /** @type {number} */ b) => Math.abs(a - b) <= 1e-6 + 1e-4 * Math.max(Math.abs(a), Math.abs(b));
+  const close = (/** @type {number} */ a, /** @type {number} */ b) =>
+    Math.abs(a - b) <= 1e-6 + 1e-4 * Math.max(Math.abs(a), Math.abs(b));
   if (found.length !== sent.length || !found.every((value, i) => close(value, sent[i] ?? NaN))) return null;
   // torch's own sum is the one that is shown; the check above says that the products lead to it
   const other = detail.outgoing.find((each) => each.slot === 1 - slot);
   const node = other && graph.nodes.find(({ id }) => id === other.node);
-  return { edge, target: flow.node, factor: node?.name ?? saved?.name ?? "other", rows, sum: summed ? (sent[0] ?? null) : null };
+  return {
+    edge,
+    target: flow.node,
+    factor: node?.name ?? saved?.name ?? "other",
+    rows,
+    sum: summed ? (sent[0] ?? null) : null,
+  };
 }

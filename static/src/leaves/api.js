@@ -47,7 +47,13 @@ export function client(base) {
      * @returns {Promise<Run>}
      */
     post: async (body, { type, wait }) =>
-      (await ask("/runs", { method: "POST", body, headers: { "Content-Type": type, Accept: "application/json", Prefer: `wait=${wait}` } })).json(),
+      (
+        await ask("/runs", {
+          method: "POST",
+          body,
+          headers: { "Content-Type": type, Accept: "application/json", Prefer: `wait=${wait}` },
+        })
+      ).json(),
     /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
     run: async (id, signal) => (await ask(run(id), with_(signal))).json(),
     /** @param {string} id */
@@ -56,7 +62,13 @@ export function client(base) {
     step: async (id, index, signal) => (await ask(`${run(id)}/steps/${index}`, with_(signal))).json(),
     /** @param {string} id @param {string} graph @param {AbortSignal} [signal] @returns {Promise<Graph>} */
     graph: async (id, graph, signal) => (await ask(`${run(id)}/graphs/${graph}`, with_(signal))).json(),
-    /** @param {string} id @param {number} pass @param {string} node @param {AbortSignal} [signal] @returns {Promise<NodeDetail>} */
+    /**
+     * @param {string} id
+     * @param {number} pass
+     * @param {string} node
+     * @param {AbortSignal} [signal]
+     * @returns {Promise<NodeDetail>}
+     */
     node: async (id, pass, node, signal) => (await ask(`${run(id)}/passes/${pass}/nodes/${node}`, with_(signal))).json(),
     /**
      * Numbers of all passes over a graph, by columns.

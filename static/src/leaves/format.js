@@ -72,7 +72,13 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
 function complex(values, decimals) {
   if (!Array.isArray(values)) return number(values, decimals);
   const [real, imaginary] = values;
-  if (values.length === 2 && real !== undefined && imaginary !== undefined && !Array.isArray(real) && !Array.isArray(imaginary)) {
+  if (
+    values.length === 2 &&
+    real !== undefined &&
+    imaginary !== undefined &&
+    !Array.isArray(real) &&
+    !Array.isArray(imaginary)
+  ) {
     const text = number(imaginary, decimals);
     return `${number(real, decimals)}${text.startsWith(MINUS) ? "" : "+"}${text}j`;
   }
@@ -144,7 +150,7 @@ export function lines(numbers) {
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);
   /** @type {string[]} */
   const parts = [];
-  for (let i = 0; i < sorted.length; ) {
+  for (let i = 0; i < sorted.length;) {
     let j = i;
     while (sorted[j + 1] === (sorted[j] ?? NaN) + 1) j++;
     parts.push(j === i ? `${sorted[i]}` : `${sorted[i]}${j === i + 1 ? ", " : "–"}${sorted[j]}`);
@@ -154,4 +160,5 @@ export function lines(numbers) {
 }
 
 /** @param {number} ms */
-export const duration = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+export const duration = (ms) =>
+  ms < 10 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;

@@ -15,7 +15,13 @@ export function title({ kind, name, module, op }, source) {
   return name ?? (module || source || op);
 }
 
-/** The same in at most so many characters: all of it, else the variable, else the class. @param {GraphNode} node @param {string | null} source @param {number} room */
+/**
+ * The same in at most so many characters: all of it, else the variable, else the class.
+ *
+ * @param {GraphNode} node
+ * @param {string | null} source
+ * @param {number} room
+ */
 export function called(node, source, room) {
   const whole = title(node, source);
   return whole.length <= room ? whole : (node.name ?? node.op);

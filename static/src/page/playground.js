@@ -78,7 +78,12 @@ fill(find("#found"), notes);
 fill(find("#deck"), transport);
 
 const place = whereabouts(state, work, given, text.text);
-files({ limit: given.limits.body_bytes, onnotebook: openNotebook, onprogram: start, ontrouble: (trouble) => state.set({ trouble }) });
+files({
+  limit: given.limits.body_bytes,
+  onnotebook: openNotebook,
+  onprogram: start,
+  ontrouble: (trouble) => state.set({ trouble }),
+});
 keys({
   onrun: run,
   onstep: (by) => step(by === "first" ? 0 : by === "last" ? (state.get().run?.steps ?? 1) - 1 : state.get().at + by),
@@ -183,7 +188,11 @@ else if (given.run) {
 }
 
 state.watch(["run", "step", "phase", "apart", "graph", "node", "edited"], (now) => {
-  if (now.run && !now.edited) text.show(margin(now), now.run.parameters.flatMap(({ names }) => names));
+  if (now.run && !now.edited)
+    text.show(
+      margin(now),
+      now.run.parameters.flatMap(({ names }) => names),
+    );
 });
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
@@ -228,7 +237,10 @@ state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
   const { graph: shown, apart, direction } = now;
   const offered = choices(now);
   const here = apart ? `graph ${apart}` : `pass ${shownPass(now)?.index}`;
-  fill(chosen, offered.map(({ value, label }) => h("option", { value, selected: value === here }, label))); // prettier-ignore
+  fill(
+    chosen,
+    offered.map(({ value, label }) => h("option", { value, selected: value === here }, label)),
+  );
   /** @type {HTMLElement} */ (chosen.parentElement).hidden = offered.length < 2;
   find("#summary").textContent = shown && offered.length < 2 ? format.counted(shown.nodes.length, "node") : "";
   for (const button of turns) button.setAttribute("aria-pressed", String(button.dataset["direction"] === direction));

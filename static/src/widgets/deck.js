@@ -33,7 +33,11 @@ export function deck({ onstep, onphase }) {
 
   /** @param {keyof typeof ICONS} name @param {string} label @param {() => number} to */
   const key = (name, label, to) =>
-    h("button", { type: "button", class: "key", "aria-label": label, title: label, onclick: () => onstep(to()) }, s("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, s("path", { d: ICONS[name] })));
+    h(
+      "button",
+      { type: "button", class: "key", "aria-label": label, title: label, onclick: () => onstep(to()) },
+      s("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, s("path", { d: ICONS[name] })),
+    );
   const first = key("first", "First step (Home)", () => 0);
   const previous = key("previous", "Previous step (Shift ←)", () => shown.at - 1);
   const next = key("next", "Next step (Shift →)", () => shown.at + 1);
@@ -43,11 +47,47 @@ export function deck({ onstep, onphase }) {
   const of = h("span", null);
   const loss = h("span", { class: "loss" });
   const tape = s("svg", { class: "tape", role: "slider", tabindex: 0, "aria-label": "Training step" });
-  const phases = PHASES.map((phase) => h("button", { type: "button", class: `phase ${phase}`, "data-phase": phase, onclick: () => onphase(phase) }, h("span", null, phase), h("small")));
-  const element = h("div", { class: "deck" },
-    h("div", { class: "transport" }, h("div", { class: "count" }, number, of), h("div", { class: "keys", role: "group", "aria-label": "Steps" }, first, previous, next, end)),
-    h("div", { class: "reel" }, h("div", { class: "caption" }, loss, h("span", { class: "hint", "aria-hidden": "true" }, h("kbd", null, "←"), " ", h("kbd", null, "→"), " phase ", h("kbd", null, "Shift ←"), " ", h("kbd", null, "Shift →"), " step")), tape),
-    h("div", { class: "phases", role: "group", "aria-label": "Phase within the step" }, phases)); // prettier-ignore
+  const phases = PHASES.map((phase) =>
+    h(
+      "button",
+      { type: "button", class: `phase ${phase}`, "data-phase": phase, onclick: () => onphase(phase) },
+      h("span", null, phase),
+      h("small"),
+    ),
+  );
+  const element = h(
+    "div",
+    { class: "deck" },
+    h(
+      "div",
+      { class: "transport" },
+      h("div", { class: "count" }, number, of),
+      h("div", { class: "keys", role: "group", "aria-label": "Steps" }, first, previous, next, end),
+    ),
+    h(
+      "div",
+      { class: "reel" },
+      h(
+        "div",
+        { class: "caption" },
+        loss,
+        h(
+          "span",
+          { class: "hint", "aria-hidden": "true" },
+          h("kbd", null, "←"),
+          " ",
+          h("kbd", null, "→"),
+          " phase ",
+          h("kbd", null, "Shift ←"),
+          " ",
+          h("kbd", null, "Shift →"),
+          " step",
+        ),
+      ),
+      tape,
+    ),
+    h("div", { class: "phases", role: "group", "aria-label": "Phase within the step" }, phases),
+  );
 
   /** @param {Phase | undefined} phase */
   const empty = (phase) => phase !== "backward" && !(phase && shown.step?.lines[phase]?.length);
@@ -73,7 +113,8 @@ export function deck({ onstep, onphase }) {
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 }[event.key];
     if (event.key === "Home") onstep(0);
     else if (event.key === "End") onstep(last());
-    else if (event.key === "PageUp" || event.key === "PageDown") onphase(PHASES[Math.max(0, Math.min(3, PHASES.indexOf(shown.phase) + (event.key === "PageUp" ? -1 : 1)))] ?? "backward");
+    else if (event.key === "PageUp" || event.key === "PageDown")
+      onphase(PHASES[Math.max(0, Math.min(3, PHASES.indexOf(shown.phase) + (event.key === "PageUp" ? -1 : 1)))] ?? "backward");
     else if (by && (on || event.shiftKey)) onstep(Math.max(0, Math.min(last(), shown.at + by)));
     else if (by && (event.key === "ArrowLeft" || event.key === "ArrowRight")) phase(by);
     else return;
@@ -108,22 +149,48 @@ export function deck({ onstep, onphase }) {
     const high = Math.max(...known.map(Number), 0);
     const low = Math.min(...known.map(Number), 0);
     const y = (/** @type {number} */ value) => top + (1 - (value - low) / (high - low || 1)) * (base - top - 8);
-    const points = (losses ?? []).flatMap((value, i) => (value === null || !Number.isFinite(value) ? [] : [{ i, x: x(i, 0.5), y: y(value), value }]));
-    const line = (/** @type {typeof points} */ some) => some.map((point, i) => `${i ? "L" : "M"}${point.x.toFixed(1)} ${point.y.toFixed(1)}`).join("");
+    const points = (losses ?? []).flatMap((value, i) =>
+      value === null || !Number.isFinite(value) ? [] : [{ i, x: x(i, 0.5), y: y(value), value }],
+    );
+    const line = (/** @type {typeof points} */ some) =>
+      some.map((point, i) => `${i ? "L" : "M"}${point.x.toFixed(1)} ${point.y.toFixed(1)}`).join("");
     const here = points.find(({ i }) => i === at);
     const head = x(at, (PHASES.indexOf(shown.phase) + 0.5) / 4);
     const tail = points.at(-1);
-    fill(tape,
+    fill(
+      tape,
       points.length > 1 && s("path", { class: "curve", d: line(points) }),
       points.length > 1 && s("path", { class: "curve past", d: line(points.filter(({ i }) => i <= at)) }),
       strip(cells, cell, base + 2),
       stopped && s("rect", { class: "stop", x: x(steps), y: base, width: Math.max(3, cell / 4), height: 12 }),
-      !small && ticks(steps).map((step) => s("text", { class: "axis", x: x(step, 0.5), y: height - 5, "text-anchor": "middle" }, step)),
+      !small &&
+        ticks(steps).map((step) => s("text", { class: "axis", x: x(step, 0.5), y: height - 5, "text-anchor": "middle" }, step)),
       s("line", { class: "head", x1: head, x2: head, y1: top, y2: base + 2 }),
       here && s("circle", { class: "dot", cx: here.x, cy: here.y, r: 4 }),
       s("rect", { class: "grip", x: head - 4, y: base - 1, width: 8, height: 14, rx: 2 }),
-      !small && stopped && s("text", { class: "axis bad", x: Math.min(x(steps) + 6, width - EDGE), y: base - 6, "text-anchor": cells > 6 ? "end" : "start" }, `stopped here: nothing to play after step ${steps - 1}`),
-      !small && !stopped && tail && tail.i !== at && width > 420 && s("text", { class: "axis", x: width - EDGE, y: Math.max(top + 8, tail.y - 7), "text-anchor": "end" }, `loss ${format.number(tail.value)} at step ${tail.i}`)); // prettier-ignore
+      !small &&
+        stopped &&
+        s(
+          "text",
+          {
+            class: "axis bad",
+            x: Math.min(x(steps) + 6, width - EDGE),
+            y: base - 6,
+            "text-anchor": cells > 6 ? "end" : "start",
+          },
+          `stopped here: nothing to play after step ${steps - 1}`,
+        ),
+      !small &&
+        !stopped &&
+        tail &&
+        tail.i !== at &&
+        width > 420 &&
+        s(
+          "text",
+          { class: "axis", x: width - EDGE, y: Math.max(top + 8, tail.y - 7), "text-anchor": "end" },
+          `loss ${format.number(tail.value)} at step ${tail.i}`,
+        ),
+    );
   }
 
   /** One cell for each step, four segments in each. @param {number} cells @param {number} cell @param {number} y */
@@ -131,7 +198,10 @@ export function deck({ onstep, onphase }) {
     const reached = shown.at * 4 + PHASES.indexOf(shown.phase);
     if (shown.steps > WHOLE) {
       const done = (shown.at + 1) * cell;
-      return [s("rect", { class: "segment plain ahead", x: EDGE, y, width: shown.steps * cell, height: 8 }), s("rect", { class: "segment plain", x: EDGE, y, width: done, height: 8 })];
+      return [
+        s("rect", { class: "segment plain ahead", x: EDGE, y, width: shown.steps * cell, height: 8 }),
+        s("rect", { class: "segment plain", x: EDGE, y, width: done, height: 8 }),
+      ];
     }
     return PHASES.flatMap((phase, k) =>
       ["", "ahead"].map((state) => {
@@ -153,11 +223,24 @@ export function deck({ onstep, onphase }) {
       const { at, steps, step, phase: place } = now;
       element.dataset.steps = steps > 1 ? "many" : String(steps);
       number.textContent = steps > 1 ? String(at).padStart(2, "0") : String(steps);
-      of.textContent = steps > 1 ? `step of ${last()}${now.stopped ? ", stopped" : ""}` : now.stopped ? "step, then stopped" : "step";
-      for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([[first, at <= 0], [previous, at <= 0], [next, at >= last()], [end, at >= last()]])) button.disabled = off; // prettier-ignore
+      of.textContent =
+        steps > 1 ? `step of ${last()}${now.stopped ? ", stopped" : ""}` : now.stopped ? "step, then stopped" : "step";
+      for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([
+        [first, at <= 0],
+        [previous, at <= 0],
+        [next, at >= last()],
+        [end, at >= last()],
+      ]))
+        button.disabled = off;
       const value = step?.loss ? format.tensor(step.loss) : null;
       fill(loss, value && [step?.loss_name ?? "loss", " ", h("b", null, value)]);
-      for (const [attribute, content] of Object.entries({ min: 0, max: last(), now: at, text: `step ${at}, ${place}${value ? `, loss ${value}` : ""}` })) tape.setAttribute(`aria-value${attribute}`, String(content));
+      for (const [attribute, content] of Object.entries({
+        min: 0,
+        max: last(),
+        now: at,
+        text: `step ${at}, ${place}${value ? `, loss ${value}` : ""}`,
+      }))
+        tape.setAttribute(`aria-value${attribute}`, String(content));
       for (const button of phases) {
         const phase = /** @type {Phase} */ (button.dataset.phase);
         const lines = step?.lines[phase] ?? [];
@@ -174,7 +257,9 @@ export function deck({ onstep, onphase }) {
 /** Where numbers stand under the tape. @param {number} steps */
 function ticks(steps) {
   const last = steps - 1;
-  const wide = [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 50000].find((size) => last / size <= 6) ?? Math.ceil(last / 6);
+  const wide =
+    [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 50000].find((size) => last / size <= 6) ??
+    Math.ceil(last / 6);
   const all = [];
   for (let step = 0; step < last; step += wide) if (last - step >= wide / 2 || step === 0) all.push(step);
   return [...all, last];

@@ -42,14 +42,22 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
       syntaxHighlighting(classHighlighter),
       names.extension,
       beside((line) => onpick(line, null, null)),
-      lineNumbers({ domEventHandlers: { click: (view, block) => (onpick(view.state.doc.lineAt(block.from).number, null, null), true) } }),
+      lineNumbers({
+        domEventHandlers: { click: (view, block) => (onpick(view.state.doc.lineAt(block.from).number, null, null), true) },
+      }),
       keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
       EditorView.lineWrapping,
-      EditorView.contentAttributes.of({ "aria-label": "Program", spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
+      EditorView.contentAttributes.of({
+        "aria-label": "Program",
+        spellcheck: "false",
+        autocorrect: "off",
+        autocapitalize: "off",
+      }),
       EditorView.domEventHandlers({
         // left to the browser, what is typed over a selection keeps its look in a style attribute, which our policy forbids
         beforeinput(event, view) {
-          if (event.inputType !== "insertText" || event.data === null || view.composing || view.state.selection.main.empty) return false;
+          if (event.inputType !== "insertText" || event.data === null || view.composing || view.state.selection.main.empty)
+            return false;
           event.preventDefault();
           view.dispatch({ ...view.state.replaceSelection(event.data), userEvent: "input.type", scrollIntoView: true });
           return true;
@@ -104,4 +112,3 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
     focus: () => view.focus(),
   });
 }
-

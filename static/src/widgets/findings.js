@@ -17,18 +17,39 @@ export function findings({ onfix, online }) {
   /** @param {Finding} finding @param {string} program @param {boolean} stale */
   function item(finding, program, stale) {
     const { severity, message, why, line, step, fix } = finding;
-    return h("li", { class: severity },
+    return h(
+      "li",
+      { class: severity },
       h("span", { class: "mark", "aria-hidden": "true" }, MARKS[severity]),
-      h("div", null,
-        h("p", { class: "message" }, h("b", null, prose(message)), line !== null && [" ", h("button", { type: "button", class: "to", onclick: () => online(line, step) }, `line ${line}`)]),
+      h(
+        "div",
+        null,
+        h(
+          "p",
+          { class: "message" },
+          h("b", null, prose(message)),
+          line !== null && [
+            " ",
+            h("button", { type: "button", class: "to", onclick: () => online(line, step) }, `line ${line}`),
+          ],
+        ),
         why && h("p", { class: "why" }, prose(why)),
-        fix && [lines(fix, program), h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix) }, "Apply fix and run"), h("span", { class: "fix-title" }, stale ? "The text was edited: run it again first." : fix.title)])); // prettier-ignore
+        fix && [
+          lines(fix, program),
+          h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix) }, "Apply fix and run"),
+          h("span", { class: "fix-title" }, stale ? "The text was edited: run it again first." : fix.title),
+        ],
+      ),
+    );
   }
 
   return widget(element, {
     /** @param {readonly Finding[]} all @param {string} program @param {boolean} stale */
     show(all, program, stale) {
-      fill(list, all.map((finding) => item(finding, program, stale)));
+      fill(
+        list,
+        all.map((finding) => item(finding, program, stale)),
+      );
     },
   });
 }
@@ -37,7 +58,10 @@ export function findings({ onfix, online }) {
 export function summary(all) {
   const pitfalls = all.filter(({ severity }) => severity === "error" || severity === "warning").length;
   const rest = all.length - pitfalls;
-  return [pitfalls ? h("span", { class: "bad" }, format.counted(pitfalls, "pitfall")) : "no pitfalls", rest > 0 && `, ${format.counted(rest, "note")}`];
+  return [
+    pitfalls ? h("span", { class: "bad" }, format.counted(pitfalls, "pitfall")) : "no pitfalls",
+    rest > 0 && `, ${format.counted(rest, "note")}`,
+  ];
 }
 
 /** The edit as lines out and in. @param {Fix} fix @param {string} program */
@@ -45,7 +69,12 @@ function lines(fix, program) {
   const { removed, added } = difference(program, fix.edits);
   const indent = Math.min(...[...removed, ...added].filter((text) => text.trim()).map((text) => text.search(/\S/)), Infinity);
   const bare = (/** @type {string} */ text) => text.slice(Number.isFinite(indent) ? indent : 0);
-  return h("pre", { class: "diff", "aria-label": "The edit" }, removed.map((text) => h("del", null, `−  ${bare(text)}\n`)), added.map((text) => h("ins", null, `+  ${bare(text)}\n`)));
+  return h(
+    "pre",
+    { class: "diff", "aria-label": "The edit" },
+    removed.map((text) => h("del", null, `−  ${bare(text)}\n`)),
+    added.map((text) => h("ins", null, `+  ${bare(text)}\n`)),
+  );
 }
 
 /** Text with `code` in backticks. @param {string} text @returns {Child[]} */

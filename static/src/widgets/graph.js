@@ -68,7 +68,8 @@ export function graph({ onpick, onwalk, onzoom }) {
   function fit(smooth = false) {
     const { width, height } = box();
     const k = Math.min(LARGEST, (element.clientWidth - 2 * MARGIN) / width, (element.clientHeight - 2 * MARGIN) / height);
-    if (Number.isFinite(k) && k > 0) move(k, (element.clientWidth - width * k) / 2, (element.clientHeight - height * k) / 2, smooth);
+    if (Number.isFinite(k) && k > 0)
+      move(k, (element.clientWidth - width * k) / 2, (element.clientHeight - height * k) / 2, smooth);
     moved = false;
   }
 
@@ -84,7 +85,14 @@ export function graph({ onpick, onwalk, onzoom }) {
     moved = false;
   }
 
-  /** Where to put an axis, so that a point is in the middle and no room is wasted. @param {number} point @param {number} size @param {number} room @param {number} k */
+  /**
+   * Where to put an axis, so that a point is in the middle and no room is wasted.
+   *
+   * @param {number} point
+   * @param {number} size
+   * @param {number} room
+   * @param {number} k
+   */
   function along(point, size, room, k) {
     if (size * k <= room - 2 * MARGIN) return (room - size * k) / 2;
     return Math.min(MARGIN, Math.max(room - MARGIN - size * k, room / 2 - point * k));
@@ -103,7 +111,10 @@ export function graph({ onpick, onwalk, onzoom }) {
 
   const groups = () => /** @type {SVGGElement[]} */ ([...place.querySelectorAll("[data-node]")]);
   /** @param {string} id */
-  const group = (id) => groups().find((each) => each.dataset.node === id && !each.classList.contains("stub")) ?? groups().find((each) => each.dataset.node === id) ?? null;
+  const group = (id) =>
+    groups().find((each) => each.dataset.node === id && !each.classList.contains("stub")) ??
+    groups().find((each) => each.dataset.node === id) ??
+    null;
 
   /** One tab stop, on the selected node or the first; and the marks of what is selected. */
   function mark() {
@@ -150,7 +161,11 @@ export function graph({ onpick, onwalk, onzoom }) {
     else if (event.key === "-") by(0.8);
     else if (event.key === "0") fit(true);
     else if (id && (event.key === "Enter" || event.key === " ")) onpick(id);
-    else if (id && !event.shiftKey && (event.key === "ArrowUp" || event.key === "ArrowDown" || event.key === "ArrowLeft" || event.key === "ArrowRight")) {
+    else if (
+      id &&
+      !event.shiftKey &&
+      (event.key === "ArrowUp" || event.key === "ArrowDown" || event.key === "ArrowLeft" || event.key === "ArrowRight")
+    ) {
       const next = onwalk(id, event.key);
       if (next !== null) {
         onpick(next);

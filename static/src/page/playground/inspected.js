@@ -39,7 +39,12 @@ export function inspected(state) {
   };
 }
 
-/** The arithmetic behind what a node sends on, or, for a leaf, behind what it was sent. @param {State} state @param {(of: GraphNode) => string | null} source */
+/**
+ * The arithmetic behind what a node sends on, or, for a leaf, behind what it was sent.
+ *
+ * @param {State} state
+ * @param {(of: GraphNode) => string | null} source
+ */
 function products({ detail, origin, graph, step }, source) {
   const leaf = detail?.node.kind === "leaf";
   const by = leaf ? origin : detail;

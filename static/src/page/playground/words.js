@@ -17,9 +17,17 @@ const ENDS = {
   interrupted: "interrupted: the server went down",
 };
 
-/** The sentence beside the program's name. @param {State} state @param {string} mode @param {number} seconds  that a run may take @returns {Child} */
+/**
+ * The sentence beside the program's name.
+ *
+ * @param {State} state
+ * @param {string} mode
+ * @param {number} seconds  that a run may take
+ * @returns {Child}
+ */
 export function outcome({ run, busy, edited }, mode, seconds) {
-  if (busy) return busy.stopping ? "Stopping…" : busy.steps ? `Running… ${format.counted(busy.steps, "step")} so far` : "Running…";
+  if (busy)
+    return busy.stopping ? "Stopping…" : busy.steps ? `Running… ${format.counted(busy.steps, "step")} so far` : "Running…";
   if (!run) return "";
   if (edited) return "edited, not run yet";
   const end = ENDS[run.status];
@@ -41,14 +49,34 @@ export function outcome({ run, busy, edited }, mode, seconds) {
 /** Why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
 export function absence(state, go) {
   const { run, at, step, absent, busy } = state;
-  if (!run) return [h("h3", null, busy ? "Running…" : "Nothing recorded yet"), !busy && h("p", null, "Paste PyTorch code and press Run. The graph appears after the first backward().")];
+  if (!run)
+    return [
+      h("h3", null, busy ? "Running…" : "Nothing recorded yet"),
+      !busy && h("p", null, "Paste PyTorch code and press Run. The graph appears after the first backward()."),
+    ];
   if (absent) return [h("h3", null, "No picture of this graph"), h("p", null, absent)];
-  if (run.steps && step) return [h("h3", null, `No backward graph in step ${at}`), h("p", null, "Nothing in this step called backward()."), at > 0 && h("button", { type: "button", class: "btn", onclick: () => go(at - 1) }, `Go to step ${at - 1}`)];
+  if (run.steps && step)
+    return [
+      h("h3", null, `No backward graph in step ${at}`),
+      h("p", null, "Nothing in this step called backward()."),
+      at > 0 && h("button", { type: "button", class: "btn", onclick: () => go(at - 1) }, `Go to step ${at - 1}`),
+    ];
   if (run.steps) return h("p", null, "Loading…");
-  if (run.error) return [h("h3", null, "Stopped before the first backward()"), h("p", null, h("span", { class: "bad" }, run.error.type), `: ${run.error.message}`)];
+  if (run.error)
+    return [
+      h("h3", null, "Stopped before the first backward()"),
+      h("p", null, h("span", { class: "bad" }, run.error.type), `: ${run.error.message}`),
+    ];
   const ended = ENDS[run.status];
-  if (ended) return [h("h3", null, "Nothing to show"), h("p", null, `The program was ${ended.replace(/^stopped/, "stopped")}, before it called backward().`)];
-  return [h("h3", null, "No graph"), h("p", null, "No tensor of this program requires a gradient, so autograd recorded nothing. Give one requires_grad=True.")];
+  if (ended)
+    return [
+      h("h3", null, "Nothing to show"),
+      h("p", null, `The program was ${ended.replace(/^stopped/, "stopped")}, before it called backward().`),
+    ];
+  return [
+    h("h3", null, "No graph"),
+    h("p", null, "No tensor of this program requires a gradient, so autograd recorded nothing. Give one requires_grad=True."),
+  ];
 }
 
 /**
@@ -62,7 +90,8 @@ export function choices(state) {
   if (!run) return [];
   const passes = step?.passes ?? [];
   const source = run.program.split("\n");
-  const name = (/** @type {number | null} */ line) => (line === null ? "" : (source[line - 1] ?? "").replace(/#.*$/, "").trim());
+  const name = (/** @type {number | null} */ line) =>
+    line === null ? "" : (source[line - 1] ?? "").replace(/#.*$/, "").trim();
   const reached = new Set(passes.map(({ graph }) => graph));
   /** @type {Map<string, number>} */
   const displayed = new Map(); // a graph, and the last line that shows a tensor of it
@@ -85,7 +114,9 @@ export function choices(state) {
  */
 export function outputs({ cells, stdout, truncated }) {
   const printed = stdout.replace(/\n+$/, "") + (truncated ? "\n… and more, which was not kept" : "");
-  return cells.map((cell, i) => (i < cells.length - 1 || !printed ? cell : { ...cell, output: cell.output ? `${printed}\n${cell.output}` : printed }));
+  return cells.map((cell, i) =>
+    i < cells.length - 1 || !printed ? cell : { ...cell, output: cell.output ? `${printed}\n${cell.output}` : printed },
+  );
 }
 
 /**
@@ -96,6 +127,16 @@ export function outputs({ cells, stdout, truncated }) {
  */
 export function notebookOf(source, starts) {
   const lines = source.split("\n");
-  const cells = starts.map((start, i) => lines.slice(i === 0 ? 0 : start - 1, (starts[i + 1] ?? lines.length + 1) - 1).join("\n").replace(/\n+$/, ""));
-  return { nbformat: 4, nbformat_minor: 5, metadata: {}, cells: cells.map((cell) => ({ cell_type: "code", metadata: {}, outputs: [], execution_count: null, source: cell })) };
+  const cells = starts.map((start, i) =>
+    lines
+      .slice(i === 0 ? 0 : start - 1, (starts[i + 1] ?? lines.length + 1) - 1)
+      .join("\n")
+      .replace(/\n+$/, ""),
+  );
+  return {
+    nbformat: 4,
+    nbformat_minor: 5,
+    metadata: {},
+    cells: cells.map((cell) => ({ cell_type: "code", metadata: {}, outputs: [], execution_count: null, source: cell })),
+  };
 }

@@ -68,7 +68,16 @@ class Below extends WidgetType {
   toDOM() {
     const cut = this.text.length > LONGEST;
     const label = this.kind === "error" ? "Error" : "Output";
-    return h("div", { class: `cm-below ${this.kind}` }, h("pre", { "aria-label": label, role: "group", tabindex: this.text.split("\n").length > 8 ? 0 : null }, this.text.slice(0, LONGEST), cut && "\n… cut here; the whole of it is in the JSON"));
+    return h(
+      "div",
+      { class: `cm-below ${this.kind}` },
+      h(
+        "pre",
+        { "aria-label": label, role: "group", tabindex: this.text.split("\n").length > 8 ? 0 : null },
+        this.text.slice(0, LONGEST),
+        cut && "\n… cut here; the whole of it is in the JSON",
+      ),
+    );
   }
   /** @override */
   ignoreEvent() {
@@ -88,7 +97,9 @@ const CELL = new Numbered("cm-cell-number");
 const FAILED = new Numbered("cm-failed-number");
 const PLAYED = new Map(["forward", "loss", "backward", "update"].map((phase) => [phase, new Numbered(`cm-at-${phase}`)]));
 
-/** @typedef {{decorations: import("@codemirror/view").DecorationSet, numbers: import("@codemirror/state").RangeSet<GutterMarker>, stale: boolean}} Shown */
+/**
+ * @typedef {{decorations: import("@codemirror/view").DecorationSet, numbers: import("@codemirror/state").RangeSet<GutterMarker>, stale: boolean}} Shown
+ */
 
 /** @param {(line: number) => void} onpick  a line's value was clicked */
 export function beside(onpick) {
@@ -106,7 +117,8 @@ export function beside(onpick) {
       if (played) numbers.push(played.range(doc.line(line).from));
     }
     for (const [line, { text, title, tone }] of margin.notes) {
-      if (there(line)) marks.push(Decoration.widget({ widget: new Value(text, title, tone, onpick), side: 1 }).range(doc.line(line).to));
+      if (there(line))
+        marks.push(Decoration.widget({ widget: new Value(text, title, tone, onpick), side: 1 }).range(doc.line(line).to));
     }
     const { selected, error } = margin;
     if (selected && there(selected.line)) {
@@ -133,7 +145,11 @@ export function beside(onpick) {
       const effect = transaction.effects.find((each) => each.is(setMargin));
       if (effect) return show(effect.value, transaction.newDoc);
       if (!transaction.docChanged) return value;
-      return { decorations: value.decorations.map(transaction.changes), numbers: value.numbers.map(transaction.changes), stale: true };
+      return {
+        decorations: value.decorations.map(transaction.changes),
+        numbers: value.numbers.map(transaction.changes),
+        stale: true,
+      };
     },
     provide: (self) => [
       EditorView.decorations.from(self, ({ decorations }) => decorations),
@@ -160,7 +176,9 @@ function under(line, columns, name, marks) {
   if (from < to) marks.push(Decoration.mark({ class: name }).range(from, to));
 }
 
-/** @typedef {{shown: readonly Cell[], starts: readonly number[], decorations: import("@codemirror/view").DecorationSet, numbers: RangeSet<GutterMarker>}} Cells */
+/**
+ * @typedef {{shown: readonly Cell[], starts: readonly number[], decorations: import("@codemirror/view").DecorationSet, numbers: RangeSet<GutterMarker>}} Cells
+ */
 
 /**
  * The cells of a notebook: a line between them, their output below. Kept in place while the text is edited.
@@ -174,7 +192,12 @@ export const cells = StateField.define({
     if (effect) return place(effect.value, transaction.newDoc);
     if (!transaction.docChanged) return value;
     const { changes } = transaction;
-    return { ...value, starts: value.starts.map((start) => changes.mapPos(start, -1)), decorations: value.decorations.map(changes), numbers: value.numbers.map(changes) };
+    return {
+      ...value,
+      starts: value.starts.map((start) => changes.mapPos(start, -1)),
+      decorations: value.decorations.map(changes),
+      numbers: value.numbers.map(changes),
+    };
   },
   provide: (self) => [
     EditorView.decorations.from(self, ({ decorations }) => decorations),
@@ -194,9 +217,19 @@ function place(shown, doc) {
       marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
       numbers.push(CELL.range(doc.line(start_line).from));
     }
-    if (output) marks.push(Decoration.widget({ widget: new Below("output", output.replace(/\n$/, "")), side: 3, block: true }).range(doc.line(end_line).to));
+    if (output)
+      marks.push(
+        Decoration.widget({ widget: new Below("output", output.replace(/\n$/, "")), side: 3, block: true }).range(
+          doc.line(end_line).to,
+        ),
+      );
   }
-  return { shown, starts: there.map(({ start_line }) => doc.line(start_line).from), decorations: Decoration.set(marks, true), numbers: ranges(numbers) };
+  return {
+    shown,
+    starts: there.map(({ start_line }) => doc.line(start_line).from),
+    decorations: Decoration.set(marks, true),
+    numbers: ranges(numbers),
+  };
 }
 
 /** The lines on which cells begin. @param {import("@codemirror/state").EditorState} state */

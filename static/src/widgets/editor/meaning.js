@@ -51,7 +51,13 @@ export function meaning() {
       /** @param {ViewUpdate} update */
       update(update) {
         const tree = syntaxTree(update.state);
-        if (!update.docChanged && !update.viewportChanged && tree === this.tree && update.startState.field(names) === update.state.field(names)) return;
+        if (
+          !update.docChanged &&
+          !update.viewportChanged &&
+          tree === this.tree &&
+          update.startState.field(names) === update.state.field(names)
+        )
+          return;
         this.tree = tree;
         this.decorations = colour(update.view);
       }
@@ -63,5 +69,9 @@ export function meaning() {
 
 /** Names that a program makes parameters in so many words: known before it has run. @param {string} text */
 function declared(text) {
-  return [...text.matchAll(/^[ \t]*(\w+)\s*(?::[^=\n]+)?=(?!=).*(?:requires_grad\s*=\s*True|requires_grad_\(\s*\)|nn\.Parameter\()/gm)].map((match) => match[1] ?? "");
+  return [
+    ...text.matchAll(
+      /^[ \t]*(\w+)\s*(?::[^=\n]+)?=(?!=).*(?:requires_grad\s*=\s*True|requires_grad_\(\s*\)|nn\.Parameter\()/gm,
+    ),
+  ].map((match) => match[1] ?? "");
 }

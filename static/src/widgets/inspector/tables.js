@@ -1,0 +1,106 @@
+// Lay out what the inspector tells: sections, rows, the arithmetic of a product, the way from the loss.
+
+import { h } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+
+/** @import {GraphNode, Tensor} from "../../leaves/types.js" */
+/** @import {Child} from "../../leaves/dom.js" */
+
+/**
+ * @typedef {object} Products
+ * @property {string} heading                   what is multiplied
+ * @property {string} factor                    what it is multiplied by
+ * @property {{gradient: number, factor: number, product: number}[]} rows
+ * @property {number | null} sum
+ */
+
+/** A remark in small grey text. @param {...Child} children */
+export const remark = (...children) => h("p", { class: "remark" }, children);
+
+/** @param {string} name @param {Child} value */
+export const fact = (name, value) => [h("dt", null, name), h("dd", null, value)];
+
+/** @param {Child} heading @param {Child} aside @param {...Child} rest */
+export const part = (heading, aside, ...rest) =>
+  h("section", null, h("h4", null, h("span", null, heading), aside && h("span", { class: "aside" }, aside)), rest);
+
+/** @param {Child} label @param {Child} value @param {{tone?: string, total?: boolean}} [look] */
+export const row = (label, value, { tone, total } = {}) =>
+  h("tr", { class: total ? "total" : null }, h("th", { scope: "row" }, label), h("td", { class: tone }, value));
+
+/** @param {string} name @param {Child} rows @param {Child} [caption] */
+export const table = (name, rows, caption = null) =>
+  h("table", { class: name }, caption && h("caption", null, caption), h("tbody", null, rows));
+
+/** A gradient, in its colour. @param {Tensor | null} tensor */
+export const amber = (tensor) =>
+  h("span", { class: "grad", title: tensor ? format.kind(tensor) : null }, format.tensor(tensor, 40));
+
+/**
+ * Gradients that arrive, their sum where there are several, and what hooks made of it.
+ *
+ * @param {{label: Child, gradient: Tensor | null}[]} arriving
+ * @param {Tensor | null} total
+ * @param {Tensor | null} used
+ * @param {string | null} caption
+ */
+export function sum(arriving, total, used, caption) {
+  const hooked = used && total && format.all(used) !== format.all(total);
+  const summed = row(arriving.length ? "Σ of these" : "total", amber(total), { total: true });
+  return table(
+    "flows",
+    [
+      arriving.map(({ label, gradient }) => row(label, amber(gradient))),
+      arriving.length !== 1 && summed,
+      hooked && row("used, after hooks", amber(used)),
+    ],
+    caption,
+  );
+}
+
+/** @param {string} text */
+const sign = (text) => h("td", { class: "sign" }, text);
+/** @param {string} text */
+const head = (text) => h("th", { scope: "col" }, text);
+/** @param {number} value @param {boolean} [gradient] */
+const cell = (value, gradient = false) => h("td", { class: gradient ? "grad" : null }, format.number(value));
+
+/** A multiplication, element by element. @param {Products} products */
+export function product({ rows, sum: total, factor, heading }) {
+  const summed = total !== null;
+  return h(
+    "table",
+    { class: "worked" },
+    h("thead", null, h("tr", null, head(heading), sign(""), head(factor), sign(""), head("product"))),
+    h(
+      "tbody",
+      null,
+      rows.map((each) =>
+        h("tr", null, cell(each.gradient, true), sign("×"), cell(each.factor), sign("="), cell(each.product, !summed)),
+      ),
+      summed && h("tr", { class: "total" }, h("td"), sign(""), h("td"), sign("Σ"), cell(total, true)),
+    ),
+  );
+}
+
+/**
+ * The way from the loss to a node, with a bar for the gradient at each.
+ *
+ * @param {{node: GraphNode, norm: number | null}[]} path
+ * @param {(node: string, room: number) => Child} link
+ */
+export function route(path, link) {
+  const most = Math.max(...path.map(({ norm }) => norm ?? 0)) || 1;
+  const rows = path.map(({ node, norm }, i) => {
+    const bar = h("i");
+    bar.style.width = `${Math.max(0.6, ((norm ?? 0) / most) * 100)}%`;
+    return h(
+      "tr",
+      { "aria-current": i === path.length - 1 ? "true" : null },
+      h("th", { scope: "row" }, link(node.id, 18)),
+      h("td", null, bar),
+      h("td", { class: "grad" }, format.number(norm)),
+    );
+  });
+  return table("route", rows);
+}
