@@ -21,7 +21,7 @@ from tapedeck.model import Limits
 from tapedeck.sandbox import nursery, pool, selftest
 from tapedeck.settings import Settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.sandbox]
+pytestmark = [pytest.mark.anyio, pytest.mark.sandbox, pytest.mark.slow]
 
 HERE = str(Path(__file__).parent)
 LIMITS = Limits(wall_seconds=30.0)
