@@ -1,12 +1,13 @@
 """Hold the gallery: small programs that run as they are, each with a title and a sentence of its own.
 
 A program is a file under ``programs/``. It opens with a comment: its first line is the title, the rest says what there is to
-see. The first three are the sections of the notebook that Tapedeck began with.
+see, and is not shown with the program. The first three are the sections of the notebook that Tapedeck began with.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -49,10 +50,7 @@ def example(slug: str) -> Example | None:
 
 
 def _read(slug: str, group: str) -> Example:
-    program = (_PROGRAMS / f"{slug}.py").read_text(encoding="utf-8")
-    heading: list[str] = []
-    for line in program.splitlines():
-        if not line.startswith("# "):
-            break
-        heading.append(line[2:])
-    return Example(slug, heading[0], " ".join(heading[1:]), group, slug in _FAILING, program)
+    title, *lines = (_PROGRAMS / f"{slug}.py").read_text(encoding="utf-8").splitlines(keepends=True)
+    told = list(takewhile(lambda line: line.startswith("# "), lines))
+    summary = " ".join(line[2:].strip() for line in told)
+    return Example(slug, title[2:].strip(), summary, group, slug in _FAILING, "".join([title, *lines[len(told) :]]))
