@@ -3,3 +3,6 @@
 import { shell } from "../widgets/shell.js";
 
 shell();
+
+const origin = document.getElementById("origin");
+if (origin) origin.textContent = location.origin; // so that the call can be pasted into a terminal
