@@ -7,7 +7,8 @@ import { morph } from "../leaves/morph.js";
 
 /** @import {Phase} from "../leaves/types.js" */
 
-const SMALLEST = 0.8; // below this, 11 px labels are no longer read: show a part instead
+const WHOLE = 0.72; // below this, 11 px labels are no longer read: show a part instead
+const PART = 0.8; // at this scale
 const LARGEST = 1.12;
 const MARGIN = 8;
 
@@ -78,8 +79,8 @@ export function graph({ onpick, onwalk, onzoom }) {
     const { width, height } = box();
     const [across, down] = [element.clientWidth, element.clientHeight];
     const k = Math.min(LARGEST, (across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height);
-    if (k >= SMALLEST || !width) return fit();
-    const scale = Math.max(k, Math.min(SMALLEST, 1));
+    if (k >= WHOLE || !width) return fit();
+    const scale = PART;
     const middle = centre(selected) ?? { x: width / 2, y: 0 };
     move(scale, along(middle.x, width, across, scale), along(middle.y, height, down, scale));
     moved = false;
