@@ -85,7 +85,8 @@ async def record(
     if sandbox:
         executor = await _confining(settings)
     try:
-        with _interrupts(take.cancelled, at=1 if sandbox else 2):
+        heard = not sandbox and sys.stdin.isatty()  # a terminal sends Ctrl+C to the program too
+        with _interrupts(take.cancelled, at=2 if heard else 1):
             async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=take.cancelled)) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     for event in batch:
@@ -133,7 +134,7 @@ def _job(asked: Request, limits: model.Limits) -> wire.Job:
 
 @contextlib.contextmanager
 def _interrupts(cancelled: asyncio.Event, at: int) -> Iterator[None]:
-    """Have the ``at``-th Ctrl+C stop the run; a terminal sends each to the program's process too."""
+    """Have the ``at``-th Ctrl+C stop the run, or being asked to end."""
     loop = asyncio.get_running_loop()
     count = 0
 
@@ -144,7 +145,9 @@ def _interrupts(cancelled: asyncio.Event, at: int) -> Iterator[None]:
             cancelled.set()
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, cancelled.set)
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)

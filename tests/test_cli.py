@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -299,3 +300,20 @@ def test_a_notebook_shows_the_output_of_each_cell(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "Out 11\n      tensor(-9.3333)\n" in result.stdout
     assert "Out 12\n      tensor(1.0933, grad_fn=<SubBackward0>)\n" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_is_told_to_end_ends_its_program_and_shows_what_was_recorded(tmp_path: Path) -> None:
+    (tmp_path / "loop.py").write_text(
+        "import time, torch\nw = torch.ones((), requires_grad=True)\n(w * w).backward()\n"
+        "while True:\n    print('round', flush=True)\n    time.sleep(0.2)\n"
+    )
+    line = [sys.executable, "-m", "tapedeck.cli", "run", "loop.py"]
+    with subprocess.Popen(line, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "round\n"
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)  # to its end: the program does not hold the pipe any more either
+        assert process.returncode == 1
+    assert "It was stopped: The run was cancelled." in said
+    assert "w.grad 2.0000" in said
