@@ -48,12 +48,10 @@ def torchviz(pipe: Connection) -> None:
         pipe.send(timed(lambda program=program: draw(program)))  # type: ignore[misc]
 
 
-def have_dot(folder: str) -> str:
-    """Have a ``dot`` on the PATH, for torchviz: the machine's, or a link to our wheel's; tells which."""
-    if found := shutil.which("dot"):
-        return found
-    path = engine.find()
-    os.symlink(path, Path(folder) / "dot")
+def have_dot(folder: str, named: str | None) -> str:
+    """Have a ``dot`` first on the PATH, for torchviz: the one named, else the machine's, else our wheel's; tells which."""
+    path: str = named or shutil.which("dot") or engine.find()
+    os.symlink(os.path.abspath(path), Path(folder) / "dot")
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return path
 
@@ -109,7 +107,9 @@ def another(program: str, number: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=200, help="at most 256")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--dot", help="what torchviz draws with; else the machine's, else the one from our wheel")
+    given = parser.parse_args()
+    rounds: int = given.rounds
     chosen = example(FIRST_VISIT)
     assert chosen is not None
     program = chosen.program
@@ -121,7 +121,7 @@ def main() -> None:
     viz: list[float] = []
     viz_fresh: list[float] = []
     with tempfile.TemporaryDirectory() as folder, server() as url:
-        dot = have_dot(folder)
+        dot = have_dot(folder, given.dot)
         here, there = multiprocessing.get_context("spawn").Pipe()
         worker = multiprocessing.get_context("spawn").Process(target=torchviz, args=(there,), daemon=True)
         worker.start()
