@@ -25,8 +25,8 @@ run: $(VENV)/.ready bundle ## serve on http://HOST:PORT (127.0.0.1:8000)
 test: check ## lint, types and every test (ARGS= for pytest)
 	@$(BIN)/pytest $(ARGS)
 
-quick: $(VENV)/.ready-dev bundle ## the tests that need no browser and no patience: under a minute
-	@$(BIN)/pytest -q -m "not browser and not slow" $(ARGS)
+quick: $(VENV)/.ready-dev bundle ## the tests that need no browser, no confined process and no patience: under a minute
+	@$(BIN)/pytest -q -m "not browser and not sandbox and not slow" $(ARGS)
 
 check: $(VENV)/.ready-dev bundle ## lint and types, Python and JavaScript
 	@$(BIN)/ruff check .
