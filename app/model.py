@@ -234,12 +234,13 @@ class Parameter(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """A cell of a notebook (a program is one cell): its lines, and its output as a notebook shows it."""
+    """A cell of a notebook (a program is one cell): its lines, what it printed, and its output as a notebook shows it."""
 
     index: int
     start_line: int
     end_line: int
     output: str | None
+    stdout: str = ""
 
 
 class Line(Struct, frozen=True):

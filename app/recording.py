@@ -316,8 +316,17 @@ class Recording:
 
     def cells(self, program: model.Program) -> list[model.Cell]:
         """The program's cells with their outputs, where they came to their end."""
-        outputs = {event.index: event.output for event in self.log.others() if isinstance(event, wire.Cell)}
-        return [model.Cell(index, start, end, outputs.get(index)) for index, (start, end) in enumerate(program.cells)]
+        outputs: dict[int, str | None] = {}
+        printed: dict[int, list[str]] = {}
+        for event in self.log.others():
+            if isinstance(event, wire.Cell):
+                outputs[event.index] = event.output
+            elif isinstance(event, wire.Output):
+                printed.setdefault(event.cell, []).append(event.text)
+        return [
+            model.Cell(index, start, end, outputs.get(index), "".join(printed.get(index, ())))
+            for index, (start, end) in enumerate(program.cells)
+        ]
 
     def stdout(self) -> str:
         """All that the program printed, as far as it was kept."""

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from tapedeck import wire
+from tapedeck import model, wire
 
 from .alone import record
 
@@ -207,3 +207,11 @@ def test_what_was_recorded_is_told_before_a_program_falls_silent(silence: str, m
     assert kinds.count("Pass") == 2
     assert "Step" in kinds
     assert "Lines" in kinds
+
+
+def test_each_cell_has_what_it_printed() -> None:
+    program = "print('one')\n\nx = 2\n\nprint('three')\nx\n"
+    cells = [(1, 1), (3, 3), (5, 6)]
+    _, recording = record(program, cells=cells, notebook=True)
+    told = recording.cells(model.Program(program, "notebook", cells))
+    assert [(cell.stdout, cell.output) for cell in told] == [("one\n", None), ("", None), ("three\n", "2")]

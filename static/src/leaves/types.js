@@ -22,7 +22,7 @@
  * @typedef {"queued" | "running" | "done" | "failed" | "timed_out" | "out_of_memory" | "output_limit" | "killed" | "cancelled" | "interrupted"} Status
  * @typedef {"forward" | "loss" | "backward" | "update"} Phase
  *
- * @typedef {{index: number, start_line: number, end_line: number, output: string | null}} Cell
+ * @typedef {{index: number, start_line: number, end_line: number, output: string | null, stdout: string}} Cell
  * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null}} Line
  * @typedef {{type: string, message: string, file: string | null, line: number | null, traceback: string, columns?: [number, number] | null}} ProgramError
  * @typedef {{id: string, names: string[], shape: number[], dtype: string, line: number | null}} Parameter

@@ -106,17 +106,17 @@ export function choices(state) {
 }
 
 /**
- * The cells of a run with what stands under each. What was printed stands under the last: a run does not tell which cell
- * printed what.
+ * The cells of a run with what stands under each: what it printed, then its value.
  *
  * @param {Run} run
  * @returns {Cell[]}
  */
-export function outputs({ cells, stdout, truncated }) {
-  const printed = stdout.replace(/\n+$/, "") + (truncated ? "\n… and more, which was not kept" : "");
-  return cells.map((cell, i) =>
-    i < cells.length - 1 || !printed ? cell : { ...cell, output: cell.output ? `${printed}\n${cell.output}` : printed },
-  );
+export function outputs({ cells, truncated }) {
+  const last = cells.findLastIndex(({ stdout }) => stdout);
+  return cells.map((cell, i) => {
+    const printed = cell.stdout.replace(/\n+$/, "") + (truncated && i === last ? "\n… and more, which was not kept" : "");
+    return printed ? { ...cell, output: cell.output ? `${printed}\n${cell.output}` : printed } : cell;
+  });
 }
 
 /**
