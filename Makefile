@@ -37,7 +37,7 @@ check: $(VENV)/.ready-dev bundle ## lint and types, Python and JavaScript
 bundle: $(VENV)/.ready
 	@$(BIN)/python static/bundle.py
 
-bench: $(VENV)/.ready-bench bundle ## measure: every program under benchmarks/
+bench: $(VENV)/.ready-dev $(VENV)/.ready-bench bundle ## measure: every program under benchmarks/
 	@for program in benchmarks/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
 
 docker-check: ## build the container image, run it locked down and ask it for a run
