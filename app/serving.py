@@ -60,7 +60,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
             lifespan="on",
         )
     )
-    with contextlib.suppress(SystemExit):
+    with contextlib.suppress(SystemExit, KeyboardInterrupt):  # uvicorn raises Ctrl+C again once it has stopped
         server.run(sockets=[listening])
     if failed:
         raise failed[0]

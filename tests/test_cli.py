@@ -317,3 +317,18 @@ def test_a_run_that_is_told_to_end_ends_its_program_and_shows_what_was_recorded(
         assert process.returncode == 1
     assert "It was stopped: The run was cancelled." in said
     assert "w.grad 2.0000" in said
+
+
+def test_a_server_says_where_it_is_and_stops_at_ctrl_c_without_a_word(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "tapedeck.cli", "serve", "--port", "0", "--data", str(tmp_path), "--root-path", "/deck"]
+    heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # the default handler is put back: a shell has its background jobs ignore Ctrl+C
+    with subprocess.Popen(line, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **heard) as server:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=60)
+    assert re.fullmatch(r"Tapedeck is on http://127\.0\.0\.1:\d+/deck/   \(Ctrl\+C stops it\)\n", said)
+    assert server.returncode == 0
+    assert "Traceback" not in errors
+    assert "Abort" not in errors
