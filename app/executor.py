@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from . import wire
 from .errors import SandboxError
-from .model import Limits, Status
+from .model import Limits, Options, Program, Status
 from .sandbox import kernel
 from .sandbox.control import Mode, Plan
 from .sandbox.follow import ended, explain, follow
@@ -28,6 +28,21 @@ from .settings import Settings
 _LAST_WORD_SECONDS: Final = 1.0
 """How long to wait to hear how a process ended whose pipe has closed."""
 ENTRY: Final = "tapedeck.tracer.main"
+
+
+def job_for(program: Program, options: Options, limits: Limits) -> wire.Job:
+    """What a process is told: a program, how to record it, and what it may use of what it can keep account of itself."""
+    return wire.Job(
+        program=program.text,
+        cells=list(program.cells),
+        seed=options.seed,
+        capture=options.capture,
+        values=options.values,
+        nodes=limits.nodes,
+        stdout_bytes=limits.stdout_bytes,
+        printed_bytes=limits.printed_bytes,
+        notebook=program.kind == "notebook",
+    )
 
 
 class Executor(Protocol):

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from . import model, requests, wire
 from .errors import BadRequest, SandboxError
-from .executor import Executor, LocalExecutor, OwnProcess
+from .executor import Executor, LocalExecutor, OwnProcess, job_for
 from .explain.findings import find
 from .requests import Request
 from .settings import Settings
@@ -29,6 +29,7 @@ OWN: Final = model.Limits(
     source_bytes=1 << 28,
     body_bytes=1 << 30,
     stdout_bytes=1 << 26,
+    printed_bytes=0,
     recording_bytes=1 << 31,
     message_bytes=1 << 30,
     events=10_000_000,
@@ -80,7 +81,7 @@ async def record(
     limits = settings.limits if sandbox else OWN
     take = LiveTake(_new(asked), limits)
     path = str(file.path) if file.path is not None and not sandbox else None
-    job = msgspec.structs.replace(_job(asked, limits), path=path, arguments=list(arguments))
+    job = msgspec.structs.replace(job_for(asked.program, asked.options, limits), path=path, arguments=list(arguments))
     executor: Executor = OwnProcess()
     if sandbox:
         executor = await _confining(settings)
@@ -115,20 +116,6 @@ async def _confining(settings: Settings) -> LocalExecutor:
 def _new(asked: Request) -> NewRun:
     return NewRun(
         id=secrets.token_hex(16), owner="", program=asked.program, options=asked.options, created=time.time(), expires=None
-    )
-
-
-def _job(asked: Request, limits: model.Limits) -> wire.Job:
-    program, options = asked.program, asked.options
-    return wire.Job(
-        program=program.text,
-        cells=list(program.cells),
-        seed=options.seed,
-        capture=options.capture,
-        values=options.values,
-        nodes=limits.nodes,
-        stdout_bytes=limits.stdout_bytes,
-        notebook=program.kind == "notebook",
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from . import model, wire
 from .archive import Archive
 from .errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
-from .executor import Executor
+from .executor import Executor, job_for
 from .recording import Recording
 from .requests import Request
 from .settings import Settings
@@ -154,8 +154,9 @@ class Runs:
                 return
             take.status = "running"
             take.wake()
+            job = job_for(take.new.program, take.new.options, self._limits)
             async with contextlib.aclosing(
-                self._executor.run(self.job(take.new), limits=self._limits, cancelled=take.cancelled)  # type: ignore[type-var]
+                self._executor.run(job, limits=self._limits, cancelled=take.cancelled)  # type: ignore[type-var]
             ) as batches:
                 async for batch in batches:
                     take.append(batch)
@@ -181,19 +182,6 @@ class Runs:
             return not take.cancelled.is_set()
         finally:
             self.waiting -= 1
-
-    def job(self, new: NewRun) -> wire.Job:
-        """What a child is told."""
-        return wire.Job(
-            program=new.program.text,
-            cells=list(new.program.cells),
-            seed=new.options.seed,
-            capture=new.options.capture,
-            values=new.options.values,
-            nodes=self._limits.nodes,
-            stdout_bytes=self._limits.stdout_bytes,
-            notebook=new.program.kind == "notebook",
-        )
 
     async def _finish(self, take: LiveTake, status: model.Status) -> None:
         """Find what is worth telling, write the rest, and let everybody know."""

@@ -41,8 +41,7 @@ def live(given: Confinement, entry: Entry, zygote: int, job: int, events: int, p
         rules = keep_only(job, events, given.rules)
         confine(msgspec.structs.replace(given, rules=rules), zygote)
         # From here on this process can do nothing but compute and write to its one pipe.
-        if not probe:
-            entry.warm()
+        entry.warm()  # the probe too: an entry that cannot do even that runs no program
         request = _read_all(JOB_FD)
         os.close(JOB_FD)
         if probe:

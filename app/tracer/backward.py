@@ -17,8 +17,10 @@ from torch import Tensor
 
 from .. import wire
 from ..model import PassKind
+from .calls import Call, Calls
 from .emitter import Build, Emitter
-from .forward import Call, Calls, ForwardMode, number, pointer, sequence_number
+from .forward import ForwardMode
+from .handles import number, pointer, sequence_number
 from .names import Names
 from .source import Source, frames
 from .steps import PassFacts, Steps

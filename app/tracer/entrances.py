@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-from .forward import Call, Calls, ForwardMode, operands, sequence_number
+from .calls import Call, Calls
+from .forward import ForwardMode
+from .handles import operands, sequence_number
 from .source import frames
 
 

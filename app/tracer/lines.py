@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .forward import sequence_number, storage
+from .handles import sequence_number, storage
 from .source import Statement
 from .summary import Snapshot, Table
 

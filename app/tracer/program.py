@@ -18,14 +18,11 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .forward import storage
+from .handles import storage
 from .lines import TEXT
 from .recorder import Recorder
 from .source import PROGRAM, Source
 from .standins import StandIns, missing
-
-PRINTED = 8 << 20
-"""Bytes of text after which a program that prints is stopped."""
 
 
 class OutputLimit(BaseException):
@@ -33,13 +30,14 @@ class OutputLimit(BaseException):
 
 
 class Printer(io.TextIOBase):
-    """Stands in for stdout and stderr: sends the first ``limit`` bytes on, and drops what follows."""
+    """Stands in for stdout and stderr: sends the first ``limit`` bytes on, drops what follows, and raises past ``most``."""
 
     encoding = "utf-8"
 
-    def __init__(self, emitter: Emitter, limit: int) -> None:
+    def __init__(self, emitter: Emitter, limit: int, most: int) -> None:
         self._emitter = emitter
         self._limit = limit
+        self._most = most
         self._sent = 0
         self._printed = 0
         self._waiting: list[str] = []
@@ -51,8 +49,8 @@ class Printer(io.TextIOBase):
 
     def write(self, text: str) -> int:
         self._printed += len(text)
-        if self._printed > PRINTED:
-            raise OutputLimit(f"stopped after printing {PRINTED >> 20} MB")
+        if 0 < self._most < self._printed:
+            raise OutputLimit(f"stopped after printing {self._most >> 20} MB")
         room = self._limit - self._sent
         if room > 0 and text:
             self._waiting.append(text[:room])
@@ -84,7 +82,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     namespace: dict[str, Any] = module.__dict__
     if job.path is not None:
         namespace["__file__"] = job.path
-    printer = Printer(emitter, job.stdout_bytes)
+    printer = Printer(emitter, job.stdout_bytes, job.printed_bytes)
     replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr
     sys.modules["__main__"], sys.stdout, sys.stderr = module, printer, printer
     _seed(job.seed)

@@ -15,9 +15,10 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from .. import wire
 from .backward import Engine
+from .calls import Calls
 from .emitter import Emitter
 from .entrances import before_sleep, eager_compile, seen_functions
-from .forward import Calls, ForwardMode
+from .forward import ForwardMode
 from .lines import Lines
 from .names import Names
 from .source import HOOK, Source, Statement, frames

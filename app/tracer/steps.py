@@ -16,8 +16,9 @@ from torch import Tensor
 
 from .. import wire
 from ..model import PassKind
+from .calls import Calls
 from .emitter import Emitter
-from .forward import Calls, sequence_number, storage
+from .handles import sequence_number, storage
 from .lines import Lines
 from .names import Names
 from .source import Source

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .forward import Call, Calls, call_name, number
+from .calls import Call, Calls
+from .functions import call_name
+from .handles import number
 from .names import Names
 from .source import Source
 from .summary import Snapshot

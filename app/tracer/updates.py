@@ -14,8 +14,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from .. import wire
 from .backward import Engine
+from .calls import Calls
 from .emitter import Emitter
-from .forward import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, Calls, ForwardMode, Observer, storage, tensors
+from .forward import ForwardMode, Observer
+from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK
+from .handles import storage, tensors
 from .lines import Lines
 from .names import Names
 from .source import Statement

@@ -1,0 +1,115 @@
+"""Find the events of a run again, at hand or wherever they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from .. import wire
+from ..errors import NotFound
+
+T = TypeVar("T")
+
+
+class Log(Protocol):
+    """Where the events of a run are found again. Missing ones raise :class:`NotFound`."""
+
+    def graph(self, index: int) -> wire.Graph: ...
+    def pass_(self, index: int) -> wire.Pass: ...
+    def step(self, index: int) -> wire.Step: ...
+    def lines(self) -> wire.Lines | None:
+        """All last values of lines, merged."""
+
+    def others(self) -> Iterator[wire.AnyEvent]:
+        """Every event but graphs, passes, steps and lines, in order."""
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many graphs, passes and steps there are."""
+
+
+class MemoryLog:
+    """A log of the events at hand."""
+
+    def __init__(self, events: Iterable[wire.AnyEvent] = ()) -> None:
+        self._graphs: list[wire.Graph] = []
+        self._passes: list[wire.Pass] = []
+        self._steps: list[wire.Step] = []
+        self._others: list[wire.AnyEvent] = []
+        self._lines: list[wire.Lines] = []
+        for event in events:
+            self.append(event)
+
+    def append(self, event: wire.AnyEvent) -> None:
+        """Take in the next event."""
+        match event:
+            case wire.Graph():
+                self._graphs.append(event)
+            case wire.Pass():
+                self._passes.append(event)
+            case wire.Step():
+                self._steps.append(event)
+            case wire.Lines():
+                self._lines.append(event)
+            case _:
+                self._others.append(event)
+
+    def graph(self, index: int) -> wire.Graph:
+        return _at(self._graphs, index, "graph")
+
+    def pass_(self, index: int) -> wire.Pass:
+        return _at(self._passes, index, "pass")
+
+    def step(self, index: int) -> wire.Step:
+        return _at(self._steps, index, "step")
+
+    def lines(self) -> wire.Lines | None:
+        return merge_lines(self._lines)
+
+    def others(self) -> Iterator[wire.AnyEvent]:
+        return iter(self._others)
+
+    def counts(self) -> tuple[int, int, int]:
+        return len(self._graphs), len(self._passes), len(self._steps)
+
+
+def merge_lines(events: list[wire.Lines]) -> wire.Lines | None:
+    """One event with the last value of each line. The tables are joined end to end."""
+    if len(events) <= 1:
+        return events[0] if events else None
+    tables: list[wire.Tensors] = []
+    last: dict[tuple[str | None, int], wire.LineRow] = {}
+    base = names = 0
+    for event in events:
+        for row in event.rows:
+            moved = wire.LineRow(row.line, row.file, row.text, row.row + base if row.row >= 0 else -1, row.graph)
+            last[row.file, row.line] = moved
+        tables.append(_shift_names(event.tensors, names))
+        base += len(event.tensors.dtype)
+        names += len(event.tensors.names)
+    joined = wire.Tensors(
+        **{
+            field: b"".join(getattr(table, field) for table in tables)
+            for field in ("dtype", "flags", "grad_fn", "ndim", "dims", "stats", "counts", "values")
+        },
+        names=[name for table in tables for name in table.names],
+    )
+    return wire.Lines(list(last.values()), joined)
+
+
+def _shift_names(table: wire.Tensors, by: int) -> wire.Tensors:
+    if not by or not table.names:
+        return table
+    column = np.frombuffer(table.grad_fn, "<u2")
+    moved = np.where(column > 0, column + by, 0).astype("<u2")
+    return wire.Tensors(
+        table.dtype, table.flags, moved.tobytes(), table.names, table.ndim, table.dims, table.stats, table.counts, table.values
+    )
+
+
+def _at(items: list[T], index: int, what: str) -> T:
+    if 0 <= index < len(items):
+        return items[index]
+    remedy = f"the last is {len(items) - 1}" if items else f"this run has no {what}"
+    raise NotFound(f"There is no {what} {index}: {remedy}.")

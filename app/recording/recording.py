@@ -1,0 +1,213 @@
+"""Read a recording: make the nouns of the model from packed events, each only when it is asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+
+from msgspec import UNSET
+
+from .. import model, wire
+from ..errors import NotFound
+from .log import Log
+from .numbers import PassNumbers
+from .structure import place_or_none, read_graph, title
+from .tensors import Tensors
+
+
+class Recording:
+    """All that was recorded of a run, as the nouns of the model. ``limits`` says what is too large for one answer."""
+
+    def __init__(self, log: Log, program: str, limits: model.Limits | None = None) -> None:
+        self.log = log
+        self.program = program
+        self._limits = limits or model.Limits()
+        self._read_graph = lru_cache(maxsize=16)(self._graph)
+
+    def graph(self, index: int) -> model.Graph:
+        """The structure ``g{index}``; raises :class:`NotFound`."""
+        return self._read_graph(index)
+
+    def _graph(self, index: int) -> model.Graph:
+        return read_graph(self.log.graph(index))
+
+    def pass_(self, index: int, *, whole: bool = False) -> model.Pass:
+        """A pass with its numbers, which are left out above ``answer_nodes`` unless ``whole``; raises :class:`NotFound`."""
+        event = self.log.pass_(index)
+        if event.graph < 0:
+            place = (event.index, event.step, event.kind, place_or_none(event.parent), "", place_or_none(event.line))
+            return model.Pass(*place, order=[], nodes={}, edges={})
+        graph = self.graph(event.graph)
+        small = whole or len(graph.nodes) <= self._limits.answer_nodes
+        numbers = PassNumbers(event, graph) if small else None
+        return model.Pass(
+            index=event.index,
+            step=event.step,
+            kind=event.kind,
+            parent=place_or_none(event.parent),
+            graph=graph.id,
+            line=place_or_none(event.line),
+            order=[f"n{place}" for place in wire.int32(event.order, "order").tolist()],
+            nodes=numbers.nodes() if numbers else UNSET,
+            edges=numbers.edges() if numbers else UNSET,
+        )
+
+    def numbers(self, index: int) -> PassNumbers:
+        """The numbers of a pass, each read when it is asked for."""
+        event = self.log.pass_(index)
+        if event.graph < 0:
+            raise NotFound(f"Pass {index} has no graph.")
+        return PassNumbers(event, self.graph(event.graph))
+
+    def step(self, index: int) -> model.Step:
+        """A step, its passes with it; raises :class:`NotFound`."""
+        event = self.log.step(index)
+        tensors = Tensors(event.tensors)
+        summary = tensors.summary
+        return model.Step(
+            index=event.index,
+            iteration=model.Iteration(*event.iteration) if event.iteration else None,
+            lines={"forward": event.forward, "loss": event.loss, "backward": event.backward, "update": event.update},
+            values={
+                str(line.line): model.LineValue(shown(line, tensors), summary(line.row))
+                for line in event.values
+                if line.file is None
+            },
+            main=event.main,
+            loss=summary(event.loss_row),
+            loss_name=event.loss_name,
+            passes=[self.pass_(place) for place in event.passes],
+            parameters=[
+                model.ParameterStep(
+                    id=f"p{row.parameter}",
+                    name=row.name,
+                    value=summary(row.value),
+                    contribution=summary(row.contribution),
+                    grad_before=summary(row.grad_before),
+                    grad_after=summary(row.grad_after),
+                    value_after=summary(row.value_after),
+                    state={key: summary(place) for key, place in row.state.items()},
+                )
+                for row in event.parameters
+            ],
+            rebinds=_rebinds(event, tensors),
+            optimizer=event.optimizer,
+        )
+
+    def rebinds(self, step: int) -> list[model.Rebind]:
+        """The names that moved in a step."""
+        event = self.log.step(step)
+        return _rebinds(event, Tensors(event.tensors)) if event.rebinds else []
+
+    def lines(self) -> list[model.Line]:
+        """The last value of each line, in the order of lines, the program's own first."""
+        event = self.log.lines()
+        if event is None:
+            return []
+        tensors = Tensors(event.tensors)
+        read = [
+            model.Line(
+                line=row.line,
+                file=row.file,
+                text=shown(row, tensors),
+                tensor=tensors.summary(row.row),
+                graph=f"g{row.graph}" if row.graph >= 0 else None,
+            )
+            for row in event.rows
+        ]
+        return sorted(read, key=lambda line: (line.file or "", line.line))
+
+    def parameters(self) -> list[model.Parameter]:
+        """Every parameter, with all the names that it had."""
+        found: dict[int, model.Parameter] = {}
+        for event in self.log.others():
+            if isinstance(event, wire.Parameter):
+                names = found[event.index].names if event.index in found else []
+                if event.name is not None and event.name not in names:
+                    names = [*names, event.name]
+                found[event.index] = model.Parameter(
+                    f"p{event.index}", names, event.shape, event.dtype, place_or_none(event.line)
+                )
+        return [found[index] for index in sorted(found)]
+
+    def cells(self, program: model.Program) -> list[model.Cell]:
+        """The program's cells with their outputs, where they came to their end."""
+        outputs: dict[int, str | None] = {}
+        printed: dict[int, list[str]] = {}
+        for event in self.log.others():
+            if isinstance(event, wire.Cell):
+                outputs[event.index] = event.output
+            elif isinstance(event, wire.Output):
+                printed.setdefault(event.cell, []).append(event.text)
+        return [
+            model.Cell(index, start, end, outputs.get(index), "".join(printed.get(index, ())))
+            for index, (start, end) in enumerate(program.cells)
+        ]
+
+    def stdout(self) -> str:
+        """All that the program printed, as far as it was kept."""
+        return "".join(event.text for event in self.log.others() if isinstance(event, wire.Output))
+
+    def signals(self) -> list[wire.Signal]:
+        """The facts that findings are made of."""
+        return [event for event in self.log.others() if isinstance(event, wire.Signal)]
+
+    def graphs(self) -> list[model.GraphSize]:
+        """The sizes of all graphs."""
+        return [
+            model.GraphSize(f"g{event.index}", len(event.kind), len(event.gradient))
+            for event in map(self.log.graph, range(self.log.counts()[0]))
+        ]
+
+    def source(self, line: int | None) -> str | None:
+        """The text of a line of the program, without its indentation."""
+        lines = self._source
+        return lines[line - 1].strip() if line is not None and 1 <= line <= len(lines) else None
+
+    @cached_property
+    def _source(self) -> list[str]:
+        return self.program.splitlines()
+
+    def node(self, pass_index: int, node: str) -> model.NodeDetail:
+        """All about one node in one pass; raises :class:`NotFound`."""
+        numbers = self.numbers(pass_index)
+        place = numbers.place(node)
+        graph = numbers.graph
+        found = graph.nodes[place]
+        order = [f"n{at}" for at in wire.int32(numbers.event.order, "order").tolist()]
+
+        def flow(edge: int, other: str) -> model.Flow:
+            drawn = graph.edges[edge]
+            end = graph.nodes[numbers.place(other)]
+            return model.Flow(drawn.id, other, title(end), drawn.slot, drawn.input, numbers.edge(edge))
+
+        return model.NodeDetail(
+            node=found,
+            numbers=numbers.node(place),
+            saved=[model.Saved(name, numbers.saved(place, slot)) for slot, name in enumerate(found.saved)],
+            incoming=[flow(at, edge.source) for at, edge in enumerate(graph.edges) if edge.target == node],
+            outgoing=[flow(at, edge.target) for at, edge in enumerate(graph.edges) if edge.source == node],
+            rank=order.index(node) if node in order else None,
+            source=self.source(found.line),
+        )
+
+
+def shown(line: wire.LineRow, tensors: Tensors) -> str:
+    """The text at a line's end: its repr where that was recorded, else one made from the tensor."""
+    if line.text is not None:
+        return line.text
+    summary = tensors.summary(line.row)
+    return "" if summary is None else str(summary.values) if summary.values is not None else f"{summary.shape} {summary.dtype}"
+
+
+def _rebinds(event: wire.Step, tensors: Tensors) -> list[model.Rebind]:
+    return [
+        model.Rebind(
+            name=row.name,
+            line=row.line,
+            source=f"p{row.parameter}",
+            to=tensors.summary(row.row),
+            graph=f"g{row.graph}" if row.graph >= 0 else None,
+            uses_gradient=row.uses_gradient,
+        )
+        for row in event.rebinds
+    ]

@@ -1,0 +1,58 @@
+"""Get hold of what torch knows a tensor or a node by: its number, its memory, its place among arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .summary import Snapshot
+
+sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
+"""The number that the next node of this thread gets."""
+
+
+def number(node: Any) -> int:
+    """The sequence number of a node; -1 where it has none."""
+    try:
+        return int(node._sequence_nr())
+    except AttributeError:
+        return -1
+
+
+def storage(tensor: Tensor) -> int:
+    """What tells the memory of a tensor; 0 where it has none."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def pointer(tensor: Tensor) -> int:
+    """Where a tensor's first element lies; 0 where that is not known."""
+    try:
+        return tensor.data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return 0
+
+
+def tensors(value: Any) -> Iterator[Tensor | Snapshot]:
+    """The tensors in what a call takes or returns, one level of lists deep."""
+    if isinstance(value, Tensor | Snapshot):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            if isinstance(item, Tensor | Snapshot):
+                yield item
+            elif isinstance(item, list | tuple):
+                yield from (part for part in item if isinstance(part, Tensor | Snapshot))
+
+
+def operands(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+    """The arguments of a call that are tensors and need no gradient, each in its place; ``None`` in the others'."""
+    return [
+        operand if isinstance(operand, Tensor) and not operand.requires_grad else None
+        for operand in ((*args, *kwargs.values()) if kwargs else args)
+    ]

@@ -1,0 +1,272 @@
+"""Define what can be told of a run: events, and the job that a process is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from ..model import Capture, PassKind
+
+DTYPES: Final = (
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
+    "complex64", "complex128", "complex32", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2",
+    "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "other",
+)  # fmt: skip
+"""The place of a dtype in this table is its code on the wire."""
+
+PACKED: Final = {
+    "float32": "<f4", "float64": "<f8", "float16": "<f2", "bfloat16": "<f4", "int64": "<i8", "int32": "<i4", "int16": "<i2",
+    "int8": "<i1", "uint8": "<u1", "bool": "?", "complex64": "<c8", "complex128": "<c16", "complex32": "<c8", "uint16": "<u2",
+    "uint32": "<u4", "uint64": "<u8", "float8_e4m3fn": "<f4", "float8_e5m2": "<f4", "float8_e4m3fnuz": "<f4",
+    "float8_e5m2fnuz": "<f4", "float8_e8m0fnu": "<f4",
+}  # fmt: skip
+"""How values of a dtype are packed: narrow floats that numpy lacks are widened, which is exact."""
+
+REQUIRES_GRAD, IS_LEAF, HAS_VALUES, HAS_STATS = 1, 2, 4, 8
+"""Bits of :attr:`Tensors.flags`."""
+
+OP, LEAF, CONSTANT = 0, 1, 2
+"""Codes of :attr:`Graph.kind`."""
+
+Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Name = Annotated[str, Meta(max_length=300)]
+Text = Annotated[str, Meta(max_length=20_000)]
+LongText = Annotated[str, Meta(max_length=200_000)]
+Packed = bytes
+
+
+class Tensors(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Summaries of tensors, a row each, by columns. Other events point at rows; -1 is no tensor.
+
+    ``dtype`` uint8, ``flags`` uint8, ``grad_fn`` uint16 (place in ``names`` plus one, 0 for none), ``ndim`` uint8,
+    ``dims`` int64 (all shapes end to end); ``stats`` float64 (min, max, mean, L2 norm) and ``counts`` int64 (zeros,
+    NaN, Inf) for the rows flagged ``HAS_STATS``; ``values`` the elements, packed as in :data:`PACKED`, of the rows
+    flagged ``HAS_VALUES``. A row with one value and no stats has its value as every statistic.
+    """
+
+    dtype: Packed = b""
+    flags: Packed = b""
+    grad_fn: Packed = b""
+    names: Annotated[Sequence[Name], Meta(max_length=20_000)] = ()
+    ndim: Packed = b""
+    dims: Packed = b""
+    stats: Packed = b""
+    counts: Packed = b""
+    values: Packed = b""
+
+
+class Event(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Something that happened in a program, told in the order in which it happened."""
+
+
+class Started(Event, tag="started", frozen=True):
+    """The program is about to run."""
+
+    torch: Name
+    python: Name
+
+
+class Output(Event, tag="output", frozen=True):
+    """Text that the program printed; ``cell`` printed it."""
+
+    text: LongText
+    cell: Count = 0
+
+
+class Progress(Event, tag="progress", frozen=True):
+    """How far a loop of steps is; ``of`` is -1 where it is not known."""
+
+    done: Count
+    of: Index = -1
+
+
+class Cell(Event, tag="cell", frozen=True):
+    """A cell has run to its end; ``output`` is what a notebook shows under it."""
+
+    index: Count
+    output: Text | None
+
+
+class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The value of a line. ``text`` is its repr; ``None`` leaves it to be written from the tensor."""
+
+    line: Count
+    file: Name | None
+    text: Text | None
+    row: Index = -1
+    graph: Index = -1
+
+
+class Lines(Event, tag="lines", frozen=True):
+    """The last values of lines, newer ones replacing older."""
+
+    rows: Annotated[list[LineRow], Meta(max_length=20_000)]
+    tensors: Tensors
+
+
+class Graph(Event, tag="graph", frozen=True):
+    """A structure not seen before. Columns are int32, ``kind`` and ``gradient`` uint8; texts are places in ``strings`` or -1.
+
+    ``saved_count`` has an entry for each node and ``saved`` all names of slots end to end. ``source``, ``target`` and
+    ``roots`` are places of nodes. ``line``, ``parameter`` and the columns are -1 where there is none.
+    """
+
+    index: Count
+    strings: Annotated[list[Name], Meta(max_length=500_000)]
+    kind: Packed
+    op: Packed
+    call: Packed
+    name: Packed
+    file: Packed
+    module: Packed
+    line: Packed
+    start_column: Packed
+    end_column: Packed
+    outputs: Packed
+    parameter: Packed
+    saved_count: Packed
+    saved: Packed
+    roots: Packed
+    source: Packed
+    slot: Packed
+    target: Packed
+    input: Packed
+    gradient: Packed
+
+
+class Pass(Event, tag="pass", frozen=True):
+    """One call into the engine: ``order`` int32 places of nodes; the rest int32 rows of ``tensors``.
+
+    ``value`` has an entry for each node, ``arrived`` and ``used`` one for each output of each node, ``edge`` one for
+    each edge, ``saved`` one for each saved slot, all in the order of the graph. ``failed`` is the node that raised.
+    """
+
+    index: Count
+    step: Count
+    kind: PassKind
+    parent: Index
+    graph: Index
+    line: Index
+    order: Packed
+    value: Packed
+    arrived: Packed
+    used: Packed
+    edge: Packed
+    saved: Packed
+    tensors: Tensors
+    failed: Index = -1
+
+
+class Parameter(Event, tag="parameter", frozen=True):
+    """A leaf took part in a pass for the first time, or has a new name."""
+
+    index: Count
+    name: Name | None
+    shape: Annotated[list[Count], Meta(max_length=64)]
+    dtype: Name
+    line: Index
+
+
+class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A parameter over a step, as rows of the step's tensors."""
+
+    parameter: Count
+    name: Name | None
+    value: Index
+    contribution: Index
+    grad_before: Index
+    grad_after: Index
+    value_after: Index
+    state: Annotated[dict[Name, Index], Meta(max_length=64)] = {}
+
+
+class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The name ``name`` of a parameter moved to another tensor; ``uses_gradient``: which was computed from its ``.grad``.
+
+    ``leaf``: the new tensor is itself a leaf that requires grad. ``graph`` is the new tensor's.
+    """
+
+    name: Name
+    line: Index
+    parameter: Count
+    row: Index
+    graph: Index
+    uses_gradient: bool
+    leaf: bool
+
+
+class Step(Event, tag="step", frozen=True):
+    """A step has ended. ``update`` and its like are lines; ``optimizer`` has the name and the scalar options."""
+
+    index: Count
+    iteration: tuple[Index, Index] | None
+    forward: Annotated[list[Count], Meta(max_length=10_000)]
+    loss: Annotated[list[Count], Meta(max_length=10_000)]
+    backward: Annotated[list[Count], Meta(max_length=10_000)]
+    update: Annotated[list[Count], Meta(max_length=10_000)]
+    values: Annotated[list[LineRow], Meta(max_length=20_000)]
+    main: Index
+    passes: Annotated[list[Count], Meta(max_length=100_000)]
+    loss_row: Index
+    loss_name: Name | None
+    parameters: Annotated[list[ParameterRow], Meta(max_length=50_000)]
+    rebinds: Annotated[list[RebindRow], Meta(max_length=10_000)]
+    optimizer: Annotated[dict[Name, str | int | float | bool | None], Meta(max_length=64)] | None
+    tensors: Tensors
+
+
+class Signal(Event, tag="signal", frozen=True):
+    """A fact that only the tracer can see and that a finding may be made of."""
+
+    code: Name
+    file: Name | None = None
+    line: Index = -1
+    step: Index = -1
+    node: Index = -1
+    parameter: Index = -1
+    detail: Annotated[dict[Name, str | int | float | bool | None], Meta(max_length=32)] = {}
+
+
+class Failure(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The exception that ended a program."""
+
+    type: Name
+    message: Text
+    file: Name | None
+    line: Index
+    traceback: Text
+    columns: tuple[Index, Index] | None = None
+
+
+class End(Event, tag="end", frozen=True):
+    """Nothing follows. ``status`` is a :data:`~tapedeck.model.Status`; a program itself can only say ``done`` or ``failed``."""
+
+    status: Name
+    failure: Failure | None
+    duration_ms: float
+
+
+AnyEvent = Started | Output | Progress | Cell | Lines | Graph | Pass | Parameter | Step | Signal | End
+
+
+class Job(Struct, frozen=True):
+    """What a child is given to run: the text, the lines of its cells (1-based, inclusive) and how to record it."""
+
+    program: str
+    cells: list[tuple[int, int]]
+    seed: int = 0
+    capture: Capture = "full"
+    values: int = 64
+    nodes: int = 250_000
+    """Nodes that one graph may have."""
+    stdout_bytes: int = 256 * 1024
+    """Printed text that is sent; the rest is dropped there."""
+    printed_bytes: int = 8 * 1024 * 1024
+    """Printed text at which the program is stopped; 0 for never."""
+    notebook: bool = False
+    path: str | None = None
+    """Of a script that runs as a user's own: ``__file__`` and the folder that its imports are found in."""
+    arguments: list[str] = []
