@@ -20,33 +20,15 @@ from ..model import PassKind
 from .calls import Call, Calls
 from .emitter import Build, Emitter
 from .forward import ForwardMode
-from .handles import number, pointer, sequence_number
+from .handles import number, sequence_number
 from .names import Names
+from .passes import Capture, OpenPass
 from .source import Source, frames
 from .steps import PassFacts, Steps
-from .structure import Template, TooManyNodes, Walk, describe, grad_node, int32, saved_tensor
+from .structure import Template, TooManyNodes, Walk, describe, grad_node, saved_tensor
 from .summary import Snapshot, Table
 
 _AUTOGRAD: Any = torch.autograd
-
-
-class Capture:
-    """What the hooks of one pass saw, by the places of nodes."""
-
-    def __init__(self, count: int) -> None:
-        self.order: list[int] = []
-        self.on_edges: list[Sequence[Tensor | None]] = [()] * count
-        self.at_outputs: list[Sequence[Tensor | None]] = [()] * count
-
-    def hook(self, place: int) -> Callable[[Any, Any], None]:
-        """The post hook of a node. It holds no node, which would keep the graph alive until a collection."""
-
-        def fired(on_edges: Sequence[Tensor | None], at_outputs: Sequence[Tensor | None]) -> None:
-            self.order.append(place)
-            self.on_edges[place] = on_edges
-            self.at_outputs[place] = at_outputs
-
-        return fired
 
 
 class Engine:
@@ -129,7 +111,7 @@ class Engine:
                 self._finish(begun.facts.index, table, build)
         return result
 
-    def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> _Begun | None:
+    def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
         with torch._C.DisableTorchFunction():
             try:
@@ -158,7 +140,7 @@ class Engine:
     def _root_nodes(self, outputs: Sequence[Any]) -> list[Any]:
         return [grad_node(output) if isinstance(output, Tensor) else output.node for output in outputs]
 
-    def _begin(self, walk: Walk, outputs: Sequence[Any], args: Any, kwargs: Any) -> _Begun:
+    def _begin(self, walk: Walk, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass:
         accumulates = bool(kwargs.get("accumulate_grad", True))
         kind: PassKind = "implicit" if self.implicit else "nested" if self._open else "backward" if accumulates else "grad"
         line, heads = self._place()
@@ -183,8 +165,9 @@ class Engine:
         self._open.append(self._begun)
         self._begun += 1
         given = args[0] if args else ()
+        inputs = args[3] if len(args) > 3 else ()
         capture = Capture(len(walk.nodes))
-        return _Begun(walk, template, facts, step, parent, values, saved, capture, tuple(outputs), given, args)
+        return OpenPass(walk, template, facts, step, parent, parameters, values, saved, capture, tuple(outputs), given, inputs)
 
     def _parameters(self, walk: Walk) -> list[int]:
         """The parameter of each node, -1 for what is no leaf; new ones are told."""
@@ -224,73 +207,15 @@ class Engine:
         ]
         return self._template(walk, known).index if walk.nodes else -1
 
-    def _end(self, begun: _Begun, result: Any, failed: bool) -> tuple[Table, Build]:
-        walk, template, capture = begun.walk, begun.template, begun.capture
+    def _end(self, begun: OpenPass, result: Any, failed: bool) -> tuple[Table, Build]:
+        walk, template = begun.walk, begun.template
+        begun.keep_apart()
         table = self._table()
-        add = table.add
-        count = len(walk.nodes)
-        constants = [template.constant(walk, place) for place in range(len(template.constants))]
-        value: list[int] = []
-        used: list[int] = []
-        leaf_rows: dict[int, int] = {}
-        captured = self._captured(begun, result)
-        for place in range(count):
-            variable, call = walk.variables[place], walk.calls[place]
-            if variable is not None:
-                row = add(begun.values[self._steps.parameter(variable)])
-                leaf_rows[pointer(variable)] = row
-                value.append(row)
-            else:
-                value.append(add(call.value(walk.numbers[place])) if call is not None else -1)
-            at_outputs = capture.at_outputs[place] or captured.get(place, ())
-            if variable is not None and at_outputs:
-                at_outputs = capture.at_outputs[place] = (_apart(at_outputs[0], variable.grad),)
-            known = len(at_outputs)
-            used += [add(at_outputs[output]) if output < known else -1 for output in range(template.outputs[place])]
-        value += [add(constant) for constant in constants]
-        on_edges = capture.on_edges
-        edge = [
-            add(on_edges[source][slot]) if slot < len(on_edges[source]) else -1
-            for source, slot in zip(walk.source, walk.slot, strict=True)
-        ]
-        arrived = self._arrived(begun, used, edge, add)
-        # a leaf that was saved is told by its snapshot: the program is about to write to it
-        saved = [leaf_rows.get(pointer(tensor), -1) if tensor is not None else -1 for slots in begun.saved for tensor in slots]
-        saved = [
-            row if row >= 0 else add(tensor)
-            for row, tensor in zip(saved, (tensor for slots in begun.saved for tensor in slots), strict=True)
-        ]
-        facts, step, parent = begun.facts, begun.step, begun.parent
-        columns = (capture.order, value, arrived, used, edge + [-1] * len(template.constant_edges), saved)
-        failing = self._failing(walk, capture) if failed else -1
-
-        def build(tensors: wire.Tensors) -> wire.Pass:
-            order, value, arrived, used, edge, saved = map(int32, columns)
-            return wire.Pass(
-                index=facts.index,
-                step=step,
-                kind=facts.kind,
-                parent=parent,
-                graph=template.index,
-                line=facts.line,
-                order=order,
-                value=value,
-                arrived=arrived,
-                used=used,
-                edge=edge,
-                saved=saved,
-                tensors=tensors,
-                failed=failing,
-            )
-
-        contributions: dict[int, Tensor | None] = {}
-        for place, variable in enumerate(walk.variables):
-            if variable is not None and capture.at_outputs[place]:
-                contributions[self._steps.parameter(variable)] = capture.at_outputs[place][0]
+        build = begun.tell(table, result, failed=failed, hooked=self.hooks_seen)
         for call in walk.calls:
             if call is not None:
                 call.graph = template.index
-        self._steps.end(begun.facts, contributions, self._lines(walk), self._root_line(walk))
+        self._steps.end(begun.facts, begun.contributions(), self._lines(walk), self._root_line(walk))
         return table, build
 
     def _finish(self, index: int, table: Table, build: Build) -> None:
@@ -300,58 +225,6 @@ class Engine:
             for _, read, done in sorted(self._finished, key=lambda done: done[0]):
                 self._emitter.emit_with(read, done)
             self._finished.clear()
-
-    def _captured(self, begun: _Begun, result: Any) -> dict[int, Sequence[Tensor | None]]:
-        """What ``autograd.grad`` took out at its inputs: nodes there do not run, so no hook tells."""
-        inputs = begun.args[3] if len(begun.args) > 3 else ()
-        if begun.facts.accumulates or not isinstance(result, tuple) or len(result) != len(inputs):
-            return {}
-        found: dict[int, list[Tensor | None]] = {}
-        for given, gradient in zip(inputs, result, strict=True):
-            node, output = (grad_node(given), given.output_nr) if isinstance(given, Tensor) else (given.node, given.output_nr)
-            place = begun.walk.places.get(node)
-            if place is not None and isinstance(gradient, Tensor):
-                found.setdefault(place, [None] * begun.template.outputs[place])[output] = gradient
-        return dict(found)
-
-    def _arrived(self, begun: _Begun, used: list[int], edge: list[int], add: Callable[[Any], int]) -> list[int]:
-        """Rows of the sums of what came in on edges, where they can differ from what was used.
-
-        Without hooks of the user's nothing stands between the two, and the engine's own sum is the sum.
-        """
-        walk, capture = begun.walk, begun.capture
-        if not self.hooks_seen:
-            return used
-        first: list[int] = []
-        total = 0
-        for outputs in begun.template.outputs:
-            first.append(total)
-            total += outputs
-        sums: dict[int, Tensor] = {}
-        for output, gradient in zip(begun.outputs, begun.given, strict=False):
-            place = walk.places.get(grad_node(output)) if isinstance(output, Tensor) else None
-            if place is not None and gradient is not None:
-                sums[first[place] + output.output_nr] = gradient
-        rank = {place: at for at, place in enumerate(capture.order)}
-        edges = sorted(
-            range(len(edge)), key=lambda place: rank.get(walk.source[place], len(rank))
-        )  # the engine's own order of adding
-        for place in edges:
-            source, slot = walk.source[place], walk.slot[place]
-            gradient = capture.on_edges[source][slot] if slot < len(capture.on_edges[source]) else None
-            if gradient is not None:
-                at = first[walk.target[place]] + walk.input[place]
-                sums[at] = sums[at] + gradient if at in sums else gradient
-        return [add(sums.get(at)) for at in range(total)]
-
-    def _failing(self, walk: Walk, capture: Capture) -> int:
-        """The node that raised: of those that were ready and had not run, the one that was made last."""
-        done = set(capture.order)
-        waits = [0] * len(walk.nodes)
-        for source, target in zip(walk.source, walk.target, strict=True):
-            waits[target] += source not in done
-        ready = [place for place in range(len(walk.nodes)) if place not in done and not waits[place]]
-        return max(ready, key=lambda place: walk.numbers[place], default=-1)
 
     def _lines(self, walk: Walk) -> list[int]:
         known: dict[tuple[int, int], int] = {}
@@ -363,50 +236,3 @@ class Engine:
     def _root_line(self, walk: Walk) -> int:
         call = walk.calls[walk.roots[0]]
         return self._source.place(call.code, call.offset)[0] if call is not None and call.code is not None else -1
-
-
-def _apart(gradient: Tensor | None, accumulated: Tensor | None) -> Tensor | None:
-    """A leaf's gradient, copied if it has become the leaf's ``.grad``: the next pass adds to that in place.
-
-    A sum of several edges is the engine's own, and no hook holds it yet when it is given away.
-    """
-    if gradient is None or accumulated is None or pointer(gradient) != pointer(accumulated):
-        return gradient
-    return gradient.clone()
-
-
-class _Begun:
-    """A pass under way."""
-
-    __slots__ = ("args", "capture", "facts", "given", "outputs", "parent", "saved", "step", "template", "values", "walk")
-
-    def __init__(
-        self,
-        walk: Walk,
-        template: Template,
-        facts: PassFacts,
-        step: int,
-        parent: int,
-        values: dict[int, Snapshot],
-        saved: list[list[Tensor | None]],
-        capture: Capture,
-        outputs: tuple[Any, ...],
-        given: Any,
-        args: Any,
-    ) -> None:
-        self.walk = walk
-        self.template = template
-        self.facts = facts
-        self.step = step
-        self.parent = parent
-        self.values = values
-        self.saved = saved
-        self.capture = capture
-        self.outputs = outputs
-        self.given = given
-        self.args = args
-
-    def empty(self, tensors: wire.Tensors) -> wire.Pass:
-        """The pass without its graph, where that could not be recorded."""
-        facts = self.facts
-        return wire.Pass(facts.index, self.step, facts.kind, self.parent, -1, facts.line, b"", b"", b"", b"", b"", b"", tensors)

@@ -50,6 +50,18 @@ class Snapshot:
             with torch.no_grad():
                 self.statistics = statistics(data.reshape(1, -1))[0]
 
+    def seen_as(self, view: Tensor) -> Snapshot:
+        """What a view of the same elements was: this very snapshot, or a snapshot of another shape."""
+        if view.shape == self.data.shape and view.stride() == self.data.stride():
+            return self
+        if self.statistics is None or view.numel() != self.data.numel():
+            return Snapshot(view, self.data.numel())
+        seen = Snapshot.__new__(Snapshot)
+        seen.requires_grad, seen.is_leaf, seen.grad_fn, seen.seq = view.requires_grad, view.is_leaf, None, None
+        seen.data = torch.empty(view.shape, dtype=view.dtype, device="meta")
+        seen.statistics = self.statistics
+        return seen
+
 
 class Table:
     """Tensors on their way to one event. A row is known by its place; -1 stands for no tensor.

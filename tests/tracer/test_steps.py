@@ -207,3 +207,20 @@ def test_a_gradient_that_is_added_to_later_stays_what_it_was() -> None:
         used = numbers.used([node.kind for node in numbers.graph.nodes].index("leaf"))
         assert used is not None
         assert used.values == expected
+
+
+def test_a_saved_view_of_a_leaf_keeps_its_own_shape() -> None:
+    program = (
+        "import torch\nw = torch.arange(6.).reshape(2, 3).requires_grad_()\nx = torch.ones(1, 3, requires_grad=True)\n"
+        "(x @ w.t()).sum().backward()\nwith torch.no_grad():\n    w -= 1\n"
+    )
+    for kept in (64, 2):
+        _, recording = record(program, values=kept)
+        numbers = recording.numbers(0)
+        (place,) = [at for at, node in enumerate(numbers.graph.nodes) if node.op == "MmBackward0"]
+        saved = {name: numbers.saved(place, at) for at, name in enumerate(numbers.graph.nodes[place].saved)}
+        view = saved["mat2"]
+        assert view is not None
+        assert view.shape == [3, 2]
+        assert view.max == 5.0
+        assert view.values == ([[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]] if kept == 64 else None)
