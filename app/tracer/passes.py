@@ -177,11 +177,33 @@ class OpenPass:
     def _saved(self, add: Callable[[Any], int]) -> list[int]:
         """Rows of the saved tensors; a leaf's own memory is told by its snapshot, since the program is about to write there."""
         leaves = {pointer(leaf): self.values[self.parameters[place]] for place, leaf in self._leaves()}
+        known = {pointer(tensor): tensor for tensor in self._results()}
         rows: list[int] = []
         for tensor in (tensor for slots in self.saved for tensor in slots):
-            snapshot = leaves.get(pointer(tensor)) if tensor is not None else None
-            rows.append(add(tensor if snapshot is None or tensor is None else snapshot.seen_as(tensor)))
+            if tensor is None:
+                rows.append(-1)
+                continue
+            key = pointer(tensor)
+            snapshot, result = leaves.get(key), known.get(key)
+            if snapshot is not None:
+                rows.append(add(snapshot.seen_as(tensor)))
+            elif result is not None and _same_view(result, tensor):
+                rows.append(add(result))  # what a call returned is what another node saved
+            else:
+                rows.append(add(tensor))
         return rows
+
+    def _results(self) -> Iterator[Tensor]:
+        """The tensors that have rows already: what calls returned, and constants."""
+        walk, template = self.walk, self.template
+        for call, number in zip(walk.calls, walk.numbers, strict=True):
+            value = call.value(number) if call is not None else None
+            if isinstance(value, Tensor):
+                yield value
+        for place in range(len(template.constants)):
+            constant = template.constant(walk, place)
+            if isinstance(constant, Tensor):
+                yield constant
 
     def _failing(self) -> int:
         """The node that raised: of those that were ready and had not run, the one that was made last."""
@@ -192,3 +214,8 @@ class OpenPass:
             waits[target] += source not in done
         ready = [place for place in range(len(walk.nodes)) if place not in done and not waits[place]]
         return max(ready, key=lambda place: walk.numbers[place], default=-1)
+
+
+def _same_view(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors at the same place in memory are the same elements in the same order."""
+    return one.shape == other.shape and one.stride() == other.stride() and one.dtype == other.dtype

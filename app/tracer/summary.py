@@ -20,6 +20,9 @@ _CODES = {
     getattr(torch, name): code for code, name in enumerate(wire.DTYPES) if isinstance(getattr(torch, name, None), torch.dtype)
 }
 _OTHER = wire.DTYPES.index("other")
+_COUNTED = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
+STACKED = 1 << 16
+"""Elements that are copied side by side to be counted together; more than that costs more than it saves."""
 _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
     dtype: torch.float32 for dtype in _CODES if "float8" in str(dtype)
 }
@@ -173,8 +176,12 @@ class _Reading:
     def _read_stack(self, code: int, count: int, places: list[int], kept: int) -> None:
         tensors = [self._data[place].detach() for place in places]
         if count > kept:
-            for place, tensor in zip(places, tensors, strict=True):
-                self._tell(place, statistics(tensor.reshape(1, -1))[0])
+            most = max(1, STACKED // count)
+            for start in range(0, len(tensors), most):
+                part = [tensor.reshape(count) for tensor in tensors[start : start + most]]
+                stack = torch.stack(part) if len(part) > 1 else part[0].unsqueeze(0)
+                for place, found in zip(places[start : start + most], statistics(stack), strict=True):
+                    self._tell(place, found)
             return
         shaped = [tensor if tensor.ndim == 1 else tensor.reshape(count) for tensor in tensors]
         stack = torch.stack(shaped) if len(shaped) > 1 else shaped[0].unsqueeze(0)
@@ -216,14 +223,20 @@ def statistics(stack: Tensor) -> list[tuple[bytes, bytes]]:
     """Of each row of ``stack`` (rows × elements), packed: min, max, mean, L2 norm; and the counts of zeros, NaN and Inf."""
     if stack.is_complex():
         stack = (stack.to(torch.complex64) if stack.dtype == torch.complex32 else stack).abs()
-    wide = stack.to(torch.float64)
-    low, high = torch.aminmax(wide, dim=1)
-    zeros = wide.shape[1] - torch.count_nonzero(wide, dim=1)
-    numbers = torch.stack((low, high, wide.mean(dim=1), torch.linalg.vector_norm(wide, dim=1)), dim=1)
+    elif stack.dtype not in _COUNTED:
+        stack = stack.to(torch.float64)  # reductions are not made for every dtype
+    count = stack.shape[1]
+    ends = torch.aminmax(stack, dim=1)
+    low, high = ends.min.to(torch.float64), ends.max.to(torch.float64)
+    zeros = count - torch.count_nonzero(stack, dim=1)
+    # summed in float64 whatever the dtype, without a copy of the elements in float64
+    mean = torch.mean(stack, dim=1, dtype=torch.float64)
+    norm = torch.linalg.vector_norm(stack, dim=1, dtype=torch.float64)
+    numbers = torch.stack((low, high, mean, norm), dim=1)
     if bool(torch.isfinite(low + high).all()):  # a NaN or an Inf anywhere shows at one end at least
         none = torch.zeros_like(zeros)
         counts = torch.stack((zeros, none, none), dim=1)
     else:
-        counts = torch.stack((zeros, torch.isnan(wide).sum(dim=1), torch.isinf(wide).sum(dim=1)), dim=1)
+        counts = torch.stack((zeros, torch.isnan(stack).sum(dim=1), torch.isinf(stack).sum(dim=1)), dim=1)
     told, counted = numbers.numpy().tobytes(), counts.numpy().tobytes()
     return [(told[at * 32 : at * 32 + 32], counted[at * 24 : at * 24 + 24]) for at in range(len(stack))]
