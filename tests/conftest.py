@@ -33,9 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
     # Last: Playwright keeps an event loop running in this thread, and no other test could start one beside it.
     items.sort(key=_is_browser)
-    if browser_path() is None:
-        for item in filter(_is_browser, items):
-            item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if _is_browser(item) and browser_path() is None:
+        pytest.skip(NO_BROWSER)  # from this one place, so that pytest says it in one line
 
 
 @pytest.hookimpl(wrapper=True)
