@@ -207,6 +207,7 @@ class Nursery:
         for child in self._living.values():
             child.kill()
             child.ended(None)
+            self._tell_gone(child)
         self.unborn.clear()
         self._living.clear()
         self.lost.set()

@@ -181,11 +181,11 @@ class Pool:
 
     async def _end_nursery(self) -> None:
         self._up = False
+        while self._idle:
+            self._idle.popleft().close()
         nursery, self._nursery = self._nursery, None
         if nursery is not None:
             await nursery.close()
-        while self._idle:
-            self._idle.popleft().close()
 
     def _refill(self) -> None:
         """Have as many forked as are wanted and waited for."""
