@@ -31,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.browser)
+        if "deep_chain" in item.name:  # the one program of tests/programs whose graph is large
+            item.add_marker(pytest.mark.slow)
     # Last: Playwright keeps an event loop running in this thread, and no other test could start one beside it.
     items.sort(key=_is_browser)
 
