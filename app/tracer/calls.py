@@ -6,6 +6,7 @@ from collections import deque
 from types import CodeType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .handles import number, storage, tensors
@@ -17,6 +18,16 @@ KEPT_BYTES = 256 << 20
 """Memory of results that no pass has read yet, beyond which the oldest are let go: their values are not known then."""
 SMALL = 4096
 """Bytes of a result below which it is not counted."""
+COMPRESSED = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
+"""Layouts of sparse tensors that ``is_sparse`` does not count."""
+
+
+def held(tensor: Tensor) -> int:
+    """The bytes of a tensor's elements; of a sparse one, which has no such size, those of its values."""
+    if tensor.layout is torch.strided:
+        return tensor.nbytes
+    values = tensor._nnz() if tensor.is_sparse or tensor.layout in COMPRESSED else tensor.numel()
+    return values * tensor.element_size()
 
 
 class Call:
@@ -90,7 +101,7 @@ class Calls:
                     known[seq] = call
         self._unindexed.append(call)
         out = call.out
-        size = out.nbytes if isinstance(out, Tensor) else sum(part.nbytes for part in tensors(out) if isinstance(part, Tensor))
+        size = held(out) if isinstance(out, Tensor) else sum(held(part) for part in tensors(out) if isinstance(part, Tensor))
         if size > SMALL:
             self._large.append((call, size))
             self._bytes += size

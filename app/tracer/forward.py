@@ -56,10 +56,13 @@ class ForwardMode(TorchFunctionMode):
         else:
             return self._observer.special(kind, func, args, kwargs)
         last = sequence_number()
-        if last != first:
-            self._note(first, last, func, out, args, kwargs)
-        elif self._observer.following:
-            self._observer.follow(out, args)
+        try:
+            if last != first:
+                self._note(first, last, func, out, args, kwargs)
+            elif self._observer.following:
+                self._observer.follow(out, args)
+        except Exception as error:  # what we fail at is no failure of the program
+            self._observer.failed(error)
         return out
 
     def _open(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -91,9 +94,15 @@ class ForwardMode(TorchFunctionMode):
     def _write(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         written = kwargs.get("out", args[0] if args else None)
         targets = [target for target in tensors(written) if isinstance(target, Tensor)]
-        self._observer.before_write({storage(target) for target in targets})
+        try:
+            self._observer.before_write({storage(target) for target in targets})
+        except Exception as error:
+            self._observer.failed(error)
         out = func(*args, **kwargs)
-        self._observer.after_write(func, targets)
+        try:
+            self._observer.after_write(func, targets)
+        except Exception as error:
+            self._observer.failed(error)
         return out
 
 
@@ -106,6 +115,10 @@ class Observer:
     def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Carry out a call of a special kind."""
         return func(*args, **kwargs)
+
+    def failed(self, error: Exception) -> None:
+        """What was to be done with a call failed: the call itself goes on."""
+        raise error
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """A call was made while something is followed."""

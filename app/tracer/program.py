@@ -191,11 +191,19 @@ def _failure(error: BaseException, source: Source) -> wire.Failure:
         if trace.tb_frame.f_code.co_filename == source.filename:
             line, columns = source.place(trace.tb_frame.f_code, trace.tb_lasti)
         trace = trace.tb_next
-    message = missing(error) if isinstance(error, ModuleNotFoundError) else str(error)
+    message = missing(error) if isinstance(error, ModuleNotFoundError) else _said(error)
     text = "".join(stack.format())
     return wire.Failure(
         type(error).__name__[:300], _clean(message)[: 10 * TEXT - 1], None, line, _clean(text)[-10 * TEXT + 1 :], columns
     )
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says, which is the program's own code and may fail."""
+    try:
+        return str(error)
+    except Exception:
+        return f"<exception str() failed: {type(error).__name__}>"
 
 
 def _clean(text: str) -> str:

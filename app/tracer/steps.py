@@ -22,7 +22,7 @@ from .handles import sequence_number, storage
 from .lines import Lines
 from .names import Names
 from .source import Source
-from .summary import Snapshot, Table
+from .summary import Snapshot, Table, sizes
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ class Steps:
             self._by_name[name] = index
         self._storages[storage(leaf)] = index
         dtype = str(leaf.dtype).removeprefix("torch.")
-        self._emitter.emit(wire.Parameter(index, name, list(leaf.shape), dtype, line))
+        self._emitter.emit(wire.Parameter(index, name, list(sizes(leaf)), dtype, line))
         return index
 
     def called(self, name: str) -> int | None:

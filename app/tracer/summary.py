@@ -43,7 +43,8 @@ class Snapshot:
         self.grad_fn = node.name() if node is not None else None
         self.seq = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
         self.statistics: tuple[bytes, bytes] | None = None
-        data = tensor.detach()
+        # a stand-in outlives its transform, and then every call on it fails
+        data = tensor if torch._C._functorch.is_functorch_wrapped_tensor(tensor) else tensor.detach()
         if not readable(data):
             self.data = data
         elif tensor.numel() <= max(kept, 1):
@@ -127,7 +128,7 @@ class _Reading:
         self._rows = rows
         self._data = [row if isinstance(row, Tensor) else row.data for row in rows]
         self._codes = [_CODES.get(data.dtype, _OTHER) for data in self._data]
-        self._shapes = [tuple(data.shape) for data in self._data]
+        self._shapes = [sizes(data) for data in self._data]
         self._flags = [(wire.REQUIRES_GRAD if row.requires_grad else 0) | (wire.IS_LEAF if row.is_leaf else 0) for row in rows]
         self._packed = [b""] * len(rows)
         self._stats: list[tuple[bytes, bytes] | None] = [None] * len(rows)
@@ -208,6 +209,11 @@ class _Reading:
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
+def sizes(tensor: Tensor) -> tuple[int, ...]:
+    """The shape of a tensor; of a nested one, which has none that is made of numbers, that of its elements in a row."""
+    return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
+
+
 def readable(tensor: Tensor) -> bool:
     """Whether a tensor's elements can be read here and now: it has storage, and is no stand-in of a transform."""
     return (
@@ -215,6 +221,7 @@ def readable(tensor: Tensor) -> bool:
         and tensor.is_cpu
         and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
         and not tensor.is_quantized
+        and not tensor.is_nested
         and (type(tensor) in _PLAIN or type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__)
     )
 

@@ -71,6 +71,9 @@ class Updates(Observer):
     def following(self) -> bool:  # type: ignore[override]
         return bool(self._from_gradient)
 
+    def failed(self, error: Exception) -> None:
+        self._emitter.failed(error)
+
     def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if kind == GRAD_SET:
             self._clear(args[0], args[1])

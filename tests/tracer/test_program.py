@@ -215,3 +215,37 @@ def test_each_cell_has_what_it_printed() -> None:
     _, recording = record(program, cells=cells, notebook=True)
     told = recording.cells(model.Program(program, "notebook", cells))
     assert [(cell.stdout, cell.output) for cell in told] == [("one\n", None), ("", None), ("three\n", "2")]
+
+
+def test_an_exception_that_cannot_say_what_it_is_still_has_its_line() -> None:
+    events, _ = record("class Mute(Exception):\n    def __str__(self):\n        raise ValueError('no')\nraise Mute\n")
+    failure = end(events).failure
+    assert failure is not None
+    assert (failure.type, failure.line, failure.message) == ("Mute", 4, "<exception str() failed: Mute>")
+
+
+def test_what_the_recorder_fails_at_after_a_call_is_no_failure_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("cannot be noted")
+
+    monkeypatch.setattr("tapedeck.tracer.calls.Calls.add", fail)
+    events, recording = record("import torch\nw = torch.ones(2, requires_grad=True)\n(w * 2).sum().backward()\nprint(w.grad)\n")
+    assert end(events).status == "done"
+    assert recording.stdout() == "tensor([2., 2.])\n"
+    assert "recorder-failed" in signals(events)
+
+
+NESTED = "import torch\nn = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]{}, requires_grad=True)\n"
+SHAPELESS = {
+    "nested": NESTED.format("") + "torch.nested.to_padded_tensor(n * 2, 0.0).sum().backward()\n",
+    "jagged": NESTED.format(", layout=torch.jagged") + "(n * 2).values().sum().backward()\n",
+    "vmap": "import torch\nf = lambda x: (x ** 2).sum()\nprint(torch.func.vmap(torch.func.grad(f))(torch.arange(3.0)))\n",
+}
+
+
+@pytest.mark.parametrize("kind", SHAPELESS)
+def test_tensors_without_a_shape_or_a_life_of_their_own_are_recorded(kind: str) -> None:
+    events, recording = record("import warnings\nwarnings.simplefilter('ignore')\n" + SHAPELESS[kind])
+    assert end(events).status == "done"
+    assert "recorder-failed" not in signals(events)
+    assert recording.log.counts()[0] >= 1

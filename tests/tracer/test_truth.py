@@ -17,7 +17,7 @@ CHANGED_LATER = {"data_updates", "functional_update", "transformer_layer"}
 """Programs that zero, clip or rebind what a step recorded, after it was recorded."""
 WITHOUT_LOSS = {
     "transforms", "checkpoints", "compiled", "caught", "lbfgs", "second_derivative", "fails_saved_modified", "fails_not_scalar",
-    "fails_inplace_views",
+    "fails_inplace_views", "sparse_and_nested_graph",
 }  # fmt: skip
 """Programs that fail, or leave no variable that holds the root of their last pass."""
 
