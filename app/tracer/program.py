@@ -83,8 +83,9 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     if job.path is not None:
         namespace["__file__"] = job.path
     printer = Printer(emitter, job.stdout_bytes, job.printed_bytes)
-    replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr
-    sys.modules["__main__"], sys.stdout, sys.stderr = module, printer, printer
+    replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
+    # a program that reads its arguments finds none, as python would have it, and nothing of ours
+    sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [filename]
     _seed(job.seed)
     recorder = Recorder(source, namespace, emitter, job)
     recorder.before_telling = printer.flush
@@ -99,7 +100,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
         printer.flush()
         recorder.finish()
     finally:
-        sys.modules["__main__"], sys.stdout, sys.stderr = replaced  # type: ignore[assignment]
+        sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = replaced  # type: ignore[assignment]
     emitter.emit(wire.End("failed" if failure else "done", failure, duration))
     emitter.flush()
 
@@ -201,6 +202,8 @@ def _failure(error: BaseException, source: Source) -> wire.Failure:
 def _said(error: BaseException) -> str:
     """What an exception says, which is the program's own code and may fail."""
     try:
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            return f"The program ended itself with exit status {error.code}."
         return str(error)
     except Exception:
         return f"<exception str() failed: {type(error).__name__}>"

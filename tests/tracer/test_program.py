@@ -249,3 +249,19 @@ def test_tensors_without_a_shape_or_a_life_of_their_own_are_recorded(kind: str) 
     assert end(events).status == "done"
     assert "recorder-failed" not in signals(events)
     assert recording.log.counts()[0] >= 1
+
+
+def test_a_program_finds_no_arguments_and_nothing_of_ours_among_them() -> None:
+    events, recording = record(
+        "import argparse, sys\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.5)\n"
+        "print(p.parse_args().lr, sys.argv)\n"
+    )
+    assert end(events).status == "done"
+    assert recording.stdout() == "0.5 ['<program>']\n"
+
+
+def test_an_exit_status_is_told_in_words() -> None:
+    events, _ = record("import sys\nsys.exit(3)\n")
+    failure = end(events).failure
+    assert failure is not None
+    assert failure.message == "The program ended itself with exit status 3."
