@@ -17,7 +17,6 @@ def main() -> None:
     job_fd, events_fd = int(sys.argv[1]), int(sys.argv[2])
     with os.fdopen(job_fd, "rb") as pipe:
         job = wire.decode_job(pipe.read())
-    sys.argv = [job.path or "-", *job.arguments]
     if job.path is not None:
         sys.path[0] = os.path.dirname(os.path.abspath(job.path))
     with os.fdopen(events_fd, "wb", buffering=0) as events:

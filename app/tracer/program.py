@@ -84,8 +84,8 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
         namespace["__file__"] = job.path
     printer = Printer(emitter, job.stdout_bytes, job.printed_bytes)
     replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
-    # a program that reads its arguments finds none, as python would have it, and nothing of ours
-    sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [filename]
+    # a program that reads its arguments finds those that it was given, and nothing of ours
+    sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [filename, *job.arguments]
     _seed(job.seed)
     recorder = Recorder(source, namespace, emitter, job)
     recorder.before_telling = printer.flush
