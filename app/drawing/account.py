@@ -21,7 +21,7 @@ def account(graph: Graph, numbers: PassNumbers | None, *, program: str = "") -> 
 
 
 def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> Iterator[str]:
-    size = f"{len(graph.nodes)} nodes, {len(graph.edges)} edges"
+    size = f"{numerals.counted(len(graph.nodes), 'node')}, {numerals.counted(len(graph.edges), 'edge')}"
     name = words.heading(graph, source)
     places = {node.id: place for place, node in enumerate(graph.nodes)}
     if numbers is None:

@@ -264,3 +264,8 @@ def strange(summary: TensorSummary | None) -> bool:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: ``1 edge``, ``2 edges``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -83,7 +83,8 @@ class _Writer:
             left += max(0.0, (foot.width - wide) / 2)
             wide, top, high = max(wide, foot.width), high, high + foot.height
             ground = f'<rect {pen.fill("bg")} width="{wide:g}" height="{high:g}"/>{foot.at(wide, top)}'
-        name = f"Backward graph of {words.heading(graph, self.source)}: {len(graph.nodes)} nodes, {len(graph.edges)} edges"
+        size = f"{numerals.counted(len(graph.nodes), 'node')}, {numerals.counted(len(graph.edges), 'edge')}"
+        name = f"Backward graph of {words.heading(graph, self.source)}: {size}"
         opening = (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" width="{wide:g}" height="{high:g}" '
             f'viewBox="0 0 {wide:g} {high:g}" role="group" aria-label="{escape(name)}" data-graph="{escape(graph.id)}" '

@@ -136,3 +136,7 @@ def test_a_tooltip_has_all_digits_of_a_float64() -> None:
 def test_the_values_read_are_those_that_were_packed() -> None:
     array = np.array([[1.0, np.nan], [np.inf, -2.0]], np.float32)
     assert summary(array).values == plain(array)
+
+
+def test_one_thing_is_told_in_the_singular() -> None:
+    assert [numerals.counted(count, "edge") for count in (0, 1, 2)] == ["0 edges", "1 edge", "2 edges"]
