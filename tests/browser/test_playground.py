@@ -133,6 +133,34 @@ def test_an_error_is_told_at_its_line_with_its_columns(page: Page) -> None:
     expect(page.locator("#canvas")).to_contain_text("Stopped before the first backward()")
 
 
+def test_a_pass_that_broke_off_says_that_nothing_arrived(page: Page) -> None:
+    page.goto("/")
+    write(page, "import torch\nx = torch.ones(2, requires_grad=True)\ny = (x * x).sum()\ny.backward()\ny.backward()")
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator("#status")).to_have_text("RuntimeError, line 5")
+    node(page, "x").click()
+    expect(page.locator(".inspector")).to_contain_text("None arrived in this pass.")
+    expect(page.locator(".inspector")).not_to_contain_text("come from?")
+
+
+def test_a_process_that_ended_itself_is_not_said_to_have_stopped_before_backward(page: Page) -> None:
+    page.goto("/")
+    write(page, "import os, torch\nx = torch.ones(2, requires_grad=True)\n(x * 2).sum().backward()\nos._exit(3)")
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator("#canvas")).to_contain_text("Ended before anything was kept")
+    expect(page.locator("#canvas")).to_contain_text("The program ended its own process with exit status 3.")
+
+
+def test_a_long_way_from_the_loss_is_told_by_its_ends(page: Page) -> None:
+    page.goto("/")
+    write(page, "import torch\nx = torch.ones((), requires_grad=True)\nsum([x * 2] + [1] * 60).backward()")
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page).to_have_url(re.compile("/r/"))
+    page.goto(page.url.partition("?")[0])  # a run opens at its backward pass, with the leaf selected
+    expect(page.locator(".route tr")).to_have_count(21)
+    expect(page.locator(".route")).to_contain_text("… 43 more nodes …")
+
+
 def test_a_syntax_error_is_a_run_with_its_caret(page: Page) -> None:
     page.goto("/")
     write(page, "import torch\nx = torch.ones(3")

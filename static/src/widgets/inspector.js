@@ -117,7 +117,7 @@ export function inspector({ onpick, online }) {
   /** Where a leaf's gradient comes from. @param {Inspected} shown */
   function whence({ detail: { incoming, numbers, node }, products, parameter }) {
     const [gradient] = numbers.grads;
-    const total = gradient?.arrived ?? parameter?.contribution ?? null;
+    const total = gradient ? gradient.arrived : (parameter?.contribution ?? null);
     if (!total) return part("Gradient", null, remark(NONE));
     const name = node.name ?? "The leaf";
     const asked = total.shape.length === 0 ? format.tensor(total) : `${name}.grad`;

@@ -34,7 +34,7 @@ export function inspected(state) {
     of: pass ? pass.order.length : null,
     parameter: step?.parameters.find(({ id }) => id === node.parameter) ?? null,
     rebinds: step?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
-    path: pass ? path(graph, pass, node.id) : [],
+    path: pass?.nodes ? path(graph, pass, node.id) : [], // of a large graph the numbers are not here
     products: products(state, source),
   };
 }

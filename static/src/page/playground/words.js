@@ -64,7 +64,8 @@ export function absence(state, go) {
   if (run.steps) return h("p", null, "Loading…");
   if (run.error)
     return [
-      h("h3", null, "Stopped before the first backward()"),
+      // of a process that ended by force, what it had not sent yet is lost: it may have come further
+      h("h3", null, run.status === "killed" ? "Ended before anything was kept" : "Stopped before the first backward()"),
       h("p", null, h("span", { class: "bad" }, run.error.type), `: ${run.error.message}`),
     ];
   const ended = ENDS[run.status];

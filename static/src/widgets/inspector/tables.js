@@ -14,6 +14,10 @@ import * as format from "../../leaves/format.js";
  * @property {number | null} sum
  */
 
+/** Nodes of a way from the loss that are all shown; of a longer one, those at its ends. */
+const LONGEST = 30;
+const ENDS = { first: 8, last: 12 };
+
 /** A remark in small grey text. @param {...Child} children */
 export const remark = (...children) => h("p", { class: "remark" }, children);
 
@@ -91,7 +95,11 @@ export function product({ rows, sum: total, factor, heading }) {
  */
 export function route(path, link) {
   const most = Math.max(...path.map(({ norm }) => norm ?? 0)) || 1;
+  const skipped = path.length > LONGEST ? path.length - ENDS.first - ENDS.last : 0;
   const rows = path.map(({ node, norm }, i) => {
+    if (skipped && i === ENDS.first)
+      return h("tr", null, h("th", { scope: "row", colspan: "3" }, `… ${format.counted(skipped, "more node")} …`));
+    if (skipped && i > ENDS.first && i < path.length - ENDS.last) return null;
     const bar = h("i");
     bar.style.width = `${Math.max(0.6, ((norm ?? 0) / most) * 100)}%`;
     return h(
