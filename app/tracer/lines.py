@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -178,8 +178,3 @@ def snapshot_text(snapshot: Snapshot) -> str:
     text = tensor_text(snapshot.data)
     suffix = f", grad_fn=<{snapshot.grad_fn}>" if snapshot.grad_fn else ", requires_grad=True" if snapshot.requires_grad else ""
     return f"{text[:-1]}{suffix})" if suffix else text
-
-
-def merged(rows: Iterable[wire.LineRow]) -> list[wire.LineRow]:
-    """The last row of each line."""
-    return list({row.line: row for row in rows}.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import linecache
 import random
 import sys
 import time
@@ -218,8 +217,3 @@ _HERE = __file__.rpartition("/")[0]
 
 def _ours(filename: str) -> bool:
     return filename.startswith(_HERE) or filename.endswith(("torch/overrides.py", "<frozen runpy>"))
-
-
-def forget(filename: str = PROGRAM) -> None:
-    """Drop the text of a program that has run."""
-    linecache.cache.pop(filename, None)
