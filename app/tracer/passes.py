@@ -147,7 +147,10 @@ class OpenPass:
         found: dict[int, list[Tensor | None]] = {}
         for given, gradient in zip(self.inputs, result, strict=True):
             node = grad_node(given) if isinstance(given, Tensor) else given.node
-            place = self.walk.places.get(node)
+            if node is None:  # a leaf of another level of torch.func has none that can be asked for
+                place = next((place for place, leaf in self._leaves() if leaf is given), None)
+            else:
+                place = self.walk.places.get(node)
             if place is not None and isinstance(gradient, Tensor):
                 found.setdefault(place, [None] * self.template.outputs[place])[given.output_nr] = gradient
         return found

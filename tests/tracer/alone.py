@@ -8,6 +8,7 @@ import io
 import random
 import sys
 import types
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from tapedeck.model import Limits
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.tracer.main import execute
 
+from .observer import Bits, Watched, bits, watching
+
 PROGRAMS = sorted((Path(__file__).parent.parent / "programs").glob("*.py"))
 
-KEEP = "\nimport builtins as _b; _b._kept_by_test = dict(globals())\n"
-"""Ends a program so that its variables can be looked at."""
+KEEP = "import builtins; builtins._kept_by_test = globals(); "
+"""Begins a program's first line so that its variables can be looked at, however it ends."""
 
 
 def record(program: str, **options: Any) -> tuple[list[wire.AnyEvent], Recording]:
@@ -63,10 +66,18 @@ def alone(program: str, seed: int = 0) -> Outcome:
     return Outcome(module.__dict__, printed.getvalue(), error)
 
 
-def recorded(program: str) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
-    """Record a program and keep its variables too."""
+def watched(program: str) -> list[Watched]:
+    """Run a program without any of us, and watch its passes."""
+    with watching() as passes:
+        outcome = alone(program)
+    assert outcome.error == alone(program).error  # the observer has not failed
+    return passes
+
+
+def recorded(program: str, **options: Any) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
+    """Record a program and keep its variables too. Its first line must be one that another statement can stand before."""
     builtins._kept_by_test = {}  # type: ignore[attr-defined]
-    events, recording = record(program + KEEP)
+    events, recording = record(KEEP + program, **options)
     end = events[-1]
     assert isinstance(end, wire.End)
     error = (end.failure.type, end.failure.message) if end.failure else None
@@ -74,12 +85,37 @@ def recorded(program: str) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
 
 
 def tensors(variables: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The tensors, and the parameters of the modules, that variables hold, with their gradients."""
+    """The tensors that variables lead to, in modules, lists and dicts, with their gradients."""
     found: dict[str, torch.Tensor] = {}
     for name, value in variables.items():
-        if isinstance(value, torch.Tensor):
-            found[name] = value
-        elif isinstance(value, torch.nn.Module):
-            found |= {f"{name}.{path}": parameter for path, parameter in value.named_parameters()}
-    gradients = {f"{name}.grad": value.grad for name, value in found.items() if value.is_leaf and value.grad is not None}
+        if not name.startswith("_") and name != "builtins":
+            found |= dict(_members(name, value))
+    kept = {name: value.grad for name, value in found.items() if value.is_leaf or value.retains_grad}
+    gradients = {f"{name}.grad": grad for name, grad in kept.items() if grad is not None}
     return {name: value.detach() for name, value in (found | gradients).items()}
+
+
+def all_bits(variables: dict[str, Any]) -> dict[str, Bits]:
+    """Every tensor that variables lead to, down to the last bit; a sparse or a nested one as a dense one."""
+    return {name: bits(_dense(value)) for name, value in tensors(variables).items()}
+
+
+def _members(name: str, value: Any, depth: int = 3) -> Iterable[tuple[str, torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, torch.nn.Module):
+        yield from ((f"{name}.{path}", part) for path, part in (*value.named_parameters(), *value.named_buffers()))
+    elif isinstance(value, list | tuple) and depth:
+        for place, item in enumerate(value):
+            yield from _members(f"{name}[{place}]", item, depth - 1)
+    elif isinstance(value, dict) and depth:
+        for key, item in value.items():
+            yield from _members(f"{name}[{key!r}]", item, depth - 1)
+    elif isinstance(value, torch.optim.Optimizer):
+        yield from _members(f"{name}.state", list(value.state.values()))
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_nested:
+        return torch.cat([part.flatten() for part in tensor.unbind()])
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()

@@ -1,0 +1,127 @@
+"""Watch a program's passes by means that share nothing with the recorder's: a depth-first walk, and prehooks that copy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Bits = tuple[str, tuple[int, ...], bytes] | None
+"""Dtype, shape and bytes of a tensor; ``None`` for one whose elements cannot be read where it is seen."""
+
+
+@dataclass
+class Watched:
+    """One call into the engine: what its graph was, in which order the nodes ran, and what each was called with."""
+
+    kind: str
+    ops: Counter[str]
+    edges: Counter[tuple[str, int, str, int]]
+    order: list[str] = field(default_factory=list)
+    used: Counter[tuple[str, int, Bits]] = field(default_factory=Counter)
+    leaves: Counter[Bits] = field(default_factory=Counter)
+    """The leaves as they were when it began."""
+    gradients: Counter[Bits] = field(default_factory=Counter)
+    """Their ``.grad`` when it had ended."""
+    failed: bool = False
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[list[Watched]]:
+    """Collect the passes of what runs while this lasts."""
+    gate: Any = torch.autograd
+    original = gate._engine_run_backward
+    found: list[Watched] = []
+    depth = 0
+
+    def run(outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal depth
+        nodes, edges = _walk([_node(output) for output in outputs])
+        if not nodes:
+            return original(outputs, *args, **kwargs)
+        kind = "nested" if depth else "backward" if kwargs.get("accumulate_grad", True) else "grad"
+        seen = Watched(kind, Counter(map(name, nodes)), edges)
+        found.append(seen)
+        variables = [node.variable for node in nodes if hasattr(node, "variable")]
+        seen.leaves.update(bits(leaf) for leaf in variables)
+        handles = [node.register_prehook(_prehook(name(node), seen)) for node in nodes]
+        depth += 1
+        try:
+            result = original(outputs, *args, **kwargs)
+        except BaseException:
+            seen.failed = True
+            raise
+        finally:
+            depth -= 1
+            for handle in handles:
+                handle.remove()
+        if kind == "grad" or not kwargs.get("accumulate_grad", True):
+            taken = {}  # nodes that gradients are taken at do not run; an input given twice is one place
+            for given, gradient in zip(args[3], result, strict=True):
+                if gradient is not None:
+                    leaf = (node for node in nodes if getattr(node, "variable", None) is given)
+                    taken[given.grad_fn or next(leaf), given.output_nr] = gradient
+            seen.used.update((name(node), output, bits(gradient)) for (node, output), gradient in taken.items())
+        seen.gradients.update(bits(leaf.grad) for leaf in variables if leaf.grad is not None)
+        return result
+
+    gate._engine_run_backward = run
+    try:
+        yield found
+    finally:
+        gate._engine_run_backward = original
+
+
+def name(node: Any) -> str:
+    """The op of a node; a leaf's has no namespace."""
+    found: str = node.name()
+    return "AccumulateGrad" if found.endswith("AccumulateGrad") else found
+
+
+def bits(tensor: Tensor) -> Bits:
+    """A copy of what a tensor is, down to the last bit."""
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    if wrapped or tensor.layout is not torch.strided or tensor.is_nested or not tensor.is_cpu:
+        return None
+    with torch.no_grad(), torch._C.DisableTorchFunction():
+        plain = tensor.detach().resolve_conj().resolve_neg()
+        dtype = str(plain.dtype).removeprefix("torch.")
+        plain = plain.float() if plain.dtype == torch.bfloat16 else plain  # numpy has none; widening it is exact
+        return dtype, tuple(plain.shape), plain.contiguous().numpy().tobytes()
+
+
+def _prehook(op: str, seen: Watched) -> Any:
+    def fired(gradients: Any) -> None:
+        seen.order.append(op)
+        seen.used.update((op, at, bits(gradient)) for at, gradient in enumerate(gradients) if gradient is not None)
+
+    return fired
+
+
+def _node(output: Any) -> Any:
+    if not isinstance(output, Tensor):
+        return output.node
+    if not output.requires_grad:
+        return None
+    with torch.enable_grad():
+        return output.grad_fn if output.grad_fn is not None else output.view_as(output).grad_fn.next_functions[0][0]  # type: ignore[union-attr]
+
+
+def _walk(roots: list[Any]) -> tuple[list[Any], Counter[tuple[str, int, str, int]]]:
+    seen = {root for root in roots if root is not None}
+    waiting = list(seen)
+    edges: Counter[tuple[str, int, str, int]] = Counter()
+    while waiting:
+        node = waiting.pop()
+        for slot, (target, output) in enumerate(node.next_functions):
+            if target is not None:
+                edges[name(node), slot, name(target), output] += 1
+                if target not in seen:
+                    seen.add(target)
+                    waiting.append(target)
+    return list(seen), edges
