@@ -19,6 +19,7 @@ from .. import wire
 from ..model import PassKind
 from .calls import Call, Calls
 from .emitter import Build, Emitter
+from .failures import Failures
 from .forward import ForwardMode
 from .handles import number, sequence_number
 from .names import Names
@@ -52,6 +53,7 @@ class Engine:
         scopes: Callable[[], list[dict[str, Any]]],
         limit: int,
         kept: int,
+        failures: Failures,
     ) -> None:
         self._emitter = emitter
         self._calls = calls
@@ -64,6 +66,7 @@ class Engine:
         self._scopes = scopes
         self._limit = limit
         self._kept = kept
+        self._failures = failures
         self._original: Callable[..., Any] = _AUTOGRAD._engine_run_backward
         self._templates: dict[tuple[Any, ...], Template] = {}
         self._begun = 0
@@ -92,11 +95,13 @@ class Engine:
         walk = begun.walk
         first = sequence_number()
         handles = [node.register_hook(begun.capture.hook(place)) for place, node in enumerate(walk.nodes)]
-        failed = True
+        failure: BaseException | None = None
         result: Any = ()
         try:
             result = self._forward_on(outputs, args, kwargs)
-            failed = False
+        except BaseException as error:
+            failure = error
+            raise
         finally:
             with torch._C.DisableTorchFunction(), torch.no_grad():
                 for handle in handles:
@@ -104,11 +109,12 @@ class Engine:
                 self._open.pop()
                 self._note_made(first, result)
                 try:
-                    table, build = self._end(begun, result, failed)
+                    table, build = self._end(begun, result, failure)
                 except Exception as error:
                     self._emitter.failed(error)
                     table, build = self._table(), begun.empty
                 self._finish(begun.facts.index, table, build)
+                del failure  # it holds this frame
         return result
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
@@ -207,11 +213,12 @@ class Engine:
         ]
         return self._template(walk, known).index if walk.nodes else -1
 
-    def _end(self, begun: OpenPass, result: Any, failed: bool) -> tuple[Table, Build]:
+    def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:
         walk, template = begun.walk, begun.template
         begun.keep_apart()
         table = self._table()
-        build = begun.tell(table, result, failed=failed, hooked=self.hooks_seen)
+        failing = self._failures.failed(begun, failure) if failure is not None else -1
+        build = begun.tell(table, result, failing=failing, hooked=self.hooks_seen)
         for call in walk.calls:
             if call is not None:
                 call.graph = template.index

@@ -72,10 +72,11 @@ class OpenPass:
         at_outputs = self.capture.at_outputs
         return {self.parameters[place]: at_outputs[place][0] for place, _ in self._leaves() if at_outputs[place]}
 
-    def tell(self, table: Table, result: Any, *, failed: bool, hooked: bool) -> Build:
+    def tell(self, table: Table, result: Any, *, failing: int, hooked: bool) -> Build:
         """Give every tensor of the pass a row; returns what makes the event of them.
 
-        ``result`` is what the engine returned. ``hooked``: hooks of the user's may have changed gradients on their way.
+        ``result`` is what the engine returned, ``failing`` the node that raised (-1 for none). ``hooked``: hooks of the
+        user's may have changed gradients on their way.
         """
         walk, template, add = self.walk, self.template, table.add
         used = self._used(result, add)
@@ -89,7 +90,6 @@ class OpenPass:
         saved = self._saved(add)
         columns = (self.capture.order, value, arrived, used, edge + [-1] * len(template.constant_edges), saved)
         facts, step, parent, graph = self.facts, self.step, self.parent, template.index
-        failing = self._failing() if failed else -1
 
         def build(tensors: wire.Tensors) -> wire.Pass:
             order, value, arrived, used, edge, saved = map(int32, columns)
@@ -207,16 +207,6 @@ class OpenPass:
             constant = template.constant(walk, place)
             if isinstance(constant, Tensor):
                 yield constant
-
-    def _failing(self) -> int:
-        """The node that raised: of those that were ready and had not run, the one that was made last."""
-        walk = self.walk
-        done = set(self.capture.order)
-        waits = [0] * len(walk.nodes)
-        for source, target in zip(walk.source, walk.target, strict=True):
-            waits[target] += source not in done
-        ready = [place for place in range(len(walk.nodes)) if place not in done and not waits[place]]
-        return max(ready, key=lambda place: walk.numbers[place], default=-1)
 
 
 def _same_view(one: Tensor, other: Tensor) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
+from .failures import clean, raised_at, said
 from .handles import storage
 from .lines import TEXT
 from .recorder import Recorder
@@ -185,31 +186,13 @@ def _failure(error: BaseException, source: Source) -> wire.Failure:
     for cause in (stack.__cause__, stack.__context__):
         if cause is not None:
             cause.stack = traceback.StackSummary.from_list([entry for entry in cause.stack if not _ours(entry.filename)])
-    line, columns = -1, None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == source.filename:
-            line, columns = source.place(trace.tb_frame.f_code, trace.tb_lasti)
-        trace = trace.tb_next
-    message = missing(error) if isinstance(error, ModuleNotFoundError) else _said(error)
+    place = raised_at(error, source.filename)
+    line, columns = source.place(*place) if place is not None else (-1, None)
+    message = missing(error) if isinstance(error, ModuleNotFoundError) else said(error)
     text = "".join(stack.format())
     return wire.Failure(
-        type(error).__name__[:300], _clean(message)[: 10 * TEXT - 1], None, line, _clean(text)[-10 * TEXT + 1 :], columns
+        type(error).__name__[:300], clean(message)[: 10 * TEXT - 1], None, line, clean(text)[-10 * TEXT + 1 :], columns
     )
-
-
-def _said(error: BaseException) -> str:
-    """What an exception says, which is the program's own code and may fail."""
-    try:
-        if isinstance(error, SystemExit) and isinstance(error.code, int):
-            return f"The program ended itself with exit status {error.code}."
-        return str(error)
-    except Exception:
-        return f"<exception str() failed: {type(error).__name__}>"
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 _HERE = __file__.rpartition("/")[0]

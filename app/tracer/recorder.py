@@ -18,6 +18,7 @@ from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
 from .entrances import before_sleep, eager_compile, seen_functions
+from .failures import Failures, Writes
 from .forward import ForwardMode
 from .lines import Lines
 from .names import Names
@@ -38,6 +39,8 @@ class Recorder:
         self.lines = Lines(job.values)
         self._calls = Calls(job.values)
         self._names = Names(namespace)
+        writes = Writes(source.filename)
+        self._failures = Failures(source, emitter, writes)
         self.steps = Steps(
             emitter=emitter, lines=self.lines, names=self._names, source=source, calls=self._calls, table=self._table
         )
@@ -49,11 +52,13 @@ class Recorder:
             calls=self._calls,
             steps=self.steps,
             place=self.place,
+            writes=writes,
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(
             emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
             table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes, kept=job.values,
+            failures=self._failures,
         )  # fmt: skip
         self.updates.mode = self._mode
         self.updates.engine = self.engine
@@ -120,12 +125,17 @@ class Recorder:
         with torch._C.DisableTorchFunction():
             try:
                 self._note(self._source.statements[place], value)
+            except RecursionError:  # the program stands at the end of the stack: there is no room for us
+                pass
             except Exception as error:
                 self._emitter.failed(error)
         return value
 
     def _note(self, statement: Statement, value: Any) -> None:
         kind = statement.kind
+        if kind == "caught":
+            self._caught(statement)
+            return
         if kind in ("round", "target"):
             self.steps.round(statement.loop)
         if kind == "enter":
@@ -144,6 +154,11 @@ class Recorder:
         self.lines.take(statement, value)
         if statement.last:
             self.on_last(value)
+
+    def _caught(self, statement: Statement) -> None:
+        error = sys.exc_info()[1]
+        if error is not None:
+            self._failures.caught(error, statement.line)
 
     def _tell(self) -> None:
         """Let those who listen see the lines' values, should the program be stopped before its end."""

@@ -31,7 +31,7 @@ class Statement:
     """
 
     line: int
-    kind: Literal["assign", "update", "show", "return", "enter", "target", "round"]
+    kind: Literal["assign", "update", "show", "return", "enter", "target", "round", "caught"]
     names: tuple[str, ...] = ()
     unpacks: bool = False
     last: bool = False
@@ -187,6 +187,12 @@ class _Marker(ast.NodeTransformer):
         entered = self._statement(ast.Constant(None), Statement(node.lineno, "enter", loop=loop), node.test)
         node.body.insert(0, self._statement(ast.Constant(None), Statement(node.lineno, "round", loop=loop), node.test))
         return [entered, node]
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        self.generic_visit(node)
+        at = node.type or ast.copy_location(ast.Constant(None), node.body[0])
+        node.body.insert(0, self._statement(ast.Constant(None), Statement(node.lineno, "caught"), at))
+        return node
 
     def visit_With(self, node: ast.With) -> ast.AST:
         if any(_called(item.context_expr) in GRAD_MODES for item in node.items):

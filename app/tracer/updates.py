@@ -16,6 +16,7 @@ from .. import wire
 from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
+from .failures import Writes
 from .forward import ForwardMode, Observer
 from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK
 from .handles import storage, tensors
@@ -40,6 +41,7 @@ class Updates(Observer):
         calls: Calls,
         steps: Steps,
         place: Callable[[], tuple[int, list[int]]],
+        writes: Writes,
     ) -> None:
         self._namespace = namespace
         self._emitter = emitter
@@ -48,6 +50,7 @@ class Updates(Observer):
         self._calls = calls
         self._steps = steps
         self._place = place
+        self._writes = writes
         self._from_gradient: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._stepping: list[FrameType] = []
         self._handles: list[Any] = []
@@ -107,6 +110,7 @@ class Updates(Observer):
                     self._mark(result, parameters)
 
     def before_write(self, storages: set[int]) -> None:
+        self._writes.note(storages)
         self._lines.protect(storages)
         self._calls.protect(storages)
         self._emitter.protect(storages)

@@ -59,7 +59,7 @@ def alone(program: str, seed: int = 0) -> Outcome:
     try:
         with contextlib.redirect_stdout(printed):
             exec(compile(program, "<alone>", "exec"), module.__dict__)
-    except Exception as raised:
+    except (Exception, KeyboardInterrupt) as raised:
         error = (type(raised).__name__, str(raised))
     finally:
         sys.modules["__main__"] = main

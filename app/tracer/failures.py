@@ -1,0 +1,211 @@
+"""Tell how things failed: the line that raised, the node that raised, and who changed what that node had saved."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import CodeType
+from typing import Any
+
+from torch import Tensor
+
+from .. import wire
+from .emitter import Emitter
+from .handles import sequence_number, storage
+from .passes import OpenPass
+from .source import Source, frames
+from .structure import Walk, grad_node
+
+WRITES = 4096
+"""In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""
+TOLD = 100
+"""Failures that are told of one run, and exceptions that the program caught; a loop may fail for ever."""
+SAID = 1_000
+"""Characters of what an exception says that a signal carries."""
+
+Place = tuple[CodeType, int]
+
+
+def said(error: BaseException) -> str:
+    """What an exception says, fit to travel; saying it is the program's own code and may fail."""
+    try:
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            return f"The program ended itself with exit status {error.code}."
+        return clean(str(error))
+    except Exception:
+        return f"<exception str() failed: {type(error).__name__}>"
+
+
+def clean(text: str) -> str:
+    """Text without what cannot travel: halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def raised_at(error: BaseException, filename: str) -> Place | None:
+    """The program's innermost place in an exception's traceback."""
+    found: Place | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == filename:
+            found = trace.tb_frame.f_code, trace.tb_lasti
+        trace = trace.tb_next
+    return found
+
+
+class Writes:
+    """What was written to in place lately, and where."""
+
+    def __init__(self, filename: str) -> None:
+        self._filename = filename
+        self._log: deque[tuple[int, set[int], Place | None]] = deque(maxlen=WRITES)
+
+    def note(self, storages: set[int]) -> None:
+        """These storages are about to be written to."""
+        self._log.append((sequence_number(), storages, next(frames(sys._getframe(2), self._filename), None)))
+
+    def after(self, number: int, key: int) -> tuple[bool, Place | None]:
+        """Whether a storage was written to after the node with a number was made, and where the program did so first."""
+        found = (place for at, storages, place in self._log if at > number and key in storages)
+        for place in found:
+            return True, place
+        return False, None
+
+
+class Failures:
+    """Tells of passes that failed and of exceptions that the program caught: what a finding is made of."""
+
+    def __init__(self, source: Source, emitter: Emitter, writes: Writes) -> None:
+        self._source = source
+        self._emitter = emitter
+        self._writes = writes
+        self._passes = 0
+        self._caught: set[tuple[type[BaseException], Place | None]] = set()
+
+    def caught(self, error: BaseException, line: int) -> None:
+        """The program has caught an exception, in the handler on this line; each kind is told once for each place."""
+        place = raised_at(error, self._source.filename)
+        key = (type(error), place)
+        if key in self._caught or len(self._caught) >= TOLD:
+            return
+        self._caught.add(key)
+        self._emitter.emit(wire.Signal("caught", line=self._line(place), detail={**_facts(error), "handler": line}))
+
+    def failed(self, begun: OpenPass, error: BaseException) -> int:
+        """A pass has ended with an exception: tell it; returns the node that raised, -1 where that is not known."""
+        node = failing(begun, error)
+        if self._passes >= TOLD:
+            return node
+        self._passes += 1
+        facts = begun.facts
+        call = begun.walk.calls[node] if node >= 0 else None
+        slot, changed = self._changed(begun, node) if "modified by an inplace operation" in said(error) else (None, None)
+        raised = self._line(raised_at(error, self._source.filename))
+        detail: dict[str, str | int | float | bool | None] = {
+            **_facts(error),
+            "pass": facts.index,
+            "graph": begun.template.index,
+            "raised": raised if raised != facts.line else -1,
+            "earlier": call.graph if call is not None else -1,
+            "saved": slot,
+            "changed": self._line(changed),
+        }
+        self._emitter.emit(wire.Signal("pass-failed", line=facts.line, step=begun.step, node=node, detail=detail))
+        return node
+
+    def _changed(self, begun: OpenPass, node: int) -> tuple[str | None, Place | None]:
+        """The saved tensor of a node that was written to after it was saved, and where that was done first."""
+        walk = begun.walk
+        number = walk.numbers[node] if node >= 0 else -1
+        if number < 0:
+            return None, None
+        for slot, tensor in _modified(walk.nodes[node]):
+            written, place = self._writes.after(number, storage(tensor))
+            if written:
+                return slot, place
+        return None, None
+
+    def _line(self, place: Place | None) -> int:
+        return self._source.place(*place)[0] if place is not None else -1
+
+
+def _facts(error: BaseException) -> dict[str, str | int | float | bool | None]:
+    return {"type": clean(type(error).__name__)[:300], "message": said(error)[:SAID]}
+
+
+def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
+    """The saved tensors of a node, as they are now, in the slots that torch refuses to read."""
+    for name in dir(type(node)):
+        if not name.startswith("_raw_saved_"):
+            continue
+        slot = name.removeprefix("_raw_saved_")
+        try:
+            getattr(node, f"_saved_{slot}")
+            continue
+        except AttributeError:  # a custom function has but one list of them
+            pass
+        except RuntimeError as refused:
+            if "modified" not in str(refused):
+                continue
+        saved = getattr(node, name)
+        for each in saved if isinstance(saved, tuple | list) else (saved,):
+            if each.unpack_hook is None and isinstance(each.data, Tensor):
+                yield slot, each.data
+
+
+def failing(begun: OpenPass, error: BaseException) -> int:
+    """The node that raised: of those that were ready and had not run, the one that the engine takes first.
+
+    That is a leaf, else what was made last. What a pass was not asked for never runs, and where ``autograd.grad`` takes
+    its result out, only the tensor's own hooks run.
+    """
+    walk, order = begun.walk, begun.capture.order
+    if "returned nan values" in said(error):  # anomaly mode looks at what a node has returned
+        return order[-1] if order else -1
+    done = set(order)
+    waits = [0] * len(walk.nodes)
+    for source, target in zip(walk.source, walk.target, strict=True):
+        waits[target] += source not in done
+    asked = {
+        walk.places[node]: given
+        for node, given in zip(map(_node, begun.inputs), begun.inputs, strict=True)
+        if node in walk.places
+    }
+    runs = _ancestors(walk, asked) if begun.inputs else set(range(len(walk.nodes)))
+    if begun.facts.accumulates:
+        runs |= asked.keys()
+    else:
+        runs |= {place for place, given in asked.items() if _hook_failed(given, error)}
+    ready = [place for place in sorted(runs) if place not in done and not waits[place]]
+    return max(ready, key=lambda place: (walk.variables[place] is not None, walk.numbers[place]), default=-1)
+
+
+def _ancestors(walk: Walk, places: Iterable[int]) -> set[int]:
+    """The nodes whose gradient flows on to some of these."""
+    above: dict[int, list[int]] = {}
+    for source, target in zip(walk.source, walk.target, strict=True):
+        above.setdefault(target, []).append(source)
+    found: set[int] = set()
+    waiting = list(places)
+    while waiting:
+        for source in above.get(waiting.pop(), ()):
+            if source not in found:
+                found.add(source)
+                waiting.append(source)
+    return found
+
+
+def _node(given: Any) -> Any:
+    return grad_node(given) if isinstance(given, Tensor) else given.node
+
+
+def _hook_failed(given: Any, error: BaseException) -> bool:
+    """Whether an exception came from one of a tensor's own hooks."""
+    hooks = (given._backward_hooks or {}) if isinstance(given, Tensor) else {}
+    codes = {getattr(hook, "__code__", None) for hook in hooks.values()}
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in codes:
+            return True
+        trace = trace.tb_next
+    return bool(hooks) and "hook" in said(error)
