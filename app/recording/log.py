@@ -19,6 +19,9 @@ class Log(Protocol):
     def graph(self, index: int) -> wire.Graph: ...
     def pass_(self, index: int) -> wire.Pass: ...
     def step(self, index: int) -> wire.Step: ...
+    def steps(self, start: int, stop: int) -> Iterable[wire.Step]:
+        """The steps from one index to before another, as far as there are."""
+
     def lines(self) -> wire.Lines | None:
         """All last values of lines, merged."""
 
@@ -63,6 +66,9 @@ class MemoryLog:
 
     def step(self, index: int) -> wire.Step:
         return _at(self._steps, index, "step")
+
+    def steps(self, start: int, stop: int) -> Iterable[wire.Step]:
+        return self._steps[start:stop]
 
     def lines(self) -> wire.Lines | None:
         return merge_lines(self._lines)

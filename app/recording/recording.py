@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from typing import Final
 
+import numpy as np
 from msgspec import UNSET
 
 from .. import model, wire
-from ..errors import NotFound
+from ..errors import InvalidInput, NotFound
 from .log import Log
 from .numbers import PassNumbers
+from .series import USUAL, Series, named, read_series, thinned
 from .structure import place_or_none, read_graph, title
 from .tensors import Tensors
+
+NAMED: Final = 40
+"""Keys that are named to who asked for one that is not there."""
 
 
 class Recording:
@@ -92,6 +99,27 @@ class Recording:
             rebinds=_rebinds(event, tensors),
             optimizer=event.optimizer,
         )
+
+    def series(self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None) -> Series:
+        """How numbers went over the steps, see :mod:`.series`; with ``points``, thinned to about so many for each key.
+
+        Raises :class:`InvalidInput` for a key that no step of the run has.
+        """
+        there = self.log.counts()[2]
+        stop = there if count is None else min(there, start + count)
+        read = read_series(self.log.steps(start, stop), keys or USUAL)
+        if absent := [key for key in dict.fromkeys(keys) if "*" not in key and key not in read.values]:
+            whole = list(self.log.steps(0, there))
+            known = read_series(whole, absent).values
+            for key in absent:
+                if whole and key not in known:
+                    names = named(whole)
+                    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+                    raise InvalidInput(
+                        f"No step has {key[:60]!r}: this run has {', '.join(names[:NAMED])}{more}.", where="query.key"
+                    )
+                read.values[key], read.known[key] = np.full(len(read.index), np.nan), np.zeros(len(read.index), bool)
+        return read if points is None else thinned(read, points)
 
     def rebinds(self, step: int) -> list[model.Rebind]:
         """The names that moved in a step."""

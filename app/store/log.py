@@ -51,6 +51,12 @@ def _row(seq: int, event: wire.AnyEvent) -> Row:
 _ONE = select(events.c.deflated, events.c.payload).where(
     events.c.run == bindparam("run"), events.c.kind == bindparam("kind"), events.c.key == bindparam("key")
 )
+_SOME = (
+    select(events.c.deflated, events.c.payload)
+    .where(events.c.run == bindparam("run"), events.c.kind == bindparam("kind"))
+    .where(events.c.key >= bindparam("start"), events.c.key < bindparam("stop"))
+    .order_by(events.c.key)
+)
 _KIND = (
     select(events.c.deflated, events.c.payload)
     .where(events.c.run == bindparam("run"), events.c.kind == bindparam("kind"))
@@ -75,6 +81,11 @@ class StoredLog:
 
     def step(self, index: int) -> wire.Step:
         return self._one(wire.Step, STEP, index)
+
+    def steps(self, start: int, stop: int) -> Iterator[wire.Step]:
+        with self._engine.connect() as connection:
+            found = connection.execute(_SOME, {"run": self._run, "kind": STEP, "start": start, "stop": stop}).all()
+        return (event for row in found if isinstance(event := _event(row.deflated, row.payload), wire.Step))
 
     def lines(self) -> wire.Lines | None:
         return merge_lines([event for event in self._all(LINES) if isinstance(event, wire.Lines)])

@@ -13,7 +13,8 @@ from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import NotFound
 from ..recording import Recording
-from . import answers, frames, reference
+from ..recording.series import OF_PARAMETER, STATISTICS, USUAL
+from . import answers, frames, reference, series
 from .api import index_of
 from .pictures import Look, draw
 from .service import service_of
@@ -124,7 +125,7 @@ async def _drawn(request: Request, id: str, what: str, index: int, form: str, lo
     return answers.kept(request, drawn, media_type, final=take.ended)
 
 
-@router.get("/frames", **reference.frames_route(frames.Frames, frames.PackedFrames))
+@router.get("/frames", **reference.columns(frames.Frames, frames.PackedFrames))
 async def read_frames(
     request: Request,
     id: str,
@@ -141,4 +142,35 @@ async def read_frames(
         packed = await answers.read(service.archive, take, frames.packed, *asked)
         return answers.kept(request, msgspec.msgpack.encode(packed), MSGPACK, final=take.ended, vary=True)
     told = await answers.read(service.archive, take, frames.frames, *asked)
+    return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=take.ended, vary=True)
+
+
+@router.get("/series", **reference.columns(series.Series, series.PackedSeries))
+async def read_series(
+    request: Request,
+    id: str,
+    key: Annotated[
+        list[Annotated[str, Query(max_length=200)]] | None,
+        Query(
+            max_length=500,
+            description="`loss`, `loss:NAME`, `iteration`, `lr`, `optimizer.OPTION`; of a parameter `p0`, `p0.grad`, "
+            f"`p0.state.exp_avg` ({', '.join(OF_PARAMETER)}, state.NAME), each with `.norm` or another of "
+            f"{', '.join(STATISTICS)}, or an element as `[3]`; `*` stands for all. Repeat it for more. "
+            f"Without it: {', '.join(USUAL)}",
+        ),
+    ] = None,
+    start: Start = 0,
+    count: Annotated[int | None, Query(ge=1, description="steps; all, without it")] = None,
+    points: Annotated[
+        int | None, Query(ge=2, le=100_000, description="down-sample to about so many steps for each key, keeping extremes")
+    ] = None,
+) -> Response:
+    """Read how numbers went over the steps: losses, parameters, gradients, the optimizer's state and options."""
+    service = service_of(request)
+    take = await service.runs.find(id)
+    asked = (take.recording, key or (), start, count, points)
+    if MSGPACK in request.headers.get("accept", ""):
+        packed = await answers.read(service.archive, take, series.packed, *asked)
+        return answers.kept(request, msgspec.msgpack.encode(packed), MSGPACK, final=take.ended, vary=True)
+    told = await answers.read(service.archive, take, series.series, *asked)
     return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=take.ended, vary=True)

@@ -191,8 +191,8 @@ PICTURE: Final[dict[str, Any]] = {
 }
 
 
-def frames_route(json: Any, packed: Any) -> dict[str, Any]:
-    """What the frames' route answers, in both its forms."""
+def columns(json: Any, packed: Any) -> dict[str, Any]:
+    """What a route of columns answers, in both its forms."""
     return {
         "response_class": Response,
         "responses": {

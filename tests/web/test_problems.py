@@ -106,7 +106,9 @@ async def test_inputs_that_are_too_large(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("id", ["0" * 32, "x", "..", "%00", "é", "a" * 5000])
-@pytest.mark.parametrize("rest", ["", "/steps", "/steps/0", "/graphs/g0", "/passes/0/graph.svg", "/frames", "/events"])
+@pytest.mark.parametrize(
+    "rest", ["", "/steps", "/steps/0", "/graphs/g0", "/passes/0/graph.svg", "/frames", "/series", "/events"]
+)
 async def test_an_unknown_run(client: httpx.AsyncClient, id: str, rest: str) -> None:
     problem(await client.get(f"{RUNS}/{id}{rest}"), 404)
 
@@ -129,6 +131,8 @@ async def test_an_unknown_run(client: httpx.AsyncClient, id: str, rest: str) -> 
         ("/steps/99999999999999999999", 422, "index"),
         ("/steps?count=0", 422, "count"),
         ("/steps?start=x", 422, "start"),
+        ("/series?key=colour", 422, "Unknown key 'colour'"),
+        ("/series?points=1", 422, "points"),
         ("/frames?graph=g9", 404, "There is no graph 9"),
         ("/frames?fields=colour", 422, "Unknown field 'colour'"),
     ],

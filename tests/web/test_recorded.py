@@ -111,7 +111,7 @@ async def test_a_picture_has_the_look_that_is_asked_for(client: httpx.AsyncClien
 
 async def test_what_belongs_to_an_ended_run_is_kept_by_who_asked(client: httpx.AsyncClient) -> None:
     run = await start(client)
-    for rest in ("", "/steps", "/steps/0", "/graphs/g0", "/passes/0/graph.svg", "/frames"):
+    for rest in ("", "/steps", "/steps/0", "/graphs/g0", "/passes/0/graph.svg", "/frames", "/series"):
         answer = await client.get(run + rest)
         assert "immutable" in answer.headers["cache-control"]
         again = await client.get(run + rest, headers={"If-None-Match": answer.headers["etag"]})

@@ -36,6 +36,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
         "/api/v1/runs", base, f"{base}/cancel", f"{base}/events", f"{base}/steps", f"{base}/steps/{{index}}",
         f"{base}/graphs/{{graph}}", f"{base}/graphs/{{graph}}/graph.{{form}}", f"{base}/passes/{{index}}",
         f"{base}/passes/{{index}}/graph.{{form}}", f"{base}/passes/{{index}}/nodes/{{node}}", f"{base}/frames",
+        f"{base}/series",
         "/api/v1/examples", "/api/v1/limits", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
 

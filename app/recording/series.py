@@ -1,0 +1,215 @@
+"""Read how numbers went over the steps: the loss, a parameter, its gradient, its optimizer's state.
+
+A key names a number of every step::
+
+    loss            the step's loss             loss:d_loss      where the loss has that name
+    iteration       rounds of the step's loop   lr, optimizer.…  an option of the optimizer
+    p0              a parameter's value if it is a scalar, else its L2 norm
+    p0.grad.norm    p0.value p0.value_after p0.grad p0.grad_before p0.contribution p0.state.exp_avg, each with
+                    .norm .min .max .mean .zeros .nan .inf
+    p0.value[3]     an element, by its place in memory order; p0.value[1,2] by its indices
+
+A ``*`` stands for every parameter, name, state or option: ``p*.grad.norm``, ``loss:*``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from .. import wire
+from ..errors import InvalidInput
+from .stack import COUNTS, NUMBERS, Known, Numbers, Stack, layout
+
+OF_PARAMETER: Final = {
+    "value": "value", "value_after": "value_after", "grad": "grad_after", "grad_before": "grad_before",
+    "contribution": "contribution",
+}  # fmt: skip
+"""What a key calls the tensors of a parameter, and what the event calls them."""
+USUAL: Final = ("loss:*", "p*", "lr")
+STATISTICS: Final = (*NUMBERS, *COUNTS)
+
+_PARAMETER: Final = re.compile(
+    rf"p(?P<index>\d{{1,9}}|\*)"
+    rf"(?:\.(?:(?P<what>{'|'.join(OF_PARAMETER)})|state\.(?P<state>\w+|\*)))?"
+    rf"(?:\.(?P<statistic>{'|'.join(STATISTICS)})|\[(?P<element>\d{{1,9}}(?:,\d{{1,9}})*)\])?"
+)
+
+Column = tuple[Numbers, Known]
+
+
+class Series(Struct, frozen=True):
+    """Numbers over steps: ``values[key][i]`` is of step ``index[i]``, where ``known[key][i]`` says that there is one."""
+
+    index: np.ndarray[Any, np.dtype[np.int64]]
+    values: dict[str, Numbers]
+    known: dict[str, Known]
+
+
+def read_series(steps: Iterable[wire.Step], keys: Sequence[str]) -> Series:
+    """Read the keys over steps; those of no step are left out of the answer. Raises :class:`InvalidInput` for no key at all."""
+    matchers = [_matcher(key) for key in dict.fromkeys(keys)]
+    groups = [_Group(group) for group in _alike(steps)]
+    count = sum(len(group) for group in groups)
+    index = np.concatenate([group.index for group in groups]) if groups else np.empty(0, np.int64)
+    values: dict[str, Numbers] = {}
+    known: dict[str, Known] = {}
+    start = 0
+    for group in groups:
+        for matcher in matchers:
+            for key, (numbers, there) in matcher(group):
+                if key not in values:
+                    values[key], known[key] = np.full(count, np.nan), np.zeros(count, bool)
+                values[key][start : start + len(group)] = numbers
+                known[key][start : start + len(group)] = there
+        start += len(group)
+    order = np.argsort(index, kind="stable")
+    return Series(index[order], {key: column[order] for key, column in values.items()}, {k: c[order] for k, c in known.items()})
+
+
+def thinned(series: Series, points: int) -> Series:
+    """Leave about ``points`` steps for each key: the first, the last, and of each stretch the least and the greatest value.
+
+    A stretch in which a number is not finite keeps the first such; one without numbers keeps a gap.
+    """
+    count = len(series.index)
+    if count <= points:
+        return series
+    edges = np.linspace(0, count, max(1, (points - 2) // 2) + 1).astype(np.int64)
+    chosen = {0, count - 1}
+    for key, values in series.values.items():
+        finite = series.known[key] & np.isfinite(values)
+        low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
+        odd = series.known[key] & ~finite
+        for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            chosen.add(start + int(low[start:end].argmin()))
+            chosen.add(start + int(high[start:end].argmax()))
+            if odd[start:end].any():
+                chosen.add(start + int(odd[start:end].argmax()))
+    places = np.array(sorted(chosen), np.int64)
+    return Series(
+        series.index[places],
+        {key: values[places] for key, values in series.values.items()},
+        {key: known[places] for key, known in series.known.items()},
+    )
+
+
+def named(steps: Iterable[wire.Step]) -> list[str]:
+    """The keys that these steps have, the shortest way to say each: what a wrong one could have been."""
+    found: dict[str, None] = {"loss": None, "iteration": None}
+    for step in steps:
+        if step.loss_name is not None:
+            found[f"loss:{step.loss_name}"] = None
+        for option in step.optimizer or ():
+            if option != "name":
+                found["lr" if option == "lr" else f"optimizer.{option}"] = None
+        for row in step.parameters:
+            found[f"p{row.parameter}"] = None
+            for state in row.state:
+                found[f"p{row.parameter}.state.{state}"] = None
+    return list(found)
+
+
+class _Group:
+    """Steps of one layout, whose parameters have the same rows."""
+
+    def __init__(self, steps: list[wire.Step]) -> None:
+        self.steps = steps
+        self.first = steps[0]
+        self.index = np.array([step.index for step in steps], np.int64)
+        self.stack = Stack([step.tensors for step in steps])
+        self.rows = {row.parameter: row for row in self.first.parameters}
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def _alike(steps: Iterable[wire.Step]) -> Iterator[list[wire.Step]]:
+    """The steps in groups, for :class:`_Group`."""
+    groups: dict[Any, list[wire.Step]] = {}
+    for step in steps:
+        alike = (*layout(step.tensors), _encode(step.parameters), step.loss_row, step.loss_name)
+        groups.setdefault(alike, []).append(step)
+    return iter(groups.values())
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_Matcher = Callable[[_Group], Iterator[tuple[str, Column]]]
+
+
+def _matcher(key: str) -> _Matcher:
+    """What reads a key of a group; raises :class:`InvalidInput`."""
+    if key == "loss":
+        return lambda group: iter([(key, _scalar(group.stack, group.first.loss_row))])
+    if key == "iteration":
+        return lambda group: iter([(key, _column([step.iteration and step.iteration[1] for step in group.steps]))])
+    if key.startswith("loss:"):
+        return lambda group: _losses(group, key.removeprefix("loss:"))
+    if key == "lr" or key.startswith("optimizer."):
+        return lambda group: _options(group, "lr" if key == "lr" else key.removeprefix("optimizer."))
+    match = _PARAMETER.fullmatch(key)
+    if match is None:
+        raise InvalidInput(
+            f"Unknown key {key[:60]!r}: known are loss, loss:NAME, iteration, lr, optimizer.OPTION, and of each "
+            f"parameter p0, p1 … {', '.join(OF_PARAMETER)} and state.NAME, with .{', .'.join(STATISTICS)} "
+            "or an element such as [3].",
+            where="query.key",
+        )
+    return lambda group: _parameters(group, **match.groupdict())
+
+
+def _losses(group: _Group, name: str) -> Iterator[tuple[str, Column]]:
+    there = group.first.loss_name
+    if there is not None and name in (there, "*"):
+        yield f"loss:{there}", _scalar(group.stack, group.first.loss_row)
+
+
+def _options(group: _Group, name: str) -> Iterator[tuple[str, Column]]:
+    there = sorted({option for step in group.steps for option in step.optimizer or ()} - {"name"})
+    for option in [option for option in there if name in (option, "*")]:
+        told = [(step.optimizer or {}).get(option) for step in group.steps]
+        yield "lr" if option == "lr" else f"optimizer.{option}", _column(told)
+
+
+def _parameters(
+    group: _Group, index: str, what: str | None, state: str | None, statistic: str | None, element: str | None
+) -> Iterator[tuple[str, Column]]:
+    for row in group.first.parameters if index == "*" else [group.rows[int(index)]] if int(index) in group.rows else []:
+        if state is None:
+            places = {f".{what}" if what else "": getattr(row, OF_PARAMETER[what or "value"])}
+        else:
+            places = {f".state.{name}": place for name, place in row.state.items() if state in (name, "*")}
+        for name, place in places.items():
+            key = f"p{row.parameter}{name}"
+            if element is not None:
+                yield f"{key}[{element}]", _element(group.stack, place, element, key)
+            elif statistic is not None:
+                yield f"{key}.{statistic}", group.stack.statistic(place, statistic)
+            else:
+                yield key, _scalar(group.stack, place)
+
+
+def _column(told: Sequence[Any]) -> Column:
+    """What each step says itself, where that is a number."""
+    known = [isinstance(each, int | float) for each in told]
+    return np.array([float(each) if there else np.nan for each, there in zip(told, known, strict=True)]), np.array(known, bool)
+
+
+def _scalar(stack: Stack, row: int) -> Column:
+    """A scalar's value; of a larger tensor the L2 norm."""
+    return stack.statistic(row, "mean" if row >= 0 and stack.shape(row) == () else "norm")
+
+
+def _element(stack: Stack, row: int, element: str, key: str) -> Column:
+    if row < 0:
+        return stack.element(row, 0)
+    shape, places = stack.shape(row), [int(place) for place in element.split(",")]
+    sizes = shape if len(places) == len(shape) else (int(np.prod(shape)),)
+    if len(places) != len(sizes) or any(place >= size for place, size in zip(places, sizes, strict=True)):
+        raise InvalidInput(f"{key} has the shape {list(shape)}: there is no element [{element}] in it.", where="query.key")
+    return stack.element(row, int(np.ravel_multi_index(places, sizes)))

@@ -1,0 +1,188 @@
+"""Numbers over steps: each is the step's own, gaps are null, and what is left out is never an extreme."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+from tapedeck import wire
+from tapedeck.recording import MemoryLog, Recording
+from tapedeck.web.series import series
+
+from ..recorded import FIT, GRAPH, fit, pass_, step, table
+from .conftest import Serve
+
+pytestmark = pytest.mark.anyio
+
+
+async def start(client: httpx.AsyncClient) -> str:
+    run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
+    return f"/api/v1/runs/{run['id']}"
+
+
+async def ask(client: httpx.AsyncClient, run: str, *keys: str, **more: Any) -> dict[str, Any]:
+    answer = await client.get(f"{run}/series", params={"key": list(keys), **more})
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def made(*steps: wire.Step) -> Recording:
+    return Recording(MemoryLog([wire.Parameter(0, "m", [], "float32", 4), GRAPH, *steps]), FIT)
+
+
+def of_losses(*losses: float) -> Recording:
+    """A run of steps that have nothing but a loss."""
+    return made(
+        *(msgspec.structs.replace(step(at, 1.0, 1.0), parameters=[], tensors=table(loss)) for at, loss in enumerate(losses))
+    )
+
+
+async def test_every_number_is_that_of_its_step(serve: Serve) -> None:
+    async with serve(fit(30)) as client:
+        run = await start(client)
+        told = await ask(
+            client, run, "loss", "loss:loss", "p0", "p0.grad.norm", "p0.value_after", "p0.contribution", "iteration"
+        )
+        assert told["index"] == list(range(30))
+        for at in told["index"]:
+            own = (await client.get(f"{run}/steps/{at}")).json()
+            (parameter,) = own["parameters"]
+            assert {key: column[at] for key, column in told["series"].items()} == {
+                "loss": own["loss"]["values"],
+                "loss:loss": own["loss"]["values"],
+                "p0": parameter["value"]["values"],
+                "p0.grad.norm": parameter["grad_after"]["norm"],
+                "p0.value_after": parameter["value_after"]["values"],
+                "p0.contribution": parameter["contribution"]["values"],
+                "iteration": at,
+            }
+
+
+async def test_without_a_key_come_the_losses_the_parameters_and_the_learning_rate(serve: Serve) -> None:
+    events = [
+        msgspec.structs.replace(event, optimizer={"name": "SGD", "lr": 0.1 / (event.index + 1), "nesterov": True})
+        if isinstance(event, wire.Step)
+        else event
+        for event in fit(3)
+    ]
+    async with serve(events) as client:
+        run = await start(client)
+        told = (await client.get(f"{run}/series")).json()
+        assert list(told["series"]) == ["loss:loss", "p0", "lr"]
+        assert told["series"]["lr"] == [0.1, 0.05, 0.1 / 3]
+        told = await ask(client, run, "optimizer.*")
+        assert told["series"] == {"lr": [0.1, 0.05, 0.1 / 3], "optimizer.nesterov": [1.0, 1.0, 1.0]}
+
+
+async def test_some_steps_only(serve: Serve) -> None:
+    async with serve(fit(5)) as client:
+        run = await start(client)
+        whole = await ask(client, run, "loss")
+        some = await ask(client, run, "loss", start=1, count=3)
+        assert some == {"index": [1, 2, 3], "series": {"loss": whole["series"]["loss"][1:4]}}
+        assert await ask(client, run, "loss", start=9) == {"index": [], "series": {"loss": []}}
+
+
+async def test_columns_come_packed_for_who_takes_msgpack(serve: Serve) -> None:
+    steps = [step(0, 1.0, 2.0), msgspec.structs.replace(step(1, 1.0, 2.0), loss_row=-1), step(2, math.nan, 2.0)]
+    passes = [pass_(at, 1.0) for at in range(3)]
+    async with serve([wire.Started("2.13.0", "3.11"), GRAPH, *passes, *steps, wire.End("done", None, 1.0)]) as client:
+        run = await start(client)
+        answer = await client.get(f"{run}/series?key=loss&key=p0", headers={"Accept": "application/msgpack"})
+        assert answer.headers["content-type"] == "application/msgpack"
+        told = msgspec.msgpack.decode(answer.content)
+        assert np.frombuffer(told["index"]["data"], "<i4").tolist() == [0, 1, 2]
+        loss, m = told["series"]["loss"], told["series"]["p0"]
+        assert np.isnan(np.frombuffer(loss["data"], loss["dtype"])).tolist() == [False, True, False]
+        assert loss["gaps"] == [1]
+        assert np.isnan(np.frombuffer(m["data"], m["dtype"])).tolist() == [False, False, True]
+        assert m["gaps"] == []  # a NaN of the program's
+
+
+def test_losses_of_several_names_are_several_series() -> None:
+    names = ("d_loss", "g_loss", "d_loss")
+    steps = [msgspec.structs.replace(step(at, 1.0, 2.0), loss_name=name) for at, name in enumerate(names)]
+    told = series(made(*steps), ["loss", "loss:*"], 0, None, None)
+    assert set(told.series) == {"loss", "loss:d_loss", "loss:g_loss"}
+    assert [value is None for value in told.series["loss:d_loss"]] == [False, True, False]
+    assert [value is None for value in told.series["loss:g_loss"]] == [True, False, True]
+    assert None not in told.series["loss"]
+
+
+def test_what_is_not_finite_is_told_in_words() -> None:
+    told = series(of_losses(1.0, math.nan, math.inf, -math.inf), ["loss"], 0, None, None)
+    assert told.series["loss"] == [1.0, "NaN", "Infinity", "-Infinity"]
+
+
+def test_elements_and_statistics_of_a_vector() -> None:
+    changed = [
+        msgspec.structs.replace(each, parameters=[wire.ParameterRow(0, "m", 4, 2, -1, 2, 3, state={"exp_avg": 4})])
+        for each in (step(0, 1.0, 2.0), step(1, 3.0, 2.0))
+    ]
+    keys = ["p0", "p0.value[1]", "p0.value.max", "p0.value.zeros", "p0.state.exp_avg.mean", "p0.state.*", "p0.grad_before"]
+    told = series(made(*changed), keys, 0, None, None).series
+    assert told["p0.value[1]"] == [2.0, 6.0]
+    assert told["p0.value.max"] == [3.0, 9.0]
+    assert told["p0.value.zeros"] == [0.0, 0.0]
+    assert told["p0.state.exp_avg.mean"] == [2.0, 6.0]
+    assert told["p0"] == told["p0.state.exp_avg"] == [14**0.5, 3 * 14**0.5]
+    assert told["p0.grad_before"] == [None, None]
+
+
+def test_steps_of_different_layouts_stand_in_order() -> None:
+    odd = [msgspec.structs.replace(step(at, float(at), 2.0), loss_row=0 if at % 2 else 1) for at in range(6)]
+    told = series(made(*odd), ["p0", "loss"], 0, None, None)
+    assert told.index == list(range(6))
+    assert told.series["p0"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert told.series["loss"][::2] == [0.0, 2.0, 4.0]
+
+
+def test_what_is_left_out_is_never_an_extreme() -> None:
+    generator = np.random.default_rng(0)
+    losses = np.float32(generator.normal(size=5000)).tolist()
+    losses[1234], losses[3210], losses[4000] = 50.0, -50.0, math.nan
+    told = series(of_losses(*losses), ["loss"], 0, None, 100)
+    assert len(told.index) <= 101
+    assert (told.index[0], told.index[-1]) == (0, 4999)
+    kept = dict(zip(told.index, told.series["loss"], strict=True))
+    assert (kept[1234], kept[3210], kept[4000]) == (50.0, -50.0, "NaN")
+    edges = np.linspace(0, 5000, 50).astype(int)
+    for low, high in itertools.pairwise(edges):
+        inside = [value for value in losses[low:high] if math.isfinite(value)]
+        shown = [value for at, value in kept.items() if low <= at < high and isinstance(value, float)]
+        assert (min(shown), max(shown)) == (min(inside), max(inside))
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("colour", "Unknown key 'colour': known are loss, loss:NAME, iteration, lr"),
+        ("p0.grad.median", "with .min, .max, .mean, .norm"),
+        ("p7", "No step has 'p7': this run has loss, iteration, loss:loss, p0."),
+        ("loss:d_loss", "this run has loss, iteration, loss:loss, p0."),
+        ("lr", "No step has 'lr'"),
+        ("p0.state.exp_avg", "No step has 'p0.state.exp_avg'"),
+        ("p0.value[1]", "p0.value has the shape []: there is no element [1] in it."),
+    ],
+)
+async def test_a_key_that_is_none_is_answered_with_those_that_are(client: httpx.AsyncClient, key: str, sentence: str) -> None:
+    run = await start(client)
+    answer = await client.get(f"{run}/series", params={"key": ["loss", key]})
+    assert answer.status_code == 422
+    told = answer.json()
+    assert sentence in told["detail"]
+    assert told["where"] == "query.key"
+
+
+async def test_too_much_for_one_answer(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.web.series.CELLS", 3)
+    run = await start(client)
+    answer = await client.get(f"{run}/series", params={"key": ["loss", "p0"]})
+    assert answer.status_code == 422
+    assert "ask for fewer keys, or for points" in answer.json()["detail"]
