@@ -150,14 +150,13 @@ class Engine:
         accumulates = bool(kwargs.get("accumulate_grad", True))
         kind: PassKind = "implicit" if self.implicit else "nested" if self._open else "backward" if accumulates else "grad"
         line, heads = self._place()
-        stack = [self._source.place(*at)[0] for at in frames(sys._getframe(2), self._source.filename)]
         parameters = self._parameters(walk)
         facts = PassFacts(
             index=self._begun,
             kind=kind,
             line=line,
             around=heads,
-            loop=next((loop for loop in map(self._source.loop_of, stack) if loop is not None), None),
+            loops=self._source.loops_around(sys._getframe(2)),
             leaves={parameter: leaf for parameter, leaf in zip(parameters, walk.variables, strict=True) if leaf is not None},
             accumulates=accumulates,
             root=next((output for output in outputs if isinstance(output, Tensor)), None),

@@ -19,33 +19,37 @@ class Names:
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
         self._bound: dict[int, tuple[weakref.ref[Tensor], str, int]] = {}
+        self._passing: dict[int, tuple[weakref.ref[Tensor], str, int]] = {}
         self._found: dict[int, tuple[weakref.ref[Any], str]] = {}
         self._lines: dict[str, int] = {}
         self._detached: list[weakref.ref[Tensor]] = []
 
-    def bind(self, name: str, value: Tensor, line: int) -> None:
-        """Note that an assignment bound a name to a tensor."""
+    def bind(self, name: str, value: Tensor, line: int, *, passing: bool = False) -> None:
+        """Note that an assignment bound a name to a tensor. ``passing``: that of a loop, which is one after another's."""
         key = id(value)
-        known = self._bound.get(key)
+        names = self._passing if passing else self._bound
+        known = names.get(key)
         if known is None or known[0]() is not value:
-            self._bound[key] = (weakref.ref(value, self._forget(key)), name, line)
+            names[key] = (weakref.ref(value, _forget(names, key)), name, line)
         elif not self._still(known[1], value):
-            self._bound[key] = (known[0], name, known[2])
+            names[key] = (known[0], name, known[2])
         self._lines[name] = line
 
-    def _forget(self, key: int) -> Callable[[object], None]:
-        def forget(_: object) -> None:
-            self._bound.pop(key, None)
-
-        return forget
-
     def binding(self, value: Tensor) -> tuple[str | None, int]:
-        """Name and line of the assignment that first bound this very tensor, else the name that is found, and -1."""
+        """Name and line of the assignment that first bound this very tensor, else the name that is found, and -1.
+
+        A stand-in that a transform made of a tensor is called as that tensor is.
+        """
+        while torch._C._functorch.is_functorch_wrapped_tensor(value):
+            value = torch._C._functorch.get_unwrapped(value)
         known = self._bound.get(id(value))
         if known is not None and known[0]() is value:
             return known[1], known[2]
         name = self._name(value)
-        return name, self._lines.get(name.split(".")[0].split("[")[0], -1) if name else -1
+        if name is not None:
+            return name, self._lines.get(name.split(".")[0].split("[")[0], -1)
+        known = self._passing.get(id(value))
+        return (known[1], known[2]) if known is not None and known[0]() is value else (None, -1)
 
     def detach(self, value: Tensor) -> None:
         """Note that a tensor was cut off from its graph."""
@@ -61,9 +65,12 @@ class Names:
         return self._name(module) or ""
 
     def refresh(self, scopes: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Look through the variables again: something new has come up. ``scopes`` are local ones, innermost first."""
+        """Look through the variables again: something new has come up. ``scopes`` are local ones, innermost first.
+
+        What a variable of the program's own leads to is called by that one: another function calls it by another name.
+        """
         self._found.clear()
-        for scope in (*scopes, self._namespace):
+        for scope in (self._namespace, *scopes):
             for name, value in list(scope.items()):
                 if not name.startswith("__"):
                     for path, found in _members(name, value):
@@ -76,6 +83,13 @@ class Names:
 
     def _still(self, name: str, value: Tensor) -> bool:
         return self._namespace.get(name) is value
+
+
+def _forget(names: dict[int, Any], key: int) -> Callable[[object], None]:
+    def forget(_: object) -> None:
+        names.pop(key, None)
+
+    return forget
 
 
 def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -146,7 +146,7 @@ class Recorder:
             return
         for name, bound in _bindings(statement, value):
             if isinstance(bound, Tensor):
-                self._names.bind(name, bound, statement.line)
+                self._names.bind(name, bound, statement.line, passing=kind == "target")
                 self._calls.name(bound, name)
             self.updates.bound(statement, name, bound)
         if self._mode.resting:

@@ -62,6 +62,7 @@ class Source:
         self.loops: list[Span] = []
         self.grad_modes: list[Span] = []
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
+        self._loops_of: dict[int, list[int]] = {}
         self._trees: list[ast.Module] = []
         self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
@@ -120,10 +121,17 @@ class Source:
         stop = end if end_line == line else len(data)
         return line, (len(data[:start].decode(errors="ignore")), len(data[:stop].decode(errors="ignore")))
 
-    def loop_of(self, line: int) -> int | None:
-        """The innermost loop that a line stands in, as a place in :attr:`loops`."""
-        found = [(span.start, place) for place, span in enumerate(self.loops) if line in span]
-        return max(found)[1] if found else None
+    def loops_of(self, line: int) -> list[int]:
+        """The loops that a line stands in, the innermost first, as places in :attr:`loops`."""
+        known = self._loops_of.get(line)
+        if known is None:
+            found = [(span.start, place) for place, span in enumerate(self.loops) if line in span]
+            known = self._loops_of[line] = [place for _, place in sorted(found, reverse=True)]
+        return known
+
+    def loops_around(self, frame: FrameType | None) -> list[int]:
+        """The loops that the program is in at a frame, through all its functions, the innermost first."""
+        return [loop for at in frames(frame, self.filename) for loop in self.loops_of(self.place(*at)[0])]
 
     def grad_mode_heads(self, line: int) -> list[int]:
         """Lines of the ``with torch.no_grad():`` and its like that a line stands in."""

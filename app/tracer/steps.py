@@ -7,6 +7,7 @@ the loop goes round, is sorted out when that comes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,20 +30,21 @@ from .summary import Snapshot, Table, sizes
 class PassFacts:
     """What a step has to know of a pass that begins.
 
-    ``loop`` is the innermost one of the program that it is called in; ``leaves`` are by parameter; ``first_number`` is
-    that of its oldest node.
+    ``loops`` are those of the program that it is called in, the innermost first, and ``rounds`` how often each had gone
+    round; ``leaves`` are by parameter; ``first_number`` is that of its oldest node; ``name`` is what its root was called.
     """
 
     index: int
     kind: PassKind
     line: int
     around: list[int]
-    loop: int | None
+    loops: list[int]
     leaves: dict[int, Tensor]
     accumulates: bool
     root: Tensor | None
     first_number: int
-    iteration: tuple[int, int] | None = None
+    rounds: list[int] = field(default_factory=list)
+    name: str | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class _Step:
     rebinds: list[wire.RebindRow] = field(default_factory=list)
     optimizer: dict[str, Any] | None = None
     updating: bool = False
+    updated_in: frozenset[int] = frozenset()
+    """The loops that its first update stands in."""
 
 
 class Steps:
@@ -164,7 +168,8 @@ class Steps:
             if step.updating or not shares:
                 self.end_step(facts.first_number)
                 step = self._step
-        facts.iteration = self._iteration(facts)
+        facts.rounds = [max(self._counts.get(loop, 0), 0) for loop in facts.loops]
+        facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
         step.passes.append(facts)
         step.backward.add(facts.line)
         for parameter, leaf in facts.leaves.items():
@@ -218,7 +223,7 @@ class Steps:
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, line: int, around: list[int]) -> None:
         """A name of a leaf that took part was bound to something else; ``row`` if that was computed from the leaf."""
         if row is None:
-            self._step.updating = True
+            self._begin_update()
             self._lines.settle()
             return
         place = self._step.table.copy(value)
@@ -242,8 +247,13 @@ class Steps:
             self._lines.settle()
             self.end_step()
 
+    def _begin_update(self) -> None:
+        if not self._step.updating:
+            self._step.updating = True
+            self._step.updated_in = frozenset(self._source.loops_around(sys._getframe(2)))
+
     def _update(self, line: int, around: list[int]) -> None:
-        self._step.updating = True
+        self._begin_update()
         self._step.update.update((line, *around))
         self._lines.settle()
 
@@ -262,7 +272,8 @@ class Steps:
             self._lines.settle(before)
         main = self._main()
         loss_line = step.loss_line.get(main.index, -1)
-        iteration = main.iteration
+        loop, count = self._round()
+        iteration = (self._source.loops[loop].head, count) if loop is not None else None
         parameters = [
             wire.ParameterRow(
                 parameter=parameter,
@@ -278,7 +289,6 @@ class Steps:
         ]
         values = self._lines.end_step(step.table)
         index = self._ended
-        loss_name = self._names.binding(main.root)[0] if main.root is not None else None
         self._emitter.emit_with(
             step.table,
             lambda tensors: wire.Step(
@@ -292,7 +302,7 @@ class Steps:
                 main=main.index,
                 passes=[facts.index for facts in step.passes],
                 loss_row=step.loss_row.get(main.index, -1),
-                loss_name=loss_name,
+                loss_name=main.name,
                 parameters=parameters,
                 rebinds=step.rebinds,
                 optimizer=step.optimizer,
@@ -302,21 +312,31 @@ class Steps:
         self._ended += 1
         self._calls.release(sequence_number() if before is None else before)
         self._step = _Step(self._table())
-        if iteration is not None:
-            of = self._ranges.get(main.loop, -1) if main.loop is not None else -1
-            self._emitter.emit(wire.Progress(iteration[1] + 1, of))
+        if loop is not None:
+            self._emitter.emit(wire.Progress(count + 1, self._ranges.get(loop, -1)))
 
     def _main(self) -> PassFacts:
         """The last pass that accumulates into leaves, else the first."""
         passes = self._step.passes
         return next((facts for facts in reversed(passes) if facts.accumulates and facts.kind != "nested"), passes[0])
 
+    def _round(self) -> tuple[int | None, int]:
+        """The loop that the step under way stands in, and how often that had gone round.
+
+        It is the innermost one around both the main pass and the update. A step without an update stands in the innermost
+        loop that did not go round between its passes.
+        """
+        step, main = self._step, self._main()
+        rounds = list(zip(main.loops, main.rounds, strict=True))
+        for loop, count in rounds:
+            others = (zip(facts.loops, facts.rounds, strict=True) for facts in step.passes)
+            if loop in step.updated_in if step.updating else all((loop, count) in other for other in others):
+                return loop, count
+        return None, 0
+
     def _stands_in(self, loop: int) -> bool:
         """Whether the step under way stands in a loop, or in one inside it."""
-        inner = self._main().loop if self._step.passes else None
-        return inner is not None and (inner == loop or self._source.loops[inner].head in self._source.loops[loop])
-
-    def _iteration(self, facts: PassFacts) -> tuple[int, int] | None:
-        if facts.loop is None:
-            return None
-        return self._source.loops[facts.loop].head, max(self._counts.get(facts.loop, 0), 0)
+        if not self._step.passes:
+            return False
+        inner, loops = self._round()[0], self._main().loops
+        return inner is not None and loop in loops and loops.index(loop) >= loops.index(inner)

@@ -1,0 +1,125 @@
+"""How every program of the corpus is divided into steps, and what its parameters are called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from .alone import PROGRAMS, record, recorded
+
+Step = tuple[str, str | None]
+"""A step as the table has it: its passes (b for backward, g for grad, n for nested, i for implicit), and its loss's name."""
+Row = tuple[str, str | None, tuple[int, int] | None]
+
+
+def once(*steps: Step) -> list[Row]:
+    """Steps that stand in no loop."""
+    return [(*step, None) for step in steps]
+
+
+def rounds(line: int, count: int, *steps: Step) -> list[Row]:
+    """Steps that are made in every round of the loop at a line."""
+    return [(*step, (line, index)) for index in range(count) for step in steps]
+
+
+STEPS: dict[str, list[Row]] = {
+    "attention_block": once(("b", "loss")),
+    "autoencoder": rounds(9, 3, ("b", "loss")),
+    "bayesian_regression": rounds(10, 3, ("b", None)),
+    "caught": rounds(8, 2, ("b", "loss")),
+    "checkpoints": once(("bnb", None)),  # two rounds of a loop, but no update between them
+    "compiled": once(("b", None)),
+    "contrastive": rounds(23, 3, ("b", "loss")),
+    "convolution": rounds(7, 2, ("b", "loss")),
+    "custom_function": once(("b", "y")),
+    "data_updates": rounds(3, 3, ("b", "loss")),
+    "dcgan": rounds(21, 2, ("bb", "errD_fake"), ("b", "errG")),  # real and fake accumulate
+    "deep_chain": once(("b", "y")),
+    "distillation": rounds(12, 2, ("b", "loss")) + rounds(12, 3, ("b", "loss")),  # one function trains both
+    "dqn": rounds(50, 3, ("b", "loss")),
+    "fails_inplace_views": once(("b", "loss")),
+    "fails_not_scalar": once(("bb", "y")),
+    "fails_saved_modified": once(("b", None)),
+    "functional_update": rounds(3, 3, ("b", "loss")),
+    "gan": rounds(6, 3, ("b", "d_loss"), ("b", "g_loss")),
+    "gpt": rounds(68, 2, ("b", "loss")),
+    "graph_network": rounds(24, 3, ("b", "loss")),
+    "gru_characters": rounds(25, 3, ("b", "loss")),
+    "hooks": once(("b", "z")),
+    "inplace_views": once(("b", "loss")),
+    "lbfgs": rounds(9, 3, ("bbbbb", "loss")),
+    "lstm_tagger": rounds(40, 2, ("b", "loss")) * 2,
+    "matrix_factorization": rounds(20, 4, ("b", "loss")) * 2,
+    "metalearning": rounds(5, 3, ("ggb", "meta")),
+    "micro_batches": rounds(4, 2, ("bbbb", "loss")),
+    "mixture_of_gaussians": rounds(20, 2, ("b", "bound")) * 3,
+    "module_in_function": rounds(16, 4, ("b", "loss")),
+    "momentum": rounds(5, 3, ("b", "loss")),
+    "neural_ode": rounds(27, 2, ("b", "loss")),
+    "newton": rounds(9, 4, ("ggg", "y")),
+    "physics_informed": rounds(23, 3, ("gggb", "loss")),
+    "polynomial_custom_function": rounds(27, 8, ("b", "loss")),
+    "random_numbers": once(("bb", "loss")),
+    "regression_by_hand": rounds(10, 10, ("b", "loss")),
+    "regression_with_optimizer": rounds(24, 6, ("b", "loss")),
+    "reinforce": rounds(58, 2, ("b", "policy_loss")),
+    "rnn_unrolled": once(("b", "loss")),
+    "second_derivative": once(("gg", "y")),
+    "shared_leaf": once(("b", "loss")),
+    "siamese": rounds(50, 4, ("b", "loss")),
+    "sparse_and_complex": once(("b", "out"), ("b", None)),
+    "sparse_and_nested_graph": once(("b", None), ("b", None), ("b", None), ("b", None)),
+    "spirals": rounds(23, 3, ("b", "loss")) * 2,
+    "straight_through": rounds(27, 2, ("b", "loss")),
+    "style_transfer": rounds(29, 2, ("bbb", "loss")),
+    "transformer_layer": rounds(7, 3, ("b", "loss")),
+    "transforms": once(("g", None), ("g", None), ("ggg", None)),
+    "vae": rounds(45, 2, ("b", "loss")) * 2,
+    "xor": rounds(24, 8, ("b", "loss")),
+}
+"""What each program does, as a person would say who reads it."""
+
+UNNAMED = {
+    "checkpoints": 1,  # the copy that a reentrant checkpoint makes of its input
+    "transforms": 1,  # the copy that functional.jacobian makes of its input
+}
+"""Leaves that no variable of the program leads to."""
+
+
+@pytest.fixture(params=PROGRAMS, ids=lambda path: path.stem, scope="module")
+def program(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_is_divided_into_steps_as_its_reader_would(program: Path) -> None:
+    _, recording = record(program.read_text())
+    found: list[Row] = []
+    for step in map(recording.step, range(recording.log.counts()[2])):
+        kinds = "".join(taken.kind[0] for taken in step.passes)
+        iteration = (step.iteration.line, step.iteration.index) if step.iteration else None
+        found.append((kinds, step.loss_name, iteration))
+    assert found == STEPS[program.stem]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_parameter_is_called_by_the_way_to_it(program: Path) -> None:
+    outcome, _, recording = recorded(program.read_text())
+    parameters = recording.parameters()
+    assert sum(not parameter.names for parameter in parameters) == UNNAMED.get(program.stem, 0)
+    for parameter in parameters:
+        for name in parameter.names:
+            if name.partition(".")[0].partition("[")[0] in outcome.variables:
+                led_to = _follow(name, outcome.variables)
+                assert isinstance(led_to, torch.Tensor), name
+                assert [*led_to.shape] == parameter.shape, name
+
+
+def _follow(name: str, variables: dict[str, Any]) -> Any:
+    """What a name such as ``net.0.weight`` leads to."""
+    return eval(re.sub(r"\.(\d+)", r"[\1]", name), dict(variables))
