@@ -141,7 +141,7 @@ def test_a_parameter_is_after_its_step_what_the_next_pass_finds_or_the_program_l
         for moved in step.rebinds:
             after.pop(moved.parameter, None)
     for variable, value in after.values():
-        if variable in left:
+        if variable in left and value is not None:  # the stand-in of a transform has no elements that can be read
             assert left[variable] == value, variable
 
 
