@@ -9,6 +9,7 @@ A recording, from the outside in::
      ├── Graph ── Node, Edge                  the structure, once for every pass that shares it
      └── Step ── Pass ── NodeNumbers          the numbers, one pass at a time
              ├── ParameterStep
+             ├── OptimizerGroup
              └── Rebind
 """
 
@@ -170,7 +171,12 @@ class NodeDetail(Struct, frozen=True):
 
 
 class ParameterStep(Struct, frozen=True):
-    """A parameter over one step. ``contribution`` is what this step's passes added to its gradient."""
+    """A parameter over one step.
+
+    ``contribution`` is what this step's passes added to its gradient, or took out by ``torch.autograd.grad`` if none
+    added. ``grad_used`` is the gradient as the update found it, clipped or scaled; ``None`` where nothing was updated.
+    ``update`` is ``value_after - value``, by torch; ``state`` what an optimizer keeps for it, after the update.
+    """
 
     id: str
     name: str | None
@@ -180,6 +186,16 @@ class ParameterStep(Struct, frozen=True):
     grad_after: TensorSummary | None
     value_after: TensorSummary | None
     state: dict[str, TensorSummary | None]
+    grad_used: TensorSummary | None = None
+    update: TensorSummary | None = None
+
+
+class OptimizerGroup(Struct, frozen=True):
+    """Parameters that an optimizer updated with the same options: numbers, words and lists of numbers, as they were then."""
+
+    optimizer: str
+    parameters: list[str]
+    options: dict[str, Any]
 
 
 class Rebind(Struct, frozen=True, rename={"source": "from"}):
@@ -208,7 +224,11 @@ class LineValue(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """What a person calls a training step: forward work, one or more passes, an update."""
+    """What a person calls a training step: forward work, one or more passes, an update.
+
+    ``optimizer`` has the name and the options of the first group that was updated, as they were then (``lr`` as
+    scheduled); ``groups`` lists all where there are several.
+    """
 
     index: int
     iteration: Iteration | None
@@ -221,6 +241,7 @@ class Step(Struct, frozen=True):
     parameters: list[ParameterStep]
     rebinds: list[Rebind]
     optimizer: dict[str, Any] | None
+    groups: list[OptimizerGroup] = field(default_factory=list)
 
 
 class Parameter(Struct, frozen=True):

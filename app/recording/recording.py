@@ -93,11 +93,17 @@ class Recording:
                     grad_after=summary(row.grad_after),
                     value_after=summary(row.value_after),
                     state={key: summary(place) for key, place in row.state.items()},
+                    grad_used=summary(row.grad_used),
+                    update=summary(row.update),
                 )
                 for row in event.parameters
             ],
             rebinds=_rebinds(event, tensors),
             optimizer=event.optimizer,
+            groups=[
+                model.OptimizerGroup(group.optimizer, [f"p{parameter}" for parameter in group.parameters], group.options)
+                for group in event.groups
+            ],
         )
 
     def series(self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None) -> Series:

@@ -5,9 +5,10 @@ A key names a number of every step::
     loss            the step's loss             loss:d_loss      where the loss has that name
     iteration       rounds of the step's loop   lr, optimizer.…  an option of the optimizer
     p0              a parameter's value if it is a scalar, else its L2 norm
-    p0.grad.norm    p0.value p0.value_after p0.grad p0.grad_before p0.contribution p0.state.exp_avg, each with
-                    .norm .min .max .mean .zeros .nan .inf
+    p0.grad.norm    p0.value p0.value_after p0.grad p0.grad_before p0.grad_used p0.contribution p0.update
+                    p0.state.exp_avg, each with .norm .min .max .mean .zeros .nan .inf
     p0.value[3]     an element, by its place in memory order; p0.value[1,2] by its indices
+    p0.lr           the learning rate of its group
 
 A ``*`` stands for every parameter, name, state or option: ``p*.grad.norm``, ``loss:*``.
 """
@@ -28,7 +29,7 @@ from .stack import COUNTS, NUMBERS, Known, Numbers, Stack, layout
 
 OF_PARAMETER: Final = {
     "value": "value", "value_after": "value_after", "grad": "grad_after", "grad_before": "grad_before",
-    "contribution": "contribution",
+    "grad_used": "grad_used", "contribution": "contribution", "update": "update",
 }  # fmt: skip
 """What a key calls the tensors of a parameter, and what the event calls them."""
 USUAL: Final = ("loss:*", "p*", "lr")
@@ -39,6 +40,8 @@ _PARAMETER: Final = re.compile(
     rf"(?:\.(?:(?P<what>{'|'.join(OF_PARAMETER)})|state\.(?P<state>\w+|\*)))?"
     rf"(?:\.(?P<statistic>{'|'.join(STATISTICS)})|\[(?P<element>\d{{1,9}}(?:,\d{{1,9}})*)\])?"
 )
+
+_RATE: Final = re.compile(r"p(\d{1,9}|\*)\.lr")
 
 Column = tuple[Numbers, Known]
 
@@ -105,8 +108,8 @@ def named(steps: Iterable[wire.Step]) -> list[str]:
     for step in steps:
         if step.loss_name is not None:
             found[f"loss:{step.loss_name}"] = None
-        for option in step.optimizer or ():
-            if option != "name":
+        for option, value in (step.optimizer or {}).items():
+            if isinstance(value, int | float):
                 found["lr" if option == "lr" else f"optimizer.{option}"] = None
         for row in step.parameters:
             found[f"p{row.parameter}"] = None
@@ -152,11 +155,13 @@ def _matcher(key: str) -> _Matcher:
         return lambda group: _losses(group, key.removeprefix("loss:"))
     if key == "lr" or key.startswith("optimizer."):
         return lambda group: _options(group, "lr" if key == "lr" else key.removeprefix("optimizer."))
+    if (rate := _RATE.fullmatch(key)) is not None:
+        return lambda group: _rates(group, rate[1])
     match = _PARAMETER.fullmatch(key)
     if match is None:
         raise InvalidInput(
             f"Unknown key {key[:60]!r}: known are loss, loss:NAME, iteration, lr, optimizer.OPTION, and of each "
-            f"parameter p0, p1 … {', '.join(OF_PARAMETER)} and state.NAME, with .{', .'.join(STATISTICS)} "
+            f"parameter p0, p1 … {', '.join(OF_PARAMETER)} state.NAME and lr, with .{', .'.join(STATISTICS)} "
             "or an element such as [3].",
             where="query.key",
         )
@@ -170,10 +175,23 @@ def _losses(group: _Group, name: str) -> Iterator[tuple[str, Column]]:
 
 
 def _options(group: _Group, name: str) -> Iterator[tuple[str, Column]]:
-    there = sorted({option for step in group.steps for option in step.optimizer or ()} - {"name"})
+    options = (pair for step in group.steps for pair in (step.optimizer or {}).items())
+    there = sorted({option for option, value in options if isinstance(value, int | float)})
     for option in [option for option in there if name in (option, "*")]:
         told = [(step.optimizer or {}).get(option) for step in group.steps]
         yield "lr" if option == "lr" else f"optimizer.{option}", _column(told)
+
+
+def _rates(group: _Group, index: str) -> Iterator[tuple[str, Column]]:
+    for parameter in group.rows if index == "*" else [int(index)]:
+        if any(told := [_rate(step, parameter) for step in group.steps]):
+            yield f"p{parameter}.lr", _column(told)
+
+
+def _rate(step: wire.Step, parameter: int) -> Any:
+    if not step.groups:
+        return (step.optimizer or {}).get("lr")
+    return next((group.options.get("lr") for group in step.groups if parameter in group.parameters), None)
 
 
 def _parameters(

@@ -27,7 +27,7 @@ from .passes import Capture, OpenPass
 from .source import Source, frames
 from .steps import PassFacts, Steps
 from .structure import Template, TooManyNodes, Walk, describe, grad_node, saved_tensor
-from .summary import Snapshot, Table
+from .summary import WHOLE, Snapshot, Table
 
 _AUTOGRAD: Any = torch.autograd
 
@@ -164,7 +164,7 @@ class Engine:
         )
         template = self._template(walk, parameters)
         saved = [[saved_tensor(node, getter) for getter in template.saved[place]] for place, node in enumerate(walk.nodes)]
-        values = {parameter: Snapshot(leaf, self._kept) for parameter, leaf in facts.leaves.items()}
+        values = {parameter: Snapshot(leaf, WHOLE) for parameter, leaf in facts.leaves.items()}
         step = self._steps.begin(facts, values)
         parent = self._open[-1] if self._open else -1
         self._open.append(self._begun)
@@ -221,7 +221,7 @@ class Engine:
         for call in walk.calls:
             if call is not None:
                 call.graph = template.index
-        self._steps.end(begun.facts, begun.contributions(), self._lines(walk), self._root_line(walk))
+        self._steps.end(begun.facts, begun.contributions(result), self._lines(walk), self._root_line(walk))
         return table, build
 
     def _finish(self, index: int, table: Table, build: Build) -> None:

@@ -67,10 +67,14 @@ class OpenPass:
             if found and found[0] is not None and leaf.grad is not None and pointer(found[0]) == pointer(leaf.grad):
                 self.capture.at_outputs[place] = (found[0].clone(),)
 
-    def contributions(self) -> dict[int, Tensor | None]:
-        """What the pass added to each parameter."""
-        at_outputs = self.capture.at_outputs
-        return {self.parameters[place]: at_outputs[place][0] for place, _ in self._leaves() if at_outputs[place]}
+    def contributions(self, result: Any) -> dict[int, Tensor | None]:
+        """What the pass added to each parameter, or took out there as part of ``result``."""
+        seen, taken = self.capture.at_outputs, self._taken(result)
+        return {
+            self.parameters[place]: gradients[0]
+            for place, _ in self._leaves()
+            if (gradients := seen[place] or taken.get(place))
+        }
 
     def tell(self, table: Table, result: Any, *, failing: int, hooked: bool) -> Build:
         """Give every tensor of the pass a row; returns what makes the event of them.

@@ -22,6 +22,7 @@ from .emitter import Emitter
 from .handles import sequence_number, storage
 from .lines import Lines
 from .names import Names
+from .parts import Part, groups
 from .source import Source
 from .summary import Snapshot, Table, sizes
 
@@ -48,31 +49,19 @@ class PassFacts:
 
 
 @dataclass(slots=True)
-class _Part:
-    """A parameter's part in the step under way, as rows of the step's table."""
-
-    leaf: Tensor
-    value: int
-    grad_before: int
-    grad_after: int = -1
-    contribution: Tensor | None = None
-    state: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class _Step:
     """The step under way."""
 
     table: Table
     passes: list[PassFacts] = field(default_factory=list)
-    parts: dict[int, _Part] = field(default_factory=dict)
+    parts: dict[int, Part] = field(default_factory=dict)
     forward: set[int] = field(default_factory=set)
     backward: set[int] = field(default_factory=set)
     update: set[int] = field(default_factory=set)
     loss_line: dict[int, int] = field(default_factory=dict)
     loss_row: dict[int, int] = field(default_factory=dict)
     rebinds: list[wire.RebindRow] = field(default_factory=list)
-    optimizer: dict[str, Any] | None = None
+    groups: list[wire.GroupRow] = field(default_factory=list)
     updating: bool = False
     updated_in: frozenset[int] = frozenset()
     """The loops that its first update stands in."""
@@ -174,23 +163,23 @@ class Steps:
         step.backward.add(facts.line)
         for parameter, leaf in facts.leaves.items():
             if parameter not in step.parts:
-                step.parts[parameter] = _Part(leaf, step.table.add(values[parameter]), step.table.copy(leaf.grad))
+                step.parts[parameter] = Part(leaf, values[parameter], step.table)
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
         return self._ended
 
     def end(self, facts: PassFacts, contributions: dict[int, Tensor | None], lines: list[int], root_line: int) -> None:
-        """A pass has ended: what it added to each leaf, the lines that made its graph, the line that made its root."""
+        """A pass has ended: what it added to each leaf or took out there, and the lines that made its graph and its root."""
         step = self._step
         step.forward.update(lines)
         step.loss_line[facts.index] = root_line
         for parameter, contribution in contributions.items():
             part = step.parts.get(parameter)
             if part is not None and contribution is not None:
-                part.contribution = contribution if part.contribution is None else part.contribution + contribution
+                (part.contribute if facts.accumulates else part.take)(contribution)
         if facts.accumulates:
             for parameter in facts.leaves:
-                step.parts[parameter].grad_after = step.table.copy(step.parts[parameter].leaf.grad)
+                step.parts[parameter].accumulated()
         self._lines.settle()
 
     # ------------------------------------------------------------------ what ends a step
@@ -198,12 +187,22 @@ class Steps:
     def updated(self, parameter: int, line: int, around: list[int]) -> None:
         """A leaf was written to on a line."""
         if parameter in self._step.parts and not self.held:
+            self._step.parts[parameter].updated()
             self._update(line, around)
 
     def cleared(self, parameter: int, line: int, around: list[int]) -> None:
         """The gradient of a leaf was cleared on a line: that matters once a pass of the step has added to it."""
         if any(facts.accumulates and parameter in facts.leaves for facts in self._step.passes):
-            self.updated(parameter, line, around)
+            if self.held:
+                self._step.parts[parameter].forget()
+            else:
+                self._update(line, around)
+
+    def scaled(self, parameter: int, line: int, around: list[int]) -> None:
+        """The gradient of a leaf was written to on a line, as clipping does: that belongs to the update."""
+        if any(facts.accumulates and parameter in facts.leaves for facts in self._step.passes) and not self.held:
+            self._step.parts[parameter].scaled()
+            self._step.update.update((line, *around))
 
     def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], line: int, around: list[int]) -> None:
         """An optimizer has made its step."""
@@ -211,13 +210,9 @@ class Steps:
         taken = [parameter for parameter in parameters if parameter in step.parts]
         if not taken:
             return
-        group = optimizer.param_groups[0]
-        scalars = {key: value for key, value in group.items() if type(value) in (int, float, bool, str)}
-        step.optimizer = {"name": type(optimizer).__name__, **scalars}
         for parameter in taken:
-            state = optimizer.state.get(self._leaves[parameter], {})
-            rows = {key: step.table.copy(value) for key, value in state.items() if isinstance(value, Tensor)}
-            step.parts[parameter].state = rows
+            step.parts[parameter].updated(optimizer.state.get(self._leaves[parameter], {}))
+        step.groups += groups(optimizer, {id(self._leaves[parameter]): parameter for parameter in taken})
         self._update(line, around)
 
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, line: int, around: list[int]) -> None:
@@ -274,19 +269,7 @@ class Steps:
         loss_line = step.loss_line.get(main.index, -1)
         loop, count = self._round()
         iteration = (self._source.loops[loop].head, count) if loop is not None else None
-        parameters = [
-            wire.ParameterRow(
-                parameter=parameter,
-                name=self._called[parameter],
-                value=part.value,
-                contribution=step.table.add(part.contribution),
-                grad_before=part.grad_before,
-                grad_after=part.grad_after,
-                value_after=step.table.copy_for(part.leaf),  # and lines that show the leaf share that row
-                state=part.state,
-            )
-            for parameter, part in sorted(step.parts.items())
-        ]
+        parameters = [part.row(parameter, self._called[parameter]) for parameter, part in sorted(step.parts.items())]
         values = self._lines.end_step(step.table)
         index = self._ended
         self._emitter.emit_with(
@@ -305,8 +288,9 @@ class Steps:
                 loss_name=main.name,
                 parameters=parameters,
                 rebinds=step.rebinds,
-                optimizer=step.optimizer,
+                optimizer={"name": step.groups[0].optimizer, **step.groups[0].options} if step.groups else None,
                 tensors=tensors,
+                groups=step.groups if len(step.groups) > 1 else [],
             ),
         )
         self._ended += 1

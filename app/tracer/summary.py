@@ -21,6 +21,8 @@ _CODES = {
 }
 _OTHER = wire.DTYPES.index("other")
 _COUNTED = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
+WHOLE = 1 << 20
+"""Elements of a parameter that are copied whole before and after a step, so that the update itself can be told."""
 STACKED = 1 << 16
 """Elements that are copied side by side to be counted together; more than that costs more than it saves."""
 _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
@@ -67,6 +69,22 @@ class Snapshot:
         return seen
 
 
+class Difference:
+    """What has to be added to one tensor to get another; computed when a table is read, many at once."""
+
+    __slots__ = ("after", "before", "data")
+
+    grad_fn = None
+    is_leaf = True
+    requires_grad = False
+    statistics = None
+
+    def __init__(self, after: Tensor, before: Tensor) -> None:
+        self.after = after
+        self.before = before
+        self.data = after
+
+
 class Table:
     """Tensors on their way to one event. A row is known by its place; -1 stands for no tensor.
 
@@ -76,7 +94,7 @@ class Table:
     def __init__(self, kept: int, capture: Capture) -> None:
         self.kept = {"full": kept, "norms": 1, "graph": -1}[capture]
         self.numbers = capture != "graph"
-        self.rows: list[Tensor | Snapshot] = []
+        self.rows: list[Tensor | Snapshot | Difference] = []
         self._seen: dict[int, int] = {}
 
     def add(self, tensor: Tensor | Snapshot | None) -> int:
@@ -98,8 +116,22 @@ class Table:
 
     def copy_for(self, tensor: Tensor) -> int:
         """Give a tensor a row with the elements that it has now, and let it be known by that row from here on."""
-        place = self._seen[id(tensor)] = self.copy(tensor)
+        snapshot = Snapshot(tensor, WHOLE if self.numbers else 0)
+        self.rows.append(snapshot)
+        place = self._seen[id(tensor)] = len(self.rows) - 1
         return place
+
+    def difference(self, after: int, before: int) -> int:
+        """Give a row to the difference of two snapshots; none where their elements are not all there."""
+        one, other = self.rows[after], self.rows[before]
+        if not (self.numbers and isinstance(one, Snapshot) and isinstance(other, Snapshot)):
+            return -1
+        if one.statistics is not None or other.statistics is not None or not readable(one.data) or not readable(other.data):
+            return -1
+        if one.data.shape != other.data.shape or one.data.dtype != other.data.dtype or one.data.dtype == torch.bool:
+            return -1
+        self.rows.append(Difference(one.data, other.data))
+        return len(self.rows) - 1
 
     def pack(self) -> wire.Tensors:
         """Read all elements and make the columns."""
@@ -112,6 +144,7 @@ def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
     kept = max((table.kept for table in tables), default=0)
     numbers = any(table.numbers for table in tables)
     with torch.no_grad():
+        _subtract([row for row in rows if isinstance(row, Difference)])
         read = _Reading(rows, kept, numbers)
     packed = []
     start = 0
@@ -121,10 +154,28 @@ def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
     return packed
 
 
+def _subtract(differences: list[Difference]) -> None:
+    """Compute differences, all those of one dtype and size at once."""
+    alike: dict[tuple[torch.dtype, int], list[Difference]] = {}
+    for difference in differences:
+        alike.setdefault((difference.after.dtype, difference.after.numel()), []).append(difference)
+    for (_, count), group in alike.items():
+        most = max(1, STACKED // max(count, 1))
+        for start in range(0, len(group), most):
+            part = group[start : start + most]
+            if len(part) == 1:
+                part[0].data = part[0].after - part[0].before
+                continue
+            after = torch.stack([each.after.reshape(count) for each in part])
+            before = torch.stack([each.before.reshape(count) for each in part])
+            for each, data in zip(part, (after - before).unbind(), strict=True):
+                each.data = data.reshape(each.after.shape)
+
+
 class _Reading:
     """What the tensors of many rows say of themselves, row by row."""
 
-    def __init__(self, rows: list[Tensor | Snapshot], kept: int, numbers: bool) -> None:
+    def __init__(self, rows: list[Tensor | Snapshot | Difference], kept: int, numbers: bool) -> None:
         self._rows = rows
         self._data = [row if isinstance(row, Tensor) else row.data for row in rows]
         self._codes = [_CODES.get(data.dtype, _OTHER) for data in self._data]
@@ -153,7 +204,7 @@ class _Reading:
             values=b"".join(self._packed[start:end]),
         )
 
-    def _grad_fn(self, row: Tensor | Snapshot, names: dict[str, int]) -> int:
+    def _grad_fn(self, row: Tensor | Snapshot | Difference, names: dict[str, int]) -> int:
         made = row.grad_fn
         if made is None:
             return 0

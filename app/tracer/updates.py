@@ -121,12 +121,10 @@ class Updates(Observer):
         for target in targets:
             key = storage(target)
             parameter = steps.at_storage(key)
-            if parameter is None and clears:
-                parameter = steps.gradient_at_storage(key)
-                if parameter is not None:
-                    steps.cleared(parameter, *self._place())
-            elif parameter is not None:
+            if parameter is not None:
                 steps.updated(parameter, *self._place())
+            elif (parameter := steps.gradient_at_storage(key)) is not None:
+                (steps.cleared if clears else steps.scaled)(parameter, *self._place())
 
     def _clear(self, leaf: Any, value: Any) -> None:
         if value is None and isinstance(leaf, Tensor) and self._steps.knows(leaf) and leaf.grad is not None:

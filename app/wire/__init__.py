@@ -27,6 +27,7 @@ from .events import (
     Event,
     Failure,
     Graph,
+    GroupRow,
     Job,
     LineRow,
     Lines,
@@ -45,7 +46,7 @@ from .frames import FRAME_BYTES, Overflow, Reader, decode_job, encode_job, frame
 
 __all__ = [
     "CONSTANT", "DTYPES", "FRAME_BYTES", "HAS_STATS", "HAS_VALUES", "IS_LEAF", "LEAF", "OP", "PACKED", "REQUIRES_GRAD",
-    "AnyEvent", "Cell", "End", "Event", "Failure", "Graph", "Job", "LineRow", "Lines", "Output", "Overflow", "Parameter",
-    "ParameterRow", "Pass", "Progress", "Reader", "RebindRow", "Signal", "Started", "Step", "Tensors", "decode_job",
-    "elements", "encode_job", "frames", "int32", "pack", "unpack",
+    "AnyEvent", "Cell", "End", "Event", "Failure", "Graph", "GroupRow", "Job", "LineRow", "Lines", "Output", "Overflow",
+    "Parameter", "ParameterRow", "Pass", "Progress", "Reader", "RebindRow", "Signal", "Started", "Step", "Tensors",
+    "decode_job", "elements", "encode_job", "frames", "int32", "pack", "unpack",
 ]  # fmt: skip

@@ -139,7 +139,9 @@ class Check:
             if parameter.parameter >= self._parameters:
                 raise ProtocolError("a parameter that was not told")
             places += (parameter.value, parameter.contribution, parameter.grad_before, parameter.grad_after)
-            places += (parameter.value_after, *parameter.state.values())
+            places += (parameter.value_after, parameter.grad_used, parameter.update, *parameter.state.values())
+        if any(place >= self._parameters for group in step.groups for place in group.parameters):
+            raise ProtocolError("a group of a parameter that was not told")
         for rebind in step.rebinds:
             if rebind.parameter >= self._parameters or rebind.graph >= len(self._graphs):
                 raise ProtocolError("a rebind of nothing that was told")

@@ -171,7 +171,10 @@ class Parameter(Event, tag="parameter", frozen=True):
 
 
 class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A parameter over a step, as rows of the step's tensors."""
+    """A parameter over a step, as rows of the step's tensors.
+
+    ``grad_used`` is the gradient as the update found it, ``update`` what was added to the value.
+    """
 
     parameter: Count
     name: Name | None
@@ -181,6 +184,19 @@ class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     grad_after: Index
     value_after: Index
     state: Annotated[dict[Name, Index], Meta(max_length=64)] = {}
+    grad_used: Index = -1
+    update: Index = -1
+
+
+Options = Annotated[dict[Name, str | int | float | bool | list[float] | None], Meta(max_length=64)]
+
+
+class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A group of parameters that an optimizer updated with the same options."""
+
+    optimizer: Name
+    parameters: Annotated[list[Count], Meta(max_length=50_000)]
+    options: Options
 
 
 class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -199,7 +215,10 @@ class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
 
 
 class Step(Event, tag="step", frozen=True):
-    """A step has ended. ``update`` and its like are lines; ``optimizer`` has the name and the scalar options."""
+    """A step has ended. ``update`` and its like are lines; ``optimizer`` has the name and the options of numbers.
+
+    ``groups`` are told where there is more than one; ``optimizer`` is the first.
+    """
 
     index: Count
     iteration: tuple[Index, Index] | None
@@ -214,8 +233,9 @@ class Step(Event, tag="step", frozen=True):
     loss_name: Name | None
     parameters: Annotated[list[ParameterRow], Meta(max_length=50_000)]
     rebinds: Annotated[list[RebindRow], Meta(max_length=10_000)]
-    optimizer: Annotated[dict[Name, str | int | float | bool | None], Meta(max_length=64)] | None
+    optimizer: Options | None
     tensors: Tensors
+    groups: Annotated[list[GroupRow], Meta(max_length=10_000)] = []
 
 
 class Signal(Event, tag="signal", frozen=True):
