@@ -14,7 +14,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick check bundle bench docker-check clean
+.PHONY: help run test quick test-ops check bundle bench docker-check clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -26,7 +26,10 @@ test: check ## lint, types and every test (ARGS= for pytest)
 	@$(BIN)/pytest $(ARGS)
 
 quick: $(VENV)/.ready-dev bundle ## the tests that need no browser, no confined process and no patience: under a minute
-	@$(BIN)/pytest -q -m "not browser and not sandbox and not slow" $(ARGS)
+	@$(BIN)/pytest -q -m "not browser and not sandbox and not slow and not ops" $(ARGS)
+
+test-ops: $(VENV)/.ready-dev bundle ## every operator of torch, recorded and alone: some minutes
+	@$(BIN)/pytest -q -m ops tests/ops $(ARGS)
 
 check: $(VENV)/.ready-dev bundle ## lint and types, Python and JavaScript
 	@$(BIN)/ruff check .

@@ -191,7 +191,7 @@ class OpenPass:
                 rows.append(-1)
                 continue
             key = pointer(tensor)
-            snapshot, result = leaves.get(key), known.get(key)
+            snapshot, result = (leaves.get(key), known.get(key)) if key else (None, None)  # what has no place is like no other
             if snapshot is not None:
                 rows.append(add(snapshot.seen_as(tensor)))
             elif result is not None and _same_view(result, tensor):

@@ -91,8 +91,12 @@ def bits(tensor: Tensor) -> Bits:
     with torch.no_grad(), torch._C.DisableTorchFunction():
         plain = tensor.detach().resolve_conj().resolve_neg()
         dtype = str(plain.dtype).removeprefix("torch.")
-        plain = plain.float() if plain.dtype == torch.bfloat16 else plain  # numpy has none; widening it is exact
+        plain = plain.to(_WIDENED.get(plain.dtype, plain.dtype))
         return dtype, tuple(plain.shape), plain.contiguous().numpy().tobytes()
+
+
+_WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
+"""What numpy does not have, and where it fits exactly."""
 
 
 def _prehook(op: str, seen: Watched) -> Any:

@@ -18,6 +18,7 @@ from tapedeck.recording.tensors import Tensors
 from . import alone as runs
 from .alone import PROGRAMS, Outcome, all_bits, record
 from .observer import Bits, Watched
+from .truth import failures, paired
 
 KEPT = 100_000
 """Elements of a tensor that are kept whole here, so that every one can be compared."""
@@ -170,6 +171,19 @@ def test_the_seeds_numbers_are_torchs_own() -> None:
     assert row.grad_after is not None
     assert row.grad_after.values == x.grad.tolist()
     assert [round(value, 4) for value in row.grad_after.values] == [3.8525, 2.4195, 1.1951]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_without_a_place_in_memory_are_not_taken_for_each_other() -> None:
+    program = (
+        "import torch\na = torch.eye(3).to_sparse_csr().requires_grad_()\nb = torch.rand(3, 3, requires_grad=True)\n"
+        "out = torch.sparse.sampled_addmm(a, b, b)\nloss = out.to_dense().sum()\nloss.backward()\n"
+    )
+    expected = runs.alone(program)
+    got, events, recording = runs.recorded(program)
+    assert not failures(events)
+    assert torch.equal(got.variables["b"].grad, expected.variables["b"].grad)
+    assert paired(recording.graph(0), [expected.variables["loss"].grad_fn])
 
 
 def _edges(graph: model.Graph) -> Counter[tuple[str, int, str, int]]:
