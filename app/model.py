@@ -46,7 +46,7 @@ class TensorSummary(Struct, frozen=True):
     non-finite numbers as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; ``None`` above the kept size.
     ``norm`` is the L2 norm. Of a complex tensor, ``min``, ``max`` and ``mean`` are those of the magnitudes.
     Statistics leave non-finite elements in (so a NaN shows), and are ``None`` for an empty tensor, a tensor without
-    numbers (``capture: graph``), or one that cannot be read (meta, sparse without values).
+    numbers (``capture: graph``), or one that cannot be read (meta). A sparse tensor is told with its zeros.
     """
 
     shape: list[int]

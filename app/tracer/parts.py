@@ -93,7 +93,7 @@ class Part:
         )
 
 
-Option = str | int | float | bool | list[float] | None
+Option = str | int | float | bool | list[float | None] | None
 
 
 def groups(optimizer: torch.optim.Optimizer, parameters: Mapping[int, int]) -> list[wire.GroupRow]:
@@ -113,8 +113,8 @@ def _option(value: Any) -> Option:
         return value  # type: ignore[no-any-return]
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
         return float(value)
-    if type(value) is tuple and len(value) <= 8 and all(type(each) in (int, float) for each in value):
-        return [float(each) for each in value]
+    if type(value) is tuple and len(value) <= 8 and all(each is None or type(each) in (int, float) for each in value):
+        return [None if each is None else float(each) for each in value]
     return None
 
 

@@ -46,7 +46,7 @@ class Snapshot:
         self.seq = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
         self.statistics: tuple[bytes, bytes] | None = None
         # a stand-in outlives its transform, and then every call on it fails
-        data = tensor if torch._C._functorch.is_functorch_wrapped_tensor(tensor) else tensor.detach()
+        data = tensor if torch._C._functorch.is_functorch_wrapped_tensor(tensor) else dense(tensor.detach())
         if not readable(data):
             self.data = data
         elif tensor.numel() <= max(kept, 1):
@@ -177,7 +177,7 @@ class _Reading:
 
     def __init__(self, rows: list[Tensor | Snapshot | Difference], kept: int, numbers: bool) -> None:
         self._rows = rows
-        self._data = [row if isinstance(row, Tensor) else row.data for row in rows]
+        self._data = [dense(row) if isinstance(row, Tensor) else row.data for row in rows]
         self._codes = [_CODES.get(data.dtype, _OTHER) for data in self._data]
         self._shapes = [sizes(data) for data in self._data]
         self._flags = [(wire.REQUIRES_GRAD if row.requires_grad else 0) | (wire.IS_LEAF if row.is_leaf else 0) for row in rows]
@@ -263,6 +263,13 @@ _PLAIN = (Tensor, torch.nn.Parameter)
 def sizes(tensor: Tensor) -> tuple[int, ...]:
     """The shape of a tensor; of a nested one, which has none that is made of numbers, that of its elements in a row."""
     return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """A sparse tensor with its zeros, if that is not too large; any other as it is."""
+    if tensor.layout is torch.sparse_coo and tensor.numel() <= WHOLE and tensor.is_cpu:
+        return tensor.detach().to_dense()
+    return tensor
 
 
 def readable(tensor: Tensor) -> bool:

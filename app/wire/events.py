@@ -188,7 +188,7 @@ class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     update: Index = -1
 
 
-Options = Annotated[dict[Name, str | int | float | bool | list[float] | None], Meta(max_length=64)]
+Options = Annotated[dict[Name, str | int | float | bool | list[float | None] | None], Meta(max_length=64)]
 
 
 class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
