@@ -113,9 +113,9 @@ def _rows(pen: Pen, box: Box, facts: Facts) -> str:
     gradient, of_gradient = gradients(facts, characters)
     return (
         f'<text {pen.fill("ink-3")} x="{PAD}" y="52">value</text>'
-        + pen.numbers(shown, token, PAD + COLUMN, 52, "value")
+        + pen.numbers(shown, token, PAD + COLUMN, 52, "value", characters)
         + f'<text {pen.fill("ink-3")} x="{PAD}" y="67">{escape(label)}</text>'
-        + pen.numbers(gradient, of_gradient, PAD + COLUMN, 67, "grad")
+        + pen.numbers(gradient, of_gradient, PAD + COLUMN, 67, "grad", characters)
     )
 
 
@@ -148,8 +148,9 @@ def _constant(pen: Pen, box: Box, facts: Facts) -> str:
     low = box.height < 60
     if not low:
         value = facts.value
-        text = NOTHING if value is None else numerals.typeset(numerals.brief(value, room(right - PAD + 2)))
-        parts.append(pen.numbers(text, "bad" if numerals.strange(value) else "ink-2", PAD, 36, "value"))
+        characters = room(right - PAD + 2)
+        text = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
+        parts.append(pen.numbers(text, "bad" if numerals.strange(value) else "ink-2", PAD, 36, "value", characters))
     parts.append(pen.small("needs no gradient", PAD, 33 if low else 54, right - PAD))
     return "".join(parts)
 

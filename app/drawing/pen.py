@@ -96,11 +96,11 @@ class Pen:
         """A grey line that ends at ``x``."""
         return f'<text {self.fill("ink-3")} x="{x:g}" y="{y:g}" text-anchor="end">{escape(text)}</text>' if text else ""
 
-    def numbers(self, text: str, token: str, x: float, y: float, field: str) -> str:
-        """Numbers in the fixed-width font; ``field`` is what a script finds them by."""
+    def numbers(self, text: str, token: str, x: float, y: float, field: str, room: int) -> str:
+        """Numbers in the fixed-width font; ``field`` is what a script finds them by, ``room`` the characters it may write."""
         return (
             f'<text {self.fill(token, "mono ")} x="{x:g}" y="{y:g}" font-family="{self.face.mono}" '
-            f'data-field="{field}">{escape(text)}</text>'
+            f'data-field="{field}" data-room="{room}">{escape(text)}</text>'
         )
 
 

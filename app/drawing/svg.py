@@ -4,7 +4,8 @@ Looks are presentation attributes only, because a strict content security policy
 inline SVG. Classes stand beside them, so that a page's own sheet (:func:`~tapedeck.drawing.style.css`) can re-theme one.
 
 What a script needs in order to write another step into the same picture: ``data-node``, ``data-edge`` and ``data-line`` on
-groups; ``data-field`` (``value``, ``grad``) on the texts that change; ``data-length`` on an edge's ``.shaft``, whose dashes
+groups; ``data-field`` (``value``, ``grad``) on the texts that change, with the characters that have room there in
+``data-room``; ``data-length`` on an edge's ``.shaft``, whose dashes
 end it inside its ``.head``, and the head's ``scale``. How both follow from a norm is told by
 :func:`~tapedeck.drawing.style.legend`.
 """
@@ -166,10 +167,12 @@ class _Writer:
             place = f'x="{x + route.link.label / 2:g}" y="{y:g}" text-anchor="middle"'
         else:
             place = f'x="{x + 12:g}" y="{y + 4:g}"'
-        text = numerals.typeset(numerals.size(summary, card.room(route.link.label - 12)))
+        room = card.room(route.link.label - 12)
+        text = numerals.typeset(numerals.size(summary, room))
         return (
             f'<text {self.pen.paint(token, "bg", "mono ")} {place} stroke-width="3" stroke-linejoin="round" '
-            f'paint-order="stroke" font-family="{self.pen.face.mono}" data-field="grad">{escape(text)}</text>'
+            f'paint-order="stroke" font-family="{self.pen.face.mono}" data-field="grad" '
+            f'data-room="{room}">{escape(text)}</text>'
         )
 
     def facts(self, place: int) -> tuple[card.Facts, str]:

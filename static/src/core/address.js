@@ -4,9 +4,11 @@ import { PHASES } from "../leaves/types.js";
 
 /** @import {State} from "./state.js" */
 
-/** @typedef {Pick<State, "at" | "phase" | "node" | "pass" | "apart" | "direction">} Place */
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "other">} Place */
 
 /**
+ * The place that a query names, all but the run that it compares with.
+ *
  * @param {string} search
  * @returns {Partial<Place>}
  */
@@ -18,6 +20,8 @@ export function read(search) {
   if (Number.isInteger(step) && step >= 0) place.at = step;
   const phase = PHASES.find((name) => name === asked.get("phase"));
   if (phase) place.phase = phase;
+  const ran = Number(asked.get("ran") ?? NaN);
+  if (Number.isInteger(ran) && ran >= 0 && (place.phase ?? "backward") === "backward") place.ran = ran;
   if (asked.has("node")) place.node = asked.get("node");
   if (asked.has("graph")) place.apart = asked.get("graph");
   const pass = Number(asked.get("pass") ?? NaN);
@@ -39,13 +43,18 @@ export function write(place, search) {
   const put = (key, value) => (value === null ? asked.delete(key) : asked.set(key, value));
   put("step", place.at ? String(place.at) : null);
   put("phase", place.phase === "backward" ? null : place.phase);
+  put("ran", place.phase === "backward" && place.ran !== null ? String(place.ran) : null);
   put("node", place.node);
   put("graph", place.apart);
   put("pass", place.pass === null ? null : String(place.pass));
   put("direction", place.direction === "TB" ? null : place.direction);
+  put("compare", place.other?.run.id ?? null);
   const text = asked.toString();
   return text && `?${text}`;
 }
+
+/** Which run an address compares with. @param {string} search */
+export const comparedIn = (search) => new URLSearchParams(search).get("compare");
 
 /** The program that travels in the address, if one does. @param {string} hash */
 export function programIn(hash) {

@@ -124,6 +124,10 @@ function gradients(state, step, all) {
   const { run } = state;
   const pass = shownPass(state);
   if (!pass || pass.line === null || step.values[pass.line]?.tensor) return;
+  if (state.phase === "backward" && state.ran !== null) {
+    const text = `${state.ran} of ${format.counted(pass.order.length, "node")}`;
+    return void all.notes.set(pass.line, { text, title: "nodes that the engine has run in this pass", tone: "grad" });
+  }
   const filled = step.parameters.filter(({ contribution }) => contribution);
   const [only] = filled;
   if (!only) return;

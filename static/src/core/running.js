@@ -1,4 +1,4 @@
-// Run programs, and wait for their ends. The latest wish wins.
+// Run programs, follow them while they go on, and show how they end. The latest wish wins.
 
 import { Problem } from "../leaves/api.js";
 import { ended } from "./state.js";
@@ -8,8 +8,8 @@ import { ended } from "./state.js";
 /** @import {State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
-const WAIT = 1; // seconds that the answer to a run may take before we ask again
-const AGAIN = 250; // milliseconds between two questions
+const WAIT = 1; // seconds that the answer to a run may take before it is followed
+const AGAIN = 250; // milliseconds between two looks at a run that goes on
 
 /** What to tell a person of something that failed. @param {unknown} error */
 export const trouble = (error) =>
@@ -20,53 +20,73 @@ export const trouble = (error) =>
 /**
  * @param {Store<State>} store
  * @param {Client} api
- * @param {(run: Run, place?: Partial<State>) => void} show
- * @param {(run: Run) => void} onrun
+ * @param {(run: Run, place?: Partial<State>) => void} show  a run, for the first time or as it has gone on
  */
-export function running(store, api, show, onrun) {
+export function running(store, api, show) {
   let turn = 0;
 
-  /** Wait for the end of a run; null when something else is wished for meanwhile. @param {Run} begun @param {number} mine */
-  async function until(begun, mine) {
-    let answer = begun;
-    while (mine === turn && !ended(answer)) {
-      const busy = store.get().busy;
-      if (busy?.stopping && !busy.id) void api.cancel(answer.id).catch(() => {});
-      store.set({ busy: busy && { ...busy, id: answer.id, steps: answer.steps } });
-      await new Promise((go) => setTimeout(go, AGAIN));
-      answer = await api.run(answer.id);
-    }
-    return mine === turn ? answer : null;
-  }
-
   /**
-   * Run what is given, and show it once it has ended.
+   * Follow a run, showing what it has come to as it goes on; null when something else is wished for meanwhile.
    *
-   * @param {string} body
-   * @param {string} type  its media type
+   * @param {Run} begun
+   * @param {number} mine
    * @returns {Promise<Run | null>}
    */
-  async function run(body, type) {
-    const mine = ++turn;
-    store.set({ busy: { id: null, since: performance.now(), steps: 0 }, trouble: null });
+  async function until(begun, mine) {
+    if (ended(begun)) return begun;
+    const { busy } = store.get();
+    if (busy?.stopping && !busy.id) void api.cancel(begun.id).catch(() => {});
+    store.set({ busy: busy && { ...busy, id: begun.id } });
+    let news = true;
+    let over = false;
+    const told = new EventSource(api.events(begun.id));
+    told.addEventListener("step", () => (news = true));
+    let progress = store.get().busy?.progress ?? { done: 0, of: null };
+    told.addEventListener("progress", ({ data }) => (progress = JSON.parse(data)));
+    told.addEventListener("end", () => ((over = true), told.close()));
+    told.addEventListener("error", () => (over ||= told.readyState === EventSource.CLOSED)); // then asking again has to do
     try {
-      const answer = await until(await api.post(body, { type, wait: WAIT }), mine);
-      if (!answer) return null;
-      show(answer);
-      return answer;
-    } catch (error) {
-      if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
+      while (mine === turn) {
+        const asked = over;
+        if (news || over) {
+          news = false;
+          const run = await api.run(begun.id);
+          if (mine !== turn || ended(run)) return mine === turn ? run : null;
+          const now = store.get().busy;
+          if (now && progress !== now.progress) store.set({ busy: { ...now, progress } });
+          if (run.steps) show(run);
+        }
+        if (asked || !over) await new Promise((go) => setTimeout(go, AGAIN));
+      }
       return null;
+    } finally {
+      told.close();
     }
   }
 
   return {
-    run,
-    /** Wait for a run that was begun elsewhere, and show it. @param {Run} begun */
+    /**
+     * Run what is given, and show it.
+     *
+     * @param {string} body
+     * @param {string} type  its media type
+     */
+    async run(body, type) {
+      const mine = ++turn;
+      store.set({ busy: { id: null, since: performance.now(), progress: { done: 0, of: null } }, playing: false, trouble: null });
+      try {
+        const begun = await api.post(body, { type, wait: WAIT });
+        const answer = mine === turn ? await until(begun, mine) : null;
+        if (answer) show(answer);
+      } catch (error) {
+        if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
+      }
+    },
+    /** Follow a run that was begun elsewhere. @param {Run} begun */
     async attend(begun) {
       const mine = ++turn;
-      onrun(begun);
-      store.set({ run: begun, busy: { id: begun.id, since: performance.now(), steps: begun.steps } });
+      store.set({ busy: { id: begun.id, since: performance.now(), progress: { done: 0, of: null } } });
+      show(begun);
       try {
         const answer = await until(begun, mine);
         if (answer) show(answer);

@@ -1,28 +1,35 @@
 // Look at recordings: fetch what stands at the place looked at, and show it all at once. The latest wish wins.
 
 import { Problem } from "../leaves/api.js";
+import { curvesOf } from "./curves.js";
 import { running, trouble } from "./running.js";
-import { shownPass } from "./state.js";
+import { form } from "./scene.js";
+import { ended, shownPass } from "./state.js";
+import { steps } from "./steps.js";
 import { detailOf, nodeOf } from "./walk.js";
 
 /** @import {Client} from "../leaves/api.js" */
-/** @import {Graph, NodeDetail, Run, Step} from "../leaves/types.js" */
-/** @import {State} from "./state.js" */
+/** @import {Graph, NodeDetail, Pass, Run, Step} from "../leaves/types.js" */
+/** @import {Picture, State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
 const KEPT = 64; // pictures and details of one run
-const MOST = 400_000; // numbers that are fetched for a curve
+const HASTE = 90; // milliseconds between two looks at which details are not asked for yet
 
 /**
  * @param {Store<State>} store
  * @param {Client} api
- * @param {(run: Run) => void} onrun  called just before another run is shown
+ * @param {(run: Run) => void} onrun  called just before a run is shown, for the first time or as it has gone on
  */
 export function session(store, api, onrun) {
   /** @type {Map<string, Promise<unknown>>} */
-  let known = new Map(); // answers about the run that is shown: a finished run never changes
+  let known = new Map(); // answers about the run that is shown: what has been recorded never changes
+  let tape = steps(api, "", () => ({ count: 0, nodes: 0 }));
   let look = 0; // of looking
+  let seen = 0; // the last look that was answered
   let ask = 0; // of inspecting
+  let asked = 0; // when
+  let drawing = ""; // the run whose curves are asked for
 
   /**
    * @template T
@@ -40,83 +47,83 @@ export function session(store, api, onrun) {
     return answer;
   }
 
-  /** @param {Run} run @param {number} index @returns {Promise<Step>} */
-  const stepOf = (run, index) => once(`step ${index}`, () => api.step(run.id, index));
   /** @param {Run} run @param {string} id @returns {Promise<Graph>} */
   const graphOf = (run, id) => once(`graph ${id}`, () => api.graph(run.id, id));
-  /** @param {Run} run @param {string} what `passes/0` or `graphs/g1` @returns {Promise<string>} */
-  const pictureOf = (run, what) => {
+  /**
+   * The picture of a pass, at any pass of the same form; or that of a graph which no pass reached.
+   *
+   * @param {Run} run
+   * @param {string} graph
+   * @param {Pass | null} pass
+   * @returns {Promise<Picture>}
+   */
+  async function pictureOf(run, graph, pass) {
     const { direction } = store.get();
-    return once(`picture ${what} ${direction}`, () => api.picture(picture(run.id, what, "svg", direction, "inline")));
-  };
+    const alike = pass ? (form(pass) ?? `pass ${pass.index}`) : "no pass";
+    const what = pass ? `passes/${pass.index}` : `graphs/${graph}`;
+    const svg = await once(`picture ${graph} ${direction} ${alike}`, () =>
+      api.picture(picture(run.id, what, "svg", direction, "inline")),
+    );
+    return { svg, structure: `${run.id} ${graph} ${direction}`, form: alike };
+  }
+
+  /** Take up a run: from now on it is the one that is asked about. @param {Run} run */
+  function take(run) {
+    known = new Map();
+    tape = steps(api, run.id, () => {
+      const now = store.get().run ?? run;
+      return { count: now.steps, nodes: Math.max(0, ...now.graphs.map(({ nodes }) => nodes)) };
+    });
+  }
 
   /** Fetch what stands at the place looked at, all at once. */
   async function load() {
     const mine = ++look;
-    const { run, at, pass, apart } = store.get();
+    const { run, at, apart } = store.get();
     if (!run) return;
     try {
       if (apart) {
-        const [graph, shown] = await Promise.all([graphOf(run, apart), pictureOf(run, `graphs/${apart}`)]);
+        const [graph, shown] = await Promise.all([graphOf(run, apart), pictureOf(run, apart, null)]);
         if (mine === look) arrive({ graph, picture: shown, absent: null });
         return;
       }
       if (!run.steps) return arrive({ step: null, graph: null, picture: null, absent: null });
-      // a run whose steps have one pass each has pass k in step k: no need to wait for the step to ask for its picture
-      const guess = pass ?? (run.passes === run.steps ? at : null);
-      const ahead = guess === null ? null : pictureOf(run, `passes/${guess}`);
-      const only = run.graphs[0] && graphOf(run, run.graphs[0].id);
-      ahead?.catch(() => {}); // told below
-      only?.catch(() => {});
-      const step = await stepOf(run, at);
-      const shown = shownPass({ ...store.get(), step });
-      if (!shown) return void (mine === look && arrive({ step, graph: null, picture: null, absent: null }));
+      const own = tape;
+      const step = await own.get(at);
+      if (!step || own !== tape || mine < seen || store.get().apart) return;
+      const pass = shownPass({ ...store.get(), step });
+      if (!pass) return void ((seen = mine), arrive({ step, graph: null, picture: null, absent: null }));
       const [graph, drawn] = await Promise.all([
-        graphOf(run, shown.graph),
-        (shown.index === guess && ahead ? ahead : pictureOf(run, `passes/${shown.index}`)).then(
-          (text) => ({ picture: text, absent: null }),
+        graphOf(run, pass.graph),
+        pictureOf(run, pass.graph, pass).then(
+          (shown) => ({ picture: shown, absent: null }),
           (problem) => ({ picture: null, absent: problem instanceof Problem ? problem.message : String(problem) }),
         ),
       ]);
-      if (mine === look) arrive({ step, graph, ...drawn });
+      if (own !== tape || mine < seen || store.get().apart) return;
+      seen = mine;
+      arrive({ step, graph, ...drawn });
+      if (mine === look) void own.ahead(at);
     } catch (error) {
       if (mine === look) store.set({ trouble: trouble(error), settled: true });
     }
   }
 
-  /**
-   * The loss of every step, from the value at the root of the graph that is shown.
-   *
-   * @param {Run} run
-   * @param {Graph} graph
-   * @returns {Promise<(number | null)[]>}
-   */
-  const lossesOf = (run, graph) =>
-    once(`losses ${graph.id}`, async () => {
-      /** @type {(number | null)[]} */
-      const losses = Array(run.steps).fill(null);
-      const root = graph.nodes.findIndex(({ id }) => id === graph.roots[0]);
-      for (let start = /** @type {number | null} */ (0); start !== null;) {
-        const part = await api.frames(run.id, graph.id, start, "value.mean");
-        for (const [i, step] of part.steps.entries()) {
-          const value = part.fields["value.mean"]?.[i]?.[root];
-          if (step < run.steps) losses[step] = typeof value === "number" ? value : null;
-        }
-        start = part.next;
-      }
-      return losses;
-    });
-
+  /** Fetch how the numbers of the run went, those that are not here yet; one question at a time. */
   async function curve() {
-    const { run, graph, apart } = store.get();
-    if (!run || !graph || apart || run.steps < 2 || run.steps * graph.nodes.length > MOST) return;
+    const { run, curves } = store.get();
+    if (!run || run.steps < 2 || drawing === run.id || (curves && (curves.index.at(-1) ?? 0) >= run.steps - 1)) return;
+    drawing = run.id;
     try {
-      const losses = await lossesOf(run, graph);
-      const now = store.get();
-      if (now.run === run && now.graph === graph) store.set({ losses });
+      const found = await curvesOf(api, run, curves);
+      if (store.get().run?.id === run.id) store.set({ curves: found });
     } catch {
       // the tape goes without its curve
+    } finally {
+      if (drawing === run.id) drawing = "";
     }
+    const now = store.get();
+    if (now.run?.id === run.id && now.run.steps > run.steps) void curve();
   }
 
   /** @param {Partial<State>} found */
@@ -125,7 +132,6 @@ export function session(store, api, onrun) {
     const node = graph && (nodeOf(graph, store.get().node)?.id ?? first(graph));
     store.set({ ...found, node, settled: true });
     void inspect();
-    void curve();
   }
 
   /** Fetch all about the selected node; what is here already is shown at once. */
@@ -143,6 +149,10 @@ export function session(store, api, onrun) {
     const before = state.detail?.node.id === id ? state.origin : null;
     store.set({ detail: here, asking: pass !== null, origin: before });
     if (!pass) return;
+    const hasty = performance.now() - asked < HASTE;
+    asked = performance.now();
+    if (hasty) await new Promise((go) => setTimeout(go, HASTE));
+    if (mine !== ask) return;
     /** @param {string} about @returns {Promise<NodeDetail>} */
     const detail = (about) => once(`node ${pass.index} ${about}`, () => api.node(run.id, pass.index, about));
     // what a leaf got from one operation is explained by that operation
@@ -156,40 +166,52 @@ export function session(store, api, onrun) {
   }
 
   /**
-   * Show a recording, at the place where the last one was looked at, or at the one that is given.
+   * Show a recording: at the place where the last one was looked at, or at the one that is given. One that is shown already
+   * has gone on; who looks at its last step is taken along.
    *
    * @param {Run} answer
    * @param {Partial<State>} [place]
    */
   function show(answer, place = {}) {
-    const { at, run: before, node } = store.get();
-    known = new Map();
-    onrun(answer);
-    store.set({
-      run: answer,
-      edited: false,
-      busy: null,
-      settled: false,
-      trouble: null,
-      at: Math.max(0, Math.min(at, answer.steps - 1)),
-      pass: null,
-      apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null),
-      losses: null,
-      node: before?.program === answer.program ? node : null,
-      ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null }),
-      ...place,
-    });
+    const { at, run: before, node, busy } = store.get();
+    const last = Math.max(0, answer.steps - 1);
+    const over = ended(answer);
+    if (answer.id === before?.id) {
+      const follow = at >= before.steps - 1 && !over;
+      onrun(answer);
+      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...(follow ? { at: last } : {}), ...place });
+    } else {
+      take(answer);
+      onrun(answer);
+      store.set({
+        run: answer,
+        edited: false,
+        busy: over ? null : busy,
+        settled: false,
+        trouble: null,
+        playing: false,
+        at: over ? Math.min(at, last) : last,
+        ran: null,
+        pass: null,
+        apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null),
+        curves: null,
+        node: before?.program === answer.program ? node : null,
+        ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null }),
+        ...place,
+      });
+    }
     void load();
+    void curve();
   }
 
   return {
-    ...running(store, api, show, onrun),
+    ...running(store, api, show),
     show,
     load,
-    /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "pass" | "apart" | "direction">>} place */
+    /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction">>} place */
     go(place) {
       const before = store.get();
-      store.set(place);
+      store.set("phase" in place || "at" in place ? { ran: null, ...place } : place);
       const now = store.get();
       if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction)
         void load();
@@ -221,14 +243,27 @@ export function session(store, api, onrun) {
     /**
      * Show the recording that the server wrote into the page.
      *
-     * @param {{run: Run, step: Step | null, graph: Graph | null, node: string | null}} given
+     * @param {{run: Run, step: Step | null, graph: Graph | null, node: string | null, svg: string | null}} given
      */
-    begin({ run: given, step, graph, node }) {
-      if (step) known.set(`step ${step.index}`, Promise.resolve(step));
+    begin({ run: given, step, graph, node, svg }) {
+      take(given);
+      if (step) tape.keep(step);
       if (graph) known.set(`graph ${graph.id}`, Promise.resolve(graph));
-      store.set({ run: given, step, graph, node: graph ? (nodeOf(graph, node)?.id ?? first(graph)) : null });
+      const pass = shownPass({ ...store.get(), step });
+      const { direction } = store.get();
+      const alike = pass ? (form(pass) ?? `pass ${pass.index}`) : "no pass";
+      if (graph && svg) known.set(`picture ${graph.id} ${direction} ${alike}`, Promise.resolve(svg));
+      store.set({
+        run: given,
+        step,
+        graph,
+        node: graph ? (nodeOf(graph, node)?.id ?? first(graph)) : null,
+        picture: graph && svg ? { svg, structure: `${given.id} ${graph.id} ${direction}`, form: alike } : null,
+        apart: graph && svg && !pass ? graph.id : store.get().apart,
+      });
       void inspect();
       void curve();
+      if (step) void tape.ahead(step.index);
     },
   };
 }

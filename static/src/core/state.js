@@ -17,7 +17,7 @@
  * @property {string} program
  * @property {{wall_seconds: number, source_bytes: number, body_bytes: number}} limits
  * @property {number} keep_days
- * @property {unknown} legend
+ * @property {import("../leaves/scale.js").Legend} legend
  * @property {string} mode
  * @property {Example[]} examples
  *
@@ -29,12 +29,13 @@
  * @typedef {object} State
  * @property {Run | null} run                     the recording shown
  * @property {boolean} edited                     the text is no longer what was run
- * @property {{id: string | null, since: number, steps: number, stopping?: boolean} | null} busy    a program runs
+ * @property {Busy | null} busy                   a program runs
  * @property {boolean} settled                    the run's picture is here; until then an earlier one is shown
  * @property {{title: string, detail: string} | null} trouble    the last thing asked for got no run
  *
  * @property {number} at                          index of the step looked at
  * @property {Phase} phase                        where in the step the playhead stands
+ * @property {number | null} ran                  how many nodes the engine has run in a backward phase; null is all of them
  * @property {string | null} node                 the selected node
  * @property {number | null} pass                 a pass other than the step's main one
  * @property {string | null} apart                the graph of a displayed tensor, looked at instead of a pass
@@ -42,12 +43,37 @@
  *
  * @property {Step | null} step                   what the server told of the place looked at, once it has
  * @property {Graph | null} graph
- * @property {string | null} picture              its SVG
+ * @property {Picture | null} picture             of the graph, at some pass of the same form
  * @property {string | null} absent               why there is no picture
  * @property {NodeDetail | null} detail
  * @property {boolean} asking                     the detail is still to be completed
  * @property {NodeDetail | null} origin           of the one operation that a leaf's gradient comes from
- * @property {readonly (number | null)[] | null} losses    of every step
+ *
+ * @property {boolean} playing
+ * @property {Speed} speed
+ * @property {number} pace                        milliseconds in which what moves comes to rest; 0 where nothing is to move
+ * @property {boolean} logarithmic                losses and charts have a logarithmic scale
+ * @property {Curves | null} curves               of the run shown
+ * @property {{run: Run, curves: Curves} | null} other    a run that is compared with it
+ */
+
+/**
+ * @typedef {1 | 2 | 4 | 0.5 | "steps"} Speed     times as fast; or from step to step
+ *
+ * @typedef {object} Busy
+ * @property {string | null} id
+ * @property {number} since
+ * @property {{done: number, of: number | null}} progress     in steps
+ * @property {boolean} [stopping]
+ *
+ * @typedef {object} Picture
+ * @property {string} svg
+ * @property {string} structure                   pictures of the same structure have everything in the same place
+ * @property {string} form                        and those of the same form differ in numbers only
+ *
+ * @typedef {object} Curves                       numbers over steps
+ * @property {readonly number[]} index            steps, ascending
+ * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
  */
 
 /** @type {State} */
@@ -59,6 +85,7 @@ export const EMPTY = {
   trouble: null,
   at: 0,
   phase: "backward",
+  ran: null,
   node: null,
   pass: null,
   apart: null,
@@ -70,7 +97,12 @@ export const EMPTY = {
   detail: null,
   asking: false,
   origin: null,
-  losses: null,
+  playing: false,
+  speed: 1,
+  pace: 0,
+  logarithmic: false,
+  curves: null,
+  other: null,
 };
 
 /** The pass looked at, if one is. @param {Pick<State, "step" | "pass" | "apart">} state */

@@ -1,6 +1,6 @@
 // Ask the server's API, and turn its problem+json answers into one kind of error.
 
-/** @import {Graph, NodeDetail, Run, Step} from "./types.js" */
+/** @import {Graph, NodeDetail, Run, RunHeading, Scalar, Step} from "./types.js" */
 
 /** An answer that is not what was asked for: `title` and `message` are sentences for a person. */
 export class Problem extends Error {
@@ -56,10 +56,34 @@ export function client(base) {
       ).json(),
     /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
     run: async (id, signal) => (await ask(run(id), with_(signal))).json(),
+    /** The caller's runs, newest first. @returns {Promise<{runs: RunHeading[]}>} */
+    runs: async () => (await ask("/runs?count=20")).json(),
+    /** Where the events of a run are told. @param {string} id */
+    events: (id) => `${base}${run(id)}/events`,
     /** @param {string} id */
     cancel: async (id) => void (await ask(`${run(id)}/cancel`, { method: "POST" })),
     /** @param {string} id @param {number} index @param {AbortSignal} [signal] @returns {Promise<Step>} */
     step: async (id, index, signal) => (await ask(`${run(id)}/steps/${index}`, with_(signal))).json(),
+    /**
+     * @param {string} id
+     * @param {number} start
+     * @param {number} count
+     * @returns {Promise<{steps: Step[], next: number | null}>}
+     */
+    steps: async (id, start, count) => (await ask(`${run(id)}/steps?start=${start}&count=${count}`)).json(),
+    /**
+     * Numbers over steps; null where a step has none.
+     *
+     * @param {string} id
+     * @param {readonly string[]} keys
+     * @param {{start?: number, points?: number}} [options]
+     * @returns {Promise<{index: number[], series: Record<string, (Scalar | null)[]>}>}
+     */
+    series: async (id, keys, { start = 0, points } = {}) => {
+      const asked = new URLSearchParams([...keys.map((key) => ["key", key]), ["start", String(start)]]);
+      if (points) asked.set("points", String(points));
+      return (await ask(`${run(id)}/series?${asked}`)).json();
+    },
     /** @param {string} id @param {string} graph @param {AbortSignal} [signal] @returns {Promise<Graph>} */
     graph: async (id, graph, signal) => (await ask(`${run(id)}/graphs/${graph}`, with_(signal))).json(),
     /**

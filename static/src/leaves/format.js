@@ -7,6 +7,7 @@ export const MINUS = "\u2212";
 export const NONE = "·";
 
 const LOW = 0.01;
+const LEAST = LOW - 5e-7; // 0.01 as a float32 is a little less than 0.01
 const HIGH = 1e4;
 
 /**
@@ -22,7 +23,7 @@ export function number(value, decimals = 4, whole = false) {
   if (typeof value === "string") return value.replace("-", MINUS).replace("Infinity", "∞");
   if (whole && Math.abs(value) < 1e12) return minus(String(value));
   const size = Math.abs(value);
-  return value === 0 || (size >= LOW && size < HIGH) ? fixed(value, decimals) : exponent(value, decimals);
+  return value === 0 || (size >= LEAST && size < HIGH) ? fixed(value, decimals) : exponent(value, decimals);
 }
 
 /** @param {string} text */
@@ -58,7 +59,8 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
   if (!Array.isArray(values)) return number(values, decimals, whole);
   const sizes = flat(values).flatMap((value) => (typeof value === "number" && value !== 0 ? [Math.abs(value)] : []));
   const largest = sizes.reduce((most, size) => Math.max(most, size), 0);
-  const shared = !whole && largest > 0 && (largest < LOW || largest >= HIGH) ? Math.floor(Math.log10(largest)) : 0;
+  // that of the largest element as it will be shown
+  const shared = !whole && largest > 0 && (largest < LOW || largest >= HIGH) ? Number(largest.toExponential(2).split("e")[1]) : 0;
   /** @param {Values} part @returns {string} */
   const write = (part) => {
     if (Array.isArray(part)) return `[${part.map(write).join(", ")}]`;
@@ -91,6 +93,12 @@ export const shape = (sizes) => `[${sizes.join(", ")}]`;
 /** @param {Tensor} tensor */
 export const kind = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dtype}`;
 
+/** How long a text is as the server counts, which writes `inf`. @param {string} text */
+const long = (text) => text.length + 2 * (text.split("∞").length - 1);
+
+/** @param {number[]} sizes */
+const elements = (sizes) => sizes.reduce((product, size) => product * size, 1);
+
 /**
  * The values of a tensor in at most `room` characters, with fewer decimals if need be; null where they don't fit.
  *
@@ -98,12 +106,18 @@ export const kind = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dtype}`;
  * @param {number} room
  */
 export function values(value, room) {
-  if (value.values === null || value.values === undefined) return null;
-  for (const decimals of [4, 3, 2]) {
-    const text = nested(value.values, { decimals, dtype: value.dtype });
-    if (text.length <= room) return text;
+  const { values: kept, dtype, shape: sizes } = value;
+  if (kept === null || kept === undefined) return null;
+  const count = elements(sizes);
+  if (sizes.length && 2 * count + Math.max(0, count - 1) > room) return null; // no number is shorter
+  for (const decimals of sizes.length ? [4, 3, 2] : [4, 3, 2, 1]) {
+    const text = nested(kept, { decimals, dtype });
+    if (long(text) <= room) return text;
   }
-  return null;
+  const items = sizes.length ? flat(kept) : [];
+  if (!items.length || !dtype.startsWith("float") || !items.every((item) => Number.isInteger(item))) return null;
+  const text = nested(kept, { decimals: 0, dtype }).replace(/\d(?=[,\]])/g, "$&.");
+  return long(text) <= room && !text.includes("e") ? text : null;
 }
 
 /**
@@ -123,6 +137,79 @@ export function tensor(value, room = 27) {
   if (value.norm === null || value.norm === undefined) return kind(value);
   const norm = `‖${number(value.norm)}‖`;
   return [`${shape(value.shape)} ${norm}`, norm].find((text) => text.length <= room) ?? kind(value);
+}
+
+/** @param {string} text @param {number} room */
+const cut = (text, room) => (text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}…`);
+
+/**
+ * A tensor as a card of a picture shows it: its values, else its norm and range, else its shape.
+ *
+ * @param {Tensor} value
+ * @param {number} room
+ */
+export function brief(value, room) {
+  const whole = values(value, room);
+  if (whole !== null) return whole;
+  if (value.nan || value.inf) {
+    const counts = [value.nan ? `${value.nan} NaN` : "", value.inf ? `${value.inf} ∞` : ""].filter(Boolean).join(", ");
+    return cut(`${counts} of ${elements(value.shape)}`, room);
+  }
+  if (value.norm === null) return cut(kind(value), room);
+  const norm = `‖${number(value.norm)}‖`;
+  if (value.min !== null && value.max !== null) {
+    for (const decimals of [4, 2, 1]) {
+      const ranged = `${norm} ${number(value.min, decimals)} to ${number(value.max, decimals)}`;
+      if (long(ranged) <= room) return ranged;
+    }
+  }
+  return norm.length <= room ? norm : cut(kind(value), room);
+}
+
+const SHORT = 3; // elements up to which an edge's label shows values
+
+/** A gradient as an edge's label shows it: the values of a few elements, else the norm. @param {Tensor} value @param {number} room */
+export function size(value, room) {
+  const whole = elements(value.shape) <= SHORT ? values(value, room) : null;
+  if (whole !== null) return whole;
+  return value.norm === null ? cut(kind(value), room) : `‖${number(value.norm)}‖`;
+}
+
+/** A tensor with every digit that its dtype holds, in plain ASCII: for a tooltip. @param {Tensor | null} value */
+export function full(value) {
+  if (!value) return "none";
+  const { values: kept, dtype, shape: sizes } = value;
+  if (kept !== null && kept !== undefined && elements(sizes) <= 16) {
+    const text = exact(kept, dtype, sizes.length);
+    return sizes.length ? `${text}, ${kind(value)}` : text;
+  }
+  const plain = (/** @type {Scalar | null} */ each) => number(each).replaceAll(MINUS, "-").replace("∞", "inf");
+  if (value.norm === null) return kind(value);
+  const strange = value.nan || value.inf ? `, ${value.nan} NaN, ${value.inf} inf` : "";
+  return `${kind(value)}, norm ${plain(value.norm)}, from ${plain(value.min)} to ${plain(value.max)}${strange}`;
+}
+
+/** @param {Values} item @param {string} dtype @param {number} depth @returns {string} */
+function exact(item, dtype, depth) {
+  if (depth > 0 && Array.isArray(item))
+    return item.length ? `[${item.map((each) => exact(each, dtype, depth - 1)).join(", ")}]` : "[]";
+  if (Array.isArray(item)) {
+    const [real, imaginary] = item.map((each) => exact(each, dtype === "complex128" ? "float64" : "float32", 0));
+    return `${real}${imaginary?.startsWith("-") ? "" : "+"}${imaginary}j`;
+  }
+  if (typeof item === "boolean") return item ? "True" : "False";
+  if (typeof item === "string") return item.replace("Infinity", "inf");
+  if (isWhole(dtype)) return String(item);
+  const double = dtype === "float64";
+  const size = Math.abs(item);
+  const rounded = double ? item : Number(item.toPrecision(7));
+  const power = size ? Number(rounded.toExponential().split("e")[1]) : 0;
+  if (power >= -4 && power < (double ? 16 : 7)) {
+    const text = Object.is(rounded, -0) ? "-0" : String(rounded);
+    return double && !/[.e]/.test(text) ? `${text}.0` : text;
+  }
+  const [mantissa, exponent = "0"] = rounded.toExponential().split("e");
+  return `${mantissa}e${exponent.startsWith("-") ? "-" : "+"}${exponent.replace(/^[-+]/, "").padStart(2, "0")}`;
 }
 
 /** All that is known of a tensor's values. @param {Tensor | null | undefined} value */

@@ -62,6 +62,13 @@
  * @property {Finding[]} findings
  * @property {Record<string, string>} links
  *
+ * @typedef {object} RunHeading
+ * @property {string} id
+ * @property {Status} status
+ * @property {string} title
+ * @property {string} created
+ * @property {number} steps
+ *
  * @typedef {object} GraphNode
  * @property {string} id
  * @property {"op" | "leaf" | "constant"} kind

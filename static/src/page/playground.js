@@ -1,7 +1,9 @@
 // The playground and a saved run: join the editor, the graph, the inspector, the findings and the deck over one state.
 
-import { programIn, read } from "../core/address.js";
+import { comparedIn, programIn, read } from "../core/address.js";
 import { margin } from "../core/margin.js";
+import { byNode, byPhase, player } from "../core/player.js";
+import { scene } from "../core/scene.js";
 import { picture, session } from "../core/session.js";
 import { EMPTY, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
@@ -9,13 +11,15 @@ import { client } from "../leaves/api.js";
 import { fill, find, h } from "../leaves/dom.js";
 import { apply } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
-import { deck } from "../widgets/deck.js";
+import { scale } from "../leaves/scale.js";
 import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
 import { dark, shell } from "../widgets/shell.js";
+import { compare } from "./playground/compare.js";
 import { files, isNotebook } from "./playground/files.js";
+import { floor } from "./playground/floor.js";
 import { inspected } from "./playground/inspected.js";
 import { keys } from "./playground/keys.js";
 import { meant, neighbour } from "./playground/pointing.js";
@@ -23,7 +27,6 @@ import { whereabouts } from "./playground/whereabouts.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/words.js";
 
 /** @import {Given, State} from "../core/state.js" */
-/** @import {Run} from "../leaves/types.js" */
 
 const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}"));
 const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
@@ -31,11 +34,11 @@ const mac = /Mac|iP/.test(navigator.platform);
 const api = client(given.api);
 const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0 }));
 const work = session(state, api, (shown) => {
-  text.replace(bare(shown.program));
+  if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
   text.cells(outputs(shown));
 });
-
-shell();
+const standing = matchMedia("(prefers-reduced-motion: reduce)");
+const playing = player(state, work.go, () => standing.matches);
 
 // -- widgets
 
@@ -51,6 +54,7 @@ const text = editor({
   },
 });
 const canvas = graph({
+  scale: scale(given.legend),
   onpick: (node) => work.select(node),
   onwalk: (node, key) => neighbour(state.get(), node, key),
   onzoom: (scale) => (find("#zoom").textContent = `${Math.round(scale * 100)}%`),
@@ -62,20 +66,28 @@ const notes = findings({
     run();
   },
   online(line, at) {
-    if (at !== null && at < (state.get().run?.steps ?? 0)) work.go({ at });
+    if (at !== null && at < (state.get().run?.steps ?? 0)) go({ at });
     text.reveal(line);
     pick(line, null, null);
   },
 });
-const transport = deck({ onstep: step, onphase: (phase) => work.go({ phase, apart: null }) });
-
 const written = document.querySelector("#canvas svg.graph");
 fill(find("#editor"), text);
 find("#canvas").replaceWith(canvas);
 canvas.id = "canvas";
 fill(find("#inspected"), details);
 fill(find("#found"), notes);
-fill(find("#deck"), transport);
+
+const comparing = compare(state, api);
+const { step } = floor({
+  state,
+  go,
+  onplay: () => (state.get().playing ? playing.pause() : playing.play()),
+  onspeed: playing.hasten,
+  onpick: (node) => work.select(node),
+  compare: comparing.element,
+});
+shell();
 
 const place = whereabouts(state, work, given, text.text);
 files({
@@ -87,6 +99,11 @@ files({
 keys({
   onrun: run,
   onstep: (by) => step(by === "first" ? 0 : by === "last" ? (state.get().run?.steps ?? 1) - 1 : state.get().at + by),
+  onmove(by, what) {
+    const next = (what === "node" ? byNode : byPhase)(state.get(), by);
+    if (next) go(next);
+  },
+  onplay: () => (state.get().playing ? playing.pause() : playing.play()),
 });
 
 // -- what the person does
@@ -96,18 +113,25 @@ function bare(program) {
   return program.replace(/\n+$/, "");
 }
 
+/** Move the playhead by hand. @param {Partial<import("../core/player.js").Instant>} instant */
+function go(instant) {
+  playing.pause();
+  const { pass, at } = state.get();
+  work.go({ ...instant, apart: null, pass: instant.at === undefined || instant.at === at ? pass : null });
+}
+
 /** Run what stands in the editor; what came as cells goes as cells. */
 function run() {
   if (state.get().busy) return;
   const [source, starts] = [text.text(), text.starts()];
   const body = starts.length > 1 ? { notebook: notebookOf(source, starts) } : { program: source };
-  void enter(work.run(JSON.stringify(body), "application/json"));
+  void work.run(JSON.stringify(body), "application/json");
 }
 
 /** @param {string} content */
 function openNotebook(content) {
   state.set({ at: 0, phase: "backward" });
-  void enter(work.run(content, "application/x-ipynb+json"));
+  void work.run(content, "application/x-ipynb+json");
 }
 
 /** Run a program from the beginning. @param {string} program */
@@ -118,12 +142,6 @@ function start(program) {
   run();
 }
 
-/** @param {Promise<Run | null>} running */
-async function enter(running) {
-  const done = await running;
-  if (done) place.enter(done);
-}
-
 /** @param {number} line @param {number | null} column @param {string | null} word */
 function pick(line, column, word) {
   const { node, graph: own } = meant(state.get(), line, column, word);
@@ -131,11 +149,6 @@ function pick(line, column, word) {
   if (!node) return;
   work.select(node);
   if (column === null) canvas.reveal();
-}
-
-/** @param {number} to */
-function step(to) {
-  if (to >= 0 && to < (state.get().run?.steps ?? 0)) work.go({ at: to, apart: null, pass: null });
 }
 
 find("#run").addEventListener("click", () => (state.get().busy ? work.stop() : run()));
@@ -179,15 +192,17 @@ unfold(!matchMedia("(min-width: 761px) and (max-width: 1240px)").matches);
 
 if (given.run && !ended(given.run)) void work.attend(given.run);
 else if (given.run) {
-  work.begin({ run: given.run, step: given.step, graph: given.graph, node: state.get().node ?? given.node });
+  const svg = (given.svg_inline && written?.outerHTML) || null;
+  work.begin({ run: given.run, step: given.step, graph: given.graph, node: state.get().node ?? given.node, svg });
   text.cells(outputs(given.run));
-  if (written && given.svg_inline && given.graph) {
-    canvas.adopt(written, `${given.run.id} ${given.graph.id} ${state.get().direction}`);
-    if (!given.step && !shownPass(state.get())) state.set({ apart: given.graph.id });
-  } else void work.load();
+  const { picture: drawn } = state.get();
+  if (written && drawn) canvas.adopt(written, drawn);
+  else void work.load();
 }
+const compared = comparedIn(location.search);
+if (compared) void comparing.choose(compared);
 
-state.watch(["run", "step", "phase", "apart", "graph", "node", "edited"], (now) => {
+state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"], (now) => {
   if (now.run && !now.edited)
     text.show(
       margin(now),
@@ -203,28 +218,33 @@ state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   find("#example").textContent = known?.title ?? "Choose one";
 });
 
-state.watch(["node", "phase"], ({ node, phase }) => canvas.select(node, phase));
+state.watch(["node"], ({ node }) => canvas.select(node));
 
 state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
-  const { picture: drawn, absent, graph: shown, run: recorded, direction } = now;
-  if (drawn && shown && recorded) canvas.draw(drawn, `${recorded.id} ${shown.id} ${direction}`);
+  const { picture: drawn, absent, graph: shown } = now;
+  if (drawn && shown) canvas.draw(drawn);
   else if (!shown || absent) canvas.say(absence(now, step));
 });
 
-state.watch(["detail", "asking", "origin", "phase", "step", "run"], (now) => {
+state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran"], (now) => {
+  const written = scene(now);
+  if (written) canvas.write(written, now.pace);
+});
+
+state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
   if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to look into.");
   else details.show(inspected(now));
 });
 
-state.watch(["at", "phase", "run", "step", "losses"], ({ at, phase, run: recorded, step: shown, losses }) => {
-  const stopped = Boolean(recorded?.error && recorded.steps);
-  transport.show({ at, phase, steps: recorded?.steps ?? 0, step: shown, losses, stopped });
-});
-
 state.watch(["run", "edited", "busy", "settled"], (now) => {
-  document.body.classList.toggle("busy", now.busy !== null || !now.settled);
+  const live = now.busy !== null && now.busy.id !== null && now.busy.id === now.run?.id;
+  document.body.classList.toggle("busy", (now.busy !== null && !live) || !now.settled);
   fill(find("#run"), now.busy ? "Stop" : "Run", !now.busy && h("kbd", { class: "from-760" }, mac ? "⌘ ↵" : "Ctrl ↵"));
   fill(find("#status"), outcome(now, given.mode, given.limits.wall_seconds));
+});
+
+state.watch(["run", "settled"], ({ run: recorded, settled }) => {
+  if (recorded && settled && recorded.id !== given.run?.id) place.enter(recorded);
 });
 
 state.watch(["trouble"], ({ trouble }) => {

@@ -4,28 +4,45 @@ import { select } from "d3-selection";
 import { zoom, zoomIdentity, zoomTransform } from "d3-zoom";
 import { fill, h, widget } from "../leaves/dom.js";
 import { morph } from "../leaves/morph.js";
+import { ink } from "./graph/ink.js";
+import { flow, moves } from "./graph/moves.js";
 
-/** @import {Phase} from "../leaves/types.js" */
+/** @import {Scale} from "../leaves/scale.js" */
+/** @import {Rebind} from "../leaves/types.js" */
+/** @import {Written} from "./graph/ink.js" */
 
 const WHOLE = 0.72; // below this, 11 px labels are no longer read: show a part instead
 const PART = 0.8; // at this scale
 const LARGEST = 1.12;
 const MARGIN = 8;
+const EDGE = 16; // pixels around what the server draws
+
+/**
+ * @typedef {{svg: string, structure: string, form: string}} Picture
+ * @typedef {Written & {moves: readonly {from: string, rebind: Rebind}[]}} Scene
+ */
 
 /**
  * @param {object} options
+ * @param {Scale} options.scale
  * @param {(node: string) => void} options.onpick
  * @param {(node: string, key: "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight") => string | null} options.onwalk  where a key leads
  * @param {(scale: number) => void} options.onzoom
  */
-export function graph({ onpick, onwalk, onzoom }) {
+export function graph({ scale, onpick, onwalk, onzoom }) {
   const place = h("div", { class: "picture" });
   const message = h("div", { class: "void", role: "status" });
   const element = h("div", { class: "canvas" }, place, message);
   const around = select(/** @type {HTMLElement} */ (element));
   /** @type {string | null} */
   let selected = null;
-  let key = ""; // of the structure that is shown
+  /** @type {Picture | null} */
+  let drawn = null;
+  let pace = 0; // milliseconds that a gradient takes on its way
+  /** @type {ReturnType<typeof ink> | null} */
+  let pen = null;
+  /** @type {ReturnType<typeof moves> | null} */
+  let names = null;
   let moved = false; // by hand: leave it where it was put
 
   const behaviour = /** @type {import("d3-zoom").ZoomBehavior<HTMLElement, unknown>} */ (zoom())
@@ -46,10 +63,24 @@ export function graph({ onpick, onwalk, onzoom }) {
   /** Does the page itself scroll past the picture? */
   const flowing = () => matchMedia("(max-width: 760px)").matches;
   const svg = () => place.querySelector("svg");
+  /** What there is to see, in the picture's own pixels: the picture, and what stands beside it since a name has moved. */
   const box = () => {
     const shown = svg();
-    return { width: shown?.width.baseVal.value ?? 0, height: shown?.height.baseVal.value ?? 0 };
+    const [width, height] = [shown?.width.baseVal.value ?? 0, shown?.height.baseVal.value ?? 0];
+    let [left, top, right, bottom] = [0, 0, width, height];
+    for (const each of names?.boxes ?? []) {
+      [left, top] = [Math.min(left, each.x), Math.min(top, each.y)];
+      [right, bottom] = [Math.max(right, each.x + each.width + 2 * EDGE), Math.max(bottom, each.y + each.height + 2 * EDGE)];
+    }
+    return { x: left, y: top, width: right - left, height: bottom - top };
   };
+
+  /** Make ready to write numbers into the picture, as it was drawn anew. */
+  function prepare() {
+    const shown = svg();
+    pen = shown && ink(shown, scale, (shaft, head) => pace && flow(shaft, head, pace));
+    names = shown && moves(shown);
+  }
 
   let gliding = 0;
   /** Let the next change of place be seen (the sheet says how, and not at all to who wants things to stand still). */
@@ -67,19 +98,19 @@ export function graph({ onpick, onwalk, onzoom }) {
 
   /** The whole picture, however small. @param {boolean} [smooth] */
   function fit(smooth = false) {
-    const { width, height } = box();
+    const { x, y, width, height } = box();
     const k = Math.min(LARGEST, (element.clientWidth - 2 * MARGIN) / width, (element.clientHeight - 2 * MARGIN) / height);
     if (Number.isFinite(k) && k > 0)
-      move(k, (element.clientWidth - width * k) / 2, (element.clientHeight - height * k) / 2, smooth);
+      move(k, (element.clientWidth - width * k) / 2 - x * k, (element.clientHeight - height * k) / 2 - y * k, smooth);
     moved = false;
   }
 
-  /** The whole picture where it can be read, else what lies around the selected node. */
-  function settle() {
+  /** The whole picture where it can be read, else what lies around the selected node. @param {boolean} [smooth] */
+  function settle(smooth = false) {
     const { width, height } = box();
     const [across, down] = [element.clientWidth, element.clientHeight];
     const k = Math.min(LARGEST, (across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height);
-    if (k >= WHOLE || !width) return fit();
+    if (k >= WHOLE || !width) return fit(smooth);
     const scale = PART;
     const middle = centre(selected) ?? { x: width / 2, y: 0 };
     move(scale, along(middle.x, width, across, scale), along(middle.y, height, down, scale));
@@ -106,7 +137,7 @@ export function graph({ onpick, onwalk, onzoom }) {
     if (!(shown instanceof SVGGElement) || !frame) return null;
     const own = shown.getBoundingClientRect();
     const whole = frame.getBoundingClientRect();
-    const k = whole.width / (box().width || 1) || 1;
+    const k = whole.width / (frame.width.baseVal.value || 1) || 1;
     return { x: (own.x + own.width / 2 - whole.x) / k, y: (own.y + own.height / 2 - whole.y) / k };
   }
 
@@ -134,9 +165,13 @@ export function graph({ onpick, onwalk, onzoom }) {
   }
 
   /** Bring a node into view, if it is out of it. @param {string} id */
-  function reveal(id) {
+  function show(id) {
     const shown = group(id);
-    if (!shown) return;
+    if (shown) reveal(shown);
+  }
+
+  /** @param {Element} shown */
+  function reveal(shown) {
     const own = shown.getBoundingClientRect();
     const whole = element.getBoundingClientRect();
     const dx = Math.max(whole.left + MARGIN - own.left, 0) || Math.min(whole.right - MARGIN - own.right, 0);
@@ -155,13 +190,14 @@ export function graph({ onpick, onwalk, onzoom }) {
     }
   });
   element.addEventListener("keydown", (event) => {
+    // a selected node has been chosen already: there the space bar is left to the deck
     const hit = /** @type {Element} */ (event.target).closest("[data-node]");
     const id = hit instanceof SVGElement ? hit.dataset.node : null;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "+" || event.key === "=") by(1.25);
     else if (event.key === "-") by(0.8);
     else if (event.key === "0") fit(true);
-    else if (id && (event.key === "Enter" || event.key === " ")) onpick(id);
+    else if (id && (event.key === "Enter" || (event.key === " " && id !== selected))) onpick(id);
     else if (
       id &&
       !event.shiftKey &&
@@ -171,7 +207,7 @@ export function graph({ onpick, onwalk, onzoom }) {
       if (next !== null) {
         onpick(next);
         group(next)?.focus({ preventScroll: true });
-        reveal(next);
+        show(next);
       }
     } else return;
     event.preventDefault();
@@ -179,7 +215,7 @@ export function graph({ onpick, onwalk, onzoom }) {
   });
   element.addEventListener("focusin", (event) => {
     const hit = /** @type {Element} */ (event.target).closest("[data-node]");
-    if (hit instanceof SVGElement && hit.dataset.node && hit.matches(":focus-visible")) reveal(hit.dataset.node);
+    if (hit instanceof SVGElement && hit.dataset.node && hit.matches(":focus-visible")) show(hit.dataset.node);
   });
   new ResizeObserver(() => {
     if (!moved) settle();
@@ -194,31 +230,47 @@ export function graph({ onpick, onwalk, onzoom }) {
 
   return widget(element, {
     /**
-     * Show a picture; one of the same structure takes over new numbers in place.
+     * Show a picture; one of the same structure takes the place of the one before without a move.
      *
-     * @param {string} text  SVG as the server writes it
-     * @param {string} structure
+     * @param {Picture} picture
      */
-    draw(text, structure) {
+    draw(picture) {
       message.hidden = true;
       place.hidden = false;
-      const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+      if (picture === drawn || (picture.structure === drawn?.structure && picture.form === drawn.form)) return;
+      const parsed = new DOMParser().parseFromString(picture.svg, "image/svg+xml").documentElement;
       if (parsed.nodeName !== "svg") return;
       const shown = svg();
-      if (shown && structure === key) morph(shown, parsed);
+      const same = picture.structure === drawn?.structure;
+      names?.layer.remove();
+      if (shown && same) morph(shown, parsed);
       else fill(place, document.importNode(parsed, true));
-      const same = structure === key;
-      key = structure;
+      drawn = picture;
+      prepare();
       mark();
       if (!same) settle();
     },
-    /** Take over the picture that the server wrote into the page. @param {Element} picture @param {string} structure */
-    adopt(picture, structure) {
+    /** Take over the picture that the server wrote into the page. @param {Element} element @param {Picture} picture */
+    adopt(element, picture) {
       message.hidden = true;
-      fill(place, picture);
-      key = structure;
+      fill(place, element);
+      drawn = picture;
+      prepare();
       mark();
       settle();
+    },
+    /**
+     * Write what is true at the playhead into the picture.
+     *
+     * @param {Scene} scene
+     * @param {number} milliseconds  in which what moves comes to rest; 0 where nothing is to move
+     */
+    write(scene, milliseconds) {
+      pace = milliseconds;
+      pen?.write(scene);
+      if (!names?.show(scene.moves, milliseconds) || !names.layer.lastElementChild) return;
+      if (!moved) settle(true);
+      reveal(names.layer.lastElementChild);
     },
     /** Say why there is no picture. @param {...import("../leaves/dom.js").Child} children */
     say(...children) {
@@ -226,14 +278,13 @@ export function graph({ onpick, onwalk, onzoom }) {
       message.hidden = false;
       fill(message, ...children);
     },
-    /** @param {string | null} node @param {Phase} phase */
-    select(node, phase) {
+    /** @param {string | null} node */
+    select(node) {
       selected = node;
-      element.dataset.phase = phase;
       mark();
     },
     /** Bring the selected node into view. */
-    reveal: () => void (selected !== null && reveal(selected)),
+    reveal: () => void (selected !== null && show(selected)),
     by,
     fit: () => fit(true),
   });

@@ -16,6 +16,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {(node: string, room: number) => string} called     what to call another node, in so many characters
  * @property {boolean} asking                      the saved tensors are still to come
  * @property {boolean} reached                     the playhead has reached the backward pass
+ * @property {string} before                       why it has not, else
  * @property {boolean} apart                       no backward pass reaches the graph
  * @property {boolean} root
  * @property {string | null} loss                  name of the root's tensor
@@ -57,19 +58,27 @@ export function inspector({ onpick, online }) {
 
   /** @param {Inspected} shown @returns {Child} */
   function gradients(shown) {
-    const { detail, reached, apart, parameter, path } = shown;
+    const { detail, reached, apart, parameter, path, before } = shown;
     if (detail.node.kind === "constant") {
       const name = detail.node.name ?? "this tensor";
       return remark(`Autograd keeps no node for ${name}: it needs no gradient, so none flows to it. An operation reads it.`);
     }
     if (apart)
       return part("Gradient", null, remark("No backward pass reaches this graph: it shows only how the value was made."));
-    if (!reached) return part("Gradient", null, remark("Not computed yet: the playhead is before backward."));
+    if (!reached) return part("Gradient", null, held(parameter), remark(before));
     return [
       detail.node.kind === "leaf" ? whence(shown) : [arrived(shown), sent(shown)],
       parameter && history(shown, parameter),
       path.length > 2 && part("Path from the loss", "‖gradient‖", route(path, link)),
     ];
+  }
+
+  /** What a parameter's gradient is before a pass reaches it. @param {ParameterStep | null} parameter */
+  function held(parameter) {
+    if (!parameter) return null;
+    const { name, id, grad_before: there } = parameter;
+    const tone = there ? "grad" : "dim";
+    return table("flows", row(`${name ?? id}.grad`, there ? format.tensor(there) : "None", { tone }));
   }
 
   /** @param {Inspected} shown @returns {Child[]} */

@@ -12,10 +12,12 @@ import { PHASES } from "../../leaves/types.js";
 
 /** @param {State} state @returns {Inspected | null} */
 export function inspected(state) {
-  const { detail, graph, asking, phase, step, run } = state;
+  const { detail, graph, asking, phase, ran, step, run } = state;
   if (!detail || !graph || !run) return null;
   const pass = shownPass(state);
   const { node } = detail;
+  const backward = pass !== null && PHASES.indexOf(phase) >= PHASES.indexOf("backward");
+  const waits = backward && phase === "backward" && ran !== null && (detail.rank === null || detail.rank >= ran);
   /** @param {GraphNode} of */
   const source = (of) => sourceOf(of, run.program);
   return {
@@ -27,7 +29,8 @@ export function inspected(state) {
       return other ? called(other, source(other), room) : id;
     },
     apart: pass === null,
-    reached: pass !== null && PHASES.indexOf(phase) >= PHASES.indexOf("backward"),
+    reached: backward && !waits,
+    before: waits ? "Not computed yet: the engine has not come to it." : "Not computed yet: the playhead is before backward.",
     updated: phase === "update",
     root: graph.roots.includes(node.id),
     loss: step?.loss_name ?? null,

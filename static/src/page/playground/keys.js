@@ -7,8 +7,10 @@ import { flip } from "../../widgets/shell.js";
  * @param {object} options
  * @param {() => void} options.onrun
  * @param {(by: number | "first" | "last") => void} options.onstep
+ * @param {(by: 1 | -1, what: "phase" | "node") => void} options.onmove
+ * @param {() => void} options.onplay
  */
-export function keys({ onrun, onstep }) {
+export function keys({ onrun, onstep, onmove, onplay }) {
   const help = /** @type {HTMLDialogElement} */ (find("#help"));
   const letters = /** @type {HTMLInputElement} */ (find("#letters"));
   find("#ask").addEventListener("click", () => help.showModal());
@@ -21,12 +23,17 @@ export function keys({ onrun, onstep }) {
       event.preventDefault();
       return onrun();
     }
-    const within = event.target instanceof Element && event.target.closest("#canvas, #deck") !== null;
+    const within = event.target instanceof Element && event.target.closest("#canvas, #deck, #charts") !== null;
     if (event.ctrlKey || event.metaKey || event.altKey || !within) return;
     if (event.shiftKey && event.key === "ArrowRight") onstep(1);
     else if (event.shiftKey && event.key === "ArrowLeft") onstep(-1);
     else if (event.key === "Home") onstep("first");
     else if (event.key === "End") onstep("last");
+    else if (event.key === "PageDown") onmove(1, "phase");
+    else if (event.key === "PageUp") onmove(-1, "phase");
+    else if (event.key === " " && event.target instanceof SVGElement) onplay();
+    else if (letters.checked && event.key === ".") onmove(1, "node");
+    else if (letters.checked && event.key === ",") onmove(-1, "node");
     else if (letters.checked && event.key.toLowerCase() === "t") flip();
     else if (letters.checked && event.key === "?") help.showModal();
     else return;

@@ -9,6 +9,9 @@ import { toast } from "../../widgets/shell.js";
 /** @import {Run} from "../../leaves/types.js" */
 /** @typedef {ReturnType<typeof import("../../core/session.js").session>} Session */
 
+const CHANGES = 20; // of the address at once, and
+const EVERY = 400; // milliseconds for each more: browsers take only so many
+
 /**
  * @param {Store<State>} state
  * @param {Session} work
@@ -44,7 +47,7 @@ export function whereabouts(state, work, given, program) {
   addEventListener("popstate", () => {
     const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
     /** @type {Partial<State>} */
-    const place = { at: 0, phase: "backward", node: null, pass: null, apart: null, direction: "TB", ...read(location.search) };
+    const place = { at: 0, phase: "backward", ran: null, node: null, pass: null, apart: null, direction: "TB", ...read(location.search) };
     const shown = state.get().run?.id;
     if (id && id !== shown) void work.open(id, place);
     else if (!id && given.run && given.run.id !== shown) work.show(given.run, place);
@@ -54,17 +57,30 @@ export function whereabouts(state, work, given, program) {
     }
   });
 
+  let waiting = 0;
+  let [left, since] = [CHANGES, 0];
   let begun = false; // the address is left as it came until the person moves
-  state.watch(["at", "phase", "node", "pass", "apart", "direction"], ({ run, edited, busy, settled }) => {
-    if (!begun || !run || edited || busy || !settled) return;
+  state.watch(["at", "phase", "ran", "node", "pass", "apart", "direction", "other", "playing"], (now) => {
+    const { run, edited, busy, settled, playing } = now;
+    if (!begun || !run || edited || busy || !settled || playing) return;
     const asked = query();
-    if (asked !== location.search) history.replaceState(history.state, "", location.pathname + asked + location.hash);
+    if (asked === location.search) return;
+    const put = () => history.replaceState(history.state, "", location.pathname + query() + location.hash);
+    const time = performance.now();
+    [left, since] = [Math.min(CHANGES, left + (time - since) / EVERY), time];
+    clearTimeout(waiting);
+    if (left >= 1) put();
+    else waiting = setTimeout(put, EVERY);
+    left = Math.max(0, left - 1);
   });
   begun = true;
 
   return {
     copy,
-    /** Make a run the page that is open. @param {Run} run */
-    enter: (run) => history.pushState({ run: run.id }, "", page(run) + query()),
+    /** Make a run the page that is open, if it is not. @param {Run} run */
+    enter(run) {
+      clearTimeout(waiting);
+      if (history.state?.run !== run.id) history.pushState({ run: run.id }, "", page(run) + query());
+    },
   };
 }

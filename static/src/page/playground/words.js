@@ -26,8 +26,13 @@ const ENDS = {
  * @returns {Child}
  */
 export function outcome({ run, busy, edited }, mode, seconds) {
-  if (busy)
-    return busy.stopping ? "Stopping…" : busy.steps ? `Running… ${format.counted(busy.steps, "step")} so far` : "Running…";
+  if (busy) {
+    if (busy.stopping) return "Stopping…";
+    const live = busy.id !== null && busy.id === run?.id ? run.steps : 0;
+    const { done, of } = busy.progress;
+    if (of) return `Running… ${live === done || !live ? "" : `${format.counted(live, "step")}, `}${done} of ${of}${live === done ? " steps" : ""}`;
+    return live ? `Running… ${format.counted(live, "step")} so far` : "Running…";
+  }
   if (!run) return "";
   if (edited) return "edited, not run yet";
   const end = ENDS[run.status];

@@ -1,0 +1,119 @@
+// Say what is true in the picture at the playhead: values that are there, gradients that have arrived, names that have moved.
+
+import { PHASES } from "../leaves/types.js";
+import { shownPass } from "./state.js";
+
+/** @import {Graph, GraphNode, Pass, Rebind, Step, Tensor} from "../leaves/types.js" */
+/** @import {State} from "./state.js" */
+
+/**
+ * @typedef {object} Card
+ * @property {"op" | "leaf" | "constant"} kind
+ * @property {string} label                      what its gradient is called
+ * @property {boolean} ahead                     its value is still to be computed
+ * @property {boolean} now                       the engine has just run it
+ * @property {Tensor | null} value
+ * @property {Tensor | null} after               the value that an update has just given it
+ * @property {readonly (Tensor | null)[] | null} grads    at each output; null before they arrived
+ * @property {Tensor | null} held                what a leaf's `.grad` held before this pass reached it
+ * @property {boolean} adds                      the gradient is added to what was there
+ * @property {boolean} moved                     its name names another tensor now
+ *
+ * @typedef {{gradient: Tensor | null, flowed: boolean, flowing: boolean}} Wire   flowing: its source has just run
+ *
+ * @typedef {object} Scene
+ * @property {Map<string, Card>} cards           by node
+ * @property {Map<string, Wire>} wires           by edge
+ * @property {{from: string, rebind: Rebind}[]} moves    names that have moved away from a leaf
+ */
+
+/**
+ * @param {Pick<State, "graph" | "step" | "pass" | "apart" | "phase" | "ran">} state
+ * @returns {Scene | null}  null where there are no numbers to write
+ */
+export function scene(state) {
+  const { graph, step, phase, ran } = state;
+  const pass = shownPass(state);
+  if (!graph || !step || !pass?.nodes || !pass.edges) return null;
+  const backward = PHASES.indexOf(phase) >= PHASES.indexOf("backward");
+  const count = !backward ? 0 : phase === "backward" && ran !== null ? ran : pass.order.length;
+  const whole = count >= pass.order.length;
+  const done = new Set(whole ? pass.order : pass.order.slice(0, count));
+  const last = phase === "backward" && ran !== null ? pass.order[count - 1] : undefined;
+  const later = phase === "forward" ? linesAhead(step) : null;
+  const moves = phase === "update" ? movesOf(graph, step) : [];
+
+  /** @type {Map<string, Card>} */
+  const cards = new Map();
+  for (const node of graph.nodes) {
+    const numbers = pass.nodes[node.id];
+    const leaf = node.kind === "leaf";
+    const own = leaf ? step.parameters.find(({ id }) => id === node.parameter) : undefined;
+    const here = done.has(node.id) || (whole && backward);
+    const held = own?.grad_before ?? null;
+    cards.set(node.id, {
+      kind: node.kind,
+      label: leaf && node.name ? `${node.name}.grad` : "grad",
+      ahead: later !== null && node.kind === "op" && node.file === null && node.line !== null && later.has(node.line),
+      now: node.id === last,
+      value: numbers?.value ?? null,
+      after: leaf && phase === "update" && own && !moves.some(({ from }) => from === node.id) ? own.value_after : null,
+      grads: here ? (numbers?.grads ?? []).map(({ arrived, used }) => (leaf ? used : arrived)) : null,
+      held,
+      adds: leaf && adds(step, pass, node, held),
+      moved: moves.some(({ from }) => from === node.id),
+    });
+  }
+  /** @type {Map<string, Wire>} */
+  const wires = new Map();
+  for (const { id, source, gradient } of graph.edges) {
+    if (!gradient) continue;
+    const flowed = backward && (whole || done.has(source));
+    wires.set(id, { gradient: pass.edges[id] ?? null, flowed, flowing: flowed && source === last });
+  }
+  return { cards, wires, moves };
+}
+
+/** Lines that the step has still to run after its forward phase. @param {Step} step */
+function linesAhead({ lines }) {
+  const before = new Set(lines.forward);
+  return new Set((lines.loss ?? []).filter((line) => !before.has(line)));
+}
+
+/** Names that the step moved from leaves of the graph to other tensors. @param {Graph} graph @param {Step} step */
+function movesOf(graph, step) {
+  return step.rebinds.flatMap((rebind) => {
+    const leaf = graph.nodes.find(({ kind, parameter }) => kind === "leaf" && parameter === rebind.from);
+    return leaf && rebind.to ? [{ from: leaf.id, rebind }] : [];
+  });
+}
+
+/** Was there a gradient before, that this pass adds to? @param {Step} step @param {Pass} pass @param {GraphNode} node @param {Tensor | null} held */
+function adds(step, pass, node, held) {
+  if (pass.kind === "grad") return false;
+  const earlier = step.passes.some((each) => each.index < pass.index && each.kind !== "grad");
+  return (held !== null && held.norm !== 0) || (earlier && node.parameter !== null);
+}
+
+/** @type {WeakMap<Pass, string>} */
+const known = new WeakMap();
+
+/**
+ * What a picture's layout of texts and lines depends on besides its structure: two passes of the same form differ in numbers
+ * only. Null where the numbers are not here.
+ *
+ * @param {Pass} pass
+ */
+export function form(pass) {
+  if (!pass.nodes || !pass.edges) return null;
+  const before = known.get(pass);
+  if (before !== undefined) return before;
+  const nodes = Object.values(pass.nodes).map(({ value, grads }) => {
+    const hooked = grads.some(({ arrived, used }) => used && arrived && used.norm !== arrived.norm);
+    return `${value ? `${value.dtype}${value.shape}` : "-"}${grads.length}${hooked ? "h" : ""}`;
+  });
+  const edges = Object.values(pass.edges).map((gradient) => (gradient ? 1 : 0));
+  const text = `${nodes.join(" ")}|${edges.join("")}|${[...pass.order].sort().join(" ")}`;
+  known.set(pass, text);
+  return text;
+}

@@ -1,0 +1,99 @@
+// Lay another run over the one that is shown: choose it, say how the two differ, take it away again.
+
+import { curvesOf } from "../../core/curves.js";
+import { trouble } from "../../core/running.js";
+import { fill, h } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+
+/** @import {Client} from "../../leaves/api.js" */
+/** @import {State} from "../../core/state.js" */
+/** @import {Store} from "../../core/store.js" */
+
+const ROOM = 34; // characters of a line that tells two programs apart
+
+/**
+ * The first line that each of two programs has and the other has not.
+ *
+ * @param {string} one
+ * @param {string} other
+ * @returns {[string, string] | null}
+ */
+export function apart(one, other) {
+  const lines = (/** @type {string} */ text) => text.split("\n").map((line) => line.replace(/\s*#.*$/, "").trim()).filter(Boolean);
+  const [mine, theirs] = [lines(one), lines(other)];
+  const first = mine.find((line) => !theirs.includes(line));
+  const second = theirs.find((line) => !mine.includes(line));
+  const cut = (/** @type {string} */ line) => (line.length > ROOM ? `${line.slice(0, ROOM - 1)}…` : line);
+  return first || second ? [cut(first ?? "without it"), cut(second ?? "without it")] : null;
+}
+
+/**
+ * @param {Store<State>} state
+ * @param {Client} api
+ */
+export function compare(state, api) {
+  const list = h("div", { class: "sheet wide" });
+  const summary = h("summary", { class: "to" }, "compare");
+  const menu = h("details", { class: "menu up" }, summary, list);
+  const mine = h("span", { class: "mine" });
+  const theirs = h("span", { class: "dashed" });
+  const away = h("button", { type: "button", class: "away-with", "aria-label": "Stop comparing", title: "Stop comparing" }, "×");
+  const pair = h("span", { class: "pair" }, mine, theirs, away);
+  const element = h("span", { class: "compare" }, pair, menu);
+
+  /** The run that was shown before this one. @type {string | null} */
+  let before = null;
+  /** @type {string | null} */
+  let current = null;
+
+  /** @param {string | null} id */
+  async function choose(id) {
+    menu.open = false;
+    if (!id) return state.set({ other: null });
+    try {
+      const run = await api.run(id);
+      state.set({ other: { run, curves: await curvesOf(api, run, null) } });
+    } catch (error) {
+      state.set({ trouble: trouble(error) });
+    }
+  }
+  away.addEventListener("click", () => {
+    void choose(null);
+    summary.focus();
+  });
+
+  async function offer() {
+    const own = state.get().run?.id;
+    fill(list, h("p", { class: "group" }, "Loading…"));
+    const { runs } = await api.runs().catch(() => ({ runs: [] }));
+    const known = runs.filter(({ id, steps }) => id !== own && steps > 1);
+    const last = known.find(({ id }) => id === before);
+    const rest = known.filter((run) => run !== last);
+    const item = (/** @type {typeof runs[number]} */ { id, title, steps, created }) =>
+      h(
+        "button",
+        { type: "button", onclick: () => void choose(id) },
+        title,
+        h("small", null, `${format.counted(steps, "step")}, ${new Date(created).toLocaleTimeString()}`),
+      );
+    fill(
+      list,
+      last && [h("p", { class: "group" }, "The run before"), item(last)],
+      rest.length > 0 && [h("p", { class: "group" }, last ? "Other runs of yours" : "Runs of yours"), rest.map(item)],
+      !known.length && h("p", { class: "group" }, "Change the program and run it again: then the two can be laid over each other."),
+    );
+  }
+  menu.addEventListener("toggle", () => menu.open && void offer());
+
+  state.watch(["run", "other"], ({ run, other }) => {
+    if (run && run.id !== current) [before, current] = [current, run.id];
+    const differ = run && other ? apart(run.program, other.run.program) : null;
+    pair.hidden = !other;
+    menu.hidden = other !== null || !run || run.steps < 2;
+    const solid = h("i", { class: "stroke", "aria-hidden": "true" });
+    fill(mine, solid, h("code", null, differ?.[0] ?? "this run"));
+    fill(theirs, h("i", { class: "stroke", "aria-hidden": "true" }), h("code", null, differ?.[1] ?? "the run compared"));
+  });
+
+  return { element, choose, /** The run that the page showed before. */ before: () => before };
+}

@@ -1,0 +1,209 @@
+// Join the deck, the charts and the optimizer's table over the state: what stands under the panes.
+
+import { isNorm, keysOf, losses, at as numberAt } from "../../core/curves.js";
+import { byNode, byPhase, nodesRun } from "../../core/player.js";
+import { fill, find, h } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+import { PHASES } from "../../leaves/types.js";
+import { charts } from "../../widgets/charts.js";
+import { deck } from "../../widgets/deck.js";
+import { optimizer } from "../../widgets/optimizer.js";
+
+/** @import {Curves, Speed, State} from "../../core/state.js" */
+/** @import {Store} from "../../core/store.js" */
+/** @import {Parameter, Phase, Run} from "../../leaves/types.js" */
+/** @import {Chart} from "../../widgets/charts.js" */
+/** @typedef {import("../../core/player.js").Instant} Instant */
+/** @typedef {"curves" | "optimizer"} Shown */
+
+/**
+ * @param {object} options
+ * @param {Store<State>} options.state
+ * @param {(instant: Partial<Instant>) => void} options.go      where a person moves the playhead
+ * @param {() => void} options.onplay
+ * @param {(speed: Speed) => void} options.onspeed
+ * @param {(node: string) => void} options.onpick
+ * @param {Element} options.compare
+ */
+export function floor({ state, go, onplay, onspeed, onpick, compare }) {
+  /** @param {number} to @param {Phase | null} [phase] */
+  function step(to, phase) {
+    if (to >= 0 && to < (state.get().run?.steps ?? 0)) go(phase ? { at: to, phase } : { at: to });
+  }
+
+  const transport = deck({
+    onstep: step,
+    onphase: (phase) => go({ phase }),
+    onmove(by, what) {
+      const next = (what === "node" ? byNode : byPhase)(state.get(), by);
+      if (next) go(next);
+    },
+    onplay,
+    onspeed,
+    onscale: () => state.set({ logarithmic: !state.get().logarithmic }),
+    caption: compare,
+  });
+  fill(find("#deck"), transport);
+
+  // -- charts and table
+
+  /** @type {string | null} */
+  let asked = null; // the parameter chosen by hand
+  /** @type {Shown} */
+  let shown = "curves";
+  const drawn = charts({ onstep: step });
+  const table = optimizer({ onpick: choose });
+  const chosen = h("select", { class: "choose", "aria-label": "Parameter", onchange: () => choose(chosen.value) });
+  const tabs = /** @type {const} */ ([
+    ["curves", "Curves"],
+    ["optimizer", "Optimizer"],
+  ]).map(([name, label]) =>
+    h("button", { type: "button", "data-shown": name, onclick: () => ((shown = name), present(state.get())) }, label),
+  );
+  fill(
+    find("#charts"),
+    h(
+      "div",
+      { class: "caption" },
+      h("span", { class: "chosen" }, chosen),
+      h("span", { class: "space" }),
+      h("div", { class: "seg", role: "group", "aria-label": "Show" }, tabs),
+    ),
+    drawn,
+    table,
+  );
+
+  /** @param {string} id */
+  function choose(id) {
+    asked = id;
+    present(state.get());
+    const node = state.get().graph?.nodes.find(({ kind, parameter }) => kind === "leaf" && parameter === id);
+    if (node) onpick(node.id);
+  }
+
+  /** The parameter that is looked at: the selected leaf, else the one looked at last, else the first. @param {State} now */
+  function parameterOf({ run, graph, node }) {
+    const id = graph?.nodes.find((each) => each.id === node)?.parameter;
+    const all = run?.parameters ?? [];
+    const found = all.find((each) => each.id === id) ?? all.find((each) => each.id === asked) ?? all[0] ?? null;
+    asked = found?.id ?? null;
+    return found;
+  }
+
+  /** Charts and table of the parameter that is looked at. @param {State} now */
+  function present(now) {
+    const { run, curves, other, logarithmic } = now;
+    const parameter = parameterOf(now);
+    const some = Boolean(run && run.steps > 1 && parameter);
+    find("#charts").hidden = !some;
+    for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["shown"] === shown));
+    drawn.hidden = shown !== "curves";
+    table.hidden = shown !== "optimizer";
+    if (!run || !parameter || !some) return;
+    fill(
+      chosen,
+      run.parameters.map(({ id, names, shape }) =>
+        h("option", { value: id, selected: id === parameter.id }, `${names.at(-1) ?? id} ${format.shape(shape)}`),
+      ),
+    );
+    if (curves && shown === "curves") void drawn.show(chartsOf(parameter, run, curves, other), logarithmic);
+    tell(now);
+  }
+
+  /** What follows the playhead. @param {State} now */
+  function tell(now) {
+    const { at, phase, step: here } = now;
+    const k = PHASES.indexOf(phase);
+    if (shown === "curves") drawn.seek({ at, reached: [true, k >= 2, k >= 3] });
+    else table.show(here, phase, asked);
+  }
+
+  state.watch(["run", "curves", "other", "logarithmic", "node", "graph"], present);
+  state.watch(["at", "phase", "step"], tell);
+
+  // -- deck
+
+  state.watch(["at", "phase", "ran", "run", "step", "playing", "speed", "logarithmic"], (now) => {
+    const { at, phase, ran, run, step: here, playing, speed, logarithmic } = now;
+    transport.show({
+      at,
+      phase,
+      ran,
+      nodes: nodesRun(now),
+      steps: run?.steps ?? 0,
+      step: here,
+      stopped: stopped(run),
+      playing,
+      speed,
+      logarithmic,
+    });
+  });
+  state.watch(["at", "phase", "step", "curves", "other"], ({ at, phase, step: here, curves, other }) => {
+    const told = here?.index === at && PHASES.indexOf(phase) > 0 ? here.loss : null;
+    const theirs = other ? losses(other.curves).map(({ name }) => numberAt(other.curves, `loss:${name}`, at)) : [];
+    transport.say(
+      [here?.loss_name ?? losses(curves)[0]?.name ?? "loss", " ", h("b", null, format.tensor(told))],
+      theirs.map((value) => value !== null && h("span", { class: "dashed" }, ` ${format.number(value)}`)),
+    );
+  });
+  /** @type {unknown[]} */
+  let rolled = [];
+  state.watch(["run", "curves", "other", "logarithmic", "busy"], ({ run, curves, other, logarithmic, busy }) => {
+    const live = busy !== null && busy.id !== null && busy.id === run?.id;
+    transport.progress(live ? busy.progress : null);
+    const span = Math.max(run?.steps ?? 0, (live && busy.progress.of) || 0, other?.run.steps ?? 0);
+    const now = [run?.steps, stopped(run), span, curves, other, logarithmic];
+    if (now.every((each, i) => each === rolled[i])) return;
+    rolled = now;
+    transport.roll({
+      steps: run?.steps ?? 0,
+      span,
+      stopped: stopped(run),
+      logarithmic,
+      curves: losses(curves).map((curve) => ({ ...curve, index: curves?.index ?? [] })),
+      others: losses(other?.curves ?? null).map((curve) => ({ ...curve, index: other?.curves.index ?? [] })),
+    });
+  });
+
+  return { step };
+}
+
+/** Did an error end the program, after steps? @param {Run | null} run */
+const stopped = (run) => Boolean(run?.error && run.steps);
+
+/**
+ * @param {Parameter} parameter
+ * @param {Run} run
+ * @param {Curves} curves
+ * @param {State["other"]} other
+ * @returns {Chart[]}
+ */
+function chartsOf(parameter, run, curves, other) {
+  const { index } = curves;
+  const name = parameter.names.at(-1) ?? parameter.id;
+  const norm = isNorm(parameter) ? "norm" : null;
+  const theirs = other?.run.parameters.find(({ id, shape }) => id === parameter.id && `${shape}` === `${parameter.shape}`);
+  /** @param {Curves} of @param {"value" | "grad" | "value_after"} what */
+  const columns = (of, what) => keysOf(parameter, what).map((key) => [...(of.values[key] ?? index.map(() => null))]);
+  /** @param {Curves} of */
+  const updates = (of) => {
+    const before = columns(of, "value");
+    return columns(of, "value_after").map((after, i) => after.map((each, k) => minus(each, before[i]?.[k] ?? null)));
+  };
+  /** The other run's numbers at our steps. @param {(of: Curves) => (number | null)[][]} read */
+  const beside = (read) => {
+    if (!other || !theirs) return [];
+    const places = new Map(other.curves.index.map((step, i) => [step, i]));
+    return read(other.curves).map((column) => index.map((step) => column[places.get(step) ?? -1] ?? null));
+  };
+  /** @type {Chart[]} */
+  const all = [
+    { title: name, tone: "param", norm, index, columns: columns(curves, "value"), others: beside((of) => columns(of, "value")) },
+    { title: `${name}.grad`, tone: "grad", norm, index, columns: columns(curves, "grad"), others: beside((of) => columns(of, "grad")) },
+  ];
+  if (!norm) all.push({ title: "update", tone: "param", norm, index, columns: updates(curves), others: beside(updates) });
+  return run.steps > 1 ? all : [];
+}
+
+/** @param {number | null} a @param {number | null} b */
+const minus = (a, b) => (a === null || b === null ? null : a - b);

@@ -1,0 +1,265 @@
+// Draw the tape: the steps with their phases, the curve of each loss that stands on them, and the playhead; seek in it.
+
+import { fill, h, s, widget } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+import { PHASES } from "../../leaves/types.js";
+
+/** @import {Phase} from "../../leaves/types.js" */
+
+/**
+ * @typedef {{name: string, index: readonly number[], values: readonly (number | null)[]}} Curve
+ *
+ * @typedef {object} Tape
+ * @property {number} steps
+ * @property {number} span               steps that the tape has room for: more may come
+ * @property {boolean} stopped           an error ended the program after the last step
+ * @property {boolean} logarithmic
+ * @property {readonly Curve[]} curves
+ * @property {readonly Curve[]} others   of the run that is compared
+ *
+ * @typedef {object} Head
+ * @property {number} at
+ * @property {Phase} phase
+ * @property {number | null} part        of a backward phase that is done, from 0 to 1
+ * @property {string} text               where the playhead stands, in words
+ */
+
+const EDGE = 8; // free pixels beside the tape
+const WHOLE = 160; // steps above which cells are too thin to be told apart
+const WIDE = 26; // pixels of a cell in which phases can be pointed at
+const LOW = 56; // pixels of height below which there is no room for labels
+
+/** @param {{onseek: (step: number, phase: Phase | null) => void}} options */
+export function tape({ onseek }) {
+  const clip = s("rect", { x: 0, y: 0, height: 400 });
+  const ahead = s("g", { class: "ahead" });
+  const played = s("g", { class: "played", "clip-path": "url(#played)" });
+  const marks = s("g");
+  const line = s("line", { class: "head" });
+  const dots = s("g");
+  const grip = s("rect", { class: "grip", width: 8, height: 14, rx: 2 });
+  const element = s(
+    "svg",
+    { class: "tape", role: "slider", tabindex: 0, "aria-label": "Training step", "aria-valuemin": 0 },
+    s("clipPath", { id: "played" }, clip),
+    ahead,
+    played,
+    marks,
+    line,
+    dots,
+    grip,
+  );
+  const told = h("div", { class: "told", hidden: true, "aria-hidden": "true" });
+  const place = h("div", { class: "tape-place" }, element, told);
+
+  /** @type {Tape} */
+  let shown = { steps: 0, span: 0, stopped: false, logarithmic: false, curves: [], others: [] };
+  /** @type {Head} */
+  let head = { at: 0, phase: "backward", part: null, text: "" };
+  let [width, height] = [0, 0];
+  const small = () => height < LOW;
+  const base = () => height - (small() ? 12 : 30);
+  const cells = () => Math.max(shown.steps + (shown.stopped ? 1 : 0), shown.span);
+  const cell = () => (width - 2 * EDGE) / Math.max(1, cells());
+  const x = (/** @type {number} */ step, part = 0) => EDGE + (step + part) * cell();
+  /** @type {(value: number) => number | null} */
+  let y = () => null;
+
+  /** The step under a point, and the phase where cells are wide enough. @param {number} clientX @returns {[number, Phase | null]} */
+  function under(clientX) {
+    const exact = (clientX - element.getBoundingClientRect().left - EDGE) / cell();
+    const step = Math.max(0, Math.min(shown.steps - 1, Math.floor(exact)));
+    const part = Math.max(0, Math.min(3, Math.floor((exact - step) * 4)));
+    return [step, cell() >= WIDE ? (PHASES[part] ?? null) : null];
+  }
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    element.setPointerCapture(event.pointerId);
+    element.focus({ preventScroll: true });
+    told.hidden = true;
+    onseek(...under(event.clientX));
+  });
+  element.addEventListener("pointermove", (event) => {
+    if (element.hasPointerCapture(event.pointerId)) return onseek(...under(event.clientX));
+    tell(under(event.clientX)[0]);
+  });
+  element.addEventListener("pointerleave", () => (told.hidden = true));
+
+  /** Tell the losses of the step that is pointed at. @param {number} step */
+  function tell(step) {
+    const lines = [...shown.curves.map((curve) => ({ curve, other: "" })), ...shown.others.map((curve) => ({ curve, other: "dashed" }))];
+    const found = lines.flatMap(({ curve, other }) => {
+      const value = at(curve, step);
+      return value === null ? [] : [h("span", { class: other }, `${curve.name} `, h("b", null, format.number(value)))];
+    });
+    told.hidden = shown.steps < 2;
+    fill(told, h("span", null, `step ${step}`), found);
+    told.style.left = `${Math.max(60, Math.min(width - 60, x(step, 0.5)))}px`;
+  }
+
+  /** What does not change while the playhead moves. */
+  function draw() {
+    ({ width, height } = element.getBoundingClientRect());
+    if (!width || shown.steps < 2) return;
+    const { steps, stopped, logarithmic, curves, others } = shown;
+    const fits = (/** @type {number | null} */ value) => value !== null && (!logarithmic || value > 0);
+    const scaled = (/** @type {number} */ value) => (logarithmic ? Math.log10(value) : value);
+    let [low, high] = [Infinity, -Infinity];
+    for (const { values } of [...curves, ...others])
+      for (const value of values) {
+        if (value === null || !fits(value)) continue;
+        low = Math.min(low, scaled(value));
+        high = Math.max(high, scaled(value));
+      }
+    if (!logarithmic) [low, high] = [Math.min(low, 0), Math.max(high, 0)];
+    const [top, foot] = [6, base() - 8];
+    y = (value) => (fits(value) ? top + (1 - (scaled(value) - low) / (high - low || 1)) * (foot - top) : null);
+
+    element.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const drawn = (/** @type {Curve} */ curve, /** @type {string} */ name) => s("path", { class: `curve ${name}`, d: path(curve) });
+    const all = [...others.map((curve) => drawn(curve, "other")), ...curves.map((curve, i) => drawn(curve, `curve-${i % 3}`))];
+    fill(ahead, all, strip());
+    fill(
+      played,
+      all.map((each) => each.cloneNode()),
+      strip(),
+    );
+    const tail = lastOf(curves[0]);
+    const end = tail && y(tail.value);
+    fill(
+      marks,
+      stopped && s("rect", { class: "stop", x: x(steps), y: base(), width: Math.max(3, cell() / 4), height: 12 }),
+      !small() &&
+        ticks(cells() - (stopped ? 1 : 0)).map((step) =>
+          s("text", { class: "axis", x: x(step, 0.5), y: height - 5, "text-anchor": "middle" }, step),
+        ),
+      !small() &&
+        stopped &&
+        s(
+          "text",
+          { class: "axis bad", x: Math.min(x(steps) + 6, width - EDGE), y: base() - 6, "text-anchor": cells() > 6 ? "end" : "start" },
+          `stopped here: nothing to play after step ${steps - 1}`,
+        ),
+      !small() &&
+        !stopped &&
+        tail &&
+        end !== null &&
+        width > 420 &&
+        shown.span <= steps &&
+        s(
+          "text",
+          { class: "axis", x: width - EDGE, y: end > 20 ? end - 7 : end + 15, "text-anchor": "end" },
+          `${tail.name} ${format.number(tail.value)} at step ${tail.step}`,
+        ),
+    );
+    move();
+  }
+
+  /** @param {Curve} curve */
+  function path({ index, values }) {
+    let text = "";
+    let pen = "M";
+    for (const [i, value] of values.entries()) {
+      const high = value === null ? null : y(value);
+      // a curve of another root's steps between goes on; where a number is not finite it breaks off
+      if (high === null) continue;
+      text += `${pen}${x(index[i] ?? i, 0.5).toFixed(1)} ${high.toFixed(1)}`;
+      pen = "L";
+    }
+    return text;
+  }
+
+  /** One cell for each step, four segments in each. */
+  function strip() {
+    const [size, top] = [cell(), base() + 2];
+    const rest = cells() - shown.steps - (shown.stopped ? 1 : 0);
+    const coming = rest > 0 && s("rect", { class: "segment coming", x: x(shown.steps), y: top, width: rest * size, height: 8 });
+    if (shown.steps > WHOLE)
+      return [s("rect", { class: "segment plain", x: EDGE, y: top, width: shown.steps * size, height: 8 }), coming];
+    const phases = PHASES.map((phase, k) => {
+      const gap = k === 0 && size > 6 ? 1 : 0;
+      let d = "";
+      for (let i = 0; i < shown.steps; i++) {
+        d += `M${(x(i, k / 4) + gap).toFixed(2)} ${top}h${(size / 4 - gap).toFixed(2)}v8h${(gap - size / 4).toFixed(2)}z`;
+      }
+      return s("path", { class: `segment ${phase}`, d });
+    });
+    return [...phases, coming];
+  }
+
+  /** What moves with the playhead. */
+  function move() {
+    if (!width || shown.steps < 2) return;
+    const { at: step, phase, part } = head;
+    const k = PHASES.indexOf(phase);
+    const now = x(step, (k + (part === null ? 0.5 : part * 0.5)) / 4);
+    clip.setAttribute("width", `${now}`);
+    line.setAttribute("x1", `${now}`);
+    line.setAttribute("x2", `${now}`);
+    line.setAttribute("y1", "6");
+    line.setAttribute("y2", `${base() + 2}`);
+    grip.setAttribute("x", `${now - 4}`);
+    grip.setAttribute("y", `${base() - 1}`);
+    const points = (k === 0 ? [] : [
+      ...shown.others.map((curve) => ({ curve, name: "dot other" })),
+      ...shown.curves.map((curve) => ({ curve, name: "dot" })),
+    ]).flatMap(({ curve, name }) => {
+      const value = at(curve, step);
+      const high = value === null ? null : y(value);
+      return high === null ? [] : [{ name, cx: x(step, 0.5), cy: high }];
+    });
+    while (dots.children.length > points.length) dots.lastChild?.remove();
+    while (dots.children.length < points.length) dots.append(s("circle", { r: 4 }));
+    for (const [i, { name, cx, cy }] of points.entries()) {
+      const dot = dots.children[i];
+      dot?.setAttribute("class", name);
+      dot?.setAttribute("cx", `${cx}`);
+      dot?.setAttribute("cy", `${cy}`);
+    }
+  }
+
+  new ResizeObserver(draw).observe(element);
+
+  return widget(place, {
+    slider: element,
+    /** @param {Tape} now */
+    show(now) {
+      shown = now;
+      element.setAttribute("aria-valuemax", String(Math.max(0, now.steps - 1)));
+      draw();
+    },
+    /** @param {Head} now */
+    seek(now) {
+      head = now;
+      element.setAttribute("aria-valuenow", String(now.at));
+      element.setAttribute("aria-valuetext", now.text);
+      move();
+    },
+  });
+}
+
+/** @param {Curve} curve @param {number} step */
+function at({ index, values }, step) {
+  if (index[step] === step) return values[step] ?? null;
+  const place = index.indexOf(step);
+  return place < 0 ? null : (values[place] ?? null);
+}
+
+/** @param {Curve | undefined} curve */
+function lastOf(curve) {
+  if (!curve) return null;
+  const place = curve.values.findLastIndex((value) => value !== null);
+  const value = curve.values[place];
+  return place < 0 || value === null || value === undefined ? null : { name: curve.name, value, step: curve.index[place] ?? place };
+}
+
+/** Where numbers stand under the tape. @param {number} steps */
+function ticks(steps) {
+  const last = steps - 1;
+  const wide =
+    [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 50000].find((size) => last / size <= 6) ??
+    Math.ceil(last / 6);
+  const all = [];
+  for (let step = 0; step < last; step += wide) if (last - step >= wide / 2 || step === 0) all.push(step);
+  return [...all, last];
+}

@@ -1,0 +1,207 @@
+// Write numbers into a picture that the server laid out: texts, widths and colours, only where they changed.
+
+import * as format from "../../leaves/format.js";
+
+/** @import {Scale} from "../../leaves/scale.js" */
+/** @import {Tensor} from "../../leaves/types.js" */
+
+/**
+ * What is to be written of a node and of an edge: what is true of them at the playhead.
+ *
+ * @typedef {object} Card
+ * @property {"op" | "leaf" | "constant"} kind
+ * @property {string} label                      what its gradient is called
+ * @property {boolean} ahead                     its value is still to be computed
+ * @property {boolean} now                       the engine has just run it
+ * @property {Tensor | null} value
+ * @property {Tensor | null} after               the value that an update has just given it
+ * @property {readonly (Tensor | null)[] | null} grads    at each output; null before they arrived
+ * @property {Tensor | null} held                what a leaf's `.grad` held before
+ * @property {boolean} adds                      the gradient is added to what was there
+ * @property {boolean} moved                     its name names another tensor now
+ *
+ * @typedef {{gradient: Tensor | null, flowed: boolean, flowing: boolean}} Wire   flowing: its source has just run
+ * @typedef {{cards: Map<string, Card>, wires: Map<string, Wire>}} Written
+ */
+
+const AT_REST = 160; // milliseconds without a change after which tooltips are written too
+const LABEL = 7; // characters of a gradient's name that have room on a card
+const GRADIENT = ": gradient ";
+
+/** @param {Tensor | null} tensor */
+const strange = (tensor) =>
+  tensor !== null && Boolean(tensor.nan || tensor.inf || tensor.norm === "NaN" || tensor.norm === "Infinity");
+
+/** @param {Tensor | null} tensor */
+const norm = (tensor) => (tensor?.norm === null || tensor === null ? null : Number(tensor.norm));
+
+/**
+ * A text of the picture, touched only when it changes.
+ *
+ * @param {Element | null | undefined} element
+ */
+function slot(element) {
+  let text = element?.textContent ?? "";
+  let tone = /\bf-([\w-]+)/.exec(element?.getAttribute("class") ?? "")?.[1] ?? "";
+  const ground = element?.classList.contains("s-bg") ? " s-bg" : ""; // of an edge's label
+  return {
+    element,
+    first: text,
+    room: Number(element?.getAttribute("data-room") ?? 0),
+    /** @param {string} next @param {string} [colour] */
+    put(next, colour) {
+      if (!element) return;
+      if (next !== text) element.textContent = text = next;
+      if (colour && colour !== tone) element.setAttribute("class", `mono f-${(tone = colour)}${ground}`);
+    },
+  };
+}
+
+/**
+ * @param {SVGSVGElement} svg
+ * @param {Scale} scale
+ * @param {(shaft: SVGPathElement, head: Element | null) => void} onflow  a gradient has just set out on an edge
+ */
+export function ink(svg, scale, onflow) {
+  const nodes = [...svg.querySelectorAll(".node:not(.stub)")].map((group) => {
+    const grad = group.querySelector("[data-field=grad]");
+    return {
+      id: /** @type {SVGGElement} */ (group).dataset.node ?? "",
+      group,
+      value: slot(group.querySelector("[data-field=value]")),
+      grad: slot(grad),
+      label: slot(grad?.previousElementSibling),
+      name: slot(group.querySelector("text[font-weight]")),
+      told: told(group.querySelector("title")),
+      marks: "",
+    };
+  });
+  const stubs = [...svg.querySelectorAll(".node.stub")].map((group) => ({
+    id: /** @type {SVGGElement} */ (group).dataset.node ?? "",
+    told: told(group.querySelector("title")),
+  }));
+  const edges = [...svg.querySelectorAll(".edge:not(.none)")].map((group) => {
+    const shaft = /** @type {SVGPathElement | null} */ (group.querySelector(".shaft"));
+    const title = group.querySelector("title");
+    const text = title?.textContent ?? "";
+    const cut = text.lastIndexOf(GRADIENT);
+    return {
+      id: /** @type {SVGGElement} */ (group).dataset.edge ?? "",
+      shaft,
+      head: group.querySelector(".head"),
+      label: slot(group.querySelector("[data-field=grad]")),
+      length: Number(shaft?.dataset.length ?? 0),
+      ends: cut < 0 ? text : text.slice(0, cut),
+      title,
+      look: "",
+    };
+  });
+  /** @type {Written | null} */
+  let last = null;
+  let rest = 0;
+
+  /** @param {typeof nodes[number]} node @param {Card} card */
+  function writeNode({ group, value, grad, label, name }, { kind, ahead, value: own, after, grads, held, adds, moved, ...card }) {
+    const usual = kind === "leaf" ? "param" : kind === "constant" ? "ink-2" : "ink";
+    const shown = own && !ahead ? format.brief(own, value.room) : format.NONE;
+    const updated = after && own ? `${shown} → ${format.brief(after, value.room)}` : null;
+    value.put(
+      updated === null || !after ? shown : updated.length <= value.room ? updated : format.brief(after, value.room),
+      ahead ? "ink-3" : strange(after ?? own) ? "bad" : usual,
+    );
+    if (grads) grad.put(...gradients(grads, grad.room));
+    else if (kind === "leaf") grad.put(held ? format.brief(held, grad.room) : "None", held ? "grad" : "ink-3");
+    else grad.put(format.NONE, "ink-3");
+    if (kind === "leaf") {
+      const plain = label.first !== "grad +=" ? label.first : card.label.length <= LABEL ? card.label : "grad";
+      label.put(adds && grads ? "grad +=" : plain);
+      name.put(moved ? `old ${name.first}` : name.first);
+    }
+    group.classList.toggle("ahead", ahead);
+    group.classList.toggle("now", card.now);
+    group.classList.toggle("moved", moved);
+    group.classList.toggle("waiting", grads === null && kind !== "constant");
+  }
+
+  /** @param {typeof edges[number]} edge @param {Wire} wire */
+  function writeEdge(edge, { gradient, flowed, flowing }) {
+    const size = flowed ? norm(gradient) : null;
+    const look = flowed ? `${size}` : "dry";
+    edge.label.put(flowed && gradient ? format.size(gradient, edge.label.room) : "", strange(gradient) ? "bad" : "grad");
+    if (look === edge.look) return;
+    const before = edge.look;
+    edge.look = look;
+    const [wide, level] = flowed ? [scale.width(size), scale.level(size)] : [1, "dry"];
+    const head = scale.head(wide);
+    edge.shaft?.setAttribute("class", `shaft ${level}`);
+    edge.shaft?.setAttribute("stroke-width", `${wide}`);
+    edge.shaft?.setAttribute(
+      "stroke-dasharray",
+      `${scale.shown(edge.length, head).toFixed(1)} ${(edge.length + 9).toFixed(1)}`,
+    );
+    edge.head?.setAttribute("class", `head ${level}`);
+    edge.head?.setAttribute("transform", `scale(${head.toFixed(2)})`);
+    if (flowing && before === "dry" && edge.shaft) onflow(edge.shaft, edge.head);
+  }
+
+  /** Write the tooltips, which are what a screen reader hears. */
+  function tell() {
+    if (!last) return;
+    for (const { id, told: tooltip } of [...nodes, ...stubs]) {
+      const card = last.cards.get(id);
+      if (card) tooltip(card);
+    }
+    for (const { id, ends, title } of edges) {
+      const wire = last.wires.get(id);
+      const text = wire?.flowed && wire.gradient ? `${ends}${GRADIENT}${format.full(wire.gradient)}` : ends;
+      if (title && title.textContent !== text) title.textContent = text;
+    }
+  }
+
+  return {
+    /** @param {Written} scene */
+    write(scene) {
+      last = scene;
+      for (const node of nodes) {
+        const card = scene.cards.get(node.id);
+        if (card) writeNode(node, card);
+      }
+      for (const edge of edges) {
+        const wire = scene.wires.get(edge.id);
+        if (wire) writeEdge(edge, wire);
+      }
+      clearTimeout(rest);
+      rest = setTimeout(tell, AT_REST);
+    },
+  };
+}
+
+/** The gradient's row of a card, and its colour. @param {readonly (Tensor | null)[]} grads @param {number} room @returns {[string, string]} */
+function gradients(grads, room) {
+  const [only = null] = grads;
+  if (grads.length === 1) return [only ? format.brief(only, room) : "none", only ? (strange(only) ? "bad" : "grad") : "ink-3"];
+  const listed = grads.map((each) => (each ? format.number(each.norm, 2) : format.NONE));
+  const text = `‖${listed.join(", ")}‖`;
+  if (text.length <= room) return [text, grads.some(strange) ? "bad" : "grad"];
+  return [
+    `at ${grads.filter(Boolean).length} of ${grads.length} outputs`.replaceAll("-", format.MINUS),
+    grads.some(strange) ? "bad" : "grad",
+  ];
+}
+
+/** Write a node's tooltip: its first two lines and its last stay. @param {Element | null} title */
+function told(title) {
+  const lines = (title?.textContent ?? "").split("\n");
+  const rest = lines.slice(2).filter((line) => /^(the sum of \d+ gradients|a hook changed the gradient)$/.test(line));
+  return (/** @type {Card} */ { kind, label, value, ahead, after, grads, held }) => {
+    const many = grads !== null && grads.length > 1;
+    const now = [
+      ...lines.slice(0, 2),
+      ...(value && !ahead ? [`value ${format.full(value)}${after ? `, then ${format.full(after)}` : ""}`] : []),
+      ...(grads ?? []).map((each, i) => `${label}${many ? ` ${i}` : ""} ${format.full(each)}`),
+      ...(grads === null && kind === "leaf" ? [`${label} ${held ? format.full(held) : "None"}`] : []),
+      ...rest,
+    ].join("\n");
+    if (title && title.textContent !== now) title.textContent = now;
+  };
+}

@@ -1,0 +1,130 @@
+// Show motion in the picture: a gradient that sets out on an edge, a name that moves from a leaf to another tensor.
+
+import * as format from "../../leaves/format.js";
+import { s } from "../../leaves/dom.js";
+
+/** @import {Rebind} from "../../leaves/types.js" */
+
+const WIDE = 200;
+const HIGH = 62;
+const APART = 44; // pixels between a leaf and the tensor that took its name
+const STEADY = "cubic-bezier(0.3, 0, 0.2, 1)";
+
+/** @typedef {{x: number, y: number, width: number, height: number}} Box */
+
+/** Does the person want things to stand still? */
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/**
+ * Let a shaft grow from its source to its target.
+ *
+ * @param {SVGPathElement} shaft
+ * @param {Element | null} head
+ * @param {number} milliseconds
+ */
+export function flow(shaft, head, milliseconds) {
+  const length = Number(shaft.dataset.length ?? 0);
+  shaft.animate([{ strokeDashoffset: `${length}` }, { strokeDashoffset: "0" }], { duration: milliseconds, easing: "ease-in-out" });
+  head?.animate([{ opacity: 0, offset: 0 }, { opacity: 0, offset: 0.75 }, { opacity: 1, offset: 1 }], { duration: milliseconds });
+}
+
+/** Where a group stands, in the scene's own pixels. @param {SVGGElement} group @returns {Box} */
+function boxOf(group) {
+  const { e: x, f: y } = group.transform.baseVal.consolidate()?.matrix ?? { e: 0, f: 0 };
+  const border = group.querySelector("rect");
+  return { x, y, width: border?.width.baseVal.value ?? 0, height: border?.height.baseVal.value ?? 0 };
+}
+
+/** @param {Box} a @param {Box} b */
+const meet = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+
+/**
+ * The cards of tensors to which names have moved away from leaves, with the way that each name took.
+ *
+ * @param {SVGSVGElement} svg
+ */
+export function moves(svg) {
+  const layer = s("g", { class: "moves" });
+  svg.querySelector(".scene")?.append(layer);
+  let shown = "";
+  /** @type {Box[]} */
+  const boxes = [];
+
+  /** A free place for a card beside a leaf: left, right, else below all. @param {Box} leaf @param {Box[]} taken @returns {Box} */
+  function place(leaf, taken) {
+    const middle = leaf.y + (leaf.height - HIGH) / 2;
+    const tries = [
+      { x: leaf.x + (leaf.width - WIDE) / 2, y: leaf.y + leaf.height + APART },
+      { x: leaf.x - APART - WIDE, y: middle },
+      { x: leaf.x + leaf.width + APART, y: middle },
+    ].map((corner) => ({ ...corner, width: WIDE, height: HIGH }));
+    const free = tries.find((box) => !taken.some((other) => meet(box, other)));
+    return free ?? { x: leaf.x, y: Math.max(...taken.map(({ y, height }) => y + height)) + APART, width: WIDE, height: HIGH };
+  }
+
+  /** @param {Box} leaf @param {Box} box */
+  function way(leaf, box) {
+    if (box.y > leaf.y + leaf.height) {
+      const x = box.x + box.width / 2;
+      return `M${x} ${leaf.y + leaf.height + 3}V${box.y - 3}`;
+    }
+    const [from, to] = box.x > leaf.x ? [leaf.x + leaf.width + 3, box.x - 3] : [leaf.x - 3, box.x + box.width + 3];
+    return `M${from} ${leaf.y + leaf.height / 2}H${to}`;
+  }
+
+  return {
+    layer,
+    /** Where the cards stand. @type {readonly Box[]} */
+    boxes,
+    /**
+     * @param {readonly {from: string, rebind: Rebind}[]} names
+     * @param {number} milliseconds  that a name takes to move; 0 to stand there at once
+     * @returns {boolean} whether something new is shown
+     */
+    show(names, milliseconds) {
+      const key = names.map(({ from, rebind }) => `${from} ${rebind.name} ${rebind.line} ${format.all(rebind.to)}`).join("\n");
+      if (key === shown) return false;
+      shown = key;
+      boxes.length = 0;
+      layer.replaceChildren();
+      const groups = /** @type {SVGGElement[]} */ ([...svg.querySelectorAll(".node")]);
+      const taken = groups.map(boxOf);
+      for (const { from, rebind } of names) {
+        const group = groups.find(({ dataset, classList }) => dataset.node === from && !classList.contains("stub"));
+        if (!group) continue;
+        const leaf = boxOf(group);
+        const box = place(leaf, taken);
+        taken.push(box);
+        boxes.push(box);
+        const made = card(rebind);
+        made.setAttribute("transform", `translate(${box.x} ${box.y})`);
+        const trail = s("path", { class: "trail", d: way(leaf, box) });
+        layer.append(trail, made);
+        const chip = made.querySelector(".name");
+        if (milliseconds && chip) {
+          const [dx, dy] = [leaf.x - box.x, leaf.y - box.y];
+          const timing = { duration: milliseconds, easing: STEADY };
+          chip.animate([{ transform: `translate(${dx}px,${dy}px)` }, { transform: "none" }], timing);
+          for (const other of [trail, ...made.querySelectorAll(":scope > :not(.name)")])
+            other.animate([{ opacity: 0 }, { opacity: 0, offset: 0.5 }, { opacity: 1 }], timing);
+        }
+      }
+      return names.length > 0;
+    },
+  };
+}
+
+/** The tensor that took a name. @param {Rebind} rebind */
+function card({ name, line, to }) {
+  const leaf = to?.is_leaf ?? true;
+  const second = leaf ? "another tensor" : `${to?.grad_fn ?? "made by an operation"} · no leaf`;
+  return s(
+    "g",
+    { class: "taker", role: "img", "aria-label": `${name} now names another tensor: ${format.all(to)}, ${second}` },
+    s("rect", { class: "border", width: WIDE, height: HIGH, rx: 6 }),
+    s("g", { class: "name" }, s("text", { x: 10, y: 18, "font-size": 12, "font-weight": 600 }, name)),
+    s("text", { class: "small", x: WIDE - 10, y: 18, "text-anchor": "end" }, `line ${line}`),
+    s("text", { class: "small", x: 10, y: 33 }, second),
+    s("text", { class: "mono", x: 10, y: 51 }, format.tensor(to, 25)),
+  );
+}
