@@ -124,7 +124,7 @@ class NodeNumbers(Struct, frozen=True):
 
 
 class Pass(Struct, frozen=True):
-    """One call into autograd's engine. ``order`` is the order in which the engine ran the nodes.
+    """One call into autograd's engine. ``order`` is that in which the engine ran the nodes, ``failed`` the one that raised.
 
     ``nodes`` and ``edges`` are unset when the graph is too large for one answer: ask for ``frames``.
     """
@@ -138,6 +138,7 @@ class Pass(Struct, frozen=True):
     order: list[str]
     nodes: dict[str, NodeNumbers] | UnsetType = UNSET
     edges: dict[str, TensorSummary | None] | UnsetType = UNSET
+    failed: str | None = None
 
 
 class Saved(Struct, frozen=True):
@@ -300,8 +301,8 @@ class Fix(Struct, frozen=True):
     edits: list[Edit]
 
 
-class Finding(Struct, frozen=True):
-    """Something worth telling about a run."""
+class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
+    """Something worth telling about a run. ``node`` is one of the graph of ``pass``, else of the step's main pass."""
 
     code: str
     severity: Severity
@@ -312,6 +313,7 @@ class Finding(Struct, frozen=True):
     message: str
     why: str
     fix: Fix | None = None
+    pass_: int | None = None
 
 
 class GraphSize(Struct, frozen=True):

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 
 from .. import model, wire
 from ..recording import Recording
+from .failures import failed
 from .syntax import Syntax
 
 STEPS = 1_000
 """Steps that are looked at: what goes wrong in training goes wrong early, and then in every step."""
 
+LED_TO = frozenset({"no-grad-path", "non-leaf-grad"})
+"""What a leaf that was rebound leads to."""
 _LOST = re.compile(r"does not require grad|unsupported operand type.*NoneType|NoneType.* has no attribute|Optional\[Number\]")
 """What torch and Python say once a name has lost its leaf."""
 
@@ -23,6 +26,8 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
     found: list[model.Finding] = []
     for rule in RULES:
         found += rule(recording, program, syntax)
+    if any(finding.code == "leaf-rebound" and finding.severity == "error" for finding in found):
+        found = [finding for finding in found if finding.code not in LED_TO]  # one cause is told once
     grave = ("error", "warning", "note", "good")
     return sorted(found, key=lambda finding: (grave.index(finding.severity), finding.line or 0))
 
@@ -101,6 +106,36 @@ def _in_place(syntax: Syntax, name: str, line: int) -> model.Fix | None:
     return model.Fix(title, [model.Edit(start, end, text)])
 
 
+def non_leaf_grad(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """``.grad`` is read of a tensor that a pass went through, and that keeps none since it is no leaf."""
+    for signal in recording.signals():
+        if signal.code != "non-leaf-grad" or signal.line < 1:
+            continue
+        name, graph = signal.detail.get("name"), signal.detail.get("graph")
+        what = name if isinstance(name, str) else "the tensor"
+        at = recording.last_pass(graph, before=recording.log.counts()[1]) if type(graph) is int else None
+        nodes = recording.graph(recording.log.pass_(at).graph).nodes if at is not None else []
+        node = next((node for node in nodes if node.name == name and node.kind == "op"), None)
+        made = syntax.assignment(what, node.line) if node is not None and node.line is not None else None
+        fix = None
+        if made is not None and syntax.alone(made):
+            start, end = syntax.span(made)
+            text = f"\n{' ' * start[1]}{what}.retain_grad()"
+            fix = model.Fix(f"Let {what} keep its gradient", [model.Edit(end, end, text)])
+        yield model.Finding(
+            code="non-leaf-grad",
+            severity="warning",
+            file=None,
+            line=signal.line,
+            step=recording.log.pass_(at).step if at is not None else None,
+            node=node.id if node is not None else None,
+            message=f"The .grad of {what} is None here: {what} is computed, and backward() leaves gradients in leaves only.",
+            why="Its gradient was there on the way, and the graph shows it. retain_grad() before the backward keeps it.",
+            fix=fix,
+            pass_=at,
+        )
+
+
 def implicit_pass(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """The program never calls backward: we did."""
     for signal in recording.signals():
@@ -173,5 +208,5 @@ def _note(code: str, line: int | None, message: str, why: str) -> model.Finding:
 
 
 Rule = Callable[[Recording, model.Program, Syntax], Iterator[model.Finding]]
-RULES: tuple[Rule, ...] = (leaf_rebound, implicit_pass, skipped, too_large, unrecorded)
+RULES: tuple[Rule, ...] = (leaf_rebound, failed, non_leaf_grad, implicit_pass, skipped, too_large, unrecorded)
 """Every kind of finding, one function each."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
+from .. import model
+
+N = TypeVar("N", bound=ast.AST)
 GRAD_MODES = frozenset({"no_grad", "inference_mode"})
 
 
@@ -19,6 +24,7 @@ class Syntax:
         self._parents = {
             child: node for node in (ast.walk(self._tree) if self._tree else ()) for child in ast.iter_child_nodes(node)
         }
+        self._kinds: dict[type[ast.AST], list[Any]] = {}
 
     def assignment(self, name: str, line: int) -> ast.Assign | None:
         """The statement on a line that assigns to one name and nothing else."""
@@ -44,6 +50,10 @@ class Syntax:
 
     def in_no_grad(self, node: ast.AST) -> bool:
         """Whether a statement stands under ``with torch.no_grad():`` or in a function that is decorated so."""
+        return self.no_grad_line(node) is not None
+
+    def no_grad_line(self, node: ast.AST) -> int | None:
+        """The line that turns gradients off for a statement: that of the ``with`` or of the decorator around it."""
         while (parent := self._parents.get(node)) is not None:
             wrapped = (
                 [item.context_expr for item in parent.items]
@@ -52,10 +62,53 @@ class Syntax:
                 if isinstance(parent, ast.FunctionDef)
                 else []
             )
-            if any(_called(expression) in GRAD_MODES for expression in wrapped):
-                return True
+            for expression in wrapped:
+                if _called(expression) in GRAD_MODES or _turns_off(expression):
+                    return expression.lineno
             node = parent
-        return False
+        return None
+
+    def parent(self, node: ast.AST) -> ast.AST | None:
+        """What a piece of the program stands in."""
+        return self._parents.get(node)
+
+    def turns_off(self, node: ast.expr) -> bool:
+        """Whether an expression is ``torch.set_grad_enabled(False)``."""
+        return _turns_off(node)
+
+    def statements(self, kind: type[N]) -> Iterator[N]:
+        """Every piece of the program of one kind, in the order of lines."""
+        if kind not in self._kinds:
+            found = [node for node in self._parents if isinstance(node, kind)]
+            self._kinds[kind] = sorted(found, key=lambda node: (getattr(node, "lineno", 0), getattr(node, "col_offset", 0)))
+        return iter(self._kinds[kind])
+
+    def function_of(self, node: ast.AST) -> ast.FunctionDef | None:
+        """The innermost function that a piece of the program stands in."""
+        while (parent := self._parents.get(node)) is not None:
+            if isinstance(parent, ast.FunctionDef):
+                return parent
+            node = parent
+        return None
+
+    def statement_of(self, node: ast.AST) -> ast.stmt | None:
+        """The innermost statement that a piece of the program stands in."""
+        at: ast.AST | None = node
+        while at is not None and not isinstance(at, ast.stmt):
+            at = self._parents.get(at)
+        return at
+
+    def call(self, line: int, *names: str) -> ast.Call | None:
+        """The call of a function or method of one of these names on a line."""
+        for node in self.statements(ast.Call):
+            if node.lineno <= line <= (node.end_lineno or node.lineno) and _called(node) in names:
+                return node
+        return None
+
+    def statement(self, line: int) -> ast.stmt | None:
+        """The innermost statement that begins on a line."""
+        found = [node for node in self.statements(ast.stmt) if node.lineno == line]
+        return found[-1] if found else None
 
     def in_loop(self, node: ast.AST) -> bool:
         """Whether a statement may run more than once: in a loop, or in a function."""
@@ -82,12 +135,24 @@ class Syntax:
         assert node.end_col_offset is not None
         return self._place(node.lineno, node.col_offset), self._place(node.end_lineno, node.end_col_offset)
 
-    def text(self, node: ast.expr) -> str:
-        """The text of an expression, as the person wrote it."""
+    def text(self, node: ast.expr | ast.stmt) -> str:
+        """The text of an expression or a statement, as the person wrote it."""
         (first, start), (last, end) = self.span(node)
         if first == last:
             return self.lines[first - 1][start:end]
         return "\n".join([self.lines[first - 1][start:], *self.lines[first : last - 1], self.lines[last - 1][:end]])
+
+    def operand(self, node: ast.expr) -> str:
+        """The text of an expression as an operand of another: in brackets if it needs them."""
+        simple = isinstance(node, ast.Name | ast.Call | ast.Attribute | ast.Subscript | ast.Constant)
+        return self.text(node) if simple else f"({self.text(node)})"
+
+    def argument(self, call: ast.Call, text: str) -> model.Edit:
+        """The edit that gives a call one more argument."""
+        _, (line, column) = self.span(call)
+        before = self.text(call)[:-1].rstrip()
+        place = (line, column - 1)
+        return model.Edit(place, place, text if before.endswith(("(", ",")) else f", {text}")
 
     def alone(self, node: ast.stmt) -> bool:
         """Whether a statement has its line to itself, so that it can be put into a block of its own."""
@@ -108,3 +173,11 @@ def _is_grad(node: ast.expr, name: str) -> bool:
 def _called(node: ast.expr) -> str | None:
     function = node.func if isinstance(node, ast.Call) else node
     return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else None
+
+
+def _turns_off(node: ast.expr) -> bool:
+    """Whether an expression is ``set_grad_enabled(False)``."""
+    if not isinstance(node, ast.Call) or _called(node) != "set_grad_enabled" or not node.args:
+        return False
+    given = node.args[0]
+    return isinstance(given, ast.Constant) and given.value is False

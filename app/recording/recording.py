@@ -56,6 +56,7 @@ class Recording:
             order=[f"n{place}" for place in wire.int32(event.order, "order").tolist()],
             nodes=numbers.nodes() if numbers else UNSET,
             edges=numbers.edges() if numbers else UNSET,
+            failed=f"n{event.failed}" if event.failed >= 0 else None,
         )
 
     def numbers(self, index: int) -> PassNumbers:
@@ -191,6 +192,13 @@ class Recording:
             model.GraphSize(f"g{event.index}", len(event.kind), len(event.gradient))
             for event in map(self.log.graph, range(self.log.counts()[0]))
         ]
+
+    def last_pass(self, graph: int, *, before: int) -> int | None:
+        """The last pass over a graph before a pass, among the thousand before it; ``None`` if there is none."""
+        for index in range(min(before, self.log.counts()[1]) - 1, max(-1, before - 1_001), -1):
+            if graph >= 0 and self.log.pass_(index).graph == graph:
+                return index
+        return None
 
     def source(self, line: int | None) -> str | None:
         """The text of a line of the program, without its indentation."""

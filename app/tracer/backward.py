@@ -197,8 +197,13 @@ class Engine:
 
     def graph_with(self, tensor: Tensor) -> int:
         """The graph of the last pass that reached a tensor's node, else the graph that :meth:`graph_of` tells."""
+        reached = self.graph_reached(tensor)
+        return reached if reached >= 0 else self.graph_of(tensor)
+
+    def graph_reached(self, tensor: Tensor) -> int:
+        """The graph of the last pass that reached a tensor's node; -1 if none has."""
         call = self._calls.of(number(tensor.grad_fn))
-        return call.graph if call is not None and call.graph >= 0 else self.graph_of(tensor)
+        return call.graph if call is not None else -1
 
     def graph_of(self, tensor: Tensor) -> int:
         """The graph whose root is a tensor's node, told now if no pass has told it; -1 for one that cannot be told."""

@@ -54,6 +54,7 @@ class Updates(Observer):
         self._from_gradient: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._stepping: list[FrameType] = []
         self._handles: list[Any] = []
+        self._missing: set[int] = set()
         self.mode: ForwardMode | None = None
         self.engine: Engine | None = None
 
@@ -89,13 +90,30 @@ class Updates(Observer):
             self._names.detach(out)
             if self._from_gradient:
                 self.follow(out, args)
-        if kind == GRAD_READ and isinstance(out, Tensor) and self._steps.knows(args[0]):
+        if kind == GRAD_READ and out is None:
+            try:
+                self._missed(args[0])
+            except Exception as error:
+                self.failed(error)
+        elif kind == GRAD_READ and isinstance(out, Tensor) and self._steps.knows(args[0]):
             self._mark(out, frozenset((self._steps.parameter(args[0]),)))
         elif kind == DATA_SET and self._steps.knows(args[0]):
             parameter = self._steps.parameter(args[0])
             self._steps.moved(parameter)
             self._steps.updated(parameter, *self._place())
         return out
+
+    def _missed(self, tensor: Any) -> None:
+        """The program has read a ``.grad`` that is None: of a tensor that a pass went through, its gradient is gone."""
+        if tensor.is_leaf or tensor.retains_grad or not tensor.requires_grad or self.engine is None:
+            return
+        graph = self.engine.graph_reached(tensor)
+        line = self._place()[0]
+        if graph < 0 or line in self._missing:
+            return
+        self._missing.add(line)
+        detail: dict[str, str | int | float | bool | None] = {"graph": graph, "name": self._names.binding(tensor)[0]}
+        self._emitter.emit(wire.Signal("non-leaf-grad", line=line, step=self._steps.index, detail=detail))
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """What is computed from a gradient is computed from it too."""

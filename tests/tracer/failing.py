@@ -536,17 +536,19 @@ CASES = [
     ),
     Case(
         "a hook that calls a backward that fails",
-        "backward-failed",
+        "backward-twice",
         "ExpBackward0",
         """
         x = torch.ones(3, requires_grad=True)
-        z = x.exp()
+        z = x.exp()  # node
+        z = z.sum()
+        z.backward()
         def hook(g):
-            z.backward()  # raised
-        y = x.exp()  # node
+            z.backward()  # stops
+        y = x * 2
         y.register_hook(hook)
         # then
-        y.sum().backward()  # stops
+        y.sum().backward()
         """,
     ),
     Case(

@@ -1,0 +1,121 @@
+"""Gather what went wrong in a run: each exception of autograd's once, with its pass and node, and whether it ended the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import model, wire
+from ..recording import Recording
+
+SAID = 1_000
+"""Characters of a message that a signal carries, and by which it is known again."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An exception. ``line`` is where the program called what raised, ``raised`` the line inside a hook or function of its own.
+
+    ``pass_`` and ``node`` are of the pass that failed, if one did; ``changed`` is the line that wrote to what ``node`` had
+    saved, ``earlier`` the pass that had run that node before.
+    """
+
+    type: str
+    message: str
+    line: int | None
+    ended: bool
+    pass_: int | None = None
+    step: int | None = None
+    node: model.Node | None = None
+    raised: int | None = None
+    changed: int | None = None
+    earlier: int | None = None
+
+
+def troubles(recording: Recording) -> list[Trouble]:
+    """All exceptions that the tracer told of, in their order, the one that ended the run last."""
+    signals = recording.signals()
+    failed = _innermost(recording, [signal for signal in signals if signal.code == "pass-failed"])
+    end = _end(recording)
+    ended_by = next((signal for signal in reversed(failed) if end is not None and _same(signal, end)), None)
+    found = [_of_pass(recording, signal, ended=signal is ended_by) for signal in failed]
+    known = {(trouble.type, trouble.message[:SAID], trouble.raised or trouble.line) for trouble in found}
+    for signal in signals:
+        if signal.code == "caught":
+            key = (_text(signal, "type"), _text(signal, "message"), _line(signal.line))
+            again = end is not None and key == (end.type, end.message[:SAID], _line(end.line))
+            if key not in known and not again:
+                known.add(key)
+                found.append(Trouble(*key, ended=False))
+    if end is not None and ended_by is None:
+        found.append(Trouble(end.type, end.message, _line(end.line), ended=True))
+    return sorted(found, key=lambda trouble: trouble.ended)
+
+
+def _end(recording: Recording) -> wire.Failure | None:
+    for event in recording.log.others():
+        if isinstance(event, wire.End) and event.status == "failed":
+            return event.failure
+    return None
+
+
+def _same(signal: wire.Signal, end: wire.Failure) -> bool:
+    at = max(_number(signal, "raised"), -1)
+    return (
+        _text(signal, "type") == end.type
+        and _text(signal, "message") == end.message[:SAID]
+        and (at if at > 0 else signal.line) == end.line
+    )
+
+
+def _innermost(recording: Recording, signals: list[wire.Signal]) -> list[wire.Signal]:
+    """Without the passes around those that failed: an exception goes through every one of them."""
+    around: set[tuple[int, str]] = set()
+    found = []
+    for signal in signals:
+        index, message = _number(signal, "pass"), _text(signal, "message")
+        if (index, message) in around:
+            continue
+        found.append(signal)
+        while (event := _pass(recording, index)) is not None and 0 <= event.parent < index:
+            index = event.parent
+            around.add((index, message))
+    return found
+
+
+def _of_pass(recording: Recording, signal: wire.Signal, *, ended: bool) -> Trouble:
+    index = _number(signal, "pass")
+    event = _pass(recording, index)
+    node: model.Node | None = None
+    if event is not None and event.graph >= 0:
+        nodes = recording.graph(event.graph).nodes
+        node = nodes[event.failed] if 0 <= event.failed < len(nodes) else None
+    return Trouble(
+        type=_text(signal, "type"),
+        message=_text(signal, "message"),
+        line=_line(signal.line),
+        ended=ended,
+        pass_=event.index if event is not None else None,
+        step=event.step if event is not None and 0 <= event.step < recording.log.counts()[2] else None,
+        node=node,
+        raised=_line(_number(signal, "raised")),
+        changed=_line(_number(signal, "changed")),
+        earlier=recording.last_pass(_number(signal, "earlier"), before=index),
+    )
+
+
+def _pass(recording: Recording, index: int) -> wire.Pass | None:
+    return recording.log.pass_(index) if 0 <= index < recording.log.counts()[1] else None
+
+
+def _number(signal: wire.Signal, key: str) -> int:
+    found = signal.detail.get(key)
+    return found if type(found) is int else -1
+
+
+def _text(signal: wire.Signal, key: str) -> str:
+    found = signal.detail.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _line(line: int) -> int | None:
+    return line if line > 0 else None
