@@ -21,6 +21,7 @@ _CODES = {
 }
 _OTHER = wire.DTYPES.index("other")
 _COUNTED = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16})
+_SPARSE = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
 WHOLE = 1 << 20
 """Elements of a parameter that are copied whole before and after a step, so that the update itself can be told."""
 STACKED = 1 << 16
@@ -267,7 +268,7 @@ def sizes(tensor: Tensor) -> tuple[int, ...]:
 
 def dense(tensor: Tensor) -> Tensor:
     """A sparse tensor with its zeros, if that is not too large; any other as it is."""
-    if tensor.layout is torch.sparse_coo and tensor.numel() <= WHOLE and tensor.is_cpu:
+    if tensor.layout in _SPARSE and tensor.numel() <= WHOLE and tensor.is_cpu:
         return tensor.detach().to_dense()
     return tensor
 

@@ -84,12 +84,13 @@ def name(node: Any) -> str:
 
 
 def bits(tensor: Tensor) -> Bits:
-    """A copy of what a tensor is, down to the last bit."""
+    """A copy of what a tensor is, down to the last bit; a sparse one with its zeros."""
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    if wrapped or tensor.layout is not torch.strided or tensor.is_nested or not tensor.is_cpu:
+    if wrapped or tensor.is_nested or not tensor.is_cpu:
         return None
     with torch.no_grad(), torch._C.DisableTorchFunction():
-        plain = tensor.detach().resolve_conj().resolve_neg()
+        plain = tensor.detach() if tensor.layout is torch.strided else tensor.detach().to_dense()
+        plain = plain.resolve_conj().resolve_neg()
         dtype = str(plain.dtype).removeprefix("torch.")
         plain = plain.to(_WIDENED.get(plain.dtype, plain.dtype))
         return dtype, tuple(plain.shape), plain.contiguous().numpy().tobytes()

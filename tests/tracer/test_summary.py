@@ -73,16 +73,24 @@ def test_an_empty_tensor_has_no_statistics() -> None:
     assert summary.values == []
 
 
-@pytest.mark.parametrize(
-    "tensor",
-    [torch.empty(3, device="meta"), torch.eye(2).to_sparse()],
-    ids=["meta", "sparse"],
-)
-@pytest.mark.filterwarnings("ignore")
-def test_what_cannot_be_read_keeps_its_shape(tensor: torch.Tensor) -> None:
-    (summary,) = told(tensor)
-    assert summary.shape == list(tensor.shape)
+def test_what_cannot_be_read_keeps_its_shape() -> None:
+    (summary,) = told(torch.empty(3, device="meta"))
+    assert summary.shape == [3]
     assert (summary.values, summary.norm) == (None, None)
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc], ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_a_sparse_tensor_is_told_with_its_zeros(layout: torch.layout) -> None:
+    tensor = torch.tensor([[0.0, 2.0], [0.0, -3.0]])
+    (summary,) = told(tensor.to_sparse(layout=layout))
+    assert (summary.values, summary.shape, summary.zeros, summary.min) == (tensor.tolist(), [2, 2], 2, -3.0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_sparse_tensor_that_would_be_large_keeps_its_shape() -> None:
+    (summary,) = told(torch.sparse_coo_tensor([[5], [7]], [1.0], (100_000, 100_000)))
+    assert (summary.shape, summary.values, summary.norm) == ([100_000, 100_000], None, None)
 
 
 def test_views_conjugates_and_broadcasts_are_read_through() -> None:
