@@ -385,6 +385,8 @@ class Limits(Struct, frozen=True):
     events: int = 200_000
     kept_values: int = 4096
     """Highest number of elements that ``values`` may ask to keep whole."""
+    training_steps: int = 10_000
+    """Steps that a training may ask for."""
     answer_nodes: int = 2_000
     """Nodes above which a step leaves out ``nodes`` and ``edges``."""
     store_bytes: int = 2 * 1024 * 1024 * 1024

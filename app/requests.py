@@ -8,12 +8,12 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec import Struct
 
-from . import expression, model, notebook
+from . import expression, model, notebook, training
 from .errors import InvalidInput, TooLarge, UnreadableInput, UnsupportedMedia
 
-SOURCES: Final = ("program", "expression", "notebook")
+SOURCES: Final = ("program", "expression", "training", "notebook")
 OPTIONS: Final = ("seed", "capture", "values", "store")
-KNOWN: Final = ("program", "expression", "inputs", "notebook", *OPTIONS)
+KNOWN: Final = ("program", "expression", "inputs", "training", "notebook", *OPTIONS)
 
 PYTHON: Final = ("text/x-python", "text/x-script.python", "application/x-python-code", "text/plain")
 NOTEBOOK: Final = ("application/x-ipynb+json",)
@@ -59,7 +59,7 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], limits: model.L
 
 
 def from_json(body: bytes, limits: model.Limits) -> Request:
-    """Read the JSON form: one of program, expression (with inputs) and notebook, and options."""
+    """Read the JSON form: one of program, expression (with inputs), training and notebook, and options."""
     try:
         fields = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -82,6 +82,8 @@ def from_json(body: bytes, limits: model.Limits) -> Request:
             program = _program(fields["program"])
         case "notebook":
             program = notebook.convert(fields["notebook"])
+        case "training":
+            program = training.convert(fields["training"], limits.training_steps)
         case _:
             program = expression.convert(fields["expression"], fields.get("inputs", {}))
     return _checked(program, {name: fields[name] for name in OPTIONS if name in fields}, limits)

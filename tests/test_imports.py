@@ -33,8 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "examples": set(),
     "notebook": FOUNDATION,
-    "expression": FOUNDATION,
-    "requests": FOUNDATION | {"notebook", "expression"},
+    "literals": FOUNDATION,
+    "expression": FOUNDATION | {"literals"},
+    "optimizers": FOUNDATION,
+    "training": FOUNDATION | {"expression", "literals", "optimizers"},
+    "requests": FOUNDATION | {"notebook", "expression", "training"},
 }
 MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
 MAY_IMPORT["once"] = MAY_IMPORT["terminal"] = MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"tracer", "runs", "web"}

@@ -158,7 +158,7 @@ def test_values_nested_without_end_are_refused() -> None:
         ({"expression": ["x"]}, InvalidInput, "not a text"),
         ({"notebook": "x"}, UnreadableInput, "no object with cells"),
         ({"program": "x", "colour": 1}, InvalidInput, "Unknown field 'colour': known are program, expression"),
-        ({"training": {}}, InvalidInput, "Unknown field 'training': known are"),
+        ({"training": {}}, InvalidInput, "The training has no parameters"),
         ({}, InvalidInput, "nothing to run"),
         ({"program": "x", "expression": "x"}, InvalidInput, "program and expression together"),
         ({"program": "x", "inputs": {}}, InvalidInput, "Only an expression has inputs"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from .. import model
 from ..recording import Recording, title
-from . import refused, saved
+from . import refused, saved, shapes
 from .failure import Failure, short
 from .syntax import Syntax
 from .troubles import SAID, troubles
@@ -87,6 +87,8 @@ KINDS: tuple[tuple[str, Callable[[Failure], model.Finding]], ...] = (
     (r"only for scalar outputs|to return a scalar Tensor|should contain a single element", refused.not_scalar),
     (r"[oO]nly Tensors of floating point", refused.integer_grad),
     (r"a leaf Variable that requires grad is being used in an in-place", refused.inplace_on_leaf),
+    (shapes.BROADCAST, shapes.no_broadcast),
+    (shapes.PRODUCT, shapes.no_product),
     (r"Mismatch in (?:shape|dtype): grad_output|gradients can be either Tensors or None", backward_failed),
 )
 """What torch says, and the finding that tells of it; any other exception in a pass is told by its node and line."""

@@ -48,7 +48,7 @@ def links(root: str, id: str) -> dict[str, str]:
 
 @router.post("/runs", **reference.POST_RUN)
 async def start_run(request: Request) -> Response:
-    """Run a program, an expression or a notebook, and answer its recording."""
+    """Run a program, an expression, a training or a notebook, and answer its recording."""
     service, root = service_of(request), root_of(request)
     form = _form(request.headers.get("accept", ""))
     query = dict(request.query_params)

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from .. import __version__, model, requests
+from ..optimizers import OPTIMIZERS
 from .problems import MEDIA, SORTS, Problem, Sort
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -83,6 +84,32 @@ def _asked(name: str, own: dict[str, Any], example: dict[str, Any]) -> dict[str,
 
 
 _FIT: Final = "import torch\nx = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)\n(x ** 2).mean().backward()\nx.grad\n"
+_LINE: Final = {
+    "parameters": {"m": 1},
+    "data": {"x": [1, 2, 3], "y": [2, 4, 6]},
+    "loss": "((m * x - y) ** 2).mean()",
+    "optimizer": {"name": "SGD", "lr": 0.01},
+    "steps": 50,
+}
+_TRAINING: Final = {
+    "type": "object",
+    "description": "a training loop, answered as `program`",
+    "required": ["parameters", "loss", "optimizer", "steps"],
+    "additionalProperties": False,
+    "properties": {
+        "parameters": {"type": "object", "minProperties": 1, "additionalProperties": _TENSOR, "description": "first values"},
+        "data": {"type": "object", "additionalProperties": _TENSOR},
+        "loss": {"type": "string", "description": "an expression of the parameters and the data; a scalar"},
+        "optimizer": {
+            "description": "an optimizer of torch.optim, by its name or with its options",
+            "anyOf": [
+                {"enum": list(OPTIMIZERS)},
+                {"type": "object", "required": ["name"], "properties": {"name": {"enum": list(OPTIMIZERS)}}},
+            ],
+        },
+        "steps": {"type": "integer", "minimum": 1, "maximum": model.Limits().training_steps},
+    },
+}
 _BODY: Final = {
     "oneOf": [
         _asked("program", {"program": {"type": "string", "description": "Python text"}}, {"program": _FIT}),
@@ -91,6 +118,7 @@ _BODY: Final = {
             {"expression": {"type": "string"}, "inputs": {"type": "object", "additionalProperties": _TENSOR}},
             {"expression": "(2 * (x + 2) ** 2).mean()", "inputs": {"x": [1, 2, 3]}},
         ),
+        _asked("training", {"training": _TRAINING}, {"training": _LINE}),
         _asked(
             "notebook",
             {"notebook": {"type": "object", "description": "an .ipynb file"}},

@@ -84,7 +84,7 @@ async def test_a_notebook_without_code_cells(client: httpx.AsyncClient) -> None:
 async def test_an_unknown_field(client: httpx.AsyncClient) -> None:
     told = problem(await client.post(RUNS, json={"program": "x", "colour": "red"}), 422)
     assert told["where"] == "colour"
-    assert "known are program, expression, inputs, notebook, seed, capture, values, store" in told["detail"]
+    assert "known are program, expression, inputs, training, notebook, seed, capture, values, store" in told["detail"]
 
 
 async def test_an_expression_that_is_a_statement(client: httpx.AsyncClient) -> None:
