@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from .. import model, wire
 from ..recording import Recording
 from .failures import failed
+from .nan_origin import nan_origin
 from .syntax import Syntax
 
 STEPS = 1_000
@@ -208,5 +209,5 @@ def _note(code: str, line: int | None, message: str, why: str) -> model.Finding:
 
 
 Rule = Callable[[Recording, model.Program, Syntax], Iterator[model.Finding]]
-RULES: tuple[Rule, ...] = (leaf_rebound, failed, non_leaf_grad, implicit_pass, skipped, too_large, unrecorded)
+RULES: tuple[Rule, ...] = (leaf_rebound, failed, nan_origin, non_leaf_grad, implicit_pass, skipped, too_large, unrecorded)
 """Every kind of finding, one function each."""
