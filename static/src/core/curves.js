@@ -15,7 +15,7 @@ const count = (shape) => shape.reduce((product, size) => product * size, 1);
  * The keys under which a quantity of a parameter has curves: one for each of a few elements, else one for its norm.
  *
  * @param {{id: string, shape: number[]}} parameter
- * @param {"value" | "grad" | "value_after"} what
+ * @param {"value" | "grad" | "update"} what
  */
 export function keysOf({ id, shape }, what) {
   const many = count(shape);
@@ -43,7 +43,7 @@ export async function curvesOf(api, run, before) {
     .flatMap((parameter) => [
       ...keysOf(parameter, "value"),
       ...keysOf(parameter, "grad"),
-      ...(isNorm(parameter) ? [] : keysOf(parameter, "value_after")),
+      ...keysOf(parameter, "update"),
     ]);
   const start = (before?.index.at(-1) ?? -1) + 1;
   const grows = before !== null && run.steps <= POINTS;

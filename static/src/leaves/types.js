@@ -108,6 +108,8 @@
  * @property {Tensor | null} grad_after
  * @property {Tensor | null} value_after
  * @property {Record<string, Tensor | null>} state
+ * @property {Tensor | null} [grad_used]               as the update found it: clipped, or scaled
+ * @property {Tensor | null} [update]
  *
  * @typedef {{name: string, line: number, from: string, to: Tensor | null, graph: string | null, uses_gradient?: boolean}} Rebind
  *
@@ -123,6 +125,7 @@
  * @property {ParameterStep[]} parameters
  * @property {Rebind[]} rebinds
  * @property {Record<string, unknown> | null} optimizer
+ * @property {{optimizer: string, parameters: string[], options: Record<string, unknown>}[]} [groups]    where there are several
  *
  * @typedef {{edge: string, node: string, title: string, slot: number, input: number, gradient: Tensor | null}} Flow
  * @typedef {{name: string, tensor: Tensor | null}} Saved

@@ -32,6 +32,7 @@ const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}
 const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
 const mac = /Mac|iP/.test(navigator.platform);
 const api = client(given.api);
+const compared = comparedIn(location.search);
 const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0 }));
 const work = session(state, api, (shown) => {
   if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
@@ -199,7 +200,6 @@ else if (given.run) {
   if (written && drawn) canvas.adopt(written, drawn);
   else void work.load();
 }
-const compared = comparedIn(location.search);
 if (compared) void comparing.choose(compared);
 
 state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"], (now) => {

@@ -14,6 +14,7 @@ import { flow, moves } from "./graph/moves.js";
 const WHOLE = 0.72; // below this, 11 px labels are no longer read: show a part instead
 const PART = 0.8; // at this scale
 const LARGEST = 1.12;
+const HASTE = 150; // milliseconds: steps that follow each other faster are not shown in transition
 const MARGIN = 8;
 const EDGE = 16; // pixels around what the server draws
 
@@ -38,6 +39,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
   let selected = null;
   /** @type {Picture | null} */
   let drawn = null;
+  let [written, hasty] = [-Infinity, 0];
   let pace = 0; // milliseconds that a gradient takes on its way
   /** @type {ReturnType<typeof ink> | null} */
   let pen = null;
@@ -267,6 +269,14 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
      */
     write(scene, milliseconds) {
       pace = milliseconds;
+      const time = performance.now();
+      if (time - written < HASTE) {
+        // who drags the playhead sees each step as it is, not on its way from the one before
+        element.classList.add("hasty");
+        clearTimeout(hasty);
+        hasty = setTimeout(() => element.classList.remove("hasty"), 2 * HASTE);
+      }
+      written = time;
       pen?.write(scene);
       if (!names?.show(scene.moves, milliseconds) || !names.layer.lastElementChild) return;
       if (!moved) settle(true);

@@ -3,7 +3,7 @@
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 
-/** @import {ParameterStep, Phase, Scalar, Step, Tensor, Values} from "../leaves/types.js" */
+/** @import {ParameterStep, Phase, Step, Tensor} from "../leaves/types.js" */
 
 const ROOM = 18; // characters of a tensor in a cell
 const MOST = 60; // parameters that are listed
@@ -18,34 +18,10 @@ const STATES = /** @type {Record<string, string>} */ ({
   sum: "sum of squares",
 });
 
-/** @param {Values | null} values @returns {Scalar[] | null} */
-const flat = (values) => (values === null ? null : Array.isArray(values) ? values.flatMap((each) => flat(each) ?? []) : [values]);
-
-/** @param {Tensor | null} tensor @returns {number[] | null} */
-function numbers(tensor) {
-  const all = tensor && tensor.dtype.startsWith("float") ? flat(tensor.values) : null;
-  return all?.every((each) => typeof each === "number") ? /** @type {number[]} */ (all) : null;
-}
-
-/** The L2 norm. @param {readonly number[]} all */
-const norm = (all) => Math.hypot(...all);
-
-/**
- * What an update did: the difference, and how large it is for the gradient it came of. Null where elements were not kept.
- *
- * @param {ParameterStep} parameter
- */
-export function updateOf({ value, value_after: after, grad_after: grad }) {
-  const [from, to, by] = [numbers(value), numbers(after), numbers(grad)];
-  if (!from || !to || from.length !== to.length) return null;
-  const update = to.map((each, i) => each - (from[i] ?? NaN));
-  const size = by ? norm(by) : 0;
-  const one = update.length === 1 ? update[0] : undefined;
-  return {
-    text: one !== undefined ? format.number(one) : `‖${format.number(norm(update))}‖`,
-    all: format.nested(update),
-    rate: size > 0 ? norm(update) / size : null,
-  };
+/** The size of an update for each unit of the gradient it came of. @param {ParameterStep} parameter */
+function rate({ update, grad_used: gradient }) {
+  const [size, by] = [Number(update?.norm ?? NaN), Number(gradient?.norm ?? NaN)];
+  return by > 0 && Number.isFinite(size) ? size / by : null;
 }
 
 /** A tensor in a cell: its values, else its norm. @param {Tensor | null} tensor */
@@ -75,15 +51,17 @@ export function optimizer({ onpick }) {
       const [backward, updated] = [phase === "backward" || phase === "update", phase === "update"];
       const listed = step.parameters.slice(0, MOST);
       const states = [...new Set(listed.flatMap(({ state }) => Object.keys(state)))].filter((name) => name !== "step");
-      const options = Object.entries(step.optimizer ?? {}).filter(
-        ([name, value]) => name !== "name" && value !== null && value !== false && !(Array.isArray(value) && !value.length),
+      const group = step.groups?.find(({ parameters }) => chosen !== null && parameters.includes(chosen));
+      const { name: called, ...usual } = step.optimizer ?? {};
+      const options = Object.entries(group?.options ?? usual).filter(
+        ([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length),
       );
       fill(
         element,
         h(
           "p",
           { class: "how" },
-          h("b", null, typeof step.optimizer?.["name"] === "string" ? step.optimizer["name"] : "by hand"),
+          h("b", null, group?.optimizer ?? (typeof called === "string" ? called : "by hand")),
           options.map(([name, value]) => [" ", h("span", null, `${name}=`, plain(value))]),
         ),
         h(
@@ -101,14 +79,14 @@ export function optimizer({ onpick }) {
               head("grad"),
               states.map((name) => head(STATES[name] ?? name.replaceAll("_", " "), `state["${name}"], as it was after the update`)),
               head("update"),
-              head("rate", "the size of the update for each unit of gradient"),
+              head("rate", "‖update‖ ÷ ‖gradient‖: the rate that came into effect"),
             ),
           ),
           h(
             "tbody",
             null,
             listed.map((parameter) => {
-              const made = updated ? updateOf(parameter) : null;
+              const effect = updated ? rate(parameter) : null;
               const name = parameter.name ?? parameter.id;
               return h(
                 "tr",
@@ -119,11 +97,15 @@ export function optimizer({ onpick }) {
                 h(
                   "td",
                   { class: "grad" },
-                  backward ? brief(parameter.grad_after) : parameter.grad_before ? brief(parameter.grad_before) : "None",
+                  backward
+                    ? brief((updated && parameter.grad_used) || parameter.grad_after)
+                    : parameter.grad_before
+                      ? brief(parameter.grad_before)
+                      : "None",
                 ),
                 states.map((state) => cell(updated ? (parameter.state[state] ?? null) : null)),
-                h("td", { class: "param", title: made?.all }, made?.text ?? format.NONE),
-                h("td", null, made?.rate == null ? format.NONE : format.number(made.rate)),
+                cell(updated ? (parameter.update ?? null) : null, "param"),
+                h("td", null, format.number(effect)),
               );
             }),
           ),

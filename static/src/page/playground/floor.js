@@ -106,7 +106,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
         h("option", { value: id, selected: id === parameter.id }, `${names.at(-1) ?? id} ${format.shape(shape)}`),
       ),
     );
-    if (curves && shown === "curves") void drawn.show(chartsOf(parameter, run, curves, other), logarithmic);
+    if (curves && shown === "curves") void drawn.show(chartsOf(parameter, curves, other), logarithmic);
     tell(now);
   }
 
@@ -172,38 +172,36 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
 const stopped = (run) => Boolean(run?.error && run.steps);
 
 /**
+ * How a parameter went: its value, its gradient, its update.
+ *
  * @param {Parameter} parameter
- * @param {Run} run
  * @param {Curves} curves
  * @param {State["other"]} other
  * @returns {Chart[]}
  */
-function chartsOf(parameter, run, curves, other) {
+function chartsOf(parameter, curves, other) {
   const { index } = curves;
   const name = parameter.names.at(-1) ?? parameter.id;
   const norm = isNorm(parameter) ? "norm" : null;
   const theirs = other?.run.parameters.find(({ id, shape }) => id === parameter.id && `${shape}` === `${parameter.shape}`);
-  /** @param {Curves} of @param {"value" | "grad" | "value_after"} what */
-  const columns = (of, what) => keysOf(parameter, what).map((key) => [...(of.values[key] ?? index.map(() => null))]);
-  /** @param {Curves} of */
-  const updates = (of) => {
-    const before = columns(of, "value");
-    return columns(of, "value_after").map((after, i) => after.map((each, k) => minus(each, before[i]?.[k] ?? null)));
-  };
+  /** @param {Curves} of @param {"value" | "grad" | "update"} what */
+  const columns = (of, what) => keysOf(parameter, what).map((key) => [...(of.values[key] ?? of.index.map(() => null))]);
   /** The other run's numbers at our steps. @param {(of: Curves) => (number | null)[][]} read */
   const beside = (read) => {
     if (!other || !theirs) return [];
     const places = new Map(other.curves.index.map((step, i) => [step, i]));
     return read(other.curves).map((column) => index.map((step) => column[places.get(step) ?? -1] ?? null));
   };
-  /** @type {Chart[]} */
-  const all = [
-    { title: name, tone: "param", norm, index, columns: columns(curves, "value"), others: beside((of) => columns(of, "value")) },
-    { title: `${name}.grad`, tone: "grad", norm, index, columns: columns(curves, "grad"), others: beside((of) => columns(of, "grad")) },
-  ];
-  if (!norm) all.push({ title: "update", tone: "param", norm, index, columns: updates(curves), others: beside(updates) });
-  return run.steps > 1 ? all : [];
+  return /** @type {const} */ ([
+    ["value", name, "param"],
+    ["grad", `${name}.grad`, "grad"],
+    ["update", "update", "param"],
+  ]).map(([what, title, tone]) => ({
+    title,
+    tone,
+    norm,
+    index,
+    columns: columns(curves, what),
+    others: beside((of) => columns(of, what)),
+  }));
 }
-
-/** @param {number | null} a @param {number | null} b */
-const minus = (a, b) => (a === null || b === null ? null : a - b);

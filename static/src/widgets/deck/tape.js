@@ -56,7 +56,7 @@ export function tape({ onseek }) {
   let shown = { steps: 0, span: 0, stopped: false, logarithmic: false, curves: [], others: [] };
   /** @type {Head} */
   let head = { at: 0, phase: "backward", part: null, text: "" };
-  let [width, height] = [0, 0];
+  let [left, width, height] = [0, 0, 0];
   const small = () => height < LOW;
   const base = () => height - (small() ? 12 : 30);
   const cells = () => Math.max(shown.steps + (shown.stopped ? 1 : 0), shown.span);
@@ -67,13 +67,14 @@ export function tape({ onseek }) {
 
   /** The step under a point, and the phase where cells are wide enough. @param {number} clientX @returns {[number, Phase | null]} */
   function under(clientX) {
-    const exact = (clientX - element.getBoundingClientRect().left - EDGE) / cell();
+    const exact = (clientX - left - EDGE) / cell();
     const step = Math.max(0, Math.min(shown.steps - 1, Math.floor(exact)));
     const part = Math.max(0, Math.min(3, Math.floor((exact - step) * 4)));
     return [step, cell() >= WIDE ? (PHASES[part] ?? null) : null];
   }
   element.addEventListener("pointerdown", (event) => {
     if (event.button) return;
+    ({ left } = element.getBoundingClientRect());
     element.setPointerCapture(event.pointerId);
     element.focus({ preventScroll: true });
     told.hidden = true;
@@ -81,6 +82,7 @@ export function tape({ onseek }) {
   });
   element.addEventListener("pointermove", (event) => {
     if (element.hasPointerCapture(event.pointerId)) return onseek(...under(event.clientX));
+    ({ left } = element.getBoundingClientRect());
     tell(under(event.clientX)[0]);
   });
   element.addEventListener("pointerleave", () => (told.hidden = true));

@@ -1,0 +1,399 @@
+"""Play a recording: every instant shows what was true then, whoever comes to it and however."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
+
+PROGRAMS = Path(__file__).parent.parent / "programs"
+EXAMPLES = Path(__file__).parent.parent.parent / "app" / "examples" / "programs"
+
+ACCUMULATE = """\
+import torch
+w = torch.tensor([1., 2.], requires_grad=True)
+for step in range(3):
+    loss = (w * w).sum()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+"""
+
+ADAM = """\
+import torch
+w = torch.tensor(3., requires_grad=True)
+optimizer = torch.optim.Adam([w], lr=0.5)
+for step in range(6):
+    optimizer.zero_grad()
+    loss = (w - 1) ** 2
+    loss.backward()
+    optimizer.step()
+"""
+
+SLOW = """\
+import time
+import torch
+w = torch.tensor(3., requires_grad=True)
+for step in range(200):
+    loss = (w - 1) ** 2
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.01 * w.grad
+    w.grad = None
+    time.sleep(0.04)
+"""
+
+SVG = "{http://www.w3.org/2000/svg}"
+SHOWN = """() => Object.fromEntries([...document.querySelectorAll("#canvas svg.graph [data-node], #canvas svg.graph [data-edge]")]
+    .map(group => [
+        (group.dataset.node ?? "") + " " + (group.dataset.edge ?? ""),
+        [...group.querySelectorAll("title, [data-field], .shaft, .head")].map(each => [
+            each.tagName,
+            each.matches(".shaft, .head, [data-field]") ? each.getAttribute("class") : "",
+            each.matches("title, text") ? each.textContent : "",
+            each.getAttribute("stroke-width") ?? "",
+            each.getAttribute("stroke-dasharray") ?? "",
+            each.matches(".head") ? each.getAttribute("transform") : "",
+        ])]))"""
+
+
+def told(svg: str) -> dict[str, list[list[str]]]:
+    """What stands in a picture of the server's, in the order and the form that ``SHOWN`` gives."""
+    found: dict[str, list[list[str]]] = {}
+    for group in ET.fromstring(svg).iter(f"{SVG}g"):
+        if group.get("data-node") is None and group.get("data-edge") is None:
+            continue
+        rows = []
+        for each in group.iter():
+            tag, classes = each.tag.removeprefix(SVG), (each.get("class") or "").split()
+            drawn = "shaft" in classes or "head" in classes
+            if tag == "title" or each.get("data-field") or drawn:
+                rows.append(
+                    [
+                        tag,
+                        "" if tag == "title" else each.get("class") or "",
+                        each.text or "" if tag in ("title", "text") else "",
+                        each.get("stroke-width") or "",
+                        each.get("stroke-dasharray") or "",
+                        each.get("transform") or "" if "head" in classes else "",
+                    ]
+                )
+        found[f"{group.get('data-node') or ''} {group.get('data-edge') or ''}"] = rows
+    return found
+
+
+def step_to(page: Page, step: int) -> None:
+    """Go to a step with the keys of the slider, until what it holds is shown."""
+    slider = page.get_by_role("slider", name="Training step")
+    slider.focus()
+    while int(slider.get_attribute("aria-valuenow") or 0) < step:
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".count b")).to_have_text(f"{step:02}")
+
+
+def slider(page: Page) -> Locator:
+    return page.get_by_role("slider", name="Training step")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        EXAMPLES / "fit-by-hand.py",
+        EXAMPLES / "xor.py",
+        EXAMPLES / "vanishing.py",
+        EXAMPLES / "pitfall-accumulate.py",
+        PROGRAMS / "micro_batches.py",
+        PROGRAMS / "gan.py",
+        PROGRAMS / "hooks.py",
+        PROGRAMS / "momentum.py",
+    ],
+    ids=lambda path: path.stem,
+)
+def test_the_numbers_that_the_page_writes_are_those_of_the_server_s_picture(page: Page, path: Path) -> None:
+    page.goto("/")
+    run(page, path.read_text())
+    base = page.url.partition("?")[0].replace("/r/", "/api/v1/runs/")
+    steps = page.request.get(base).json()["steps"]
+    for step in sorted({0, min(1, steps - 1), steps // 2, steps - 1}):
+        page.goto(page.url.partition("?")[0])  # begins at the first step, whose picture is then written into
+        if step:
+            step_to(page, step)
+        page.wait_for_timeout(400)  # tooltips are written once the playhead stands
+        main = page.request.get(f"{base}/steps/{step}").json()["main"]
+        expected = told(page.request.get(f"{base}/passes/{main}/graph.svg?theme=inline").text())
+        assert page.evaluate(SHOWN) == expected, f"step {step}"
+
+
+def test_it_plays_through_nodes_phases_and_steps_and_stands_at_the_end(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    seen: list[str] = []
+    page.expose_function("seen", lambda text: seen.append(text))
+    page.evaluate(
+        """() => new MutationObserver(() => window.seen(document.querySelector('.tape').getAttribute('aria-valuetext')))
+            .observe(document.querySelector('.tape'), {attributes: true, attributeFilter: ['aria-valuetext']})"""
+    )
+    page.get_by_role("button", name="First step").click()
+    page.get_by_role("button", name="Four times as fast").click()
+    page.get_by_role("button", name="Play (Space)").click()
+    expect(page.get_by_role("button", name="Pause (Space)")).to_be_visible()
+    expect(page.locator(".phase.backward small")).to_have_text(re.compile(r"[1-5] of 5 nodes"), timeout=8000)
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible(timeout=20_000)
+    expect(page.locator(".count b")).to_have_text("03")
+    expect(page.locator(".phase.update[aria-pressed=true]")).to_be_visible()
+    expect(node(page, "m").locator("[data-field=value]")).to_have_text(re.compile(r"1\.8483 → "))
+    phases = [text.split(",")[1].strip() for text in seen if text.startswith("step 1,")]
+    assert list(dict.fromkeys(phases)) == ["forward", "loss", "backward", "update"]
+
+
+def test_pausing_stops_at_once_and_the_address_opens_at_that_instant(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    page.get_by_role("button", name="First step").click()
+    page.get_by_role("button", name="Half speed").click()
+    page.get_by_role("button", name="Play (Space)").click()
+    page.wait_for_function(
+        """() => {
+            if (!/^[12] of 5 nodes$/.test(document.querySelector(".phase.backward small").textContent)) return false;
+            document.querySelector(".key.play").click();
+            return true;
+        }"""
+    )
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+    here = page.locator(".phase.backward small").text_content() or ""
+    assert re.fullmatch(r"[12] of 5 nodes", here)
+    expect(page).to_have_url(re.compile(r"ran=\d"))
+    page.reload()
+    expect(page.locator(".phase.backward small")).to_have_text(here)
+    expect(node(page, "m").locator("[data-field=grad]")).to_have_text("None")
+    expect(node(page, "loss = ((y_pred - y) ** 2).mean()").locator("[data-field=grad]")).to_have_text("1.0000")
+
+
+def test_a_backward_pass_is_gone_through_node_by_node_in_the_engine_s_order(page: Page) -> None:
+    page.goto("/")
+    run(page, FAN_IN)
+    run_id = page.url.rpartition("/r/")[2].partition("?")[0]
+    order = page.request.get(f"/api/v1/runs/{run_id}/steps/0").json()["passes"][0]["order"]
+    node(page, "x").focus()
+    page.keyboard.press("PageUp")
+    for count, expected in enumerate(order, 1):
+        page.keyboard.press(".")
+        if count < len(order):
+            expect(page.locator("#canvas .node.now")).to_have_attribute("data-node", expected)
+    expect(page.locator("#canvas .node.now")).to_have_count(0)
+    expect(node(page, "x").locator("[data-field=grad]")).to_have_text("8.0000")
+    page.keyboard.press(",")
+    expect(node(page, "x").locator("[data-field=grad]")).to_have_text("None")
+    expect(value(page, 4)).to_have_text(f"{len(order) - 1} of {len(order)} nodes")
+
+
+def test_before_backward_a_gradient_is_what_had_accumulated(page: Page) -> None:
+    page.goto("/")
+    run(page, ACCUMULATE)
+    grad = node(page, "w").locator("[data-field=grad]")
+    page.locator(".phase.loss").click()
+    expect(grad).to_have_text("None")
+    expect(page.locator("#inspected")).to_contain_text("w.gradNone")
+    page.get_by_role("button", name="Next step").click()
+    expect(grad).to_have_text("[2.0000, 4.0000]")
+    page.locator(".phase.backward").click()
+    expect(grad).to_have_text("[1.6000, 3.2000]")
+    expect(node(page, "w")).to_contain_text("grad +=")
+    expect(page.locator("#inspected")).to_contain_text("w.grad after[3.6000, 7.2000]")
+
+
+def test_the_tape_is_dragged_back_and_forth(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    box = page.locator(".tape").bounding_box()
+    assert box
+    y = box["y"] + box["height"] - 36
+    page.mouse.move(box["x"] + 12, y)
+    page.mouse.down()
+    expect(page.locator(".phase.forward[aria-pressed=true]")).to_be_visible()
+    expect(node(page, "y_pred = m * x").locator("[data-field=grad]")).to_have_text("·")
+    page.mouse.move(box["x"] + box["width"] - 12, y, steps=8)
+    expect(page.locator(".count b")).to_have_text("03")
+    expect(page.locator(".phase.update[aria-pressed=true]")).to_be_visible()
+    expect(value(page, 7)).to_have_text("0.1074")
+    page.mouse.move(box["x"] + box["width"] * 0.40, y, steps=8)
+    expect(page.locator(".count b")).to_have_text("01")
+    expect(value(page, 7)).to_have_text("1.3274")
+    expect(node(page, "m").locator("[data-field=grad]")).to_have_text("−4.9778")
+    page.mouse.up()
+    page.mouse.move(box["x"] + box["width"] - 12, y)
+    expect(page.locator(".count b")).to_have_text("01")
+    expect(page.locator(".told")).to_have_text("step 3loss 0.1074")
+
+
+def test_a_link_opens_at_its_step_and_phase(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    page.goto(f"{page.url.partition('?')[0]}?step=2&phase=update&theme=dark")
+    expect(slider(page)).to_have_attribute("aria-valuetext", re.compile("step 2, update, loss 0.3776"))
+    expect(node(page, "m").locator("[data-field=value]")).to_have_text("1.7156 → 1.8483")
+    expect(value(page, 10)).to_have_text("1.8483")
+    page.locator(".phase.forward").click()
+    expect(page).to_have_url(re.compile(r"step=2&phase=forward&theme=dark"))
+
+
+def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(page: Page) -> None:
+    page.goto("/")
+    run(page, LAST_SECTION)
+    page.locator(".phase.update").click()
+    expect(node(page, "old m")).to_be_visible()
+    taker = page.locator("#canvas .taker")
+    expect(taker).to_contain_text("m")
+    expect(taker).to_contain_text("SubBackward0 · no leaf")
+    expect(taker).to_contain_text("1.0933")
+    canvas, card = page.locator("#canvas").bounding_box(), taker.bounding_box()
+    assert canvas and card
+    assert canvas["y"] <= card["y"] and card["y"] + card["height"] <= canvas["y"] + canvas["height"], "it can be seen"
+    page.locator(".phase.backward").click()
+    expect(taker).to_have_count(0)
+    expect(node(page, "m")).to_be_visible()
+
+
+def test_who_wants_things_to_stand_still_sees_phases_and_no_gradient_on_its_way(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.goto("/")
+    run(page, FIT)
+    page.get_by_role("button", name="First step").click()
+    waves: list[str] = []
+    page.expose_function("wave", lambda text: waves.append(text))
+    page.evaluate(
+        """() => {
+            const small = document.querySelector('.phase.backward small');
+            new MutationObserver(() => window.wave(small.textContent)).observe(small, {childList: true, characterData: true});
+        }"""
+    )
+    page.get_by_role("button", name="Four times as fast").click()
+    page.get_by_role("button", name="Play (Space)").click()
+    expect(page.locator(".count b")).to_have_text("01", timeout=8000)
+    page.get_by_role("button", name="Pause (Space)").click()
+    assert not [text for text in waves if "nodes" in text]
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_a_recording_is_played_from_the_keyboard_alone(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    slider(page).focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    expect(slider(page)).to_have_attribute("aria-valuetext", re.compile("^step 0, loss"))
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause (Space)")).to_be_visible()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+    page.keyboard.press("End")
+    expect(slider(page)).to_have_attribute("aria-valuenow", "3")
+    node(page, "m").focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(slider(page)).to_have_attribute("aria-valuenow", "2")
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause (Space)")).to_be_visible()
+    page.keyboard.press("PageUp")
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+
+
+def test_whole_steps_are_played_fast(page: Page) -> None:
+    page.goto("/")
+    run(page, (EXAMPLES / "fit-by-hand.py").read_text())
+    page.get_by_role("button", name="Whole steps").click()
+    page.get_by_role("button", name="Play (Space)").click()
+    expect(page.locator(".count b")).to_have_text("19", timeout=15_000)
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+
+
+def test_curves_follow_the_playhead_and_tell_the_number_that_is_pointed_at(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    chart = page.locator(".chart")
+    expect(chart).to_have_count(3)
+    expect(chart.nth(0)).to_contain_text("m1.0000")
+    expect(chart.nth(1)).to_contain_text("m.grad−9.3333")
+    expect(chart.nth(2)).to_contain_text("update·")
+    page.locator(".phase.update").click()
+    expect(chart.nth(2)).to_contain_text("0.4667")
+    page.locator(".phase.loss").click()
+    expect(chart.nth(1)).to_contain_text("·")
+    plot = chart.nth(0).locator(".u-over")
+    box = plot.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 20)
+    expect(chart.nth(0)).to_contain_text("step 3 1.8483")
+    page.mouse.click(box["x"] + box["width"] - 1, box["y"] + 20)
+    expect(page.locator(".count b")).to_have_text("03")
+    page.get_by_role("button", name="log scale").click()
+    expect(page.get_by_role("button", name="log scale")).to_have_attribute("aria-pressed", "true")
+    expect(chart.nth(0).locator("canvas")).to_be_visible()
+
+
+def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> None:
+    page.goto("/")
+    run(page, ADAM)
+    page.get_by_role("button", name="Optimizer").click()
+    table = page.get_by_role("region", name="Optimizer")
+    expect(table).to_contain_text("Adam")
+    expect(table).to_contain_text("lr=0.5")
+    expect(table.locator("thead")).to_have_text("parametervaluethis step addsgradmomentumsecond momentupdaterate")
+    cells = table.locator("tbody tr td")
+    expect(cells).to_have_text(["3.0000", "4.0000", "4.0000", "·", "·", "·", "·"])
+    page.locator(".phase.update").click()
+    expect(cells).to_have_text(["2.5000", "4.0000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
+    page.locator(".phase.loss").click()
+    expect(cells).to_have_text(["3.0000", "·", "None", "·", "·", "·", "·"])
+
+
+def test_a_run_that_goes_on_is_watched_with_its_progress_and_cancelled(page: Page) -> None:
+    page.goto("/")
+    write(page, SLOW)
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator("#status")).to_have_text(re.compile(r"Running… \d+ of 200 steps"), timeout=8000)
+    expect(page).to_have_url(re.compile(r"/r/[0-9a-f]{32}"))
+    bar = page.get_by_role("progressbar", name="The run")
+    expect(bar).to_have_attribute("aria-valuemax", "200")
+    first = int(slider(page).get_attribute("aria-valuemax") or 0)
+    expect(slider(page)).not_to_have_attribute("aria-valuemax", str(first))  # the deck grows
+    expect(node(page, "w").locator("[data-field=grad]")).not_to_have_text("None")
+    page.get_by_role("button", name="First step").click()
+    expect(page.locator(".count b")).to_have_text("00")
+    page.wait_for_timeout(600)
+    expect(page.locator(".count b")).to_have_text("00")  # who looks elsewhere is left there
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#status")).to_contain_text("stopped by you")
+    expect(bar).to_be_hidden()
+    kept = int(slider(page).get_attribute("aria-valuemax") or 0)
+    page.reload()
+    expect(slider(page)).to_have_attribute("aria-valuemax", str(kept))
+    expect(page.locator(".tape .played .curve")).to_be_visible()
+
+
+def test_two_runs_are_laid_over_each_other_and_both_values_are_told(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    other = page.url.rpartition("/r/")[2].partition("?")[0]
+    write(page, FIT.replace("0.05", "0.02"))
+    page.locator("#run").click()
+    expect(page).not_to_have_url(re.compile(other))
+    expect(page.locator("body.busy")).to_have_count(0)
+    page.locator(".compare summary").click()
+    page.locator(".compare .sheet button").first.click()
+    expect(page.locator(".pair .mine")).to_contain_text("m -= 0.02 * m.grad")
+    expect(page.locator(".pair .dashed")).to_contain_text("m -= 0.05 * m.grad")
+    expect(page.locator(".tape .ahead .curve.other")).to_be_visible()
+    page.get_by_role("button", name="Last step").click()
+    expect(page.locator(".caption .loss")).to_have_text("loss 1.3509 0.1074")
+    expect(page.locator(".chart").nth(0)).to_contain_text("1.4620 1.8483")
+    expect(page).to_have_url(re.compile(f"compare={other}"))
+    page.reload()
+    expect(page.locator(".caption .loss")).to_have_text("loss 1.3509 0.1074")
+    page.get_by_role("button", name="Stop comparing").click()
+    expect(page.locator(".tape .curve.other")).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("compare"))
