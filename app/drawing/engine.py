@@ -131,7 +131,7 @@ async def execute(path: str, source: str, seconds: float = SECONDS) -> bytes:
             output, complaint = await process.communicate(source.encode())
     except TimeoutError as error:
         raise DrawingError(
-            f"Laying out the graph took longer than {seconds:g} s and was stopped: take it as .txt, or its numbers from frames."
+            f"Laying out the graph took longer than {seconds:g} s and was stopped: take it as .txt; the API has its numbers."
         ) from error
     finally:
         if process.returncode is None:

@@ -14,7 +14,7 @@ def too_large(graph: Graph, *, theme: Theme = "light", face: Face = BROWSER, sta
     rows = (
         with_pen.title(title, 430, 20, 34),
         with_pen.small("This graph is too large to be drawn whole.", 20, 60, 430, "ink-2"),
-        with_pen.small("Take it in words (.txt), as DOT (.dot), or its numbers from frames.", 20, 78, 430, "ink-2"),
+        with_pen.small("Take it in words (.txt) or as DOT (.dot); the API has its numbers.", 20, 78, 430, "ink-2"),
     )
     ground = f'<rect {with_pen.fill("bg")} width="470" height="100"/>' if standalone else ""
     return (

@@ -191,7 +191,7 @@ async def _written(scene: Scene, write: Callable[[], str]) -> str:
     """A text, written beside the event loop where it is long; raises :class:`TooLarge` where it would have no end."""
     nodes = len(scene.graph.nodes)
     if nodes > LONGEST_TEXT:
-        raise TooLarge(f"A graph of {nodes} nodes is too large to be written out: take its numbers from frames.")
+        raise TooLarge(f"A graph of {nodes} nodes is too large to be written out: the API has its numbers.")
     return write() if nodes <= SHORT_TEXT else await asyncio.get_running_loop().run_in_executor(_threads, write)
 
 

@@ -24,6 +24,9 @@ from .pictures import Look, last_picture
 from .service import Service, root_of, service_of
 
 WAIT_SECONDS: Final = 10.0
+"""How long to wait for an end unasked, unless that is all the time that a run has."""
+GRACE_SECONDS: Final = 2.0
+"""How much longer than its limit of time a run may be waited for: it is stopped then, and what it came to is told."""
 MOST_SECONDS: Final = 60.0
 LIGHT_BODY: Final = 100_000
 """Bodies of up to this many bytes are read on the event loop."""
@@ -73,7 +76,7 @@ async def start_run(request: Request) -> Response:
     wait = _wait(request.headers.get("prefer", ""))
     if isinstance(take, LiveTake):
         patient = not asked.store or (form != "json" and wait is None)
-        await _ended(take, None if patient else WAIT_SECONDS if wait is None else wait)
+        await _ended(take, None if patient else _unasked(service.limits) if wait is None else wait)
     headers = {"Vary": "Accept"}
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait:g}"
@@ -94,6 +97,15 @@ async def start_run(request: Request) -> Response:
     if fresh is not None:
         remember(response, request, fresh, root)
     return response
+
+
+def _unasked(limits: model.Limits) -> float:
+    """Seconds to wait for an end where the caller says nothing.
+
+    >>> _unasked(model.Limits(wall_seconds=10.0)), _unasked(model.Limits(wall_seconds=60.0))
+    (12.0, 10.0)
+    """
+    return limits.wall_seconds + GRACE_SECONDS if limits.wall_seconds <= WAIT_SECONDS else WAIT_SECONDS
 
 
 async def _ended(take: LiveTake, seconds: float | None) -> None:

@@ -61,7 +61,7 @@ from .. import __version__, assets
 from ..drawing.style import legend
 from ..examples import FIRST_VISIT
 from ..take import Take
-from .problems import INTERNAL, METHOD, SORTS, Sort
+from .problems import INTERNAL, METHOD, QUESTION, SORTS, Sort
 from .security import NONCE
 from .service import root_of, service_of
 from .view import Place, view, written
@@ -118,7 +118,7 @@ async def examples(request: Request) -> Response:
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """The reference of the API."""
-    sorts = sorted({*SORTS.values(), METHOD, INTERNAL}, key=lambda sort: (sort.status, sort.anchor))
+    sorts = sorted({*SORTS.values(), METHOD, QUESTION, INTERNAL}, key=lambda sort: (sort.status, sort.anchor))
     told = [(sort.anchor, sort.status, sort.title, sort.sentence) for sort in sorts]
     return page(request, "docs", openapi=f"{root_of(request)}/openapi.json", problems=told)
 

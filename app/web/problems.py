@@ -44,9 +44,7 @@ class Sort(Struct, frozen=True):
 
 SORTS: Final[dict[type[errors.TapedeckError], Sort]] = {
     errors.UnreadableInput: Sort("unreadable", 400, "Cannot be read", "The body is not the format that it says it is."),
-    errors.InvalidInput: Sort(
-        "invalid", 422, "Cannot be run", "The input can be read, but is not something to run or to show."
-    ),
+    errors.InvalidInput: Sort("invalid", 422, "Cannot be run", "The input can be read, but is not something to run."),
     errors.BadRequest: Sort("bad-request", 400, "Bad request", "The request cannot be understood."),
     errors.NotAllowed: Sort("not-allowed", 403, "Not yours", "Only the owner of a run may stop or delete it."),
     errors.NotFound: Sort("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
@@ -62,6 +60,7 @@ SORTS: Final[dict[type[errors.TapedeckError], Sort]] = {
     errors.StoreFull: Sort("store-full", 507, "No room", 'No room for another recording: delete some, or send "store": false.'),
 }
 
+QUESTION: Final = Sort("question", 422, "Cannot be shown", "What is asked for in the address is not there to be shown.")
 _OTHERS: Final = {
     404: SORTS[errors.NotFound],
     405: Sort("method", 405, "Method not allowed", "This address is not for that method: Allow names those it is for."),
@@ -106,6 +105,8 @@ def install(app: FastAPI, render: Render) -> None:
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, errors.TapedeckError)
         sort = next((SORTS[kind] for kind in type(error).__mro__ if kind in SORTS), INTERNAL)
+        if sort is SORTS[errors.InvalidInput] and request.method != "POST":
+            sort = QUESTION
         if sort.status == 500:
             log.error("%s %s: %s", request.method, request.url.path, error)
         wait = error.retry_after
@@ -127,7 +128,8 @@ def install(app: FastAPI, render: Render) -> None:
         first = error.errors()[0]
         place = [str(part) for part in first["loc"]]
         where = ".".join(place[1:]) or place[0]
-        return await answer(request, SORTS[errors.InvalidInput], f"{where}: {first['msg']}.", where=where)
+        sort = SORTS[errors.InvalidInput] if request.method == "POST" else QUESTION
+        return await answer(request, sort, f"{where}: {first['msg']}.", where=where)
 
     async def broken(request: Request, error: Exception) -> Response:
         return await answer(request, INTERNAL, INTERNAL.sentence)

@@ -169,7 +169,9 @@ POST_RUN: Final[dict[str, Any]] = {
             },
         },
         "parameters": [
-            _header("Prefer", "`wait=N`: wait so many seconds for the end (10)"),
+            _header(
+                "Prefer", "`wait=N`: wait so many seconds for the end; unasked until a run's time is over, but not much over 10"
+            ),
             _header("Idempotency-Key", "the same key gives the same run"),
         ],
         "description": "With a raw body (`text/x-python`, `application/x-ipynb+json`), `seed`, `capture`, `values` and `store` "

@@ -141,6 +141,7 @@ async def test_what_a_run_does_not_have(client: httpx.AsyncClient, rest: str, st
     run = (await client.post(RUNS, json={"program": FIT})).json()
     told = problem(await client.get(f"{RUNS}/{run['id']}{rest}"), status)
     assert sentence in told["detail"] + str(told.get("where"))
+    assert told["title"] == {404: "Not found", 422: "Cannot be shown"}[status]
 
 
 async def test_a_body_of_no_known_kind(client: httpx.AsyncClient) -> None:
