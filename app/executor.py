@@ -149,7 +149,6 @@ class LocalExecutor:
             async for events in OwnProcess(limits.wall_seconds).run(job, limits=limits, cancelled=cancelled):
                 yield events
             return
-        request = wire.encode_job(job)
         for last in (False, True):
             child = await self._take(cancelled)
             if child is None:
@@ -157,7 +156,7 @@ class LocalExecutor:
                 return
             told = False
             try:
-                async for events in follow(_Confined(child, self._memory), request, limits, limits.wall_seconds, cancelled):
+                async for events in follow(_Confined(child, self._memory), job, limits, limits.wall_seconds, cancelled):
                     # A zygote that died took the child along before it began: nothing was seen, so another may begin.
                     if not last and not told and isinstance(events[0], wire.End) and events[0].status == "interrupted":
                         break
@@ -233,7 +232,7 @@ class OwnProcess:
         os.set_blocking(events_read, False)
         source = _Plain(process, job_write, events_read)
         try:
-            async for events in follow(source, wire.encode_job(job), limits, self._wall_seconds, cancelled):
+            async for events in follow(source, job, limits, self._wall_seconds, cancelled):
                 yield events
         finally:
             source.kill()

@@ -34,6 +34,7 @@ Capture = Literal["full", "norms", "graph"]
 PassKind = Literal["backward", "grad", "nested", "implicit"]
 NodeKind = Literal["op", "leaf", "constant"]
 Severity = Literal["error", "warning", "note", "good"]
+ReplayKind = Literal["surface", "check", "factors"]
 Phase = Literal["forward", "loss", "backward", "update"]
 
 PHASES: tuple[Phase, ...] = ("forward", "loss", "backward", "update")

@@ -38,7 +38,7 @@ class Source(Protocol):
 
 
 async def follow(
-    source: Source, request: bytes, limits: Limits, wall_seconds: float | None, cancelled: asyncio.Event
+    source: Source, job: wire.Job, limits: Limits, wall_seconds: float | None, cancelled: asyncio.Event
 ) -> AsyncIterator[list[wire.AnyEvent]]:
     """Give a process its job and yield what it tells, until it ends or has to be ended."""
     loop = asyncio.get_running_loop()
@@ -58,11 +58,11 @@ async def follow(
         message = f"The program was stopped after {wall_seconds:g} s, the most that one run may take."
         timer = loop.call_later(wall_seconds, stop, "timed_out", message)
     watcher = loop.create_task(_on(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
-    reader = wire.Reader(limits)
+    reader = wire.Reader(limits, asked=job.replay is not None)
     undecoded = 0
     try:
         with contextlib.suppress(BrokenPipeError):  # it is dead already: reading says how
-            await _send(source, request)
+            await _send(source, wire.encode_job(job))
         while data := await _receive(source.events):
             undecoded += len(data)
             if undecoded > _HEAVY_BYTES:

@@ -21,7 +21,7 @@ from .calls import Call, Calls
 from .emitter import Build, Emitter
 from .failures import Failures
 from .forward import ForwardMode
-from .handles import number, sequence_number
+from .handles import number, sequence_number, storage
 from .names import Names
 from .passes import Capture, OpenPass
 from .source import Source, frames
@@ -75,6 +75,12 @@ class Engine:
         self.implicit = False
         self.hooks_seen = False
         """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
+        self.before_write: Callable[[set[int]], None] = lambda storages: None
+        """Told the memory of the gradients that a pass is about to add to."""
+        self.before_pass: Callable[[OpenPass], Sequence[Any]] = lambda begun: ()
+        """Told of a pass that is about to run; returns handles of hooks to take off after it."""
+        self.after_pass: Callable[[OpenPass, Any], None] = lambda begun, result: None
+        """Told of a pass that has run, and of what the engine returned."""
 
     def __enter__(self) -> Engine:
         _AUTOGRAD._engine_run_backward = self._run
@@ -82,6 +88,11 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         _AUTOGRAD._engine_run_backward = self._original
+
+    @property
+    def original(self) -> Callable[..., Any]:
+        """The gate itself, behind which nothing is recorded."""
+        return self._original
 
     @property
     def passes(self) -> int:
@@ -96,6 +107,7 @@ class Engine:
         first = sequence_number()
         handles = [node.register_hook(begun.capture.hook(place)) for place, node in enumerate(walk.nodes)]
         failure: BaseException | None = None
+        handles += self.before_pass(begun)
         result: Any = ()
         try:
             result = self._forward_on(outputs, args, kwargs)
@@ -114,6 +126,8 @@ class Engine:
                     self._emitter.failed(error)
                     table, build = self._table(), begun.empty
                 self._finish(begun.facts.index, table, build)
+                if failure is None:
+                    self.after_pass(begun, result)
                 del failure  # it holds this frame
         return result
 
@@ -162,6 +176,8 @@ class Engine:
             root=next((output for output in outputs if isinstance(output, Tensor)), None),
             first_number=min((seq for seq in walk.numbers if seq >= 0), default=0),
         )
+        if accumulates and (written := {storage(leaf.grad) for leaf in facts.leaves.values() if leaf.grad is not None}):
+            self.before_write(written)
         template = self._template(walk, parameters)
         saved = [[saved_tensor(node, getter) for getter in template.saved[place]] for place, node in enumerate(walk.nodes)]
         values = {parameter: Snapshot(leaf, WHOLE) for parameter, leaf in facts.leaves.items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from .calls import Call, Calls
-from .functions import CALL, KINDS, OPENED, READ, WRITE, classify, opened
+from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
 from .handles import operands, sequence_number, storage, tensors
 from .source import PROGRAM
 
@@ -53,6 +53,8 @@ class ForwardMode(TorchFunctionMode):
             out = self._write(func, args, kwargs)
         elif kind is CALL:
             out = func(*args, **kwargs)
+        elif kind is COUNT:
+            out = self._count(func, args, kwargs)
         else:
             return self._observer.special(kind, func, args, kwargs)
         last = sequence_number()
@@ -90,6 +92,14 @@ class ForwardMode(TorchFunctionMode):
         self._calls.add(call)
         if self._observer.following:
             self._observer.follow(out, args)
+
+    def _count(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        given = (argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor))
+        try:
+            self._observer.before_write({storage(tensor) for tensor in given if not tensor.requires_grad})
+        except Exception as error:
+            self._observer.failed(error)
+        return func(*args, **kwargs)
 
     def _write(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         written = kwargs.get("out", args[0] if args else None)

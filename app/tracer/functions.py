@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.overrides import resolve_name
 
-READ, CALL, WRITE, OPENED = "read", "call", "write", "opened"
+READ, CALL, WRITE, COUNT, OPENED = "read", "call", "write", "count", "opened"
+"""``COUNT``: what keeps running statistics writes to tensors that it is given, and its name does not say so."""
 GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "data-set", "late", "hook", "detach"
 
 _grad: Any = Tensor.grad  # on the class these are descriptors
@@ -25,6 +26,8 @@ KINDS: dict[Any, str] = {
     Tensor.numpy: READ,
     Tensor.item: READ,
     Tensor.tolist: READ,
+    torch.batch_norm: COUNT,
+    torch.instance_norm: COUNT,
     # what prints or copies is no part of what is computed, and the engine's own entrances are seen at the engine
     **dict.fromkeys(
         (Tensor.__repr__, Tensor.__format__, Tensor.__len__, Tensor.__hash__, Tensor.__deepcopy__, Tensor.__reduce_ex__,

@@ -76,6 +76,12 @@ class OpenPass:
             if (gradients := seen[place] or taken.get(place))
         }
 
+    def gradients(self, result: Any) -> dict[int, Tensor | None]:
+        """The gradient that the pass gave each parameter, whether it accumulated it or returned it in ``result``."""
+        taken = self._taken(result)
+        seen = self.capture.at_outputs
+        return {self.parameters[place]: (seen[place] or taken.get(place, (None,)))[0] for place, _ in self._leaves()}
+
     def tell(self, table: Table, result: Any, *, failing: int, hooked: bool) -> Build:
         """Give every tensor of the pass a row; returns what makes the event of them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import sys
@@ -21,6 +22,7 @@ from .failures import clean, raised_at, said
 from .handles import storage
 from .lines import TEXT
 from .recorder import Recorder
+from .replay import Replayed
 from .source import PROGRAM, Source
 from .standins import StandIns, missing
 
@@ -91,14 +93,16 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     recorder.before_telling = printer.flush
     started = time.perf_counter()
     failure: wire.Failure | None = None
+    duration = 0.0
     try:
-        with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.place()[0]))):
-            failure = _run_cells(source, namespace, recorder, emitter, printer)
-        duration = (time.perf_counter() - started) * 1000
-        if failure is None and not recorder.engine.passes:
-            _implicit(recorder, emitter)
-        printer.flush()
-        recorder.finish()
+        with contextlib.suppress(Replayed):  # after which nothing more is to be told
+            with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.place()[0]))):
+                failure = _run_cells(source, namespace, recorder, emitter, printer)
+            duration = (time.perf_counter() - started) * 1000
+            if failure is None and not recorder.engine.passes:
+                _implicit(recorder, emitter)
+            printer.flush()
+            recorder.finish()
     finally:
         sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = replaced  # type: ignore[assignment]
     emitter.emit(wire.End("failed" if failure else "done", failure, duration))
@@ -131,6 +135,8 @@ def _run_cells(
                 return _failure(stop, source)
             _end_cell(index, shown, recorder, emitter, printer)
             return None
+        except Replayed:
+            raise
         except BaseException as error:
             return _failure(error, source)
         _end_cell(index, shown, recorder, emitter, printer)

@@ -22,9 +22,11 @@ from .failures import Failures, Writes
 from .forward import ForwardMode
 from .lines import Lines
 from .names import Names
+from .replay import Replay
 from .source import HOOK, Source, Statement, frames
 from .steps import Steps
 from .summary import Table
+from .tape import Tape
 from .updates import Updates
 
 
@@ -62,6 +64,13 @@ class Recorder:
         )  # fmt: skip
         self.updates.mode = self._mode
         self.updates.engine = self.engine
+        self.engine.before_write = self.updates.before_write
+        self._tape: Tape | None = None
+        if job.replay is not None:
+            self._tape = Tape()
+            replay = Replay(job.replay, emitter=emitter, tape=self._tape, mode=self._mode, engine=self.engine.original)
+            self.engine.before_pass, self.engine.after_pass = replay.before_pass, replay.after_pass
+            self.steps.on_end = replay.step_ended
         self._modules: dict[int, str] = {}
         self._stack = ExitStack()
         self.before_telling: Callable[[], None] = lambda: None
@@ -71,6 +80,8 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         setattr(builtins, HOOK, self._value)
+        if self._tape is not None:  # below the mode, so that it sees the calls as they are carried out
+            self._stack.enter_context(self._tape)
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
         self._stack.enter_context(eager_compile())
         self._stack.enter_context(before_sleep(self._tell))

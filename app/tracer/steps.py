@@ -8,7 +8,7 @@ the loop goes round, is sorted out when that comes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +90,8 @@ class Steps:
         self._ranges: dict[int, int] = {}
         self.held = 0
         """Above 0, inside ``optimizer.step(closure)``, nothing ends a step."""
+        self.on_end: Callable[[int], None] = lambda index: None
+        """Told the index of each step that has been told."""
 
     # ------------------------------------------------------------------ parameters
 
@@ -298,6 +300,7 @@ class Steps:
         self._step = _Step(self._table())
         if loop is not None:
             self._emitter.emit(wire.Progress(count + 1, self._ranges.get(loop, -1)))
+        self.on_end(index)
 
     def _main(self) -> PassFacts:
         """The last pass that accumulates into leaves, else the first."""

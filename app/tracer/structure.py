@@ -22,6 +22,8 @@ from .source import Source
 from .summary import Snapshot
 
 ACCUMULATE = "AccumulateGrad"
+SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}
+"""Saved tensors that are a kernel's working memory: what is left in it is no number of the program's."""
 _SAVED: dict[type, tuple[str, ...]] = {}
 
 Getter = tuple[str, int]
@@ -245,7 +247,8 @@ def _getters(node: Any) -> list[Getter]:
     kind = type(node)
     slots = _SAVED.get(kind)
     if slots is None:
-        found = [name for name in dir(kind) if name.startswith("_raw_saved_")]
+        scratch = SCRATCH.get(kind.__name__, ())
+        found = [name for name in dir(kind) if name.startswith("_raw_saved_") and name not in scratch]
         slots = _SAVED[kind] = tuple(name.removeprefix("_raw") for name in found) or (
             ("saved_tensors",) if hasattr(kind, "saved_tensors") else ()
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,22 +15,30 @@ from .events import (
     HAS_VALUES,
     PACKED,
     AnyEvent,
+    Checked,
     End,
+    Factors,
     Graph,
     LineRow,
     Lines,
     Parameter,
     Pass,
+    Refused,
     Step,
+    Surface,
     Tensors,
 )  # fmt: skip
+
+MOST_POINTS: Final = 10_000
+"""Points of a surface."""
 
 
 class Check:
     """What a schema cannot say: that columns agree with each other and every index points somewhere."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, asked: bool = False) -> None:
         self._limits = limits
+        self._asked = asked
         self._graphs: list[tuple[int, int, int, int]] = []  # nodes, outputs, edges, saved slots
         self._passes = 0
         self._steps = 0
@@ -51,6 +59,8 @@ class Check:
                 if event.index > self._parameters:
                     raise ProtocolError("a parameter out of turn")
                 self._parameters = max(self._parameters, event.index + 1)
+            case Surface() | Checked() | Factors() | Refused():
+                self._answer(event)
             case End() if event.status not in ("done", "failed"):
                 raise ProtocolError("an end that a program cannot know of")
             case _:
@@ -149,6 +159,34 @@ class Check:
         if max(places) >= rows:
             raise ProtocolError("a row that is not there")
 
+    def _answer(self, answer: Surface | Checked | Factors | Refused) -> None:
+        if not self._asked:
+            raise ProtocolError("an answer to nothing that was asked")
+        match answer:
+            case Surface():
+                axes = [len(_column(axis, 8, "axes")) // 8 for axis in answer.axes]
+                points = int(np.prod(axes))
+                if not len(axes) == len(answer.at) == len(answer.slope) or not 0 < points <= MOST_POINTS:
+                    raise ProtocolError("a surface whose axes do not fit")
+                _column(answer.losses, 8, "losses", points)
+                _column(answer.failed, 1, "failed", points)
+            case Checked():
+                if answer.parameter >= self._parameters:
+                    raise ProtocolError("a parameter that was not told")
+                count = len(answer.verdict)
+                for what in ("elements", "recorded", "central", "left", "right", "tolerance"):
+                    _column(getattr(answer, what), 8, what, count)
+                _within(np.frombuffer(answer.elements, "<i8"), 0, 2**62, "elements")
+                _within(np.frombuffer(answer.verdict, np.uint8), 0, 4, "verdict")
+            case Factors():
+                rows = self.tensors(answer.tensors)
+                told = [row.row for row in answer.factors]
+                told += [row for product in answer.products for row in (product.given, product.summed)]
+                if max(told, default=-1) >= rows:
+                    raise ProtocolError("a row that is not there")
+            case Refused():
+                pass
+
     def _line_rows(self, lines: Iterable[LineRow], rows: int) -> None:
         for line in lines:
             if line.row >= rows or line.graph >= len(self._graphs):
@@ -177,6 +215,12 @@ def int32(data: bytes, what: str, length: int | None = None) -> np.ndarray[Any, 
     if len(data) % 4 or (length is not None and len(data) != 4 * length):
         raise ProtocolError(f"the column {what} has {len(data)} bytes")
     return np.frombuffer(data, "<i4")
+
+
+def _column(data: bytes, size: int, what: str, length: int | None = None) -> bytes:
+    if len(data) % size or (length is not None and len(data) != size * length):
+        raise ProtocolError(f"the column {what} has {len(data)} bytes")
+    return data
 
 
 def _within(column: np.ndarray[Any, Any], low: int, high: int, what: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from ..model import Capture, PassKind
+from ..model import Capture, PassKind, ReplayKind
 
 DTYPES: Final = (
     "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
@@ -29,6 +29,9 @@ REQUIRES_GRAD, IS_LEAF, HAS_VALUES, HAS_STATS = 1, 2, 4, 8
 
 OP, LEAF, CONSTANT = 0, 1, 2
 """Codes of :attr:`Graph.kind`."""
+
+RIGHT, KINK, WRONG, UNKNOWN = 0, 1, 2, 3
+"""Codes of :attr:`Checked.verdict`."""
 
 Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -269,7 +272,112 @@ class End(Event, tag="end", frozen=True):
     duration_ms: float
 
 
-AnyEvent = Started | Output | Progress | Cell | Lines | Graph | Pass | Parameter | Step | Signal | End
+class Surface(Event, tag="surface", frozen=True):
+    """The loss of a pass over values of one or two of its parameters' elements, in the order in which they were asked for.
+
+    ``at``, ``loss`` and ``slope`` are of the point that was recorded, evaluated again. ``axes`` are float64 columns of the
+    values, ``losses`` float64 with the last axis running fastest, ``failed`` uint8: 1 where evaluating raised.
+    """
+
+    index: Count
+    at: Annotated[list[float], Meta(min_length=1, max_length=2)]
+    loss: float
+    slope: Annotated[list[float], Meta(min_length=1, max_length=2)]
+    axes: Annotated[list[Packed], Meta(min_length=1, max_length=2)]
+    losses: Packed
+    failed: Packed
+
+
+class Checked(Event, tag="checked", frozen=True):
+    """The gradient of a leaf in a pass beside the slope that differences of the loss give.
+
+    The columns have an entry for each element that was looked at: ``elements`` int64 places in the flattened leaf (of a
+    complex one, twice as many: real and imaginary parts); ``recorded``, ``central``, ``left``, ``right`` and ``tolerance``
+    float64; ``verdict`` uint8. ``precision`` is the dtype that the differences were computed in.
+    """
+
+    index: Count
+    parameter: Count
+    precision: Name
+    elements: Packed
+    recorded: Packed
+    central: Packed
+    left: Packed
+    right: Packed
+    tolerance: Packed
+    verdict: Packed
+    functions: Annotated[list[Name], Meta(max_length=100)] = []
+    """Classes of the program's own that the pass goes through."""
+
+
+class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The derivative of one output of a node by what one of its edges leads to: shape of the output, then of the input."""
+
+    slot: Count
+    output: Count
+    row: Index
+
+
+class ProductRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the node gives on an edge for the gradient that arrived, and the sum of that gradient times the factors."""
+
+    slot: Count
+    given: Index
+    summed: Index
+
+
+class Factors(Event, tag="factors", frozen=True):
+    """The local derivatives of a node in a pass, got by calling it with unit vectors."""
+
+    index: Count
+    node: Count
+    factors: Annotated[list[FactorRow], Meta(max_length=10_000)]
+    products: Annotated[list[ProductRow], Meta(max_length=10_000)]
+    tensors: Tensors
+
+
+class Refused(Event, tag="refused", frozen=True):
+    """What a replay was asked for cannot be had of a pass, and why: a sentence."""
+
+    index: Count
+    reason: Text
+
+
+Answer = Surface | Checked | Factors | Refused
+"""What only a job with a replay tells."""
+
+AnyEvent = Started | Output | Progress | Cell | Lines | Graph | Pass | Parameter | Step | Signal | End | Answer
+
+
+class Target(Struct, frozen=True):
+    """An element of a parameter, by its place in the flattened tensor, and the values that it is to take.
+
+    ``low`` and ``high`` are ``None`` where the values are to lie around its own.
+    """
+
+    parameter: int
+    element: int = 0
+    low: float | None = None
+    high: float | None = None
+
+
+class Replay(Struct, frozen=True):
+    """What a program is run again for: ``what`` of the pass ``index``, in the step ``step``, after which it stops.
+
+    ``every``: of the first pass of each graph instead, and the program goes on to its end.
+    """
+
+    what: ReplayKind
+    step: int = 0
+    index: int = 0
+    targets: list[Target] = []
+    points: int = 101
+    elements: int = 16
+    """Elements of each leaf that are checked, at most."""
+    node: int = 0
+    every: bool = False
+    seconds: float = 0.0
+    """After which a check tells what it has; 0 for never."""
 
 
 class Job(Struct, frozen=True):
@@ -290,3 +398,4 @@ class Job(Struct, frozen=True):
     path: str | None = None
     """Of a script that runs as a user's own: ``__file__`` and the folder that its imports are found in."""
     arguments: list[str] = []
+    replay: Replay | None = None

@@ -61,14 +61,15 @@ def frames(message: bytes) -> bytes:
 class Reader:
     """Put frames together and decode them, checking everything: one reader for the life of one child.
 
+    ``asked``: the child's job has a replay, which it may answer.
     ``total`` counts the bytes seen, ``events`` the events; both are held to the limits by :meth:`feed`.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, asked: bool = False) -> None:
         self._limits = limits
         self._buffer = bytearray()
         self._message = bytearray()
-        self._check = Check(limits)
+        self._check = Check(limits, asked=asked)
         self.total = 0
         self.events = 0
 

@@ -1,0 +1,249 @@
+"""Carry out calls that were made once more, from other values of the leaves that they began with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class CannotRepeat(Exception):
+    """The calls of a pass cannot be carried out again; the message goes on from "It cannot be evaluated again: "."""
+
+
+class Live:
+    """An operand that an earlier call of the tape returned."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+
+class Leaf:
+    """An operand that is a leaf: it has the value that the caller gives it."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+class Constant:
+    """An operand that no gradient reaches: it has the value that it had.
+
+    ``copied``: its elements are the tape's own, since something wrote to them. ``written``: this very call does, so that each
+    evaluation needs a copy, which is known by ``token`` from then on (-1: by none).
+    """
+
+    __slots__ = ("__weakref__", "copied", "tensor", "token", "version", "written")
+
+    def __init__(self, tensor: Tensor, *, written: bool) -> None:
+        self.tensor = tensor.detach().clone() if written else tensor
+        self.copied = written
+        self.written = written
+        self.token = -1
+        self.version = -1 if tensor.is_inference() else tensor._version
+
+    def copy(self) -> None:
+        """Take the elements into keeping: something is about to write to them."""
+        if not self.copied:
+            self.tensor = self.tensor.detach().clone()
+            self.copied = True
+
+    def value(self) -> Tensor:
+        """The operand as it was."""
+        if not self.copied and self.version >= 0 and self.tensor._version != self.version:
+            raise CannotRepeat("a tensor that it reads was written to in a way that could not be followed")
+        return self.tensor.clone() if self.written else self.tensor
+
+
+class Unseen:
+    """An operand that needs a gradient and came from where the tape does not see."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        inside = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        node = None if inside else tensor.grad_fn
+        self.text = (
+            "it computes inside a transform of torch.func"
+            if inside
+            else f"{node.name() if node is not None else 'a tensor'} was not made by a call that could be kept"
+        )
+
+
+Operand = Live | Leaf | Constant | Unseen
+
+
+class Entry:
+    """One call. ``random`` are generators with the states that they had before it, where it drew from them."""
+
+    __slots__ = ("args", "autocast", "function", "graded", "kwargs", "made", "makes", "random", "takes")
+
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.graded = torch.is_grad_enabled()
+        self.autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        self.random: list[tuple[torch.Generator, Tensor]] = []
+        self.made: list[int] = []
+        """The tokens of what it returned, -1 for what no gradient reaches."""
+        self.makes: set[int] = set()
+        """The memories that it returned or wrote to, and in ``takes`` those that it read."""
+        self.takes: set[int] = set()
+
+
+class Section:
+    """The calls that lead from leaves to the roots of a pass, in the order in which they were made."""
+
+    def __init__(self, entries: list[Entry], roots: list[Operand]) -> None:
+        self._entries = entries
+        self._roots = roots
+        self._widened: dict[int, Tensor] = {}
+
+    def leaves(self) -> list[Tensor]:
+        """Every leaf that is read, once."""
+        found = {
+            id(operand.tensor): operand.tensor
+            for entry in self._entries
+            for operand in operands((entry.args, entry.kwargs))
+            if isinstance(operand, Leaf)
+        }
+        found |= {id(root.tensor): root.tensor for root in self._roots if isinstance(root, Leaf)}
+        return list(found.values())
+
+    def evaluate(self, values: Mapping[int, Tensor], *, wide: bool = False) -> list[Tensor]:
+        """The roots, with leaves (by id) that have these values instead of their own; ``wide`` computes in float64.
+
+        Generators are left where the calls leave them. Raises :class:`CannotRepeat`, and what the calls raise.
+        """
+        known: dict[int, Tensor] = {}
+
+        def value(operand: Operand) -> Tensor:
+            match operand:
+                case Live():
+                    found = known.get(operand.token)
+                    if found is None:
+                        raise CannotRepeat("a call returned something else than it did")
+                    return found
+                case Leaf():
+                    return values[id(operand.tensor)]
+                case Constant():
+                    constant = self._wide(operand) if wide else operand.value()
+                    if operand.token >= 0:
+                        known[operand.token] = constant
+                    return constant
+                case Unseen():
+                    raise CannotRepeat(operand.text)
+
+        for entry in self._entries:
+            for generator, state in entry.random:
+                generator.set_state(state)
+            args, kwargs = filled((entry.args, entry.kwargs), value)
+            function = entry.function
+            if wide:
+                function = _WIDER.get(function, function)
+                args, kwargs = dtypes_widened((args, kwargs))
+            casting = torch.autocast("cpu", entry.autocast) if entry.autocast is not None and not wide else _NOTHING
+            with casting, torch.set_grad_enabled(entry.graded):
+                out = function(*args, **kwargs)
+            known |= {token: tensor for token, tensor in zip(entry.made, flat(out), strict=False) if token >= 0}
+        return [value(root) for root in self._roots]
+
+    def generators(self) -> list[torch.Generator]:
+        """The generators that are drawn from."""
+        return list(dict.fromkeys(generator for entry in self._entries for generator, _ in entry.random))
+
+    def _wide(self, constant: Constant) -> Tensor:
+        found = self._widened.get(id(constant))
+        if found is None:
+            found = self._widened[id(constant)] = widened(constant.value())
+        return found.clone() if constant.written else found
+
+
+class _Nothing:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+_NOTHING = _Nothing()
+_WIDE = {
+    torch.float32: torch.float64,
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.complex64: torch.complex128,
+    torch.complex32: torch.complex128,
+}
+_WIDER: dict[Any, Any] = {
+    Tensor.float: Tensor.double,
+    Tensor.half: Tensor.double,
+    Tensor.bfloat16: Tensor.double,
+}
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """A tensor in float64 (complex128), if it is of a narrower float; else itself."""
+    return tensor.detach().to(_WIDE.get(tensor.dtype, tensor.dtype))
+
+
+def dtypes_widened(value: Any) -> Any:
+    """Arguments that name a dtype, naming the wide one instead."""
+    if isinstance(value, torch.dtype):
+        return _WIDE.get(value, value)
+    if type(value) in (list, tuple):
+        return type(value)(dtypes_widened(item) for item in value)
+    if type(value) is dict:
+        return {key: dtypes_widened(item) for key, item in value.items()}
+    return value
+
+
+def flat(value: Any) -> Iterator[Tensor]:
+    """The tensors in what a call takes or returns, however deep in lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from flat(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from flat(item)
+
+
+def operands(value: Any) -> Iterator[Operand]:
+    """The operands in arguments that were taken down."""
+    if isinstance(value, Live | Leaf | Constant | Unseen):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from operands(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from operands(item)
+
+
+def rebuilt(value: Any, replace: Callable[[Tensor], Any]) -> Any:
+    """Arguments with something in the place of each tensor; what holds none is kept as it is."""
+    return _mapped(value, Tensor, replace)
+
+
+def filled(value: Any, replace: Callable[[Operand], Any]) -> Any:
+    """Arguments with a tensor in the place of each operand."""
+    return _mapped(value, (Live, Leaf, Constant, Unseen), replace)
+
+
+def _mapped(value: Any, kind: Any, replace: Callable[[Any], Any]) -> Any:
+    if isinstance(value, kind):
+        return replace(value)
+    if type(value) is list or type(value) is tuple:
+        return type(value)(_mapped(item, kind, replace) for item in value)
+    if type(value) is dict:
+        return {key: _mapped(item, kind, replace) for key, item in value.items()}
+    if type(value) is slice:
+        return slice(*(_mapped(part, kind, replace) for part in (value.start, value.stop, value.step)))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_mapped(item, kind, replace) for item in value))
+    return value

@@ -1,0 +1,216 @@
+"""Keep the calls that made nodes, each with all that it was given, so that what they computed can be computed again.
+
+The graph of a pass is what its leaves went through. The tape holds the same calls in the order in which they were made, and
+a :class:`Section` of it carries them out once more from other values of the leaves. What is cut off from the graph (data,
+``detach``, ``no_grad``, a number taken out with ``item``) stays what it was: autograd's gradient is the slope of just this
+function.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.overrides import TorchFunctionMode
+
+from .functions import COUNT, KINDS, READ, WRITE, classify
+from .handles import sequence_number, storage
+from .section import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
+
+FIRST_SWEEP = 2_000
+"""Calls that are kept before those that nothing alive came from are let go."""
+
+
+class Tape(TorchFunctionMode):
+    """Sees the calls that the recorder's own mode carries out, and keeps those that made nodes.
+
+    Its limits: nodes made inside transforms of ``torch.func``, by ``backward(create_graph=True)`` or by scripted functions
+    have no call here, and a write to memory that NumPy shares is not noticed. Whoever evaluates compares with what was
+    recorded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: list[Entry] = []
+        self._live: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
+        self._constants: list[weakref.ref[Constant]] = []
+        self._by_storage: dict[int, list[weakref.ref[Any]]] = {}
+        self._tokens = 0
+        self._sweep_at = FIRST_SWEEP
+        self._apply: Any = None
+        self.resting = False
+
+    # ------------------------------------------------------------------ seeing
+
+    def __enter__(self) -> Tape:
+        self._apply = original = Function.__dict__["apply"]
+
+        def apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
+            function = original.__get__(None, cls)
+            with torch._C.DisableTorchFunction():
+                before = None if self.resting else self._before(function, args, kwargs, writes=False)
+            if before is None:
+                return function(*args, **kwargs)
+            self.resting = True  # what happens inside belongs to this one call
+            try:
+                out = function(*args, **kwargs)
+            finally:
+                self.resting = False
+            with torch._C.DisableTorchFunction():
+                self._after(*before, out, args, writes=False)
+            return out
+
+        Function.apply = classmethod(apply)  # type: ignore[assignment]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        super().__exit__(*failure)  # type: ignore[no-untyped-call]
+        Function.apply = self._apply  # type: ignore[method-assign]
+
+    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        kind = KINDS.get(func)
+        if kind is None:
+            kind = classify(func)
+        if self.resting or (kind is READ and func is not torch.autograd.grad):
+            return func(*args, **kwargs)
+        writes = kind is WRITE or "out" in kwargs
+        if writes:
+            self._protect(kwargs.get("out", args[0] if args else None))
+        elif kind is COUNT:
+            self._protect(args)
+        before = self._before(func, args, kwargs, writes=writes)
+        out = func(*args, **kwargs)
+        if before is not None:
+            self._after(*before, out, args, writes=writes)
+        return out
+
+    def _before(
+        self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], *, writes: bool
+    ) -> tuple[Entry, int, list[tuple[torch.Generator, Tensor]]] | None:
+        """Take down a call that is about to be made, if it may make nodes or writes to what the tape made."""
+        if torch.is_grad_enabled():
+            if not any(tensor.requires_grad for tensor in flat((args, kwargs))):
+                return None
+        elif not writes or self._token(args[0] if args else None) is None:
+            return None
+        entry = Entry(function, None, None)
+        counts = KINDS.get(function) is COUNT
+        target = args[0] if writes and args else None
+        entry.args = rebuilt(tuple(args), lambda tensor: self._operand(entry, tensor, counts or tensor is target))
+        entry.kwargs = rebuilt(kwargs, lambda tensor: self._operand(entry, tensor, counts))
+        generators = [torch.default_generator, *(value for value in kwargs.values() if isinstance(value, torch.Generator))]
+        return entry, sequence_number(), [(generator, generator.get_state()) for generator in generators]
+
+    def _operand(self, entry: Entry, tensor: Tensor, written: bool) -> Operand:
+        known = self._live.get(id(tensor))
+        if known is not None and known[0]() is tensor and tensor.requires_grad:
+            entry.takes.add(known[2])
+            return Live(known[1])
+        if not tensor.requires_grad:
+            if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+                return Unseen(tensor)
+            constant = Constant(tensor, written=written)
+            if not written:
+                self._constants.append(weakref.ref(constant))
+            return constant
+        return Leaf(tensor) if tensor.is_leaf else Unseen(tensor)
+
+    def _after(
+        self,
+        entry: Entry,
+        first: int,
+        random: list[tuple[torch.Generator, Tensor]],
+        out: Any,
+        args: Sequence[Any],
+        *,
+        writes: bool,
+    ) -> None:
+        if sequence_number() == first and entry.graded:
+            return
+        entry.random = [(generator, state) for generator, state in random if not torch.equal(generator.get_state(), state)]
+        if writes and args and isinstance(args[0], Tensor):
+            self._written(entry, args[0])
+        for tensor in flat(out):
+            entry.made.append(self._made(entry, tensor) if tensor.requires_grad else -1)
+        self._entries.append(entry)
+        if len(self._entries) >= self._sweep_at:
+            self._sweep()
+
+    def _written(self, entry: Entry, target: Tensor) -> None:
+        """A call wrote to its first operand: from now on that is what this call made of it."""
+        operand = entry.args[0]
+        if isinstance(operand, Constant) and target.requires_grad:
+            operand.token = self._made(entry, target)
+        known = self._live.get(id(target))
+        if known is not None:
+            entry.makes.add(known[2])
+
+    def _made(self, entry: Entry, tensor: Tensor) -> int:
+        known = self._live.get(id(tensor))
+        if known is not None and known[0]() is tensor:
+            entry.makes.add(known[2])
+            return known[1]
+        token = memory = self._tokens
+        self._tokens += 1
+        if tensor._is_view():  # a view and what it shows are one memory: what writes to one writes to the other
+            base = self._live.get(id(tensor._base))
+            memory = base[2] if base is not None else memory
+        key = id(tensor)
+        forget = self._live.pop
+        self._live[key] = (weakref.ref(tensor, lambda _: forget(key, None)), token, memory)
+        entry.makes.add(memory)
+        return token
+
+    def _token(self, value: Any) -> int | None:
+        known = self._live.get(id(value))
+        return known[1] if known is not None and known[0]() is value else None
+
+    def _protect(self, written: Any) -> None:
+        """Something is about to write to tensors: take the constants that live there into keeping."""
+        for reference in self._constants:
+            constant = reference()
+            if constant is not None and not constant.copied:
+                self._by_storage.setdefault(storage(constant.tensor), []).append(reference)
+        self._constants.clear()
+        for tensor in flat(written):
+            for reference in self._by_storage.pop(storage(tensor), ()):
+                constant = reference()
+                if constant is not None:
+                    constant.copy()
+
+    # ------------------------------------------------------------------ letting go
+
+    def _sweep(self) -> None:
+        """Let go of the calls that nothing alive came from."""
+        self._entries = self._leading_to(memory for _, _, memory in list(self._live.values()))
+        self._constants = [reference for reference in self._constants if reference() is not None]
+        self._by_storage = {
+            key: alive
+            for key, references in self._by_storage.items()
+            if (alive := [reference for reference in references if reference() is not None])
+        }
+        self._sweep_at = max(FIRST_SWEEP, 2 * len(self._entries))
+
+    def _leading_to(self, memories: Iterable[int]) -> list[Entry]:
+        needed = set(memories)
+        found: list[Entry] = []
+        for entry in reversed(self._entries):
+            if not needed.isdisjoint(entry.makes):
+                needed |= entry.takes
+                found.append(entry)
+        found.reverse()
+        return found
+
+    # ------------------------------------------------------------------ evaluating
+
+    def leading_to(self, roots: Sequence[Tensor]) -> Section:
+        """The section that computed these tensors."""
+        entry = Entry(None, None, None)  # type: ignore[arg-type]  # only to find out where the roots come from
+        operands = [self._operand(entry, root, written=False) for root in roots]
+        return Section(self._leading_to(entry.takes), operands)

@@ -1,0 +1,350 @@
+"""A replay tells the numbers of the recording again, and what it computes beside them is what torch computes without us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tapedeck import wire
+from tapedeck.errors import ProtocolError
+from tapedeck.examples import gallery
+from tapedeck.model import Limits
+from tapedeck.recording import MemoryLog, Recording, Tensors
+from tapedeck.tracer.main import execute
+
+from .alone import PROGRAMS, record
+
+EXAMPLES = [pytest.param(each.program, id=each.slug) for each in gallery()]
+OTHERS = [
+    pytest.param(path.read_text(), id=path.stem, marks=pytest.mark.slow)
+    for path in PROGRAMS
+    if path.stem not in ("deep_chain", "gpt")  # which take long to run
+]
+FEATURES = (
+    "inplace_views",
+    "custom_function",
+    "sparse_and_complex",
+    "checkpoints",
+    "metalearning",
+    "convolution",
+    "transforms",
+)
+
+FIT = """\
+import torch
+x = torch.tensor([1., 2., 3.])
+y = torch.tensor([2., 4., 6.])
+m = torch.tensor(1., requires_grad=True)
+for step in range(3):
+    loss = ((m * x - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        m -= 0.05 * m.grad
+    m.grad = None
+"""
+
+
+def replay(program: str, **asked: Any) -> list[wire.AnyEvent]:
+    """Run a program again for something, everything it tells checked as the server would check it."""
+    reader = wire.Reader(Limits(), asked=True)
+    events: list[wire.AnyEvent] = []
+    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.Replay(**asked))
+    execute(job, lambda data: events.extend(reader.feed(data)))
+    return events
+
+
+def told(events: list[wire.AnyEvent], kind: Any) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def answer(program: str, **asked: Any) -> Any:
+    (found,) = told(replay(program, **asked), wire.Answer)
+    return found
+
+
+def floats(column: bytes) -> np.ndarray[Any, Any]:
+    return np.frombuffer(column, "<f8")
+
+
+def last_main(events: list[wire.AnyEvent]) -> wire.Step | None:
+    steps = told(events, wire.Step)
+    return steps[-1] if steps else None
+
+
+@pytest.mark.parametrize("program", EXAMPLES + OTHERS)
+def test_a_replay_tells_the_same_as_the_recording_up_to_its_step(program: str) -> None:
+    events, _ = record(program)
+    steps = told(events, wire.Step)
+    if not steps:
+        pytest.skip("nothing to replay")
+    step = steps[-1]
+    again = replay(program, what="check", step=step.index, index=step.main, elements=1)
+    for kind in (wire.Parameter, wire.Graph, wire.Pass, wire.Step):
+        first, second = ([wire.pack([event]) for event in told(each, kind)] for each in (events, again))
+        assert second == first[: len(second)]
+    assert len(told(again, wire.Step)) == len(steps)
+    assert told(again, wire.Answer)
+
+
+@pytest.mark.parametrize("program", EXAMPLES + [each for each in OTHERS if each.id in FEATURES])
+def test_the_factors_of_each_node_give_the_gradients_on_its_edges(program: str) -> None:
+    events, recording = record(program)
+    step = last_main(events)
+    if step is None:
+        pytest.skip("nothing to replay")
+    numbers = recording.numbers(step.main)
+    ran = set(wire.int32(numbers.event.order, "order").tolist())
+    ops = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "op" and place in ran]
+    compared = 0
+    for place in {*ops[:2], *ops[-1:]}:
+        found = answer(program, what="factors", step=step.index, index=step.main, node=place)
+        if isinstance(found, wire.Refused):
+            assert any(word in f"{found.reason} {program}" for word in TOO_MUCH), found.reason
+            continue
+        tensors = Tensors(found.tensors)
+        for product in found.products:
+            edges = [
+                at
+                for at, edge in enumerate(numbers.graph.edges)
+                if edge.source == f"n{place}" and edge.slot == product.slot and edge.gradient
+            ]
+            for at in edges:
+                recorded, given = numbers.edge(at), tensors.summary(product.given)
+                if recorded is not None and recorded.values is not None and given is not None:
+                    assert given.values == recorded.values
+                    compared += 1
+                    summed = tensors.summary(product.summed)
+                    assert summed is not None
+                    np.testing.assert_allclose(_numbers(summed.values), _numbers(given.values), rtol=1e-4, atol=1e-6)
+    assert compared or not ops or any(word in program for word in TOO_MUCH)
+
+
+TOO_MUCH = ("factors, and at most", "checkpoint", "torch.func", "complex", "jagged")
+"""What the reason names, or the program uses, where a node cannot be called with unit vectors."""
+
+
+def _numbers(values: Any) -> Any:
+    return np.array(values, dtype=object).astype(float)
+
+
+def test_a_surface_is_what_torch_computes_without_us_to_the_bit() -> None:
+    _, recording = record(FIT)
+    found = answer(FIT, what="surface", step=1, index=1, targets=[wire.Target(0, low=-1, high=4)], points=33)
+    axis = torch.linspace(-1, 4, 33, dtype=torch.float64).float()
+    assert floats(found.axes[0]).tolist() == axis.tolist()
+    x, y = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])
+    assert floats(found.losses).tolist() == [((m * x - y) ** 2).mean().item() for m in axis]
+    assert not any(found.failed)
+    step = recording.step(1)
+    assert step.loss is not None
+    assert (found.at, found.loss) == ([step.parameters[0].value.values], step.loss.values)  # type: ignore[union-attr]
+    assert found.slope == [step.parameters[0].contribution.values]  # type: ignore[union-attr]
+
+
+MODEL = """\
+import torch
+from torch import nn
+torch.manual_seed(3)
+model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Dropout(0.4), nn.Linear(5, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+data, aim = torch.randn(8, 3), torch.randn(8, 1)
+for step in range(3):
+    batch = torch.randperm(8)[:6]
+    optimizer.zero_grad()
+    loss = nn.functional.mse_loss(model(data[batch]), aim[batch])
+    loss.backward()
+    optimizer.step()
+"""
+
+
+def test_a_surface_over_two_elements_keeps_the_batch_and_the_dropped_neurons_of_the_step() -> None:
+    program = MODEL + "    if step == 0: state = None\n"
+    _, recording = record(program)
+    names = [parameter.names[0].replace("[", ".").replace("]", "") for parameter in recording.parameters()]
+    first, last = names.index("model.0.weight"), names.index("model.4.weight")
+    targets = [wire.Target(first, 4, -1, 1), wire.Target(last, 2, 0, 2)]
+    found = answer(program, what="surface", step=1, index=1, targets=targets, points=5)
+
+    torch.manual_seed(3)
+    variables: dict[str, Any] = {}
+    exec(MODEL.split("for step")[0].replace("torch.manual_seed(3)\n", "torch.manual_seed(3)\n"), variables)
+    model, data, aim = variables["model"], variables["data"], variables["aim"]
+    for step in range(2):
+        batch = torch.randperm(8)[:6]
+        state = torch.get_rng_state()
+        if step == 1:
+            break
+        variables["optimizer"].zero_grad()
+        torch.nn.functional.mse_loss(model(data[batch]), aim[batch]).backward()
+        variables["optimizer"].step()
+    losses = []
+    for one in torch.linspace(-1, 1, 5, dtype=torch.float64).float():
+        for other in torch.linspace(0, 2, 5, dtype=torch.float64).float():
+            torch.set_rng_state(state)
+            with torch.no_grad():
+                kept = model[0].weight[1, 1].clone(), model[4].weight[0, 2].clone()
+                model[0].weight[1, 1], model[4].weight[0, 2] = one, other
+            losses.append(torch.nn.functional.mse_loss(model(data[batch]), aim[batch]).item())
+            with torch.no_grad():
+                model[0].weight[1, 1], model[4].weight[0, 2] = kept
+    assert floats(found.losses).tolist() == losses
+    assert len(set(losses)) == 25
+
+
+RIGHT = "        return 2 * x * grad"
+CUSTOM = """\
+import torch
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+    @staticmethod
+    def backward(ctx, grad):
+        x, = ctx.saved_tensors
+        return 2 * x * grad
+w = torch.tensor([0.5, -1.5, 3.0], requires_grad=True)
+loss = (Square.apply(w) * torch.tensor([1.0, 2.0, 3.0])).sum()
+loss.backward()
+"""
+
+
+def test_a_check_passes_a_right_backward_and_catches_a_wrong_one() -> None:
+    right = answer(CUSTOM, what="check", step=0, index=0)
+    assert list(right.verdict) == [wire.RIGHT] * 3
+    np.testing.assert_allclose(floats(right.central), [1.0, -6.0, 18.0], rtol=1e-6)
+    wrong = answer(CUSTOM.replace(RIGHT, "        return x * grad"), what="check", step=0, index=0)
+    assert list(wrong.verdict) == [wire.WRONG] * 3
+    assert wrong.functions == ["Square"]
+    assert floats(wrong.recorded).tolist() == [0.5, -3.0, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("expression", "verdicts"),
+    [
+        ("torch.relu(w).sum()", [wire.RIGHT, wire.KINK, wire.RIGHT]),
+        ("torch.nn.functional.leaky_relu(w, 0.2).sum()", [wire.RIGHT, wire.KINK, wire.RIGHT]),
+        ("w.abs().sum()", [wire.RIGHT] * 3),  # torch takes 0, which is what differences to both sides give
+        ("(w * w.detach()).sum()", [wire.RIGHT] * 3),  # what is cut off stays what it was
+        ("w.exp().log().square().sum()", [wire.RIGHT] * 3),
+        ("(w / 0).sum()", [wire.UNKNOWN] * 3),
+    ],
+)
+def test_a_check_says_kinks_as_such(expression: str, verdicts: list[int]) -> None:
+    program = f"import torch\nw = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)\nloss = {expression}\nloss.backward()"
+    assert list(answer(program, what="check", step=0, index=0).verdict) == verdicts
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64"])
+def test_a_check_judges_by_what_the_dtype_can_know(dtype: str) -> None:
+    program = f"""\
+import torch
+w = torch.tensor([0.3, -1.2, 2.0], dtype=torch.{dtype}, requires_grad=True)
+x = torch.linspace(0.5, 2, 3).to(torch.{dtype})
+loss = ((w * x).tanh() * (w - x).square()).abs().sum()
+loss.backward()
+"""
+    found = answer(program, what="check", step=0, index=0)
+    assert found.precision == "float64"
+    assert set(found.verdict) == {wire.RIGHT}
+    assert len(found.verdict) == (6 if dtype == "complex64" else 3)
+
+
+def test_a_gradient_that_rounding_has_left_of_large_numbers_is_not_called_wrong() -> None:
+    program = FIT.replace("range(3)", "range(40)")
+    found = answer(program, what="check", step=39, index=39)
+    assert list(found.verdict) == [wire.RIGHT]
+
+
+def test_what_cannot_be_evaluated_again_is_refused_with_the_reason() -> None:
+    shared = """\
+import numpy, torch
+memory = numpy.ones(3, dtype=numpy.float32)
+w = torch.ones(3, requires_grad=True)
+loss = (w + torch.from_numpy(memory)).square().sum()
+memory[:] = 5
+loss.backward()
+"""
+    refused = answer(shared, what="surface", step=0, index=0, targets=[wire.Target(0)], points=3)
+    assert isinstance(refused, wire.Refused)
+    assert "at the recorded point its calls come to 108, and what was recorded is 12" in refused.reason
+    hooked = "import torch\nw = torch.ones(2, requires_grad=True)\nw.register_hook(lambda g: 2 * g)\nw.sum().backward()"
+    refused = answer(hooked, what="check", step=0, index=0)
+    assert "a hook" in refused.reason
+
+
+def test_a_check_of_every_graph_leaves_the_program_as_it_was() -> None:
+    program = MODEL + "print(model(data).sum().item(), torch.rand(1).item())\n"
+    alone, _ = record(program)
+    checked = replay(program, what="check", every=True)
+    for kind in (wire.Parameter, wire.Graph, wire.Pass, wire.Step):
+        first, second = ([wire.pack([event]) for event in told(each, kind)] for each in (alone, checked))
+        assert second == first
+    printed, alone_printed = ("".join(event.text for event in told(each, wire.Output)) for each in (checked, alone))
+    assert printed == alone_printed
+    found = told(checked, wire.Checked)
+    assert {event.index for event in found} == {0}
+    assert len(found) == 6
+    assert all(set(event.verdict) == {wire.RIGHT} for event in found)
+
+
+def test_a_replay_stops_after_its_step() -> None:
+    events = replay(FIT.replace("range(3)", "range(1000)"), what="check", step=1, index=1)
+    assert len(told(events, wire.Step)) == 2
+    assert told(events, wire.End)[0].status == "done"
+
+
+def test_an_answer_to_nothing_that_was_asked_is_no_event() -> None:
+    message = wire.frames(wire.pack([wire.Refused(0, "why")]))
+    with pytest.raises(ProtocolError, match="nothing that was asked"):
+        list(wire.Reader(Limits()).feed(message))
+    assert list(wire.Reader(Limits(), asked=True).feed(message)) == [wire.Refused(0, "why")]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        wire.Surface(0, [1.0], 1.0, [1.0], [b"12345678"], b"1234567", b"\0"),
+        wire.Surface(0, [1.0], 1.0, [1.0], [b""], b"", b""),
+        wire.Surface(0, [1.0, 1.0], 1.0, [1.0], [b"12345678"], b"12345678", b"\0"),
+        wire.Checked(0, 7, "float64", b"", b"", b"", b"", b"", b"", b""),
+        wire.Factors(0, 0, [wire.FactorRow(0, 0, 1)], [], wire.Tensors()),
+    ],
+)
+def test_an_answer_whose_columns_do_not_fit_is_refused(event: wire.AnyEvent) -> None:
+    with pytest.raises(ProtocolError):
+        list(wire.Reader(Limits(), asked=True).feed(wire.frames(wire.pack([event]))))
+
+
+def test_gradients_that_a_pass_adds_to_are_told_as_they_were_before() -> None:
+    program = """\
+import torch
+w = torch.tensor([1., 2.], requires_grad=True)
+for _ in range(3):
+    loss = (w ** 2).sum()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad.zero_()
+"""
+    _, recording = record(program)
+    assert [recording.step(index).values["8"].tensor.values for index in range(3)] == [[0.0, 0.0]] * 3  # type: ignore[union-attr]
+
+
+def test_running_statistics_are_told_as_a_pass_saw_them() -> None:
+    program = """\
+import torch
+norm = torch.nn.BatchNorm1d(2)
+x = torch.tensor([[1., 2.], [3., 6.]])
+for _ in range(2):
+    norm(x).square().sum().backward()
+"""
+    events, _ = record(program)
+    recording = Recording(MemoryLog(events), program)
+    numbers = recording.numbers(0)
+    (place,) = [at for at, node in enumerate(numbers.graph.nodes) if node.op.startswith("NativeBatchNorm")]
+    saved = {name: numbers.saved(place, slot) for slot, name in enumerate(numbers.graph.nodes[place].saved)}
+    assert saved["running_mean"] is not None
+    np.testing.assert_allclose(saved["running_mean"].values, [0.2, 0.4], rtol=1e-6)
