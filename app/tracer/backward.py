@@ -24,10 +24,11 @@ from .forward import ForwardMode
 from .handles import number, sequence_number, storage
 from .names import Names
 from .passes import Capture, OpenPass
+from .saved import SavedTensors
 from .source import Source, frames
 from .steps import PassFacts, Steps
-from .structure import Template, TooManyNodes, Walk, describe, grad_node, saved_tensor
-from .summary import WHOLE, Snapshot, Table
+from .structure import Template, TooManyNodes, Walk, describe, grad_node
+from .summary import WHOLE, Snapshot, Table, inside_transform
 
 _AUTOGRAD: Any = torch.autograd
 
@@ -69,6 +70,7 @@ class Engine:
         self._failures = failures
         self._original: Callable[..., Any] = _AUTOGRAD._engine_run_backward
         self._templates: dict[tuple[Any, ...], Template] = {}
+        self._saved = SavedTensors()
         self._begun = 0
         self._open: list[int] = []
         self._finished: list[tuple[int, Table, Build]] = []
@@ -83,11 +85,13 @@ class Engine:
         """Told of a pass that has run, and of what the engine returned."""
 
     def __enter__(self) -> Engine:
+        self._saved.__enter__()
         _AUTOGRAD._engine_run_backward = self._run
         return self
 
     def __exit__(self, *_: object) -> None:
         _AUTOGRAD._engine_run_backward = self._original
+        self._saved.__exit__()
 
     @property
     def original(self) -> Callable[..., Any]:
@@ -179,7 +183,9 @@ class Engine:
         if accumulates and (written := {storage(leaf.grad) for leaf in facts.leaves.values() if leaf.grad is not None}):
             self.before_write(written)
         template = self._template(walk, parameters)
-        saved = [[saved_tensor(node, getter) for getter in template.saved[place]] for place, node in enumerate(walk.nodes)]
+        saved = [[self._saved.read(node, slot) for slot in template.saved[place]] for place, node in enumerate(walk.nodes)]
+        if self._saved.unread:
+            self._emitter.emit_once(wire.Signal("saved-tensors-unread", line=line))
         values = {parameter: Snapshot(leaf, WHOLE) for parameter, leaf in facts.leaves.items()}
         step = self._steps.begin(facts, values)
         parent = self._open[-1] if self._open else -1
@@ -188,7 +194,9 @@ class Engine:
         given = args[0] if args else ()
         inputs = args[3] if len(args) > 3 else ()
         capture = Capture(len(walk.nodes))
-        return OpenPass(walk, template, facts, step, parent, parameters, values, saved, capture, tuple(outputs), given, inputs)
+        begun = OpenPass(walk, template, facts, step, parent, parameters, values, saved, capture, tuple(outputs), given, inputs)
+        begun.transformed = inside_transform((*outputs, *given))
+        return begun
 
     def _parameters(self, walk: Walk) -> list[int]:
         """The parameter of each node, -1 for what is no leaf; new ones are told."""
@@ -201,7 +209,7 @@ class Engine:
         signature = walk.signature(parameters)
         template = self._templates.get(signature)
         if template is None:
-            template = self._templates[signature] = Template(len(self._templates), walk)
+            template = self._templates[signature] = Template(len(self._templates), walk, self._saved)
             if not self._names_known(template, walk):
                 self._names.refresh(self._scopes())
             self._emitter.emit(describe(walk, template, self._source, self._names, parameters))
@@ -239,6 +247,8 @@ class Engine:
         table = self._table()
         failing = self._failures.failed(begun, failure) if failure is not None else -1
         build = begun.tell(table, result, failing=failing, hooked=self.hooks_seen)
+        if begun.batched:
+            self._emitter.emit_once(wire.Signal("batched", line=begun.facts.line))
         for call in walk.calls:
             if call is not None:
                 call.graph = template.index

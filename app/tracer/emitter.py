@@ -31,7 +31,7 @@ class Emitter:
         self._storage = storage
         self._waiting: list[wire.Event | tuple[Table, Build]] = []
         self._sent = time.monotonic()
-        self._failed = False
+        self._told: set[str] = set()
         self._rows = 0
         self._storages: set[int] = set()
         self._unchecked: list[Table] = []
@@ -66,11 +66,16 @@ class Emitter:
         self._storages.clear()
         self._rows = 0
 
+    def emit_once(self, signal: wire.Signal) -> None:
+        """Take a signal unless one of its kind has been taken."""
+        if signal.code not in self._told:
+            self._told.add(signal.code)
+            self.emit(signal)
+
     def failed(self, error: Exception) -> None:
         """The recorder itself has failed at something: say so once, since the program must go on as if it were alone."""
-        if not self._failed:
-            self._failed = True
-            self.emit(wire.Signal("recorder-failed", detail={"message": f"{type(error).__name__}: {error}"[:1000]}))
+        message = f"{type(error).__name__}: {error}"[:1000]
+        self.emit_once(wire.Signal("recorder-failed", detail={"message": message}))
 
     @property
     def due(self) -> bool:

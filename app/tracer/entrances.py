@@ -16,28 +16,41 @@ from .forward import ForwardMode
 from .handles import operands, sequence_number
 from .source import frames
 
+_C: Any = torch._C
+
 
 @contextmanager
 def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[None]:
-    """Note every ``Function.apply`` of the program's own functions as a call, while this lasts."""
-    original = Function.__dict__["apply"]
+    """Note the calls that no mode sees: of the program's own functions, and of scripted ones, while this lasts."""
+    apply = Function.__dict__["apply"]
+    scripted = [(kind, kind.__call__) for kind in (_C.ScriptFunction, _C.ScriptMethod)]
 
-    def apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
+    def noted(function: Any, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         first = sequence_number()
-        out = original.__get__(None, cls)(*args, **kwargs)
+        out = run(*args, **kwargs)
         last = sequence_number()
         if last != first and not mode.resting:
-            place = next(frames(sys._getframe(1), filename), None)
+            place = next(frames(sys._getframe(2), filename), None)
             with torch._C.DisableTorchFunction():
                 module = mode.modules[-1] if mode.modules else ""
-                calls.add(Call(first, last, place, cls, out, operands(args, kwargs), module))
+                calls.add(Call(first, last, place, function, out, operands(args, kwargs), module))
         return out
 
-    Function.apply = classmethod(apply)  # type: ignore[assignment]
+    def seen_apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
+        return noted(cls, apply.__get__(None, cls), args, kwargs)
+
+    def seen_script(original: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda self, *args, **kwargs: noted(self, original.__get__(self), args, kwargs)
+
+    Function.apply = classmethod(seen_apply)  # type: ignore[assignment]
+    for kind, original in scripted:
+        kind.__call__ = seen_script(original)
     try:
         yield
     finally:
-        Function.apply = original  # type: ignore[method-assign]
+        Function.apply = apply  # type: ignore[method-assign]
+        for kind, original in scripted:
+            kind.__call__ = original
 
 
 @contextmanager

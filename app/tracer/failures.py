@@ -140,6 +140,9 @@ def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
             continue
         slot = name.removeprefix("_raw_saved_")
         try:
+            saved = getattr(node, name)
+            if getattr(saved, "unpack_hook", None) is not None:
+                continue  # the program's own code, which torch asks instead of looking at versions
             getattr(node, f"_saved_{slot}")
             continue
         except AttributeError:  # a custom function has but one list of them
@@ -147,7 +150,6 @@ def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
         except RuntimeError as refused:
             if "modified" not in str(refused):
                 continue
-        saved = getattr(node, name)
         for each in saved if isinstance(saved, tuple | list) else (saved,):
             if each.unpack_hook is None and isinstance(each.data, Tensor):
                 yield slot, each.data

@@ -6,11 +6,13 @@ node of a graph finds its call, however many it made, without touching what it c
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -18,6 +20,9 @@ from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
 from .handles import operands, sequence_number, storage, tensors
 from .source import PROGRAM
+
+_AS_SUBCLASS = Tensor.as_subclass
+_NOTHING = contextlib.nullcontext()
 
 
 class ForwardMode(TorchFunctionMode):
@@ -50,7 +55,7 @@ class ForwardMode(TorchFunctionMode):
         if kind is OPENED:
             out = self._open(func, args, kwargs)
         elif kind is WRITE or "out" in kwargs:
-            out = self._write(func, args, kwargs)
+            out = self._write(func, types, args, kwargs)
         elif kind is CALL:
             out = func(*args, **kwargs)
         elif kind is COUNT:
@@ -59,7 +64,10 @@ class ForwardMode(TorchFunctionMode):
             return self._observer.special(kind, func, args, kwargs)
         last = sequence_number()
         try:
-            if last != first:
+            if types or func is _AS_SUBCLASS:  # to look at one that has a __torch_function__ of its own would call that
+                with torch._C.DisableTorchFunction():
+                    self._note(first, last, func, out, args, kwargs)
+            elif last != first:
                 self._note(first, last, func, out, args, kwargs)
             elif self._observer.following:
                 self._observer.follow(out, args)
@@ -89,7 +97,8 @@ class ForwardMode(TorchFunctionMode):
         module = self.modules[-1] if self.modules else ""
         call = Call(first, last, place, func, out, operands(args, kwargs), module)
         call.direct = frame is direct
-        self._calls.add(call)
+        if last != first:
+            self._calls.add(call)
         if self._observer.following:
             self._observer.follow(out, args)
 
@@ -101,16 +110,18 @@ class ForwardMode(TorchFunctionMode):
             self._observer.failed(error)
         return func(*args, **kwargs)
 
-    def _write(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def _write(self, func: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         written = kwargs.get("out", args[0] if args else None)
         targets = [target for target in tensors(written) if isinstance(target, Tensor)]
         try:
-            self._observer.before_write({storage(target) for target in targets})
+            with torch._C.DisableTorchFunction() if types else _NOTHING:
+                self._observer.before_write({storage(target) for target in targets})
         except Exception as error:
             self._observer.failed(error)
         out = func(*args, **kwargs)
         try:
-            self._observer.after_write(func, targets)
+            with torch._C.DisableTorchFunction() if types else _NOTHING:
+                self._observer.after_write(func, targets)
         except Exception as error:
             self._observer.failed(error)
         return out

@@ -16,12 +16,14 @@ GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "da
 
 _grad: Any = Tensor.grad  # on the class these are descriptors
 _data: Any = Tensor.data
+_grad_fn: Any = Tensor.grad_fn
 KINDS: dict[Any, str] = {
     _grad.__get__: GRAD_READ,
     _grad.__set__: GRAD_SET,
     _data.__set__: DATA_SET,
     Tensor.requires_grad_: LATE,
     Tensor.register_hook: HOOK,
+    _grad_fn.__get__: HOOK,  # who has a node in his hands can put a hook on it
     Tensor.detach: DETACH,
     Tensor.numpy: READ,
     Tensor.item: READ,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import torch
@@ -92,8 +93,8 @@ def _forget(names: dict[int, Any], key: int) -> Callable[[object], None]:
     return forget
 
 
-def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The tensors and modules that a variable leads to, with the way there."""
+def _members(name: str, value: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
+    """The tensors and modules that a variable leads to, with the way there, through at most so many containers."""
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, torch.nn.Module):
@@ -103,19 +104,21 @@ def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name}.{path}", parameter
         for path, buffer in value.named_buffers():
             yield f"{name}.{path}", buffer
-    elif type(value) is list or type(value) is tuple:
-        for place, item in enumerate(value[:_ITEMS]):
-            yield from _member(f"{name}[{place}]", item)
-    elif type(value) is dict:
-        for key, item in list(value.items())[:_ITEMS]:
-            if isinstance(key, str | int):
-                yield from _member(f"{name}[{key!r}]", item)
+    elif depth:
+        for path, item in _items(name, value):
+            yield from _members(path, item, depth - 1)
 
 
-def _member(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Tensor | torch.nn.Module):
-        yield from _members(path, value)
-    elif type(value) is list or type(value) is tuple:
+def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What a list, a dict or an object of the program's own holds. No code of the program is run to look."""
+    kind = type(value)
+    if kind is list or kind is tuple:
         for place, item in enumerate(value[:_ITEMS]):
-            if isinstance(item, Tensor):
-                yield f"{path}[{place}]", item
+            yield f"{name}[{place}]", item
+    elif kind is dict:
+        for key, item in islice(value.items(), _ITEMS):
+            if type(key) is str or type(key) is int:
+                yield f"{name}[{key!r}]", item
+    elif kind.__module__ == "__main__" and kind.__dictoffset__:
+        for key, item in islice(object.__getattribute__(value, "__dict__").items(), _ITEMS):
+            yield f"{name}.{key}", item

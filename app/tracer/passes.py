@@ -13,7 +13,7 @@ from .emitter import Build
 from .handles import pointer
 from .steps import PassFacts
 from .structure import Template, Walk, grad_node, int32
-from .summary import Snapshot, Table
+from .summary import Snapshot, Table, looks_alike, plain, stands_in
 
 
 class Capture:
@@ -56,6 +56,10 @@ class OpenPass:
     outputs: tuple[Any, ...]
     given: Sequence[Tensor | None]
     inputs: Sequence[Any]
+    transformed: bool = False
+    """Whether it runs inside a transform of ``torch.func``, where tensors are stand-ins of others."""
+    batched: bool = False
+    """Whether a tensor of it stands for a whole batch of them, whose numbers cannot be told as one's."""
 
     def keep_apart(self) -> None:
         """Copy each leaf's gradient that has become the leaf's ``.grad``: the next pass adds to that in place.
@@ -88,7 +92,8 @@ class OpenPass:
         ``result`` is what the engine returned, ``failing`` the node that raised (-1 for none). ``hooked``: hooks of the
         user's may have changed gradients on their way.
         """
-        walk, template, add = self.walk, self.template, table.add
+        walk, template = self.walk, self.template
+        add: Callable[[Any], int] = self._plainly(table.add) if self.transformed else table.add
         used = self._used(result, add)
         on_edges = self.capture.on_edges
         edge = [
@@ -121,6 +126,17 @@ class OpenPass:
             )
 
         return build
+
+    def _plainly(self, add: Callable[[Any], int]) -> Callable[[Any], int]:
+        """Add what is behind the stand-ins of ``torch.func``, and note if that is a whole batch."""
+
+        def add_plain(tensor: Any) -> int:
+            if isinstance(tensor, Tensor):
+                tensor = plain(tensor)
+                self.batched = self.batched or stands_in(tensor)
+            return add(tensor)
+
+        return add_plain
 
     def empty(self, tensors: wire.Tensors) -> wire.Pass:
         """The pass without its graph, where that could not be recorded."""
@@ -200,7 +216,7 @@ class OpenPass:
             snapshot, result = (leaves.get(key), known.get(key)) if key else (None, None)  # what has no place is like no other
             if snapshot is not None:
                 rows.append(add(snapshot.seen_as(tensor)))
-            elif result is not None and _same_view(result, tensor):
+            elif result is not None and looks_alike(result, tensor):
                 rows.append(add(result))  # what a call returned is what another node saved
             else:
                 rows.append(add(tensor))
@@ -217,10 +233,3 @@ class OpenPass:
             constant = template.constant(walk, place)
             if isinstance(constant, Tensor):
                 yield constant
-
-
-def _same_view(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors at the same place in memory are the same elements in the same order."""
-    if one.is_nested or other.is_nested:  # these have no shape to compare
-        return False
-    return one.shape == other.shape and one.stride() == other.stride() and one.dtype == other.dtype

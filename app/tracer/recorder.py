@@ -85,7 +85,7 @@ class Recorder:
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
         self._stack.enter_context(eager_compile())
         self._stack.enter_context(before_sleep(self._tell))
-        self._stack.callback(delattr, builtins, HOOK)
+        self._stack.callback(setattr, builtins, HOOK, _passed_on)
         for handle in (
             register_module_forward_pre_hook(self._enter_module),
             register_module_forward_hook(self._leave_module, always_call=True),
@@ -193,6 +193,11 @@ class Recorder:
     def _leave_module(self, module: torch.nn.Module, _: Any, __: Any) -> None:
         if self._mode.modules:
             self._mode.modules.pop()
+
+
+def _passed_on(place: int, value: Any) -> Any:
+    """What a marked statement calls while nothing is recorded: a ``__repr__`` between cells, a function at exit."""
+    return value
 
 
 def _bindings(statement: Statement, value: Any) -> list[tuple[str, Any]]:

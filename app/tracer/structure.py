@@ -18,16 +18,11 @@ from .calls import Call, Calls
 from .functions import call_name
 from .handles import number
 from .names import Names
+from .saved import SavedTensors, Slot, slot_name
 from .source import Source
 from .summary import Snapshot
 
 ACCUMULATE = "AccumulateGrad"
-SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}
-"""Saved tensors that are a kernel's working memory: what is left in it is no number of the program's."""
-_SAVED: dict[type, tuple[str, ...]] = {}
-
-Getter = tuple[str, int]
-"""Where a saved tensor is read: the attribute, and the place in it where it is a list (else -1)."""
 
 
 class TooManyNodes(Exception):
@@ -95,10 +90,10 @@ class Template:
     ``constants`` say which argument of which node's call each constant is; ``saved`` where each node's saved tensors are.
     """
 
-    def __init__(self, index: int, walk: Walk) -> None:
+    def __init__(self, index: int, walk: Walk, saved: SavedTensors) -> None:
         self.index = index
         self.outputs = [_outputs(node) for node in walk.nodes]
-        self.saved: list[list[Getter]] = [_getters(node) for node in walk.nodes]
+        self.saved: list[list[Slot]] = [saved.slots(node) for node in walk.nodes]
         self.constants: list[tuple[int, int]] = []
         """The node whose call was given the constant, and the place among the call's arguments."""
         self.constant_edges: list[tuple[int, int, int]] = []
@@ -196,7 +191,7 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
             add(node.name(), None, None, -1, None, "")
         slots = template.saved[place]
         columns["saved_count"].append(len(slots))
-        columns["saved"].extend(text(_slot_name(slot)) for slot in slots)
+        columns["saved"].extend(text(slot_name(slot)) for slot in slots)
     for place in range(len(template.constants)):
         constant = template.constant(walk, place)
         name, line = names.binding(constant) if isinstance(constant, Tensor) else (None, -1)
@@ -230,45 +225,6 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
 def int32(values: Sequence[int]) -> bytes:
     """Pack a column."""
     return struct.pack(f"<{len(values)}i", *values)
-
-
-def saved_tensor(node: Any, getter: Getter) -> Tensor | None:
-    """A saved tensor, as long as the node has it: not after a backward that freed it, nor once it was overwritten."""
-    name, place = getter
-    try:
-        found = getattr(node, name)
-        found = found[place] if place >= 0 else found
-    except (RuntimeError, AttributeError, IndexError):
-        return None
-    return found if isinstance(found, Tensor) else None
-
-
-def _getters(node: Any) -> list[Getter]:
-    kind = type(node)
-    slots = _SAVED.get(kind)
-    if slots is None:
-        scratch = SCRATCH.get(kind.__name__, ())
-        found = [name for name in dir(kind) if name.startswith("_raw_saved_") and name not in scratch]
-        slots = _SAVED[kind] = tuple(name.removeprefix("_raw") for name in found) or (
-            ("saved_tensors",) if hasattr(kind, "saved_tensors") else ()
-        )
-    getters: list[Getter] = []
-    for name in slots:
-        try:
-            value = getattr(node, name)
-        except (RuntimeError, AttributeError):
-            value = None
-        if isinstance(value, tuple | list):
-            getters += [(name, place) for place in range(len(value))]
-        else:
-            getters.append((name, -1))
-    return getters
-
-
-def _slot_name(getter: Getter) -> str:
-    name, place = getter
-    name = name.removeprefix("_saved_")
-    return name if place < 0 else f"{name}[{place}]"
 
 
 def _outputs(node: Any) -> int:

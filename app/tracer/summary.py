@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,28 +47,41 @@ class Snapshot:
         self.grad_fn = node.name() if node is not None else None
         self.seq = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
         self.statistics: tuple[bytes, bytes] | None = None
-        # a stand-in outlives its transform, and then every call on it fails
-        data = tensor if torch._C._functorch.is_functorch_wrapped_tensor(tensor) else dense(tensor.detach())
+        tensor = plain(tensor)
+        # one of a batch outlives its transform, and then every call on it fails
+        data = tensor if stands_in(tensor) else plain(dense(tensor.detach()))
         if not readable(data):
             self.data = data
         elif tensor.numel() <= max(kept, 1):
-            self.data = data.clone()
+            self.data = plain(data.clone())
         else:  # the numbers are enough: the elements would not be kept anyway
             self.data = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
             with torch.no_grad():
                 self.statistics = statistics(data.reshape(1, -1))[0]
 
     def seen_as(self, view: Tensor) -> Snapshot:
-        """What a view of the same elements was: this very snapshot, or a snapshot of another shape."""
-        if view.shape == self.data.shape and view.stride() == self.data.stride():
+        """What a view that begins at the same element was: this very snapshot, or one of another shape."""
+        if looks_alike(view, self.data):
             return self
-        if self.statistics is None or view.numel() != self.data.numel():
-            return Snapshot(view, self.data.numel())
+        if self.statistics is not None or view.dtype != self.data.dtype or view.is_conj() or view.is_neg():
+            return Snapshot(view, WHOLE)
         seen = Snapshot.__new__(Snapshot)
         seen.requires_grad, seen.is_leaf, seen.grad_fn, seen.seq = view.requires_grad, view.is_leaf, None, None
-        seen.data = torch.empty(view.shape, dtype=view.dtype, device="meta")
-        seen.statistics = self.statistics
+        seen.statistics = None
+        try:
+            seen.data = plain(self.data.as_strided(view.shape, view.stride()))
+        except RuntimeError:  # it reaches beyond what was copied
+            return Snapshot(view, WHOLE)
         return seen
+
+
+def looks_alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors that begin at the same element are the same elements in the same order."""
+    if one.is_nested or other.is_nested:  # these have no shape to compare
+        return False
+    if one.shape != other.shape or one.stride() != other.stride() or one.dtype != other.dtype:
+        return False
+    return one.is_conj() == other.is_conj() and one.is_neg() == other.is_neg()
 
 
 class Difference:
@@ -144,7 +158,8 @@ def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
     rows = [row for table in tables for row in table.rows]
     kept = max((table.kept for table in tables), default=0)
     numbers = any(table.numbers for table in tables)
-    with torch.no_grad():
+    # a program may be inside a transform, or have tensors with a __torch_function__ of their own: neither is to see this
+    with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
         _subtract([row for row in rows if isinstance(row, Difference)])
         read = _Reading(rows, kept, numbers)
     packed = []
@@ -273,12 +288,31 @@ def dense(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def stands_in(tensor: Tensor) -> bool:
+    """Whether a tensor is what a transform shows of others: it has no elements of its own."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor) or torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+def inside_transform(given: Iterable[Any]) -> bool:
+    """Whether the program is inside a transform of ``torch.func``, or some of these tensors were made in one."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    return any(isinstance(tensor, Tensor) and stands_in(tensor) for tensor in given)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The tensor behind what ``torch.func.grad`` shows of it: the same elements. One of a batch stays what it is."""
+    while torch._C._functorch.is_gradtrackingtensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def readable(tensor: Tensor) -> bool:
     """Whether a tensor's elements can be read here and now: it has storage, and is no stand-in of a transform."""
     return (
         tensor.layout is torch.strided
         and tensor.is_cpu
-        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and not stands_in(tensor)
         and not tensor.is_quantized
         and not tensor.is_nested
         and (type(tensor) in _PLAIN or type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__)

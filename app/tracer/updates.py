@@ -25,6 +25,7 @@ from .names import Names
 from .source import Statement
 from .steps import Steps
 
+_WRITING = frozenset({GRAD_SET, DATA_SET, HOOK})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 
 
@@ -52,7 +53,7 @@ class Updates(Observer):
         self._place = place
         self._writes = writes
         self._from_gradient: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
-        self._stepping: list[FrameType] = []
+        self._stepping: list[tuple[FrameType, bool]] = []
         self._handles: list[Any] = []
         self._missing: set[int] = set()
         self.mode: ForwardMode | None = None
@@ -79,13 +80,28 @@ class Updates(Observer):
         self._emitter.failed(error)
 
     def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if kind in _WRITING:
+            try:
+                with torch._C.DisableTorchFunction():
+                    self._before_special(kind, args)
+            except Exception as error:  # what we fail at is no failure of the program
+                self.failed(error)
+        out = func(*args, **kwargs)
+        try:
+            self._after_special(kind, out, args)
+        except Exception as error:
+            self.failed(error)
+        return out
+
+    def _before_special(self, kind: str, args: Sequence[Any]) -> None:
         if kind == GRAD_SET:
             self._clear(args[0], args[1])
         elif kind == DATA_SET:
             self.before_write({storage(args[0])})
         elif kind == HOOK and self.engine is not None:
             self.engine.hooks_seen = True
-        out = func(*args, **kwargs)
+
+    def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
         if kind == DETACH:
             self._names.detach(out)
             if self._from_gradient:
@@ -99,9 +115,9 @@ class Updates(Observer):
             self._mark(out, frozenset((self._steps.parameter(args[0]),)))
         elif kind == DATA_SET and self._steps.knows(args[0]):
             parameter = self._steps.parameter(args[0])
-            self._steps.moved(parameter)
+            with torch._C.DisableTorchFunction():
+                self._steps.moved(parameter)
             self._steps.updated(parameter, *self._place())
-        return out
 
     def _missed(self, tensor: Any) -> None:
         """The program has read a ``.grad`` that is None: of a tensor that a pass went through, its gradient is gone."""
@@ -183,12 +199,21 @@ class Updates(Observer):
     # ------------------------------------------------------------------ optimizers
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        try:
+            return self._begin_step(optimizer, args, kwargs)
+        except Exception as error:  # what we fail at is no failure of the program
+            self.failed(error)
+            return None
+
+    def _begin_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         assert self.mode is not None
-        with torch._C.DisableTorchFunction():
-            if not self._stepping:
+        if not self._stepping:
+            with torch._C.DisableTorchFunction():
                 self.before_write({storage(leaf) for group in optimizer.param_groups for leaf in group["params"]})
-        self._stepping.append(sys._getframe(1))
-        self.mode.resting += 1
+        # a step that can be differentiated is a part of the graph like any other
+        rests = not any(group.get("differentiable") for group in optimizer.param_groups)
+        self._stepping.append((sys._getframe(2), rests))
+        self.mode.resting += rests
         self._steps.held += 1
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
         if closure is None:
@@ -217,15 +242,18 @@ class Updates(Observer):
         self._rest_less()
         if self._stepping:
             return
-        with torch._C.DisableTorchFunction(), torch.no_grad():
-            leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
-            known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
-            self._steps.optimized(optimizer, known, *self._place())
+        try:
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
+                known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
+                self._steps.optimized(optimizer, known, *self._place())
+        except Exception as error:
+            self.failed(error)
 
     def _rest_less(self) -> None:
         assert self.mode is not None
-        self._stepping.pop()
-        self.mode.resting = max(0, self.mode.resting - 1)
+        _, rests = self._stepping.pop()
+        self.mode.resting = max(0, self.mode.resting - rests)
         self._steps.held -= 1
 
     def wake(self) -> None:
@@ -237,5 +265,5 @@ class Updates(Observer):
         while frame is not None:
             alive.add(id(frame))
             frame = frame.f_back
-        while self._stepping and id(self._stepping[-1]) not in alive:
+        while self._stepping and id(self._stepping[-1][0]) not in alive:
             self._rest_less()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import builtins
 import contextlib
 import io
+import linecache
 import random
+import re
 import sys
 import types
 from collections.abc import Iterable
@@ -57,6 +59,7 @@ def alone(program: str, seed: int = 0) -> Outcome:
     main = sys.modules["__main__"]
     sys.modules["__main__"] = module
     try:
+        linecache.cache["<alone>"] = (len(program), None, program.splitlines(keepends=True), "<alone>")
         with contextlib.redirect_stdout(printed):
             exec(compile(program, "<alone>", "exec"), module.__dict__)
     except (Exception, KeyboardInterrupt) as raised:
@@ -77,7 +80,9 @@ def watched(program: str) -> list[Watched]:
 def recorded(program: str, **options: Any) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
     """Record a program and keep its variables too. Its first line must be one that another statement can stand before."""
     builtins._kept_by_test = {}  # type: ignore[attr-defined]
-    events, recording = record(KEEP + program, **options)
+    first = re.match("from __future__.*\n", program)
+    kept = f"{first[0].rstrip()}; {KEEP}\n{program[first.end() :]}" if first else KEEP + program
+    events, recording = record(kept, **options)
     end = events[-1]
     assert isinstance(end, wire.End)
     error = (end.failure.type, end.failure.message) if end.failure else None

@@ -24,6 +24,8 @@ class Watched:
     edges: Counter[tuple[str, int, str, int]]
     order: list[str] = field(default_factory=list)
     used: Counter[tuple[str, int, Bits]] = field(default_factory=Counter)
+    saved: Counter[tuple[str, str, Bits]] = field(default_factory=Counter)
+    """What each node had saved when it began, but for tensors with hooks of the program's own."""
     leaves: Counter[Bits] = field(default_factory=Counter)
     """The leaves as they were when it began."""
     gradients: Counter[Bits] = field(default_factory=Counter)
@@ -49,7 +51,9 @@ def watching() -> Iterator[list[Watched]]:
         found.append(seen)
         variables = [node.variable for node in nodes if hasattr(node, "variable")]
         seen.leaves.update(bits(leaf) for leaf in variables)
-        handles = [node.register_prehook(_prehook(name(node), seen)) for node in nodes]
+        seen.saved.update((name(node), slot, bits(tensor)) for node in nodes for slot, tensor in _saved(node))
+        ran: set[Any] = set()
+        handles = [node.register_prehook(_prehook(node, seen, ran)) for node in nodes]
         depth += 1
         try:
             result = original(outputs, *args, **kwargs)
@@ -65,8 +69,11 @@ def watching() -> Iterator[list[Watched]]:
             for given, gradient in zip(args[3], result, strict=True):
                 if gradient is not None:
                     leaf = (node for node in nodes if getattr(node, "variable", None) is given)
-                    taken[given.grad_fn or next(leaf), given.output_nr] = gradient
-            seen.used.update((name(node), output, bits(gradient)) for (node, output), gradient in taken.items())
+                    made_by = given.grad_fn if isinstance(given, Tensor) else given.node
+                    taken[made_by or next(leaf), given.output_nr] = gradient
+            for (node, output), gradient in taken.items():
+                if node not in ran:
+                    seen.used[name(node), output, bits(gradient)] += 1
         seen.gradients.update(bits(leaf.grad) for leaf in variables if leaf.grad is not None)
         return result
 
@@ -85,11 +92,14 @@ def name(node: Any) -> str:
 
 def bits(tensor: Tensor) -> Bits:
     """A copy of what a tensor is, down to the last bit; a sparse one with its zeros."""
-    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    while torch._C._functorch.is_gradtrackingtensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor) or torch._C._functorch.is_legacy_batchedtensor(tensor)
     if wrapped or tensor.is_nested or not tensor.is_cpu:
         return None
-    with torch.no_grad(), torch._C.DisableTorchFunction():
-        plain = tensor.detach() if tensor.layout is torch.strided else tensor.detach().to_dense()
+    with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
+        plain = tensor.detach() if tensor.requires_grad else tensor
+        plain = plain if tensor.layout is torch.strided else plain.to_dense()
         plain = plain.resolve_conj().resolve_neg()
         dtype = str(plain.dtype).removeprefix("torch.")
         plain = plain.to(_WIDENED.get(plain.dtype, plain.dtype))
@@ -100,12 +110,32 @@ _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
 """What numpy does not have, and where it fits exactly."""
 
 
-def _prehook(op: str, seen: Watched) -> Any:
+def _prehook(node: Any, seen: Watched, ran: set[Any]) -> Any:
+    op = name(node)
+
     def fired(gradients: Any) -> None:
+        ran.add(node)
         seen.order.append(op)
         seen.used.update((op, at, bits(gradient)) for at, gradient in enumerate(gradients) if gradient is not None)
 
     return fired
+
+
+def _saved(node: Any) -> Iterator[tuple[str, Tensor]]:
+    for attribute in dir(node):
+        if attribute.startswith("_raw_saved_"):
+            slot = attribute.removeprefix("_raw_saved_")
+            try:
+                raw = getattr(node, attribute)
+                many = raw if isinstance(raw, tuple) else (raw,)
+                if any(each.unpack_hook is not None for each in many):
+                    continue
+                found = node.saved_tensors if slot == "tensors" else getattr(node, f"_saved_{slot}")
+            except RuntimeError:  # freed, or overwritten since
+                continue
+            for place, tensor in enumerate(found if isinstance(found, tuple) else (found,)):
+                if isinstance(tensor, Tensor):
+                    yield f"{slot}[{place}]" if isinstance(found, tuple) else slot, tensor
 
 
 def _node(output: Any) -> Any:

@@ -22,6 +22,12 @@ from .truth import failures, paired
 
 KEPT = 100_000
 """Elements of a tensor that are kept whole here, so that every one can be compared."""
+WITHOUT_LINE = {
+    "torch::autograd::UndefinedGradBackward",  # which gradcheck makes for itself, in no call that could be seen
+}
+WITHOUT_NUMBERS = {
+    ("MkldnnRnnLayerBackward0", "result3"),  # a workspace that is never filled: what is in it is chance
+}
 
 
 @pytest.fixture(params=PROGRAMS, ids=lambda path: path.stem, scope="module")
@@ -64,7 +70,7 @@ def test_every_node_is_tied_to_its_line(program: Path) -> None:
     _, _, recording = recorded(program)
     for graph in map(recording.graph, range(recording.log.counts()[0])):
         for node in graph.nodes:
-            if node.kind == "op":
+            if node.kind == "op" and node.op not in WITHOUT_LINE:
                 assert node.line is not None, (graph.id, node)
                 assert node.call is not None, (graph.id, node)
 
@@ -85,6 +91,7 @@ def test_every_pass_is_the_one_that_an_independent_observer_sees(program: Path) 
             assert order == seen.order[: len(order)]
             continue
         assert order == seen.order
+        assert _without_chance(_saved(numbers)) == _without_chance(seen.saved)
         assert _used(numbers) == seen.used
         assert Counter(_bits(numbers.tensors, row) for row in _rows(numbers, "leaf")) == seen.leaves
 
@@ -122,7 +129,7 @@ def test_a_step_tells_the_gradients_that_its_last_pass_left(program: Path) -> No
         assert Counter(_bits(tensors, row) for row in rows) == seen[last.index].gradients
 
 
-CHANGED_BETWEEN: set[str] = set()
+CHANGED_BETWEEN = {"copies"}
 """Programs that write to a leaf between the end of its step and its next pass."""
 
 
@@ -138,10 +145,12 @@ def test_a_parameter_is_after_its_step_what_the_next_pass_finds_or_the_program_l
         for row in step.parameters:
             if row.parameter in after:
                 assert _bits(tensors, row.value) == after[row.parameter][1], row.name
-        after |= {row.parameter: (row.name, _bits(tensors, row.value_after)) for row in step.parameters}
+        for row in step.parameters:
+            after.pop(row.parameter, None)  # the last of a name comes last
+            after[row.parameter] = row.name, _bits(tensors, row.value_after)
         for moved in step.rebinds:
             after.pop(moved.parameter, None)
-    for variable, value in after.values():
+    for variable, value in dict(after.values()).items():
         if variable in left and value is not None:  # the stand-in of a transform has no elements that can be read
             assert left[variable] == value, variable
 
@@ -196,6 +205,17 @@ def _used(numbers: PassNumbers) -> Counter[tuple[str, int, Bits]]:
     rows = iter(wire.int32(numbers.event.used, "used").tolist())
     found = [(node.op, output, next(rows)) for node in numbers.graph.nodes for output in range(node.outputs)]
     return Counter((op, output, _bits(numbers.tensors, row)) for op, output, row in found if row >= 0)
+
+
+def _saved(numbers: PassNumbers) -> Counter[tuple[str, str, Bits]]:
+    """What every node had saved."""
+    rows = iter(wire.int32(numbers.event.saved, "saved").tolist())
+    found = [(node.op, slot, next(rows)) for node in numbers.graph.nodes for slot in node.saved]
+    return Counter((op, slot, _bits(numbers.tensors, row)) for op, slot, row in found if row >= 0)
+
+
+def _without_chance(saved: Counter[tuple[str, str, Bits]]) -> Counter[tuple[str, str, Bits]]:
+    return Counter({key: count for key, count in saved.items() if key[:2] not in WITHOUT_NUMBERS})
 
 
 def _rows(numbers: PassNumbers, kind: str) -> list[int]:
