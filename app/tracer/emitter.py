@@ -74,6 +74,8 @@ class Emitter:
 
     def failed(self, error: Exception) -> None:
         """The recorder itself has failed at something: say so once, since the program must go on as if it were alone."""
+        if isinstance(error, RecursionError):  # the program stands at the end of the stack: there is no room for us
+            return
         message = f"{type(error).__name__}: {error}"[:1000]
         self.emit_once(wire.Signal("recorder-failed", detail={"message": message}))
 

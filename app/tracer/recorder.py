@@ -136,8 +136,6 @@ class Recorder:
         with torch._C.DisableTorchFunction():
             try:
                 self._note(self._source.statements[place], value)
-            except RecursionError:  # the program stands at the end of the stack: there is no room for us
-                pass
             except Exception as error:
                 self._emitter.failed(error)
         return value
