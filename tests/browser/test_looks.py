@@ -56,6 +56,35 @@ def test_axe_finds_nothing(look: Look, path: str, theme: str) -> None:
     assert not violations(page)
 
 
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_a_graph_that_has_no_room_opens_with_its_root_in_view(look: Look, width: int) -> None:
+    page = look(width, "light")
+    page.goto("/")
+    run(
+        page,
+        "import torch\nws = [torch.tensor(float(i), requires_grad=True) for i in range(14)]\n"
+        "loss = torch.stack([w * w for w in ws]).sum()\nloss.backward()",
+    )
+    canvas, root = page.locator("#canvas").bounding_box(), page.locator("#canvas .node.root").bounding_box()
+    assert canvas
+    assert root
+    assert canvas["x"] <= root["x"] < root["x"] + root["width"] <= canvas["x"] + canvas["width"]
+    assert canvas["y"] <= root["y"] < root["y"] + root["height"] <= canvas["y"] + canvas["height"]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_while_two_runs_are_compared(look: Look, theme: str) -> None:
+    page = look(1440, theme)
+    page.goto("/")
+    run(page, FIT)
+    other = page.url.rpartition("/r/")[2].partition("?")[0]
+    page.goto(f"{page.url.partition('?')[0]}?compare={other}&step=2&phase=update")
+    expect(page.locator(".tape .ahead .curve.other")).to_be_visible()
+    page.get_by_role("button", name="Optimizer").click()
+    assert not violations(page)
+    assert not outside(page)
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_on_a_phone_with_many_steps(look: Look, theme: str) -> None:
     page = look(390, theme)

@@ -30,11 +30,14 @@ export function charts({ onstep }) {
   let all = [];
   /** @type {Place} */
   let place = { at: 0, reached: [] };
+  let turn = 0;
 
   return widget(element, {
     /** @param {readonly Chart[]} now @param {boolean} logarithmic */
     async show(now, logarithmic) {
+      const mine = ++turn;
       const { default: Plot } = await import("uplot");
+      if (mine !== turn) return; // something else is to be shown meanwhile
       if (all.length !== now.length) {
         for (const each of all) each.destroy();
         all = now.map(() => chart(Plot, onstep));
@@ -87,6 +90,7 @@ function chart(Plot, onstep) {
     const { columns, others, index } = shown;
     const linear = Plot.paths.linear?.();
     const [grey, line] = [colour("ink-3"), colour("line")];
+    const least = smallest([...columns, ...others]);
     const axis = { stroke: grey, font: `10px ${colour("sans")}`, ticks: { show: false }, gap: 3, labelSize: 0 };
     /** @type {import("uplot").Options} */
     const options = {
@@ -106,7 +110,7 @@ function chart(Plot, onstep) {
           },
         },
       },
-      scales: { x: { time: false }, y: { distr: logarithmic ? 4 : 1, asinh: smallest([...columns, ...others]) } },
+      scales: { x: { time: false }, y: { distr: logarithmic ? 4 : 1, asinh: least } },
       axes: [
         { ...axis, size: 18, grid: { show: false }, space: 40 },
         {
@@ -114,6 +118,7 @@ function chart(Plot, onstep) {
           size: 40,
           grid: { stroke: line, width: 1 },
           space: 26,
+          ...(logarithmic ? { splits: (u) => decades(u.scales["y"]?.min ?? 0, u.scales["y"]?.max ?? 1, least), filter: (_, found) => found } : {}),
           values: (_, splits) => splits.map((each) => (each === null ? "" : short(each))),
         },
       ],
@@ -242,6 +247,17 @@ function smallest(columns) {
   let least = Infinity;
   for (const column of columns) for (const value of column) if (value) least = Math.min(least, Math.abs(value));
   return Number.isFinite(least) ? Math.max(least, 1e-12) : 1;
+}
+
+/** Powers of ten between two numbers, on both sides of zero, few enough to be read. @param {number} low @param {number} high @param {number} least */
+function decades(low, high, least) {
+  const first = Math.ceil(Math.log10(least));
+  const last = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))));
+  const sides = (low < 0 ? 1 : 0) + (high > 0 ? 1 : 0);
+  const stride = Math.max(1, Math.ceil(((last - first + 1) * sides) / 4));
+  const found = low <= 0 && high >= 0 ? [0] : [];
+  for (let power = last; power >= first; power -= stride) found.push(10 ** power, -(10 ** power));
+  return found.filter((each) => each >= low && each <= high).sort((a, b) => a - b);
 }
 
 /** A number on an axis. @param {number} value */

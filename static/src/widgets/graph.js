@@ -11,7 +11,7 @@ import { flow, moves } from "./graph/moves.js";
 /** @import {Rebind} from "../leaves/types.js" */
 /** @import {Written} from "./graph/ink.js" */
 
-const WHOLE = 0.72; // below this, 11 px labels are no longer read: show a part instead
+const WHOLE = 0.66; // below this, 11 px labels are no longer read: show the part around the root instead
 const PART = 0.8; // at this scale
 const LARGEST = 1.12;
 const HASTE = 150; // milliseconds: steps that follow each other faster are not shown in transition
@@ -107,15 +107,14 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     moved = false;
   }
 
-  /** The whole picture where it can be read, else what lies around the selected node. @param {boolean} [smooth] */
+  /** The whole picture where it can be read, else what lies around its root. @param {boolean} [smooth] */
   function settle(smooth = false) {
-    const { width, height } = box();
+    const { x, y, width, height } = box();
     const [across, down] = [element.clientWidth, element.clientHeight];
     const k = Math.min(LARGEST, (across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height);
     if (k >= WHOLE || !width) return fit(smooth);
-    const scale = PART;
-    const middle = centre(selected) ?? { x: width / 2, y: 0 };
-    move(scale, along(middle.x, width, across, scale), along(middle.y, height, down, scale));
+    const middle = middleOf(place.querySelector(".node.root")) ?? { x: width / 2, y: 0 };
+    move(PART, along(middle.x - x, width, across) - x * PART, along(middle.y - y, height, down) - y * PART, smooth);
     moved = false;
   }
 
@@ -125,16 +124,14 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
    * @param {number} point
    * @param {number} size
    * @param {number} room
-   * @param {number} k
    */
-  function along(point, size, room, k) {
-    if (size * k <= room - 2 * MARGIN) return (room - size * k) / 2;
-    return Math.min(MARGIN, Math.max(room - MARGIN - size * k, room / 2 - point * k));
+  function along(point, size, room) {
+    if (size * PART <= room - 2 * MARGIN) return (room - size * PART) / 2;
+    return Math.min(MARGIN, Math.max(room - MARGIN - size * PART, room / 2 - point * PART));
   }
 
-  /** @param {string | null} id in the picture's own pixels */
-  function centre(id) {
-    const shown = id === null ? null : group(id);
+  /** The middle of a group, in the picture's own pixels. @param {Element | null} shown */
+  function middleOf(shown) {
     const frame = svg();
     if (!(shown instanceof SVGGElement) || !frame) return null;
     const own = shown.getBoundingClientRect();

@@ -5,7 +5,7 @@ import * as format from "../leaves/format.js";
 import { ordinal } from "../leaves/naming.js";
 import { amber, fact, part, product, remark, route, row, sum, table } from "./inspector/tables.js";
 
-/** @import {GraphNode, NodeDetail, ParameterStep, Rebind} from "../leaves/types.js" */
+/** @import {GraphNode, NodeDetail, ParameterStep, Rebind, Tensor} from "../leaves/types.js" */
 /** @import {Child} from "../leaves/dom.js" */
 /** @import {Products} from "./inspector/tables.js" */
 
@@ -29,6 +29,10 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  */
 
 const NONE = "None arrived in this pass.";
+
+/** A tensor of an optimizer's state; its count of steps is a whole number. @param {string} key @param {Tensor | null} tensor */
+const counted = (key, tensor) =>
+  key === "step" && typeof tensor?.values === "number" ? format.number(tensor.values, 4, true) : format.tensor(tensor);
 
 /** @param {{onpick: (node: string) => void, online: (line: number) => void}} options */
 export function inspector({ onpick, online }) {
@@ -134,6 +138,7 @@ export function inspector({ onpick, online }) {
     const why =
       products &&
       products.sum !== null &&
+      products.sum !== undefined &&
       remark(
         `${name} is one number that meets ${count} elements of ${products.factor}: its gradient is the sum of ${count} products.`,
       );
@@ -159,7 +164,7 @@ export function inspector({ onpick, online }) {
         row("this step adds", format.tensor(contribution), { tone: "grad" }),
         row(`${name}.grad after`, format.tensor(after), { tone: "grad" }),
         updated && row(`${name} after the update`, update, { tone: "param" }),
-        Object.entries(state).map(([key, tensor]) => row(key.replaceAll("_", " "), format.tensor(tensor))),
+        Object.entries(state).map(([key, tensor]) => row(key.replaceAll("_", " "), counted(key, tensor))),
       ]),
       updated && rebinds.map(rebound),
     );

@@ -103,7 +103,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
     fill(
       chosen,
       run.parameters.map(({ id, names, shape }) =>
-        h("option", { value: id, selected: id === parameter.id }, `${names.at(-1) ?? id} ${format.shape(shape)}`),
+        h("option", { value: id, selected: id === parameter.id }, `${names.at(-1) ?? id}${shape.length ? ` ${format.shape(shape)}` : ""}`),
       ),
     );
     if (curves && shown === "curves") void drawn.show(chartsOf(parameter, curves, other), logarithmic);
@@ -196,12 +196,14 @@ function chartsOf(parameter, curves, other) {
     ["value", name, "param"],
     ["grad", `${name}.grad`, "grad"],
     ["update", "update", "param"],
-  ]).map(([what, title, tone]) => ({
-    title,
-    tone,
-    norm,
-    index,
-    columns: columns(curves, what),
-    others: beside((of) => columns(of, what)),
-  }));
+  ])
+    .map(([what, title, tone]) => ({
+      title,
+      tone,
+      norm,
+      index,
+      columns: columns(curves, what),
+      others: beside((of) => columns(of, what)),
+    }))
+    .filter(({ columns: own }) => own.some((column) => column.some((value) => value !== null)));
 }

@@ -48,10 +48,22 @@ export function inspected(state) {
  * @param {State} state
  * @param {(of: GraphNode) => string | null} source
  */
-function products({ detail, origin, graph, step }, source) {
+function products({ detail, origin, graph, step, asking }, source) {
   const leaf = detail?.node.kind === "leaf";
   const by = leaf ? origin : detail;
   const edge = leaf ? detail.incoming[0]?.edge : detail?.outgoing.find(({ gradient }) => gradient)?.edge;
   const found = by && edge && graph ? worked(by, graph, edge) : null;
-  return found && by ? { ...found, heading: `∂${step?.loss_name ?? ""}/∂${called(by.node, source(by.node), 12)}` } : null;
+  const node = detail?.node ?? null;
+  if (found && by) {
+    const heading = `∂${step?.loss_name ?? ""}/∂${called(by.node, source(by.node), 12)}`;
+    last = { node, products: { ...found, heading } };
+    return last.products;
+  }
+  // while the playhead moves, what is multiplied is asked for again: its place is kept, its numbers are not
+  if (!asking || last?.node !== node) return null;
+  const { rows, sum, ...rest } = last.products;
+  return { ...rest, rows: rows.map(() => ({ gradient: null, factor: null, product: null })), sum: sum === null ? null : undefined };
 }
+
+/** @type {{node: GraphNode | null, products: import("../../widgets/inspector/tables.js").Products} | null} */
+let last = null;

@@ -10,8 +10,8 @@ import * as format from "../../leaves/format.js";
  * @typedef {object} Products
  * @property {string} heading                   what is multiplied
  * @property {string} factor                    what it is multiplied by
- * @property {{gradient: number, factor: number, product: number}[]} rows
- * @property {number | null} sum
+ * @property {Record<"gradient" | "factor" | "product", number | null>[]} rows    null: still to come
+ * @property {number | null | undefined} sum    null: nothing is summed; undefined: it is, but to what is still to come
  */
 
 /** Nodes of a way from the loss that are all shown; of a longer one, those at its ends. */
@@ -66,7 +66,7 @@ export function sum(arriving, total, used, caption) {
 const sign = (text) => h("td", { class: "sign" }, text);
 /** @param {string} text */
 const head = (text) => h("th", { scope: "col" }, text);
-/** @param {number} value @param {boolean} [gradient] */
+/** @param {number | null | undefined} value @param {boolean} [gradient] */
 const cell = (value, gradient = false) => h("td", { class: gradient ? "grad" : null }, format.number(value));
 
 /** A multiplication, element by element. @param {Products} products */
