@@ -48,7 +48,7 @@ def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> I
     for place in (*told, *idle):
         node = graph.nodes[place]
         yield ""
-        yield _heading(node, source) + ("  (did not run in this pass)" if numbers is not None and place in idle else "")
+        yield _heading(node, source) + (_idle(place, numbers) if numbers is not None and place in idle else "")
         yield from _numbers(node, place, numbers, arriving)
         for at in outgoing.get(node.id, ()):
             edge = graph.edges[at]
@@ -71,6 +71,10 @@ def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> I
             yield f"  {_heading(node, source)}"
             for line in _numbers(node, place, numbers, arriving):
                 yield f"  {line}"
+
+
+def _idle(place: int, numbers: PassNumbers) -> str:
+    return "  (raised: the pass stopped here)" if place == numbers.event.failed else "  (did not run in this pass)"
 
 
 def _heading(node: Node, source: words.Source) -> str:

@@ -24,7 +24,8 @@ class Facts(Struct):
     """All that the drawing of one node depends on.
 
     ``grads`` are what arrived at each output (of a leaf: what was added), ``sum`` the number of edges where several meet at
-    one output (else 0), ``hooked`` that hooks changed the gradient, ``accumulated`` that the leaf had a gradient before.
+    one output (else 0), ``hooked`` that hooks changed the gradient, ``accumulated`` that the leaf had a gradient before,
+    ``failed`` that the pass stopped at it.
     """
 
     node: Node
@@ -37,6 +38,7 @@ class Facts(Struct):
     root: bool
     selected: bool
     accumulated: bool
+    failed: bool = False
 
 
 def body(pen: Pen, box: Box, facts: Facts) -> str:
@@ -65,6 +67,8 @@ def _border(pen: Pen, box: Box, facts: Facts) -> str:
     else:
         thick = 2.0 if selected else 1.25 if facts.root else 1.0
         paint = pen.paint("surface", "ink" if selected or facts.root else "line-2", "border ")
+    if facts.failed:
+        thick, paint = 2.0, pen.paint("bad-tint", "bad", "border ")
     radius = box.height / 2 if box.role == "stub" else RADIUS
     return f'<rect {paint} width="{box.width}" height="{box.height}" rx="{radius:g}" stroke-width="{thick:g}"{dashed}/>'
 

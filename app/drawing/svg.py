@@ -198,6 +198,7 @@ class _Writer:
             root=node.id in self.roots,
             selected=node.id == self.selected,
             accumulated=node.parameter in self.accumulated,
+            failed=numbers is not None and numbers.event.failed == place,
         )
         made = self.known[place] = facts, "\n".join(self.tooltip(facts))
         return made
@@ -206,8 +207,9 @@ class _Writer:
         box = place.box
         facts, told = self.facts(box.node)
         node = facts.node
-        idle = self.numbers is not None and node.kind == "op" and box.node not in self.ran
-        flags = (("root", facts.root), ("selected", facts.selected), ("stub", box.edge >= 0), ("idle", idle))
+        idle = self.numbers is not None and node.kind == "op" and box.node not in self.ran and not facts.failed
+        states = (("selected", facts.selected), ("stub", box.edge >= 0), ("idle", idle), ("failed", facts.failed))
+        flags = (("root", facts.root), *states)
         attributes = [f'class="{" ".join(["node", node.kind, *(name for name, on in flags if on)])}" data-node="{node.id}"']
         if box.edge >= 0:
             attributes.append(f'data-edge="{self.graph.edges[box.edge].id}"')
@@ -232,6 +234,8 @@ class _Writer:
             yield f"{label}{f' {at}' if len(facts.grads) > 1 else ''} {self.full(gradient)}"
         if facts.sum:
             yield f"the sum of {facts.sum} gradients"
+        if facts.failed:
+            yield "it raised: the pass stopped here"
         if facts.hooked:
             yield "a hook changed the gradient"
 

@@ -35,8 +35,9 @@ def backward_failed(failure: Failure) -> model.Finding:
     at = f" at {title(node)}" if node is not None else ""
     made = f" (made on line {node.line})" if node is not None and node.line is not None else ""
     said = next((text.format(*found.groups()) for pattern, text in _SENTENCES if (found := re.search(pattern, message))), None)
+    words = f" ({short(message)})" if message else ""
     if trouble.raised is not None:
-        said = f"Line {trouble.raised} raised {trouble.type} in the middle of {backward}."
+        said = f"Line {trouble.raised} raised {trouble.type}{words} in the middle of {backward}."
     elif said is None:
         said = f"It failed in {backward}{at}: {short(message)}"
     line = trouble.raised or (node.line if node is not None and node.kind == "op" else None) or trouble.line

@@ -100,7 +100,7 @@ class OpenPass:
             add(on_edges[source][slot]) if slot < len(on_edges[source]) else -1
             for source, slot in zip(walk.source, walk.slot, strict=True)
         ]
-        arrived = self._arrived(add) if hooked else used  # else nothing stands between the two
+        arrived = self._arrived(add) if hooked or failing >= 0 else used  # else nothing stands between the two
         value = self._value(add)
         saved = self._saved(add)
         columns = (self.capture.order, value, arrived, used, edge + [-1] * len(template.constant_edges), saved)

@@ -143,6 +143,27 @@ def test_a_pass_that_broke_off_says_that_nothing_arrived(page: Page) -> None:
     expect(page.locator(".inspector")).not_to_contain_text("come from?")
 
 
+def test_a_finding_leads_to_the_step_and_the_node_that_raised_and_marks_its_line(page: Page) -> None:
+    page.goto("/")
+    write(
+        page,
+        "import torch\nw = torch.ones(2, requires_grad=True)\nfor step in range(3):\n    h = w.exp()\n"
+        "    loss = (h * h).sum()\n    if step == 2: h += 1\n    loss.backward()",
+    )
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator("#status")).to_have_text("RuntimeError, line 7")
+    expect(page.locator(".cm-found-number")).to_have_text("6")
+    finding = page.locator("#found li")
+    expect(finding).to_contain_text("Line 6 changes in place what h * h on line 5 had saved")
+    page.locator(".phase.forward").click()
+    finding.get_by_role("button", name="line 6").click()
+    raised = page.locator("#canvas .node.failed")
+    expect(raised).to_have_count(1)
+    expect(raised).to_have_class(re.compile("selected"))
+    expect(page.locator("#inspected")).to_contain_text("nothing: the pass stopped here")
+    expect(page.locator("#chosen")).to_have_value("pass 2")
+
+
 def test_a_process_that_ended_itself_is_not_said_to_have_stopped_before_backward(page: Page) -> None:
     page.goto("/")
     write(page, "import os, torch\nx = torch.ones(2, requires_grad=True)\n(x * 2).sum().backward()\nos._exit(3)")

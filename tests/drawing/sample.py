@@ -149,7 +149,15 @@ class Sketch:
             gradient=bytes(edge["flows"] for edge in edges),
         )
 
-    def pass_(self, index: int = 0, *, line: int = -1, order: Sequence[int] | None = None, kind: Any = "backward") -> wire.Pass:
+    def pass_(
+        self,
+        index: int = 0,
+        *,
+        line: int = -1,
+        order: Sequence[int] | None = None,
+        kind: Any = "backward",
+        failed: int = -1,
+    ) -> wire.Pass:
         ran = [at for at, node in enumerate(self.nodes) if node["kind"] != wire.CONSTANT] if order is None else order
         nodes = self.nodes
 
@@ -170,6 +178,7 @@ class Sketch:
             edge=column(edge["row"] for edge in self.edges),
             saved=b"",
             tensors=self.table.pack(),
+            failed=failed,
         )
 
     def recording(self, program: str = "", **options: Any) -> Recording:

@@ -74,6 +74,17 @@ def test_sums_and_hooks_are_told() -> None:
     assert told.count("  -> n1 a: 2.0000") == 2
 
 
+def test_the_node_that_raised_is_told_apart_from_those_that_did_not_run() -> None:
+    sketch = Sketch()
+    root, at, behind = (sketch.node("MulBackward0", value=1.0, grads=[1.0]) for _ in range(3))
+    sketch.edge(root, at, 1.0)
+    sketch.edge(at, behind)
+    recording = sketch.recording(order=[root], failed=at)
+    told = account(recording.graph(0), recording.numbers(0)).splitlines()
+    assert "n1  MulBackward0  (raised: the pass stopped here)" in told
+    assert "n2  MulBackward0  (did not run in this pass)" in told
+
+
 def test_outputs_are_told_apart() -> None:
     sketch = Sketch()
     root = sketch.node("AddBackward0", value=1.0, grads=[1.0])

@@ -200,6 +200,17 @@ def test_an_edge_that_this_pass_did_not_take_is_dashed_and_its_node_pale() -> No
     assert the(drawn, node="n0").get("opacity") is None
 
 
+def test_the_node_that_raised_is_red_and_not_pale() -> None:
+    sketch = Sketch()
+    root = sketch.node("AddBackward0", value=1.0, grads=[1.0])
+    sketch.edge(root, sketch.node("MulBackward0", value=1.0, grads=[1.0]), 1.0)
+    drawn = the(draw(sketch.recording(order=[root], failed=1)), node="n1")
+    assert "failed" in drawn.get("class", "").split()
+    assert drawn.get("opacity") is None
+    assert "bad" in next(drawn.iter(f"{NS}rect")).get("class", "")
+    assert "it raised: the pass stopped here" in title(drawn)
+
+
 def test_a_detached_operand_is_cut_off_by_a_slash() -> None:
     def strokes(call: str | None) -> int:
         sketch = Sketch()

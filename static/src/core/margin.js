@@ -19,6 +19,7 @@ import { shownPass } from "./state.js";
  * @property {Map<number, Phase>} active         lines of the phase at the playhead
  * @property {{line: number, columns: [number, number] | null} | null} selected
  * @property {{line: number, columns: [number, number] | null, type: string, message: string} | null} error
+ * @property {readonly number[]} found           lines that a pitfall is told of
  */
 
 const ROOM = 27;
@@ -44,8 +45,10 @@ function fit(tensor, source, prefix = "") {
 export function margin(state) {
   const { run, step, phase, apart, graph, node } = state;
   /** @type {Margin} */
-  const all = { notes: new Map(), active: new Map(), selected: null, error: null };
+  const all = { notes: new Map(), active: new Map(), selected: null, error: null, found: [] };
   if (!run) return all;
+  const pitfalls = run.findings.filter(({ severity, file }) => file === null && (severity === "error" || severity === "warning"));
+  all.found = pitfalls.flatMap(({ line }) => line ?? []);
   const source = run.program.split("\n");
   /** @param {number} line @param {string} text @param {Tensor | null} tensor @param {Note["tone"]} tone */
   const put = (line, text, tensor, tone) => all.notes.set(line, note(text, tensor, tone, source[line - 1] ?? ""));

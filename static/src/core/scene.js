@@ -113,7 +113,7 @@ export function form(pass) {
     return `${value ? `${value.dtype}${value.shape}` : "-"}${grads.length}${hooked ? "h" : ""}`;
   });
   const edges = Object.values(pass.edges).map((gradient) => (gradient ? 1 : 0));
-  const text = `${nodes.join(" ")}|${edges.join("")}|${[...pass.order].sort().join(" ")}`;
+  const text = `${nodes.join(" ")}|${edges.join("")}|${[...pass.order].sort().join(" ")}|${pass.failed ?? ""}`;
   known.set(pass, text);
   return text;
 }

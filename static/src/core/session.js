@@ -208,13 +208,14 @@ export function session(store, api, onrun) {
     ...running(store, api, show),
     show,
     load,
-    /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction">>} place */
+    /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "node">>} place */
     go(place) {
       const before = store.get();
       store.set("phase" in place || "at" in place ? { ran: null, ...place } : place);
       const now = store.get();
       if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction)
         void load();
+      else if (now.node !== before.node) void inspect();
     },
     /**
      * Look at the graph of a displayed tensor: in its step, where a pass reached it, else by itself.

@@ -39,6 +39,7 @@
  * @property {string} message
  * @property {string} why
  * @property {Fix | null} [fix]
+ * @property {number | null} [pass]               whose graph the node is of; else that of the step's main pass
  *
  * @typedef {object} Run
  * @property {string} id
@@ -98,6 +99,7 @@
  * @property {string[]} order
  * @property {Record<string, NodeNumbers>} [nodes]
  * @property {Record<string, Tensor | null>} [edges]
+ * @property {string | null} [failed]             the node that raised
  *
  * @typedef {object} ParameterStep
  * @property {string} id

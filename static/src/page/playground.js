@@ -66,10 +66,14 @@ const notes = findings({
     text.replace(apply(text.text(), edits));
     run();
   },
-  online(line, at) {
-    if (at !== null && at < (state.get().run?.steps ?? 0)) go({ at });
-    text.reveal(line);
-    pick(line, null, null);
+  onfinding({ line, step: at, pass, node }) {
+    const there = at !== null && at < (state.get().run?.steps ?? 0);
+    if (there && node) {
+      playing.pause();
+      work.go({ at, node, phase: "backward", pass: pass ?? null, apart: null });
+    } else if (there) go({ at });
+    if (line !== null) text.reveal(line);
+    if (line !== null && !(there && node)) pick(line, null, null);
   },
 });
 const written = document.querySelector("#canvas svg.graph");

@@ -9,14 +9,14 @@ import * as format from "../leaves/format.js";
 
 const MARKS = { error: "!", warning: "!", note: "·", good: "✓" };
 
-/** @param {{onfix: (fix: Fix) => void, online: (line: number, step: number | null) => void}} options */
-export function findings({ onfix, online }) {
+/** @param {{onfix: (fix: Fix) => void, onfinding: (finding: Finding) => void}} options */
+export function findings({ onfix, onfinding }) {
   const list = h("ul");
   const element = h("div", { class: "findings" }, list);
 
   /** @param {Finding} finding @param {string} program @param {boolean} stale */
   function item(finding, program, stale) {
-    const { severity, message, why, line, step, fix } = finding;
+    const { severity, message, why, line, fix } = finding;
     return h(
       "li",
       { class: severity },
@@ -30,7 +30,7 @@ export function findings({ onfix, online }) {
           h("b", null, prose(message)),
           line !== null && [
             " ",
-            h("button", { type: "button", class: "to", onclick: () => online(line, step) }, `line ${line}`),
+            h("button", { type: "button", class: "to", onclick: () => onfinding(finding) }, `line ${line}`),
           ],
         ),
         why && h("p", { class: "why" }, prose(why)),

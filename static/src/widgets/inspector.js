@@ -17,6 +17,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {boolean} asking                      the saved tensors are still to come
  * @property {boolean} reached                     the playhead has reached the backward pass
  * @property {string} before                       why it has not, else
+ * @property {string | null} stopped               the pass stopped before this node was through: why it sent nothing on
  * @property {boolean} apart                       no backward pass reaches the graph
  * @property {boolean} root
  * @property {string | null} loss                  name of the root's tensor
@@ -86,7 +87,7 @@ export function inspector({ onpick, online }) {
   }
 
   /** @param {Inspected} shown @returns {Child[]} */
-  function facts({ detail: { node, numbers, saved, rank }, asking, parameter, of, reached }) {
+  function facts({ detail: { node, numbers, saved, rank }, asking, parameter, of, reached, stopped }) {
     const leaf = node.kind === "leaf";
     const value = numbers.value ?? parameter?.value ?? null;
     const written = value ? h("span", { class: leaf ? "param" : null }, format.all(value)) : h("small", null, "not recorded");
@@ -96,7 +97,7 @@ export function inspector({ onpick, online }) {
       value && fact("shape", [format.kind(value), leaf && h("small", { class: "apart" }, "leaf")]),
       node.module && fact("module", node.module),
       saved.map(({ name, tensor }, i) => {
-        const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : "not saved: not needed");
+        const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : stopped ? "not there" : "not saved: not needed");
         return fact(i ? "" : "saved", [`${name} = `, kept]);
       }),
       ran && fact("ran", h("small", null, `${ordinal(rank + 1)} of ${of} in this backward pass`)),
@@ -118,10 +119,10 @@ export function inspector({ onpick, online }) {
   }
 
   /** What an operation sends on. @param {Inspected} shown */
-  function sent({ detail: { outgoing }, products }) {
+  function sent({ detail: { outgoing }, products, stopped }) {
     if (!outgoing.length) return null;
     const rows = outgoing.map(({ node, gradient }) => {
-      const nothing = h("small", null, "nothing: it needs no gradient");
+      const nothing = h("small", null, `nothing: ${stopped ?? "it needs no gradient"}`);
       return row(["to ", link(node, 28)], gradient ? amber(gradient) : nothing);
     });
     return part("Gradient sent on", null, table("flows", rows), products && product(products));

@@ -7,7 +7,7 @@ import { called, title } from "../../leaves/naming.js";
 import { PHASES } from "../../leaves/types.js";
 
 /** @import {State} from "../../core/state.js" */
-/** @import {GraphNode} from "../../leaves/types.js" */
+/** @import {GraphNode, Pass} from "../../leaves/types.js" */
 /** @import {Inspected} from "../../widgets/inspector.js" */
 
 /** @param {State} state @returns {Inspected | null} */
@@ -28,6 +28,7 @@ export function inspected(state) {
       const other = nodeOf(graph, id);
       return other ? called(other, source(other), room) : id;
     },
+    stopped: stopped(pass, detail.rank, node.id),
     apart: pass === null,
     reached: backward && !waits,
     before: waits ? "Not computed yet: the engine has not come to it." : "Not computed yet: the playhead is before backward.",
@@ -40,6 +41,12 @@ export function inspected(state) {
     path: pass?.nodes ? path(graph, pass, node.id) : [], // of a large graph the numbers are not here
     products: products(state, source),
   };
+}
+
+/** Why a node that a pass was to run is not through. @param {Pass | null} pass @param {number | null} rank @param {string} node */
+function stopped(pass, rank, node) {
+  if (!pass?.failed || rank !== null) return null;
+  return node === pass.failed ? "the pass stopped here" : "the pass stopped before";
 }
 
 /**

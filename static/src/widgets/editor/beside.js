@@ -14,6 +14,7 @@ import { units } from "../../leaves/edits.js";
  * @property {Map<number, string>} active
  * @property {{line: number, columns: [number, number] | null} | null} selected
  * @property {{line: number, columns: [number, number] | null, type: string, message: string} | null} error
+ * @property {readonly number[]} found
  */
 
 const LONGEST = 20_000; // characters of one output that are shown
@@ -94,6 +95,7 @@ class Numbered extends GutterMarker {
 }
 const SELECTED = new Numbered("cm-picked-number");
 const CELL = new Numbered("cm-cell-number");
+const FOUND = new Numbered("cm-found-number");
 const FAILED = new Numbered("cm-failed-number");
 const PLAYED = new Map(["forward", "loss", "backward", "update"].map((phase) => [phase, new Numbered(`cm-at-${phase}`)]));
 
@@ -120,7 +122,8 @@ export function beside(onpick) {
       if (there(line))
         marks.push(Decoration.widget({ widget: new Value(text, title, tone, onpick), side: 1 }).range(doc.line(line).to));
     }
-    const { selected, error } = margin;
+    const { selected, error, found } = margin;
+    for (const line of new Set(found)) if (there(line)) numbers.push(FOUND.range(doc.line(line).from));
     if (selected && there(selected.line)) {
       const line = doc.line(selected.line);
       marks.push(Decoration.line({ class: "cm-picked" }).range(line.from));
