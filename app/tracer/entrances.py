@@ -1,12 +1,15 @@
-"""See what no mode sees: custom functions being applied, functions about to be compiled, and programs about to sleep."""
+"""See what no mode sees: custom functions being applied or compiled, warnings, and programs about to fall silent."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.autograd import Function
@@ -75,17 +78,61 @@ def eager_compile() -> Iterator[None]:
 
 
 @contextmanager
-def before_sleep(tell: Callable[[], None]) -> Iterator[None]:
-    """Call ``tell`` whenever the program goes to sleep: it may be stopped before it wakes."""
-    original = time.sleep
+def before_silence(tell: Callable[[], None], finish: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` when the program goes to sleep, since it may be stopped before it wakes; ``finish`` when it ends itself."""
+    sleep, leave, abort, kill = time.sleep, os._exit, os.abort, os.kill
 
-    def sleep(seconds: Any, /) -> None:
+    def told_sleep(seconds: Any, /) -> None:
         with torch._C.DisableTorchFunction():
             tell()
-        original(seconds)
+        sleep(seconds)
 
-    time.sleep = sleep
+    def told_exit(status: int) -> NoReturn:
+        finish()
+        leave(status)
+
+    def told_abort() -> NoReturn:
+        finish()
+        abort()
+
+    def told_kill(pid: int, number: int, /) -> None:
+        if pid == os.getpid() and number == signal.SIGKILL:
+            finish()
+        kill(pid, number)
+
+    time.sleep, os._exit, os.abort, os.kill = told_sleep, told_exit, told_abort, told_kill
     try:
         yield
     finally:
-        time.sleep = original
+        time.sleep, os._exit, os.abort, os.kill = sleep, leave, abort, kill
+
+
+@contextmanager
+def warnings_at(filename: str, module: dict[str, Any]) -> Iterator[None]:
+    """Have warnings that would name the recorder's own lines name the program's, in the file and module given.
+
+    Such a warning is warned anew at the program's line, and there the program's own filters decide about it.
+    """
+    shown: Any = warnings
+    original = shown._showwarnmsg
+
+    def show(message: Any) -> None:
+        place = next(frames(sys._getframe(1), filename), None) if message.filename.startswith(_HERE) else None
+        if place is None:
+            original(message)
+            return
+        for loaded in [loaded for loaded in sys.modules.values() if getattr(loaded, "__file__", None) == message.filename]:
+            loaded.__dict__.pop("__warningregistry__", None)  # else the next one would be held for this one again
+        shown.onceregistry.pop((str(message.message), message.category), None)
+        line = list(place[0].co_positions())[place[1] // 2][0] or 1
+        registry = module.setdefault("__warningregistry__", {})
+        warnings.warn_explicit(message.message, message.category, filename, line, module["__name__"], registry)
+
+    shown._showwarnmsg = show
+    try:
+        yield
+    finally:
+        shown._showwarnmsg = original
+
+
+_HERE = __file__.rpartition("/")[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import random
 import sys
 import time
@@ -21,57 +20,14 @@ from .emitter import Emitter
 from .failures import clean, raised_at, said
 from .handles import storage
 from .lines import TEXT
+from .printer import Printer
 from .recorder import Recorder
 from .replay import Replayed
 from .source import PROGRAM, Source
 from .standins import StandIns, missing
 
-
-class OutputLimit(BaseException):
-    """The program has printed more than anybody would read."""
-
-
-class Printer(io.TextIOBase):
-    """Stands in for stdout and stderr: sends the first ``limit`` bytes on, drops what follows, and raises past ``most``."""
-
-    encoding = "utf-8"
-
-    def __init__(self, emitter: Emitter, limit: int, most: int) -> None:
-        self._emitter = emitter
-        self._limit = limit
-        self._most = most
-        self._sent = 0
-        self._printed = 0
-        self._waiting: list[str] = []
-        self._size = 0
-        self.cell = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        self._printed += len(text)
-        if 0 < self._most < self._printed:
-            raise OutputLimit(f"stopped after printing {self._most >> 20} MB")
-        room = self._limit - self._sent
-        if room > 0 and text:
-            self._waiting.append(text[:room])
-            self._size += len(self._waiting[-1])
-            self._sent += len(self._waiting[-1])
-            if self._sent >= self._limit:
-                self.flush()
-                self._emitter.emit(wire.Signal("stdout-truncated", detail={"limit": self._limit}))
-            elif self._size > 1 << 16 or self._emitter.due:
-                self.flush()
-        return len(text)
-
-    def flush(self) -> None:
-        """Hand on what was printed."""
-        if self._waiting:
-            text, self._waiting, self._size = "".join(self._waiting), [], 0
-            text = text.encode("utf-8", "replace").decode()  # lone surrogates can't travel
-            for start in range(0, len(text), 1 << 17):
-                self._emitter.emit(wire.Output(text[start : start + (1 << 17)], self.cell))
+SCRIPT = "program.py"
+"""What a program that is no file is told that its file is: Python would have one."""
 
 
 def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
@@ -82,12 +38,13 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     source = Source(job.program, job.cells, filename)
     module = types.ModuleType("__main__")
     namespace: dict[str, Any] = module.__dict__
-    if job.path is not None:
-        namespace["__file__"] = job.path
+    script = job.path or SCRIPT
+    if not job.notebook:
+        namespace["__file__"] = script
     printer = Printer(emitter, job.stdout_bytes, job.printed_bytes)
     replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
     # a program that reads its arguments finds those that it was given, and nothing of ours
-    sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [filename, *job.arguments]
+    sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [script, *job.arguments]
     _seed(job.seed)
     recorder = Recorder(source, namespace, emitter, job)
     recorder.before_telling = printer.flush

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
 from typing import Any
@@ -17,7 +17,7 @@ from .. import wire
 from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
-from .entrances import before_sleep, eager_compile, seen_functions
+from .entrances import before_silence, eager_compile, seen_functions, warnings_at
 from .failures import Failures, Writes
 from .forward import ForwardMode
 from .lines import Lines
@@ -33,7 +33,7 @@ from .updates import Updates
 class Recorder:
     """Records what a program does while ``with recorder:`` lasts. One at a time; it sees this thread alone."""
 
-    def __init__(self, source: Source, namespace: Mapping[str, Any], emitter: Emitter, job: wire.Job) -> None:
+    def __init__(self, source: Source, namespace: dict[str, Any], emitter: Emitter, job: wire.Job) -> None:
         self._source = source
         self._namespace = namespace
         self._emitter = emitter
@@ -84,7 +84,8 @@ class Recorder:
             self._stack.enter_context(self._tape)
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
         self._stack.enter_context(eager_compile())
-        self._stack.enter_context(before_sleep(self._tell))
+        self._stack.enter_context(before_silence(self._tell, self._break_off))
+        self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
         self._stack.callback(setattr, builtins, HOOK, _passed_on)
         for handle in (
             register_module_forward_pre_hook(self._enter_module),
@@ -117,6 +118,12 @@ class Recorder:
                 self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)
+
+    def _break_off(self) -> None:
+        """The program ends its own process: tell what there is."""
+        self.before_telling()
+        self.finish()
+        self._emitter.flush()
 
     def _table(self) -> Table:
         return Table(self._job.values, self._job.capture)

@@ -72,7 +72,7 @@ class Source:
         start, end = self.cells[cell]
         text = "\n" * (start - 1) + "\n".join(self.lines[start - 1 : end]) + "\n"
         tree = ast.parse(text, self.filename)
-        marked = _Marker(self).mark(tree)
+        marked = _Marker(self, quiet=_ends_quietly(tree, self.lines)).mark(tree)
         self._trees.append(marked)
         return compile(marked, self.filename, "exec", dont_inherit=True)
 
@@ -141,8 +141,9 @@ class Source:
 class _Marker(ast.NodeTransformer):
     """Pass the value of every statement through the hook."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, quiet: bool) -> None:
         self._source = source
+        self._quiet = quiet
 
     def mark(self, tree: ast.Module) -> ast.Module:
         last = tree.body[-1] if tree.body else None
@@ -169,6 +170,8 @@ class _Marker(ast.NodeTransformer):
         return [node, ast.copy_location(shown, node)]
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if node is self._last and self._quiet:
+            return node
         if not isinstance(node.value, ast.Constant) or node is self._last:
             node.value = self._hooked(node.value, Statement(node.lineno, "show", last=node is self._last))
         return node
@@ -220,6 +223,14 @@ class _Marker(ast.NodeTransformer):
     def _statement(self, value: ast.expr, statement: Statement, at: ast.expr) -> ast.stmt:
         located = ast.copy_location(value, at)
         return ast.copy_location(ast.Expr(self._hooked(located, statement)), at)
+
+
+def _ends_quietly(tree: ast.Module, lines: Sequence[str]) -> bool:
+    """Whether a semicolon follows the last statement: a notebook shows nothing then."""
+    last = tree.body[-1] if tree.body else None
+    if last is None or last.end_lineno is None or last.end_col_offset is None:
+        return False
+    return lines[last.end_lineno - 1].encode()[last.end_col_offset :].lstrip().startswith(b";")
 
 
 def _targets(targets: list[ast.expr]) -> tuple[tuple[str, ...], bool]:

@@ -9,6 +9,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 PLOTTING = "matplotlib"
 
 
@@ -43,12 +45,12 @@ class Nothing:
         return "<not drawn>"
 
 
-def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, **__: Any) -> tuple[Nothing, Any]:
-    """A figure and as many axes as were asked for, in the shape that matplotlib gives."""
-    rows = [[Nothing() for _ in range(ncols)] for _ in range(nrows)]
-    if nrows == ncols == 1:
-        return Nothing(), rows[0][0]
-    return Nothing(), rows[0] if nrows == 1 else [row[0] for row in rows] if ncols == 1 else rows
+def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, squeeze: bool = True, **__: Any) -> tuple[Nothing, Any]:
+    """A figure and as many axes as were asked for, in the array that matplotlib gives."""
+    axes = np.empty((nrows, ncols), dtype=object)
+    for place in np.ndindex(nrows, ncols):
+        axes[place] = Nothing()
+    return Nothing(), axes if not squeeze else axes.item() if axes.size == 1 else axes.squeeze()
 
 
 class _Plotting(ModuleType):

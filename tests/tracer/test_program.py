@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import pytest
 import torch
@@ -257,7 +258,13 @@ def test_a_program_finds_no_arguments_and_nothing_of_ours_among_them() -> None:
         "print(p.parse_args().lr, sys.argv)\n"
     )
     assert end(events).status == "done"
-    assert recording.stdout() == "0.5 ['<program>']\n"
+    assert recording.stdout() == "0.5 ['program.py']\n"
+
+
+def test_a_program_has_a_file_of_its_own_and_a_notebook_has_none() -> None:
+    program = "import os\nprint(os.path.basename(globals().get('__file__', 'none')))\n"
+    assert record(program)[1].stdout() == "program.py\n"
+    assert record(program, notebook=True)[1].stdout() == "none\n"
 
 
 def test_an_exit_status_is_told_in_words() -> None:
@@ -265,3 +272,89 @@ def test_an_exit_status_is_told_in_words() -> None:
     failure = end(events).failure
     assert failure is not None
     assert failure.message == "The program ended itself with exit status 3."
+
+
+def test_bytes_can_be_written_to_what_is_printed_to() -> None:
+    program = (
+        "import sys\nprint('a')\nletter = 'é\\n'.encode()\nsys.stdout.buffer.write(letter[:1])\n"
+        "sys.stdout.buffer.write(letter[1:])\nprint('b')\n"
+    )
+    assert record(program)[1].stdout() == "a\né\nb\n"
+
+
+def test_a_semicolon_at_the_end_of_a_cell_shows_nothing() -> None:
+    events, recording = record("x = 1\nx;\n\nx  ;  # quiet\n\nx\n", cells=[(1, 2), (4, 4), (6, 6)], notebook=True)
+    assert [event.output for event in events if isinstance(event, wire.Cell)] == [None, None, "1"]
+    assert {line.line for line in recording.lines()} == {1, 6}
+
+
+def test_a_cell_shows_an_object_by_its_own_repr() -> None:
+    events, _ = record("class A:\n    def __repr__(self):\n        name = 'an A'\n        return name\nA()\n")
+    assert [event.output for event in events if isinstance(event, wire.Cell)] == ["an A"]
+
+
+def test_axes_come_in_the_array_that_was_asked_for() -> None:
+    if "matplotlib" in sys.modules:
+        pytest.skip("matplotlib is here")
+    program = """\
+import matplotlib.pyplot as plt
+fig, ax = plt.subplots(2, 2)
+ax[0, 1].plot([1]); ax.flat[3].set_title('x')
+one = plt.subplots()[1].plot([1])
+row, column = plt.subplots(1, 3)[1], plt.subplots(nrows=2)[1]
+print(ax.shape, row.shape, column.shape, plt.subplots(1, 1, squeeze=False)[1].shape)
+for axis in ax.ravel():
+    axis.grid(True)
+"""
+    events, recording = record(program)
+    assert end(events).status == "done", end(events)
+    assert recording.stdout() == "(2, 2) (3,) (2,) (1, 1)\n"
+
+
+WARNING = """\
+import torch, warnings
+x = torch.ones(2, requires_grad=True)
+y = x * 2
+for i in range(2):
+    y.grad
+y.grad
+optimizer = torch.optim.SGD([x], lr=0.1)
+warnings.filterwarnings("ignore", message="mine", module="__main__")
+warnings.warn("mine")
+torch.nn.functional.softmax(x)
+"""
+
+
+def test_a_warning_of_torchs_names_the_programs_line() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        record(WARNING)
+    assert [(warning.filename, warning.lineno) for warning in told] == [("<program>", line) for line in (5, 6, 10)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_that_is_an_error_is_raised_at_the_programs_line() -> None:
+    failure = end(record(WARNING)[0]).failure
+    assert failure is not None
+    assert (failure.type, failure.line) == ("UserWarning", 5)
+
+
+@pytest.mark.parametrize("ending", ["os._exit(3)", "os.abort()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_what_was_recorded_is_told_before_a_program_ends_its_process(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt  # in a test the process goes on
+
+    for name in ("_exit", "abort", "kill"):
+        monkeypatch.setattr(os, name, ended)
+    told: list[wire.AnyEvent] = []
+    at_end: list[int] = []
+    monkeypatch.setattr("tapedeck.tracer.program._failure", lambda *args: at_end.append(len(told)))
+    reader = wire.Reader(model.Limits())
+    text = f"import os, signal, torch\nw = torch.ones(1, requires_grad=True)\n(w * 2).backward()\nprint('heard')\n{ending}\n"
+    from tapedeck.tracer import program as module
+
+    module.run(wire.Job(text, [(1, 5)]), lambda data: told.extend(reader.feed(data)))
+    kinds = {type(event) for event in told[: at_end[0]]}
+    assert kinds >= {wire.Output, wire.Pass, wire.Step, wire.Lines}
