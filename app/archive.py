@@ -15,6 +15,7 @@ from .store import Store, StoredRun
 from .take import LiveTake, StoredTake, Take
 
 T = TypeVar("T")
+Json = bytes
 
 SWEEP_SECONDS: Final = 600.0
 RECENT_BYTES: Final = 16 * 1024 * 1024
@@ -83,6 +84,15 @@ class Archive:
         finally:  # a thread cannot be called back: even if this is cancelled, what it writes is written
             take.number = await writing
             take.written = first + len(batch)
+
+    async def replay(self, run: str, id: str) -> Json | None:
+        """The answer of a replay that was made, if it is kept."""
+        return await self.beside(self._store.replay, run, id)
+
+    async def keep_replay(self, run: str, id: str, answer: Json) -> None:
+        """Keep the answer of a replay with its run, as long as there is room."""
+        if self.bytes + len(answer) <= self._limits.store_bytes:
+            await self._write(self._store.keep_replay, run, id, answer)
 
     async def flush(self, take: Take) -> None:
         """Write what a run that goes on has told so far, so that it outlives this process."""

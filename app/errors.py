@@ -9,6 +9,7 @@
     ├── TooLarge                       above a limit: 413
     ├── UnsupportedMedia               415
     ├── NotFound                       no such run, step, graph, pass or node: 404
+    ├── NotEnded                       it can be asked for once the run has ended: 409
     ├── NotAllowed                     somebody else's run: 403
     ├── Busy                           no place just now: 503 with Retry-After
     ├── TooMany                        this caller has asked for too much: 429 with Retry-After
@@ -55,6 +56,10 @@ class UnsupportedMedia(TapedeckError):
 
 class NotFound(TapedeckError):
     """There is no such run, step, graph, pass or node."""
+
+
+class NotEnded(TapedeckError):
+    """It can be asked for once the run has ended."""
 
 
 class NotAllowed(TapedeckError):

@@ -25,10 +25,11 @@ from .drawing import picture
 from .examples import gallery
 from .executor import Executor, LocalExecutor
 from .explain.findings import find
+from .replays import Replays
 from .runs import Runs
 from .settings import Settings, SettingsError
 from .store import Store
-from .web import answers, api, health, pages, problems, recorded, reference
+from .web import answers, api, health, pages, problems, recorded, reference, replays
 from .web.owner import Owners, secret_in
 from .web.security import Guard, OpenApi
 from .web.service import Service, root_of
@@ -64,6 +65,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 yield
             finally:
                 await service.runs.close()
+                await service.replays.close()
                 await service.executor.close()
                 await service.archive.close()
 
@@ -81,7 +83,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    for router in (api.router, recorded.router, health.api, health.router, pages.router):
+    for router in (api.router, recorded.router, replays.router, health.api, health.router, pages.router):
         app.include_router(router)
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -96,7 +98,8 @@ def _service(settings: Settings, folder: Path | None, executor: Executor) -> Ser
     archive = Archive(Store(folder), settings.limits)
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
     runs = Runs(settings, archive, executor, find, settings.concurrent or os.cpu_count() or 1)
-    return Service(settings, archive, runs, executor, Owners(secret), picture.engine(settings.dot), gallery())
+    replayed = Replays(settings.limits, archive, executor, runs.places)
+    return Service(settings, archive, runs, replayed, executor, Owners(secret), picture.engine(settings.dot), gallery())
 
 
 @contextlib.contextmanager

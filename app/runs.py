@@ -18,6 +18,7 @@ from . import model, wire
 from .archive import Archive
 from .errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from .executor import Executor, job_for
+from .places import Places
 from .recording import Recording
 from .requests import Request
 from .settings import Settings
@@ -43,16 +44,13 @@ class Runs:
         self._archive = archive
         self._executor = executor
         self._find = find
-        self._slots = asyncio.Semaphore(concurrent)
-        self._concurrent = concurrent
+        self.places = Places(concurrent, settings.queue)
         self._live: dict[str, LiveTake] = {}
         self._by_key: dict[str, LiveTake] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._executing: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self.waiting = 0
-        """Runs that wait for a place."""
         self.ended: dict[model.Status, int] = {}
         """How many runs ended how since the start."""
 
@@ -66,7 +64,12 @@ class Runs:
     @property
     def running(self) -> int:
         """Runs that execute just now."""
-        return len(self._live) - self.waiting
+        return len(self._executing)
+
+    @property
+    def waiting(self) -> int:
+        """Runs and replays that wait for a place."""
+        return self.places.waiting
 
     # -- admit
 
@@ -81,9 +84,7 @@ class Runs:
             raise Busy("This server is stopping: try again in a moment.", retry_after=5)
         if request.store and self._archive.bytes >= self._limits.store_bytes:
             raise StoreFull('There is no room for another recording: delete some, or send "store": false.')
-        if self.waiting >= self._settings.queue:
-            seconds = max(1.0, self.waiting / self._concurrent * 0.5)
-            raise Busy(f"{self.waiting} runs are waiting already: try again in a moment.", retry_after=seconds)
+        self.places.admit()
         now = time.time()
         days = self._settings.keep_days
         new = NewRun(
@@ -100,7 +101,6 @@ class Runs:
         self._live[new.id] = take
         if key is not None:
             self._by_key[key] = take
-        self.waiting += 1
         self._spawn(self._tell(take, key), self._tasks)
         return take
 
@@ -141,7 +141,7 @@ class Runs:
             take.wake()
 
     async def _execute(self, take: LiveTake) -> None:
-        if not await self._place(take):
+        if not await self.places.take(take.cancelled):
             take.append(
                 [wire.End("cancelled", wire.Failure("cancelled", "It was cancelled before it began.", None, -1, ""), 0.0)]
             )
@@ -162,26 +162,7 @@ class Runs:
                     take.append(batch)
         finally:
             self._executing.discard(task)
-            self._slots.release()
-
-    async def _place(self, take: LiveTake) -> bool:
-        """Wait for a place to execute; tells whether the run was not cancelled before."""
-        try:
-            if not self._slots.locked():
-                return await self._slots.acquire()
-            placed = asyncio.ensure_future(self._slots.acquire())
-            cancelled = asyncio.ensure_future(take.cancelled.wait())
-            try:
-                await asyncio.wait((placed, cancelled), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                cancelled.cancel()
-                if not placed.done():
-                    placed.cancel()
-                elif take.cancelled.is_set():
-                    self._slots.release()
-            return not take.cancelled.is_set()
-        finally:
-            self.waiting -= 1
+            self.places.give_back()
 
     async def _finish(self, take: LiveTake, status: model.Status) -> None:
         """Find what is worth telling, write the rest, and let everybody know."""

@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "archive": {"model", "store", "take"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "examples": set(),
+    "places": {"errors"},
     "notebook": FOUNDATION,
     "literals": FOUNDATION,
     "expression": FOUNDATION | {"literals"},
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": FOUNDATION | {"expression", "literals", "optimizers"},
     "requests": FOUNDATION | {"notebook", "expression", "training"},
 }
+MAY_IMPORT["replays"] = FOUNDATION | {"wire", "recording", "take", "archive", "executor", "places"}
 MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
 MAY_IMPORT["once"] = MAY_IMPORT["terminal"] = MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"tracer", "runs", "web"}
 MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}

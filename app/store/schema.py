@@ -47,3 +47,11 @@ events = Table(
     Column("deflated", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
 )
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("run", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("id", String(40), primary_key=True),  # of the request, however it was put
+    Column("payload", LargeBinary, nullable=False),  # the answer as JSON, deflated
+)

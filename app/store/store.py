@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -17,7 +18,10 @@ from .. import model, wire
 from ..errors import StoreFull
 from .database import open_database
 from .log import StoredLog, rows
-from .schema import events, runs
+from .schema import events, replays, runs
+
+MOST_REPLAYS: Final = 500
+"""Answers of replays that are kept for one run."""
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
@@ -140,6 +144,28 @@ class Store:
     def log(self, run: StoredRun) -> StoredLog:
         """The events of a run."""
         return StoredLog(self._engine, run.number, (run.graphs, run.passes, run.steps))
+
+    def replay(self, run: str, id: str) -> bytes | None:
+        """The answer of a replay of a run."""
+        query = select(replays.c.payload).join(runs).where(runs.c.id == run, replays.c.id == id)
+        with self._engine.connect() as connection:
+            payload = connection.execute(query).scalar_one_or_none()
+        return None if payload is None else zlib.decompress(payload)
+
+    def keep_replay(self, run: str, id: str, answer: bytes) -> None:
+        """Keep the answer of a replay with its run; of more than :data:`MOST_REPLAYS`, none."""
+        payload = zlib.compress(answer, 6)
+        with self._writing, self._engine.begin() as connection:
+            number = connection.execute(select(runs.c.number).where(runs.c.id == run)).scalar_one_or_none()
+            if number is None:  # deleted meanwhile
+                return
+            known = connection.execute(select(replays.c.id).where(replays.c.run == number)).scalars().all()
+            if id in known or len(known) >= MOST_REPLAYS:
+                return
+            connection.execute(insert(replays), {"run": number, "id": id, "payload": payload})
+            grown = runs.c.recording_bytes + len(payload)
+            connection.execute(update(runs).where(runs.c.number == number).values(recording_bytes=grown))
+            self.bytes += len(payload)
 
     def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
         """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""

@@ -73,7 +73,7 @@ async def start_run(request: Request) -> Response:
     if take.new.owner != owner:
         fresh = None  # what somebody without a key began stays with whoever got its owner_key
 
-    wait = _wait(request.headers.get("prefer", ""))
+    wait = seconds_to_wait(request.headers.get("prefer", ""))
     if isinstance(take, LiveTake):
         patient = not asked.store or (form != "json" and wait is None)
         await _ended(take, None if patient else _unasked(service.limits) if wait is None else wait)
@@ -231,10 +231,10 @@ def _form(accept: str) -> str:
     return chosen
 
 
-def _wait(prefer: str) -> float | None:
+def seconds_to_wait(prefer: str) -> float | None:
     """Seconds that a caller would wait for the end (RFC 7240).
 
-    >>> _wait("respond-async, wait=2"), _wait("wait=soon"), _wait("wait=100000")
+    >>> seconds_to_wait("respond-async, wait=2"), seconds_to_wait("wait=soon"), seconds_to_wait("wait=100000")
     (2.0, None, 60.0)
     """
     for preference in prefer.split(","):

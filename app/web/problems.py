@@ -48,6 +48,7 @@ SORTS: Final[dict[type[errors.TapedeckError], Sort]] = {
     errors.BadRequest: Sort("bad-request", 400, "Bad request", "The request cannot be understood."),
     errors.NotAllowed: Sort("not-allowed", 403, "Not yours", "Only the owner of a run may stop or delete it."),
     errors.NotFound: Sort("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
+    errors.NotEnded: Sort("not-ended", 409, "Not yet", "The run still goes on: ask again once it has ended."),
     errors.TooLarge: Sort(
         "too-large", 413, "Too large", "The program or the body is above a limit: /api/v1/limits tells them."
     ),

@@ -136,7 +136,8 @@ _CREATED_HEADERS: Final = {
 }
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
+def header(name: str, description: str) -> dict[str, Any]:
+    """A header that a request may have."""
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
 
 
@@ -169,10 +170,10 @@ POST_RUN: Final[dict[str, Any]] = {
             },
         },
         "parameters": [
-            _header(
+            header(
                 "Prefer", "`wait=N`: wait so many seconds for the end; unasked until a run's time is over, but not much over 10"
             ),
-            _header("Idempotency-Key", "the same key gives the same run"),
+            header("Idempotency-Key", "the same key gives the same run"),
         ],
         "description": "With a raw body (`text/x-python`, `application/x-ipynb+json`), `seed`, `capture`, `values` and `store` "
         f"stand in the address. Media types: {', '.join(requests.MEDIA_TYPES)}.",

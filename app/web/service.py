@@ -17,6 +17,7 @@ from ..drawing.engine import Engine
 from ..errors import NotFound, TapedeckError
 from ..examples import Example
 from ..executor import Executor
+from ..replays import Replays
 from ..requests import Request as Asked
 from ..runs import Runs
 from ..settings import Settings
@@ -38,6 +39,7 @@ class Service:
         settings: Settings,
         archive: Archive,
         runs: Runs,
+        replays: Replays,
         executor: Executor,
         owners: Owners,
         engine: Engine,
@@ -46,6 +48,7 @@ class Service:
         self.settings = settings
         self.archive = archive
         self.runs = runs
+        self.replays = replays
         self.executor = executor
         self.owners = owners
         self.engine = engine

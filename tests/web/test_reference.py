@@ -37,6 +37,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
         f"{base}/graphs/{{graph}}", f"{base}/graphs/{{graph}}/graph.{{form}}", f"{base}/passes/{{index}}",
         f"{base}/passes/{{index}}/graph.{{form}}", f"{base}/passes/{{index}}/nodes/{{node}}", f"{base}/frames",
         f"{base}/series",
+        f"{base}/replays", f"{base}/replays/{{replay}}", f"{base}/replays/{{replay}}/events",
         "/api/v1/examples", "/api/v1/limits", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
 

@@ -1,0 +1,157 @@
+"""Compare what a replay tells with the recording, number by number, and say where the two part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .. import model, wire
+from ..errors import NotFound
+from ..recording import Recording, Tensors, title
+from .answer import Difference
+
+
+class Proof:
+    """Takes in the events of a replay up to the end of its step, and what it answers on the way."""
+
+    def __init__(self, recording: Recording, step: int) -> None:
+        self._recording = recording
+        self._step = step
+        self._parameters = [event for event in recording.log.others() if isinstance(event, wire.Parameter)]
+        self._told = 0
+        self.answers: list[wire.Answer] = []
+        self.difference: Difference | None = None
+        self.steps = 0
+        """Steps that were told, and are the same."""
+        self.end: wire.End | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every number up to the end of the step is the recorded one."""
+        return self.steps > self._step and self.difference is None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that follows matters."""
+        return self.steps > self._step or self.difference is not None or self.end is not None
+
+    def feed(self, events: Iterable[wire.AnyEvent]) -> None:
+        """Compare the next events."""
+        for event in events:
+            if self.over:
+                return
+            match event:
+                case wire.Surface() | wire.Checked() | wire.Factors() | wire.Refused():
+                    self.answers.append(event)
+                case wire.Parameter() | wire.Graph() | wire.Pass() | wire.Step():
+                    self.difference = self._compared(event)
+                    self.steps += isinstance(event, wire.Step) and self.difference is None
+                case wire.End():
+                    self.end = event
+                case _:
+                    pass
+
+    def _compared(self, event: wire.Parameter | wire.Graph | wire.Pass | wire.Step) -> Difference | None:
+        try:
+            recorded = self._recorded(event)
+        except (NotFound, IndexError):
+            return self._parted("the way that it takes", None, None)
+        if wire.pack([recorded]) == wire.pack([event]):
+            return None
+        match event, recorded:
+            case wire.Pass(), wire.Pass() if event.graph == recorded.graph >= 0:
+                return self._first(self._of_pass(recorded), self._of_pass(event), recorded.tensors, event.tensors)
+            case wire.Step(), wire.Step():
+                return self._first(_of_step(recorded), _of_step(event), recorded.tensors, event.tensors)
+            case wire.Parameter(), wire.Parameter():
+                return self._parted(f"the parameter {event.name or recorded.name}", recorded.shape, event.shape)
+            case _:
+                return self._parted("the graph that it builds", None, None)
+
+    def _recorded(self, event: wire.AnyEvent) -> wire.AnyEvent:
+        log = self._recording.log
+        match event:
+            case wire.Graph():
+                return log.graph(event.index)
+            case wire.Pass():
+                return log.pass_(event.index)
+            case wire.Step():
+                return log.step(event.index)
+            case _:
+                self._told += 1
+                return self._parameters[self._told - 1]
+
+    def _of_pass(self, event: wire.Pass) -> Iterator[tuple[str, int]]:
+        """Every number of a pass, by what it is."""
+        graph = self._recording.graph(event.graph)
+        columns = {
+            name: wire.int32(getattr(event, name), name).tolist() for name in ("value", "arrived", "used", "edge", "saved")
+        }
+        output = slot = 0
+        for place, node in enumerate(graph.nodes):
+            name = title(node)
+            yield f"the value of {name}", columns["value"][place]
+            for _ in range(node.outputs):
+                yield f"the gradient at {name}", columns["arrived"][output]
+                yield f"the gradient used at {name}", columns["used"][output]
+                output += 1
+            for saved in node.saved:
+                yield f"{saved}, saved by {name}", columns["saved"][slot]
+                slot += 1
+        for edge, row in zip(graph.edges, columns["edge"], strict=True):
+            yield f"the gradient on {edge.id}", row
+
+    def _first(
+        self, recorded: Iterable[tuple[str, int]], told: Iterable[tuple[str, int]], before: wire.Tensors, after: wire.Tensors
+    ) -> Difference:
+        old, new = Tensors(before), Tensors(after)
+        for (name, row), (other, place) in zip(recorded, told, strict=False):
+            one, two = old.summary(row), new.summary(place)
+            if name != other or one != two:
+                return self._parted(name, *_numbers(one, two))
+        return self._parted("the lines that ran", None, None)
+
+    def _parted(self, name: str, recorded: Any, replayed: Any) -> Difference:
+        sentence = f"Not repeatable: in step {self.steps}, {name} is not what it was"
+        if recorded is not None or replayed is not None:
+            sentence += f": {_said(recorded)} was recorded, and the replay came to {_said(replayed)}"
+        return Difference(self.steps, name, recorded, replayed, f"{sentence}.")
+
+
+def _of_step(event: wire.Step) -> Iterator[tuple[str, int]]:
+    yield event.loss_name or "the loss", event.loss_row
+    for row in event.parameters:
+        name = row.name or f"p{row.parameter}"
+        yield name, row.value
+        yield f"what step {event.index} added to {name}.grad", row.contribution
+        yield f"{name}.grad before", row.grad_before
+        yield f"{name}.grad", row.grad_after
+        yield f"{name} after the update", row.value_after
+        for key, place in row.state.items():
+            yield f"{key} of {name}", place
+    for rebind in event.rebinds:
+        yield f"the new {rebind.name}", rebind.row
+    for line in event.values:
+        yield f"the value on line {line.line}", line.row
+
+
+def _numbers(one: model.TensorSummary | None, two: model.TensorSummary | None) -> tuple[Any, Any]:
+    """The two numbers that differ first; norms where elements were not kept, shapes where these differ."""
+    if one is None or two is None or one.shape != two.shape or one.dtype != two.dtype:
+        return tuple(None if each is None else f"{each.dtype} {each.shape}" for each in (one, two))  # type: ignore[return-value]
+    if one.values is not None and two.values is not None:
+        first, second = list(_flat(one.values)), list(_flat(two.values))
+        return next(((a, b) for a, b in zip(first, second, strict=False) if a != b), (one.norm, two.norm))
+    return one.norm, two.norm
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    if isinstance(values, list):
+        for value in values:
+            yield from _flat(value)
+    else:
+        yield values
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)

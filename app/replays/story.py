@@ -1,0 +1,216 @@
+"""Tell the story of a replay: find it made, else run the program again, hold it to the recording, and keep the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from typing import Any, Final
+
+import msgspec
+
+from .. import model
+from ..archive import Archive
+from ..errors import Busy, NotEnded, NotFound
+from ..executor import Executor, job_for
+from ..places import Places
+from ..take import Take
+from .answer import Replay, answered, path
+from .asked import Asked, Target, read
+from .proof import Proof
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 64
+"""Replays that were made last and could not be kept, such as those that ran out of time."""
+CHECK_PART: Final = 0.5
+"""Part of the time of a run after which a check tells what it has."""
+
+
+class Replaying:
+    """A replay, as far as it is. ``result`` is there once it is done."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.id = asked.id
+        self.result: Replay | None = None
+        self.failure: Exception | None = None
+        self.running = False
+        self.done = 0
+        """Steps that came to the recorded numbers so far."""
+        self._changed = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self.result is not None or self.failure is not None
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Is set when there is something newer than now."""
+        return self._changed
+
+    def wake(self) -> None:
+        """Tell all who wait that there is something new."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def until_ended(self) -> None:
+        """Wait for the end; raises our own failure, if it was one."""
+        while not self.ended:
+            await self._changed.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def told(self) -> Replay:
+        """What is known of it now."""
+        if self.result is not None:
+            return self.result
+        asked = self.asked
+        status: Any = "running" if self.running else "queued"
+        return Replay(id=self.id, what=asked.what, step=asked.step, index=asked.index, status=status)
+
+
+class Replays:
+    """All replays of this server. Made and used on one event loop; programs execute in the same places as runs."""
+
+    def __init__(self, limits: model.Limits, archive: Archive, executor: Executor, places: Places) -> None:
+        self._limits = limits
+        self._archive = archive
+        self._executor = executor
+        self._places = places
+        self._live: dict[tuple[str, str], Replaying] = {}
+        self._recent: OrderedDict[tuple[str, str], Replaying] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def close(self) -> None:
+        """Stop every replay."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def submit(self, take: Take, body: bytes) -> Replaying:
+        """Begin a replay of a run, or find the one that was asked for before.
+
+        Raises :class:`NotEnded` while the run goes on, :class:`Busy`, and what :func:`~tapedeck.replays.asked.read` does.
+        """
+        if not take.ended:
+            raise NotEnded("The run still goes on: it can be replayed once it has ended.")
+        asked = await self._archive.beside(_read, body, take)
+        if (found := await self._known(take.id, asked.id)) is not None:
+            return found
+        if self._closing:
+            raise Busy("This server is stopping: try again in a moment.", retry_after=5)
+        self._places.admit()
+        replaying = self._live[take.id, asked.id] = Replaying(asked)
+        task = asyncio.get_running_loop().create_task(self._tell(take, replaying))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return replaying
+
+    async def find(self, take: Take, id: str) -> Replaying:
+        """The replay of a run with an id; raises :class:`NotFound`."""
+        found = await self._known(take.id, id)
+        if found is None:
+            raise NotFound("There is no such replay of this run: POST to …/replays makes one.")
+        return found
+
+    async def _known(self, run: str, id: str) -> Replaying | None:
+        key = (run, id)
+        if (here := self._live.get(key) or self._recent.get(key)) is not None:
+            return here
+        kept = await self._archive.replay(run, id)
+        if (begun := self._live.get(key)) is not None:  # while we looked
+            return begun
+        if kept is None:
+            return None
+        result = msgspec.json.decode(kept, type=Replay)
+        found = Replaying(Asked(result.what, result.step, result.index))
+        found.id, found.result = id, result
+        return found
+
+    async def _tell(self, take: Take, replaying: Replaying) -> None:
+        """Take a replay from its beginning to its end."""
+        key = (take.id, replaying.asked.id)
+        try:
+            result, lasting = await self._made(take, replaying)
+            if lasting:
+                await self._archive.keep_replay(*key, msgspec.json.encode(result))
+            else:
+                self._recent[key] = replaying
+                while len(self._recent) > REMEMBERED:
+                    self._recent.popitem(last=False)
+            replaying.result = result
+        except asyncio.CancelledError:  # the server stops
+            replaying.failure = Busy("This server is stopping: try again in a moment.", retry_after=5)
+        except Exception as error:
+            replaying.failure = error
+            log.exception("run %s could not be replayed", take.id)
+        finally:
+            self._live.pop(key, None)
+            replaying.wake()
+
+    async def _made(self, take: Take, replaying: Replaying) -> tuple[Replay, bool]:
+        """The answer, and whether it will be the same the next time."""
+        asked, cancelled = replaying.asked, asyncio.Event()
+        if not await self._places.take(cancelled):
+            raise Busy("The replay was cancelled.")
+        try:
+            replaying.running = True
+            replaying.wake()
+            job = job_for(take.new.program, take.new.options, self._limits)
+            job = msgspec.structs.replace(job, replay=asked.job(self._limits.wall_seconds * CHECK_PART))
+            proof: Proof = await self._archive.beside(Proof, take.recording, asked.step)
+            async with contextlib.aclosing(
+                self._executor.run(job, limits=self._limits, cancelled=cancelled)  # type: ignore[type-var]
+            ) as batches:
+                async for batch in batches:
+                    await self._archive.beside(proof.feed, batch)
+                    if proof.steps != replaying.done:
+                        replaying.done = proof.steps
+                        replaying.wake()
+                    if proof.over:
+                        break
+        finally:
+            self._places.give_back()
+        return await self._archive.beside(_concluded, take, asked, proof)
+
+
+def _read(body: bytes, take: Take) -> Asked:
+    asked = read(body, take.recording, take.new.options.capture)
+    return _with_ranges(asked, take) if asked.what == "surface" else asked
+
+
+def _with_ranges(asked: Asked, take: Take) -> Asked:
+    """Let a range that was not asked for hold the whole path of the parameter, and half as much beside it."""
+    if all(target.low is not None for target in asked.targets):
+        return asked
+    way = path(asked, take.recording)
+
+    def ranged(target: Target) -> Target:
+        values = [value for value in way[target.key] if isinstance(value, float)]
+        if target.low is not None or len(set(values)) < 2:
+            return target
+        low, high = min(values), max(values)
+        margin = (high - low) / 2
+        return msgspec.structs.replace(target, low=low - margin, high=high + margin)
+
+    return msgspec.structs.replace(asked, targets=tuple(ranged(target) for target in asked.targets))
+
+
+def _concluded(take: Take, asked: Asked, proof: Proof) -> tuple[Replay, bool]:
+    common: dict[str, Any] = {"id": asked.id, "what": asked.what, "step": asked.step, "index": asked.index}
+    if proof.complete:
+        return answered(asked, take.recording, proof.answers), True
+    if proof.difference is not None:
+        return Replay(**common, repeatable=False, difference=proof.difference, reason=proof.difference.sentence), True
+    end = proof.end
+    if end is not None and end.status in ("done", "failed"):
+        failure = f" ({end.failure.type}: {end.failure.message})" if end.failure is not None else ""
+        reason = f"Not repeatable: the replay ended in step {proof.steps}, before the recording did{failure}."
+        return Replay(**common, repeatable=False, reason=reason[:2_000]), True
+    why = end.failure.message if end is not None and end.failure is not None else "its process ended."
+    return Replay(**common, reason=f"The replay did not come to an end: {why}"[:2_000]), False

@@ -1,0 +1,188 @@
+"""Answer replays: begin one, look at it, and follow it to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.sse import format_sse_event
+from starlette.responses import Response, StreamingResponse
+
+from ..replays import Replay, Replaying
+from ..replays.asked import ELEMENTS, GRID, POINTS
+from . import answers, reference
+from .api import seconds_to_wait
+from .service import root_of, service_of
+from .stream import QUIET_SECONDS
+
+WAIT_SECONDS: Final = 10.0
+BODY_BYTES: Final = 100_000
+
+router = APIRouter(prefix="/api/v1/runs/{id}/replays", tags=["replays"])
+
+_STEP: Final[dict[str, Any]] = {
+    "step": {"type": "integer", "minimum": 0, "description": "index of a step of the run"},
+    "pass": {"type": "integer", "minimum": 0, "description": "a pass of the step, if not the main one"},
+}
+_PARAMETERS: Final = {"type": "array", "items": {"type": "string"}}
+
+
+def _kind(what: str, description: str, own: dict[str, Any], example: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "title": what,
+        "type": "object",
+        "description": description,
+        "required": ["what", "step", *required],
+        "additionalProperties": False,
+        "properties": {"what": {"const": what}} | _STEP | own,
+        "example": {"what": what, "step": 0} | example,
+    }
+
+
+_BODY: Final = {
+    "oneOf": [
+        _kind(
+            "surface",
+            "the loss over one element of a parameter with the tangent at the recorded point, or over two",
+            {
+                "parameters": _PARAMETERS
+                | {
+                    "minItems": 1,
+                    "maxItems": 2,
+                    "description": "by id or name, an element in brackets: `m`, `p0`, `model.0.weight[0,2]`; may be left "
+                    "out where the pass has only one scalar, or two",
+                },
+                "points": {
+                    "type": "integer",
+                    "minimum": 2,
+                    "description": f"values of each: {POINTS[0]} of at most {POINTS[1]}; of two, {GRID[0]} of {GRID[1]}",
+                },
+                "ranges": {
+                    "type": "array",
+                    "description": "for each parameter [low, high], or null for a range that holds its path over the steps",
+                    "items": {"type": ["array", "null"], "items": {"type": "number"}},
+                },
+            },
+            {"parameters": ["m"]},
+        ),
+        _kind(
+            "check",
+            "each leaf's gradient beside the slope of the loss by central differences",
+            {
+                "parameters": _PARAMETERS | {"description": "by id or name; all of the pass, unless named"},
+                "elements": {
+                    "type": "integer", "minimum": 1, "maximum": ELEMENTS[1], "default": ELEMENTS[0],
+                    "description": "of each leaf, taken evenly",
+                },
+            },
+            {},
+        ),
+        _kind(
+            "factors",
+            "the local derivatives of a node, got by calling its grad_fn with unit vectors",
+            {"node": {"type": "string", "description": "id of a node in the graph of the pass"}},
+            {"node": "n1"},
+            "node",
+        ),
+    ]
+}  # fmt: skip
+_DONE: Final[dict[str, Any]] = {"application/json": {"schema": reference.schema(Replay)}}
+_LOCATION: Final = {"Location": {"schema": {"type": "string"}, "description": "the replay"}}
+_POST: Final[dict[str, Any]] = {
+    "status_code": 201,
+    "response_class": Response,
+    "responses": {
+        200: {"description": "It was asked for before: the same answer.", "content": _DONE},
+        201: {
+            "description": "The replay is done. `repeatable` says whether its numbers are those that were recorded; where they "
+            "are not, `difference` says what differed first. `reason` says why there is no answer.",
+            "content": _DONE,
+            "headers": _LOCATION,
+        },
+        202: {"description": "It goes on: follow `links.events`, or ask again.", "content": _DONE, "headers": _LOCATION},
+    }
+    | reference.problems(400, 404, 409, 413, 422, 503),
+    "openapi_extra": {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+        "parameters": [reference.header("Prefer", "`wait=N`: wait so many seconds for the end (10)")],
+    },
+}
+_FOLLOW: Final[dict[str, Any]] = {
+    "response_class": Response,
+    "responses": {
+        200: {
+            "description": "Events `progress` (steps that came to the recorded numbers) and at last `end`, the replay.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    }
+    | reference.problems(404, 422),
+}
+
+
+@router.post("", **_POST)
+async def start_replay(request: Request, id: str) -> Response:
+    """Run the program again up to a step, confined, for what was not recorded."""
+    service = service_of(request)
+    take = await service.runs.find(id)
+    body = await answers.body_of(request, min(BODY_BYTES, service.limits.body_bytes))
+    replaying = await service.replays.submit(take, body)
+    known = replaying.ended
+    wait = seconds_to_wait(request.headers.get("prefer", ""))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WAIT_SECONDS if wait is None else wait):
+            await replaying.until_ended()
+    told = _linked(request, id, replaying)
+    status = 202 if not replaying.ended else 200 if known else 201
+    return answers.json(told, status, {"Location": told.links["self"]})
+
+
+@router.get("/{replay}", **reference.answers(Replay, "The replay, as far as it is.", 404))
+async def read_replay(request: Request, id: str, replay: str) -> Response:
+    """Read a replay that was asked for."""
+    service = service_of(request)
+    found = await service.replays.find(await service.runs.find(id), replay)
+    if found.failure is not None:
+        raise found.failure
+    return answers.json(_linked(request, id, found))
+
+
+@router.get("/{replay}/events", **_FOLLOW)
+async def follow_replay(request: Request, id: str, replay: str) -> Response:
+    """Follow a replay as server-sent events."""
+    service = service_of(request)
+    found = await service.replays.find(await service.runs.find(id), replay)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(request, id, found), 200, headers, "text/event-stream")
+
+
+async def _events(request: Request, id: str, replaying: Replaying) -> AsyncIterator[bytes]:
+    told = -1
+    while True:
+        changed = replaying.changed
+        if replaying.done > told:
+            told = replaying.done
+            yield _event("progress", {"done": told, "of": replaying.asked.step + 1})
+        if replaying.ended:
+            break
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                await changed.wait()
+        except TimeoutError:
+            yield b": still running\n\n"
+    if replaying.failure is None:
+        yield _event("end", _linked(request, id, replaying))
+    else:
+        yield _event("end", {"reason": str(replaying.failure)})
+
+
+def _event(name: str, data: Any) -> bytes:
+    return format_sse_event(data_str=msgspec.json.encode(data).decode(), event=name)
+
+
+def _linked(request: Request, id: str, replaying: Replaying) -> Replay:
+    own = f"{root_of(request)}/api/v1/runs/{id}/replays/{replaying.id}"
+    return msgspec.structs.replace(replaying.told(), links={"self": own, "events": f"{own}/events"})

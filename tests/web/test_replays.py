@@ -1,0 +1,303 @@
+"""Replays over the API: what is asked for, what is answered, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import torch
+from tapedeck import model, wire
+from tapedeck.examples import gallery
+from tapedeck.executor import LocalExecutor
+from tapedeck.settings import Settings
+from tapedeck.tracer.main import execute
+
+from ..faked import FakeExecutor, forever
+from .conftest import Serve
+
+pytestmark = pytest.mark.anyio
+
+FIT = """\
+import torch
+x = torch.tensor([1., 2., 3.])
+y = torch.tensor([2., 4., 6.])
+m = torch.tensor(1., requires_grad=True)
+for step in range(4):
+    loss = ((m * x - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        m -= 0.05 * m.grad
+    m.grad = None
+"""
+LINE = """\
+import torch
+w = torch.tensor([[1., 2.], [0.5, -1.]], requires_grad=True)
+b = torch.tensor(0.5, requires_grad=True)
+out = torch.relu(w @ torch.tensor([1., 3.]) + b)
+loss = (out ** 2).sum()
+loss.backward()
+"""
+
+
+class InProcess(FakeExecutor):
+    """Runs programs in this very process, unconfined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+        self.jobs.append(job)
+        reader = wire.Reader(limits, asked=job.replay is not None)
+        events: list[wire.AnyEvent] = []
+        execute(job, lambda data: events.extend(reader.feed(data)))
+        yield events
+
+
+async def posted(client: httpx.AsyncClient, program: str, **options: Any) -> str:
+    answer = await client.post("/api/v1/runs", json={"program": program, **options})
+    assert answer.status_code == 201, answer.text
+    return f"/api/v1/runs/{answer.json()['id']}"
+
+
+async def test_a_surface_has_the_recorded_point_the_tangent_and_the_path(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, FIT)
+        answer = await client.post(f"{run}/replays", json={"what": "surface", "step": 1})
+        assert answer.status_code == 201, answer.text
+        told = answer.json()
+        assert told["repeatable"] is True
+        assert told["parameters"] == [{"key": "p0", "id": "p0", "name": "m", "element": None}]
+        assert told["loss_name"] == "loss"
+        step = (await client.get(f"{run}/steps/1")).json()
+        (parameter,) = step["parameters"]
+        assert told["at"] == {
+            "p0": parameter["value"]["values"],
+            "loss": step["loss"]["values"],
+            "grad": parameter["contribution"]["values"],
+        }
+        x, y = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])
+        assert told["loss"] == [((torch.tensor(m) * x - y) ** 2).mean().item() for m in told["grid"]["p0"]]
+        series = (await client.get(f"{run}/series?key=loss&key=p0")).json()
+        assert told["path"]["step"] == [0, 1, 2, 3]
+        assert told["path"]["p0"] == series["series"]["p0"]
+        assert told["path"]["loss"] == series["series"]["loss"]
+        assert told["grid"]["p0"][0] < min(told["path"]["p0"]) < max(told["path"]["p0"]) < told["grid"]["p0"][-1]
+        assert "step 1 fixed" in told["fixed"]
+
+
+async def test_a_surface_over_two_elements_is_a_matrix(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, LINE)
+        asked = {"what": "surface", "step": 0, "parameters": ["w[1, 0]", "b"], "points": 3, "ranges": [[-1, 1], None]}
+        told = (await client.post(f"{run}/replays", json=asked)).json()
+        assert list(told["grid"]) == ["p1[1,0]", "p0"]
+        assert told["grid"]["p1[1,0]"] == [-1, 0, 1]
+        for one, row in zip(told["grid"]["p1[1,0]"], told["loss"], strict=True):
+            for other, loss in zip(told["grid"]["p0"], row, strict=True):
+                w, b = torch.tensor([[1.0, 2.0], [one, -1.0]]), torch.tensor(other)
+                assert loss == (torch.relu(w @ torch.tensor([1.0, 3.0]) + b) ** 2).sum().item()
+        assert told["at"]["grad"] == {"p1[1,0]": 0.0, "p0": 15.0}
+
+
+async def test_a_check_compares_each_leaf_and_factors_give_the_gradients_of_the_edges(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, LINE)
+        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json()
+        assert told["right"] is True
+        assert [(leaf["name"], leaf["verdict"], leaf["checked"], leaf["of"]) for leaf in told["leaves"]] == [
+            ("b", "right", 1, 1),
+            ("w", "right", 4, 4),
+        ]
+        only = (await client.post(f"{run}/replays", json={"what": "check", "step": 0, "parameters": ["b"]})).json()
+        assert [leaf["name"] for leaf in only["leaves"]] == ["b"]
+        graph = (await client.get(f"{run}/graphs/g0")).json()
+        for node in graph["nodes"]:
+            if node["kind"] == "op":
+                told = (await client.post(f"{run}/replays", json={"what": "factors", "step": 0, "node": node["id"]})).json()
+                assert told["edges"], told
+                assert all(edge["equal"] for edge in told["edges"])
+        power = next(node["id"] for node in graph["nodes"] if node["op"] == "PowBackward0")
+        told = (await client.post(f"{run}/replays", json={"what": "factors", "step": 0, "node": power})).json()
+        (edge,) = told["edges"]
+        assert edge["factors"] == [{"output": 0, "of": [2], "by": [2], "diagonal": True, "values": [15.0, 0.0]}]
+
+
+async def test_the_same_request_is_answered_from_the_store_without_running_again(serve: Serve) -> None:
+    executor = InProcess()
+    async with serve(executor=executor) as client:
+        run = await posted(client, FIT)
+        first = await client.post(f"{run}/replays", json={"what": "surface", "step": 2, "parameters": ["m"]})
+        again = await client.post(f"{run}/replays", json={"parameters": ["p0"], "step": 2, "what": "surface", "points": 101})
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert again.json() == first.json()
+        assert len(executor.jobs) == 2
+        assert first.headers["Location"] == again.headers["Location"]
+        assert (await client.get(first.headers["Location"])).json() == first.json()
+    async with serve(executor=FakeExecutor()) as client:  # the store outlives the process
+        assert (await client.get(first.headers["Location"])).json() == first.json()
+        await client.delete(run)
+
+
+async def test_a_program_that_depends_on_the_time_is_said_to_be_not_repeatable(serve: Serve) -> None:
+    program = FIT.replace("import torch", "import time, torch\ntorch.manual_seed(time.time_ns() % 2**31)").replace(
+        "tensor(1., requires", "tensor(torch.rand(()).item(), requires"
+    )
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, program)
+        told = (await client.post(f"{run}/replays", json={"what": "surface", "step": 3})).json()
+        assert told["repeatable"] is False
+        assert "loss" not in told
+        difference = told["difference"]
+        assert difference["step"] == 0
+        assert difference["recorded"] != difference["replayed"]
+        assert isinstance(difference["recorded"], float)
+        assert difference["sentence"].startswith("Not repeatable: in step 0, ")
+
+
+@pytest.mark.parametrize("each", gallery(), ids=lambda each: each.slug)
+async def test_a_replay_of_every_example_proves_itself_equal_to_its_recording(serve: Serve, each: Any) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, each.program)
+        steps = (await client.get(run)).json()["steps"]
+        told = (
+            await client.post(
+                f"{run}/replays", json={"what": "check", "step": steps - 1, "elements": 2}, headers={"Prefer": "wait=60"}
+            )
+        ).json()
+        assert told["repeatable"] is True, told
+        assert told.get("reason") is None
+        assert told["right"] is (each.slug != "straight-through")  # whose backward is not the derivative of its forward
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"what": "surface", "step": 4}, "they are 0 to 3"),
+        ({"what": "surface", "step": "last"}, "they are 0 to 3"),
+        (
+            {"what": "surface", "step": 0, "parameters": ["w"]},
+            "There is no parameter 'w' in this pass of step 0: there are p0 (m)",
+        ),
+        ({"what": "surface", "step": 0, "parameters": ["m[0]"]}, "m has the shape [], and no element [0]"),
+        ({"what": "surface", "step": 0, "parameters": ["m", "p0"]}, "not the same one"),
+        ({"what": "surface", "step": 0, "parameters": []}, "over one element of a parameter, or over two"),
+        ({"what": "surface", "step": 0, "points": 202}, "a whole number from 2 to 201"),
+        ({"what": "surface", "step": 0, "ranges": [[1, 1]]}, "A range is two numbers"),
+        ({"what": "surface", "step": 0, "ranges": []}, "a range for each"),
+        ({"what": "surface", "step": 0, "node": "n0"}, "Unknown field 'node'"),
+        ({"what": "surface", "step": 0, "pass": 2}, "The passes of step 0 are 0"),
+        ({"what": "check", "step": 0, "elements": 0}, "from 1 to 256"),
+        ({"what": "factors", "step": 0, "node": "n99"}, "n0 to n"),
+        ({"what": "factors", "step": 0, "node": "n4"}, "is a leaf"),
+        ({"what": "mirror", "step": 0}, "surface, check, factors"),
+        ([], "not an object"),
+    ],
+)
+async def test_what_cannot_be_replayed_is_said(serve: Serve, asked: Any, said: str) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, FIT)
+        answer = await client.post(f"{run}/replays", json=asked)
+        assert answer.status_code == 422, answer.text
+        assert said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "asked", "said"),
+    [
+        (LINE, {}, {"what": "surface", "step": 0}, '"parameters": ["b"]'),
+        (LINE, {}, {"what": "surface", "step": 0, "parameters": ["w"]}, "as w[0,0]"),
+        (LINE, {}, {"what": "surface", "step": 0, "parameters": ["w[2,0]"]}, "no element [2, 0]"),
+        (LINE, {"capture": "graph"}, {"what": "check", "step": 0}, "without numbers"),
+        ("x = 1", {}, {"what": "check", "step": 0}, "This run has no step"),
+        (
+            "import torch\nw = torch.ones(2, requires_grad=True)\nw * 2",
+            {},
+            {"what": "surface", "step": 0},
+            "has no loss to draw",
+        ),
+        ("import torch\n1/0\n", {}, {"what": "check", "step": 0}, "This run has no step"),
+    ],
+)
+async def test_what_a_run_has_not_got_cannot_be_replayed(
+    serve: Serve, program: str, options: dict[str, Any], asked: dict[str, Any], said: str
+) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, program, **options)
+        answer = await client.post(f"{run}/replays", json=asked)
+        assert answer.status_code == 422, answer.text
+        assert said in answer.json()["detail"]
+
+
+async def test_a_run_that_goes_on_cannot_be_replayed_yet_and_one_that_is_not_kept_never(serve: Serve) -> None:
+    async with serve([wire.Started("2", "3")], forever) as client:
+        started = await client.post("/api/v1/runs", json={"program": "…"}, headers={"Prefer": "wait=0"})
+        run = f"/api/v1/runs/{started.json()['id']}"
+        answer = await client.post(f"{run}/replays", json={"what": "check", "step": 0})
+        assert (answer.status_code, answer.json()["title"]) == (409, "Not yet")
+        await client.post(f"{run}/cancel")
+        assert (await client.post("/api/v1/runs/0/replays", json={"what": "check", "step": 0})).status_code == 404
+        assert (await client.post(f"{run}/replays", content=b"{")).status_code == 400
+        assert (await client.get(f"{run}/replays/{'0' * 24}")).status_code == 404
+
+
+async def test_a_replay_that_takes_long_is_followed_by_its_events(serve: Serve) -> None:
+    gone = asyncio.Event()
+
+    class Slow(InProcess):
+        async def run(
+            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
+        ) -> AsyncIterator[list[wire.AnyEvent]]:
+            async for batch in super().run(job, limits=limits, cancelled=cancelled):
+                if job.replay is not None:
+                    await gone.wait()
+                yield batch
+
+    async with serve(executor=Slow()) as client:
+        run = await posted(client, FIT)
+        answer = await client.post(f"{run}/replays", json={"what": "check", "step": 1}, headers={"Prefer": "wait=0"})
+        assert answer.status_code == 202
+        told = answer.json()
+        assert told["status"] in ("queued", "running")
+        following = asyncio.ensure_future(client.get(told["links"]["events"]))
+        await asyncio.sleep(0)
+        gone.set()
+        stream = (await following).text
+        assert "event: progress" in stream
+        assert '"done":2,"of":2' in stream
+        last = stream.strip().split("\n\n")[-1]
+        assert last.startswith("event: end")
+        assert msgspec.json.decode(last.split("data: ")[1])["right"] is True
+
+
+async def test_a_replay_that_runs_out_of_time_says_so_and_can_be_asked_for_again(serve: Serve) -> None:
+    class Short(InProcess):
+        async def run(
+            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
+        ) -> AsyncIterator[list[wire.AnyEvent]]:
+            if job.replay is not None:
+                self.jobs.append(job)
+                yield [wire.End("timed_out", wire.Failure("timed_out", "It was stopped after 10 s.", None, -1, ""), 10_000.0)]
+                return
+            async for batch in super().run(job, limits=limits, cancelled=cancelled):
+                yield batch
+
+    async with serve(executor=Short()) as client:
+        run = await posted(client, FIT)
+        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 1})).json()
+        assert told["repeatable"] is None
+        assert told["reason"] == "The replay did not come to an end: It was stopped after 10 s."
+
+
+@pytest.mark.sandbox
+async def test_a_replay_is_confined_like_any_run(serve: Serve) -> None:
+    executor = LocalExecutor(Settings(children=1))
+    async with serve(executor=executor) as client:
+        await executor.settled()
+        run = await posted(client, FIT)
+        told = (await client.post(f"{run}/replays", json={"what": "surface", "step": 1})).json()
+        assert told["repeatable"] is True, told
+        assert len(told["loss"]) == 101
