@@ -196,6 +196,17 @@ def too_large(recording: Recording, program: model.Program, syntax: Syntax) -> I
             )
 
 
+def left_out(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """A pass or a step had more numbers than one may have."""
+    if any(signal.code == "numbers-left-out" for signal in recording.signals()):
+        yield _note(
+            "numbers-left-out",
+            None,
+            "A graph of this run is so large that numbers of some of its tensors are left out: elements, then statistics.",
+            "Its nodes, edges and shapes are all there. A smaller graph, or capture: norms, leaves out less.",
+        )
+
+
 def unrecorded(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """The recorder failed at something: better said than silently left out."""
     for signal in recording.signals():
@@ -209,5 +220,15 @@ def _note(code: str, line: int | None, message: str, why: str) -> model.Finding:
 
 
 Rule = Callable[[Recording, model.Program, Syntax], Iterator[model.Finding]]
-RULES: tuple[Rule, ...] = (leaf_rebound, failed, nan_origin, non_leaf_grad, implicit_pass, skipped, too_large, unrecorded)
+RULES: tuple[Rule, ...] = (
+    leaf_rebound,
+    failed,
+    nan_origin,
+    non_leaf_grad,
+    implicit_pass,
+    skipped,
+    too_large,
+    left_out,
+    unrecorded,
+)
 """Every kind of finding, one function each."""

@@ -75,6 +75,8 @@ class Engine:
         self._open: list[int] = []
         self._finished: list[tuple[int, Table, Build]] = []
         self.implicit = False
+        self.called = False
+        """Whether the program has called the engine, recorded or not."""
         self.hooks_seen = False
         """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
         self.before_write: Callable[[set[int]], None] = lambda storages: None
@@ -104,9 +106,10 @@ class Engine:
         return self._begun
 
     def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        self.called = True
         begun = self._try_to_begin(outputs, args, kwargs)
-        if begun is None:
-            return self._forward_on(outputs, args, kwargs)
+        if begun is None:  # a pass of ours that cannot be recorded is of no use
+            return () if self.implicit else self._forward_on(outputs, args, kwargs)
         walk = begun.walk
         first = sequence_number()
         handles = [node.register_hook(begun.capture.hook(place)) for place, node in enumerate(walk.nodes)]

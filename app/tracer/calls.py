@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .handles import number, storage, tensors
-from .summary import Snapshot
+from .summary import Snapshot, origin
 
 KEPT_CALLS = 300_000
 """Nodes beyond which the oldest calls are forgotten: if they still live, they have no line any more."""
@@ -74,7 +74,7 @@ class Call:
             if isinstance(out, Snapshot):
                 if out.seq == seq:
                     return out
-            elif out.grad_fn is not None and number(out.grad_fn) == seq:
+            elif (node := origin(out)) is not None and number(node) == seq:
                 return out
         return None
 
@@ -124,7 +124,7 @@ class Calls:
 
     def name(self, value: Tensor, name: str) -> None:
         """Note the variable that holds what a call computed."""
-        node = value.grad_fn
+        node = origin(value)
         call = self._by_number.get(number(node)) if node is not None else None
         if call is not None and call.name is None:
             call.name = name

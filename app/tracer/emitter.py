@@ -8,9 +8,11 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .. import wire
-from .summary import Table, pack
+from .summary import Table, blank, pack
 
 MESSAGE_EVENTS = 256
+MESSAGE_BYTES = 1 << 20
+"""Size of a message beyond which its events are sent in several."""
 WAITING_ROWS = 2_000
 """Tensors that wait to be read, at most: they are held until then."""
 INTERVAL = 0.02
@@ -59,25 +61,37 @@ class Emitter:
             self._read()
 
     def _read(self) -> None:
-        later = [item for item in self._waiting if isinstance(item, tuple)]
-        read = iter(pack([table for table, _ in later]))
+        tables = [item[0] for item in self._waiting if isinstance(item, tuple)]
+        signals: list[wire.Signal] = []
+        try:
+            packed = pack(tables)
+        except Exception as error:  # a tensor that cannot even be asked: the program must not hear of it
+            packed = [blank(len(table.rows)) for table in tables]
+            signals.append(_failure(error))
+        if any(table.shortened for table in tables):
+            signals.append(wire.Signal("numbers-left-out"))
+        read = iter(packed)
         self._waiting = [item[1](next(read)) if isinstance(item, tuple) else item for item in self._waiting]
+        self._waiting[-1:-1] = [signal for signal in signals if self._is_first(signal)]  # nothing follows the end
         self._unchecked.clear()
         self._storages.clear()
         self._rows = 0
 
     def emit_once(self, signal: wire.Signal) -> None:
         """Take a signal unless one of its kind has been taken."""
-        if signal.code not in self._told:
-            self._told.add(signal.code)
+        if self._is_first(signal):
             self.emit(signal)
+
+    def _is_first(self, signal: wire.Signal) -> bool:
+        first = signal.code not in self._told
+        self._told.add(signal.code)
+        return first
 
     def failed(self, error: Exception) -> None:
         """The recorder itself has failed at something: say so once, since the program must go on as if it were alone."""
         if isinstance(error, RecursionError):  # the program stands at the end of the stack: there is no room for us
             return
-        message = f"{type(error).__name__}: {error}"[:1000]
-        self.emit_once(wire.Signal("recorder-failed", detail={"message": message}))
+        self.emit_once(_failure(error))
 
     @property
     def due(self) -> bool:
@@ -90,5 +104,19 @@ class Emitter:
             self._read()
             events = [item for item in self._waiting if not isinstance(item, tuple)]
             self._waiting = []
-            self._write(wire.frames(wire.pack(events)))
+            self._send(events)
         self._sent = time.monotonic()
+
+    def _send(self, events: list[wire.Event]) -> None:
+        """Send events as one message, or as several where they are large: who reads holds a whole message in memory."""
+        message = wire.pack(events)
+        if len(message) <= MESSAGE_BYTES or len(events) == 1:
+            self._write(wire.frames(message))
+            return
+        half = len(events) // 2
+        self._send(events[:half])
+        self._send(events[half:])
+
+
+def _failure(error: Exception) -> wire.Signal:
+    return wire.Signal("recorder-failed", detail={"message": f"{type(error).__name__}: {error}"[:1000]})

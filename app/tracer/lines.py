@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import wire
 from .handles import sequence_number, storage
 from .source import Statement
-from .summary import Snapshot, Table
+from .summary import Snapshot, Table, origin
 
 TEXT = 2_000
 """Characters of a line's value that are kept; of a cell's output, ten times as many."""
@@ -123,14 +123,14 @@ class Lines:
                 text = snapshot_text(held)
             if text is not None:
                 graph = -1
-                if isinstance(held, Tensor) and held.grad_fn is not None:
+                if isinstance(held, Tensor) and origin(held) is not None:
                     graph = (graph_of if value.statement.kind == "show" else graph_with)(held)
                 rows.append(wire.LineRow(line, None, text, table.add(held), graph))
         return rows
 
     def last_with_grad_fn(self) -> Tensor | None:
         """The tensor with a grad_fn that was computed or shown last."""
-        found = [value for value in self._last.values() if isinstance(value.held, Tensor) and value.held.grad_fn is not None]
+        found = [value for value in self._last.values() if isinstance(value.held, Tensor) and origin(value.held) is not None]
         return max(found, key=lambda value: (value.number, value.statement.line)).held if found else None  # type: ignore[return-value]
 
 

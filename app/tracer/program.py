@@ -56,7 +56,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
             with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.place()[0]))):
                 failure = _run_cells(source, namespace, recorder, emitter, printer)
             duration = (time.perf_counter() - started) * 1000
-            if failure is None and not recorder.engine.passes:
+            if failure is None and not recorder.engine.called:
                 _implicit(recorder, emitter)
             printer.flush()
             recorder.finish()
@@ -121,12 +121,13 @@ def _implicit(recorder: Recorder, emitter: Emitter) -> None:
     tensor = recorder.lines.last_with_grad_fn()
     if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()):
         return
-    emitter.emit(wire.Signal("implicit-pass", detail={"scalar": tensor.numel() == 1}))
     engine = recorder.engine
     engine.implicit = True
     try:
         with engine:
             torch.autograd.backward(tensor, torch.ones_like(tensor), retain_graph=True)
+        if engine.passes:
+            emitter.emit(wire.Signal("implicit-pass", detail={"scalar": tensor.numel() == 1}))
     except Exception as error:  # the graph cannot be run any more: it is still drawn
         emitter.emit(wire.Signal("implicit-pass-failed", detail={"message": str(error)[:1000]}))
     finally:

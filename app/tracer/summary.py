@@ -32,6 +32,10 @@ _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
 }
 
 
+TABLE_BYTES = 14 << 20
+"""What the numbers of a table may take; past it the elements of its largest tensors are left out, then its last statistics."""
+
+
 class Snapshot:
     """A tensor as it is now, before something writes to it: a copy of its elements, and what was true of it.
 
@@ -42,8 +46,8 @@ class Snapshot:
 
     def __init__(self, tensor: Tensor, kept: int) -> None:
         self.requires_grad = tensor.requires_grad
-        self.is_leaf = tensor.is_leaf
-        node = tensor.grad_fn
+        self.is_leaf = is_leaf(tensor)
+        node = origin(tensor)
         self.grad_fn = node.name() if node is not None else None
         self.seq = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
         self.statistics: tuple[bytes, bytes] | None = None
@@ -66,7 +70,7 @@ class Snapshot:
         if self.statistics is not None or view.dtype != self.data.dtype or view.is_conj() or view.is_neg():
             return Snapshot(view, WHOLE)
         seen = Snapshot.__new__(Snapshot)
-        seen.requires_grad, seen.is_leaf, seen.grad_fn, seen.seq = view.requires_grad, view.is_leaf, None, None
+        seen.requires_grad, seen.is_leaf, seen.grad_fn, seen.seq = view.requires_grad, is_leaf(view), None, None
         seen.statistics = None
         try:
             seen.data = plain(self.data.as_strided(view.shape, view.stride()))
@@ -110,6 +114,8 @@ class Table:
         self.kept = {"full": kept, "norms": 1, "graph": -1}[capture]
         self.numbers = capture != "graph"
         self.rows: list[Tensor | Snapshot | Difference] = []
+        self.shortened = False
+        """Whether there were more numbers than :data:`TABLE_BYTES` when it was packed."""
         self._seen: dict[int, int] = {}
 
     def add(self, tensor: Tensor | Snapshot | None) -> int:
@@ -165,6 +171,7 @@ def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
     packed = []
     start = 0
     for table in tables:
+        table.shortened = read.shorten(start, start + len(table.rows), TABLE_BYTES)
         packed.append(read.columns(start, start + len(table.rows)))
         start += len(table.rows)
     return packed
@@ -188,6 +195,10 @@ def _subtract(differences: list[Difference]) -> None:
                 each.data = data.reshape(each.after.shape)
 
 
+_STATS_BYTES = 56
+"""What the statistics of a row take."""
+
+
 class _Reading:
     """What the tensors of many rows say of themselves, row by row."""
 
@@ -196,7 +207,7 @@ class _Reading:
         self._data = [dense(row) if isinstance(row, Tensor) else row.data for row in rows]
         self._codes = [_CODES.get(data.dtype, _OTHER) for data in self._data]
         self._shapes = [sizes(data) for data in self._data]
-        self._flags = [(wire.REQUIRES_GRAD if row.requires_grad else 0) | (wire.IS_LEAF if row.is_leaf else 0) for row in rows]
+        self._flags = [(wire.REQUIRES_GRAD if row.requires_grad else 0) | (wire.IS_LEAF if is_leaf(row) else 0) for row in rows]
         self._packed = [b""] * len(rows)
         self._stats: list[tuple[bytes, bytes] | None] = [None] * len(rows)
         self._read(kept, numbers)
@@ -220,8 +231,29 @@ class _Reading:
             values=b"".join(self._packed[start:end]),
         )
 
+    def shorten(self, start: int, end: int, most: int) -> bool:
+        """Leave out numbers of a run of rows until they take no more bytes than ``most``; returns whether any had to be."""
+        size = sum(map(len, self._packed[start:end])) + _STATS_BYTES * sum(map(bool, self._stats[start:end]))
+        if size <= most:
+            return False
+        rows = range(start, end)
+        for place in sorted((place for place in rows if self._stats[place]), key=lambda place: -len(self._packed[place])):
+            if size <= most:
+                break
+            size -= len(self._packed[place])
+            self._packed[place] = b""
+            self._flags[place] &= ~wire.HAS_VALUES
+        for place in reversed(rows):
+            if size <= most:
+                break
+            if self._stats[place]:
+                size -= _STATS_BYTES
+                self._stats[place] = None
+                self._flags[place] &= ~wire.HAS_STATS
+        return True
+
     def _grad_fn(self, row: Tensor | Snapshot | Difference, names: dict[str, int]) -> int:
-        made = row.grad_fn
+        made = origin(row)
         if made is None:
             return 0
         return names.setdefault(made if isinstance(made, str) else made.name(), len(names) + 1)
@@ -271,6 +303,31 @@ class _Reading:
         self._stats[place] = found
         if found is not None:
             self._flags[place] |= wire.HAS_STATS
+
+
+def blank(count: int) -> wire.Tensors:
+    """A table of tensors of which nothing is known."""
+    none = bytes(count)
+    return wire.Tensors(dtype=bytes([_OTHER]) * count, flags=none, grad_fn=2 * none, ndim=none)
+
+
+def origin(tensor: Tensor | Snapshot | Difference) -> Any:
+    """The node that made a tensor, or its name; ``None`` for none, and where torch refuses to say.
+
+    It does of a view that was taken with gradients off, once its base has been written to with gradients on.
+    """
+    try:
+        return tensor.grad_fn
+    except RuntimeError:
+        return None
+
+
+def is_leaf(tensor: Tensor | Snapshot | Difference) -> bool:
+    """Whether no node made a tensor; not where torch refuses to say."""
+    try:
+        return tensor.is_leaf
+    except RuntimeError:
+        return False
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)

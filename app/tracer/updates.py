@@ -24,6 +24,7 @@ from .lines import Lines
 from .names import Names
 from .source import Statement
 from .steps import Steps
+from .summary import is_leaf, origin
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, HOOK})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
@@ -121,7 +122,7 @@ class Updates(Observer):
 
     def _missed(self, tensor: Any) -> None:
         """The program has read a ``.grad`` that is None: of a tensor that a pass went through, its gradient is gone."""
-        if tensor.is_leaf or tensor.retains_grad or not tensor.requires_grad or self.engine is None:
+        if is_leaf(tensor) or tensor.retains_grad or not tensor.requires_grad or self.engine is None:
             return
         graph = self.engine.graph_reached(tensor)
         line = self._place()[0]
@@ -183,9 +184,9 @@ class Updates(Observer):
         if isinstance(value, Tensor):
             known = self._from_gradient.get(id(value))
             uses = known is not None and known[0]() is value and parameter in known[1]
-            if uses or (value.shape == leaf.shape and value.grad_fn is not None):
-                graph = self.engine.graph_of(value) if self.engine is not None and value.grad_fn is not None else -1
-                stays = value.is_leaf and value.requires_grad
+            if uses or (value.shape == leaf.shape and origin(value) is not None):
+                graph = self.engine.graph_of(value) if self.engine is not None and origin(value) is not None else -1
+                stays = is_leaf(value) and value.requires_grad
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, stays)
         _, around = self._place()
         self._steps.rebound(row, value if isinstance(value, Tensor) else None, statement.line, around)

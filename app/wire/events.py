@@ -39,6 +39,10 @@ Name = Annotated[str, Meta(max_length=300)]
 Text = Annotated[str, Meta(max_length=20_000)]
 LongText = Annotated[str, Meta(max_length=200_000)]
 Packed = bytes
+LINES: Final = 200_000
+"""Lines that a program may have: more than its text has room for."""
+LEAVES: Final = 250_000
+"""Leaves that a graph may have: no more than nodes."""
 
 
 class Tensors(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -106,7 +110,7 @@ class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 class Lines(Event, tag="lines", frozen=True):
     """The last values of lines, newer ones replacing older."""
 
-    rows: Annotated[list[LineRow], Meta(max_length=20_000)]
+    rows: Annotated[list[LineRow], Meta(max_length=LINES)]
     tensors: Tensors
 
 
@@ -198,7 +202,7 @@ class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     """A group of parameters that an optimizer updated with the same options."""
 
     optimizer: Name
-    parameters: Annotated[list[Count], Meta(max_length=50_000)]
+    parameters: Annotated[list[Count], Meta(max_length=LEAVES)]
     options: Options
 
 
@@ -225,16 +229,16 @@ class Step(Event, tag="step", frozen=True):
 
     index: Count
     iteration: tuple[Index, Index] | None
-    forward: Annotated[list[Count], Meta(max_length=10_000)]
-    loss: Annotated[list[Count], Meta(max_length=10_000)]
-    backward: Annotated[list[Count], Meta(max_length=10_000)]
-    update: Annotated[list[Count], Meta(max_length=10_000)]
-    values: Annotated[list[LineRow], Meta(max_length=20_000)]
+    forward: Annotated[list[Count], Meta(max_length=LINES)]
+    loss: Annotated[list[Count], Meta(max_length=LINES)]
+    backward: Annotated[list[Count], Meta(max_length=LINES)]
+    update: Annotated[list[Count], Meta(max_length=LINES)]
+    values: Annotated[list[LineRow], Meta(max_length=LINES)]
     main: Index
     passes: Annotated[list[Count], Meta(max_length=100_000)]
     loss_row: Index
     loss_name: Name | None
-    parameters: Annotated[list[ParameterRow], Meta(max_length=50_000)]
+    parameters: Annotated[list[ParameterRow], Meta(max_length=LEAVES)]
     rebinds: Annotated[list[RebindRow], Meta(max_length=10_000)]
     optimizer: Options | None
     tensors: Tensors

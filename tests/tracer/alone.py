@@ -95,7 +95,7 @@ def tensors(variables: dict[str, Any]) -> dict[str, torch.Tensor]:
     for name, value in variables.items():
         if not name.startswith("_") and name != "builtins":
             found |= dict(_members(name, value))
-    kept = {name: value.grad for name, value in found.items() if value.is_leaf or value.retains_grad}
+    kept = {name: value.grad for name, value in found.items() if _keeps_gradient(value)}
     gradients = {f"{name}.grad": grad for name, grad in kept.items() if grad is not None}
     return {name: value.detach() for name, value in (found | gradients).items()}
 
@@ -118,6 +118,13 @@ def _members(name: str, value: Any, depth: int = 3) -> Iterable[tuple[str, torch
             yield from _members(f"{name}[{key!r}]", item, depth - 1)
     elif isinstance(value, torch.optim.Optimizer):
         yield from _members(f"{name}.state", list(value.state.values()))
+
+
+def _keeps_gradient(tensor: torch.Tensor) -> bool:
+    try:
+        return tensor.is_leaf or tensor.retains_grad
+    except RuntimeError:  # torch refuses to say it of a view whose base was written to when it must not be
+        return False
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:

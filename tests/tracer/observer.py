@@ -31,6 +31,8 @@ class Watched:
     gradients: Counter[Bits] = field(default_factory=Counter)
     """Their ``.grad`` when it had ended."""
     failed: bool = False
+    roots: list[Any] = field(default_factory=list)
+    """The nodes that it began at."""
 
 
 @contextlib.contextmanager
@@ -43,11 +45,12 @@ def watching() -> Iterator[list[Watched]]:
 
     def run(outputs: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal depth
-        nodes, edges = _walk([_node(output) for output in outputs])
+        roots = [node for node in map(_node, outputs) if node is not None]
+        nodes, edges = _walk(roots)
         if not nodes:
             return original(outputs, *args, **kwargs)
         kind = "nested" if depth else "backward" if kwargs.get("accumulate_grad", True) else "grad"
-        seen = Watched(kind, Counter(map(name, nodes)), edges)
+        seen = Watched(kind, Counter(map(name, nodes)), edges, roots=roots)
         found.append(seen)
         variables = [node.variable for node in nodes if hasattr(node, "variable")]
         seen.leaves.update(bits(leaf) for leaf in variables)

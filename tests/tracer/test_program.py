@@ -358,3 +358,29 @@ def test_what_was_recorded_is_told_before_a_program_ends_its_process(ending: str
     module.run(wire.Job(text, [(1, 5)]), lambda data: told.extend(reader.feed(data)))
     kinds = {type(event) for event in told[: at_end[0]]}
     assert kinds >= {wire.Output, wire.Pass, wire.Step, wire.Lines}
+
+
+def test_a_view_of_which_torch_refuses_to_say_what_made_it_fails_no_program() -> None:
+    program = (
+        "import torch\nw = torch.ones(2, 2, requires_grad=True)\nm = w * 1\nwith torch.no_grad():\n    v = m.view(4)\n"
+        "m.mul_(2)\nv\nprint(v.shape)\nu = v\nm.sum().backward()\nprint(w.grad)\ntry:\n    v.grad_fn\nexcept RuntimeError:\n"
+        "    print('refused')\n"
+    )
+    events, recording = record(program)
+    assert end(events).status == "done", end(events).failure
+    assert recording.stdout() == "torch.Size([4])\ntensor([[2., 2.],\n        [2., 2.]])\nrefused\n"
+    assert "recorder-failed" not in signals(events)
+
+
+def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tapedeck.tracer import emitter
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(emitter, "pack", broken)
+    events, recording = record("import torch\nx = torch.ones(1, requires_grad=True)\n(x * 2).backward()\nprint(x.grad)\n")
+    assert end(events).status == "done"
+    assert recording.stdout() == "tensor([2.])\n"
+    assert "recorder-failed" in signals(events)
+    assert [node.op for node in recording.graph(0).nodes] == ["MulBackward0", "AccumulateGrad"]

@@ -1,0 +1,41 @@
+"""Record the program on standard input in this process, and say how that went and what it took.
+
+``python measured.py [NODES]`` is run with a stack as large as that of a confined process: a deep graph is freed recursively.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+
+import torch
+from tapedeck import wire
+from tapedeck.model import Limits
+from tapedeck.tracer.main import execute, warm
+
+
+def main() -> None:
+    """Print one line of JSON: the peak of memory in bytes that recording took, the bytes told, and what was told."""
+    program, limit = sys.stdin.read(), int(sys.argv[1])
+    torch.set_num_threads(1)
+    warm()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sent: list[bytes] = []
+    execute(wire.Job(program, [(1, program.count("\n") + 1)], nodes=limit), sent.append)
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    reader = wire.Reader(Limits())
+    events = [event for data in sent for event in reader.feed(data)]
+    told = {
+        "peak": peak,
+        "bytes": sum(map(len, sent)),
+        "status": next(event.status for event in events if isinstance(event, wire.End)),
+        "stdout": "".join(event.text for event in events if isinstance(event, wire.Output)),
+        "graphs": [len(event.kind) for event in events if isinstance(event, wire.Graph)],
+        "passes": [len(event.order) // 4 for event in events if isinstance(event, wire.Pass)],
+        "signals": [event.code for event in events if isinstance(event, wire.Signal)],
+    }
+    print(json.dumps(told))
+
+
+main()
