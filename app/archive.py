@@ -20,6 +20,8 @@ Json = bytes
 SWEEP_SECONDS: Final = 600.0
 RECENT_BYTES: Final = 16 * 1024 * 1024
 RECENT_RUNS: Final = 512
+HELD_BYTES: Final = 4 * 1024 * 1024
+"""Events of a run that goes on are held in memory up to this size; beyond it, those are left to the store that it has."""
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +78,17 @@ class Archive:
 
     async def save(self, take: LiveTake, status: model.Status) -> None:
         """Write what a run has told since the last time; the caller holds ``take.writing``. Raises :class:`StoreFull`."""
-        batch, first = take.events[take.written :], take.written
+        first = take.sealed
+        batch = take.events[first - take.forgotten :]
         known = take.new if take.number is None else take.number
         writing = asyncio.ensure_future(self._write(self._store.write, known, batch, first, take.outcome(status)))
         try:
             await asyncio.shield(writing)
         finally:  # a thread cannot be called back: even if this is cancelled, what it writes is written
-            take.number = await writing
-            take.written = first + len(batch)
+            written = await writing
+            take.number, take.sealed, take.written = written.number, written.sealed, first + len(batch)
+        if take.size > HELD_BYTES:
+            take.forget(lambda counts, end: self._store.log_of(written.number, counts, end))
 
     async def replay(self, run: str, id: str) -> Json | None:
         """The answer of a replay that was made, if it is kept."""
@@ -98,7 +103,7 @@ class Archive:
         """Write what a run that goes on has told so far, so that it outlives this process."""
         if isinstance(take, LiveTake) and take.kept and not take.ended:
             async with take.writing:
-                if not take.ended and (take.number is None or take.written < len(take.events)):
+                if not take.ended and (take.number is None or take.written < take.count):
                     await self.save(take, take.status)
 
     async def delete(self, id: str) -> None:

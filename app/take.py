@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -142,8 +142,15 @@ class LiveTake(Take):
         self._log = MemoryLog()
         super().__init__(new, self._log, limits, kept=kept)
         self.events: list[wire.AnyEvent] = []
+        """Those at hand: the last ones."""
+        self.forgotten = 0
+        """How many came before them, which only the store has."""
+        self.earlier: StoredLog | None = None
+        """Where these are."""
         self.written = 0
-        """How many of them the store has."""
+        """How many events of the run the store has."""
+        self.sealed = 0
+        """How many of these are as they will stay there."""
         self.number: int | None = None
         """The store's number of the run, once it has it."""
         self.cancelled = asyncio.Event()
@@ -177,6 +184,26 @@ class LiveTake(Take):
             self._log.append(event)
             self.size += _size(event)
         self.wake()
+
+    @property
+    def count(self) -> int:
+        """How many events there are so far."""
+        return self.forgotten + len(self.events)
+
+    def forget(self, stored: Callable[[tuple[int, int, int], int], StoredLog]) -> None:
+        """Leave to the store what it has for good; ``stored`` gives the log of what is before a place, with its counts."""
+        gone, kept = self.events[: self.sealed - self.forgotten], self.events[self.sealed - self.forgotten :]
+        if not gone:
+            return
+        counts = self.counts
+        graphs, passes, steps = (
+            count - sum(isinstance(event, kind) for event in kept)
+            for count, kind in zip(counts, (wire.Graph, wire.Pass, wire.Step), strict=True)
+        )
+        self.earlier = stored((graphs, passes, steps), self.sealed)
+        self.events, self.forgotten = kept, self.sealed
+        self._log = self.recording.log = MemoryLog(kept, self.earlier)
+        self.size = sum(map(_size, kept))
 
     @property
     def changed(self) -> asyncio.Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -26,16 +27,18 @@ class Log(Protocol):
         """All last values of lines, merged."""
 
     def others(self) -> Iterator[wire.AnyEvent]:
-        """Every event but graphs, passes, steps and lines, in order."""
+        """Every event but graphs, passes, steps, lines and progress, in order."""
 
     def counts(self) -> tuple[int, int, int]:
         """How many graphs, passes and steps there are."""
 
 
 class MemoryLog:
-    """A log of the events at hand."""
+    """A log of the events at hand; ``earlier`` has those before them."""
 
-    def __init__(self, events: Iterable[wire.AnyEvent] = ()) -> None:
+    def __init__(self, events: Iterable[wire.AnyEvent] = (), earlier: Log | None = None) -> None:
+        self._earlier = earlier
+        self._before = earlier.counts() if earlier is not None else (0, 0, 0)
         self._graphs: list[wire.Graph] = []
         self._passes: list[wire.Pass] = []
         self._steps: list[wire.Step] = []
@@ -55,29 +58,41 @@ class MemoryLog:
                 self._steps.append(event)
             case wire.Lines():
                 self._lines.append(event)
+            case wire.Progress():
+                pass
             case _:
                 self._others.append(event)
 
     def graph(self, index: int) -> wire.Graph:
-        return _at(self._graphs, index, "graph")
+        before = self._before[0]
+        earlier = self._earlier if index < before else None
+        return earlier.graph(index) if earlier else _at(self._graphs, index, before, "graph")
 
     def pass_(self, index: int) -> wire.Pass:
-        return _at(self._passes, index, "pass")
+        before = self._before[1]
+        earlier = self._earlier if index < before else None
+        return earlier.pass_(index) if earlier else _at(self._passes, index, before, "pass")
 
     def step(self, index: int) -> wire.Step:
-        return _at(self._steps, index, "step")
+        before = self._before[2]
+        earlier = self._earlier if index < before else None
+        return earlier.step(index) if earlier else _at(self._steps, index, before, "step")
 
     def steps(self, start: int, stop: int) -> Iterable[wire.Step]:
-        return self._steps[start:stop]
+        before = self._before[2]
+        own = self._steps[max(0, start - before) : max(0, stop - before)]
+        return chain(self._earlier.steps(start, min(stop, before)), own) if self._earlier and start < before else own
 
     def lines(self) -> wire.Lines | None:
-        return merge_lines(self._lines)
+        earlier = self._earlier.lines() if self._earlier else None
+        return merge_lines([earlier, *self._lines] if earlier else self._lines)
 
     def others(self) -> Iterator[wire.AnyEvent]:
-        return iter(self._others)
+        return chain(self._earlier.others(), self._others) if self._earlier else iter(self._others)
 
     def counts(self) -> tuple[int, int, int]:
-        return len(self._graphs), len(self._passes), len(self._steps)
+        graphs, passes, steps = self._before
+        return graphs + len(self._graphs), passes + len(self._passes), steps + len(self._steps)
 
 
 def merge_lines(events: list[wire.Lines]) -> wire.Lines | None:
@@ -114,8 +129,9 @@ def _shift_names(table: wire.Tensors, by: int) -> wire.Tensors:
     )
 
 
-def _at(items: list[T], index: int, what: str) -> T:
-    if 0 <= index < len(items):
-        return items[index]
-    remedy = f"the last is {len(items) - 1}" if items else f"this run has no {what}"
+def _at(items: list[T], index: int, before: int, what: str) -> T:
+    if 0 <= index - before < len(items):
+        return items[index - before]
+    count = before + len(items)
+    remedy = f"the last is {count - 1}" if count else f"this run has no {what}"
     raise NotFound(f"There is no {what} {index}: {remedy}.")

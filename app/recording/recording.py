@@ -25,7 +25,7 @@ class Recording:
     """All that was recorded of a run, as the nouns of the model. ``limits`` says what is too large for one answer."""
 
     def __init__(self, log: Log, program: str, limits: model.Limits | None = None) -> None:
-        self.log = log
+        self.log: Log = log
         self.program = program
         self._limits = limits or model.Limits()
         self._read_graph = lru_cache(maxsize=16)(self._graph)

@@ -1,129 +1,169 @@
-"""Keep events as rows, and read them back one by one: what is not asked for is never unpacked."""
+"""Find the events of a run in its blocks: only those blocks are unpacked that hold what is asked for."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import Engine, bindparam, select
 
 from .. import wire
 from ..errors import NotFound
 from ..recording import merge_lines
-from .schema import events
+from .block import Block, cut, full, pack_block
+from .schema import blocks
 
-GRAPH, PASS, STEP, LINES, OTHER = 0, 1, 2, 3, 4
-NAMES: Final = {GRAPH: "graph", PASS: "pass", STEP: "step"}
-
-DEFLATE_BYTES: Final = 200
-"""Smaller payloads are kept as they are."""
+KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.Graph, "pass": wire.Pass, "step": wire.Step}
+"""What is found by its index."""
+CACHE_BYTES: Final = 32 * 1024 * 1024
 
 E = TypeVar("E", bound=wire.Event)
 Row = dict[str, Any]
 
 
-def rows(batch: Iterable[wire.AnyEvent], first: int) -> list[Row]:
-    """The rows of a batch of events, of which the first has the place ``first`` in its run."""
-    return [_row(seq, event) for seq, event in enumerate(batch, first)]
+def rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, int, int]) -> tuple[list[Row], int]:
+    """The rows of events from the place ``first`` in a run on, which before had so many graphs, passes and steps.
+
+    Also the place up to which blocks are full.
+    """
+    packed: list[Row] = []
+    there = dict(zip(KINDS, counts, strict=True))
+    sealed = first
+    for block in cut(events):
+        row: Row = {"first": first, "count": len(block), "payload": pack_block(block)}
+        for name, kind in KINDS.items():
+            found = sum(isinstance(event, kind) for event in block)
+            row |= {f"{name}_first": there[name], f"{name}_count": found}
+            there[name] += found
+        packed.append(row)
+        first += len(block)
+        if full(block):
+            sealed = first
+    return packed, sealed
 
 
-def _row(seq: int, event: wire.AnyEvent) -> Row:
-    key = seq
-    match event:
-        case wire.Graph():
-            kind, key = GRAPH, event.index
-        case wire.Pass():
-            kind, key = PASS, event.index
-        case wire.Step():
-            kind, key = STEP, event.index
-        case wire.Lines():
-            kind = LINES
-        case _:
-            kind = OTHER
-    payload = wire.pack([event])
-    deflated = len(payload) > DEFLATE_BYTES
-    if deflated:
-        payload = zlib.compress(payload, 1)
-    return {"kind": kind, "key": key, "seq": seq, "deflated": int(deflated), "payload": payload}
+class Heading(Struct, frozen=True):
+    """A block without its payload: its place, how many events it has, and of each kind the first index and how many."""
+
+    first: int
+    count: int
+    firsts: dict[str, int]
+    counts: dict[str, int]
 
 
-_ONE = select(events.c.deflated, events.c.payload).where(
-    events.c.run == bindparam("run"), events.c.kind == bindparam("kind"), events.c.key == bindparam("key")
-)
-_SOME = (
-    select(events.c.deflated, events.c.payload)
-    .where(events.c.run == bindparam("run"), events.c.kind == bindparam("kind"))
-    .where(events.c.key >= bindparam("start"), events.c.key < bindparam("stop"))
-    .order_by(events.c.key)
-)
-_KIND = (
-    select(events.c.deflated, events.c.payload)
-    .where(events.c.run == bindparam("run"), events.c.kind == bindparam("kind"))
-    .order_by(events.c.key)
-)
-_PLACES = select(events.c.seq, events.c.kind, events.c.key).where(events.c.run == bindparam("run")).order_by(events.c.seq)
+_HEADINGS = select(*(column for column in blocks.c if column.name != "payload")).where(blocks.c.run == bindparam("run"))
+_PAYLOAD = select(blocks.c.payload).where(blocks.c.run == bindparam("run"), blocks.c.first == bindparam("first"))
+
+
+class Blocks:
+    """Blocks that were read last, for several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: OrderedDict[tuple[int, int, int], Block] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def headings(self, run: int) -> list[Heading]:
+        """The blocks of a run, in order."""
+        with self._engine.connect() as connection:
+            found = connection.execute(_HEADINGS.order_by(blocks.c.first), {"run": run}).mappings().all()
+        return [
+            Heading(
+                row["first"],
+                row["count"],
+                {name: row[f"{name}_first"] for name in KINDS},
+                {name: row[f"{name}_count"] for name in KINDS},
+            )
+            for row in found
+        ]
+
+    def block(self, run: int, heading: Heading) -> Block | None:
+        """A block; ``None`` if the run has been deleted meanwhile."""
+        key = (run, heading.first, heading.count)
+        with self._lock:
+            if (known := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return known
+        with self._engine.connect() as connection:
+            data = connection.execute(_PAYLOAD, {"run": run, "first": heading.first}).scalar()
+        if data is None:
+            return None
+        block = Block(data)
+        with self._lock:
+            self._kept[key] = block
+            self._size += block.size
+            while self._size > CACHE_BYTES:
+                self._size -= self._kept.popitem(last=False)[1].size
+        return block
 
 
 class StoredLog:
-    """The events of one run in the store; a :class:`~tapedeck.recording.Log`."""
+    """The events of one run in the store, up to a place in it; a :class:`~tapedeck.recording.Log`."""
 
-    def __init__(self, engine: Engine, run: int, counts: tuple[int, int, int]) -> None:
-        self._engine = engine
+    def __init__(self, kept: Blocks, run: int, counts: tuple[int, int, int], end: int) -> None:
+        self._kept = kept
         self._run = run
         self._counts = counts
+        self._end = end
 
     def graph(self, index: int) -> wire.Graph:
-        return self._one(wire.Graph, GRAPH, index)
+        return self._one(wire.Graph, "graph", index)
 
     def pass_(self, index: int) -> wire.Pass:
-        return self._one(wire.Pass, PASS, index)
+        return self._one(wire.Pass, "pass", index)
 
     def step(self, index: int) -> wire.Step:
-        return self._one(wire.Step, STEP, index)
+        return self._one(wire.Step, "step", index)
 
     def steps(self, start: int, stop: int) -> Iterator[wire.Step]:
-        with self._engine.connect() as connection:
-            found = connection.execute(_SOME, {"run": self._run, "kind": STEP, "start": start, "stop": stop}).all()
-        return (event for row in found if isinstance(event := _event(row.deflated, row.payload), wire.Step))
+        for heading in self._headings:
+            first, count = heading.firsts["step"], heading.counts["step"]
+            if count and first < stop and start < first + count:
+                block = self._block(heading)
+                for index, place in enumerate(block.places(wire.Step) if block else (), first):
+                    if block is not None and start <= index < stop and isinstance(event := block.event(place), wire.Step):
+                        yield event
 
     def lines(self) -> wire.Lines | None:
-        return merge_lines([event for event in self._all(LINES) if isinstance(event, wire.Lines)])
+        return merge_lines([event for _, event in self._every(wire.Lines)])
 
     def others(self) -> Iterator[wire.AnyEvent]:
-        return self._all(OTHER)
+        others = (wire.Started, wire.Output, wire.Cell, wire.Parameter, wire.Signal, wire.End)
+        return (event for _, event in self._every(*others))
 
     def counts(self) -> tuple[int, int, int]:
         return self._counts
 
     def all(self, first: int = 0) -> Iterator[tuple[int, wire.AnyEvent]]:
         """Every event from a place on, with its place, in the order in which they came."""
-        with self._engine.connect() as connection:
-            places = [row for row in connection.execute(_PLACES, {"run": self._run}) if row.seq >= first]
-        for seq, kind, key in places:
-            with self._engine.connect() as connection:
-                row = connection.execute(_ONE, {"run": self._run, "kind": kind, "key": key}).first()
-            if row is not None:  # the run may have been deleted meanwhile
-                yield seq, _event(row.deflated, row.payload)
+        return self._every(wire.Event, first=first)
 
-    def _one(self, kind: type[E], code: int, index: int) -> E:
-        row = None
-        if 0 <= index < 2**31:
-            with self._engine.connect() as connection:
-                row = connection.execute(_ONE, {"run": self._run, "kind": code, "key": index}).first()
-        if row is None:
-            count = self._counts[code]
-            remedy = f"the last is {count - 1}" if count else f"this run has no {NAMES[code]}"
-            raise NotFound(f"There is no {NAMES[code]} {index}: {remedy}.")
-        event = _event(row.deflated, row.payload)
-        assert isinstance(event, kind)
-        return event
+    def _every(self, *kinds: type[E], first: int = 0) -> Iterator[tuple[int, Any]]:
+        for heading in self._headings:
+            if heading.first + heading.count > first and (block := self._block(heading)) is not None:
+                for place in block.places(*kinds):
+                    if heading.first + place >= first:
+                        yield heading.first + place, block.event(place)
 
-    def _all(self, code: int) -> Iterator[wire.AnyEvent]:
-        with self._engine.connect() as connection:
-            found = connection.execute(_KIND, {"run": self._run, "kind": code}).all()
-        return (_event(row.deflated, row.payload) for row in found)
+    def _one(self, kind: type[E], name: str, index: int) -> E:
+        for heading in self._headings:
+            place = index - heading.firsts[name]
+            if 0 <= place < heading.counts[name] and (block := self._block(heading)) is not None:
+                event = block.event(block.places(kind)[place])
+                assert isinstance(event, kind)
+                return event
+        count = self._counts[tuple(KINDS).index(name)]
+        remedy = f"the last is {count - 1}" if count else f"this run has no {name}"
+        raise NotFound(f"There is no {name} {index}: {remedy}.")
 
+    @cached_property
+    def _headings(self) -> list[Heading]:
+        return [heading for heading in self._kept.headings(self._run) if heading.first < self._end]
 
-def _event(deflated: int, payload: bytes) -> wire.AnyEvent:
-    return wire.unpack(zlib.decompress(payload) if deflated else payload)[0]
+    def _block(self, heading: Heading) -> Block | None:
+        return self._kept.block(self._run, heading)

@@ -37,14 +37,18 @@ runs = Table(
     sqlite_autoincrement=True,  # a deleted run's number must not come back while somebody still writes to it
 )
 
-events = Table(
-    "events",
+blocks = Table(
+    "blocks",
     metadata,
     Column("run", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("kind", Integer, primary_key=True, autoincrement=False),  # a code of `log.KINDS`
-    Column("key", Integer, primary_key=True, autoincrement=False),  # index of a graph, pass or step; else the place in the run
-    Column("seq", Integer, nullable=False),  # place in the run
-    Column("deflated", Integer, nullable=False),
+    Column("first", Integer, primary_key=True, autoincrement=False),  # place in the run of its first event
+    Column("count", Integer, nullable=False),  # events in it
+    Column("graph_first", Integer, nullable=False),  # index of its first graph, if it has any
+    Column("graph_count", Integer, nullable=False),
+    Column("pass_first", Integer, nullable=False),
+    Column("pass_count", Integer, nullable=False),
+    Column("step_first", Integer, nullable=False),
+    Column("step_count", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,8 +17,8 @@ from sqlalchemy.exc import OperationalError
 from .. import model, wire
 from ..errors import StoreFull
 from .database import open_database
-from .log import StoredLog, rows
-from .schema import events, replays, runs
+from .log import Blocks, StoredLog, rows
+from .schema import blocks, replays, runs
 
 MOST_REPLAYS: Final = 500
 """Answers of replays that are kept for one run."""
@@ -75,6 +75,13 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     fingerprint: str | None
 
 
+class Written(Struct, frozen=True):
+    """A run's number, to write more of it, and the place up to which what was written is as it will stay."""
+
+    number: int
+    sealed: int
+
+
 class Store:
     """The database in a folder; with no folder, one that goes when it is closed.
 
@@ -87,6 +94,7 @@ class Store:
         folder = Path(self._temporary.name) if self._temporary else cast(Path, folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._engine = open_database(folder / "tapedeck.sqlite3")
+        self._blocks = Blocks(self._engine)
         self._writing = threading.Lock()
         with self._engine.connect() as connection:
             self.bytes: int = connection.execute(select(func.coalesce(func.sum(runs.c.recording_bytes), 0))).scalar_one()
@@ -100,34 +108,38 @@ class Store:
         if self._temporary:
             self._temporary.cleanup()
 
-    def write(self, run: NewRun | int, batch: Iterable[wire.AnyEvent], first: int, outcome: Outcome) -> int:
-        """Append events to a run, which is made if it is new, and note how far it is: one transaction.
+    def write(self, run: NewRun | int, events: Sequence[wire.AnyEvent], first: int, outcome: Outcome) -> Written:
+        """Write the events of a run from the place ``first`` on, instead of what was there, and note how far it is.
 
-        ``first`` is the place of the batch's first event. Returns the run's number, to append more. Events of a run that
-        was deleted meanwhile are dropped. Raises :class:`StoreFull` where the disk is full.
+        A new run is made. All is one transaction. Events of a run that was deleted meanwhile are dropped. Raises
+        :class:`StoreFull` where the disk is full.
         """
-        packed = rows(batch, first)
+        packed, sealed = rows(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
         size = sum(len(row["payload"]) for row in packed)
-        columns = _columns(outcome) | {"events": first + len(packed)}
+        columns = _columns(outcome) | {"events": first + len(events)}
         try:
             with self._writing, self._engine.begin() as connection:
                 if isinstance(run, int):
                     number = run
+                    later = (blocks.c.run == number) & (blocks.c.first >= first)
+                    size -= connection.execute(
+                        select(func.coalesce(func.sum(func.length(blocks.c.payload)), 0)).where(later)
+                    ).scalar_one()
+                    connection.execute(delete(blocks).where(later))
                     columns["recording_bytes"] = runs.c.recording_bytes + size
-                    size *= connection.execute(update(runs).where(runs.c.number == number).values(columns)).rowcount
+                    there = connection.execute(update(runs).where(runs.c.number == number).values(columns)).rowcount
                 else:
+                    there = 1
                     size += len(run.program.text)
                     number = _insert(connection, _new(run) | columns | {"recording_bytes": size})
-                if packed and size:
-                    for row in packed:
-                        row["run"] = number
-                    connection.execute(insert(events), packed)
-                self.bytes += size
+                if packed and there:
+                    connection.execute(insert(blocks), [row | {"run": number} for row in packed])
+                self.bytes += size * there
         except OperationalError as error:
             if "full" in str(error.orig):
                 raise StoreFull("The disk of this server is full: nothing can be kept just now.") from error
             raise
-        return number
+        return Written(number, sealed)
 
     def get(self, id: str) -> StoredRun | None:
         """The run with an id."""
@@ -143,7 +155,11 @@ class Store:
 
     def log(self, run: StoredRun) -> StoredLog:
         """The events of a run."""
-        return StoredLog(self._engine, run.number, (run.graphs, run.passes, run.steps))
+        return self.log_of(run.number, (run.graphs, run.passes, run.steps), run.events)
+
+    def log_of(self, run: int, counts: tuple[int, int, int], end: int) -> StoredLog:
+        """The events of the run with a number, up to a place where it has so many graphs, passes and steps."""
+        return StoredLog(self._blocks, run, counts, end)
 
     def replay(self, run: str, id: str) -> bytes | None:
         """The answer of a replay of a run."""
@@ -194,6 +210,18 @@ class Store:
         with self._writing, self._engine.begin() as connection:
             query = update(runs).where(runs.c.status.not_in(model.FINAL)).values(status="interrupted")
             return connection.execute(query).rowcount
+
+    def _counted(self, run: int, first: int) -> tuple[int, int, int]:
+        """How many graphs, passes and steps a run has before a place."""
+        earlier = (blocks.c.run == run) & (blocks.c.first < first)
+        with self._engine.connect() as connection:
+            found = connection.execute(
+                select(*(func.coalesce(func.sum(blocks.c[f"{name}_count"]), 0) for name in ("graph", "pass", "step"))).where(
+                    earlier
+                )
+            ).one()
+        graphs, passes, steps = found
+        return graphs, passes, steps
 
     def _delete(self, where: Any) -> int:
         with self._writing, self._engine.begin() as connection:

@@ -50,7 +50,7 @@ def of_take(request: Request, take: Take, value: Any) -> Response:
 
 async def read(archive: Archive, take: Take, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Read something of a recording: at once where it is small and in memory, else beside the event loop."""
-    if isinstance(take, LiveTake) and take.size <= LIGHT_BYTES:
+    if isinstance(take, LiveTake) and take.size <= LIGHT_BYTES and not take.forgotten:
         return work(*arguments, **named)
     return await archive.beside(lambda: work(*arguments, **named))
 

@@ -25,7 +25,7 @@ def last_id(take: Take) -> int | None:
     """The id of the event that ends a run's stream: past it there is nothing. ``None`` while the run goes on."""
     if not take.ended:
         return None
-    count = len(take.events) if isinstance(take, LiveTake) else take.stored.events if isinstance(take, StoredTake) else 0
+    count = take.count if isinstance(take, LiveTake) else take.stored.events if isinstance(take, StoredTake) else 0
     return count + len(take.findings)
 
 
@@ -36,10 +36,15 @@ async def events(archive: Archive, take: Take, after: int) -> AsyncIterator[byte
         while True:
             changed = take.changed
             ended = take.ended or take.failure is not None
-            batch = list(enumerate(take.events[place:], place))
-            if batch:
+            if place < take.forgotten and take.earlier is not None:
+                earlier, place = take.earlier.all(place), take.forgotten
+                while batch := await archive.beside(_some, earlier):
+                    yield _written(batch)
+                continue
+            if batch := list(enumerate(take.events[place - take.forgotten :][:BATCH], place)):
                 yield _written(batch)
                 place += len(batch)
+                continue
             if ended:
                 break
             try:
@@ -47,7 +52,7 @@ async def events(archive: Archive, take: Take, after: int) -> AsyncIterator[byte
                     await changed.wait()
             except TimeoutError:
                 yield b": still running\n\n"
-        count = len(take.events)
+        count = take.count
     else:
         assert isinstance(take, StoredTake)
         stored = take.stored_log.all(place)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,7 +69,7 @@ def test_what_was_recorded_reads_the_same_from_the_store_as_from_memory(store: S
 
 def test_events_are_appended_batch_by_batch_in_their_order(store: Store) -> None:
     events = fit(30)
-    number = store.write(new(), events[:10], 0, RUNNING)
+    number = store.write(new(), events[:10], 0, RUNNING).number
     store.write(number, events[10:50], 10, RUNNING)
     store.write(number, events[50:], 50, msgspec.structs.replace(DONE, steps=30, passes=30))
     run = store.get("a" * 32)
@@ -76,13 +78,38 @@ def test_events_are_appended_batch_by_batch_in_their_order(store: Store) -> None
     assert wire.pack([event for _, event in store.log(run).all(40)]) == wire.pack(events[40:])
 
 
-def test_reading_one_event_does_not_read_the_others(store: Store) -> None:
-    store.write(new(), fit(), 0, DONE)
+def test_what_is_written_again_takes_the_place_of_what_was_there(store: Store) -> None:
+    events = fit(900)
+    number = store.write(new(), events[:10], 0, RUNNING).number
+    sealed = 0
+    for end in range(100, len(events), 300):
+        written = store.write(number, events[sealed:end], sealed, RUNNING)
+        assert sealed <= written.sealed <= end
+        sealed = written.sealed
+    store.write(number, events[sealed:], sealed, msgspec.structs.replace(DONE, steps=900, passes=900))
+    run = store.get("a" * 32)
+    assert run is not None
+    assert sealed > 0
+    assert run.events == len(events)
+    assert wire.pack([event for _, event in store.log(run).all()]) == wire.pack(events)
+    assert [store.log(run).step(at).index for at in (0, 450, 899)] == [0, 450, 899]
+    assert [store.log(run).pass_(at).index for at in (0, 450, 899)] == [0, 450, 899]
+    with store._engine.connect() as connection:
+        stored = connection.execute(sa.text("SELECT sum(length(payload)) FROM blocks")).scalar_one()
+    assert run.recording_bytes == store.bytes == stored + len(FIT)
+
+
+def test_reading_one_step_unpacks_no_block_but_its_own(store: Store) -> None:
+    store.write(new(), fit(1000), 0, msgspec.structs.replace(DONE, steps=1000, passes=1000))
     run = store.get("a" * 32)
     assert run is not None
     with store._engine.begin() as connection:
-        connection.execute(sa.text("UPDATE events SET payload = x'00' WHERE NOT (kind = 2 AND key = 1)"))
-    assert store.log(run).step(1).index == 1
+        blocks = "UPDATE blocks SET payload = x'00' WHERE NOT (step_first <= 700 AND 700 < step_first + step_count)"
+        assert connection.execute(sa.text(blocks)).rowcount >= 2
+    assert store.log(run).step(700).index == 700
+    assert [step.index for step in store.log(run).steps(699, 702)] == [699, 700, 701]
+    with pytest.raises(zlib.error):
+        store.log(run).step(0)
 
 
 @pytest.mark.parametrize("index", [2, -1, 10**20])
@@ -112,12 +139,12 @@ def test_a_deleted_run_takes_its_events_along(store: Store) -> None:
     assert store.get("a" * 32) is None
     assert store.bytes == 0
     with store._engine.connect() as connection:
-        assert connection.execute(sa.text("SELECT count(*) FROM events")).scalar_one() == 0
+        assert connection.execute(sa.text("SELECT count(*) FROM blocks")).scalar_one() == 0
 
 
 def test_events_of_a_run_deleted_meanwhile_are_dropped(store: Store) -> None:
     events = fit()
-    number = store.write(new(), events[:5], 0, RUNNING)
+    number = store.write(new(), events[:5], 0, RUNNING).number
     store.delete("a" * 32)
     store.write(new("b" * 32), [], 0, RUNNING)
     store.write(number, events[5:], 5, DONE)
@@ -205,7 +232,7 @@ def test_large_payloads_are_kept_deflated(store: Store) -> None:
 
 def test_the_room_of_what_was_swept_goes_back_to_the_disk(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    noise = [wire.Output(str(place) * 3, place) for place in range(20_000)]
+    noise = [wire.Output(secrets.token_hex(1000)) for _ in range(200)]
     store.write(new(expires=1.0), noise, 0, DONE)
     with store._engine.connect() as connection:
         before = connection.execute(sa.text("PRAGMA page_count")).scalar_one()
@@ -221,7 +248,7 @@ def test_a_full_disk_is_told_and_leaves_the_store_sound(store: Store) -> None:
         connection.execute(sa.text(f"PRAGMA max_page_count={pages + 5}")).scalar_one()
     before = store.bytes
     with pytest.raises(StoreFull, match="disk"):
-        store.write(new("large"), [wire.Output(str(place) * 30, place) for place in range(20_000)], 0, DONE)
+        store.write(new("large"), [wire.Output(secrets.token_hex(1000)) for _ in range(200)], 0, DONE)
     assert store.bytes == before
     assert store.get("large") is None
     kept = store.get("kept")

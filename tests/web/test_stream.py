@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tapedeck import model
 from tapedeck.archive import Archive
+from tapedeck.errors import NotFound
+from tapedeck.recording import MemoryLog, Recording
+from tapedeck.requests import Request
 from tapedeck.runs import Runs
 from tapedeck.settings import Settings
 from tapedeck.store import Store
-from tapedeck.take import LiveTake
+from tapedeck.take import LiveTake, Take
 from tapedeck.web import stream
 
 from ..faked import FakeExecutor, gate
@@ -85,9 +92,6 @@ async def test_after_the_end_there_is_nothing(client: httpx.AsyncClient) -> None
 
 
 async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapedeck import model
-    from tapedeck.requests import Request
-
     monkeypatch.setattr(stream, "QUIET_SECONDS", 0.01)
     event, wait = gate()
     archive = Archive(Store(tmp_path), model.Limits())
@@ -108,3 +112,87 @@ async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, mo
     assert stream.last_id(take) == told[-1][0]
     await runs.close()
     await archive.close()
+
+
+LONG = 120
+
+
+@asynccontextmanager
+async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Archive, LiveTake, asyncio.Event]]:
+    """A run that goes on until the event is set, most of which has been left to the store meanwhile."""
+    monkeypatch.setattr("tapedeck.runs.FLUSH_SECONDS", 0.005)
+    monkeypatch.setattr("tapedeck.archive.HELD_BYTES", 1)
+    monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 20)
+    archive = Archive(Store(folder), model.Limits())
+    event, wait = gate()
+    events = fit(LONG)
+    batches: list[Any] = []
+    for place in range(0, len(events) - 2, 30):
+        batches += [events[place : min(place + 30, len(events) - 2)], lambda: asyncio.sleep(0.02)]
+    runs = Runs(Settings(), archive, FakeExecutor(*batches, wait, events[-2:]), lambda *_: [], 1)  # type: ignore[arg-type]
+    await archive.start()
+    take = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
+    assert isinstance(take, LiveTake)
+    try:
+        yield archive, take, event
+    finally:
+        event.set()
+        await runs.close()
+        await archive.close()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def heard(archive: Archive, take: Take, after: int = -1) -> list[Event]:
+    return parse(b"".join([piece async for piece in stream.events(archive, take, after)]).decode())
+
+
+async def test_a_long_run_holds_its_end_alone_and_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with long_run(tmp_path, monkeypatch) as (_, take, event):
+        whole = Recording(MemoryLog(fit(LONG)), FIT)
+        await until(lambda: take.forgotten > 200)
+        assert len(take.events) < 100
+        assert take.size < 60_000
+        assert take.counts[2] >= 60
+        for index in (0, 30, take.counts[2] - 1):
+            assert take.recording.step(index) == whole.step(index)
+        with pytest.raises(NotFound, match="There is no step 5000: the last is"):
+            take.recording.step(5000)
+        assert take.recording.parameters() == whole.parameters()
+        event.set()
+        await take.until_ended()
+        assert take.recording.log.counts() == (1, LONG, LONG)
+        assert take.recording.lines() == whole.lines()
+        assert take.recording.stdout() == "done\n"
+        losses = take.recording.series(["loss"]).values["loss"]
+        assert losses.tolist() == whole.series(["loss"]).values["loss"].tolist()
+
+
+async def test_a_long_run_is_resumed_anywhere_while_it_goes_on_and_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with long_run(tmp_path, monkeypatch) as (archive, take, event):
+        listeners = [asyncio.create_task(heard(archive, take)) for _ in range(2)]
+        stopped = stream.events(archive, take, -1)
+        await anext(stopped)  # and this one reads no more
+        await until(lambda: take.forgotten > 200)
+        late = [asyncio.create_task(heard(archive, take, after)) for after in range(-1, 300, 37)]
+        await asyncio.sleep(0.02)
+        event.set()
+        first, second = await asyncio.gather(*listeners)
+        assert first == second
+        assert [name for _, name, _ in first].count("step") == LONG
+        assert first[-1][1:] == ("end", {"status": "done"})
+        for after, found in zip(range(-1, 300, 37), await asyncio.gather(*late), strict=True):
+            assert found == [each for each in first if each[0] > after]
+        await stopped.aclose()  # type: ignore[attr-defined]
+    again = Archive(Store(tmp_path), model.Limits())
+    stored = await again.find(take.id)
+    assert stored is not None
+    for after in range(-1, len(fit(LONG)), 29):
+        assert await heard(again, stored, after) == [each for each in first if each[0] > after]
+    await again.close()

@@ -1,0 +1,192 @@
+"""Pack events that follow each other into one block, and take single ones out again.
+
+Events of one skeleton are stacked; the numbers of all stacks of one height are packed side by side, so that what one event
+repeats of another costs nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from .. import wire
+from .columns import Columns, pack_columns, unpack_columns
+from .stacks import Parted, join, part
+from .tables import Layout, Matrix
+
+LEVEL: Final = 6
+FULL_BYTES: Final = 256 * 1024
+"""Numbers of tables that one block holds before it is full: what has to be unpacked for the sake of one event."""
+FULL_EVENTS: Final = 1024
+
+
+class _Stack(Struct, frozen=True, array_like=True):
+    """Events of one skeleton: how many integers and numbers each has, and the texts of all, one event after the other."""
+
+    skeleton: bytes
+    height: int
+    integers: int
+    numbers: int
+    texts: list[tuple[str, ...]]
+
+
+class _Block(Struct, frozen=True, array_like=True):
+    """``order`` uint16: the stack of each event."""
+
+    order: bytes
+    stacks: list[_Stack]
+    columns: list[tuple[int, Columns]]
+    """Packed matrices, each with the height of its stacks."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Block)
+_skeletons: msgspec.msgpack.Decoder[wire.AnyEvent] = msgspec.msgpack.Decoder(wire.AnyEvent)
+
+
+def pack_block(events: Sequence[wire.AnyEvent]) -> bytes:
+    """Pack events, of which there are fewer than 65,536."""
+    stacked: dict[tuple[Any, ...], list[Parted]] = {}
+    order = []
+    for parted in map(part, events):
+        shape = (parted.skeleton, len(parted.integers), len(parted.numbers), len(parted.texts))
+        order.append(stacked.setdefault(shape, []))
+        order[-1].append(parted)
+    places = {id(stack): place for place, stack in enumerate(stacked.values())}
+    pools: dict[tuple[int, int], list[Matrix]] = {}
+    for stack in stacked.values():
+        for matrix in _matrices(stack):
+            pools.setdefault((len(stack), matrix.dtype.itemsize), []).append(matrix)
+    block = _Block(
+        np.array([places[id(stack)] for stack in order], "<u2").tobytes(),
+        [
+            _Stack(stack[0].skeleton, len(stack), len(stack[0].integers), len(stack[0].numbers), [each.texts for each in stack])
+            if stack[0].texts
+            else _Stack(stack[0].skeleton, len(stack), len(stack[0].integers), len(stack[0].numbers), [])
+            for stack in stacked.values()
+        ],
+        [(height, pack_columns(np.concatenate(matrices, axis=1))) for (height, _), matrices in pools.items()],
+    )
+    return zlib.compress(_encoder.encode(block), LEVEL)
+
+
+def cut(events: Sequence[wire.AnyEvent]) -> Iterator[Sequence[wire.AnyEvent]]:
+    """Cut events into blocks, behind a step where possible: the last one need not be full."""
+    start = size = 0
+    for at, event in enumerate(events, 1):
+        size += weight(event)
+        much = max(size / FULL_BYTES, (at - start) / FULL_EVENTS)
+        if much >= 2 or (much >= 1 and isinstance(event, wire.Step)):
+            yield events[start:at]
+            start, size = at, 0
+    if start < len(events):
+        yield events[start:]
+
+
+def full(events: Sequence[wire.AnyEvent]) -> bool:
+    """Whether a block of these events needs no more."""
+    return sum(map(weight, events)) >= FULL_BYTES or len(events) >= FULL_EVENTS
+
+
+def weight(event: wire.AnyEvent) -> int:
+    """Bytes of an event's numbers."""
+    if not isinstance(event, wire.Pass | wire.Step | wire.Lines):
+        return 0
+    return len(event.tensors.values) + len(event.tensors.stats) + len(event.tensors.counts)
+
+
+def _matrices(stack: list[Parted]) -> list[Matrix]:
+    """What the events of a stack have of their own, as matrices of words."""
+    first = stack[0]
+    found: list[Matrix] = []
+    if first.integers:
+        found.append(np.array([each.integers for each in stack], "<i4").view("<u4"))
+    if first.numbers:
+        found.append(np.array([each.numbers for each in stack], "<f8").view("<u8"))
+    if first.table is not None:
+        found += Layout(first.table).matrices([each.table for each in stack if each.table is not None])
+    return found
+
+
+class Block:
+    """The events of a packed block, each put together when it is asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._block = _decoder.decode(zlib.decompress(data))
+        self._order = np.frombuffer(self._block.order, "<u2").tolist()
+        self._skeletons = [_skeletons.decode(stack.skeleton) for stack in self._block.stacks]
+        heights = [0] * len(self._block.stacks)
+        self._rows = []
+        for stack in self._order:
+            self._rows.append(heights[stack])
+            heights[stack] += 1
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def places(self, *kinds: type[wire.Event]) -> list[int]:
+        """Where the events of some kinds are."""
+        wanted = [isinstance(skeleton, kinds) for skeleton in self._skeletons]
+        return [place for place, stack in enumerate(self._order) if wanted[stack]]
+
+    def event(self, place: int) -> wire.AnyEvent:
+        """The event at a place."""
+        stack, row = self._order[place], self._rows[place]
+        told, own = self._block.stacks[stack], self._own[stack]
+        numbers = own.tables
+        return join(
+            self._skeletons[stack],
+            Parted(
+                b"",
+                tuple(own.integers[row].tolist()),
+                tuple(own.numbers[row].tolist()),
+                told.texts[row] if told.texts else (),
+                None
+                if numbers is None
+                else wire.Tensors(
+                    values=numbers[0][row].tobytes(), stats=numbers[1][row].tobytes(), counts=numbers[2][row].tobytes()
+                ),
+            ),
+        )
+
+    @property
+    def size(self) -> int:
+        """Roughly how many bytes of memory it takes."""
+        return 2_000 + sum(columns.rows * columns.size * len(columns.source) // 2 for _, columns in self._block.columns)
+
+    @cached_property
+    def _own(self) -> list[_Own]:
+        pools = {(height, columns.size): unpack_columns(columns) for height, columns in self._block.columns}
+        taken = dict.fromkeys(pools, 0)
+
+        def take(height: int, size: int, width: int) -> Matrix:
+            start = taken[height, size]
+            taken[height, size] += width
+            return np.ascontiguousarray(pools[height, size][:, start : start + width])
+
+        found = []
+        for stack, skeleton in zip(self._block.stacks, self._skeletons, strict=True):
+            none: Matrix = np.zeros((stack.height, 0))
+            integers = take(stack.height, 4, stack.integers).view("<i4") if stack.integers else none
+            numbers = take(stack.height, 8, stack.numbers).view("<f8") if stack.numbers else none
+            tables = None
+            if isinstance(skeleton, wire.Pass | wire.Step | wire.Lines):
+                layout = Layout(skeleton.tensors)
+                matrices: Iterator[Matrix] = (take(stack.height, size, width) for size, width in layout.widths)
+                tables = layout.numbers(matrices, stack.height)
+            found.append(_Own(integers, numbers, tables))
+        return found
+
+
+class _Own(Struct, frozen=True):
+    """What the events of a stack have of their own, a row for each."""
+
+    integers: Matrix
+    numbers: Matrix
+    tables: tuple[Matrix, Matrix, Matrix] | None

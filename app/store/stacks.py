@@ -1,0 +1,130 @@
+"""Part events into what they share and what differs: a skeleton, and integers, numbers, texts and a table's numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from .. import wire
+
+_pack = msgspec.msgpack.Encoder().encode
+Options = dict[str, Any]
+
+
+class Parted(Struct, frozen=True):
+    """One event. Events of one skeleton have as many integers, numbers and texts, and tables of one layout."""
+
+    skeleton: bytes
+    integers: tuple[int, ...] = ()
+    numbers: tuple[float, ...] = ()
+    texts: tuple[str, ...] = ()
+    table: wire.Tensors | None = None
+
+
+def part(event: wire.AnyEvent) -> Parted:
+    """Part an event; :func:`join` puts it together again."""
+    match event:
+        case wire.Pass():
+            bare = wire.Pass(
+                0, 0, event.kind, min(event.parent, 0), event.graph, event.line, event.order, event.value, event.arrived,
+                event.used, event.edge, event.saved, _bare(event.tensors), event.failed,
+            )  # fmt: skip
+            return Parted(_pack(bare), (event.index, event.step, event.parent), table=event.tensors)
+        case wire.Step():
+            return _part_step(event)
+        case wire.Lines():
+            rows, texts = _without_texts(event.rows)
+            return Parted(_pack(wire.Lines(rows, _bare(event.tensors))), texts=texts, table=event.tensors)
+        case wire.Progress():
+            return Parted(_pack(wire.Progress(0)), (event.done, event.of))
+        case wire.Output():
+            return Parted(_pack(wire.Output("", event.cell)), texts=(event.text,))
+        case _:
+            return Parted(_pack(event))
+
+
+def _part_step(event: wire.Step) -> Parted:
+    numbers: list[float] = []
+    integers = [event.index, event.main, *event.passes]
+    iteration = event.iteration
+    if iteration is not None:
+        integers.append(iteration[1])
+        iteration = (iteration[0], 0)
+    optimizer = None if event.optimizer is None else _without_numbers(event.optimizer, numbers)
+    groups = [wire.GroupRow(row.optimizer, row.parameters, _without_numbers(row.options, numbers)) for row in event.groups]
+    rows, texts = _without_texts(event.values)
+    bare = wire.Step(
+        0, iteration, event.forward, event.loss, event.backward, event.update, rows, 0, [0] * len(event.passes),
+        event.loss_row, event.loss_name, event.parameters, event.rebinds, optimizer, _bare(event.tensors), groups,
+    )  # fmt: skip
+    return Parted(_pack(bare), tuple(integers), tuple(numbers), texts, event.tensors)
+
+
+def join(skeleton: wire.AnyEvent, parted: Parted) -> wire.AnyEvent:
+    """An event again from its decoded skeleton and what it has of its own; ``parted`` has its table's numbers alone."""
+    integers = parted.integers
+    match skeleton:
+        case wire.Pass():
+            index, step, parent = integers
+            return msgspec.structs.replace(
+                skeleton, index=index, step=step, parent=parent, tensors=_full(skeleton.tensors, parted.table)
+            )
+        case wire.Step():
+            return _join_step(skeleton, parted)
+        case wire.Lines():
+            return wire.Lines(_with_texts(skeleton.rows, parted.texts), _full(skeleton.tensors, parted.table))
+        case wire.Progress():
+            return wire.Progress(*integers)
+        case wire.Output():
+            return wire.Output(parted.texts[0], skeleton.cell)
+        case _:
+            return skeleton
+
+
+def _join_step(bare: wire.Step, parted: Parted) -> wire.Step:
+    index, main, *rest = parted.integers
+    numbers = iter(parted.numbers)
+    count = len(bare.passes)
+    return msgspec.structs.replace(
+        bare,
+        index=index,
+        main=main,
+        passes=rest[:count],
+        iteration=None if bare.iteration is None else (bare.iteration[0], rest[count]),
+        values=_with_texts(bare.values, parted.texts),
+        optimizer=None if bare.optimizer is None else _with_numbers(bare.optimizer, numbers),
+        groups=[wire.GroupRow(row.optimizer, row.parameters, _with_numbers(row.options, numbers)) for row in bare.groups],
+        tensors=_full(bare.tensors, parted.table),
+    )
+
+
+def _bare(table: wire.Tensors) -> wire.Tensors:
+    return wire.Tensors(table.dtype, table.flags, table.grad_fn, table.names, table.ndim, table.dims)
+
+
+def _full(bare: wire.Tensors, numbers: wire.Tensors | None) -> wire.Tensors:
+    assert numbers is not None
+    return wire.Tensors(
+        bare.dtype, bare.flags, bare.grad_fn, bare.names, bare.ndim, bare.dims, numbers.stats, numbers.counts, numbers.values
+    )
+
+
+def _without_texts(rows: list[wire.LineRow]) -> tuple[list[wire.LineRow], tuple[str, ...]]:
+    bare = [row if row.text is None else wire.LineRow(row.line, row.file, "", row.row, row.graph) for row in rows]
+    return bare, tuple(row.text for row in rows if row.text is not None)
+
+
+def _with_texts(rows: list[wire.LineRow], texts: tuple[str, ...]) -> list[wire.LineRow]:
+    left = iter(texts)
+    return [row if row.text is None else wire.LineRow(row.line, row.file, next(left), row.row, row.graph) for row in rows]
+
+
+def _without_numbers(options: Options, numbers: list[float]) -> Options:
+    numbers += (value for value in options.values() if type(value) is float)
+    return {name: 0.0 if type(value) is float else value for name, value in options.items()}
+
+
+def _with_numbers(options: Options, numbers: Any) -> Options:
+    return {name: next(numbers) if type(value) is float else value for name, value in options.items()}

@@ -1,0 +1,99 @@
+"""Turn the numbers of tables of one layout into matrices of words, and back.
+
+Statistics of elements that are kept follow from them: what is kept of such a statistic is how far it is from what its
+elements give, which is nothing, nearly always. Sums are taken in one order on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from .. import wire
+
+Matrix = np.ndarray[Any, np.dtype[Any]]
+
+SUMMED: Final = 4096
+"""Elements whose statistics are computed again; of more of them, statistics are kept as they are."""
+_WORDS: Final = {"c": 2}  # a complex number is two
+
+
+class Layout:
+    """Where the numbers of a table lie: the same in all tables of one layout. ``table`` may lack its numbers."""
+
+    def __init__(self, table: wire.Tensors) -> None:
+        flags = np.frombuffer(table.flags, np.uint8)
+        self.stats = int(np.count_nonzero(flags & wire.HAS_STATS))
+        numel = wire.elements(table).tolist()
+        self.bytes = 0
+        words: dict[int, list[Matrix]] = {}
+        self._told: dict[tuple[str, int], tuple[list[int], list[int]]] = {}  # dtype, elements: places of values, of statistics
+        place = 0
+        for row, (code, flag) in enumerate(zip(table.dtype, flags.tolist(), strict=True)):
+            if flag & wire.HAS_VALUES and (packed := wire.PACKED.get(wire.DTYPES[code])):
+                dtype = np.dtype(packed)
+                size = dtype.itemsize // _WORDS.get(dtype.kind, 1)
+                length = dtype.itemsize * numel[row]
+                words.setdefault(size, []).append(np.arange(self.bytes, self.bytes + length, size))
+                if flag & wire.HAS_STATS and dtype.kind == "f" and 0 < numel[row] <= SUMMED:
+                    values, statistics = self._told.setdefault((packed, numel[row]), ([], []))
+                    values.append(self.bytes)
+                    statistics.append(place)
+                self.bytes += length
+            place += bool(flag & wire.HAS_STATS)
+        self._words = {size: np.concatenate(words[size]) for size in sorted(words)}
+
+    @property
+    def widths(self) -> list[tuple[int, int]]:
+        """Size of a word, and how many there are in a row, of each matrix."""
+        told = [(8, 4 * self.stats), (8, 3 * self.stats)] if self.stats else []
+        return [(size, len(starts)) for size, starts in self._words.items()] + told
+
+    def matrices(self, tables: Sequence[wire.Tensors]) -> list[Matrix]:
+        """The numbers of tables as matrices of unsigned words: values by size, then statistics, then counts."""
+        count = len(tables)
+        values = np.frombuffer(b"".join([table.values for table in tables]), np.uint8).reshape(count, self.bytes)
+        stats = np.frombuffer(b"".join([table.stats for table in tables]), "<u8").reshape(count, self.stats * 4)
+        counts = np.frombuffer(b"".join([table.counts for table in tables]), "<u8").reshape(count, self.stats * 3)
+        given, counted = self._given(values)
+        found = [
+            np.ascontiguousarray(values[:, (starts[:, None] + np.arange(size)).reshape(-1)]).view(f"<u{size}")
+            for size, starts in self._words.items()
+        ]
+        return [*found, stats - given, counts - counted] if self.stats else found
+
+    def numbers(self, matrices: Iterator[Matrix], count: int) -> tuple[Matrix, Matrix, Matrix]:
+        """Values as bytes, statistics and counts of ``count`` tables, a row for each; takes its own of the matrices."""
+        values = np.zeros((count, self.bytes), np.uint8)
+        for size, starts in self._words.items():
+            bytes_ = np.ascontiguousarray(next(matrices)).view(np.uint8)
+            values[:, (starts[:, None] + np.arange(size)).reshape(-1)] = bytes_
+        if not self.stats:
+            none = np.zeros((count, 0), "<u8")
+            return values, none, none
+        given, counted = self._given(values)
+        return values, next(matrices) + given, next(matrices) + counted
+
+    def _given(self, values: Matrix) -> tuple[Matrix, Matrix]:
+        """What elements give as statistics and counts, as words; zeros where none are kept or a number is not finite."""
+        count = len(values)
+        stats = np.zeros((count, self.stats, 4))
+        counts = np.zeros((count, self.stats, 3), np.int64)
+        for (packed, numel), (starts, places) in self._told.items():
+            size = np.dtype(packed).itemsize
+            columns = (np.array(starts)[:, None] + np.arange(size * numel)).reshape(-1)
+            own = np.ascontiguousarray(values[:, columns]).view(packed).reshape(count, len(starts), numel)
+            with np.errstate(all="ignore"):
+                numbers = own.astype(np.float64)
+                total, squares = numbers[:, :, 0], numbers[:, :, 0] * numbers[:, :, 0]
+                for at in range(1, numel):
+                    total = total + numbers[:, :, at]
+                    squares = squares + numbers[:, :, at] * numbers[:, :, at]
+                found = np.stack((numbers.min(axis=2), numbers.max(axis=2), total / numel, np.sqrt(squares)), axis=2)
+            stats[:, places] = np.where(np.isfinite(found), found, 0.0)
+            counts[:, places, 0] = (own == 0).sum(axis=2)
+            counts[:, places, 1] = np.isnan(own).sum(axis=2)
+            counts[:, places, 2] = np.isinf(own).sum(axis=2)
+        return stats.view("<u8").reshape(count, -1), counts.view("<u8").reshape(count, -1)
