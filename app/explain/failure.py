@@ -36,6 +36,11 @@ class Failure:
         return self.trouble.raised or self.trouble.line
 
     @property
+    def here(self) -> str:
+        """That line at the beginning of a sentence."""
+        return f"Line {self.at}" if self.at is not None else "The program"
+
+    @property
     def stop(self) -> str:
         """The line that the exception came out of, at the beginning of a sentence."""
         return f"Line {self.trouble.line}" if self.trouble.line is not None else "The program"

@@ -60,7 +60,7 @@ def no_graph_of_input(failure: Failure) -> model.Finding:
 
 def inference(failure: Failure) -> model.Finding:
     """A graph is to save a tensor that was made where nothing is counted."""
-    message = f"Line {failure.at} needs for its gradient a tensor that was made in inference mode."
+    message = f"{failure.here} needs for its gradient a tensor that was made in inference mode."
     why = "Such a tensor cannot be part of a graph at all; clone() it outside, or make it under torch.no_grad() instead."
     return failure.finding("no-grad-path", message, why, line=failure.at)
 
@@ -120,7 +120,7 @@ def inplace_on_leaf(failure: Failure) -> model.Finding:
     line, syntax = failure.at, failure.syntax
     view = "a view of a leaf" in failure.trouble.message
     statement = syntax.statement(line) if line is not None else None
-    text = f"`{short(syntax.text(statement))}`" if statement is not None else f"Line {line}"
+    text = f"`{short(syntax.text(statement))}`" if statement is not None else failure.here
     message = f"{text} writes into {'a view of ' if view else ''}a leaf that requires a gradient."
     why = (
         "The gradient of a leaf is that of the value it had in the forward. "

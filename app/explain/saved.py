@@ -90,11 +90,14 @@ def backward_twice(failure: Failure) -> model.Finding:
         if same
         else "What the two have in common must be kept the first time; or add the two up, and run backward once."
     )
-    return failure.finding("backward-twice", message, why, line=trouble.line, fix=_retain(failure, earlier.line))
+    return failure.finding("backward-twice", message, why, line=trouble.line, fix=_retain(failure, earlier.line, this.line))
 
 
-def _retain(failure: Failure, line: int) -> model.Fix | None:
-    call = failure.syntax.call(line, "backward", "grad")
+def _retain(failure: Failure, line: int, again: int) -> model.Fix | None:
+    """Keep the graph the first time: enough where the second time is the last."""
+    call, second = (failure.syntax.call(each, "backward", "grad") for each in (line, again))
+    if second is None or (call is not second and failure.syntax.in_loop(second)):
+        return None
     if call is None or any(keyword.arg in ("retain_graph", None) for keyword in call.keywords):
         return None
     return model.Fix("Keep the graph for the second time", [failure.syntax.argument(call, "retain_graph=True")])

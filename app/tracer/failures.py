@@ -94,7 +94,7 @@ class Failures:
     def failed(self, begun: OpenPass, error: BaseException) -> int:
         """A pass has ended with an exception: tell it; returns the node that raised, -1 where that is not known."""
         node = failing(begun, error)
-        if self._passes >= TOLD:
+        if self._passes >= TOLD or begun.facts.kind == "implicit":  # that one is ours, and told by itself
             return node
         self._passes += 1
         facts = begun.facts

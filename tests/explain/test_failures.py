@@ -65,7 +65,7 @@ FIXED = {
     "the first of two nodes fails", "backward twice", "backward twice through a shared part", "grad twice",
     "a detached root", "a root made again by torch.tensor", "grad of an unused tensor", "not a scalar", "integers",
     "a leaf changed in place", "a leaf changed by a call", "a part of a leaf changed", "a view of a leaf changed",
-    "a hook that calls a backward that fails",
+
 }  # fmt: skip
 """Cases that have a fix."""
 

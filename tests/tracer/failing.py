@@ -867,4 +867,132 @@ CASES = [
         torch.autograd.functional.hvp(lambda a: a * 2, x, x)  # stops
         """,
     ),
+    Case(
+        "a slice of an output changed",
+        "saved-modified",
+        "MulBackward0",
+        """
+        x = torch.ones(3, requires_grad=True)
+        a = x.exp()
+        b = a * a  # node
+        # then
+        a[1:].mul_(3)  # changed
+        b.sum().backward()  # stops
+        """,
+    ),
+    Case(
+        "a constant changed by out=",
+        "saved-modified",
+        "MulBackward0",
+        """
+        x = torch.ones(3, requires_grad=True)
+        c = torch.ones(3)
+        b = x * c  # node
+        # then
+        torch.add(c, 1, out=c)  # changed
+        b.sum().backward()  # stops
+        """,
+    ),
+    Case(
+        "a constant changed with others",
+        "saved-modified",
+        "MulBackward0",
+        """
+        x = torch.ones(3, requires_grad=True)
+        c = torch.ones(3)
+        b = x * c  # node
+        # then
+        torch._foreach_add_([c], 1.0)  # changed
+        b.sum().backward()  # stops
+        """,
+    ),
+    Case(
+        "an output changed by a module",
+        "saved-modified",
+        "SigmoidBackward0",
+        """
+        x = torch.ones(3, requires_grad=True)
+        act = torch.nn.ReLU(inplace=True)
+        h = torch.sigmoid(x)  # node
+        # then
+        o = act(h)  # changed
+        o.sum().backward()  # stops
+        """,
+    ),
+    Case(
+        "backward twice in a closure",
+        "backward-twice",
+        "ExpBackward0",
+        """
+        x = torch.ones(3, requires_grad=True)
+        opt = torch.optim.LBFGS([x])
+        y = x.exp()  # node
+        y.sum().backward()
+        def closure():
+            opt.zero_grad()
+            loss = y.sum()
+            loss.backward()  # stops
+            return loss
+        # then
+        opt.step(closure)
+        """,
+    ),
+    Case(
+        "a hook of several tensors that raises",
+        "backward-failed",
+        "MulBackward0",
+        """
+        def hook(g):
+            raise ValueError('no')  # raised
+        x = torch.ones(3, requires_grad=True)
+        y = x * 2  # node
+        z = x * 3
+        torch.autograd.graph.register_multi_grad_hook((y, z), hook)
+        # then
+        (y * z).sum().backward()  # stops
+        """,
+    ),
+    Case(
+        "a hook before a node that raises",
+        "backward-failed",
+        "ExpBackward0",
+        """
+        def hook(g):
+            raise ValueError('no')  # raised
+        x = torch.ones(3, requires_grad=True)
+        y = x.exp()  # node
+        y.grad_fn.register_prehook(hook)
+        # then
+        y.sum().backward()  # stops
+        """,
+    ),
+    Case(
+        "a hook on what was saved that raises",
+        "backward-failed",
+        "ExpBackward0",
+        """
+        def hook(g):
+            raise ValueError('no')  # raised
+        x = torch.ones(3, requires_grad=True)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: t, hook):
+            y = x.exp()  # node
+        # then
+        y.sum().backward()  # stops
+        """,
+    ),
+    Case(
+        "a hook on the only input of a pass",
+        "backward-failed",
+        "AccumulateGrad",
+        """
+        def hook(g):
+            raise ValueError('no')  # raised
+        x = torch.ones(3, requires_grad=True)  # node
+        z = torch.ones(3, requires_grad=True)
+        y = x.exp() * z
+        x.register_hook(hook)
+        # then
+        y.sum().backward(inputs=[x])  # stops
+        """,
+    ),
 ]

@@ -138,3 +138,21 @@ print(x.grad.tolist())
     got, events, _ = recorded(program)
     assert (got.stdout, got.error) == ("[1.0, 1.0]\n", None)
     assert not signals(events, "recorder-failed")
+
+
+def test_our_own_pass_that_fails_is_no_failure_of_the_program() -> None:
+    program = """\
+import torch
+class Bad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        return a * 2
+    @staticmethod
+    def backward(ctx, g):
+        return 1 / 0
+x = torch.ones(2, requires_grad=True)
+y = Bad.apply(x)
+"""
+    events, recording = record(program)
+    assert [event.code for event in events if isinstance(event, wire.Signal)] == ["implicit-pass", "implicit-pass-failed"]
+    assert recording.graph(recording.log.pass_(0).graph).nodes[recording.log.pass_(0).failed].op == "BadBackward"

@@ -95,6 +95,60 @@ async def test_the_finding_has_an_edit_that_runs_clean(server: httpx.AsyncClient
     assert not [each for each in mended["findings"] if each["code"] == "leaf-rebound"]
 
 
+SPOILT = """\
+import torch
+w = torch.tensor([1.0, 2.0], requires_grad=True)
+for step in range(3):
+    h = w.exp()
+    loss = (h * h).sum()
+    if step == 2:
+        h += 1
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.01 * w.grad
+        w.grad = None
+"""
+
+
+async def test_what_was_changed_in_place_is_told_with_both_lines_and_the_node_that_raised(server: httpx.AsyncClient) -> None:
+    told = await run(server, SPOILT)
+    assert (told["status"], told["error"]["line"], told["steps"]) == ("failed", 8, 3)
+    (finding,) = told["findings"]
+    assert (finding["code"], finding["severity"], finding["line"], finding["step"]) == ("saved-modified", "error", 7, 2)
+    assert finding["message"] == "Line 7 changes in place what `h * h` on line 5 had saved for its gradient."
+    shown = (await server.get(f"{told['links']['self']}/passes/{finding['pass']}")).json()
+    assert shown["failed"] == finding["node"]
+    graph = (await server.get(f"{told['links']['self']}/graphs/{shown['graph']}")).json()
+    node = next(node for node in graph["nodes"] if node["id"] == finding["node"])
+    assert (node["op"], node["line"]) == ("MulBackward0", 5)
+    assert shown["nodes"][node["id"]]["grads"][0]["arrived"]["values"] == [1.0, 1.0]
+    before = (await server.get(f"{told['links']['self']}/steps/1")).json()
+    assert before["passes"][0]["failed"] is None
+
+
+async def test_training_that_turns_nan_is_told_at_its_step(server: httpx.AsyncClient) -> None:
+    program = """\
+import torch
+w = torch.tensor([0.5, 1.0], requires_grad=True)
+opt = torch.optim.SGD([w], lr=0.01)
+for step in range(60):
+    x = torch.tensor([1.0, 2.0]) * (step != 40)
+    y = torch.where(x > 0, torch.sqrt(w * x), torch.zeros(2))
+    loss = ((y - 2) ** 2).sum()
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+"""
+    told = await run(server, program)
+    (finding,) = told["findings"]
+    assert (finding["code"], finding["line"], finding["step"], finding["pass"]) == ("nan-origin", 6, 40, 40)
+    shown = (await server.get(f"{told['links']['self']}/passes/40")).json()
+    graph = (await server.get(f"{told['links']['self']}/graphs/{shown['graph']}")).json()
+    handed_on = next(edge["id"] for edge in graph["edges"] if edge["source"] == finding["node"])
+    assert shown["nodes"][finding["node"]]["grads"][0]["used"]["values"] == [0.0, 0.0]
+    assert shown["edges"][handed_on]["values"] == ["NaN", "NaN"]
+
+
 async def test_the_gradient_of_given_numbers_is_torchs_own(server: httpx.AsyncClient) -> None:
     asked = {"expression": "(2 * (x + 2) ** 2).mean()", "inputs": {"x": [0.8894, -0.1854, -1.1037]}}
     told = (await server.post(RUNS, json=asked)).json()
