@@ -398,3 +398,66 @@ def test_two_runs_are_laid_over_each_other_and_both_values_are_told(page: Page) 
     page.get_by_role("button", name="Stop comparing").click()
     expect(page.locator(".tape .curve.other")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("compare"))
+
+
+PLANE = """() => {
+    const plane = document.querySelector(".plane");
+    const [line, here] = [plane.querySelector(".tangent"), plane.querySelector(".here")];
+    const of = name => Number(line.getAttribute(name));
+    const at = Number(here.getAttribute("cx"));
+    const path = plane.querySelector(".curve").getAttribute("d");
+    const points = [...path.matchAll(/([-\\d.]+) ([-\\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
+    const right = points.findIndex(([x]) => x > at);
+    const [a, b] = [points[right - 2], points[right + 1]];
+    return {tangent: (of("y2") - of("y1")) / (of("x2") - of("x1")), curve: (b[1] - a[1]) / (b[0] - a[0])};
+}"""
+
+
+def test_the_loss_over_a_parameter_has_the_gradient_as_its_slope(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    page.get_by_role("button", name="Loss over m").click()
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    expect(page.locator(".landscape .slope")).to_have_text("slope −9.3333")
+    slopes = page.evaluate(PLANE)
+    assert abs(slopes["tangent"] / slopes["curve"] - 1) < 0.05, slopes
+    page.locator(".phase.loss").click()
+    expect(page.locator(".plane .tangent")).to_have_count(0)
+    expect(page.locator(".plane .here")).to_be_visible()
+    page.locator(".phase.backward").click()
+    page.get_by_role("button", name="Next step").click()
+    expect(page.locator(".landscape .slope")).to_have_text("slope −4.9778")
+    expect(page.locator(".plane .before")).to_have_count(1)
+    page.get_by_role("button", name="with the data of step 1").click()
+    expect(page.get_by_role("button", name="with the data of step")).to_be_hidden(timeout=15_000)
+
+
+def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page) -> None:
+    page.goto("/")
+    run(
+        page,
+        "import torch\nx = torch.tensor([0., 1., 2.])\nw = torch.tensor(0., requires_grad=True)\n"
+        "b = torch.tensor(0., requires_grad=True)\noptimizer = torch.optim.SGD([w, b], lr=0.1)\n"
+        "for step in range(5):\n    optimizer.zero_grad()\n    loss = ((w * x + b - 1) ** 2).mean()\n"
+        "    loss.backward()\n    optimizer.step()",
+    )
+    page.get_by_role("button", name="Last step").click()
+    page.get_by_role("button", name=re.compile("Loss over")).click()
+    expect(page.locator(".plane .height")).not_to_have_count(0, timeout=15_000)
+    expect(page.get_by_role("combobox", name="Loss over")).to_have_value("p0 p1")
+    expect(page.locator(".plane .before")).to_have_count(4)
+    expect(page.locator(".plane .way")).to_be_visible()
+    expect(page.locator(".plane .tangent")).to_be_visible()
+
+
+def test_a_program_that_is_not_repeatable_is_said_to_be_so(page: Page) -> None:
+    page.goto("/")
+    run(
+        page,
+        "import time\nimport torch\nm = torch.tensor(1., requires_grad=True)\nfor step in range(3):\n"
+        "    loss = (m - time.time() % 100) ** 2\n    loss.backward()\n    with torch.no_grad():\n"
+        "        m -= 0.1 * m.grad\n    m.grad = None",
+    )
+    page.get_by_role("button", name="Loss over m").click()
+    expect(page.locator(".landscape .remark")).to_contain_text("Not repeatable", timeout=15_000)
+    expect(page.locator(".plane")).to_be_hidden()

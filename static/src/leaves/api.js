@@ -1,6 +1,6 @@
 // Ask the server's API, and turn its problem+json answers into one kind of error.
 
-/** @import {Graph, NodeDetail, Run, RunHeading, Scalar, Step} from "./types.js" */
+/** @import {Graph, NodeDetail, Run, RunHeading, Scalar, Step, Surface} from "./types.js" */
 
 /** An answer that is not what was asked for: `title` and `message` are sentences for a person. */
 export class Problem extends Error {
@@ -56,6 +56,24 @@ export function client(base) {
       ).json(),
     /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
     run: async (id, signal) => (await ask(run(id), with_(signal))).json(),
+    /**
+     * Run a program again for the loss over one or two elements of its parameters.
+     *
+     * @param {string} id
+     * @param {{step: number, parameters: string[]}} asked
+     * @returns {Promise<Surface>}
+     */
+    async surface(id, asked) {
+      const headers = { "Content-Type": "application/json", Prefer: "wait=10" };
+      const body = JSON.stringify({ what: "surface", ...asked });
+      /** @type {Surface} */
+      let told = await (await ask(`${run(id)}/replays`, { method: "POST", body, headers })).json();
+      while (told.status !== "done") {
+        await new Promise((go) => setTimeout(go, 300));
+        told = await (await ask(`${run(id)}/replays`, { method: "POST", body, headers })).json(); // the same one: it is kept
+      }
+      return told;
+    },
     /** The caller's runs, newest first. @returns {Promise<{runs: RunHeading[]}>} */
     runs: async () => (await ask("/runs?count=20")).json(),
     /** Where the events of a run are told. @param {string} id */

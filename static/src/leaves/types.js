@@ -129,6 +129,20 @@
  * @property {Record<string, unknown> | null} optimizer
  * @property {{optimizer: string, parameters: string[], options: Record<string, unknown>}[]} [groups]    where there are several
  *
+ * @typedef {object} Surface                           the answer of a replay for a surface
+ * @property {"queued" | "running" | "done"} status
+ * @property {number} step
+ * @property {boolean | null} repeatable
+ * @property {{sentence: string} | null} difference   where the replay was not the recording
+ * @property {string | null} reason                   why there is no answer
+ * @property {string} [fixed]                         what stays as it was
+ * @property {string | null} [loss_name]
+ * @property {{key: string, id: string, name: string | null, element: number[] | null}[]} [parameters]
+ * @property {Record<string, Scalar[]>} [grid]        by key
+ * @property {(Scalar | null)[] | (Scalar | null)[][]} [loss]    over the grid
+ * @property {Record<string, (Scalar | null)[]>} [path]          step, the values by key, and loss
+ * @property {Record<string, string>} links
+ *
  * @typedef {{edge: string, node: string, title: string, slot: number, input: number, gradient: Tensor | null}} Flow
  * @typedef {{name: string, tensor: Tensor | null}} Saved
  *

@@ -91,6 +91,7 @@ const { step } = floor({
   onspeed: playing.hasten,
   onpick: (node) => work.select(node),
   compare: comparing.element,
+  api,
 });
 shell();
 

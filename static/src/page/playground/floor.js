@@ -8,13 +8,17 @@ import { PHASES } from "../../leaves/types.js";
 import { charts } from "../../widgets/charts.js";
 import { deck } from "../../widgets/deck.js";
 import { optimizer } from "../../widgets/optimizer.js";
+import { landscape } from "./landscape.js";
 
+/** @import {Client} from "../../leaves/api.js" */
 /** @import {Curves, Speed, State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 /** @import {Parameter, Phase, Run} from "../../leaves/types.js" */
 /** @import {Chart} from "../../widgets/charts.js" */
 /** @typedef {import("../../core/player.js").Instant} Instant */
-/** @typedef {"curves" | "optimizer"} Shown */
+/** @typedef {"curves" | "optimizer" | "landscape"} Shown */
+
+const SHORT = 8; // characters of a name that have room on a tab
 
 /**
  * @param {object} options
@@ -24,8 +28,9 @@ import { optimizer } from "../../widgets/optimizer.js";
  * @param {(speed: Speed) => void} options.onspeed
  * @param {(node: string) => void} options.onpick
  * @param {Element} options.compare
+ * @param {Client} options.api
  */
-export function floor({ state, go, onplay, onspeed, onpick, compare }) {
+export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
   /** @param {number} to @param {Phase | null} [phase] */
   function step(to, phase) {
     if (to >= 0 && to < (state.get().run?.steps ?? 0)) go(phase ? { at: to, phase } : { at: to });
@@ -53,9 +58,11 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
   let shown = "curves";
   const drawn = charts({ onstep: step });
   const table = optimizer({ onpick: choose });
+  const ground = landscape(state, api);
   const chosen = h("select", { class: "choose", "aria-label": "Parameter", onchange: () => choose(chosen.value) });
   const tabs = /** @type {const} */ ([
     ["curves", "Curves"],
+    ["landscape", "Loss"],
     ["optimizer", "Optimizer"],
   ]).map(([name, label]) =>
     h("button", { type: "button", "data-shown": name, onclick: () => ((shown = name), present(state.get())) }, label),
@@ -70,6 +77,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
       h("div", { class: "seg", role: "group", "aria-label": "Show" }, tabs),
     ),
     drawn,
+    ground.element,
     table,
   );
 
@@ -97,8 +105,12 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
     const some = Boolean(run && run.steps > 1 && parameter);
     find("#charts").hidden = !some;
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["shown"] === shown));
+    const name = parameter?.names.at(-1) ?? parameter?.id ?? "";
+    const over = tabs.find(({ dataset }) => dataset["shown"] === "landscape");
+    if (over) over.textContent = name.length <= SHORT ? `Loss over ${name}` : "Loss over it";
     drawn.hidden = shown !== "curves";
     table.hidden = shown !== "optimizer";
+    ground.element.hidden = shown !== "landscape";
     if (!run || !parameter || !some) return;
     fill(
       chosen,
@@ -106,6 +118,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
         h("option", { value: id, selected: id === parameter.id }, `${names.at(-1) ?? id}${shape.length ? ` ${format.shape(shape)}` : ""}`),
       ),
     );
+    ground.show(shown === "landscape" ? parameter : null);
     if (curves && shown === "curves") void drawn.show(chartsOf(parameter, curves, other), logarithmic);
     tell(now);
   }
@@ -115,7 +128,8 @@ export function floor({ state, go, onplay, onspeed, onpick, compare }) {
     const { at, phase, step: here } = now;
     const k = PHASES.indexOf(phase);
     if (shown === "curves") drawn.seek({ at, reached: [true, k >= 2, k >= 3] });
-    else table.show(here, phase, asked);
+    else if (shown === "optimizer") table.show(here, phase, asked);
+    else ground.tell();
   }
 
   state.watch(["run", "curves", "other", "logarithmic", "node", "graph"], present);

@@ -1,0 +1,174 @@
+// Ask for the loss over a parameter, or over two, and show it with what is true at the playhead.
+
+import { trouble } from "../../core/running.js";
+import { fill, h } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+import { PHASES } from "../../leaves/types.js";
+import { surface } from "../../widgets/surface.js";
+
+/** @import {Client} from "../../leaves/api.js" */
+/** @import {Parameter, ParameterStep, Scalar, Step, Surface, Values} from "../../leaves/types.js" */
+/** @import {State} from "../../core/state.js" */
+/** @import {Store} from "../../core/store.js" */
+
+const ELEMENTS = 6; // of a parameter that are offered
+
+/** @param {Scalar | null | undefined} value */
+const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
+
+/** @param {{shape: number[]}} parameter */
+const count = ({ shape }) => shape.reduce((product, size) => product * size, 1);
+
+/** The elements of a parameter by which its loss can be looked at, as the API names them. @param {Parameter} parameter */
+function elements(parameter) {
+  const { id, shape } = parameter;
+  if (!shape.length) return [id];
+  const places = Array.from({ length: Math.min(ELEMENTS, count(parameter)) }, (_, flat) => {
+    const place = [];
+    for (let rest = flat, i = shape.length - 1; i >= 0; i--) {
+      const size = shape[i] ?? 1;
+      place.unshift(rest % size);
+      rest = Math.floor(rest / size);
+    }
+    return place;
+  });
+  return places.map((place) => `${id}[${place.join(",")}]`);
+}
+
+/** What can be asked for: one element, or two. @param {Parameter} chosen @param {readonly Parameter[]} all @returns {string[][]} */
+function choices(chosen, all) {
+  const own = elements(chosen);
+  const other = all.find((each) => each.id !== chosen.id && count(each) === 1);
+  const pairs = own.length > 1 ? [own.slice(0, 2)] : other ? [[own[0] ?? chosen.id, elements(other)[0] ?? other.id].sort()] : [];
+  return [...own.map((each) => [each]), ...pairs];
+}
+
+/** An element of what was recorded of a tensor. @param {Values | null | undefined} values @param {string} key */
+function element(values, key) {
+  let found = values ?? null;
+  for (const place of /\[(.*)\]$/.exec(key)?.[1]?.split(",") ?? []) found = Array.isArray(found) ? (found[Number(place)] ?? null) : null;
+  return Array.isArray(found) ? null : finite(found);
+}
+
+/**
+ * @param {Store<State>} state
+ * @param {Client} api
+ */
+export function landscape(state, api) {
+  const drawn = surface();
+  const over = h("select", { class: "choose", "aria-label": "Loss over", onchange: () => void ask() });
+  const slope = h("span", { class: "slope" });
+  const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
+  const words = h("p", { class: "remark" });
+  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, h("span", null, "loss over "), h("span", { class: "chosen" }, over), slope, again), words, drawn);
+
+  /** @type {{run: string, keys: string[], told: Surface} | null} */
+  let here = null;
+  let turn = 0;
+  let asking = false;
+  let shown = false;
+  /** @type {Parameter | null} */
+  let parameter = null;
+
+  const wished = () => over.value.split(" ").filter(Boolean);
+
+  async function ask() {
+    const { run, at, step } = state.get();
+    const keys = wished();
+    if (!run || !keys.length) return;
+    const mine = ++turn;
+    asking = true;
+    tell();
+    try {
+      const told = await api.surface(run.id, { step: step?.index ?? at, parameters: keys });
+      if (mine !== turn) return;
+      here = { run: run.id, keys, told };
+    } catch (error) {
+      if (mine !== turn) return;
+      const { title, detail } = trouble(error);
+      here = null;
+      fill(words, h("b", null, title), `: ${detail}`);
+    }
+    asking = false;
+    present();
+  }
+
+  /** @param {string} key */
+  function nameOf(key) {
+    const [id = key, rest = ""] = /^(p\d+)(.*)$/.exec(key)?.slice(1) ?? [];
+    return `${state.get().run?.parameters.find((each) => each.id === id)?.names.at(-1) ?? id}${rest}`;
+  }
+
+  function present() {
+    const told = here?.told;
+    const { grid, loss, path } = told ?? {};
+    const keys = here?.keys ?? [];
+    if (!told || !grid || !loss || !path) {
+      drawn.show(null);
+    } else {
+      drawn.show({
+        axes: keys.map((key) => ({ name: nameOf(key), values: (grid[key] ?? []).map(Number) })),
+        losses: loss.flatMap((each) => (Array.isArray(each) ? each.map(finite) : [finite(each)])),
+        loss: told.loss_name ?? "loss",
+        way: {
+          steps: (path["step"] ?? []).map(Number),
+          values: keys.map((key) => (path[key] ?? []).map(finite)),
+          losses: (path["loss"] ?? []).map(finite),
+        },
+      });
+    }
+    tell();
+  }
+
+  /** What follows the playhead. */
+  function tell() {
+    if (!shown) return;
+    const { at, phase, step } = state.get();
+    const told = here?.told;
+    const backward = PHASES.indexOf(phase) >= PHASES.indexOf("backward");
+    const slopes = here && backward && step?.index === at ? here.keys.map((key) => slopeOf(step, key)) : null;
+    drawn.hidden = !told?.grid || asking;
+    drawn.seek({ at, slope: slopes });
+    fill(slope, slopes && [slopes.length > 1 ? "gradient " : "slope ", h("b", { class: "grad" }, slopes.map((each) => format.number(each)).join(", "))]);
+    again.hidden = asking || !told?.grid || told.step === at;
+    again.textContent = `with the data of step ${at}`;
+    if (asking) fill(words, "Running the program again, up to this step…");
+    else if (told && !told.grid)
+      fill(words, told.difference?.sentence ?? told.reason ?? "");
+    words.hidden = !asking && Boolean(told?.grid);
+    element_.title = told?.fixed ?? "";
+  }
+
+  /** @param {Step} step @param {string} key */
+  function slopeOf(step, key) {
+    const id = /^p\d+/.exec(key)?.[0];
+    const own = /** @type {ParameterStep | undefined} */ (step.parameters.find((each) => each.id === id));
+    return element(own?.contribution?.values, key);
+  }
+
+  return {
+    element: element_,
+    /** Show the pane for a parameter, or put it away. @param {Parameter | null} now */
+    show(now) {
+      shown = now !== null;
+      if (!now) return;
+      const { run } = state.get();
+      const same = now === parameter && here?.run === run?.id;
+      if (!same) {
+        const offered = choices(now, run?.parameters ?? []);
+        const chosen = offered.find((keys) => keys.length === 2 && count(now) <= 2) ?? offered[0];
+        fill(
+          over,
+          offered.map((keys) =>
+            h("option", { value: keys.join(" "), selected: keys === chosen }, keys.map(nameOf).join(" and ")),
+          ),
+        );
+        parameter = now;
+        here = null;
+        drawn.show(null);
+        void ask();
+      } else tell();
+    },
+    tell,
+  };
+}

@@ -1,0 +1,202 @@
+// Draw the loss over one or two elements of parameters: the way that was taken, and the gradient as the slope at the playhead.
+
+import { contours } from "d3-contour";
+import { fill, h, s, widget } from "../leaves/dom.js";
+import * as format from "../leaves/format.js";
+
+/**
+ * @typedef {object} Axis
+ * @property {string} name
+ * @property {readonly number[]} values
+ *
+ * @typedef {object} Way                         steps, in order
+ * @property {readonly number[]} steps
+ * @property {readonly (number | null)[][]} values     for each axis
+ * @property {readonly (number | null)[]} losses
+ *
+ * @typedef {object} Shown
+ * @property {readonly Axis[]} axes              one or two
+ * @property {readonly (number | null)[]} losses    over the grid, the last axis running fastest
+ * @property {string} loss                       its name
+ * @property {Way} way
+ *
+ * @typedef {object} Place
+ * @property {number} at
+ * @property {readonly (number | null)[] | null} slope    the gradient by each axis; null before backward
+ */
+
+const EDGE = { left: 44, right: 10, top: 8, bottom: 20 };
+const LEVELS = 9;
+const TANGENT = 0.16; // of the width, to each side
+
+/** Draw nothing, a curve or a contour. */
+export function surface() {
+  const ground = s("g");
+  const clip = s("rect");
+  const mark = s("g", { "clip-path": "url(#surface)" });
+  const svg = s("svg", { class: "plane", role: "img" }, s("clipPath", { id: "surface" }, clip), ground, mark);
+  const element = h("div", { class: "surface" }, svg);
+  /** @type {Shown | null} */
+  let shown = null;
+  /** @type {Place} */
+  let place = { at: 0, slope: null };
+  let [width, height] = [0, 0];
+  /** @type {(value: number) => number} */
+  let x = () => 0;
+  /** @type {(value: number) => number} */
+  let y = () => 0;
+
+  /** @param {readonly number[]} domain @param {number} from @param {number} to @returns {(value: number) => number} */
+  function linear(domain, from, to) {
+    const [low, high] = [domain[0] ?? 0, domain.at(-1) ?? 1];
+    return (value) => from + ((value - low) / (high - low || 1)) * (to - from);
+  }
+
+  function draw() {
+    ({ width, height } = element.getBoundingClientRect());
+    if (!shown || width < 80 || height < 60) return fill(ground);
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const [left, right, top, bottom] = [EDGE.left, width - EDGE.right, EDGE.top, height - EDGE.bottom];
+    const inset = shown.axes.length > 1 ? 1 : 0; // contours are closed along the border, where they end
+    for (const [name, value] of Object.entries({
+      x: left + inset,
+      y: inset && top + inset,
+      width: right - left - 2 * inset,
+      height: bottom - (inset && top + 2 * inset),
+    }))
+      clip.setAttribute(name, String(value));
+    const [first, second] = shown.axes;
+    if (!first) return fill(ground);
+    x = linear(first.values, left, right);
+    /** @type {readonly number[]} */
+    let range = second?.values ?? [];
+    if (!second) {
+      const known = shown.losses.filter((value) => value !== null);
+      const low = Math.min(...known);
+      range = [low, low + (Math.max(...known) - low) * 1.04];
+    }
+    y = linear(range, bottom, top);
+    const wide = Math.abs((range.at(-1) ?? 0) - (range[0] ?? 0));
+    const end = (/** @type {number} */ value) => (Math.abs(value) < wide / 1000 ? "0" : format.number(value, 2));
+    fill(
+      ground,
+      second ? s("g", { "clip-path": "url(#surface)" }, heights(shown, first, second)) : s("path", { class: "curve", d: curve(first, shown.losses) }),
+      s("path", { class: "frame", d: `M${left} ${top}V${bottom}H${right}` }),
+      [first.values[0], first.values.at(-1)].map((value, i) =>
+        s("text", { class: "axis", x: i ? right : left, y: height - 6, "text-anchor": i ? "end" : "start" }, end(value ?? 0)),
+      ),
+      s("text", { class: "axis name", x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, first.name),
+      [range[0], range.at(-1)].map((value, i) =>
+        s("text", { class: "axis", x: left - 5, y: i ? top + 8 : bottom, "text-anchor": "end" }, end(value ?? 0)),
+      ),
+      second &&
+        s("text", { class: "axis name", x: left - 5, y: (top + bottom) / 2, "text-anchor": "end" }, second.name),
+    );
+    move();
+  }
+
+  /** @param {Axis} axis @param {readonly (number | null)[]} losses */
+  function curve({ values }, losses) {
+    let [path, pen] = ["", "M"];
+    for (const [i, value] of values.entries()) {
+      const loss = losses[i];
+      if (loss === null || loss === undefined) {
+        pen = "M"; // it cannot be computed here
+        continue;
+      }
+      path += `${pen}${x(value).toFixed(1)} ${y(loss).toFixed(1)}`;
+      pen = "L";
+    }
+    return path;
+  }
+
+  /** Lines of equal loss, closer to each other near the least. @param {Shown} now @param {Axis} first @param {Axis} second */
+  function heights({ losses }, first, second) {
+    const known = losses.filter((value) => value !== null);
+    const [low, high] = [Math.min(...known), Math.max(...known)];
+    const levels = Array.from({ length: LEVELS }, (_, i) => low + (high - low) * ((i + 0.4) / LEVELS) ** 2);
+    const [wide, high_] = [first.values.length, second.values.length];
+    // the grid comes a row for each value of the first axis: the contour wants one for each of the second
+    const rows = Array.from({ length: wide * high_ }, (_, i) => losses[(i % wide) * high_ + Math.floor(i / wide)] ?? high);
+    const [dx, dy] = [
+      (x(first.values.at(-1) ?? 1) - x(first.values[0] ?? 0)) / (wide - 1),
+      (y(second.values.at(-1) ?? 1) - y(second.values[0] ?? 0)) / (high_ - 1),
+    ];
+    const [x0, y0] = [x(first.values[0] ?? 0), y(second.values[0] ?? 0)];
+    return contours()
+      .size([wide, high_])
+      .thresholds(levels)(rows)
+      .map(({ coordinates, value }) =>
+        s(
+          "path",
+          {
+            class: "height",
+            d: coordinates
+              .flat()
+              .map((ring) => `M${ring.map(([i, j]) => `${(x0 + ((i ?? 0) - 0.5) * dx).toFixed(1)} ${(y0 + ((j ?? 0) - 0.5) * dy).toFixed(1)}`).join("L")}Z`)
+              .join(""),
+          },
+          s("title", null, format.number(value)),
+        ),
+      );
+  }
+
+  /** What moves with the playhead: the way up to it, and the gradient. */
+  function move() {
+    if (!shown || !width) return fill(mark);
+    const { steps, values, losses } = shown.way;
+    const flat = shown.axes.length === 1;
+    const points = steps.flatMap((step, i) => {
+      const [a, b] = [values[0]?.[i] ?? null, flat ? (losses[i] ?? null) : (values[1]?.[i] ?? null)];
+      return a === null || b === null || step > place.at ? [] : [{ step, a, b, x: x(a), y: y(b) }];
+    });
+    const last = points.at(-1);
+    const here = last?.step === place.at ? last : null;
+    const few = points.length > 160 ? points.filter((_, i) => i % Math.ceil(points.length / 160) === 0) : points;
+    fill(
+      mark,
+      !flat && s("path", { class: "way", d: points.map((each, i) => `${i ? "L" : "M"}${each.x.toFixed(1)} ${each.y.toFixed(1)}`).join("") }),
+      few.map((each) => each !== here && s("circle", { class: "before", cx: each.x, cy: each.y, r: 1.75 })),
+      here && (flat ? tangent(here) : arrow(here)),
+      here && s("circle", { class: "here", cx: here.x, cy: here.y, r: 4.5 }),
+    );
+  }
+
+  /** A line whose slope is the gradient. @param {{a: number, b: number}} here */
+  function tangent({ a, b }) {
+    const slope = place.slope?.[0] ?? null;
+    const axis = shown?.axes[0]?.values;
+    if (slope === null || !axis) return null;
+    const reach = ((axis.at(-1) ?? 1) - (axis[0] ?? 0)) * TANGENT;
+    const [x1, x2, y1, y2] = [x(a - reach), x(a + reach), y(b - slope * reach), y(b + slope * reach)];
+    const long = Math.hypot(x2 - x1, y2 - y1);
+    const k = Math.min(1, (2 * TANGENT * width) / long); // a steep one is no longer than a flat one
+    const [cx, cy] = [(x1 + x2) / 2, (y1 + y2) / 2];
+    return s("line", { class: "tangent", x1: cx + (x1 - cx) * k, y1: cy + (y1 - cy) * k, x2: cx + (x2 - cx) * k, y2: cy + (y2 - cy) * k });
+  }
+
+  /** Where the loss falls fastest: against the gradient. @param {{a: number, b: number, x: number, y: number}} here */
+  function arrow({ a, b, x: cx, y: cy }) {
+    const [da, db] = [place.slope?.[0] ?? null, place.slope?.[1] ?? null];
+    if (da === null || db === null || (!da && !db)) return null;
+    const [dx, dy] = [x(a - da) - cx, y(b - db) - cy];
+    const k = 26 / Math.hypot(dx, dy);
+    return s("line", { class: "tangent", x1: cx, y1: cy, x2: cx + dx * k, y2: cy + dy * k });
+  }
+
+  new ResizeObserver(draw).observe(element);
+
+  return widget(element, {
+    /** @param {Shown | null} now */
+    show(now) {
+      shown = now;
+      svg.setAttribute("aria-label", now ? `${now.loss} over ${now.axes.map(({ name }) => name).join(" and ")}` : "");
+      draw();
+    },
+    /** @param {Place} now */
+    seek(now) {
+      place = now;
+      move();
+    },
+  });
+}
