@@ -1,4 +1,4 @@
-"""Answer the command line: serve, run, render, doctor."""
+"""Answer the command line: serve, run, render, check, doctor."""
 
 from __future__ import annotations
 
@@ -163,6 +163,44 @@ def render(
         errors = terminal.console(error=True)
         for text in terminal.failure(take.run({})):
             errors.print(text)
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    file: FILE,
+    arguments: ARGUMENTS = None,
+    elements: Annotated[
+        int, typer.Option(help="Elements of each leaf to check, at most; taken evenly.", min=1, max=100_000)
+    ] = 16,
+    sandbox: SANDBOX = False,
+    seed: SEED = 0,
+) -> None:
+    """Run a program and check the gradients of each graph's first pass against finite differences.
+
+    Exits with 1 if one is wrong, the program failed, or there was nothing to check.
+    """
+    from . import once, terminal, verdicts, wire
+
+    settings = read_settings()
+    source = once.read(file)
+    asked = once.request(source, settings.limits if sandbox else once.OWN, seed=str(seed))
+
+    def printed(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    job = wire.Replay("check", elements=elements, every=True)
+    take = asyncio.run(
+        once.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()), printed=printed, replay=job)
+    )
+    found = verdicts.read(take.recording)
+    out = terminal.console()
+    for line in verdicts.told(found, source.name):
+        out.print(line)
+    for line in terminal.failure(take.run({})):
+        out.print(line)
+    if take.status != "done" or found.count("wrong") or not found.graphs:
         raise typer.Exit(1)
 
 

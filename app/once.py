@@ -72,8 +72,11 @@ async def record(
     sandbox: bool = False,
     arguments: tuple[str, ...] = (),
     printed: Callable[[str], None] = lambda text: None,
+    replay: wire.Replay | None = None,
 ) -> LiveTake:
     """Run a file to its end and return what was recorded; ``printed`` is given its output as it comes.
+
+    ``replay`` is what to find out on the way; its answers are events of the recording.
 
     As ``python FILE arguments`` would run it, in the caller's folder; with ``sandbox`` confined, as a server would. The
     first Ctrl+C is the program's own, a second one ends it; what was recorded is kept. Raises :class:`SandboxError`.
@@ -81,7 +84,8 @@ async def record(
     limits = settings.limits if sandbox else OWN
     take = LiveTake(_new(asked), limits)
     path = str(file.path) if file.path is not None and not sandbox else None
-    job = msgspec.structs.replace(job_for(asked.program, asked.options, limits), path=path, arguments=list(arguments))
+    job = job_for(asked.program, asked.options, limits)
+    job = msgspec.structs.replace(job, path=path, arguments=list(arguments), replay=replay)
     executor: Executor = OwnProcess()
     if sandbox:
         executor = await _confining(settings)

@@ -332,3 +332,57 @@ def test_a_server_says_where_it_is_and_stops_at_ctrl_c_without_a_word(tmp_path: 
     assert server.returncode == 0
     assert "Traceback" not in errors
     assert "Abort" not in errors
+
+
+CUSTOM = """\
+import torch
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+    @staticmethod
+    def backward(ctx, grad):
+        x, = ctx.saved_tensors
+        return 2 * x * grad
+w = torch.tensor([0.5, -1.5, 3.0], requires_grad=True)
+b = torch.zeros(3, requires_grad=True)
+for step in range(3):
+    (Square.apply(w) + torch.relu(b)).sum().backward()
+print("trained")
+"""
+
+
+def test_check_holds_gradients_to_finite_differences_and_tells_by_its_exit_status(tmp_path: Path) -> None:
+    file = tmp_path / "square.py"
+    file.write_text(CUSTOM)
+    right = tapedeck("check", str(file))
+    assert right.exit_code == 0, right.output
+    assert right.output.startswith("trained\n")
+    rows = [line.split() for line in right.output.splitlines() if line.startswith("  ")]
+    (w,) = [row for row in rows if row[0] == "w"]
+    assert (w[:5], w[-1]) == (["w", "[3]", "3", "of", "3"], "right")
+    assert w[-3] == w[-2]
+    assert ["b", "[3]", "3", "of", "3", "[0]", "0", "0", "|", "1", "kink"] in rows
+    assert right.output.splitlines()[-1] == "square.py: 2 leaves of 1 graph: 1 right, 1 kink."
+    file.write_text(CUSTOM.replace("return 2 * x * grad", "return x * grad"))
+    wrong = tapedeck("check", str(file))
+    assert wrong.exit_code == 1
+    assert "It goes through a backward of the program's own: Square." in wrong.output
+    assert ["w", "[3]", "3", "of", "3", "[2]", "3", "6", "wrong"] in [line.split() for line in wrong.output.splitlines()]
+
+
+def test_check_says_when_there_is_nothing_to_check_and_when_a_program_fails(tmp_path: Path) -> None:
+    file = tmp_path / "none.py"
+    file.write_text("x = 1\n")
+    nothing = tapedeck("check", str(file))
+    assert (nothing.exit_code, nothing.output) == (1, "none.py: there was no backward pass to check.\n")
+    file.write_text("import torch\nw = torch.ones(2, requires_grad=True)\nw.sum().backward()\n1 / 0\n")
+    failed = tapedeck("check", str(file))
+    assert failed.exit_code == 1
+    assert "1 leaf of 1 graph: 1 right." in failed.output
+    assert "ZeroDivisionError on line 4" in failed.output
+    file.write_text("import torch\nw = torch.ones(2, requires_grad=True)\nw.register_hook(lambda g: -g)\nw.sum().backward()\n")
+    hooked = tapedeck("check", str(file))
+    assert hooked.exit_code == 0
+    assert "not checked: It cannot be evaluated again: at the recorded point" in hooked.output

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["replays"] = FOUNDATION | {"wire", "recording", "take", "archive", "executor", "places"}
 MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
+MAY_IMPORT["verdicts"] = FOUNDATION | {"wire", "recording", "replays"}
 MAY_IMPORT["once"] = MAY_IMPORT["terminal"] = MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"tracer", "runs", "web"}
 MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}
 MAY_IMPORT["cli"] = MAY_IMPORT["main"] = MAY_IMPORT["serving"] = MAY_IMPORT["__main__"] = {

@@ -81,26 +81,22 @@ class Differences:
     def _tremble(self) -> dict[int, float]:
         """How much the gradient of each parameter changes when every leaf moves by one unit in its last place.
 
-        A gradient is not known better than that: near a minimum it is what rounding has left of large numbers. The smaller
-        change of two opposite moves counts, so that a kink on one side does not hide.
+        A gradient is not known better than that: near a minimum it is what rounding has left of large numbers. Of two
+        opposite moves, the smaller change of each element counts, so that a kink on one side does not hide.
         """
         signs = torch.Generator().manual_seed(0)
-        ways = [{key: torch.rand(leaf.shape, generator=signs) < 0.5 for key, leaf in self._point.stand_ins().items()}]
-        ways.append({key: ~way for key, way in ways[0].items()})
-        changes: list[dict[int, float]] = []
-        for way in ways:
-            moved = {key: _moved_by_a_unit(leaf, way[key]) for key, leaf in self._point.stand_ins().items()}
-            changes.append(
-                {
-                    parameter: _largest(found - gradient)
-                    for parameter, found in self._point.slopes(moved).items()
-                    if found is not None and (gradient := self._point.gradients[parameter]) is not None
-                }
-            )
+        way = {key: torch.rand(leaf.shape, generator=signs) < 0.5 for key, leaf in self._point.stand_ins().items()}
+        changes: dict[int, list[Tensor]] = {}
+        for up in (way, {key: ~each for key, each in way.items()}):
+            moved = {key: _moved_by_a_unit(leaf, up[key]) for key, leaf in self._point.stand_ins().items()}
+            for parameter, found in self._point.slopes(moved).items():
+                gradient = self._point.gradients[parameter]
+                if found is not None and gradient is not None:
+                    changes.setdefault(parameter, []).append((plain(found) - plain(gradient.detach())).abs())
         return {
             parameter: change if math.isfinite(change) else 0.0
-            for parameter in changes[0]
-            for change in [min(each[parameter] for each in changes)]
+            for parameter, (one, other) in changes.items()
+            for change in [_largest(torch.minimum(one, other))]
         }
 
     def _copies(self) -> dict[int, Tensor]:

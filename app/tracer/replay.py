@@ -25,6 +25,8 @@ from .tape import Tape
 
 MOST_FACTORS = 65_536
 """Numbers in the local derivatives of one node."""
+MOST_GRAPHS = 200
+"""Graphs whose first passes are checked where every graph is: some programs make a new one in each step."""
 MOST_CALLS = 1_024
 """Elements that the outputs of a node whose derivatives are told may have: each takes a call."""
 _AUTOGRAD: Any = torch.autograd
@@ -69,7 +71,8 @@ class Replay:
     def after_pass(self, begun: OpenPass, result: Any) -> None:
         """A pass has run."""
         asked, graph = self._asked, begun.template.index
-        wanted = begun.facts.index == asked.index if not asked.every else graph not in self._graphs
+        new = graph not in self._graphs and len(self._graphs) < MOST_GRAPHS
+        wanted = new if asked.every else begun.facts.index == asked.index
         self._graphs.add(graph)
         if wanted and asked.what != "factors":
             self._answer(begun, lambda: self._evaluated(begun, result))
