@@ -343,13 +343,38 @@ def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> No
     table = page.get_by_role("region", name="Optimizer")
     expect(table).to_contain_text("Adam")
     expect(table).to_contain_text("lr=0.5")
-    expect(table.locator("thead")).to_have_text("parametervaluethis step addsgradmomentumsecond momentupdaterate")
+    expect(table.locator("thead")).to_have_text("parametervalueaddsgradmomentum2nd momentupdaterate")
     cells = table.locator("tbody tr td")
     expect(cells).to_have_text(["3.0000", "4.0000", "4.0000", "·", "·", "·", "·"])
     page.locator(".phase.update").click()
     expect(cells).to_have_text(["2.5000", "4.0000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
     page.locator(".phase.loss").click()
     expect(cells).to_have_text(["3.0000", "·", "None", "·", "·", "·", "·"])
+
+
+def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_past_it(page: Page) -> None:
+    page.goto("/")
+    run(
+        page,
+        "import torch\nw = torch.tensor(3., requires_grad=True)\nfor step in range(8):\n    loss = w ** 4\n"
+        "    loss.backward()\n    with torch.no_grad():\n        w -= w.grad\n    w.grad = None",
+    )
+    run_id = page.url.rpartition("/r/")[2].partition("?")[0]
+    losses = page.request.get(f"/api/v1/runs/{run_id}/series?key=loss").json()["series"]["loss"]
+    first = next(place for place, loss in enumerate(losses) if isinstance(loss, str))
+    expect(page.locator(".tape .bad")).to_have_text(f"{'∞' if losses[first] == 'Infinity' else 'NaN'} from step {first} on")
+    page.get_by_role("button", name="Last step").click()
+    expect(page.locator(".count b")).to_have_text("07")
+    expect(node(page, "w").locator("[data-field=value]")).to_have_text("NaN")
+
+
+def test_each_root_s_loss_has_a_curve_of_its_own(page: Page) -> None:
+    page.goto("/")
+    run(page, (PROGRAMS / "gan.py").read_text())
+    expect(page.locator(".tape .ahead .curve")).to_have_count(2)
+    expect(page.locator(".caption .loss")).to_contain_text("d_loss")
+    page.get_by_role("button", name="Next step").click()
+    expect(page.locator(".caption .loss")).to_contain_text("g_loss")
 
 
 def test_a_run_that_goes_on_is_watched_with_its_progress_and_cancelled(page: Page) -> None:

@@ -29,6 +29,12 @@ export const isNorm = ({ shape }) => shape.length > 0 && count(shape) > ELEMENTS
 /** @param {Scalar | null} value */
 const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
 
+/** The first loss that is not finite. @param {number[]} index @param {Record<string, (Scalar | null)[]>} series */
+function brokenIn(index, series) {
+  const place = series["loss"]?.findIndex((value) => typeof value === "string") ?? -1;
+  return place < 0 ? null : { step: index[place] ?? place, value: String(series["loss"]?.[place]) };
+}
+
 /**
  * The curves of a run; what is here already is kept, and added to.
  *
@@ -49,10 +55,12 @@ export async function curvesOf(api, run, before) {
   const grows = before !== null && run.steps <= POINTS;
   const told = await api.series(run.id, ["loss", "loss:*", ...keys], grows ? { start } : run.steps > POINTS ? { points: POINTS } : {});
   const fresh = Object.fromEntries(Object.entries(told.series).map(([key, column]) => [key, column.map(finite)]));
-  if (!grows) return { index: told.index, values: fresh };
+  const broken = before?.broken ?? brokenIn(told.index, told.series);
+  if (!grows) return { index: told.index, values: fresh, broken };
   const gaps = (/** @type {number} */ length) => /** @type {null[]} */ (Array(length).fill(null));
   const names = new Set([...Object.keys(before.values), ...Object.keys(fresh)]);
   return {
+    broken,
     index: [...before.index, ...told.index],
     values: Object.fromEntries(
       [...names].map((key) => [

@@ -74,6 +74,7 @@
  * @typedef {object} Curves                       numbers over steps
  * @property {readonly number[]} index            steps, ascending
  * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
+ * @property {{step: number, value: string} | null} broken    the first loss that is not finite
  */
 
 /** @type {State} */

@@ -12,9 +12,9 @@ const MOST = 60; // parameters that are listed
 const STATES = /** @type {Record<string, string>} */ ({
   momentum_buffer: "momentum",
   exp_avg: "momentum",
-  exp_avg_sq: "second moment",
-  max_exp_avg_sq: "greatest second moment",
-  square_avg: "second moment",
+  exp_avg_sq: "2nd moment",
+  max_exp_avg_sq: "greatest 2nd moment",
+  square_avg: "2nd moment",
   sum: "sum of squares",
 });
 
@@ -75,7 +75,7 @@ export function optimizer({ onpick }) {
               null,
               head("parameter"),
               head("value"),
-              head("this step adds", "what the passes of this step added to the gradient"),
+              head("adds", "what the passes of this step added to the gradient"),
               head("grad"),
               states.map((name) => head(STATES[name] ?? name.replaceAll("_", " "), `state["${name}"], as it was after the update`)),
               head("update"),

@@ -107,7 +107,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["shown"] === shown));
     const name = parameter?.names.at(-1) ?? parameter?.id ?? "";
     const over = tabs.find(({ dataset }) => dataset["shown"] === "landscape");
-    if (over) over.textContent = name.length <= SHORT ? `Loss over ${name}` : "Loss over it";
+    if (over) fill(over, "Loss", h("span", { class: "wide" }, ` over ${name.length <= SHORT ? name : "it"}`));
     drawn.hidden = shown !== "curves";
     table.hidden = shown !== "optimizer";
     ground.element.hidden = shown !== "landscape";
@@ -172,6 +172,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
     transport.roll({
       steps: run?.steps ?? 0,
       span,
+      broken: curves?.broken ?? null,
       stopped: stopped(run),
       logarithmic,
       curves: losses(curves).map((curve) => ({ ...curve, index: curves?.index ?? [] })),

@@ -12,6 +12,7 @@ import { PHASES } from "../../leaves/types.js";
  * @typedef {object} Tape
  * @property {number} steps
  * @property {number} span               steps that the tape has room for: more may come
+ * @property {{step: number, value: string} | null} broken    the first loss that is not finite
  * @property {boolean} stopped           an error ended the program after the last step
  * @property {boolean} logarithmic
  * @property {readonly Curve[]} curves
@@ -53,7 +54,7 @@ export function tape({ onseek }) {
   const place = h("div", { class: "tape-place" }, element, told);
 
   /** @type {Tape} */
-  let shown = { steps: 0, span: 0, stopped: false, logarithmic: false, curves: [], others: [] };
+  let shown = { steps: 0, span: 0, broken: null, stopped: false, logarithmic: false, curves: [], others: [] };
   /** @type {Head} */
   let head = { at: 0, phase: "backward", part: null, text: "" };
   let [left, width, height] = [0, 0, 0];
@@ -103,7 +104,7 @@ export function tape({ onseek }) {
   function draw() {
     ({ width, height } = element.getBoundingClientRect());
     if (!width || shown.steps < 2) return;
-    const { steps, stopped, logarithmic, curves, others } = shown;
+    const { steps, stopped, broken, logarithmic, curves, others } = shown;
     const fits = (/** @type {number | null} */ value) => value !== null && (!logarithmic || value > 0);
     const scaled = (/** @type {number} */ value) => (logarithmic ? Math.log10(value) : value);
     let [low, high] = [Infinity, -Infinity];
@@ -126,8 +127,6 @@ export function tape({ onseek }) {
       all.map((each) => each.cloneNode()),
       strip(),
     );
-    const tail = lastOf(curves[0]);
-    const end = tail && y(tail.value);
     fill(
       marks,
       stopped && s("rect", { class: "stop", x: x(steps), y: base(), width: Math.max(3, cell() / 4), height: 12 }),
@@ -142,19 +141,35 @@ export function tape({ onseek }) {
           { class: "axis bad", x: Math.min(x(steps) + 6, width - EDGE), y: base() - 6, "text-anchor": cells() > 6 ? "end" : "start" },
           `stopped here: nothing to play after step ${steps - 1}`,
         ),
-      !small() &&
-        !stopped &&
-        tail &&
-        end !== null &&
-        width > 420 &&
-        shown.span <= steps &&
-        s(
-          "text",
-          { class: "axis", x: width - EDGE, y: end > 20 ? end - 7 : end + 15, "text-anchor": "end" },
-          `${tail.name} ${format.number(tail.value)} at step ${tail.step}`,
-        ),
+      !small() && broken && flaw(broken),
+      !small() && !stopped && width > 420 && shown.span <= steps && curves.map(ending),
     );
     move();
+  }
+
+  /** Where a curve ends, if it has room beside those before it. @param {Curve} curve @param {number} place @param {readonly Curve[]} all */
+  function ending(curve, place, all) {
+    const tail = lastOf(curve);
+    const high = tail && y(tail.value);
+    if (!tail || high === null) return null;
+    const near = all.slice(0, place).some((other) => Math.abs((y(lastOf(other)?.value ?? NaN) ?? NaN) - high) < 14);
+    if (near) return null;
+    const text = `${tail.name} ${format.number(tail.value)} at step ${tail.step}`;
+    return s("text", { class: "axis", x: width - EDGE, y: high > 20 ? high - 7 : high + 15, "text-anchor": "end" }, text);
+  }
+
+  /** Where losses begin that no curve can show. @param {{step: number, value: string}} broken */
+  function flaw({ step, value }) {
+    const at = x(step, 0.5);
+    const right = at < width - 150;
+    return [
+      s("line", { class: "flaw", x1: at, x2: at, y1: 6, y2: base() }),
+      s(
+        "text",
+        { class: "axis bad", x: right ? at + 6 : at - 6, y: base() - 6, "text-anchor": right ? "start" : "end" },
+        `${format.number(value)} from step ${step} on`,
+      ),
+    ];
   }
 
   /** @param {Curve} curve */
