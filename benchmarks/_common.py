@@ -19,25 +19,31 @@ from urllib.parse import urlsplit
 @contextlib.contextmanager
 def server(**environment: str) -> Iterator[str]:
     """Start ``tapedeck serve`` on a free port, wait until it takes programs, and give its URL; end it afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tapedeck.cli", "serve", "--port", "0", "--data", folder],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
-            if found is None:
-                raise SystemExit("The server did not start: `tapedeck serve` says why.")
-            url = found[0].rstrip("/")
-            _until_ready(url)
-            yield url
-        finally:
-            process.terminate()
-            process.wait()
+    with tempfile.TemporaryDirectory() as folder, serving(folder, **environment) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def serving(folder: str, **environment: str) -> Iterator[tuple[str, int]]:
+    """The same with the recordings of a folder; gives the URL and the id of the process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tapedeck.cli", "serve", "--port", "0", "--data", folder],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        if found is None:
+            raise SystemExit("The server did not start: `tapedeck serve` says why.")
+        url = found[0].rstrip("/")
+        _until_ready(url)
+        yield url, process.pid
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def connect(url: str) -> http.client.HTTPConnection:

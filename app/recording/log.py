@@ -23,6 +23,9 @@ class Log(Protocol):
     def steps(self, start: int, stop: int) -> Iterable[wire.Step]:
         """The steps from one index to before another, as far as there are."""
 
+    def passes(self, start: int, stop: int) -> Iterable[wire.Pass]:
+        """The passes likewise."""
+
     def lines(self) -> wire.Lines | None:
         """All last values of lines, merged."""
 
@@ -82,6 +85,11 @@ class MemoryLog:
         before = self._before[2]
         own = self._steps[max(0, start - before) : max(0, stop - before)]
         return chain(self._earlier.steps(start, min(stop, before)), own) if self._earlier and start < before else own
+
+    def passes(self, start: int, stop: int) -> Iterable[wire.Pass]:
+        before = self._before[1]
+        own = self._passes[max(0, start - before) : max(0, stop - before)]
+        return chain(self._earlier.passes(start, min(stop, before)), own) if self._earlier and start < before else own
 
     def lines(self) -> wire.Lines | None:
         earlier = self._earlier.lines() if self._earlier else None

@@ -122,6 +122,7 @@ class Block:
         self._order = np.frombuffer(self._block.order, "<u2").tolist()
         self._skeletons = [_skeletons.decode(stack.skeleton) for stack in self._block.stacks]
         heights = [0] * len(self._block.stacks)
+        self._places: dict[tuple[type[wire.Event], ...], list[int]] = {}
         self._rows = []
         for stack in self._order:
             self._rows.append(heights[stack])
@@ -132,8 +133,10 @@ class Block:
 
     def places(self, *kinds: type[wire.Event]) -> list[int]:
         """Where the events of some kinds are."""
-        wanted = [isinstance(skeleton, kinds) for skeleton in self._skeletons]
-        return [place for place, stack in enumerate(self._order) if wanted[stack]]
+        if (known := self._places.get(kinds)) is None:
+            wanted = [isinstance(skeleton, kinds) for skeleton in self._skeletons]
+            known = self._places[kinds] = [place for place, stack in enumerate(self._order) if wanted[stack]]
+        return known
 
     def event(self, place: int) -> wire.AnyEvent:
         """The event at a place."""

@@ -121,13 +121,10 @@ class StoredLog:
         return self._one(wire.Step, "step", index)
 
     def steps(self, start: int, stop: int) -> Iterator[wire.Step]:
-        for heading in self._headings:
-            first, count = heading.firsts["step"], heading.counts["step"]
-            if count and first < stop and start < first + count:
-                block = self._block(heading)
-                for index, place in enumerate(block.places(wire.Step) if block else (), first):
-                    if block is not None and start <= index < stop and isinstance(event := block.event(place), wire.Step):
-                        yield event
+        return self._some(wire.Step, "step", start, stop)
+
+    def passes(self, start: int, stop: int) -> Iterator[wire.Pass]:
+        return self._some(wire.Pass, "pass", start, stop)
 
     def lines(self) -> wire.Lines | None:
         return merge_lines([event for _, event in self._every(wire.Lines)])
@@ -149,6 +146,15 @@ class StoredLog:
                 for place in block.places(*kinds):
                     if heading.first + place >= first:
                         yield heading.first + place, block.event(place)
+
+    def _some(self, kind: type[E], name: str, start: int, stop: int) -> Iterator[E]:
+        for heading in self._headings:
+            first, count = heading.firsts[name], heading.counts[name]
+            if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
+                for place in block.places(kind)[max(0, start - first) : max(0, stop - first)]:
+                    event = block.event(place)
+                    assert isinstance(event, kind)
+                    yield event
 
     def _one(self, kind: type[E], name: str, index: int) -> E:
         for heading in self._headings:

@@ -85,15 +85,22 @@ class Layout:
             size = np.dtype(packed).itemsize
             columns = (np.array(starts)[:, None] + np.arange(size * numel)).reshape(-1)
             own = np.ascontiguousarray(values[:, columns]).view(packed).reshape(count, len(starts), numel)
+            numbers = own.astype(np.float64)
             with np.errstate(all="ignore"):
-                numbers = own.astype(np.float64)
-                total, squares = numbers[:, :, 0], numbers[:, :, 0] * numbers[:, :, 0]
-                for at in range(1, numel):
-                    total = total + numbers[:, :, at]
-                    squares = squares + numbers[:, :, at] * numbers[:, :, at]
-                found = np.stack((numbers.min(axis=2), numbers.max(axis=2), total / numel, np.sqrt(squares)), axis=2)
-            stats[:, places] = np.where(np.isfinite(found), found, 0.0)
-            counts[:, places, 0] = (own == 0).sum(axis=2)
-            counts[:, places, 1] = np.isnan(own).sum(axis=2)
-            counts[:, places, 2] = np.isinf(own).sum(axis=2)
+                stats[:, places] = _statistics(numbers)
+            counts[:, places, 0] = sum((own[:, :, at] == 0).astype(np.int64) for at in range(numel))
+            if not np.isfinite(numbers).all():
+                counts[:, places, 1] = np.isnan(own).sum(axis=2)
+                counts[:, places, 2] = np.isinf(own).sum(axis=2)
         return stats.view("<u8").reshape(count, -1), counts.view("<u8").reshape(count, -1)
+
+
+def _statistics(numbers: Matrix) -> Matrix:
+    """Least, greatest, mean and L2 norm over the last axis, element by element: an axis of few is slow to reduce."""
+    low = high = total = numbers[:, :, 0]
+    squares = total * total
+    for at in range(1, numbers.shape[2]):
+        each = numbers[:, :, at]
+        low, high, total, squares = np.minimum(low, each), np.maximum(high, each), total + each, squares + each * each
+    found = np.stack((low, high, total / numbers.shape[2], np.sqrt(squares)), axis=2)
+    return np.where(np.isfinite(found), found, 0.0)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
 
-from .. import model, wire
+from .. import wire
 from ..errors import InvalidInput
-from ..recording import PassNumbers, Recording
+from ..recording import Recording, Tensors, number
+from ..recording.stack import COUNTS, NUMBERS, Known, Numbers, Stack, layout
 
 WHAT: Final = ("value", "arrived", "used", "edge")
 """Of each node its value; of each output of each node the sum that arrived, and what was used; of each edge its gradient."""
-NUMBERS: Final = ("norm", "min", "max", "mean")
-COUNTS: Final = ("zeros", "nan", "inf")
+STATISTICS: Final = (*NUMBERS, *COUNTS)
 OTHERS: Final = ("values", "shape", "dtype")
-FIELDS: Final = tuple(f"{what}.{of}" for what in WHAT for of in (*NUMBERS, *COUNTS, *OTHERS))
+FIELDS: Final = tuple(f"{what}.{of}" for what in WHAT for of in (*STATISTICS, *OTHERS))
 USUAL: Final = ("value.norm", "arrived.norm", "edge.norm")
 CELLS: Final = 400_000
 """Numbers that one answer may hold; more are left for the next one."""
@@ -65,103 +65,82 @@ def chosen(text: str | None) -> list[str]:
 
 def frames(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]) -> Frames:
     """Read the passes over a graph, from pass ``start`` on, ``count`` at the most; raises :class:`NotFound` for a graph."""
-    passes: list[int] = []
-    steps: list[int] = []
-    columns: dict[str, list[list[Any]]] = {name: [] for name in fields}
-    room = CELLS
-    following: int | None = None
-    for numbers in _over(recording, graph, start):
-        if len(passes) == count or (room <= 0 and passes):
-            following = numbers.event.index
-            break
-        passes.append(numbers.event.index)
-        steps.append(numbers.event.step)
-        for name in fields:
-            column = _plain(numbers, name)
-            columns[name].append(column)
-            room -= len(column)
-    return Frames(f"g{graph}", passes, steps, columns, following)
+    passes, following = _over(recording, graph, start, count, fields)
+    groups = _alike(passes)
+    columns = {
+        name: _plain(groups, len(passes), name) if name.partition(".")[2] in STATISTICS else _read(passes, name)
+        for name in fields
+    }
+    return Frames(f"g{graph}", [each.index for each in passes], [each.step for each in passes], columns, following)
 
 
 def packed(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]) -> PackedFrames:
     """The same as packed columns: only of fields that are numbers."""
     if wrong := [name for name in fields if name.partition(".")[2] not in NUMBERS]:
         raise InvalidInput(f"{wrong[0]} cannot be packed: ask for it as JSON.", where="fields")
-    passes: list[int] = []
-    steps: list[int] = []
-    columns: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in fields}
-    room = CELLS
-    following: int | None = None
-    for numbers in _over(recording, graph, start):
-        if len(passes) == count or (room <= 0 and passes):
-            following = numbers.event.index
-            break
-        passes.append(numbers.event.index)
-        steps.append(numbers.event.step)
-        for name in fields:
-            rows, kind = _rows(numbers, name)
-            column = _statistics(numbers.event.tensors, kind)[0][rows]
-            columns[name].append(column)
-            room -= len(column)
-    joined = {}
-    for name, each in columns.items():
-        matrix = np.stack(each).astype("<f8") if each else np.empty((0, 0), "<f8")
-        joined[name] = Column("<f8", (matrix.shape[0], matrix.shape[1]), matrix.tobytes())
-    return PackedFrames(f"g{graph}", passes, steps, joined, following)
+    passes, following = _over(recording, graph, start, count, fields)
+    groups = _alike(passes)
+    columns = {}
+    for name in fields:
+        matrix, _ = _matrix(groups, len(passes), name)
+        columns[name] = Column("<f8", (matrix.shape[0], matrix.shape[1]), matrix.astype("<f8").tobytes())
+    return PackedFrames(f"g{graph}", [each.index for each in passes], [each.step for each in passes], columns, following)
 
 
-def _over(recording: Recording, graph: int, start: int) -> Iterator[PassNumbers]:
-    structure = recording.graph(graph)
-    for index in range(max(0, start), recording.log.counts()[1]):
-        event = recording.log.pass_(index)
+def _over(
+    recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]
+) -> tuple[list[wire.Pass], int | None]:
+    """The passes over a graph that fit into an answer, and the first that does not."""
+    recording.graph(graph)  # which there must be
+    found: list[wire.Pass] = []
+    for event in recording.log.passes(max(0, start), recording.log.counts()[1]):
         if event.graph == graph:
-            yield PassNumbers(event, structure)
+            if not found:
+                cells = sum(len(getattr(event, name.partition(".")[0])) // 4 for name in fields)
+                count = min(count, max(1, CELLS // max(1, cells)))
+            if len(found) == count:
+                return found, event.index
+            found.append(event)
+    return found, None
 
 
-def _rows(numbers: PassNumbers, name: str) -> tuple[np.ndarray[Any, np.dtype[np.int32]], str]:
+def _alike(passes: Sequence[wire.Pass]) -> list[tuple[list[int], wire.Pass, Stack]]:
+    """The passes in groups of one layout: their places, the first of them, and their tables on top of each other."""
+    groups: dict[tuple[bytes, ...], list[int]] = {}
+    for place, event in enumerate(passes):
+        groups.setdefault((*layout(event.tensors), *(getattr(event, what) for what in WHAT)), []).append(place)
+    return [(places, passes[places[0]], Stack([passes[place].tensors for place in places])) for places in groups.values()]
+
+
+def _matrix(groups: list[tuple[list[int], wire.Pass, Stack]], count: int, name: str) -> tuple[Numbers, Known]:
+    """A statistic of every node, output or edge in every pass, a row for each pass; what is not known is NaN."""
     what, _, kind = name.partition(".")
-    return wire.int32(getattr(numbers.event, what), what), kind
-
-
-def _plain(numbers: PassNumbers, name: str) -> list[Any]:
-    rows, kind = _rows(numbers, name)
-    if kind in NUMBERS:
-        values, known = _statistics(numbers.event.tensors, kind)
-        return [
-            None if not there else _number(value)
-            for value, there in zip(values[rows].tolist(), known[rows].tolist(), strict=True)
-        ]
-    read: dict[int, model.TensorSummary | None] = {row: numbers.tensors.summary(row) for row in set(rows.tolist())}
-    return [None if (summary := read[row]) is None else getattr(summary, kind) for row in rows.tolist()]
-
-
-def _statistics(table: wire.Tensors, kind: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """One statistic of every row of a table, and whether it is known; the last place stands for row -1."""
-    count = len(table.dtype)
-    flags = np.frombuffer(table.flags, np.uint8)
-    values = np.full(count + 1, np.nan)
-    known = np.zeros(count + 1, bool)
-    told = np.flatnonzero(flags & wire.HAS_STATS)
-    values[told] = np.frombuffer(table.stats, "<f8").reshape(-1, 4)[:, ("min", "max", "mean", "norm").index(kind)]
-    known[told] = True
-    numel = wire.elements(table)
-    alone = np.flatnonzero((flags & wire.HAS_VALUES != 0) & (flags & wire.HAS_STATS == 0) & (numel == 1))
-    if len(alone):
-        dtype = np.frombuffer(table.dtype, np.uint8)
-        sizes = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)[dtype]
-        ends = np.cumsum(np.where(flags & wire.HAS_VALUES, numel * sizes, 0))
-        data = np.frombuffer(table.values, np.uint8)
-        for code in np.unique(dtype[alone]).tolist():
-            packed_as = np.dtype(wire.PACKED[wire.DTYPES[code]])
-            rows = alone[dtype[alone] == code]
-            places = (ends[rows] - packed_as.itemsize)[:, None] + np.arange(packed_as.itemsize)
-            read = data[places].view(packed_as)[:, 0]
-            values[rows] = np.abs(read) if kind == "norm" or read.dtype.kind == "c" else read
-            known[rows] = True
+    width = len(getattr(groups[0][1], what)) // 4 if groups else 0
+    values, known = np.full((count, width), np.nan), np.zeros((count, width), bool)
+    for places, first, stack in groups:
+        rows, sources = np.unique(wire.int32(getattr(first, what), what), return_inverse=True)
+        columns = [stack.statistic(row, kind) for row in rows.tolist()]
+        if columns:
+            values[places] = np.stack([numbers for numbers, _ in columns])[sources].T
+            known[places] = np.stack([there for _, there in columns])[sources].T
     return values, known
 
 
-def _number(value: float) -> float | str:
-    if value - value == 0.0:
-        return value
-    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+def _plain(groups: list[tuple[list[int], wire.Pass, Stack]], count: int, name: str) -> list[list[Any]]:
+    values, known = _matrix(groups, count, name)
+    whole = name.partition(".")[2] in COUNTS
+    told: list[list[Any]] = (np.where(known, values, 0).astype(np.int64) if whole else values).tolist()
+    for at, place in np.argwhere(~np.isfinite(values) | ~known).tolist():
+        told[at][place] = number(float(values[at, place])) if known[at, place] else None
+    return told
+
+
+def _read(passes: Sequence[wire.Pass], name: str) -> list[list[Any]]:
+    """What is no number: values, shapes and dtypes, pass by pass."""
+    what, _, kind = name.partition(".")
+    found = []
+    for event in passes:
+        tensors = Tensors(event.tensors)
+        rows = wire.int32(getattr(event, what), what).tolist()
+        found.append([None if (summary := tensors.summary(row)) is None else getattr(summary, kind) for row in rows])
+    return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import httpx
 import msgspec
 import numpy as np
 import pytest
 from tapedeck import wire
-from tapedeck.recording import MemoryLog, Recording, Tensors
+from tapedeck.recording import MemoryLog, Recording, Tensors, number
+from tapedeck.recording.stack import Stack
 from tapedeck.web import frames
 
 from ..recorded import FIT, GRAPH, fit, ints, pass_, step, table
@@ -161,16 +161,29 @@ async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: S
         assert msgspec.msgpack.decode(packed.content)["next"] == 1
 
 
-@pytest.mark.parametrize("kind", frames.NUMBERS)
+@pytest.mark.parametrize("kind", frames.STATISTICS)
 def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
-    rows = table(1.5, [1.0, -2.0], math.nan, -math.inf, [3.0], -4.0)
-    values, known = frames._statistics(rows, kind)
-    tensors = Tensors(rows)
-    for row in range(6):
-        expected: Any = getattr(tensors.summary(row), kind)
-        assert bool(known[row])
-        assert frames._number(float(values[row])) == expected
-    assert not known[-1]  # row -1 is no tensor
+    rows = table(1.5, [1.0, -2.0], math.nan, -math.inf, [3.0], -4.0, 0.0)
+    stack, tensors = Stack([rows]), Tensors(rows)
+    for row in range(7):
+        values, known = stack.statistic(row, kind)
+        assert known.all()
+        assert number(float(values[0])) == getattr(tensors.summary(row), kind)
+    assert not stack.statistic(-1, kind)[1].any()  # row -1 is no tensor
+
+
+async def test_passes_of_different_layouts_stand_in_order(serve: Serve) -> None:
+    events: list[wire.AnyEvent] = [wire.Started("2.13.0", "3.11"), wire.Parameter(0, "m", [], "float32", 4), GRAPH]
+    for index in range(6):
+        told = pass_(index, 1.0 + index / 10)
+        events += [told if index % 3 else msgspec.structs.replace(told, value=ints(0, 1, 2, -1, 4)), step(index, 1.0, -9.0)]
+    async with serve([*events, *END]) as client:
+        run = await start(client)
+        told = (await client.get(f"{run}/frames?fields=value.max,value.zeros")).json()
+        for place in range(6):
+            nodes = (await client.get(f"{run}/passes/{place}")).json()["nodes"].values()
+            assert told["fields"]["value.max"][place] == [node["value"] and node["value"]["max"] for node in nodes]
+            assert told["fields"]["value.zeros"][place] == [node["value"] and node["value"]["zeros"] for node in nodes]
 
 
 def test_frames_leave_out_what_was_not_recorded() -> None:
