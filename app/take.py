@@ -202,7 +202,7 @@ class LiveTake(Take):
         )
         self.earlier = stored((graphs, passes, steps), self.sealed)
         self.events, self.forgotten = kept, self.sealed
-        self._log = self.recording.log = MemoryLog(kept, self.earlier)
+        self._log = self.recording.log = MemoryLog(kept, self.earlier, self._log.strange())
         self.size = sum(map(_size, kept))
 
     @property

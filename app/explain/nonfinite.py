@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from .. import model, wire
 from ..recording import Recording
 from ..recording.numbers import PassNumbers
-from ..recording.tensors import Tensors, finite
+from ..recording.tensors import Tensors
 
-PASSES = 20_000
-"""Passes that are looked at, at most."""
 NEAR = 50
 """Nodes before one that are looked at for a ``where``."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
@@ -42,51 +40,51 @@ class Origin:
 
 def origin(recording: Recording) -> Origin | None:
     """Where the first NaN or Inf that reaches a root, a leaf's gradient or a parameter began; ``None`` if none does."""
-    seen = 0
-    for index in range(recording.log.counts()[2]):
-        step = recording.log.step(index)
-        for at in sorted(step.passes):
-            seen += 1
-            if seen > PASSES:
-                return None
-            event = recording.log.pass_(at)
-            if event.graph >= 0 and not finite(event.tensors):
-                found = _in_pass(recording, index, at)
-                if found is not None:
-                    return found
-        if not finite(step.tensors):
-            tensors = Tensors(step.tensors)
-            for row in step.parameters:
-                if (what := _kind(tensors.summary(row.value_after))) is not None:
-                    return Origin(index, step.main, -1, what, "update", row.parameter)
+    log = recording.log
+    passes, steps = log.strange()
+    told = log.counts()[2]
+    looks = [(log.pass_(index).step, 0, index) for index in passes] + [(index, 1, index) for index in steps]
+    for step, updated, index in sorted(looks):
+        if 0 <= step < told:
+            found = _in_update(recording, step) if updated else _in_pass(recording, step, index)
+            if found is not None:
+                return found
+    return None
+
+
+def _in_update(recording: Recording, index: int) -> Origin | None:
+    step = recording.log.step(index)
+    tensors = Tensors(step.tensors)
+    for row in step.parameters:
+        if (what := _kind(tensors.summary(row.value_after))) is not None:
+            return Origin(index, step.main, -1, what, "update", row.parameter)
     return None
 
 
 def _in_pass(recording: Recording, step: int, index: int) -> Origin | None:
+    if recording.log.pass_(index).graph < 0:
+        return None
     numbers = recording.numbers(index)
+    nodes = numbers.graph.nodes
+    roots = [place for place in map(numbers.place, numbers.graph.roots) if _kind(numbers.value(place)) is not None]
+    leaves = [place for place, node in enumerate(nodes) if node.kind == "leaf" and _kind(numbers.used(place)) is not None]
+    if not roots and not leaves:
+        return None
     trace = _Trace(numbers)
-    for root in numbers.graph.roots:
-        place = numbers.place(root)
-        if trace.value(place):
-            found, where = trace.forward(place)
-            kind = _kind(numbers.value(found)) or "NaN"
-            return Origin(step, index, found, kind, where, inputs=trace.inputs(found))
-    for place, node in enumerate(numbers.graph.nodes):
-        if node.kind == "leaf" and (what := _kind(numbers.used(place))) is not None:
-            found, where = trace.backward(place)
-            nested = _nested(recording, step, index) if where == "gradient" else None
-            what = trace.handed(found) or what
-            return nested or Origin(
-                step, index, found, what, where, inputs=trace.inputs(found), behind_where=trace.behind_where(found)
-            )
-    return None
+    if roots:
+        found, where = trace.forward(roots[0])
+        return Origin(step, index, found, _kind(numbers.value(found)) or "NaN", where, inputs=trace.inputs(found))
+    found, where = trace.backward(leaves[0])
+    nested = _nested(recording, step, index) if where == "gradient" else None
+    what = trace.handed(found) or _kind(numbers.used(leaves[0])) or "NaN"
+    behind = trace.behind_where(found)
+    return nested or Origin(step, index, found, what, where, inputs=trace.inputs(found), behind_where=behind)
 
 
 def _nested(recording: Recording, step: int, parent: int) -> Origin | None:
     """The origin in a pass inside a pass, as a checkpoint has them."""
     for index in recording.log.step(step).passes:
-        event = recording.log.pass_(index)
-        if event.parent == parent and event.graph >= 0 and index > parent and not finite(event.tensors):
+        if index > parent and recording.log.pass_(index).parent == parent:
             found = _in_pass(recording, step, index)
             if found is not None:
                 return found

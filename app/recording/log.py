@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol, TypeVar
 
@@ -10,8 +10,14 @@ import numpy as np
 
 from .. import wire
 from ..errors import NotFound
+from .tensors import finite
 
 T = TypeVar("T")
+
+
+Strange = tuple[Sequence[int], Sequence[int]]
+STRANGE = 2_000
+"""Passes and steps that are remembered for numbers that are not finite: the first ones tell where these began."""
 
 
 class Log(Protocol):
@@ -35,11 +41,14 @@ class Log(Protocol):
     def counts(self) -> tuple[int, int, int]:
         """How many graphs, passes and steps there are."""
 
+    def strange(self) -> Strange:
+        """The passes and the steps that hold a number which is not finite, by index, the first :data:`STRANGE` of each."""
+
 
 class MemoryLog:
-    """A log of the events at hand; ``earlier`` has those before them."""
+    """A log of the events at hand; ``earlier`` has those before them, and ``strange`` is what is known of these."""
 
-    def __init__(self, events: Iterable[wire.AnyEvent] = (), earlier: Log | None = None) -> None:
+    def __init__(self, events: Iterable[wire.AnyEvent] = (), earlier: Log | None = None, strange: Strange = ((), ())) -> None:
         self._earlier = earlier
         self._before = earlier.counts() if earlier is not None else (0, 0, 0)
         self._graphs: list[wire.Graph] = []
@@ -47,6 +56,8 @@ class MemoryLog:
         self._steps: list[wire.Step] = []
         self._others: list[wire.AnyEvent] = []
         self._lines: list[wire.Lines] = []
+        _, passes, steps = self._before
+        self._strange = [at for at in strange[0] if at < passes], [at for at in strange[1] if at < steps]
         for event in events:
             self.append(event)
 
@@ -57,8 +68,10 @@ class MemoryLog:
                 self._graphs.append(event)
             case wire.Pass():
                 self._passes.append(event)
+                self._look(event.tensors, self._strange[0], self.counts()[1] - 1)
             case wire.Step():
                 self._steps.append(event)
+                self._look(event.tensors, self._strange[1], self.counts()[2] - 1)
             case wire.Lines():
                 self._lines.append(event)
             case wire.Progress():
@@ -101,6 +114,14 @@ class MemoryLog:
     def counts(self) -> tuple[int, int, int]:
         graphs, passes, steps = self._before
         return graphs + len(self._graphs), passes + len(self._passes), steps + len(self._steps)
+
+    def strange(self) -> Strange:
+        return self._strange
+
+    @staticmethod
+    def _look(table: wire.Tensors, strange: list[int], index: int) -> None:
+        if len(strange) < STRANGE and not finite(table):
+            strange.append(index)
 
 
 def merge_lines(events: list[wire.Lines]) -> wire.Lines | None:

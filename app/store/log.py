@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -14,6 +15,8 @@ from sqlalchemy import Engine, bindparam, select
 from .. import wire
 from ..errors import NotFound
 from ..recording import merge_lines
+from ..recording.log import STRANGE, Strange
+from ..recording.tensors import finite
 from .block import Block, cut, full, pack_block
 from .schema import blocks
 
@@ -135,6 +138,15 @@ class StoredLog:
 
     def counts(self) -> tuple[int, int, int]:
         return self._counts
+
+    def strange(self) -> Strange:
+        _, passes, steps = self._counts
+        found = (
+            (index for index in range(count) if not finite(read(index).tensors))
+            for read, count in ((self.pass_, passes), (self.step, steps))
+        )
+        first, second = (list(islice(each, STRANGE)) for each in found)
+        return first, second
 
     def all(self, first: int = 0) -> Iterator[tuple[int, wire.AnyEvent]]:
         """Every event from a place on, with its place, in the order in which they came."""

@@ -19,7 +19,7 @@ from tapedeck.recording import MemoryLog, Recording
 from tapedeck.store import NewRun, Outcome, Store
 from tapedeck.store.schema import metadata
 
-from ..recorded import FIT, fit
+from ..recorded import FIT, fit, pass_, step
 
 DONE = Outcome(status="done", duration_ms=12.5, torch="2.13.0", findings=[], graphs=1, passes=2, steps=2)
 RUNNING = Outcome(status="running")
@@ -65,6 +65,20 @@ def test_what_was_recorded_reads_the_same_from_the_store_as_from_memory(store: S
     assert stored.parameters() == memory.parameters()
     assert stored.stdout() == "done\n"
     assert stored.node(1, "n4") == memory.node(1, "n4")
+
+
+def test_where_a_number_is_not_finite_is_known_of_the_store_as_of_memory(store: Store) -> None:
+    events = [event for event in fit(8) if not isinstance(event, wire.Pass | wire.Step)]
+    events[3:3] = [pass_(index, float("nan") if index in (2, 5) else 1.0) for index in range(8)]
+    events[11:11] = [step(index, 1.0, float("inf") if index == 6 else 0.5) for index in range(8)]
+    store.write(new(), events, 0, msgspec.structs.replace(DONE, steps=8, passes=8))
+    run = store.get("a" * 32)
+    assert run is not None
+    assert [list(found) for found in store.log(run).strange()] == [[2, 5], [6]]
+    memory = MemoryLog(events)
+    assert memory.strange() == ([2, 5], [6])
+    half = events[:15]
+    assert MemoryLog(events[15:], MemoryLog(half), memory.strange()).strange() == ([2, 5], [6])
 
 
 def test_events_are_appended_batch_by_batch_in_their_order(store: Store) -> None:
