@@ -54,7 +54,7 @@ from typing import Annotated, Any, Final
 import jinja2
 import msgspec
 from fastapi import APIRouter, Query, Request
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from .. import __version__, assets
@@ -210,7 +210,18 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(assets.templates_path()), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["tensor"] = written
+    environment.filters["coded"] = coded
     return environment
+
+
+def coded(text: str) -> Markup:
+    """A sentence with what stands in backticks as code.
+
+    >>> coded("`a < b` is it")
+    Markup('<code>a &lt; b</code> is it')
+    """
+    parts = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`")))
+    return Markup("").join(parts)
 
 
 def _asset(root: str) -> Callable[[str], str]:

@@ -112,6 +112,15 @@ async def test_what_a_stranger_wrote_is_shown_and_never_obeyed(serve: Serve) -> 
         assert b"<script>" not in picture.content
 
 
+async def test_a_finding_that_quotes_a_stranger_shows_code_and_obeys_none(serve: Serve) -> None:
+    program = "x = f('<script>alert(1)</script>').detach()\nx.backward()"
+    lost = "element 0 of tensors does not require grad and does not have a grad_fn"
+    async with serve([wire.End("failed", wire.Failure("RuntimeError", lost, None, 2, ""), 1.0)]) as client:
+        page = (await client.get(f"/r/{await start(client, program)}", headers=HTML)).text
+        assert "<script>alert" not in page
+        assert "<code>f(&#39;&lt;script&gt;alert(1)&lt;/script&gt;&#39;).detach()</code> on line 1 cuts it off." in page
+
+
 async def test_every_page_has_a_strict_policy_with_a_nonce_of_its_own(client: httpx.AsyncClient) -> None:
     id = await start(client)
     nonces = set()
