@@ -11,6 +11,7 @@ from ..recording import Recording
 from .failures import failed
 from .nan_origin import nan_origin
 from .syntax import Syntax
+from .unseen import unseen
 
 STEPS = 1_000
 """Steps that are looked at: what goes wrong in training goes wrong early, and then in every step."""
@@ -229,6 +230,7 @@ RULES: tuple[Rule, ...] = (
     skipped,
     too_large,
     left_out,
+    unseen,
     unrecorded,
 )
 """Every kind of finding, one function each."""

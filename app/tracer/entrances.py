@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from .calls import Call, Calls
 from .forward import ForwardMode
@@ -75,6 +75,22 @@ def eager_compile() -> Iterator[None]:
         yield
     finally:
         torch.compile = original
+
+
+@contextmanager
+def noticed_duals(notice: Callable[[], None]) -> Iterator[None]:
+    """Call ``notice`` when the program begins to compute derivatives forward."""
+    enter: Callable[[], Any] = forward_ad.enter_dual_level
+
+    def noticed() -> Any:
+        notice()
+        return enter()
+
+    forward_ad.enter_dual_level = noticed
+    try:
+        yield
+    finally:
+        forward_ad.enter_dual_level = enter
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from .. import wire
 from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
-from .entrances import before_silence, eager_compile, seen_functions, warnings_at
+from .entrances import before_silence, eager_compile, noticed_duals, seen_functions, warnings_at
 from .failures import Failures, Writes
 from .forward import ForwardMode
 from .lines import Lines
@@ -84,6 +84,7 @@ class Recorder:
             self._stack.enter_context(self._tape)
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
         self._stack.enter_context(eager_compile())
+        self._stack.enter_context(noticed_duals(self._notice_duals))
         self._stack.enter_context(before_silence(self._tell, self._break_off))
         self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
         self._stack.callback(setattr, builtins, HOOK, _passed_on)
@@ -118,6 +119,9 @@ class Recorder:
                 self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)
+
+    def _notice_duals(self) -> None:
+        self._emitter.emit_once(wire.Signal("forward-mode", line=self.place()[0]))
 
     def _break_off(self) -> None:
         """The program ends its own process: tell what there is."""
