@@ -28,7 +28,7 @@ from .saved import SavedTensors
 from .source import Source, frames
 from .steps import PassFacts, Steps
 from .structure import Template, TooManyNodes, Walk, describe, grad_node
-from .summary import WHOLE, Snapshot, Table, inside_transform
+from .summary import WHOLE, Snapshot, Table, apart, inside_transform
 
 _AUTOGRAD: Any = torch.autograd
 
@@ -122,7 +122,7 @@ class Engine:
             failure = error
             raise
         finally:
-            with torch._C.DisableTorchFunction(), torch.no_grad():
+            with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
                 for handle in handles:
                     handle.remove()
                 self._open.pop()
@@ -140,7 +140,7 @@ class Engine:
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
-        with torch._C.DisableTorchFunction():
+        with torch._C.DisableTorchFunction(), apart():
             try:
                 walk = Walk(self._root_nodes(outputs), self._calls, self._limit)
                 return self._begin(walk, outputs, args, kwargs) if walk.nodes else None

@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import wire
 from .handles import sequence_number, storage
 from .source import Statement
-from .summary import Snapshot, Table, origin
+from .summary import Snapshot, Table, apart, origin
 
 TEXT = 2_000
 """Characters of a line's value that are kept; of a cell's output, ten times as many."""
@@ -164,7 +164,7 @@ def _is_plain(value: Any, depth: int = 2) -> bool:
 
 def tensor_text(tensor: Tensor) -> str:
     """A tensor as a notebook prints it."""
-    with torch._C.DisableTorchFunction():
+    with torch._C.DisableTorchFunction(), apart():
         try:
             return repr(tensor)[: 10 * TEXT]
         except Exception:  # a subclass or a wrapper whose repr fails here is no reason to fail the program

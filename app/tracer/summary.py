@@ -34,6 +34,12 @@ _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
 
 TABLE_BYTES = 14 << 20
 """What the numbers of a table may take; past it the elements of its largest tensors are left out, then its last statistics."""
+_NOTHING = contextlib.nullcontext()
+
+
+def apart() -> contextlib.AbstractContextManager[None]:
+    """A context in which what we compute is not seen by a dispatch mode of the program's, if it has put one on."""
+    return torch._C._DisableTorchDispatch() if torch._C._len_torch_dispatch_stack() else _NOTHING
 
 
 class Snapshot:
@@ -51,7 +57,10 @@ class Snapshot:
         self.grad_fn = node.name() if node is not None else None
         self.seq = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
         self.statistics: tuple[bytes, bytes] | None = None
-        tensor = plain(tensor)
+        with apart():
+            self._copy(plain(tensor), kept)
+
+    def _copy(self, tensor: Tensor, kept: int) -> None:
         # one of a batch outlives its transform, and then every call on it fails
         data = tensor if stands_in(tensor) else plain(dense(tensor.detach()))
         if not readable(data):

@@ -24,7 +24,7 @@ from .lines import Lines
 from .names import Names
 from .source import Statement
 from .steps import Steps
-from .summary import is_leaf, origin
+from .summary import apart, is_leaf, origin
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, HOOK})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
@@ -244,7 +244,7 @@ class Updates(Observer):
         if self._stepping:
             return
         try:
-            with torch._C.DisableTorchFunction(), torch.no_grad():
+            with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
                 known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
                 self._steps.optimized(optimizer, known, *self._place())

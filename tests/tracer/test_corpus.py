@@ -48,6 +48,7 @@ STEPS: dict[str, list[Row]] = {
     "dcgan": rounds(21, 2, ("bb", "errD_fake"), ("b", "errG")),  # real and fake accumulate
     "deep_chain": once(("b", "y")),
     "differentiable_optimizer": rounds(7, 2, ("ggb", "final")),
+    "dispatch_modes": [*rounds(29, 2, ("b", "loss")), *once(("bb", "y"))],
     "distillation": rounds(12, 2, ("b", "loss")) + rounds(12, 3, ("b", "loss")),  # one function trains both
     "dqn": rounds(50, 3, ("b", "loss")),
     "errors_caught": once(("bbbbbbb", "z")),
