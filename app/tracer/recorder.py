@@ -20,6 +20,7 @@ from .emitter import Emitter
 from .entrances import before_silence, eager_compile, noticed_duals, seen_functions, warnings_at
 from .failures import Failures, Writes
 from .forward import ForwardMode
+from .lengths import length
 from .lines import Lines
 from .names import Names
 from .replay import Replay
@@ -159,7 +160,7 @@ class Recorder:
         if kind in ("round", "target"):
             self.steps.round(statement.loop)
         if kind == "enter":
-            self.steps.entered(statement.loop, len(value) if isinstance(value, range | list | tuple) else None)
+            self.steps.entered(statement.loop, length(value))
         if self._emitter.due:
             self._tell()
         if kind in ("round", "enter"):

@@ -300,6 +300,8 @@ class Steps:
         self._step = _Step(self._table())
         if loop is not None:
             self._emitter.emit(wire.Progress(count + 1, self._ranges.get(loop, -1)))
+        if index == 0:  # whoever watches sees at once that it has begun
+            self._emitter.flush()
         self.on_end(index)
 
     def _main(self) -> PassFacts:

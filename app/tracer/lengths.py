@@ -1,0 +1,40 @@
+"""Say how many rounds a loop will make, where what it goes over tells so without being consumed."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+
+def length(iterable: Any) -> int | None:
+    """How many items an iterable has, if it is known by now; a program's own classes are not asked.
+
+    >>> length(range(3)), length(enumerate([1, 2])), length(zip(range(3), "ab")), length(iter({1: 2}))
+    (3, 2, 2, 1)
+    >>> length(x for x in range(3)) is None
+    True
+    """
+    kind = type(iterable)
+    if isinstance(iterable, Tensor):
+        return len(iterable) if iterable.ndim else None
+    if kind is DataLoader or isinstance(iterable, _BaseDataLoaderIter):
+        try:
+            return len(iterable)
+        except TypeError:  # over a dataset that has no length
+            return None
+    if kind.__module__.partition(".")[0] == "tqdm":
+        total = getattr(iterable, "total", None)
+        return int(total) if isinstance(total, int | float) else None
+    if kind in (enumerate, zip):
+        iterators = [each for each in iterable.__reduce__()[1] if hasattr(each, "__next__")]
+        lengths = [length(each) for each in iterators]
+        known = [each for each in lengths if each is not None]
+        return min(known) if known and len(known) == len(lengths) else None
+    if kind.__module__ == "builtins":
+        hint = operator.length_hint(iterable, -1)
+        return hint if hint >= 0 else None
+    return None

@@ -1,0 +1,124 @@
+"""A run can be stopped at any moment: what is left can be read, watched and found again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tapedeck import model, wire
+from tapedeck.archive import Archive
+from tapedeck.executor import OwnProcess
+from tapedeck.explain.findings import find
+from tapedeck.recording import Recording
+from tapedeck.requests import Request
+from tapedeck.runs import Runs
+from tapedeck.settings import Settings
+from tapedeck.store import Store
+from tapedeck.take import LiveTake, Take
+from tapedeck.web import stream
+
+from .faked import FakeExecutor, forever
+from .tracer.alone import record
+
+pytestmark = pytest.mark.anyio
+
+TRAINING = """\
+import time
+import torch
+model = torch.nn.Linear(2, 1)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+for step in range(STEPS):
+    optimizer.zero_grad()
+    loss = (model(torch.ones(2)) ** 2).sum()
+    loss.backward()
+    optimizer.step()
+    print(step)
+    time.sleep(PAUSE)
+"""
+
+
+def asked(program: str) -> Request:
+    return Request(model.Program(program, "program", [(1, program.count("\n"))]), model.Options())
+
+
+def read(recording: Recording) -> None:
+    """Read all that there is, as pages do."""
+    graphs, passes, steps = recording.log.counts()
+    for index in range(graphs):
+        recording.graph(index)
+    for index in range(passes):
+        assert recording.pass_(index, whole=True).index == index
+    for index in range(steps):
+        assert [each.step for each in recording.step(index).passes] == [index]
+    told = recording.series()
+    assert len(told.index) == steps
+    assert all(len(column) == steps for column in told.values.values())
+    recording.lines()
+    recording.stdout()
+    recording.parameters()
+
+
+@asynccontextmanager
+async def archived(folder: Path) -> AsyncIterator[Archive]:
+    archive = Archive(Store(folder), model.Limits())
+    await archive.start()
+    yield archive
+    await archive.close()
+
+
+async def stopped_with(executor: object, archive: Archive, program: str, steps: int) -> tuple[LiveTake, list[bytes]]:
+    """Begin a run, stop it once it has so many steps, and give it with what the stream told."""
+    runs = Runs(Settings(), archive, executor, find, 1)  # type: ignore[arg-type]
+    try:
+        take = await runs.submit(asked(program), "anna")
+        assert isinstance(take, LiveTake)
+        told = asyncio.create_task(_told(archive, take))
+        async with asyncio.timeout(60):
+            while take.counts[2] < steps:
+                await take.changed.wait()
+            await runs.cancel(take.id, "anna")
+        return take, await told
+    finally:
+        await runs.close()
+
+
+async def _told(archive: Archive, take: Take) -> list[bytes]:
+    return [piece async for piece in stream.events(archive, take, -1)]
+
+
+async def test_whatever_was_told_before_a_stop_can_be_read(tmp_path: Path) -> None:
+    program = TRAINING.replace("STEPS", "4").replace("PAUSE", "0")
+    events, _ = record(program)
+    takes = []
+    async with archived(tmp_path) as archive:
+        for place in range(len(events)):
+            take, pieces = await stopped_with(FakeExecutor(events[:place], forever), archive, program, 0)
+            assert take.status == "cancelled"
+            assert b"event: end" in pieces[-1]
+            read(take.recording)
+            takes.append(take)
+    store = Store(tmp_path)
+    for take in takes:
+        stored = store.get(take.id)
+        assert stored is not None
+        assert stored.status == "cancelled"
+        kept = Recording(store.log(stored), program)
+        read(kept)
+        assert kept.log.counts() == take.recording.log.counts()
+    store.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [0, 1, 7])
+async def test_a_training_that_is_stopped_keeps_its_steps(tmp_path: Path, steps: int) -> None:
+    program = TRAINING.replace("STEPS", "100000").replace("PAUSE", "0.001")
+    async with archived(tmp_path) as archive:
+        take, pieces = await stopped_with(OwnProcess(), archive, program, steps)
+    assert (take.status, take.counts[2] >= steps) == ("cancelled", True)
+    read(take.recording)
+    assert b'"status":"cancelled"' in pieces[-1]
+    progress = [event for event in take.events if isinstance(event, wire.Progress)]
+    assert all(event.of == 100_000 for event in progress)
