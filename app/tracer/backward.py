@@ -108,11 +108,11 @@ class Engine:
     def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         self.called = True
         begun = self._try_to_begin(outputs, args, kwargs)
-        if begun is None:  # a pass of ours that cannot be recorded is of no use
+        handles = self._hooks(begun) if begun is not None else None
+        if begun is None or handles is None:  # a pass of ours that cannot be recorded is of no use
+            begun = None  # it holds much, and there may be no room
             return () if self.implicit else self._forward_on(outputs, args, kwargs)
-        walk = begun.walk
         first = sequence_number()
-        handles = [node.register_hook(begun.capture.hook(place)) for place, node in enumerate(walk.nodes)]
         failure: BaseException | None = None
         handles += self.before_pass(begun)
         result: Any = ()
@@ -126,8 +126,8 @@ class Engine:
                 for handle in handles:
                     handle.remove()
                 self._open.pop()
-                self._note_made(first, result)
                 try:
+                    self._note_made(first, result)
                     table, build = self._end(begun, result, failure)
                 except Exception as error:
                     self._emitter.failed(error)
@@ -149,6 +149,21 @@ class Engine:
             except Exception as error:
                 self._emitter.failed(error)
         return None
+
+    def _hooks(self, begun: OpenPass) -> list[Any] | None:
+        """Put a hook on every node of a pass; ``None`` if there is no room for them, and then the pass is told as empty."""
+        handles: list[Any] = []
+        try:
+            for place, node in enumerate(begun.walk.nodes):
+                handles.append(node.register_hook(begun.capture.hook(place)))
+        except Exception as error:
+            for handle in handles:
+                handle.remove()
+            self._open.pop()
+            self._emitter.failed(error)
+            self._finish(begun.facts.index, self._table(), begun.empty)
+            return None
+        return handles
 
     def _note_made(self, first: int, result: Any) -> None:
         """With ``create_graph`` the engine makes nodes itself: they belong to the line that called it."""
@@ -190,13 +205,13 @@ class Engine:
         if self._saved.unread:
             self._emitter.emit_once(wire.Signal("saved-tensors-unread", line=line))
         values = {parameter: Snapshot(leaf, WHOLE) for parameter, leaf in facts.leaves.items()}
+        capture = Capture(len(walk.nodes))
         step = self._steps.begin(facts, values)
         parent = self._open[-1] if self._open else -1
         self._open.append(self._begun)
         self._begun += 1
         given = args[0] if args else ()
         inputs = args[3] if len(args) > 3 else ()
-        capture = Capture(len(walk.nodes))
         begun = OpenPass(walk, template, facts, step, parent, parameters, values, saved, capture, tuple(outputs), given, inputs)
         begun.transformed = inside_transform((*outputs, *given))
         return begun
@@ -212,10 +227,11 @@ class Engine:
         signature = walk.signature(parameters)
         template = self._templates.get(signature)
         if template is None:
-            template = self._templates[signature] = Template(len(self._templates), walk, self._saved)
+            template = Template(len(self._templates), walk, self._saved)
             if not self._names_known(template, walk):
                 self._names.refresh(self._scopes())
             self._emitter.emit(describe(walk, template, self._source, self._names, parameters))
+            self._templates[signature] = template  # once it has been told
         return template
 
     def _names_known(self, template: Template, walk: Walk) -> bool:

@@ -161,13 +161,13 @@ class Steps:
                 step = self._step
         facts.rounds = [max(self._counts.get(loop, 0), 0) for loop in facts.loops]
         facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
-        step.passes.append(facts)
-        step.backward.add(facts.line)
         for parameter, leaf in facts.leaves.items():
             if parameter not in step.parts:
                 step.parts[parameter] = Part(leaf, values[parameter], step.table)
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
+        step.backward.add(facts.line)
+        step.passes.append(facts)  # last: a pass for which there was no room has not begun
         return self._ended
 
     def end(self, facts: PassFacts, contributions: dict[int, Tensor | None], lines: list[int], root_line: int) -> None:

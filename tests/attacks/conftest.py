@@ -47,7 +47,7 @@ class Runner:
         self.wait(self._start())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
 
     def run(self, program: str, **limits: Any) -> Outcome:
         """Run a program to its end."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tapedeck import wire
 from tapedeck.executor import ENTRY
+from tapedeck.model import Limits
 from tapedeck.sandbox.landlock import version
 
 pytestmark = [
@@ -83,3 +84,33 @@ def test_what_was_recorded_before_a_failure_is_kept(tracer: Any) -> None:
     assert outcome.status == "timed_out"
     assert "heard" in "".join(event.text for event in outcome.events if isinstance(event, wire.Output))
     assert any(isinstance(event, wire.Pass) for event in outcome.events)
+
+
+@pytest.fixture(scope="module")
+def roomy(make_runner: Any) -> Iterator[Any]:
+    """As much memory as a server gives."""
+    made = make_runner("full", Limits(wall_seconds=100.0), entry=ENTRY)
+    yield made
+    made.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "y.backward()\nprint(x.grad)\ndel y",
+        "del y\nprint(x.grad)",
+        "kept = [y, x * 2, y * 3]\nkept[2].backward()\ny = None\nkept.pop(0)\nkept.clear()",
+    ],
+    ids=["after a backward", "before a backward", "in a list"],
+)
+def test_a_chain_that_is_too_deep_for_a_usual_stack_is_recorded_and_freed(roomy: Any, rest: str) -> None:
+    program = (
+        "import torch\nfrom functools import reduce\nx = torch.ones(1, requires_grad=True)\n"
+        f"y = reduce(lambda y, _: y * 1.0001, range(60_000), x)\n{rest}\nprint('over')\n"
+    )
+    outcome = roomy.run(program, wall_seconds=100.0)
+    assert outcome.status == "done", outcome.failure
+    assert outcome.text.endswith("over\n")
+    graphs = [len(event.kind) for event in outcome.events if isinstance(event, wire.Graph)]
+    assert max(graphs) > 60_000  # told even if no backward is called: then one is, on what was computed last

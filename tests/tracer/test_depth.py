@@ -99,17 +99,9 @@ def test_memory_and_bytes_told_are_linear_in_the_graph() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "then",
-    [
-        "del y",
-        "y.backward()\ndel y",
-        "y.backward(retain_graph=True)\ny = None",
-        "kept = [y]\nkept.clear()\ny = y.detach()",
-    ],
-)
-def test_a_graph_far_above_the_cap_is_freed_as_it_is_alone(then: str) -> None:
-    program = FREED.format(count=400_000, then=then)
+@pytest.mark.parametrize("then", ["del y", "y.backward(retain_graph=True)\ny = None"])
+def test_a_graph_above_the_cap_is_freed_as_it_is_alone(then: str) -> None:
+    program = FREED.format(count=300_000, then=then)
     told = measured(program)
     assert told["stdout"] == "3.0\n"
     assert told["graphs"] == [3]
@@ -119,12 +111,12 @@ def test_a_graph_far_above_the_cap_is_freed_as_it_is_alone(then: str) -> None:
 @pytest.mark.slow
 def test_as_many_leaves_as_nodes_are_recorded() -> None:
     program = (
-        "import torch\nleaves = [torch.ones(2, requires_grad=True) for _ in range(60_000)]\n"
+        "import torch\nleaves = [torch.ones(2, requires_grad=True) for _ in range(51_000)]\n"
         "torch.stack(leaves).sum().backward()\nprint(sum(leaf.grad.sum().item() for leaf in leaves))\n"
     )
     told = measured(program)
-    assert told["graphs"] == [60_002]
-    assert told["stdout"] == "120000.0\n"
+    assert told["graphs"] == [51_002]
+    assert told["stdout"] == "102000.0\n"
 
 
 def test_what_came_before_a_graph_above_the_cap_is_kept_and_what_comes_after_is_recorded() -> None:
@@ -211,3 +203,32 @@ def test_large_events_go_in_messages_of_their_own(monkeypatch: pytest.MonkeyPatc
     assert isinstance(events[-1], wire.End)
     assert paired(recording.graph(0), [got.variables["y"].grad_fn])
     assert Gradients(recording.numbers(0)).check_sums() == 30
+
+
+@pytest.mark.parametrize("what", ["hook", "Template", "describe", "Walk"])
+def test_a_pass_for_which_there_is_no_room_runs_and_the_next_is_recorded(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tapedeck.tracer import backward, passes
+
+    program = (
+        "import torch\nw = torch.ones(2, requires_grad=True)\nfor i in range(3):\n"
+        "    loss = (w * w).sum()\n    loss.backward()\n"
+        "    print(w.grad)\n    with torch.no_grad():\n        w -= w.grad\n        w.grad = None\n"
+    )
+    owner = passes.Capture if what == "hook" else backward
+    original, calls = getattr(owner, what), 0
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == (2 if what == "hook" else 1):
+            raise MemoryError
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, what, full)
+    got, events, recording = recorded(program)
+    assert got.error is None
+    assert got.stdout == alone(program).stdout
+    assert failures(events) == ["{'message': 'MemoryError: '}"]
+    passes_told = [recording.log.pass_(index) for index in range(recording.log.counts()[1])]
+    assert [event.graph for event in passes_told][-2:] == [0, 0]
+    assert len(passes_told) == (3 if what == "hook" else 2)
