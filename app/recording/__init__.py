@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from .alike import Alike, parted
 from .log import Log, MemoryLog, merge_lines
 from .numbers import PassNumbers
 from .recording import Recording, shown
 from .series import Series
+from .stack import Stack
 from .structure import read_graph, title
 from .tensors import Tensors, number, plain
 
 __all__ = [
-    "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Tensors", "merge_lines", "number", "plain", "read_graph",
-    "shown", "title",
+    "Alike", "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Stack", "Tensors", "merge_lines", "number", "parted",
+    "plain", "read_graph", "shown", "title",
 ]  # fmt: skip

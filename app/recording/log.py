@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import wire
 from ..errors import NotFound
+from .alike import Alike, alike
 from .tensors import finite
 
 T = TypeVar("T")
@@ -26,11 +27,11 @@ class Log(Protocol):
     def graph(self, index: int) -> wire.Graph: ...
     def pass_(self, index: int) -> wire.Pass: ...
     def step(self, index: int) -> wire.Step: ...
-    def steps(self, start: int, stop: int) -> Iterable[wire.Step]:
-        """The steps from one index to before another, as far as there are."""
-
     def passes(self, start: int, stop: int) -> Iterable[wire.Pass]:
-        """The passes likewise."""
+        """The passes from one index to before another, as far as there are."""
+
+    def alike(self, start: int, stop: int) -> Iterable[Alike]:
+        """The steps likewise, those together that are alike."""
 
     def lines(self) -> wire.Lines | None:
         """All last values of lines, merged."""
@@ -94,10 +95,10 @@ class MemoryLog:
         earlier = self._earlier if index < before else None
         return earlier.step(index) if earlier else _at(self._steps, index, before, "step")
 
-    def steps(self, start: int, stop: int) -> Iterable[wire.Step]:
+    def alike(self, start: int, stop: int) -> Iterable[Alike]:
         before = self._before[2]
-        own = self._steps[max(0, start - before) : max(0, stop - before)]
-        return chain(self._earlier.steps(start, min(stop, before)), own) if self._earlier and start < before else own
+        own = alike(self._steps[max(0, start - before) : max(0, stop - before)])
+        return chain(self._earlier.alike(start, min(stop, before)), own) if self._earlier and start < before else own
 
     def passes(self, start: int, stop: int) -> Iterable[wire.Pass]:
         before = self._before[1]

@@ -114,9 +114,9 @@ class Recording:
         """
         there = self.log.counts()[2]
         stop = there if count is None else min(there, start + count)
-        read = read_series(self.log.steps(start, stop), keys or USUAL)
+        read = read_series(list(self.log.alike(start, stop)), keys or USUAL)
         if absent := [key for key in dict.fromkeys(keys) if "*" not in key and key not in read.values]:
-            whole = list(self.log.steps(0, there))
+            whole = list(self.log.alike(0, there))
             known = read_series(whole, absent).values
             for key in absent:
                 if whole and key not in known:

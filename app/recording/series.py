@@ -19,13 +19,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
-from .. import wire
 from ..errors import InvalidInput
-from .stack import COUNTS, NUMBERS, Known, Numbers, Stack, layout
+from .alike import Alike, Column
+from .stack import COUNTS, NUMBERS, Known, Numbers, Stack
 
 OF_PARAMETER: Final = {
     "value": "value", "value_after": "value_after", "grad": "grad_after", "grad_before": "grad_before",
@@ -43,8 +42,6 @@ _PARAMETER: Final = re.compile(
 
 _RATE: Final = re.compile(r"p(\d{1,9}|\*)\.lr")
 
-Column = tuple[Numbers, Known]
-
 
 class Series(Struct, frozen=True):
     """Numbers over steps: ``values[key][i]`` is of step ``index[i]``, where ``known[key][i]`` says that there is one."""
@@ -54,10 +51,9 @@ class Series(Struct, frozen=True):
     known: dict[str, Known]
 
 
-def read_series(steps: Iterable[wire.Step], keys: Sequence[str]) -> Series:
+def read_series(groups: Sequence[Alike], keys: Sequence[str]) -> Series:
     """Read the keys over steps; those of no step are left out of the answer. Raises :class:`InvalidInput` for no key at all."""
     matchers = [_matcher(key) for key in dict.fromkeys(keys)]
-    groups = [_Group(group) for group in _alike(steps)]
     count = sum(len(group) for group in groups)
     index = np.concatenate([group.index for group in groups]) if groups else np.empty(0, np.int64)
     values: dict[str, Numbers] = {}
@@ -102,47 +98,22 @@ def thinned(series: Series, points: int) -> Series:
     )
 
 
-def named(steps: Iterable[wire.Step]) -> list[str]:
+def named(groups: Iterable[Alike]) -> list[str]:
     """The keys that these steps have, the shortest way to say each: what a wrong one could have been."""
     found: dict[str, None] = {"loss": None, "iteration": None}
-    for step in steps:
-        if step.loss_name is not None:
-            found[f"loss:{step.loss_name}"] = None
-        for option, value in (step.optimizer or {}).items():
-            if isinstance(value, int | float):
-                found["lr" if option == "lr" else f"optimizer.{option}"] = None
-        for row in step.parameters:
+    for group in groups:
+        if group.first.loss_name is not None:
+            found[f"loss:{group.first.loss_name}"] = None
+        for option in group.options():
+            found["lr" if option == "lr" else f"optimizer.{option}"] = None
+        for row in group.first.parameters:
             found[f"p{row.parameter}"] = None
             for state in row.state:
                 found[f"p{row.parameter}.state.{state}"] = None
     return list(found)
 
 
-class _Group:
-    """Steps of one layout, whose parameters have the same rows."""
-
-    def __init__(self, steps: list[wire.Step]) -> None:
-        self.steps = steps
-        self.first = steps[0]
-        self.index = np.array([step.index for step in steps], np.int64)
-        self.stack = Stack([step.tensors for step in steps])
-        self.rows = {row.parameter: row for row in self.first.parameters}
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-
-def _alike(steps: Iterable[wire.Step]) -> Iterator[list[wire.Step]]:
-    """The steps in groups, for :class:`_Group`."""
-    groups: dict[Any, list[wire.Step]] = {}
-    for step in steps:
-        alike = (*layout(step.tensors), _encode(step.parameters), step.loss_row, step.loss_name)
-        groups.setdefault(alike, []).append(step)
-    return iter(groups.values())
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_Matcher = Callable[[_Group], Iterator[tuple[str, Column]]]
+_Matcher = Callable[[Alike], Iterator[tuple[str, Column]]]
 
 
 def _matcher(key: str) -> _Matcher:
@@ -150,7 +121,7 @@ def _matcher(key: str) -> _Matcher:
     if key == "loss":
         return lambda group: iter([(key, _scalar(group.stack, group.first.loss_row))])
     if key == "iteration":
-        return lambda group: iter([(key, _column([step.iteration and step.iteration[1] for step in group.steps]))])
+        return lambda group: iter([(key, group.iteration())])
     if key.startswith("loss:"):
         return lambda group: _losses(group, key.removeprefix("loss:"))
     if key == "lr" or key.startswith("optimizer."):
@@ -168,34 +139,27 @@ def _matcher(key: str) -> _Matcher:
     return lambda group: _parameters(group, **match.groupdict())
 
 
-def _losses(group: _Group, name: str) -> Iterator[tuple[str, Column]]:
+def _losses(group: Alike, name: str) -> Iterator[tuple[str, Column]]:
     there = group.first.loss_name
     if there is not None and name in (there, "*"):
         yield f"loss:{there}", _scalar(group.stack, group.first.loss_row)
 
 
-def _options(group: _Group, name: str) -> Iterator[tuple[str, Column]]:
-    options = (pair for step in group.steps for pair in (step.optimizer or {}).items())
-    there = sorted({option for option, value in options if isinstance(value, int | float)})
-    for option in [option for option in there if name in (option, "*")]:
-        told = [(step.optimizer or {}).get(option) for step in group.steps]
-        yield "lr" if option == "lr" else f"optimizer.{option}", _column(told)
+def _options(group: Alike, name: str) -> Iterator[tuple[str, Column]]:
+    for option in group.options():
+        if name in (option, "*"):
+            yield "lr" if option == "lr" else f"optimizer.{option}", group.option(option)
 
 
-def _rates(group: _Group, index: str) -> Iterator[tuple[str, Column]]:
+def _rates(group: Alike, index: str) -> Iterator[tuple[str, Column]]:
     for parameter in group.rows if index == "*" else [int(index)]:
-        if any(told := [_rate(step, parameter) for step in group.steps]):
-            yield f"p{parameter}.lr", _column(told)
-
-
-def _rate(step: wire.Step, parameter: int) -> Any:
-    if not step.groups:
-        return (step.optimizer or {}).get("lr")
-    return next((group.options.get("lr") for group in step.groups if parameter in group.parameters), None)
+        numbers, known = group.rate(parameter)
+        if known.any():
+            yield f"p{parameter}.lr", (numbers, known)
 
 
 def _parameters(
-    group: _Group, index: str, what: str | None, state: str | None, statistic: str | None, element: str | None
+    group: Alike, index: str, what: str | None, state: str | None, statistic: str | None, element: str | None
 ) -> Iterator[tuple[str, Column]]:
     for row in group.first.parameters if index == "*" else [group.rows[int(index)]] if int(index) in group.rows else []:
         if state is None:
@@ -210,12 +174,6 @@ def _parameters(
                 yield f"{key}.{statistic}", group.stack.statistic(place, statistic)
             else:
                 yield key, _scalar(group.stack, place)
-
-
-def _column(told: Sequence[Any]) -> Column:
-    """What each step says itself, where that is a number."""
-    known = [isinstance(each, int | float) for each in told]
-    return np.array([float(each) if there else np.nan for each, there in zip(told, known, strict=True)]), np.array(known, bool)
 
 
 def _scalar(stack: Stack, row: int) -> Column:

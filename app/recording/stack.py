@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -27,19 +26,41 @@ def layout(table: wire.Tensors) -> tuple[bytes, ...]:
 
 
 class Stack:
-    """Tables of one layout. A column is a number of the same row in each of them."""
+    """Tables of one layout. A column is a number of the same row in each of them.
 
-    def __init__(self, tables: Sequence[wire.Tensors]) -> None:
-        self._tables = tables
-        self._first = tables[0]
-        self._flags = np.frombuffer(self._first.flags, np.uint8)
-        self._numel = wire.elements(self._first)
-        dtype = np.frombuffer(self._first.dtype, np.uint8)
+    ``first`` is one of them, of which only the layout is read; the numbers of all have a row for each.
+    """
+
+    def __init__(
+        self,
+        first: wire.Tensors,
+        values: np.ndarray[Any, np.dtype[np.uint8]],
+        stats: Numbers,
+        counts: np.ndarray[Any, np.dtype[np.int64]],
+    ) -> None:
+        self._first = first
+        self._elements = values
+        self._told = stats.reshape(len(values), -1, 4)
+        self._counted = counts.reshape(len(values), -1, 3)
+        self._flags = np.frombuffer(first.flags, np.uint8)
+        self._numel = wire.elements(first)
+        dtype = np.frombuffer(first.dtype, np.uint8)
         self._stats = _before(self._flags & wire.HAS_STATS != 0)
         self._values = _before(np.where(self._flags & wire.HAS_VALUES, self._numel * _SIZES[dtype], 0))
 
+    @classmethod
+    def of(cls, tables: Sequence[wire.Tensors]) -> Stack:
+        """Lay tables of one layout on top of each other."""
+        count = len(tables)
+        return cls(
+            tables[0],
+            np.frombuffer(b"".join([table.values for table in tables]), np.uint8).reshape(count, len(tables[0].values)),
+            np.frombuffer(b"".join([table.stats for table in tables]), "<f8"),
+            np.frombuffer(b"".join([table.counts for table in tables]), "<i8"),
+        )
+
     def __len__(self) -> int:
-        return len(self._tables)
+        return len(self._elements)
 
     def shape(self, row: int) -> tuple[int, ...]:
         """Shape of a row, the same in every table."""
@@ -83,18 +104,6 @@ class Stack:
 
     def _nothing(self) -> tuple[Numbers, Known]:
         return np.full(len(self), np.nan), np.zeros(len(self), bool)
-
-    @cached_property
-    def _told(self) -> Numbers:
-        return np.frombuffer(b"".join([table.stats for table in self._tables]), "<f8").reshape(len(self), -1, 4)
-
-    @cached_property
-    def _counted(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return np.frombuffer(b"".join([table.counts for table in self._tables]), "<i8").reshape(len(self), -1, 3)
-
-    @cached_property
-    def _elements(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return np.frombuffer(b"".join([table.values for table in self._tables]), np.uint8).reshape(len(self), -1)
 
 
 def _before(sizes: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from .. import wire
+from ..recording import Alike, Stack
 from .columns import Columns, pack_columns, unpack_columns
 from .stacks import Parted, join, part
 from .tables import Layout, Matrix
@@ -157,6 +158,22 @@ class Block:
                 ),
             ),
         )
+
+    def alike(self, start: int, stop: int) -> Iterator[Alike]:
+        """The steps from one index to before another, those together that are alike, without putting any together."""
+        for stack, (skeleton, own) in enumerate(zip(self._skeletons, self._own, strict=True)):
+            if isinstance(skeleton, wire.Step) and own.tables is not None:
+                index = own.integers[:, 0]
+                rows = np.flatnonzero((start <= index) & (index < stop))
+                if len(rows):
+                    values, stats, counts = (matrix[rows] for matrix in own.tables)
+                    yield Alike(
+                        skeleton,
+                        index[rows].astype(np.int64),
+                        None if skeleton.iteration is None else own.integers[rows, self._block.stacks[stack].integers - 1],
+                        own.numbers[rows],
+                        Stack(skeleton.tensors, values, stats.view("<f8"), counts.view("<i8")),
+                    )
 
     @property
     def size(self) -> int:

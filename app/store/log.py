@@ -14,7 +14,7 @@ from sqlalchemy import Engine, bindparam, select
 
 from .. import wire
 from ..errors import NotFound
-from ..recording import merge_lines
+from ..recording import Alike, merge_lines
 from ..recording.log import STRANGE, Strange
 from ..recording.tensors import finite
 from .block import Block, cut, full, pack_block
@@ -123,8 +123,11 @@ class StoredLog:
     def step(self, index: int) -> wire.Step:
         return self._one(wire.Step, "step", index)
 
-    def steps(self, start: int, stop: int) -> Iterator[wire.Step]:
-        return self._some(wire.Step, "step", start, stop)
+    def alike(self, start: int, stop: int) -> Iterator[Alike]:
+        for heading in self._headings:
+            first, count = heading.firsts["step"], heading.counts["step"]
+            if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
+                yield from block.alike(start, stop)
 
     def passes(self, start: int, stop: int) -> Iterator[wire.Pass]:
         return self._some(wire.Pass, "pass", start, stop)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from .. import wire
+from ..recording import parted
 
 _pack = msgspec.msgpack.Encoder().encode
 Options = dict[str, Any]
@@ -52,8 +53,7 @@ def _part_step(event: wire.Step) -> Parted:
     if iteration is not None:
         integers.append(iteration[1])
         iteration = (iteration[0], 0)
-    optimizer = None if event.optimizer is None else _without_numbers(event.optimizer, numbers)
-    groups = [wire.GroupRow(row.optimizer, row.parameters, _without_numbers(row.options, numbers)) for row in event.groups]
+    optimizer, groups = parted(event, numbers)
     rows, texts = _without_texts(event.values)
     bare = wire.Step(
         0, iteration, event.forward, event.loss, event.backward, event.update, rows, 0, [0] * len(event.passes),
@@ -119,11 +119,6 @@ def _without_texts(rows: list[wire.LineRow]) -> tuple[list[wire.LineRow], tuple[
 def _with_texts(rows: list[wire.LineRow], texts: tuple[str, ...]) -> list[wire.LineRow]:
     left = iter(texts)
     return [row if row.text is None else wire.LineRow(row.line, row.file, next(left), row.row, row.graph) for row in rows]
-
-
-def _without_numbers(options: Options, numbers: list[float]) -> Options:
-    numbers += (value for value in options.values() if type(value) is float)
-    return {name: 0.0 if type(value) is float else value for name, value in options.items()}
 
 
 def _with_numbers(options: Options, numbers: Any) -> Options:

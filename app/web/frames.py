@@ -109,7 +109,7 @@ def _alike(passes: Sequence[wire.Pass]) -> list[tuple[list[int], wire.Pass, Stac
     groups: dict[tuple[bytes, ...], list[int]] = {}
     for place, event in enumerate(passes):
         groups.setdefault((*layout(event.tensors), *(getattr(event, what) for what in WHAT)), []).append(place)
-    return [(places, passes[places[0]], Stack([passes[place].tensors for place in places])) for places in groups.values()]
+    return [(places, passes[places[0]], Stack.of([passes[place].tensors for place in places])) for places in groups.values()]
 
 
 def _matrix(groups: list[tuple[list[int], wire.Pass, Stack]], count: int, name: str) -> tuple[Numbers, Known]:

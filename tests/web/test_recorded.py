@@ -164,7 +164,7 @@ async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: S
 @pytest.mark.parametrize("kind", frames.STATISTICS)
 def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
     rows = table(1.5, [1.0, -2.0], math.nan, -math.inf, [3.0], -4.0, 0.0)
-    stack, tensors = Stack([rows]), Tensors(rows)
+    stack, tensors = Stack.of([rows]), Tensors(rows)
     for row in range(7):
         values, known = stack.statistic(row, kind)
         assert known.all()
