@@ -164,12 +164,13 @@ def test_a_finding_leads_to_the_step_and_the_node_that_raised_and_marks_its_line
     expect(page.locator("#chosen")).to_have_value("pass 2")
 
 
-def test_a_process_that_ended_itself_is_not_said_to_have_stopped_before_backward(page: Page) -> None:
+def test_a_process_that_ended_itself_keeps_what_it_had_recorded_and_says_how_it_ended(page: Page) -> None:
     page.goto("/")
     write(page, "import os, torch\nx = torch.ones(2, requires_grad=True)\n(x * 2).sum().backward()\nos._exit(3)")
     page.keyboard.press("ControlOrMeta+Enter")
-    expect(page.locator("#canvas")).to_contain_text("Ended before anything was kept")
-    expect(page.locator("#canvas")).to_contain_text("The program ended its own process with exit status 3.")
+    ended = "The program ended its own process with exit status 3."
+    expect(page.locator("#status .bad")).to_have_attribute("title", ended)
+    expect(node(page, "x").locator("[data-field=grad]")).to_have_text("[2.0000, 2.0000]")
 
 
 def test_a_long_way_from_the_loss_is_told_by_its_ends(page: Page) -> None:

@@ -14,6 +14,7 @@ import { detailOf, nodeOf } from "./walk.js";
 /** @import {Store} from "./store.js" */
 
 const KEPT = 64; // pictures and details of one run
+const REST = 250; // milliseconds after which steps are read ahead
 const HASTE = 90; // milliseconds between two looks at which details are not asked for yet
 
 /**
@@ -103,7 +104,9 @@ export function session(store, api, onrun) {
       if (own !== tape || mine < seen || store.get().apart) return;
       seen = mine;
       arrive({ step, graph, ...drawn });
-      if (mine === look) void own.ahead(at);
+      // who drags the playhead wants what is under it, not what comes after
+      const rest = store.get().playing ? 0 : REST;
+      setTimeout(() => mine === look && own === tape && void own.ahead(at), rest);
     } catch (error) {
       if (mine === look) store.set({ trouble: trouble(error), settled: true });
     }

@@ -41,7 +41,7 @@ export function outcome({ run, busy, edited }, mode, seconds) {
     const kept = run.steps ? `at step ${run.steps - 1}. Everything up to there can be played.` : "before the first step ended.";
     return [h("span", { class: "bad" }, `Stopped after ${seconds} s`), ` ${kept}`];
   }
-  if (end) return [h("span", { class: "bad" }, end), run.steps ? `, ${format.counted(run.steps, "step")} kept` : took];
+  if (end) return [h("span", { class: "bad", title: run.error?.message }, end), run.steps ? `, ${format.counted(run.steps, "step")} kept` : took];
   const { error } = run;
   if (error) {
     const where = error.line === null ? "" : `, ${error.file ?? "line"} ${error.line}`;
