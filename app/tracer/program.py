@@ -19,6 +19,7 @@ from .. import wire
 from .emitter import Emitter
 from .failures import clean, raised_at, said
 from .handles import storage
+from .impossible import remedy
 from .lines import TEXT
 from .printer import Printer
 from .recorder import Recorder
@@ -153,6 +154,8 @@ def _failure(error: BaseException, source: Source) -> wire.Failure:
     place = raised_at(error, source.filename)
     line, columns = source.place(*place) if place is not None else (-1, None)
     message = missing(error) if isinstance(error, ModuleNotFoundError) else said(error)
+    if source.filename == PROGRAM and (instead := remedy(error)) is not None:
+        message = f"{message}: {instead}"
     text = "".join(stack.format())
     return wire.Failure(
         type(error).__name__[:300], clean(message)[: 10 * TEXT - 1], None, line, clean(text)[-10 * TEXT + 1 :], columns

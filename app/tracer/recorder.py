@@ -22,6 +22,7 @@ from .failures import Failures, Writes
 from .forward import ForwardMode
 from .lengths import length
 from .lines import Lines
+from .loops import event_loops
 from .names import Names
 from .replay import Replay
 from .source import HOOK, Source, Statement, frames
@@ -85,6 +86,7 @@ class Recorder:
             self._stack.enter_context(self._tape)
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
         self._stack.enter_context(eager_compile())
+        self._stack.enter_context(event_loops())
         self._stack.enter_context(noticed_duals(self._notice_duals))
         self._stack.enter_context(before_silence(self._tell, self._break_off))
         self._stack.enter_context(warnings_at(self._source.filename, self._namespace))

@@ -114,3 +114,46 @@ def test_a_chain_that_is_too_deep_for_a_usual_stack_is_recorded_and_freed(roomy:
     assert outcome.text.endswith("over\n")
     graphs = [len(event.kind) for event in outcome.events if isinstance(event, wire.Graph)]
     assert max(graphs) > 60_000  # told even if no backward is called: then one is, on what was computed last
+
+
+ASYNC = """\
+import asyncio
+async def double(x):
+    await asyncio.sleep(0.01)
+    return 2 * x
+async def main():
+    async with asyncio.timeout(5):
+        return await asyncio.gather(*(double(i) for i in range(3)))
+print(asyncio.run(main()))
+"""
+
+
+def test_coroutines_run_confined(tracer: Any) -> None:
+    outcome = tracer.run(ASYNC)
+    assert (outcome.status, outcome.text) == ("done", "[0, 2, 4]\n"), outcome.failure
+
+
+@pytest.mark.parametrize(
+    ("program", "instead"),
+    [
+        ("import threading\nthreading.Thread(target=print).start()", "one thread"),
+        ("from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor().submit(print)", "one thread"),
+        (
+            "import torch\nfrom torch.utils.data import DataLoader\nlist(DataLoader(torch.arange(4), num_workers=2))",
+            "num_workers=0",
+        ),
+        ("import multiprocessing\nmultiprocessing.Pool(2)", "one process"),
+        ("import subprocess\nsubprocess.run(['ls'])", "one process"),
+        ("import os\nos.fork()", "compute and print"),
+        ("import tempfile\ntempfile.mkdtemp()", "io.BytesIO"),
+        ("import torch\ntorch.save({}, 'model.pt')", "io.BytesIO"),
+        ("open('data.csv')", "put data into the program"),
+        ("import urllib.request\nurllib.request.urlopen('http://example.com')", "no network"),
+        ("import asyncio\nasyncio.run(asyncio.open_connection('example.com', 80))", "one thread"),
+    ],
+)
+def test_what_cannot_be_done_here_is_said_with_what_can(tracer: Any, program: str, instead: str) -> None:
+    failure = tracer.run(program).failure
+    assert failure.message.count(": here ") == 1, failure
+    assert instead in failure.message.partition(": here ")[2]
+    assert "your own machine" in failure.message

@@ -384,3 +384,26 @@ def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch
     assert recording.stdout() == "tensor([2.])\n"
     assert "recorder-failed" in signals(events)
     assert [node.op for node in recording.graph(0).nodes] == ["MulBackward0", "AccumulateGrad"]
+
+
+def test_a_loop_that_waits_by_select_runs_coroutines() -> None:
+    import asyncio
+
+    from tapedeck.tracer.loops import Loop
+
+    async def work() -> list[int]:
+        async def late(value: int) -> int:
+            await asyncio.sleep(0.001 * value)
+            return value
+
+        return await asyncio.gather(*(late(value) for value in (3, 1, 2)))
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(work()) == [3, 1, 2]
+
+
+def test_an_exception_of_the_programs_own_is_given_no_advice() -> None:
+    for error in ("ValueError('no')", "FileNotFoundError('mine')", "PermissionError('mine')", "RuntimeError('mine')"):
+        failure = end(record(f"raise {error}\n")[0]).failure
+        assert failure is not None
+        assert failure.message in ("no", "mine")
