@@ -31,6 +31,8 @@ FLUSH_SECONDS: Final = 0.5
 """How long events of a run that goes on may wait to be written."""
 HEAVY_NODES: Final = 2_000
 """Recordings of more nodes and passes than this are worked on beside the event loop."""
+HEAVY_TEXT: Final = 20_000
+"""So are programs of more characters."""
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +178,7 @@ class Runs:
         self._archive.remember(take)
 
     async def _findings(self, take: LiveTake) -> list[model.Finding]:
-        heavy = take.size > 100 * HEAVY_NODES
+        heavy = take.size > 100 * HEAVY_NODES or len(take.new.program.text) > HEAVY_TEXT
         try:
             if heavy:
                 return await self._archive.beside(self._find, take.recording, take.new.program)

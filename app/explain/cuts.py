@@ -7,9 +7,11 @@ gradient to lose.
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from .. import model
 from .syntax import Syntax
@@ -22,6 +24,8 @@ PLACES = frozenset(
     {"argmax", "argmin", "argsort", "long", "int", "bool", "short", "byte", "nonzero", "bincount", "multinomial"}
 )
 
+NEAR = 50
+"""Assignments to a name above its use, and cuts in one expression, that are looked at."""
 LOOKED_AT = 200
 """Expressions that are looked into, at most: a cut that is further away is no help."""
 DEEP = 20
@@ -61,6 +65,8 @@ class Cuts:
                 for name in ast.walk(target):
                     if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
                         self._assigned.setdefault(name.id, []).append(node)
+        self._functions = {node.name: node for node in syntax.statements(ast.FunctionDef)}
+        self._classes = {node.name: node for node in syntax.statements(ast.ClassDef)}
         self._known: dict[ast.expr, bool | None] = {}
 
     def nearest(self, root: ast.expr) -> Cut | None:
@@ -73,13 +79,13 @@ class Cuts:
             if expression in seen:
                 continue
             seen.add(expression)
-            for found in self._in(expression):
+            for found in islice(self._in(expression), NEAR):
                 known = self._carries(found.carried)
                 if known:
                     return self._told(found)
                 if known is None and unsure is None:
                     unsure = self._told(found)
-            waiting.extend(self._behind(expression))
+            waiting.extend(islice(self._behind(expression), LOOKED_AT))
         return unsure or self._off()
 
     def _in(self, root: ast.expr) -> Iterator[_Found]:
@@ -171,24 +177,23 @@ class Cuts:
     def _value(self, name: ast.Name) -> ast.expr | None:
         """What a name was last assigned above its use, in the same function or else in the module."""
         function = self._syntax.function_of(name)
-        found: ast.expr | None = None
-        for node in self._assigned.get(name.id, ()):
-            if node.lineno < name.lineno and self._syntax.function_of(node) in (function, None):
-                found = node.value
-        return found
+        assigned = self._assigned.get(name.id, [])
+        above = bisect_left(assigned, name.lineno, key=lambda node: node.lineno)
+        for node in reversed(assigned[max(0, above - NEAR) : above]):
+            if self._syntax.function_of(node) in (function, None):
+                return node.value
+        return None
 
     def _returned(self, name: ast.Name) -> Iterator[ast.expr]:
         """What a function of the program returns, or the ``forward`` of a module that a name stands for."""
-        functions: list[ast.AST] = [node for node in self._syntax.statements(ast.FunctionDef) if node.name == name.id]
         made = self._value(name)
-        if isinstance(made, ast.Call) and isinstance(made.func, ast.Name):
-            for kind in self._syntax.statements(ast.ClassDef):
-                if kind.name == made.func.id:
-                    functions += [node for node in kind.body if isinstance(node, ast.FunctionDef) and node.name == "forward"]
-        for function in functions:
-            for node in ast.walk(function):
-                if isinstance(node, ast.Return) and node.value is not None:
-                    yield node.value
+        maker = made.func.id if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) else None
+        kind = self._classes.get(maker) if maker is not None else None
+        methods = [node for node in kind.body if isinstance(node, ast.FunctionDef)] if kind is not None else []
+        function = self._functions.get(name.id) or next((node for node in methods if node.name == "forward"), None)
+        for node in ast.walk(function) if function is not None else ():
+            if isinstance(node, ast.Return) and node.value is not None:
+                yield node.value
 
     def _off(self) -> Cut | None:
         """What turns gradients off from a line on, or lets them through only once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, TypeVar
 
 from .. import model
@@ -16,15 +17,22 @@ class Syntax:
     """The parsed text of a program. Places are (1-based line, 0-based column in characters), as in an edit."""
 
     def __init__(self, text: str) -> None:
-        self.lines = text.splitlines()
-        try:
-            self._tree: ast.Module | None = ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError):
-            self._tree = None
-        self._parents = {
-            child: node for node in (ast.walk(self._tree) if self._tree else ()) for child in ast.iter_child_nodes(node)
-        }
+        self._text = text
         self._kinds: dict[type[ast.AST], list[Any]] = {}
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The program's lines."""
+        return self._text.splitlines()
+
+    @cached_property
+    def _parents(self) -> dict[ast.AST, ast.AST]:
+        """What each piece of the program stands in; read when it is first asked for, since few programs need it."""
+        try:
+            tree = ast.parse(self._text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return {}
+        return {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
 
     def assignment(self, name: str, line: int) -> ast.Assign | None:
         """The statement on a line that assigns to one name and nothing else."""
