@@ -95,5 +95,5 @@ export function compare(state, api) {
     fill(theirs, h("i", { class: "stroke", "aria-hidden": "true" }), h("code", null, differ?.[1] ?? "the run compared"));
   });
 
-  return { element, choose, /** The run that the page showed before. */ before: () => before };
+  return { element, choose };
 }

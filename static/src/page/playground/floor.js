@@ -14,7 +14,7 @@ import { landscape } from "./landscape.js";
 /** @import {Curves, Speed, State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 /** @import {Parameter, Phase, Run} from "../../leaves/types.js" */
-/** @import {Chart} from "../../widgets/charts.js" */
+/** @import {Chart} from "../../widgets/charts/chart.js" */
 /** @typedef {import("../../core/player.js").Instant} Instant */
 /** @typedef {"curves" | "optimizer" | "landscape"} Shown */
 

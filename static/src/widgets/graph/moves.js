@@ -12,9 +12,6 @@ const STEADY = "cubic-bezier(0.3, 0, 0.2, 1)";
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
-/** Does the person want things to stand still? */
-export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
-
 /**
  * Let a shaft grow from its source to its target.
  *

@@ -1,0 +1,239 @@
+// Draw one chart: a few columns over the steps, coloured as far as they have been played, with the number at the pointer.
+
+import { fill, h } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+
+/** @typedef {import("uplot")} Plot */
+
+/**
+ * @typedef {(number | null)[]} Column
+ *
+ * @typedef {object} Chart
+ * @property {string} title
+ * @property {"param" | "grad" | "ink"} tone
+ * @property {string | null} norm               what is drawn instead of elements, if it is
+ * @property {readonly number[]} index          steps
+ * @property {readonly Column[]} columns        one for each element
+ * @property {readonly Column[]} others         of the run that is compared, at the same steps
+ */
+
+const HEAD = 4; // pixels of the dot at the playhead
+
+/**
+ * @param {typeof import("uplot")} Plot
+ * @param {(step: number) => void} onstep
+ */
+export function chart(Plot, onstep) {
+  const value = h("span", { class: "value" });
+  const title = h("span");
+  const drawn = h("div", { class: "plot" });
+  const element = h("figure", { class: "chart" }, h("figcaption", null, title, value), drawn);
+  /** @type {Plot | null} */
+  let plot = null;
+  /** @type {Chart | null} */
+  let shown = null;
+  let logarithmic = false;
+  let [at, reached] = [0, true];
+  /** @type {number | null} */
+  let pointed = null;
+  /** @type {Map<number, Path2D>} */
+  const paths = new Map();
+  const colour = (/** @type {string} */ name) => getComputedStyle(element).getPropertyValue(`--${name}`);
+  const INK = { param: "param-fill", grad: "grad-fill", ink: "ink-2" };
+
+  function make() {
+    plot?.destroy();
+    plot = null;
+    const { width, height } = drawn.getBoundingClientRect();
+    if (!shown || width < 40 || height < 30) return;
+    const { columns, others, index } = shown;
+    const linear = Plot.paths.linear?.();
+    const [grey, line] = [colour("ink-3"), colour("line")];
+    const least = smallest([...columns, ...others]);
+    const axis = { stroke: grey, font: `10px ${colour("sans")}`, ticks: { show: false }, gap: 3, labelSize: 0 };
+    /** @type {import("uplot").Options} */
+    const options = {
+      width,
+      height,
+      padding: [6, 8, 0, 0],
+      legend: { show: false },
+      cursor: {
+        y: false,
+        drag: { x: false, y: false },
+        points: { show: false },
+        bind: {
+          mousedown: () => () => {
+            const step = plot?.cursor.idx == null ? null : index[plot.cursor.idx];
+            if (step !== null && step !== undefined) onstep(step);
+            return null;
+          },
+        },
+      },
+      scales: { x: { time: false }, y: { distr: logarithmic ? 4 : 1, asinh: least } },
+      axes: [
+        { ...axis, size: 18, grid: { show: false }, space: 40 },
+        {
+          ...axis,
+          size: 40,
+          grid: { stroke: line, width: 1 },
+          space: 26,
+          ...(logarithmic ? { splits: (u) => decades(u.scales["y"]?.min ?? 0, u.scales["y"]?.max ?? 1, least), filter: (_, found) => found } : {}),
+          values: (_, splits) => splits.map((each) => (each === null ? "" : short(each))),
+        },
+      ],
+      series: [
+        {},
+        ...others.map(() => ({ stroke: grey, width: 1, dash: [4, 3], points: { show: false }, spanGaps: true })),
+        ...columns.map(() => ({
+          stroke: grey,
+          width: 1,
+          points: { show: false },
+          spanGaps: true,
+          /** @type {import("uplot").Series.PathBuilder} */
+          paths: (u, series, from, to) => {
+            const built = linear?.(u, series, from, to) ?? null;
+            if (built?.stroke instanceof Path2D) paths.set(series, built.stroke);
+            return built;
+          },
+        })),
+      ],
+      hooks: { draw: [past], setCursor: [({ cursor }) => ((pointed = cursor.idx ?? null), tell())] },
+    };
+    plot = new Plot(options, [/** @type {number[]} */ ([...index]), ...others, ...columns], drawn);
+  }
+
+  /** Colour what has been played, and put dots where the playhead is. @param {Plot} u */
+  function past(u) {
+    if (!shown) return;
+    const { ctx, bbox } = u;
+    const place = placeOf(shown.index, at) - (reached ? 0 : 1);
+    const now = shown.index[place];
+    if (now === undefined) return;
+    const x = u.valToPos(now, "x", true);
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, 0, Math.max(0, x - bbox.left), bbox.height + bbox.top + 20);
+    ctx.clip();
+    ctx.strokeStyle = colour(INK[shown.tone]);
+    ctx.lineWidth = 2 * devicePixelRatio;
+    for (const path of paths.values()) ctx.stroke(path);
+    ctx.restore();
+    ctx.save();
+    for (const [columns, fill] of /** @type {const} */ ([
+      [shown.others, "surface"],
+      [shown.columns, INK[shown.tone]],
+    ]))
+      for (const column of columns) {
+        const value = column[place];
+        if (value === null || value === undefined) continue;
+        ctx.beginPath();
+        ctx.arc(x, u.valToPos(value, "y", true), HEAD * devicePixelRatio, 0, 2 * Math.PI);
+        ctx.fillStyle = colour(fill);
+        ctx.strokeStyle = colour(fill === "surface" ? "ink-3" : "surface");
+        ctx.lineWidth = 1.5 * devicePixelRatio;
+        ctx.fill();
+        ctx.stroke();
+      }
+    ctx.restore();
+  }
+
+  /** The number at the pointer, else at the playhead. */
+  function tell() {
+    if (!shown) return;
+    const place = pointed ?? placeOf(shown.index, at);
+    const step = shown.index[place];
+    const there = pointed !== null || (step === at && reached);
+    const first = there ? (shown.columns[0]?.[place] ?? null) : null;
+    const many = shown.columns.length > 1 && !shown.norm;
+    const written = there
+      ? many
+        ? format.nested(shown.columns.map((column) => column[place] ?? "NaN"), { decimals: 2 })
+        : format.number(first)
+      : format.NONE;
+    const other = shown.others[0]?.[place] ?? null;
+    fill(
+      value,
+      pointed !== null && h("small", null, `step ${step} `),
+      h("b", { class: shown.tone }, shown.norm && there && first !== null ? `‖${written}‖` : written),
+      other !== null && h("small", { class: "dashed" }, ` ${format.number(other)}`),
+    );
+  }
+
+  const watcher = new ResizeObserver(() => {
+    const { width, height } = drawn.getBoundingClientRect();
+    if (plot && width >= 40) plot.setSize({ width, height });
+    else make();
+  });
+  watcher.observe(drawn);
+  const themed = new MutationObserver(make);
+  themed.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", make);
+
+  return {
+    element,
+    /** @param {Chart} now @param {boolean} log */
+    show(now, log) {
+      const same = shown && shown.columns.length === now.columns.length && shown.others.length === now.others.length;
+      const alike = same && log === logarithmic && shown?.tone === now.tone && plot !== null && !log;
+      shown = now;
+      logarithmic = log;
+      fill(title, now.title);
+      if (alike) plot?.setData([/** @type {number[]} */ ([...now.index]), ...now.others, ...now.columns]);
+      else {
+        paths.clear();
+        make();
+      }
+    },
+    /** @param {number} step @param {boolean} here */
+    seek(step, here) {
+      at = step;
+      reached = here;
+      plot?.redraw(false, false);
+      tell();
+    },
+    destroy() {
+      watcher.disconnect();
+      themed.disconnect();
+      scheme.removeEventListener("change", make);
+      plot?.destroy();
+    },
+  };
+}
+
+/** A threshold for a scale that is logarithmic on both sides of zero. @param {readonly Column[]} columns */
+function smallest(columns) {
+  let least = Infinity;
+  for (const column of columns) for (const value of column) if (value) least = Math.min(least, Math.abs(value));
+  return Number.isFinite(least) ? Math.max(least, 1e-12) : 1;
+}
+
+/** Powers of ten between two numbers, on both sides of zero, few enough to be read. @param {number} low @param {number} high @param {number} least */
+function decades(low, high, least) {
+  const first = Math.ceil(Math.log10(least));
+  const last = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))));
+  const sides = (low < 0 ? 1 : 0) + (high > 0 ? 1 : 0);
+  const stride = Math.max(1, Math.ceil(((last - first + 1) * sides) / 4));
+  const found = low <= 0 && high >= 0 ? [0] : [];
+  for (let power = last; power >= first; power -= stride) found.push(10 ** power, -(10 ** power));
+  return found.filter((each) => each >= low && each <= high).sort((a, b) => a - b);
+}
+
+/** A number on an axis. @param {number} value */
+function short(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  const text = size >= 1e4 || size < 1e-3 ? value.toExponential(0).replace("+", "") : String(Number(value.toPrecision(3)));
+  return text.replaceAll("-", format.MINUS);
+}
+
+/** The place of a step, or of the last before it. @param {readonly number[]} index @param {number} step */
+function placeOf(index, step) {
+  let [low, high] = [0, index.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((index[middle] ?? 0) <= step) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
