@@ -8,6 +8,7 @@ import * as format from "../../leaves/format.js";
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
+/** @import {Run} from "../../leaves/types.js" */
 
 const ROOM = 34; // characters of a line that tells two programs apart
 
@@ -41,9 +42,9 @@ export function compare(state, api) {
   const pair = h("span", { class: "pair" }, mine, theirs, away);
   const element = h("span", { class: "compare" }, pair, menu);
 
-  /** The run that was shown before this one. @type {string | null} */
+  /** The run that was shown before this one. @type {Run | null} */
   let before = null;
-  /** @type {string | null} */
+  /** @type {Run | null} */
   let current = null;
 
   /** @param {string | null} id */
@@ -63,30 +64,33 @@ export function compare(state, api) {
   });
 
   async function offer() {
-    const own = state.get().run?.id;
+    const own = state.get().run;
     fill(list, h("p", { class: "group" }, "Loading…"));
     const { runs } = await api.runs().catch(() => ({ runs: [] }));
-    const known = runs.filter(({ id, steps }) => id !== own && steps > 1);
-    const last = known.find(({ id }) => id === before);
+    const known = runs.filter(({ id, steps }) => id !== own?.id && steps > 1);
+    const last = known.find(({ id }) => id === before?.id);
+    const line = own && before ? apart(own.program, before.program)?.[1] : null;
     const rest = known.filter((run) => run !== last);
-    const item = (/** @type {typeof runs[number]} */ { id, title, steps, created }) =>
+    /** @param {typeof runs[number]} run @param {string | null | undefined} [differs] */
+    const item = ({ id, title, steps, created }, differs) =>
       h(
         "button",
         { type: "button", onclick: () => void choose(id) },
-        title,
+        differs ? h("code", null, differs) : title,
         h("small", null, `${format.counted(steps, "step")}, ${new Date(created).toLocaleTimeString()}`),
       );
     fill(
       list,
-      last && [h("p", { class: "group" }, "The run before"), item(last)],
-      rest.length > 0 && [h("p", { class: "group" }, last ? "Other runs of yours" : "Runs of yours"), rest.map(item)],
+      last && [h("p", { class: "group" }, "The run before"), item(last, line)],
+      rest.length > 0 && [h("p", { class: "group" }, last ? "Other runs of yours" : "Runs of yours"), rest.map((run) => item(run))],
       !known.length && h("p", { class: "group" }, "Change the program and run it again: then the two can be laid over each other."),
     );
   }
   menu.addEventListener("toggle", () => menu.open && void offer());
 
   state.watch(["run", "other"], ({ run, other }) => {
-    if (run && run.id !== current) [before, current] = [current, run.id];
+    if (run && run.id !== current?.id) before = current;
+    current = run;
     const differ = run && other ? apart(run.program, other.run.program) : null;
     pair.hidden = !other;
     menu.hidden = other !== null || !run || run.steps < 2;
