@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, NoReturn
 
 import torch
@@ -91,6 +92,31 @@ def noticed_duals(notice: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         forward_ad.enter_dual_level = enter
+
+
+@contextmanager
+def noticed_arrays(notice: Callable[[torch.Tensor], None]) -> Iterator[None]:
+    """Call ``notice`` with each tensor that is made on the memory of an array, while this lasts."""
+    originals: dict[str, Any] = {name: getattr(torch, name) for name in ("from_numpy", "as_tensor", "frombuffer")}
+
+    def noticing(original: Any) -> Any:
+        @wraps(original)
+        def make(*args: Any, **kwargs: Any) -> Any:
+            out = original(*args, **kwargs)
+            with torch._C.DisableTorchFunction():
+                if out.layout is torch.strided and not out.untyped_storage().resizable():
+                    notice(out)
+            return out
+
+        return make
+
+    for name, original in originals.items():
+        setattr(torch, name, noticing(original))
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(torch, name, original)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from torch.overrides import resolve_name
 READ, CALL, WRITE, COUNT, OPENED = "read", "call", "write", "count", "opened"
 """``COUNT``: what keeps running statistics writes to tensors that it is given, and its name does not say so."""
 GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "data-set", "late", "hook", "detach"
+SHARE = "share"
+"""What hands a tensor's memory to numpy, which can then write there unseen."""
 
 _grad: Any = Tensor.grad  # on the class these are descriptors
 _data: Any = Tensor.data
@@ -25,7 +27,7 @@ KINDS: dict[Any, str] = {
     Tensor.register_hook: HOOK,
     _grad_fn.__get__: HOOK,  # who has a node in his hands can put a hook on it
     Tensor.detach: DETACH,
-    Tensor.numpy: READ,
+    **dict.fromkeys((Tensor.numpy, Tensor.__array__, Tensor.__dlpack__), SHARE),
     Tensor.item: READ,
     Tensor.tolist: READ,
     torch.batch_norm: COUNT,
@@ -33,7 +35,7 @@ KINDS: dict[Any, str] = {
     # what prints or copies is no part of what is computed, and the engine's own entrances are seen at the engine
     **dict.fromkeys(
         (Tensor.__repr__, Tensor.__format__, Tensor.__len__, Tensor.__hash__, Tensor.__deepcopy__, Tensor.__reduce_ex__,
-         Tensor.__array__, Tensor.__dir__, Tensor.storage, Tensor.untyped_storage, Tensor.backward, torch.autograd.backward,
+         Tensor.__dir__, Tensor.storage, Tensor.untyped_storage, Tensor.backward, torch.autograd.backward,
          torch.autograd.grad),
         READ,
     ),

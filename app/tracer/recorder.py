@@ -17,7 +17,7 @@ from .. import wire
 from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
-from .entrances import before_silence, eager_compile, noticed_duals, seen_functions, warnings_at
+from .entrances import before_silence, eager_compile, noticed_arrays, noticed_duals, seen_functions, warnings_at
 from .failures import Failures, Writes
 from .forward import ForwardMode
 from .lengths import length
@@ -87,6 +87,7 @@ class Recorder:
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
         self._stack.enter_context(eager_compile())
         self._stack.enter_context(event_loops())
+        self._stack.enter_context(noticed_arrays(self._notice_array))
         self._stack.enter_context(noticed_duals(self._notice_duals))
         self._stack.enter_context(before_silence(self._tell, self._break_off))
         self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
@@ -122,6 +123,12 @@ class Recorder:
                 self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)
+
+    def _notice_array(self, tensor: Tensor) -> None:
+        try:
+            self.updates.share(tensor)
+        except Exception as error:
+            self._emitter.failed(error)
 
     def _notice_duals(self) -> None:
         self._emitter.emit_once(wire.Signal("forward-mode", line=self.place()[0]))
@@ -175,6 +182,7 @@ class Recorder:
         if self._mode.resting:
             self.updates.wake()
         self.lines.take(statement, value)
+        self.updates.keep_shared()
         if statement.last:
             self.on_last(value)
 

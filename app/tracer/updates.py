@@ -18,7 +18,7 @@ from .calls import Calls
 from .emitter import Emitter
 from .failures import Writes
 from .forward import ForwardMode, Observer
-from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK
+from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, SHARE
 from .handles import storage, tensors
 from .lines import Lines
 from .names import Names
@@ -26,7 +26,7 @@ from .source import Statement
 from .steps import Steps
 from .summary import apart, is_leaf, origin
 
-_WRITING = frozenset({GRAD_SET, DATA_SET, HOOK})
+_WRITING = frozenset({GRAD_SET, DATA_SET, HOOK, SHARE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 
 
@@ -56,6 +56,7 @@ class Updates(Observer):
         self._from_gradient: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._stepping: list[tuple[FrameType, bool]] = []
         self._handles: list[Any] = []
+        self._shared: set[int] = set()
         self._missing: set[int] = set()
         self.mode: ForwardMode | None = None
         self.engine: Engine | None = None
@@ -99,8 +100,22 @@ class Updates(Observer):
             self._clear(args[0], args[1])
         elif kind == DATA_SET:
             self.before_write({storage(args[0])})
+        elif kind == SHARE:
+            self.share(args[0])
         elif kind == HOOK and self.engine is not None:
             self.engine.hooks_seen = True
+
+    def share(self, tensor: Tensor) -> None:
+        """The program has an array of numpy's on a tensor's memory: it can be written to in any statement from here on."""
+        self._shared.add(storage(tensor))
+        self.keep_shared()
+
+    def keep_shared(self) -> None:
+        """A statement has run: copy what is held of memory that the next one may write to through numpy."""
+        if self._shared:
+            self._lines.protect(self._shared)
+            self._calls.protect(self._shared)
+            self._emitter.protect(self._shared)
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
         if kind == DETACH:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 import warnings
 
 import pytest
@@ -167,10 +169,17 @@ def test_the_last_signal_of_a_recorder_that_breaks_is_one_and_the_program_goes_o
 def test_nothing_of_the_recorder_stays_behind() -> None:
     engine, apply, compiled = torch.autograd._engine_run_backward, torch.autograd.Function.__dict__["apply"], torch.compile  # type: ignore[attr-defined]
     stdout, main = sys.stdout, sys.modules["__main__"]
+    replaced = [
+        (torch, "from_numpy"), (torch, "as_tensor"), (torch.autograd.forward_ad, "enter_dual_level"), (time, "sleep"),
+        (os, "_exit"), (os, "kill"), (warnings, "_showwarnmsg"), (torch._C.ScriptFunction, "__call__"),
+        (torch._C._autograd, "_push_saved_tensors_default_hooks"),
+    ]  # fmt: skip
+    before = [getattr(owner, name) for owner, name in replaced]
     record("import torch\nx = torch.ones(1, requires_grad=True)\n(x * 2).backward()\n1 / 0\n")
     assert torch.autograd._engine_run_backward == engine  # type: ignore[attr-defined]
     assert torch.autograd.Function.__dict__["apply"] is apply
     assert torch.compile is compiled
+    assert [getattr(owner, name) for owner, name in replaced] == before
     assert (sys.stdout, sys.modules["__main__"]) == (stdout, main)
     assert torch._C._len_torch_function_stack() == 0
 
@@ -341,8 +350,6 @@ def test_a_warning_that_is_an_error_is_raised_at_the_programs_line() -> None:
 
 @pytest.mark.parametrize("ending", ["os._exit(3)", "os.abort()", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_what_was_recorded_is_told_before_a_program_ends_its_process(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     def ended(*_: object) -> None:
         raise KeyboardInterrupt  # in a test the process goes on
 
