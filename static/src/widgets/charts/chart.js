@@ -38,10 +38,18 @@ export function chart(Plot, onstep) {
   let pointed = null;
   /** @type {Map<number, Path2D>} */
   const paths = new Map();
-  const colour = (/** @type {string} */ name) => getComputedStyle(element).getPropertyValue(`--${name}`);
+  /** @type {Map<string, string>} */
+  const colours = new Map(); // to ask for a colour is to let the page be styled: once for each theme is enough
+  /** @param {string} name */
+  function colour(name) {
+    const known = colours.get(name) ?? getComputedStyle(element).getPropertyValue(`--${name}`);
+    colours.set(name, known);
+    return known;
+  }
   const INK = { param: "param-fill", grad: "grad-fill", ink: "ink-2" };
 
   function make() {
+    colours.clear();
     plot?.destroy();
     plot = null;
     const { width, height } = drawn.getBoundingClientRect();
@@ -187,6 +195,7 @@ export function chart(Plot, onstep) {
     },
     /** @param {number} step @param {boolean} here */
     seek(step, here) {
+      if (plot && step === at && here === reached) return tell();
       at = step;
       reached = here;
       plot?.redraw(false, false);
