@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tapedeck import model
 from tapedeck.explain.findings import find
 
-from ..tracer.alone import PROGRAMS, record
+from ..tracer.alone import PROGRAMS, recorded_program
 
 EXPECTED = {
     "anomaly_and_checks": {"saved-tensors-unread"},
@@ -23,10 +25,10 @@ EXPECTED = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
-def test_what_was_not_seen_is_said(program: object) -> None:
-    text = program.read_text()  # type: ignore[attr-defined]
-    _, recording = record(text)
+def test_what_was_not_seen_is_said(program: Path) -> None:
+    text = program.read_text()
+    _, _, recording = recorded_program(program)
     found = find(recording, model.Program(text, "program", [(1, text.count("\n") + 1)]))
     codes = [finding.code for finding in found if finding.code in {"saved-tensors-unread", "batched", "forward-mode"}]
     assert len(codes) == len(set(codes))
-    assert set(codes) == EXPECTED.get(program.stem, set())  # type: ignore[attr-defined]
+    assert set(codes) == EXPECTED.get(program.stem, set())

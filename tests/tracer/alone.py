@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ def recorded(program: str, **options: Any) -> tuple[Outcome, list[wire.AnyEvent]
     assert isinstance(end, wire.End)
     error = (end.failure.type, end.failure.message) if end.failure else None
     return Outcome(builtins._kept_by_test, recording.stdout(), error), events, recording  # type: ignore[attr-defined]
+
+
+KEPT = 100_000
+"""Elements of a tensor that are kept whole in the recordings of the corpus, so that every one can be compared."""
+
+
+@cache
+def recorded_program(program: Path) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
+    """A program of the corpus, recorded once for all tests that look at it."""
+    return recorded(program.read_text(), values=KEPT)
 
 
 def tensors(variables: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from .alone import PROGRAMS, record, recorded
+from .alone import PROGRAMS, recorded_program
 
 Step = tuple[str, str | None]
 """A step as the table has it: its passes (b for backward, g for grad, n for nested, i for implicit), and its loss's name."""
@@ -147,7 +147,7 @@ def program(request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_program_is_divided_into_steps_as_its_reader_would(program: Path) -> None:
-    _, recording = record(program.read_text())
+    _, _, recording = recorded_program(program)
     found: list[Row] = []
     for step in map(recording.step, range(recording.log.counts()[2])):
         kinds = "".join(taken.kind[0] for taken in step.passes)
@@ -161,7 +161,7 @@ def test_a_program_is_divided_into_steps_as_its_reader_would(program: Path) -> N
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_parameter_is_called_by_the_way_to_it(program: Path) -> None:
-    outcome, _, recording = recorded(program.read_text())
+    outcome, _, recording = recorded_program(program)
     parameters = recording.parameters()
     assert sum(not parameter.names for parameter in parameters) == UNNAMED.get(program.stem, 0)
     for parameter in parameters if program.stem not in MOVED else []:

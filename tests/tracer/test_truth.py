@@ -11,17 +11,15 @@ import numpy as np
 import pytest
 import torch
 from tapedeck import model, wire
-from tapedeck.recording import Recording
 from tapedeck.recording.numbers import PassNumbers
 from tapedeck.recording.tensors import Tensors
 
 from . import alone as runs
 from .alone import PROGRAMS, Outcome, all_bits, record
+from .alone import recorded_program as recorded
 from .observer import Bits, Watched
 from .truth import failures, paired
 
-KEPT = 100_000
-"""Elements of a tensor that are kept whole here, so that every one can be compared."""
 WITHOUT_LINE = {
     "torch::autograd::UndefinedGradBackward",  # which gradcheck makes for itself, in no call that could be seen
 }
@@ -44,11 +42,6 @@ def alone(program: Path) -> Outcome:
 @lru_cache(maxsize=2)
 def watched(program: Path) -> list[Watched]:
     return runs.watched(program.read_text())
-
-
-@lru_cache(maxsize=2)
-def recorded(program: Path) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
-    return runs.recorded(program.read_text(), values=KEPT)
 
 
 @pytest.mark.filterwarnings("ignore")
