@@ -995,4 +995,18 @@ CASES = [
         y.sum().backward(inputs=[x])  # stops
         """,
     ),
+    Case(
+        "a hook of a leaf that raises while others wait",
+        "backward-failed",
+        "AccumulateGrad",
+        """
+        def hook(g):
+            raise ValueError('no')  # raised
+        x = torch.ones(3, requires_grad=True)
+        z = torch.ones(3, requires_grad=True)  # node
+        z.register_hook(hook)
+        # then
+        (x.exp() * z).sum().backward()  # stops
+        """,
+    ),
 ]
