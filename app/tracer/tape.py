@@ -17,12 +17,15 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
+from .calls import held
 from .functions import COUNT, KINDS, READ, WRITE, classify
 from .handles import sequence_number, storage
 from .section import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
 
 FIRST_SWEEP = 2_000
 """Calls that are kept before those that nothing alive came from are let go."""
+SWEEP_BYTES = 64 << 20
+"""Memory of the constants that were taken down since the last time, at which this is done too."""
 
 
 class Tape(TorchFunctionMode):
@@ -41,6 +44,7 @@ class Tape(TorchFunctionMode):
         self._by_storage: dict[int, list[weakref.ref[Any]]] = {}
         self._tokens = 0
         self._sweep_at = FIRST_SWEEP
+        self._bytes = 0
         self._apply: Any = None
         self.resting = False
 
@@ -116,6 +120,7 @@ class Tape(TorchFunctionMode):
             if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
                 return Unseen(tensor)
             constant = Constant(tensor, written=written)
+            self._bytes += held(tensor)
             if not written:
                 self._constants.append(weakref.ref(constant))
             return constant
@@ -139,7 +144,7 @@ class Tape(TorchFunctionMode):
         for tensor in flat(out):
             entry.made.append(self._made(entry, tensor) if tensor.requires_grad else -1)
         self._entries.append(entry)
-        if len(self._entries) >= self._sweep_at:
+        if len(self._entries) >= self._sweep_at or self._bytes >= SWEEP_BYTES:
             self._sweep()
 
     def _written(self, entry: Entry, target: Tensor) -> None:
@@ -196,6 +201,7 @@ class Tape(TorchFunctionMode):
             if (alive := [reference for reference in references if reference() is not None])
         }
         self._sweep_at = max(FIRST_SWEEP, 2 * len(self._entries))
+        self._bytes = 0
 
     def _leading_to(self, memories: Iterable[int]) -> list[Entry]:
         needed = set(memories)

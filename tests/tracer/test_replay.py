@@ -361,3 +361,23 @@ for _ in range(2):
     saved = {name: numbers.saved(place, slot) for slot, name in enumerate(numbers.graph.nodes[place].saved)}
     assert saved["running_mean"] is not None
     np.testing.assert_allclose(saved["running_mean"].values, [0.2, 0.4], rtol=1e-6)
+
+
+def test_the_tape_lets_go_of_the_batches_of_steps_that_are_over() -> None:
+    program = """\
+import resource, torch
+w = torch.tensor(1.0, requires_grad=True)
+for step in range(60):
+    batch = torch.rand(2_000_000)
+    loss = (w * batch).mean()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+    if step == 20:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    events = replay(program, what="check", every=True)
+    printed = "".join(event.text for event in told(events, wire.Output))
+    assert int(printed) < 150_000  # 40 batches of 8 MB would be 320 000 kB
