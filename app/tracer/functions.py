@@ -110,4 +110,6 @@ def _public_name(func: Any) -> str:
         name = resolve_name(func)
     except (AttributeError, TypeError):
         name = None
-    return str(name or getattr(func, "__name__", func))
+    return str(
+        name or getattr(func, "__name__", None) or type(func).__name__
+    )  # never an address, which each run has its own of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,15 +15,19 @@ from .tape import Tape
 
 
 class Point:
-    """Where a pass stands: its leaves, its roots, the gradients that were recorded there, and the calls in between."""
+    """Where a pass stood: its leaves, its roots, the gradients that were recorded there, and the calls in between.
 
-    def __init__(self, begun: OpenPass, result: Any, tape: Tape) -> None:
+    ``found`` has the values that leaves had when it began, by their ids.
+    """
+
+    def __init__(self, begun: OpenPass, result: Any, tape: Tape, found: Mapping[int, Tensor]) -> None:
         roots = begun.outputs
         if not all(isinstance(root, Tensor) for root in roots):
             raise CannotRepeat("the pass begins at an edge and not at a tensor")
         if any(torch._C._functorch.is_functorch_wrapped_tensor(root) for root in roots):
             raise CannotRepeat("it computes inside a transform of torch.func")
         self.begun = begun
+        self._found = found
         self.roots: tuple[Tensor, ...] = roots
         self.section: Section = tape.leading_to(roots)
         self.leaves = self.section.leaves()
@@ -41,7 +45,7 @@ class Point:
 
     def stand_ins(self) -> dict[int, Tensor]:
         """A copy of each leaf, to be written to, by the leaf's id."""
-        return {id(leaf): leaf.detach().clone() for leaf in self.leaves}
+        return {id(leaf): self._found.get(id(leaf), leaf).detach().clone() for leaf in self.leaves}
 
     def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False) -> float:
         """The loss for these leaves (for a root that is no scalar, its product with the gradient that the pass began with)."""

@@ -52,10 +52,16 @@ class Replay:
         self._engine = engine
         self._graphs: set[int] = set()
         self._answered = False
+        self._found: dict[int, dict[int, Tensor]] = {}
+        """The leaves of passes under way that will be asked about, as those found them: a hook may update one meanwhile."""
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:
         """A pass is about to run; returns the handles of hooks to take off afterwards."""
-        asked = self._asked
+        asked, graph = self._asked, begun.template.index
+        new = graph not in self._graphs and len(self._graphs) < MOST_GRAPHS
+        self._graphs.add(graph)
+        if asked.what != "factors" and (new if asked.every else begun.facts.index == asked.index):
+            self._found[begun.facts.index] = {id(leaf): leaf.detach().clone() for leaf in begun.facts.leaves.values()}
         if asked.what != "factors" or begun.facts.index != asked.index:
             return ()
         if asked.node >= len(begun.walk.nodes):
@@ -70,12 +76,9 @@ class Replay:
 
     def after_pass(self, begun: OpenPass, result: Any) -> None:
         """A pass has run."""
-        asked, graph = self._asked, begun.template.index
-        new = graph not in self._graphs and len(self._graphs) < MOST_GRAPHS
-        wanted = new if asked.every else begun.facts.index == asked.index
-        self._graphs.add(graph)
-        if wanted and asked.what != "factors":
-            self._answer(begun, lambda: self._evaluated(begun, result))
+        found = self._found.pop(begun.facts.index, None)
+        if found is not None:
+            self._answer(begun, lambda: self._evaluated(begun, result, found))
 
     def step_ended(self, index: int) -> None:
         """A step has been told. Raises :class:`Replayed` after the one that was asked about."""
@@ -123,8 +126,8 @@ class Replay:
 
     # ------------------------------------------------------------------ the loss at other points
 
-    def _evaluated(self, begun: OpenPass, result: Any) -> None:
-        point = Point(begun, result, self._tape)
+    def _evaluated(self, begun: OpenPass, result: Any, found: dict[int, Tensor]) -> None:
+        point = Point(begun, result, self._tape, found)
         with point.generators_kept():
             if self._asked.what == "surface":
                 point.prove()
@@ -141,7 +144,8 @@ class Replay:
                 raise CannotRepeat("the parameter takes no part in the pass, or has no such element")
             place = tuple(int(at) for at in np.unravel_index(target.element, tuple(leaf.shape))) if leaf.ndim else ()
             places.append((leaf, place))
-        at = [leaf.detach()[place].item() for leaf, place in places]
+        found = point.stand_ins()
+        at = [found[id(leaf)][place].item() for leaf, place in places]
         slopes: list[float] = []
         for (_, place), target in zip(places, targets, strict=True):
             gradient = point.gradients.get(target.parameter)

@@ -177,12 +177,12 @@ def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
     with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
         _subtract([row for row in rows if isinstance(row, Difference)])
         read = _Reading(rows, kept, numbers)
-    packed = []
-    start = 0
-    for table in tables:
-        table.shortened = read.shorten(start, start + len(table.rows), TABLE_BYTES)
-        packed.append(read.columns(start, start + len(table.rows)))
-        start += len(table.rows)
+        packed = []
+        start = 0
+        for table in tables:
+            table.shortened = read.shorten(start, start + len(table.rows), TABLE_BYTES)
+            packed.append(read.columns(start, start + len(table.rows)))
+            start += len(table.rows)
     return packed
 
 

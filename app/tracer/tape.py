@@ -84,14 +84,16 @@ class Tape(TorchFunctionMode):
         if self.resting or (kind is READ and func is not torch.autograd.grad):
             return func(*args, **kwargs)
         writes = kind is WRITE or "out" in kwargs
-        if writes:
-            self._protect(kwargs.get("out", args[0] if args else None))
-        elif kind is COUNT:
-            self._protect(args)
-        before = self._before(func, args, kwargs, writes=writes)
+        with torch._C.DisableTorchFunction():  # tensors may have a __torch_function__ of the program's own
+            if writes:
+                self._protect(kwargs.get("out", args[0] if args else None))
+            elif kind is COUNT:
+                self._protect(args)
+            before = self._before(func, args, kwargs, writes=writes)
         out = func(*args, **kwargs)
         if before is not None:
-            self._after(*before, out, args, writes=writes)
+            with torch._C.DisableTorchFunction():
+                self._after(*before, out, args, writes=writes)
         return out
 
     def _before(

@@ -158,6 +158,28 @@ async def test_a_program_that_depends_on_the_time_is_said_to_be_not_repeatable(s
         assert difference["sentence"].startswith("Not repeatable: in step 0, ")
 
 
+async def test_a_program_that_shows_the_time_and_computes_the_same_is_repeatable(serve: Serve) -> None:
+    program = FIT.replace("import torch", "import time, torch").replace("    loss = ", "    now = time.time_ns()\n    loss = ")
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, program)
+        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 3})).json()
+        assert (told["repeatable"], told["right"]) == (True, True)
+
+
+async def test_a_program_that_takes_another_way_is_said_to_be_not_repeatable(serve: Serve) -> None:
+    program = FIT.replace("import torch", "import torch, os").replace(
+        "    m.grad = None",
+        "    if os.environ.get('TAPEDECK_TEST_WAY'):\n        m.grad = None\n    else:\n        m.grad.zero_()",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        async with serve(executor=InProcess()) as client:
+            run = await posted(client, program)
+            patch.setenv("TAPEDECK_TEST_WAY", "1")
+            told = (await client.post(f"{run}/replays", json={"what": "check", "step": 3})).json()
+    assert told["repeatable"] is False
+    assert told["difference"]["name"] == "which lines ran"
+
+
 @pytest.mark.parametrize("each", gallery(), ids=lambda each: each.slug)
 async def test_a_replay_of_every_example_proves_itself_equal_to_its_recording(serve: Serve, each: Any) -> None:
     async with serve(executor=InProcess()) as client:
