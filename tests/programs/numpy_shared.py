@@ -7,9 +7,9 @@ w = torch.ones(1, requires_grad=True)
 y = w * x
 loss = (y - 2 * x).pow(2).mean()
 loss.backward()
+data *= 2  # numpy writes into a tensor
 view = y.detach().numpy()
-view[:] = 100.0  # numpy writes into a tensor
-data *= 2
+view[:] = 100.0
 weights = w.detach().numpy()
 for step in range(2):
     loss = (w * x - 2 * x).pow(2).mean()
