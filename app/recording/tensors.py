@@ -10,6 +10,9 @@ import numpy as np
 
 from .. import model, wire
 
+MOST_DIMENSIONS = 64
+"""What an array may have; a tensor that has more is told without its elements."""
+
 
 class Tensors:
     """A packed table of tensors, read by rows."""
@@ -43,7 +46,7 @@ class Tensors:
 
     def array(self, row: int) -> np.ndarray[Any, Any] | None:
         """The kept elements of a row, in its shape; ``None`` when they were not kept."""
-        if row < 0 or not self._flags[row] & wire.HAS_VALUES:
+        if row < 0 or not self._flags[row] & wire.HAS_VALUES or self._ndim[row] > MOST_DIMENSIONS:
             return None
         _, _, values, numel = self._offsets
         packed = np.dtype(wire.PACKED[wire.DTYPES[self._table.dtype[row]]])

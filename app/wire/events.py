@@ -172,7 +172,7 @@ class Parameter(Event, tag="parameter", frozen=True):
 
     index: Count
     name: Name | None
-    shape: Annotated[list[Count], Meta(max_length=64)]
+    shape: Annotated[list[Count], Meta(max_length=1_000)]
     dtype: Name
     line: Index
 

@@ -232,3 +232,15 @@ def test_a_pass_for_which_there_is_no_room_runs_and_the_next_is_recorded(what: s
     passes_told = [recording.log.pass_(index) for index in range(recording.log.counts()[1])]
     assert [event.graph for event in passes_told][-2:] == [0, 0]
     assert len(passes_told) == (3 if what == "hook" else 2)
+
+
+@pytest.mark.parametrize("dimensions", [65, 255])
+def test_a_tensor_of_more_dimensions_than_any_needs_is_recorded(dimensions: int) -> None:
+    shape = f"[1] * {dimensions}"
+    program = f"import torch\nx = torch.ones({shape}, requires_grad=True)\nx.view(-1).sum().backward()\nprint(x.grad.ndim)\n"
+    got, events, recording = recorded(program)
+    assert not failures(events)
+    assert got.stdout == f"{dimensions}\n"
+    gradient = recording.step(0).parameters[0].grad_after
+    assert gradient is not None
+    assert gradient.shape == [1] * dimensions
