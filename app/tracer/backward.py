@@ -27,8 +27,9 @@ from .passes import Capture, OpenPass
 from .saved import SavedTensors
 from .source import Source, frames
 from .steps import PassFacts, Steps
-from .structure import Template, TooManyNodes, Walk, describe, grad_node
-from .summary import WHOLE, Snapshot, Table, apart, inside_transform
+from .structure import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
+from .table import Table
+from .transforms import apart, inside_transform
 
 _AUTOGRAD: Any = torch.autograd
 
@@ -53,7 +54,6 @@ class Engine:
         place: Callable[[], tuple[int, list[int]]],
         scopes: Callable[[], list[dict[str, Any]]],
         limit: int,
-        kept: int,
         failures: Failures,
     ) -> None:
         self._emitter = emitter
@@ -66,7 +66,6 @@ class Engine:
         self._place = place
         self._scopes = scopes
         self._limit = limit
-        self._kept = kept
         self._failures = failures
         self._original: Callable[..., Any] = _AUTOGRAD._engine_run_backward
         self._templates: dict[tuple[Any, ...], Template] = {}
@@ -108,13 +107,12 @@ class Engine:
     def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         self.called = True
         begun = self._try_to_begin(outputs, args, kwargs)
-        handles = self._hooks(begun) if begun is not None else None
-        if begun is None or handles is None:  # a pass of ours that cannot be recorded is of no use
+        if begun is None or not self._attach(begun):  # a pass of ours that cannot be recorded is of no use
             begun = None  # it holds much, and there may be no room
             return () if self.implicit else self._forward_on(outputs, args, kwargs)
         first = sequence_number()
         failure: BaseException | None = None
-        handles += self.before_pass(begun)
+        handles = self.before_pass(begun)
         result: Any = ()
         try:
             result = self._forward_on(outputs, args, kwargs)
@@ -125,6 +123,7 @@ class Engine:
             with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
                 for handle in handles:
                     handle.remove()
+                begun.capture.detach()
                 self._open.pop()
                 try:
                     self._note_made(first, result)
@@ -140,7 +139,7 @@ class Engine:
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
-        with torch._C.DisableTorchFunction(), apart():
+        with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
             try:
                 walk = Walk(self._root_nodes(outputs), self._calls, self._limit)
                 return self._begin(walk, outputs, args, kwargs) if walk.nodes else None
@@ -150,27 +149,23 @@ class Engine:
                 self._emitter.failed(error)
         return None
 
-    def _hooks(self, begun: OpenPass) -> list[Any] | None:
-        """Put a hook on every node of a pass; ``None`` if there is no room for them, and then the pass is told as empty."""
-        handles: list[Any] = []
+    def _attach(self, begun: OpenPass) -> bool:
+        """Put a hook on every node of a pass; if there is no room for them, the pass is told as empty."""
         try:
-            for place, node in enumerate(begun.walk.nodes):
-                handles.append(node.register_hook(begun.capture.hook(place)))
+            begun.capture.attach()
         except Exception as error:
-            for handle in handles:
-                handle.remove()
             self._open.pop()
             self._emitter.failed(error)
             self._finish(begun.facts.index, self._table(), begun.empty)
-            return None
-        return handles
+            return False
+        return True
 
     def _note_made(self, first: int, result: Any) -> None:
         """With ``create_graph`` the engine makes nodes itself: they belong to the line that called it."""
         last = sequence_number()
         if last != first:
-            place = next(frames(sys._getframe(2), self._source.filename), None)
-            self._calls.add(Call(first, last, place, torch.autograd.grad, result, [], ""))
+            code, offset = next(frames(sys._getframe(2), self._source.filename), (None, 0))
+            self._calls.add(Call(first, last, self._calls.site(code, offset, ""), torch.autograd.grad, result, ()))
 
     def _forward_on(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
         """Run the engine with the mode on: hooks, custom functions and checkpoints compute inside it."""
@@ -187,13 +182,14 @@ class Engine:
         kind: PassKind = "implicit" if self.implicit else "nested" if self._open else "backward" if accumulates else "grad"
         line, heads = self._place()
         parameters = self._parameters(walk)
+        leaves = {parameter: leaf for parameter, leaf in zip(parameters, walk.variables, strict=True) if leaf is not None}
         facts = PassFacts(
             index=self._begun,
             kind=kind,
             line=line,
             around=heads,
             loops=self._source.loops_around(sys._getframe(2)),
-            leaves={parameter: leaf for parameter, leaf in zip(parameters, walk.variables, strict=True) if leaf is not None},
+            leaves=leaves,
             accumulates=accumulates,
             root=next((output for output in outputs if isinstance(output, Tensor)), None),
             first_number=min((seq for seq in walk.numbers if seq >= 0), default=0),
@@ -201,20 +197,50 @@ class Engine:
         if accumulates and (written := {storage(leaf.grad) for leaf in facts.leaves.values() if leaf.grad is not None}):
             self.before_write(written)
         template = self._template(walk, parameters)
-        saved = [[self._saved.read(node, slot) for slot in template.saved[place]] for place, node in enumerate(walk.nodes)]
-        if self._saved.unread:
-            self._emitter.emit_once(wire.Signal("saved-tensors-unread", line=line))
-        values = {parameter: Snapshot(leaf, WHOLE) for parameter, leaf in facts.leaves.items()}
-        capture = Capture(len(walk.nodes))
-        step = self._steps.begin(facts, values)
+        saved, asked = self._read_saved(walk, template, line)
+        values = {parameter: self._steps.value(parameter).snapshot for parameter in leaves}
+        capture = Capture(walk.nodes)
+        step = self._steps.begin(facts)
         parent = self._open[-1] if self._open else -1
         self._open.append(self._begun)
         self._begun += 1
         given = args[0] if args else ()
         inputs = args[3] if len(args) > 3 else ()
-        begun = OpenPass(walk, template, facts, step, parent, parameters, values, saved, capture, tuple(outputs), given, inputs)
-        begun.transformed = inside_transform((*outputs, *given))
-        return begun
+        transformed = inside_transform((*outputs, *given))
+        return OpenPass(
+            walk,
+            template,
+            facts,
+            step,
+            parent,
+            parameters,
+            values,
+            saved,
+            asked,
+            capture,
+            tuple(outputs),
+            given,
+            inputs,
+            transformed,
+        )
+
+    def _read_saved(self, walk: Walk, template: Template, line: int) -> tuple[list[Any], list[int]]:
+        """The saved tensors of all nodes, one after another, and the places of those that had to be asked of a node."""
+        saved: list[Any] = []
+        asked: list[int] = []
+        hooked = self._saved.hooked
+        for node, call, slots, origins in zip(walk.nodes, walk.calls, template.saved, template.origins, strict=True):
+            for slot, origin in zip(slots, origins, strict=True):
+                if origin == UNKNOWN or hooked or call is None:
+                    asked.append(len(saved))
+                    saved.append(self._saved.read(node, slot))
+                else:
+                    saved.append(call.given(origin))
+        if self._saved.unread:
+            self._emitter.emit_once(wire.Signal("saved-tensors-unread", line=line))
+        if not hooked:
+            template.find_origins(walk, saved)
+        return saved, asked
 
     def _parameters(self, walk: Walk) -> list[int]:
         """The parameter of each node, -1 for what is no leaf; new ones are told."""
@@ -262,16 +288,16 @@ class Engine:
 
     def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:
         walk, template = begun.walk, begun.template
-        begun.keep_apart()
         table = self._table()
+        contributions = begun.contributions(table, result)
         failing = self._failures.failed(begun, failure) if failure is not None else -1
-        build = begun.tell(table, result, failing=failing, hooked=self.hooks_seen)
+        build = begun.tell(table, result, contributions, failing=failing, hooked=self.hooks_seen)
         if begun.batched:
             self._emitter.emit_once(wire.Signal("batched", line=begun.facts.line))
         for call in walk.calls:
             if call is not None:
                 call.graph = template.index
-        self._steps.end(begun.facts, begun.contributions(result), self._lines(walk), self._root_line(walk))
+        self._steps.end(begun.facts, contributions, self._lines(walk), self._root_line(walk))
         return table, build
 
     def _finish(self, index: int, table: Table, build: Build) -> None:
@@ -282,13 +308,13 @@ class Engine:
                 self._emitter.emit_with(read, done)
             self._finished.clear()
 
-    def _lines(self, walk: Walk) -> list[int]:
-        known: dict[tuple[int, int], int] = {}
-        for call in walk.calls:
-            if call is not None and call.code is not None and (id(call.code), call.offset) not in known:
-                known[id(call.code), call.offset] = self._source.place(call.code, call.offset)[0]
-        return sorted(set(known.values()) - {0})
+    def _lines(self, walk: Walk) -> set[int]:
+        """The lines that made a graph."""
+        sites = {call.site for call in walk.calls if call is not None}
+        return {self._source.place(site.code, site.offset)[0] for site in sites if site.code is not None} - {0}
 
     def _root_line(self, walk: Walk) -> int:
         call = walk.calls[walk.roots[0]]
-        return self._source.place(call.code, call.offset)[0] if call is not None and call.code is not None else -1
+        return (
+            self._source.place(call.site.code, call.site.offset)[0] if call is not None and call.site.code is not None else -1
+        )

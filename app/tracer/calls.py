@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .handles import number, storage, tensors
-from .summary import Snapshot, origin
+from .snapshot import Snapshot, origin
 
 KEPT_CALLS = 300_000
 """Nodes beyond which the oldest calls are forgotten: if they still live, they have no line any more."""
@@ -30,53 +31,67 @@ def held(tensor: Tensor) -> int:
     return values * tensor.element_size()
 
 
+class Site:
+    """A place in the program, in a module: the same object for all calls made from there."""
+
+    __slots__ = ("code", "module", "offset")
+
+    def __init__(self, code: CodeType | None, offset: int, module: str) -> None:
+        self.code = code
+        self.offset = offset
+        self.module = module
+
+
 class Call:
     """One call that made nodes.
 
-    ``out`` is what it returned, ``arguments`` its operands that need no gradient (``None`` in the place of others); what
-    was overwritten since is a snapshot.
+    ``out`` is what it returned, ``arguments`` what it was given, keyword arguments last; what was overwritten since is a
+    snapshot. ``direct`` tells whether the program itself made the call, and not a function of torch's that it called;
+    ``graph`` is that of the last pass that reached a node of it.
     """
 
-    __slots__ = ("arguments", "code", "direct", "first", "function", "graph", "last", "module", "name", "offset", "out")
+    __slots__ = ("arguments", "direct", "first", "function", "graph", "last", "name", "out", "site")
 
     def __init__(
-        self,
-        first: int,
-        last: int,
-        place: tuple[CodeType, int] | None,
-        function: Any,
-        out: Any,
-        arguments: list[Any],
-        module: str,
+        self, first: int, last: int, site: Site, function: Any, out: Any, arguments: Sequence[Any], direct: bool = False
     ) -> None:
         self.first = first
         self.last = last
-        self.code: CodeType | None = place[0] if place is not None else None
-        self.offset = place[1] if place is not None else 0
+        self.site = site
         self.function = function
         self.out = out
         self.arguments = arguments
-        self.module = module
+        self.direct = direct
         self.name: str | None = None
-        self.direct = False
-        """Whether the program itself made the call, and not a function of torch's that it called."""
         self.graph = -1
-        """The graph of the last pass that reached a node of this call."""
 
     def let_go(self) -> None:
         """Hold no tensor any more."""
         self.out = None
-        self.arguments = []
+        self.arguments = ()
 
     def value(self, seq: int) -> Tensor | Snapshot | None:
         """What the node with this sequence number computed, where the call returned it."""
-        for out in tensors(self.out):
-            if isinstance(out, Snapshot):
-                if out.seq == seq:
-                    return out
-            elif (node := origin(out)) is not None and number(node) == seq:
-                return out
+        for each in (self.out,) if type(self.out) is Tensor else tensors(self.out):
+            if isinstance(each, Snapshot):
+                if each.seq == seq:
+                    return each
+            elif (node := origin(each)) is not None and number(node) == seq:
+                return each
         return None
+
+    def given(self, place: int) -> Any:
+        """The argument at a place, or what the call returned for a negative one."""
+        if place < 0:
+            return self.out
+        return self.arguments[place] if place < len(self.arguments) else None
+
+    def constant(self, place: int) -> Tensor | Snapshot | None:
+        """The argument at a place, if it is a tensor that needs no gradient."""
+        found = self.given(place)
+        if isinstance(found, Snapshot):
+            return None if found.facts.requires_grad else found
+        return found if isinstance(found, Tensor) and not found.requires_grad else None
 
 
 class Calls:
@@ -85,10 +100,21 @@ class Calls:
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._by_number: dict[int, Call] = {}
+        self._sites: dict[tuple[int, int, str], Site] = {}
         self._unindexed: list[Call] = []
         self._by_storage: dict[int, list[Call]] = {}
         self._large: deque[tuple[Call, int]] = deque()
         self._bytes = 0
+        self.of = self._by_number.get
+        """The call that made the node with a number, or ``None``."""
+
+    def site(self, code: CodeType | None, offset: int, module: str) -> Site:
+        """The place of an instruction, in a module."""
+        key = (id(code), offset, module)
+        known = self._sites.get(key)
+        if known is None:
+            known = self._sites[key] = Site(code, offset, module)
+        return known
 
     def add(self, call: Call) -> None:
         """Take in a call. What it made inside a call that has already been taken in stays with the inner one."""
@@ -105,22 +131,21 @@ class Calls:
         if size > SMALL:
             self._large.append((call, size))
             self._bytes += size
-        if len(known) > KEPT_CALLS or self._bytes > KEPT_BYTES:
+            if self._bytes > KEPT_BYTES:
+                self._let_go()
+        if len(known) > KEPT_CALLS:
             self._forget()
 
-    def _forget(self) -> None:
+    def _let_go(self) -> None:
         while self._bytes > KEPT_BYTES:
             call, size = self._large.popleft()
             self._bytes -= size
-            call.out = None
-        if len(self._by_number) > KEPT_CALLS:
-            for seq in list(self._by_number)[: KEPT_CALLS // 6]:
-                del self._by_number[seq]
-            self._unindexed = self._unindexed[-KEPT_CALLS:]
+            call.let_go()
 
-    def of(self, seq: int) -> Call | None:
-        """The call that made the node with this number."""
-        return self._by_number.get(seq)
+    def _forget(self) -> None:
+        for seq in list(self._by_number)[: KEPT_CALLS // 6]:
+            del self._by_number[seq]
+        self._unindexed = self._unindexed[-KEPT_CALLS:]
 
     def name(self, value: Tensor, name: str) -> None:
         """Note the variable that holds what a call computed."""
@@ -131,23 +156,38 @@ class Calls:
 
     def protect(self, storages: set[int]) -> None:
         """Something is about to write to these storages: copy what calls returned there, or were given."""
+        index = self._by_storage
         for call in self._unindexed:
-            for tensor in (*tensors(call.out), *tensors(call.arguments)):
-                if isinstance(tensor, Tensor):
-                    self._by_storage.setdefault(storage(tensor), []).append(call)
+            out = call.out
+            if type(out) is Tensor:
+                index.setdefault(storage(out), []).append(call)
+            else:
+                for each in tensors(out):
+                    if isinstance(each, Tensor):
+                        index.setdefault(storage(each), []).append(call)
+            for argument in call.arguments:
+                if isinstance(argument, Tensor) and not argument.requires_grad:
+                    index.setdefault(storage(argument), []).append(call)
         self._unindexed = []
         for key in storages:
-            for call in self._by_storage.pop(key, ()):
+            for call in index.pop(key, ()):
                 call.out = self._protected(call.out, key)
-                call.arguments = [self._protected(argument, key) for argument in call.arguments]
+                call.arguments = [
+                    self._protected(argument, key) if isinstance(argument, Tensor) and not argument.requires_grad else argument
+                    for argument in call.arguments
+                ]
 
     def release(self, before: int) -> None:
         """A step is over: let go of what calls before a number returned and were given. Their lines stay known."""
-        held = {id(call): call for calls in self._by_storage.values() for call in calls}
-        for call in (*held.values(), *self._unindexed):
-            if call.first < before:
-                call.let_go()
-        self._unindexed = [call for call in (*held.values(), *self._unindexed) if call.first >= before]
+        indexed = {id(call): call for calls in self._by_storage.values() for call in calls}
+        kept = []
+        for calls in (indexed.values(), self._unindexed):
+            for call in calls:
+                if call.first < before:
+                    call.let_go()
+                else:
+                    kept.append(call)
+        self._unindexed = kept
         self._by_storage.clear()
         self._large = deque((call, size) for call, size in self._large if call.first >= before)
         self._bytes = sum(size for _, size in self._large)

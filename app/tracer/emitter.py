@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .. import wire
-from .summary import Table, blank, pack
+from .table import Table, blank, pack
 
 MESSAGE_EVENTS = 256
 MESSAGE_BYTES = 1 << 20
@@ -46,6 +46,7 @@ class Emitter:
 
     def emit_with(self, table: Table, build: Build) -> None:
         """Take an event that is built once its table is read."""
+        table.settle()
         self._waiting.append((table, build))
         self._unchecked.append(table)
         self._rows += len(table.rows)

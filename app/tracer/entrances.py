@@ -17,7 +17,7 @@ from torch.autograd import Function, forward_ad
 
 from .calls import Call, Calls
 from .forward import ForwardMode
-from .handles import operands, sequence_number
+from .handles import sequence_number
 from .source import frames
 
 _C: Any = torch._C
@@ -34,10 +34,10 @@ def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[N
         out = run(*args, **kwargs)
         last = sequence_number()
         if last != first and not mode.resting:
-            place = next(frames(sys._getframe(2), filename), None)
+            code, offset = next(frames(sys._getframe(2), filename), (None, 0))
             with torch._C.DisableTorchFunction():
-                module = mode.modules[-1] if mode.modules else ""
-                calls.add(Call(first, last, place, function, out, operands(args, kwargs), module))
+                site = calls.site(code, offset, mode.modules[-1] if mode.modules else "")
+                calls.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
         return out
 
     def seen_apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
-from .handles import operands, sequence_number, storage, tensors
+from .handles import sequence_number, storage, tensors
 from .source import PROGRAM
 
 _AS_SUBCLASS = Tensor.as_subclass
@@ -69,7 +69,7 @@ class ForwardMode(TorchFunctionMode):
                     self._note(first, last, func, out, args, kwargs)
             elif last != first:
                 self._note(first, last, func, out, args, kwargs)
-            elif self._observer.following:
+            elif self._observer.followed:
                 self._observer.follow(out, args)
         except Exception as error:  # what we fail at is no failure of the program
             self._observer.failed(error)
@@ -86,20 +86,20 @@ class ForwardMode(TorchFunctionMode):
             self._opening.discard(func)
 
     def _note(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        frame: FrameType | None = sys._getframe(2)
-        direct = frame
+        direct = sys._getframe(2)
+        frame: FrameType | None = direct
         while frame is not None and frame.f_code.co_filename != self._filename:
             frame = frame.f_back
-        place = (frame.f_code, frame.f_lasti) if frame is not None else None
-        if isinstance(out, Tensor) and out._is_view() and out._version:
+        module = self.modules[-1] if self.modules else ""
+        calls = self._calls
+        site = calls.site(None, 0, module) if frame is None else calls.site(frame.f_code, frame.f_lasti, module)
+        if isinstance(out, Tensor) and out.requires_grad and out._version and out._is_view():
             out.grad_fn  # noqa: B018  (a view that was written to makes its node anew when asked for it)
             last = sequence_number()
-        module = self.modules[-1] if self.modules else ""
-        call = Call(first, last, place, func, out, operands(args, kwargs), module)
-        call.direct = frame is direct
         if last != first:
-            self._calls.add(call)
-        if self._observer.following:
+            given = (*args, *kwargs.values()) if kwargs else args
+            calls.add(Call(first, last, site, func, out, given, frame is direct))
+        if self._observer.followed:
             self._observer.follow(out, args)
 
     def _count(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -130,8 +130,8 @@ class ForwardMode(TorchFunctionMode):
 class Observer:
     """What the mode tells the rest of the recorder. This one does nothing with it."""
 
-    following = False
-    """Whether anything computed from a gradient is alive, so that calls have to be looked at."""
+    followed: Mapping[int, Any] = {}
+    """What is alive of all that was computed from a gradient: while there is any, calls have to be looked at."""
 
     def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Carry out a call of a special kind."""

@@ -1,14 +1,14 @@
-"""Get hold of what torch knows a tensor or a node by: its number, its memory, its place among arguments."""
+"""Get hold of what torch knows a tensor or a node by: its number and its memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .summary import Snapshot
+from .snapshot import Snapshot
 
 sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
 """The number that the next node of this thread gets."""
@@ -48,11 +48,3 @@ def tensors(value: Any) -> Iterator[Tensor | Snapshot]:
                 yield item
             elif isinstance(item, list | tuple):
                 yield from (part for part in item if isinstance(part, Tensor | Snapshot))
-
-
-def operands(args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-    """The arguments of a call that are tensors and need no gradient, each in its place; ``None`` in the others'."""
-    return [
-        operand if isinstance(operand, Tensor) and not operand.requires_grad else None
-        for operand in ((*args, *kwargs.values()) if kwargs else args)
-    ]

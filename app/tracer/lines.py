@@ -10,8 +10,10 @@ from torch import Tensor
 
 from .. import wire
 from .handles import sequence_number, storage
+from .snapshot import Snapshot, origin
 from .source import Statement
-from .summary import Snapshot, Table, apart, origin
+from .table import Table
+from .transforms import apart
 
 TEXT = 2_000
 """Characters of a line's value that are kept; of a cell's output, ten times as many."""
@@ -173,8 +175,9 @@ def tensor_text(tensor: Tensor) -> str:
 
 def snapshot_text(snapshot: Snapshot) -> str:
     """How a tensor printed before something wrote to it."""
-    if snapshot.data.is_meta:
-        return f"tensor of shape {list(snapshot.data.shape)}, overwritten since"
-    text = tensor_text(snapshot.data)
-    suffix = f", grad_fn=<{snapshot.grad_fn}>" if snapshot.grad_fn else ", requires_grad=True" if snapshot.requires_grad else ""
+    facts, tensor = snapshot.facts, snapshot.tensor
+    if tensor is None:
+        return f"tensor of shape {list(facts.shape)}, overwritten since"
+    text = tensor_text(tensor)
+    suffix = f", grad_fn=<{facts.grad_fn}>" if facts.grad_fn else ", requires_grad=True" if facts.requires_grad else ""
     return f"{text[:-1]}{suffix})" if suffix else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,41 @@ from torch import Tensor
 
 from .. import wire
 from .handles import pointer
-from .summary import Snapshot, Table
+from .snapshot import WHOLE, Snapshot, readable
+from .table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A parameter at one instant: what a row tells of it, and up to ``WHOLE`` elements to subtract from."""
+
+    snapshot: Snapshot
+    whole: Tensor | None
+    state: tuple[int, int]
+
+
+def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
+    """A leaf as it is now; what it was ``before``, if nothing has written to it since.
+
+    No version tells of what NumPy writes: it shares the memory that torch can't resize any more.
+    """
+    state = _state_of(leaf)
+    known = before is not None and before.state == state and state[0] and not leaf.is_inference()
+    if before is not None and known and leaf.untyped_storage().resizable():
+        return before
+    copied = table.numbers and leaf.layout is torch.strided and readable(leaf) and leaf.numel() <= WHOLE
+    with torch._C._DisableFuncTorch():  # what is computed inside a transform is a stand-in
+        whole = leaf.detach().clone() if copied else None
+    return Held(table.snapshot(leaf), whole, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What a pass added to a leaf. ``stolen``: the engine gave the leaf this very tensor as its ``.grad``."""
+
+    tensor: Tensor
+    snapshot: Snapshot
+    stolen: bool
 
 
 class Part:
@@ -18,6 +53,9 @@ class Part:
 
     __slots__ = (
         "_accumulated",
+        "_before",
+        "_contributed",
+        "_stolen",
         "_table",
         "contribution",
         "grad_after",
@@ -29,29 +67,44 @@ class Part:
         "value",
     )
 
-    def __init__(self, leaf: Tensor, value: Snapshot, table: Table) -> None:
+    def __init__(self, leaf: Tensor, value: Held, table: Table) -> None:
         self.leaf = leaf
-        self.value = table.add(value)
+        self.value = table.add(value.snapshot)
         self.grad_before = table.copy(leaf.grad)
         self.grad_after = -1
         self.grad_used = -1
         self.contribution: Tensor | None = None
         self.taken = -1
         self.state: dict[str, int] = {}
+        self._before = value
+        self._contributed = -1
+        self._stolen = False
         self._table = table
         self._accumulated: tuple[int, int] | None = None
 
-    def contribute(self, contribution: Tensor) -> None:
+    def contribute(self, contribution: Contribution) -> None:
         """A pass has added this to the gradient."""
-        self.contribution = contribution if self.contribution is None else self.contribution + contribution
+        if self.contribution is None:
+            self.contribution = contribution.tensor
+            self._contributed = self._table.add(contribution.snapshot)
+            self._stolen = contribution.stolen
+        else:
+            self.contribution = self.contribution + contribution.tensor
+            self._contributed = self._table.copy(self.contribution)
+            self._stolen = False
 
-    def take(self, gradient: Tensor) -> None:
+    def keep_apart(self) -> None:
+        """The contribution is also the ``.grad`` that somebody is about to write to."""
+        if self.contribution is not None:
+            self.contribution = self.contribution.clone()
+
+    def take(self, gradient: Contribution) -> None:
         """A pass has computed this gradient and given it to the program, which may do with it what it likes."""
-        self.taken = self._table.copy(gradient)
+        self.taken = self._table.add(gradient.snapshot)
 
     def accumulated(self) -> None:
         """A pass has ended: the gradient is what it is now."""
-        self.grad_after = self._table.copy(self.leaf.grad)
+        self.grad_after = self._contributed if self._stolen else self._table.copy(self.leaf.grad)
         self._accumulated = _state_of(self.leaf.grad)
 
     def scaled(self) -> None:
@@ -61,6 +114,7 @@ class Part:
     def forget(self) -> None:
         """The gradient was cleared inside an optimizer's step, which then computes it again."""
         self.contribution = None
+        self._contributed = -1
         self.grad_before = -1
 
     def updated(self, state: Mapping[str, Any] | None = None) -> None:
@@ -76,21 +130,30 @@ class Part:
                 if isinstance(value, Tensor) or type(value) in (int, float)
             }
 
-    def row(self, parameter: int, name: str | None) -> wire.ParameterRow:
-        """The part as a step tells it, once that ends."""
-        after = self._table.copy_for(self.leaf)  # lines that show the leaf share that row
+    def row(self, parameter: int, name: str | None, after: Held) -> wire.ParameterRow:
+        """The part as a step tells it, once that ends and the leaf is as in ``after``."""
         return wire.ParameterRow(
             parameter=parameter,
             name=name,
             value=self.value,
-            contribution=self.taken if self.contribution is None else self._table.add(self.contribution),
+            contribution=self.taken if self.contribution is None else self._contributed,
             grad_before=self.grad_before,
             grad_after=self.grad_after,
-            value_after=after,
+            value_after=self._table.known_as(self.leaf, after.snapshot),  # lines that show the leaf share that row
             state=self.state,
             grad_used=self.grad_used,
-            update=self._table.difference(after, self.value),
+            update=self._table.add(_difference(after.whole, self._before.whole)),
         )
+
+
+def _difference(after: Tensor | None, before: Tensor | None) -> Tensor | None:
+    """What has to be added to one tensor to get another; ``None`` where their elements are not all there."""
+    if after is None or before is None or after.shape != before.shape or after.dtype != before.dtype:
+        return None
+    if after.dtype == torch.bool:
+        return None
+    with torch._C._DisableFuncTorch():
+        return after - before
 
 
 Option = str | int | float | bool | list[float | None] | None
@@ -118,6 +181,6 @@ def _option(value: Any) -> Option:
     return None
 
 
-def _state_of(grad: Tensor | None) -> tuple[int, int]:
-    """Changes whenever a gradient is written to or replaced."""
-    return (0, 0) if grad is None else (pointer(grad), 0 if grad.is_inference() else grad._version)
+def _state_of(tensor: Tensor | None) -> tuple[int, int]:
+    """Changes whenever a tensor is written to or replaced, unless that is done through ``.data`` or by NumPy."""
+    return (0, 0) if tensor is None else (pointer(tensor), 0 if tensor.is_inference() else tensor._version)

@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
+from torch.autograd import Function
 
 from .. import wire
 from .emitter import Build
 from .handles import pointer
+from .parts import Contribution
+from .snapshot import Snapshot
 from .steps import PassFacts
-from .structure import Template, Walk, grad_node, int32
-from .summary import Snapshot, Table, looks_alike, plain, stands_in
+from .structure import Template, Walk, grad_node
+from .table import Table
+from .transforms import plain, stands_in
+
+_FUNCTION: Any = Function
 
 
 class Capture:
-    """What the hooks of one pass saw, by the places of nodes."""
+    """What the hooks of one pass see, by the places of nodes.
 
-    def __init__(self, count: int) -> None:
+    The hooks hold no node, which would keep the graph alive until a collection.
+    """
+
+    def __init__(self, nodes: Sequence[Any]) -> None:
         self.order: list[int] = []
-        self.on_edges: list[Sequence[Tensor | None]] = [()] * count
-        self.at_outputs: list[Sequence[Tensor | None]] = [()] * count
+        self.on_edges: list[Sequence[Tensor | None]] = [()] * len(nodes)
+        self.at_outputs: list[Sequence[Tensor | None]] = [()] * len(nodes)
+        self._nodes = nodes
+        self._hooks: list[dict[Any, Any]] = []
 
-    def hook(self, place: int) -> Callable[[Any, Any], None]:
-        """The post hook of a node. It holds no node, which would keep the graph alive until a collection."""
+    def attach(self) -> None:
+        """Put a post hook on each node, or on none if there is no room for all of them."""
+        # a node asks this class how to register a hook: without the handles that it makes, that takes a third of the time
+        original = _FUNCTION._register_hook
+        _FUNCTION._register_hook = staticmethod(self._register)
+        try:
+            for place, node in enumerate(self._nodes):
+                self._hooks.append(node.register_hook(partial(self._fired, place)))
+        except BaseException:
+            self.detach()
+            raise
+        finally:
+            _FUNCTION._register_hook = original
 
-        def fired(on_edges: Sequence[Tensor | None], at_outputs: Sequence[Tensor | None]) -> None:
-            self.order.append(place)
-            self.on_edges[place] = on_edges
-            self.at_outputs[place] = at_outputs
+    def detach(self) -> None:
+        """Take the hooks off again."""
+        for hooks in self._hooks:
+            hooks.pop(self, None)
+        self._hooks = []
 
-        return fired
+    def _register(self, hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """Stand in for what keeps the hooks of a node: the program's own stay where they are, before ours."""
+        if hooks is None:
+            hooks = OrderedDict()  # as torch makes it: the program may add to it later
+        hooks[self] = hook
+        return hooks, hooks
+
+    def _fired(self, place: int, on_edges: Sequence[Tensor | None], at_outputs: Sequence[Tensor | None]) -> None:
+        self.order.append(place)
+        self.on_edges[place] = on_edges
+        self.at_outputs[place] = at_outputs
 
 
 @dataclass(slots=True)
@@ -40,8 +75,8 @@ class OpenPass:
     """A pass under way.
 
     ``parameters`` has the parameter of each node (-1 for none), ``values`` their leaves as they were when it began;
-    ``saved`` the saved tensors of each node; ``given`` the gradients that it starts from at ``outputs``; ``inputs`` what
-    it was told to stop at, if anything.
+    ``saved`` the saved tensors of all nodes, those at the places ``asked`` as the nodes gave them; ``given`` the gradients
+    that it starts from at ``outputs``; ``inputs`` what it was told to stop at, if anything.
     """
 
     walk: Walk
@@ -51,34 +86,31 @@ class OpenPass:
     parent: int
     parameters: Sequence[int]
     values: Mapping[int, Snapshot]
-    saved: list[list[Tensor | None]]
+    saved: list[Any]
+    asked: list[int]
     capture: Capture
     outputs: tuple[Any, ...]
     given: Sequence[Tensor | None]
     inputs: Sequence[Any]
-    transformed: bool = False
+    transformed: bool
     """Whether it runs inside a transform of ``torch.func``, where tensors are stand-ins of others."""
     batched: bool = False
     """Whether a tensor of it stands for a whole batch of them, whose numbers cannot be told as one's."""
 
-    def keep_apart(self) -> None:
-        """Copy each leaf's gradient that has become the leaf's ``.grad``: the next pass adds to that in place.
+    def contributions(self, table: Table, result: Any) -> dict[int, Contribution]:
+        """What the pass added to each parameter, or took out there as part of ``result``, as it is now.
 
-        A sum of several edges is the engine's own: no hook holds it when it is given away, so that it is not copied there.
+        The next pass adds to a leaf's ``.grad`` in place, and that may be the very tensor that a hook has seen.
         """
+        found: dict[int, Contribution] = {}
+        taken = self._taken(result)
         for place, leaf in self._leaves():
-            found = self.capture.at_outputs[place]
-            if found and found[0] is not None and leaf.grad is not None and pointer(found[0]) == pointer(leaf.grad):
-                self.capture.at_outputs[place] = (found[0].clone(),)
-
-    def contributions(self, result: Any) -> dict[int, Tensor | None]:
-        """What the pass added to each parameter, or took out there as part of ``result``."""
-        seen, taken = self.capture.at_outputs, self._taken(result)
-        return {
-            self.parameters[place]: gradients[0]
-            for place, _ in self._leaves()
-            if (gradients := seen[place] or taken.get(place))
-        }
+            gradients = self.capture.at_outputs[place] or taken.get(place)
+            gradient = gradients[0] if gradients else None
+            if gradient is not None:
+                stolen = self.facts.accumulates and leaf.grad is not None and pointer(gradient) == pointer(leaf.grad) != 0
+                found[self.parameters[place]] = Contribution(gradient, table.snapshot(gradient), stolen)
+        return found
 
     def gradients(self, result: Any) -> dict[int, Tensor | None]:
         """The gradient that the pass gave each parameter, whether it accumulated it or returned it in ``result``."""
@@ -86,28 +118,35 @@ class OpenPass:
         seen = self.capture.at_outputs
         return {self.parameters[place]: (seen[place] or taken.get(place, (None,)))[0] for place, _ in self._leaves()}
 
-    def tell(self, table: Table, result: Any, *, failing: int, hooked: bool) -> Build:
+    def tell(
+        self, table: Table, result: Any, contributions: Mapping[int, Contribution], *, failing: int, hooked: bool
+    ) -> Build:
         """Give every tensor of the pass a row; returns what makes the event of them.
 
         ``result`` is what the engine returned, ``failing`` the node that raised (-1 for none). ``hooked``: hooks of the
         user's may have changed gradients on their way.
         """
-        walk, template = self.walk, self.template
-        add: Callable[[Any], int] = self._plainly(table.add) if self.transformed else table.add
-        used = self._used(result, add)
-        on_edges = self.capture.on_edges
-        edge = [
-            add(on_edges[source][slot]) if slot < len(on_edges[source]) else -1
-            for source, slot in zip(walk.source, walk.slot, strict=True)
-        ]
-        arrived = self._arrived(add) if hooked or failing >= 0 else used  # else nothing stands between the two
-        value = self._value(add)
-        saved = self._saved(add)
-        columns = (self.capture.order, value, arrived, used, edge + [-1] * len(template.constant_edges), saved)
+        walk, template, capture = self.walk, self.template, self.capture
+        for contribution in contributions.values():
+            table.known_as(plain(contribution.tensor), contribution.snapshot)
+        for place, leaf in self._leaves():
+            table.known_as(plain(leaf), self.values[self.parameters[place]])
+        used = self._used(result, table)
+        on_edges = capture.on_edges
+        edge = self._add(
+            table,
+            [
+                on_edges[source][slot] if slot < len(on_edges[source]) else None
+                for source, slot in zip(walk.source, walk.slot, strict=True)
+            ],
+        )
+        edge += [-1] * len(template.constant_edges)
+        arrived = self._arrived(table) if hooked or failing >= 0 else used  # else nothing stands between the two
+        columns = (capture.order, self._value(table), arrived, used, edge, self._saved(table))
+        order, value, arrived_, used_, edge_, saved = template.packed(columns)
         facts, step, parent, graph = self.facts, self.step, self.parent, template.index
 
         def build(tensors: wire.Tensors) -> wire.Pass:
-            order, value, arrived, used, edge, saved = map(int32, columns)
             return wire.Pass(
                 index=facts.index,
                 step=step,
@@ -117,9 +156,9 @@ class OpenPass:
                 line=facts.line,
                 order=order,
                 value=value,
-                arrived=arrived,
-                used=used,
-                edge=edge,
+                arrived=arrived_,
+                used=used_,
+                edge=edge_,
                 saved=saved,
                 tensors=tensors,
                 failed=failing,
@@ -127,16 +166,12 @@ class OpenPass:
 
         return build
 
-    def _plainly(self, add: Callable[[Any], int]) -> Callable[[Any], int]:
-        """Add what is behind the stand-ins of ``torch.func``, and note if that is a whole batch."""
-
-        def add_plain(tensor: Any) -> int:
-            if isinstance(tensor, Tensor):
-                tensor = plain(tensor)
-                self.batched = self.batched or stands_in(tensor)
-            return add(tensor)
-
-        return add_plain
+    def _add(self, table: Table, tensors: Sequence[Any]) -> list[int]:
+        """Give tensors rows; inside a transform, what is behind the stand-ins, noting if that is a whole batch."""
+        if self.transformed:
+            tensors = [plain(tensor) if isinstance(tensor, Tensor) else tensor for tensor in tensors]
+            self.batched = self.batched or any(isinstance(tensor, Tensor) and stands_in(tensor) for tensor in tensors)
+        return table.add_all(tensors)
 
     def empty(self, tensors: wire.Tensors) -> wire.Pass:
         """The pass without its graph, where that could not be recorded."""
@@ -147,24 +182,24 @@ class OpenPass:
         """The leaves with their places."""
         return ((place, leaf) for place, leaf in enumerate(self.walk.variables) if leaf is not None)
 
-    def _value(self, add: Callable[[Any], int]) -> list[int]:
-        walk = self.walk
-        rows: list[int] = []
-        for parameter, variable, call, number in zip(self.parameters, walk.variables, walk.calls, walk.numbers, strict=True):
-            if variable is not None:
-                rows.append(add(self.values[parameter]))
-            else:
-                rows.append(add(call.value(number)) if call is not None else -1)
-        template = self.template
-        return rows + [add(template.constant(walk, place)) for place in range(len(template.constants))]
+    def _value(self, table: Table) -> list[int]:
+        walk, template = self.walk, self.template
+        values: list[Tensor | Snapshot | None] = [
+            variable if variable is not None else call.value(number) if call is not None else None
+            for variable, call, number in zip(walk.variables, walk.calls, walk.numbers, strict=True)
+        ]
+        return self._add(table, [*values, *(template.constant(walk, place) for place in range(len(template.constants)))])
 
-    def _used(self, result: Any, add: Callable[[Any], int]) -> list[int]:
+    def _used(self, result: Any, table: Table) -> list[int]:
         taken = self._taken(result)
-        rows: list[int] = []
+        rows: list[Tensor | None] = []
         for place, (seen, outputs) in enumerate(zip(self.capture.at_outputs, self.template.outputs, strict=True)):
             gradients = seen or taken.get(place, ())
-            rows += [add(gradients[output]) if output < len(gradients) else -1 for output in range(outputs)]
-        return rows
+            if outputs == 1:
+                rows.append(gradients[0] if gradients else None)
+            else:
+                rows += [gradients[output] if output < len(gradients) else None for output in range(outputs)]
+        return self._add(table, rows)
 
     def _taken(self, result: Any) -> dict[int, list[Tensor | None]]:
         """What ``autograd.grad`` took out at its inputs: nodes there do not run, so no hook tells."""
@@ -181,7 +216,7 @@ class OpenPass:
                 found.setdefault(place, [None] * self.template.outputs[place])[given.output_nr] = gradient
         return found
 
-    def _arrived(self, add: Callable[[Any], int]) -> list[int]:
+    def _arrived(self, table: Table) -> list[int]:
         """Rows of the sums of what came in on edges, added in the order in which the engine added them."""
         walk, capture = self.walk, self.capture
         first: list[int] = []
@@ -201,35 +236,17 @@ class OpenPass:
             if gradient is not None:
                 at = first[walk.target[edge]] + walk.input[edge]
                 sums[at] = sums[at] + gradient if at in sums else gradient
-        return [add(sums.get(at)) for at in range(total)]
+        return self._add(table, [sums.get(at) for at in range(total)])
 
-    def _saved(self, add: Callable[[Any], int]) -> list[int]:
+    def _saved(self, table: Table) -> list[int]:
         """Rows of the saved tensors; a leaf's own memory is told by its snapshot, since the program is about to write there."""
-        leaves = {pointer(leaf): self.values[self.parameters[place]] for place, leaf in self._leaves()}
-        known = {pointer(tensor): tensor for tensor in self._results()}
-        rows: list[int] = []
-        for tensor in (tensor for slots in self.saved for tensor in slots):
-            if tensor is None:
-                rows.append(-1)
-                continue
-            key = pointer(tensor)
-            snapshot, result = (leaves.get(key), known.get(key)) if key else (None, None)  # what has no place is like no other
-            if snapshot is not None:
-                rows.append(add(snapshot.seen_as(tensor)))
-            elif result is not None and looks_alike(result, tensor):
-                rows.append(add(result))  # what a call returned is what another node saved
-            else:
-                rows.append(add(tensor))
-        return rows
-
-    def _results(self) -> Iterator[Tensor]:
-        """The tensors that have rows already: what calls returned, and constants."""
-        walk, template = self.walk, self.template
-        for call, number in zip(walk.calls, walk.numbers, strict=True):
-            value = call.value(number) if call is not None else None
-            if isinstance(value, Tensor):
-                yield value
-        for place in range(len(template.constants)):
-            constant = template.constant(walk, place)
-            if isinstance(constant, Tensor):
-                yield constant
+        saved = self.saved
+        if any(saved[place] is not None for place in self.asked):
+            leaves = {pointer(leaf): self.values[self.parameters[place]] for place, leaf in self._leaves()}
+            for place in self.asked:
+                tensor = saved[place]
+                key = pointer(tensor) if tensor is not None else 0  # what has no place in memory is like no other
+                snapshot = leaves.get(key) if key else None
+                if snapshot is not None:
+                    saved[place] = snapshot.seen_as(tensor)
+        return self._add(table, [each if isinstance(each, Tensor | Snapshot) else None for each in saved])

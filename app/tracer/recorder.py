@@ -27,7 +27,7 @@ from .names import Names
 from .replay import Replay
 from .source import HOOK, Source, Statement, frames
 from .steps import Steps
-from .summary import Table
+from .table import Table
 from .tape import Tape
 from .updates import Updates
 
@@ -41,7 +41,7 @@ class Recorder:
         self._emitter = emitter
         self._job = job
         self.lines = Lines(job.values)
-        self._calls = Calls(job.values)
+        self._calls = Calls(job.values if job.capture != "graph" else -1)
         self._names = Names(namespace)
         writes = Writes(source.filename)
         self._failures = Failures(source, emitter, writes)
@@ -61,7 +61,7 @@ class Recorder:
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(
             emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
-            table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes, kept=job.values,
+            table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes,
             failures=self._failures,
         )  # fmt: skip
         self.updates.mode = self._mode

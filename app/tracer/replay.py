@@ -20,7 +20,7 @@ from .passes import OpenPass
 from .point import Point
 from .section import CannotRepeat
 from .source import HOOK
-from .summary import Table
+from .table import Table
 from .tape import Tape
 
 MOST_FACTORS = 65_536

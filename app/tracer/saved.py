@@ -25,7 +25,8 @@ class SavedTensors:
     """Reads saved tensors. ``with`` it, hooks are noticed: until one is put on, no saved tensor has to be asked for its own."""
 
     def __init__(self) -> None:
-        self._hooked = False
+        self.hooked = False
+        """Whether any saved tensor may have hooks."""
         self.unread = False
         """Whether a tensor was not read because of its hooks."""
 
@@ -34,11 +35,11 @@ class SavedTensors:
         self._register = _AUTOGRAD.SavedTensor.register_hooks
 
         def push(*hooks: Any) -> Any:
-            self._hooked = True
+            self.hooked = True
             return self._push(*hooks)
 
         def register(saved: Any, *hooks: Any) -> Any:
-            self._hooked = True
+            self.hooked = True
             return self._register(saved, *hooks)
 
         _AUTOGRAD._push_saved_tensors_default_hooks = push
@@ -75,7 +76,7 @@ class SavedTensors:
         """A saved tensor, as long as the node has it: not after a backward that freed it, nor once it was overwritten."""
         raw, name, place = slot
         try:
-            if self._hooked:
+            if self.hooked:
                 saved = getattr(node, raw)
                 saved = saved[place] if place >= 0 else saved
                 if getattr(saved, "unpack_hook", saved) is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,9 +21,10 @@ from .emitter import Emitter
 from .handles import sequence_number, storage
 from .lines import Lines
 from .names import Names
-from .parts import Part, groups
+from .parts import Contribution, Held, Part, groups, held
+from .snapshot import sizes
 from .source import Source
-from .summary import Snapshot, Table, sizes
+from .table import Table
 
 
 @dataclass(slots=True)
@@ -65,12 +65,16 @@ class _Step:
     updating: bool = False
     updated_in: frozenset[int] = frozenset()
     """The loops that its first update stands in."""
+    borrowed: dict[int, Part] = field(default_factory=dict)
+    """By storage: the parts whose contribution is also a leaf's ``.grad``, which others write to."""
 
 
 class Steps:
     """The parameters of a run and its steps, told as they end."""
 
-    def __init__(self, *, emitter: Emitter, lines: Lines, names: Names, source: Source, calls: Calls, table: Any) -> None:
+    def __init__(
+        self, *, emitter: Emitter, lines: Lines, names: Names, source: Source, calls: Calls, table: Callable[[], Table]
+    ) -> None:
         self._emitter = emitter
         self._lines = lines
         self._names = names
@@ -88,6 +92,7 @@ class Steps:
         self._gradients_of = -1
         self._counts: dict[int, int] = {}
         self._ranges: dict[int, int] = {}
+        self._values: dict[int, Held] = {}
         self.held = 0
         """Above 0, inside ``optimizer.step(closure)``, nothing ends a step."""
         self.on_end: Callable[[int], None] = lambda index: None
@@ -144,6 +149,26 @@ class Steps:
         """A parameter has been given another storage through ``.data``."""
         self._storages[storage(self._leaves[index])] = index
 
+    def value(self, index: int) -> Held:
+        """A parameter as it is now: what it was before, as long as nothing has written to it."""
+        found = self._values[index] = held(self._leaves[index], self._values.get(index), self._step.table)
+        return found
+
+    def protect(self, storages: set[int]) -> None:
+        """These storages are about to be written to, by whatever way: a version does not tell of all of them."""
+        for key in storages:
+            index = self._storages.get(key)
+            if index is not None:
+                self._values.pop(index, None)
+            if self._step.borrowed:
+                self._keep_apart(key)
+
+    def _keep_apart(self, key: int) -> None:
+        """The ``.grad`` at a storage is about to be added to or overwritten: copy the contribution that it still is."""
+        part = self._step.borrowed.pop(key, None)
+        if part is not None:
+            part.keep_apart()
+
     # ------------------------------------------------------------------ passes
 
     @property
@@ -151,8 +176,8 @@ class Steps:
         """The index of the step under way."""
         return self._ended
 
-    def begin(self, facts: PassFacts, values: Mapping[int, Snapshot]) -> int:
-        """A pass begins, and its leaves have these values; returns the step that it belongs to."""
+    def begin(self, facts: PassFacts) -> int:
+        """A pass begins; returns the step that it belongs to."""
         step = self._step
         if step.passes and not self.held and facts.kind != "nested":
             shares = any(parameter in step.parts for parameter in facts.leaves)
@@ -163,22 +188,26 @@ class Steps:
         facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
         for parameter, leaf in facts.leaves.items():
             if parameter not in step.parts:
-                step.parts[parameter] = Part(leaf, values[parameter], step.table)
+                step.parts[parameter] = Part(leaf, self.value(parameter), step.table)
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
         step.backward.add(facts.line)
         step.passes.append(facts)  # last: a pass for which there was no room has not begun
         return self._ended
 
-    def end(self, facts: PassFacts, contributions: dict[int, Tensor | None], lines: list[int], root_line: int) -> None:
+    def end(self, facts: PassFacts, contributions: Mapping[int, Contribution], lines: set[int], root_line: int) -> None:
         """A pass has ended: what it added to each leaf or took out there, and the lines that made its graph and its root."""
         step = self._step
-        step.forward.update(lines)
+        step.forward |= lines
         step.loss_line[facts.index] = root_line
         for parameter, contribution in contributions.items():
             part = step.parts.get(parameter)
-            if part is not None and contribution is not None:
-                (part.contribute if facts.accumulates else part.take)(contribution)
+            if part is not None and facts.accumulates:
+                part.contribute(contribution)
+                if contribution.stolen:
+                    step.borrowed[storage(contribution.tensor)] = part
+            elif part is not None:
+                part.take(contribution)
         if facts.accumulates:
             for parameter in facts.leaves:
                 step.parts[parameter].accumulated()
@@ -271,7 +300,10 @@ class Steps:
         loss_line = step.loss_line.get(main.index, -1)
         loop, count = self._round()
         iteration = (self._source.loops[loop].head, count) if loop is not None else None
-        parameters = [part.row(parameter, self._called[parameter]) for parameter, part in sorted(step.parts.items())]
+        parameters = [
+            part.row(parameter, self._called[parameter], self.value(parameter))
+            for parameter, part in sorted(step.parts.items())
+        ]
         values = self._lines.end_step(step.table)
         index = self._ended
         self._emitter.emit_with(

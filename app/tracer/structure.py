@@ -16,13 +16,16 @@ from torch import Tensor
 from .. import wire
 from .calls import Call, Calls
 from .functions import call_name
-from .handles import number
+from .handles import number, pointer
 from .names import Names
 from .saved import SavedTensors, Slot, slot_name
+from .snapshot import Snapshot
 from .source import Source
-from .summary import Snapshot
 
 ACCUMULATE = "AccumulateGrad"
+
+UNKNOWN, RESULT = -2, -1
+"""Of a saved tensor that has to be asked of its node, and of one that is what the call returned; else an argument's place."""
 
 
 class TooManyNodes(Exception):
@@ -40,43 +43,51 @@ class Walk:
                 places[root] = len(nodes)
                 nodes.append(root)
         self.roots = list(range(len(nodes)))
-        source: list[int] = []
-        slot: list[int] = []
-        target: list[int] = []
-        inputs: list[int] = []
-        at = 0
-        while at < len(nodes):
-            for place, (node, output) in enumerate(nodes[at].next_functions):
-                if node is None:
+        self.source: list[int] = []
+        self.slot: list[int] = []
+        self.target: list[int] = []
+        self.input: list[int] = []
+        self.variables: list[Tensor | None] = []
+        """The tensor of each leaf; ``None`` for other nodes."""
+        self.numbers: list[int] = []
+        self.calls: list[Call | None] = []
+        of = calls.of
+        made: list[Any] = []
+        for at, node in enumerate(nodes):  # which grows as it is walked
+            for slot, (following, output) in enumerate(node.next_functions):
+                if following is None:
                     continue
-                end = places.get(node)
+                end = places.get(following)
                 if end is None:
-                    end = places[node] = len(nodes)
-                    nodes.append(node)
+                    end = places[following] = len(nodes)
+                    nodes.append(following)
                     if end >= limit:
                         raise TooManyNodes
-                source.append(at)
-                slot.append(place)
-                target.append(end)
-                inputs.append(output)
-            at += 1
+                self.source.append(at)
+                self.slot.append(slot)
+                self.target.append(end)
+                self.input.append(output)
+            kind = type(node)
+            made.append(kind)
+            if kind.__name__ == ACCUMULATE:
+                self.variables.append(node.variable)
+                self.numbers.append(-1)
+                self.calls.append(None)
+            else:
+                seq = number(node)
+                call = of(seq)
+                self.variables.append(None)
+                self.numbers.append(seq)
+                self.calls.append(call)
+                made.append(call and call.site)
         self.nodes = nodes
         self.places = places
-        self.source, self.slot, self.target, self.input = source, slot, target, inputs
-        self.variables: list[Tensor | None] = [getattr(node, "variable", None) for node in nodes]
-        self.numbers = [
-            -1 if variable is not None else number(node) for node, variable in zip(nodes, self.variables, strict=True)
-        ]
-        self.calls: list[Call | None] = [calls.of(seq) if seq >= 0 else None for seq in self.numbers]
+        self._made = made
 
     def signature(self, parameters: Sequence[int]) -> tuple[Any, ...]:
         """What tells this structure from every other: equal signatures are one graph."""
-        made = tuple(
-            (type(node), id(call.code), call.offset, call.module) if call is not None else (type(node),)
-            for node, call in zip(self.nodes, self.calls, strict=True)
-        )
         ends = (tuple(self.source), tuple(self.slot), tuple(self.target), tuple(self.input))
-        return made, ends, tuple(parameters), len(self.roots)
+        return tuple(self._made), ends, tuple(parameters), len(self.roots)
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -94,11 +105,23 @@ class Template:
         self.index = index
         self.outputs = [_outputs(node) for node in walk.nodes]
         self.saved: list[list[Slot]] = [saved.slots(node) for node in walk.nodes]
+        self.origins = [[UNKNOWN] * len(slots) for slots in self.saved]
+        """Where else each saved tensor is found: among its node's call's arguments, or as what that returned."""
+        self._settled = False
         self.constants: list[tuple[int, int]] = []
         """The node whose call was given the constant, and the place among the call's arguments."""
         self.constant_edges: list[tuple[int, int, int]] = []
         """Source node, slot, and the constant's place in :attr:`constants`."""
         self._find_constants(walk)
+        self._columns: tuple[list[int], ...] = ()
+        self._packed: list[bytes] = []
+
+    def packed(self, columns: tuple[list[int], ...]) -> list[bytes]:
+        """Columns of a pass, as they cross the wire: most often the very same as those of the pass before."""
+        if columns != self._columns:
+            self._columns = columns
+            self._packed = [int32(column) for column in columns]
+        return self._packed
 
     def _find_constants(self, walk: Walk) -> None:
         seen: dict[int, int] = {}
@@ -109,11 +132,8 @@ class Template:
         for places in by_call.values():
             call = walk.calls[places[0]]
             assert call is not None
-            given = [
-                (at, argument)
-                for at, argument in enumerate(call.arguments)
-                if argument is not None and argument is not call.out
-            ]
+            constants = [(at, call.constant(at)) for at in range(len(call.arguments))]
+            given = [(at, argument) for at, argument in constants if argument is not None and argument is not call.out]
             free = [
                 (place, slot)
                 for place in places
@@ -131,10 +151,23 @@ class Template:
         """A constant as the call was given it."""
         node, at = self.constants[place]
         call = walk.calls[node]
-        if call is None or at >= len(call.arguments):
-            return None
-        found: Tensor | Snapshot | None = call.arguments[at]
-        return found
+        return call.constant(at) if call is not None else None
+
+    def find_origins(self, walk: Walk, saved: Sequence[Any]) -> None:
+        """Note, the first time, which saved tensors are arguments of their node's call: these need not be asked again.
+
+        A node saves what its formula needs: the same argument in every pass, if it can be none but that one.
+        """
+        if self._settled:
+            return
+        self._settled = True
+        tensors = iter(saved)
+        for call, origins in zip(walk.calls, self.origins, strict=True):
+            for place in range(len(origins)):
+                tensor = next(tensors)
+                found = _alike(tensor, call) if call is not None and isinstance(tensor, Tensor) else []
+                if len(found) == 1:
+                    origins[place] = found[0]
 
 
 def _match(
@@ -184,9 +217,10 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
             name, line = names.binding(variable)
             add(ACCUMULATE, None, name, line, None, "")
         elif call is not None:
-            line, span = source.place(call.code, call.offset) if call.code is not None else (-1, None)
+            site = call.site
+            line, span = source.place(site.code, site.offset) if site.code is not None else (-1, None)
             final = call.name if call.last - 1 == walk.numbers[place] else None
-            add(node.name(), call_name(call.function), final, line, span, call.module)
+            add(node.name(), call_name(call.function), final, line, span, site.module)
         else:
             add(node.name(), None, None, -1, None, "")
         slots = template.saved[place]
@@ -197,9 +231,9 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
         name, line = names.binding(constant) if isinstance(constant, Tensor) else (None, -1)
         node, at = template.constants[place]
         maker = walk.calls[node]
-        if name is None and maker is not None and maker.code is not None and maker.direct:
+        if name is None and maker is not None and maker.site.code is not None and maker.direct:
             method = call_name(maker.function).startswith("torch.Tensor.")
-            name = source.operand(maker.code, maker.offset, at, method=method)
+            name = source.operand(maker.site.code, maker.site.offset, at, method=method)
         cut = isinstance(constant, Tensor) and names.is_detached(constant)
         add("Constant", "torch.Tensor.detach" if cut else None, name, line, None, "")
         columns["saved_count"].append(0)
@@ -225,6 +259,28 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
 def int32(values: Sequence[int]) -> bytes:
     """Pack a column."""
     return struct.pack(f"<{len(values)}i", *values)
+
+
+def _alike(tensor: Tensor, call: Call) -> list[int]:
+    """The arguments of a call, and its result, that are the same elements in the same order as a tensor."""
+    if not pointer(tensor):
+        return []
+    candidates = [(RESULT, call.out), *enumerate(call.arguments)]
+    return [place for place, other in candidates if isinstance(other, Tensor) and same_view(tensor, other)]
+
+
+def same_view(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same elements in memory in the same order."""
+    if one.is_nested or other.is_nested:  # these have no shape to compare
+        return False
+    return (
+        pointer(one) == pointer(other)
+        and one.shape == other.shape
+        and one.stride() == other.stride()
+        and one.dtype == other.dtype
+        and one.is_conj() == other.is_conj()
+        and one.is_neg() == other.is_neg()
+    )
 
 
 def _outputs(node: Any) -> int:

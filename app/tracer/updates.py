@@ -22,9 +22,10 @@ from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, SHARE
 from .handles import storage, tensors
 from .lines import Lines
 from .names import Names
+from .snapshot import is_leaf, origin
 from .source import Statement
 from .steps import Steps
-from .summary import apart, is_leaf, origin
+from .transforms import apart
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, HOOK, SHARE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
@@ -53,7 +54,7 @@ class Updates(Observer):
         self._steps = steps
         self._place = place
         self._writes = writes
-        self._from_gradient: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
+        self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._stepping: list[tuple[FrameType, bool]] = []
         self._handles: list[Any] = []
         self._shared: set[int] = set()
@@ -73,10 +74,6 @@ class Updates(Observer):
             handle.remove()
 
     # ------------------------------------------------------------------ what the mode sees
-
-    @property
-    def following(self) -> bool:  # type: ignore[override]
-        return bool(self._from_gradient)
 
     def failed(self, error: Exception) -> None:
         self._emitter.failed(error)
@@ -120,7 +117,7 @@ class Updates(Observer):
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
         if kind == DETACH:
             self._names.detach(out)
-            if self._from_gradient:
+            if self.followed:
                 self.follow(out, args)
         if kind == GRAD_READ and out is None:
             try:
@@ -151,7 +148,7 @@ class Updates(Observer):
         """What is computed from a gradient is computed from it too."""
         parameters: frozenset[int] = frozenset()
         for argument in tensors(args):
-            known = self._from_gradient.get(id(argument))
+            known = self.followed.get(id(argument))
             if known is not None and known[0]() is argument and id(argument) not in self._steps:
                 parameters |= known[1]
         if parameters:
@@ -163,6 +160,7 @@ class Updates(Observer):
         self._writes.note(storages)
         self._lines.protect(storages)
         self._calls.protect(storages)
+        self._steps.protect(storages)
         self._emitter.protect(storages)
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
@@ -182,8 +180,8 @@ class Updates(Observer):
 
     def _mark(self, tensor: Tensor, parameters: frozenset[int]) -> None:
         key = id(tensor)
-        forget = self._from_gradient.pop
-        self._from_gradient[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameters)
+        forget = self.followed.pop
+        self.followed[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameters)
 
     # ------------------------------------------------------------------ names
 
@@ -197,7 +195,7 @@ class Updates(Observer):
             return
         row: wire.RebindRow | None = None
         if isinstance(value, Tensor):
-            known = self._from_gradient.get(id(value))
+            known = self.followed.get(id(value))
             uses = known is not None and known[0]() is value and parameter in known[1]
             if uses or (value.shape == leaf.shape and origin(value) is not None):
                 graph = self.engine.graph_of(value) if self.engine is not None and origin(value) is not None else -1

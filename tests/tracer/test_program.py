@@ -414,3 +414,15 @@ def test_an_exception_of_the_programs_own_is_given_no_advice() -> None:
         failure = end(record(f"raise {error}\n")[0]).failure
         assert failure is not None
         assert failure.message in ("no", "mine")
+
+
+def test_what_is_told_while_a_transform_runs_has_its_numbers() -> None:
+    program = (
+        "import time, torch\nw = torch.tensor([1.0, 2.0], requires_grad=True)\n(w * w).sum().backward()\n"
+        "def f(v):\n    time.sleep(0.001)\n    return (v * v).sum()\ntorch.func.grad(f)(torch.ones(2))\n"
+    )
+    _, recording = record(program)
+    (row,) = recording.step(0).parameters
+    assert row.grad_after is not None
+    assert row.grad_after.values == [2.0, 4.0]
+    assert row.grad_after.norm == pytest.approx(20**0.5)

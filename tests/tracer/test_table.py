@@ -9,7 +9,8 @@ import pytest
 import torch
 from tapedeck import model, wire
 from tapedeck.recording import Tensors
-from tapedeck.tracer.summary import Snapshot, Table
+from tapedeck.tracer.snapshot import Snapshot
+from tapedeck.tracer.table import Table
 
 
 def told(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:
@@ -43,13 +44,31 @@ def test_booleans_and_complex_numbers_are_as_the_contract_says() -> None:
     assert numbers.max == pytest.approx(3.0)
 
 
-def test_statistics_are_torchs_in_float64() -> None:
+def test_statistics_of_a_small_tensor_are_torchs_in_float64() -> None:
     tensor = torch.randn(3, 7, generator=torch.Generator().manual_seed(1))
-    for summary in (*told(tensor), *told(tensor, kept=4)):
-        wide = tensor.double()
-        assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-12)
-        assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-12)
-        assert (summary.min, summary.max) == (wide.min().item(), wide.max().item())
+    (summary,) = told(tensor)
+    wide = tensor.double()
+    assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-12)
+    assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-12)
+    assert (summary.min, summary.max) == (wide.min().item(), wide.max().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_statistics_of_a_large_tensor_are_what_torch_says_in_its_dtype(dtype: torch.dtype) -> None:
+    tensor = (torch.randn(3, 7, generator=torch.Generator().manual_seed(1)) * 3).to(dtype)
+    wide = tensor if tensor.is_floating_point() else tensor.double()
+    for summary in told(tensor, tensor.T, Snapshot(tensor, 1), kept=4):
+        assert summary.values is None
+        assert (summary.norm, summary.mean) == (wide.norm().item(), wide.mean().item())
+        assert (summary.min, summary.max, summary.zeros) == (wide.min().item(), wide.max().item(), int((tensor == 0).sum()))
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_norms_that_float32_cannot_square_are_computed_in_float64(scale: float) -> None:
+    tensor = torch.arange(-8.0, 9.0) * scale
+    (summary,) = told(tensor, kept=4)
+    assert summary.norm == pytest.approx(tensor.double().norm().item(), rel=1e-12)
+    assert summary.norm != tensor.norm().item()
 
 
 def test_values_above_the_kept_size_are_left_out() -> None:

@@ -1,0 +1,191 @@
+"""Hold what is true of a tensor at one instant: the facts that it shares with others, and its elements or their statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import wire
+from . import statistics
+from .transforms import apart, plain, stands_in
+
+_CODES = {
+    getattr(torch, name): code for code, name in enumerate(wire.DTYPES) if isinstance(getattr(torch, name, None), torch.dtype)
+}
+OTHER = wire.DTYPES.index("other")
+PLAIN = frozenset({Tensor, torch.nn.Parameter})
+SPARSE = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
+WHOLE = 1 << 20
+"""Elements up to which a tensor is copied whole, or a sparse one told with its zeros."""
+MOST_FACTS = 20_000
+"""Sets of facts that are remembered; a program whose shapes never repeat starts over."""
+
+
+class Facts:
+    """What tensors of one kind have in common: all that a row of a table says besides the elements.
+
+    ``code`` is the place of the dtype in :data:`~tapedeck.wire.DTYPES`; ``grad_fn`` is a name; ``readable`` tells whether
+    elements can be read here and now: there is storage, and it is no stand-in of a transform.
+    """
+
+    __slots__ = ("code", "count", "dtype", "flags", "grad_fn", "readable", "shape", "sparse")
+
+    def __init__(self, tensor: Tensor, grad_fn: str | None, *, readable: bool) -> None:
+        self.dtype = tensor.dtype
+        self.code = _CODES.get(tensor.dtype, OTHER)
+        self.shape = sizes(tensor)
+        self.count = tensor.numel()
+        self.flags = (wire.REQUIRES_GRAD if tensor.requires_grad else 0) | (wire.IS_LEAF if is_leaf(tensor) else 0)
+        self.grad_fn = grad_fn
+        self.readable = readable
+        self.sparse = tensor.layout in SPARSE
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether the tensor takes part in autograd."""
+        return bool(self.flags & wire.REQUIRES_GRAD)
+
+
+_known: dict[tuple[Any, ...], Facts] = {}
+_makers: dict[type, str] = {}
+
+
+def facts_of(tensor: Tensor) -> Facts:
+    """The facts of a tensor: the very same object for all that share them."""
+    kind = type(tensor)
+    if kind not in PLAIN or tensor.is_nested or stands_in(tensor):
+        return Facts(tensor, _maker(tensor), readable=readable(tensor))
+    leaf = is_leaf(tensor)
+    maker = None if leaf else _maker(tensor)
+    key = (tensor.shape, tensor.dtype, tensor.requires_grad, leaf, maker, tensor.layout, tensor.is_cpu)
+    known = _known.get(key)
+    if known is None:
+        if len(_known) >= MOST_FACTS:
+            _known.clear()
+        known = _known[key] = Facts(tensor, maker, readable=readable(tensor))
+    return known
+
+
+def _maker(tensor: Tensor) -> str | None:
+    """The name of the node that made a tensor."""
+    node = origin(tensor)
+    if node is None:
+        return None
+    kind = type(node)
+    known = _makers.get(kind)
+    if known is None:
+        name: str = node.name()
+        if kind.__name__ != name:  # nodes of several kinds share a type
+            return name
+        known = _makers[kind] = name
+    return known
+
+
+def origin(tensor: Tensor) -> Any:
+    """The node that made a tensor; ``None`` for none, and where torch refuses to say.
+
+    It does of a view that was taken with gradients off, once its base has been written to with gradients on.
+    """
+    try:
+        return tensor.grad_fn
+    except RuntimeError:
+        return None
+
+
+def is_leaf(tensor: Tensor) -> bool:
+    """Whether no node made a tensor; not where torch refuses to say."""
+    try:
+        return tensor.is_leaf
+    except RuntimeError:
+        return False
+
+
+def sizes(tensor: Tensor) -> tuple[int, ...]:
+    """The shape of a tensor; of a nested one, which has none that is made of numbers, that of its elements in a row."""
+    return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether a tensor's elements can be read here and now; of a sparse one, with its zeros."""
+    return (
+        (tensor.layout is torch.strided or (tensor.layout in SPARSE and tensor.numel() <= WHOLE))
+        and tensor.is_cpu
+        and not stands_in(tensor)
+        and not tensor.is_quantized
+        and not tensor.is_nested
+        and (type(tensor) in PLAIN or type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__)
+    )
+
+
+class Snapshot:
+    """A tensor as it is now, before something writes to it.
+
+    ``value`` is its only element as a Python number, or a copy of up to ``kept`` elements; above that ``numbers`` are the
+    statistics of the elements. Both are ``None`` for what has no elements, or none that can be read, and where ``kept`` is
+    negative. ``seq`` is the number of the node that made it.
+    """
+
+    __slots__ = ("facts", "numbers", "seq", "value")
+
+    def __init__(self, tensor: Tensor, kept: int) -> None:
+        tensor = plain(tensor)
+        facts = self.facts = facts_of(tensor)
+        node = origin(tensor) if facts.grad_fn is not None else None
+        self.seq: int | None = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
+        self.value: Any = None
+        self.numbers: statistics.Numbers | None = None
+        if facts.readable and facts.count and kept >= 0:
+            with torch._C._DisableFuncTorch(), apart():  # what is computed inside a transform is a stand-in
+                self._read(tensor.detach(), max(kept, 1))
+
+    def _read(self, tensor: Tensor, kept: int) -> None:
+        try:
+            if self.facts.sparse:
+                tensor = tensor.to_dense()
+            if self.facts.count == 1 and self.facts.code != OTHER:
+                self.value = tensor.item()
+            elif self.facts.count <= kept:
+                self.value = tensor.clone()
+            else:
+                with torch.no_grad():
+                    self.numbers = statistics.of_one(tensor)
+        except (RuntimeError, NotImplementedError, TypeError):
+            pass  # a kind of tensor that torch itself cannot read keeps its shape
+
+    def seen_as(self, view: Tensor) -> Snapshot:
+        """What a view that begins at the same element was, as long as nothing has written there."""
+        facts = facts_of(view)
+        if facts.dtype != self.facts.dtype or view.is_conj() or view.is_neg():
+            return Snapshot(view, WHOLE)
+        seen = Snapshot.__new__(Snapshot)
+        seen.facts, seen.seq, seen.value, seen.numbers = facts, None, self.value, self.numbers
+        if isinstance(self.value, Tensor):
+            try:
+                seen.value = self.value.as_strided(view.shape, view.stride())
+            except RuntimeError:  # it reaches beyond what was copied
+                return Snapshot(view, WHOLE)
+        elif facts.count != self.facts.count or not is_dense(view):
+            return Snapshot(view, WHOLE)
+        return seen
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """The elements as a tensor of their own, where they were kept."""
+        if self.value is None or isinstance(self.value, Tensor):
+            return self.value
+        return torch.tensor(self.value, dtype=self.facts.dtype).reshape(self.facts.shape)
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor's elements lie side by side, each once, in whatever order."""
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
