@@ -111,7 +111,7 @@ class Table:
                 summed = rows[place] = _summed(row, known)
                 self.tells.append(NUMBERS if summed.numbers is not None else NOTHING)
 
-        if len(rows) * (8 * max(kept, 1) + _STATS_BYTES) > TABLE_BYTES:
+        if len(rows) * (16 * max(kept, 1) + _STATS_BYTES) > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
 
     def _shorten(self, most: int) -> None:

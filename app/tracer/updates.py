@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -223,7 +223,7 @@ class Updates(Observer):
         assert self.mode is not None
         if not self._stepping:
             with torch._C.DisableTorchFunction():
-                self.before_write({storage(leaf) for group in optimizer.param_groups for leaf in group["params"]})
+                self.before_write(set(_written_by(optimizer)))
         # a step that can be differentiated is a part of the graph like any other
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
         self._stepping.append((sys._getframe(2), rests))
@@ -281,3 +281,15 @@ class Updates(Observer):
             frame = frame.f_back
         while self._stepping and id(self._stepping[-1][0]) not in alive:
             self._rest_less()
+
+
+def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[int]:
+    """The memory that a step of an optimizer may write to: its parameters, their gradients, and what it keeps of each."""
+    for group in optimizer.param_groups:
+        for leaf in group["params"]:
+            yield storage(leaf)
+            if leaf.grad is not None:
+                yield storage(leaf.grad)
+            for value in optimizer.state.get(leaf, {}).values():
+                if isinstance(value, Tensor):
+                    yield storage(value)

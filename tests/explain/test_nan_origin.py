@@ -10,7 +10,7 @@ import torch
 from tapedeck import model
 from tapedeck.explain.findings import find
 from tapedeck.recording.tensors import finite
-from tapedeck.tracer.summary import Table
+from tapedeck.tracer.table import Table
 
 from ..tracer.alone import record
 from ..tracer.failing import marked
