@@ -118,7 +118,7 @@ class Table:
         """Leave out numbers until they take no more bytes than ``most``."""
         widths = [_width(facts, told) for facts, told in zip(self.facts, self.tells, strict=True)]
         size = sum(widths) + _STATS_BYTES * sum(told >= BOTH for told in self.tells)
-        self.shortened = size > most
+        self.shortened = self.shortened or size > most
         for place in sorted((place for place, told in enumerate(self.tells) if told == BOTH), key=lambda place: -widths[place]):
             if size <= most:
                 return
