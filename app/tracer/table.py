@@ -270,6 +270,8 @@ class _Read:
             widened = _WIDENED.get(stack.dtype)
             plain = stack if widened is None else stack.to(widened)
             plain = plain.resolve_conj() if plain.is_complex() else plain
+            if plain._is_zerotensor():  # zeros that have no memory until they are copied
+                plain = plain.clone()
             values = plain.resolve_neg().contiguous().numpy()
         self._bytes = values.reshape(len(pool), -1).view(np.uint8)
 

@@ -104,6 +104,7 @@ def bits(tensor: Tensor) -> Bits:
         plain = tensor.detach() if tensor.requires_grad else tensor
         plain = plain if tensor.layout is torch.strided else plain.to_dense()
         plain = plain.resolve_conj().resolve_neg()
+        plain = plain.clone() if plain._is_zerotensor() else plain  # which has no memory until it is copied
         dtype = str(plain.dtype).removeprefix("torch.")
         plain = plain.to(_WIDENED.get(plain.dtype, plain.dtype))
         return dtype, tuple(plain.shape), plain.contiguous().numpy().tobytes()
