@@ -297,5 +297,5 @@ def grad_node(tensor: Tensor) -> Any:
         return None
     try:
         return torch.autograd.graph.get_gradient_edge(tensor).node
-    except (RuntimeError, AttributeError):
+    except (RuntimeError, AttributeError, AssertionError):
         return None

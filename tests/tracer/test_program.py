@@ -426,3 +426,13 @@ def test_what_is_told_while_a_transform_runs_has_its_numbers() -> None:
     assert row.grad_after is not None
     assert row.grad_after.values == [2.0, 4.0]
     assert row.grad_after.norm == pytest.approx(20**0.5)
+
+
+def test_a_backward_from_a_view_that_no_node_made_fails_as_it_does_alone() -> None:
+    program = (
+        "import torch\nw = torch.ones(3, 2, requires_grad=True)\nv = w.flip(0)\nwith torch.no_grad():\n    u = v.expand(3, 2)\n"
+        "try:\n    torch.autograd.grad(u, [w], torch.ones_like(u))\nexcept RuntimeError as error:\n    print(error)\n"
+    )
+    events, recording = record(program)
+    assert "does not require grad" in recording.stdout() or "not have been used" in recording.stdout()
+    assert "recorder-failed" not in signals(events)
