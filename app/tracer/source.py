@@ -63,6 +63,8 @@ class Source:
         self.grad_modes: list[Span] = []
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
         self._loops_of: dict[int, list[int]] = {}
+        self._places: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
+        self._heads: dict[int, list[int]] = {}
         self._trees: list[ast.Module] = []
         self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
@@ -108,6 +110,12 @@ class Source:
 
     def place(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
         """Line of an instruction and its columns, in characters, cut at the end of that line; line 0 if unknown."""
+        found = self._places.get((id(code), offset))
+        if found is None:
+            found = self._places[id(code), offset] = self._find(code, offset)
+        return found
+
+    def _find(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
         known = self._positions.get(id(code))
         if known is None:
             known = self._positions[id(code)] = list(code.co_positions())
@@ -135,7 +143,10 @@ class Source:
 
     def grad_mode_heads(self, line: int) -> list[int]:
         """Lines of the ``with torch.no_grad():`` and its like that a line stands in."""
-        return [span.head for span in self.grad_modes if line in span]
+        known = self._heads.get(line)
+        if known is None:
+            known = self._heads[line] = [span.head for span in self.grad_modes if line in span]
+        return known
 
 
 class _Marker(ast.NodeTransformer):

@@ -56,7 +56,11 @@ def of_rows(stack: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.nd
 
 
 def _mean_and_norm(tensor: Tensor, dtype: torch.dtype | None) -> tuple[float, float]:
-    return torch.mean(tensor, dtype=dtype).item(), torch.linalg.vector_norm(tensor, dtype=dtype).item()
+    norm = torch.linalg.vector_norm(tensor, dtype=dtype).item()
+    if dtype is not None or tensor.dtype is not torch.float32:
+        return torch.mean(tensor, dtype=dtype).item(), norm
+    # what ``mean()`` computes, in half the time: the sum, divided in float32
+    return float(np.float32(torch.sum(tensor).item()) / np.float32(tensor.numel())), norm
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -146,9 +146,12 @@ class Updates(Observer):
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """What is computed from a gradient is computed from it too."""
+        followed = self.followed
+        if not any(id(argument) in followed or type(argument) in (list, tuple) for argument in args):
+            return
         parameters: frozenset[int] = frozenset()
         for argument in tensors(args):
-            known = self.followed.get(id(argument))
+            known = followed.get(id(argument))
             if known is not None and known[0]() is argument and id(argument) not in self._steps:
                 parameters |= known[1]
         if parameters:
