@@ -141,7 +141,10 @@ class Engine:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
         with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
             try:
-                walk = Walk(self._root_nodes(outputs), self._calls, self._limit)
+                first = sequence_number()
+                roots = self._root_nodes(outputs)
+                self._note_made(first, ())  # a view whose base was written to makes its node anew when it is asked for it
+                walk = Walk(roots, self._calls, self._limit)
                 return self._begin(walk, outputs, args, kwargs) if walk.nodes else None
             except TooManyNodes:
                 self._emitter.emit(wire.Signal("graph-too-large", line=self._place()[0], detail={"limit": self._limit}))

@@ -436,3 +436,14 @@ def test_a_backward_from_a_view_that_no_node_made_fails_as_it_does_alone() -> No
     events, recording = record(program)
     assert "does not require grad" in recording.stdout() or "not have been used" in recording.stdout()
     assert "recorder-failed" not in signals(events)
+
+
+def test_a_view_that_makes_its_node_anew_for_a_backward_has_the_line_of_that() -> None:
+    program = (
+        "import torch\nw = torch.ones(2, 3, requires_grad=True)\nb = w * 2\nv = b.view(3, 2)\nb.view(-1)[0].add_(1.0)\n"
+        "torch.autograd.grad(v, [w], torch.ones_like(v))\n"
+    )
+    events, recording = record(program)
+    assert "recorder-failed" not in signals(events)
+    assert all(node.line is not None for node in recording.graph(0).nodes if node.kind == "op")
+    assert recording.graph(0).nodes[0].line == 6

@@ -51,13 +51,22 @@ def check(program: str) -> None:
             alone(program)
         got, events, recording = recorded(program, values=1000)
     assert not failures(events)
-    assert got.error == expected.error
-    assert got.stdout == expected.stdout
+    assert _said(str(got.error)) == _said(str(expected.error))
+    assert _said(got.stdout) == _said(expected.stdout)
     assert all_bits(got.variables) == all_bits(expected.variables)
     told = [event for event in map(recording.log.pass_, range(recording.log.counts()[1])) if event.kind != "implicit"]
     assert [event.kind for event in told] == [seen.kind for seen in passes]
     for event, seen in zip(told, passes, strict=True):
         _check_pass(recording, event, seen)
+
+
+def _said(text: str) -> str:
+    """A text without the one word that the recorder is known to change.
+
+    A view that was written to makes its node anew when it is asked for it, and the recorder asks at once, to know its line.
+    Where such a tensor fails a backward by its version, torch then names the new node: "output 0 of AsStrided", not "of Tanh".
+    """
+    return re.sub(r"which is output \d+ of \w+", "which is an output", text)
 
 
 def _check_pass(recording: Recording, event: wire.Pass, seen: Watched) -> None:
