@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -126,6 +128,59 @@ def ratios(rounds: int) -> None:
     table(f"Recording as a multiple of plain eager, p50 of {rounds} rounds turn by turn", head, rows)
 
 
+def peers(rounds: int) -> None:
+    """Time one forward and backward, plain, recorded whole, and as the nearest other tools see it, turn by turn.
+
+    torchviz walks the graph of the loss and writes it as DOT, without numbers and without drawing it. torchlens keeps what
+    a forward computes; the backward is then plain. What recording takes is the program recorded, less the same program
+    run plainly, and one forward and backward: the program also makes the model and the data.
+    """
+    import torchlens
+    import torchviz
+
+    rows = []
+    for name, program in (("MLP", MLP), ("transformer", TRANSFORMER)):
+        text = re.sub(r"range\(\d+\)", "range(1)", program)
+        there = plain(text)
+        model, x, y = there["model"], there["x"], there["y"]
+
+        def loss(output: torch.Tensor, y: torch.Tensor = y) -> torch.Tensor:
+            return torch.nn.functional.mse_loss(output, y)
+
+        def eager(model: torch.nn.Module = model, x: torch.Tensor = x) -> None:
+            loss(model(x)).backward()
+
+        def drawn(model: torch.nn.Module = model, x: torch.Tensor = x) -> None:
+            total = loss(model(x))
+            torchviz.make_dot(total, params=dict(model.named_parameters()))
+            total.backward()
+
+        def logged(model: torch.nn.Module = model, x: torch.Tensor = x) -> None:
+            torchlens.trace(model, x)
+            eager(model, x)
+
+        def ours(text: str = text) -> float:
+            return timed(lambda: recorded(text, "full")) - timed(lambda: plain(text)) + timed(eager)
+
+        ways: dict[str, Callable[[], float]] = {
+            "plain": lambda: timed(eager),
+            "recorded": ours,
+            "torchviz": lambda: timed(drawn),
+            "torchlens": lambda: timed(logged),
+        }
+        times: dict[str, list[float]] = {way: [] for way in ways}
+        for turn in range(rounds + 1):  # the first is not counted
+            for way, measure in ways.items():
+                taken = measure()
+                if turn:
+                    times[way].append(taken)
+        base = p50(times["plain"])
+        rows.append([name, f"{base:.2f} ms", *(f"{p50(times[way]) / base:.1f}" for way in list(ways)[1:])])
+    table(
+        "One forward and backward, as a multiple of plain eager", ["", "eager", "recorded ×", "torchviz ×", "torchlens ×"], rows
+    )
+
+
 def large(rounds: int) -> None:
     """Time a large graph: what a recorded run takes from the call of ``backward()`` to its end, less the engine's own time."""
     rows = []
@@ -158,6 +213,7 @@ def main() -> None:
     torch.set_num_threads(1)
     preload()
     ratios(rounds)
+    peers(rounds)
     large(min(rounds, 5))
     print(f"\n  {machine()}, torch {torch.__version__}")
 
