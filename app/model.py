@@ -46,9 +46,10 @@ class TensorSummary(Struct, frozen=True):
     ``values`` is what ``tensor.tolist()`` gives (a number for a scalar, ``[re, im]`` for a complex number), with
     non-finite numbers as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; ``None`` above the kept size.
     ``norm`` is the L2 norm. Mean and norm of a tensor that is kept whole are computed in float64, those of a larger one as
-    ``mean()`` and ``norm()`` give them in its own dtype, unless that overflows or loses everything. Of a complex tensor, ``min``, ``max`` and ``mean`` are those of the magnitudes.
-    Statistics leave non-finite elements in (so a NaN shows), and are ``None`` for an empty tensor, a tensor without
-    numbers (``capture: graph``), or one that cannot be read (meta). A sparse tensor is told with its zeros.
+    ``mean()`` and ``norm()`` give them in its own dtype, unless that overflows or loses everything. Of a complex tensor,
+    ``min``, ``max`` and ``mean`` are those of the magnitudes. Statistics leave non-finite elements in (so a NaN shows), and
+    are ``None`` for an empty tensor, a tensor without numbers (``capture: graph``), or one that cannot be read (meta). A
+    sparse tensor is told with its zeros.
     """
 
     shape: list[int]
