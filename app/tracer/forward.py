@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
 from .handles import sequence_number, storage, tensors
+from .snapshot import origin
 from .source import PROGRAM
 
 _AS_SUBCLASS = Tensor.as_subclass
@@ -94,7 +95,7 @@ class ForwardMode(TorchFunctionMode):
         calls = self._calls
         site = calls.site(None, 0, module) if frame is None else calls.site(frame.f_code, frame.f_lasti, module)
         if isinstance(out, Tensor) and out.requires_grad and out._version and out._is_view():
-            out.grad_fn  # noqa: B018  (a view that was written to makes its node anew when asked for it)
+            origin(out)  # a view that was written to makes its node anew when asked for it
             last = sequence_number()
         if last != first:
             given = (*args, *kwargs.values()) if kwargs else args
