@@ -72,6 +72,7 @@ class Recorder:
             self._tape = Tape()
             replay = Replay(job.replay, emitter=emitter, tape=self._tape, mode=self._mode, engine=self.engine.original)
             self.engine.before_pass, self.engine.after_pass = replay.before_pass, replay.after_pass
+            self.steps.on_ending = replay.step_ending
             self.steps.on_end = replay.step_ended
         self._modules: dict[int, str] = {}
         self._stack = ExitStack()

@@ -80,12 +80,15 @@ class Replay:
         if found is not None:
             self._answer(begun, lambda: self._evaluated(begun, result, found))
 
+    def step_ending(self, index: int) -> None:
+        """A step is about to be told: if it is the one that was asked about, there will be no answer any more."""
+        if index == self._asked.step and not self._asked.every and not self._answered:
+            which = "node did not run in this pass" if self._asked.what == "factors" else "pass was broken off"
+            self._emitter.emit(wire.Refused(self._asked.index, f"The {which}."))
+
     def step_ended(self, index: int) -> None:
         """A step has been told. Raises :class:`Replayed` after the one that was asked about."""
         if index == self._asked.step and not self._asked.every:
-            if not self._answered:
-                which = "node did not run in this pass" if self._asked.what == "factors" else "pass was broken off"
-                self._emitter.emit(wire.Refused(self._asked.index, f"The {which}."))
             self._emitter.flush()
             raise Replayed
 

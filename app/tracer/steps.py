@@ -95,6 +95,8 @@ class Steps:
         self._values: dict[int, Held] = {}
         self.held = 0
         """Above 0, inside ``optimizer.step(closure)``, nothing ends a step."""
+        self.on_ending: Callable[[int], None] = lambda index: None
+        """Told the index of each step that is about to be told."""
         self.on_end: Callable[[int], None] = lambda index: None
         """Told the index of each step that has been told."""
 
@@ -294,6 +296,7 @@ class Steps:
         step = self._step
         if not step.passes:
             return
+        self.on_ending(self._ended)
         if before is not None and not step.updating:
             self._lines.settle(before)
         main = self._main()
