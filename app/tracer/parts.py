@@ -13,6 +13,7 @@ from .. import wire
 from .handles import pointer
 from .snapshot import WHOLE, Snapshot, readable
 from .table import Table
+from .transforms import apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
     if before is not None and known and leaf.untyped_storage().resizable():
         return before
     copied = table.numbers and leaf.layout is torch.strided and readable(leaf) and leaf.numel() <= WHOLE
-    with torch._C._DisableFuncTorch():  # what is computed inside a transform is a stand-in
+    with torch._C._DisableFuncTorch(), apart():  # what is computed inside a transform is a stand-in
         whole = leaf.detach().clone() if copied else None
     return Held(table.snapshot(leaf), whole, state)
 
@@ -152,7 +153,7 @@ def _difference(after: Tensor | None, before: Tensor | None) -> Tensor | None:
         return None
     if after.dtype == torch.bool:
         return None
-    with torch._C._DisableFuncTorch():
+    with torch._C._DisableFuncTorch(), apart():
         return after - before
 
 

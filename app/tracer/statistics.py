@@ -49,7 +49,7 @@ def of_rows(stack: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.nd
     numbers = torch.stack((low, high, mean, norm), dim=1).numpy()
     counts = np.zeros((len(numbers), 3), np.int64)
     counts[:, 0] = stack.shape[1] - torch.count_nonzero(stack, dim=1).numpy()
-    if not np.isfinite(numbers[:, 0] + numbers[:, 1]).all():
+    if not np.isfinite(numbers[:, :2]).all():
         counts[:, 1] = torch.isnan(stack).sum(dim=1).numpy()
         counts[:, 2] = torch.isinf(stack).sum(dim=1).numpy()
     return numbers, counts

@@ -20,8 +20,8 @@ from .alone import PROGRAMS, record
 
 EXAMPLES = [pytest.param(each.program, id=each.slug) for each in gallery()]
 OTHERS = [
-    pytest.param(path.read_text(), id=path.stem, marks=pytest.mark.slow)
-    for path in PROGRAMS
+    pytest.param(path.read_text(), id=path.stem, marks=pytest.mark.ops if place % 3 else pytest.mark.slow)
+    for place, path in enumerate(PROGRAMS)
     if path.stem not in ("deep_chain", "gpt", "style_transfer", "anomaly_and_checks")  # which take long to run
 ]
 FEATURES = (
