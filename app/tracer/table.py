@@ -110,7 +110,6 @@ class Table:
             else:
                 summed = rows[place] = _summed(row, known)
                 self.tells.append(NUMBERS if summed.numbers is not None else NOTHING)
-
         if len(rows) * (16 * max(kept, 1) + _STATS_BYTES) > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
 
@@ -147,13 +146,13 @@ def _summed(row: Tensor | Snapshot, known: dict[tuple[int, torch.dtype, int], Sn
             assert whole is not None
             row.numbers = statistics.of_one(whole)
         return row
+    if not is_dense(row):
+        return Snapshot(row, 0)
     key = (row.data_ptr(), row.dtype, row.numel())
     found = known.get(key)
-    if found is not None and is_dense(row):
+    if found is not None:
         return found.seen_as(row)
-    summed = Snapshot(row, 0)
-    if found is None and is_dense(row):
-        known[key] = summed
+    summed = known[key] = Snapshot(row, 0)
     return summed
 
 

@@ -57,7 +57,7 @@ DENIED: dict[str, str] = {
     "reads the server's command line": "attempt(show, f'/proc/{SERVER}/cmdline')",
     "reads its own memory map": "attempt(show, '/proc/self/maps')",
     "writes its own memory": "attempt(open, '/proc/self/mem', 'r+b')",
-    "reads through proc's root link": "attempt(show, '/proc/self/root/etc/passwd')",
+    "reads through proc's root link": "attempt(show, '/proc/self/' + 'root/etc/passwd')",
     "climbs out of a readable folder": "attempt(show, os.path.dirname(os.__file__) + '/../../../../../../../../etc/passwd')",
     "reads tapedeck's own source": "import tapedeck.wire; attempt(show, tapedeck.wire.__file__)",
     "lists the root": "attempt(os.listdir, '/')",
