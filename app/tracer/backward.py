@@ -21,7 +21,8 @@ from .calls import Call, Calls
 from .emitter import Build, Emitter
 from .failures import Failures
 from .forward import ForwardMode
-from .handles import number, sequence_number, storage
+from .handles import number, sequence_number
+from .memory import Write
 from .names import Names
 from .passes import Capture, OpenPass
 from .saved import SavedTensors
@@ -78,8 +79,8 @@ class Engine:
         """Whether the program has called the engine, recorded or not."""
         self.hooks_seen = False
         """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
-        self.before_write: Callable[[set[int]], None] = lambda storages: None
-        """Told the memory of the gradients that a pass is about to add to."""
+        self.before_write: Callable[[Write], None] = lambda write: None
+        """Told the gradients that a pass is about to add to."""
         self.before_pass: Callable[[OpenPass], Sequence[Any]] = lambda begun: ()
         """Told of a pass that is about to run; returns handles of hooks to take off after it."""
         self.after_pass: Callable[[OpenPass, Any], None] = lambda begun, result: None
@@ -197,8 +198,8 @@ class Engine:
             root=next((output for output in outputs if isinstance(output, Tensor)), None),
             first_number=min((seq for seq in walk.numbers if seq >= 0), default=0),
         )
-        if accumulates and (written := {storage(leaf.grad) for leaf in facts.leaves.values() if leaf.grad is not None}):
-            self.before_write(written)
+        if accumulates and (written := [leaf.grad for leaf in facts.leaves.values() if leaf.grad is not None]):
+            self.before_write(Write(written))
         template = self._template(walk, parameters)
         saved, asked = self._read_saved(walk, template, line)
         values = {parameter: self._steps.value(parameter).snapshot for parameter in leaves}

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .handles import number, storage, tensors
-from .snapshot import Snapshot, origin
+from .memory import Write
+from .snapshot import Snapshot, is_leaf, origin
 
 KEPT_CALLS = 300_000
 """Nodes beyond which the oldest calls are forgotten: if they still live, they have no line any more."""
@@ -101,7 +102,11 @@ class Calls:
         self._kept = kept
         self._by_number: dict[int, Call] = {}
         self._sites: dict[tuple[int, int, str], Site] = {}
-        self._unindexed: list[Call] = []
+        self._recent: list[Call] = []
+        self._indexed = 0
+        """How many of the recent calls are sorted by storage."""
+        self._returned: set[int] = set()
+        """The ids of what recent calls returned."""
         self._by_storage: dict[int, list[Call]] = {}
         self._large: deque[tuple[Call, int]] = deque()
         self._bytes = 0
@@ -125,9 +130,17 @@ class Calls:
             for seq in range(call.first, call.last):
                 if seq not in known:
                     known[seq] = call
-        self._unindexed.append(call)
+        self._recent.append(call)
         out = call.out
-        size = held(out) if isinstance(out, Tensor) else sum(held(part) for part in tensors(out) if isinstance(part, Tensor))
+        if isinstance(out, Tensor):
+            self._returned.add(id(out))
+            size = held(out)
+        else:
+            size = 0
+            for part in tensors(out):
+                if isinstance(part, Tensor):
+                    self._returned.add(id(part))
+                    size += held(part)
         if size > SMALL:
             self._large.append((call, size))
             self._bytes += size
@@ -145,19 +158,45 @@ class Calls:
     def _forget(self) -> None:
         for seq in list(self._by_number)[: KEPT_CALLS // 6]:
             del self._by_number[seq]
-        self._unindexed = self._unindexed[-KEPT_CALLS:]
+        self._recent = self._recent[-KEPT_CALLS:]
+        self._indexed = 0
+        self._by_storage.clear()
 
     def name(self, value: Tensor, name: str) -> None:
         """Note the variable that holds what a call computed."""
-        node = origin(value)
-        call = self._by_number.get(number(node)) if node is not None else None
+        call = self._recent[-1] if self._recent else None
+        if call is None or call.out is not value or self._by_number.get(call.last - 1) is not call:
+            node = origin(value)
+            call = self._by_number.get(number(node)) if node is not None else None
         if call is not None and call.name is None:
             call.name = name
 
-    def protect(self, storages: set[int]) -> None:
-        """Something is about to write to these storages: copy what calls returned there, or were given."""
+    def protect(self, write: Write) -> None:
+        """Memory is about to be written to: copy what calls returned there, or were given."""
+        keys = write.shared
+        if len(keys) < len(write.storages):
+            # what needs a gradient is looked for only among what calls returned, and a leaf most often is not there
+            alone = [
+                target
+                for target in write.targets
+                if id(target) in self._returned or not target.requires_grad or not is_leaf(target)
+            ]
+            keys = keys.union(storage(target) for target in alone)
+        if not keys:
+            return
+        self._index()
+        for key in keys:
+            for call in self._by_storage.pop(key, ()):
+                call.out = self._protected(call.out, key)
+                call.arguments = [
+                    self._protected(argument, key) if isinstance(argument, Tensor) and not argument.requires_grad else argument
+                    for argument in call.arguments
+                ]
+
+    def _index(self) -> None:
+        """Sort the calls of late by the memory of what they returned, and of what they were given without a gradient."""
         index = self._by_storage
-        for call in self._unindexed:
+        for call in self._recent[self._indexed :]:
             out = call.out
             if type(out) is Tensor:
                 index.setdefault(storage(out), []).append(call)
@@ -168,29 +207,25 @@ class Calls:
             for argument in call.arguments:
                 if isinstance(argument, Tensor) and not argument.requires_grad:
                     index.setdefault(storage(argument), []).append(call)
-        self._unindexed = []
-        for key in storages:
-            for call in index.pop(key, ()):
-                call.out = self._protected(call.out, key)
-                call.arguments = [
-                    self._protected(argument, key) if isinstance(argument, Tensor) and not argument.requires_grad else argument
-                    for argument in call.arguments
-                ]
+        self._indexed = len(self._recent)
 
     def release(self, before: int) -> None:
         """A step is over: let go of what calls before a number returned and were given. Their lines stay known."""
-        indexed = {id(call): call for calls in self._by_storage.values() for call in calls}
-        kept = []
-        for calls in (indexed.values(), self._unindexed):
-            for call in calls:
-                if call.first < before:
-                    call.let_go()
-                else:
-                    kept.append(call)
-        self._unindexed = kept
+        recent = self._recent
+        self._recent = []
+        self._indexed = 0
         self._by_storage.clear()
-        self._large = deque((call, size) for call, size in self._large if call.first >= before)
-        self._bytes = sum(size for _, size in self._large)
+        self._returned.clear()
+        for call in recent:
+            if call.first < before:
+                call.out = None
+                call.arguments = ()
+            else:
+                self._recent.append(call)
+                self._returned.update(id(part) for part in tensors(call.out))
+        if self._large:
+            self._large = deque((call, size) for call, size in self._large if call.first >= before)
+            self._bytes = sum(size for _, size in self._large)
 
     def _protected(self, value: Any, key: int) -> Any:
         if isinstance(value, Tensor):

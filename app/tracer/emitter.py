@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import monotonic
 
 from torch import Tensor
 
 from .. import wire
+from .handles import storage
+from .memory import Write
 from .table import Table, blank, pack
 
 MESSAGE_EVENTS = 256
@@ -25,41 +27,52 @@ Build = Callable[[wire.Tensors], wire.Event]
 class Emitter:
     """Sends events through ``write``, which takes framed bytes.
 
-    The numbers of events that wait are read together when they are sent, unless something is about to write to them.
+    The numbers of events that wait are read together when they are sent; what is written to before that is copied.
     """
 
-    def __init__(self, write: Callable[[bytes], None], storage: Callable[[Tensor], int]) -> None:
+    def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
-        self._storage = storage
         self._waiting: list[wire.Event | tuple[Table, Build]] = []
-        self._sent = time.monotonic()
+        self._sent = monotonic()
         self._told: set[str] = set()
         self._rows = 0
-        self._storages: set[int] = set()
-        self._unchecked: list[Table] = []
+        self._unsorted: list[Table] = []
+        self._by_storage: dict[int, list[tuple[Table, int]]] = {}
+        """Rows that wait to be read, by their memory; those of tables that are unsorted are not among them."""
+        self._holding: set[int] = set()
+        """The ids of what waits to be read."""
 
     def emit(self, event: wire.Event) -> None:
         """Take an event; events keep their order."""
         self._waiting.append(event)
-        if len(self._waiting) >= MESSAGE_EVENTS or self.due:
+        if len(self._waiting) >= MESSAGE_EVENTS or self.due():
             self.flush()
 
     def emit_with(self, table: Table, build: Build) -> None:
         """Take an event that is built once its table is read."""
         table.settle()
         self._waiting.append((table, build))
-        self._unchecked.append(table)
+        self._unsorted.append(table)
+        self._holding.update(map(id, table.rows))
         self._rows += len(table.rows)
-        if self._rows >= WAITING_ROWS or self.due:
+        if self._rows >= WAITING_ROWS or self.due():
             self.flush()
 
-    def protect(self, storages: set[int]) -> None:
-        """These storages are about to be written to: read what waits, if any of it is there."""
-        for table in self._unchecked:
-            self._storages.update([self._storage(row) for row in table.rows if isinstance(row, Tensor)])
-        self._unchecked.clear()
-        if not self._storages.isdisjoint(storages):
-            self._read()
+    def protect(self, write: Write) -> None:
+        """Memory is about to be written to: copy what waits to be read there."""
+        if write.shared:
+            for table in self._unsorted:
+                for place, row in enumerate(table.rows):
+                    if isinstance(row, Tensor):
+                        self._by_storage.setdefault(storage(row), []).append((table, place))
+            self._unsorted.clear()
+            for key in write.storages:
+                for table, place in self._by_storage.pop(key, ()):
+                    table.keep(place)
+        elif not self._holding.isdisjoint(write.ids):
+            for item in self._waiting:
+                if isinstance(item, tuple):
+                    item[0].protect(write)
 
     def _read(self) -> None:
         tables = [item[0] for item in self._waiting if isinstance(item, tuple)]
@@ -74,8 +87,9 @@ class Emitter:
         read = iter(packed)
         self._waiting = [item[1](next(read)) if isinstance(item, tuple) else item for item in self._waiting]
         self._waiting[-1:-1] = [signal for signal in signals if self._is_first(signal)]  # nothing follows the end
-        self._unchecked.clear()
-        self._storages.clear()
+        self._unsorted.clear()
+        self._by_storage.clear()
+        self._holding.clear()
         self._rows = 0
 
     def emit_once(self, signal: wire.Signal) -> None:
@@ -94,10 +108,9 @@ class Emitter:
             return
         self.emit_once(_failure(error))
 
-    @property
     def due(self) -> bool:
         """Whether it is time to let those who listen know more."""
-        return time.monotonic() - self._sent > INTERVAL
+        return monotonic() - self._sent > INTERVAL
 
     def flush(self) -> None:
         """Send all that waits."""
@@ -106,7 +119,7 @@ class Emitter:
             events = [item for item in self._waiting if not isinstance(item, tuple)]
             self._waiting = []
             self._send(events)
-        self._sent = time.monotonic()
+        self._sent = monotonic()
 
     def _send(self, events: list[wire.Event]) -> None:
         """Send events as one message, or as several where they are large: who reads holds a whole message in memory."""

@@ -18,8 +18,9 @@ from torch.overrides import TorchFunctionMode
 
 from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
-from .handles import sequence_number, storage, tensors
-from .snapshot import origin
+from .handles import sequence_number, tensors
+from .memory import Write
+from .snapshot import PLAIN, origin
 from .source import PROGRAM
 
 _AS_SUBCLASS = Tensor.as_subclass
@@ -44,33 +45,34 @@ class ForwardMode(TorchFunctionMode):
         """Above 0, calls pass through unseen: inside an optimizer's step, or in our own work."""
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        kwargs = kwargs or {}
         if self.resting:
-            return func(*args, **kwargs)
+            return func(*args, **kwargs) if kwargs else func(*args)
         kind = KINDS.get(func)
         if kind is None:
             kind = classify(func)
         if kind is READ:
-            return func(*args, **kwargs)
+            return func(*args, **kwargs) if kwargs else func(*args)
         first = sequence_number()
-        if kind is OPENED:
-            out = self._open(func, args, kwargs)
-        elif kind is WRITE or "out" in kwargs:
-            out = self._write(func, types, args, kwargs)
-        elif kind is CALL:
-            out = func(*args, **kwargs)
+        if kind is CALL and not (kwargs and "out" in kwargs):
+            out = func(*args, **kwargs) if kwargs else func(*args)
+        elif kind is OPENED:
+            out = self._open(func, args, kwargs or {})
+        elif kind is WRITE or kind is CALL:
+            out = self._write(func, types, args, kwargs or {})
         elif kind is COUNT:
-            out = self._count(func, args, kwargs)
+            out = self._count(func, args, kwargs or {})
         else:
-            return self._observer.special(kind, func, args, kwargs)
+            return self._observer.special(kind, func, args, kwargs or {})
         last = sequence_number()
+        if last == first and not types and not self._observer.followed and func is not _AS_SUBCLASS:
+            return out
         try:
             if types or func is _AS_SUBCLASS:  # to look at one that has a __torch_function__ of its own would call that
                 with torch._C.DisableTorchFunction():
                     self._note(first, last, func, out, args, kwargs)
             elif last != first:
                 self._note(first, last, func, out, args, kwargs)
-            elif self._observer.followed:
+            else:
                 self._observer.follow(out, args)
         except Exception as error:  # what we fail at is no failure of the program
             self._observer.failed(error)
@@ -86,10 +88,13 @@ class ForwardMode(TorchFunctionMode):
         finally:
             self._opening.discard(func)
 
-    def _note(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+    def _note(
+        self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any] | None
+    ) -> None:
         direct = sys._getframe(2)
         frame: FrameType | None = direct
-        while frame is not None and frame.f_code.co_filename != self._filename:
+        filename = self._filename
+        while frame is not None and frame.f_code.co_filename != filename:
             frame = frame.f_back
         module = self.modules[-1] if self.modules else ""
         calls = self._calls
@@ -106,17 +111,17 @@ class ForwardMode(TorchFunctionMode):
     def _count(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         given = (argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor))
         try:
-            self._observer.before_write({storage(tensor) for tensor in given if not tensor.requires_grad})
+            self._observer.before_write(Write([tensor for tensor in given if not tensor.requires_grad]))
         except Exception as error:
             self._observer.failed(error)
         return func(*args, **kwargs)
 
     def _write(self, func: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        written = kwargs.get("out", args[0] if args else None)
-        targets = [target for target in tensors(written) if isinstance(target, Tensor)]
+        written: Any = kwargs.get("out", args[0] if args else None)
+        targets: list[Tensor] = [written] if type(written) in PLAIN else [each for each in tensors(written) if isinstance(each, Tensor)]
         try:
             with torch._C.DisableTorchFunction() if types else _NOTHING:
-                self._observer.before_write({storage(target) for target in targets})
+                self._observer.before_write(Write(targets))
         except Exception as error:
             self._observer.failed(error)
         out = func(*args, **kwargs)
@@ -145,8 +150,8 @@ class Observer:
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """A call was made while something is followed."""
 
-    def before_write(self, storages: set[int]) -> None:
-        """These storages are about to be written to."""
+    def before_write(self, write: Write) -> None:
+        """Memory is about to be written to."""
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
         """These tensors were written to in place."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import wire
 from .handles import sequence_number, storage
+from .memory import Write
 from .snapshot import Snapshot, origin
 from .source import Statement
 from .table import Table
@@ -22,25 +23,19 @@ TEXT = 2_000
 class Value:
     """The value of a statement when it ran. A tensor is held until something writes to it, then a snapshot."""
 
-    __slots__ = ("_key", "held", "number", "statement", "text")
+    __slots__ = ("held", "number", "statement", "text")
 
-    def __init__(self, statement: Statement, value: Any, text: str | None) -> None:
+    def __init__(self, statement: Statement, held: Tensor | Snapshot | None, text: str | None) -> None:
         self.statement = statement
-        self.held: Tensor | Snapshot | None = value if isinstance(value, Tensor) else None
+        self.held = held
         self.text = text
         self.number = sequence_number()
-        self._key: int | None = None
 
-    def protect(self, storages: set[int], kept: int) -> None:
-        """These storages are about to be written to: copy what is of them, and how it prints."""
-        if not isinstance(self.held, Tensor):
-            return
-        if self._key is None:
-            self._key = storage(self.held)
-        if self._key in storages:
-            if self.text is None and self.statement.kind == "show":
-                self.text = tensor_text(self.held)
-            self.held = Snapshot(self.held, kept)
+    def keep(self, tensor: Tensor, kept: int) -> None:
+        """Something is about to write to the tensor that is held: copy it, and how it prints."""
+        if self.text is None and self.statement.kind == "show":
+            self.text = tensor_text(tensor)
+        self.held = Snapshot(tensor, kept)
 
 
 class Lines:
@@ -66,25 +61,41 @@ class Lines:
 
     def take(self, statement: Statement, value: Any) -> None:
         """A statement has run."""
-        text = None if isinstance(value, Tensor) else brief(value)
+        if isinstance(value, Tensor):
+            self.take_tensor(statement, value)
+            return
+        text = brief(value)
         if text == "" or (statement.kind == "show" and text is not None and not _is_plain(value)):
             return  # a function, or an object that shows nothing but its address
         if text is not None and statement.kind == "target":
             text = f"{statement.names[0]} = {text}"
-        if value is None and statement.kind in ("show", "return"):
-            return
-        taken = Value(statement, value, "None" if value is None else text)
-        self._last[statement.line] = taken
-        self._tail[statement.line] = taken
-        self._untold.add(statement.line)
+        if value is None:
+            if statement.kind in ("show", "return"):
+                return
+            text = "None"
+        self._taken(statement, Value(statement, None, text))
 
-    def protect(self, storages: set[int]) -> None:
-        """These storages are about to be written to."""
-        for value in self._last.values():
-            value.protect(storages, self._kept)
-        for values in (self._step, self._tail):
+    def take_tensor(self, statement: Statement, value: Tensor) -> None:
+        """A statement has run, and its value is a tensor."""
+        self._taken(statement, Value(statement, value, None))
+
+    def _taken(self, statement: Statement, taken: Value) -> None:
+        line = statement.line
+        self._last[line] = taken
+        self._tail[line] = taken
+        self._untold.add(line)
+
+    def protect(self, write: Write) -> None:
+        """Memory is about to be written to."""
+        ids, shared = write.ids, write.shared
+        for values in (self._last, self._step, self._tail):
             for value in values.values():
-                value.protect(storages, self._kept)
+                held = value.held
+                if held is None or type(held) is Snapshot:
+                    continue
+                assert isinstance(held, Tensor)
+                if id(held) in ids or (shared and storage(held) in shared):
+                    value.keep(held, self._kept)
 
     def settle(self, before: int | None = None) -> None:
         """What ran until now belongs to the step under way; with ``before``, what ran until that node was made."""
@@ -144,19 +155,21 @@ def brief(value: Any) -> str | None:
     """
     if value is None:
         return None
-    if not _is_plain(value):
+    if type(value) is not float and not _is_plain(value):
         return "" if callable(value) and not isinstance(value, torch.nn.Module) else type(value).__name__
     text = repr(value)
     return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
 
 
-_PLAIN = (bool, int, float, complex, str, bytes, range, torch.Size, torch.dtype, torch.device)
+_PLAIN = frozenset({bool, float, complex, str, bytes, range, torch.Size, torch.dtype, torch.device})
 
 
 def _is_plain(value: Any, depth: int = 2) -> bool:
     kind = type(value)
+    if kind is int:
+        return bool(value.bit_length() < 10_000)
     if kind in _PLAIN:
-        return not isinstance(value, int) or value.bit_length() < 10_000
+        return True
     if kind in (list, tuple, set, frozenset):
         return depth > 0 and len(value) <= 100 and all(_is_plain(item, depth - 1) for item in value)
     if kind is dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,8 @@ from torch import Tensor
 
 _ITEMS = 1_000
 """Members of one list or dict that are looked at."""
+_SWEEP = 1_000
+"""Names of tensors that are remembered before those of tensors that are gone are let go."""
 
 
 class Names:
@@ -24,6 +26,7 @@ class Names:
         self._found: dict[int, tuple[weakref.ref[Any], str]] = {}
         self._lines: dict[str, int] = {}
         self._detached: list[weakref.ref[Tensor]] = []
+        self._sweep_at = _SWEEP
 
     def bind(self, name: str, value: Tensor, line: int, *, passing: bool = False) -> None:
         """Note that an assignment bound a name to a tensor. ``passing``: that of a loop, which is one after another's."""
@@ -31,10 +34,18 @@ class Names:
         names = self._passing if passing else self._bound
         known = names.get(key)
         if known is None or known[0]() is not value:
-            names[key] = (weakref.ref(value, _forget(names, key)), name, line)
-        elif not self._still(known[1], value):
+            names[key] = (weakref.ref(value), name, line)
+            if len(names) > self._sweep_at:
+                self._sweep()
+        elif known[1] != name and not self._still(known[1], value):
             names[key] = (known[0], name, known[2])
         self._lines[name] = line
+
+    def _sweep(self) -> None:
+        """Forget tensors that are gone. No reference has a callback for that: a loop binds a new one each time."""
+        self._bound = {key: known for key, known in self._bound.items() if known[0]() is not None}
+        self._passing = {key: known for key, known in self._passing.items() if known[0]() is not None}
+        self._sweep_at = 2 * max(len(self._bound), len(self._passing), _SWEEP)
 
     def binding(self, value: Tensor) -> tuple[str | None, int]:
         """Name and line of the assignment that first bound this very tensor, else the name that is found, and -1.
@@ -84,13 +95,6 @@ class Names:
 
     def _still(self, name: str, value: Tensor) -> bool:
         return self._namespace.get(name) is value
-
-
-def _forget(names: dict[int, Any], key: int) -> Callable[[object], None]:
-    def forget(_: object) -> None:
-        names.pop(key, None)
-
-    return forget
 
 
 def _members(name: str, value: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:

@@ -46,7 +46,7 @@ class Printer(io.TextIOBase):
             if self._sent >= self._limit:
                 self.flush()
                 self._emitter.emit(wire.Signal("stdout-truncated", detail={"limit": self._limit}))
-            elif self._size > 1 << 16 or self._emitter.due:
+            elif self._size > 1 << 16 or self._emitter.due():
                 self.flush()
         return len(text)
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from .. import wire
 from .emitter import Emitter
 from .failures import clean, raised_at, said
-from .handles import storage
 from .impossible import remedy
 from .lines import TEXT
 from .printer import Printer
@@ -33,7 +32,7 @@ SCRIPT = "program.py"
 
 def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     """Run a job and send its events, the last of which is :class:`~tapedeck.wire.End`."""
-    emitter = Emitter(write, storage)
+    emitter = Emitter(write)
     emitter.emit(wire.Started(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
     filename = job.path or PROGRAM
     source = Source(job.program, job.cells, filename)

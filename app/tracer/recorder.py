@@ -32,6 +32,9 @@ from .tape import Tape
 from .updates import Updates
 
 
+_OF_LOOPS = frozenset({"enter", "round", "target"})
+
+
 class Recorder:
     """Records what a program does while ``with recorder:`` lasts. One at a time; it sees this thread alone."""
 
@@ -164,28 +167,40 @@ class Recorder:
 
     def _note(self, statement: Statement, value: Any) -> None:
         kind = statement.kind
-        if kind == "caught":
+        if kind in _OF_LOOPS:
+            if kind == "enter":
+                self.steps.entered(statement.loop, length(value))
+            else:
+                self.steps.round(statement.loop)
+        elif kind == "caught":
             self._caught(statement)
             return
-        if kind in ("round", "target"):
-            self.steps.round(statement.loop)
-        if kind == "enter":
-            self.steps.entered(statement.loop, length(value))
-        if self._emitter.due:
+        if self._emitter.due():
             self._tell()
-        if kind in ("round", "enter"):
+        if kind == "round" or kind == "enter":
             return
-        for name, bound in _bindings(statement, value):
-            if isinstance(bound, Tensor):
-                self._names.bind(name, bound, statement.line, passing=kind == "target")
-                self._calls.name(bound, name)
-            self.updates.bound(statement, name, bound)
+        names = statement.names
+        if names:
+            if not statement.unpacks:
+                for name in names:
+                    self._bind(statement, name, value)
+            elif isinstance(value, list | tuple) and len(value) == len(names):
+                for name, part in zip(names, value, strict=True):
+                    self._bind(statement, name, part)
         if self._mode.resting:
             self.updates.wake()
         self.lines.take(statement, value)
         self.updates.keep_shared()
         if statement.last:
             self.on_last(value)
+
+    def _bind(self, statement: Statement, name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            self._names.bind(name, value, statement.line, passing=statement.kind == "target")
+            self._calls.name(value, name)
+        parameter = self.steps.called(name)
+        if parameter is not None:
+            self.updates.bound(statement, name, parameter, value)
 
     def _caught(self, statement: Statement) -> None:
         error = sys.exc_info()[1]
@@ -219,13 +234,3 @@ class Recorder:
 def _passed_on(place: int, value: Any) -> Any:
     """What a marked statement calls while nothing is recorded: a ``__repr__`` between cells, a function at exit."""
     return value
-
-
-def _bindings(statement: Statement, value: Any) -> list[tuple[str, Any]]:
-    if not statement.names:
-        return []
-    if not statement.unpacks:
-        return [(name, value) for name in statement.names]
-    if isinstance(value, list | tuple) and len(value) == len(statement.names):
-        return list(zip(statement.names, value, strict=True))
-    return []

@@ -20,6 +20,7 @@ from .calls import Calls
 from .emitter import Emitter
 from .handles import sequence_number, storage
 from .lines import Lines
+from .memory import Write
 from .names import Names
 from .parts import Contribution, Held, Part, groups, held
 from .snapshot import sizes
@@ -156,14 +157,15 @@ class Steps:
         found = self._values[index] = held(self._leaves[index], self._values.get(index), self._step.table)
         return found
 
-    def protect(self, storages: set[int]) -> None:
-        """These storages are about to be written to, by whatever way: a version does not tell of all of them."""
-        for key in storages:
+    def protect(self, write: Write) -> None:
+        """Memory is about to be written to, by whatever way: a version does not tell of all of them."""
+        for key in write.storages:
             index = self._storages.get(key)
             if index is not None:
                 self._values.pop(index, None)
             if self._step.borrowed:
                 self._keep_apart(key)
+        self._step.table.protect(write)
 
     def _keep_apart(self, key: int) -> None:
         """The ``.grad`` at a storage is about to be added to or overwritten: copy the contribution that it still is."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from .. import wire
 from ..model import Capture
 from . import statistics
+from .memory import Write
 from .snapshot import OTHER, Facts, Snapshot, facts_of, is_dense
 
 NOTHING, EMPTY, VALUE, BOTH, READ, NUMBERS = range(6)
@@ -85,6 +86,28 @@ class Table:
         """Give a snapshot a row, and let the tensor that it was taken of be known by that row."""
         place = self._seen[id(tensor)] = self.add(snapshot)
         return place
+
+    def protect(self, write: Write) -> None:
+        """Memory is about to be written to: copy the rows that are there. They are known by no tensor any more."""
+        seen = self._seen
+        if write.shared:
+            for place, row in enumerate(self.rows):
+                if isinstance(row, Tensor) and write.reaches(row):
+                    self.keep(place)
+            return
+        for target in write.targets:
+            known = seen.get(id(target))
+            if known is not None and self.rows[known] is target:
+                self.keep(known)
+            elif known is not None:
+                del seen[id(target)]  # it is known by a snapshot of what it was
+
+    def keep(self, place: int) -> None:
+        """Copy a row's tensor."""
+        row = self.rows[place]
+        if isinstance(row, Tensor):
+            self._seen.pop(id(row), None)
+            self.rows[place] = Snapshot(row, self.kept)
 
     def settle(self) -> None:
         """The table is complete: note what is true of each row, and sum up the large ones."""

@@ -21,6 +21,7 @@ from .forward import ForwardMode, Observer
 from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, SHARE
 from .handles import storage, tensors
 from .lines import Lines
+from .memory import Write
 from .names import Names
 from .snapshot import is_leaf, origin
 from .source import Statement
@@ -96,7 +97,7 @@ class Updates(Observer):
         if kind == GRAD_SET:
             self._clear(args[0], args[1])
         elif kind == DATA_SET:
-            self.before_write({storage(args[0])})
+            self.before_write(Write((args[0],)))
         elif kind == SHARE:
             self.share(args[0])
         elif kind == HOOK and self.engine is not None:
@@ -110,9 +111,10 @@ class Updates(Observer):
     def keep_shared(self) -> None:
         """A statement has run: copy what is held of memory that the next one may write to through numpy."""
         if self._shared:
-            self._lines.protect(self._shared)
-            self._calls.protect(self._shared)
-            self._emitter.protect(self._shared)
+            write = Write((), self._shared)
+            self._lines.protect(write)
+            self._calls.protect(write)
+            self._emitter.protect(write)
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
         if kind == DETACH:
@@ -147,7 +149,10 @@ class Updates(Observer):
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """What is computed from a gradient is computed from it too."""
         followed = self.followed
-        if not any(id(argument) in followed or type(argument) in (list, tuple) for argument in args):
+        for argument in args:
+            if id(argument) in followed or type(argument) in (list, tuple):
+                break
+        else:
             return
         parameters: frozenset[int] = frozenset()
         for argument in tensors(args):
@@ -159,12 +164,12 @@ class Updates(Observer):
                 if isinstance(result, Tensor):
                     self._mark(result, parameters)
 
-    def before_write(self, storages: set[int]) -> None:
-        self._writes.note(storages)
-        self._lines.protect(storages)
-        self._calls.protect(storages)
-        self._steps.protect(storages)
-        self._emitter.protect(storages)
+    def before_write(self, write: Write) -> None:
+        self._writes.note(write.storages)
+        self._lines.protect(write)
+        self._calls.protect(write)
+        self._steps.protect(write)
+        self._emitter.protect(write)
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
         steps = self._steps
@@ -188,10 +193,9 @@ class Updates(Observer):
 
     # ------------------------------------------------------------------ names
 
-    def bound(self, statement: Statement, name: str, value: Any) -> None:
-        """A statement is about to bind a name: tell if that takes it from a leaf that took part."""
-        parameter = self._steps.called(name)
-        if parameter is None or not self._steps.takes_part(parameter):
+    def bound(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
+        """A statement is about to bind the name of a parameter: tell if that takes it from a leaf that took part."""
+        if not self._steps.takes_part(parameter):
             return
         leaf = self._steps.leaf(parameter)
         if value is leaf or not self._is_bound(name, leaf):
@@ -226,7 +230,7 @@ class Updates(Observer):
         assert self.mode is not None
         if not self._stepping:
             with torch._C.DisableTorchFunction():
-                self.before_write(set(_written_by(optimizer)))
+                self.before_write(Write(list(_written_by(optimizer))))
         # a step that can be differentiated is a part of the graph like any other
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
         self._stepping.append((sys._getframe(2), rests))
@@ -286,13 +290,13 @@ class Updates(Observer):
             self._rest_less()
 
 
-def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[int]:
-    """The memory that a step of an optimizer may write to: its parameters, their gradients, and what it keeps of each."""
+def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    """What a step of an optimizer may write to: its parameters, their gradients, and what it keeps of each."""
     for group in optimizer.param_groups:
         for leaf in group["params"]:
-            yield storage(leaf)
+            yield leaf
             if leaf.grad is not None:
-                yield storage(leaf.grad)
+                yield leaf.grad
             for value in optimizer.state.get(leaf, {}).values():
                 if isinstance(value, Tensor):
-                    yield storage(value)
+                    yield value

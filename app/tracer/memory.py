@@ -1,0 +1,47 @@
+"""Tell which tensors a write reaches: those that have the memory that is about to change."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .handles import storage
+
+_C: Any = torch._C
+_uses = _C._storage_Use_Count
+_OWN_USES = 2
+"""What counts a storage's uses counts the tensor, and the handle by which it was asked."""
+
+
+class Write:
+    """Memory that is about to be written to.
+
+    Most often nobody but the ``targets`` themselves has it: then these very objects are all that has to be looked for
+    (``ids``), and only memory in ``shared`` is looked for by its storage. ``storages`` is all of it.
+    """
+
+    __slots__ = ("ids", "shared", "storages", "targets")
+
+    def __init__(self, targets: Collection[Tensor], shared: Iterable[int] = ()) -> None:
+        self.targets = targets
+        self.ids: set[int] = set()
+        self.shared: set[int] = set(shared)
+        self.storages: set[int] = set(self.shared)
+        for target in targets:
+            self.ids.add(id(target))
+            try:
+                handle = target.untyped_storage()
+                key = handle.data_ptr()
+                alone = _uses(handle._cdata) == _OWN_USES
+            except (NotImplementedError, RuntimeError):  # it has no memory of its own, or not here
+                key, alone = 0, False
+            self.storages.add(key)
+            if not alone:
+                self.shared.add(key)
+
+    def reaches(self, tensor: Tensor) -> bool:
+        """Whether a tensor's elements are among those that change."""
+        return id(tensor) in self.ids or (bool(self.shared) and storage(tensor) in self.shared)
