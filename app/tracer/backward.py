@@ -30,7 +30,7 @@ from .source import Source, frames
 from .steps import PassFacts, Steps
 from .structure import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
 from .table import Table
-from .transforms import apart, inside_transform
+from .transforms import Aside, inside_transform
 
 _AUTOGRAD: Any = torch.autograd
 
@@ -52,7 +52,6 @@ class Engine:
         source: Source,
         steps: Steps,
         table: Callable[[], Table],
-        place: Callable[[], tuple[int, list[int]]],
         scopes: Callable[[], list[dict[str, Any]]],
         limit: int,
         failures: Failures,
@@ -64,7 +63,7 @@ class Engine:
         self._source = source
         self._steps = steps
         self._table = table
-        self._place = place
+        self._here = source.here
         self._scopes = scopes
         self._limit = limit
         self._failures = failures
@@ -121,7 +120,7 @@ class Engine:
             failure = error
             raise
         finally:
-            with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
+            with Aside():
                 for handle in handles:
                     handle.remove()
                 begun.capture.detach()
@@ -140,7 +139,7 @@ class Engine:
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
-        with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
+        with Aside():
             try:
                 first = sequence_number()
                 roots = self._root_nodes(outputs)
@@ -148,7 +147,8 @@ class Engine:
                 walk = Walk(roots, self._calls, self._limit)
                 return self._begin(walk, outputs, args, kwargs) if walk.nodes else None
             except TooManyNodes:
-                self._emitter.emit(wire.Signal("graph-too-large", line=self._place()[0], detail={"limit": self._limit}))
+                line = self._here(sys._getframe(2)).line
+                self._emitter.emit(wire.Signal("graph-too-large", line=line, detail={"limit": self._limit}))
             except Exception as error:
                 self._emitter.failed(error)
         return None
@@ -184,48 +184,44 @@ class Engine:
     def _begin(self, walk: Walk, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass:
         accumulates = bool(kwargs.get("accumulate_grad", True))
         kind: PassKind = "implicit" if self.implicit else "nested" if self._open else "backward" if accumulates else "grad"
-        line, heads = self._place()
+        here = self._here(sys._getframe(3))
         parameters = self._parameters(walk)
-        leaves = {parameter: leaf for parameter, leaf in zip(parameters, walk.variables, strict=True) if leaf is not None}
+        leaves = {parameter: leaf for parameter, (_, leaf) in zip(parameters, walk.leaves, strict=True)}
         facts = PassFacts(
             index=self._begun,
             kind=kind,
-            line=line,
-            around=heads,
-            loops=self._source.loops_around(sys._getframe(2)),
+            here=here,
             leaves=leaves,
             accumulates=accumulates,
             root=next((output for output in outputs if isinstance(output, Tensor)), None),
-            first_number=min((seq for seq in walk.numbers if seq >= 0), default=0),
+            first_number=min([seq for seq in walk.numbers if seq >= 0], default=0),
         )
-        if accumulates and (written := [leaf.grad for leaf in facts.leaves.values() if leaf.grad is not None]):
+        if accumulates and (written := [leaf.grad for leaf in leaves.values() if leaf.grad is not None]):
             self.before_write(Write(written))
         template = self._template(walk, parameters)
-        saved, asked = self._read_saved(walk, template, line)
-        values = {parameter: self._steps.value(parameter).snapshot for parameter in leaves}
+        saved, asked = self._read_saved(walk, template, here.line)
+        steps = self._steps
+        values = {parameter: steps.value(parameter).snapshot for parameter in leaves}
         capture = Capture(walk.nodes)
-        step = self._steps.begin(facts)
+        step = steps.begin(facts)
         parent = self._open[-1] if self._open else -1
         self._open.append(self._begun)
         self._begun += 1
         given = args[0] if args else ()
-        inputs = args[3] if len(args) > 3 else ()
-        transformed = inside_transform((*outputs, *given))
         return OpenPass(
-            walk,
-            template,
-            facts,
-            step,
-            parent,
-            parameters,
-            values,
-            saved,
-            asked,
-            capture,
-            tuple(outputs),
-            given,
-            inputs,
-            transformed,
+            walk=walk,
+            template=template,
+            facts=facts,
+            step=step,
+            parent=parent,
+            values=values,
+            saved=saved,
+            asked=asked,
+            capture=capture,
+            outputs=tuple(outputs),
+            given=given,
+            inputs=args[3] if len(args) > 3 else (),
+            transformed=inside_transform((*outputs, *given)),
         )
 
     def _read_saved(self, walk: Walk, template: Template, line: int) -> tuple[list[Any], list[int]]:
@@ -233,13 +229,14 @@ class Engine:
         saved: list[Any] = []
         asked: list[int] = []
         hooked = self._saved.hooked
-        for node, call, slots, origins in zip(walk.nodes, walk.calls, template.saved, template.origins, strict=True):
-            for slot, origin in zip(slots, origins, strict=True):
-                if origin == UNKNOWN or hooked or call is None:
-                    asked.append(len(saved))
-                    saved.append(self._saved.read(node, slot))
-                else:
-                    saved.append(call.given(origin))
+        nodes, calls = walk.nodes, walk.calls
+        for (place, slot), origin in zip(template.saved, template.origins, strict=True):
+            call = calls[place]
+            if origin == UNKNOWN or hooked or call is None:
+                asked.append(len(saved))
+                saved.append(self._saved.read(nodes[place], slot))
+            else:
+                saved.append(call.given(origin))
         if self._saved.unread:
             self._emitter.emit_once(wire.Signal("saved-tensors-unread", line=line))
         if not hooked:
@@ -247,20 +244,22 @@ class Engine:
         return saved, asked
 
     def _parameters(self, walk: Walk) -> list[int]:
-        """The parameter of each node, -1 for what is no leaf; new ones are told."""
-        leaves = walk.leaves
-        if any(not self._steps.knows(leaf) for leaf in leaves):
-            self._names.refresh(self._scopes())
-        return [-1 if variable is None else self._steps.parameter(variable) for variable in walk.variables]
+        """The parameters of the leaves; new ones are told."""
+        steps = self._steps
+        for _, leaf in walk.leaves:
+            if not steps.knows(leaf):
+                self._names.refresh(self._scopes())
+                break
+        return [steps.parameter(leaf) for _, leaf in walk.leaves]
 
     def _template(self, walk: Walk, parameters: Sequence[int]) -> Template:
         signature = walk.signature(parameters)
         template = self._templates.get(signature)
         if template is None:
-            template = Template(len(self._templates), walk, self._saved)
+            template = Template(len(self._templates), walk, self._saved, parameters, self._source)
             if not self._names_known(template, walk):
                 self._names.refresh(self._scopes())
-            self._emitter.emit(describe(walk, template, self._source, self._names, parameters))
+            self._emitter.emit(describe(walk, template, self._source, self._names))
             self._templates[signature] = template  # once it has been told
         return template
 
@@ -284,24 +283,21 @@ class Engine:
             walk = Walk([tensor.grad_fn], self._calls, self._limit)
         except TooManyNodes:
             return -1
-        known = [
-            self._steps.parameter(variable) if variable is not None and self._steps.knows(variable) else -1
-            for variable in walk.variables
-        ]
+        known = [self._steps.parameter(leaf) if self._steps.knows(leaf) else -1 for _, leaf in walk.leaves]
         return self._template(walk, known).index if walk.nodes else -1
 
     def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:
-        walk, template = begun.walk, begun.template
+        template = begun.template
         table = self._table()
         contributions = begun.contributions(table, result)
         failing = self._failures.failed(begun, failure) if failure is not None else -1
         build = begun.tell(table, result, contributions, failing=failing, hooked=self.hooks_seen)
         if begun.batched:
-            self._emitter.emit_once(wire.Signal("batched", line=begun.facts.line))
-        for call in walk.calls:
+            self._emitter.emit_once(wire.Signal("batched", line=begun.facts.here.line))
+        for call in begun.walk.calls:
             if call is not None:
                 call.graph = template.index
-        self._steps.end(begun.facts, contributions, self._lines(walk), self._root_line(walk))
+        self._steps.end(begun.facts, contributions, template.lines, template.root_line)
         return table, build
 
     def _finish(self, index: int, table: Table, build: Build) -> None:
@@ -311,14 +307,3 @@ class Engine:
             for _, read, done in sorted(self._finished, key=lambda done: done[0]):
                 self._emitter.emit_with(read, done)
             self._finished.clear()
-
-    def _lines(self, walk: Walk) -> set[int]:
-        """The lines that made a graph."""
-        sites = {call.site for call in walk.calls if call is not None}
-        return {self._source.place(site.code, site.offset)[0] for site in sites if site.code is not None} - {0}
-
-    def _root_line(self, walk: Walk) -> int:
-        call = walk.calls[walk.roots[0]]
-        return (
-            self._source.place(call.site.code, call.site.offset)[0] if call is not None and call.site.code is not None else -1
-        )

@@ -15,7 +15,7 @@ from .emitter import Emitter
 from .handles import sequence_number, storage
 from .passes import OpenPass
 from .source import Source, frames
-from .structure import Walk, grad_node
+from .structure import Template, grad_node
 
 WRITES = 4096
 """In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""
@@ -105,12 +105,12 @@ class Failures:
             **_facts(error),
             "pass": facts.index,
             "graph": begun.template.index,
-            "raised": raised if raised != facts.line else -1,
+            "raised": raised if raised != facts.here.line else -1,
             "earlier": call.graph if call is not None else -1,
             "saved": slot,
             "changed": self._line(changed),
         }
-        self._emitter.emit(wire.Signal("pass-failed", line=facts.line, step=begun.step, node=node, detail=detail))
+        self._emitter.emit(wire.Signal("pass-failed", line=facts.here.line, step=begun.step, node=node, detail=detail))
         return node
 
     def _changed(self, begun: OpenPass, node: int) -> tuple[str | None, Place | None]:
@@ -166,26 +166,29 @@ def failing(begun: OpenPass, error: BaseException) -> int:
         return order[-1] if order else -1
     done = set(order)
     waits = [0] * len(walk.nodes)
-    for source, target in zip(walk.source, walk.target, strict=True):
+    sources, _, targets, _ = begun.template.edges
+    for source, target in zip(sources, targets, strict=True):
         waits[target] += source not in done
     asked = {
         walk.places[node]: given
         for node, given in zip(map(_node, begun.inputs), begun.inputs, strict=True)
         if node in walk.places
     }
-    runs = _ancestors(walk, asked) if begun.inputs else set(range(len(walk.nodes)))
+    runs = _ancestors(begun.template, asked) if begun.inputs else set(range(len(walk.nodes)))
     if begun.facts.accumulates:
         runs |= asked.keys()
     else:
         runs |= {place for place, given in asked.items() if _hook_failed(given, error)}
     ready = [place for place in sorted(runs) if place not in done and not waits[place]]
-    return max(ready, key=lambda place: (walk.variables[place] is not None, walk.numbers[place]), default=-1)
+    leaves = {place for place, _ in walk.leaves}
+    return max(ready, key=lambda place: (place in leaves, walk.numbers[place]), default=-1)
 
 
-def _ancestors(walk: Walk, places: Iterable[int]) -> set[int]:
+def _ancestors(template: Template, places: Iterable[int]) -> set[int]:
     """The nodes whose gradient flows on to some of these."""
     above: dict[int, list[int]] = {}
-    for source, target in zip(walk.source, walk.target, strict=True):
+    sources, _, targets, _ = template.edges
+    for source, target in zip(sources, targets, strict=True):
         above.setdefault(target, []).append(source)
     found: set[int] = set()
     waiting = list(places)

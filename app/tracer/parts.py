@@ -42,10 +42,13 @@ def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What a pass added to a leaf. ``stolen``: the engine gave the leaf this very tensor as its ``.grad``."""
+    """What a pass added to a leaf. ``told`` is the tensor or a snapshot of it.
+
+    ``stolen``: the engine gave the leaf this very tensor as its ``.grad``.
+    """
 
     tensor: Tensor
-    snapshot: Snapshot
+    told: Tensor | Snapshot
     stolen: bool
 
 
@@ -87,7 +90,7 @@ class Part:
         """A pass has added this to the gradient."""
         if self.contribution is None:
             self.contribution = contribution.tensor
-            self._contributed = self._table.add(contribution.snapshot)
+            self._contributed = self._table.add(contribution.told)
             self._stolen = contribution.stolen
         else:
             self.contribution = self.contribution + contribution.tensor
@@ -101,7 +104,7 @@ class Part:
 
     def take(self, gradient: Contribution) -> None:
         """A pass has computed this gradient and given it to the program, which may do with it what it likes."""
-        self.taken = self._table.add(gradient.snapshot)
+        self.taken = self._table.add(gradient.told)
 
     def accumulated(self) -> None:
         """A pass has ended: the gradient is what it is now."""

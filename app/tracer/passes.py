@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from .. import wire
 from .emitter import Build
 from .handles import pointer
 from .parts import Contribution
-from .snapshot import Snapshot
+from .snapshot import Snapshot, origin
 from .steps import PassFacts
 from .structure import Template, Walk, grad_node
 from .table import Table
@@ -39,44 +40,46 @@ class Capture:
 
     def attach(self) -> None:
         """Put a post hook on each node, or on none if there is no room for all of them."""
+        order, on_edges, at_outputs, attached = self.order, self.on_edges, self.at_outputs, self._hooks
+
+        def fired(place: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
+            order.append(place)
+            on_edges[place] = gradients
+            at_outputs[place] = outputs
+
+        def register(hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], None]:
+            """Stand in for what keeps the hooks of a node: the program's own stay where they are, before ours."""
+            if hooks is None:
+                hooks = OrderedDict()  # as torch makes it: the program may add to it later
+            hooks[self] = hook
+            attached.append(hooks)
+            return hooks, None
+
         # a node asks this class how to register a hook: without the handles that it makes, that takes a third of the time
-        original = _FUNCTION._register_hook
-        _FUNCTION._register_hook = staticmethod(self._register)
+        _FUNCTION._register_hook = register
         try:
             for place, node in enumerate(self._nodes):
-                self._hooks.append(node.register_hook(partial(self._fired, place)))
+                node.register_hook(partial(fired, place))
         except BaseException:
             self.detach()
             raise
         finally:
-            _FUNCTION._register_hook = original
+            del _FUNCTION._register_hook  # what it inherits comes to light again
 
     def detach(self) -> None:
         """Take the hooks off again."""
         for hooks in self._hooks:
             hooks.pop(self, None)
-        self._hooks = []
-
-    def _register(self, hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
-        """Stand in for what keeps the hooks of a node: the program's own stay where they are, before ours."""
-        if hooks is None:
-            hooks = OrderedDict()  # as torch makes it: the program may add to it later
-        hooks[self] = hook
-        return hooks, hooks
-
-    def _fired(self, place: int, on_edges: Sequence[Tensor | None], at_outputs: Sequence[Tensor | None]) -> None:
-        self.order.append(place)
-        self.on_edges[place] = on_edges
-        self.at_outputs[place] = at_outputs
+        self._hooks.clear()
 
 
 @dataclass(slots=True)
 class OpenPass:
     """A pass under way.
 
-    ``parameters`` has the parameter of each node (-1 for none), ``values`` their leaves as they were when it began;
-    ``saved`` the saved tensors of all nodes, those at the places ``asked`` as the nodes gave them; ``given`` the gradients
-    that it starts from at ``outputs``; ``inputs`` what it was told to stop at, if anything.
+    ``values`` has the snapshots of its leaves as they were when it began, by their parameters; ``saved`` the saved tensors
+    of all nodes, those at the places ``asked`` as the nodes gave them; ``given`` the gradients that it starts from at
+    ``outputs``; ``inputs`` what it was told to stop at, if anything.
     """
 
     walk: Walk
@@ -84,7 +87,6 @@ class OpenPass:
     facts: PassFacts
     step: int
     parent: int
-    parameters: Sequence[int]
     values: Mapping[int, Snapshot]
     saved: list[Any]
     asked: list[int]
@@ -98,25 +100,27 @@ class OpenPass:
     """Whether a tensor of it stands for a whole batch of them, whose numbers cannot be told as one's."""
 
     def contributions(self, table: Table, result: Any) -> dict[int, Contribution]:
-        """What the pass added to each parameter, or took out there as part of ``result``, as it is now.
+        """What the pass added to each parameter, or took out there as part of ``result``.
 
         The next pass adds to a leaf's ``.grad`` in place, and that may be the very tensor that a hook has seen.
         """
         found: dict[int, Contribution] = {}
         taken = self._taken(result)
-        for place, leaf in self._leaves():
-            gradients = self.capture.at_outputs[place] or taken.get(place)
+        seen, accumulates = self.capture.at_outputs, self.facts.accumulates
+        for parameter, (place, leaf) in zip(self.template.parameters, self.walk.leaves, strict=True):
+            gradients = seen[place] or taken.get(place)
             gradient = gradients[0] if gradients else None
             if gradient is not None:
-                stolen = self.facts.accumulates and leaf.grad is not None and pointer(gradient) == pointer(leaf.grad) != 0
-                found[self.parameters[place]] = Contribution(gradient, table.snapshot(gradient), stolen)
+                stolen = accumulates and leaf.grad is not None and pointer(gradient) == pointer(leaf.grad) != 0
+                found[parameter] = Contribution(gradient, table.held(gradient, apart=self.transformed), stolen)
         return found
 
     def gradients(self, result: Any) -> dict[int, Tensor | None]:
         """The gradient that the pass gave each parameter, whether it accumulated it or returned it in ``result``."""
         taken = self._taken(result)
         seen = self.capture.at_outputs
-        return {self.parameters[place]: (seen[place] or taken.get(place, (None,)))[0] for place, _ in self._leaves()}
+        leaves = zip(self.template.parameters, self.walk.leaves, strict=True)
+        return {parameter: (seen[place] or taken.get(place, (None,)))[0] for parameter, (place, _) in leaves}
 
     def tell(
         self, table: Table, result: Any, contributions: Mapping[int, Contribution], *, failing: int, hooked: bool
@@ -126,24 +130,29 @@ class OpenPass:
         ``result`` is what the engine returned, ``failing`` the node that raised (-1 for none). ``hooked``: hooks of the
         user's may have changed gradients on their way.
         """
-        walk, template, capture = self.walk, self.template, self.capture
+        template, capture = self.template, self.capture
         for contribution in contributions.values():
-            table.known_as(plain(contribution.tensor), contribution.snapshot)
-        for place, leaf in self._leaves():
-            table.known_as(plain(leaf), self.values[self.parameters[place]])
-        used = self._used(result, table)
-        on_edges = capture.on_edges
-        edge = self._add(
-            table,
-            [
-                on_edges[source][slot] if slot < len(on_edges[source]) else None
-                for source, slot in zip(walk.source, walk.slot, strict=True)
-            ],
-        )
-        edge += [-1] * len(template.constant_edges)
-        arrived = self._arrived(table) if hooked or failing >= 0 else used  # else nothing stands between the two
-        columns = (capture.order, self._value(table), arrived, used, edge, self._saved(table))
-        order, value, arrived_, used_, edge_, saved = template.packed(columns)
+            if contribution.told is not contribution.tensor:
+                table.known_as(plain(contribution.tensor), contribution.told)
+        for parameter, (_, leaf) in zip(template.parameters, self.walk.leaves, strict=True):
+            table.known_as(plain(leaf), self.values[parameter])
+        source, slot, _, _ = template.edges
+        told: list[Any] = self._used(result)
+        outputs = len(told)
+        for at, place in zip(source, slot, strict=True):
+            gradients = capture.on_edges[at]
+            told.append(gradients[place] if place < len(gradients) else None)
+        told += [None] * len(template.constant_edges)
+        edges = len(told)
+        told += self._values()
+        values = len(told)
+        told += self._saved()
+        ends = [outputs, edges, values, len(told)]
+        if hooked or failing >= 0:
+            told += self._arrived()
+            ends.append(len(told))
+        rows = self._add(table, told)
+        order, used, edge, value, saved, *arrived = template.packed(capture.order, rows, ends)
         facts, step, parent, graph = self.facts, self.step, self.parent, template.index
 
         def build(tensors: wire.Tensors) -> wire.Pass:
@@ -153,12 +162,12 @@ class OpenPass:
                 kind=facts.kind,
                 parent=parent,
                 graph=graph,
-                line=facts.line,
+                line=facts.here.line,
                 order=order,
                 value=value,
-                arrived=arrived_,
-                used=used_,
-                edge=edge_,
+                arrived=arrived[0] if arrived else used,  # without hooks nothing stands between the two
+                used=used,
+                edge=edge,
                 saved=saved,
                 tensors=tensors,
                 failed=failing,
@@ -176,30 +185,35 @@ class OpenPass:
     def empty(self, tensors: wire.Tensors) -> wire.Pass:
         """The pass without its graph, where that could not be recorded."""
         facts = self.facts
-        return wire.Pass(facts.index, self.step, facts.kind, self.parent, -1, facts.line, b"", b"", b"", b"", b"", b"", tensors)
+        return wire.Pass(facts.index, self.step, facts.kind, self.parent, -1, facts.here.line, b"", b"", b"", b"", b"", b"", tensors)
 
-    def _leaves(self) -> Iterator[tuple[int, Tensor]]:
-        """The leaves with their places."""
-        return ((place, leaf) for place, leaf in enumerate(self.walk.variables) if leaf is not None)
-
-    def _value(self, table: Table) -> list[int]:
+    def _values(self) -> list[Tensor | Snapshot | None]:
+        """What each node computed, then the constants."""
         walk, template = self.walk, self.template
-        values: list[Tensor | Snapshot | None] = [
-            variable if variable is not None else call.value(number) if call is not None else None
-            for variable, call, number in zip(walk.variables, walk.calls, walk.numbers, strict=True)
-        ]
-        return self._add(table, [*values, *(template.constant(walk, place) for place in range(len(template.constants)))])
+        values: list[Tensor | Snapshot | None] = []
+        for node, call, number in zip(walk.nodes, walk.calls, walk.numbers, strict=True):
+            if call is None:
+                values.append(None)
+                continue
+            out = call.out
+            values.append(out if type(out) is Tensor and origin(out) is node else call.value(number))
+        for place, leaf in walk.leaves:
+            values[place] = leaf
+        values += [template.constant(walk, place) for place in range(len(template.constants))]
+        return values
 
-    def _used(self, result: Any, table: Table) -> list[int]:
+    def _used(self, result: Any) -> list[Tensor | None]:
+        """The gradient at each output of each node, as its formula was given it."""
         taken = self._taken(result)
-        rows: list[Tensor | None] = []
-        for place, (seen, outputs) in enumerate(zip(self.capture.at_outputs, self.template.outputs, strict=True)):
-            gradients = seen or taken.get(place, ())
+        used: list[Tensor | None] = []
+        for place, (gradients, outputs) in enumerate(zip(self.capture.at_outputs, self.template.outputs, strict=True)):
+            if not gradients and taken:
+                gradients = taken.get(place, ())
             if outputs == 1:
-                rows.append(gradients[0] if gradients else None)
+                used.append(gradients[0] if gradients else None)
             else:
-                rows += [gradients[output] if output < len(gradients) else None for output in range(outputs)]
-        return self._add(table, rows)
+                used += [gradients[output] if output < len(gradients) else None for output in range(outputs)]
+        return used
 
     def _taken(self, result: Any) -> dict[int, list[Tensor | None]]:
         """What ``autograd.grad`` took out at its inputs: nodes there do not run, so no hook tells."""
@@ -209,44 +223,44 @@ class OpenPass:
         for given, gradient in zip(self.inputs, result, strict=True):
             node = grad_node(given) if isinstance(given, Tensor) else given.node
             if node is None:  # a leaf of another level of torch.func has none that can be asked for
-                place = next((place for place, leaf in self._leaves() if leaf is given), None)
+                place = next((place for place, leaf in self.walk.leaves if leaf is given), None)
             else:
                 place = self.walk.places.get(node)
             if place is not None and isinstance(gradient, Tensor):
                 found.setdefault(place, [None] * self.template.outputs[place])[given.output_nr] = gradient
         return found
 
-    def _arrived(self, table: Table) -> list[int]:
-        """Rows of the sums of what came in on edges, added in the order in which the engine added them."""
-        walk, capture = self.walk, self.capture
-        first: list[int] = []
-        total = 0
-        for outputs in self.template.outputs:
-            first.append(total)
-            total += outputs
+    def _arrived(self) -> list[Tensor | None]:
+        """The sums of what came in on edges, added in the order in which the engine added them."""
+        walk, template, capture = self.walk, self.template, self.capture
+        first = [0, *accumulate(template.outputs)]
         sums: dict[int, Tensor] = {}
         for output, gradient in zip(self.outputs, self.given, strict=False):
             place = walk.places.get(grad_node(output)) if isinstance(output, Tensor) else None
             if place is not None and gradient is not None:
                 sums[first[place] + output.output_nr] = gradient
         rank = {place: at for at, place in enumerate(capture.order)}
-        for edge in sorted(range(len(walk.source)), key=lambda edge: rank.get(walk.source[edge], len(rank))):
-            source, slot = walk.source[edge], walk.slot[edge]
+        sources, slots, targets, inputs = template.edges
+        for edge in sorted(range(len(sources)), key=lambda edge: rank.get(sources[edge], len(rank))):
+            source, slot = sources[edge], slots[edge]
             gradient = capture.on_edges[source][slot] if slot < len(capture.on_edges[source]) else None
             if gradient is not None:
-                at = first[walk.target[edge]] + walk.input[edge]
+                at = first[targets[edge]] + inputs[edge]
                 sums[at] = sums[at] + gradient if at in sums else gradient
-        return self._add(table, [sums.get(at) for at in range(total)])
+        return [sums.get(at) for at in range(first[-1])]
 
-    def _saved(self, table: Table) -> list[int]:
-        """Rows of the saved tensors; a leaf's own memory is told by its snapshot, since the program is about to write there."""
+    def _saved(self) -> list[Any]:
+        """The saved tensors; a leaf's own memory is told by its snapshot, since the program is about to write there."""
         saved = self.saved
         if any(saved[place] is not None for place in self.asked):
-            leaves = {pointer(leaf): self.values[self.parameters[place]] for place, leaf in self._leaves()}
+            leaves = {
+                pointer(leaf): self.values[parameter]
+                for parameter, (_, leaf) in zip(self.template.parameters, self.walk.leaves, strict=True)
+            }
             for place in self.asked:
                 tensor = saved[place]
                 key = pointer(tensor) if tensor is not None else 0  # what has no place in memory is like no other
                 snapshot = leaves.get(key) if key else None
                 if snapshot is not None:
                     saved[place] = snapshot.seen_as(tensor)
-        return self._add(table, [each if isinstance(each, Tensor | Snapshot) else None for each in saved])
+        return [each if isinstance(each, Tensor | Snapshot) else None for each in saved]

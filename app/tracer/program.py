@@ -53,7 +53,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     duration = 0.0
     try:
         with contextlib.suppress(Replayed):  # after which nothing more is to be told
-            with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.place()[0]))):
+            with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.here().line))):
                 failure = _run_cells(source, namespace, recorder, emitter, printer)
             duration = (time.perf_counter() - started) * 1000
             if failure is None and not recorder.engine.called:

@@ -25,7 +25,7 @@ from .lines import Lines
 from .loops import event_loops
 from .names import Names
 from .replay import Replay
-from .source import HOOK, Source, Statement, frames
+from .source import HOOK, Here, Source, Statement
 from .steps import Steps
 from .table import Table
 from .tape import Tape
@@ -58,13 +58,13 @@ class Recorder:
             lines=self.lines,
             calls=self._calls,
             steps=self.steps,
-            place=self.place,
+            here=self.here,
             writes=writes,
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(
             emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
-            table=self._table, place=self.place, scopes=self._scopes, limit=job.nodes,
+            table=self._table, scopes=self._scopes, limit=job.nodes,
             failures=self._failures,
         )  # fmt: skip
         self.updates.mode = self._mode
@@ -109,11 +109,9 @@ class Recorder:
     def __exit__(self, *failure: Any) -> None:
         self._stack.__exit__(*failure)
 
-    def place(self) -> tuple[int, list[int]]:
-        """The program's line that is running, and the lines of the gradient modes that it stands in."""
-        at = next(frames(sys._getframe(1), self._source.filename), None)
-        line = self._source.place(*at)[0] if at is not None else -1
-        return line, self._source.grad_mode_heads(line)
+    def here(self) -> Here:
+        """Where the program stands."""
+        return self._source.here(sys._getframe(1))
 
     def finish(self) -> None:
         """The program has ended: tell the step under way, and the last value of every line with its graph."""
@@ -135,7 +133,7 @@ class Recorder:
             self._emitter.failed(error)
 
     def _notice_duals(self) -> None:
-        self._emitter.emit_once(wire.Signal("forward-mode", line=self.place()[0]))
+        self._emitter.emit_once(wire.Signal("forward-mode", line=self.here().line))
 
     def _break_off(self) -> None:
         """The program ends its own process: tell what there is."""

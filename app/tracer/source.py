@@ -50,6 +50,21 @@ class Span:
         return self.start <= line <= self.end
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where a program stands: its line (-1 for none), the lines of the gradient modes and the loops around that.
+
+    Loops are places in :attr:`Source.loops`, the innermost first, through all the program's functions.
+    """
+
+    line: int
+    heads: tuple[int, ...] = ()
+    loops: tuple[int, ...] = ()
+
+
+NOWHERE = Here(-1)
+
+
 class Source:
     """The text of a program, what its statements are, and where its loops stand."""
 
@@ -62,9 +77,8 @@ class Source:
         self.loops: list[Span] = []
         self.grad_modes: list[Span] = []
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
-        self._loops_of: dict[int, list[int]] = {}
         self._places: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
-        self._heads: dict[int, list[int]] = {}
+        self._here: dict[tuple[int, int], Here] = {}
         self._trees: list[ast.Module] = []
         self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
@@ -129,24 +143,28 @@ class Source:
         stop = end if end_line == line else len(data)
         return line, (len(data[:start].decode(errors="ignore")), len(data[:stop].decode(errors="ignore")))
 
-    def loops_of(self, line: int) -> list[int]:
-        """The loops that a line stands in, the innermost first, as places in :attr:`loops`."""
-        known = self._loops_of.get(line)
-        if known is None:
-            found = [(span.start, place) for place, span in enumerate(self.loops) if line in span]
-            known = self._loops_of[line] = [place for _, place in sorted(found, reverse=True)]
-        return known
+    def here(self, frame: FrameType | None) -> Here:
+        """Where the program stands, seen from a frame that it has called."""
+        found = NOWHERE
+        filename = self.filename
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename == filename:
+                key = (id(code), frame.f_lasti)
+                known = self._here.get(key)
+                if known is None:
+                    known = self._here[key] = self.at(self.place(code, frame.f_lasti)[0])
+                if found is NOWHERE:
+                    found = known
+                elif known.loops:
+                    found = Here(found.line, found.heads, found.loops + known.loops)
+            frame = frame.f_back
+        return found
 
-    def loops_around(self, frame: FrameType | None) -> list[int]:
-        """The loops that the program is in at a frame, through all its functions, the innermost first."""
-        return [loop for at in frames(frame, self.filename) for loop in self.loops_of(self.place(*at)[0])]
-
-    def grad_mode_heads(self, line: int) -> list[int]:
-        """Lines of the ``with torch.no_grad():`` and its like that a line stands in."""
-        known = self._heads.get(line)
-        if known is None:
-            known = self._heads[line] = [span.head for span in self.grad_modes if line in span]
-        return known
+    def at(self, line: int) -> Here:
+        """Where a line stands."""
+        loops = sorted(((span.start, place) for place, span in enumerate(self.loops) if line in span), reverse=True)
+        return Here(line, tuple(span.head for span in self.grad_modes if line in span), tuple(place for _, place in loops))
 
 
 class _Marker(ast.NodeTransformer):

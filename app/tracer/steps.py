@@ -7,7 +7,6 @@ the loop goes round, is sorted out when that comes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,7 +23,7 @@ from .memory import Write
 from .names import Names
 from .parts import Contribution, Held, Part, groups, held
 from .snapshot import sizes
-from .source import Source
+from .source import Here, Source
 from .table import Table
 
 
@@ -32,15 +31,13 @@ from .table import Table
 class PassFacts:
     """What a step has to know of a pass that begins.
 
-    ``loops`` are those of the program that it is called in, the innermost first, and ``rounds`` how often each had gone
-    round; ``leaves`` are by parameter; ``first_number`` is that of its oldest node; ``name`` is what its root was called.
+    ``here`` is where it is called, and ``rounds`` how often each of the loops there had gone round; ``leaves`` are by
+    parameter; ``first_number`` is that of its oldest node; ``name`` is what its root was called.
     """
 
     index: int
     kind: PassKind
-    line: int
-    around: list[int]
-    loops: list[int]
+    here: Here
     leaves: dict[int, Tensor]
     accumulates: bool
     root: Tensor | None
@@ -188,18 +185,18 @@ class Steps:
             if step.updating or not shares:
                 self.end_step(facts.first_number)
                 step = self._step
-        facts.rounds = [max(self._counts.get(loop, 0), 0) for loop in facts.loops]
+        facts.rounds = [max(self._counts.get(loop, 0), 0) for loop in facts.here.loops]
         facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
         for parameter, leaf in facts.leaves.items():
             if parameter not in step.parts:
                 step.parts[parameter] = Part(leaf, self.value(parameter), step.table)
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
-        step.backward.add(facts.line)
+        step.backward.add(facts.here.line)
         step.passes.append(facts)  # last: a pass for which there was no room has not begun
         return self._ended
 
-    def end(self, facts: PassFacts, contributions: Mapping[int, Contribution], lines: set[int], root_line: int) -> None:
+    def end(self, facts: PassFacts, contributions: Mapping[int, Contribution], lines: frozenset[int], root_line: int) -> None:
         """A pass has ended: what it added to each leaf or took out there, and the lines that made its graph and its root."""
         step = self._step
         step.forward |= lines
@@ -219,27 +216,27 @@ class Steps:
 
     # ------------------------------------------------------------------ what ends a step
 
-    def updated(self, parameter: int, line: int, around: list[int]) -> None:
+    def updated(self, parameter: int, here: Here) -> None:
         """A leaf was written to on a line."""
         if parameter in self._step.parts and not self.held:
             self._step.parts[parameter].updated()
-            self._update(line, around)
+            self._update(here)
 
-    def cleared(self, parameter: int, line: int, around: list[int]) -> None:
+    def cleared(self, parameter: int, here: Here) -> None:
         """The gradient of a leaf was cleared on a line: that matters once a pass of the step has added to it."""
         if any(facts.accumulates and parameter in facts.leaves for facts in self._step.passes):
             if self.held:
                 self._step.parts[parameter].forget()
             else:
-                self._update(line, around)
+                self._update(here)
 
-    def scaled(self, parameter: int, line: int, around: list[int]) -> None:
+    def scaled(self, parameter: int, here: Here) -> None:
         """The gradient of a leaf was written to on a line, as clipping does: that belongs to the update."""
         if any(facts.accumulates and parameter in facts.leaves for facts in self._step.passes) and not self.held:
             self._step.parts[parameter].scaled()
-            self._step.update.update((line, *around))
+            self._step.update.update((here.line, *here.heads))
 
-    def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], line: int, around: list[int]) -> None:
+    def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], here: Here) -> None:
         """An optimizer has made its step."""
         step = self._step
         taken = [parameter for parameter in parameters if parameter in step.parts]
@@ -248,18 +245,18 @@ class Steps:
         for parameter in taken:
             step.parts[parameter].updated(optimizer.state.get(self._leaves[parameter], {}))
         step.groups += groups(optimizer, {id(self._leaves[parameter]): parameter for parameter in taken})
-        self._update(line, around)
+        self._update(here)
 
-    def rebound(self, row: wire.RebindRow | None, value: Tensor | None, line: int, around: list[int]) -> None:
+    def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: Here) -> None:
         """A name of a leaf that took part was bound to something else; ``row`` if that was computed from the leaf."""
         if row is None:
-            self._begin_update()
+            self._begin_update(here)
             self._lines.settle()
             return
         place = self._step.table.copy(value)
         told = wire.RebindRow(row.name, row.line, row.parameter, place, row.graph, row.uses_gradient, row.leaf)
         self._step.rebinds.append(told)
-        self._update(line, around)
+        self._update(here)
 
     def takes_part(self, parameter: int) -> bool:
         """Whether a parameter is in a pass of the step under way."""
@@ -277,14 +274,14 @@ class Steps:
             self._lines.settle()
             self.end_step()
 
-    def _begin_update(self) -> None:
+    def _begin_update(self, here: Here) -> None:
         if not self._step.updating:
             self._step.updating = True
-            self._step.updated_in = frozenset(self._source.loops_around(sys._getframe(2)))
+            self._step.updated_in = frozenset(here.loops)
 
-    def _update(self, line: int, around: list[int]) -> None:
-        self._begin_update()
-        self._step.update.update((line, *around))
+    def _update(self, here: Here) -> None:
+        self._begin_update(here)
+        self._step.update.update((here.line, *here.heads))
         self._lines.settle()
 
     # ------------------------------------------------------------------ the end of a step
@@ -353,9 +350,9 @@ class Steps:
         loop that did not go round between its passes.
         """
         step, main = self._step, self._main()
-        rounds = list(zip(main.loops, main.rounds, strict=True))
+        rounds = list(zip(main.here.loops, main.rounds, strict=True))
         for loop, count in rounds:
-            others = (zip(facts.loops, facts.rounds, strict=True) for facts in step.passes)
+            others = (zip(facts.here.loops, facts.rounds, strict=True) for facts in step.passes)
             if loop in step.updated_in if step.updating else all((loop, count) in other for other in others):
                 return loop, count
         return None, 0
@@ -364,5 +361,5 @@ class Steps:
         """Whether the step under way stands in a loop, or in one inside it."""
         if not self._step.passes:
             return False
-        inner, loops = self._round()[0], self._main().loops
+        inner, loops = self._round()[0], self._main().here.loops
         return inner is not None and loop in loops and loops.index(loop) >= loops.index(inner)

@@ -7,7 +7,7 @@ ids are the same in every run of a program.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,10 +19,11 @@ from .functions import call_name
 from .handles import number, pointer
 from .names import Names
 from .saved import SavedTensors, Slot, slot_name
-from .snapshot import Snapshot
+from .snapshot import Snapshot, origin
 from .source import Source
 
 ACCUMULATE = "AccumulateGrad"
+AccumulateGrad: Any = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]
 
 UNKNOWN, RESULT = -2, -1
 """Of a saved tensor that has to be asked of its node, and of one that is what the call returned; else an argument's place."""
@@ -33,7 +34,7 @@ class TooManyNodes(Exception):
 
 
 class Walk:
-    """A graph as it stands: nodes in breadth-first order, edges as columns of places. Keeping it keeps the graph alive."""
+    """A graph as it stands: nodes in breadth-first order, and what tells its structure. Keeping it keeps the graph alive."""
 
     def __init__(self, roots: Iterable[Any], calls: Calls, limit: int) -> None:
         places: dict[Any, int] = {}
@@ -42,20 +43,23 @@ class Walk:
             if root is not None and root not in places:
                 places[root] = len(nodes)
                 nodes.append(root)
-        self.roots = list(range(len(nodes)))
-        self.source: list[int] = []
-        self.slot: list[int] = []
-        self.target: list[int] = []
-        self.input: list[int] = []
-        self.variables: list[Tensor | None] = []
-        """The tensor of each leaf; ``None`` for other nodes."""
+        self.nodes = nodes
+        self.places = places
+        self.roots = range(len(nodes))
+        self.leaves: list[tuple[int, Tensor]] = []
+        """The leaves that the graph accumulates into, each with the place of its node."""
         self.numbers: list[int] = []
         self.calls: list[Call | None] = []
+        self._made: list[Any] = []
+        """For each node its type, the ends of its edges with the outputs that they are for, and the site of its call."""
         of = calls.of
-        made: list[Any] = []
+        made, numbers, called = self._made, self.numbers, self.calls
         for at, node in enumerate(nodes):  # which grows as it is walked
-            for slot, (following, output) in enumerate(node.next_functions):
+            kind = type(node)
+            made.append(kind)
+            for following, output in node.next_functions:
                 if following is None:
+                    made.append(None)
                     continue
                 end = places.get(following)
                 if end is None:
@@ -63,64 +67,74 @@ class Walk:
                     nodes.append(following)
                     if end >= limit:
                         raise TooManyNodes
-                self.source.append(at)
-                self.slot.append(slot)
-                self.target.append(end)
-                self.input.append(output)
-            kind = type(node)
-            made.append(kind)
-            if kind.__name__ == ACCUMULATE:
-                self.variables.append(node.variable)
-                self.numbers.append(-1)
-                self.calls.append(None)
+                made.append(end)
+                made.append(output)
+            if kind is AccumulateGrad:
+                self.leaves.append((at, node.variable))
+                numbers.append(-1)
+                called.append(None)
             else:
                 seq = number(node)
+                numbers.append(seq)
                 call = of(seq)
-                self.variables.append(None)
-                self.numbers.append(seq)
-                self.calls.append(call)
-                made.append(call and call.site)
-        self.nodes = nodes
-        self.places = places
-        self._made = made
+                called.append(call)
+                made.append(None if call is None else call.site)
 
-    def signature(self, parameters: Sequence[int]) -> tuple[Any, ...]:
-        """What tells this structure from every other: equal signatures are one graph."""
-        ends = (tuple(self.source), tuple(self.slot), tuple(self.target), tuple(self.input))
-        return tuple(self._made), ends, tuple(parameters), len(self.roots)
+    def signature(self, parameters: Iterable[int]) -> tuple[Any, ...]:
+        """What tells this structure from every other: equal signatures are one graph. ``parameters`` are those of the leaves."""
+        return (len(self.roots), *self._made, *parameters)
 
-    @property
-    def leaves(self) -> list[Tensor]:
-        """The tensors that the graph accumulates into."""
-        return [variable for variable in self.variables if variable is not None]
+    def edges(self) -> Iterator[tuple[int, int, int, int]]:
+        """Source, slot, target and input of each edge."""
+        for at, node in enumerate(self.nodes):
+            for slot, (following, output) in enumerate(node.next_functions):
+                if following is not None:
+                    yield at, slot, self.places[following], output
 
 
 class Template:
     """A structure that has been told, and how to read the numbers of a pass that shares it.
 
     ``constants`` say which argument of which node's call each constant is; ``saved`` where each node's saved tensors are.
+    ``edges`` are columns of places: source, slot, target and input. ``lines`` are those that made the graph, ``root_line``
+    the one that made its first root.
     """
 
-    def __init__(self, index: int, walk: Walk, saved: SavedTensors) -> None:
+    def __init__(self, index: int, walk: Walk, saved: SavedTensors, parameters: Sequence[int], source: Source) -> None:
         self.index = index
         self.outputs = [_outputs(node) for node in walk.nodes]
-        self.saved: list[list[Slot]] = [saved.slots(node) for node in walk.nodes]
-        self.origins = [[UNKNOWN] * len(slots) for slots in self.saved]
+        self.saved: list[tuple[int, Slot]] = [
+            (place, slot) for place, node in enumerate(walk.nodes) for slot in saved.slots(node)
+        ]
+        """The saved tensors, each with the place of its node."""
+        self.origins = [UNKNOWN] * len(self.saved)
         """Where else each saved tensor is found: among its node's call's arguments, or as what that returned."""
         self._settled = False
+        edges = list(walk.edges())
+        self.edges = tuple([edge[column] for edge in edges] for column in range(4))
+        self.parameters = list(parameters)
+        """The parameter of each leaf."""
         self.constants: list[tuple[int, int]] = []
         """The node whose call was given the constant, and the place among the call's arguments."""
         self.constant_edges: list[tuple[int, int, int]] = []
         """Source node, slot, and the constant's place in :attr:`constants`."""
         self._find_constants(walk)
-        self._columns: tuple[list[int], ...] = ()
+        lines = [source.place(call.site.code, call.site.offset)[0] if call and call.site.code else 0 for call in walk.calls]
+        self.lines = frozenset(lines) - {0}
+        self.root_line = lines[0] or -1
+        self._columns: list[int] = []
+        self._order: list[int] = []
         self._packed: list[bytes] = []
 
-    def packed(self, columns: tuple[list[int], ...]) -> list[bytes]:
-        """Columns of a pass, as they cross the wire: most often the very same as those of the pass before."""
-        if columns != self._columns:
-            self._columns = columns
-            self._packed = [int32(column) for column in columns]
+    def packed(self, order: list[int], columns: list[int], ends: Sequence[int]) -> list[bytes]:
+        """A pass's order, and its other columns one after another (each up to one of ``ends``), as they cross the wire.
+
+        Most often they are the very same as those of the pass before.
+        """
+        if columns != self._columns or order != self._order:
+            self._columns, self._order = columns, order
+            starts = (0, *ends)
+            self._packed = [int32(order), *(int32(columns[start:end]) for start, end in zip(starts, ends, strict=False))]
         return self._packed
 
     def _find_constants(self, walk: Walk) -> None:
@@ -161,13 +175,11 @@ class Template:
         if self._settled:
             return
         self._settled = True
-        tensors = iter(saved)
-        for call, origins in zip(walk.calls, self.origins, strict=True):
-            for place in range(len(origins)):
-                tensor = next(tensors)
-                found = _alike(tensor, call) if call is not None and isinstance(tensor, Tensor) else []
-                if len(found) == 1:
-                    origins[place] = found[0]
+        for at, ((place, _), tensor) in enumerate(zip(self.saved, saved, strict=True)):
+            call = walk.calls[place]
+            found = _alike(tensor, call) if call is not None and isinstance(tensor, Tensor) else []
+            if len(found) == 1:
+                self.origins[at] = found[0]
 
 
 def _match(
@@ -187,8 +199,8 @@ def _match(
 _COLUMNS = ("op", "call", "name", "file", "module", "line", "start_column", "end_column", "saved_count", "saved")
 
 
-def describe(walk: Walk, template: Template, source: Source, names: Names, parameters: Sequence[int]) -> wire.Graph:
-    """Tell a structure. ``parameters`` has the parameter of each node, -1 for none."""
+def describe(walk: Walk, template: Template, source: Source, names: Names) -> wire.Graph:
+    """Tell a structure."""
     columns: dict[str, list[int]] = {
         name: []
         for name in ("op", "call", "name", "file", "module", "line", "start_column", "end_column", "saved_count", "saved")
@@ -211,8 +223,12 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
         columns["start_column"].append(span[0] if span else -1)
         columns["end_column"].append(span[1] if span else -1)
 
+    leaves = dict(walk.leaves)
+    slots: dict[int, list[Slot]] = {}
+    for place, slot in template.saved:
+        slots.setdefault(place, []).append(slot)
     for place, node in enumerate(walk.nodes):
-        variable, call = walk.variables[place], walk.calls[place]
+        variable, call = leaves.get(place), walk.calls[place]
         if variable is not None:
             name, line = names.binding(variable)
             add(ACCUMULATE, None, name, line, None, "")
@@ -223,9 +239,8 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
             add(node.name(), call_name(call.function), final, line, span, site.module)
         else:
             add(node.name(), None, None, -1, None, "")
-        slots = template.saved[place]
-        columns["saved_count"].append(len(slots))
-        columns["saved"].extend(text(slot_name(slot)) for slot in slots)
+        columns["saved_count"].append(len(slots.get(place, ())))
+        columns["saved"].extend(text(slot_name(slot)) for slot in slots.get(place, ()))
     for place in range(len(template.constants)):
         constant = template.constant(walk, place)
         name, line = names.binding(constant) if isinstance(constant, Tensor) else (None, -1)
@@ -238,20 +253,24 @@ def describe(walk: Walk, template: Template, source: Source, names: Names, param
         add("Constant", "torch.Tensor.detach" if cut else None, name, line, None, "")
         columns["saved_count"].append(0)
     nodes, constants = len(walk.nodes), len(template.constants)
-    kinds = [wire.LEAF if variable is not None else wire.OP for variable in walk.variables]
+    kinds = [wire.LEAF if place in leaves else wire.OP for place in range(nodes)]
+    parameters = [-1] * (nodes + constants)
+    for (place, _), parameter in zip(walk.leaves, template.parameters, strict=True):
+        parameters[place] = parameter
     extra = template.constant_edges
+    source_, slot_, target, input_ = template.edges
     return wire.Graph(
         index=template.index,
         strings=list(strings),
         kind=bytes(kinds + [wire.CONSTANT] * constants),
         outputs=int32([*template.outputs, *[0] * constants]),
-        parameter=int32([*parameters, *[-1] * constants]),
+        parameter=int32(parameters),
         roots=int32(walk.roots),
-        source=int32([*walk.source, *(place for place, _, _ in extra)]),
-        slot=int32([*walk.slot, *(slot for _, slot, _ in extra)]),
-        target=int32([*walk.target, *(nodes + constant for _, _, constant in extra)]),
-        input=int32([*walk.input, *[0] * len(extra)]),
-        gradient=bytes([1] * len(walk.source) + [0] * len(extra)),
+        source=int32([*source_, *(place for place, _, _ in extra)]),
+        slot=int32([*slot_, *(slot for _, slot, _ in extra)]),
+        target=int32([*target, *(nodes + constant for _, _, constant in extra)]),
+        input=int32([*input_, *[0] * len(extra)]),
+        gradient=bytes([1] * len(source_) + [0] * len(extra)),
         **{name: int32(column) for name, column in columns.items()},
     )
 
@@ -293,8 +312,9 @@ def grad_node(tensor: Tensor) -> Any:
 
     ``None`` if it needs none, or has none that can be seen from here (a tensor of another level of ``torch.func``).
     """
-    if not tensor.requires_grad:
-        return None
+    node = origin(tensor)
+    if node is not None or not tensor.requires_grad:
+        return node
     try:
         return torch.autograd.graph.get_gradient_edge(tensor).node
     except (RuntimeError, AttributeError, AssertionError):

@@ -82,7 +82,16 @@ class Table:
         """A tensor as it is now, with as much of it as this table keeps."""
         return Snapshot(tensor, self.kept)
 
-    def known_as(self, tensor: Tensor, snapshot: Snapshot) -> int:
+    def held(self, tensor: Tensor, *, apart: bool = False) -> Tensor | Snapshot:
+        """What several tables can tell a tensor by: itself where it is small, else its statistics, which are computed once.
+
+        ``apart``: what it shows of others, inside a transform, is read now.
+        """
+        if apart or tensor.layout is not torch.strided or tensor.numel() > self.kept >= 0:
+            return self.snapshot(tensor)
+        return tensor
+
+    def known_as(self, tensor: Tensor, snapshot: Tensor | Snapshot) -> int:
         """Give a snapshot a row, and let the tensor that it was taken of be known by that row."""
         place = self._seen[id(tensor)] = self.add(snapshot)
         return place

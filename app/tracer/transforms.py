@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_C: Any = torch._C
 _FUNCTORCH: Any = torch._C._functorch
 _wrapped = _FUNCTORCH.is_functorch_wrapped_tensor
 _batched = _FUNCTORCH.is_legacy_batchedtensor
@@ -20,6 +21,27 @@ _NOTHING = contextlib.nullcontext()
 def apart() -> contextlib.AbstractContextManager[None]:
     """A context in which what we compute is not seen by a dispatch mode of the program's, if it has put one on."""
     return torch._C._DisableTorchDispatch() if torch._C._len_torch_dispatch_stack() else _NOTHING
+
+
+class Aside:
+    """A context in which nobody sees what we compute: no mode or subclass of the program's, and no autograd."""
+
+    __slots__ = ("_dispatch", "_function", "_graded")
+
+    def __enter__(self) -> None:
+        self._function = _C.DisableTorchFunction()
+        self._function.__enter__()
+        self._graded = _C.is_grad_enabled()
+        if self._graded:
+            _C._set_grad_enabled(False)
+        self._dispatch = apart()
+        self._dispatch.__enter__()
+
+    def __exit__(self, *failure: object) -> None:
+        self._dispatch.__exit__(None, None, None)
+        if self._graded:
+            _C._set_grad_enabled(True)
+        self._function.__exit__(None, None, None)
 
 
 def stands_in(tensor: Tensor) -> bool:

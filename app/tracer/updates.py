@@ -24,9 +24,9 @@ from .lines import Lines
 from .memory import Write
 from .names import Names
 from .snapshot import is_leaf, origin
-from .source import Statement
+from .source import Here, Statement
 from .steps import Steps
-from .transforms import apart
+from .transforms import Aside
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, HOOK, SHARE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
@@ -44,7 +44,7 @@ class Updates(Observer):
         lines: Lines,
         calls: Calls,
         steps: Steps,
-        place: Callable[[], tuple[int, list[int]]],
+        here: Callable[[], Here],
         writes: Writes,
     ) -> None:
         self._namespace = namespace
@@ -53,7 +53,7 @@ class Updates(Observer):
         self._lines = lines
         self._calls = calls
         self._steps = steps
-        self._place = place
+        self._here = here
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._stepping: list[tuple[FrameType, bool]] = []
@@ -132,14 +132,14 @@ class Updates(Observer):
             parameter = self._steps.parameter(args[0])
             with torch._C.DisableTorchFunction():
                 self._steps.moved(parameter)
-            self._steps.updated(parameter, *self._place())
+            self._steps.updated(parameter, self._here())
 
     def _missed(self, tensor: Any) -> None:
         """The program has read a ``.grad`` that is None: of a tensor that a pass went through, its gradient is gone."""
         if is_leaf(tensor) or tensor.retains_grad or not tensor.requires_grad or self.engine is None:
             return
         graph = self.engine.graph_reached(tensor)
-        line = self._place()[0]
+        line = self._here().line
         if graph < 0 or line in self._missing:
             return
         self._missing.add(line)
@@ -178,13 +178,13 @@ class Updates(Observer):
             key = storage(target)
             parameter = steps.at_storage(key)
             if parameter is not None:
-                steps.updated(parameter, *self._place())
+                steps.updated(parameter, self._here())
             elif (parameter := steps.gradient_at_storage(key)) is not None:
-                (steps.cleared if clears else steps.scaled)(parameter, *self._place())
+                (steps.cleared if clears else steps.scaled)(parameter, self._here())
 
     def _clear(self, leaf: Any, value: Any) -> None:
         if value is None and isinstance(leaf, Tensor) and self._steps.knows(leaf) and leaf.grad is not None:
-            self._steps.cleared(self._steps.parameter(leaf), *self._place())
+            self._steps.cleared(self._steps.parameter(leaf), self._here())
 
     def _mark(self, tensor: Tensor, parameters: frozenset[int]) -> None:
         key = id(tensor)
@@ -208,8 +208,8 @@ class Updates(Observer):
                 graph = self.engine.graph_of(value) if self.engine is not None and origin(value) is not None else -1
                 stays = is_leaf(value) and value.requires_grad
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, stays)
-        _, around = self._place()
-        self._steps.rebound(row, value if isinstance(value, Tensor) else None, statement.line, around)
+        here = self._here()
+        self._steps.rebound(row, value if isinstance(value, Tensor) else None, Here(statement.line, here.heads, here.loops))
 
     def _is_bound(self, name: str, leaf: Tensor) -> bool:
         if self._namespace.get(name) is leaf:
@@ -264,10 +264,10 @@ class Updates(Observer):
         if self._stepping:
             return
         try:
-            with torch._C.DisableTorchFunction(), torch.no_grad(), apart():
+            with Aside():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
                 known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
-                self._steps.optimized(optimizer, known, *self._place())
+                self._steps.optimized(optimizer, known, self._here())
         except Exception as error:
             self.failed(error)
 

@@ -42,9 +42,9 @@ def test_loops_and_gradient_modes_are_known_by_their_lines() -> None:
     text = "import torch\nfor i in range(2):\n    while True:\n        break\n    with torch.no_grad():\n        x = 1\n"
     source = Source(text, [(1, 6)])
     source.compile(0)
-    assert [source.loops_of(line) for line in (1, 4, 6)] == [[], [1, 0], [0]]
-    assert source.grad_mode_heads(6) == [5]
-    assert source.grad_mode_heads(4) == []
+    assert [source.at(line).loops for line in (1, 4, 6)] == [(), (1, 0), (0,)]
+    assert source.at(6).heads == (5,)
+    assert source.at(4).heads == ()
 
 
 def test_a_marked_program_behaves_like_the_one_that_was_written() -> None:
