@@ -23,6 +23,7 @@ from .memory import Write
 from .snapshot import PLAIN, origin
 from .source import PROGRAM
 
+_C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass
 _NOTHING = contextlib.nullcontext()
 
@@ -43,6 +44,25 @@ class ForwardMode(TorchFunctionMode):
         self.modules: list[str] = []
         self.resting = 0
         """Above 0, calls pass through unseen: inside an optimizer's step, or in our own work."""
+        self.depth = 0
+        """How many modes are on when this one is, and none of the program's."""
+
+    def __enter__(self) -> ForwardMode:
+        super().__enter__()  # type: ignore[no-untyped-call]
+        self.depth = _C._len_torch_function_stack()
+        return self
+
+    def step_off(self) -> bool:
+        """Leave the stack of modes for a while, so that calls cost what they cost alone; only from its top."""
+        length = _C._len_torch_function_stack()
+        if not length or _C._get_function_stack_at(length - 1) is not self:
+            return False
+        _C._pop_torch_function_stack()
+        return True
+
+    def step_on(self) -> None:
+        """Come back to the top of the stack."""
+        _C._push_on_torch_function_stack(self)
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if self.resting:
@@ -88,9 +108,7 @@ class ForwardMode(TorchFunctionMode):
         finally:
             self._opening.discard(func)
 
-    def _note(
-        self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any] | None
-    ) -> None:
+    def _note(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any] | None) -> None:
         direct = sys._getframe(2)
         frame: FrameType | None = direct
         filename = self._filename
@@ -118,7 +136,9 @@ class ForwardMode(TorchFunctionMode):
 
     def _write(self, func: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         written: Any = kwargs.get("out", args[0] if args else None)
-        targets: list[Tensor] = [written] if type(written) in PLAIN else [each for each in tensors(written) if isinstance(each, Tensor)]
+        targets: list[Tensor] = (
+            [written] if type(written) in PLAIN else [each for each in tensors(written) if isinstance(each, Tensor)]
+        )
         try:
             with torch._C.DisableTorchFunction() if types else _NOTHING:
                 self._observer.before_write(Write(targets))

@@ -185,7 +185,9 @@ class OpenPass:
     def empty(self, tensors: wire.Tensors) -> wire.Pass:
         """The pass without its graph, where that could not be recorded."""
         facts = self.facts
-        return wire.Pass(facts.index, self.step, facts.kind, self.parent, -1, facts.here.line, b"", b"", b"", b"", b"", b"", tensors)
+        return wire.Pass(
+            facts.index, self.step, facts.kind, self.parent, -1, facts.here.line, b"", b"", b"", b"", b"", b"", tensors
+        )
 
     def _values(self) -> list[Tensor | Snapshot | None]:
         """What each node computed, then the constants."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from .. import wire
 from .backward import Engine
@@ -25,12 +24,12 @@ from .lines import Lines
 from .loops import event_loops
 from .names import Names
 from .replay import Replay
+from .shortcuts import not_handed_over, seen_clearing, seen_modules
 from .source import HOOK, Here, Source, Statement
 from .steps import Steps
 from .table import Table
 from .tape import Tape
 from .updates import Updates
-
 
 _OF_LOOPS = frozenset({"enter", "round", "target"})
 
@@ -96,17 +95,16 @@ class Recorder:
         self._stack.enter_context(before_silence(self._tell, self._break_off))
         self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
         self._stack.callback(setattr, builtins, HOOK, _passed_on)
-        for handle in (
-            register_module_forward_pre_hook(self._enter_module),
-            register_module_forward_hook(self._leave_module, always_call=True),
-        ):
-            self._stack.callback(handle.remove)
+        self._stack.enter_context(seen_modules(self._mode, self._module))
+        self._stack.enter_context(not_handed_over(self._mode))
+        self._stack.enter_context(seen_clearing(self._mode, self.updates.cleared))
         self._stack.enter_context(self.updates)
         self._stack.enter_context(self.engine)
         self._stack.enter_context(self._mode)
         return self
 
     def __exit__(self, *failure: Any) -> None:
+        self.updates.wake()
         self._stack.__exit__(*failure)
 
     def here(self) -> Here:
@@ -214,19 +212,20 @@ class Recorder:
             self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
         self._emitter.flush()
 
-    def _enter_module(self, module: torch.nn.Module, _: Any) -> None:
+    def _module(self, module: torch.nn.Module) -> str:
+        """The path of a module that is about to run."""
         path = self._modules.get(id(module))
         if path is None:
-            path = self._names.module(module)
-            if not path and not self._mode.modules:
-                self._names.refresh(self._scopes())
+            try:
                 path = self._names.module(module)
+                if not path and not self._mode.modules:
+                    self._names.refresh(self._scopes())
+                    path = self._names.module(module)
+            except Exception as error:
+                self._emitter.failed(error)
+                return ""
             self._modules[id(module)] = path
-        self._mode.modules.append(path)
-
-    def _leave_module(self, module: torch.nn.Module, _: Any, __: Any) -> None:
-        if self._mode.modules:
-            self._mode.modules.pop()
+        return path
 
 
 def _passed_on(place: int, value: Any) -> Any:

@@ -154,6 +154,13 @@ class Snapshot:
         except (RuntimeError, NotImplementedError, TypeError):
             pass  # a kind of tensor that torch itself cannot read keeps its shape
 
+    @classmethod
+    def summed_up(cls, facts: Facts, numbers: statistics.Numbers | None) -> Snapshot:
+        """What is known of a tensor by its statistics alone."""
+        made = cls.__new__(cls)
+        made.facts, made.seq, made.value, made.numbers = facts, None, None, numbers
+        return made
+
     def seen_as(self, view: Tensor) -> Snapshot:
         """What a view that begins at the same element was, as long as nothing has written there."""
         facts = facts_of(view)

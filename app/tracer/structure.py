@@ -81,7 +81,7 @@ class Walk:
                 made.append(None if call is None else call.site)
 
     def signature(self, parameters: Iterable[int]) -> tuple[Any, ...]:
-        """What tells this structure from every other: equal signatures are one graph. ``parameters`` are those of the leaves."""
+        """What tells this structure from every other, with the ``parameters`` of its leaves: equal ones are one graph."""
         return (len(self.roots), *self._made, *parameters)
 
     def edges(self) -> Iterator[tuple[int, int, int, int]]:

@@ -124,8 +124,8 @@ class Table:
             self._settle()
 
     def _settle(self) -> None:
-        kept, rows = self.kept, self.rows
-        known: dict[tuple[int, torch.dtype, int], Snapshot] = {}
+        kept, rows, tells = self.kept, self.rows, self.tells
+        large: list[int] = []
         for place in range(len(self.facts), len(rows)):
             row = rows[place]
             facts = row.facts if type(row) is Snapshot else facts_of(row)
@@ -134,16 +134,44 @@ class Table:
                 row = rows[place] = Snapshot(row, kept)
             self.facts.append(facts)
             if not self.numbers or not facts.readable:
-                self.tells.append(EMPTY if count == 0 and facts.code != OTHER else NOTHING)
+                tells.append(EMPTY if count == 0 and facts.code != OTHER else NOTHING)
             elif count <= kept and facts.code != OTHER and not (type(row) is Snapshot and row.value is None):
-                self.tells.append(BOTH if count > 1 else VALUE if count else EMPTY)
+                tells.append(BOTH if count > 1 else VALUE if count else EMPTY)
             elif count == 0:
-                self.tells.append(EMPTY if facts.code != OTHER else NOTHING)
+                tells.append(EMPTY if facts.code != OTHER else NOTHING)
             else:
-                summed = rows[place] = _summed(row, known)
-                self.tells.append(NUMBERS if summed.numbers is not None else NOTHING)
+                large.append(place)
+                tells.append(NUMBERS)
+        if large:
+            self._sum_up(large)
         if len(rows) * (16 * max(kept, 1) + _STATS_BYTES) > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
+
+    def _sum_up(self, places: Sequence[int]) -> None:
+        """Put statistics in the place of large tensors. Views of all the same elements, as a transpose is one, share them."""
+        rows = self.rows
+        views: dict[tuple[Any, ...], list[int]] = {}
+        for place in places:
+            row = rows[place]
+            if isinstance(row, Snapshot):
+                if row.numbers is None and row.value is not None:
+                    whole = row.tensor
+                    assert whole is not None
+                    row.numbers = statistics.of_one(whole)
+            elif is_dense(row):
+                views.setdefault((row.data_ptr(), row.dtype, row.numel(), row.is_neg(), row.is_conj()), []).append(place)
+            else:
+                rows[place] = Snapshot(row, 0)
+        alike: dict[tuple[torch.dtype, int], list[list[int]]] = {}
+        for key, shown in views.items():
+            alike.setdefault(key[1:3], []).append(shown)
+        for shared in alike.values():
+            for shown, numbers in zip(shared, _numbers([rows[shown[0]] for shown in shared]), strict=True):
+                for place in shown:
+                    rows[place] = Snapshot.summed_up(self.facts[place], numbers)
+        for place in places:
+            if rows[place].numbers is None:
+                self.tells[place] = NOTHING
 
     def _shorten(self, most: int) -> None:
         """Leave out numbers until they take no more bytes than ``most``."""
@@ -170,22 +198,14 @@ class Table:
         return pack([self])[0]
 
 
-def _summed(row: Tensor | Snapshot, known: dict[tuple[int, torch.dtype, int], Snapshot]) -> Snapshot:
-    """A row's statistics. Views of all the same elements, as a transpose is one, share them."""
-    if isinstance(row, Snapshot):
-        if row.numbers is None and row.value is not None:
-            whole = row.tensor
-            assert whole is not None
-            row.numbers = statistics.of_one(whole)
-        return row
-    if not is_dense(row):
-        return Snapshot(row, 0)
-    key = (row.data_ptr(), row.dtype, row.numel())
-    found = known.get(key)
-    if found is not None:
-        return found.seen_as(row)
-    summed = known[key] = Snapshot(row, 0)
-    return summed
+def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:
+    """The statistics of tensors of one dtype and size; ``None`` for what torch itself cannot read."""
+    # a program may be inside a transform: it is not to see this
+    with torch.no_grad(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
+        try:
+            return statistics.of_many(tensors)
+        except (RuntimeError, NotImplementedError, TypeError):
+            return [Snapshot(tensor, 0).numbers for tensor in tensors]
 
 
 def _width(facts: Facts, told: int) -> int:

@@ -56,7 +56,7 @@ class Updates(Observer):
         self._here = here
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
-        self._stepping: list[tuple[FrameType, bool]] = []
+        self._stepping: list[tuple[FrameType, bool, bool]] = []
         self._handles: list[Any] = []
         self._shared: set[int] = set()
         self._missing: set[int] = set()
@@ -186,6 +186,16 @@ class Updates(Observer):
         if value is None and isinstance(leaf, Tensor) and self._steps.knows(leaf) and leaf.grad is not None:
             self._steps.cleared(self._steps.parameter(leaf), self._here())
 
+    def cleared(self, leaves: Sequence[Tensor]) -> None:
+        """The gradients of these leaves have been taken away."""
+        try:
+            here = self._here()
+            for leaf in leaves:
+                if self._steps.knows(leaf):
+                    self._steps.cleared(self._steps.parameter(leaf), here)
+        except Exception as error:  # what we fail at is no failure of the program
+            self.failed(error)
+
     def _mark(self, tensor: Tensor, parameters: frozenset[int]) -> None:
         key = id(tensor)
         forget = self.followed.pop
@@ -233,7 +243,7 @@ class Updates(Observer):
                 self.before_write(Write(list(_written_by(optimizer))))
         # a step that can be differentiated is a part of the graph like any other
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._stepping.append((sys._getframe(2), rests))
+        self._stepping.append((sys._getframe(2), rests, rests and self.mode.step_off()))
         self.mode.resting += rests
         self._steps.held += 1
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
@@ -250,10 +260,15 @@ class Updates(Observer):
         def run() -> Any:
             assert self.mode is not None
             resting, self.mode.resting = self.mode.resting, 0
+            off = any(off for _, _, off in self._stepping)
+            if off:
+                self.mode.step_on()
             try:
                 return closure()
             finally:
                 self.mode.resting = resting
+                if off:
+                    self.mode.step_off()
 
         return run
 
@@ -273,7 +288,9 @@ class Updates(Observer):
 
     def _rest_less(self) -> None:
         assert self.mode is not None
-        _, rests = self._stepping.pop()
+        _, rests, off = self._stepping.pop()
+        if off:
+            self.mode.step_on()
         self.mode.resting = max(0, self.mode.resting - rests)
         self._steps.held -= 1
 

@@ -59,7 +59,8 @@ def test_statistics_of_a_large_tensor_are_what_torch_says_in_its_dtype(dtype: to
     wide = tensor if tensor.is_floating_point() else tensor.double()
     for summary in told(tensor, tensor.T, Snapshot(tensor, 1), kept=4):
         assert summary.values is None
-        assert (summary.norm, summary.mean) == (wide.norm().item(), wide.mean().item())
+        assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-6)
+        assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-6)
         assert (summary.min, summary.max, summary.zeros) == (wide.min().item(), wide.max().item(), int((tensor == 0).sum()))
 
 
@@ -69,6 +70,32 @@ def test_norms_that_float32_cannot_square_are_computed_in_float64(scale: float) 
     (summary,) = told(tensor, kept=4)
     assert summary.norm == pytest.approx(tensor.double().norm().item(), rel=1e-12)
     assert summary.norm != tensor.norm().item()
+
+
+def test_statistics_of_many_tensors_of_one_size_are_those_of_each() -> None:
+    generator = torch.Generator().manual_seed(2)
+    plain = [torch.randn(40, 60, generator=generator) for _ in range(4)]
+    odd = [plain[0].relu(), torch.zeros(40, 60), plain[1].T.clone().T, plain[2] * 1e30, plain[2] * 1e-30]
+    broken = [plain[0].clone(), plain[1].clone(), torch.full((40, 60), 3e35)]
+    broken[0][3, 5], broken[1][0, 0] = float("nan"), float("-inf")
+    tensors = [*plain, *odd, *broken]
+    for summary, tensor in zip(told(*tensors), tensors, strict=True):
+        wide = tensor.double()
+        assert [summary.min, summary.max] == pytest.approx([said(wide.min()), said(wide.max())], nan_ok=True)
+        assert summary.zeros == int((tensor == 0).sum())
+        assert (summary.nan, summary.inf) == (int(tensor.isnan().sum()), int(tensor.isinf().sum()))
+        assert [summary.mean, summary.norm] == [
+            value
+            if isinstance(value, str)
+            else pytest.approx(value, rel=1e-5, abs=1e-6 * float(tensor.nan_to_num(0, 0, 0).abs().max()))
+            for value in (said(wide.mean()), said(wide.norm()))
+        ]
+
+
+def said(number: torch.Tensor) -> float | str:
+    """A number as the contract writes it."""
+    value = number.item()
+    return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
 
 
 def test_values_above_the_kept_size_are_left_out() -> None:

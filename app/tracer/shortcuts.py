@@ -1,0 +1,116 @@
+"""Let torch's own Python code take its short way, where its long one is only there for the recorder.
+
+While a mode is on, torch's Python functions hand themselves over to it one by one, a module that has hooks is called the
+slow way, and clearing gradients asks for each of them through the mode. What is changed here is put back when it ends.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from types import NoneType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.optim import Optimizer
+
+from .forward import ForwardMode
+from .snapshot import PLAIN
+
+_C: Any = torch._C
+_INERT = PLAIN | {NoneType, bool, int, float, str}
+"""Types of arguments that nothing has to be handed over for, but for a mode."""
+_HANDING = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+
+@contextmanager
+def not_handed_over(mode: ForwardMode) -> Iterator[None]:
+    """Let functions of ``torch.nn.functional`` and its like run on, and the mode see the calls that they are made of.
+
+    They still hand over for subclasses of tensors, and to a mode that the program has put on itself.
+    """
+    length = _C._len_torch_function_stack
+
+    def all_inert(values: Sequence[Any]) -> bool:
+        for value in values:
+            if type(value) not in _INERT:
+                return False
+        return bool(length() <= mode.depth)
+
+    has, unary, variadic = _C._has_torch_function, _C._has_torch_function_unary, _C._has_torch_function_variadic
+    replaced = {
+        has: lambda values: not all_inert(values) and has(values),
+        unary: lambda value: not (type(value) in _INERT and length() <= mode.depth) and unary(value),
+        variadic: lambda *values: not all_inert(values) and variadic(*values),
+    }
+    # Tensor.backward asks the one for a single tensor, and does better with the mode aside
+    places = [(torch.nn.functional.__dict__, _HANDING), (torch.functional.__dict__, _HANDING), (_tensor(), _HANDING[:1])]
+    originals = [(scope, name, scope[name]) for scope, names in places for name in names if name in scope]
+    for scope, name, original in originals:
+        scope[name] = replaced.get(original, original)
+    try:
+        yield
+    finally:
+        for scope, name, original in originals:
+            scope[name] = original
+
+
+def _tensor() -> dict[str, Any]:
+    return sys.modules["torch._tensor"].__dict__
+
+
+@contextmanager
+def seen_modules(mode: ForwardMode, path_of: Callable[[Module], str]) -> Iterator[None]:
+    """Note which module is running, without a hook on each."""
+    original: Any = Module.__call__
+
+    @wraps(original)
+    def call(self: Module, *args: Any, **kwargs: Any) -> Any:
+        running = mode.modules
+        running.append(path_of(self))
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            running.pop()
+
+    Module.__call__ = call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Module.__call__ = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def seen_clearing(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) -> Iterator[None]:
+    """Tell ``cleared`` of the leaves whose gradients ``zero_grad`` takes away, which the mode is spared."""
+
+    def sparing(original: Any, leaves_of: Callable[[Any], list[Tensor]]) -> Any:
+        @wraps(original)
+        def zero_grad(self: Any, set_to_none: bool = True) -> None:
+            if not set_to_none or not mode.step_off():
+                original(self, set_to_none)
+                return
+            try:
+                had = [leaf for leaf in leaves_of(self) if type(leaf) in PLAIN and leaf.grad is not None]
+                original(self, set_to_none)
+                cleared([leaf for leaf in had if leaf.grad is None])
+            finally:
+                mode.step_on()
+
+        return zero_grad
+
+    originals: list[tuple[Any, Any, Callable[[Any], list[Tensor]]]] = [
+        (Optimizer, Optimizer.zero_grad, lambda self: [leaf for group in self.param_groups for leaf in group["params"]]),
+        (Module, Module.zero_grad, lambda self: list(self.parameters())),
+    ]
+    for owner, original, leaves_of in originals:
+        owner.zero_grad = sparing(original, leaves_of)
+    try:
+        yield
+    finally:
+        for owner, original, _ in originals:
+            owner.zero_grad = original
