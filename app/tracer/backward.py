@@ -297,6 +297,7 @@ class Engine:
         for call in begun.walk.calls:
             if call is not None:
                 call.graph = template.index
+        table.settle()
         self._steps.end(begun.facts, contributions, template.lines, template.root_line)
         return table, build
 

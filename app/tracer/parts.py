@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import wire
 from .handles import pointer
-from .snapshot import WHOLE, Snapshot, readable
+from .snapshot import OTHER, WHOLE, Snapshot, facts_of
 from .table import Table
 from .transforms import apart
 
@@ -34,10 +34,15 @@ def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
     known = before is not None and before.state == state and state[0] and not leaf.is_inference()
     if before is not None and known and leaf.untyped_storage().resizable():
         return before
-    copied = table.numbers and leaf.layout is torch.strided and readable(leaf) and leaf.numel() <= WHOLE
+    facts = facts_of(leaf)
+    if not table.numbers or not facts.readable or leaf.layout is not torch.strided or facts.count > WHOLE:
+        return Held(table.snapshot(leaf), None, state)
     with torch._C._DisableFuncTorch(), apart():  # what is computed inside a transform is a stand-in
-        whole = leaf.detach().clone() if copied else None
-    return Held(table.snapshot(leaf), whole, state)
+        whole = leaf.detach().clone()
+        value = whole.item() if facts.count == 1 else whole
+    if facts.code == OTHER or not facts.count:
+        return Held(table.snapshot(leaf), whole, state)
+    return Held(Snapshot.of(facts, value), whole, state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class OpenPass:
             gradient = gradients[0] if gradients else None
             if gradient is not None:
                 stolen = accumulates and leaf.grad is not None and pointer(gradient) == pointer(leaf.grad) != 0
-                found[parameter] = Contribution(gradient, table.held(gradient, apart=self.transformed), stolen)
+                found[parameter] = Contribution(gradient, table.shared(gradient, apart=self.transformed), stolen)
         return found
 
     def gradients(self, result: Any) -> dict[int, Tensor | None]:

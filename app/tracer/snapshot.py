@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import wire
 from . import statistics
-from .transforms import apart, plain, stands_in
+from .transforms import apart, plain, stands_in, unwatched
 
 _CODES = {
     getattr(torch, name): code for code, name in enumerate(wire.DTYPES) if isinstance(getattr(torch, name, None), torch.dtype)
@@ -48,23 +48,27 @@ class Facts:
         return bool(self.flags & wire.REQUIRES_GRAD)
 
 
+_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_batched = torch._C._functorch.is_legacy_batchedtensor
 _known: dict[tuple[Any, ...], Facts] = {}
 _makers: dict[type, str] = {}
 
 
 def facts_of(tensor: Tensor) -> Facts:
     """The facts of a tensor: the very same object for all that share them."""
-    kind = type(tensor)
-    if kind not in PLAIN or tensor.is_nested or stands_in(tensor):
+    if type(tensor) not in PLAIN or _wrapped(tensor) or _batched(tensor) or tensor.is_nested:
         return Facts(tensor, _maker(tensor), readable=readable(tensor))
-    leaf = is_leaf(tensor)
-    maker = None if leaf else _maker(tensor)
-    key = (tensor.shape, tensor.dtype, tensor.requires_grad, leaf, maker, tensor.layout, tensor.is_cpu)
+    try:
+        node = tensor.grad_fn
+    except RuntimeError:  # see origin()
+        return Facts(tensor, None, readable=readable(tensor))
+    made: str | bool | None = tensor.requires_grad if node is None else _makers.get(type(node)) or _maker(tensor)
+    key = (tensor.shape, tensor.dtype, made, tensor.layout, tensor.is_cpu)
     known = _known.get(key)
     if known is None:
         if len(_known) >= MOST_FACTS:
             _known.clear()
-        known = _known[key] = Facts(tensor, maker, readable=readable(tensor))
+        known = _known[key] = Facts(tensor, None if node is None else _maker(tensor), readable=readable(tensor))
     return known
 
 
@@ -137,6 +141,9 @@ class Snapshot:
         self.value: Any = None
         self.numbers: statistics.Numbers | None = None
         if facts.readable and facts.count and kept >= 0:
+            if facts.count == 1 and not facts.sparse and facts.code != OTHER and unwatched():
+                self.value = tensor.item()
+                return
             with torch._C._DisableFuncTorch(), apart():  # what is computed inside a transform is a stand-in
                 self._read(tensor.detach(), max(kept, 1))
 
@@ -155,10 +162,13 @@ class Snapshot:
             pass  # a kind of tensor that torch itself cannot read keeps its shape
 
     @classmethod
-    def summed_up(cls, facts: Facts, numbers: statistics.Numbers | None) -> Snapshot:
-        """What is known of a tensor by its statistics alone."""
+    def of(cls, facts: Facts, value: Any, numbers: statistics.Numbers | None = None) -> Snapshot:
+        """A tensor of which this is known: elements, as a number where there is one, or statistics.
+
+        Elements that are too many to be kept whole stand here until a table sums them up.
+        """
         made = cls.__new__(cls)
-        made.facts, made.seq, made.value, made.numbers = facts, None, None, numbers
+        made.facts, made.seq, made.value, made.numbers = facts, None, value, numbers
         return made
 
     def seen_as(self, view: Tensor) -> Snapshot:
@@ -166,16 +176,14 @@ class Snapshot:
         facts = facts_of(view)
         if facts.dtype != self.facts.dtype or view.is_conj() or view.is_neg():
             return Snapshot(view, WHOLE)
-        seen = Snapshot.__new__(Snapshot)
-        seen.facts, seen.seq, seen.value, seen.numbers = facts, None, self.value, self.numbers
-        if isinstance(self.value, Tensor):
-            try:
-                seen.value = self.value.as_strided(view.shape, view.stride())
-            except RuntimeError:  # it reaches beyond what was copied
-                return Snapshot(view, WHOLE)
-        elif facts.count != self.facts.count or not is_dense(view):
+        whole = facts.count == self.facts.count and is_dense(view)
+        if not isinstance(self.value, Tensor):
+            return Snapshot.of(facts, self.value, self.numbers) if whole else Snapshot(view, WHOLE)
+        try:
+            shown = self.value.as_strided(view.shape, view.stride())
+        except RuntimeError:  # it reaches beyond what was copied
             return Snapshot(view, WHOLE)
-        return seen
+        return Snapshot.of(facts, shown if facts.count > 1 else shown.item(), self.numbers if whole else None)
 
     @property
     def tensor(self) -> Tensor | None:

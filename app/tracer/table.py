@@ -20,7 +20,7 @@ from .. import wire
 from ..model import Capture
 from . import statistics
 from .memory import Write
-from .snapshot import OTHER, Facts, Snapshot, facts_of, is_dense
+from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of, is_dense
 
 NOTHING, EMPTY, VALUE, BOTH, READ, NUMBERS = range(6)
 """What a row tells of its elements: nothing, that there are none, its one value, values with statistics, statistics that
@@ -82,14 +82,17 @@ class Table:
         """A tensor as it is now, with as much of it as this table keeps."""
         return Snapshot(tensor, self.kept)
 
-    def held(self, tensor: Tensor, *, apart: bool = False) -> Tensor | Snapshot:
-        """What several tables can tell a tensor by: itself where it is small, else its statistics, which are computed once.
+    def shared(self, tensor: Tensor, *, apart: bool = False) -> Tensor | Snapshot:
+        """What several tables can tell a tensor by: itself where it is small, else what is summed up but once.
 
         ``apart``: what it shows of others, inside a transform, is read now.
         """
-        if apart or tensor.layout is not torch.strided or tensor.numel() > self.kept >= 0:
+        if apart or tensor.layout is not torch.strided or type(tensor) not in PLAIN:
             return self.snapshot(tensor)
-        return tensor
+        if tensor.numel() <= self.kept or not self.numbers:
+            return tensor
+        facts = facts_of(tensor)
+        return Snapshot.of(facts, tensor) if facts.readable and facts.code != OTHER else self.snapshot(tensor)
 
     def known_as(self, tensor: Tensor, snapshot: Tensor | Snapshot) -> int:
         """Give a snapshot a row, and let the tensor that it was taken of be known by that row."""
@@ -149,29 +152,41 @@ class Table:
 
     def _sum_up(self, places: Sequence[int]) -> None:
         """Put statistics in the place of large tensors. Views of all the same elements, as a transpose is one, share them."""
-        rows = self.rows
+        rows, facts, tells = self.rows, self.facts, self.tells
         views: dict[tuple[Any, ...], list[int]] = {}
         for place in places:
             row = rows[place]
-            if isinstance(row, Snapshot):
-                if row.numbers is None and row.value is not None:
-                    whole = row.tensor
-                    assert whole is not None
-                    row.numbers = statistics.of_one(whole)
-            elif is_dense(row):
-                views.setdefault((row.data_ptr(), row.dtype, row.numel(), row.is_neg(), row.is_conj()), []).append(place)
+            tensor = row
+            if type(row) is Snapshot:
+                if row.numbers is not None:
+                    continue
+                tensor = row.value
+            if type(tensor) not in PLAIN:
+                if type(row) is not Snapshot:
+                    rows[place] = Snapshot(row, 0)
+                elif isinstance(tensor, Tensor):
+                    row.numbers = _numbers([tensor])[0]
+            elif is_dense(tensor):
+                key = (tensor.dtype, tensor.numel(), tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
+                views.setdefault(key, []).append(place)
             else:
-                rows[place] = Snapshot(row, 0)
+                rows[place] = Snapshot(tensor, 0) if tensor is row else Snapshot.of(row.facts, None, _numbers([tensor])[0])
         alike: dict[tuple[torch.dtype, int], list[list[int]]] = {}
         for key, shown in views.items():
-            alike.setdefault(key[1:3], []).append(shown)
+            alike.setdefault(key[:2], []).append(shown)
         for shared in alike.values():
-            for shown, numbers in zip(shared, _numbers([rows[shown[0]] for shown in shared]), strict=True):
+            first = [rows[shown[0]] for shown in shared]
+            found = _numbers([row.value if type(row) is Snapshot else row for row in first])
+            for shown, numbers in zip(shared, found, strict=True):
                 for place in shown:
-                    rows[place] = Snapshot.summed_up(self.facts[place], numbers)
+                    row = rows[place]
+                    if type(row) is Snapshot:
+                        row.numbers, row.value = numbers, None
+                    else:
+                        rows[place] = Snapshot.of(facts[place], None, numbers)
         for place in places:
             if rows[place].numbers is None:
-                self.tells[place] = NOTHING
+                tells[place] = NOTHING
 
     def _shorten(self, most: int) -> None:
         """Leave out numbers until they take no more bytes than ``most``."""

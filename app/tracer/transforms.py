@@ -23,6 +23,11 @@ def apart() -> contextlib.AbstractContextManager[None]:
     return torch._C._DisableTorchDispatch() if torch._C._len_torch_dispatch_stack() else _NOTHING
 
 
+def unwatched() -> bool:
+    """Whether neither a transform nor a dispatch mode of the program's would see what we compute."""
+    return not _C._len_torch_dispatch_stack() and _FUNCTORCH.peek_interpreter_stack() is None
+
+
 class Aside:
     """A context in which nobody sees what we compute: no mode or subclass of the program's, and no autograd."""
 
