@@ -196,8 +196,9 @@ class Engine:
             root=next((output for output in outputs if isinstance(output, Tensor)), None),
             first_number=min([seq for seq in walk.numbers if seq >= 0], default=0),
         )
-        if accumulates and (written := [leaf.grad for leaf in leaves.values() if leaf.grad is not None]):
-            self.before_write(Write(written))
+        fresh = frozenset([parameter for parameter, leaf in leaves.items() if leaf.grad is None])
+        if accumulates and len(fresh) < len(leaves):
+            self.before_write(Write([leaf.grad for leaf in leaves.values() if leaf.grad is not None]))
         template = self._template(walk, parameters)
         saved, asked = self._read_saved(walk, template, here.line)
         steps = self._steps
@@ -218,6 +219,7 @@ class Engine:
             saved=saved,
             asked=asked,
             capture=capture,
+            fresh=fresh,
             outputs=tuple(outputs),
             given=given,
             inputs=args[3] if len(args) > 3 else (),
@@ -289,7 +291,7 @@ class Engine:
     def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:
         template = begun.template
         table = self._table()
-        contributions = begun.contributions(table, result)
+        contributions = begun.contributions(table, result, hooked=self.hooks_seen)
         failing = self._failures.failed(begun, failure) if failure is not None else -1
         build = begun.tell(table, result, contributions, failing=failing, hooked=self.hooks_seen)
         if begun.batched:

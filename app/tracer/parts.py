@@ -49,11 +49,12 @@ def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
 class Contribution:
     """What a pass added to a leaf. ``told`` is the tensor or a snapshot of it.
 
-    ``stolen``: the engine gave the leaf this very tensor as its ``.grad``.
+    ``all``: it is all that there is in the leaf's ``.grad``. ``stolen``: the engine gave the leaf this very tensor.
     """
 
     tensor: Tensor
     told: Tensor | Snapshot
+    all: bool
     stolen: bool
 
 
@@ -64,7 +65,7 @@ class Part:
         "_accumulated",
         "_before",
         "_contributed",
-        "_stolen",
+        "_all",
         "_table",
         "contribution",
         "grad_after",
@@ -87,7 +88,7 @@ class Part:
         self.state: dict[str, int] = {}
         self._before = value
         self._contributed = -1
-        self._stolen = False
+        self._all = False
         self._table = table
         self._accumulated: tuple[int, int] | None = None
 
@@ -96,11 +97,11 @@ class Part:
         if self.contribution is None:
             self.contribution = contribution.tensor
             self._contributed = self._table.add(contribution.told)
-            self._stolen = contribution.stolen
+            self._all = contribution.all
         else:
             self.contribution = self.contribution + contribution.tensor
             self._contributed = self._table.copy(self.contribution)
-            self._stolen = False
+            self._all = False
 
     def keep_apart(self) -> None:
         """The contribution is also the ``.grad`` that somebody is about to write to."""
@@ -113,7 +114,7 @@ class Part:
 
     def accumulated(self) -> None:
         """A pass has ended: the gradient is what it is now."""
-        self.grad_after = self._contributed if self._stolen else self._table.copy(self.leaf.grad)
+        self.grad_after = self._contributed if self._all else self._table.copy(self.leaf.grad)
         self._accumulated = _state_of(self.leaf.grad)
 
     def scaled(self) -> None:

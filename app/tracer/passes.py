@@ -91,6 +91,8 @@ class OpenPass:
     saved: list[Any]
     asked: list[int]
     capture: Capture
+    fresh: frozenset[int]
+    """The parameters that had no ``.grad`` when it began."""
     outputs: tuple[Any, ...]
     given: Sequence[Tensor | None]
     inputs: Sequence[Any]
@@ -99,10 +101,11 @@ class OpenPass:
     batched: bool = False
     """Whether a tensor of it stands for a whole batch of them, whose numbers cannot be told as one's."""
 
-    def contributions(self, table: Table, result: Any) -> dict[int, Contribution]:
+    def contributions(self, table: Table, result: Any, *, hooked: bool) -> dict[int, Contribution]:
         """What the pass added to each parameter, or took out there as part of ``result``.
 
-        The next pass adds to a leaf's ``.grad`` in place, and that may be the very tensor that a hook has seen.
+        The next pass adds to a leaf's ``.grad`` in place, and that may be the very tensor that a hook has seen. Where there
+        was none before, and no hook is ``hooked`` in, the engine makes it of this gradient, in the layout of the leaf.
         """
         found: dict[int, Contribution] = {}
         taken = self._taken(result)
@@ -111,8 +114,17 @@ class OpenPass:
             gradients = seen[place] or taken.get(place)
             gradient = gradients[0] if gradients else None
             if gradient is not None:
-                stolen = accumulates and leaf.grad is not None and pointer(gradient) == pointer(leaf.grad) != 0
-                found[parameter] = Contribution(gradient, table.shared(gradient, apart=self.transformed), stolen)
+                grad = leaf.grad if accumulates else None
+                stolen = grad is not None and pointer(gradient) == pointer(grad) != 0
+                whole = stolen or (
+                    grad is not None
+                    and parameter in self.fresh
+                    and not hooked
+                    and not grad.requires_grad
+                    and not grad._version
+                    and leaf._post_accumulate_grad_hooks is None
+                )
+                found[parameter] = Contribution(gradient, table.shared(gradient, apart=self.transformed), whole, stolen)
         return found
 
     def gradients(self, result: Any) -> dict[int, Tensor | None]:

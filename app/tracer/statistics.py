@@ -22,6 +22,7 @@ _HALVES = frozenset({torch.float16, torch.bfloat16})
 _FAINT = 1e-15
 """A float32 norm below this has lost squares to underflow (the least normal number is about 1e-38)."""
 _INFINITY = float("inf")
+_flattened: Any = torch._C._nn.flatten_dense_tensors
 _LONG = 8192
 """Elements beyond which the work takes longer than the calls for it."""
 _EXACT = 1 << 24
@@ -55,16 +56,21 @@ def of_many(tensors: Sequence[Tensor]) -> list[Numbers]:
     count = first.numel()
     if len(tensors) == 1 or count > _LONG or first.dtype is not torch.float32:
         return [of_one(tensor) for tensor in tensors]
-    stack = torch.stack([tensor.as_strided((count,), (1,)) for tensor in tensors])
-    mean = torch.mean(stack, dim=1)
-    norm = torch.linalg.vector_norm(stack, dim=1)
-    zeros = count - torch.sum(torch.sign(stack).abs_(), dim=1)  # exact: these are whole numbers below 2^24
-    columns = torch.stack((torch.amin(stack, dim=1), torch.amax(stack, dim=1), mean, norm, zeros)).tolist()
+    stack = _flattened(tensors).view(len(tensors), count)
+    columns = torch.stack(
+        (
+            torch.amin(stack, dim=1),
+            torch.amax(stack, dim=1),
+            torch.sum(stack, dim=1),
+            torch.linalg.vector_norm(stack, dim=1),
+            torch.linalg.vector_norm(stack, 0, dim=1),  # the number that are not zero
+        )
+    ).tolist()
     return [
-        (low, high, mean, norm, int(zeros), 0, 0)
-        if (_FAINT < norm < _INFINITY and abs(mean) < _INFINITY) or low == high == 0
+        (low, high, total / count, norm, count - int(others), 0, 0)
+        if (_FAINT < norm < _INFINITY and abs(total) < _INFINITY) or low == high == 0
         else of_one(tensor)
-        for tensor, low, high, mean, norm, zeros in zip(tensors, *columns, strict=True)
+        for tensor, low, high, total, norm, others in zip(tensors, *columns, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ from tapedeck.examples import gallery
 from tapedeck.model import Limits
 from tapedeck.recording import MemoryLog, Recording, Tensors
 from tapedeck.replays.proof import Proof
-from tapedeck.tracer import tape
+from tapedeck.tracer import emitter, tape
 from tapedeck.tracer.main import execute
 
 from .alone import PROGRAMS, record
@@ -388,6 +388,7 @@ for _ in range(2):
 
 def test_the_tape_lets_go_of_the_batches_of_steps_that_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tape, "SWEEP_BYTES", 4_000)
+    monkeypatch.setattr(emitter, "INTERVAL", 0.0)  # what waits to be told is alive, and what led to it
     program = """\
 import torch, weakref
 w = torch.tensor(1.0, requires_grad=True)
