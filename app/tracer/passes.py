@@ -121,7 +121,7 @@ class OpenPass:
                     and parameter in self.fresh
                     and not hooked
                     and not grad.requires_grad
-                    and not grad._version
+                    and grad._version == 1  # a copy, which nothing has written to since it was made
                     and leaf._post_accumulate_grad_hooks is None
                 )
                 found[parameter] = Contribution(gradient, table.shared(gradient, apart=self.transformed), whole, stolen)

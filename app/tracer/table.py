@@ -377,9 +377,10 @@ def _assemble(
         if numbers is not None:
             stats[:, told] = numbers
             counts[:, told] = counted
-    for row, at in layout.summed:
-        numbers_of = [tables[place].rows[row].numbers for place in places]
-        stats[:, at] = [each[:4] for each in numbers_of]
-        counts[:, at] = [each[4:] for each in numbers_of]
+    if layout.summed:
+        numbers_of = np.array([[tables[place].rows[row].numbers for row, _ in layout.summed] for place in places], "<f8")
+        told = [at for _, at in layout.summed]
+        stats[:, told] = numbers_of[:, :, :4]
+        counts[:, told] = numbers_of[:, :, 4:]
     for number, place in enumerate(places):
         packed[place] = layout.tensors(stats[number].tobytes(), counts[number].tobytes(), values[number].tobytes())

@@ -28,7 +28,7 @@ from .source import Here, Statement
 from .steps import Steps
 from .transforms import Aside
 
-_WRITING = frozenset({GRAD_SET, DATA_SET, HOOK, SHARE})
+_WRITING = frozenset({GRAD_SET, DATA_SET, SHARE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 
 
@@ -100,8 +100,6 @@ class Updates(Observer):
             self.before_write(Write((args[0],)))
         elif kind == SHARE:
             self.share(args[0])
-        elif kind == HOOK and self.engine is not None:
-            self.engine.hooks_seen = True
 
     def share(self, tensor: Tensor) -> None:
         """The program has an array of numpy's on a tensor's memory: it can be written to in any statement from here on."""
@@ -117,6 +115,8 @@ class Updates(Observer):
             self._emitter.protect(write)
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
+        if kind == HOOK and out is not None and self.engine is not None:  # there is a handle of a hook, or a node
+            self.engine.hooks_seen = True
         if kind == DETACH:
             self._names.detach(out)
             if self.followed:
