@@ -22,6 +22,7 @@ _HALVES = frozenset({torch.float16, torch.bfloat16})
 _FAINT = 1e-15
 """A float32 norm below this has lost squares to underflow (the least normal number is about 1e-38)."""
 _INFINITY = float("inf")
+_amin, _amax, _sum, _norm, _sign, _dot = torch.amin, torch.amax, torch.sum, torch.linalg.vector_norm, torch.sign, torch.dot
 _flattened: Any = torch._C._nn.flatten_dense_tensors
 _LONG = 8192
 """Elements beyond which the work takes longer than the calls for it."""
@@ -31,23 +32,27 @@ _EXACT = 1 << 24
 
 def of_one(tensor: Tensor) -> Numbers:
     """The statistics of all elements of a tensor, of which there is at least one."""
-    tensor = _real(tensor)
-    wide = torch.float64 if tensor.dtype in _HALVES else None
     count = tensor.numel()
-    if count > _LONG:  # two reductions that are vectorized beat one that is not
-        low, high = torch.amin(tensor).item(), torch.amax(tensor).item()
-    else:
-        ends = torch.aminmax(tensor)
-        low, high = ends.min.item(), ends.max.item()
-    if not math.isfinite(low + high):  # a NaN or an Inf anywhere shows at one end at least
-        mean, norm = _mean_and_norm(tensor, torch.float64)
-        zeros = count - int(torch.count_nonzero(tensor))
-        return low, high, mean, norm, zeros, int(torch.isnan(tensor).sum()), int(torch.isinf(tensor).sum())
-    mean, norm = _mean_and_norm(tensor, wide)
-    if tensor.dtype is torch.float32 and not (_FAINT < norm < _INFINITY and abs(mean) < _INFINITY) and (low or high):
-        mean, norm = _mean_and_norm(tensor, torch.float64)
-    zeros = 0 if low > 0 or high < 0 else _zeros(tensor, count)
-    return low, high, mean, norm, zeros, 0, 0
+    if tensor.dtype is torch.float32:
+        if count > _LONG:  # two reductions that are vectorized beat one that is not
+            low, high = _amin(tensor).item(), _amax(tensor).item()
+        else:
+            ends = torch.aminmax(tensor)
+            low, high = ends.min.item(), ends.max.item()
+        total, norm = _sum(tensor).item(), _norm(tensor).item()
+        # a NaN or an Inf anywhere shows in the sum
+        if (_FAINT < norm < _INFINITY and -_INFINITY < total < _INFINITY) or low == high == 0:
+            zeros = 0 if low > 0 or high < 0 else _zeros(tensor, count)
+            return low, high, total / count, norm, zeros, 0, 0
+    tensor = _real(tensor)
+    ends = torch.aminmax(tensor)
+    low, high = ends.min.item(), ends.max.item()
+    zeros = count - int(torch.count_nonzero(tensor))
+    wide = None if tensor.dtype is torch.float64 else torch.float64
+    mean, norm = torch.mean(tensor, dtype=wide).item(), _norm(tensor, dtype=wide).item()
+    if math.isfinite(low + high):
+        return low, high, mean, norm, zeros, 0, 0
+    return low, high, mean, norm, zeros, int(torch.isnan(tensor).sum()), int(torch.isinf(tensor).sum())
 
 
 def of_many(tensors: Sequence[Tensor]) -> list[Numbers]:
@@ -55,22 +60,22 @@ def of_many(tensors: Sequence[Tensor]) -> list[Numbers]:
     first = tensors[0]
     count = first.numel()
     if len(tensors) == 1 or count > _LONG or first.dtype is not torch.float32:
-        return [of_one(tensor) for tensor in tensors]
+        return [of_one(tensor) for tensor in tensors]  # there the work takes longer than the calls
     stack = _flattened(tensors).view(len(tensors), count)
     columns = torch.stack(
         (
-            torch.amin(stack, dim=1),
-            torch.amax(stack, dim=1),
-            torch.sum(stack, dim=1),
-            torch.linalg.vector_norm(stack, dim=1),
-            torch.linalg.vector_norm(stack, 0, dim=1),  # the number that are not zero
+            _amin(stack, dim=1),
+            _amax(stack, dim=1),
+            _sum(stack, dim=1),
+            _norm(stack, dim=1),
+            _norm(_sign(stack), dim=1),  # the root of how many are not zero: exact enough for as few
         )
     ).tolist()
     return [
-        (low, high, total / count, norm, count - int(others), 0, 0)
+        (low, high, total / count, norm, count - round(root * root), 0, 0)
         if (_FAINT < norm < _INFINITY and abs(total) < _INFINITY) or low == high == 0
         else of_one(tensor)
-        for tensor, low, high, total, norm, others in zip(tensors, *columns, strict=True)
+        for tensor, low, high, total, norm, root in zip(tensors, *columns, strict=True)
     ]
 
 
@@ -92,17 +97,9 @@ def of_rows(stack: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.nd
 def _zeros(tensor: Tensor, count: int) -> int:
     """How many elements are zero; of none of them is NaN."""
     if tensor.dtype is torch.float32 and count < _EXACT and tensor.is_contiguous():
-        signs = torch.sign(tensor).view(-1)
-        return count - int(torch.dot(signs, signs).item())  # takes half the time that counting does
+        signs = _sign(tensor).view(-1)
+        return count - int(_dot(signs, signs).item())  # takes half the time that counting does
     return count - int(torch.count_nonzero(tensor))
-
-
-def _mean_and_norm(tensor: Tensor, dtype: torch.dtype | None) -> tuple[float, float]:
-    norm = torch.linalg.vector_norm(tensor, dtype=dtype).item()
-    if dtype is not None or tensor.dtype is not torch.float32:
-        return torch.mean(tensor, dtype=dtype).item(), norm
-    # what ``mean()`` computes, in half the time: the sum, divided in float32
-    return float(np.float32(torch.sum(tensor).item()) / np.float32(tensor.numel())), norm
 
 
 def _real(tensor: Tensor) -> Tensor:

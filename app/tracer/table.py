@@ -379,8 +379,8 @@ def _assemble(
             counts[:, told] = counted
     if layout.summed:
         numbers_of = np.array([[tables[place].rows[row].numbers for row, _ in layout.summed] for place in places], "<f8")
-        told = [at for _, at in layout.summed]
-        stats[:, told] = numbers_of[:, :, :4]
-        counts[:, told] = numbers_of[:, :, 4:]
+        summed = [at for _, at in layout.summed]
+        stats[:, summed] = numbers_of[:, :, :4]
+        counts[:, summed] = numbers_of[:, :, 4:]
     for number, place in enumerate(places):
         packed[place] = layout.tensors(stats[number].tobytes(), counts[number].tobytes(), values[number].tobytes())
