@@ -25,6 +25,8 @@ from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of, is_dense
 NOTHING, EMPTY, VALUE, BOTH, READ, NUMBERS = range(6)
 """What a row tells of its elements: nothing, that there are none, its one value, values with statistics, statistics that
 have still to be read, statistics that are known."""
+SMALL = 64
+"""Elements up to which statistics are read together with those of many other tables, if there are no more of them."""
 TABLE_BYTES = 14 << 20
 """What the numbers of a table may take; past it the elements of its largest tensors are left out, then its last statistics."""
 _STATS_BYTES = 56
@@ -47,6 +49,7 @@ class Table:
 
     def __init__(self, kept: int, capture: Capture) -> None:
         self.kept = {"full": max(kept, 1), "norms": 1, "graph": -1}[capture]
+        self._copied = max(self.kept, SMALL) if capture != "graph" else -1
         self.numbers = capture != "graph"
         self.rows: list[Any] = []
         self.facts: list[Facts] = []
@@ -80,7 +83,7 @@ class Table:
 
     def snapshot(self, tensor: Tensor) -> Snapshot:
         """A tensor as it is now, with as much of it as this table keeps."""
-        return Snapshot(tensor, self.kept)
+        return Snapshot(tensor, self._copied)
 
     def shared(self, tensor: Tensor, *, apart: bool = False) -> Tensor | Snapshot:
         """What several tables can tell a tensor by: itself where it is small, else what is summed up but once.
@@ -89,7 +92,7 @@ class Table:
         """
         if apart or tensor.layout is not torch.strided or type(tensor) not in PLAIN:
             return self.snapshot(tensor)
-        if tensor.numel() <= self.kept or not self.numbers:
+        if tensor.numel() <= self._copied or not self.numbers:
             return tensor
         facts = facts_of(tensor)
         return Snapshot.of(facts, tensor) if facts.readable and facts.code != OTHER else self.snapshot(tensor)
@@ -119,7 +122,7 @@ class Table:
         row = self.rows[place]
         if isinstance(row, Tensor):
             self._seen.pop(id(row), None)
-            self.rows[place] = Snapshot(row, self.kept)
+            self.rows[place] = Snapshot(row, self._copied)
 
     def settle(self) -> None:
         """The table is complete: note what is true of each row, and sum up the large ones."""
@@ -134,7 +137,7 @@ class Table:
             facts = row.facts if type(row) is Snapshot else facts_of(row)
             count = facts.count
             if facts.sparse and type(row) is not Snapshot:
-                row = rows[place] = Snapshot(row, kept)
+                row = rows[place] = Snapshot(row, self._copied)
             self.facts.append(facts)
             if not self.numbers or not facts.readable:
                 tells.append(EMPTY if count == 0 and facts.code != OTHER else NOTHING)
@@ -142,6 +145,8 @@ class Table:
                 tells.append(BOTH if count > 1 else VALUE if count else EMPTY)
             elif count == 0:
                 tells.append(EMPTY if facts.code != OTHER else NOTHING)
+            elif count <= SMALL and facts.code != OTHER and not (type(row) is Snapshot and row.value is None):
+                tells.append(READ)
             else:
                 large.append(place)
                 tells.append(NUMBERS)
