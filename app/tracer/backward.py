@@ -201,10 +201,8 @@ class Engine:
             self.before_write(Write([leaf.grad for leaf in leaves.values() if leaf.grad is not None]))
         template = self._template(walk, parameters)
         saved, asked = self._read_saved(walk, template, here.line)
-        steps = self._steps
-        values = {parameter: steps.value(parameter).snapshot for parameter in leaves}
         capture = Capture(walk.nodes)
-        step = steps.begin(facts)
+        step, values = self._steps.begin(facts)
         parent = self._open[-1] if self._open else -1
         self._open.append(self._begun)
         self._begun += 1

@@ -17,7 +17,7 @@ MESSAGE_BYTES = 1 << 20
 """Size of a message beyond which its events are sent in several."""
 WAITING_ROWS = 2_000
 """Tensors that wait to be read, at most: they are held until then."""
-INTERVAL = 0.02
+INTERVAL = 0.04
 """Seconds that an event waits at most for others, while the program makes more of them."""
 
 

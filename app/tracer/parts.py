@@ -13,7 +13,7 @@ from .. import wire
 from .handles import pointer
 from .snapshot import OTHER, WHOLE, Snapshot, facts_of
 from .table import Table
-from .transforms import apart
+from .transforms import outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
     facts = facts_of(leaf)
     if not table.numbers or not facts.readable or leaf.layout is not torch.strided or facts.count > WHOLE:
         return Held(table.snapshot(leaf), None, state)
-    with torch._C._DisableFuncTorch(), apart():  # what is computed inside a transform is a stand-in
+    with outside():
         whole = leaf.detach().clone()
         value = whole.item() if facts.count == 1 else whole
     if facts.code == OTHER or not facts.count:
@@ -63,9 +63,9 @@ class Part:
 
     __slots__ = (
         "_accumulated",
+        "_all",
         "_before",
         "_contributed",
-        "_all",
         "_table",
         "contribution",
         "grad_after",
@@ -162,7 +162,7 @@ def _difference(after: Tensor | None, before: Tensor | None) -> Tensor | None:
         return None
     if after.dtype == torch.bool:
         return None
-    with torch._C._DisableFuncTorch(), apart():
+    with outside():
         return after - before
 
 
@@ -193,4 +193,6 @@ def _option(value: Any) -> Option:
 
 def _state_of(tensor: Tensor | None) -> tuple[int, int]:
     """Changes whenever a tensor is written to or replaced, unless that is done through ``.data`` or by NumPy."""
-    return (0, 0) if tensor is None else (pointer(tensor), 0 if tensor.is_inference() else tensor._version)
+    if tensor is None:
+        return (0, 0)
+    return (pointer(tensor), 0 if tensor.is_inference() else tensor._version)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import wire
 from . import statistics
-from .transforms import apart, plain, stands_in, unwatched
+from .transforms import outside, plain, stands_in
 
 _CODES = {
     getattr(torch, name): code for code, name in enumerate(wire.DTYPES) if isinstance(getattr(torch, name, None), torch.dtype)
@@ -141,19 +141,21 @@ class Snapshot:
         self.value: Any = None
         self.numbers: statistics.Numbers | None = None
         if facts.readable and facts.count and kept >= 0:
-            if facts.count == 1 and not facts.sparse and facts.code != OTHER and unwatched():
-                self.value = tensor.item()
-                return
-            with torch._C._DisableFuncTorch(), apart():  # what is computed inside a transform is a stand-in
-                self._read(tensor.detach(), max(kept, 1))
+            with outside():
+                self._read(tensor, max(kept, 1))
 
     def _read(self, tensor: Tensor, kept: int) -> None:
         try:
-            if self.facts.sparse:
-                tensor = tensor.to_dense()
-            if self.facts.count == 1 and self.facts.code != OTHER:
+            facts = self.facts
+            if facts.count == 1 and not facts.sparse and facts.code != OTHER:
                 self.value = tensor.item()
-            elif self.facts.count <= kept:
+                return
+            tensor = tensor.detach()
+            if facts.sparse:
+                tensor = tensor.to_dense()
+            if facts.count == 1 and facts.code != OTHER:
+                self.value = tensor.item()
+            elif facts.count <= kept:
                 self.value = tensor.clone()
             else:
                 with torch.no_grad():

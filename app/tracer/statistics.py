@@ -80,17 +80,16 @@ def of_many(tensors: Sequence[Tensor]) -> list[Numbers]:
 
 
 def of_rows(stack: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """The statistics of each row of ``stack`` (rows × elements): rows × 4 numbers, and rows × 3 counts."""
-    stack = _real(stack)
-    low, high = torch.amin(stack, dim=1).to(torch.float64), torch.amax(stack, dim=1).to(torch.float64)
-    mean = torch.mean(stack, dim=1, dtype=torch.float64)
-    norm = torch.linalg.vector_norm(stack, dim=1, dtype=torch.float64)
-    numbers = torch.stack((low, high, mean, norm), dim=1).numpy()
+    """The statistics of each row of ``stack`` (rows × elements), in float64: rows × 4 numbers, and rows × 3 counts."""
+    wide = _real(stack).to(torch.float64)
+    count = wide.shape[1]
+    mean = _sum(wide, dim=1) / count
+    numbers = torch.stack((_amin(wide, dim=1), _amax(wide, dim=1), mean, _norm(wide, dim=1)), dim=1).numpy()
     counts = np.zeros((len(numbers), 3), np.int64)
-    counts[:, 0] = stack.shape[1] - torch.count_nonzero(stack, dim=1).numpy()
+    counts[:, 0] = count - torch.count_nonzero(wide, dim=1).numpy()
     if not np.isfinite(numbers[:, :2]).all():
-        counts[:, 1] = torch.isnan(stack).sum(dim=1).numpy()
-        counts[:, 2] = torch.isinf(stack).sum(dim=1).numpy()
+        counts[:, 1] = torch.isnan(wide).sum(dim=1).numpy()
+        counts[:, 2] = torch.isinf(wide).sum(dim=1).numpy()
     return numbers, counts
 
 

@@ -22,7 +22,7 @@ from .lines import Lines
 from .memory import Write
 from .names import Names
 from .parts import Contribution, Held, Part, groups, held
-from .snapshot import sizes
+from .snapshot import Snapshot, sizes
 from .source import Here, Source
 from .table import Table
 
@@ -177,8 +177,8 @@ class Steps:
         """The index of the step under way."""
         return self._ended
 
-    def begin(self, facts: PassFacts) -> int:
-        """A pass begins; returns the step that it belongs to."""
+    def begin(self, facts: PassFacts) -> tuple[int, dict[int, Snapshot]]:
+        """A pass begins; returns the step that it belongs to, and its leaves as they are now, by parameter."""
         step = self._step
         if step.passes and not self.held and facts.kind != "nested":
             shares = any(parameter in step.parts for parameter in facts.leaves)
@@ -187,14 +187,17 @@ class Steps:
                 step = self._step
         facts.rounds = [max(self._counts.get(loop, 0), 0) for loop in facts.here.loops]
         facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
+        values = {}
         for parameter, leaf in facts.leaves.items():
+            now = self.value(parameter)
+            values[parameter] = now.snapshot
             if parameter not in step.parts:
-                step.parts[parameter] = Part(leaf, self.value(parameter), step.table)
+                step.parts[parameter] = Part(leaf, now, step.table)
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
         step.backward.add(facts.here.line)
         step.passes.append(facts)  # last: a pass for which there was no room has not begun
-        return self._ended
+        return self._ended, values
 
     def end(self, facts: PassFacts, contributions: Mapping[int, Contribution], lines: frozenset[int], root_line: int) -> None:
         """A pass has ended: what it added to each leaf or took out there, and the lines that made its graph and its root."""

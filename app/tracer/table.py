@@ -21,6 +21,7 @@ from ..model import Capture
 from . import statistics
 from .memory import Write
 from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of, is_dense
+from .transforms import outside
 
 NOTHING, EMPTY, VALUE, BOTH, READ, NUMBERS = range(6)
 """What a row tells of its elements: nothing, that there are none, its one value, values with statistics, statistics that
@@ -220,8 +221,7 @@ class Table:
 
 def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:
     """The statistics of tensors of one dtype and size; ``None`` for what torch itself cannot read."""
-    # a program may be inside a transform: it is not to see this
-    with torch.no_grad(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
+    with torch.no_grad(), outside():
         try:
             return statistics.of_many(tensors)
         except (RuntimeError, NotImplementedError, TypeError):

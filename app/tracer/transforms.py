@@ -25,7 +25,24 @@ def apart() -> contextlib.AbstractContextManager[None]:
 
 def unwatched() -> bool:
     """Whether neither a transform nor a dispatch mode of the program's would see what we compute."""
-    return not _C._len_torch_dispatch_stack() and _FUNCTORCH.peek_interpreter_stack() is None
+    return not _dispatchers() and _interpreters() is None
+
+
+_dispatchers = _C._len_torch_dispatch_stack
+_interpreters = _FUNCTORCH.peek_interpreter_stack
+_is_grad_enabled, _set_grad_enabled = _C.is_grad_enabled, _C._set_grad_enabled
+
+
+def outside() -> contextlib.AbstractContextManager[Any, bool | None]:
+    """A context in which what we compute is made of plain tensors, even inside a transform or a dispatch mode."""
+    return _NOTHING if unwatched() else _Outside()
+
+
+class _Outside(contextlib.ExitStack):
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter_context(_C._DisableFuncTorch())
+        self.enter_context(_C._DisableTorchDispatch())
 
 
 class Aside:
@@ -36,16 +53,18 @@ class Aside:
     def __enter__(self) -> None:
         self._function = _C.DisableTorchFunction()
         self._function.__enter__()
-        self._graded = _C.is_grad_enabled()
+        self._graded = _is_grad_enabled()
         if self._graded:
-            _C._set_grad_enabled(False)
-        self._dispatch = apart()
-        self._dispatch.__enter__()
+            _set_grad_enabled(False)
+        self._dispatch = _C._DisableTorchDispatch() if _dispatchers() else None
+        if self._dispatch is not None:
+            self._dispatch.__enter__()
 
     def __exit__(self, *failure: object) -> None:
-        self._dispatch.__exit__(None, None, None)
+        if self._dispatch is not None:
+            self._dispatch.__exit__(None, None, None)
         if self._graded:
-            _C._set_grad_enabled(True)
+            _set_grad_enabled(True)
         self._function.__exit__(None, None, None)
 
 
@@ -56,7 +75,7 @@ def stands_in(tensor: Tensor) -> bool:
 
 def inside_transform(given: Iterable[Any]) -> bool:
     """Whether the program is inside a transform of ``torch.func``, or some of these tensors were made in one."""
-    if _FUNCTORCH.peek_interpreter_stack() is not None:
+    if _interpreters() is not None:
         return True
     return any(isinstance(tensor, Tensor) and stands_in(tensor) for tensor in given)
 
