@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .point import Point, plain
+from .handles import elements
+from .point import Point
 from .section import CannotRepeat, widened
 
 RELATIVE = {torch.float64: 1e-5, torch.complex128: 1e-5, torch.float16: 3e-2, torch.bfloat16: 5e-2}
@@ -92,7 +93,7 @@ class Differences:
             for parameter, found in self._point.slopes(moved).items():
                 gradient = self._point.gradients[parameter]
                 if found is not None and gradient is not None:
-                    changes.setdefault(parameter, []).append((plain(found) - plain(gradient.detach())).abs())
+                    changes.setdefault(parameter, []).append((elements(found) - elements(gradient.detach())).abs())
         return {
             parameter: change if math.isfinite(change) else 0.0
             for parameter, (one, other) in changes.items()
@@ -106,7 +107,7 @@ class Differences:
         """Look at a leaf, whose elements are taken evenly."""
         gradient = self._point.gradients[parameter]
         assert gradient is not None
-        told = _real(plain(gradient.detach()))
+        told = _real(elements(gradient.detach()))
         count = told.numel()
         found = Found()
         places = range(count) if count <= self._most else np.linspace(0, count - 1, self._most).round().astype(int).tolist()
@@ -175,7 +176,7 @@ def _real(tensor: Tensor) -> Tensor:
 
 
 def _largest(gradient: Tensor) -> float:
-    gradient = plain(gradient.detach())
+    gradient = elements(gradient.detach())
     return float(gradient.abs().max()) if gradient.numel() else 0.0
 
 

@@ -58,6 +58,24 @@ def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[N
 
 
 @contextmanager
+def seen_set(mode: ForwardMode) -> Iterator[None]:
+    """Note that ``Tensor.set_`` gives a tensor other memory: torch tells no mode of it."""
+    original = torch.Tensor.set_
+
+    def set_(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if mode.resting:
+            return original(self, *args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            return mode.write(original, (self, *args), kwargs)  # type: ignore[no-any-return]
+
+    torch.Tensor.set_ = set_  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del torch.Tensor.set_  # what it inherits comes to light again
+
+
+@contextmanager
 def eager_compile() -> Iterator[None]:
     """Let ``torch.compile`` return functions that run as they are written: a compiler would trace the recorder too.
 

@@ -78,7 +78,7 @@ class ForwardMode(TorchFunctionMode):
         elif kind is OPENED:
             out = self._open(func, args, kwargs or {})
         elif kind is WRITE or kind is CALL:
-            out = self._write(func, types, args, kwargs or {})
+            out = self.write(func, args, kwargs or {}, types)
         elif kind is COUNT:
             out = self._count(func, args, kwargs or {})
         else:
@@ -134,19 +134,20 @@ class ForwardMode(TorchFunctionMode):
             self._observer.failed(error)
         return func(*args, **kwargs)
 
-    def _write(self, func: Any, types: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def write(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], types: Any = ()) -> Any:
+        """Carry out a call that writes to its first argument, or to ``out``."""
         written: Any = kwargs.get("out", args[0] if args else None)
         targets: list[Tensor] = (
             [written] if type(written) in PLAIN else [each for each in tensors(written) if isinstance(each, Tensor)]
         )
         try:
-            with torch._C.DisableTorchFunction() if types else _NOTHING:
+            with _C.DisableTorchFunction() if types else _NOTHING:
                 self._observer.before_write(Write(targets))
         except Exception as error:
             self._observer.failed(error)
         out = func(*args, **kwargs)
         try:
-            with torch._C.DisableTorchFunction() if types else _NOTHING:
+            with _C.DisableTorchFunction() if types else _NOTHING:
                 self._observer.after_write(func, targets)
         except Exception as error:
             self._observer.failed(error)

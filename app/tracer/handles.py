@@ -48,3 +48,18 @@ def tensors(value: Any) -> Iterator[Tensor | Snapshot]:
                 yield item
             elif isinstance(item, list | tuple):
                 yield from (part for part in item if isinstance(part, Tensor | Snapshot))
+
+
+def elements(tensor: Tensor) -> Tensor:
+    """The elements of a tensor, also of a sparse or a nested one."""
+    if tensor.is_nested:
+        return tensor.values()
+    return tensor.to_dense() if tensor.layout is not torch.strided else tensor
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same elements to the bit; NaN is NaN."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    one, other = elements(one), elements(other)
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .handles import same
 from .passes import OpenPass
 from .section import CannotRepeat, Section
 from .tape import Tape
@@ -106,20 +107,5 @@ class Point:
         return float(value)
 
 
-def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same elements to the bit; NaN is NaN."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    one, other = plain(one), plain(other)
-    return bool(((one == other) | (one.isnan() & other.isnan())).all())
-
-
 def _padded(begun: OpenPass) -> list[Tensor | None]:
     return [*begun.given, *[None] * (len(begun.outputs) - len(begun.given))]
-
-
-def plain(tensor: Tensor) -> Tensor:
-    """The elements of a tensor, also of a sparse or a nested one."""
-    if tensor.is_nested:
-        return tensor.values()
-    return tensor.to_dense() if tensor.layout is not torch.strided else tensor

@@ -16,7 +16,7 @@ from .. import wire
 from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
-from .entrances import before_silence, eager_compile, noticed_arrays, noticed_duals, seen_functions, warnings_at
+from .entrances import before_silence, eager_compile, noticed_arrays, noticed_duals, seen_functions, seen_set, warnings_at
 from .failures import Failures, Writes
 from .forward import ForwardMode
 from .lengths import length
@@ -58,6 +58,7 @@ class Recorder:
             calls=self._calls,
             steps=self.steps,
             here=self.here,
+            here_at=self._here_at,
             writes=writes,
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
@@ -88,6 +89,7 @@ class Recorder:
         if self._tape is not None:  # below the mode, so that it sees the calls as they are carried out
             self._stack.enter_context(self._tape)
         self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
+        self._stack.enter_context(seen_set(self._mode))
         self._stack.enter_context(eager_compile())
         self._stack.enter_context(event_loops())
         self._stack.enter_context(noticed_arrays(self._notice_array))
@@ -110,6 +112,11 @@ class Recorder:
     def here(self) -> Here:
         """Where the program stands."""
         return self._source.here(sys._getframe(1))
+
+    def _here_at(self, line: int) -> Here:
+        """Where a line of the function stands that is running."""
+        at, here = self._source.at(line), self.here()
+        return Here(line, at.heads, at.loops + tuple(loop for loop in here.loops if loop not in at.loops))
 
     def finish(self) -> None:
         """The program has ended: tell the step under way, and the last value of every line with its graph."""
@@ -163,6 +170,7 @@ class Recorder:
 
     def _note(self, statement: Statement, value: Any) -> None:
         kind = statement.kind
+        self.updates.look_at_shared(statement)
         if kind in _OF_LOOPS:
             if kind == "enter":
                 self.steps.entered(statement.loop, length(value))

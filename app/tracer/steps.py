@@ -17,7 +17,7 @@ from .. import wire
 from ..model import PassKind
 from .calls import Calls
 from .emitter import Emitter
-from .handles import sequence_number, storage
+from .handles import same, sequence_number, storage
 from .lines import Lines
 from .memory import Write
 from .names import Names
@@ -163,6 +163,18 @@ class Steps:
             if self._step.borrowed:
                 self._keep_apart(key)
         self._step.table.protect(write)
+
+    def keep(self, write: Write) -> None:
+        """Memory may be written to from here on, unseen: copy what the step holds of it."""
+        self._step.table.protect(write)
+
+    def has_changed(self, index: int) -> bool:
+        """Whether a parameter of the step has other elements than when it was last looked at; it is looked at now."""
+        before = self._values.get(index)
+        if before is None or before.whole is None or index not in self._step.parts:
+            return False
+        now = self.value(index)
+        return now.whole is not None and not same(before.whole, now.whole)
 
     def _keep_apart(self, key: int) -> None:
         """The ``.grad`` at a storage is about to be added to or overwritten: copy the contribution that it still is."""

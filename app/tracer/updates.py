@@ -45,6 +45,7 @@ class Updates(Observer):
         calls: Calls,
         steps: Steps,
         here: Callable[[], Here],
+        here_at: Callable[[int], Here],
         writes: Writes,
     ) -> None:
         self._namespace = namespace
@@ -54,11 +55,14 @@ class Updates(Observer):
         self._calls = calls
         self._steps = steps
         self._here = here
+        self._here_at = here_at
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._stepping: list[tuple[FrameType, bool, bool]] = []
         self._handles: list[Any] = []
         self._shared: set[int] = set()
+        self._line = -1
+        """The line of the last statement that was looked at while an array shared memory."""
         self._missing: set[int] = set()
         self.mode: ForwardMode | None = None
         self.engine: Engine | None = None
@@ -112,7 +116,22 @@ class Updates(Observer):
             write = Write((), self._shared)
             self._lines.protect(write)
             self._calls.protect(write)
+            self._steps.keep(write)
             self._emitter.protect(write)
+
+    def look_at_shared(self, statement: Statement) -> None:
+        """A statement has computed its value: tell the leaves that numpy has written to since the last one had.
+
+        What a statement does with its value, it does after that: so the last one has written, unless this one could.
+        """
+        if not self._shared:
+            return
+        line = statement.line if statement.kind in ("update", "show") else self._line
+        self._line = statement.line
+        for key in self._shared:
+            parameter = self._steps.at_storage(key)
+            if parameter is not None and self._steps.has_changed(parameter):
+                self._steps.updated(parameter, self._here_at(line))
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
         if kind == HOOK and out is not None and self.engine is not None:  # there is a handle of a hook, or a node
@@ -176,6 +195,8 @@ class Updates(Observer):
         clears = getattr(func, "__name__", "") in _CLEARING
         for target in targets:
             key = storage(target)
+            if steps.knows(target):
+                steps.moved(steps.parameter(target))  # set_ gives it other memory
             parameter = steps.at_storage(key)
             if parameter is not None:
                 steps.updated(parameter, self._here())

@@ -36,6 +36,9 @@ MANUAL = {
     "by setting data": "w.data = w.data - 0.1 * w.grad",
     "all at once": "with torch.no_grad():\n        torch._foreach_add_([w], [w.grad], alpha=-0.1)",
     "from a vector": "nn.utils.vector_to_parameters(w.detach() - 0.1 * w.grad, [w])",
+    "by set_": "with torch.no_grad():\n        w.set_(w - 0.1 * w.grad)",
+    "in place through numpy": "array = w.detach().numpy()\n    array -= 0.1 * w.grad.numpy()",
+    "by elements through numpy": "array = w.detach().numpy()\n    array[:] = array - 0.1 * w.grad.numpy()",
     "under inference mode": "with torch.inference_mode():\n        w -= 0.1 * w.grad",
 }
 
@@ -56,6 +59,28 @@ def test_an_update_by_hand_is_told_however_it_is_written(update: str) -> None:
         assert values(row.grad_used).equal(grad)
         assert values(row.value_after).equal(after)
         assert values(row.update).equal(after - before)
+
+
+def test_an_update_through_numpy_has_its_line() -> None:
+    program = """\
+import numpy as np
+import torch
+w = torch.tensor([1.0, -2.0], requires_grad=True)
+array = w.detach().numpy()
+for i in range(4):
+    (w ** 2).sum().backward()
+    change = 0.1 * w.grad.numpy()
+    if i == 0:
+        array -= change
+    elif i == 1:
+        array[:] = array - change
+    else:
+        np.subtract(array, change, out=array)
+    w.grad = None
+"""
+    found = all_steps(program)
+    assert [step.lines["update"] for step in found] == [[9, 14], [11, 14], [13, 14], [13, 14]]
+    assert [step.iteration.index if step.iteration else None for step in found] == [0, 1, 2, 3]
 
 
 def test_a_large_parameter_has_the_statistics_of_its_update() -> None:
