@@ -80,7 +80,7 @@ STEPS: dict[str, list[Row]] = {
     "neural_ode": rounds(27, 2, ("b", "loss")),
     "newton": rounds(9, 4, ("ggg", "y")),
     "no_sync": [("bbb", "loss", (31, 2)), ("bbb", "loss", (31, 5)), ("b", "loss", (31, 6))],  # accumulates over rounds
-    "numpy_shared": once(("bgg", "loss")),  # what numpy writes is no update that could be seen
+    "numpy_shared": [*once(("bg", "loss")), ("g", "loss", (14, 1))],  # what numpy writes is an update too
     "optimizer_in_backward": rounds(15, 3, ("b", "loss")),
     "own_optimizers": rounds(63, 2, ("b", "loss")) * 3,
     "parametrized": [*rounds(29, 2, ("b", "loss")), *once(("b", None))],
