@@ -67,11 +67,19 @@ class TensorSummary(Struct, frozen=True):
     inf: int | None = None
 
 
+class Formula(Struct, frozen=True):
+    """A node of a graph, whose formula was carried out with ``create_graph``."""
+
+    graph: str
+    node: str
+
+
 class Node(Struct, frozen=True):
     """A ``grad_fn``, a leaf (its AccumulateGrad) or a constant of a graph.
 
     ``line`` is 1-based and ``columns`` 0-based, half open, in ``file`` (``None`` is the program itself).
-    ``saved`` names the slots of its saved tensors, as in ``_saved_<name>``.
+    ``saved`` names the slots of its saved tensors, as in ``_saved_<name>``. ``backward_of`` is the node whose formula made
+    this one, or at which it sums gradients up, where a pass with ``create_graph`` did; ``line`` is then that of the pass.
     """
 
     id: str
@@ -86,6 +94,7 @@ class Node(Struct, frozen=True):
     outputs: int
     saved: list[str]
     parameter: str | None
+    backward_of: Formula | None = None
 
 
 class Edge(Struct, frozen=True):

@@ -15,6 +15,14 @@ def read_graph(event: wire.Graph) -> model.Graph:
     texts: list[str | None] = [*event.strings, None]  # place -1 is None
     column = {name: wire.int32(getattr(event, name), name).tolist() for name in _NODE_COLUMNS}
     saved = [event.strings[place] for place in wire.int32(event.saved, "saved").tolist()]
+    formulas = [
+        model.Formula(f"g{graph}", f"n{node}") if graph >= 0 else None
+        for graph, node in zip(
+            wire.int32(event.formula_graph, "formula_graph").tolist(),
+            wire.int32(event.formula_node, "formula_node").tolist(),
+            strict=True,
+        )
+    ]
     kinds: tuple[model.NodeKind, ...] = ("op", "leaf", "constant")
     nodes: list[model.Node] = []
     taken = 0
@@ -35,6 +43,7 @@ def read_graph(event: wire.Graph) -> model.Graph:
                 outputs=column["outputs"][place],
                 saved=saved[taken : taken + slots],
                 parameter=f"p{column['parameter'][place]}" if column["parameter"][place] >= 0 else None,
+                backward_of=formulas[place] if formulas else None,
             )
         )
         taken += slots

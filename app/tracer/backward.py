@@ -126,6 +126,7 @@ class Engine:
                 begun.capture.detach()
                 self._open.pop()
                 try:
+                    self._note_formulas(begun, first, result)
                     self._note_made(first, result)
                     table, build = self._end(begun, result, failure)
                 except Exception as error:
@@ -156,7 +157,7 @@ class Engine:
     def _attach(self, begun: OpenPass) -> bool:
         """Put a hook on every node of a pass; if there is no room for them, the pass is told as empty."""
         try:
-            begun.capture.attach()
+            begun.capture.attach(numbered=begun.makes)
         except Exception as error:
             self._open.pop()
             self._emitter.failed(error)
@@ -170,6 +171,17 @@ class Engine:
         if last != first:
             code, offset = next(frames(sys._getframe(2), self._source.filename), (None, 0))
             self._calls.add(Call(first, last, self._calls.site(code, offset, ""), torch.autograd.grad, result, ()))
+
+    def _note_formulas(self, begun: OpenPass, first: int, result: Any) -> None:
+        """Note of each node that the engine made whose formula it comes from."""
+        if not begun.makes or sequence_number() == first:
+            return
+        code, offset = next(frames(sys._getframe(2), self._source.filename), (None, 0))
+        site = self._calls.site(code, offset, "")
+        for start, end, place, results in begun.made(first, result):
+            call = Call(start, end, site, torch.autograd.grad, results, ())
+            call.backward_of = (begun.template.index, place)
+            self._calls.add(call)
 
     def _forward_on(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
         """Run the engine with the mode on: hooks, custom functions and checkpoints compute inside it."""
@@ -221,6 +233,7 @@ class Engine:
             outputs=tuple(outputs),
             given=given,
             inputs=args[3] if len(args) > 3 else (),
+            makes=bool(args[2]) if len(args) > 2 else False,
             transformed=inside_transform((*outputs, *given)),
         )
 

@@ -48,10 +48,11 @@ class Call:
 
     ``out`` is what it returned, ``arguments`` what it was given, keyword arguments last; what was overwritten since is a
     snapshot. ``direct`` tells whether the program itself made the call, and not a function of torch's that it called;
-    ``graph`` is that of the last pass that reached a node of it.
+    ``graph`` is that of the last pass that reached a node of it. ``backward_of``: the graph and the place of the node whose
+    formula the engine carried out, where that made the nodes.
     """
 
-    __slots__ = ("arguments", "direct", "first", "function", "graph", "last", "name", "out", "site")
+    __slots__ = ("arguments", "backward_of", "direct", "first", "function", "graph", "last", "name", "out", "site")
 
     def __init__(
         self, first: int, last: int, site: Site, function: Any, out: Any, arguments: Sequence[Any], direct: bool = False
@@ -65,6 +66,7 @@ class Call:
         self.direct = direct
         self.name: str | None = None
         self.graph = -1
+        self.backward_of: tuple[int, int] | None = None
 
     def let_go(self) -> None:
         """Hold no tensor any more."""

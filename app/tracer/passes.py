@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -14,7 +14,7 @@ from torch.autograd import Function
 
 from .. import wire
 from .emitter import Build
-from .handles import pointer
+from .handles import number, pointer, sequence_number
 from .parts import Contribution
 from .snapshot import Snapshot, origin
 from .steps import PassFacts
@@ -35,17 +35,21 @@ class Capture:
         self.order: list[int] = []
         self.on_edges: list[Sequence[Tensor | None]] = [()] * len(nodes)
         self.at_outputs: list[Sequence[Tensor | None]] = [()] * len(nodes)
+        self.numbers: list[int] = []
+        """With ``create_graph``, the number of the next node when each had run."""
         self._nodes = nodes
         self._hooks: list[dict[Any, Any]] = []
 
-    def attach(self) -> None:
-        """Put a post hook on each node, or on none if there is no room for all of them."""
-        order, on_edges, at_outputs, attached = self.order, self.on_edges, self.at_outputs, self._hooks
+    def attach(self, *, numbered: bool) -> None:
+        """Put a post hook on each node, or on none if there is no room for all of them. ``numbered``: they make nodes."""
+        order, on_edges, at_outputs, numbers, attached = self.order, self.on_edges, self.at_outputs, self.numbers, self._hooks
 
         def fired(place: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
             order.append(place)
             on_edges[place] = gradients
             at_outputs[place] = outputs
+            if numbered:
+                numbers.append(sequence_number())
 
         def register(hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], None]:
             """Stand in for what keeps the hooks of a node: the program's own stay where they are, before ours."""
@@ -96,6 +100,8 @@ class OpenPass:
     outputs: tuple[Any, ...]
     given: Sequence[Tensor | None]
     inputs: Sequence[Any]
+    makes: bool
+    """Whether its formulas make nodes, as with ``create_graph``."""
     transformed: bool
     """Whether it runs inside a transform of ``torch.func``, where tensors are stand-ins of others."""
     batched: bool = False
@@ -126,6 +132,34 @@ class OpenPass:
                 )
                 found[parameter] = Contribution(gradient, table.shared(gradient, apart=self.transformed), whole, stolen)
         return found
+
+    def made(self, first: int, result: Any) -> Iterator[tuple[int, int, int, list[Tensor]]]:
+        """With ``create_graph``: intervals of the numbers of nodes, the place of the node that made them, and its results.
+
+        ``first`` is the number before the engine ran. Where gradients meet, the engine makes the node of their sum before
+        the node runs at which they arrive: it belongs to that one, whichever runs in between.
+        """
+        capture = self.capture
+        on_edges, at_outputs = capture.on_edges, capture.at_outputs
+        last = sequence_number()
+        flowing = {number(origin(gradient)) for gradients in on_edges for gradient in gradients if gradient is not None}
+        taken = self._taken(result)
+        for place in (*capture.order, *taken):
+            for gradient in at_outputs[place] or taken.get(place, ()):
+                if gradient is None:
+                    continue
+                top = origin(gradient)
+                waiting = [top]
+                while waiting:
+                    node = waiting.pop()
+                    seq = number(node)
+                    if first <= seq < last and seq not in flowing:
+                        yield seq, seq + 1, place, [gradient] if node is top else []
+                        waiting += [following for following, _ in node.next_functions]
+        for place, end in zip(capture.order, capture.numbers, strict=True):
+            if end > first:
+                yield first, end, place, [gradient for gradient in on_edges[place] if gradient is not None]
+            first = end
 
     def gradients(self, result: Any) -> dict[int, Tensor | None]:
         """The gradient that the pass gave each parameter, whether it accumulated it or returned it in ``result``."""
@@ -205,12 +239,12 @@ class OpenPass:
         """What each node computed, then the constants."""
         walk, template = self.walk, self.template
         values: list[Tensor | Snapshot | None] = []
-        for node, call, number in zip(walk.nodes, walk.calls, walk.numbers, strict=True):
+        for node, call, seq in zip(walk.nodes, walk.calls, walk.numbers, strict=True):
             if call is None:
                 values.append(None)
                 continue
             out = call.out
-            values.append(out if type(out) is Tensor and origin(out) is node else call.value(number))
+            values.append(out if type(out) is Tensor and origin(out) is node else call.value(seq))
         for place, leaf in walk.leaves:
             values[place] = leaf
         values += [template.constant(walk, place) for place in range(len(template.constants))]

@@ -51,7 +51,7 @@ class Walk:
         self.numbers: list[int] = []
         self.calls: list[Call | None] = []
         self._made: list[Any] = []
-        """For each node its type, the ends of its edges with the outputs that they are for, and the site of its call."""
+        """For each node its type, the ends of its edges with the outputs that they are for, and whence it comes."""
         of = calls.of
         made, numbers, called = self._made, self.numbers, self.calls
         for at, node in enumerate(nodes):  # which grows as it is walked
@@ -78,7 +78,12 @@ class Walk:
                 numbers.append(seq)
                 call = of(seq)
                 called.append(call)
-                made.append(None if call is None else call.site)
+                if call is None:
+                    made.append(None)
+                else:
+                    made.append(call.site)
+                    if call.backward_of is not None:
+                        made.append(call.backward_of)
 
     def signature(self, parameters: Iterable[int]) -> tuple[Any, ...]:
         """What tells this structure from every other, with the ``parameters`` of its leaves: equal ones are one graph."""
@@ -253,6 +258,7 @@ def describe(walk: Walk, template: Template, source: Source, names: Names) -> wi
         add("Constant", "torch.Tensor.detach" if cut else None, name, line, None, "")
         columns["saved_count"].append(0)
     nodes, constants = len(walk.nodes), len(template.constants)
+    formulas = [call.backward_of or (-1, -1) if call else (-1, -1) for call in walk.calls] + [(-1, -1)] * constants
     kinds = [wire.LEAF if place in leaves else wire.OP for place in range(nodes)]
     parameters = [-1] * (nodes + constants)
     for (place, _), parameter in zip(walk.leaves, template.parameters, strict=True):
@@ -271,6 +277,8 @@ def describe(walk: Walk, template: Template, source: Source, names: Names) -> wi
         target=int32([*target, *(nodes + constant for _, _, constant in extra)]),
         input=int32([*input_, *[0] * len(extra)]),
         gradient=bytes([1] * len(source_) + [0] * len(extra)),
+        formula_graph=int32([graph for graph, _ in formulas]),
+        formula_node=int32([node for _, node in formulas]),
         **{name: int32(column) for name, column in columns.items()},
     )
 

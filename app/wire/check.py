@@ -124,7 +124,18 @@ class Check:
         _within(int32(graph.slot, "slot", edges), -1, 2**31 - 1, "slot")
         _within(int32(graph.input, "input", edges), 0, 2**31 - 1, "input")
         _within(np.frombuffer(graph.gradient, np.uint8), 0, 2, "gradient")
+        self._formulas(graph, nodes)
         self._graphs.append((nodes, int(outputs.sum(dtype=np.int64)), edges, saved))
+
+    def _formulas(self, graph: Graph, nodes: int) -> None:
+        if not graph.formula_graph and not graph.formula_node:
+            return
+        graphs = int32(graph.formula_graph, "formula_graph", nodes)
+        places = int32(graph.formula_node, "formula_node", nodes)
+        _within(graphs, -1, len(self._graphs), "formula_graph")
+        for known, place in zip(graphs.tolist(), places.tolist(), strict=True):
+            if place < -1 or (place >= 0) != (known >= 0) or (known >= 0 and place >= self._graphs[known][0]):
+                raise ProtocolError("the formula of a node that is not there")
 
     def _pass(self, event: Pass) -> None:
         if event.index != self._passes or event.graph >= len(self._graphs) or event.parent >= event.index > 0:

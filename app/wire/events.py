@@ -118,7 +118,8 @@ class Graph(Event, tag="graph", frozen=True):
     """A structure not seen before. Columns are int32, ``kind`` and ``gradient`` uint8; texts are places in ``strings`` or -1.
 
     ``saved_count`` has an entry for each node and ``saved`` all names of slots end to end. ``source``, ``target`` and
-    ``roots`` are places of nodes. ``line``, ``parameter`` and the columns are -1 where there is none.
+    ``roots`` are places of nodes. ``line``, ``parameter`` and the columns are -1 where there is none. A node that a pass
+    made with ``create_graph`` comes from the formula of the node ``formula_node`` of the graph ``formula_graph``.
     """
 
     index: Count
@@ -142,6 +143,8 @@ class Graph(Event, tag="graph", frozen=True):
     target: Packed
     input: Packed
     gradient: Packed
+    formula_graph: Packed = b""
+    formula_node: Packed = b""
 
 
 class Pass(Event, tag="pass", frozen=True):
