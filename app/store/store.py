@@ -108,6 +108,11 @@ class Store:
         if self._temporary:
             self._temporary.cleanup()
 
+    def prepare(self) -> None:
+        """Put together what each reader asks the database for, so that the first one need not wait for that."""
+        self.get("")
+        self._blocks.prepare()
+
     def write(self, run: NewRun | int, events: Sequence[wire.AnyEvent], first: int, outcome: Outcome) -> Written:
         """Write the events of a run from the place ``first`` on, instead of what was there, and note how far it is.
 
