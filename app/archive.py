@@ -44,9 +44,10 @@ class Archive:
         return self._store.bytes
 
     async def start(self) -> None:
-        """Mark what a stop cut off, and begin to sweep."""
+        """Mark what a stop cut off, get ready to read, and begin to sweep."""
         if cut_off := await self._write(self._store.interrupt):
             log.info("%d runs were cut off by the last stop", cut_off)
+        await self.beside(self._store.prepare)
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:

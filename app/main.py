@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
@@ -61,6 +62,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             app.state.metrics = health.registry_of(service)
             await service.archive.start()
             await service.executor.start()
+            await run_in_threadpool(int)  # loads what compresses answers: else the first one waits for it
             try:
                 yield
             finally:

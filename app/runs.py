@@ -216,7 +216,7 @@ class Runs:
 
     async def cancel(self, id: str, owner: str | None) -> Take:
         """Stop a run, keeping what was recorded; one that has ended stays as it is. Raises :class:`NotAllowed`."""
-        take = await self._own(id, owner, "stop")
+        take = await self.own(id, owner, "stop")
         if isinstance(take, LiveTake) and not take.ended:
             take.cancelled.set()
             await take.until_ended()
@@ -224,14 +224,15 @@ class Runs:
 
     async def delete(self, id: str, owner: str | None) -> None:
         """Delete a run, stopping it if it goes on. Raises :class:`NotAllowed`."""
-        take = await self._own(id, owner, "delete")
+        take = await self.own(id, owner, "delete")
         if isinstance(take, LiveTake) and not take.ended:
             take.cancelled.set()
             with contextlib.suppress(SandboxError, StoreFull):
                 await take.until_ended()
         await self._archive.delete(id)
 
-    async def _own(self, id: str, owner: str | None, what: str) -> Take:
+    async def own(self, id: str, owner: str | None, what: str) -> Take:
+        """A run of the caller's own, who wants to do something to it. Raises :class:`NotAllowed`."""
         take = await self.find(id)
         if owner is None or take.new.owner != owner:
             raise NotAllowed(f"This run belongs to somebody else: only its owner may {what} it, with the cookie or owner_key.")

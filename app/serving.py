@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -38,6 +39,8 @@ def serve(settings: Settings, host: str, port: int) -> bool:
     async def lifespan(app: Any) -> AsyncIterator[Any]:
         try:
             async with starts(app) as state:
+                gc.collect()
+                gc.freeze()  # what is loaded by now stays: looking through it again would hold up some answer for 50 ms
                 print(f"Tapedeck is on {address(listening, settings.root_path)}   (Ctrl+C stops it)", flush=True)
                 yield state
         except (TapedeckError, SettingsError) as error:

@@ -80,17 +80,18 @@ def thinned(series: Series, points: int) -> Series:
     if count <= points:
         return series
     edges = np.linspace(0, count, max(1, (points - 2) // 2) + 1).astype(np.int64)
-    chosen = {0, count - 1}
+    starts, sizes = edges[:-1], np.diff(edges)
+    stretch = np.repeat(np.arange(len(starts)), sizes)
+    chosen = np.zeros(count, bool)
+    chosen[[0, -1]] = True
     for key, values in series.values.items():
         finite = series.known[key] & np.isfinite(values)
         low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
-        odd = series.known[key] & ~finite
-        for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            chosen.add(start + int(low[start:end].argmin()))
-            chosen.add(start + int(high[start:end].argmax()))
-            if odd[start:end].any():
-                chosen.add(start + int(odd[start:end].argmax()))
-    places = np.array(sorted(chosen), np.int64)
+        least, greatest = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+        for wanted in (low == least[stretch], high == greatest[stretch], series.known[key] & ~finite):
+            places = np.flatnonzero(wanted)
+            chosen[places[np.diff(stretch[places], prepend=-1) > 0]] = True  # the first of each stretch
+    places = np.flatnonzero(chosen)
     return Series(
         series.index[places],
         {key: values[places] for key, values in series.values.items()},

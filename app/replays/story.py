@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 REMEMBERED: Final = 64
 """Replays that were made last and could not be kept, such as those that ran out of time."""
+CANCELLED: Final = "The replay was cancelled."
 CHECK_PART: Final = 0.5
 """Part of the time of a run after which a check tells what it has."""
 
@@ -36,6 +37,7 @@ class Replaying:
         self.id = asked.id
         self.result: Replay | None = None
         self.failure: Exception | None = None
+        self.cancelled = asyncio.Event()
         self.running = False
         self.done = 0
         """Steps that came to the recorded numbers so far."""
@@ -67,9 +69,8 @@ class Replaying:
         """What is known of it now."""
         if self.result is not None:
             return self.result
-        asked = self.asked
         status: Any = "running" if self.running else "queued"
-        return Replay(id=self.id, what=asked.what, step=asked.step, index=asked.index, status=status)
+        return Replay(**_common(self.asked), status=status)
 
 
 class Replays:
@@ -93,19 +94,23 @@ class Replays:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def submit(self, take: Take, body: bytes) -> Replaying:
-        """Begin a replay of a run, or find the one that was asked for before.
+        """Begin a replay of a run, or find the one that was asked for before; one that was cancelled begins anew.
 
         Raises :class:`NotEnded` while the run goes on, :class:`Busy`, and what :func:`~tapedeck.replays.asked.read` does.
         """
         if not take.ended:
             raise NotEnded("The run still goes on: it can be replayed once it has ended.")
         asked = await self._archive.beside(_read, body, take)
-        if (found := await self._known(take.id, asked.id)) is not None:
-            return found
+        key = (take.id, asked.id)
+        while (found := await self._known(*key)) is not None:
+            if not found.cancelled.is_set():
+                return found
+            await found.until_ended()
+            self._recent.pop(key, None)
         if self._closing:
             raise Busy("This server is stopping: try again in a moment.", retry_after=5)
         self._places.admit()
-        replaying = self._live[take.id, asked.id] = Replaying(asked)
+        replaying = self._live[key] = Replaying(asked)
         task = asyncio.get_running_loop().create_task(self._tell(take, replaying))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -117,6 +122,20 @@ class Replays:
         if found is None:
             raise NotFound("There is no such replay of this run: POST to …/replays makes one.")
         return found
+
+    async def cancel(self, take: Take, id: str) -> Replaying:
+        """Stop a replay of a run, and its process with it; one that has ended stays as it is. Raises :class:`NotFound`."""
+        found = await self.find(take, id)
+        if not found.ended:
+            found.cancelled.set()
+            await found.until_ended()
+        return found
+
+    def stop(self, run: str) -> None:
+        """Stop all replays of a run: it was deleted, and nobody can ask for them any more."""
+        for (of, _), replaying in self._live.items():
+            if of == run:
+                replaying.cancelled.set()
 
     async def _known(self, run: str, id: str) -> Replaying | None:
         key = (run, id)
@@ -155,9 +174,9 @@ class Replays:
 
     async def _made(self, take: Take, replaying: Replaying) -> tuple[Replay, bool]:
         """The answer, and whether it will be the same the next time."""
-        asked, cancelled = replaying.asked, asyncio.Event()
+        asked, cancelled = replaying.asked, replaying.cancelled
         if not await self._places.take(cancelled):
-            raise Busy("The replay was cancelled.")
+            return Replay(**_common(asked), reason=CANCELLED), False
         try:
             replaying.running = True
             replaying.wake()
@@ -201,8 +220,12 @@ def _with_ranges(asked: Asked, take: Take) -> Asked:
     return msgspec.structs.replace(asked, targets=tuple(ranged(target) for target in asked.targets))
 
 
+def _common(asked: Asked) -> dict[str, Any]:
+    return {"id": asked.id, "what": asked.what, "step": asked.step, "index": asked.index}
+
+
 def _concluded(take: Take, asked: Asked, proof: Proof) -> tuple[Replay, bool]:
-    common: dict[str, Any] = {"id": asked.id, "what": asked.what, "step": asked.step, "index": asked.index}
+    common = _common(asked)
     if proof.complete:
         return answered(asked, take.recording, proof.answers), True
     if proof.difference is not None:
@@ -212,5 +235,7 @@ def _concluded(take: Take, asked: Asked, proof: Proof) -> tuple[Replay, bool]:
         failure = f" ({end.failure.type}: {end.failure.message})" if end.failure is not None else ""
         reason = f"Not repeatable: the replay ended in step {proof.steps}, before the recording did{failure}."
         return Replay(**common, repeatable=False, reason=reason[:2_000]), True
+    if end is not None and end.status == "cancelled":
+        return Replay(**common, reason=CANCELLED), False
     why = end.failure.message if end is not None and end.failure is not None else "its process ended."
     return Replay(**common, reason=f"The replay did not come to an end: {why}"[:2_000]), False

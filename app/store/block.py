@@ -122,12 +122,8 @@ class Block:
         self._block = _decoder.decode(zlib.decompress(data))
         self._order = np.frombuffer(self._block.order, "<u2").tolist()
         self._skeletons = [_skeletons.decode(stack.skeleton) for stack in self._block.stacks]
-        heights = [0] * len(self._block.stacks)
         self._places: dict[tuple[type[wire.Event], ...], list[int]] = {}
-        self._rows = []
-        for stack in self._order:
-            self._rows.append(heights[stack])
-            heights[stack] += 1
+        self._read: dict[int, _Own] = {}
 
     def __len__(self) -> int:
         return len(self._order)
@@ -142,7 +138,7 @@ class Block:
     def event(self, place: int) -> wire.AnyEvent:
         """The event at a place."""
         stack, row = self._order[place], self._rows[place]
-        told, own = self._block.stacks[stack], self._own[stack]
+        told, own = self._block.stacks[stack], self._own(stack)
         numbers = own.tables
         return join(
             self._skeletons[stack],
@@ -161,8 +157,10 @@ class Block:
 
     def alike(self, start: int, stop: int) -> Iterator[Alike]:
         """The steps from one index to before another, those together that are alike, without putting any together."""
-        for stack, (skeleton, own) in enumerate(zip(self._skeletons, self._own, strict=True)):
-            if isinstance(skeleton, wire.Step) and own.tables is not None:
+        for stack, skeleton in enumerate(self._skeletons):
+            if isinstance(skeleton, wire.Step):
+                own = self._own(stack)
+                assert own.tables is not None
                 index = own.integers[:, 0]
                 rows = np.flatnonzero((start <= index) & (index < stop))
                 if len(rows):
@@ -181,27 +179,60 @@ class Block:
         return 2_000 + sum(columns.rows * columns.size * len(columns.source) // 2 for _, columns in self._block.columns)
 
     @cached_property
-    def _own(self) -> list[_Own]:
-        pools = {(height, columns.size): unpack_columns(columns) for height, columns in self._block.columns}
-        taken = dict.fromkeys(pools, 0)
+    def _rows(self) -> list[int]:
+        """The place of each event in its stack."""
+        heights = [0] * len(self._block.stacks)
+        rows = []
+        for stack in self._order:
+            rows.append(heights[stack])
+            heights[stack] += 1
+        return rows
 
-        def take(height: int, size: int, width: int) -> Matrix:
-            start = taken[height, size]
-            taken[height, size] += width
-            return np.ascontiguousarray(pools[height, size][:, start : start + width])
+    @cached_property
+    def _layouts(self) -> list[Layout | None]:
+        return [
+            Layout(skeleton.tensors) if isinstance(skeleton, wire.Pass | wire.Step | wire.Lines) else None
+            for skeleton in self._skeletons
+        ]
 
+    @cached_property
+    def _columns(self) -> list[dict[int, slice]]:
+        """For each stack its columns in the matrices of its height, by their size of words."""
+        taken: dict[tuple[int, int], int] = {}
         found = []
-        for stack, skeleton in zip(self._block.stacks, self._skeletons, strict=True):
-            none: Matrix = np.zeros((stack.height, 0))
-            integers = take(stack.height, 4, stack.integers).view("<i4") if stack.integers else none
-            numbers = take(stack.height, 8, stack.numbers).view("<f8") if stack.numbers else none
-            tables = None
-            if isinstance(skeleton, wire.Pass | wire.Step | wire.Lines):
-                layout = Layout(skeleton.tensors)
-                matrices: Iterator[Matrix] = (take(stack.height, size, width) for size, width in layout.widths)
-                tables = layout.numbers(matrices, stack.height)
-            found.append(_Own(integers, numbers, tables))
+        for stack, layout in zip(self._block.stacks, self._layouts, strict=True):
+            widths = {4: stack.integers, 8: stack.numbers}
+            for size, width in layout.widths if layout else ():
+                widths[size] = widths.get(size, 0) + width
+            starts = {size: taken.get((stack.height, size), 0) for size in widths}
+            taken |= {(stack.height, size): starts[size] + width for size, width in widths.items()}
+            found.append({size: slice(starts[size], starts[size] + width) for size, width in widths.items()})
         return found
+
+    def _own(self, place: int) -> _Own:
+        """What the events of a stack have of their own, unpacked when one of them is first asked for."""
+        if (known := self._read.get(place)) is None:
+            known = self._read[place] = self._unpacked(place)
+        return known
+
+    def _unpacked(self, place: int) -> _Own:
+        stack, layout, own = self._block.stacks[place], self._layouts[place], self._columns[place]
+        left = {
+            columns.size: unpack_columns(columns, own[columns.size])
+            for height, columns in self._block.columns
+            if height == stack.height and columns.size in own
+        }
+
+        def take(size: int, width: int) -> Matrix:
+            taken, left[size] = left[size][:, :width], left[size][:, width:]
+            return np.ascontiguousarray(taken)
+
+        none: Matrix = np.zeros((stack.height, 0))
+        integers = take(4, stack.integers).view("<i4") if stack.integers else none
+        numbers = take(8, stack.numbers).view("<f8") if stack.numbers else none
+        matrices = (take(size, width) for size, width in layout.widths) if layout else iter(())
+        tables = layout.numbers(matrices, stack.height) if layout else None
+        return _Own(integers, numbers, tables)
 
 
 class _Own(Struct, frozen=True):

@@ -59,27 +59,38 @@ def pack_columns(matrix: Matrix) -> Columns:
     )
 
 
-def unpack_columns(columns: Columns) -> Matrix:
-    """The matrix again, to the last bit."""
+def unpack_columns(columns: Columns, which: slice = slice(None)) -> Matrix:
+    """The matrix again, to the last bit, or some of its columns: no others are worked out."""
     rows, size = columns.rows, columns.size
     word = np.dtype(f"<u{size}")
+    source = np.cumsum(np.frombuffer(columns.source, "<i4"))[which]
     orders = np.frombuffer(columns.orders, np.uint8)
+    others = np.frombuffer(columns.others, "<i4")
+    later = np.flatnonzero(orders == LATER)
+    needed = np.zeros(len(orders), bool)
+    needed[source] = True
+    asked = needed[later]
+    needed[others[asked]] = True
     own = np.flatnonzero(orders != LATER)
-    left = np.frombuffer(columns.left, np.uint8, len(own) * rows * size)
-    words = np.ascontiguousarray(left.reshape(len(own), size, rows).transpose(0, 2, 1)).view(word).reshape(len(own), rows)
+    heads = np.frombuffer(columns.left, word, len(later), len(own) * rows * size)
+    read = needed[own]
+    left = np.frombuffer(columns.left, np.uint8, len(own) * rows * size).reshape(len(own), size, rows)[read]
+    words = np.ascontiguousarray(left.transpose(0, 2, 1)).view(word).reshape(len(left), rows)
+    own = own[read]
     different = np.empty((len(orders), rows), word)
     for order in range(MOST + 1):
         places = np.flatnonzero(orders[own] == order)
+        if not len(places):
+            continue
         found = words[places]
         if order:
             found = _folded_back(found)
         for _ in range(order):
             found = np.add.accumulate(found, axis=1, dtype=word)
         different[own[places]] = found
-    later = np.flatnonzero(orders == LATER)
-    different[later, 1:] = different[np.frombuffer(columns.others, "<i4"), :-1]
-    different[later, 0] = np.frombuffer(columns.left, word, len(later), len(own) * rows * size)
-    return np.asarray(different[np.cumsum(np.frombuffer(columns.source, "<i4"))].T)
+    different[later[asked], 1:] = different[others[asked], :-1]
+    different[later[asked], 0] = heads[asked]
+    return np.asarray(different[source].T)
 
 
 def _different(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.int32]]]:

@@ -58,7 +58,11 @@ class Heading(Struct, frozen=True):
     counts: dict[str, int]
 
 
-_HEADINGS = select(*(column for column in blocks.c if column.name != "payload")).where(blocks.c.run == bindparam("run"))
+_HEADINGS = (
+    select(*(column for column in blocks.c if column.name != "payload"))
+    .where(blocks.c.run == bindparam("run"))
+    .order_by(blocks.c.first)
+)
 _PAYLOAD = select(blocks.c.payload).where(blocks.c.run == bindparam("run"), blocks.c.first == bindparam("first"))
 
 
@@ -71,10 +75,15 @@ class Blocks:
         self._size = 0
         self._lock = threading.Lock()
 
+    def prepare(self) -> None:
+        """Ask once for what no run has, see :meth:`Store.prepare`."""
+        self.headings(0)
+        self.block(0, Heading(0, 0, {}, {}))
+
     def headings(self, run: int) -> list[Heading]:
         """The blocks of a run, in order."""
         with self._engine.connect() as connection:
-            found = connection.execute(_HEADINGS.order_by(blocks.c.first), {"run": run}).mappings().all()
+            found = connection.execute(_HEADINGS, {"run": run}).mappings().all()
         return [
             Heading(
                 row["first"],

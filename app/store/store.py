@@ -108,6 +108,11 @@ class Store:
         if self._temporary:
             self._temporary.cleanup()
 
+    def prepare(self) -> None:
+        """Put together what each reader asks the database for, so that the first one need not wait for that."""
+        self.get("")
+        self._blocks.prepare()
+
     def write(self, run: NewRun | int, events: Sequence[wire.AnyEvent], first: int, outcome: Outcome) -> Written:
         """Write the events of a run from the place ``first`` on, instead of what was there, and note how far it is.
 
@@ -275,25 +280,27 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
     return columns
 
 
-def _stored(row: Row[Any]) -> StoredRun:
-    def read(data: bytes | None, kind: Any) -> Any:
-        return None if data is None else msgspec.msgpack.decode(data, type=kind)
+_cells = msgspec.msgpack.Decoder(list[tuple[int, int]])
+_notes = msgspec.msgpack.Decoder(list[dict[str, Any]])
+_options = msgspec.msgpack.Decoder(model.Options)
+_error = msgspec.msgpack.Decoder(model.ProgramError)
+_findings = msgspec.msgpack.Decoder(list[model.Finding])
 
+
+def _stored(row: Row[Any]) -> StoredRun:
     return StoredRun(
         number=row.number,
         id=row.id,
         owner=row.owner,
         status=row.status,
-        program=model.Program(
-            row.program, row.kind, read(row.cells, list[tuple[int, int]]), read(row.notes, list[dict[str, Any]])
-        ),
-        options=read(row.options, model.Options),
+        program=model.Program(row.program, row.kind, _cells.decode(row.cells), _notes.decode(row.notes)),
+        options=_options.decode(row.options),
         created=row.created,
         expires=row.expires,
         duration_ms=row.duration_ms,
         torch=row.torch,
-        error=read(row.error, model.ProgramError),
-        findings=read(row.findings, list[model.Finding]) or [],
+        error=None if row.error is None else _error.decode(row.error),
+        findings=[] if row.findings is None else _findings.decode(row.findings),
         truncated=bool(row.truncated),
         graphs=row.graphs,
         passes=row.passes,

@@ -35,7 +35,7 @@ class Layout:
         self.bytes = int(lengths.sum())
         words: dict[int, list[Matrix]] = {}
         self._told: dict[tuple[str, int], tuple[Matrix, Matrix]] = {}  # dtype, elements: starts of values, places of statistics
-        for code in np.unique(codes[kept]).tolist():
+        for code in sorted(set(codes[kept].tobytes())):
             packed = wire.PACKED.get(wire.DTYPES[code])
             if packed is None:
                 continue
@@ -45,7 +45,7 @@ class Layout:
             words.setdefault(size, []).append(_each(starts[own], lengths[own] // size, size))
             if dtype.kind == "f":
                 own = own[told[own] & (numel[own] > 0) & (numel[own] <= SUMMED)]
-                for count in np.unique(numel[own]).tolist():
+                for count in sorted(set(numel[own].tolist())):
                     rows = own[numel[own] == count]
                     before = self._told.get((packed, count), (starts[:0], places[:0]))
                     self._told[packed, count] = (

@@ -173,9 +173,10 @@ async def read_run(request: Request, id: str) -> Response:
 
 @router.delete("/runs/{id}", status_code=204, **reference.answers(None, "It is deleted.", 403, 404))
 async def delete_run(request: Request, id: str) -> Response:
-    """Delete a run of one's own; one that goes on is stopped."""
+    """Delete a run of one's own; one that goes on is stopped, and so are its replays."""
     service = service_of(request)
     await service.runs.delete(id, service.owners.known(request))
+    service.replays.stop(id)
     return Response(None, 204)
 
 

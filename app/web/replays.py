@@ -1,4 +1,4 @@
-"""Answer replays: begin one, look at it, and follow it to its end."""
+"""Answer replays: begin one, look at it, follow it to its end, and stop it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,11 @@ _POST: Final[dict[str, Any]] = {
             "content": _DONE,
             "headers": _LOCATION,
         },
-        202: {"description": "It goes on: follow `links.events`, or ask again.", "content": _DONE, "headers": _LOCATION},
+        202: {
+            "description": "It goes on: follow `links.events`, ask again, or stop it by `POST …/cancel`.",
+            "content": _DONE,
+            "headers": _LOCATION,
+        },
     }
     | reference.problems(400, 404, 409, 413, 422, 503),
     "openapi_extra": {
@@ -148,6 +152,14 @@ async def read_replay(request: Request, id: str, replay: str) -> Response:
     if found.failure is not None:
         raise found.failure
     return answers.json(_linked(request, id, found))
+
+
+@router.post("/{replay}/cancel", **reference.answers(Replay, "The replay, which has ended.", 403, 404))
+async def cancel_replay(request: Request, id: str, replay: str) -> Response:
+    """Stop a replay of one's own run. One that has ended stays as it is; asked for again, one that was stopped begins anew."""
+    service = service_of(request)
+    take = await service.runs.own(id, service.owners.known(request), "stop a replay of")
+    return answers.json(_linked(request, id, await service.replays.cancel(take, replay)))
 
 
 @router.get("/{replay}/events", **_FOLLOW)

@@ -91,7 +91,7 @@ class Check:
             raise ProtocolError("values that do not fit their tensors")
         size = sum(
             int(numel[kept & (dtype == code)].sum()) * np.dtype(PACKED[DTYPES[code]]).itemsize if DTYPES[code] in PACKED else -1
-            for code in np.unique(dtype[kept]).tolist()
+            for code in set(dtype[kept].tobytes())
         )
         if len(table.values) != size:
             raise ProtocolError("values that do not fit their tensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tapedeck import wire
 from tapedeck.store.block import Block, cut, pack_block
-from tapedeck.store.columns import pack_columns, unpack_columns
+from tapedeck.store.columns import Columns, pack_columns, unpack_columns
 
 from ..recorded import GRAPH, fit, pass_, step, table
 from ..tracer.alone import record
@@ -44,9 +45,12 @@ def same(one: list[wire.AnyEvent], other: list[wire.AnyEvent]) -> bool:
 )
 def test_any_matrix_comes_back(matrix: np.ndarray[Any, Any]) -> None:
     if len(matrix):
-        found = unpack_columns(pack_columns(matrix))
+        packed = pack_columns(matrix)
+        found = unpack_columns(packed)
         assert found.dtype == matrix.dtype
         assert np.array_equal(found, matrix)
+        for start, stop in itertools.combinations(range(matrix.shape[1] + 1), 2):
+            assert np.array_equal(unpack_columns(packed, slice(start, stop)), matrix[:, start:stop])
 
 
 @pytest.mark.parametrize("dtype", ["<u1", "<u2", "<u4", "<u8"])
@@ -57,12 +61,34 @@ def test_columns_that_follow_from_others_come_back_and_cost_nothing(dtype: str) 
     matrix = np.column_stack((noise, noise[:, 1], steady, later, line, curve)).astype(dtype)
     packed = pack_columns(matrix)
     assert np.array_equal(unpack_columns(packed), matrix)
+    for place in range(matrix.shape[1]):
+        assert np.array_equal(unpack_columns(packed, slice(place, place + 1)), matrix[:, place : place + 1])
     assert np.count_nonzero(np.frombuffer(packed.left, np.uint8)) <= noise.nbytes + 20
 
 
 def test_a_run_comes_back() -> None:
     events = fit(700)
     assert same(again(events), events)
+
+
+def test_who_reads_the_steps_unpacks_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked = 0
+
+    def counted(columns: Columns, which: slice) -> Any:
+        nonlocal unpacked
+        unpacked += which.stop - which.start
+        return unpack_columns(columns, which)
+
+    monkeypatch.setattr("tapedeck.store.block.unpack_columns", counted)
+    block = Block(pack_block(fit(50)))
+    (steps,) = block.alike(0, 50)
+    assert len(steps) == 50
+    of_steps = unpacked
+    list(block.alike(10, 20))
+    assert unpacked == of_steps
+    for place in block.places(wire.Pass):
+        block.event(place)
+    assert unpacked > 3 * of_steps
 
 
 @pytest.mark.parametrize("place", range(30))
@@ -113,6 +139,11 @@ def test_a_graph_that_changes_each_step_comes_back() -> None:
     )
     events, recording = record(program)
     assert recording.log.counts()[0] == 7
+    assert same(again(events), events)
+
+
+def test_lines_whose_tensors_are_all_empty_come_back() -> None:
+    events, _ = record("import torch\nx = torch.zeros(0)\ny = torch.zeros(3, 0)\n")
     assert same(again(events), events)
 
 

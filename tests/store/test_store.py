@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.sql.compiler import SQLCompiler
 from tapedeck import model, wire
 from tapedeck.errors import NotFound, StoreFull
 from tapedeck.recording import MemoryLog, Recording
@@ -50,6 +51,19 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
     assert (run.owner, run.status, run.created, run.expires, run.truncated) == ("anna", "failed", 100.0, 200.0, True)
     assert (run.error, run.findings, run.duration_ms, run.torch) == (error, [finding], 1.5, "2.13.0")
     assert run.events == len(fit())
+
+
+def test_what_reading_asks_the_database_for_is_put_together_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write(new(), fit(), 0, DONE)
+    compiled: list[object] = []
+    made = SQLCompiler.__init__
+    monkeypatch.setattr(SQLCompiler, "__init__", lambda *given, **more: compiled.append(given) or made(*given, **more))
+    store.prepare()
+    assert len(compiled) == 3
+    run = store.get("a" * 32)
+    assert run is not None
+    assert store.log(run).step(1).index == 1
+    assert len(compiled) == 3
 
 
 def test_what_was_recorded_reads_the_same_from_the_store_as_from_memory(store: Store) -> None:

@@ -38,6 +38,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
         f"{base}/passes/{{index}}/graph.{{form}}", f"{base}/passes/{{index}}/nodes/{{node}}", f"{base}/frames",
         f"{base}/series",
         f"{base}/replays", f"{base}/replays/{{replay}}", f"{base}/replays/{{replay}}/events",
+        f"{base}/replays/{{replay}}/cancel",
         "/api/v1/examples", "/api/v1/limits", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
 

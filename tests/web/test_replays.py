@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from tapedeck.settings import Settings
 from tapedeck.tracer.main import execute
 
 from ..faked import FakeExecutor, forever
-from .conftest import Serve
+from .conftest import Serve, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -312,6 +313,131 @@ async def test_a_replay_that_runs_out_of_time_says_so_and_can_be_asked_for_again
         told = (await client.post(f"{run}/replays", json={"what": "check", "step": 1})).json()
         assert told["repeatable"] is None
         assert told["reason"] == "The replay did not come to an end: It was stopped after 10 s."
+
+
+class Stoppable(InProcess):
+    """Replays that go on until they are stopped, as long as ``held``."""
+
+    held = True
+
+    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+        if job.replay is not None and self.held:
+            self.batches = ([wire.Started("2", "3")], forever)
+            async for batch in FakeExecutor.run(self, job, limits=limits, cancelled=cancelled):
+                yield batch
+            return
+        async for batch in super().run(job, limits=limits, cancelled=cancelled):
+            yield batch
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(200):  # counted, not timed: the machine may stand still meanwhile
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("It did not come true.")
+
+
+async def going_on(client: httpx.AsyncClient, run: str, step: int = 0) -> dict[str, str]:
+    """Begin a replay, and give its links."""
+    answer = await client.post(f"{run}/replays", json={"what": "check", "step": step}, headers={"Prefer": "wait=0"})
+    assert answer.status_code == 202
+    links: dict[str, str] = answer.json()["links"]
+    return links
+
+
+async def test_a_replay_is_stopped_by_the_owner_of_the_run_and_begins_anew_when_it_is_asked_for_again(serve: Serve) -> None:
+    executor = Stoppable()
+    async with serve(executor=executor) as client:
+        run = await posted(client, FIT)
+        links = await going_on(client, run)
+        following = asyncio.ensure_future(client.get(links["events"]))
+        async with client_of(client._transport.app) as stranger:  # type: ignore[attr-defined]
+            refused = await stranger.post(f"{links['self']}/cancel")
+        assert refused.status_code == 403
+        assert "only its owner may stop a replay of it" in refused.json()["detail"]
+        assert (await client.get(links["self"])).json()["status"] == "running"
+        answer = await client.post(f"{links['self']}/cancel")
+        assert answer.status_code == 200
+        told = answer.json()
+        assert (told["status"], told["repeatable"], told["reason"]) == ("done", None, "The replay was cancelled.")
+        assert '"reason":"The replay was cancelled."' in (await following).text
+        assert executor.together == 0
+        assert (await client.get(links["self"])).json() == told
+        assert (await client.post(f"{links['self']}/cancel")).json() == told
+        executor.held = False
+        again = await client.post(f"{run}/replays", json={"what": "check", "step": 0})
+        assert (again.status_code, again.json()["right"]) == (201, True)
+        assert again.headers["Location"] == links["self"]
+        assert (await client.get(links["self"])).json()["right"] is True
+        assert (await client.post(f"{links['self']}/cancel")).json()["right"] is True  # it has ended, and stays as it is
+        assert (await client.post(f"{run}/replays/{'0' * 24}/cancel")).status_code == 404
+
+
+async def test_who_asks_for_a_replay_that_is_being_stopped_gets_one_of_his_own(serve: Serve) -> None:
+    executor = Stoppable()
+    async with serve(executor=executor) as client:
+        run = await posted(client, FIT)
+        links = await going_on(client, run)
+        await until(lambda: executor.together == 1)
+        stopping = asyncio.ensure_future(client.post(f"{links['self']}/cancel"))
+        executor.held = False
+        told = [(await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json() for _ in range(2)]
+        assert [each.get("right") for each in told] == [True, True]
+        assert (await stopping).json()["reason"] == "The replay was cancelled."
+
+
+async def test_a_replay_that_waits_for_its_place_is_stopped_before_it_begins(serve: Serve) -> None:
+    executor = Stoppable()
+    async with serve(executor=executor, concurrent=1) as client:
+        run = await posted(client, FIT)
+        first, second = await going_on(client, run, 0), await going_on(client, run, 1)
+        assert (await client.get(second["self"])).json()["status"] == "queued"
+        assert (await client.post(f"{second['self']}/cancel")).json()["reason"] == "The replay was cancelled."
+        assert (await client.post(f"{first['self']}/cancel")).json()["reason"] == "The replay was cancelled."
+        assert [job.replay.step for job in executor.jobs if job.replay is not None] == [0]
+
+
+async def test_the_replays_of_a_run_that_is_deleted_are_stopped(serve: Serve) -> None:
+    executor = Stoppable()
+    async with serve(executor=executor) as client:
+        run, other = await posted(client, FIT), await posted(client, FIT)
+        links, kept = await going_on(client, run), await going_on(client, other)
+        await until(lambda: executor.together == 2)
+        assert (await client.delete(run)).status_code == 204
+        await until(lambda: executor.together == 1)
+        assert (await client.get(links["self"])).status_code == 404
+        assert (await client.get(kept["self"])).json()["status"] == "running"
+
+
+@pytest.mark.sandbox
+async def test_a_replay_that_is_stopped_takes_its_process_along(serve: Serve) -> None:
+    began = asyncio.Event()
+
+    class Watched(LocalExecutor):
+        async def run(
+            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
+        ) -> AsyncIterator[list[wire.AnyEvent]]:
+            async for batch in super().run(job, limits=limits, cancelled=cancelled):
+                if job.replay is not None:
+                    began.set()
+                yield batch
+
+    executor = Watched(Settings(children=1))
+    async with serve(executor=executor) as client:
+        await executor.settled()
+        slow = "    time.sleep(3 if step == 3 else 0)\n    loss ="
+        run = await posted(client, FIT.replace("import torch", "import time, torch").replace("    loss =", slow))
+        before = children(executor.zygote)
+        links = await going_on(client, run, 3)
+        await began.wait()
+        assert (await client.post(f"{links['self']}/cancel")).json()["reason"] == "The replay was cancelled."
+        await until(lambda: not before & children(executor.zygote))  # it would sleep for longer
+
+
+def children(process: int | None) -> set[str]:
+    """The processes that a process has started, and that have not been waited for."""
+    return set(Path(f"/proc/{process}/task/{process}/children").read_text().split())
 
 
 @pytest.mark.sandbox

@@ -10,8 +10,11 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tapedeck import wire
-from tapedeck.recording import MemoryLog, Recording
+from tapedeck.recording import MemoryLog, Recording, Series
+from tapedeck.recording.series import thinned
 from tapedeck.web.series import series
 
 from ..recorded import FIT, GRAPH, fit, pass_, step, table
@@ -157,6 +160,28 @@ def test_what_is_left_out_is_never_an_extreme() -> None:
         inside = [value for value in losses[low:high] if math.isfinite(value)]
         shown = [value for at, value in kept.items() if low <= at < high and isinstance(value, float)]
         assert (min(shown), max(shown)) == (min(inside), max(inside))
+
+
+@given(
+    st.lists(st.sampled_from([None, math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 2.0]), min_size=3, max_size=40), st.data()
+)
+def test_of_each_stretch_the_first_of_the_extremes_and_of_what_is_not_finite_is_left(
+    losses: list[float | None], data: st.DataObject
+) -> None:
+    points = data.draw(st.integers(2, len(losses) - 1))
+    values = np.array([math.nan if value is None else value for value in losses])
+    known = np.array([value is not None for value in losses])
+    left = thinned(Series(np.arange(len(losses)), {"loss": values}, {"loss": known}), points)
+    edges = np.linspace(0, len(losses), max(1, (points - 2) // 2) + 1).astype(int)
+    chosen = {0, len(losses) - 1}
+    for low, high in itertools.pairwise(edges.tolist()):
+        there = [at for at in range(low, high) if known[at]]
+        finite = [at for at in there if math.isfinite(values[at])]
+        chosen |= {min(finite, key=values.item), max(finite, key=values.item)} if finite else {low}
+        chosen |= set([at for at in there if at not in finite][:1])
+    assert left.index.tolist() == sorted(chosen)
+    assert np.array_equal(left.values["loss"], values[left.index], equal_nan=True)
+    assert left.known["loss"].tolist() == known[left.index].tolist()
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from tapedeck import serving
 from tapedeck.main import create_app
 from tapedeck.settings import Settings, SettingsError
 
@@ -82,6 +90,61 @@ async def test_answers_are_compressed_for_who_takes_that(client: httpx.AsyncClie
     answer = await client.get("/openapi.json", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.json()["openapi"]
+
+
+LOADING = """\
+import asyncio
+import sys
+from tapedeck.main import create_app
+from tapedeck.settings import Settings
+from tests.faked import FakeExecutor
+from tests.recorded import FIT, fit
+from tests.web.conftest import client_of
+
+async def story():
+    app = create_app(Settings(data=":memory:"), executor=FakeExecutor(fit(100)))
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        await client.get("/healthz")  # what the caller itself loads
+        before = set(sys.modules)
+        run = (await client.post("/api/v1/runs", json={"program": FIT})).json()["links"]["self"]
+        app.state.service.archive.forget(run.rpartition("/")[2])  # so that it is read from the store
+        for path in ("", "/series", "/steps/0", "/frames", "/graphs/g0", "/passes/0/nodes/n0"):
+            assert (await client.get(run + path)).status_code == 200
+        large = await client.get(run + "/steps?count=100")
+        assert large.headers["content-encoding"] == "gzip" and len(large.content) > 128 * 1024
+        print(*sorted(set(sys.modules) - before))
+
+asyncio.run(story())
+"""
+
+
+def test_the_first_answers_need_nothing_that_is_not_loaded() -> None:
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", LOADING], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_what_is_loaded_when_the_server_starts_is_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = []
+
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        app: Any = server.config.app
+
+        async def story() -> None:
+            async with app.router.lifespan_context(app):
+                frozen.append(gc.get_freeze_count())
+
+        asyncio.run(story())
+        sockets[0].close()
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr(serving, "create_app", lambda settings: create_app(settings, executor=FakeExecutor()))
+    try:
+        serving.serve(Settings(data=":memory:"), "127.0.0.1", 0)
+    finally:
+        gc.unfreeze()
+    assert frozen[0] > 10_000
 
 
 async def test_a_second_process_on_the_same_data_is_refused_with_a_sentence(serve: Serve, tmp_path: Path) -> None:

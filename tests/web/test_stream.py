@@ -142,9 +142,11 @@ async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.005)
+    for _ in range(2_000):  # counted, not timed: the machine may stand still for longer than anybody would wait
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("It did not come true.")
 
 
 async def heard(archive: Archive, take: Take, after: int = -1) -> list[Event]:
@@ -154,9 +156,9 @@ async def heard(archive: Archive, take: Take, after: int = -1) -> list[Event]:
 async def test_a_long_run_holds_its_end_alone_and_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with long_run(tmp_path, monkeypatch) as (_, take, event):
         whole = Recording(MemoryLog(fit(LONG)), FIT)
-        await until(lambda: take.forgotten > 200)
-        assert len(take.events) < 100
-        assert take.size < 60_000
+        await until(lambda: take.forgotten > 200 and take.written == take.count)  # what comes during a write waits for the next
+        assert len(take.events) < 20  # no full block
+        assert take.size < 25_000
         assert take.counts[2] >= 60
         for index in (0, 30, take.counts[2] - 1):
             assert take.recording.step(index) == whole.step(index)
