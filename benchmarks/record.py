@@ -1,6 +1,7 @@
 """Time recording against plain eager PyTorch: the same programs, recorded and not, turn by turn in one process.
 
-Also how many nodes a second are walked, hooked and packed in a graph of 100,000. Everything runs on one thread, unconfined.
+Beside it, what a mode and hooks take that do nothing: no recorder of this kind can take less. Also how many nodes a second are
+walked, hooked and packed in a graph of 100,000. Everything runs on one thread, unconfined.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from tapedeck import wire
 from tapedeck.model import Capture, Limits
 from tapedeck.tracer.main import execute, preload
+from torch.overrides import TorchFunctionMode
 
 from _common import machine, p50, table, timed
 
@@ -109,22 +111,64 @@ def recorded(program: str, capture: Capture) -> int:
     return size
 
 
+def watched(program: str) -> None:
+    """Run a program under a mode that does nothing, with a hook that does nothing on each node of each backward.
+
+    That is what the least recorder takes that sees calls by a mode and gradients by hooks, before it records anything.
+    """
+    autograd: Any = torch.autograd
+    original = autograd._engine_run_backward
+
+    def run_backward(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        nodes = [output.grad_fn for output in outputs]
+        seen = set(nodes)
+        for node in nodes:  # which grows as it is walked
+            for following, _ in node.next_functions:
+                if following is not None and following not in seen:
+                    seen.add(following)
+                    nodes.append(following)
+        handles = [node.register_hook(nothing) for node in nodes]
+        result = original(outputs, *args, **kwargs)
+        for handle in handles:
+            handle.remove()
+        return result
+
+    def nothing(on_edges: Any, at_outputs: Any) -> None: ...
+
+    autograd._engine_run_backward = run_backward
+    try:
+        with Passing():
+            plain(program)
+    finally:
+        autograd._engine_run_backward = original
+
+
+class Passing(TorchFunctionMode):
+    """Passes every call on."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **kwargs) if kwargs else func(*args)
+
+
 def ratios(rounds: int) -> None:
-    """Time each workload, plain and recorded at each level."""
+    """Time each workload, plain, watched by a mode and hooks that do nothing, and recorded at each level."""
     rows = []
     for name, (program, steps) in WORKLOADS.items():
         plain(program), [recorded(program, level) for level in LEVELS]
-        times: dict[str, list[float]] = {"plain": [], **{level: [] for level in LEVELS}}
+        times: dict[str, list[float]] = {"plain": [], "watched": [], **{level: [] for level in LEVELS}}
         for _ in range(rounds):
             times["plain"].append(timed(lambda program=program: plain(program)))  # type: ignore[misc]
+            times["watched"].append(timed(lambda program=program: watched(program)))  # type: ignore[misc]
             for level in LEVELS:
                 gc.collect()
                 times[level].append(timed(lambda program=program, level=level: recorded(program, level)))  # type: ignore[misc]
         eager = p50(times["plain"])
         size = recorded(program, "full") / steps
         told = f"{size:.0f} B" if size < 1000 else f"{size / 1000:.1f} kB"
-        rows.append([name, f"{eager / steps * 1000:.0f} µs", *(f"{p50(times[level]) / eager:.2f}" for level in LEVELS), told])
-    head = ["", "eager a step", *(f"{level} ×" for level in LEVELS), "told a step, full"]
+        rows.append(
+            [name, f"{eager / steps * 1000:.0f} µs", *(f"{p50(times[way]) / eager:.2f}" for way in ("watched", *LEVELS)), told]
+        )
+    head = ["", "eager a step", "watched ×", *(f"{level} ×" for level in LEVELS), "told a step, full"]
     table(f"Recording as a multiple of plain eager, p50 of {rounds} rounds turn by turn", head, rows)
 
 
@@ -212,6 +256,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     preload()
+    gc.collect()
+    gc.freeze()  # as the process does that programs are forked from
     ratios(rounds)
     peers(rounds)
     large(min(rounds, 5))

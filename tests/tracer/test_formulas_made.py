@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from tapedeck.drawing.account import account
 
 from .alone import record
 
@@ -87,3 +88,10 @@ for step in range(3):
     recording = record(program)[1]
     graphs = [recording.numbers(index).graph.id for index in range(6)]
     assert graphs == ["g0", "g1"] * 3
+
+
+def test_the_account_says_whose_formula_a_node_comes_from() -> None:
+    recording = record(PROGRAM)[1]
+    numbers = recording.numbers(1)
+    told = account(numbers.graph, numbers, program=PROGRAM)
+    assert "n1  g = torch.autograd.grad(z, x, create_graph=True)  AddBackward0  line 5  backward of n2 in g0" in told
