@@ -8,6 +8,7 @@ not aliases, so that the engine copies a gradient where it would have stolen it,
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,6 +34,8 @@ from .table import Table
 from .transforms import Aside, inside_transform
 
 _AUTOGRAD: Any = torch.autograd
+LARGE = 10_000
+"""Nodes above which the collector waits while the engine runs."""
 
 
 class Engine:
@@ -114,12 +117,17 @@ class Engine:
         failure: BaseException | None = None
         handles = self.before_pass(begun)
         result: Any = ()
+        large = len(begun.walk.nodes) > LARGE and gc.isenabled()
+        if large:
+            gc.disable()  # what the hooks see makes it look through the whole graph again and again
         try:
             result = self._forward_on(outputs, args, kwargs)
         except BaseException as error:
             failure = error
             raise
         finally:
+            if large:
+                gc.enable()
             with Aside():
                 for handle in handles:
                     handle.remove()
@@ -157,7 +165,8 @@ class Engine:
     def _attach(self, begun: OpenPass) -> bool:
         """Put a hook on every node of a pass; if there is no room for them, the pass is told as empty."""
         try:
-            begun.capture.attach(numbered=begun.makes)
+            with Aside():
+                begun.capture.attach(numbered=begun.makes)
         except Exception as error:
             self._open.pop()
             self._emitter.failed(error)

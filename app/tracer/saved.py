@@ -6,6 +6,7 @@ own code unpacks: to read one would run that code once more than the program doe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor
 Slot = tuple[str, str, int]
 """Where a saved tensor is: the attributes that have it raw and read, and the place in them where they are lists (else -1)."""
 
-_ATTRIBUTES: dict[type, tuple[tuple[str, str], ...]] = {}
+_ATTRIBUTES: dict[type, Sequence[tuple[str, str]]] = {}
+_SLOTS: dict[type, Sequence[Slot]] = {}
+"""Of the kinds of nodes that save no lists of tensors: these are the same for each."""
 _AUTOGRAD: Any = torch._C._autograd
 _RAW = "_raw_saved_"
 SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}
@@ -50,26 +53,26 @@ class SavedTensors:
         _AUTOGRAD._push_saved_tensors_default_hooks = self._push
         _AUTOGRAD.SavedTensor.register_hooks = self._register
 
-    def slots(self, node: Any) -> list[Slot]:
+    def slots(self, node: Any) -> Sequence[Slot]:
         """The places of a node's saved tensors."""
         kind = type(node)
-        attributes = _ATTRIBUTES.get(kind)
-        if attributes is None:
-            scratch = SCRATCH.get(kind.__name__, ())
-            found = [name for name in dir(kind) if name.startswith(_RAW) and name not in scratch]
-            # a custom function has a list of them under a public name
-            attributes = tuple((raw, raw[4:] if hasattr(kind, raw[4:]) else raw[5:]) for raw in found)
-            _ATTRIBUTES[kind] = attributes
+        known = _SLOTS.get(kind)
+        if known is not None:
+            return known
         slots: list[Slot] = []
-        for raw, name in attributes:
+        single = True
+        for raw, name in _attributes(kind):
             try:
                 saved = getattr(node, raw)
             except (RuntimeError, AttributeError):
-                saved = None
+                saved, single = None, False  # another node may still have it, or a list
             if isinstance(saved, tuple | list):
+                single = False
                 slots += [(raw, name, place) for place in range(len(saved))]
             else:
                 slots.append((raw, name, -1))
+        if single:
+            _SLOTS[kind] = slots
         return slots
 
     def read(self, node: Any, slot: Slot) -> Tensor | None:
@@ -87,6 +90,17 @@ class SavedTensors:
         except (RuntimeError, AttributeError, IndexError):
             return None
         return found if isinstance(found, Tensor) else None
+
+
+def _attributes(kind: type) -> Sequence[tuple[str, str]]:
+    """The attributes that have the saved tensors of a kind of node, raw and read."""
+    known = _ATTRIBUTES.get(kind)
+    if known is None:
+        scratch = SCRATCH.get(kind.__name__, ())
+        found = [name for name in dir(kind) if name.startswith(_RAW) and name not in scratch]
+        # a custom function has a list of them under a public name
+        known = _ATTRIBUTES[kind] = [(raw, raw[4:] if hasattr(kind, raw[4:]) else raw[5:]) for raw in found]
+    return known
 
 
 def slot_name(slot: Slot) -> str:

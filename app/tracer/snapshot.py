@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ _CODES = {
     getattr(torch, name): code for code, name in enumerate(wire.DTYPES) if isinstance(getattr(torch, name, None), torch.dtype)
 }
 OTHER = wire.DTYPES.index("other")
+_WIDTHS = [np.dtype(wire.PACKED[name]).itemsize if name in wire.PACKED else 0 for name in wire.DTYPES]
 PLAIN = frozenset({Tensor, torch.nn.Parameter})
 SPARSE = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
 WHOLE = 1 << 20
@@ -27,10 +29,11 @@ class Facts:
     """What tensors of one kind have in common: all that a row of a table says besides the elements.
 
     ``code`` is the place of the dtype in :data:`~tapedeck.wire.DTYPES`; ``grad_fn`` is a name; ``readable`` tells whether
-    elements can be read here and now: there is storage, and it is no stand-in of a transform.
+    elements can be read here and now: there is storage, and it is no stand-in of a transform. ``width`` is the bytes that
+    the elements take on the wire.
     """
 
-    __slots__ = ("code", "count", "dtype", "flags", "grad_fn", "readable", "shape", "sparse")
+    __slots__ = ("code", "count", "dtype", "flags", "grad_fn", "readable", "shape", "sparse", "width")
 
     def __init__(self, tensor: Tensor, grad_fn: str | None, *, readable: bool) -> None:
         self.dtype = tensor.dtype
@@ -41,6 +44,7 @@ class Facts:
         self.grad_fn = grad_fn
         self.readable = readable
         self.sparse = tensor.layout in SPARSE
+        self.width = self.count * _WIDTHS[self.code]
 
     @property
     def requires_grad(self) -> bool:

@@ -124,9 +124,11 @@ class Template:
         self.constant_edges: list[tuple[int, int, int]] = []
         """Source node, slot, and the constant's place in :attr:`constants`."""
         self._find_constants(walk)
-        lines = [source.place(call.site.code, call.site.offset)[0] if call and call.site.code else 0 for call in walk.calls]
-        self.lines = frozenset(lines) - {0}
-        self.root_line = lines[0] or -1
+        sites = {call.site for call in walk.calls if call is not None}
+        lines = {site: source.place(site.code, site.offset)[0] for site in sites if site.code is not None}
+        self.lines = frozenset(lines.values()) - {0}
+        root = walk.calls[0]
+        self.root_line = (lines.get(root.site, 0) if root is not None else 0) or -1
         self._columns: list[int] = []
         self._order: list[int] = []
         self._packed: list[bytes] = []
@@ -151,8 +153,12 @@ class Template:
         for places in by_call.values():
             call = walk.calls[places[0]]
             assert call is not None
-            constants = [(at, call.constant(at)) for at in range(len(call.arguments))]
-            given = [(at, argument) for at, argument in constants if argument is not None and argument is not call.out]
+            given = []
+            for at, argument in enumerate(call.arguments):
+                if isinstance(argument, Tensor | Snapshot) and argument is not call.out and call.constant(at) is not None:
+                    given.append((at, argument))
+            if not given:
+                continue
             free = [
                 (place, slot)
                 for place in places
@@ -211,27 +217,33 @@ def describe(walk: Walk, template: Template, source: Source, names: Names) -> wi
         for name in ("op", "call", "name", "file", "module", "line", "start_column", "end_column", "saved_count", "saved")
     }
     strings: dict[str, int] = {}
+    made_alike: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    saved_as: dict[Slot, int] = {}
 
     def text(value: str | None) -> int:
         return -1 if value is None else strings.setdefault(value[:300], len(strings))
 
     def add(op: str, call: str | None, name: str | None, line: int, span: tuple[int, int] | None, module: str) -> None:
-        for column, value in (
-            ("op", text(op)),
-            ("call", text(call)),
-            ("name", text(name)),
-            ("file", -1),
-            ("module", text(module)),
-        ):
-            columns[column].append(value)
-        columns["line"].append(line or -1)
-        columns["start_column"].append(span[0] if span else -1)
-        columns["end_column"].append(span[1] if span else -1)
+        put(numbered(op, call, line, span, module), name)
 
+    def numbered(op: str, call: str | None, line: int, span: tuple[int, int] | None, module: str) -> tuple[int, ...]:
+        start, end = span or (-1, -1)
+        return text(op), text(call), text(module), line or -1, start, end
+
+    def put(row: tuple[int, ...], name: str | None) -> None:
+        for column, value in zip(facts, row, strict=True):
+            column.append(value)
+        columns["name"].append(text(name))
+        columns["file"].append(-1)
+
+    facts = [columns[name] for name in ("op", "call", "module", "line", "start_column", "end_column")]
     leaves = dict(walk.leaves)
-    slots: dict[int, list[Slot]] = {}
+    slots: dict[int, list[int]] = {}
     for place, slot in template.saved:
-        slots.setdefault(place, []).append(slot)
+        named = saved_as.get(slot)
+        if named is None:
+            named = saved_as[slot] = text(slot_name(slot))
+        slots.setdefault(place, []).append(named)
     for place, node in enumerate(walk.nodes):
         variable, call = leaves.get(place), walk.calls[place]
         if variable is not None:
@@ -239,13 +251,17 @@ def describe(walk: Walk, template: Template, source: Source, names: Names) -> wi
             add(ACCUMULATE, None, name, line, None, "")
         elif call is not None:
             site = call.site
-            line, span = source.place(site.code, site.offset) if site.code is not None else (-1, None)
-            final = call.name if call.last - 1 == walk.numbers[place] else None
-            add(node.name(), call_name(call.function), final, line, span, site.module)
+            key = (node.name(), call.function, site)
+            row = made_alike.get(key)
+            if row is None:
+                line, span = source.place(site.code, site.offset) if site.code is not None else (-1, None)
+                row = made_alike[key] = numbered(node.name(), call_name(call.function), line, span, site.module)
+            put(row, call.name if call.last - 1 == walk.numbers[place] else None)
         else:
             add(node.name(), None, None, -1, None, "")
-        columns["saved_count"].append(len(slots.get(place, ())))
-        columns["saved"].extend(text(slot_name(slot)) for slot in slots.get(place, ()))
+        kept = slots.get(place, ())
+        columns["saved_count"].append(len(kept))
+        columns["saved"].extend(kept)
     for place in range(len(template.constants)):
         constant = template.constant(walk, place)
         name, line = names.binding(constant) if isinstance(constant, Tensor) else (None, -1)
@@ -298,10 +314,9 @@ def _alike(tensor: Tensor, call: Call) -> list[int]:
 
 def same_view(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors are the same elements in memory in the same order."""
-    if one.is_nested or other.is_nested:  # these have no shape to compare
-        return False
     return (
         pointer(one) == pointer(other)
+        and not (one.is_nested or other.is_nested)  # these have no shape to compare
         and one.shape == other.shape
         and one.stride() == other.stride()
         and one.dtype == other.dtype

@@ -198,7 +198,9 @@ class Table:
         """Leave out numbers until they take no more bytes than ``most``."""
         widths = [_width(facts, told) for facts, told in zip(self.facts, self.tells, strict=True)]
         size = sum(widths) + _STATS_BYTES * sum(told >= BOTH for told in self.tells)
-        self.shortened = self.shortened or size > most
+        if size <= most:
+            return
+        self.shortened = True
         for place in sorted((place for place, told in enumerate(self.tells) if told == BOTH), key=lambda place: -widths[place]):
             if size <= most:
                 return
@@ -230,7 +232,7 @@ def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:
 
 def _width(facts: Facts, told: int) -> int:
     """Bytes of the elements that a row tells."""
-    return facts.count * np.dtype(wire.PACKED[wire.DTYPES[facts.code]]).itemsize if told in (VALUE, BOTH) else 0
+    return facts.width if told in (VALUE, BOTH) else 0
 
 
 class _Layout:

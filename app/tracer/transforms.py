@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,11 +47,18 @@ class _Outside(contextlib.ExitStack):
 
 
 class Aside:
-    """A context in which nobody sees what we compute: no mode or subclass of the program's, and no autograd."""
+    """A context in which nobody sees what we compute: no mode or subclass of the program's, and no autograd.
 
-    __slots__ = ("_dispatch", "_function", "_graded")
+    Nor does the collector run, which would call the program's finalizers there, and look through a large graph again and
+    again while we make an object for each of its nodes.
+    """
+
+    __slots__ = ("_collecting", "_dispatch", "_function", "_graded")
 
     def __enter__(self) -> None:
+        self._collecting = gc.isenabled()
+        if self._collecting:
+            gc.disable()
         self._function = _C.DisableTorchFunction()
         self._function.__enter__()
         self._graded = _is_grad_enabled()
@@ -66,6 +74,8 @@ class Aside:
         if self._graded:
             _set_grad_enabled(True)
         self._function.__exit__(None, None, None)
+        if self._collecting:
+            gc.enable()
 
 
 def stands_in(tensor: Tensor) -> bool:
