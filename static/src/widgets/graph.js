@@ -20,7 +20,7 @@ const EDGE = 16; // pixels around what the server draws
 
 /**
  * @typedef {{svg: string, structure: string, form: string}} Picture
- * @typedef {Written & {moves: readonly {from: string, rebind: Rebind}[]}} Scene
+ * @typedef {Written & {step: number, moves: readonly {from: string, rebind: Rebind}[]}} Scene
  */
 
 /**
@@ -275,6 +275,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       }
       written = time;
       pen?.write(scene);
+      element.dataset.step = String(scene.step); // whose numbers these are, for who looks from outside
       if (!names?.show(scene.moves, milliseconds) || !names.layer.lastElementChild) return;
       if (!moved) settle(true);
       reveal(names.layer.lastElementChild);
