@@ -366,6 +366,40 @@ def test_curves_follow_the_playhead_and_tell_the_number_that_is_pointed_at(page:
     expect(chart.nth(0).locator("canvas")).to_be_visible()
 
 
+@pytest.mark.parametrize("start", ["1e11", "1e-11", "-3.0", "4e30"])
+@pytest.mark.parametrize("rate", ["0.1", "1e-6", "0.0"])
+def test_an_axis_has_numbers_that_differ_however_large_or_close_the_values_are(page: Page, start: str, rate: str) -> None:
+    program = f"""\
+import torch
+m = torch.tensor({start}, dtype=torch.float64, requires_grad=True)
+for step in range(20):
+    loss = ((m - 1.5 * {start}) / {start}) ** 2
+    loss.backward()
+    with torch.no_grad():
+        m -= {rate} * {start} ** 2 * m.grad
+    m.grad = None
+"""
+    page.add_init_script("""
+      window.written = [];
+      const { fillText } = CanvasRenderingContext2D.prototype;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        const title = this.canvas.closest(".chart")?.querySelector("span").textContent;
+        if (this.textAlign === "right") window.written.push([title, text]);
+        return fillText.call(this, text, ...rest);
+      };
+    """)
+    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    assert made["steps"] == 20, made["error"]
+    page.goto(f"/r/{made['id']}")
+    expect(page.locator(".chart canvas")).to_have_count(3)
+    page.wait_for_function("window.written.some(([name]) => name === 'update')")
+    for name in ("m", "m.grad"):
+        drawn = page.evaluate("name => window.written.filter(each => each[0] === name).map(each => each[1])", name)
+        texts = drawn[: drawn.index(drawn[0], 1)] if drawn[0] in drawn[1:] else drawn
+        assert len(texts) >= 2
+        assert len(set(texts)) == len(texts), texts
+
+
 def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> None:
     page.goto("/")
     run(page, ADAM)

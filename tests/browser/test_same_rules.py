@@ -122,6 +122,28 @@ def test_the_tokens_of_the_sheets_are_those_of_pictures(page: Page, theme: str) 
     assert found == list(style.THEMES[theme].values())
 
 
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ([0, 1, 2], ["0", "1", "2"]),
+        ([-0.2, -0.1, 2.7755575615628914e-17, 0.1], ["−0.2", "−0.1", "0", "0.1"]),
+        ([9.5, 10, 10.5], ["9.5", "10", "10.5"]),
+        ([1e11, 2e11, 3e11], ["1e11", "2e11", "3e11"]),
+        ([1e11, 1.0005e11, 1.001e11], ["1e11", "+5e7", "+1e8"]),
+        ([-2e8, -1.5e8, -1e8, 0], ["−2e8", "−1.5e8", "−1e8", "0"]),
+        ([8e3, 1e4, 1.2e4], ["8e3", "1e4", "1.2e4"]),
+        ([1e-8, 1e-4, 1, 100], ["1e−8", "1e−4", "1", "100"]),
+        ([0.0501, 0.0502], ["0.0501", "0.0502"]),
+        ([1e30], ["1e30"]),
+        ([], []),
+    ],
+)
+def test_numbers_on_an_axis_have_the_digits_that_tell_them_apart(page: Page, numbers: list[float], texts: list[str]) -> None:
+    body = (SOURCES / "leaves" / "format.js").read_text().replace("export ", "")
+    page.goto("about:blank")
+    assert page.evaluate(f"numbers => {{ {body}\n return axis(numbers); }}", numbers) == texts
+
+
 def test_numbers_are_written_alike(page: Page) -> None:
     page.goto("/examples")
     module = (SOURCES / "leaves" / "format.js").read_text()
