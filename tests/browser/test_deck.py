@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from tapedeck.assets import static_path
 
 from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
 
@@ -534,8 +536,13 @@ def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page
         "    loss.backward()\n    optimizer.step()",
     )
     page.get_by_role("button", name="Last step").click()
+    expect(page.locator(".chart canvas").first).to_be_visible()
+    contour = json.loads((static_path() / "manifest.json").read_text())["d3-contour.mjs"]
+    loaded = "name => performance.getEntriesByType('resource').some(each => each.name.endsWith(name))"
+    assert not page.evaluate(loaded, contour), "what draws contours comes when one is drawn"
     page.get_by_role("button", name=re.compile("Loss over")).click()
     expect(page.locator(".plane .height")).not_to_have_count(0, timeout=15_000)
+    assert page.evaluate(loaded, contour)
     expect(page.get_by_role("combobox", name="Loss over")).to_have_value("p0 p1")
     expect(page.locator(".plane .before")).to_have_count(4)
     expect(page.locator(".plane .way")).to_be_visible()

@@ -1,6 +1,5 @@
 // Draw the loss over one or two elements of parameters: the way that was taken, and the gradient as the slope at the playhead.
 
-import { contours } from "d3-contour";
 import { fill, h, s, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 
@@ -40,6 +39,8 @@ export function surface() {
   let shown = null;
   /** @type {Place} */
   let place = { at: 0, slope: null };
+  /** @type {typeof import("d3-contour").contours | null} */
+  let contours = null; // what draws them, once one is to be drawn
   let [width, height] = [0, 0];
   /** @type {(value: number) => number} */
   let x = () => 0;
@@ -112,6 +113,7 @@ export function surface() {
 
   /** Lines of equal loss, closer to each other near the least. @param {Shown} now @param {Axis} first @param {Axis} second */
   function heights({ losses }, first, second) {
+    if (!contours) return [];
     const known = losses.filter((value) => value !== null);
     const [low, high] = [Math.min(...known), Math.max(...known)];
     const levels = Array.from({ length: LEVELS }, (_, i) => low + (high - low) * ((i + 0.4) / LEVELS) ** 2);
@@ -192,6 +194,11 @@ export function surface() {
       shown = now;
       svg.setAttribute("aria-label", now ? `${now.loss} over ${now.axes.map(({ name }) => name).join(" and ")}` : "");
       draw();
+      if (!now || now.axes.length < 2 || contours) return;
+      void import("d3-contour").then((module) => {
+        contours = module.contours;
+        draw();
+      });
     },
     /** @param {Place} now */
     seek(now) {
