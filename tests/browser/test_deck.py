@@ -274,6 +274,67 @@ def test_a_link_opens_at_its_step_and_phase(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"step=2&phase=forward&theme=dark"))
 
 
+TWO = """\
+import torch
+x = torch.tensor([0., 1., 2.])
+w = torch.tensor(0., requires_grad=True)
+b = torch.tensor([0., 0.5], requires_grad=True)
+optimizer = torch.optim.SGD([w, b], lr=0.1)
+for step in range(5):
+    optimizer.zero_grad()
+    loss = ((w * x + b.sum() - 1) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+def test_scale_tab_and_what_is_shown_in_it_are_in_the_address(page: Page) -> None:
+    page.goto("/")
+    run(page, TWO)
+    page.get_by_role("button", name="log scale").click()
+    expect(page).to_have_url(re.compile(r"\?log=1$"))
+    page.get_by_role("button", name="Optimizer").click()
+    expect(page).to_have_url(re.compile(r"log=1&tab=optimizer"))
+    page.get_by_role("combobox", name="Parameter").select_option("p1")
+    page.get_by_role("button", name="Loss over").click()
+    over = page.get_by_role("combobox", name="Loss over")
+    expect(page.locator(".plane .height")).not_to_have_count(0, timeout=15_000)
+    over.select_option("p1[1]")
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    node(page, "b.sum()").click()
+    expect(page).to_have_url(re.compile(r"over=p1%5B1%5D"))
+    address = page.url
+    assert "parameter=p1" in address, "the node that is selected is none of its"
+
+    page.goto("about:blank")
+    page.goto(address)
+    expect(over).to_have_value("p1[1]")
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("combobox", name="Parameter")).to_have_value("p1")
+    expect(page.get_by_role("button", name="log scale")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Curves").click()
+    page.get_by_role("button", name="log scale").click()
+    page.get_by_role("combobox", name="Parameter").select_option("p0")
+    expect(page).not_to_have_url(re.compile("log|tab|over|parameter"))
+    assert page.url.partition("?")[0] == address.partition("?")[0]
+
+
+def test_a_link_that_says_nothing_of_a_tab_leads_back_to_the_curves(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    first = page.url.partition("?")[0]
+    write(page, FIT.replace("0.05", "0.02"))
+    page.locator("#run").click()
+    expect(page).not_to_have_url(re.compile(first))
+    page.get_by_role("button", name="Optimizer").click()
+    page.get_by_role("button", name="log scale").click()
+    expect(page).to_have_url(re.compile("tab=optimizer"))
+    page.go_back()
+    expect(page).to_have_url(first)
+    expect(page.get_by_role("button", name="Curves")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="log scale")).to_have_attribute("aria-pressed", "false")
+
+
 def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)

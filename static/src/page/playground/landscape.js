@@ -56,7 +56,7 @@ function element(values, key) {
  */
 export function landscape(state, api) {
   const drawn = surface();
-  const over = h("select", { class: "choose", "aria-label": "Loss over", onchange: () => void ask() });
+  const over = h("select", { class: "choose", "aria-label": "Loss over", onchange: () => state.set({ over: over.value }) });
   const slope = h("span", { class: "slope" });
   const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
   const words = h("p", { class: "remark" });
@@ -67,8 +67,7 @@ export function landscape(state, api) {
   let turn = 0;
   let asking = false;
   let shown = false;
-  /** @type {Parameter | null} */
-  let parameter = null;
+  let wanted = ""; // what was asked for last
 
   const wished = () => over.value.split(" ").filter(Boolean);
 
@@ -87,6 +86,7 @@ export function landscape(state, api) {
       if (mine !== turn) return;
       const { title, detail } = trouble(error);
       here = null;
+      wanted = ""; // another look asks again
       fill(words, h("b", null, title), `: ${detail}`);
     }
     asking = false;
@@ -152,18 +152,21 @@ export function landscape(state, api) {
     show(now) {
       shown = now !== null;
       if (!now) return;
-      const { run } = state.get();
-      const same = now === parameter && here?.run === run?.id;
-      if (!same) {
-        const offered = choices(now, run?.parameters ?? []);
-        const chosen = offered.find((keys) => keys.length === 2 && count(now) <= 2) ?? offered[0];
+      const { run, over: named } = state.get();
+      const offered = choices(now, run?.parameters ?? []);
+      const chosen =
+        offered.find((keys) => keys.join(" ") === named) ??
+        offered.find((keys) => keys.length === 2 && count(now) <= 2) ??
+        offered[0];
+      const wish = `${run?.id} ${now.id} ${chosen?.join(" ")}`;
+      if (wish !== wanted) {
         fill(
           over,
           offered.map((keys) =>
             h("option", { value: keys.join(" "), selected: keys === chosen }, keys.map(nameOf).join(" and ")),
           ),
         );
-        parameter = now;
+        wanted = wish;
         here = null;
         drawn.show(null);
         void ask();
