@@ -470,13 +470,24 @@ def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> No
     table = page.get_by_role("region", name="Optimizer")
     expect(table).to_contain_text("Adam")
     expect(table).to_contain_text("lr=0.5")
-    expect(table.locator("thead")).to_have_text("parametervalueaddsgradmomentum2nd momentupdaterate")
+    expect(table.locator("thead")).to_have_text("parametervaluegradmomentum2nd momentupdaterate")
     cells = table.locator("tbody tr td")
-    expect(cells).to_have_text(["3.0000", "4.0000", "4.0000", "·", "·", "·", "·"])
+    expect(cells).to_have_text(["3.0000", "4.0000", "·", "·", "·", "·"])
     page.locator(".phase.update").click()
-    expect(cells).to_have_text(["2.5000", "4.0000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
+    expect(cells).to_have_text(["2.5000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
     page.locator(".phase.loss").click()
-    expect(cells).to_have_text(["3.0000", "·", "None", "·", "·", "·", "·"])
+    expect(cells).to_have_text(["3.0000", "None", "·", "·", "·", "·"])
+
+
+def test_what_a_step_adds_to_gradients_is_told_where_it_is_not_all_of_them(page: Page) -> None:
+    page.goto("/")
+    run(page, ACCUMULATE)
+    page.get_by_role("button", name="Optimizer").click()
+    table = page.get_by_role("region", name="Optimizer")
+    expect(table.locator("thead")).to_have_text("parametervaluegradupdaterate")
+    step_to(page, 1)
+    expect(table.locator("thead")).to_have_text("parametervalueaddsgradupdaterate")
+    expect(table.locator("tbody tr td")).to_have_text(["[0.8000, 1.6000]", "[1.6000, 3.2000]", "[3.6000, 7.2000]", "·", "·"])
 
 
 def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_past_it(page: Page) -> None:
@@ -553,6 +564,18 @@ def test_two_runs_are_laid_over_each_other_and_both_values_are_told(page: Page) 
     page.get_by_role("button", name="Stop comparing").click()
     expect(page.locator(".tape .curve.other")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("compare"))
+
+
+def test_two_runs_are_told_apart_by_the_argument_that_differs(page: Page) -> None:
+    page.goto("/")
+    run(page, TWO)
+    first = page.url.partition("?")[0]
+    write(page, TWO.replace("lr=0.1", "lr=0.02"))
+    page.locator("#run").click()
+    expect(page).not_to_have_url(re.compile(first))
+    page.goto(f"{page.url.partition('?')[0]}?compare={first.rpartition('/')[2]}")
+    expect(page.locator(".pair .mine")).to_have_text("lr=0.02")
+    expect(page.locator(".pair .dashed")).to_have_text("lr=0.1")
 
 
 PLANE = """() => {

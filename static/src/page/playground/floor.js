@@ -68,6 +68,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
       "div",
       { class: "caption" },
       h("span", { class: "chosen" }, chosen),
+      ground.choice,
       h("span", { class: "space" }),
       h("div", { class: "seg", role: "group", "aria-label": "Show" }, tabs),
     ),
@@ -103,6 +104,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
     drawn.hidden = shown !== "curves";
     table.hidden = shown !== "optimizer";
     ground.element.hidden = shown !== "loss";
+    ground.choice.hidden = shown !== "loss";
     if (!run || !parameter || !some) return;
     if (now.parameter !== parameter.id) {
       // an address that names no parameter may say over what the loss is shown: that is kept
@@ -192,7 +194,8 @@ const stopped = (run) => Boolean(run?.error && run.steps);
  */
 function chartsOf(parameter, curves, other) {
   const { index } = curves;
-  const name = parameter.names.at(-1) ?? parameter.id;
+  const own = parameter.names.at(-1) ?? parameter.id;
+  const [name, grad] = own.length <= SHORT ? [own, `${own}.grad`] : ["value", "grad"]; // whose, stands above
   const norm = isNorm(parameter) ? "norm" : null;
   const theirs = other?.run.parameters.find(({ id, shape }) => id === parameter.id && `${shape}` === `${parameter.shape}`);
   /** @param {Curves} of @param {"value" | "grad" | "update"} what */
@@ -205,7 +208,7 @@ function chartsOf(parameter, curves, other) {
   };
   return /** @type {const} */ ([
     ["value", name, "param"],
-    ["grad", `${name}.grad`, "grad"],
+    ["grad", grad, "grad"],
     ["update", "update", "param"],
   ])
     .map(([what, title, tone]) => ({
@@ -216,5 +219,5 @@ function chartsOf(parameter, curves, other) {
       columns: columns(curves, what),
       others: beside((of) => columns(of, what)),
     }))
-    .filter(({ columns: own }) => own.some((column) => column.some((value) => value !== null)));
+    .filter(({ columns: found }) => found.some((column) => column.some((value) => value !== null)));
 }
