@@ -263,6 +263,66 @@ def test_steps_come_in_stretches_around_the_playhead_and_ahead_of_it(page: Page)
     assert all(each.startswith("?") for each in asked)
 
 
+LONG = """\
+import torch
+x = torch.tensor([1., 2., 3.])
+w = [torch.tensor(0.5 + 0.05 * i, requires_grad=True) for i in range(12)]
+optimizer = torch.optim.SGD(w, lr=0.01)
+for step in range(60):
+    h = x
+    for weight in w:
+        h = torch.tanh(weight * h)
+    loss = (h ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+CARDS = """() => [...document.querySelectorAll("#canvas .node:not(.stub)")].map((node) => {
+    const [own, canvas] = [node, document.querySelector("#canvas")].map((each) => each.getBoundingClientRect());
+    const inside = own.top < canvas.bottom && own.bottom > canvas.top;
+    return [node.dataset.node, inside, node.querySelector("[data-field=grad]")?.textContent ?? ""];
+})"""
+
+
+def test_while_the_tape_is_dragged_what_is_in_view_is_written_and_the_rest_when_it_stands_still(page: Page) -> None:
+    made = page.request.post("/api/v1/runs", data={"program": LONG}).json()
+    assert made["steps"] == 60, made["error"]
+    numbers = {}
+    for step in (0, 40, 59):
+        page.goto(f"/r/{made['id']}?step={step}")
+        expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
+        page.wait_for_timeout(400)
+        numbers[step] = {name: text for name, _, text in page.evaluate(CARDS)}
+    page.goto(f"/r/{made['id']}")
+    expect(page.locator("#canvas")).to_have_attribute("data-step", "0")
+    page.wait_for_load_state("networkidle")
+    # the keys come faster than anything is at rest
+    slider(page).focus()
+    moved = page.evaluate(f"""async () => {{
+        const tape = document.querySelector(".tape");
+        for (let step = 0; step < 40; step++) {{
+            tape.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowRight", bubbles: true }}));
+            await new Promise(requestAnimationFrame);
+        }}
+        return [document.querySelector("#canvas").dataset.step, ({CARDS})()];
+    }}""")
+    assert moved[0] == "40"
+    inside = [(name, text) for name, seen, text in moved[1] if seen]
+    outside = [(name, text) for name, seen, text in moved[1] if not seen]
+    assert inside
+    assert all(text == numbers[40][name] for name, text in inside)
+    assert any(text != numbers[40][name] for name, text in outside), "what nobody sees is not written yet"
+    page.wait_for_timeout(400)
+    assert {name: text for name, _, text in page.evaluate(CARDS)} == numbers[40]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    page.mouse.move(700, 400)
+    page.mouse.down()
+    page.mouse.move(700, 100, steps=3)
+    assert page.locator("#canvas").get_attribute("data-step") == "59"
+    assert all(text == numbers[59][name] for name, seen, text in page.evaluate(CARDS) if seen)
+
+
 def test_a_link_opens_at_its_step_and_phase(page: Page) -> None:
     page.goto("/")
     run(page, FIT)

@@ -17,6 +17,7 @@ const LARGEST = 1.12;
 const CARD = { wide: 125, high: 40 }; // half of a node
 const HASTE = 150; // milliseconds: steps that follow each other faster are not shown in transition
 const MARGIN = 8;
+const NEAR = 80; // pixels of the picture around what is in view: numbers grow longer
 const EDGE = 16; // pixels around what the server draws
 
 /**
@@ -57,6 +58,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       return !event.button;
     })
     .on("zoom", ({ transform, sourceEvent }) => {
+      pen?.complete();
       place.style.transform = `translate(${transform.x}px,${transform.y}px) scale(${transform.k})`;
       if (sourceEvent) moved = true;
       onzoom(transform.k);
@@ -77,6 +79,14 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     }
     return { x: left, y: top, width: right - left, height: bottom - top };
   };
+
+  /** What of the picture is in view, in its own pixels. */
+  function view() {
+    const { x, y, k } = zoomTransform(element);
+    const [left, top] = [-x / k, -y / k];
+    const [right, bottom] = [left + element.clientWidth / k, top + element.clientHeight / k];
+    return { left: left - NEAR, top: top - NEAR, right: right + NEAR, bottom: bottom + NEAR };
+  }
 
   /** Make ready to write numbers into the picture, as it was drawn anew. */
   function prepare() {
@@ -289,14 +299,15 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     write(scene, milliseconds) {
       pace = milliseconds;
       const time = performance.now();
-      if (time - written < HASTE) {
+      const haste = time - written < HASTE;
+      if (haste) {
         // who drags the playhead sees each step as it is, not on its way from the one before
         element.classList.add("hasty");
         clearTimeout(hasty);
         hasty = setTimeout(() => element.classList.remove("hasty"), 2 * HASTE);
       }
       written = time;
-      pen?.write(scene);
+      pen?.write(scene, haste ? view() : null);
       element.dataset.step = String(scene.step); // whose numbers these are, for who looks from outside
       if (!names?.show(scene.moves, milliseconds) || !names.layer.lastElementChild) return;
       if (!moved) settle(true);
