@@ -36,6 +36,22 @@ const dataFiles = {
   },
 };
 
+// What d3-zoom moves pictures with: here the sheet does, and with these two would come colours, easing and timers.
+const still = {
+  name: "no-transitions",
+  /** @param {import("esbuild").PluginBuild} build */
+  setup(build) {
+    build.onResolve({ filter: /^d3-(transition|interpolate)$/ }, ({ path }) => ({ path, namespace: "still" }));
+    build.onLoad({ filter: /.*/, namespace: "still" }, () => ({
+      contents: `import { selection } from "d3-selection";
+        selection.prototype.interrupt = function () { return this; };
+        export const interrupt = () => {};
+        export const interpolateZoom = () => {};`,
+      resolveDir: here,
+    }));
+  },
+};
+
 const result = await build({
   entryPoints: entries,
   outdir: output,
@@ -49,7 +65,7 @@ const result = await build({
   minify: true,
   metafile: true,
   legalComments: "linked",
-  plugins: [dataFiles],
+  plugins: [dataFiles, still],
   loader: { ".woff2": "file", ".svg": "file", ".png": "file" },
   logLevel: "warning",
 });

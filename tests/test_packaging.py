@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -39,13 +40,19 @@ def test_the_bundle_has_every_page_and_image_under_a_name_that_carries_a_hash() 
     manifest = json.loads((static_path() / "manifest.json").read_text())
     sources = ROOT / "static" / "src"
     pages = {path.name for path in (sources / "page").iterdir() if path.suffix in (".js", ".css")}
-    later = {"uPlot.esm.js"}  # what a page asks for when it first draws a chart
+    later = {"uPlot.esm.js", "d3-contour.mjs"}  # what a page asks for when it first draws a chart, or a contour
     assert set(manifest) == pages | later | {path.name for path in (sources / "images").iterdir()}
     for entry, file in manifest.items():
         stem, suffix = entry.rsplit(".", 1)
         stem = "part" if entry in later else stem
-        assert re.fullmatch(rf"{stem}-[A-Z0-9]{{8}}\.{suffix}", file)
+        assert re.fullmatch(rf"{stem}-[A-Z0-9]{{8}}\.{suffix.replace('mjs', 'js')}", file)
         assert (static_path() / file).is_file()
+
+
+def test_the_playground_s_script_is_within_its_budget() -> None:
+    manifest = json.loads((static_path() / "manifest.json").read_text())
+    script = (static_path() / manifest["playground.js"]).read_bytes()
+    assert len(gzip.compress(script)) < 180_000, "load what is not needed at once when it is needed"
 
 
 def test_no_style_needs_an_address_that_a_strict_policy_forbids() -> None:

@@ -7,11 +7,11 @@ from .log import Log, MemoryLog, merge_lines
 from .numbers import PassNumbers
 from .recording import Recording, shown
 from .series import Series
-from .stack import Stack
+from .stack import Stack, layout
 from .structure import read_graph, title
 from .tensors import Tensors, number, plain
 
 __all__ = [
-    "Alike", "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Stack", "Tensors", "merge_lines", "number", "parted",
-    "plain", "read_graph", "shown", "title",
+    "Alike", "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Stack", "Tensors", "layout", "merge_lines", "number",
+    "parted", "plain", "read_graph", "shown", "title",
 ]  # fmt: skip

@@ -44,8 +44,7 @@ class Recording:
             place = (event.index, event.step, event.kind, place_or_none(event.parent), "", place_or_none(event.line))
             return model.Pass(*place, order=[], nodes={}, edges={})
         graph = self.graph(event.graph)
-        small = whole or len(graph.nodes) <= self._limits.answer_nodes
-        numbers = PassNumbers(event, graph) if small else None
+        numbers = PassNumbers(event, graph) if whole or self.small(event.graph) else None
         return model.Pass(
             index=event.index,
             step=event.step,
@@ -58,6 +57,10 @@ class Recording:
             edges=numbers.edges() if numbers else UNSET,
             failed=f"n{event.failed}" if event.failed >= 0 else None,
         )
+
+    def small(self, graph: int) -> bool:
+        """Whether a pass over a graph has few enough nodes to be told with its numbers in one answer."""
+        return len(self.graph(graph).nodes) <= self._limits.answer_nodes
 
     def numbers(self, index: int) -> PassNumbers:
         """The numbers of a pass, each read when it is asked for."""

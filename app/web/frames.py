@@ -1,4 +1,4 @@
-"""Give the numbers of many passes by columns: what a page needs to play a recording without asking step by step."""
+"""Give numbers of many passes by columns: a few of all, for who computes with them."""
 
 from __future__ import annotations
 

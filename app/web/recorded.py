@@ -14,7 +14,7 @@ from ..drawing.picture import MEDIA
 from ..errors import NotFound
 from ..recording import Recording
 from ..recording.series import OF_PARAMETER, STATISTICS, USUAL
-from . import answers, frames, reference, series
+from . import answers, frames, reference, series, spans
 from .api import index_of
 from .pictures import Look, draw
 from .service import service_of
@@ -35,12 +35,20 @@ class StepPage(Struct, frozen=True):
     next: int | None
 
 
-@router.get("/steps", **reference.answers(StepPage, "Steps in order.", 304, 404))
+@router.get("/steps", **reference.columns(StepPage, spans.PackedSteps, "Steps in order."))
 async def read_steps(request: Request, id: str, start: Start = 0, count: Annotated[int, Query(ge=1, le=1000)] = 20) -> Response:
     """Read steps in order, with all their numbers: passes, parameters, values of lines, the update."""
     service = service_of(request)
     take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.archive, take, _steps, take.recording, start, count))
+    if MSGPACK in request.headers.get("accept", ""):
+        packed = await answers.read(service.archive, take, _packed_steps, take.recording, start, count)
+        return answers.kept(request, packed, MSGPACK, final=take.ended, vary=True)
+    told = await answers.read(service.archive, take, _steps, take.recording, start, count)
+    return answers.kept(request, told, answers.JSON, final=take.ended, vary=True)
+
+
+def _packed_steps(recording: Recording, start: int, count: int) -> bytes:
+    return msgspec.msgpack.encode(spans.packed(recording, start, count))
 
 
 def _steps(recording: Recording, start: int, count: int) -> bytes:

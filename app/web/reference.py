@@ -222,13 +222,13 @@ PICTURE: Final[dict[str, Any]] = {
 }
 
 
-def columns(json: Any, packed: Any) -> dict[str, Any]:
-    """What a route of columns answers, in both its forms."""
+def columns(json: Any, packed: Any, description: str = "Columns of numbers.") -> dict[str, Any]:
+    """What a route answers that has a packed form, in both its forms."""
     return {
         "response_class": Response,
         "responses": {
             200: {
-                "description": "Columns of numbers.",
+                "description": description,
                 "content": {
                     "application/json": {"schema": schema(json)},
                     "application/msgpack": {"schema": {"type": "string", "format": "binary", "description": packed.__doc__}},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from tapedeck.assets import static_path
 
 from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
 
@@ -231,6 +233,96 @@ def test_the_tape_is_dragged_back_and_forth(page: Page) -> None:
     expect(page.locator(".told")).to_have_text("step 3loss 0.1074")
 
 
+def test_steps_come_in_stretches_around_the_playhead_and_ahead_of_it(page: Page) -> None:
+    program = FIT.replace("range(4)", "range(4000)").replace("0.05", "0.0001")
+    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    assert made["steps"] == 4000
+    asked: list[str] = []
+    page.on("request", lambda each: asked.append(each.url.partition("/steps")[2]) if "/steps" in each.url else None)
+    page.goto(f"/r/{made['id']}?step=2000")
+    expect(page.locator("#canvas")).to_have_attribute("data-step", "2000")
+    page.wait_for_load_state("networkidle")
+    starts = {int(each.partition("start=")[2].partition("&")[0]) for each in asked}
+    assert all(each.startswith("?") for each in asked), "none is asked for by itself"
+    assert 1 <= len(starts) <= 3
+    assert max(abs(start - 2000) for start in starts) < 512, "who looks at one place is not sent all of the tape"
+    before = len(asked)
+    box = page.locator(".tape").bounding_box()
+    assert box
+    y = box["y"] + box["height"] - 36
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, y, steps=100)
+    at = slider(page).get_attribute("aria-valuenow") or ""
+    expect(page.locator("#canvas")).to_have_attribute("data-step", at)
+    page.mouse.up()
+    assert int(at) > 3500
+    own = page.request.get(f"/api/v1/runs/{made['id']}/steps/{at}").json()
+    expect(node(page, "m").locator("title")).to_contain_text(f"m.grad {own['parameters'][0]['grad_after']['values']:.4g}"[:10])
+    assert len(asked) - before < 20, "a drag over thousands of steps is a few questions"
+    assert all(each.startswith("?") for each in asked)
+
+
+LONG = """\
+import torch
+x = torch.tensor([1., 2., 3.])
+w = [torch.tensor(0.5 + 0.05 * i, requires_grad=True) for i in range(12)]
+optimizer = torch.optim.SGD(w, lr=0.01)
+for step in range(60):
+    h = x
+    for weight in w:
+        h = torch.tanh(weight * h)
+    loss = (h ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+CARDS = """() => [...document.querySelectorAll("#canvas .node:not(.stub)")].map((node) => {
+    const [own, canvas] = [node, document.querySelector("#canvas")].map((each) => each.getBoundingClientRect());
+    const inside = own.top < canvas.bottom && own.bottom > canvas.top;
+    return [node.dataset.node, inside, node.querySelector("[data-field=grad]")?.textContent ?? ""];
+})"""
+
+
+def test_while_the_tape_is_dragged_what_is_in_view_is_written_and_the_rest_when_it_stands_still(page: Page) -> None:
+    made = page.request.post("/api/v1/runs", data={"program": LONG}).json()
+    assert made["steps"] == 60, made["error"]
+    numbers = {}
+    for step in (0, 40, 59):
+        page.goto(f"/r/{made['id']}?step={step}")
+        expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
+        page.wait_for_timeout(400)
+        numbers[step] = {name: text for name, _, text in page.evaluate(CARDS)}
+    page.goto(f"/r/{made['id']}")
+    expect(page.locator("#canvas")).to_have_attribute("data-step", "0")
+    page.wait_for_load_state("networkidle")
+    # the keys come faster than anything is at rest
+    slider(page).focus()
+    moved = page.evaluate(f"""async () => {{
+        const tape = document.querySelector(".tape");
+        for (let step = 0; step < 40; step++) {{
+            tape.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowRight", bubbles: true }}));
+            await new Promise(requestAnimationFrame);
+        }}
+        return [document.querySelector("#canvas").dataset.step, ({CARDS})()];
+    }}""")
+    assert moved[0] == "40"
+    inside = [(name, text) for name, seen, text in moved[1] if seen]
+    outside = [(name, text) for name, seen, text in moved[1] if not seen]
+    assert inside
+    assert all(text == numbers[40][name] for name, text in inside)
+    assert any(text != numbers[40][name] for name, text in outside), "what nobody sees is not written yet"
+    page.wait_for_timeout(400)
+    assert {name: text for name, _, text in page.evaluate(CARDS)} == numbers[40]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    page.mouse.move(700, 400)
+    page.mouse.down()
+    page.mouse.move(700, 100, steps=3)
+    assert page.locator("#canvas").get_attribute("data-step") == "59"
+    assert all(text == numbers[59][name] for name, seen, text in page.evaluate(CARDS) if seen)
+
+
 def test_a_link_opens_at_its_step_and_phase(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
@@ -240,6 +332,67 @@ def test_a_link_opens_at_its_step_and_phase(page: Page) -> None:
     expect(value(page, 10)).to_have_text("1.8483")
     page.locator(".phase.forward").click()
     expect(page).to_have_url(re.compile(r"step=2&phase=forward&theme=dark"))
+
+
+TWO = """\
+import torch
+x = torch.tensor([0., 1., 2.])
+w = torch.tensor(0., requires_grad=True)
+b = torch.tensor([0., 0.5], requires_grad=True)
+optimizer = torch.optim.SGD([w, b], lr=0.1)
+for step in range(5):
+    optimizer.zero_grad()
+    loss = ((w * x + b.sum() - 1) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+def test_scale_tab_and_what_is_shown_in_it_are_in_the_address(page: Page) -> None:
+    page.goto("/")
+    run(page, TWO)
+    page.get_by_role("button", name="log scale").click()
+    expect(page).to_have_url(re.compile(r"\?log=1$"))
+    page.get_by_role("button", name="Optimizer").click()
+    expect(page).to_have_url(re.compile(r"log=1&tab=optimizer"))
+    page.get_by_role("combobox", name="Parameter").select_option("p1")
+    page.get_by_role("button", name="Loss over").click()
+    over = page.get_by_role("combobox", name="Loss over")
+    expect(page.locator(".plane .height")).not_to_have_count(0, timeout=15_000)
+    over.select_option("p1[1]")
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    node(page, "b.sum()").click()
+    expect(page).to_have_url(re.compile(r"over=p1%5B1%5D"))
+    address = page.url
+    assert "parameter=p1" in address, "the node that is selected is none of its"
+
+    page.goto("about:blank")
+    page.goto(address)
+    expect(over).to_have_value("p1[1]")
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("combobox", name="Parameter")).to_have_value("p1")
+    expect(page.get_by_role("button", name="log scale")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Curves").click()
+    page.get_by_role("button", name="log scale").click()
+    page.get_by_role("combobox", name="Parameter").select_option("p0")
+    expect(page).not_to_have_url(re.compile("log|tab|over|parameter"))
+    assert page.url.partition("?")[0] == address.partition("?")[0]
+
+
+def test_a_link_that_says_nothing_of_a_tab_leads_back_to_the_curves(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    first = page.url.partition("?")[0]
+    write(page, FIT.replace("0.05", "0.02"))
+    page.locator("#run").click()
+    expect(page).not_to_have_url(re.compile(first))
+    page.get_by_role("button", name="Optimizer").click()
+    page.get_by_role("button", name="log scale").click()
+    expect(page).to_have_url(re.compile("tab=optimizer"))
+    page.go_back()
+    expect(page).to_have_url(first)
+    expect(page.get_by_role("button", name="Curves")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="log scale")).to_have_attribute("aria-pressed", "false")
 
 
 def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(page: Page) -> None:
@@ -336,6 +489,40 @@ def test_curves_follow_the_playhead_and_tell_the_number_that_is_pointed_at(page:
     expect(chart.nth(0).locator("canvas")).to_be_visible()
 
 
+@pytest.mark.parametrize("start", ["1e11", "1e-11", "-3.0", "4e30"])
+@pytest.mark.parametrize("rate", ["0.1", "1e-6", "0.0"])
+def test_an_axis_has_numbers_that_differ_however_large_or_close_the_values_are(page: Page, start: str, rate: str) -> None:
+    program = f"""\
+import torch
+m = torch.tensor({start}, dtype=torch.float64, requires_grad=True)
+for step in range(20):
+    loss = ((m - 1.5 * {start}) / {start}) ** 2
+    loss.backward()
+    with torch.no_grad():
+        m -= {rate} * {start} ** 2 * m.grad
+    m.grad = None
+"""
+    page.add_init_script("""
+      window.written = [];
+      const { fillText } = CanvasRenderingContext2D.prototype;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+        const title = this.canvas.closest(".chart")?.querySelector("span").textContent;
+        if (this.textAlign === "right") window.written.push([title, text]);
+        return fillText.call(this, text, ...rest);
+      };
+    """)
+    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    assert made["steps"] == 20, made["error"]
+    page.goto(f"/r/{made['id']}")
+    expect(page.locator(".chart canvas")).to_have_count(3)
+    page.wait_for_function("window.written.some(([name]) => name === 'update')")
+    for name in ("m", "m.grad"):
+        drawn = page.evaluate("name => window.written.filter(each => each[0] === name).map(each => each[1])", name)
+        texts = drawn[: drawn.index(drawn[0], 1)] if drawn[0] in drawn[1:] else drawn
+        assert len(texts) >= 2
+        assert len(set(texts)) == len(texts), texts
+
+
 def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> None:
     page.goto("/")
     run(page, ADAM)
@@ -343,13 +530,24 @@ def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> No
     table = page.get_by_role("region", name="Optimizer")
     expect(table).to_contain_text("Adam")
     expect(table).to_contain_text("lr=0.5")
-    expect(table.locator("thead")).to_have_text("parametervalueaddsgradmomentum2nd momentupdaterate")
+    expect(table.locator("thead")).to_have_text("parametervaluegradmomentum2nd momentupdaterate")
     cells = table.locator("tbody tr td")
-    expect(cells).to_have_text(["3.0000", "4.0000", "4.0000", "·", "·", "·", "·"])
+    expect(cells).to_have_text(["3.0000", "4.0000", "·", "·", "·", "·"])
     page.locator(".phase.update").click()
-    expect(cells).to_have_text(["2.5000", "4.0000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
+    expect(cells).to_have_text(["2.5000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
     page.locator(".phase.loss").click()
-    expect(cells).to_have_text(["3.0000", "·", "None", "·", "·", "·", "·"])
+    expect(cells).to_have_text(["3.0000", "None", "·", "·", "·", "·"])
+
+
+def test_what_a_step_adds_to_gradients_is_told_where_it_is_not_all_of_them(page: Page) -> None:
+    page.goto("/")
+    run(page, ACCUMULATE)
+    page.get_by_role("button", name="Optimizer").click()
+    table = page.get_by_role("region", name="Optimizer")
+    expect(table.locator("thead")).to_have_text("parametervaluegradupdaterate")
+    step_to(page, 1)
+    expect(table.locator("thead")).to_have_text("parametervalueaddsgradupdaterate")
+    expect(table.locator("tbody tr td")).to_have_text(["[0.8000, 1.6000]", "[1.6000, 3.2000]", "[3.6000, 7.2000]", "·", "·"])
 
 
 def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_past_it(page: Page) -> None:
@@ -428,6 +626,18 @@ def test_two_runs_are_laid_over_each_other_and_both_values_are_told(page: Page) 
     expect(page).not_to_have_url(re.compile("compare"))
 
 
+def test_two_runs_are_told_apart_by_the_argument_that_differs(page: Page) -> None:
+    page.goto("/")
+    run(page, TWO)
+    first = page.url.partition("?")[0]
+    write(page, TWO.replace("lr=0.1", "lr=0.02"))
+    page.locator("#run").click()
+    expect(page).not_to_have_url(re.compile(first))
+    page.goto(f"{page.url.partition('?')[0]}?compare={first.rpartition('/')[2]}")
+    expect(page.locator(".pair .mine")).to_have_text("lr=0.02")
+    expect(page.locator(".pair .dashed")).to_have_text("lr=0.1")
+
+
 PLANE = """() => {
     const plane = document.querySelector(".plane");
     const [line, here] = [plane.querySelector(".tangent"), plane.querySelector(".here")];
@@ -470,8 +680,13 @@ def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page
         "    loss.backward()\n    optimizer.step()",
     )
     page.get_by_role("button", name="Last step").click()
+    expect(page.locator(".chart canvas").first).to_be_visible()
+    contour = json.loads((static_path() / "manifest.json").read_text())["d3-contour.mjs"]
+    loaded = "name => performance.getEntriesByType('resource').some(each => each.name.endsWith(name))"
+    assert not page.evaluate(loaded, contour), "what draws contours comes when one is drawn"
     page.get_by_role("button", name=re.compile("Loss over")).click()
     expect(page.locator(".plane .height")).not_to_have_count(0, timeout=15_000)
+    assert page.evaluate(loaded, contour)
     expect(page.get_by_role("combobox", name="Loss over")).to_have_value("p0 p1")
     expect(page.locator(".plane .before")).to_have_count(4)
     expect(page.locator(".plane .way")).to_be_visible()

@@ -72,6 +72,27 @@ def test_a_graph_that_has_no_room_opens_with_its_root_in_view(look: Look, width:
     assert canvas["y"] <= root["y"] < root["y"] + root["height"] <= canvas["y"] + canvas["height"]
 
 
+def test_what_is_selected_is_in_view_beside_the_root(look: Look) -> None:
+    page = look(1440, "light")
+    program = (
+        "import torch\nx = torch.linspace(-1, 1, 32).unsqueeze(1)\ny = torch.sin(3 * x)\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+        "for step in range(3):\n    optimizer.zero_grad()\n    prediction = model(x)\n"
+        "    loss = ((prediction - y) ** 2).mean()\n    loss.backward()\n    optimizer.step()"
+    )
+    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    nodes = page.request.get(f"/api/v1/runs/{made['id']}/graphs/g0").json()["nodes"]
+    bias = next(each["id"] for each in nodes if each["name"] == "model.2.bias")
+    page.goto(f"/r/{made['id']}?node={bias}")
+    expect(page.locator("#canvas .node.selected")).to_have_count(1)
+    for place in (".node.root", ".node.selected"):
+        canvas, card = page.locator("#canvas").bounding_box(), page.locator(f"#canvas {place}").first.bounding_box()
+        assert canvas
+        assert card
+        assert canvas["x"] <= card["x"] < card["x"] + card["width"] <= canvas["x"] + canvas["width"], place
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_while_two_runs_are_compared(look: Look, theme: str) -> None:
     page = look(1440, theme)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,77 @@ CASES: list[tuple[Any, list[int], str]] = [
 ]
 
 
+PROGRAM = """\
+import torch
+x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+w = torch.tensor([0.5, float("nan"), -1.0], requires_grad=True)
+h = torch.tensor([[1.0, 65504.0], [6e-8, -0.5]], dtype=torch.float16, requires_grad=True)
+c = torch.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+z = torch.tensor(2 - 1j, requires_grad=True)
+large = torch.linspace(0, 1, 600).reshape(20, 30).requires_grad_()
+none = torch.zeros(0, 3, requires_grad=True)
+m = torch.tensor(1.0, requires_grad=True)
+optimizer = torch.optim.Adam([w, m], lr=0.1)
+schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+for step in range(5):
+    count = torch.tensor([[1, -2], [3, 2**40]])
+    mask = torch.tensor([True, False, True])
+    y = w * x
+    y.register_hook(lambda grad: grad * 2)
+    loss = (y.masked_fill(~mask, 0)).sum() + (h * count).float().sum() + (c * z).abs().sum() + (large * m).mean() + none.sum()
+    loss.backward(retain_graph=True)
+    torch.autograd.grad(y.sum(), w, allow_unused=True)
+    optimizer.step()
+    schedule.step()
+    if step == 3:
+        m = m * 1
+    optimizer.zero_grad()
+"""
+
+
+def test_a_step_read_from_its_packed_form_is_the_step(page: Page) -> None:
+    page.goto("/examples")
+    run = page.request.post("/api/v1/runs", data={"program": PROGRAM, "values": 64}).json()
+    assert run["steps"] >= 5, run["error"]
+    steps = f"/api/v1/runs/{run['id']}/steps"
+    plain = page.request.get(steps).json()["steps"]
+    packed = page.request.get(steps, headers={"Accept": "application/msgpack"}).body()
+    modules = [(SOURCES / name).read_text() for name in ("leaves/msgpack.js", "core/spans.js")]
+    body = re.sub(r"^import .*$", "", "\n".join(modules).replace("export ", ""), flags=re.MULTILINE)
+    written = page.context.new_page()
+    written.goto("about:blank")
+    read = f"""packed => {{
+      {body}
+      const answer = unpack(Uint8Array.from(atob(packed), (each) => each.charCodeAt(0)).buffer);
+      return answer.spans.flatMap(stepsOf).sort((a, b) => a.index - b.index).map((each) => JSON.stringify(each.read()));
+    }}"""
+    found = [json.loads(text) for text in written.evaluate(read, base64.b64encode(packed).decode())]
+    kinds = {tensor["dtype"] for step in plain for tensor in tensors(step)}
+    assert {"float16", "float32", "float64", "int64", "bool", "complex64"} <= kinds
+    for told, step in zip(found, plain, strict=True):
+        for each in step["passes"]:
+            assert each.pop("step") == step["index"]
+        for each in told["passes"]:
+            each.pop("step")
+        for each in (*tensors(told), *tensors(step)):
+            if each["dtype"].startswith("complex"):  # the length of a complex number may be another in its last bit
+                each.update({name: f"{each[name]:.12g}" for name in ("min", "max", "mean", "norm")})
+        assert told == step
+    assert len(packed) < len(json.dumps(plain)) / 4
+
+
+def tensors(value: Any) -> Iterator[dict[str, Any]]:
+    """Every tensor in a piece of JSON."""
+    if isinstance(value, dict):
+        if "dtype" in value:
+            yield value
+        for each in value.values():
+            yield from tensors(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from tensors(each)
+
+
 def test_the_sheet_of_pictures_is_the_legend() -> None:
     assert (SOURCES / "style" / "picture.css").read_text().partition("\n\n")[2] == style.css()
 
@@ -46,6 +120,28 @@ def test_the_tokens_of_the_sheets_are_those_of_pictures(page: Page, theme: str) 
         list(style.THEMES[theme]),
     )
     assert found == list(style.THEMES[theme].values())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ([0, 1, 2], ["0", "1", "2"]),
+        ([-0.2, -0.1, 2.7755575615628914e-17, 0.1], ["−0.2", "−0.1", "0", "0.1"]),
+        ([9.5, 10, 10.5], ["9.5", "10", "10.5"]),
+        ([1e11, 2e11, 3e11], ["1e11", "2e11", "3e11"]),
+        ([1e11, 1.0005e11, 1.001e11], ["1e11", "+5e7", "+1e8"]),
+        ([-2e8, -1.5e8, -1e8, 0], ["−2e8", "−1.5e8", "−1e8", "0"]),
+        ([8e3, 1e4, 1.2e4], ["8e3", "1e4", "1.2e4"]),
+        ([1e-8, 1e-4, 1, 100], ["1e−8", "1e−4", "1", "100"]),
+        ([0.0501, 0.0502], ["0.0501", "0.0502"]),
+        ([1e30], ["1e30"]),
+        ([], []),
+    ],
+)
+def test_numbers_on_an_axis_have_the_digits_that_tell_them_apart(page: Page, numbers: list[float], texts: list[str]) -> None:
+    body = (SOURCES / "leaves" / "format.js").read_text().replace("export ", "")
+    page.goto("about:blank")
+    assert page.evaluate(f"numbers => {{ {body}\n return axis(numbers); }}", numbers) == texts
 
 
 def test_numbers_are_written_alike(page: Page) -> None:

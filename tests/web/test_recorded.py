@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
-from tapedeck import wire
+from tapedeck import model, wire
 from tapedeck.recording import MemoryLog, Recording, Tensors, number
 from tapedeck.recording.stack import Stack
 from tapedeck.web import frames
@@ -63,6 +63,53 @@ async def test_steps_that_would_be_too_much_are_left_for_the_next_page(serve: Se
         run = await start(client)
         first = (await client.get(f"{run}/steps")).json()
         assert ([each["index"] for each in first["steps"]], first["next"]) == ([0], 1)
+
+
+async def test_packed_steps_say_once_what_they_share_and_of_each_the_rest(serve: Serve) -> None:
+    events = many(5)
+    other = step(5, 1.0, -9.0)
+    events[-1:] = [pass_(5, 7.0), msgspec.structs.replace(other, update=[12]), *END]
+    async with serve(events) as client:
+        run = await start(client)
+        headers = {"Accept": "application/msgpack"}
+        answer = await client.get(f"{run}/steps?start=1&count=9", headers=headers)
+        assert answer.headers["content-type"] == "application/msgpack"
+        assert answer.headers["vary"].startswith("Accept,")
+        told = msgspec.msgpack.decode(answer.content)
+        assert [[each["index"] for each in span["steps"]] for span in told["spans"]] == [[1, 2, 3, 4], [5]]
+        assert [span["lines"]["update"] for span in told["spans"]] == [[10, 11], [12]]
+        assert told["next"] is None
+        (passed,) = told["spans"][0]["passes"]
+        table = passed["table"]
+        edge = np.frombuffer(passed["edge"], "<i4")
+        assert {packed for *_, packed, _ in table["rows"]} == {"<f4"}
+        sizes = [math.prod(row[0]) for row in table["rows"]]
+        values = np.frombuffer(table["values"], "<f4").reshape(4, -1)
+        for place, index in enumerate(range(1, 5)):
+            plain = (await client.get(f"{run}/passes/{index}")).json()["edges"]
+            row = edge[3]
+            assert values[place, sum(sizes[:row]) : sum(sizes[: row + 1])].tolist() == np.ravel(plain["e3"]["values"]).tolist()
+        first = msgspec.msgpack.decode((await client.get(f"{run}/steps?count=2", headers=headers)).content)
+        assert first["next"] == 2
+
+
+async def test_packed_steps_that_would_be_too_much_are_left_for_the_next_answer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapedeck.web.spans.BYTES", 1)
+    async with serve(many(3)) as client:
+        run = await start(client)
+        told = msgspec.msgpack.decode((await client.get(f"{run}/steps", headers={"Accept": "application/msgpack"})).content)
+        assert ([each["index"] for span in told["spans"] for each in span["steps"]], told["next"]) == ([0], 1)
+
+
+async def test_packed_steps_of_a_graph_too_large_for_one_answer_leave_its_numbers_to_frames(serve: Serve) -> None:
+    async with serve(many(2), limits=model.Limits(answer_nodes=3)) as client:
+        run = await start(client)
+        told = msgspec.msgpack.decode((await client.get(f"{run}/steps", headers={"Accept": "application/msgpack"})).content)
+        (passed,) = told["spans"][0]["passes"]
+        assert (passed["value"], passed["edge"], passed["table"]["rows"]) == (None, b"", [])
+        assert len(passed["order"]) == 4 * 5
 
 
 async def test_a_graph_is_structure_and_a_node_is_all_about_it(client: httpx.AsyncClient) -> None:

@@ -2,9 +2,12 @@
 
 import { PHASES } from "../leaves/types.js";
 
-/** @import {State} from "./state.js" */
+/** @import {State, Tab} from "./state.js" */
 
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "other">} Place */
+/** @type {readonly Tab[]} */
+const TABS = ["curves", "loss", "optimizer"];
+
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "other" | "logarithmic" | "tab" | "parameter" | "over">} Place */
 
 /**
  * The place that a query names, all but the run that it compares with.
@@ -28,6 +31,11 @@ export function read(search) {
   if (Number.isInteger(pass) && pass >= 0) place.pass = pass;
   const direction = asked.get("direction");
   if (direction === "BT" || direction === "LR") place.direction = direction;
+  if (asked.has("log")) place.logarithmic = true;
+  const tab = TABS.find((name) => name === asked.get("tab"));
+  if (tab) place.tab = tab;
+  if (asked.has("parameter")) place.parameter = asked.get("parameter");
+  if (asked.has("over")) place.over = asked.get("over");
   return place;
 }
 
@@ -48,6 +56,10 @@ export function write(place, search) {
   put("graph", place.apart);
   put("pass", place.pass === null ? null : String(place.pass));
   put("direction", place.direction === "TB" ? null : place.direction);
+  put("log", place.logarithmic ? "1" : null);
+  put("tab", place.tab === "curves" ? null : place.tab);
+  put("parameter", place.parameter);
+  put("over", place.tab === "loss" ? place.over : null);
   put("compare", place.other?.run.id ?? null);
   const text = asked.toString();
   return text && `?${text}`;

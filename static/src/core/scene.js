@@ -22,6 +22,7 @@ import { shownPass } from "./state.js";
  * @typedef {{gradient: Tensor | null, flowed: boolean, flowing: boolean}} Wire   flowing: its source has just run
  *
  * @typedef {object} Scene
+ * @property {number} step                       whose numbers these are
  * @property {Map<string, Card>} cards           by node
  * @property {Map<string, Wire>} wires           by edge
  * @property {{from: string, rebind: Rebind}[]} moves    names that have moved away from a leaf
@@ -71,7 +72,7 @@ export function scene(state) {
     const flowed = backward && (whole || done.has(source));
     wires.set(id, { gradient: pass.edges[id] ?? null, flowed, flowing: flowed && source === last });
   }
-  return { cards, wires, moves };
+  return { step: step.index, cards, wires, moves };
 }
 
 /** Lines that the step has still to run after its forward phase. @param {Step} step */

@@ -14,7 +14,6 @@ import { detailOf, nodeOf } from "./walk.js";
 /** @import {Store} from "./store.js" */
 
 const KEPT = 64; // pictures and details of one run
-const REST = 250; // milliseconds after which steps are read ahead
 const HASTE = 90; // milliseconds between two looks at which details are not asked for yet
 
 /**
@@ -104,9 +103,7 @@ export function session(store, api, onrun) {
       if (own !== tape || mine < seen || store.get().apart) return;
       seen = mine;
       arrive({ step, graph, ...drawn });
-      // who drags the playhead wants what is under it, not what comes after
-      const rest = store.get().playing ? 0 : REST;
-      setTimeout(() => mine === look && own === tape && void own.ahead(at), rest);
+      own.ahead(at);
     } catch (error) {
       if (mine === look) store.set({ trouble: trouble(error), settled: true });
     }
@@ -267,7 +264,7 @@ export function session(store, api, onrun) {
       });
       void inspect();
       void curve();
-      if (step) void tape.ahead(step.index);
+      if (step) tape.ahead(step.index);
     },
   };
 }

@@ -53,11 +53,15 @@
  * @property {Speed} speed
  * @property {number} pace                        milliseconds in which what moves comes to rest; 0 where nothing is to move
  * @property {boolean} logarithmic                losses and charts have a logarithmic scale
+ * @property {Tab} tab                            what stands beside the deck
+ * @property {string | null} parameter            id of the one whose curves these are, or were last
+ * @property {string | null} over                 elements of parameters over which the loss is shown, if chosen by hand
  * @property {Curves | null} curves               of the run shown
  * @property {{run: Run, curves: Curves} | null} other    a run that is compared with it
  */
 
 /**
+ * @typedef {"curves" | "loss" | "optimizer"} Tab
  * @typedef {1 | 2 | 4 | 0.5 | "steps"} Speed     times as fast; or from step to step
  *
  * @typedef {object} Busy
@@ -102,6 +106,9 @@ export const EMPTY = {
   speed: 1,
   pace: 0,
   logarithmic: false,
+  tab: "curves",
+  parameter: null,
+  over: null,
   curves: null,
   other: null,
 };

@@ -1,13 +1,22 @@
-// Keep the steps of a run at hand: those looked at, and those that come next. One question at a time, the latest first.
+// Keep the steps of a run at hand: stretches of them, packed, around the playhead and ahead of where it moves; one is read
+// when it is looked at. What is under the playhead is asked for first.
+
+import { unpack } from "../leaves/msgpack.js";
+import { stepsOf } from "./spans.js";
 
 /** @import {Client} from "../leaves/api.js" */
-/** @import {Step} from "../leaves/types.js" */
+/** @import {PackedSteps, Step} from "../leaves/types.js" */
 
-const NODE_BYTES = 800; // of a step's JSON for each node of its graph, about
-const AT_ONCE = 160_000; // bytes of steps that are asked for together
-const AT_HAND = 24_000_000; // bytes of steps that are kept
+const STEP_BYTES = 600; // of a packed step, about,
+const NODE_BYTES = 80; // and for each node of its graph
+const AT_ONCE = 400_000; // bytes of a stretch that is asked for at once
+const LONGEST = 256; // steps of it
+const AT_HAND = 32_000_000; // bytes of steps that are kept
 const LITTLE = 1_500_000; // bytes of a tape that is read whole
-const AHEAD = 6; // steps read ahead of the playhead
+const AHEAD = 3; // stretches read ahead of a playhead that moves
+const MOVING = 500; // milliseconds after a move in which another is likely
+const READ = 64; // steps that are kept as they were read
+const QUESTIONS = 2; // at a time
 
 /**
  * @param {Client} api
@@ -15,94 +24,162 @@ const AHEAD = 6; // steps read ahead of the playhead
  * @param {() => {count: number, nodes: number}} size  steps that there are, and nodes of their graphs
  */
 export function steps(api, run, size) {
+  /** @type {Map<number, () => Step>} */
+  const packed = new Map();
   /** @type {Map<number, Step>} */
-  const kept = new Map(); // the one looked at last stands last
+  const kept = new Map(); // as they were read, the one looked at last stands last
+  /** @type {Map<number, Promise<void>>} */
+  const asked = new Map(); // by stretch
+  /** @type {Map<number, true>} */
+  const used = new Map(); // stretches that are here, the one looked at last stands last
   /** @type {{index: number, tell: (step: Step | null) => void, fail: (error: unknown) => void} | null} */
   let wish = null;
-  let asking = false;
+  let [at, way] = [0, 1]; // where the playhead is, and where it moves
+  let [moves, before] = [-Infinity, -Infinity]; // when it did last, and when the time before
+  let length = 0; // of a stretch, in steps
+
+  const bytes = () => STEP_BYTES + NODE_BYTES * size().nodes;
+  const stretch = (/** @type {number} */ index) => {
+    length ||= 2 ** Math.floor(Math.log2(Math.max(1, Math.min(LONGEST, AT_ONCE / bytes()))));
+    return Math.floor(index / length);
+  };
 
   /** @param {Step} step */
   function keep(step) {
     kept.delete(step.index);
     kept.set(step.index, step);
-    const most = Math.max(64, AT_HAND / bytes());
     for (const index of kept.keys()) {
-      if (kept.size <= most) break;
+      if (kept.size <= READ) break;
       kept.delete(index);
     }
-  }
-  const bytes = () => 2000 + NODE_BYTES * size().nodes;
-
-  /** Ask for what is wished for, with its neighbours, until nothing is. */
-  async function ask() {
-    if (asking) return;
-    asking = true;
-    while (wish) {
-      const { index, tell, fail } = wish;
-      wish = null;
-      try {
-        tell(kept.get(index) ?? (await one(index)));
-      } catch (error) {
-        fail(error);
-      }
-    }
-    asking = false;
-  }
-
-  /** @param {number} index @returns {Promise<Step>} */
-  async function one(index) {
-    const step = await api.step(run, index);
-    keep(step);
     return step;
   }
 
-  /** Steps from one on that are not here, few enough for one answer. @param {number} from @param {number} to */
-  async function read(from, to) {
-    let start = from;
-    while (start < to && kept.has(start)) start++;
-    let end = start;
-    const most = Math.max(1, Math.floor(AT_ONCE / bytes()));
-    while (end < to && end - start < most && !kept.has(end)) end++;
-    if (end === start) return false;
-    const answer = await api.steps(run, start, end - start);
-    for (const step of answer.steps) keep(step);
-    return answer.steps.length > 0;
+  /** A step that is here. @param {number} index */
+  function peek(index) {
+    const here = kept.get(index) ?? packed.get(index)?.();
+    if (!here) return null;
+    touch(stretch(index));
+    return keep(here);
+  }
+
+  /** Let a stretch be the last that is put away; put away what is too much. @param {number} which */
+  function touch(which) {
+    if (used.delete(which)) used.set(which, true);
+    const most = Math.max(4, AT_HAND / (bytes() * length));
+    for (const old of used.keys()) {
+      if (used.size <= most) break;
+      used.delete(old);
+      for (let index = old * length; index < (old + 1) * length; index++) packed.delete(index);
+    }
+  }
+
+  /** The first step of a stretch that is not here; null where all are. @param {number} which */
+  function missing(which) {
+    const end = Math.min((which + 1) * length, size().count);
+    for (let index = Math.max(0, which * length); index < end; index++) if (!packed.has(index)) return index;
+    return null;
+  }
+
+  /** Ask for what is not here of a stretch. @param {number} which @param {number} from */
+  async function read(which, from) {
+    const end = (which + 1) * length;
+    for (let start = /** @type {number | null} */ (from); start !== null && start < end;) {
+      const answer = /** @type {PackedSteps} */ (unpack(await api.packed(run, start, end - start)));
+      if (!answer.spans.length) throw new Error(`The server tells of no step ${start}.`);
+      for (const span of answer.spans) for (const step of stepsOf(span)) packed.set(step.index, step.read);
+      used.set(which, true);
+      start = answer.next;
+    }
+    touch(which);
+  }
+
+  /** What to ask for next: what is wished for, else what comes next. */
+  function next() {
+    if (wish) {
+      const from = missing(stretch(wish.index));
+      if (from !== null) return { which: stretch(wish.index), from };
+    }
+    const here = stretch(at);
+    const all = size().count * bytes() <= LITTLE;
+    const last = stretch(size().count - 1);
+    const moving = performance.now() - moves < MOVING && moves - before < MOVING;
+    const near = Array.from({ length: 1 + (moving ? AHEAD : 1) }, (_, i) => here + way * i);
+    const more = all ? Array.from({ length: last + 1 }, (_, i) => i).sort((a, b) => Math.abs(a - here) - Math.abs(b - here)) : [here - way];
+    for (const which of [...near, ...more]) {
+      const from = which < 0 || which > last || asked.has(which) ? null : missing(which);
+      if (from !== null) return { which, from };
+    }
+    return null;
+  }
+
+  /** Ask, as long as there is something to ask for. @param {boolean} onward  also for what nobody wishes for yet */
+  function pump(onward) {
+    while (wish && answered(wish.index)) settle();
+    while (asked.size < QUESTIONS && (wish ?? onward)) {
+      const { which, from } = next() ?? {};
+      if (which === undefined || from === undefined || asked.has(which)) return;
+      const answer = read(which, from);
+      asked.set(which, answer);
+      answer.then(
+        () => {
+          asked.delete(which);
+          pump(true);
+        },
+        (error) => {
+          asked.delete(which);
+          const last = wish;
+          if (last && stretch(last.index) === which) {
+            wish = null;
+            last.fail(error);
+          }
+          pump(false);
+        },
+      );
+    }
+  }
+  const answered = (/** @type {number} */ index) => kept.has(index) || packed.has(index);
+  function settle() {
+    const done = wish;
+    wish = null;
+    if (done) done.tell(peek(done.index));
+  }
+
+  /** @param {number} index */
+  function moved(index) {
+    if (index === at) return;
+    [at, way, moves, before] = [index, index > at ? 1 : -1, performance.now(), moves];
   }
 
   return {
-    /** @param {number} index */
-    peek: (index) => kept.get(index) ?? null,
+    peek,
     /** A step that is here already. @param {Step} step */
     keep,
     /**
-     * The step; null where another was wished for before this one was asked for.
+     * The step; null where another was wished for before this one came.
      *
      * @param {number} index
      * @returns {Promise<Step | null>}
      */
     async get(index) {
-      const here = kept.get(index);
+      moved(index);
+      wish?.tell(null);
+      wish = null;
+      const here = peek(index);
       if (here) {
-        keep(here);
+        pump(true);
         return here;
       }
-      wish?.tell(null);
+      if (index >= size().count) return api.step(run, index);
       return new Promise((tell, fail) => {
         wish = { index, tell, fail };
-        void ask();
+        pump(true);
       });
     },
-    /** Read on from a step, or all where that is little; what fails is asked for again when it is looked at. @param {number} index */
-    async ahead(index) {
-      if (asking) return;
-      const { count } = size();
-      const all = count * bytes() <= LITTLE;
-      try {
-        while (!asking && (await read(index + 1, all ? count : Math.min(count, index + 1 + AHEAD))));
-        while (!asking && all && (await read(0, index)));
-      } catch {
-        // not now
-      }
+    /** Read what lies around a step, or all where that is little; what fails is asked for again when it is looked at. @param {number} index */
+    ahead(index) {
+      moved(index);
+      pump(true);
     },
   };
 }

@@ -83,12 +83,16 @@ export function client(base) {
     /** @param {string} id @param {number} index @param {AbortSignal} [signal] @returns {Promise<Step>} */
     step: async (id, index, signal) => (await ask(`${run(id)}/steps/${index}`, with_(signal))).json(),
     /**
+     * Steps from one on, as msgpack.
+     *
      * @param {string} id
      * @param {number} start
      * @param {number} count
-     * @returns {Promise<{steps: Step[], next: number | null}>}
      */
-    steps: async (id, start, count) => (await ask(`${run(id)}/steps?start=${start}&count=${count}`)).json(),
+    packed: async (id, start, count) => {
+      const headers = { Accept: "application/msgpack" };
+      return (await ask(`${run(id)}/steps?start=${start}&count=${count}`, { headers })).arrayBuffer();
+    },
     /**
      * Numbers over steps; null where a step has none.
      *

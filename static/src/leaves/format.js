@@ -220,6 +220,38 @@ export function all(value) {
   return `${tensor(value, 60)}, ${number(value.min)} to ${number(value.max)}, mean ${number(value.mean)}`;
 }
 
+const WORDY = 8; // characters of a number on an axis above which only differences are written
+
+/**
+ * Numbers on an axis, ascending: with as many digits as tell them apart, and by how much they are more than the first where
+ * these would be many.
+ *
+ * @param {readonly number[]} numbers
+ * @returns {string[]}
+ */
+export function axis(numbers) {
+  const most = Math.max(...numbers.map(Math.abs));
+  const style = most >= HIGH || most < 1e-3;
+  const texts = numbers.map((each, i) => {
+    const near = [numbers[i - 1], numbers[i + 1]].flatMap((other) => (other === undefined ? [] : [Math.abs(other - each)]));
+    return digits(each, near.length ? Math.min(...near) : Math.abs(each) / 100, style);
+  });
+  const [first = 0] = numbers;
+  if (numbers.length < 2 || !texts.some((text) => text.length > WORDY)) return texts;
+  return [texts[0] ?? "", ...axis(numbers.slice(1).map((each) => each - first)).map((text) => `+${text}`)];
+}
+
+/** A number with the digits that tell it from others so far away. @param {number} value @param {number} apart @param {boolean} style  an exponent */
+function digits(value, apart, style) {
+  const size = Math.abs(value);
+  if (size < apart / 1e6 || !size) return "0"; // what a sum of floats left
+  const power = (/** @type {number} */ of) => Math.floor(Math.log10(of) + 1e-9);
+  const count = Math.max(1, Math.min(17, power(size) - power(apart) + 1));
+  if (!style && size >= 1e-3) return minus(String(Number(value.toPrecision(count))));
+  const [mantissa, exponent] = value.toExponential(count - 1).split("e");
+  return minus(`${Number(mantissa)}e${Number(exponent)}`);
+}
+
 /**
  * A count with its noun: `1 step`, `20 steps`, `5 120 nodes`.
  *

@@ -1,4 +1,4 @@
-// Name the shapes of the API's JSON, as `/openapi.json` documents them.
+// Name the shapes of the API's answers, as `/openapi.json` documents them.
 
 /**
  * @typedef {number | string | boolean} Scalar        a non-finite number is "NaN", "Infinity" or "-Infinity"
@@ -155,6 +155,53 @@
  * @property {number | null} rank
  * @property {string | null} source
  */
+
+/**
+ * Steps as they come packed: bytes are numbers, little-endian.
+ *
+ * @typedef {[shape: number[], dtype: string, requires_grad: boolean, is_leaf: boolean, grad_fn: string | null, packed: string | null, stats: boolean]} Row
+ * @typedef {{rows: Row[], values: Uint8Array, stats: Uint8Array, counts: Uint8Array}} Table
+ *
+ * @typedef {object} SpanPass
+ * @property {Pass["kind"]} kind
+ * @property {string} graph
+ * @property {number | null} line
+ * @property {string | null} failed
+ * @property {Uint8Array} order
+ * @property {number[]} outputs
+ * @property {Uint8Array | null} value
+ * @property {Uint8Array} arrived
+ * @property {Uint8Array} used
+ * @property {Uint8Array} edge
+ * @property {Table} table
+ *
+ * @typedef {object} SpanStep
+ * @property {number} index
+ * @property {Step["iteration"]} iteration
+ * @property {number} main
+ * @property {string[]} texts
+ * @property {number[]} passes
+ * @property {(number | null)[]} parents
+ * @property {Step["optimizer"]} optimizer
+ * @property {NonNullable<Step["groups"]>} groups
+ *
+ * @typedef {"value" | "contribution" | "grad_before" | "grad_after" | "value_after" | "grad_used" | "update"} Told
+ * @typedef {{id: string, name: string | null, state: Record<string, number>} & Record<Told, number>} SpanParameter
+ * @typedef {{name: string, line: number, from: string, to: number, graph: string | null, uses_gradient: boolean}} SpanRebind
+ *
+ * @typedef {object} Span
+ * @property {SpanStep[]} steps
+ * @property {Partial<Record<Phase, number[]>>} lines
+ * @property {[line: number, row: number][]} values
+ * @property {number} loss
+ * @property {string | null} loss_name
+ * @property {SpanParameter[]} parameters
+ * @property {SpanRebind[]} rebinds
+ * @property {SpanPass[]} passes
+ * @property {Table} table
+ */
+
+/** @typedef {{spans: Span[], next: number | null}} PackedSteps */
 
 /** @type {readonly Phase[]} */
 export const PHASES = ["forward", "loss", "backward", "update"];

@@ -12,15 +12,17 @@ import { flow, moves } from "./graph/moves.js";
 /** @import {Written} from "./graph/ink.js" */
 
 const WHOLE = 0.66; // below this, 11 px labels are no longer read: show the part around the root instead
-const PART = 0.8; // at this scale
+const PART = 0.8; // at this scale, or a smaller one at which one of its sides has room
 const LARGEST = 1.12;
+const CARD = { wide: 125, high: 40 }; // half of a node
 const HASTE = 150; // milliseconds: steps that follow each other faster are not shown in transition
 const MARGIN = 8;
+const NEAR = 80; // pixels of the picture around what is in view: numbers grow longer
 const EDGE = 16; // pixels around what the server draws
 
 /**
  * @typedef {{svg: string, structure: string, form: string}} Picture
- * @typedef {Written & {moves: readonly {from: string, rebind: Rebind}[]}} Scene
+ * @typedef {Written & {step: number, moves: readonly {from: string, rebind: Rebind}[]}} Scene
  */
 
 /**
@@ -56,6 +58,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       return !event.button;
     })
     .on("zoom", ({ transform, sourceEvent }) => {
+      pen?.complete();
       place.style.transform = `translate(${transform.x}px,${transform.y}px) scale(${transform.k})`;
       if (sourceEvent) moved = true;
       onzoom(transform.k);
@@ -76,6 +79,14 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     }
     return { x: left, y: top, width: right - left, height: bottom - top };
   };
+
+  /** What of the picture is in view, in its own pixels. */
+  function view() {
+    const { x, y, k } = zoomTransform(element);
+    const [left, top] = [-x / k, -y / k];
+    const [right, bottom] = [left + element.clientWidth / k, top + element.clientHeight / k];
+    return { left: left - NEAR, top: top - NEAR, right: right + NEAR, bottom: bottom + NEAR };
+  }
 
   /** Make ready to write numbers into the picture, as it was drawn anew. */
   function prepare() {
@@ -111,23 +122,44 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
   function settle(smooth = false) {
     const { x, y, width, height } = box();
     const [across, down] = [element.clientWidth, element.clientHeight];
-    const k = Math.min(LARGEST, (across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height);
-    if (k >= WHOLE || !width) return fit(smooth);
+    const fits = [(across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height];
+    if (Math.min(LARGEST, ...fits) >= WHOLE || !width) return fit(smooth);
+    const most = Math.max(...fits); // at which one of its sides has room, so that nothing beside is cut off
+    const k = most < WHOLE ? PART : Math.min(PART, most);
     const middle = middleOf(place.querySelector(".node.root")) ?? { x: width / 2, y: 0 };
-    move(PART, along(middle.x - x, width, across) - x * PART, along(middle.y - y, height, down) - y * PART, smooth);
+    const [left, top] = [along(k, middle.x - x, width, across) - x * k, along(k, middle.y - y, height, down) - y * k];
+    // what is selected is in view too, as long as the root is
+    const other = (selected !== null && middleOf(group(selected))) || middle;
+    const by = nudge(left + other.x * k, left + middle.x * k, across, CARD.wide * k);
+    const on = nudge(top + other.y * k, top + middle.y * k, down, CARD.high * k);
+    move(k, left + by, top + on, smooth);
     moved = false;
   }
 
   /**
    * Where to put an axis, so that a point is in the middle and no room is wasted.
    *
+   * @param {number} k      the scale
    * @param {number} point
    * @param {number} size
    * @param {number} room
    */
-  function along(point, size, room) {
-    if (size * PART <= room - 2 * MARGIN) return (room - size * PART) / 2;
-    return Math.min(MARGIN, Math.max(room - MARGIN - size * PART, room / 2 - point * PART));
+  function along(k, point, size, room) {
+    if (size * k <= room - 2 * MARGIN + 0.5) return (room - size * k) / 2;
+    return Math.min(MARGIN, Math.max(room - MARGIN - size * k, room / 2 - point * k));
+  }
+
+  /**
+   * How far to move so that the middle of a card is in view, and that of another does not leave it; 0 where both cannot be.
+   *
+   * @param {number} place
+   * @param {number} other
+   * @param {number} room
+   * @param {number} half  of a card
+   */
+  function nudge(place, other, room, half) {
+    const by = Math.max(0, half + MARGIN - place) + Math.min(0, room - half - MARGIN - place);
+    return other + by >= half && other + by <= room - half ? by : 0;
   }
 
   /** The middle of a group, in the picture's own pixels. @param {Element | null} shown */
@@ -267,14 +299,16 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     write(scene, milliseconds) {
       pace = milliseconds;
       const time = performance.now();
-      if (time - written < HASTE) {
+      const haste = time - written < HASTE;
+      if (haste) {
         // who drags the playhead sees each step as it is, not on its way from the one before
         element.classList.add("hasty");
         clearTimeout(hasty);
         hasty = setTimeout(() => element.classList.remove("hasty"), 2 * HASTE);
       }
       written = time;
-      pen?.write(scene);
+      pen?.write(scene, haste ? view() : null);
+      element.dataset.step = String(scene.step); // whose numbers these are, for who looks from outside
       if (!names?.show(scene.moves, milliseconds) || !names.layer.lastElementChild) return;
       if (!moved) settle(true);
       reveal(names.layer.lastElementChild);

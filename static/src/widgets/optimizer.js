@@ -27,7 +27,10 @@ function rate({ update, grad_used: gradient }) {
 /** A tensor in a cell: its values, else its norm. @param {Tensor | null} tensor */
 function brief(tensor) {
   if (!tensor) return format.NONE;
-  return format.values(tensor, ROOM) ?? (tensor.norm === null ? format.kind(tensor) : `‖${format.number(tensor.norm)}‖`);
+  const whole = format.values(tensor, ROOM);
+  if (whole !== null || tensor.norm === null) return whole ?? format.kind(tensor);
+  const norm = format.number(tensor.norm);
+  return `‖${norm.includes("e") ? format.number(tensor.norm, 2) : norm}‖`; // all of it is in the title
 }
 
 /** @param {{onpick: (parameter: string) => void}} options */
@@ -56,6 +59,11 @@ export function optimizer({ onpick }) {
       const options = Object.entries(group?.options ?? usual).filter(
         ([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length),
       );
+      const used = (/** @type {ParameterStep} */ each) => (updated && each.grad_used) || each.grad_after;
+      // where gradients begin at zero, what is added is what is there: one column has more room for the rest
+      const adds = listed.some(({ contribution, grad_after, grad_used }) =>
+        [grad_after, grad_used ?? null].some((other) => other && format.all(other) !== format.all(contribution)),
+      );
       fill(
         element,
         h(
@@ -75,7 +83,7 @@ export function optimizer({ onpick }) {
               null,
               head("parameter"),
               head("value"),
-              head("adds", "what the passes of this step added to the gradient"),
+              adds && head("adds", "what the passes of this step added to the gradient"),
               head("grad"),
               states.map((name) => head(STATES[name] ?? name.replaceAll("_", " "), `state["${name}"], as it was after the update`)),
               head("update"),
@@ -93,12 +101,12 @@ export function optimizer({ onpick }) {
                 { "aria-current": parameter.id === chosen ? "true" : null },
                 h("th", { scope: "row" }, h("button", { type: "button", class: "to", onclick: () => onpick(parameter.id) }, name)),
                 cell(updated ? (parameter.value_after ?? parameter.value) : parameter.value, "param"),
-                cell(backward ? parameter.contribution : null, "grad"),
+                adds && cell(backward ? parameter.contribution : null, "grad"),
                 h(
                   "td",
                   { class: "grad" },
                   backward
-                    ? brief((updated && parameter.grad_used) || parameter.grad_after)
+                    ? brief(used(parameter))
                     : parameter.grad_before
                       ? brief(parameter.grad_before)
                       : "None",

@@ -1,6 +1,5 @@
 // Draw the loss over one or two elements of parameters: the way that was taken, and the gradient as the slope at the playhead.
 
-import { contours } from "d3-contour";
 import { fill, h, s, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 
@@ -26,7 +25,9 @@ import * as format from "../leaves/format.js";
  */
 
 const EDGE = { left: 44, right: 10, top: 8, bottom: 20 };
+const INSET = 10; // pixels between a curve's least point and the axis
 const LEVELS = 9;
+const ARROW = 30; // pixels of the arrow against the gradient
 const TANGENT = 0.16; // of the width, to each side
 
 /** Draw nothing, a curve or a contour. */
@@ -40,6 +41,8 @@ export function surface() {
   let shown = null;
   /** @type {Place} */
   let place = { at: 0, slope: null };
+  /** @type {typeof import("d3-contour").contours | null} */
+  let contours = null; // what draws them, once one is to be drawn
   let [width, height] = [0, 0];
   /** @type {(value: number) => number} */
   let x = () => 0;
@@ -72,10 +75,10 @@ export function surface() {
     let range = second?.values ?? [];
     if (!second) {
       const known = shown.losses.filter((value) => value !== null);
-      const low = Math.min(...known);
-      range = [low, low + (Math.max(...known) - low) * 1.04];
+      range = [Math.min(...known), Math.max(...known)];
     }
-    y = linear(range, bottom, top);
+    const [foot, head] = second ? [bottom, top] : [bottom - INSET, top + INSET / 2]; // the least is a place to be seen, too
+    y = linear(range, foot, head);
     const wide = Math.abs((range.at(-1) ?? 0) - (range[0] ?? 0));
     const end = (/** @type {number} */ value) => (Math.abs(value) < wide / 1000 ? "0" : format.number(value, 2));
     fill(
@@ -87,7 +90,7 @@ export function surface() {
       ),
       s("text", { class: "axis name", x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, first.name),
       [range[0], range.at(-1)].map((value, i) =>
-        s("text", { class: "axis", x: left - 5, y: i ? top + 8 : bottom, "text-anchor": "end" }, end(value ?? 0)),
+        s("text", { class: "axis", x: left - 5, y: i ? head + 8 - (second ? 0 : 5) : foot + (second ? 0 : 3), "text-anchor": "end" }, end(value ?? 0)),
       ),
       second &&
         s("text", { class: "axis name", x: left - 5, y: (top + bottom) / 2, "text-anchor": "end" }, second.name),
@@ -112,6 +115,7 @@ export function surface() {
 
   /** Lines of equal loss, closer to each other near the least. @param {Shown} now @param {Axis} first @param {Axis} second */
   function heights({ losses }, first, second) {
+    if (!contours) return [];
     const known = losses.filter((value) => value !== null);
     const [low, high] = [Math.min(...known), Math.max(...known)];
     const levels = Array.from({ length: LEVELS }, (_, i) => low + (high - low) * ((i + 0.4) / LEVELS) ** 2);
@@ -180,8 +184,11 @@ export function surface() {
     const [da, db] = [place.slope?.[0] ?? null, place.slope?.[1] ?? null];
     if (da === null || db === null || (!da && !db)) return null;
     const [dx, dy] = [x(a - da) - cx, y(b - db) - cy];
-    const k = 26 / Math.hypot(dx, dy);
-    return s("line", { class: "tangent", x1: cx, y1: cy, x2: cx + dx * k, y2: cy + dy * k });
+    const long = Math.hypot(dx, dy);
+    const [ux, uy] = [dx / long, dy / long];
+    /** @param {number} along @param {number} aside */
+    const point = (along, aside) => `${(cx + ux * along - uy * aside).toFixed(1)} ${(cy + uy * along + ux * aside).toFixed(1)}`;
+    return s("path", { class: "tangent", d: `M${point(0, 0)}L${point(ARROW, 0)}M${point(ARROW - 6, 4)}L${point(ARROW, 0)}L${point(ARROW - 6, -4)}` });
   }
 
   new ResizeObserver(draw).observe(element);
@@ -192,6 +199,11 @@ export function surface() {
       shown = now;
       svg.setAttribute("aria-label", now ? `${now.loss} over ${now.axes.map(({ name }) => name).join(" and ")}` : "");
       draw();
+      if (!now || now.axes.length < 2 || contours) return;
+      void import("d3-contour").then((module) => {
+        contours = module.contours;
+        draw();
+      });
     },
     /** @param {Place} now */
     seek(now) {

@@ -10,7 +10,9 @@ import * as format from "../../leaves/format.js";
 /** @import {Store} from "../../core/store.js" */
 /** @import {Run} from "../../leaves/types.js" */
 
-const ROOM = 34; // characters of a line that tells two programs apart
+const ROOM = 34; // characters of a line that tells two programs apart,
+const WHOLE = 24; // and of one that is told whole, not by what differs in it
+const ALIKE = 4; // characters that lines begin with which are one line, changed
 
 /**
  * The first line that each of two programs has and the other has not.
@@ -24,8 +26,21 @@ export function apart(one, other) {
   const [mine, theirs] = [lines(one), lines(other)];
   const first = mine.find((line) => !theirs.includes(line));
   const second = theirs.find((line) => !mine.includes(line));
-  const cut = (/** @type {string} */ line) => (line.length > ROOM ? `${line.slice(0, ROOM - 1)}…` : line);
-  return first || second ? [cut(first ?? "without it"), cut(second ?? "without it")] : null;
+  if (first === undefined && second === undefined) return null;
+  return [part(first ?? "without it", second ?? ""), part(second ?? "without it", first ?? "")];
+}
+
+/** What tells a line from another: the arguments that differ, where it is long and begins alike. @param {string} line @param {string} other */
+function part(line, other) {
+  const cut = (/** @type {string} */ text) => (text.length > ROOM ? `${text.slice(0, ROOM - 1)}…` : text);
+  let [head, tail] = [0, 0];
+  const most = Math.min(line.length, other.length);
+  while (head < most && line[head] === other[head]) head++;
+  while (tail < most - head && line.at(-1 - tail) === other.at(-1 - tail)) tail++;
+  if (Math.max(line.length, other.length) <= WHOLE || head < ALIKE) return cut(line);
+  const start = Math.max(...[" ", ",", "("].map((each) => line.lastIndexOf(each, head - 1))) + 1;
+  const rest = line.slice(line.length - tail).search(/[,)]/);
+  return cut(line.slice(start, rest < 0 ? line.length : line.length - tail + rest).replace(/[\s,]+$/, "")) || "without it";
 }
 
 /**

@@ -16,7 +16,6 @@ import { landscape } from "./landscape.js";
 /** @import {Parameter, Phase, Run} from "../../leaves/types.js" */
 /** @import {Chart} from "../../widgets/charts/chart.js" */
 /** @typedef {import("../../core/player.js").Instant} Instant */
-/** @typedef {"curves" | "optimizer" | "landscape"} Shown */
 
 const SHORT = 8; // characters of a name that have room on a tab
 
@@ -52,20 +51,16 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
 
   // -- charts and table
 
-  /** @type {string | null} */
-  let asked = null; // the parameter chosen by hand
-  /** @type {Shown} */
-  let shown = "curves";
   const drawn = charts({ onstep: step });
   const table = optimizer({ onpick: choose });
   const ground = landscape(state, api);
   const chosen = h("select", { class: "choose", "aria-label": "Parameter", onchange: () => choose(chosen.value) });
   const tabs = /** @type {const} */ ([
     ["curves", "Curves"],
-    ["landscape", "Loss"],
+    ["loss", "Loss"],
     ["optimizer", "Optimizer"],
   ]).map(([name, label]) =>
-    h("button", { type: "button", "data-shown": name, onclick: () => ((shown = name), present(state.get())) }, label),
+    h("button", { type: "button", "data-tab": name, onclick: () => state.set({ tab: name }) }, label),
   );
   fill(
     find("#charts"),
@@ -73,6 +68,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
       "div",
       { class: "caption" },
       h("span", { class: "chosen" }, chosen),
+      ground.choice,
       h("span", { class: "space" }),
       h("div", { class: "seg", role: "group", "aria-label": "Show" }, tabs),
     ),
@@ -83,56 +79,58 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
 
   /** @param {string} id */
   function choose(id) {
-    asked = id;
-    present(state.get());
+    state.set({ parameter: id, over: null });
     const node = state.get().graph?.nodes.find(({ kind, parameter }) => kind === "leaf" && parameter === id);
     if (node) onpick(node.id);
   }
 
   /** The parameter that is looked at: the selected leaf, else the one looked at last, else the first. @param {State} now */
-  function parameterOf({ run, graph, node }) {
+  function parameterOf({ run, graph, node, parameter }) {
     const id = graph?.nodes.find((each) => each.id === node)?.parameter;
     const all = run?.parameters ?? [];
-    const found = all.find((each) => each.id === id) ?? all.find((each) => each.id === asked) ?? all[0] ?? null;
-    asked = found?.id ?? null;
-    return found;
+    return all.find((each) => each.id === id) ?? all.find((each) => each.id === parameter) ?? all[0] ?? null;
   }
 
   /** Charts and table of the parameter that is looked at. @param {State} now */
   function present(now) {
-    const { run, curves, other, logarithmic } = now;
+    const { run, curves, other, logarithmic, tab: shown } = now;
     const parameter = parameterOf(now);
     const some = Boolean(run && run.steps > 1 && parameter);
     find("#charts").hidden = !some;
-    for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["shown"] === shown));
+    for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["tab"] === shown));
     const name = parameter?.names.at(-1) ?? parameter?.id ?? "";
-    const over = tabs.find(({ dataset }) => dataset["shown"] === "landscape");
+    const over = tabs.find(({ dataset }) => dataset["tab"] === "loss");
     if (over) fill(over, "Loss", h("span", { class: "wide" }, ` over ${name.length <= SHORT ? name : "it"}`));
     drawn.hidden = shown !== "curves";
     table.hidden = shown !== "optimizer";
-    ground.element.hidden = shown !== "landscape";
+    ground.element.hidden = shown !== "loss";
+    ground.choice.hidden = shown !== "loss";
     if (!run || !parameter || !some) return;
+    if (now.parameter !== parameter.id) {
+      // an address that names no parameter may say over what the loss is shown: that is kept
+      return state.set({ parameter: parameter.id, ...(now.parameter === null ? {} : { over: null }) });
+    }
     fill(
       chosen,
       run.parameters.map(({ id, names, shape }) =>
         h("option", { value: id, selected: id === parameter.id }, `${names.at(-1) ?? id}${shape.length ? ` ${format.shape(shape)}` : ""}`),
       ),
     );
-    ground.show(shown === "landscape" ? parameter : null);
+    ground.show(shown === "loss" ? parameter : null);
     if (curves && shown === "curves") void drawn.show(chartsOf(parameter, curves, other), logarithmic);
     tell(now);
   }
 
   /** What follows the playhead. @param {State} now */
   function tell(now) {
-    const { at, phase, step: here } = now;
+    const { at, phase, step: here, tab: shown } = now;
     const k = PHASES.indexOf(phase);
     if (shown === "curves") drawn.seek({ at, reached: [true, k >= 2, k >= 3] });
-    else if (shown === "optimizer") table.show(here, phase, asked);
+    else if (shown === "optimizer") table.show(here, phase, parameterOf(now)?.id ?? null);
     else ground.tell();
   }
 
-  state.watch(["run", "curves", "other", "logarithmic", "node", "graph"], present);
+  state.watch(["run", "curves", "other", "logarithmic", "node", "graph", "tab", "parameter", "over"], present);
   state.watch(["at", "phase", "step"], tell);
 
   // -- deck
@@ -196,7 +194,8 @@ const stopped = (run) => Boolean(run?.error && run.steps);
  */
 function chartsOf(parameter, curves, other) {
   const { index } = curves;
-  const name = parameter.names.at(-1) ?? parameter.id;
+  const own = parameter.names.at(-1) ?? parameter.id;
+  const [name, grad] = own.length <= SHORT ? [own, `${own}.grad`] : ["value", "grad"]; // whose, stands above
   const norm = isNorm(parameter) ? "norm" : null;
   const theirs = other?.run.parameters.find(({ id, shape }) => id === parameter.id && `${shape}` === `${parameter.shape}`);
   /** @param {Curves} of @param {"value" | "grad" | "update"} what */
@@ -209,7 +208,7 @@ function chartsOf(parameter, curves, other) {
   };
   return /** @type {const} */ ([
     ["value", name, "param"],
-    ["grad", `${name}.grad`, "grad"],
+    ["grad", grad, "grad"],
     ["update", "update", "param"],
   ])
     .map(([what, title, tone]) => ({
@@ -220,5 +219,5 @@ function chartsOf(parameter, curves, other) {
       columns: columns(curves, what),
       others: beside((of) => columns(of, what)),
     }))
-    .filter(({ columns: own }) => own.some((column) => column.some((value) => value !== null)));
+    .filter(({ columns: found }) => found.some((column) => column.some((value) => value !== null)));
 }

@@ -56,19 +56,19 @@ function element(values, key) {
  */
 export function landscape(state, api) {
   const drawn = surface();
-  const over = h("select", { class: "choose", "aria-label": "Loss over", onchange: () => void ask() });
+  const over = h("select", { class: "choose", "aria-label": "Loss over", onchange: () => state.set({ over: over.value }) });
+  const choice = h("span", { class: "chosen" }, over);
   const slope = h("span", { class: "slope" });
   const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
   const words = h("p", { class: "remark" });
-  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, h("span", null, "loss over "), h("span", { class: "chosen" }, over), slope, again), words, drawn);
+  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, again), words, drawn);
 
   /** @type {{run: string, keys: string[], told: Surface} | null} */
   let here = null;
   let turn = 0;
   let asking = false;
   let shown = false;
-  /** @type {Parameter | null} */
-  let parameter = null;
+  let wanted = ""; // what was asked for last
 
   const wished = () => over.value.split(" ").filter(Boolean);
 
@@ -87,6 +87,7 @@ export function landscape(state, api) {
       if (mine !== turn) return;
       const { title, detail } = trouble(error);
       here = null;
+      wanted = ""; // another look asks again
       fill(words, h("b", null, title), `: ${detail}`);
     }
     asking = false;
@@ -97,6 +98,13 @@ export function landscape(state, api) {
   function nameOf(key) {
     const [id = key, rest = ""] = /^(p\d+)(.*)$/.exec(key)?.slice(1) ?? [];
     return `${state.get().run?.parameters.find((each) => each.id === id)?.names.at(-1) ?? id}${rest}`;
+  }
+
+  /** What a choice is called beside the parameter's own name. @param {string[]} keys @param {Parameter} own */
+  function option(keys, { id, shape }) {
+    if (shape.length) return keys.map((key) => key.slice(id.length)).join(" and ");
+    const other = keys.find((key) => key !== id);
+    return other ? `and ${nameOf(other)}` : "alone";
   }
 
   function present() {
@@ -148,22 +156,27 @@ export function landscape(state, api) {
 
   return {
     element: element_,
+    /** Where the elements are chosen. */
+    choice,
     /** Show the pane for a parameter, or put it away. @param {Parameter | null} now */
     show(now) {
       shown = now !== null;
       if (!now) return;
-      const { run } = state.get();
-      const same = now === parameter && here?.run === run?.id;
-      if (!same) {
-        const offered = choices(now, run?.parameters ?? []);
-        const chosen = offered.find((keys) => keys.length === 2 && count(now) <= 2) ?? offered[0];
+      const { run, over: named } = state.get();
+      const offered = choices(now, run?.parameters ?? []);
+      const chosen =
+        offered.find((keys) => keys.join(" ") === named) ??
+        offered.find((keys) => keys.length === 2 && count(now) <= 2) ??
+        offered[0];
+      const wish = `${run?.id} ${now.id} ${chosen?.join(" ")}`;
+      if (wish !== wanted) {
         fill(
           over,
           offered.map((keys) =>
-            h("option", { value: keys.join(" "), selected: keys === chosen }, keys.map(nameOf).join(" and ")),
+            h("option", { value: keys.join(" "), selected: keys === chosen }, option(keys, now)),
           ),
         );
-        parameter = now;
+        wanted = wish;
         here = null;
         drawn.show(null);
         void ask();

@@ -9,6 +9,20 @@ import { toast } from "../../widgets/shell.js";
 /** @import {Run} from "../../leaves/types.js" */
 /** @typedef {ReturnType<typeof import("../../core/session.js").session>} Session */
 
+/** What an address that says nothing means. @type {Partial<State>} */
+const NOWHERE = {
+  at: 0,
+  phase: "backward",
+  ran: null,
+  node: null,
+  pass: null,
+  apart: null,
+  direction: "TB",
+  logarithmic: false,
+  tab: "curves",
+  parameter: null,
+  over: null,
+};
 const CHANGES = 20; // of the address at once, and
 const EVERY = 400; // milliseconds for each more: browsers take only so many
 
@@ -19,10 +33,13 @@ const EVERY = 400; // milliseconds for each more: browsers take only so many
  * @param {() => string} program  the text in the editor
  */
 export function whereabouts(state, work, given, program) {
-  /** The query for the place looked at; the node that is looked at anyhow is left out. */
+  /** The query for the place looked at; the node and the parameter that are looked at anyhow are left out. */
   function query() {
-    const now = state.get();
-    return write(now.graph && now.node === first(now.graph) ? { ...now, node: null } : now, location.search);
+    const { graph, run, ...now } = state.get();
+    const leaf = graph?.nodes.find(({ id }) => id === now.node)?.parameter;
+    const node = graph && now.node === first(graph) ? null : now.node;
+    const parameter = now.parameter === (leaf ?? run?.parameters[0]?.id) ? null : now.parameter;
+    return write({ ...now, node, parameter }, location.search);
   }
 
   /** @param {Run} run */
@@ -47,7 +64,7 @@ export function whereabouts(state, work, given, program) {
   addEventListener("popstate", () => {
     const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
     /** @type {Partial<State>} */
-    const place = { at: 0, phase: "backward", ran: null, node: null, pass: null, apart: null, direction: "TB", ...read(location.search) };
+    const place = { ...NOWHERE, ...read(location.search) };
     const shown = state.get().run?.id;
     if (id && id !== shown) void work.open(id, place);
     else if (!id && given.run && given.run.id !== shown) work.show(given.run, place);
@@ -60,7 +77,7 @@ export function whereabouts(state, work, given, program) {
   let waiting = 0;
   let [left, since] = [CHANGES, 0];
   let begun = false; // the address is left as it came until the person moves
-  state.watch(["at", "phase", "ran", "node", "pass", "apart", "direction", "other", "playing"], (now) => {
+  state.watch(["at", "phase", "ran", "node", "pass", "apart", "direction", "other", "logarithmic", "tab", "parameter", "over", "playing"], (now) => {
     const { run, edited, busy, settled, playing } = now;
     if (!begun || !run || edited || busy || !settled || playing) return;
     const asked = query();

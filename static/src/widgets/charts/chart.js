@@ -18,6 +18,10 @@ import * as format from "../../leaves/format.js";
  */
 
 const HEAD = 4; // pixels of the dot at the playhead
+const SIDE = 34; // pixels that numbers beside a chart have at least,
+const LETTER = 5.6; // those of a letter of them,
+const APART = 26; // and from one to the next,
+const FOOT = 18; // and those below it
 
 /**
  * @param {typeof import("uplot")} Plot
@@ -79,14 +83,17 @@ export function chart(Plot, onstep) {
       },
       scales: { x: { time: false }, y: { distr: logarithmic ? 4 : 1, asinh: least } },
       axes: [
-        { ...axis, size: 18, grid: { show: false }, space: 40 },
+        { ...axis, size: FOOT, grid: { show: false }, space: 40 },
         {
           ...axis,
-          size: 40,
+          size: (_, texts) => Math.max(SIDE, ...(texts ?? []).map((text) => 8 + LETTER * String(text).length)),
           grid: { stroke: line, width: 1 },
-          space: 26,
-          ...(logarithmic ? { splits: (u) => decades(u.scales["y"]?.min ?? 0, u.scales["y"]?.max ?? 1, least), filter: (_, found) => found } : {}),
-          values: (_, splits) => splits.map((each) => (each === null ? "" : short(each))),
+          space: APART,
+          // uPlot looks for steps between ticks that it can write, and finds none between large numbers: ours are our own
+          incrs: (_, __, low, high) => [Math.max(10, high - low)],
+          splits: (u, _, low, high) => (logarithmic ? decades(low, high, least) : ticks(low, high, (u.height - FOOT) / APART)),
+          filter: (_, found) => found,
+          values: (_, splits) => format.axis(splits),
         },
       ],
       series: [
@@ -228,12 +235,14 @@ function decades(low, high, least) {
   return found.filter((each) => each >= low && each <= high).sort((a, b) => a - b);
 }
 
-/** A number on an axis. @param {number} value */
-function short(value) {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  const text = size >= 1e4 || size < 1e-3 ? value.toExponential(0).replace("+", "") : String(Number(value.toPrecision(3)));
-  return text.replaceAll("-", format.MINUS);
+/** Round numbers between two others, so many at most. @param {number} low @param {number} high @param {number} most */
+function ticks(low, high, most) {
+  const wide = high - low;
+  if (!(wide > 0) || !Number.isFinite(wide)) return [];
+  const size = 10 ** Math.floor(Math.log10(wide / Math.max(1, most)));
+  const step = size * ([1, 2, 5].find((each) => wide / (each * size) <= most) ?? 10);
+  const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(15)));
 }
 
 /** The place of a step, or of the last before it. @param {readonly number[]} index @param {number} step */

@@ -28,6 +28,8 @@ import { PHASES } from "../../leaves/types.js";
 const EDGE = 8; // free pixels beside the tape
 const WHOLE = 160; // steps above which cells are too thin to be told apart
 const WIDE = 26; // pixels of a cell in which phases can be pointed at
+const FINE = 7; // pixels of a cell below which its phases are too thin to be told apart
+const LETTER = 5.6; // pixels of a letter of a label
 const LOW = 56; // pixels of height below which there is no room for labels
 
 /** @param {{onseek: (step: number, phase: Phase | null) => void}} options */
@@ -147,15 +149,23 @@ export function tape({ onseek }) {
     move();
   }
 
-  /** Where a curve ends, if it has room beside those before it. @param {Curve} curve @param {number} place @param {readonly Curve[]} all */
-  function ending(curve, place, all) {
+  /** Where a curve ends, if it has room beside those before it. @param {Curve} curve @param {number} rank @param {readonly Curve[]} all */
+  function ending(curve, rank, all) {
     const tail = lastOf(curve);
     const high = tail && y(tail.value);
     if (!tail || high === null) return null;
-    const near = all.slice(0, place).some((other) => Math.abs((y(lastOf(other)?.value ?? NaN) ?? NaN) - high) < 14);
+    const near = all.slice(0, rank).some((other) => Math.abs((y(lastOf(other)?.value ?? NaN) ?? NaN) - high) < 14);
     if (near) return null;
     const text = `${tail.name} ${format.number(tail.value)} at step ${tail.step}`;
-    return s("text", { class: "axis", x: width - EDGE, y: high > 20 ? high - 7 : high + 15, "text-anchor": "end" }, text);
+    const right = x(tail.step, 0.5) - 10; // beside the playhead, if that stands at the end
+    const left = right - LETTER * text.length;
+    const passed = curve.values.flatMap((value, i) => {
+      const there = value !== null && x(curve.index[i] ?? i, 0.5) >= left ? y(value) : null;
+      return there === null ? [] : [there];
+    });
+    const [top, foot] = [Math.min(...passed) - 7, Math.max(...passed) + 15];
+    const place = top >= 14 ? top : foot <= base() - 4 ? foot : null;
+    return place && s("text", { class: "axis", x: right, y: place, "text-anchor": "end" }, text);
   }
 
   /** Where losses begin that no curve can show. @param {{step: number, value: string}} broken */
@@ -191,7 +201,7 @@ export function tape({ onseek }) {
     const [size, top] = [cell(), base() + 2];
     const rest = cells() - shown.steps - (shown.stopped ? 1 : 0);
     const coming = rest > 0 && s("rect", { class: "segment coming", x: x(shown.steps), y: top, width: rest * size, height: 8 });
-    if (shown.steps > WHOLE)
+    if (shown.steps > WHOLE || size < FINE)
       return [s("rect", { class: "segment plain", x: EDGE, y: top, width: shown.steps * size, height: 8 }), coming];
     const phases = PHASES.map((phase, k) => {
       const gap = k === 0 && size > 6 ? 1 : 0;

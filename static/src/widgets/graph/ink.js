@@ -22,6 +22,7 @@ import * as format from "../../leaves/format.js";
  *
  * @typedef {{gradient: Tensor | null, flowed: boolean, flowing: boolean}} Wire   flowing: its source has just run
  * @typedef {{cards: Map<string, Card>, wires: Map<string, Wire>}} Written
+ * @typedef {{left: number, top: number, right: number, bottom: number}} Window    in the picture's own pixels
  */
 
 const AT_REST = 160; // milliseconds without a change after which tooltips are written too
@@ -87,6 +88,7 @@ export function ink(svg, scale, onflow) {
     const cut = text.lastIndexOf(GRADIENT);
     return {
       id: /** @type {SVGGElement} */ (group).dataset.edge ?? "",
+      group,
       shaft,
       head: group.querySelector(".head"),
       label: slot(group.querySelector("[data-field=grad]")),
@@ -99,6 +101,42 @@ export function ink(svg, scale, onflow) {
   /** @type {Written | null} */
   let last = null;
   let rest = 0;
+  let behind = false; // something out of view is still to be written
+  /** @type {Map<Element, Window> | null} */
+  let places = null;
+
+  /** Where nodes and edges stand; nothing moves while a picture is written into. */
+  function standing() {
+    const frame = svg.getBoundingClientRect();
+    const k = frame.width / (svg.width.baseVal.value || 1);
+    if (!k) return null; // it is not shown
+    return new Map(
+      [...nodes.map(({ group }) => group), ...edges.map(({ group }) => group)].map((group) => {
+        const own = group.getBoundingClientRect();
+        const [left, top] = [(own.left - frame.left) / k, (own.top - frame.top) / k];
+        return [group, { left, top, right: left + own.width / k, bottom: top + own.height / k }];
+      }),
+    );
+  }
+
+  /** @param {Written} scene @param {Window | null} view */
+  function put(scene, view) {
+    if (view) places ??= standing();
+    /** @param {Element} group */
+    const seen = (group) => {
+      const own = view && places?.get(group);
+      return !own || (own.left < view.right && own.right > view.left && own.top < view.bottom && own.bottom > view.top);
+    };
+    for (const node of nodes) {
+      const card = scene.cards.get(node.id);
+      if (card && seen(node.group)) writeNode(node, card);
+    }
+    for (const edge of edges) {
+      const wire = scene.wires.get(edge.id);
+      if (wire && seen(edge.group)) writeEdge(edge, wire);
+    }
+    behind = view !== null;
+  }
 
   /** @param {typeof nodes[number]} node @param {Card} card */
   function writeNode({ group, value, grad, label, name }, { kind, ahead, value: own, after, grads, held, adds, moved, ...card }) {
@@ -147,6 +185,7 @@ export function ink(svg, scale, onflow) {
   /** Write the tooltips, which are what a screen reader hears. */
   function tell() {
     if (!last) return;
+    if (behind) put(last, null);
     for (const { id, told: tooltip } of [...nodes, ...stubs]) {
       const card = last.cards.get(id);
       if (card) tooltip(card);
@@ -159,17 +198,19 @@ export function ink(svg, scale, onflow) {
   }
 
   return {
-    /** @param {Written} scene */
-    write(scene) {
+    /** Write what was left out, for it may come into view. */
+    complete() {
+      if (last && behind) put(last, null);
+    },
+    /**
+     * Write at once what is in view, if that is given, and the rest once nothing changes any more; else all.
+     *
+     * @param {Written} scene
+     * @param {Window | null} view
+     */
+    write(scene, view) {
       last = scene;
-      for (const node of nodes) {
-        const card = scene.cards.get(node.id);
-        if (card) writeNode(node, card);
-      }
-      for (const edge of edges) {
-        const wire = scene.wires.get(edge.id);
-        if (wire) writeEdge(edge, wire);
-      }
+      put(scene, view);
       clearTimeout(rest);
       rest = setTimeout(tell, AT_REST);
     },

@@ -1,0 +1,258 @@
+"""Give many whole steps by columns: what a page needs to play a recording without asking step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from .. import model, wire
+from ..recording import Recording, Tensors, layout, shown
+
+BYTES: Final = 4 * 1024 * 1024
+"""Steps are added to an answer until their numbers are this large; the rest is left for the next one."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Row(Struct, frozen=True, array_like=True):
+    """What a tensor of a table is in every step.
+
+    ``packed`` is how its elements are packed, as numpy says it, where they were kept; ``stats``: it has statistics of its
+    own. One element without statistics has itself as each of them.
+    """
+
+    shape: list[int]
+    dtype: str
+    requires_grad: bool
+    is_leaf: bool
+    grad_fn: str | None
+    packed: str | None
+    stats: bool
+
+
+class Table(Struct, frozen=True):
+    """Tensors, a row each, with their numbers in every step: a stretch of bytes for each step, little-endian, rows in order.
+
+    ``values`` are the elements of the rows that are packed; ``stats`` the minimum, maximum, mean and norm of those that have
+    statistics, as float64; ``counts`` their zeros, NaN and infinities, as int32. ``counts`` is empty where all are zero.
+    """
+
+    rows: list[Row]
+    values: bytes
+    stats: bytes
+    counts: bytes
+
+
+class SpanPass(Struct, frozen=True):
+    """A pass of every step. What are bytes are int32: ``order`` places of nodes, the rest rows of its table, -1 for none.
+
+    ``value`` has one for each node, ``arrived`` and ``used`` for each output of each node, ``edge`` for each edge. They are
+    null where the graph is too large for one answer: ask for ``frames``.
+    """
+
+    kind: str
+    graph: str
+    line: int | None
+    failed: str | None
+    order: bytes
+    outputs: list[int]
+    value: bytes | None
+    arrived: bytes
+    used: bytes
+    edge: bytes
+    table: Table
+
+
+class SpanStep(Struct, frozen=True):
+    """What is a step's own, besides numbers. ``texts`` are those of values, ``passes`` and ``parents`` indices of passes."""
+
+    index: int
+    iteration: model.Iteration | None
+    main: int
+    texts: list[str]
+    passes: list[int]
+    parents: list[int | None]
+    optimizer: dict[str, Any] | None
+    groups: list[model.OptimizerGroup]
+
+
+class SpanParameter(Struct, frozen=True):
+    """A parameter over every step: rows of the steps' table."""
+
+    id: str
+    name: str | None
+    value: int
+    contribution: int
+    grad_before: int
+    grad_after: int
+    value_after: int
+    state: dict[str, int]
+    grad_used: int
+    update: int
+
+
+class SpanRebind(Struct, frozen=True, rename={"source": "from"}):
+    """A name that moves in every step; ``to`` is a row of the steps' table."""
+
+    name: str
+    line: int
+    source: str
+    to: int
+    graph: str | None
+    uses_gradient: bool
+
+
+class Span(Struct, frozen=True):
+    """Steps that differ in numbers alone, with what they share. ``values`` are lines and their rows, ``loss`` is a row."""
+
+    steps: list[SpanStep]
+    lines: dict[str, list[int]]
+    values: list[tuple[int, int]]
+    loss: int
+    loss_name: str | None
+    parameters: list[SpanParameter]
+    rebinds: list[SpanRebind]
+    passes: list[SpanPass]
+    table: Table
+
+
+class PackedSteps(Struct, frozen=True):
+    """Whole steps, for msgpack, those together that are alike. ``next`` is where to start to get the rest.
+
+    A span has what its steps share; of each step the rest. Tensors are rows of the span's table, in its passes of theirs.
+    """
+
+    spans: list[Span]
+    next: int | None
+
+
+def packed(recording: Recording, start: int, count: int) -> PackedSteps:
+    """Read steps in order, ``count`` at the most."""
+    there = recording.log.counts()[2]
+    groups: dict[bytes, list[tuple[wire.Step, list[wire.Pass]]]] = {}
+    size, at = 0, start
+    while at < min(there, start + count) and (size < BYTES or not groups):
+        step = recording.log.step(at)
+        passes = [recording.log.pass_(index) for index in step.passes]
+        groups.setdefault(_shared(step, passes), []).append((step, passes))
+        size += sum(len(table.values) + len(table.stats) for table in (step.tensors, *(each.tensors for each in passes)))
+        at += 1
+    return PackedSteps([_span(recording, group) for group in groups.values()], at if at < there else None)
+
+
+def _shared(step: wire.Step, passes: Sequence[wire.Pass]) -> bytes:
+    """All that steps of one span have in common, as a key."""
+    return _encode(
+        (
+            (step.forward, step.loss, step.backward, step.update),
+            (step.loss_row, step.loss_name, step.parameters, step.rebinds),
+            [(line.line, line.row) for line in step.values if line.file is None],
+            _layout(step.tensors),
+            [
+                (each.kind, each.graph, each.line, each.failed, each.order, each.value, each.arrived, each.used, each.edge)
+                for each in passes
+            ],
+            [_layout(each.tensors) for each in passes],
+        )
+    )
+
+
+def _layout(table: wire.Tensors) -> tuple[Any, ...]:
+    return *layout(table), table.grad_fn, table.names
+
+
+def _span(recording: Recording, group: Sequence[tuple[wire.Step, list[wire.Pass]]]) -> Span:
+    first, passes = group[0]
+    return Span(
+        steps=[_own(step, own) for step, own in group],
+        lines={"forward": first.forward, "loss": first.loss, "backward": first.backward, "update": first.update},
+        values=[(line.line, line.row) for line in first.values if line.file is None],
+        loss=first.loss_row,
+        loss_name=first.loss_name,
+        parameters=[
+            SpanParameter(
+                f"p{row.parameter}", row.name, row.value, row.contribution, row.grad_before, row.grad_after,
+                row.value_after, row.state, row.grad_used, row.update,
+            )
+            for row in first.parameters
+        ],
+        rebinds=[
+            SpanRebind(
+                row.name, row.line, f"p{row.parameter}", row.row, f"g{row.graph}" if row.graph >= 0 else None,
+                row.uses_gradient,
+            )
+            for row in first.rebinds
+        ],
+        passes=[
+            _pass(recording, event, [own[place].tensors for _, own in group]) for place, event in enumerate(passes)
+        ],
+        table=_table([step.tensors for step, _ in group]),
+    )  # fmt: skip
+
+
+def _own(step: wire.Step, passes: Sequence[wire.Pass]) -> SpanStep:
+    tensors = Tensors(step.tensors)
+    return SpanStep(
+        index=step.index,
+        iteration=model.Iteration(*step.iteration) if step.iteration else None,
+        main=step.main,
+        texts=[shown(line, tensors) for line in step.values if line.file is None],
+        passes=step.passes,
+        parents=[each.parent if each.parent >= 0 else None for each in passes],
+        optimizer=step.optimizer,
+        groups=[
+            model.OptimizerGroup(group.optimizer, [f"p{parameter}" for parameter in group.parameters], group.options)
+            for group in step.groups
+        ],
+    )
+
+
+def _pass(recording: Recording, event: wire.Pass, tables: Sequence[wire.Tensors]) -> SpanPass:
+    small = event.graph < 0 or recording.small(event.graph)
+    numbers = small and event.graph >= 0
+    return SpanPass(
+        kind=event.kind,
+        graph=f"g{event.graph}" if event.graph >= 0 else "",
+        line=event.line if event.line >= 0 else None,
+        failed=f"n{event.failed}" if event.failed >= 0 else None,
+        order=event.order if event.graph >= 0 else b"",
+        outputs=[node.outputs for node in recording.graph(event.graph).nodes] if numbers else [],
+        value=(event.value if numbers else b"") if small else None,
+        arrived=event.arrived if numbers else b"",
+        used=event.used if numbers else b"",
+        edge=event.edge if numbers else b"",
+        table=_table(tables if numbers else []),
+    )
+
+
+def _table(tables: Sequence[wire.Tensors]) -> Table:
+    if not tables:
+        return Table([], b"", b"", b"")
+    first = tables[0]
+    told = Tensors(first)
+    names = np.frombuffer(first.grad_fn, "<u2").tolist()
+    rows = []
+    for at, (code, flags, name) in enumerate(zip(first.dtype, first.flags, names, strict=True)):
+        dtype = wire.DTYPES[code]
+        rows.append(
+            Row(
+                shape=told.shape(at),
+                dtype=dtype,
+                requires_grad=bool(flags & wire.REQUIRES_GRAD),
+                is_leaf=bool(flags & wire.IS_LEAF),
+                grad_fn=first.names[name - 1] if name else None,
+                packed=wire.PACKED[dtype] if flags & wire.HAS_VALUES else None,
+                stats=bool(flags & wire.HAS_STATS),
+            )
+        )
+    counts = np.frombuffer(b"".join([table.counts for table in tables]), "<i8")
+    return Table(
+        rows,
+        b"".join([table.values for table in tables]),
+        b"".join([table.stats for table in tables]),
+        counts.clip(max=2**31 - 1).astype("<i4").tobytes() if counts.any() else b"",
+    )
