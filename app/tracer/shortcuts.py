@@ -24,7 +24,41 @@ from .snapshot import PLAIN
 _C: Any = torch._C
 _INERT = PLAIN | {NoneType, bool, int, float, str}
 """Types of arguments that nothing has to be handed over for, but for a mode."""
-_HANDING = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+_NAMES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+_has, _has_unary, _has_variadic = _C._has_torch_function, _C._has_torch_function_unary, _C._has_torch_function_variadic
+_length = _C._len_torch_function_stack
+_recording: list[ForwardMode] = []
+
+
+def has_torch_function(values: Sequence[Any]) -> bool:
+    """Whether a function of torch's has to hand over its call for one of these arguments, or to a mode of the program's."""
+    return not _all_inert(values) and bool(_has(values))
+
+
+def has_torch_function_unary(value: Any) -> bool:
+    """The same for one argument."""
+    return not (type(value) in _INERT and _length() <= _depth()) and bool(_has_unary(value))
+
+
+def has_torch_function_variadic(*values: Any) -> bool:
+    """The same for arguments in a row."""
+    return not _all_inert(values) and bool(_has_variadic(*values))
+
+
+def _depth() -> int:
+    return _recording[-1].depth if _recording else 0
+
+
+def _all_inert(values: Sequence[Any]) -> bool:
+    for value in values:
+        if type(value) not in _INERT:
+            return False
+    return bool(_length() <= _depth())
+
+
+_REPLACED = {_has: has_torch_function, _has_unary: has_torch_function_unary, _has_variadic: has_torch_function_variadic}
+for _function in _REPLACED.values():  # else TorchScript would look for their source, to compile it
+    torch.jit._builtins._register_builtin(_function, "aten::has_torch_function")
 
 
 @contextmanager
@@ -33,34 +67,19 @@ def not_handed_over(mode: ForwardMode) -> Iterator[None]:
 
     They still hand over for subclasses of tensors, and to a mode that the program has put on itself.
     """
-    length = _C._len_torch_function_stack
-
-    def all_inert(values: Sequence[Any]) -> bool:
-        for value in values:
-            if type(value) not in _INERT:
-                return False
-        return bool(length() <= mode.depth)
-
-    has, unary, variadic = _C._has_torch_function, _C._has_torch_function_unary, _C._has_torch_function_variadic
-    replaced = {
-        has: lambda values: not all_inert(values) and has(values),
-        unary: lambda value: not (type(value) in _INERT and length() <= mode.depth) and unary(value),
-        variadic: lambda *values: not all_inert(values) and variadic(*values),
-    }
     # Tensor.backward asks the one for a single tensor, and does better with the mode aside
-    places = [(torch.nn.functional.__dict__, _HANDING), (torch.functional.__dict__, _HANDING), (_tensor(), _HANDING[:1])]
+    tensor = sys.modules["torch._tensor"].__dict__
+    places = [(torch.nn.functional.__dict__, _NAMES), (torch.functional.__dict__, _NAMES), (tensor, _NAMES[:1])]
     originals = [(scope, name, scope[name]) for scope, names in places for name in names if name in scope]
+    _recording.append(mode)
     for scope, name, original in originals:
-        scope[name] = replaced.get(original, original)
+        scope[name] = _REPLACED.get(original, original)
     try:
         yield
     finally:
         for scope, name, original in originals:
             scope[name] = original
-
-
-def _tensor() -> dict[str, Any]:
-    return sys.modules["torch._tensor"].__dict__
+        _recording.pop()
 
 
 @contextmanager

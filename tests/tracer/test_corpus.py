@@ -93,6 +93,7 @@ STEPS: dict[str, list[Row]] = {
     "rnn_unrolled": once(("b", "loss")),
     "saved_tensor_hooks": once(("bbbb", None)),
     "scaler_and_clipping": rounds(8, 4, ("b", None)),  # the scaled loss has no name
+    "scripted_functional": [*once(("b", "loss")), *once(("b", None)) * 2, *once(("b", "seen")), *once(("b", "total"))],
     "scripted": once(("bbbb", None)),
     "second_derivative": once(("gg", "y")),
     "several_roots": once(("bbbb", "b"), ("b", "b"), ("bb", "leaf")),
