@@ -67,13 +67,6 @@ class TensorSummary(Struct, frozen=True):
     inf: int | None = None
 
 
-class Formula(Struct, frozen=True):
-    """A node of a graph, whose formula was carried out with ``create_graph``."""
-
-    graph: str
-    node: str
-
-
 class Node(Struct, frozen=True):
     """A ``grad_fn``, a leaf (its AccumulateGrad) or a constant of a graph.
 
@@ -95,6 +88,13 @@ class Node(Struct, frozen=True):
     saved: list[str]
     parameter: str | None
     backward_of: Formula | None = None
+
+
+class Formula(Struct, frozen=True):
+    """A node of an earlier graph, whose formula was carried out with ``create_graph``."""
+
+    graph: str
+    node: Node
 
 
 class Edge(Struct, frozen=True):

@@ -81,7 +81,7 @@ def _heading(node: Node, source: words.Source) -> str:
     title, second, where = source.title(node), words.second(node), words.where(node)
     parts = [f"{node.id}  {title}", *([second] if node.kind == "op" and second != title else []), *([where] if where else [])]
     if node.backward_of is not None:
-        parts.append(f"backward of {node.backward_of.node} in {node.backward_of.graph}")
+        parts.append(f"from {node.backward_of.node.id} in {node.backward_of.graph}")
     return "  ".join(parts)
 
 

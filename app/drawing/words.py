@@ -49,7 +49,10 @@ class Source:
         self._lines = program.splitlines()
 
     def text(self, node: Node) -> str | None:
-        """The expression that made a node, if it is known and stands in the program itself."""
+        """The expression that made a node, if it is known and stands in the program itself; of what a formula made, whose."""
+        if node.backward_of is not None and not node.name:
+            first = node.backward_of.node
+            return clean(("sum of gradients of " if first.kind == "leaf" else "backward of ") + self.title(first))
         if node.file is not None or node.line is None or node.columns is None or not 1 <= node.line <= len(self._lines):
             return None
         line = self._lines[node.line - 1]

@@ -35,7 +35,7 @@ class Recording:
         return self._read_graph(index)
 
     def _graph(self, index: int) -> model.Graph:
-        return read_graph(self.log.graph(index))
+        return read_graph(self.log.graph(index), self.graph)
 
     def pass_(self, index: int, *, whole: bool = False) -> model.Pass:
         """A pass with its numbers, which are left out above ``answer_nodes`` unless ``whole``; raises :class:`NotFound`."""

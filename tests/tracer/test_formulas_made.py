@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
+from tapedeck.drawing import words
 from tapedeck.drawing.account import account
+from tapedeck.model import Node
 
 from .alone import record
 
@@ -23,7 +25,7 @@ def test_each_node_of_a_second_order_graph_names_the_node_whose_formula_made_it(
     first, second = recording.numbers(0).graph, recording.numbers(1).graph
     assert all(node.backward_of is None for node in first.nodes)
     made = [
-        (node.op, first_op(first, node.backward_of.node))
+        (node.op, node.backward_of.node.op)
         for node in second.nodes
         if node.backward_of is not None and node.backward_of.graph == first.id
     ]
@@ -38,10 +40,6 @@ def test_each_node_of_a_second_order_graph_names_the_node_whose_formula_made_it(
     ]
     others = {node.op for node in second.nodes if node.backward_of is None}
     assert others == {"PowBackward0", "ExpBackward0", "AccumulateGrad"}  # h, the exp that is used again, and the leaves
-
-
-def first_op(graph: object, node: str) -> str:
-    return next(each.op for each in graph.nodes if each.id == node)  # type: ignore[attr-defined]
 
 
 def test_what_a_formula_computes_is_told_at_its_nodes() -> None:
@@ -66,11 +64,10 @@ g.sum().backward()
     recording = record(program)[1]
     first, second = recording.numbers(0).graph, recording.numbers(1).graph
     sums = [node for node in second.nodes if node.op == "AddBackward0"]
-    places = {node.id: node for node in first.nodes}
     assert len(sums) == 2
     for node in sums:
         assert node.backward_of is not None
-        assert places[node.backward_of.node].name == "a"
+        assert node.backward_of.node == next(each for each in first.nodes if each.name == "a")
 
 
 def test_inner_passes_of_a_loop_share_their_second_order_graph() -> None:
@@ -94,4 +91,27 @@ def test_the_account_says_whose_formula_a_node_comes_from() -> None:
     recording = record(PROGRAM)[1]
     numbers = recording.numbers(1)
     told = account(numbers.graph, numbers, program=PROGRAM)
-    assert "n1  g = torch.autograd.grad(z, x, create_graph=True)  AddBackward0  line 5  backward of n2 in g0" in told
+    assert "n1  g = torch.autograd.grad(z, x, create_graph=True)  AddBackward0  line 5  from n2 in g0" in told
+    assert "n9  backward of x ** 3  PowBackward0  line 5  from n5 in g0" in told
+
+
+def test_higher_orders_name_formulas_of_formulas_as_far_as_a_text_needs() -> None:
+    program = """\
+import torch
+x = torch.tensor(1.5, requires_grad=True)
+y = x.sin()
+for order in range(6):
+    (y,) = torch.autograd.grad(y, x, create_graph=True)
+"""
+    recording = record(program)[1]
+    (made,) = [node for node in recording.numbers(1).graph.nodes if node.op == "CosBackward0"]
+    source = words.Source(program)
+    assert source.title(made) == "backward of y = x.sin()"
+    last = recording.numbers(5).graph
+    deepest = max(orders(node) for node in last.nodes)
+    assert deepest == 3
+    assert any(source.title(node).startswith("backward of backward of") for node in last.nodes)
+
+
+def orders(node: Node) -> int:
+    return 0 if node.backward_of is None else 1 + orders(node.backward_of.node)

@@ -1,7 +1,7 @@
 // Find one's way in a graph: from a line to a node, from a node to its neighbours, from the loss to a node.
 
 import { units } from "../leaves/edits.js";
-import { called } from "../leaves/naming.js";
+import { called, title } from "../leaves/naming.js";
 
 /** @import {Graph, GraphNode, NodeDetail, Pass, Tensor} from "../leaves/types.js" */
 
@@ -112,8 +112,12 @@ export function detailOf(graph, pass, node, program) {
   };
 }
 
-/** The text a node was made by. @param {GraphNode} node @param {string} program */
+/** The text a node was made by; of what a formula made, whose. @param {GraphNode} node @param {string} program @returns {string | null} */
 export function sourceOf(node, program) {
+  if (node.backward_of && !node.name) {
+    const first = node.backward_of.node;
+    return (first.kind === "leaf" ? "sum of gradients of " : "backward of ") + title(first, sourceOf(first, program));
+  }
   if (node.file !== null || node.line === null) return null;
   const line = program.split("\n")[node.line - 1];
   if (line === undefined) return null;

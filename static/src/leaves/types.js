@@ -83,6 +83,7 @@
  * @property {number} outputs
  * @property {string[]} saved
  * @property {string | null} parameter
+ * @property {{graph: string, node: GraphNode} | null} backward_of   whose formula made it, in a pass with create_graph
  *
  * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
  * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[]}} Graph

@@ -14,6 +14,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {NodeDetail} detail
  * @property {string} title
  * @property {(node: string, room: number) => string} called     what to call another node, in so many characters
+ * @property {string | null} made                  what the node is called whose formula made this one
  * @property {boolean} asking                      the saved tensors are still to come
  * @property {boolean} reached                     the playhead has reached the backward pass
  * @property {string} before                       why it has not, else
@@ -87,8 +88,10 @@ export function inspector({ onpick, online }) {
   }
 
   /** @param {Inspected} shown @returns {Child[]} */
-  function facts({ detail: { node, numbers, saved, rank }, asking, parameter, of, reached, stopped }) {
+  function facts({ detail: { node, numbers, saved, rank }, made, asking, parameter, of, reached, stopped }) {
     const leaf = node.kind === "leaf";
+    const first = node.backward_of?.node ?? null;
+    const sums = first?.kind === "leaf" ? "sum of gradients of " : "backward of ";
     const value = numbers.value ?? parameter?.value ?? null;
     const written = value ? h("span", { class: leaf ? "param" : null }, format.all(value)) : h("small", null, "not recorded");
     const ran = rank !== null && of !== null && reached;
@@ -96,6 +99,7 @@ export function inspector({ onpick, online }) {
       fact("value", written),
       value && fact("shape", [format.kind(value), leaf && h("small", { class: "apart" }, "leaf")]),
       node.module && fact("module", node.module),
+      first && fact("made by", [h("small", null, sums), h("code", null, made), first.line === null ? null : [" ", at(first.line)]]),
       saved.map(({ name, tensor }, i) => {
         const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : stopped ? "not there" : "not saved: not needed");
         return fact(i ? "" : "saved", [`${name} = `, kept]);

@@ -28,6 +28,7 @@ export function inspected(state) {
       const other = nodeOf(graph, id);
       return other ? called(other, source(other), room) : id;
     },
+    made: node.backward_of && title(node.backward_of.node, source(node.backward_of.node)),
     stopped: stopped(pass, detail.rank, node.id),
     apart: pass === null,
     reached: backward && !waits,
