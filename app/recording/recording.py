@@ -7,18 +7,22 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from .. import model, wire
 from ..errors import InvalidInput, NotFound
 from .log import Log
 from .numbers import PassNumbers
 from .series import USUAL, Series, named, read_series, thinned
-from .structure import place_or_none, read_graph, title
+from .structure import place_or_none, read_formulas, read_graph, title
 from .tensors import Tensors
 
 NAMED: Final = 40
 """Keys that are named to who asked for one that is not there."""
+
+
+ORDERS = 3
+"""Orders of derivatives through which a node tells whose formula made it: no text needs more, and no stack holds all."""
 
 
 class Recording:
@@ -29,13 +33,33 @@ class Recording:
         self.program = program
         self._limits = limits or model.Limits()
         self._read_graph = lru_cache(maxsize=16)(self._graph)
+        self._structure = lru_cache(maxsize=16)(self._read_structure)
 
     def graph(self, index: int) -> model.Graph:
         """The structure ``g{index}``; raises :class:`NotFound`."""
         return self._read_graph(index)
 
     def _graph(self, index: int) -> model.Graph:
-        return read_graph(self.log.graph(index), self.graph)
+        graph, formulas = self._structure(index)
+        if not formulas:
+            return graph
+        nodes = [
+            node if first[0] < 0 else structs.replace(node, backward_of=self._formula(*first, ORDERS))
+            for node, first in zip(graph.nodes, formulas, strict=True)
+        ]
+        return structs.replace(graph, nodes=nodes)
+
+    def _read_structure(self, index: int) -> tuple[model.Graph, list[tuple[int, int]]]:
+        event = self.log.graph(index)
+        return read_graph(event), read_formulas(event)
+
+    def _formula(self, index: int, place: int, orders: int) -> model.Formula:
+        """A node whose formula made others, with so many orders of those that made it."""
+        graph, formulas = self._structure(index)
+        node = graph.nodes[place]
+        if orders > 1 and formulas and formulas[place][0] >= 0:
+            node = structs.replace(node, backward_of=self._formula(*formulas[place], orders - 1))
+        return model.Formula(graph.id, node)
 
     def pass_(self, index: int, *, whole: bool = False) -> model.Pass:
         """A pass with its numbers, which are left out above ``answer_nodes`` unless ``whole``; raises :class:`NotFound`."""

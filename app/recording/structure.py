@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from msgspec import structs
-
 from .. import model, wire
 
 _NODE_COLUMNS = (
@@ -13,22 +9,12 @@ _NODE_COLUMNS = (
 )  # fmt: skip
 
 
-ORDERS = 3
-"""Orders of derivatives through which a node tells whose formula made it: no text needs more, and no stack holds all."""
-
-
-def read_graph(event: wire.Graph, graph_of: Callable[[int], model.Graph]) -> model.Graph:
-    """A structure from its columns; ``graph_of`` reads an earlier one, which nodes of this one may come from."""
+def read_graph(event: wire.Graph) -> model.Graph:
+    """A structure from its columns, but for whose formulas its nodes come from."""
     count = len(event.kind)
     texts: list[str | None] = [*event.strings, None]  # place -1 is None
     column = {name: wire.int32(getattr(event, name), name).tolist() for name in _NODE_COLUMNS}
     saved = [event.strings[place] for place in wire.int32(event.saved, "saved").tolist()]
-    formulas = zip(
-        wire.int32(event.formula_graph, "formula_graph").tolist(),
-        wire.int32(event.formula_node, "formula_node").tolist(),
-        strict=True,
-    )
-    made_by = [_formula(graph, node, graph_of) if graph >= 0 else None for graph, node in formulas]
     kinds: tuple[model.NodeKind, ...] = ("op", "leaf", "constant")
     nodes: list[model.Node] = []
     taken = 0
@@ -49,7 +35,6 @@ def read_graph(event: wire.Graph, graph_of: Callable[[int], model.Graph]) -> mod
                 outputs=column["outputs"][place],
                 saved=saved[taken : taken + slots],
                 parameter=f"p{column['parameter'][place]}" if column["parameter"][place] >= 0 else None,
-                backward_of=made_by[place] if made_by else None,
             )
         )
         taken += slots
@@ -61,17 +46,11 @@ def read_graph(event: wire.Graph, graph_of: Callable[[int], model.Graph]) -> mod
     return model.Graph(f"g{event.index}", [f"n{place}" for place in wire.int32(event.roots, "roots").tolist()], nodes, edges)
 
 
-def _formula(graph: int, place: int, graph_of: Callable[[int], model.Graph]) -> model.Formula:
-    return model.Formula(f"g{graph}", _cut(graph_of(graph).nodes[place], ORDERS - 1))
-
-
-def _cut(node: model.Node, orders: int) -> model.Node:
-    """A node with so many orders of nodes that it comes from."""
-    first = node.backward_of
-    if first is None:
-        return node
-    kept = model.Formula(first.graph, _cut(first.node, orders - 1)) if orders else None
-    return structs.replace(node, backward_of=kept)
+def read_formulas(event: wire.Graph) -> list[tuple[int, int]]:
+    """Of each node the graph and the place of the node whose formula it comes from, -1 for none; empty where none does."""
+    graphs = wire.int32(event.formula_graph, "formula_graph").tolist()
+    places = wire.int32(event.formula_node, "formula_node").tolist()
+    return list(zip(graphs, places, strict=True)) if any(graph >= 0 for graph in graphs) else []
 
 
 def title(node: model.Node) -> str:

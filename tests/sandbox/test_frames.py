@@ -113,7 +113,7 @@ def test_messages_of_any_shape_are_events_or_refused(message: object) -> None:
 
 @settings(max_examples=300)
 @given(
-    st.sampled_from(["kind", "op", "call", "line", "outputs", "saved_count", "saved", "roots", "source", "target", "gradient"]),
+    st.sampled_from([*GRAPH_COLUMNS, "formula_graph", "formula_node"]),
     st.binary(max_size=40),
 )
 def test_a_graph_with_any_column_changed_is_sound_or_refused(column: str, value: bytes) -> None:
@@ -122,6 +122,18 @@ def test_a_graph_with_any_column_changed_is_sound_or_refused(column: str, value:
         read(wire.frames(wire.pack([changed, a_pass()])))
     except ProtocolError:
         return
+
+
+@pytest.mark.parametrize(("graphs", "nodes"), [((0, -1), (0, -1)), ((1, -1), (0, -1)), ((-1, -1), (0, -1)), ((0,), (0,))])
+def test_a_formula_is_one_of_an_earlier_graph(graphs: tuple[int, ...], nodes: tuple[int, ...]) -> None:
+    changed = msgspec.structs.replace(graph(), formula_graph=ints(*graphs), formula_node=ints(*nodes))
+    with pytest.raises(ProtocolError):
+        read(wire.frames(wire.pack([changed])))
+    second = msgspec.structs.replace(graph(), index=1, formula_graph=ints(0, -1), formula_node=ints(1, -1))
+    assert read(wire.frames(wire.pack([graph(), second])))[1] == second
+    beyond = msgspec.structs.replace(second, formula_node=ints(2, -1))
+    with pytest.raises(ProtocolError):
+        read(wire.frames(wire.pack([graph(), beyond])))
 
 
 @settings(max_examples=300)

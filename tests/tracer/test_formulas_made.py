@@ -113,5 +113,17 @@ for order in range(6):
     assert any(source.title(node).startswith("backward of backward of") for node in last.nodes)
 
 
+def test_a_graph_of_a_high_order_is_read_without_the_ones_before() -> None:
+    program = """\
+import torch
+x = torch.tensor(0.5, requires_grad=True)
+y = x.exp()
+for order in range(300):
+    (y,) = torch.autograd.grad(y, x, create_graph=True)
+"""
+    graph = record(program)[1].numbers(299).graph
+    assert {node.backward_of.graph for node in graph.nodes if node.backward_of is not None} == {"g298"}
+
+
 def orders(node: Node) -> int:
     return 0 if node.backward_of is None else 1 + orders(node.backward_of.node)
