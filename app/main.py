@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import mimetypes
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
@@ -120,13 +122,28 @@ def _alone(folder: Path | None) -> Iterator[None]:
 
 
 class Bundle(StaticFiles):
-    """Serves the bundled front end. Names carry a hash of their content, so what they name may be kept for ever."""
+    """Serves the bundled front end, compressed as it was when it was built, to whom takes it so.
+
+    Names carry a hash of their content, so what they name may be kept for ever.
+    """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        packed = f"{path}.gz"
+        if "gzip" in Headers(scope=scope).get("accept-encoding", "") and self.lookup_path(packed)[1] is not None:
+            response = await super().get_response(packed, scope)
+            response.headers["Content-Type"] = _typed(path)
+            response.headers["Content-Encoding"] = "gzip"
+            response.headers.add_vary_header("Accept-Encoding")
+        else:
+            response = await super().get_response(path, scope)
         if re.search(r"-[A-Z0-9]{8}\.\w+$", path):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return response
+
+
+def _typed(path: str) -> str:
+    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, parse, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const pages = join(here, "src", "page");
@@ -82,3 +83,10 @@ for (const image of readdirSync(join(here, "src", "images")).sort()) {
   writeFileSync(join(output, manifest[image]), content);
 }
 writeFileSync(join(output, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");
+
+// Compressed once and as far as it goes: a server would do it for each visitor, and less.
+for (const name of readdirSync(output).filter((name) => /\.(js|css|svg)$/.test(name))) {
+  const content = readFileSync(join(output, name));
+  const packed = gzipSync(content, { level: 9 });
+  if (packed.length < 0.9 * content.length) writeFileSync(join(output, `${name}.gz`), packed);
+}

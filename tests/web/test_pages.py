@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tapedeck import wire
+from tapedeck.assets import static_path
 from tapedeck.examples import FIRST_VISIT, gallery
 from tapedeck.web.view import listing
 
@@ -153,6 +154,23 @@ async def test_what_the_pages_link_to_is_there(client: httpx.AsyncClient) -> Non
             assert answer.status_code == 200, link
             if link.startswith("/static/"):
                 assert "immutable" in answer.headers["cache-control"]
+
+
+async def test_the_bundle_is_sent_as_it_was_compressed_when_it_was_built(client: httpx.AsyncClient) -> None:
+    manifest = (await client.get("/static/manifest.json")).json()
+    for name in ("playground.js", "playground.css"):
+        link = f"/static/{manifest[name]}"
+        packed = await client.get(link, headers={"Accept-Encoding": "gzip"})
+        plain = await client.get(link, headers={"Accept-Encoding": "identity"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert int(packed.headers["content-length"]) == (static_path() / f"{manifest[name]}.gz").stat().st_size
+        assert packed.text == plain.text
+        assert "content-encoding" not in plain.headers
+        for header in ("content-type", "cache-control", "vary"):
+            assert packed.headers[header] == plain.headers[header]
+        same = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+        assert (await client.get(link, headers=same)).status_code == 304
+    assert (await client.get("/static/none.js", headers={"Accept-Encoding": "gzip"})).status_code == 404
 
 
 async def test_under_a_proxys_path_every_link_has_it(serve: Serve) -> None:
