@@ -169,7 +169,8 @@ export function inspector({ onpick, online }) {
         row("this step adds", format.tensor(contribution), { tone: "grad" }),
         row(`${name}.grad after`, format.tensor(after), { tone: "grad" }),
         updated && row(`${name} after the update`, update, { tone: "param" }),
-        Object.entries(state).map(([key, tensor]) => row(key.replaceAll("_", " "), counted(key, tensor))),
+        // what an optimizer keeps is told as it is after its step
+        updated && Object.entries(state).map(([key, tensor]) => row(key.replaceAll("_", " "), counted(key, tensor))),
       ]),
       updated && rebinds.map(rebound),
     );
