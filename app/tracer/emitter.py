@@ -10,7 +10,8 @@ from torch import Tensor
 from .. import wire
 from .handles import storage
 from .memory import Write
-from .table import Table, blank, pack
+from .packing import blank, pack
+from .table import Table
 
 MESSAGE_EVENTS = 256
 MESSAGE_BYTES = 1 << 20

@@ -1,22 +1,17 @@
-"""Turn tensors into the packed rows that cross the wire, many tables at a time.
+"""Gather the tensors that an event tells of, a row each, and sum the large ones up.
 
-Most of what a row says is the same from step to step: tables whose rows say the same share a layout, which is packed
-once. The elements of small tensors are put side by side and read together, since a call into torch costs more than the
-work; a large tensor is summed up as soon as its table is complete, so that nothing holds it any longer.
+That is done as soon as a table is complete, so that nothing holds them any longer, and for all of one size together. Small
+ones are held until they are packed, or until something is about to write to them.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .. import wire
 from ..model import Capture
 from . import statistics
 from .memory import Write
@@ -32,14 +27,6 @@ TABLE_BYTES = 14 << 20
 """What the numbers of a table may take; past it the elements of its largest tensors are left out, then its last statistics."""
 _STATS_BYTES = 56
 """What the statistics of a row take."""
-MOST_LAYOUTS = 2_000
-
-_Array = np.ndarray[Any, Any]
-_WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
-    dtype: torch.float32
-    for dtype in (getattr(torch, name, None) for name in wire.DTYPES)
-    if isinstance(dtype, torch.dtype) and "float8" in str(dtype)
-}
 
 
 class Table:
@@ -196,7 +183,7 @@ class Table:
 
     def _shorten(self, most: int) -> None:
         """Leave out numbers until they take no more bytes than ``most``."""
-        widths = [_width(facts, told) for facts, told in zip(self.facts, self.tells, strict=True)]
+        widths = [width_of(facts, told) for facts, told in zip(self.facts, self.tells, strict=True)]
         size = sum(widths) + _STATS_BYTES * sum(told >= BOTH for told in self.tells)
         if size <= most:
             return
@@ -216,10 +203,6 @@ class Table:
         """Tell nothing of the elements of a dtype, which cannot be read after all."""
         self.tells = [NOTHING if facts.code == code else told for facts, told in zip(self.facts, self.tells, strict=True)]
 
-    def pack(self) -> wire.Tensors:
-        """Read all elements and make the columns."""
-        return pack([self])[0]
-
 
 def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:
     """The statistics of tensors of one dtype and size; ``None`` for what torch itself cannot read."""
@@ -230,164 +213,6 @@ def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:
             return [Snapshot(tensor, 0).numbers for tensor in tensors]
 
 
-def _width(facts: Facts, told: int) -> int:
+def width_of(facts: Facts, told: int) -> int:
     """Bytes of the elements that a row tells."""
     return facts.width if told in (VALUE, BOTH) else 0
-
-
-class _Layout:
-    """What the rows of a table say, but for their elements. ``groups`` are the rows that are read together."""
-
-    def __init__(self, facts: Sequence[Facts], tells: Sequence[int]) -> None:
-        names: dict[str, int] = {}
-        makers = [0 if fact.grad_fn is None else names.setdefault(fact.grad_fn, len(names) + 1) for fact in facts]
-        dims = [size for fact in facts for size in fact.shape]
-        flags = [
-            fact.flags | (wire.HAS_VALUES if told in (EMPTY, VALUE, BOTH) else 0) | (wire.HAS_STATS if told >= BOTH else 0)
-            for fact, told in zip(facts, tells, strict=True)
-        ]
-        self._dtype = bytes([fact.code for fact in facts])
-        self._flags = bytes(flags)
-        self._grad_fn = struct.pack(f"<{len(makers)}H", *makers)
-        self._names = list(names)
-        self._ndim = bytes([len(fact.shape) for fact in facts])
-        self._dims = struct.pack(f"<{len(dims)}q", *dims)
-        widths = [_width(fact, told) for fact, told in zip(facts, tells, strict=True)]
-        offsets = [0, *accumulate(widths)]
-        told_before = [0, *accumulate(int(told >= BOTH) for told in tells)]
-        self.width = offsets[-1]
-        self.told = told_before[-1]
-        self.summed = [(place, told_before[place]) for place, told in enumerate(tells) if told == NUMBERS]
-        groups: dict[tuple[int, int, int], list[int]] = {}
-        for place, (fact, told) in enumerate(zip(facts, tells, strict=True)):
-            if told in (VALUE, BOTH, READ):
-                groups.setdefault((fact.code, fact.count, told), []).append(place)
-        self.groups = {
-            key: (
-                places,
-                np.array([offsets[place] + byte for place in places for byte in range(widths[place])], np.intp),
-                np.array([told_before[place] for place in places]),
-            )
-            for key, places in groups.items()
-        }
-
-    def tensors(self, stats: bytes, counts: bytes, values: bytes) -> wire.Tensors:
-        """A table's columns with these elements."""
-        return wire.Tensors(self._dtype, self._flags, self._grad_fn, self._names, self._ndim, self._dims, stats, counts, values)
-
-
-_layouts: dict[tuple[Any, ...], _Layout] = {}
-
-
-def _layout(table: Table) -> _Layout:
-    key = (*table.facts, *table.tells)
-    known = _layouts.get(key)
-    if known is None:
-        if len(_layouts) >= MOST_LAYOUTS:
-            _layouts.clear()
-        known = _layouts[key] = _Layout(table.facts, table.tells)
-    return known
-
-
-def blank(count: int) -> wire.Tensors:
-    """A table of tensors of which nothing is known."""
-    none = bytes(count)
-    return wire.Tensors(dtype=bytes([OTHER]) * count, flags=none, grad_fn=2 * none, ndim=none)
-
-
-def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
-    """Read the elements of many tables, all those of one dtype and size at once, and make the columns of each."""
-    shared: dict[_Layout, list[int]] = {}
-    for place, table in enumerate(tables):
-        table.settle()
-        shared.setdefault(_layout(table), []).append(place)
-    pools: dict[tuple[int, int, int], list[Any]] = {}
-    for layout, places in shared.items():
-        for key, (rows, _, _) in layout.groups.items():
-            pool = pools.setdefault(key, [])
-            for place in places:
-                table_rows = tables[place].rows
-                pool.extend([table_rows[row] for row in rows])
-    read: dict[tuple[int, int, int], _Read] = {}
-    # a program may be inside a transform, or have tensors with a __torch_function__ of their own: neither is to see this
-    with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
-        for key, pool in pools.items():
-            try:
-                read[key] = _Read(key[0], key[1], pool)
-            except (RuntimeError, NotImplementedError, TypeError):
-                for table in tables:
-                    table.without(key[0])
-                return pack(tables)
-    packed: list[wire.Tensors] = [wire.Tensors()] * len(tables)
-    for layout, places in shared.items():
-        _assemble(layout, places, tables, read, packed)
-    return packed
-
-
-class _Read:
-    """The elements of a pool of tensors of one dtype and size, as bytes, with their statistics if there is more than one.
-
-    It is taken from in the order in which it was filled.
-    """
-
-    def __init__(self, code: int, count: int, pool: list[Any]) -> None:
-        self._taken = 0
-        self._stats: _Array | None = None
-        self._counts: _Array | None = None
-        if count == 1:
-            numbers = [row.value if type(row) is Snapshot else row.item() for row in pool]
-            values = np.array(numbers, wire.PACKED[wire.DTYPES[code]])
-        else:
-            stack = _stacked([row.value if type(row) is Snapshot else row for row in pool], count)
-            self._stats, self._counts = statistics.of_rows(stack)
-            widened = _WIDENED.get(stack.dtype)
-            plain = stack if widened is None else stack.to(widened)
-            plain = plain.resolve_conj() if plain.is_complex() else plain
-            if plain._is_zerotensor():  # zeros that have no memory until they are copied
-                plain = plain.clone()
-            values = plain.resolve_neg().contiguous().numpy()
-        self._bytes = values.reshape(len(pool), -1).view(np.uint8)
-
-    def take(self, tables: int, rows: int) -> tuple[_Array, _Array | None, _Array | None]:
-        """The next ``tables`` × ``rows`` tensors: their bytes, numbers and counts."""
-        start, end = self._taken, self._taken + tables * rows
-        self._taken = end
-        values = self._bytes[start:end].reshape(tables, -1)
-        if self._stats is None or self._counts is None:
-            return values, None, None
-        return values, self._stats[start:end].reshape(tables, rows, 4), self._counts[start:end].reshape(tables, rows, 3)
-
-
-def _stacked(tensors: list[Tensor], count: int) -> Tensor:
-    """Tensors of one size, whatever their shapes, as the rows of one."""
-    first = tensors[0].shape
-    if all(tensor.shape == first for tensor in tensors):
-        return torch.stack(tensors).reshape(len(tensors), count)
-    return torch.stack([tensor.reshape(count) for tensor in tensors])
-
-
-def _assemble(
-    layout: _Layout,
-    places: Sequence[int],
-    tables: Sequence[Table],
-    read: dict[tuple[int, int, int], _Read],
-    packed: list[wire.Tensors],
-) -> None:
-    """Put what was read for the tables of one layout in the order of their rows."""
-    values = np.empty((len(places), layout.width), np.uint8)
-    stats = np.empty((len(places), layout.told, 4), "<f8")
-    counts = np.empty((len(places), layout.told, 3), "<i8")
-    for key, (rows, columns, told) in layout.groups.items():
-        found, numbers, counted = read[key].take(len(places), len(rows))
-        if len(columns):
-            values[:, columns] = found
-        if numbers is not None:
-            stats[:, told] = numbers
-            counts[:, told] = counted
-    if layout.summed:
-        numbers_of = np.array([[tables[place].rows[row].numbers for row, _ in layout.summed] for place in places], "<f8")
-        summed = [at for _, at in layout.summed]
-        stats[:, summed] = numbers_of[:, :, :4]
-        counts[:, summed] = numbers_of[:, :, 4:]
-    for number, place in enumerate(places):
-        packed[place] = layout.tensors(stats[number].tobytes(), counts[number].tobytes(), values[number].tobytes())

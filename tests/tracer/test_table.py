@@ -9,6 +9,7 @@ import pytest
 import torch
 from tapedeck import model, wire
 from tapedeck.recording import Tensors
+from tapedeck.tracer.packing import pack
 from tapedeck.tracer.snapshot import Snapshot
 from tapedeck.tracer.table import Table
 
@@ -16,7 +17,7 @@ from tapedeck.tracer.table import Table
 def told(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:
     table = Table(kept, "full")
     rows = [table.add(tensor) for tensor in tensors]
-    packed = table.pack()
+    packed = pack([table])[0]
     reader = wire.Reader(model.Limits())
     list(reader.feed(wire.frames(wire.pack([wire.Lines([wire.LineRow(1, None, "", row) for row in rows], packed)]))))
     found = [Tensors(packed).summary(row) for row in rows]
