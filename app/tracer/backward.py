@@ -19,13 +19,14 @@ from torch import Tensor
 from .. import wire
 from ..model import PassKind
 from .calls import Call, Calls
+from .capture import Capture
 from .emitter import Build, Emitter
 from .failures import Failures
 from .forward import ForwardMode
 from .handles import number, sequence_number
 from .memory import Write
 from .names import Names
-from .passes import Capture, OpenPass
+from .passes import OpenPass
 from .saved import SavedTensors
 from .source import Source, frames
 from .steps import PassFacts, Steps
