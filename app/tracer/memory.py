@@ -35,7 +35,7 @@ class Write:
             try:
                 handle = target.untyped_storage()
                 key = handle.data_ptr()
-                alone = _uses(handle._cdata) == _OWN_USES
+                alone = _uses(handle._cdata) == _OWN_USES and handle.resizable()  # else numpy may have it too
             except (NotImplementedError, RuntimeError):  # it has no memory of its own, or not here
                 key, alone = 0, False
             self.storages.add(key)
