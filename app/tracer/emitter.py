@@ -18,6 +18,8 @@ MESSAGE_BYTES = 1 << 20
 """Size of a message beyond which its events are sent in several."""
 WAITING_ROWS = 2_000
 """Tensors that wait to be read, at most: they are held until then."""
+WAITING_BYTES = 4 << 20
+"""Bytes of those that are to be summed up."""
 INTERVAL = 0.04
 """Seconds that an event waits at most for others, while the program makes more of them."""
 
@@ -37,6 +39,7 @@ class Emitter:
         self._sent = monotonic()
         self._told: set[str] = set()
         self._rows = 0
+        self._bytes = 0
         self._unsorted: list[Table] = []
         self._by_storage: dict[int, list[tuple[Table, int]]] = {}
         """Rows that wait to be read, by their memory; those of tables that are unsorted are not among them."""
@@ -56,7 +59,8 @@ class Emitter:
         self._unsorted.append(table)
         self._holding.update(map(id, table.rows))
         self._rows += len(table.rows)
-        if self._rows >= WAITING_ROWS or self.due():
+        self._bytes += table.waiting
+        if self._rows >= WAITING_ROWS or self._bytes >= WAITING_BYTES or self.due():
             self.flush()
 
     def protect(self, write: Write) -> None:
@@ -91,7 +95,7 @@ class Emitter:
         self._unsorted.clear()
         self._by_storage.clear()
         self._holding.clear()
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def emit_once(self, signal: wire.Signal) -> None:
         """Take a signal unless one of its kind has been taken."""

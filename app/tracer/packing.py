@@ -18,7 +18,7 @@ from torch import Tensor
 from .. import wire
 from . import statistics
 from .snapshot import OTHER, Facts, Snapshot
-from .table import BOTH, EMPTY, NUMBERS, READ, VALUE, Table, width_of
+from .table import BOTH, EMPTY, NUMBERS, VALUE, Table, sum_up, width_of
 
 MOST_LAYOUTS = 2_000
 """Layouts that are remembered; a program whose tables never repeat starts over."""
@@ -54,10 +54,10 @@ class _Layout:
         self.width = offsets[-1]
         self.told = told_before[-1]
         self.summed = [(place, told_before[place]) for place, told in enumerate(tells) if told == NUMBERS]
-        groups: dict[tuple[int, int, int], list[int]] = {}
+        groups: dict[tuple[int, int], list[int]] = {}
         for place, (fact, told) in enumerate(zip(facts, tells, strict=True)):
-            if told in (VALUE, BOTH, READ):
-                groups.setdefault((fact.code, fact.count, told), []).append(place)
+            if told in (VALUE, BOTH):
+                groups.setdefault((fact.code, fact.count), []).append(place)
         self.groups = {
             key: (
                 places,
@@ -93,18 +93,21 @@ def blank(count: int) -> wire.Tensors:
 
 def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
     """Read the elements of many tables, all those of one dtype and size at once, and make the columns of each."""
+    for table in tables:
+        table.settle()
+    with torch._C.DisableTorchFunction():
+        sum_up([(table, table.later) for table in tables if table.later])
     shared: dict[_Layout, list[int]] = {}
     for place, table in enumerate(tables):
-        table.settle()
         shared.setdefault(_layout(table), []).append(place)
-    pools: dict[tuple[int, int, int], list[Any]] = {}
+    pools: dict[tuple[int, int], list[Any]] = {}
     for layout, places in shared.items():
         for key, (rows, _, _) in layout.groups.items():
             pool = pools.setdefault(key, [])
             for place in places:
                 table_rows = tables[place].rows
                 pool.extend([table_rows[row] for row in rows])
-    read: dict[tuple[int, int, int], _Read] = {}
+    read: dict[tuple[int, int], _Read] = {}
     # a program may be inside a transform, or have tensors with a __torch_function__ of their own: neither is to see this
     with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
         for key, pool in pools.items():
@@ -166,7 +169,7 @@ def _assemble(
     layout: _Layout,
     places: Sequence[int],
     tables: Sequence[Table],
-    read: dict[tuple[int, int, int], _Read],
+    read: dict[tuple[int, int], _Read],
     packed: list[wire.Tensors],
 ) -> None:
     """Put what was read for the tables of one layout in the order of their rows."""
@@ -175,8 +178,7 @@ def _assemble(
     counts = np.empty((len(places), layout.told, 3), "<i8")
     for key, (rows, columns, told) in layout.groups.items():
         found, numbers, counted = read[key].take(len(places), len(rows))
-        if len(columns):
-            values[:, columns] = found
+        values[:, columns] = found
         if numbers is not None:
             stats[:, told] = numbers
             counts[:, told] = counted

@@ -24,6 +24,8 @@ _FAINT = 1e-15
 _INFINITY = float("inf")
 _amin, _amax, _sum, _norm, _sign, _dot = torch.amin, torch.amax, torch.sum, torch.linalg.vector_norm, torch.sign, torch.dot
 _flattened: Any = torch._C._nn.flatten_dense_tensors
+_SHORT = 64
+"""Elements up to which numbers are computed in float64, whatever the dtype."""
 _LONG = 8192
 """Elements beyond which the work takes longer than the calls for it."""
 _EXACT = 1 << 24
@@ -59,8 +61,11 @@ def of_many(tensors: Sequence[Tensor]) -> list[Numbers]:
     """The statistics of several tensors of one dtype and number of elements, whose elements lie side by side."""
     first = tensors[0]
     count = first.numel()
-    if len(tensors) == 1 or count > _LONG or first.dtype is not torch.float32:
+    if count > _LONG or (count > _SHORT and len(tensors) == 1):
         return [of_one(tensor) for tensor in tensors]  # there the work takes longer than the calls
+    if count <= _SHORT or first.dtype is not torch.float32:
+        numbers, counts = of_rows(torch.stack([tensor.reshape(count) for tensor in tensors]))
+        return [(*row, *told) for row, told in zip(numbers.tolist(), counts.tolist(), strict=True)]
     stack = _flattened(tensors).view(len(tensors), count)
     columns = torch.stack(
         (

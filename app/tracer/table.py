@@ -18,11 +18,10 @@ from .memory import Write
 from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of, is_dense
 from .transforms import outside
 
-NOTHING, EMPTY, VALUE, BOTH, READ, NUMBERS = range(6)
-"""What a row tells of its elements: nothing, that there are none, its one value, values with statistics, statistics that
-have still to be read, statistics that are known."""
-SMALL = 64
-"""Elements up to which statistics are read together with those of many other tables, if there are no more of them."""
+NOTHING, EMPTY, VALUE, BOTH, NUMBERS = range(5)
+"""What a row tells of its elements: nothing, that there are none, its one value, values with statistics, statistics alone."""
+SMALL = 1024
+"""Elements up to which a tensor is held until it is packed, and then summed up with those of other tables."""
 TABLE_BYTES = 14 << 20
 """What the numbers of a table may take; past it the elements of its largest tensors are left out, then its last statistics."""
 _STATS_BYTES = 56
@@ -42,6 +41,10 @@ class Table:
         self.rows: list[Any] = []
         self.facts: list[Facts] = []
         self.tells: list[int] = []
+        self.later: list[int] = []
+        """The rows whose statistics are still to be read."""
+        self.waiting = 0
+        """The bytes of their elements."""
         self.shortened = False
         """Whether there were more numbers than :data:`TABLE_BYTES`."""
         self._seen: dict[int, int] = {}
@@ -133,53 +136,17 @@ class Table:
                 tells.append(BOTH if count > 1 else VALUE if count else EMPTY)
             elif count == 0:
                 tells.append(EMPTY if facts.code != OTHER else NOTHING)
-            elif count <= SMALL and facts.code != OTHER and not (type(row) is Snapshot and row.value is None):
-                tells.append(READ)
             else:
-                large.append(place)
                 tells.append(NUMBERS)
+                if count <= SMALL and facts.code != OTHER:
+                    self.later.append(place)
+                    self.waiting += facts.width
+                else:
+                    large.append(place)
         if large:
-            self._sum_up(large)
+            sum_up([(self, large)])
         if len(rows) * (16 * max(kept, 1) + _STATS_BYTES) > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
-
-    def _sum_up(self, places: Sequence[int]) -> None:
-        """Put statistics in the place of large tensors. Views of all the same elements, as a transpose is one, share them."""
-        rows, facts, tells = self.rows, self.facts, self.tells
-        views: dict[tuple[Any, ...], list[int]] = {}
-        for place in places:
-            row = rows[place]
-            tensor = row
-            if type(row) is Snapshot:
-                if row.numbers is not None:
-                    continue
-                tensor = row.value
-            if type(tensor) not in PLAIN:
-                if type(row) is not Snapshot:
-                    rows[place] = Snapshot(row, 0)
-                elif isinstance(tensor, Tensor):
-                    row.numbers = _numbers([tensor])[0]
-            elif is_dense(tensor):
-                key = (tensor.dtype, tensor.numel(), tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
-                views.setdefault(key, []).append(place)
-            else:
-                rows[place] = Snapshot(tensor, 0) if tensor is row else Snapshot.of(row.facts, None, _numbers([tensor])[0])
-        alike: dict[tuple[torch.dtype, int], list[list[int]]] = {}
-        for key, shown in views.items():
-            alike.setdefault(key[:2], []).append(shown)
-        for shared in alike.values():
-            first = [rows[shown[0]] for shown in shared]
-            found = _numbers([row.value if type(row) is Snapshot else row for row in first])
-            for shown, numbers in zip(shared, found, strict=True):
-                for place in shown:
-                    row = rows[place]
-                    if type(row) is Snapshot:
-                        row.numbers, row.value = numbers, None
-                    else:
-                        rows[place] = Snapshot.of(facts[place], None, numbers)
-        for place in places:
-            if rows[place].numbers is None:
-                tells[place] = NOTHING
 
     def _shorten(self, most: int) -> None:
         """Leave out numbers until they take no more bytes than ``most``."""
@@ -192,7 +159,8 @@ class Table:
             if size <= most:
                 return
             size -= widths[place]
-            self.tells[place] = READ
+            self.tells[place] = NUMBERS
+            self.later.append(place)
         for place in reversed([place for place, told in enumerate(self.tells) if told >= BOTH]):
             if size <= most:
                 return
@@ -202,6 +170,48 @@ class Table:
     def without(self, code: int) -> None:
         """Tell nothing of the elements of a dtype, which cannot be read after all."""
         self.tells = [NOTHING if facts.code == code else told for facts, told in zip(self.facts, self.tells, strict=True)]
+
+
+def sum_up(waiting: Iterable[tuple[Table, Sequence[int]]]) -> None:
+    """Put statistics in the place of tensors: rows of several tables, those of one dtype and size together.
+
+    Views of all the same elements, as a transpose is one, share them.
+    """
+    views: dict[tuple[Any, ...], list[tuple[Table, int]]] = {}
+    waiting = list(waiting)
+    for table, places in waiting:
+        rows = table.rows
+        for place in places:
+            row = rows[place]
+            tensor = row
+            if type(row) is Snapshot:
+                if row.numbers is not None or row.value is None:
+                    continue
+                tensor = row.value
+            if type(tensor) in PLAIN and is_dense(tensor):
+                key = (tensor.dtype, tensor.numel(), tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
+                views.setdefault(key, []).append((table, place))
+            else:
+                rows[place] = Snapshot(tensor, 0) if tensor is row else Snapshot.of(row.facts, None, _numbers([tensor])[0])
+    alike: dict[tuple[torch.dtype, int], list[list[tuple[Table, int]]]] = {}
+    for key, shown in views.items():
+        alike.setdefault(key[:2], []).append(shown)
+    for shared in alike.values():
+        first = [table.rows[place] for (table, place), *_ in shared]
+        found = _numbers([row.value if type(row) is Snapshot else row for row in first])
+        for shown, numbers in zip(shared, found, strict=True):
+            for table, place in shown:
+                row = table.rows[place]
+                if type(row) is Snapshot:
+                    row.numbers = numbers
+                    if row.facts.count > SMALL:  # else another table may tell its elements
+                        row.value = None
+                else:
+                    table.rows[place] = Snapshot.of(table.facts[place], None, numbers)
+    for table, places in waiting:
+        for place in places:
+            if table.rows[place].numbers is None:
+                table.tells[place] = NOTHING
 
 
 def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:
