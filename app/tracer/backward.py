@@ -75,7 +75,7 @@ class Engine:
         self._templates: dict[tuple[Any, ...], Template] = {}
         self._saved = SavedTensors()
         self._begun = 0
-        self._open: list[int] = []
+        self._open: list[OpenPass] = []
         self._finished: list[tuple[int, Table, Build]] = []
         self.implicit = False
         self.called = False
@@ -84,6 +84,8 @@ class Engine:
         """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
         self.before_write: Callable[[Write], None] = lambda write: None
         """Told the gradients that a pass is about to add to."""
+        self.changes: Callable[[], int] = lambda: 0
+        """How often the program has changed a tensor or a ``.grad``."""
         self.before_pass: Callable[[OpenPass], Sequence[Any]] = lambda begun: ()
         """Told of a pass that is about to run; returns handles of hooks to take off after it."""
         self.after_pass: Callable[[OpenPass, Any], None] = lambda begun, result: None
@@ -133,7 +135,7 @@ class Engine:
                 for handle in handles:
                     handle.remove()
                 begun.capture.detach()
-                self._open.pop()
+                self._close()
                 try:
                     self._note_formulas(begun, first, result)
                     self._note_made(first, result)
@@ -169,11 +171,27 @@ class Engine:
             with Aside():
                 begun.capture.attach(numbered=begun.makes)
         except Exception as error:
-            self._open.pop()
+            self._close()
             self._emitter.failed(error)
             self._finish(begun.facts.index, self._table(), begun.empty)
             return False
         return True
+
+    def _close(self) -> None:
+        """A pass is over: the one that it ran in goes on."""
+        self._open.pop()
+        if self._open:
+            self._open[-1].capture.resting = False
+
+    def protect(self, write: Write) -> None:
+        """Memory is about to be written to: copy what is held of it for passes that run, or wait for one that does."""
+        if not self._open:
+            return
+        for _, table, _ in self._finished:
+            table.protect(write)
+        table = self._table()
+        for begun in self._open:
+            begun.protect(write, table)
 
     def _note_made(self, first: int, result: Any) -> None:
         """With ``create_graph`` the engine makes nodes itself: they belong to the line that called it."""
@@ -225,11 +243,10 @@ class Engine:
         saved, asked = self._read_saved(walk, template, here.line)
         capture = Capture(walk.nodes)
         step, values = self._steps.begin(facts)
-        parent = self._open[-1] if self._open else -1
-        self._open.append(self._begun)
+        parent = self._open[-1].facts.index if self._open else -1
         self._begun += 1
         given = args[0] if args else ()
-        return OpenPass(
+        begun = OpenPass(
             walk=walk,
             template=template,
             facts=facts,
@@ -240,12 +257,17 @@ class Engine:
             asked=asked,
             capture=capture,
             fresh=fresh,
+            changes=self.changes(),
             outputs=tuple(outputs),
             given=given,
             inputs=args[3] if len(args) > 3 else (),
             makes=bool(args[2]) if len(args) > 2 else False,
             transformed=inside_transform((*outputs, *given)),
         )
+        if self._open:
+            self._open[-1].capture.resting = True
+        self._open.append(begun)
+        return begun
 
     def _read_saved(self, walk: Walk, template: Template, line: int) -> tuple[list[Any], list[int]]:
         """The saved tensors of all nodes, one after another, and the places of those that had to be asked of a node."""
@@ -312,7 +334,10 @@ class Engine:
     def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:
         template = begun.template
         table = self._table()
-        contributions = begun.contributions(table, result, hooked=self.hooks_seen)
+        touched = (
+            self.hooks_seen or begun.template.own or begun.changes != self.changes() or self._begun > begun.facts.index + 1
+        )
+        contributions = begun.contributions(table, result, touched=touched)
         failing = self._failures.failed(begun, failure) if failure is not None else -1
         build = begun.tell(table, result, contributions, failing=failing, hooked=self.hooks_seen)
         if begun.batched:

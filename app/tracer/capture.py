@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
@@ -27,14 +28,20 @@ class Capture:
         self.at_outputs: list[Sequence[Tensor | None]] = [()] * len(nodes)
         self.numbers: list[int] = []
         """With ``create_graph``, the number of the next node when each had run."""
+        self.resting = False
+        """While a pass inside this one runs, which may go through the same nodes: what they then compute is not this one's."""
         self._nodes = nodes
         self._hooks: list[dict[Any, Any]] = []
 
     def attach(self, *, numbered: bool) -> None:
         """Put a post hook on each node, or on none if there is no room for all of them. ``numbered``: they make nodes."""
         order, on_edges, at_outputs, numbers, attached = self.order, self.on_edges, self.at_outputs, self.numbers, self._hooks
+        itself = weakref.ref(self)  # it holds the nodes
 
         def fired(place: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
+            capture = itself()
+            if capture is None or capture.resting:
+                return
             order.append(place)
             on_edges[place] = gradients
             at_outputs[place] = outputs

@@ -52,6 +52,16 @@ class ForwardMode(TorchFunctionMode):
         self.depth = _C._len_torch_function_stack()
         return self
 
+    def __exit__(self, *failure: object) -> None:
+        above = []
+        while _C._len_torch_function_stack():
+            mode = _C._pop_torch_function_stack()
+            if mode is self:
+                break
+            above.append(mode)  # the program has left it on
+        for mode in reversed(above):
+            _C._push_on_torch_function_stack(mode)
+
     def step_off(self) -> bool:
         """Leave the stack of modes for a while, so that calls cost what they cost alone; only from its top."""
         length = _C._len_torch_function_stack()
@@ -61,8 +71,15 @@ class ForwardMode(TorchFunctionMode):
         return True
 
     def step_on(self) -> None:
-        """Come back to the top of the stack."""
-        _C._push_on_torch_function_stack(self)
+        """Come back to the stack where this stood, below what the program has put there since."""
+        modes = [_C._get_function_stack_at(place) for place in range(_C._len_torch_function_stack())]
+        if self in modes:
+            return
+        above = modes[self.depth - 1 :]
+        for _ in above:
+            _C._pop_torch_function_stack()
+        for mode in (self, *above):
+            _C._push_on_torch_function_stack(mode)
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if self.resting:

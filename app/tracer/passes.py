@@ -13,6 +13,7 @@ from .. import wire
 from .capture import Capture
 from .emitter import Build
 from .handles import number, pointer, sequence_number
+from .memory import Write
 from .parts import Contribution
 from .snapshot import Snapshot, origin
 from .steps import PassFacts
@@ -41,6 +42,8 @@ class OpenPass:
     capture: Capture
     fresh: frozenset[int]
     """The parameters that had no ``.grad`` when it began."""
+    changes: int
+    """How often the program had changed a tensor or a ``.grad`` then."""
     outputs: tuple[Any, ...]
     given: Sequence[Tensor | None]
     inputs: Sequence[Any]
@@ -51,15 +54,17 @@ class OpenPass:
     batched: bool = False
     """Whether a tensor of it stands for a whole batch of them, whose numbers cannot be told as one's."""
 
-    def contributions(self, table: Table, result: Any, *, hooked: bool) -> dict[int, Contribution]:
+    def contributions(self, table: Table, result: Any, *, touched: bool) -> dict[int, Contribution]:
         """What the pass added to each parameter, or took out there as part of ``result``.
 
         The next pass adds to a leaf's ``.grad`` in place, and that may be the very tensor that a hook has seen. Where there
-        was none before, and no hook is ``hooked`` in, the engine makes it of this gradient, in the layout of the leaf.
+        was none before, the engine makes it of this gradient, in the layout of the leaf; unless the program has ``touched``
+        anything while it ran.
         """
         found: dict[int, Contribution] = {}
         taken = self._taken(result)
         seen, accumulates = self.capture.at_outputs, self.facts.accumulates
+        own = not touched and all(leaf._post_accumulate_grad_hooks is None for _, leaf in self.walk.leaves)
         for parameter, (place, leaf) in zip(self.template.parameters, self.walk.leaves, strict=True):
             gradients = seen[place] or taken.get(place)
             gradient = gradients[0] if gradients else None
@@ -68,11 +73,10 @@ class OpenPass:
                 stolen = grad is not None and pointer(gradient) == pointer(grad) != 0
                 whole = stolen or (
                     grad is not None
+                    and own
                     and parameter in self.fresh
-                    and not hooked
                     and not grad.requires_grad
                     and grad._version == 1  # a copy, which nothing has written to since it was made
-                    and leaf._post_accumulate_grad_hooks is None
                 )
                 found[parameter] = Contribution(gradient, table.shared(gradient, apart=self.transformed), whole, stolen)
         return found
@@ -241,6 +245,12 @@ class OpenPass:
                 sums[at] = sums[at] + gradient if at in sums else gradient
         return [sums.get(at) for at in range(first[-1])]
 
+    def protect(self, write: Write, table: Table) -> None:
+        """Memory is about to be written to while the pass runs: copy what is held of it."""
+        for place, saved in enumerate(self.saved):
+            if isinstance(saved, Tensor) and write.reaches(saved):
+                self.saved[place] = table.snapshot(saved)
+
     def _saved(self) -> list[Any]:
         """The saved tensors; a leaf's own memory is told by its snapshot, since the program is about to write there."""
         saved = self.saved
@@ -251,7 +261,7 @@ class OpenPass:
             }
             for place in self.asked:
                 tensor = saved[place]
-                key = pointer(tensor) if tensor is not None else 0  # what has no place in memory is like no other
+                key = pointer(tensor) if isinstance(tensor, Tensor) else 0  # what has no place in memory is like no other
                 snapshot = leaves.get(key) if key else None
                 if snapshot is not None:
                     saved[place] = snapshot.seen_as(tensor)

@@ -70,6 +70,7 @@ class Recorder:
         self.updates.mode = self._mode
         self.updates.engine = self.engine
         self.engine.before_write = self.updates.before_write
+        self.engine.changes = lambda: self.updates.changes
         self._tape: Tape | None = None
         if job.replay is not None:
             self._tape = Tape()

@@ -107,24 +107,27 @@ def seen_modules(mode: ForwardMode, path_of: Callable[[Module], str]) -> Iterato
 def seen_clearing(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) -> Iterator[None]:
     """Tell ``cleared`` of the leaves whose gradients ``zero_grad`` takes away, which the mode is spared."""
 
-    def sparing(original: Any, leaves_of: Callable[[Any], list[Tensor]]) -> Any:
+    def sparing(original: Any, leaves_of: Callable[[Any], list[Tensor] | None]) -> Any:
         @wraps(original)
         def zero_grad(self: Any, set_to_none: bool = True) -> None:
-            if not set_to_none or not mode.step_off():
+            leaves = leaves_of(self) if set_to_none else None
+            if leaves is None or not mode.step_off():
                 original(self, set_to_none)
                 return
             try:
-                had = [leaf for leaf in leaves_of(self) if type(leaf) in PLAIN and leaf.grad is not None]
+                with _C.DisableTorchFunction():
+                    had = [leaf for leaf in leaves if leaf.grad is not None]
                 original(self, set_to_none)
-                cleared([leaf for leaf in had if leaf.grad is None])
+                with _C.DisableTorchFunction():
+                    cleared([leaf for leaf in had if leaf.grad is None])
             finally:
                 mode.step_on()
 
         return zero_grad
 
-    originals: list[tuple[Any, Any, Callable[[Any], list[Tensor]]]] = [
+    originals: list[tuple[Any, Any, Callable[[Any], list[Tensor] | None]]] = [
         (Optimizer, Optimizer.zero_grad, lambda self: [leaf for group in self.param_groups for leaf in group["params"]]),
-        (Module, Module.zero_grad, lambda self: list(self.parameters())),
+        (Module, Module.zero_grad, _parameters),
     ]
     for owner, original, leaves_of in originals:
         owner.zero_grad = sparing(original, leaves_of)
@@ -133,3 +136,13 @@ def seen_clearing(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) ->
     finally:
         for owner, original, _ in originals:
             owner.zero_grad = original
+
+
+_LISTING = ("parameters", "named_parameters", "_named_members", "named_modules")
+
+
+def _parameters(module: Module) -> list[Tensor] | None:
+    """The parameters of a module; ``None`` where asking for them is the program's own code, which is not to run once more."""
+    if any(getattr(type(module), name) is not getattr(Module, name) or name in module.__dict__ for name in _LISTING):
+        return None
+    return list(module.parameters())

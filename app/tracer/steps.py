@@ -162,10 +162,9 @@ class Steps:
                 self._values.pop(index, None)
             if self._step.borrowed:
                 self._keep_apart(key)
-        self._step.table.protect(write)
 
     def keep(self, write: Write) -> None:
-        """Memory may be written to from here on, unseen: copy what the step holds of it."""
+        """Memory is about to be written to: copy what the step tells of it."""
         self._step.table.protect(write)
 
     def has_changed(self, index: int) -> bool:

@@ -23,6 +23,7 @@ from .snapshot import Snapshot, origin
 from .source import Source
 
 ACCUMULATE = "AccumulateGrad"
+_FunctionBase: Any = torch._C._FunctionBase
 AccumulateGrad: Any = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]
 
 UNKNOWN, RESULT = -2, -1
@@ -117,6 +118,8 @@ class Template:
         self._settled = False
         edges = list(walk.edges())
         self.edges = tuple([edge[column] for edge in edges] for column in range(4))
+        self.own = any(isinstance(node, _FunctionBase) for node in walk.nodes)
+        """Whether code of the program's own, or at least in Python, is one of its formulas."""
         self.parameters = list(parameters)
         """The parameter of each leaf."""
         self.constants: list[tuple[int, int]] = []

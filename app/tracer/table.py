@@ -191,8 +191,10 @@ def sum_up(waiting: Iterable[tuple[Table, Sequence[int]]]) -> None:
             if type(tensor) in PLAIN and is_dense(tensor):
                 key = (tensor.dtype, tensor.numel(), tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
                 views.setdefault(key, []).append((table, place))
+            elif tensor is row:
+                rows[place] = Snapshot(tensor, 0)
             else:
-                rows[place] = Snapshot(tensor, 0) if tensor is row else Snapshot.of(row.facts, None, _numbers([tensor])[0])
+                _told_by(row, _numbers([tensor])[0])
     alike: dict[tuple[torch.dtype, int], list[list[tuple[Table, int]]]] = {}
     for key, shown in views.items():
         alike.setdefault(key[:2], []).append(shown)
@@ -203,15 +205,20 @@ def sum_up(waiting: Iterable[tuple[Table, Sequence[int]]]) -> None:
             for table, place in shown:
                 row = table.rows[place]
                 if type(row) is Snapshot:
-                    row.numbers = numbers
-                    if row.facts.count > SMALL:  # else another table may tell its elements
-                        row.value = None
+                    _told_by(row, numbers)
                 else:
                     table.rows[place] = Snapshot.of(table.facts[place], None, numbers)
     for table, places in waiting:
         for place in places:
             if table.rows[place].numbers is None:
                 table.tells[place] = NOTHING
+
+
+def _told_by(snapshot: Snapshot, numbers: statistics.Numbers | None) -> None:
+    """Let a snapshot tell statistics, wherever it stands, and hold the elements no longer if these were too many."""
+    snapshot.numbers = numbers
+    if snapshot.facts.count > SMALL:  # else another table may tell its elements
+        snapshot.value = None
 
 
 def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:

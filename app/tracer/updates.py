@@ -18,7 +18,7 @@ from .calls import Calls
 from .emitter import Emitter
 from .failures import Writes
 from .forward import ForwardMode, Observer
-from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, SHARE
+from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from .handles import storage, tensors
 from .lines import Lines
 from .memory import Write
@@ -28,7 +28,7 @@ from .source import Here, Statement
 from .steps import Steps
 from .transforms import Aside
 
-_WRITING = frozenset({GRAD_SET, DATA_SET, SHARE})
+_WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 
 
@@ -64,6 +64,8 @@ class Updates(Observer):
         self._line = -1
         """The line of the last statement that was looked at while an array shared memory."""
         self._missing: set[int] = set()
+        self.changes = 0
+        """How often the program has written to a tensor, or set a ``.grad``."""
         self.mode: ForwardMode | None = None
         self.engine: Engine | None = None
 
@@ -99,11 +101,14 @@ class Updates(Observer):
 
     def _before_special(self, kind: str, args: Sequence[Any]) -> None:
         if kind == GRAD_SET:
+            self.changes += 1
             self._clear(args[0], args[1])
         elif kind == DATA_SET:
             self.before_write(Write((args[0],)))
         elif kind == SHARE:
             self.share(args[0])
+        elif kind == LATE and isinstance(args[0], Tensor):  # what is held of it would say that it had needed one before
+            self._protect(Write((args[0],)))
 
     def share(self, tensor: Tensor) -> None:
         """The program has an array of numpy's on a tensor's memory: it can be written to in any statement from here on."""
@@ -113,11 +118,7 @@ class Updates(Observer):
     def keep_shared(self) -> None:
         """A statement has run: copy what is held of memory that the next one may write to through numpy."""
         if self._shared:
-            write = Write((), self._shared)
-            self._lines.protect(write)
-            self._calls.protect(write)
-            self._steps.keep(write)
-            self._emitter.protect(write)
+            self._protect(Write((), self._shared))
 
     def look_at_shared(self, statement: Statement) -> None:
         """A statement has computed its value: tell the leaves that numpy has written to since the last one had.
@@ -184,11 +185,19 @@ class Updates(Observer):
                     self._mark(result, parameters)
 
     def before_write(self, write: Write) -> None:
+        self.changes += 1
         self._writes.note(write.storages)
+        self._steps.protect(write)
+        self._protect(write)
+
+    def _protect(self, write: Write) -> None:
+        """Copy what is held of memory that is about to change."""
         self._lines.protect(write)
         self._calls.protect(write)
-        self._steps.protect(write)
+        self._steps.keep(write)
         self._emitter.protect(write)
+        if self.engine is not None:
+            self.engine.protect(write)
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
         steps = self._steps
