@@ -237,8 +237,10 @@ class Engine:
             first_number=min([seq for seq in walk.numbers if seq >= 0], default=0),
         )
         fresh = frozenset([parameter for parameter, leaf in leaves.items() if leaf.grad is None])
+        adds: Write | None = None
         if accumulates and len(fresh) < len(leaves):
-            self.before_write(Write([leaf.grad for leaf in leaves.values() if leaf.grad is not None]))
+            adds = Write([leaf.grad for leaf in leaves.values() if leaf.grad is not None])
+            self.before_write(adds)
         template = self._template(walk, parameters)
         saved, asked = self._read_saved(walk, template, here.line)
         capture = Capture(walk.nodes)
@@ -264,6 +266,8 @@ class Engine:
             makes=bool(args[2]) if len(args) > 2 else False,
             transformed=inside_transform((*outputs, *given)),
         )
+        if adds is not None:
+            begun.protect(adds, self._table())
         if self._open:
             self._open[-1].capture.resting = True
         self._open.append(begun)
@@ -334,9 +338,8 @@ class Engine:
     def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:
         template = begun.template
         table = self._table()
-        touched = (
-            self.hooks_seen or begun.template.own or begun.changes != self.changes() or self._begun > begun.facts.index + 1
-        )
+        nested = self._begun > begun.facts.index + 1
+        touched = self.hooks_seen or template.own or nested or begun.changes != self.changes()
         contributions = begun.contributions(table, result, touched=touched)
         failing = self._failures.failed(begun, failure) if failure is not None else -1
         build = begun.tell(table, result, contributions, failing=failing, hooked=self.hooks_seen)

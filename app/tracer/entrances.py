@@ -76,6 +76,31 @@ def seen_set(mode: ForwardMode) -> Iterator[None]:
 
 
 @contextmanager
+def unseen_traces(mode: ForwardMode) -> Iterator[None]:
+    """Look away while ``torch.jit.trace`` runs a function: a trace takes what is looked at for a part of what it traces."""
+    originals: dict[str, Callable[..., Any]] = {name: getattr(torch.jit, name) for name in ("trace", "trace_module")}
+
+    def unseen(original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def trace(*args: Any, **kwargs: Any) -> Any:
+            mode.resting += 1
+            try:
+                return original(*args, **kwargs)
+            finally:
+                mode.resting -= 1
+
+        return trace
+
+    for name, original in originals.items():
+        setattr(torch.jit, name, unseen(original))
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(torch.jit, name, original)
+
+
+@contextmanager
 def eager_compile() -> Iterator[None]:
     """Let ``torch.compile`` return functions that run as they are written: a compiler would trace the recorder too.
 

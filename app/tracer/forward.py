@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -53,14 +53,7 @@ class ForwardMode(TorchFunctionMode):
         return self
 
     def __exit__(self, *failure: object) -> None:
-        above = []
-        while _C._len_torch_function_stack():
-            mode = _C._pop_torch_function_stack()
-            if mode is self:
-                break
-            above.append(mode)  # the program has left it on
-        for mode in reversed(above):
-            _C._push_on_torch_function_stack(mode)
+        leave(self)
 
     def step_off(self) -> bool:
         """Leave the stack of modes for a while, so that calls cost what they cost alone; only from its top."""
@@ -169,6 +162,29 @@ class ForwardMode(TorchFunctionMode):
         except Exception as error:
             self._observer.failed(error)
         return out
+
+
+def leave(mode: TorchFunctionMode) -> None:
+    """Take a mode off the stack, from wherever it stands: the program may have left one of its own on above it."""
+    above = []
+    while _C._len_torch_function_stack():
+        top = _C._pop_torch_function_stack()
+        if top is mode:
+            break
+        above.append(top)
+    for other in reversed(above):
+        _C._push_on_torch_function_stack(other)
+
+
+@contextlib.contextmanager
+def underneath() -> Iterator[None]:
+    """Enter modes below those that the program has left on, as a cell of a notebook may for the next one."""
+    left = [_C._pop_torch_function_stack() for _ in range(_C._len_torch_function_stack())]
+    try:
+        yield
+    finally:
+        for mode in reversed(left):
+            _C._push_on_torch_function_stack(mode)
 
 
 class Observer:

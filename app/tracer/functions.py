@@ -51,6 +51,8 @@ def classify(func: Any) -> str:
         kind = READ
     elif opened(func) is not None:
         kind = OPENED
+    elif isinstance(func, torch._ops.OpOverload):
+        kind = WRITE if func._schema.is_mutable else CALL
     elif (
         (name.endswith("_") and not name.endswith("__"))
         or (name.startswith("__i") and name[3:-2] in _IN_PLACE)

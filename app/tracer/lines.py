@@ -47,17 +47,6 @@ class Lines:
         self._step: dict[int, Value] = {}
         self._tail: dict[int, Value] = {}
         self._untold: set[int] = set()
-        self._texts: dict[tuple[int, int], tuple[Tensor, str]] = {}
-
-    def text(self, tensor: Tensor) -> str:
-        """A tensor as a notebook prints it now. What is shown on several lines is printed once."""
-        key = (id(tensor), 0 if tensor.is_inference() else tensor._version)  # no version is counted in inference mode
-        known = self._texts.get(key)
-        if known is None:
-            if len(self._texts) >= 16:  # each keeps its tensor alive
-                self._texts.clear()
-            known = self._texts[key] = (tensor, tensor_text(tensor))
-        return known[1]
 
     def take(self, statement: Statement, value: Any) -> None:
         """A statement has run."""
@@ -128,10 +117,13 @@ class Lines:
         What a line displays has a graph of its own; what it assigns is shown in the graph of the pass that reached it.
         """
         rows = []
+        texts: dict[int, str] = {}  # what is shown on several lines is printed once
         for line, value in sorted(self._last.items()):
             held, text = value.held, value.text
             if text is None and isinstance(held, Tensor):
-                text = self.text(held)
+                text = texts.get(id(held))
+                if text is None:
+                    text = texts[id(held)] = tensor_text(held)
             elif text is None and isinstance(held, Snapshot):
                 text = snapshot_text(held)
             if text is not None:

@@ -45,3 +45,19 @@ class Write:
     def reaches(self, tensor: Tensor) -> bool:
         """Whether a tensor's elements are among those that change."""
         return id(tensor) in self.ids or (bool(self.shared) and storage(tensor) in self.shared)
+
+
+def overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one storage may have elements in common: they lie between the same addresses."""
+    (first, end), (start, last) = _reach(one), _reach(other)
+    return first < last and start < end
+
+
+def _reach(tensor: Tensor) -> tuple[int, int]:
+    """Where a tensor's first element begins, and its last one ends."""
+    try:
+        start = tensor.data_ptr()
+        reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)) + 1
+        return start, start + reach * tensor.element_size()
+    except (NotImplementedError, RuntimeError):
+        return 0, 1

@@ -102,15 +102,27 @@ def _members(name: str, value: Any, depth: int = 2) -> Iterator[tuple[str, Any]]
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, torch.nn.Module):
-        for path, module in value.named_modules():
-            yield f"{name}.{path}" if path else name, module
-        for path, parameter in value.named_parameters():
-            yield f"{name}.{path}", parameter
-        for path, buffer in value.named_buffers():
-            yield f"{name}.{path}", buffer
+        yield from _parts(name, value)
     elif depth:
         for path, item in _items(name, value):
             yield from _members(path, item, depth - 1)
+
+
+def _parts(name: str, module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+    """A module and those in it, their parameters and buffers; the program's own ways of listing them are not asked."""
+    modules: dict[int, tuple[str, torch.nn.Module]] = {}
+    waiting = [(name, module)]
+    while waiting:
+        path, inner = waiting.pop()
+        if id(inner) not in modules:
+            modules[id(inner)] = (path, inner)
+            children = [(f"{path}.{key}", child) for key, child in inner._modules.items() if child is not None]
+            waiting += reversed(children)
+    yield from modules.values()
+    for path, inner in modules.values():
+        yield from ((f"{path}.{key}", parameter) for key, parameter in inner._parameters.items() if parameter is not None)
+    for path, inner in modules.values():
+        yield from ((f"{path}.{key}", buffer) for key, buffer in inner._buffers.items() if buffer is not None)
 
 
 def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:

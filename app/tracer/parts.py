@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import wire
 from .handles import pointer
-from .snapshot import OTHER, WHOLE, Snapshot, facts_of
+from .snapshot import OTHER, WHOLE, Snapshot, facts_of, is_dense
 from .table import Table
 from .transforms import outside
 
@@ -42,7 +42,7 @@ def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
         value = whole.item() if facts.count == 1 else whole
     if facts.code == OTHER or not facts.count:
         return Held(table.snapshot(leaf), whole, state)
-    return Held(Snapshot.of(facts, value), whole, state)
+    return Held(Snapshot.of(facts, value, dense=is_dense(leaf)), whole, state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from .. import wire
 from .emitter import Emitter
 from .failures import clean, raised_at, said
 from .impossible import remedy
-from .lines import TEXT
+from .lines import TEXT, tensor_text
 from .printer import Printer
 from .recorder import Recorder
 from .replay import Replayed
@@ -103,7 +103,7 @@ def _run_cells(
 def _end_cell(index: int, shown: list[Any], recorder: Recorder, emitter: Emitter, printer: Printer) -> None:
     output = None
     if shown and shown[-1] is not None:
-        output = recorder.lines.text(shown[-1]) if isinstance(shown[-1], Tensor) else _repr(shown[-1])
+        output = tensor_text(shown[-1]) if isinstance(shown[-1], Tensor) else _repr(shown[-1])
     printer.flush()
     emitter.emit(wire.Cell(index, output))
 

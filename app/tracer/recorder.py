@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
@@ -16,9 +17,18 @@ from .. import wire
 from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
-from .entrances import before_silence, eager_compile, noticed_arrays, noticed_duals, seen_functions, seen_set, warnings_at
+from .entrances import (
+    before_silence,
+    eager_compile,
+    noticed_arrays,
+    noticed_duals,
+    seen_functions,
+    seen_set,
+    unseen_traces,
+    warnings_at,
+)
 from .failures import Failures, Writes
-from .forward import ForwardMode
+from .forward import ForwardMode, underneath
 from .lengths import length
 from .lines import Lines
 from .loops import event_loops
@@ -78,7 +88,7 @@ class Recorder:
             self.engine.before_pass, self.engine.after_pass = replay.before_pass, replay.after_pass
             self.steps.on_ending = replay.step_ending
             self.steps.on_end = replay.step_ended
-        self._modules: dict[int, str] = {}
+        self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
         self._stack = ExitStack()
         self.before_telling: Callable[[], None] = lambda: None
         """Called before what waits is sent on."""
@@ -87,23 +97,25 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         setattr(builtins, HOOK, self._value)
-        if self._tape is not None:  # below the mode, so that it sees the calls as they are carried out
-            self._stack.enter_context(self._tape)
-        self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
-        self._stack.enter_context(seen_set(self._mode))
-        self._stack.enter_context(eager_compile())
-        self._stack.enter_context(event_loops())
-        self._stack.enter_context(noticed_arrays(self._notice_array))
-        self._stack.enter_context(noticed_duals(self._notice_duals))
-        self._stack.enter_context(before_silence(self._tell, self._break_off))
-        self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
-        self._stack.callback(setattr, builtins, HOOK, _passed_on)
-        self._stack.enter_context(seen_modules(self._mode, self._module))
-        self._stack.enter_context(not_handed_over(self._mode))
-        self._stack.enter_context(seen_clearing(self._mode, self.updates.cleared))
-        self._stack.enter_context(self.updates)
-        self._stack.enter_context(self.engine)
-        self._stack.enter_context(self._mode)
+        with underneath():
+            if self._tape is not None:  # below the mode, so that it sees the calls as they are carried out
+                self._stack.enter_context(self._tape)
+            self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
+            self._stack.enter_context(seen_set(self._mode))
+            self._stack.enter_context(unseen_traces(self._mode))
+            self._stack.enter_context(eager_compile())
+            self._stack.enter_context(event_loops())
+            self._stack.enter_context(noticed_arrays(self._notice_array))
+            self._stack.enter_context(noticed_duals(self._notice_duals))
+            self._stack.enter_context(before_silence(self._tell, self._break_off))
+            self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
+            self._stack.callback(setattr, builtins, HOOK, _passed_on)
+            self._stack.enter_context(seen_modules(self._mode, self._module))
+            self._stack.enter_context(not_handed_over(self._mode))
+            self._stack.enter_context(seen_clearing(self._mode, self.updates.cleared))
+            self._stack.enter_context(self.updates)
+            self._stack.enter_context(self.engine)
+            self._stack.enter_context(self._mode)
         return self
 
     def __exit__(self, *failure: Any) -> None:
@@ -223,17 +235,19 @@ class Recorder:
 
     def _module(self, module: torch.nn.Module) -> str:
         """The path of a module that is about to run."""
-        path = self._modules.get(id(module))
+        known = self._modules.get(id(module))
+        path = known[1] if known is not None and known[0]() is module else None
         if path is None:
             try:
                 path = self._names.module(module)
-                if not path and not self._mode.modules:
+                # a trace would take what is looked at for a part of what it traces
+                if not path and not self._mode.modules and torch._C._get_tracing_state() is None:
                     self._names.refresh(self._scopes())
                     path = self._names.module(module)
             except Exception as error:
                 self._emitter.failed(error)
                 return ""
-            self._modules[id(module)] = path
+            self._modules[id(module)] = (weakref.ref(module), path)
         return path
 
 

@@ -132,16 +132,17 @@ class Snapshot:
 
     ``value`` is its only element as a Python number, or a copy of up to ``kept`` elements; above that ``numbers`` are the
     statistics of the elements. Both are ``None`` for what has no elements, or none that can be read, and where ``kept`` is
-    negative. ``seq`` is the number of the node that made it.
+    negative. ``seq`` is the number of the node that made it; ``dense`` whether its elements lay side by side, as in a copy.
     """
 
-    __slots__ = ("facts", "numbers", "seq", "value")
+    __slots__ = ("dense", "facts", "numbers", "seq", "value")
 
     def __init__(self, tensor: Tensor, kept: int) -> None:
         tensor = plain(tensor)
         facts = self.facts = facts_of(tensor)
         node = origin(tensor) if facts.grad_fn is not None else None
         self.seq: int | None = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
+        self.dense = True
         self.value: Any = None
         self.numbers: statistics.Numbers | None = None
         if facts.readable and facts.count and kept >= 0:
@@ -161,6 +162,7 @@ class Snapshot:
                 self.value = tensor.item()
             elif facts.count <= kept:
                 self.value = tensor.clone()
+                self.dense = is_dense(tensor)
             else:
                 with torch.no_grad():
                     self.numbers = statistics.of_one(tensor)
@@ -168,13 +170,13 @@ class Snapshot:
             pass  # a kind of tensor that torch itself cannot read keeps its shape
 
     @classmethod
-    def of(cls, facts: Facts, value: Any, numbers: statistics.Numbers | None = None) -> Snapshot:
+    def of(cls, facts: Facts, value: Any, numbers: statistics.Numbers | None = None, *, dense: bool = True) -> Snapshot:
         """A tensor of which this is known: elements, as a number where there is one, or statistics.
 
         Elements that are too many to be kept whole stand here until a table sums them up.
         """
         made = cls.__new__(cls)
-        made.facts, made.seq, made.value, made.numbers = facts, None, value, numbers
+        made.facts, made.seq, made.value, made.numbers, made.dense = facts, None, value, numbers, dense
         return made
 
     def seen_as(self, view: Tensor) -> Snapshot:
@@ -185,6 +187,8 @@ class Snapshot:
         whole = facts.count == self.facts.count and is_dense(view)
         if not isinstance(self.value, Tensor):
             return Snapshot.of(facts, self.value, self.numbers) if whole else Snapshot(view, WHOLE)
+        if not self.dense:  # the copy has other strides
+            return Snapshot(view, WHOLE)
         try:
             shown = self.value.as_strided(view.shape, view.stride())
         except RuntimeError:  # it reaches beyond what was copied

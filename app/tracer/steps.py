@@ -7,7 +7,7 @@ the loop goes round, is sorted out when that comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +19,7 @@ from .calls import Calls
 from .emitter import Emitter
 from .handles import same, sequence_number, storage
 from .lines import Lines
-from .memory import Write
+from .memory import Write, overlap
 from .names import Names
 from .parts import Contribution, Held, Part, groups, held
 from .snapshot import Snapshot, sizes
@@ -85,7 +85,7 @@ class Steps:
         self._leaves: list[Tensor] = []
         self._called: list[str | None] = []
         self._by_name: dict[str, int] = {}
-        self._storages: dict[int, int] = {}
+        self._storages: dict[int, set[int]] = {}
         self._gradients: dict[int, int] = {}
         self._gradients_of = -1
         self._counts: dict[int, int] = {}
@@ -119,7 +119,7 @@ class Steps:
         self._called.append(name)
         if name is not None:
             self._by_name[name] = index
-        self._storages[storage(leaf)] = index
+        self._storages.setdefault(storage(leaf), set()).add(index)
         dtype = str(leaf.dtype).removeprefix("torch.")
         self._emitter.emit(wire.Parameter(index, name, list(sizes(leaf)), dtype, line))
         return index
@@ -132,9 +132,17 @@ class Steps:
         """The tensor of a parameter."""
         return self._leaves[index]
 
-    def at_storage(self, key: int) -> int | None:
-        """The parameter that lives in a storage."""
-        return self._storages.get(key)
+    def written(self, target: Tensor, key: int) -> list[int]:
+        """The parameters that a write to a tensor, in a storage, has changed: several may live in parts of one."""
+        return [
+            index
+            for index in sorted(self._storages.get(key, ()))
+            if (leaf := self._leaves[index]) is target or (storage(leaf) == key and overlap(leaf, target))
+        ]
+
+    def at_storage(self, key: int) -> list[int]:
+        """The parameters that live in a storage."""
+        return [index for index in sorted(self._storages.get(key, ())) if storage(self._leaves[index]) == key]
 
     def gradient_at_storage(self, key: int) -> int | None:
         """The parameter whose ``.grad`` lives in a storage."""
@@ -143,11 +151,13 @@ class Steps:
             self._gradients_of = passes
             grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
             self._gradients = {storage(grad): index for grad, index in grads if grad is not None}
-        return self._gradients.get(key)
+        index = self._gradients.get(key)
+        grad = self._leaves[index].grad if index is not None else None
+        return index if grad is not None and storage(grad) == key else None  # it may be another's memory by now
 
     def moved(self, index: int) -> None:
         """A parameter has been given another storage through ``.data``."""
-        self._storages[storage(self._leaves[index])] = index
+        self._storages.setdefault(storage(self._leaves[index]), set()).add(index)
 
     def value(self, index: int) -> Held:
         """A parameter as it is now: what it was before, as long as nothing has written to it."""
@@ -157,11 +167,17 @@ class Steps:
     def protect(self, write: Write) -> None:
         """Memory is about to be written to, by whatever way: a version does not tell of all of them."""
         for key in write.storages:
-            index = self._storages.get(key)
-            if index is not None:
+            for index in self._storages.get(key, ()):
                 self._values.pop(index, None)
             if self._step.borrowed:
                 self._keep_apart(key)
+
+    def look_again(self, leaves: Iterable[Tensor]) -> None:
+        """Leaves may have been written to unseen, as in an optimizer's step: they are not taken for what they were."""
+        for leaf in leaves:
+            index = self._parameters.get(id(leaf))
+            if index is not None:
+                self._values.pop(index, None)
 
     def keep(self, write: Write) -> None:
         """Memory is about to be written to: copy what the step tells of it."""

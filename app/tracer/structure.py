@@ -215,10 +215,7 @@ _COLUMNS = ("op", "call", "name", "file", "module", "line", "start_column", "end
 
 def describe(walk: Walk, template: Template, source: Source, names: Names) -> wire.Graph:
     """Tell a structure."""
-    columns: dict[str, list[int]] = {
-        name: []
-        for name in ("op", "call", "name", "file", "module", "line", "start_column", "end_column", "saved_count", "saved")
-    }
+    columns: dict[str, list[int]] = {name: [] for name in _COLUMNS}
     strings: dict[str, int] = {}
     made_alike: dict[tuple[Any, ...], tuple[int, ...]] = {}
     saved_as: dict[Slot, int] = {}

@@ -18,6 +18,7 @@ from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
 from .calls import held
+from .forward import leave
 from .functions import COUNT, KINDS, READ, WRITE, classify
 from .handles import sequence_number, storage
 from .section import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
@@ -73,7 +74,7 @@ class Tape(TorchFunctionMode):
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        super().__exit__(*failure)  # type: ignore[no-untyped-call]
+        leave(self)
         Function.apply = self._apply  # type: ignore[method-assign]
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:

@@ -58,7 +58,7 @@ class Updates(Observer):
         self._here_at = here_at
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
-        self._stepping: list[tuple[FrameType, bool, bool]] = []
+        self._stepping: list[tuple[FrameType, torch.optim.Optimizer, bool, bool]] = []
         self._handles: list[Any] = []
         self._shared: set[int] = set()
         self._line = -1
@@ -130,9 +130,9 @@ class Updates(Observer):
         line = statement.line if statement.kind in ("update", "show") else self._line
         self._line = statement.line
         for key in self._shared:
-            parameter = self._steps.at_storage(key)
-            if parameter is not None and self._steps.has_changed(parameter):
-                self._steps.updated(parameter, self._here_at(line))
+            for parameter in self._steps.at_storage(key):
+                if self._steps.has_changed(parameter):
+                    self._steps.updated(parameter, self._here_at(line))
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
         if kind == HOOK and out is not None and self.engine is not None:  # there is a handle of a hook, or a node
@@ -206,11 +206,12 @@ class Updates(Observer):
             key = storage(target)
             if steps.knows(target):
                 steps.moved(steps.parameter(target))  # set_ gives it other memory
-            parameter = steps.at_storage(key)
-            if parameter is not None:
+            changed = steps.written(target, key)
+            for parameter in changed:
                 steps.updated(parameter, self._here())
-            elif (parameter := steps.gradient_at_storage(key)) is not None:
-                (steps.cleared if clears else steps.scaled)(parameter, self._here())
+            graded = None if changed else steps.gradient_at_storage(key)
+            if graded is not None:
+                (steps.cleared if clears else steps.scaled)(graded, self._here())
 
     def _clear(self, leaf: Any, value: Any) -> None:
         if value is None and isinstance(leaf, Tensor) and self._steps.knows(leaf) and leaf.grad is not None:
@@ -273,7 +274,7 @@ class Updates(Observer):
                 self.before_write(Write(list(_written_by(optimizer))))
         # a step that can be differentiated is a part of the graph like any other
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._stepping.append((sys._getframe(2), rests, rests and self.mode.step_off()))
+        self._stepping.append((sys._getframe(2), optimizer, rests, rests and self.mode.step_off()))
         self.mode.resting += rests
         self._steps.held += 1
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
@@ -290,7 +291,7 @@ class Updates(Observer):
         def run() -> Any:
             assert self.mode is not None
             resting, self.mode.resting = self.mode.resting, 0
-            off = any(off for _, _, off in self._stepping)
+            off = any(off for *_, off in self._stepping)
             if off:
                 self.mode.step_on()
             try:
@@ -318,7 +319,8 @@ class Updates(Observer):
 
     def _rest_less(self) -> None:
         assert self.mode is not None
-        _, rests, off = self._stepping.pop()
+        _, optimizer, rests, off = self._stepping.pop()
+        self._steps.look_again(leaf for group in optimizer.param_groups for leaf in group["params"])
         if off:
             self.mode.step_on()
         self.mode.resting = max(0, self.mode.resting - rests)
@@ -344,6 +346,6 @@ def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
             yield leaf
             if leaf.grad is not None:
                 yield leaf.grad
-            for value in optimizer.state.get(leaf, {}).values():
-                if isinstance(value, Tensor):
-                    yield value
+            yield from (each for each in tensors(list(optimizer.state.get(leaf, {}).values())) if isinstance(each, Tensor))
+    for value in vars(optimizer).values():  # what one of the program's own keeps
+        yield from (each for each in tensors(value) if isinstance(each, Tensor))
