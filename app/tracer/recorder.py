@@ -69,6 +69,7 @@ class Recorder:
             steps=self.steps,
             here=self.here,
             here_at=self._here_at,
+            scopes=self._scopes,
             writes=writes,
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)

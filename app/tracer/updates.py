@@ -6,7 +6,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,15 @@ _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 
 
+class _Stepping(NamedTuple):
+    """An optimizer's step under way: its frame, and whether calls in it are passed over, with the mode off the stack."""
+
+    frame: FrameType
+    optimizer: torch.optim.Optimizer
+    rests: bool
+    off: bool
+
+
 class Updates(Observer):
     """Tells the steps what happens to leaves. ``with updates:`` puts hooks on every optimizer's step and takes them off."""
 
@@ -46,6 +55,7 @@ class Updates(Observer):
         steps: Steps,
         here: Callable[[], Here],
         here_at: Callable[[int], Here],
+        scopes: Callable[[], list[dict[str, Any]]],
         writes: Writes,
     ) -> None:
         self._namespace = namespace
@@ -56,9 +66,10 @@ class Updates(Observer):
         self._steps = steps
         self._here = here
         self._here_at = here_at
+        self._scopes = scopes
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
-        self._stepping: list[tuple[FrameType, torch.optim.Optimizer, bool, bool]] = []
+        self._stepping: list[_Stepping] = []
         self._handles: list[Any] = []
         self._shared: set[int] = set()
         self._line = -1
@@ -253,10 +264,7 @@ class Updates(Observer):
         self._steps.rebound(row, value if isinstance(value, Tensor) else None, Here(statement.line, here.heads, here.loops))
 
     def _is_bound(self, name: str, leaf: Tensor) -> bool:
-        if self._namespace.get(name) is leaf:
-            return True
-        frame: FrameType | None = sys._getframe(4)
-        return frame is not None and frame.f_locals is not self._namespace and frame.f_locals.get(name) is leaf
+        return self._namespace.get(name) is leaf or any(scope.get(name) is leaf for scope in self._scopes()[:1])
 
     # ------------------------------------------------------------------ optimizers
 
@@ -274,7 +282,7 @@ class Updates(Observer):
                 self.before_write(Write(list(_written_by(optimizer))))
         # a step that can be differentiated is a part of the graph like any other
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._stepping.append((sys._getframe(2), optimizer, rests, rests and self.mode.step_off()))
+        self._stepping.append(_Stepping(sys._getframe(2), optimizer, rests, rests and self.mode.step_off()))
         self.mode.resting += rests
         self._steps.held += 1
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
@@ -291,7 +299,7 @@ class Updates(Observer):
         def run() -> Any:
             assert self.mode is not None
             resting, self.mode.resting = self.mode.resting, 0
-            off = any(off for *_, off in self._stepping)
+            off = any(step.off for step in self._stepping)
             if off:
                 self.mode.step_on()
             try:
@@ -319,11 +327,11 @@ class Updates(Observer):
 
     def _rest_less(self) -> None:
         assert self.mode is not None
-        _, optimizer, rests, off = self._stepping.pop()
-        self._steps.look_again(leaf for group in optimizer.param_groups for leaf in group["params"])
-        if off:
+        step = self._stepping.pop()
+        self._steps.look_again(leaf for group in step.optimizer.param_groups for leaf in group["params"])
+        if step.off:
             self.mode.step_on()
-        self.mode.resting = max(0, self.mode.resting - rests)
+        self.mode.resting = max(0, self.mode.resting - step.rests)
         self._steps.held -= 1
 
     def wake(self) -> None:
@@ -335,7 +343,7 @@ class Updates(Observer):
         while frame is not None:
             alive.add(id(frame))
             frame = frame.f_back
-        while self._stepping and id(self._stepping[-1][0]) not in alive:
+        while self._stepping and id(self._stepping[-1].frame) not in alive:
             self._rest_less()
 
 

@@ -65,6 +65,18 @@ def test_a_leaf_rebound_in_a_loop_is_an_error_and_the_fix_lets_it_learn(update: 
     assert find(recording, model.Program(mended)) == []
 
 
+def test_a_leaf_that_a_function_binds_anew_is_found_there() -> None:
+    text = (
+        "import torch\ndef fit():\n    w = torch.tensor(3., requires_grad=True)\n    for i in range(2):\n"
+        "        loss = (w - 1) ** 2\n        loss.backward()\n        w = w - 0.1 * w.grad\nfit()\n"
+    )
+    (finding,) = [finding for finding in findings(text) if finding.code == "leaf-rebound"]
+    assert finding.line == 7
+    assert finding.fix is not None
+    mended = applied(text, finding.fix)
+    assert find(record(mended)[1], model.Program(mended)) == []
+
+
 REBINDS = "backpropagation"
 """The example that ends, as the notebook does, with a leaf that is rebound."""
 CORRECT = {path.stem: path.read_text() for path in PROGRAMS if not path.stem.startswith("fails_")} | {
