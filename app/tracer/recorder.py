@@ -33,6 +33,7 @@ from .lengths import length
 from .lines import Lines
 from .loops import event_loops
 from .names import Names
+from .optimizers import Optimizers
 from .replay import Replay
 from .shortcuts import not_handed_over, seen_clearing, seen_modules
 from .source import HOOK, Here, Source, Statement
@@ -78,7 +79,9 @@ class Recorder:
             table=self._table, scopes=self._scopes, limit=job.nodes,
             failures=self._failures,
         )  # fmt: skip
-        self.updates.mode = self._mode
+        self._optimizers = Optimizers(
+            emitter=emitter, mode=self._mode, steps=self.steps, here=self.here, before_write=self.updates.before_write
+        )
         self.updates.engine = self.engine
         self.engine.before_write = self.updates.before_write
         self.engine.changes = lambda: self.updates.changes
@@ -114,13 +117,13 @@ class Recorder:
             self._stack.enter_context(seen_modules(self._mode, self._module))
             self._stack.enter_context(not_handed_over(self._mode))
             self._stack.enter_context(seen_clearing(self._mode, self.updates.cleared))
-            self._stack.enter_context(self.updates)
+            self._stack.enter_context(self._optimizers)
             self._stack.enter_context(self.engine)
             self._stack.enter_context(self._mode)
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        self.updates.wake()
+        self._optimizers.wake()
         self._stack.__exit__(*failure)
 
     def here(self) -> Here:
@@ -136,7 +139,7 @@ class Recorder:
         """The program has ended: tell the step under way, and the last value of every line with its graph."""
         with torch._C.DisableTorchFunction(), torch.no_grad():
             try:
-                self.updates.wake()
+                self._optimizers.wake()
                 self.lines.settle()
                 self.steps.end_step()
                 table = self._table()
@@ -206,7 +209,7 @@ class Recorder:
                 for name, part in zip(names, value, strict=True):
                     self._bind(statement, name, part)
         if self._mode.resting:
-            self.updates.wake()
+            self._optimizers.wake()
         self.lines.take(statement, value)
         self.updates.keep_shared()
         if statement.last:

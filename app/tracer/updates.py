@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from .. import wire
 from .backward import Engine
 from .calls import Calls
 from .emitter import Emitter
 from .failures import Writes
-from .forward import ForwardMode, Observer
+from .forward import Observer
 from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from .handles import storage, tensors
 from .lines import Lines
@@ -26,23 +23,13 @@ from .names import Names
 from .snapshot import is_leaf, origin
 from .source import Here, Statement
 from .steps import Steps
-from .transforms import Aside
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 
 
-class _Stepping(NamedTuple):
-    """An optimizer's step under way: its frame, and whether calls in it are passed over, with the mode off the stack."""
-
-    frame: FrameType
-    optimizer: torch.optim.Optimizer
-    rests: bool
-    off: bool
-
-
 class Updates(Observer):
-    """Tells the steps what happens to leaves. ``with updates:`` puts hooks on every optimizer's step and takes them off."""
+    """Tells the steps what happens to leaves."""
 
     def __init__(
         self,
@@ -69,27 +56,13 @@ class Updates(Observer):
         self._scopes = scopes
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
-        self._stepping: list[_Stepping] = []
-        self._handles: list[Any] = []
         self._shared: set[int] = set()
         self._line = -1
         """The line of the last statement that was looked at while an array shared memory."""
         self._missing: set[int] = set()
         self.changes = 0
         """How often the program has written to a tensor, or set a ``.grad``."""
-        self.mode: ForwardMode | None = None
         self.engine: Engine | None = None
-
-    def __enter__(self) -> Updates:
-        self._handles = [
-            register_optimizer_step_pre_hook(self._before_step),
-            register_optimizer_step_post_hook(self._after_step),
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
 
     # ------------------------------------------------------------------ what the mode sees
 
@@ -265,95 +238,3 @@ class Updates(Observer):
 
     def _is_bound(self, name: str, leaf: Tensor) -> bool:
         return self._namespace.get(name) is leaf or any(scope.get(name) is leaf for scope in self._scopes()[:1])
-
-    # ------------------------------------------------------------------ optimizers
-
-    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
-        try:
-            return self._begin_step(optimizer, args, kwargs)
-        except Exception as error:  # what we fail at is no failure of the program
-            self.failed(error)
-            return None
-
-    def _begin_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
-        assert self.mode is not None
-        if not self._stepping:
-            with torch._C.DisableTorchFunction():
-                self.before_write(Write(list(_written_by(optimizer))))
-        # a step that can be differentiated is a part of the graph like any other
-        rests = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._stepping.append(_Stepping(sys._getframe(2), optimizer, rests, rests and self.mode.step_off()))
-        self.mode.resting += rests
-        self._steps.held += 1
-        closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
-        if closure is None:
-            return None
-        awake = self._awake(closure)
-        if "closure" in kwargs:
-            return args, {**kwargs, "closure": awake}
-        return tuple(awake if value is closure else value for value in args), kwargs
-
-    def _awake(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """A closure computes the loss: what it does is part of the program, not of the optimizer."""
-
-        def run() -> Any:
-            assert self.mode is not None
-            resting, self.mode.resting = self.mode.resting, 0
-            off = any(step.off for step in self._stepping)
-            if off:
-                self.mode.step_on()
-            try:
-                return closure()
-            finally:
-                self.mode.resting = resting
-                if off:
-                    self.mode.step_off()
-
-        return run
-
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if not self._stepping:
-            return
-        self._rest_less()
-        if self._stepping:
-            return
-        try:
-            with Aside():
-                leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
-                known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
-                self._steps.optimized(optimizer, known, self._here())
-        except Exception as error:
-            self.failed(error)
-
-    def _rest_less(self) -> None:
-        assert self.mode is not None
-        step = self._stepping.pop()
-        self._steps.look_again(leaf for group in step.optimizer.param_groups for leaf in group["params"])
-        if step.off:
-            self.mode.step_on()
-        self.mode.resting = max(0, self.mode.resting - step.rests)
-        self._steps.held -= 1
-
-    def wake(self) -> None:
-        """Forget optimizers' steps that were left by an exception: no hook tells of those."""
-        if not self._stepping:
-            return
-        alive = set()
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            alive.add(id(frame))
-            frame = frame.f_back
-        while self._stepping and id(self._stepping[-1].frame) not in alive:
-            self._rest_less()
-
-
-def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    """What a step of an optimizer may write to: its parameters, their gradients, and what it keeps of each."""
-    for group in optimizer.param_groups:
-        for leaf in group["params"]:
-            yield leaf
-            if leaf.grad is not None:
-                yield leaf.grad
-            yield from (each for each in tensors(list(optimizer.state.get(leaf, {}).values())) if isinstance(each, Tensor))
-    for value in vars(optimizer).values():  # what one of the program's own keeps
-        yield from (each for each in tensors(value) if isinstance(each, Tensor))

@@ -1,0 +1,148 @@
+"""See optimizers make their steps: what they compute is theirs, and no work of the program's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from .emitter import Emitter
+from .forward import ForwardMode
+from .handles import tensors
+from .memory import Write
+from .source import Here
+from .steps import Steps
+from .transforms import Aside
+
+
+class _Step(NamedTuple):
+    """An optimizer's step under way: its frame, and whether calls in it are passed over, with the mode off the stack."""
+
+    frame: FrameType
+    optimizer: torch.optim.Optimizer
+    rests: bool
+    off: bool
+
+
+class Optimizers:
+    """Tells the steps what optimizers did. ``with optimizers:`` puts hooks on every optimizer's step and takes them off."""
+
+    def __init__(
+        self,
+        *,
+        emitter: Emitter,
+        mode: ForwardMode,
+        steps: Steps,
+        here: Callable[[], Here],
+        before_write: Callable[[Write], None],
+    ) -> None:
+        self._emitter = emitter
+        self._mode = mode
+        self._steps = steps
+        self._here = here
+        self._before_write = before_write
+        self._open: list[_Step] = []
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Optimizers:
+        self._handles = [
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        try:
+            return self._begin_step(optimizer, args, kwargs)
+        except Exception as error:  # what we fail at is no failure of the program
+            self._emitter.failed(error)
+            return None
+
+    def _begin_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        if not self._open:
+            with torch._C.DisableTorchFunction():
+                self._before_write(Write(list(_written_by(optimizer))))
+        # a step that can be differentiated is a part of the graph like any other
+        rests = not any(group.get("differentiable") for group in optimizer.param_groups)
+        self._open.append(_Step(sys._getframe(2), optimizer, rests, rests and self._mode.step_off()))
+        self._mode.resting += rests
+        self._steps.held += 1
+        closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
+        if closure is None:
+            return None
+        awake = self._awake(closure)
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": awake}
+        return tuple(awake if value is closure else value for value in args), kwargs
+
+    def _awake(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """A closure computes the loss: what it does is part of the program, not of the optimizer."""
+
+        def run() -> Any:
+            resting, self._mode.resting = self._mode.resting, 0
+            off = any(step.off for step in self._open)
+            if off:
+                self._mode.step_on()
+            try:
+                return closure()
+            finally:
+                self._mode.resting = resting
+                if off:
+                    self._mode.step_off()
+
+        return run
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._open:
+            return
+        self._rest_less()
+        if self._open:
+            return
+        try:
+            with Aside():
+                leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
+                known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
+                self._steps.optimized(optimizer, known, self._here())
+        except Exception as error:
+            self._emitter.failed(error)
+
+    def _rest_less(self) -> None:
+        step = self._open.pop()
+        self._steps.look_again(leaf for group in step.optimizer.param_groups for leaf in group["params"])
+        if step.off:
+            self._mode.step_on()
+        self._mode.resting = max(0, self._mode.resting - step.rests)
+        self._steps.held -= 1
+
+    def wake(self) -> None:
+        """Forget optimizers' steps that were left by an exception: no hook tells of those."""
+        if not self._open:
+            return
+        alive = set()
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            alive.add(id(frame))
+            frame = frame.f_back
+        while self._open and id(self._open[-1].frame) not in alive:
+            self._rest_less()
+
+
+def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+    """What a step of an optimizer may write to: its parameters, their gradients, and what it keeps of each."""
+    for group in optimizer.param_groups:
+        for leaf in group["params"]:
+            yield leaf
+            if leaf.grad is not None:
+                yield leaf.grad
+            yield from (each for each in tensors(list(optimizer.state.get(leaf, {}).values())) if isinstance(each, Tensor))
+    for value in vars(optimizer).values():  # what one of the program's own keeps
+        yield from (each for each in tensors(value) if isinstance(each, Tensor))
