@@ -44,13 +44,8 @@ class ForwardMode(TorchFunctionMode):
         self.modules: list[str] = []
         self.resting = 0
         """Above 0, calls pass through unseen: inside an optimizer's step, or in our own work."""
-        self.depth = 0
+        self.depth = 1
         """How many modes are on when this one is, and none of the program's."""
-
-    def __enter__(self) -> ForwardMode:
-        super().__enter__()  # type: ignore[no-untyped-call]
-        self.depth = _C._len_torch_function_stack()
-        return self
 
     def __exit__(self, *failure: object) -> None:
         leave(self)

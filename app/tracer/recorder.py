@@ -120,6 +120,7 @@ class Recorder:
             self._stack.enter_context(self._optimizers)
             self._stack.enter_context(self.engine)
             self._stack.enter_context(self._mode)
+            self._mode.depth = torch._C._len_torch_function_stack()
         return self
 
     def __exit__(self, *failure: Any) -> None:
