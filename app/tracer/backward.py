@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,8 @@ class Engine:
         self._saved = SavedTensors()
         self._begun = 0
         self._open: list[OpenPass] = []
+        self._beginning = threading.RLock()
+        """Passes of several threads begin one after the other: their order is that of what is told."""
         self._finished: list[tuple[int, Table, Build]] = []
         self.implicit = False
         self.called = False
@@ -120,22 +123,23 @@ class Engine:
         failure: BaseException | None = None
         handles = self.before_pass(begun)
         result: Any = ()
-        large = len(begun.walk.nodes) > LARGE and gc.isenabled()
+        thresholds = gc.get_threshold()
+        large = len(begun.walk.nodes) > LARGE and thresholds[0] > 0
         if large:
-            gc.disable()  # what the hooks see makes it look through the whole graph again and again
+            gc.set_threshold(0)  # what the hooks see makes it look through the whole graph again and again
         try:
             result = self._forward_on(outputs, args, kwargs)
         except BaseException as error:
             failure = error
             raise
         finally:
-            if large:
-                gc.enable()
+            if large and gc.get_threshold()[0] == 0:
+                gc.set_threshold(*thresholds)
             with Aside():
                 for handle in handles:
                     handle.remove()
                 begun.capture.detach()
-                self._close()
+                self._close(begun)
                 try:
                     self._note_formulas(begun, first, result)
                     self._note_made(first, result)
@@ -151,7 +155,7 @@ class Engine:
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
-        with Aside():
+        with self._beginning, Aside():
             try:
                 first = sequence_number()
                 roots = self._root_nodes(outputs)
@@ -171,17 +175,22 @@ class Engine:
             with Aside():
                 begun.capture.attach(numbered=begun.makes)
         except Exception as error:
-            self._close()
+            self._close(begun)
             self._emitter.failed(error)
             self._finish(begun.facts.index, self._table(), begun.empty)
             return False
         return True
 
-    def _close(self) -> None:
+    def _outer(self) -> OpenPass | None:
+        """The innermost pass of this thread that is under way."""
+        here = threading.get_ident()
+        return next((begun for begun in reversed(self._open) if begun.thread == here), None)
+
+    def _close(self, begun: OpenPass) -> None:
         """A pass is over: the one that it ran in goes on."""
-        self._open.pop()
-        if self._open:
-            self._open[-1].capture.resting = False
+        self._open = [other for other in self._open if other is not begun]
+        if outer := self._outer():
+            outer.capture.resting = False
 
     def protect(self, write: Write) -> None:
         """Memory is about to be written to: copy what is held of it for passes that run, or wait for one that does."""
@@ -223,7 +232,8 @@ class Engine:
 
     def _begin(self, walk: Walk, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass:
         accumulates = bool(kwargs.get("accumulate_grad", True))
-        kind: PassKind = "implicit" if self.implicit else "nested" if self._open else "backward" if accumulates else "grad"
+        outer = self._outer()
+        kind: PassKind = "implicit" if self.implicit else "nested" if outer else "backward" if accumulates else "grad"
         here = self._here(sys._getframe(3))
         parameters = self._parameters(walk)
         leaves = {parameter: leaf for parameter, (_, leaf) in zip(parameters, walk.leaves, strict=True)}
@@ -244,8 +254,8 @@ class Engine:
         template = self._template(walk, parameters)
         saved, asked = self._read_saved(walk, template, here.line)
         capture = Capture(walk.nodes)
-        step, values = self._steps.begin(facts)
-        parent = self._open[-1].facts.index if self._open else -1
+        step, values = self._steps.begin(facts, among=bool(self._open))
+        parent = outer.facts.index if outer else -1
         self._begun += 1
         given = args[0] if args else ()
         begun = OpenPass(
@@ -258,6 +268,7 @@ class Engine:
             saved=saved,
             asked=asked,
             capture=capture,
+            thread=threading.get_ident(),
             fresh=fresh,
             changes=self.changes(),
             outputs=tuple(outputs),
@@ -268,8 +279,8 @@ class Engine:
         )
         if adds is not None:
             begun.protect(adds, self._table())
-        if self._open:
-            self._open[-1].capture.resting = True
+        if outer:
+            outer.capture.resting = True
         self._open.append(begun)
         return begun
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NoReturn
@@ -17,7 +17,8 @@ from torch.autograd import Function, forward_ad
 
 from .calls import Call, Calls
 from .forward import ForwardMode
-from .handles import sequence_number
+from .handles import sequence_number, tensors
+from .names import parts
 from .source import frames
 
 _C: Any = torch._C
@@ -44,7 +45,11 @@ def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[N
         return noted(cls, apply.__get__(None, cls), args, kwargs)
 
     def seen_script(original: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda self, *args, **kwargs: noted(self, original.__get__(self), args, kwargs)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            mode.may_write([*_memory_of((*args, *kwargs.values()))])
+            return noted(self, original.__get__(self), args, kwargs)
+
+        return call
 
     Function.apply = classmethod(seen_apply)  # type: ignore[assignment]
     for kind, original in scripted:
@@ -55,6 +60,15 @@ def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[N
         Function.apply = apply  # type: ignore[method-assign]
         for kind, original in scripted:
             kind.__call__ = original
+
+
+def _memory_of(given: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """The tensors that a function is given, and those of modules."""
+    for each in given:
+        if isinstance(each, torch.nn.Module):
+            yield from (part for _, part in parts("", each) if isinstance(part, torch.Tensor))
+        else:
+            yield from (part for part in tensors(each) if isinstance(part, torch.Tensor))
 
 
 @contextmanager
@@ -83,6 +97,7 @@ def unseen_traces(mode: ForwardMode) -> Iterator[None]:
     def unseen(original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def trace(*args: Any, **kwargs: Any) -> Any:
+            mode.may_write([*_memory_of((*args, *kwargs.values()))])
             mode.resting += 1
             try:
                 return original(*args, **kwargs)

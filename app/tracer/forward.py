@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._device import DeviceContext
 
 from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
@@ -63,7 +64,7 @@ class ForwardMode(TorchFunctionMode):
         modes = [_C._get_function_stack_at(place) for place in range(_C._len_torch_function_stack())]
         if self in modes:
             return
-        above = modes[self.depth - 1 :]
+        above = modes[self.depth - 1 + _device_is_set() :]
         for _ in above:
             _C._pop_torch_function_stack()
         for mode in (self, *above):
@@ -139,6 +140,15 @@ class ForwardMode(TorchFunctionMode):
             self._observer.failed(error)
         return func(*args, **kwargs)
 
+    def may_write(self, given: list[Tensor]) -> None:
+        """Something is called that cannot be seen into: it may write to what it is given."""
+        if given and not self.resting:
+            try:
+                with _C.DisableTorchFunction():
+                    self._observer.before_write(Write(given))
+            except Exception as error:
+                self._observer.failed(error)
+
     def write(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], types: Any = ()) -> Any:
         """Carry out a call that writes to its first argument, or to ``out``."""
         written: Any = kwargs.get("out", args[0] if args else None)
@@ -171,10 +181,20 @@ def leave(mode: TorchFunctionMode) -> None:
         _C._push_on_torch_function_stack(other)
 
 
+def _device_is_set() -> bool:
+    """Whether ``torch.set_default_device`` has a mode on: that one stands below all others, and looks for itself there."""
+    return bool(_C._len_torch_function_stack()) and isinstance(_C._get_function_stack_at(0), DeviceContext)
+
+
+def depth() -> int:
+    """How many modes are on, but for that of a default device."""
+    return int(_C._len_torch_function_stack()) - _device_is_set()
+
+
 @contextlib.contextmanager
 def underneath() -> Iterator[None]:
     """Enter modes below those that the program has left on, as a cell of a notebook may for the next one."""
-    left = [_C._pop_torch_function_stack() for _ in range(_C._len_torch_function_stack())]
+    left = [_C._pop_torch_function_stack() for _ in range(_C._len_torch_function_stack() - _device_is_set())]
     try:
         yield
     finally:

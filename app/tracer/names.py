@@ -102,13 +102,13 @@ def _members(name: str, value: Any, depth: int = 2) -> Iterator[tuple[str, Any]]
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, torch.nn.Module):
-        yield from _parts(name, value)
+        yield from parts(name, value)
     elif depth:
         for path, item in _items(name, value):
             yield from _members(path, item, depth - 1)
 
 
-def _parts(name: str, module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+def parts(name: str, module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
     """A module and those in it, their parameters and buffers; the program's own ways of listing them are not asked."""
     modules: dict[int, tuple[str, torch.nn.Module]] = {}
     waiting = [(name, module)]
@@ -116,13 +116,20 @@ def _parts(name: str, module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
         path, inner = waiting.pop()
         if id(inner) not in modules:
             modules[id(inner)] = (path, inner)
-            children = [(f"{path}.{key}", child) for key, child in inner._modules.items() if child is not None]
+            children = [(f"{path}.{key}", child) for key, child in _held(inner, "_modules") if child is not None]
             waiting += reversed(children)
     yield from modules.values()
     for path, inner in modules.values():
-        yield from ((f"{path}.{key}", parameter) for key, parameter in inner._parameters.items() if parameter is not None)
+        yield from ((f"{path}.{key}", parameter) for key, parameter in _held(inner, "_parameters") if parameter is not None)
     for path, inner in modules.values():
-        yield from ((f"{path}.{key}", buffer) for key, buffer in inner._buffers.items() if buffer is not None)
+        yield from ((f"{path}.{key}", buffer) for key, buffer in _held(inner, "_buffers") if buffer is not None)
+
+
+def _held(module: torch.nn.Module, kind: str) -> Iterable[tuple[str, Any]]:
+    """What a module holds of a kind; nothing while it is only being made."""
+    scripted = isinstance(module, torch.jit.ScriptModule)  # which has them elsewhere
+    held: dict[str, Any] = getattr(module, kind) if scripted else vars(module).get(kind, {})
+    return held.items()
 
 
 def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:

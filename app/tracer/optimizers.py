@@ -68,9 +68,8 @@ class Optimizers:
             return None
 
     def _begin_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
-        if not self._open:
-            with torch._C.DisableTorchFunction():
-                self._before_write(Write(list(_written_by(optimizer))))
+        with torch._C.DisableTorchFunction():
+            self._before_write(Write(list(_written_by(optimizer))))
         # a step that can be differentiated is a part of the graph like any other
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
         self._open.append(_Step(sys._getframe(2), optimizer, rests, rests and self._mode.step_off()))
@@ -117,7 +116,7 @@ class Optimizers:
 
     def _rest_less(self) -> None:
         step = self._open.pop()
-        self._steps.look_again(leaf for group in step.optimizer.param_groups for leaf in group["params"])
+        self._steps.look_again()
         if step.off:
             self._mode.step_on()
         self._mode.resting = max(0, self._mode.resting - step.rests)

@@ -40,6 +40,7 @@ class OpenPass:
     saved: list[Any]
     asked: list[int]
     capture: Capture
+    thread: int
     fresh: frozenset[int]
     """The parameters that had no ``.grad`` when it began."""
     changes: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import FrameType
 from typing import Any
@@ -28,7 +28,7 @@ from .entrances import (
     warnings_at,
 )
 from .failures import Failures, Writes
-from .forward import ForwardMode, underneath
+from .forward import ForwardMode, depth, underneath
 from .lengths import length
 from .lines import Lines
 from .loops import event_loops
@@ -70,7 +70,7 @@ class Recorder:
             steps=self.steps,
             here=self.here,
             here_at=self._here_at,
-            scopes=self._scopes,
+            scope_of=self._scope_of,
             writes=writes,
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
@@ -120,7 +120,7 @@ class Recorder:
             self._stack.enter_context(self._optimizers)
             self._stack.enter_context(self.engine)
             self._stack.enter_context(self._mode)
-            self._mode.depth = torch._C._len_torch_function_stack()
+            self._mode.depth = depth()
         return self
 
     def __exit__(self, *failure: Any) -> None:
@@ -166,6 +166,18 @@ class Recorder:
 
     def _table(self) -> Table:
         return Table(self._job.values, self._job.capture)
+
+    def _scope_of(self, name: str) -> tuple[Mapping[str, Any], bool]:
+        """The variables among which the statement that runs binds a name, and whether it is an argument's."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename != self._source.filename:
+            frame = frame.f_back
+        if frame is None or frame.f_locals is self._namespace:
+            return self._namespace, False
+        code = frame.f_code
+        if name not in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
+            return self._namespace, False
+        return frame.f_locals, name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     def _scopes(self) -> list[dict[str, Any]]:
         """The program's local variables, innermost first."""

@@ -19,6 +19,7 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from .forward import ForwardMode
+from .names import parts
 from .snapshot import PLAIN
 
 _C: Any = torch._C
@@ -138,11 +139,13 @@ def seen_clearing(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) ->
             owner.zero_grad = original
 
 
-_LISTING = ("parameters", "named_parameters", "_named_members", "named_modules")
+_LISTING = ("parameters", "named_parameters", "_named_members", "modules", "named_modules")
 
 
 def _parameters(module: Module) -> list[Tensor] | None:
     """The parameters of a module; ``None`` where asking for them is the program's own code, which is not to run once more."""
-    if any(getattr(type(module), name) is not getattr(Module, name) or name in module.__dict__ for name in _LISTING):
-        return None
-    return list(module.parameters())
+    held = [part for _, part in parts("", module)]
+    for part in held:
+        if isinstance(part, Module) and any(getattr(type(part), name) is not getattr(Module, name) for name in _LISTING):
+            return None
+    return [part for part in held if isinstance(part, torch.nn.Parameter)]

@@ -7,7 +7,7 @@ the loop goes round, is sorted out when that comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -172,12 +172,15 @@ class Steps:
             if self._step.borrowed:
                 self._keep_apart(key)
 
-    def look_again(self, leaves: Iterable[Tensor]) -> None:
+    def look_again(self) -> None:
         """Leaves may have been written to unseen, as in an optimizer's step: they are not taken for what they were."""
-        for leaf in leaves:
-            index = self._parameters.get(id(leaf))
-            if index is not None:
-                self._values.pop(index, None)
+        self._values.clear()
+
+    def look_at_gradient(self, key: int) -> None:
+        """The ``.grad`` at a storage may be written to unseen: an update reads it anew."""
+        index = self.gradient_at_storage(key)
+        if index is not None and index in self._step.parts:
+            self._step.parts[index].scaled()
 
     def keep(self, write: Write) -> None:
         """Memory is about to be written to: copy what the step tells of it."""
@@ -204,10 +207,13 @@ class Steps:
         """The index of the step under way."""
         return self._ended
 
-    def begin(self, facts: PassFacts) -> tuple[int, dict[int, Snapshot]]:
-        """A pass begins; returns the step that it belongs to, and its leaves as they are now, by parameter."""
+    def begin(self, facts: PassFacts, *, among: bool) -> tuple[int, dict[int, Snapshot]]:
+        """A pass begins; returns the step that it belongs to, and its leaves as they are now, by parameter.
+
+        ``among``: others are under way, around it or in other threads, and their step with them.
+        """
         step = self._step
-        if step.passes and not self.held and facts.kind != "nested":
+        if step.passes and not self.held and not among:
             shares = any(parameter in step.parts for parameter in facts.leaves)
             if step.updating or not shares:
                 self.end_step(facts.first_number)

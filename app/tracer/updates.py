@@ -42,7 +42,7 @@ class Updates(Observer):
         steps: Steps,
         here: Callable[[], Here],
         here_at: Callable[[int], Here],
-        scopes: Callable[[], list[dict[str, Any]]],
+        scope_of: Callable[[str], tuple[Mapping[str, Any], bool]],
         writes: Writes,
     ) -> None:
         self._namespace = namespace
@@ -53,7 +53,7 @@ class Updates(Observer):
         self._steps = steps
         self._here = here
         self._here_at = here_at
-        self._scopes = scopes
+        self._scope_of = scope_of
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._shared: set[int] = set()
@@ -96,6 +96,7 @@ class Updates(Observer):
 
     def share(self, tensor: Tensor) -> None:
         """The program has an array of numpy's on a tensor's memory: it can be written to in any statement from here on."""
+        self.changes += 1
         self._shared.add(storage(tensor))
         self.keep_shared()
 
@@ -114,6 +115,7 @@ class Updates(Observer):
         line = statement.line if statement.kind in ("update", "show") else self._line
         self._line = statement.line
         for key in self._shared:
+            self._steps.look_at_gradient(key)
             for parameter in self._steps.at_storage(key):
                 if self._steps.has_changed(parameter):
                     self._steps.updated(parameter, self._here_at(line))
@@ -223,18 +225,18 @@ class Updates(Observer):
         if not self._steps.takes_part(parameter):
             return
         leaf = self._steps.leaf(parameter)
-        if value is leaf or not self._is_bound(name, leaf):
+        scope, given = self._scope_of(name)
+        if value is leaf or scope.get(name) is not leaf:
             return
         row: wire.RebindRow | None = None
         if isinstance(value, Tensor):
             known = self.followed.get(id(value))
             uses = known is not None and known[0]() is value and parameter in known[1]
+            if given and not uses:  # a function may call what it makes of its argument by the argument's name
+                return
             if uses or (value.shape == leaf.shape and origin(value) is not None):
                 graph = self.engine.graph_of(value) if self.engine is not None and origin(value) is not None else -1
                 stays = is_leaf(value) and value.requires_grad
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, stays)
         here = self._here()
         self._steps.rebound(row, value if isinstance(value, Tensor) else None, Here(statement.line, here.heads, here.loops))
-
-    def _is_bound(self, name: str, leaf: Tensor) -> bool:
-        return self._namespace.get(name) is leaf or any(scope.get(name) is leaf for scope in self._scopes()[:1])

@@ -391,3 +391,146 @@ def test_an_operator_that_writes_is_known_by_its_schema(write: str) -> None:
     (constant,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "constant"]
     told: Any = numbers.value(constant)
     assert told.values == [2.0, 2.0]
+
+
+def test_a_default_device_can_be_set_and_taken_back_around_an_optimizer_s_step() -> None:
+    program = """\
+import torch
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+torch.set_default_device("cpu")
+(w * 2).sum().backward()
+optimizer.step()
+torch.set_default_device("meta")
+print(torch.ones(2).device)
+torch.set_default_device(None)
+(w * 2).sum().backward()
+optimizer.step()
+print(torch.ones(2).device, w)
+"""
+    expected = alone(program)
+    got, _, recording = recorded(program)
+    assert (got.stdout, got.error) == (expected.stdout, None)
+    assert recording.log.counts()[2] == 2
+
+
+def test_passes_of_two_threads_at_once_are_told_each_by_itself() -> None:
+    program = """\
+import threading
+import torch
+gate = threading.Barrier(2)
+leaves = [torch.ones(2, requires_grad=True) for _ in range(2)]
+def work(leaf):
+    y = leaf * 2
+    met = []
+    def meet(grad):
+        if not met:
+            met.append(gate.wait())
+    y.register_hook(meet)
+    (y * 3).sum().backward()
+threads = [threading.Thread(target=work, args=(leaf,)) for leaf in leaves]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    got, _, recording = recorded(program)
+    assert recording.log.counts()[1] == 2
+    for index in range(2):
+        numbers = recording.numbers(index)
+        assert numbers.event.parent == -1
+        (leaf,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
+        used = numbers.used(leaf, 0)
+        assert used is not None
+        assert used.values == [6.0, 6.0] == got.variables["leaves"][0].grad.tolist()
+
+
+def test_the_collector_is_as_the_program_has_it() -> None:
+    program = """\
+import gc, torch
+w = torch.ones((), requires_grad=True)
+y = w
+for _ in range(10_500):
+    y = y * 1.0
+def hook(grad):
+    print(gc.isenabled())
+    gc.disable()
+y.register_hook(hook)
+y.backward()
+print(gc.isenabled())
+gc.enable()
+"""
+    assert recorded(program)[0].stdout == alone(program).stdout == "True\nFalse\n"
+
+
+def test_a_gradient_that_numpy_changes_before_the_update_is_the_one_that_it_used() -> None:
+    program = """\
+import torch
+w = torch.ones(2, requires_grad=True)
+(w ** 2).sum().backward()
+g = w.grad.numpy()
+g *= 10
+w.data.sub_(w.grad)
+"""
+    (row,) = only(record(program)[1])
+    assert row.grad_used is not None
+    assert row.update is not None
+    assert (row.grad_used.values, row.update.values) == ([20.0, 20.0], [-20.0, -20.0])
+
+
+def test_a_name_of_a_function_s_own_is_no_name_of_a_leaf_outside() -> None:
+    program = """\
+import torch
+x = torch.ones(2, requires_grad=True)
+def forward(x):
+    x = torch.relu(x)
+    return x
+def other():
+    x = torch.ones(2) * 3
+    return x
+for step in range(2):
+    forward(x).sum().backward()
+    other()
+    forward(x).sum().backward()
+    with torch.no_grad():
+        x -= 0.1 * x.grad
+"""
+    recording = record(program)[1]
+    assert [len(recording.step(step).passes) for step in range(2)] == [2, 2]
+    assert not recording.step(0).rebinds
+
+
+def test_what_a_trace_runs_writes_to_is_told_as_it_was() -> None:
+    program = """\
+import torch
+norm = torch.nn.BatchNorm1d(2)
+mean = norm.running_mean
+torch.jit.trace(norm, torch.ones(4, 2) * 3)
+"""
+    lines = {line.line: line for line in record(program)[1].lines()}
+    told: Any = lines[3].tensor
+    assert told.values == [0.0, 0.0]
+
+
+def test_a_module_that_is_only_being_made_can_be_in_sight() -> None:
+    program = """\
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        w = torch.ones(2, requires_grad=True)
+        (w * 2).sum().backward()
+        super().__init__()
+        self.child = Child()
+class Child(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(2, 1)
+    def named_modules(self, *args, **kwargs):
+        print("asked")
+        return super().named_modules(*args, **kwargs)
+net = Net()
+net.child(torch.ones(1, 2)).sum().backward()
+net.zero_grad()
+"""
+    got, events, _ = recorded(program)
+    assert not [event for event in events if isinstance(event, wire.Signal) and event.code == "recorder-failed"]
+    assert got.stdout == alone(program).stdout
