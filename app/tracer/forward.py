@@ -45,6 +45,8 @@ class ForwardMode(TorchFunctionMode):
         self.modules: list[str] = []
         self.resting = 0
         """Above 0, calls pass through unseen: inside an optimizer's step, or in our own work."""
+        self._first = 0
+        """The number of the first node that a call could make: a view that is looked at before it may make its node anew."""
         self.depth = 1
         """How many modes are on when this one is, and none of the program's."""
 
@@ -85,8 +87,10 @@ class ForwardMode(TorchFunctionMode):
             out = self._open(func, args, kwargs or {})
         elif kind is WRITE or kind is CALL:
             out = self.write(func, args, kwargs or {}, types)
+            first = self._first
         elif kind is COUNT:
             out = self._count(func, args, kwargs or {})
+            first = self._first
         else:
             return self._observer.special(kind, func, args, kwargs or {})
         last = sequence_number()
@@ -138,7 +142,10 @@ class ForwardMode(TorchFunctionMode):
             self._observer.before_write(Write([tensor for tensor in given if not tensor.requires_grad]))
         except Exception as error:
             self._observer.failed(error)
-        return func(*args, **kwargs)
+        first = sequence_number()
+        out = func(*args, **kwargs)
+        self._first = first
+        return out
 
     def may_write(self, given: list[Tensor]) -> None:
         """Something is called that cannot be seen into: it may write to what it is given."""
@@ -160,12 +167,14 @@ class ForwardMode(TorchFunctionMode):
                 self._observer.before_write(Write(targets))
         except Exception as error:
             self._observer.failed(error)
+        first = sequence_number()
         out = func(*args, **kwargs)
         try:
             with _C.DisableTorchFunction() if types else _NOTHING:
                 self._observer.after_write(func, targets)
         except Exception as error:
             self._observer.failed(error)
+        self._first = first  # another may have come in between
         return out
 
 

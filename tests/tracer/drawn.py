@@ -162,7 +162,9 @@ class _Writer:
 
     def hook(self) -> None:
         self.write(f"if {(a := self.variable())}.requires_grad:")
-        self.write("    " + self.one_of(("{a}.register_hook(lambda gradient: gradient * 2)", "{a}.retain_grad()")).format(a=a))
+        # a view whose base was written to is asked for its node first: torch 2.13 crashes on a hook for it else
+        hook = "{a}.grad_fn, {a}.register_hook(lambda gradient: gradient * 2)"
+        self.write("    " + self.one_of((hook, "{a}.retain_grad()")).format(a=a))
 
     def backward(self) -> None:
         a = self.variable()

@@ -353,6 +353,23 @@ e = torch.tensor([[1.0], [2.0]]).expand(2, 2).requires_grad_()
     assert whole.values == [[1.0, 1.0], [2.0, 2.0]]
 
 
+def test_a_view_that_makes_its_node_anew_is_tied_to_the_line_that_asks_for_it() -> None:
+    program = """\
+import torch
+w = torch.randn((2, 3), dtype=torch.float64, requires_grad=True)
+a = w ** 2
+view = a.select(0, -1)
+b = view.cumsum(-1)
+with torch.no_grad():
+    b *= 2.0
+    for _ in range(2):
+        view.copy_(b)
+view.sum().backward()
+"""
+    (node,) = [node for node in record(program)[1].numbers(0).graph.nodes if node.op == "AsStridedBackward0"]
+    assert node.line == 10
+
+
 def test_modules_that_live_one_after_the_other_have_their_own_names() -> None:
     program = """\
 import torch
