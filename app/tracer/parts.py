@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .. import wire
 from .handles import pointer
-from .snapshot import OTHER, WHOLE, Snapshot, facts_of, is_dense
+from .snapshot import OTHER, WHOLE, Snapshot, facts_of
+from .statistics import is_dense
 from .table import Table
 from .transforms import outside
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import wire
 from . import statistics
+from .statistics import is_dense
 from .transforms import outside, plain, stands_in
 
 _CODES = {
@@ -201,16 +202,3 @@ class Snapshot:
         if self.value is None or isinstance(self.value, Tensor):
             return self.value
         return torch.tensor(self.value, dtype=self.facts.dtype).reshape(self.facts.shape)
-
-
-def is_dense(tensor: Tensor) -> bool:
-    """Whether a tensor's elements lie side by side, each once, in whatever order."""
-    if tensor.is_contiguous():
-        return True
-    expected = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True

@@ -23,7 +23,6 @@ _FAINT = 1e-15
 """A float32 norm below this has lost squares to underflow (the least normal number is about 1e-38)."""
 _INFINITY = float("inf")
 _amin, _amax, _sum, _norm, _sign, _dot = torch.amin, torch.amax, torch.sum, torch.linalg.vector_norm, torch.sign, torch.dot
-_flattened: Any = torch._C._nn.flatten_dense_tensors
 _SHORT = 64
 """Elements up to which numbers are computed in float64, whatever the dtype."""
 _LONG = 8192
@@ -33,8 +32,13 @@ _EXACT = 1 << 24
 
 
 def of_one(tensor: Tensor) -> Numbers:
-    """The statistics of all elements of a tensor, of which there is at least one."""
+    """The statistics of all elements of a tensor, of which there is at least one.
+
+    They are added in the order in which they lie in memory: a transpose has the very same.
+    """
     count = tensor.numel()
+    if not tensor.is_contiguous() and is_dense(tensor):
+        tensor = tensor.as_strided((count,), (1,))
     if tensor.dtype is torch.float32:
         if count > _LONG:  # two reductions that are vectorized beat one that is not
             low, high = _amin(tensor).item(), _amax(tensor).item()
@@ -63,10 +67,10 @@ def of_many(tensors: Sequence[Tensor]) -> list[Numbers]:
     count = first.numel()
     if count > _LONG or (count > _SHORT and len(tensors) == 1):
         return [of_one(tensor) for tensor in tensors]  # there the work takes longer than the calls
+    stack = torch.stack([tensor.as_strided((count,), (1,)) for tensor in tensors])
     if count <= _SHORT or first.dtype is not torch.float32:
-        numbers, counts = of_rows(torch.stack([tensor.reshape(count) for tensor in tensors]))
+        numbers, counts = of_rows(stack)
         return [(*row, *told) for row, told in zip(numbers.tolist(), counts.tolist(), strict=True)]
-    stack = _flattened(tensors).view(len(tensors), count)
     columns = torch.stack(
         (
             _amin(stack, dim=1),
@@ -113,3 +117,16 @@ def _real(tensor: Tensor) -> Tensor:
     if tensor.is_complex():
         return (tensor.to(torch.complex64) if tensor.dtype == torch.complex32 else tensor).abs()
     return tensor.to(torch.float64)
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor's elements lie side by side, each once, in whatever order."""
+    if tensor.is_contiguous():
+        return True
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True

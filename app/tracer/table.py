@@ -15,7 +15,8 @@ from torch import Tensor
 from ..model import Capture
 from . import statistics
 from .memory import Write
-from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of, is_dense
+from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of
+from .statistics import is_dense
 from .transforms import outside
 
 NOTHING, EMPTY, VALUE, BOTH, NUMBERS = range(5)

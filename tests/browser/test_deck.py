@@ -404,10 +404,12 @@ def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(pag
     expect(taker).to_contain_text("m")
     expect(taker).to_contain_text("SubBackward0 · no leaf")
     expect(taker).to_contain_text("1.0933")
-    canvas, card = page.locator("#canvas").bounding_box(), taker.bounding_box()
-    assert canvas
-    assert card
-    assert canvas["y"] <= card["y"] < card["y"] + card["height"] <= canvas["y"] + canvas["height"], "it can be seen"
+    page.wait_for_function(  # it can be seen, once the picture has moved
+        """() => {
+            const [canvas, card] = ["#canvas", "#canvas .taker"].map((each) => document.querySelector(each).getBoundingClientRect());
+            return canvas.top <= card.top && card.top < card.bottom && card.bottom <= canvas.bottom;
+        }"""
+    )
     page.locator(".phase.backward").click()
     expect(taker).to_have_count(0)
     expect(node(page, "m")).to_be_visible()

@@ -160,3 +160,15 @@ def test_a_snapshot_keeps_what_was_overwritten() -> None:
     (summary,) = told(large, kept=1)
     assert (summary.values, summary.is_leaf) == (None, True)
     assert summary.norm == pytest.approx(math.sqrt(5))
+
+
+def test_statistics_do_not_depend_on_what_they_are_computed_with() -> None:
+    generator = torch.Generator().manual_seed(3)
+    for size in (8, 24, 60, 120):
+        tensors = [torch.randn(size, size, generator=generator) for _ in range(6)]
+        alone = [told(tensor, kept=1)[0] for tensor in tensors]
+        turned = [told(tensor.T, kept=1)[0] for tensor in tensors]
+        together = told(*(tensor.T if place % 2 else tensor for place, tensor in enumerate(tensors)), kept=1)
+        for one, other, third in zip(alone, turned, together, strict=True):
+            assert (one.min, one.max, one.mean, one.norm) == (other.min, other.max, other.mean, other.norm)
+            assert (one.min, one.max, one.mean, one.norm) == (third.min, third.max, third.mean, third.norm)
