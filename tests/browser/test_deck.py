@@ -406,7 +406,8 @@ def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(pag
     expect(taker).to_contain_text("1.0933")
     page.wait_for_function(  # it can be seen, once the picture has moved
         """() => {
-            const [canvas, card] = ["#canvas", "#canvas .taker"].map((each) => document.querySelector(each).getBoundingClientRect());
+            const box = (name) => document.querySelector(name).getBoundingClientRect();
+            const [canvas, card] = [box("#canvas"), box("#canvas .taker")];
             return canvas.top <= card.top && card.top < card.bottom && card.bottom <= canvas.bottom;
         }"""
     )
