@@ -168,6 +168,8 @@ class Calls:
         """Note the variable that holds what a call computed."""
         call = self._recent[-1] if self._recent else None
         if call is None or call.out is not value or self._by_number.get(call.last - 1) is not call:
+            if value.requires_grad and value._is_view() and value._version:
+                return  # it may make its node anew for who asks for it: that is to be the program
             node = origin(value)
             call = self._by_number.get(number(node)) if node is not None else None
         if call is not None and call.name is None:

@@ -370,6 +370,19 @@ view.sum().backward()
     assert node.line == 10
 
 
+def test_a_view_that_is_written_to_without_gradients_makes_its_node_for_the_program() -> None:
+    program = """\
+import torch
+w = torch.ones((), requires_grad=True)
+v = w.view(())
+with torch.no_grad():
+    v += w
+v.sum().backward()
+"""
+    (node,) = [node for node in record(program)[1].numbers(0).graph.nodes if node.op == "AsStridedBackward0"]
+    assert node.line == 6
+
+
 def test_modules_that_live_one_after_the_other_have_their_own_names() -> None:
     program = """\
 import torch
