@@ -222,8 +222,7 @@ class Calls:
         self._returned.clear()
         for call in recent:
             if call.first < before:
-                call.out = None
-                call.arguments = ()
+                call.let_go()
             else:
                 self._recent.append(call)
                 self._returned.update(id(part) for part in tensors(call.out))
