@@ -327,11 +327,6 @@ class Engine:
         found = (template.constant(walk, place) for place in range(len(template.constants)))
         return all(self._names.binding(constant)[0] is not None for constant in found if isinstance(constant, Tensor))
 
-    def graph_with(self, tensor: Tensor) -> int:
-        """The graph of the last pass that reached a tensor's node, else the graph that :meth:`graph_of` tells."""
-        reached = self.graph_reached(tensor)
-        return reached if reached >= 0 else self.graph_of(tensor)
-
     def graph_reached(self, tensor: Tensor) -> int:
         """The graph of the last pass that reached a tensor's node; -1 if none has."""
         call = self._calls.of(number(tensor.grad_fn))

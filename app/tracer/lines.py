@@ -111,13 +111,16 @@ class Lines:
         self._untold.clear()
         return rows
 
-    def ended(self, table: Table, graph_with: Callable[[Tensor], int], graph_of: Callable[[Tensor], int]) -> list[wire.LineRow]:
+    def ended(
+        self, table: Table, graph_reached: Callable[[Tensor], int], graph_of: Callable[[Tensor], int]
+    ) -> list[wire.LineRow]:
         """All last values as a notebook shows them, each tensor that has a grad_fn with its graph.
 
         What a line displays has a graph of its own; what it assigns is shown in the graph of the pass that reached it.
         """
         rows = []
-        texts: dict[int, str] = {}  # what is shown on several lines is printed once
+        texts: dict[int, str] = {}  # what is shown on several lines is printed once, and its graph told once
+        graphs: dict[int, int] = {}
         for line, value in sorted(self._last.items()):
             held, text = value.held, value.text
             if text is None and isinstance(held, Tensor):
@@ -126,11 +129,16 @@ class Lines:
                     text = texts[id(held)] = tensor_text(held)
             elif text is None and isinstance(held, Snapshot):
                 text = snapshot_text(held)
-            if text is not None:
-                graph = -1
-                if isinstance(held, Tensor) and origin(held) is not None:
-                    graph = (graph_of if value.statement.kind == "show" else graph_with)(held)
-                rows.append(wire.LineRow(line, None, text, table.add(held), graph))
+            if text is None:
+                continue
+            graph = -1
+            if isinstance(held, Tensor) and origin(held) is not None:
+                graph = -1 if value.statement.kind == "show" else graph_reached(held)
+                if graph < 0:
+                    graph = graphs.get(id(held), -1)
+                if graph < 0:
+                    graph = graphs[id(held)] = graph_of(held)
+            rows.append(wire.LineRow(line, None, text, table.add(held), graph))
         return rows
 
     def last_with_grad_fn(self) -> Tensor | None:

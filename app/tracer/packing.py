@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -35,37 +34,42 @@ class _Layout:
     """What the rows of a table say, but for their elements. ``groups`` are the rows that are read together."""
 
     def __init__(self, facts: Sequence[Facts], tells: Sequence[int]) -> None:
+        kinds: dict[tuple[Facts, int], int] = {}  # few, of however many rows
+        which = np.array([kinds.setdefault(kind, len(kinds)) for kind in zip(facts, tells, strict=True)], np.intp)
         names: dict[str, int] = {}
-        makers = [0 if fact.grad_fn is None else names.setdefault(fact.grad_fn, len(names) + 1) for fact in facts]
-        dims = [size for fact in facts for size in fact.shape]
+        makers = [0 if fact.grad_fn is None else names.setdefault(fact.grad_fn, len(names) + 1) for fact, _ in kinds]
+        dims = [struct.pack(f"<{len(fact.shape)}q", *fact.shape) for fact, _ in kinds]
         flags = [
             fact.flags | (wire.HAS_VALUES if told in (EMPTY, VALUE, BOTH) else 0) | (wire.HAS_STATS if told >= BOTH else 0)
-            for fact, told in zip(facts, tells, strict=True)
+            for fact, told in kinds
         ]
-        self._dtype = bytes([fact.code for fact in facts])
-        self._flags = bytes(flags)
-        self._grad_fn = struct.pack(f"<{len(makers)}H", *makers)
+
+        def column(values: Sequence[int], dtype: str) -> bytes:
+            return np.array(values, dtype)[which].tobytes()
+
+        self._dtype = column([fact.code for fact, _ in kinds], "u1")
+        self._flags = column(flags, "u1")
+        self._grad_fn = column(makers, "<u2")
         self._names = list(names)
-        self._ndim = bytes([len(fact.shape) for fact in facts])
-        self._dims = struct.pack(f"<{len(dims)}q", *dims)
-        widths = [width_of(fact, told) for fact, told in zip(facts, tells, strict=True)]
-        offsets = [0, *accumulate(widths)]
-        told_before = [0, *accumulate(int(told >= BOTH) for told in tells)]
-        self.width = offsets[-1]
-        self.told = told_before[-1]
-        self.summed = [(place, told_before[place]) for place, told in enumerate(tells) if told == NUMBERS]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for place, (fact, told) in enumerate(zip(facts, tells, strict=True)):
+        self._ndim = column([len(fact.shape) for fact, _ in kinds], "u1")
+        self._dims = b"".join([dims[kind] for kind in which.tolist()]) if any(dims) else b""
+        widths = np.array([width_of(*kind) for kind in kinds], np.intp)[which]
+        offsets = np.cumsum(widths) - widths
+        summed = np.array([told >= BOTH for _, told in kinds], np.intp)[which]
+        told_before = np.cumsum(summed) - summed
+        self.width = int(widths.sum())
+        self.told = int(summed.sum())
+        alone = np.flatnonzero(np.array([told == NUMBERS for _, told in kinds], bool)[which])
+        self.summed = list(zip(alone.tolist(), told_before[alone].tolist(), strict=True))
+        read: dict[tuple[int, int], list[int]] = {}
+        for (fact, told), kind in kinds.items():
             if told in (VALUE, BOTH):
-                groups.setdefault((fact.code, fact.count), []).append(place)
-        self.groups = {
-            key: (
-                places,
-                np.array([offsets[place] + byte for place in places for byte in range(widths[place])], np.intp),
-                np.array([told_before[place] for place in places]),
-            )
-            for key, places in groups.items()
-        }
+                read.setdefault((fact.code, fact.count), []).append(kind)
+        self.groups: dict[tuple[int, int], tuple[list[int], _Array, _Array]] = {}
+        for key, alike in read.items():
+            places = np.flatnonzero(np.isin(which, alike))
+            elements = offsets[places, None] + np.arange(widths[places[0]])
+            self.groups[key] = places.tolist(), elements.ravel(), told_before[places]
 
     def tensors(self, stats: bytes, counts: bytes, values: bytes) -> wire.Tensors:
         """A table's columns with these elements."""

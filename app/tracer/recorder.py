@@ -40,6 +40,7 @@ from .source import HOOK, Here, Source, Statement
 from .steps import Steps
 from .table import Table
 from .tape import Tape
+from .transforms import Aside
 from .updates import Updates
 
 _OF_LOOPS = frozenset({"enter", "round", "target"})
@@ -138,13 +139,13 @@ class Recorder:
 
     def finish(self) -> None:
         """The program has ended: tell the step under way, and the last value of every line with its graph."""
-        with torch._C.DisableTorchFunction(), torch.no_grad():
+        with Aside():
             try:
                 self._optimizers.wake()
                 self.lines.settle()
                 self.steps.end_step()
                 table = self._table()
-                rows = self.lines.ended(table, self.engine.graph_with, self.engine.graph_of)
+                rows = self.lines.ended(table, self.engine.graph_reached, self.engine.graph_of)
                 self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)

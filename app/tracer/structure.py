@@ -156,10 +156,7 @@ class Template:
         for places in by_call.values():
             call = walk.calls[places[0]]
             assert call is not None
-            given = []
-            for at, argument in enumerate(call.arguments):
-                if isinstance(argument, Tensor | Snapshot) and argument is not call.out and call.constant(at) is not None:
-                    given.append((at, argument))
+            given = [(at, argument) for at, argument in enumerate(call.arguments) if _is_constant(argument, call)]
             if not given:
                 continue
             free = [
@@ -196,6 +193,13 @@ class Template:
                 self.origins[at] = found[0]
 
 
+def _is_constant(argument: Any, call: Call) -> bool:
+    """Whether what a call was given is a tensor to which no gradient flows, and none that the call wrote to."""
+    if isinstance(argument, Tensor):
+        return not argument.requires_grad and argument is not call.out
+    return isinstance(argument, Snapshot) and not argument.facts.requires_grad and argument is not call.out
+
+
 def _match(
     given: list[tuple[int, Any]], free: list[tuple[int, int]], places: Sequence[int]
 ) -> list[tuple[tuple[int, Any], tuple[int, int]]]:
@@ -210,83 +214,79 @@ def _match(
     return [((at, argument), slots.get(at, (places[0], -1))) for at, argument in given]
 
 
-_COLUMNS = ("op", "call", "name", "file", "module", "line", "start_column", "end_column", "saved_count", "saved")
-
-
 def describe(walk: Walk, template: Template, source: Source, names: Names) -> wire.Graph:
     """Tell a structure."""
-    columns: dict[str, list[int]] = {name: [] for name in _COLUMNS}
     strings: dict[str, int] = {}
+    rows: list[tuple[int, ...]] = []
+    named: list[int] = []
     made_alike: dict[tuple[Any, ...], tuple[int, ...]] = {}
-    saved_as: dict[Slot, int] = {}
 
     def text(value: str | None) -> int:
         return -1 if value is None else strings.setdefault(value[:300], len(strings))
-
-    def add(op: str, call: str | None, name: str | None, line: int, span: tuple[int, int] | None, module: str) -> None:
-        put(numbered(op, call, line, span, module), name)
 
     def numbered(op: str, call: str | None, line: int, span: tuple[int, int] | None, module: str) -> tuple[int, ...]:
         start, end = span or (-1, -1)
         return text(op), text(call), text(module), line or -1, start, end
 
-    def put(row: tuple[int, ...], name: str | None) -> None:
-        for column, value in zip(facts, row, strict=True):
-            column.append(value)
-        columns["name"].append(text(name))
-        columns["file"].append(-1)
-
-    facts = [columns[name] for name in ("op", "call", "module", "line", "start_column", "end_column")]
     leaves = dict(walk.leaves)
-    slots: dict[int, list[int]] = {}
-    for place, slot in template.saved:
-        named = saved_as.get(slot)
-        if named is None:
-            named = saved_as[slot] = text(slot_name(slot))
-        slots.setdefault(place, []).append(named)
-    for place, node in enumerate(walk.nodes):
-        variable, call = leaves.get(place), walk.calls[place]
+    slots = {slot: text(slot_name(slot)) for slot in dict.fromkeys(slot for _, slot in template.saved)}
+    for place, (node, call, seq) in enumerate(zip(walk.nodes, walk.calls, walk.numbers, strict=True)):
+        variable = leaves.get(place)
+        name = None
         if variable is not None:
             name, line = names.binding(variable)
-            add(ACCUMULATE, None, name, line, None, "")
+            row = numbered(ACCUMULATE, None, line, None, "")
         elif call is not None:
             site = call.site
             key = (node.name(), call.function, site)
-            row = made_alike.get(key)
-            if row is None:
+            known = made_alike.get(key)
+            if known is None:
                 line, span = source.place(site.code, site.offset) if site.code is not None else (-1, None)
-                row = made_alike[key] = numbered(node.name(), call_name(call.function), line, span, site.module)
-            put(row, call.name if call.last - 1 == walk.numbers[place] else None)
+                known = made_alike[key] = numbered(node.name(), call_name(call.function), line, span, site.module)
+            row = known
+            name = call.name if call.last - 1 == seq else None
         else:
-            add(node.name(), None, None, -1, None, "")
-        kept = slots.get(place, ())
-        columns["saved_count"].append(len(kept))
-        columns["saved"].extend(kept)
+            row = numbered(node.name(), None, -1, None, "")
+        rows.append(row)
+        named.append(text(name))
     for place in range(len(template.constants)):
         constant = template.constant(walk, place)
         name, line = names.binding(constant) if isinstance(constant, Tensor) else (None, -1)
-        node, at = template.constants[place]
-        maker = walk.calls[node]
+        maker_at, at = template.constants[place]
+        maker = walk.calls[maker_at]
         if name is None and maker is not None and maker.site.code is not None and maker.direct:
             method = call_name(maker.function).startswith("torch.Tensor.")
             name = source.operand(maker.site.code, maker.site.offset, at, method=method)
         cut = isinstance(constant, Tensor) and names.is_detached(constant)
-        add("Constant", "torch.Tensor.detach" if cut else None, name, line, None, "")
-        columns["saved_count"].append(0)
+        rows.append(numbered("Constant", "torch.Tensor.detach" if cut else None, line, None, ""))
+        named.append(text(name))
+    op, called, module, lines, starts, ends = zip(*rows, strict=True)
     nodes, constants = len(walk.nodes), len(template.constants)
-    formulas = [call.backward_of or (-1, -1) if call else (-1, -1) for call in walk.calls] + [(-1, -1)] * constants
     kinds = [wire.LEAF if place in leaves else wire.OP for place in range(nodes)]
-    parameters = [-1] * (nodes + constants)
+    saved_count, parameters = [0] * (nodes + constants), [-1] * (nodes + constants)
+    for place, _ in template.saved:
+        saved_count[place] += 1
     for (place, _), parameter in zip(walk.leaves, template.parameters, strict=True):
         parameters[place] = parameter
-    extra = template.constant_edges
+    formulas = [(call and call.backward_of) or (-1, -1) for call in walk.calls] + [(-1, -1)] * constants
     source_, slot_, target, input_ = template.edges
+    extra = template.constant_edges
     return wire.Graph(
         index=template.index,
         strings=list(strings),
         kind=bytes(kinds + [wire.CONSTANT] * constants),
+        op=int32(op),
+        call=int32(called),
+        name=int32(named),
+        file=int32([-1] * len(rows)),
+        module=int32(module),
+        line=int32(lines),
+        start_column=int32(starts),
+        end_column=int32(ends),
         outputs=int32([*template.outputs, *[0] * constants]),
         parameter=int32(parameters),
+        saved_count=int32(saved_count),
+        saved=int32([slots[slot] for _, slot in template.saved]),
         roots=int32(walk.roots),
         source=int32([*source_, *(place for place, _, _ in extra)]),
         slot=int32([*slot_, *(slot for _, slot, _ in extra)]),
@@ -295,7 +295,6 @@ def describe(walk: Walk, template: Template, source: Source, names: Names) -> wi
         gradient=bytes([1] * len(source_) + [0] * len(extra)),
         formula_graph=int32([graph for graph, _ in formulas]),
         formula_node=int32([node for _, node in formulas]),
-        **{name: int32(column) for name, column in columns.items()},
     )
 
 
@@ -306,10 +305,15 @@ def int32(values: Sequence[int]) -> bytes:
 
 def _alike(tensor: Tensor, call: Call) -> list[int]:
     """The arguments of a call, and its result, that are the same elements in the same order as a tensor."""
-    if not pointer(tensor):
+    start = pointer(tensor)
+    if not start:
         return []
     candidates = [(RESULT, call.out), *enumerate(call.arguments)]
-    return [place for place, other in candidates if isinstance(other, Tensor) and same_view(tensor, other)]
+    return [
+        place
+        for place, other in candidates
+        if isinstance(other, Tensor) and pointer(other) == start and same_view(tensor, other)
+    ]
 
 
 def same_view(one: Tensor, other: Tensor) -> bool:

@@ -48,6 +48,8 @@ class Table:
         """The bytes of their elements."""
         self.shortened = False
         """Whether there were more numbers than :data:`TABLE_BYTES`."""
+        self._size = 0
+        """The bytes of all its numbers."""
         self._seen: dict[int, int] = {}
 
     def add(self, tensor: Tensor | Snapshot | None) -> int:
@@ -135,10 +137,12 @@ class Table:
                 tells.append(EMPTY if count == 0 and facts.code != OTHER else NOTHING)
             elif count <= kept and facts.code != OTHER and not (type(row) is Snapshot and row.value is None):
                 tells.append(BOTH if count > 1 else VALUE if count else EMPTY)
+                self._size += facts.width + (_STATS_BYTES if count > 1 else 0)
             elif count == 0:
                 tells.append(EMPTY if facts.code != OTHER else NOTHING)
             else:
                 tells.append(NUMBERS)
+                self._size += _STATS_BYTES
                 if count <= SMALL and facts.code != OTHER:
                     self.later.append(place)
                     self.waiting += facts.width
@@ -146,26 +150,23 @@ class Table:
                     large.append(place)
         if large:
             sum_up([(self, large)])
-        if len(rows) * (16 * max(kept, 1) + _STATS_BYTES) > TABLE_BYTES:
+        if self._size > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
 
     def _shorten(self, most: int) -> None:
         """Leave out numbers until they take no more bytes than ``most``."""
-        widths = [width_of(facts, told) for facts, told in zip(self.facts, self.tells, strict=True)]
-        size = sum(widths) + _STATS_BYTES * sum(told >= BOTH for told in self.tells)
-        if size <= most:
-            return
         self.shortened = True
-        for place in sorted((place for place, told in enumerate(self.tells) if told == BOTH), key=lambda place: -widths[place]):
-            if size <= most:
+        whole = [place for place, told in enumerate(self.tells) if told == BOTH]
+        for place in sorted(whole, key=lambda place: -self.facts[place].width):
+            if self._size <= most:
                 return
-            size -= widths[place]
+            self._size -= self.facts[place].width
             self.tells[place] = NUMBERS
             self.later.append(place)
         for place in reversed([place for place, told in enumerate(self.tells) if told >= BOTH]):
-            if size <= most:
+            if self._size <= most:
                 return
-            size -= _STATS_BYTES
+            self._size -= _STATS_BYTES
             self.tells[place] = NOTHING
 
     def without(self, code: int) -> None:
