@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from types import CodeType
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +15,7 @@ from .handles import sequence_number, storage
 from .passes import OpenPass
 from .source import Source, frames
 from .structure import Template, grad_node
+from .tracebacks import Place, raised_at
 
 WRITES = 4096
 """In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""
@@ -23,8 +23,6 @@ TOLD = 100
 """Failures that are told of one run, and exceptions that the program caught; a loop may fail for ever."""
 SAID = 1_000
 """Characters of what an exception says that a signal carries."""
-
-Place = tuple[CodeType, int]
 
 
 def said(error: BaseException) -> str:
@@ -40,17 +38,6 @@ def said(error: BaseException) -> str:
 def clean(text: str) -> str:
     """Text without what cannot travel: halves of surrogate pairs."""
     return text.encode("utf-8", "replace").decode()
-
-
-def raised_at(error: BaseException, filename: str) -> Place | None:
-    """The program's innermost place in an exception's traceback."""
-    found: Place | None = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == filename:
-            found = trace.tb_frame.f_code, trace.tb_lasti
-        trace = trace.tb_next
-    return found
 
 
 class Writes:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .failures import clean, raised_at, said
+from .failures import clean, said
 from .impossible import remedy
 from .lines import TEXT, tensor_text
 from .printer import Printer
@@ -25,6 +25,7 @@ from .recorder import Recorder
 from .replay import Replayed
 from .source import PROGRAM, Source
 from .standins import StandIns, missing
+from .tracebacks import leave_out, raised_at
 
 SCRIPT = "program.py"
 """What a program that is no file is told that its file is: Python would have one."""
@@ -145,11 +146,8 @@ def _unparsable(error: BaseException, source: Source) -> wire.Failure:
 
 def _failure(error: BaseException, source: Source) -> wire.Failure:
     """An exception with the program's innermost line; frames of ours are left out of the traceback."""
+    leave_out(error)
     stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
-    stack.stack = traceback.StackSummary.from_list([entry for entry in stack.stack if not _ours(entry.filename)])
-    for cause in (stack.__cause__, stack.__context__):
-        if cause is not None:
-            cause.stack = traceback.StackSummary.from_list([entry for entry in cause.stack if not _ours(entry.filename)])
     place = raised_at(error, source.filename)
     line, columns = source.place(*place) if place is not None else (-1, None)
     message = missing(error) if isinstance(error, ModuleNotFoundError) else said(error)
@@ -159,10 +157,3 @@ def _failure(error: BaseException, source: Source) -> wire.Failure:
     return wire.Failure(
         type(error).__name__[:300], clean(message)[: 10 * TEXT - 1], None, line, clean(text)[-10 * TEXT + 1 :], columns
     )
-
-
-_HERE = __file__.rpartition("/")[0]
-
-
-def _ours(filename: str) -> bool:
-    return filename.startswith(_HERE) or filename.endswith(("torch/overrides.py", "<frozen runpy>"))

@@ -40,6 +40,7 @@ from .source import HOOK, Here, Source, Statement
 from .steps import Steps
 from .table import Table
 from .tape import Tape
+from .tracebacks import leave_out
 from .transforms import Aside
 from .updates import Updates
 
@@ -240,6 +241,7 @@ class Recorder:
     def _caught(self, statement: Statement) -> None:
         error = sys.exc_info()[1]
         if error is not None:
+            leave_out(error)
             self._failures.caught(error, statement.line)
 
     def _tell(self) -> None:

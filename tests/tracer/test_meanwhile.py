@@ -12,6 +12,32 @@ from tapedeck.recording import Recording
 from .alone import alone, record, recorded
 
 PRINTS = {
+    "a traceback that the program looks at": """\
+import sys
+import traceback
+import torch
+def show(error):
+    for entry in traceback.extract_tb(error.__traceback__):
+        print(entry.name if entry.filename in ("<alone>", "<program>") else entry.filename, entry.lineno)
+class Layer(torch.nn.Module):
+    def forward(self, x):
+        return torch.nn.functional.linear(x, torch.ones(2, 3))
+def train(w):
+    loss = (w ** 2).sum()
+    loss.backward()
+    loss.backward()
+w = torch.ones(2, requires_grad=True)
+for function in (train, Layer(), torch.optim.LBFGS([w]).step, lambda w: w.backward(), lambda w: torch.einsum("ij", w)):
+    try:
+        function(w)
+    except (RuntimeError, TypeError) as error:
+        show(error)
+        try:
+            raise ValueError("again") from error
+        except ValueError as second:
+            show(second)
+            show(second.__cause__)
+""",
     "an optimizer's step that fails, and then a mode": """\
 import torch
 class Double(torch.overrides.TorchFunctionMode):

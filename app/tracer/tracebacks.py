@@ -1,0 +1,55 @@
+"""Leave the recorder out of the tracebacks that a program sees: they are those that it has alone."""
+
+from __future__ import annotations
+
+from types import CodeType, TracebackType
+
+Place = tuple[CodeType, int]
+"""An instruction: its code and its offset there."""
+_HERE = __file__.rpartition("/")[0]
+_HANDING = "torch/overrides.py"
+"""Where a function of torch's hands its call over to a mode, which then calls that function again."""
+
+
+def raised_at(error: BaseException, filename: str) -> Place | None:
+    """The program's innermost place in an exception's traceback."""
+    places = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in _entries(error.__traceback__)]
+    return next((place for place in reversed(places) if place[0].co_filename == filename), None)
+
+
+def leave_out(error: BaseException) -> None:
+    """Take the recorder's frames out of the tracebacks of an exception, and of those that it came from."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = _without_us(each.__traceback__)
+        waiting += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+def _without_us(first: TracebackType | None) -> TracebackType | None:
+    entries = _entries(first)
+    files = [entry.tb_frame.f_code.co_filename for entry in entries]
+    ours = [file.startswith(_HERE) for file in files]
+    for place, file in enumerate(files[:-1]):
+        if ours[place + 1] and file.endswith(_HANDING):
+            ours[place] = True
+            if place:  # what handed over stands there a second time, further in
+                ours[place - 1] = True
+    kept = [entry for entry, left_out in zip(entries, ours, strict=True) if not left_out]
+    for entry, following in zip(kept, [*kept[1:], None], strict=True):
+        entry.tb_next = following
+    return kept[0] if kept else first
+
+
+def _entries(trace: TracebackType | None) -> list[TracebackType]:
+    entries = []
+    while trace is not None:
+        entries.append(trace)
+        trace = trace.tb_next
+    return entries
