@@ -1,9 +1,9 @@
-"""Tell which tensors a write reaches: those that have the memory that is about to change."""
+"""Tell which tensors a write reaches, and who has to know: all that hold memory that is about to change."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -45,6 +45,13 @@ class Write:
     def reaches(self, tensor: Tensor) -> bool:
         """Whether a tensor's elements are among those that change."""
         return id(tensor) in self.ids or (bool(self.shared) and storage(tensor) in self.shared)
+
+
+class Holder(Protocol):
+    """Somebody who holds tensors that are still to be told as they are now."""
+
+    def protect(self, write: Write) -> None:
+        """Memory is about to be written to: copy what is held of it."""
 
 
 def overlap(one: Tensor, other: Tensor) -> bool:

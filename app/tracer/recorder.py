@@ -67,13 +67,12 @@ class Recorder:
             namespace=namespace,
             emitter=emitter,
             names=self._names,
-            lines=self.lines,
-            calls=self._calls,
             steps=self.steps,
             here=self.here,
             here_at=self._here_at,
             scope_of=self._scope_of,
             writes=writes,
+            holders=[self.lines, self._calls, self.steps, emitter],
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(
@@ -85,6 +84,7 @@ class Recorder:
             emitter=emitter, mode=self._mode, steps=self.steps, here=self.here, before_write=self.updates.before_write
         )
         self.updates.engine = self.engine
+        self.updates.holders.append(self.engine)
         self.engine.before_write = self.updates.before_write
         self.engine.changes = lambda: self.updates.changes
         self._tape: Tape | None = None

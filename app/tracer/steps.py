@@ -164,8 +164,8 @@ class Steps:
         found = self._values[index] = held(self._leaves[index], self._values.get(index), self._step.table)
         return found
 
-    def protect(self, write: Write) -> None:
-        """Memory is about to be written to, by whatever way: a version does not tell of all of them."""
+    def before_write(self, write: Write) -> None:
+        """Leaves are about to be written to, by whatever way: a version does not tell of all of them."""
         for key in write.storages:
             for index in self._storages.get(key, ()):
                 self._values.pop(index, None)
@@ -182,7 +182,7 @@ class Steps:
         if index is not None and index in self._step.parts:
             self._step.parts[index].scaled()
 
-    def keep(self, write: Write) -> None:
+    def protect(self, write: Write) -> None:
         """Memory is about to be written to: copy what the step tells of it."""
         self._step.table.protect(write)
 

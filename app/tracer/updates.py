@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,14 +11,12 @@ from torch import Tensor
 
 from .. import wire
 from .backward import Engine
-from .calls import Calls
 from .emitter import Emitter
 from .failures import Writes
 from .forward import Observer
 from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from .handles import storage, tensors
-from .lines import Lines
-from .memory import Write
+from .memory import Holder, Write
 from .names import Names
 from .snapshot import is_leaf, origin
 from .source import Here, Statement
@@ -37,19 +35,16 @@ class Updates(Observer):
         namespace: Mapping[str, Any],
         emitter: Emitter,
         names: Names,
-        lines: Lines,
-        calls: Calls,
         steps: Steps,
         here: Callable[[], Here],
         here_at: Callable[[int], Here],
         scope_of: Callable[[str], tuple[Mapping[str, Any], bool]],
         writes: Writes,
+        holders: Iterable[Holder],
     ) -> None:
         self._namespace = namespace
         self._emitter = emitter
         self._names = names
-        self._lines = lines
-        self._calls = calls
         self._steps = steps
         self._here = here
         self._here_at = here_at
@@ -63,6 +58,7 @@ class Updates(Observer):
         self.changes = 0
         """How often the program has written to a tensor, or set a ``.grad``."""
         self.engine: Engine | None = None
+        self.holders = list(holders)
 
     # ------------------------------------------------------------------ what the mode sees
 
@@ -173,17 +169,13 @@ class Updates(Observer):
     def before_write(self, write: Write) -> None:
         self.changes += 1
         self._writes.note(write.storages)
-        self._steps.protect(write)
+        self._steps.before_write(write)
         self._protect(write)
 
     def _protect(self, write: Write) -> None:
         """Copy what is held of memory that is about to change."""
-        self._lines.protect(write)
-        self._calls.protect(write)
-        self._steps.keep(write)
-        self._emitter.protect(write)
-        if self.engine is not None:
-            self.engine.protect(write)
+        for holder in self.holders:
+            holder.protect(write)
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
         steps = self._steps
