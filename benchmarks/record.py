@@ -1,7 +1,7 @@
 """Time recording against plain eager PyTorch: the same programs, recorded and not, turn by turn in one process.
 
-Beside it, what a mode and hooks take that do nothing: no recorder of this kind can take less. Also how many nodes a second are
-walked, hooked and packed in a graph of 100,000. Everything runs on one thread, unconfined.
+Beside it stand two yardsticks: what a mode and hooks take that do nothing, and a recorder that is content with the least. Also
+how many nodes a second are walked and told in a graph of 100,000. Everything runs on one thread, unconfined.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from tapedeck import wire
 from tapedeck.model import Capture, Limits
 from tapedeck.tracer.main import execute, preload
-from torch.overrides import TorchFunctionMode
 
 from _common import machine, p50, table, timed
+from _yardsticks import least, plain, watched
 
 STACK = 256 * 1024 * 1024
 """A deep graph is freed recursively: bytes of stack, as a confined program has them."""
@@ -100,14 +100,6 @@ WORKLOADS = {
 }
 
 
-def plain(program: str) -> dict[str, Any]:
-    """Run a program as Python does."""
-    torch.manual_seed(0)
-    namespace: dict[str, Any] = {}
-    exec(compile(program, "<program>", "exec"), namespace)
-    return namespace
-
-
 def recorded(program: str, capture: Capture) -> int:
     """Record a program; returns the number of bytes that it told."""
     size = 0
@@ -121,64 +113,29 @@ def recorded(program: str, capture: Capture) -> int:
     return size
 
 
-def watched(program: str) -> None:
-    """Run a program under a mode that does nothing, with a hook that does nothing on each node of each backward.
-
-    That is what the least recorder takes that sees calls by a mode and gradients by hooks, before it records anything.
-    """
-    autograd: Any = torch.autograd
-    original = autograd._engine_run_backward
-
-    def run_backward(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-        nodes = [output.grad_fn for output in outputs]
-        seen = set(nodes)
-        for node in nodes:  # which grows as it is walked
-            for following, _ in node.next_functions:
-                if following is not None and following not in seen:
-                    seen.add(following)
-                    nodes.append(following)
-        handles = [node.register_hook(nothing) for node in nodes]
-        result = original(outputs, *args, **kwargs)
-        for handle in handles:
-            handle.remove()
-        return result
-
-    def nothing(on_edges: Any, at_outputs: Any) -> None: ...
-
-    autograd._engine_run_backward = run_backward
-    try:
-        with Passing():
-            plain(program)
-    finally:
-        autograd._engine_run_backward = original
-
-
-class Passing(TorchFunctionMode):
-    """Passes every call on."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **kwargs) if kwargs else func(*args)
-
-
 def ratios(rounds: int) -> None:
-    """Time each workload, plain, watched by a mode and hooks that do nothing, and recorded at each level."""
+    """Time each workload, plain, by the two yardsticks, and recorded at each level."""
     rows = []
     for name, (program, steps) in WORKLOADS.items():
         plain(program), [recorded(program, level) for level in LEVELS]
-        times: dict[str, list[float]] = {"plain": [], "watched": [], **{level: [] for level in LEVELS}}
+        ways: dict[str, Callable[[], object]] = {
+            "plain": partial(plain, program),
+            "watched": partial(watched, program),
+            "least": partial(least, program),
+            **{level: partial(recorded, program, level) for level in LEVELS},
+        }
+        times: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(rounds):
-            times["plain"].append(timed(lambda program=program: plain(program)))  # type: ignore[misc]
-            times["watched"].append(timed(lambda program=program: watched(program)))  # type: ignore[misc]
-            for level in LEVELS:
+            for way, run in ways.items():
                 gc.collect()
-                times[level].append(timed(lambda program=program, level=level: recorded(program, level)))  # type: ignore[misc]
+                times[way].append(timed(run))
         eager = p50(times["plain"])
         size = recorded(program, "full") / steps
         told = f"{size:.0f} B" if size < 1000 else f"{size / 1000:.1f} kB"
         rows.append(
-            [name, f"{eager / steps * 1000:.0f} µs", *(f"{p50(times[way]) / eager:.2f}" for way in ("watched", *LEVELS)), told]
+            [name, f"{eager / steps * 1000:.0f} µs", *(f"{p50(times[way]) / eager:.2f}" for way in list(ways)[1:]), told]
         )
-    head = ["", "eager a step", "watched ×", *(f"{level} ×" for level in LEVELS), "told a step, full"]
+    head = ["", "eager a step", "watched ×", "least ×", *(f"{level} ×" for level in LEVELS), "told a step, full"]
     table(f"Recording as a multiple of plain eager, p50 of {rounds} rounds turn by turn", head, rows)
 
 
