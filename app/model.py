@@ -239,8 +239,9 @@ class LineValue(Struct, frozen=True):
 class Step(Struct, frozen=True):
     """What a person calls a training step: forward work, one or more passes, an update.
 
-    ``optimizer`` has the name and the options of the first group that was updated, as they were then (``lr`` as
-    scheduled); ``groups`` lists all where there are several.
+    ``loss`` is the root of the main pass; ``losses`` are those of other passes that accumulated, by name. ``optimizer`` has the
+    name and the options of the first group that was updated, as they were then (``lr`` as scheduled); ``groups`` lists all
+    where there are several.
     """
 
     index: int
@@ -255,6 +256,7 @@ class Step(Struct, frozen=True):
     rebinds: list[Rebind]
     optimizer: dict[str, Any] | None
     groups: list[OptimizerGroup] = field(default_factory=list)
+    losses: dict[str, TensorSummary | None] = field(default_factory=dict)
 
 
 class Parameter(Struct, frozen=True):

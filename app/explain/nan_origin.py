@@ -79,7 +79,8 @@ def nan_origin(recording: Recording, program: model.Program, syntax: Syntax) -> 
     else:
         message = f"The gradient turns {found.what} at {made}{where}: what comes in there is finite, what goes on is not."
         why = f"{_because(_SLOPES, node)}{_reach(found)}{_TRAP if found.behind_where else ''}"
-    safe = event.kind == "implicit" or (bool(step.update) and unharmed(recording, found.step))
+    over = bool(step.update) or _goes_on(recording, found.step)
+    safe = event.kind == "implicit" or (over and unharmed(recording, found.step))
     yield model.Finding(
         code="nan-origin",
         severity="note" if safe else "error",
@@ -88,7 +89,7 @@ def nan_origin(recording: Recording, program: model.Program, syntax: Syntax) -> 
         step=found.step,
         node=node.id,
         message=message,
-        why=f"{why} The parameters stayed finite.".strip() if safe and step.update else why.strip(),
+        why=f"{why} The parameters stayed finite.".strip() if safe and over else why.strip(),
         pass_=found.pass_,
     )
 
@@ -161,3 +162,11 @@ def _run_away(recording: Recording, found: Origin) -> str:
     return (
         f" The loss had grown from {first.norm:.3g} in step 0 to {last.norm:.3g} in the step before: the steps are too large."
     )
+
+
+def _goes_on(recording: Recording, step: int) -> bool:
+    """Whether the loop that a step stands in has made another step, so that this one went without an update."""
+    if step + 1 >= recording.log.counts()[2]:
+        return False
+    this, following = recording.log.step(step).iteration, recording.log.step(step + 1).iteration
+    return this is not None and following is not None and this[0] == following[0]

@@ -88,7 +88,8 @@ def alike(steps: Iterable[wire.Step]) -> Iterator[Alike]:
     for step in steps:
         numbers: list[float] = []
         shared = parted(step, numbers)
-        key = (*layout(step.tensors), _encode((step.parameters, shared)), step.loss_row, step.loss_name, step.iteration is None)
+        rows = _encode((step.loss_row, step.loss_name, step.losses, step.parameters, shared))
+        key = (*layout(step.tensors), rows, step.iteration is None)
         groups.setdefault(key, []).append((step, numbers))
     for group in groups.values():
         first = group[0][0]

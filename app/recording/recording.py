@@ -110,6 +110,7 @@ class Recording:
             main=event.main,
             loss=summary(event.loss_row),
             loss_name=event.loss_name,
+            losses={name: summary(row) for name, row in event.losses.items()},
             passes=[self.pass_(place) for place in event.passes],
             parameters=[
                 model.ParameterStep(

@@ -2,7 +2,7 @@
 
 A key names a number of every step::
 
-    loss            the step's loss             loss:d_loss      where the loss has that name
+    loss            the step's loss             loss:d_loss      that of a pass whose root has that name
     iteration       rounds of the step's loop   lr, optimizer.…  an option of the optimizer
     p0              a parameter's value if it is a scalar, else its L2 norm
     p0.grad.norm    p0.value p0.value_after p0.grad p0.grad_before p0.grad_used p0.contribution p0.update
@@ -103,8 +103,7 @@ def named(groups: Iterable[Alike]) -> list[str]:
     """The keys that these steps have, the shortest way to say each: what a wrong one could have been."""
     found: dict[str, None] = {"loss": None, "iteration": None}
     for group in groups:
-        if group.first.loss_name is not None:
-            found[f"loss:{group.first.loss_name}"] = None
+        found |= {f"loss:{name}": None for name in _rows_of_losses(group)}
         for option in group.options():
             found["lr" if option == "lr" else f"optimizer.{option}"] = None
         for row in group.first.parameters:
@@ -141,9 +140,15 @@ def _matcher(key: str) -> _Matcher:
 
 
 def _losses(group: Alike, name: str) -> Iterator[tuple[str, Column]]:
-    there = group.first.loss_name
-    if there is not None and name in (there, "*"):
-        yield f"loss:{there}", _scalar(group.stack, group.first.loss_row)
+    for there, row in _rows_of_losses(group).items():
+        if name in (there, "*"):
+            yield f"loss:{there}", _scalar(group.stack, row)
+
+
+def _rows_of_losses(group: Alike) -> dict[str, int]:
+    """The rows of the losses that have a name: the main pass's first."""
+    first = group.first
+    return {**({first.loss_name: first.loss_row} if first.loss_name is not None else {}), **first.losses}
 
 
 def _options(group: Alike, name: str) -> Iterator[tuple[str, Column]]:

@@ -144,12 +144,21 @@ def _bare(event: wire.Pass | wire.Step) -> bytes:
         wire.ParameterRow(row.parameter, row.name, -1, -1, -1, -1, -1, dict.fromkeys(row.state, -1)) for row in event.parameters
     ]
     rebinds = [replace(row, row=-1) for row in event.rebinds]
-    bare = replace(event, tensors=wire.Tensors(), loss_row=-1, values=values, parameters=parameters, rebinds=rebinds)
+    bare = replace(
+        event,
+        tensors=wire.Tensors(),
+        loss_row=-1,
+        losses=dict.fromkeys(event.losses, -1),
+        values=values,
+        parameters=parameters,
+        rebinds=rebinds,
+    )
     return wire.pack([bare])
 
 
 def _of_step(event: wire.Step) -> Iterator[tuple[str, int]]:
     yield event.loss_name or "the loss", event.loss_row
+    yield from event.losses.items()
     for row in event.parameters:
         name = row.name or f"p{row.parameter}"
         yield name, row.value

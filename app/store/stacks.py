@@ -58,6 +58,7 @@ def _part_step(event: wire.Step) -> Parted:
     bare = wire.Step(
         0, iteration, event.forward, event.loss, event.backward, event.update, rows, 0, [0] * len(event.passes),
         event.loss_row, event.loss_name, event.parameters, event.rebinds, optimizer, _bare(event.tensors), groups,
+        event.losses,
     )  # fmt: skip
     return Parted(_pack(bare), tuple(integers), tuple(numbers), texts, event.tensors)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -95,8 +95,14 @@ class Lines:
         self._step |= {line: value for line, value in self._tail.items() if value.number <= before}
         self._tail = {line: value for line, value in self._tail.items() if value.number > before}
 
-    def end_step(self, table: Table) -> list[wire.LineRow]:
-        """The values of lines in the step that ends; what ran since :meth:`settle` belongs to the next."""
+    def end_step(self, table: Table, update: Iterable[int]) -> list[wire.LineRow]:
+        """The values of lines in the step that ends; what ran since :meth:`settle` belongs to the next.
+
+        But for the lines of its ``update``: these have a value only once they have made it.
+        """
+        for line in update:
+            if line not in self._step and line in self._tail:
+                self._step[line] = self._tail.pop(line)
         rows = [wire.LineRow(line, None, value.text, table.add(value.held)) for line, value in sorted(self._step.items())]
         self._step = {}
         return rows

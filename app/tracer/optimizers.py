@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator
+from functools import wraps
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -48,8 +50,18 @@ class Optimizers:
         self._before_write = before_write
         self._open: list[_Step] = []
         self._handles: list[Any] = []
+        steps.optimizers = self._made = weakref.WeakSet[torch.optim.Optimizer]()
 
     def __enter__(self) -> Optimizers:
+        self._add = add = torch.optim.Optimizer.add_param_group
+        made = self._made
+
+        @wraps(add)
+        def noted(self: torch.optim.Optimizer, param_group: dict[str, Any]) -> None:
+            made.add(self)
+            add(self, param_group)
+
+        torch.optim.Optimizer.add_param_group = noted  # type: ignore[method-assign]
         self._handles = [
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
@@ -57,6 +69,7 @@ class Optimizers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        torch.optim.Optimizer.add_param_group = self._add  # type: ignore[method-assign]
         for handle in self._handles:
             handle.remove()
 

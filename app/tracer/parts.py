@@ -81,7 +81,7 @@ class Part:
     def __init__(self, leaf: Tensor, value: Held, table: Table) -> None:
         self.leaf = leaf
         self.value = table.add(value.snapshot)
-        self.grad_before = table.copy(leaf.grad)
+        self.grad_before = -1
         self.grad_after = -1
         self.grad_used = -1
         self.contribution: Tensor | None = None
@@ -92,6 +92,11 @@ class Part:
         self._all = False
         self._table = table
         self._accumulated: tuple[int, int] | None = None
+
+    def begin(self) -> None:
+        """A pass begins that adds to the gradient: before the first such, it is what it is now."""
+        if self.contribution is None:
+            self.grad_before = self._table.copy(self.leaf.grad)
 
     def contribute(self, contribution: Contribution) -> None:
         """A pass has added this to the gradient."""
@@ -110,8 +115,11 @@ class Part:
             self.contribution = self.contribution.clone()
 
     def take(self, gradient: Contribution) -> None:
-        """A pass has computed this gradient and given it to the program, which may do with it what it likes."""
-        self.taken = self._table.add(gradient.told)
+        """A pass has computed this gradient and given it to the program: of several such, the first is the main one."""
+        if self.taken < 0:
+            self.taken = self._table.add(gradient.told)
+        if self.contribution is None:
+            self.grad_before = self.grad_after = self._table.copy(self.leaf.grad)
 
     def accumulated(self) -> None:
         """A pass has ended: the gradient is what it is now."""

@@ -19,6 +19,7 @@ PROGRAM = "<program>"
 
 HOOK = "__tapedeck_value__"
 
+_PASSES = frozenset({"backward", "grad"})
 GRAD_MODES = frozenset({"no_grad", "enable_grad", "inference_mode", "set_grad_enabled"})
 
 
@@ -75,6 +76,8 @@ class Source:
         self.cells = list(cells) or [(1, max(len(self.lines), 1))]
         self.statements: list[Statement] = []
         self.loops: list[Span] = []
+        self.passing: set[int] = set()
+        """The loops in which a pass is called for, by their places in :attr:`loops`."""
         self.grad_modes: list[Span] = []
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
         self._places: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
@@ -240,8 +243,11 @@ class _Marker(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _loop(self, node: ast.For | ast.While) -> int:
+        loop = len(self._source.loops)
         self._source.loops.append(_span(node))
-        return len(self._source.loops) - 1
+        if any(isinstance(part, ast.Call) and _called(part) in _PASSES for part in ast.walk(node)):
+            self._source.passing.add(loop)
+        return loop
 
     def _hooked(self, value: ast.expr, statement: Statement) -> ast.expr:
         self._source.statements.append(statement)

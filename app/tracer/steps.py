@@ -1,13 +1,14 @@
 """Divide a program into steps: forward work, one or more passes, an update.
 
 A step ends when a leaf that took part in it is updated, bound to another tensor, or has its gradient cleared; or when a
-pass begins that shares no leaf with the step's passes. What follows the last such event until the next pass, or until
-the loop goes round, is sorted out when that comes.
+pass begins that shares no leaf with the step's passes, unless both stand in one round of a loop, or optimizers have both
+pass's leaves: then the update is still to come. What follows the last such event until the next pass, or until the loop goes
+round, is sorted out when that comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -61,6 +62,11 @@ class _Step:
     rebinds: list[wire.RebindRow] = field(default_factory=list)
     groups: list[wire.GroupRow] = field(default_factory=list)
     updating: bool = False
+    border: int | None = None
+    """The number of the first node that could be made since the loop that it stands in has gone round after its last pass.
+
+    What runs then is another step's, unless a pass or an update shows that it is still this one.
+    """
     updated_in: frozenset[int] = frozenset()
     """The loops that its first update stands in."""
     borrowed: dict[int, Part] = field(default_factory=dict)
@@ -90,7 +96,11 @@ class Steps:
         self._gradients_of = -1
         self._counts: dict[int, int] = {}
         self._ranges: dict[int, int] = {}
+        self._entered: dict[int, int] = {}
+        """The number of the first node that each loop could make since it began."""
         self._values: dict[int, Held] = {}
+        self.optimizers: Iterable[torch.optim.Optimizer] = ()
+        """Those that there are."""
         self.held = 0
         """Above 0, inside ``optimizer.step(closure)``, nothing ends a step."""
         self.on_ending: Callable[[int], None] = lambda index: None
@@ -213,24 +223,39 @@ class Steps:
         ``among``: others are under way, around it or in other threads, and their step with them.
         """
         step = self._step
-        if step.passes and not self.held and not among:
-            shares = any(parameter in step.parts for parameter in facts.leaves)
-            if step.updating or not shares:
-                self.end_step(facts.first_number)
-                step = self._step
         facts.rounds = [max(self._counts.get(loop, 0), 0) for loop in facts.here.loops]
+        if step.passes and not self.held and not among and (step.updating or not self._continues(facts)):
+            self.end_step(facts.first_number)
+            step = self._step
         facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
         values = {}
         for parameter, leaf in facts.leaves.items():
             now = self.value(parameter)
             values[parameter] = now.snapshot
-            if parameter not in step.parts:
-                step.parts[parameter] = Part(leaf, now, step.table)
+            part = step.parts.get(parameter)
+            if part is None:
+                part = step.parts[parameter] = Part(leaf, now, step.table)
+            if facts.accumulates:
+                part.begin()
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
         step.backward.add(facts.here.line)
         step.passes.append(facts)  # last: a pass for which there was no room has not begun
         return self._ended, values
+
+    def _continues(self, facts: PassFacts) -> bool:
+        """Whether a pass that begins goes on with the step under way."""
+        if any(parameter in self._step.parts for parameter in facts.leaves):
+            return True
+        last = self._step.passes[-1]
+        if last.here.loops and facts.here.loops[0:1] == last.here.loops[0:1] and facts.rounds[0] == last.rounds[0]:
+            return True
+        return self._optimized(self._step.parts) and self._optimized(facts.leaves)
+
+    def _optimized(self, parameters: Iterable[int]) -> bool:
+        """Whether an optimizer has some of these parameters."""
+        held = {id(leaf) for optimizer in self.optimizers for group in optimizer.param_groups for leaf in group["params"]}
+        return any(id(self._leaves[parameter]) in held for parameter in parameters)
 
     def end(self, facts: PassFacts, contributions: Mapping[int, Contribution], lines: frozenset[int], root_line: int) -> None:
         """A pass has ended: what it added to each leaf or took out there, and the lines that made its graph and its root."""
@@ -248,6 +273,7 @@ class Steps:
         if facts.accumulates:
             for parameter in facts.leaves:
                 step.parts[parameter].accumulated()
+        step.border = None
         self._lines.settle()
 
     # ------------------------------------------------------------------ what ends a step
@@ -260,11 +286,27 @@ class Steps:
 
     def cleared(self, parameter: int, here: Here) -> None:
         """The gradient of a leaf was cleared on a line: that matters once a pass of the step has added to it."""
-        if any(facts.accumulates and parameter in facts.leaves for facts in self._step.passes):
+        step = self._step
+        if any(facts.accumulates and parameter in facts.leaves for facts in step.passes):
+            begun = self._begun_since(here)
             if self.held:
-                self._step.parts[parameter].forget()
+                step.parts[parameter].forget()
+            elif begun is not None:
+                self.end_step(begun)
             else:
                 self._update(here)
+
+    def _begun_since(self, here: Here) -> int | None:
+        """The number of the first node of the step that has begun without us: in another round, or in another loop for passes.
+
+        ``None`` if what happens here still belongs to the step under way.
+        """
+        step = self._step
+        if step.border is not None and not step.updating:
+            return step.border
+        around = {loop for facts in step.passes for loop in facts.here.loops} | step.updated_in
+        others = [loop for loop in here.loops if loop in self._source.passing and loop not in around]
+        return self._entered.get(others[-1]) if others else None
 
     def scaled(self, parameter: int, here: Here) -> None:
         """The gradient of a leaf was written to on a line, as clipping does: that belongs to the update."""
@@ -301,14 +343,21 @@ class Steps:
     def entered(self, loop: int, length: int | None) -> None:
         """A loop begins, of so many rounds where that is known."""
         self._counts[loop] = -1
+        self._entered[loop] = sequence_number()
         self._ranges[loop] = -1 if length is None else length
 
     def round(self, loop: int) -> None:
         """A loop goes round: a step that stands in it and has been updated is over."""
         self._counts[loop] = self._counts.get(loop, -1) + 1
-        if self._step.updating and not self.held and self._stands_in(loop):
+        if self.held or not self._stands_in(loop):
+            return
+        step = self._step
+        if step.updating:
             self._lines.settle()
             self.end_step()
+        elif step.border is None:
+            self._lines.settle()
+            step.border = sequence_number()
 
     def _begin_update(self, here: Here) -> None:
         if not self._step.updating:
@@ -332,7 +381,7 @@ class Steps:
         if not step.passes:
             return
         self.on_ending(self._ended)
-        if before is not None and not step.updating:
+        if before is not None and not step.updating and step.border is None:
             self._lines.settle(before)
         main = self._main()
         loss_line = step.loss_line.get(main.index, -1)
@@ -342,7 +391,12 @@ class Steps:
             part.row(parameter, self._called[parameter], self.value(parameter))
             for parameter, part in sorted(step.parts.items())
         ]
-        values = self._lines.end_step(step.table)
+        values = self._lines.end_step(step.table, step.update)
+        losses = {
+            facts.name: step.loss_row[facts.index]
+            for facts in step.passes
+            if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
+        }
         index = self._ended
         self._emitter.emit_with(
             step.table,
@@ -363,16 +417,29 @@ class Steps:
                 optimizer={"name": step.groups[0].optimizer, **step.groups[0].options} if step.groups else None,
                 tensors=tensors,
                 groups=step.groups if len(step.groups) > 1 else [],
+                losses=losses,
             ),
         )
         self._ended += 1
         self._calls.release(sequence_number() if before is None else before)
         self._step = _Step(self._table())
         if loop is not None:
-            self._emitter.emit(wire.Progress(count + 1, self._ranges.get(loop, -1)))
+            self._emitter.emit(self._progress(main, loop))
         if index == 0:  # whoever watches sees at once that it has begun
             self._emitter.flush()
         self.on_end(index)
+
+    def _progress(self, main: PassFacts, innermost: int) -> wire.Progress:
+        """How many rounds of a loop are done, through all rounds of those around it, where it is known how many these make."""
+        done, of = 0, 1
+        for loop, count in reversed(list(zip(main.here.loops, main.rounds, strict=True))):
+            length = self._ranges.get(loop, -1)
+            if length < 0:
+                return wire.Progress(self._ended)
+            done, of = done * length + count, of * length
+            if loop == innermost:
+                break
+        return wire.Progress(done + 1, max(of, done + 1))
 
     def _main(self) -> PassFacts:
         """The last pass that accumulates into leaves, else the first."""

@@ -114,6 +114,7 @@ class Span(Struct, frozen=True):
     values: list[tuple[int, int]]
     loss: int
     loss_name: str | None
+    losses: dict[str, int]
     parameters: list[SpanParameter]
     rebinds: list[SpanRebind]
     passes: list[SpanPass]
@@ -149,7 +150,7 @@ def _shared(step: wire.Step, passes: Sequence[wire.Pass]) -> bytes:
     return _encode(
         (
             (step.forward, step.loss, step.backward, step.update),
-            (step.loss_row, step.loss_name, step.parameters, step.rebinds),
+            (step.loss_row, step.loss_name, step.losses, step.parameters, step.rebinds),
             [(line.line, line.row) for line in step.values if line.file is None],
             _layout(step.tensors),
             [
@@ -173,6 +174,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.Step, list[wire.Pass]
         values=[(line.line, line.row) for line in first.values if line.file is None],
         loss=first.loss_row,
         loss_name=first.loss_name,
+        losses=first.losses,
         parameters=[
             SpanParameter(
                 f"p{row.parameter}", row.name, row.value, row.contribution, row.grad_before, row.grad_after,

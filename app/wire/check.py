@@ -155,7 +155,7 @@ class Check:
         self._steps += 1
         rows = self.tensors(step.tensors)
         self._line_rows(step.values, rows)
-        places = [step.loss_row]
+        places = [step.loss_row, *step.losses.values()]
         for parameter in step.parameters:
             if parameter.parameter >= self._parameters:
                 raise ProtocolError("a parameter that was not told")

@@ -227,7 +227,8 @@ class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
 class Step(Event, tag="step", frozen=True):
     """A step has ended. ``update`` and its like are lines; ``optimizer`` has the name and the options of numbers.
 
-    ``groups`` are told where there is more than one; ``optimizer`` is the first.
+    ``groups`` are told where there is more than one; ``optimizer`` is the first. ``losses`` are the rows of what other passes
+    than the main one accumulated from, by name.
     """
 
     index: Count
@@ -246,6 +247,7 @@ class Step(Event, tag="step", frozen=True):
     optimizer: Options | None
     tensors: Tensors
     groups: Annotated[list[GroupRow], Meta(max_length=10_000)] = []
+    losses: Annotated[dict[Name, Index], Meta(max_length=1_000)] = {}
 
 
 class Signal(Event, tag="signal", frozen=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
-from tapedeck import model
+from tapedeck import model, wire
 from tapedeck.recording import Recording
 
 from .alone import record
@@ -150,6 +151,138 @@ def test_the_state_of_an_optimizer_is_that_after_its_step() -> None:
         assert recorded is not None
         torch.testing.assert_close(torch.tensor(recorded.values), buffer)
     assert [step.optimizer["lr"] for step in found if step.optimizer] == [0.1, 0.05, 0.025]
+
+
+TWO_LOSSES = """\
+import torch
+a = torch.tensor(1.0, requires_grad=True)
+b = torch.tensor(2.0, requires_grad=True)
+actor, critic = torch.optim.SGD([a], lr=0.1), torch.optim.SGD([b], lr=0.1)
+{loop}
+    actor.zero_grad()
+    critic.zero_grad()
+    la = (a - 3) ** 2
+    lb = (b - 5) ** 2
+    la.backward()
+    lb.backward()
+    actor.step()
+    critic.step()
+"""
+
+
+@pytest.mark.parametrize("loop", ["for i in range(2):", "if True:"])
+def test_passes_without_a_leaf_in_common_before_their_updates_are_one_step(loop: str) -> None:
+    _, recording = record(TWO_LOSSES.format(loop=loop))
+    first = recording.step(0)
+    assert len(all_steps(recording)) == (2 if "for" in loop else 1)
+    assert first.lines == {"forward": [8], "loss": [9], "backward": [10, 11], "update": [12, 13]}
+    assert [(row.name, row.update and row.update.values) for row in first.parameters] == [
+        ("a", pytest.approx(0.4)),
+        ("b", pytest.approx(0.6)),
+    ]
+    assert first.loss_name == "lb"
+    assert {name: loss and loss.values for name, loss in first.losses.items()} == {"la": 4.0}
+    series = recording.series(["loss:*"])
+    assert [series.values[f"loss:{name}"][0] for name in ("la", "lb")] == [4.0, 9.0]
+
+
+def test_one_optimizer_of_leaves_in_several_passes_makes_one_step_of_them() -> None:
+    program = (
+        "import torch\n"
+        "a = torch.tensor(1.0, requires_grad=True)\n"
+        "b = torch.tensor(2.0, requires_grad=True)\n"
+        "optimizer = torch.optim.SGD([a, b], lr=0.1)\n"
+        "((a - 3) ** 2).backward()\n"
+        "((b - 5) ** 2).backward()\n"
+        "optimizer.step()\n"
+    )
+    (step,) = all_steps(record(program)[1])
+    assert [row.update and row.update.values for row in step.parameters] == [pytest.approx(0.4), pytest.approx(0.6)]
+
+
+WITHOUT_UPDATES = """\
+import torch
+w = torch.tensor(1.0, requires_grad=True)
+for i in range(3):
+    loss = (w - i) ** 2
+    w.grad = None
+    loss.backward()
+"""
+
+
+def test_steps_without_an_update_have_their_own_round_of_the_loop() -> None:
+    found = all_steps(record(WITHOUT_UPDATES)[1])
+    assert [(step.values["3"].text, step.loss and step.loss.values) for step in found] == [
+        ("i = 0", 1.0),
+        ("i = 1", 0.0),
+        ("i = 2", 1.0),
+    ]
+    assert [step.values["4"].text for step in found] == ["1.0", "0.0", "1.0"]
+    assert [step.lines["update"] for step in found] == [[]] * 3
+
+
+def test_a_second_loop_begins_a_step_with_what_it_clears() -> None:
+    program = (
+        "import torch\n"
+        "w = torch.tensor(1.0, requires_grad=True)\n"
+        "for i in range(2):\n"
+        "    (w ** 2).backward()\n"
+        "    with torch.no_grad():\n"
+        "        w -= 0.1 * w.grad\n"
+        "    w.grad = None\n"
+        "for i in range(2):\n"
+        "    loss = (w * i) ** 2\n"
+        "    w.grad = None\n"
+        "    loss.backward()\n"
+        "    with torch.no_grad():\n"
+        "        w -= 0.1 * w.grad\n"
+    )
+    found = all_steps(record(program)[1])
+    assert [step.lines["update"] for step in found] == [[5, 6, 7], [5, 6, 7], [12, 13], [12, 13]]
+    assert [step.values.get("8", model.LineValue("", None)).text for step in found] == ["", "", "i = 0", "i = 1"]
+    assert "6" in found[1].values
+
+
+def test_what_a_pass_finds_in_grad_is_what_is_there_when_it_begins() -> None:
+    program = (
+        "import torch\n"
+        "w = torch.tensor(1.0, requires_grad=True)\n"
+        "for i in range(2):\n"
+        "    (inner,) = torch.autograd.grad(w * w, w, create_graph=True)\n"
+        "    w.grad = None\n"
+        "    (inner * inner).backward()\n"
+        "    with torch.no_grad():\n"
+        "        w -= 0.01 * w.grad\n"
+    )
+    _, second = all_steps(record(program)[1])
+    (row,) = second.parameters
+    assert row.grad_before is None
+    assert row.contribution == row.grad_after
+
+
+def test_the_gradient_of_a_step_that_only_asks_for_gradients_is_that_of_its_main_pass() -> None:
+    program = (
+        "import torch\n"
+        "x = torch.tensor(2.5, requires_grad=True)\n"
+        "x.grad = torch.tensor(7.0)\n"
+        "y = x ** 4\n"
+        "(first,) = torch.autograd.grad(y, x, create_graph=True)\n"
+        "(second,) = torch.autograd.grad(first, x)\n"
+    )
+    (step,) = all_steps(record(program)[1])
+    (row,) = step.parameters
+    told = [tensor and tensor.values for tensor in (row.contribution, row.grad_before, row.grad_after)]
+    assert told == [62.5, 7.0, 7.0]
+
+
+def test_progress_counts_the_rounds_of_all_loops_around() -> None:
+    body = "(w * 2).backward()\n        w.grad = None\n"
+    start = "import torch\nw = torch.tensor(1.0, requires_grad=True)\n"
+    known, _ = record(f"{start}for i in range(2):\n    for j in range(3):\n        {body}")
+    told = [(event.done, event.of) for event in known if isinstance(event, wire.Progress)]
+    assert told == [(done, 6) for done in range(1, 7)]
+    unknown, _ = record(f"{start}i = 0\nwhile i < 2:\n    i += 1\n    for j in range(3):\n        {body}")
+    assert [(event.done, event.of) for event in unknown if isinstance(event, wire.Progress)] == [(n, -1) for n in range(1, 7)]
 
 
 def test_a_pass_that_shares_no_leaf_begins_another_step() -> None:

@@ -143,7 +143,7 @@ function passOf({ kind, graph, line, failed, table, outputs, ...packed }) {
  * @param {Span} span
  * @returns {{index: number, read: () => Step}[]}
  */
-export function stepsOf({ steps, lines, values, loss, loss_name, parameters, rebinds, passes, table }) {
+export function stepsOf({ steps, lines, values, loss, loss_name, losses, parameters, rebinds, passes, table }) {
   const read = reader(table);
   const calls = passes.map(passOf);
   return steps.map((own, place) => ({
@@ -158,6 +158,7 @@ export function stepsOf({ steps, lines, values, loss, loss_name, parameters, reb
         main: own.main,
         loss: tensor(loss),
         loss_name,
+        losses: Object.fromEntries(Object.entries(losses).map(([name, row]) => [name, tensor(row)])),
         passes: calls.map((call, i) => call(place, own.index, own.passes[i] ?? 0, own.parents[i] ?? null)),
         parameters: parameters.map(({ id, name, state, ...rows }) => ({
           id,

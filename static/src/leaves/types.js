@@ -124,6 +124,7 @@
  * @property {number} main
  * @property {Tensor | null} loss
  * @property {string | null} loss_name
+ * @property {Record<string, Tensor | null>} losses      of other passes that accumulated, by name
  * @property {Pass[]} passes
  * @property {ParameterStep[]} parameters
  * @property {Rebind[]} rebinds
@@ -196,6 +197,7 @@
  * @property {[line: number, row: number][]} values
  * @property {number} loss
  * @property {string | null} loss_name
+ * @property {Record<string, number>} losses
  * @property {SpanParameter[]} parameters
  * @property {SpanRebind[]} rebinds
  * @property {SpanPass[]} passes
