@@ -93,7 +93,7 @@ def _numbers(node: Node, place: int, numbers: PassNumbers | None, arriving: dict
         yield f"  value {numerals.said(value)}  {numerals.kind(value)}"
     if node.kind == "constant":
         return
-    label = words.gradient_label(node)
+    label = words.gradient_label(node, numbers.event.kind)
     for output in range(node.outputs):
         arrived, used = numbers.arrived(place, output), numbers.used(place, output)
         number = f" of output {output}" if node.outputs > 1 else ""

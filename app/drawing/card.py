@@ -23,15 +23,16 @@ NOTHING: Final = "·"
 class Facts(Struct):
     """All that the drawing of one node depends on.
 
-    ``grads`` are what arrived at each output (of a leaf: what was added), ``sum`` the number of edges where several meet at
-    one output (else 0), ``hooked`` that hooks changed the gradient, ``accumulated`` that the leaf had a gradient before,
-    ``failed`` that the pass stopped at it.
+    ``label`` is what its gradient is called, ``grads`` are what arrived at each output (of a leaf: what was added), ``sum`` the
+    number of edges where several meet at one output (else 0), ``hooked`` that hooks changed the gradient, ``accumulated`` that
+    the leaf had a gradient before, ``failed`` that the pass stopped at it.
     """
 
     node: Node
     title: str
     recorded: bool
     value: TensorSummary | None
+    label: str
     grads: list[TensorSummary | None]
     sum: int
     hooked: bool
@@ -109,7 +110,7 @@ def _rows(pen: Pen, box: Box, facts: Facts) -> str:
     characters = room(box.width - COLUMN - 2 * PAD + 2)
     token = "bad" if numerals.strange(value) else "param" if node.kind == "leaf" else "ink"
     shown = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
-    label = words.gradient_label(node)
+    label = facts.label
     if facts.accumulated:
         label = "grad +="
     elif pen.wide(label) > COLUMN - 5:

@@ -76,7 +76,8 @@ def export(
                 lines += [f"value {numerals.brief(value, 60)}", numerals.kind(value)]
             if node.kind != "constant":
                 lines += [
-                    f"{words.gradient_label(node)} {numerals.brief(numbers.used(place, at), 60)}" for at in range(node.outputs)
+                    f"{words.gradient_label(node, numbers.event.kind)} {numerals.brief(numbers.used(place, at), 60)}"
+                    for at in range(node.outputs)
                 ]
         leaf = node.kind == "leaf"
         picture.node(

@@ -192,6 +192,7 @@ class _Writer:
             title=self.titles[node.id],
             recorded=numbers is not None,
             value=value,
+            label=words.gradient_label(node, numbers.event.kind if numbers is not None else "backward"),
             grads=grads,
             sum=self.sums.get(node.id, 0),
             hooked=hooked,
@@ -229,7 +230,7 @@ class _Writer:
         yield escape(f"{words.second(node)}, {where}" if (where := words.where(node)) else words.second(node))
         if facts.value is not None:
             yield f"value {self.full(facts.value)}"
-        label = escape(words.gradient_label(node))
+        label = escape(facts.label)
         for at, gradient in enumerate(facts.grads):
             yield f"{label}{f' {at}' if len(facts.grads) > 1 else ''} {self.full(gradient)}"
         if facts.sum:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ..model import Graph, Node
+from ..model import Graph, Node, PassKind
 
 PASSES = {
     "backward": "backward()",
@@ -102,13 +102,14 @@ def where(node: Node) -> str:
     return f"{clean(_FOLDERS.sub('', node.file), 24)}:{node.line}"
 
 
-def gradient_label(node: Node) -> str:
-    """What the gradient of a node is called.
+def gradient_label(node: Node, kind: PassKind) -> str:
+    """What the gradient of a node is called in a pass: one that ``autograd.grad`` returns is not in the leaf's ``.grad``.
 
-    >>> gradient_label(Node("n0", "leaf", "AccumulateGrad", None, "m", None, 5, None, "", 1, [], "p0"))
-    'm.grad'
+    >>> m = Node("n0", "leaf", "AccumulateGrad", None, "m", None, 5, None, "", 1, [], "p0")
+    >>> gradient_label(m, "backward"), gradient_label(m, "grad")
+    ('m.grad', 'grad')
     """
-    return f"{clean(node.name, 60)}.grad" if node.kind == "leaf" and node.name else "grad"
+    return f"{clean(node.name, 60)}.grad" if node.kind == "leaf" and node.name and kind != "grad" else "grad"
 
 
 def heading(graph: Graph, source: Source) -> str:

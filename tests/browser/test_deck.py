@@ -558,6 +558,17 @@ def test_what_a_step_adds_to_gradients_is_told_where_it_is_not_all_of_them(page:
     expect(table.locator("tbody tr td")).to_have_text(["[0.8000, 1.6000]", "[1.6000, 3.2000]", "[3.6000, 7.2000]", "·", "·"])
 
 
+def test_a_gradient_that_is_given_to_the_program_is_not_said_to_be_in_grad(page: Page) -> None:
+    page.goto("/")
+    run(page, "import torch\nw = torch.tensor([1., 2.], requires_grad=True)\ng, = torch.autograd.grad((w * w).sum(), w)\n")
+    node(page, "w").click()
+    inspector = page.locator(".inspector")
+    expect(inspector).to_contain_text("Where does the gradient of w come from?")
+    expect(inspector).to_contain_text("w.gradNone")
+    expect(inspector).to_contain_text("autograd.grad leaves .grad as it is")
+    expect(node(page, "w")).not_to_contain_text("w.grad")
+
+
 def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_past_it(page: Page) -> None:
     page.goto("/")
     run(

@@ -54,7 +54,7 @@ export function scene(state) {
     const held = own?.grad_before ?? null;
     cards.set(node.id, {
       kind: node.kind,
-      label: leaf && node.name ? `${node.name}.grad` : "grad",
+      label: leaf && node.name && pass.kind !== "grad" ? `${node.name}.grad` : "grad",
       ahead: later !== null && node.kind === "op" && node.file === null && node.line !== null && later.has(node.line),
       now: node.id === last,
       value: numbers?.value ?? null,
@@ -114,7 +114,7 @@ export function form(pass) {
     return `${value ? `${value.dtype}${value.shape}` : "-"}${grads.length}${hooked ? "h" : ""}`;
   });
   const edges = Object.values(pass.edges).map((gradient) => (gradient ? 1 : 0));
-  const text = `${nodes.join(" ")}|${edges.join("")}|${[...pass.order].sort().join(" ")}|${pass.failed ?? ""}`;
+  const text = `${nodes.join(" ")}|${edges.join("")}|${[...pass.order].sort().join(" ")}|${pass.failed ?? ""}|${pass.kind === "grad"}`;
   known.set(pass, text);
   return text;
 }

@@ -23,6 +23,8 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {boolean} root
  * @property {string | null} loss                  name of the root's tensor
  * @property {number | null} of                    number of nodes that ran
+ * @property {boolean} given                       the pass gives its gradients to the program
+ * @property {boolean} untouched                   so do all passes of the step: no `.grad` was added to
  * @property {ParameterStep | null} parameter      when the node is a parameter
  * @property {readonly Rebind[]} rebinds           names of it that moved away
  * @property {boolean} updated                     the playhead has reached the update
@@ -133,12 +135,13 @@ export function inspector({ onpick, online }) {
   }
 
   /** Where a leaf's gradient comes from. @param {Inspected} shown */
-  function whence({ detail: { incoming, numbers, node }, products, parameter }) {
+  function whence({ detail: { incoming, numbers, node }, products, parameter, given }) {
     const [gradient] = numbers.grads;
     const total = gradient ? gradient.arrived : (parameter?.contribution ?? null);
     if (!total) return part("Gradient", null, remark(NONE));
     const name = node.name ?? "The leaf";
-    const asked = total.shape.length === 0 ? format.tensor(total) : `${name}.grad`;
+    const whole = given ? `the gradient of ${name}` : `${name}.grad`;
+    const asked = total.shape.length === 0 ? format.tensor(total) : whole;
     const count = products?.rows.length;
     const why =
       products &&
@@ -156,7 +159,7 @@ export function inspector({ onpick, online }) {
   }
 
   /** What became of a parameter in this step. @param {Inspected} shown @param {ParameterStep} parameter */
-  function history({ rebinds, updated, detail }, parameter) {
+  function history({ rebinds, updated, untouched, detail }, parameter) {
     const { grad_before: before, contribution, grad_after: after, value_after: moved, state } = parameter;
     const name = parameter.name ?? detail.node.name ?? parameter.id;
     const still = h("small", null, rebinds.length ? "unchanged, see below" : "no update");
@@ -165,13 +168,17 @@ export function inspector({ onpick, online }) {
       "In this step",
       null,
       table("flows", [
-        row(`${name}.grad before`, before ? format.tensor(before) : "None", { tone: before ? "grad" : "dim" }),
-        row("this step adds", format.tensor(contribution), { tone: "grad" }),
-        row(`${name}.grad after`, format.tensor(after), { tone: "grad" }),
+        !untouched && [
+          row(`${name}.grad before`, before ? format.tensor(before) : "None", { tone: before ? "grad" : "dim" }),
+          row("this step adds", format.tensor(contribution), { tone: "grad" }),
+          row(`${name}.grad after`, format.tensor(after), { tone: "grad" }),
+        ],
+        untouched && row(`${name}.grad`, after ? format.tensor(after) : "None", { tone: after ? "grad" : "dim" }),
         updated && row(`${name} after the update`, update, { tone: "param" }),
         // what an optimizer keeps is told as it is after its step
         updated && Object.entries(state).map(([key, tensor]) => row(key.replaceAll("_", " "), counted(key, tensor))),
       ]),
+      untouched && remark("The gradient was given to the program: autograd.grad leaves .grad as it is."),
       updated && rebinds.map(rebound),
     );
   }

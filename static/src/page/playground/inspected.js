@@ -37,6 +37,8 @@ export function inspected(state) {
     root: graph.roots.includes(node.id),
     loss: step?.loss_name ?? null,
     of: pass ? pass.order.length : null,
+    given: pass?.kind === "grad",
+    untouched: step !== null && step.passes.every(({ kind }) => kind === "grad"),
     parameter: step?.parameters.find(({ id }) => id === node.parameter) ?? null,
     rebinds: step?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
     path: pass?.nodes ? path(graph, pass, node.id) : [], // of a large graph the numbers are not here
