@@ -5,9 +5,8 @@ from __future__ import annotations
 import builtins
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from types import FrameType
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from .loops import event_loops
 from .names import Names
 from .optimizers import Optimizers
 from .replay import Replay
+from .scopes import Scopes
 from .shortcuts import not_handed_over, seen_clearing, seen_modules
 from .source import HOOK, Here, Source, Statement
 from .steps import Steps
@@ -58,6 +58,7 @@ class Recorder:
         self.lines = Lines(job.values)
         self._calls = Calls(job.values if job.capture != "graph" else -1)
         self._names = Names(namespace)
+        self._scopes = Scopes(source, namespace)
         writes = Writes(source.filename)
         self._failures = Failures(source, emitter, writes)
         self.steps = Steps(
@@ -70,14 +71,14 @@ class Recorder:
             steps=self.steps,
             here=self.here,
             here_at=self._here_at,
-            scope_of=self._scope_of,
+            scope_of=self._scopes.of,
             writes=writes,
             holders=[self.lines, self._calls, self.steps, emitter],
         )
         self._mode = ForwardMode(self._calls, self.updates, source.filename)
         self.engine = Engine(
             emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
-            table=self._table, scopes=self._scopes, limit=job.nodes,
+            table=self._table, scopes=self._scopes.local, limit=job.nodes,
             failures=self._failures,
         )  # fmt: skip
         self._optimizers = Optimizers(
@@ -169,28 +170,6 @@ class Recorder:
     def _table(self) -> Table:
         return Table(self._job.values, self._job.capture)
 
-    def _scope_of(self, name: str) -> tuple[Mapping[str, Any], bool]:
-        """The variables among which the statement that runs binds a name, and whether it is an argument's."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename != self._source.filename:
-            frame = frame.f_back
-        if frame is None or frame.f_locals is self._namespace:
-            return self._namespace, False
-        code = frame.f_code
-        if name not in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
-            return self._namespace, False
-        return frame.f_locals, name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-    def _scopes(self) -> list[dict[str, Any]]:
-        """The program's local variables, innermost first."""
-        found: list[dict[str, Any]] = []
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code.co_filename == self._source.filename and frame.f_locals is not self._namespace:
-                found.append(frame.f_locals)
-            frame = frame.f_back
-        return found
-
     def _value(self, place: int, value: Any) -> Any:
         """What a marked statement calls: note its value and give it back."""
         with torch._C.DisableTorchFunction():
@@ -262,7 +241,7 @@ class Recorder:
                 path = self._names.module(module)
                 # a trace would take what is looked at for a part of what it traces
                 if not path and not self._mode.modules and torch._C._get_tracing_state() is None:
-                    self._names.refresh(self._scopes())
+                    self._names.refresh(self._scopes.local())
                     path = self._names.module(module)
             except Exception as error:
                 self._emitter.failed(error)
