@@ -33,6 +33,7 @@ from .lines import Lines
 from .loops import event_loops
 from .names import Names
 from .optimizers import Optimizers
+from .rebinds import Rebinds
 from .replay import Replay
 from .scopes import Scopes
 from .shortcuts import not_handed_over, seen_clearing, seen_modules
@@ -65,13 +66,11 @@ class Recorder:
             emitter=emitter, lines=self.lines, names=self._names, source=source, calls=self._calls, table=self._table
         )
         self.updates = Updates(
-            namespace=namespace,
             emitter=emitter,
             names=self._names,
             steps=self.steps,
             here=self.here,
             here_at=self._here_at,
-            scope_of=self._scopes.of,
             writes=writes,
             holders=[self.lines, self._calls, self.steps, emitter],
         )
@@ -84,6 +83,10 @@ class Recorder:
         self._optimizers = Optimizers(
             emitter=emitter, mode=self._mode, steps=self.steps, here=self.here, before_write=self.updates.before_write
         )
+        self._rebinds = Rebinds(
+            steps=self.steps, here=self.here, scopes=self._scopes, followed=self.updates.gradients_of,
+            graph_of=self.engine.graph_of,
+        )  # fmt: skip
         self.updates.engine = self.engine
         self.updates.holders.append(self.engine)
         self.engine.before_write = self.updates.before_write
@@ -215,7 +218,7 @@ class Recorder:
             self._calls.name(value, name)
         parameter = self.steps.called(name)
         if parameter is not None:
-            self.updates.bound(statement, name, parameter, value)
+            self._rebinds.bound(statement, name, parameter, value)
 
     def _caught(self, statement: Statement) -> None:
         error = sys.exc_info()[1]

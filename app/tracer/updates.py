@@ -1,9 +1,9 @@
-"""Notice when a leaf is written to, its gradient cleared, or its name bound to something computed from that gradient."""
+"""Notice when a leaf is written to or its gradient cleared, and follow what is computed from that gradient."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from .handles import storage, tensors
 from .memory import Holder, Write
 from .names import Names
-from .snapshot import is_leaf, origin
+from .snapshot import is_leaf
 from .source import Here, Statement
 from .steps import Steps
 
@@ -32,23 +32,19 @@ class Updates(Observer):
     def __init__(
         self,
         *,
-        namespace: Mapping[str, Any],
         emitter: Emitter,
         names: Names,
         steps: Steps,
         here: Callable[[], Here],
         here_at: Callable[[int], Here],
-        scope_of: Callable[[str], tuple[Mapping[str, Any], bool]],
         writes: Writes,
         holders: Iterable[Holder],
     ) -> None:
-        self._namespace = namespace
         self._emitter = emitter
         self._names = names
         self._steps = steps
         self._here = here
         self._here_at = here_at
-        self._scope_of = scope_of
         self._writes = writes
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._shared: set[int] = set()
@@ -166,6 +162,11 @@ class Updates(Observer):
                 if isinstance(result, Tensor):
                     self._mark(result, parameters)
 
+    def gradients_of(self, value: Any) -> frozenset[int]:
+        """The parameters from whose gradients something was computed."""
+        known = self.followed.get(id(value))
+        return known[1] if known is not None and known[0]() is value else frozenset()
+
     def before_write(self, write: Write) -> None:
         self.changes += 1
         self._writes.note(write.storages)
@@ -209,26 +210,3 @@ class Updates(Observer):
         key = id(tensor)
         forget = self.followed.pop
         self.followed[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameters)
-
-    # ------------------------------------------------------------------ names
-
-    def bound(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
-        """A statement is about to bind the name of a parameter: tell if that takes it from a leaf that took part."""
-        if not self._steps.takes_part(parameter):
-            return
-        leaf = self._steps.leaf(parameter)
-        scope, given = self._scope_of(name)
-        if value is leaf or scope.get(name) is not leaf:
-            return
-        row: wire.RebindRow | None = None
-        if isinstance(value, Tensor):
-            known = self.followed.get(id(value))
-            uses = known is not None and known[0]() is value and parameter in known[1]
-            if given and not uses:  # a function may call what it makes of its argument by the argument's name
-                return
-            if uses or (value.shape == leaf.shape and origin(value) is not None):
-                graph = self.engine.graph_of(value) if self.engine is not None and origin(value) is not None else -1
-                stays = is_leaf(value) and value.requires_grad
-                row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, stays)
-        here = self._here()
-        self._steps.rebound(row, value if isinstance(value, Tensor) else None, Here(statement.line, here.heads, here.loops))
