@@ -12,6 +12,8 @@ from .syntax import Syntax
 
 STEPS = 1_000
 """Steps that are looked at: what goes wrong in training goes wrong early, and then in every step."""
+SOON = 10
+"""Steps in which a name that moved may be given to a leaf again."""
 _LOST = re.compile(r"does not require grad|unsupported operand type.*NoneType|NoneType.* has no attribute|Optional\[Number\]")
 """What torch and Python say once a name has lost its leaf."""
 
@@ -26,7 +28,17 @@ def leaf_rebound(recording: Recording, program: model.Program, syntax: Syntax) -
             if row.to is not None and row.to.is_leaf and row.to.requires_grad:
                 continue  # a new leaf in the old one's place: a functional update
             told.add((row.name, row.line))
+            if _learns_on(recording, index, row.source):
+                continue
             yield _rebound(recording, program, syntax, index, row)
+
+
+def _learns_on(recording: Recording, step: int, parameter: str) -> bool:
+    """Whether in a step soon after another leaf is called as a parameter was: then a later statement makes that one."""
+    steps = range(step, min(step + SOON, recording.log.counts()[2]))
+    rows = {f"p{row.parameter}": row.name for at in steps for row in recording.log.step(at).parameters}
+    name = rows.pop(parameter, None)
+    return name is not None and name in rows.values()
 
 
 def _rebound(recording: Recording, program: model.Program, syntax: Syntax, step: int, row: model.Rebind) -> model.Finding:

@@ -38,11 +38,19 @@ class Rebinds:
             return
         leaf = self._steps.leaf(parameter)
         scope, given = self._scopes.of(name)
-        if value is leaf or scope.get(name) is not leaf:
+        before = scope.get(name)
+        if before is not leaf:
+            self._again(statement, before, value)
+        if value is leaf or before is not leaf:
             return
         if given and isinstance(value, Tensor) and parameter not in self._followed(value):
             return  # a function may call what it makes of its argument by the argument's name
         self._tell(statement, name, parameter, value)
+
+    def _again(self, statement: Statement, before: Any, value: Any) -> None:
+        parameters = self._followed(value)
+        if parameters and isinstance(before, Tensor) and _is_new_leaf(value):
+            self._steps.rebound_again(before, value, parameters, self._here_at(statement))
 
     def _tell(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
         row: wire.RebindRow | None = None

@@ -8,10 +8,12 @@ round, is sorted out when that comes.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from .. import wire
@@ -23,7 +25,7 @@ from .lines import Lines
 from .memory import Write, overlap
 from .names import Names
 from .parts import Contribution, Held, Part, groups, held
-from .snapshot import Snapshot, sizes
+from .snapshot import Snapshot, is_leaf, sizes
 from .source import Here, Source
 from .table import Table
 
@@ -48,6 +50,14 @@ class PassFacts:
 
 
 @dataclass(slots=True)
+class _Rebind:
+    """A name that has moved, and the tensor that it has moved to, as long as the program keeps that."""
+
+    row: wire.RebindRow
+    value: weakref.ref[Tensor]
+
+
+@dataclass(slots=True)
 class _Step:
     """The step under way."""
 
@@ -59,7 +69,7 @@ class _Step:
     update: set[int] = field(default_factory=set)
     loss_line: dict[int, int] = field(default_factory=dict)
     loss_row: dict[int, int] = field(default_factory=dict)
-    rebinds: list[wire.RebindRow] = field(default_factory=list)
+    rebinds: list[_Rebind] = field(default_factory=list)
     groups: list[wire.GroupRow] = field(default_factory=list)
     updating: bool = False
     border: int | None = None
@@ -327,14 +337,30 @@ class Steps:
 
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: Here) -> None:
         """A name of a leaf that took part was bound to something else; ``row`` if that was computed from the leaf."""
-        if row is None:
+        if row is None or value is None:
             self._begin_update(here)
             self._lines.settle()
             return
-        place = self._step.table.copy(value)
-        told = wire.RebindRow(row.name, row.line, row.parameter, place, row.graph, row.uses_gradient, row.leaf)
-        self._step.rebinds.append(told)
+        told = replace(row, row=self._step.table.copy(value))
+        self._step.rebinds.append(_Rebind(told, weakref.ref(value)))
         self._update(here)
+
+    def rebound_again(self, before: Tensor, value: Tensor, parameters: frozenset[int], here: Here) -> None:
+        """What a name has moved to in this step gives place to a new leaf, computed from the gradients of parameters too."""
+        for rebind in self._step.rebinds:
+            if rebind.value() is before and rebind.row.parameter in parameters:
+                rebind.value = weakref.ref(value)
+                self._update(here)
+
+    def _rebinds(self) -> list[wire.RebindRow]:
+        """The names that have moved in the step; what has become a leaf since is told as one."""
+        rows = []
+        for rebind in self._step.rebinds:
+            row, value = rebind.row, rebind.value()
+            if value is not None and not row.leaf and is_leaf(value) and value.requires_grad:
+                row = replace(row, row=self._step.table.copy(value), graph=-1, leaf=True)
+            rows.append(row)
+        return rows
 
     def takes_part(self, parameter: int) -> bool:
         """Whether a parameter is in a pass of the step under way."""
@@ -397,6 +423,7 @@ class Steps:
             for facts in step.passes
             if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
         }
+        rebinds = self._rebinds()
         index = self._ended
         self._emitter.emit_with(
             step.table,
@@ -413,7 +440,7 @@ class Steps:
                 loss_row=step.loss_row.get(main.index, -1),
                 loss_name=main.name,
                 parameters=parameters,
-                rebinds=step.rebinds,
+                rebinds=rebinds,
                 optimizer={"name": step.groups[0].optimizer, **step.groups[0].options} if step.groups else None,
                 tensors=tensors,
                 groups=step.groups if len(step.groups) > 1 else [],

@@ -210,9 +210,10 @@ class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
 
 
 class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The name ``name`` of a parameter moved to another tensor; ``uses_gradient``: which was computed from its ``.grad``.
+    """The name ``name`` of a parameter moved to another tensor.
 
-    ``leaf``: the new tensor is itself a leaf that requires grad. ``graph`` is the new tensor's.
+    ``uses_gradient``: that was computed from the parameter's ``.grad``. ``leaf``: it is a leaf itself that requires grad, at
+    the end of the step. ``graph`` is the new tensor's.
     """
 
     name: Name

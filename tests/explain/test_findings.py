@@ -77,6 +77,36 @@ def test_a_leaf_that_a_function_binds_anew_is_found_there() -> None:
     assert find(record(mended)[1], model.Program(mended)) == []
 
 
+AGAIN = {
+    "by a call": "with torch.no_grad():\n        w = w - 0.1 * w.grad\n    w.requires_grad_()",
+    "by its flag": "with torch.no_grad():\n        w = w - 0.1 * w.grad\n    w.requires_grad = True",
+    "detached": "w = w - 0.1 * w.grad\n    w = w.clone().detach().requires_grad_()",
+}
+
+
+@pytest.mark.parametrize("update", AGAIN.values(), ids=AGAIN.keys())
+def test_what_the_next_statement_makes_a_leaf_again_is_an_update(update: str) -> None:
+    text = (
+        "import torch\nw = torch.tensor(3., requires_grad=True)\nfor i in range(3):\n    loss = (w - 1) ** 2\n"
+        f"    loss.backward()\n    {update}\n"
+    )
+    assert findings(text) == []
+    _, recording = record(text)
+    for step in map(recording.step, range(3)):
+        (row,) = step.rebinds
+        assert row.to is not None
+        assert (row.name, row.to.is_leaf, row.to.requires_grad, row.graph) == ("w", True, True, None)
+        assert step.lines["update"][-1] >= row.line
+
+
+def test_a_leaf_that_is_made_anew_from_numbers_is_one_again() -> None:
+    text = (
+        "import torch\nw = torch.tensor(3., requires_grad=True)\nfor i in range(3):\n    loss = (w - 1) ** 2\n"
+        "    loss.backward()\n    w = w - 0.1 * w.grad\n    w = torch.tensor(w.item(), requires_grad=True)\n"
+    )
+    assert findings(text) == []
+
+
 REBINDS = "backpropagation"
 """The example that ends, as the notebook does, with a leaf that is rebound."""
 CORRECT = {path.stem: path.read_text() for path in PROGRAMS if not path.stem.startswith("fails_")} | {
