@@ -212,7 +212,10 @@ class OptimizerGroup(Struct, frozen=True):
 
 
 class Rebind(Struct, frozen=True, rename={"source": "from"}):
-    """A name of a parameter moved to another tensor. ``graph`` is that of the new tensor, if it has one."""
+    """A name of a parameter moved to another tensor; so can an attribute or an item, ``self.w`` or ``params[0]``.
+
+    ``graph`` is that of the new tensor, if it has one.
+    """
 
     name: str
     line: int

@@ -38,7 +38,8 @@ def non_leaf_grad(recording: Recording, program: model.Program, syntax: Syntax) 
         at = recording.last_pass(graph, before=recording.log.counts()[1]) if type(graph) is int else None
         nodes = recording.graph(recording.log.pass_(at).graph).nodes if at is not None else []
         node = next((node for node in nodes if node.name == name and node.kind == "op"), None)
-        made = syntax.assignment(what, node.line) if node is not None and node.line is not None else None
+        line = node.line if node is not None and what.isidentifier() else None
+        made = syntax.assignment(what, line) if line is not None else None
         fix = None
         if made is not None and syntax.alone(made):
             start, end = syntax.span(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -35,14 +35,20 @@ class Syntax:
         return {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
 
     def assignment(self, name: str, line: int) -> ast.Assign | None:
-        """The statement on a line that assigns to one name and nothing else."""
+        """The statement on a line that assigns to one name, attribute or item and nothing else.
+
+        An item is named with its index or key, and may be written with a variable for that.
+        """
+        try:
+            named = ast.parse(name, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
         for node in self._parents:
             if (
                 isinstance(node, ast.Assign)
                 and node.lineno == line
                 and len(node.targets) == 1
-                and isinstance(node.targets[0], ast.Name)
-                and node.targets[0].id == name
+                and _may_name(node.targets[0], named)
             ):
                 return node
         return None
@@ -126,16 +132,23 @@ class Syntax:
             node = parent
         return False
 
-    def clears_gradient(self, name: str) -> bool:
-        """Whether the program resets the gradient of a name: by itself, or with an optimizer's ``zero_grad``."""
+    def cleared(self) -> set[str]:
+        """Whose gradients the program resets itself, as it writes them."""
+        found: list[ast.expr] = []
         for node in self._parents:
-            if isinstance(node, ast.Assign) and any(_is_grad(target, name) for target in node.targets):
-                return True
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                called = node.func
-                if called.attr == "zero_grad" or (called.attr == "zero_" and _is_grad(called.value, name)):
-                    return True
-        return False
+            if isinstance(node, ast.Assign):
+                found += node.targets
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "zero_":
+                found.append(node.func.value)
+        return self.graded(found)
+
+    def graded(self, nodes: Iterable[ast.AST]) -> set[str]:
+        """Of what the ``.grad`` is among some expressions, as it is written."""
+        return {self.text(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "grad"}
+
+    def calls(self, method: str) -> bool:
+        """Whether the program calls a method of this name, of whatever object."""
+        return any(isinstance(node.func, ast.Attribute) and node.func.attr == method for node in self.statements(ast.Call))
 
     def span(self, node: ast.stmt | ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
         """Where a piece of the program begins and ends."""
@@ -172,10 +185,17 @@ class Syntax:
         return line, len(self.lines[line - 1].encode()[:offset].decode(errors="ignore"))
 
 
-def _is_grad(node: ast.expr, name: str) -> bool:
-    return (
-        isinstance(node, ast.Attribute) and node.attr == "grad" and isinstance(node.value, ast.Name) and node.value.id == name
-    )
+def _may_name(node: ast.expr, named: ast.expr) -> bool:
+    """Whether an expression is a name, attribute or item that was called so, where its variables may hold any key."""
+    match node, named:
+        case ast.Name(id=one), ast.Name(id=other):
+            return one == other
+        case ast.Attribute(attr=one), ast.Attribute(attr=other):
+            return one == other and _may_name(node.value, named.value)
+        case ast.Subscript(slice=one), ast.Subscript(slice=other):
+            same = isinstance(one, ast.Name) or ast.dump(one) == ast.dump(other)
+            return same and _may_name(node.value, named.value)
+    return False
 
 
 def _called(node: ast.expr) -> str | None:

@@ -89,6 +89,8 @@ class Engine:
         """Told the gradients that a pass is about to add to."""
         self.changes: Callable[[], int] = lambda: 0
         """How often the program has changed a tensor or a ``.grad``."""
+        self.on_nothing: Callable[[Sequence[Any]], None] = lambda outputs: None
+        """Told the roots of a pass that no node made."""
         self.before_pass: Callable[[OpenPass], Sequence[Any]] = lambda begun: ()
         """Told of a pass that is about to run; returns handles of hooks to take off after it."""
         self.after_pass: Callable[[OpenPass, Any], None] = lambda begun, result: None
@@ -161,7 +163,9 @@ class Engine:
                 roots = self._root_nodes(outputs)
                 self._note_made(first, ())  # a view whose base was written to makes its node anew when it is asked for it
                 walk = Walk(roots, self._calls, self._limit)
-                return self._begin(walk, outputs, args, kwargs) if walk.nodes else None
+                if walk.nodes:
+                    return self._begin(walk, outputs, args, kwargs)
+                self.on_nothing(outputs)
             except TooManyNodes:
                 line = self._here(sys._getframe(2)).line
                 self._emitter.emit(wire.Signal("graph-too-large", line=line, detail={"limit": self._limit}))

@@ -1,17 +1,33 @@
-"""Notice when a name moves from a leaf to a tensor that was computed from it."""
+"""Notice when a name, an attribute or an item moves from a leaf to a tensor that was computed from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from .. import wire
+from .calls import Calls
+from .emitter import Emitter
+from .holding import is_kept, look
 from .scopes import Scopes
-from .snapshot import is_leaf, origin
+from .snapshot import facts_of, is_leaf, origin
 from .source import Here, Statement
 from .steps import Steps
+from .targets import Target
+
+
+class _Substitute(NamedTuple):
+    """A tensor in the place of a leaf that the program keeps elsewhere, and where it was put there."""
+
+    tensor: weakref.ref[Tensor]
+    name: str
+    line: int
+    step: int
+    parameter: int
+    grad_fn: str | None
 
 
 class Rebinds:
@@ -20,17 +36,23 @@ class Rebinds:
     def __init__(
         self,
         *,
+        emitter: Emitter,
+        calls: Calls,
         steps: Steps,
         here: Callable[[], Here],
         scopes: Scopes,
         followed: Callable[[Any], frozenset[int]],
         graph_of: Callable[[Tensor], int],
     ) -> None:
+        self._emitter = emitter
+        self._calls = calls
         self._steps = steps
         self._here = here
         self._scopes = scopes
         self._followed = followed
         self._graph_of = graph_of
+        self._substitutes: dict[int, _Substitute] = {}
+        self._lost: set[tuple[str, int]] = set()
 
     def bound(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
         """A statement is about to bind the name of a parameter: tell if that takes it from a leaf that took part."""
@@ -47,10 +69,39 @@ class Rebinds:
             return  # a function may call what it makes of its argument by the argument's name
         self._tell(statement, name, parameter, value)
 
+    def assigned(self, statement: Statement, target: Target, value: Tensor) -> None:
+        """A statement is about to assign to an attribute or an item: tell if that takes it from a leaf that took part.
+
+        Where the program keeps the leaf elsewhere too, the tensor may be a look ahead: then it is told once the program
+        misses a gradient that the leaf would have had.
+        """
+        if not self._steps.has_passes:
+            return
+        held = look(target, value, self._variable)
+        if held is None or held.value is value:
+            return
+        if not self._steps.knows(held.value):
+            self._again(statement, held.value, value)
+            return
+        leaf: Tensor = held.value
+        parameter = self._steps.parameter(leaf)
+        if not self._steps.takes_part(parameter):
+            return
+        uses = parameter in self._followed(value)
+        if not (uses and _is_new_leaf(value)) and is_kept(leaf, held.holder, self._scopes.held()):
+            if uses:
+                self._substitute(statement, held.name, parameter, value)
+            return
+        self._calls.name(value, held.name)
+        self._tell(statement, held.name, parameter, value)
+
     def _again(self, statement: Statement, before: Any, value: Any) -> None:
         parameters = self._followed(value)
         if parameters and isinstance(before, Tensor) and _is_new_leaf(value):
             self._steps.rebound_again(before, value, parameters, self._here_at(statement))
+
+    def _variable(self, name: str) -> Any:
+        return self._scopes.of(name)[0].get(name)
 
     def _tell(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
         row: wire.RebindRow | None = None
@@ -65,6 +116,32 @@ class Rebinds:
     def _here_at(self, statement: Statement) -> Here:
         here = self._here()
         return Here(statement.line, here.heads, here.loops)
+
+    # ------------------------------------------------------------------ in the place of a leaf that is kept elsewhere
+
+    def _substitute(self, statement: Statement, name: str, parameter: int, value: Tensor) -> None:
+        key, forget = id(value), self._substitutes.pop
+        reference = weakref.ref(value, lambda _: forget(key, None))
+        grad_fn = facts_of(value).grad_fn
+        self._substitutes[key] = _Substitute(reference, name, statement.line, self._steps.index, parameter, grad_fn)
+
+    def missed(self, tensor: Tensor) -> None:
+        """The program has read a ``.grad`` that is None."""
+        known = self._substitutes.get(id(tensor))
+        if known is not None and known.tensor() is tensor:
+            self._tell_lost(known)
+
+    def reached_nothing(self, roots: Sequence[Any]) -> None:
+        """The program has asked for a pass from roots that no node made."""
+        for known in list(self._substitutes.values()):
+            if any(known.parameter in self._followed(root) for root in roots):
+                self._tell_lost(known)
+
+    def _tell_lost(self, known: _Substitute) -> None:
+        if (known.name, known.line) not in self._lost:
+            self._lost.add((known.name, known.line))
+            detail: dict[str, str | int | float | bool | None] = {"name": known.name, "grad_fn": known.grad_fn}
+            self._emitter.emit(wire.Signal("leaf-rebound", None, known.line, known.step, -1, known.parameter, detail))
 
 
 def _is_new_leaf(value: Tensor) -> bool:

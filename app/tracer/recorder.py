@@ -7,6 +7,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -84,11 +85,13 @@ class Recorder:
             emitter=emitter, mode=self._mode, steps=self.steps, here=self.here, before_write=self.updates.before_write
         )
         self._rebinds = Rebinds(
-            steps=self.steps, here=self.here, scopes=self._scopes, followed=self.updates.gradients_of,
-            graph_of=self.engine.graph_of,
+            emitter=emitter, calls=self._calls, steps=self.steps, here=self.here, scopes=self._scopes,
+            followed=self.updates.gradients_of, graph_of=self.engine.graph_of,
         )  # fmt: skip
         self.updates.engine = self.engine
         self.updates.holders.append(self.engine)
+        self.updates.on_missing = self._rebinds.missed
+        self.engine.on_nothing = self._rebinds.reached_nothing
         self.engine.before_write = self.updates.before_write
         self.engine.changes = lambda: self.updates.changes
         self._tape: Tape | None = None
@@ -205,6 +208,8 @@ class Recorder:
             elif isinstance(value, list | tuple) and len(value) == len(names):
                 for name, part in zip(names, value, strict=True):
                     self._bind(statement, name, part)
+        if statement.targets:
+            self._assign(statement, value)
         if self._mode.resting:
             self._optimizers.wake()
         self.lines.take(statement, value)
@@ -219,6 +224,14 @@ class Recorder:
         parameter = self.steps.called(name)
         if parameter is not None:
             self._rebinds.bound(statement, name, parameter, value)
+
+    def _assign(self, statement: Statement, value: Any) -> None:
+        targets = statement.targets
+        whole = type(value) in (list, tuple) and len(value) == len(targets)
+        parts = repeat(value) if not statement.unpacks else value if whole else ()
+        for target, part in zip(targets, parts, strict=False):
+            if target is not None and isinstance(part, Tensor):
+                self._rebinds.assigned(statement, target, part)
 
     def _caught(self, statement: Statement) -> None:
         error = sys.exc_info()[1]

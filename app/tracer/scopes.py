@@ -31,6 +31,18 @@ class Scopes:
         """The local variables, innermost first."""
         return [frame.f_locals for frame in self._frames() if frame.f_locals is not self._namespace]
 
+    def held(self) -> Iterator[tuple[Any, bool]]:
+        """What all variables hold, each with whether it is but a passing name for that: an argument, or a loop's variable."""
+        passing = self._source.loop_variables
+        for name, value in list(self._namespace.items()):
+            if not name.startswith("__"):
+                yield value, name in passing
+        for frame in self._frames():
+            if frame.f_locals is not self._namespace:
+                arguments = _arguments(frame)
+                for name, value in list(frame.f_locals.items()):
+                    yield value, name in passing or name in arguments
+
     def _frames(self) -> Iterator[FrameType]:
         """The program's own frames, from the inside out."""
         frame: FrameType | None = sys._getframe(1)

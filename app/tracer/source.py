@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Literal
 
+from .targets import Target, places
+
 PROGRAM = "<program>"
 """The file name of the program in code objects and tracebacks."""
 
@@ -27,8 +29,8 @@ GRAD_MODES = frozenset({"no_grad", "enable_grad", "inference_mode", "set_grad_en
 class Statement:
     """A place where a value becomes visible.
 
-    ``names`` are the variables that it binds; with ``unpacks`` the value is taken apart over them. ``end`` and the
-    columns delimit the whole statement, for an edit.
+    ``names`` are the variables that it binds, and ``targets`` the attributes and items that it assigns to (``None`` for
+    what is neither); with ``unpacks`` the value is taken apart over them.
     """
 
     line: int
@@ -37,6 +39,7 @@ class Statement:
     unpacks: bool = False
     last: bool = False
     loop: int = -1
+    targets: tuple[Target | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Source:
         self.passing: set[int] = set()
         """The loops in which a pass is called for, by their places in :attr:`loops`."""
         self.grad_modes: list[Span] = []
+        self.loop_variables: set[str] = set()
+        """The variables of ``for`` loops: each is another name for one thing after another."""
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
         self._places: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
         self._here: dict[tuple[int, int], Here] = {}
@@ -185,13 +190,13 @@ class _Marker(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         names, unpacks = _targets(node.targets)
-        node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, unpacks))
+        node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, unpacks, targets=places(node.targets)))
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is not None:
             names, _ = _targets([node.target])
-            node.value = self._hooked(node.value, Statement(node.lineno, "assign", names))
+            node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, targets=places([node.target])))
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.AST]:
@@ -215,6 +220,7 @@ class _Marker(ast.NodeTransformer):
 
     def visit_For(self, node: ast.For) -> ast.AST:
         loop = self._loop(node)
+        self._source.loop_variables.update(each.id for each in ast.walk(node.target) if isinstance(each, ast.Name))
         self.generic_visit(node)
         node.iter = self._hooked(node.iter, Statement(node.lineno, "enter", loop=loop))
         names, _ = _targets([node.target])

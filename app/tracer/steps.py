@@ -227,6 +227,11 @@ class Steps:
         """The index of the step under way."""
         return self._ended
 
+    @property
+    def has_passes(self) -> bool:
+        """Whether a pass of the step under way has begun."""
+        return bool(self._step.passes)
+
     def begin(self, facts: PassFacts, *, among: bool) -> tuple[int, dict[int, Snapshot]]:
         """A pass begins; returns the step that it belongs to, and its leaves as they are now, by parameter.
 

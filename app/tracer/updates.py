@@ -55,6 +55,8 @@ class Updates(Observer):
         """How often the program has written to a tensor, or set a ``.grad``."""
         self.engine: Engine | None = None
         self.holders = list(holders)
+        self.on_missing: Callable[[Tensor], None] = lambda tensor: None
+        """Told the tensors whose ``.grad`` the program has read and found to be None."""
 
     # ------------------------------------------------------------------ what the mode sees
 
@@ -134,6 +136,7 @@ class Updates(Observer):
 
     def _missed(self, tensor: Any) -> None:
         """The program has read a ``.grad`` that is None: of a tensor that a pass went through, its gradient is gone."""
+        self.on_missing(tensor)
         if is_leaf(tensor) or tensor.retains_grad or not tensor.requires_grad or self.engine is None:
             return
         graph = self.engine.graph_reached(tensor)

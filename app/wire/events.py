@@ -210,7 +210,7 @@ class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
 
 
 class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The name ``name`` of a parameter moved to another tensor.
+    """A name, an attribute or an item that held a parameter moved to another tensor.
 
     ``uses_gradient``: that was computed from the parameter's ``.grad``. ``leaf``: it is a leaf itself that requires grad, at
     the end of the step. ``graph`` is the new tensor's.

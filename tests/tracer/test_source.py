@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tapedeck.tracer.source import Source
 
 from .alone import record
@@ -45,6 +46,27 @@ def test_loops_and_gradient_modes_are_known_by_their_lines() -> None:
     assert [source.at(line).loops for line in (1, 4, 6)] == [(), (1, 0), (0,)]
     assert source.at(6).heads == (5,)
     assert source.at(4).heads == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "targets"),
+    [
+        ("w = 1", []),
+        ("w, b = 1, 2", []),
+        ("self.w = 1", ["self.w"]),
+        ("self.w: int = 1", ["self.w"]),
+        ("self.layers[0].w = 1", ["self.layers[0].w"]),
+        ("params[-1] = params['w'] = params[i] = 1", ["params[-1]", "params['w']", "params[i]"]),
+        ("w, self.w, params[0] = 1, 2, 3", [None, "self.w", "params[0]"]),
+        ("w = self.w = 1", [None, "self.w"]),
+        ("net().w = params[i + 1] = params[0:1] = params[self.i] = params[0, 1] = params[1.5] = 1", []),
+        ("self.w += 1", []),
+    ],
+)
+def test_the_attributes_and_items_that_a_statement_assigns_to_are_known(statement: str, targets: list[str | None]) -> None:
+    source = Source(statement, [(1, 1)])
+    source.compile(0)
+    assert [str(target) if target else None for known in source.statements for target in known.targets] == targets
 
 
 def test_a_marked_program_behaves_like_the_one_that_was_written() -> None:

@@ -1,0 +1,60 @@
+"""Tell which attributes and items a statement assigns to."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+
+class Access(NamedTuple):
+    """An attribute's name, an index or a key, or the variable that holds an index or a key."""
+
+    kind: Literal["attribute", "item", "variable"]
+    key: str | int
+
+    def __str__(self) -> str:
+        return f".{self.key}" if self.kind == "attribute" else f"[{self.key!r}]" if self.kind == "item" else f"[{self.key}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An attribute or an item that a statement assigns to: a variable, and how it is reached from there."""
+
+    variable: str
+    accesses: tuple[Access, ...]
+
+    def __str__(self) -> str:
+        return self.variable + "".join(map(str, self.accesses))
+
+
+def places(targets: list[ast.expr]) -> tuple[Target | None, ...]:
+    """The attributes and items among targets, by their places; empty where there are none."""
+    parts = targets[0].elts if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) else targets
+    found = tuple(_target(part) for part in parts)
+    return found if any(found) else ()
+
+
+def _target(node: ast.expr) -> Target | None:
+    accesses: list[Access] = []
+    while not isinstance(node, ast.Name):
+        access = _access(node)
+        if access is None:
+            return None
+        accesses.append(access)
+        node = node.value  # type: ignore[attr-defined]
+    return Target(node.id, tuple(reversed(accesses))) if accesses else None
+
+
+def _access(node: ast.expr) -> Access | None:
+    """How an attribute or an item is reached from what stands before the dot or the bracket."""
+    match node:
+        case ast.Attribute(attr=name):
+            return Access("attribute", name)
+        case ast.Subscript(slice=ast.Name(id=name)):
+            return Access("variable", name)
+        case ast.Subscript(slice=ast.Constant(value=str() | int() as key)):
+            return Access("item", key)
+        case ast.Subscript(slice=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as key))):
+            return Access("item", -key)
+    return None
