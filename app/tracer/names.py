@@ -10,8 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .holding import dict_of
+
 _ITEMS = 1_000
 """Members of one list or dict that are looked at."""
+_OF_MODULES = frozenset(vars(torch.nn.Module()))
+"""What a module keeps for torch, its parts among that."""
 _SWEEP = 1_000
 """Names of tensors that are remembered before those of tensors that are gone are let go."""
 
@@ -99,10 +103,16 @@ class Names:
 
 def _members(name: str, value: Any, depth: int = 2) -> Iterator[tuple[str, Any]]:
     """The tensors and modules that a variable leads to, with the way there, through at most so many containers."""
-    if isinstance(value, Tensor):
+    kind = type(value)  # an object may have code of its own that tells another __class__
+    if issubclass(kind, Tensor):
         yield name, value
-    elif isinstance(value, torch.nn.Module):
-        yield from parts(name, value)
+    elif issubclass(kind, torch.nn.Module):
+        found = list(parts(name, value))
+        yield from found
+        for path, part in found if depth else ():
+            if isinstance(part, torch.nn.Module):
+                for way, item in _items(path, part):
+                    yield from _members(way, item, depth - 1)
     elif depth:
         for path, item in _items(name, value):
             yield from _members(path, item, depth - 1)
@@ -142,6 +152,7 @@ def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         for key, item in islice(value.items(), _ITEMS):
             if type(key) is str or type(key) is int:
                 yield f"{name}[{key!r}]", item
-    elif kind.__module__ == "__main__" and kind.__dictoffset__:
-        for key, item in islice(object.__getattribute__(value, "__dict__").items(), _ITEMS):
-            yield f"{name}.{key}", item
+    elif type.__getattribute__(kind, "__module__") == "__main__":
+        for key, item in islice(dict_of(value).items(), _ITEMS):
+            if key not in _OF_MODULES:
+                yield f"{name}.{key}", item

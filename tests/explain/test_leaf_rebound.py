@@ -346,6 +346,90 @@ def test_what_a_module_refuses_is_no_rebind() -> None:
     assert all_steps(recording)[0].rebinds == []
 
 
+OWN = """\
+import torch
+class Meta(type):
+    def __getattribute__(cls, name):
+        print("meta", name)
+        return super().__getattribute__(name)
+class Asks(metaclass=Meta):
+    def __init__(self):
+        self.w = torch.tensor(3., requires_grad=True)
+    def __getattribute__(self, name):
+        print("get", name)
+        return super().__getattribute__(name)
+class Tells:
+    def __setattr__(self, name, value):
+        print("set", name)
+        super().__setattr__(name, value)
+    def __getattr__(self, name):
+        print("look for", name)
+class Lists:
+    @property
+    def __dict__(self):
+        print("list")
+        return {}
+class Computes:
+    @property
+    def w(self):
+        print("read w")
+        return self._w
+    @w.setter
+    def w(self, value):
+        print("write w")
+        self._w = value
+class Items(list):
+    def __getitem__(self, place):
+        print("get", place)
+        return super().__getitem__(place)
+    def __iter__(self):
+        print("iterate")
+        return super().__iter__()
+class Keys(dict):
+    def __missing__(self, key):
+        print("missing", key)
+        return super().__getitem__(str(key))
+    def values(self):
+        print("values")
+        return super().values()
+class Key(str):
+    def __hash__(self):
+        print("hash")
+        return super().__hash__()
+    def __eq__(self, other):
+        print("equal")
+        return super().__eq__(other)
+asks, tells, lists, computes = Asks(), Tells(), Lists(), Computes()
+lists.w = torch.tensor(3., requires_grad=True)
+tells.w = torch.tensor(3., requires_grad=True)
+computes.w = torch.tensor(3., requires_grad=True)
+items = Items([torch.tensor(3., requires_grad=True)])
+keys = Keys(w=torch.tensor(3., requires_grad=True))
+kept = {"w": torch.tensor(3., requires_grad=True)}
+key = Key("w")
+print("begin")
+(asks.w + tells.w + lists.w + computes.w + items[0] + keys["w"] + kept[key]).backward()
+print("update")
+asks.w = asks.w - 0.1 * asks.w.grad
+tells.w = tells.w - 0.1 * tells.w.grad
+lists.w = lists.w - 0.1 * lists.w.grad
+computes.w = computes.w - 0.1 * computes.w.grad
+items[0] = items[0] - 0.1 * items[0].grad
+keys["w"] = keys["w"] - 0.1 * keys["w"].grad
+kept[key] = kept[key] - 0.1 * kept[key].grad
+"""
+
+
+def test_no_code_of_the_programs_is_run_to_look_at_what_is_assigned_to() -> None:
+    outcome, _, recording = recorded(OWN)
+    expected = alone(OWN)
+    assert outcome.error is expected.error is None
+    begin = expected.stdout.index("update\n")
+    assert outcome.stdout[outcome.stdout.index("update\n") :] == expected.stdout[begin:]
+    # one only reads by code of its own; the other's setter assigns to an attribute itself
+    assert [row.name for step in all_steps(recording) for row in step.rebinds] == ["asks.w", "self._w"]
+
+
 EVERY = {
     **{case: fit(begin, leaf, update) for case, (begin, leaf, update) in MISTAKES.items()},
     **{f"kept: {case}": text for case, text in MISSED.items()},

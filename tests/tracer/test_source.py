@@ -48,6 +48,17 @@ def test_loops_and_gradient_modes_are_known_by_their_lines() -> None:
     assert source.at(4).heads == ()
 
 
+def test_a_module_s_own_tensors_are_called_by_the_way_to_them() -> None:
+    program = (
+        "import torch\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.w = torch.ones(2, requires_grad=True)\n        self.parts = [torch.ones(2, requires_grad=True)]\n"
+        "        self.layers = [torch.nn.Linear(2, 2)]\n"
+        "net = Net()\n(net.layers[0](net.w) * net.parts[0]).sum().backward()\n"
+    )
+    names = {name for parameter in record(program)[1].parameters() for name in parameter.names}
+    assert names == {"net.w", "net.parts[0]", "net.layers[0].weight", "net.layers[0].bias"}
+
+
 @pytest.mark.parametrize(
     ("statement", "targets"),
     [
