@@ -416,6 +416,22 @@ def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(pag
     expect(node(page, "m")).to_be_visible()
 
 
+def test_an_attribute_that_leaves_a_leaf_is_drawn_beside_it(page: Page) -> None:
+    page.goto("/")
+    program = (
+        "import torch\nclass Net:\n    pass\nnet = Net()\nnet.an_attribute_of_its_own = torch.ones((), requires_grad=True)\n"
+    )
+    name = "net.an_attribute_of_its_own"
+    run(page, f"{program}({name} ** 2).backward()\n{name} = {name} - 0.1 * {name}.grad\n")
+    expect(page.locator("#found li")).to_contain_text(f"{name} is rebound")
+    page.locator(".phase.update").click()
+    expect(page.locator(".taker .name")).to_have_text("net.an_attribute_of_i…")
+    expect(page.locator(".taker")).to_have_attribute(
+        "aria-label", re.compile(f"^{re.escape(name)} now names another tensor: 0.8")
+    )
+    expect(page.locator(".node.leaf")).to_contain_text("old net.an_attribute")
+
+
 def test_who_wants_things_to_stand_still_sees_phases_and_no_gradient_on_its_way(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")

@@ -140,7 +140,7 @@ export function tensor(value, room = 27) {
 }
 
 /** @param {string} text @param {number} room */
-const cut = (text, room) => (text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}…`);
+export const cut = (text, room) => (text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}…`);
 
 /**
  * A tensor as a card of a picture shows it: its values, else its norm and range, else its shape.

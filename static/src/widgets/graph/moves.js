@@ -7,6 +7,7 @@ import { s } from "../../leaves/dom.js";
 
 const WIDE = 200;
 const HIGH = 62;
+const NAME = 22; // characters of a name that have room beside its line
 const APART = 44; // pixels between a leaf and the tensor that took its name
 const STEADY = "cubic-bezier(0.3, 0, 0.2, 1)";
 
@@ -119,7 +120,7 @@ function card({ name, line, to }) {
     "g",
     { class: "taker", role: "img", "aria-label": `${name} now names another tensor: ${format.all(to)}, ${second}` },
     s("rect", { class: "border", width: WIDE, height: HIGH, rx: 6 }),
-    s("g", { class: "name" }, s("text", { x: 10, y: 18, "font-size": 12, "font-weight": 600 }, name)),
+    s("g", { class: "name" }, s("text", { x: 10, y: 18, "font-size": 12, "font-weight": 600 }, format.cut(name, NAME))),
     s("text", { class: "small", x: WIDE - 10, y: 18, "text-anchor": "end" }, `line ${line}`),
     s("text", { class: "small", x: 10, y: 33 }, second),
     s("text", { class: "mono", x: 10, y: 51 }, format.tensor(to, 25)),
