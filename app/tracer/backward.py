@@ -87,6 +87,8 @@ class Engine:
         """Whether the program has put a hook on a tensor: then what arrived may differ from what was used."""
         self.before_write: Callable[[Write], None] = lambda write: None
         """Told the gradients that a pass is about to add to."""
+        self.on_given: Callable[[Tensor, int], None] = lambda gradient, parameter: None
+        """Told the gradients that a pass gives to the program, with their parameters."""
         self.changes: Callable[[], int] = lambda: 0
         """How often the program has changed a tensor or a ``.grad``."""
         self.on_nothing: Callable[[Sequence[Any]], None] = lambda outputs: None
@@ -360,6 +362,9 @@ class Engine:
                 call.graph = template.index
         table.settle()
         self._steps.end(begun.facts, contributions, template.lines, template.root_line)
+        if not begun.facts.accumulates:
+            for parameter, contribution in contributions.items():
+                self.on_given(contribution.tensor, parameter)
         return table, build
 
     def _finish(self, index: int, table: Table, build: Build) -> None:

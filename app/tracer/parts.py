@@ -149,8 +149,8 @@ class Part:
                 if isinstance(value, Tensor) or type(value) in (int, float)
             }
 
-    def row(self, parameter: int, name: str | None, after: Held) -> wire.ParameterRow:
-        """The part as a step tells it, once that ends and the leaf is as in ``after``."""
+    def row(self, parameter: int, name: str | None, leaf: Tensor, after: Held) -> wire.ParameterRow:
+        """The part as a step tells it, once that ends and the parameter is this leaf, as in ``after``."""
         return wire.ParameterRow(
             parameter=parameter,
             name=name,
@@ -158,7 +158,7 @@ class Part:
             contribution=self.taken if self.contribution is None else self._contributed,
             grad_before=self.grad_before,
             grad_after=self.grad_after,
-            value_after=self._table.known_as(self.leaf, after.snapshot),  # lines that show the leaf share that row
+            value_after=self._table.known_as(leaf, after.snapshot),  # lines that show the leaf share that row
             state=self.state,
             grad_used=self.grad_used,
             update=self._table.add(_difference(after.whole, self._before.whole)),

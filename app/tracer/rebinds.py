@@ -18,6 +18,11 @@ from .source import Here, Statement
 from .steps import Steps
 from .targets import Target
 
+_ITEMS = 1_000
+"""Members of a list that are looked at."""
+_LONGEST = 300
+"""Characters of a name."""
+
 
 class _Substitute(NamedTuple):
     """A tensor in the place of a leaf that the program keeps elsewhere, and where it was put there."""
@@ -65,7 +70,7 @@ class Rebinds:
             self._again(statement, before, value)
         if value is leaf or before is not leaf:
             return
-        if given and isinstance(value, Tensor) and parameter not in self._followed(value):
+        if given and isinstance(value, Tensor) and not self._uses(value, parameter):
             return  # a function may call what it makes of its argument by the argument's name
         self._tell(statement, name, parameter, value)
 
@@ -87,7 +92,7 @@ class Rebinds:
         parameter = self._steps.parameter(leaf)
         if not self._steps.takes_part(parameter):
             return
-        uses = parameter in self._followed(value)
+        uses = self._uses(value, parameter)
         if not (uses and _is_new_leaf(value)) and is_kept(leaf, held.holder, self._scopes.held()):
             if uses:
                 self._substitute(statement, held.name, parameter, value)
@@ -95,10 +100,34 @@ class Rebinds:
         self._calls.name(value, held.name)
         self._tell(statement, held.name, parameter, value)
 
+    def replaced(self, statement: Statement, name: str, value: Any) -> None:
+        """A statement is about to bind a name to a list or a dict: tell of new leaves in it that take old ones' places."""
+        if not self._steps.has_passes:
+            return
+        before = self._variable(name)
+        if type(before) is not type(value) or before is value or len(before) != len(value):
+            return
+        for key in value if type(value) is dict else range(min(len(value), _ITEMS)):
+            new, old = value[key], dict.get(before, key) if type(value) is dict else before[key]
+            if isinstance(new, Tensor) and isinstance(old, Tensor) and new is not old and self._steps.knows(old):
+                parameter = self._steps.parameter(old)
+                if self._steps.takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
+                    self._tell(statement, f"{name}[{key!r}]"[:_LONGEST], parameter, new)
+
+    def _uses(self, value: Any, parameter: int) -> bool:
+        """Whether a tensor was computed from a parameter's gradient, to take its place.
+
+        From one that ``autograd.grad`` gave, something differentiable may be computed that is to be just that: a step of an
+        inner loop.
+        """
+        followed = self._followed(value)
+        return parameter in followed or (~parameter in followed and (is_leaf(value) or not value.requires_grad))
+
     def _again(self, statement: Statement, before: Any, value: Any) -> None:
         parameters = self._followed(value)
         if parameters and isinstance(before, Tensor) and _is_new_leaf(value):
-            self._steps.rebound_again(before, value, parameters, self._here_at(statement))
+            own = frozenset(max(each, ~each) for each in parameters)
+            self._steps.rebound_again(before, value, own, self._here_at(statement))
 
     def _variable(self, name: str) -> Any:
         return self._scopes.of(name)[0].get(name)
@@ -107,7 +136,7 @@ class Rebinds:
         row: wire.RebindRow | None = None
         tensor = value if isinstance(value, Tensor) else None
         if tensor is not None:
-            uses, made = parameter in self._followed(tensor), origin(tensor) is not None
+            uses, made = self._uses(tensor, parameter), origin(tensor) is not None
             if uses or (tensor.shape == self._steps.leaf(parameter).shape and made):
                 graph = self._graph_of(tensor) if made else -1
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, _is_new_leaf(tensor))
@@ -134,7 +163,7 @@ class Rebinds:
     def reached_nothing(self, roots: Sequence[Any]) -> None:
         """The program has asked for a pass from roots that no node made."""
         for known in list(self._substitutes.values()):
-            if any(known.parameter in self._followed(root) for root in roots):
+            if any(self._uses(root, known.parameter) for root in roots):
                 self._tell_lost(known)
 
     def _tell_lost(self, known: _Substitute) -> None:

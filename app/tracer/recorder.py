@@ -93,6 +93,7 @@ class Recorder:
         self.updates.on_missing = self._rebinds.missed
         self.engine.on_nothing = self._rebinds.reached_nothing
         self.engine.before_write = self.updates.before_write
+        self.engine.on_given = self.updates.given
         self.engine.changes = lambda: self.updates.changes
         self._tape: Tape | None = None
         if job.replay is not None:
@@ -224,6 +225,8 @@ class Recorder:
         parameter = self.steps.called(name)
         if parameter is not None:
             self._rebinds.bound(statement, name, parameter, value)
+        elif type(value) in (list, tuple, dict):
+            self._rebinds.replaced(statement, name, value)
 
     def _assign(self, statement: Statement, value: Any) -> None:
         targets = statement.targets

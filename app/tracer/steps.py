@@ -131,6 +131,8 @@ class Steps:
     def parameter(self, leaf: Tensor) -> int:
         """The parameter that a leaf is; a new one is told."""
         known = self._parameters.get(id(leaf))
+        if known is None:
+            known = self._successor(leaf)
         if known is not None:
             return known
         index = self._parameters[id(leaf)] = len(self._leaves)
@@ -143,6 +145,29 @@ class Steps:
         dtype = str(leaf.dtype).removeprefix("torch.")
         self._emitter.emit(wire.Parameter(index, name, list(sizes(leaf)), dtype, line))
         return index
+
+    def _successor(self, leaf: Tensor) -> int | None:
+        """The parameter whose name has moved to a new leaf in the step under way, computed from its gradient: that goes on."""
+        for rebind in self._step.rebinds:
+            if rebind.value() is leaf and self._go_on(rebind.row, leaf):
+                return rebind.row.parameter
+        return None
+
+    def _go_on(self, row: wire.RebindRow, leaf: Tensor) -> bool:
+        """Let a parameter go on as a new leaf, if it can be the same; returns whether it does."""
+        index, before = row.parameter, self._leaves[row.parameter]
+        if leaf is before:
+            return True
+        alike = leaf.shape == before.shape and leaf.dtype == before.dtype and is_leaf(leaf) and leaf.requires_grad
+        if not row.uses_gradient or not alike or id(leaf) in self._parameters:
+            return False
+        self._parameters.pop(id(before), None)
+        self._parameters[id(leaf)] = index
+        self._storages.get(storage(before), set()).discard(index)
+        self._leaves[index] = leaf
+        self._values.pop(index, None)
+        self.moved(index)
+        return True
 
     def called(self, name: str) -> int | None:
         """The parameter that a name was last known for."""
@@ -362,8 +387,10 @@ class Steps:
         rows = []
         for rebind in self._step.rebinds:
             row, value = rebind.row, rebind.value()
-            if value is not None and not row.leaf and is_leaf(value) and value.requires_grad:
-                row = replace(row, row=self._step.table.copy(value), graph=-1, leaf=True)
+            if value is not None and is_leaf(value) and value.requires_grad:
+                if not row.leaf:
+                    row = replace(row, row=self._step.table.copy(value), graph=-1, leaf=True)
+                self._go_on(row, value)
             rows.append(row)
         return rows
 
@@ -418,8 +445,9 @@ class Steps:
         loss_line = step.loss_line.get(main.index, -1)
         loop, count = self._round()
         iteration = (self._source.loops[loop].head, count) if loop is not None else None
+        rebinds = self._rebinds()
         parameters = [
-            part.row(parameter, self._called[parameter], self.value(parameter))
+            part.row(parameter, self._called[parameter], self._leaves[parameter], self.value(parameter))
             for parameter, part in sorted(step.parts.items())
         ]
         values = self._lines.end_step(step.table, step.update)
@@ -428,7 +456,6 @@ class Steps:
             for facts in step.passes
             if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
         }
-        rebinds = self._rebinds()
         index = self._ended
         self._emitter.emit_with(
             step.table,

@@ -46,6 +46,7 @@ class Updates(Observer):
         self._here = here
         self._here_at = here_at
         self._writes = writes
+        # a parameter's ~index stands for its gradient as autograd.grad has given it to the program
         self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._shared: set[int] = set()
         self._line = -1
@@ -166,7 +167,7 @@ class Updates(Observer):
                     self._mark(result, parameters)
 
     def gradients_of(self, value: Any) -> frozenset[int]:
-        """The parameters from whose gradients something was computed."""
+        """The parameters from whose ``.grad`` something was computed; ``~index`` where ``autograd.grad`` gave the gradient."""
         known = self.followed.get(id(value))
         return known[1] if known is not None and known[0]() is value else frozenset()
 
@@ -208,6 +209,10 @@ class Updates(Observer):
                     self._steps.cleared(self._steps.parameter(leaf), here)
         except Exception as error:  # what we fail at is no failure of the program
             self.failed(error)
+
+    def given(self, gradient: Tensor, parameter: int) -> None:
+        """A pass has given the gradient of a parameter to the program."""
+        self._mark(gradient, frozenset((~parameter,)))
 
     def _mark(self, tensor: Tensor, parameters: frozenset[int]) -> None:
         key = id(tensor)

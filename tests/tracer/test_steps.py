@@ -300,6 +300,77 @@ def test_a_functional_update_is_told_as_a_rebind_to_a_leaf() -> None:
         assert row.to.requires_grad
 
 
+FUNCTIONAL = {
+    "from autograd.grad": """
+w = torch.tensor(1.0, requires_grad=True)
+for i in range(3):
+    (gradient,) = torch.autograd.grad((w - 3) ** 2, w)
+    w = (w - 0.1 * gradient).detach().requires_grad_()
+""",
+    "from .grad, and a leaf again later": """
+w = torch.tensor(1.0, requires_grad=True)
+for i in range(3):
+    ((w - 3) ** 2).backward()
+    with torch.no_grad():
+        w = w - 0.1 * w.grad
+    w.requires_grad_()
+""",
+    "of a list": """
+held = [torch.tensor(1.0, requires_grad=True)]
+for i in range(3):
+    gradients = torch.autograd.grad((held[0] - 3) ** 2, held)
+    held = [(p - 0.1 * g).detach().requires_grad_() for p, g in zip(held, gradients)]
+""",
+    "of a dict": """
+held = {"w": torch.tensor(1.0, requires_grad=True)}
+for i in range(3):
+    gradients = torch.autograd.grad((held["w"] - 3) ** 2, list(held.values()))
+    held = {name: (p - 0.1 * g).detach().requires_grad_() for (name, p), g in zip(held.items(), gradients)}
+""",
+    "without a loop": """
+w = torch.tensor(1.0, requires_grad=True)
+(gradient,) = torch.autograd.grad((w - 3) ** 2, w)
+w = (w - 0.1 * gradient).detach().requires_grad_()
+(gradient,) = torch.autograd.grad((w - 3) ** 2, w)
+w = (w - 0.1 * gradient).detach().requires_grad_()
+(gradient,) = torch.autograd.grad((w - 3) ** 2, w)
+w = (w - 0.1 * gradient).detach().requires_grad_()
+""",
+}
+
+
+@pytest.mark.parametrize("body", FUNCTIONAL.values(), ids=FUNCTIONAL)
+def test_a_parameter_goes_on_as_the_leaf_that_a_functional_update_makes(body: str) -> None:
+    _, recording = record(f"import torch{body}")
+    found = all_steps(recording)
+    values = [1.0, pytest.approx(1.4), pytest.approx(1.72), pytest.approx(1.976)]
+    rows = [step.parameters[0] for step in found]
+    assert [row.id for row in rows] == ["p0"] * 3
+    assert [row.value and row.value.values for row in rows] == values[:3]
+    assert [row.value_after and row.value_after.values for row in rows] == values[1:]
+    assert [row.update and row.update.values for row in rows] == [pytest.approx(step) for step in (0.4, 0.32, 0.256)]
+    assert all(step.lines["update"] and step.rebinds[0].to and step.rebinds[0].to.is_leaf for step in found)
+    assert recording.log.counts()[0] == (1 if "for" in body else 3)
+
+
+def test_a_step_of_an_inner_loop_that_is_differentiated_is_no_update() -> None:
+    program = (
+        "import torch\n"
+        "u = torch.tensor(5.0, requires_grad=True)\n"
+        "def inner(u):\n"
+        "    (gradient,) = torch.autograd.grad((u - 1) ** 2, u, create_graph=True)\n"
+        "    u = u - 0.1 * gradient\n"
+        "    return (u - 2) ** 2\n"
+        "for i in range(2):\n"
+        "    inner(u).backward()\n"
+        "    with torch.no_grad():\n"
+        "        u -= 0.1 * u.grad\n"
+        "    u.grad = None\n"
+    )
+    found = all_steps(record(program)[1])
+    assert [(len(step.passes), step.rebinds) for step in found] == [(2, []), (2, [])]
+
+
 def test_accumulated_gradients_are_told_apart_from_the_pass_own() -> None:
     program = "import torch\nw = torch.tensor(2.0, requires_grad=True)\n(w * 3).backward()\n(w * 3).backward()\n"
     (step,) = all_steps(record(program)[1])

@@ -188,7 +188,7 @@ export function inspector({ onpick, online }) {
     h(
       "p",
       { class: "remark strong" },
-      [h("code", null, name), " then moves to another tensor on ", at(line), ": ", h("code", null, format.tensor(to))],
+      [h("code", null, name), ` then moves to ${to?.is_leaf && to.requires_grad ? "a new leaf" : "another tensor"} on `, at(line), ": ", h("code", null, format.tensor(to))],
       to?.grad_fn && [", made by ", h("code", null, to.grad_fn)],
       to && !to.is_leaf ? ", which is no leaf." : ".",
     );

@@ -115,7 +115,7 @@ export function moves(svg) {
 /** The tensor that took a name. @param {Rebind} rebind */
 function card({ name, line, to }) {
   const leaf = to?.is_leaf ?? true;
-  const second = leaf ? "another tensor" : `${to?.grad_fn ?? "made by an operation"} · no leaf`;
+  const second = leaf ? "a new leaf" : `${to?.grad_fn ?? "made by an operation"} · no leaf`;
   return s(
     "g",
     { class: "taker", role: "img", "aria-label": `${name} now names another tensor: ${format.all(to)}, ${second}` },
