@@ -14,7 +14,9 @@ from tapedeck.assets import static_path
 from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
-EXAMPLES = Path(__file__).parent.parent.parent / "app" / "examples" / "programs"
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "app" / "examples" / "programs"
+SOURCES = ROOT / "static" / "src"
 
 ACCUMULATE = """\
 import torch
@@ -377,6 +379,29 @@ def test_scale_tab_and_what_is_shown_in_it_are_in_the_address(page: Page) -> Non
     page.get_by_role("combobox", name="Parameter").select_option("p0")
     expect(page).not_to_have_url(re.compile("log|tab|over|parameter"))
     assert page.url.partition("?")[0] == address.partition("?")[0]
+
+
+def test_an_address_says_what_is_not_as_at_the_start_and_is_read_as_it_was_written(page: Page) -> None:
+    modules = [(SOURCES / name).read_text() for name in ("leaves/types.js", "core/state.js", "core/address.js")]
+    body = re.sub(r"^(import .*|export \{\};)$", "", "\n".join(modules), flags=re.MULTILINE).replace("export ", "")
+    elsewhere = {
+        "at": 3, "phase": "update", "ran": None, "node": "n2", "pass": 4, "apart": "g1", "direction": "LR", "logarithmic": True,
+        "tab": "loss", "parameter": "p1", "over": "p1[0]",
+    }  # fmt: skip
+    page.goto("about:blank")
+    start, said, unsaid, read = page.evaluate(
+        f"""elsewhere => {{
+            {body}
+            const address = (place) => write({{ ...START, other: null, ...place }}, "?theme=dark");
+            const each = Object.entries(elsewhere).map(([field, value]) => address({{ tab: "loss", [field]: value }}));
+            return [START, each, [address({{}}), read("")], [read(address(elsewhere)), read(address({{ ran: 2 }})).ran]];
+        }}""",
+        elsewhere,
+    )
+    assert set(start) == set(elsewhere)
+    assert unsaid == ["?theme=dark", start]
+    assert read == [elsewhere, 2]
+    assert len(set(said)) == len(elsewhere) - 1, "of these only `ran` and `tab` are as they were"
 
 
 def test_a_link_that_says_nothing_of_a_tab_leads_back_to_the_curves(page: Page) -> None:

@@ -1,30 +1,27 @@
 // Keep the place looked at in the address, so that every view is a link.
 
 import { PHASES } from "../leaves/types.js";
+import { START } from "./state.js";
 
-/** @import {State, Tab} from "./state.js" */
+/** @import {Place, State, Tab} from "./state.js" */
 
 /** @type {readonly Tab[]} */
 const TABS = ["curves", "loss", "optimizer"];
-
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "other" | "logarithmic" | "tab" | "parameter" | "over">} Place */
 
 /**
  * The place that a query names, all but the run that it compares with.
  *
  * @param {string} search
- * @returns {Partial<Place>}
  */
 export function read(search) {
   const asked = new URLSearchParams(search);
-  /** @type {Partial<Place>} */
-  const place = {};
+  const place = { ...START };
   const step = Number(asked.get("step") ?? NaN);
   if (Number.isInteger(step) && step >= 0) place.at = step;
   const phase = PHASES.find((name) => name === asked.get("phase"));
   if (phase) place.phase = phase;
   const ran = Number(asked.get("ran") ?? NaN);
-  if (Number.isInteger(ran) && ran >= 0 && (place.phase ?? "backward") === "backward") place.ran = ran;
+  if (Number.isInteger(ran) && ran >= 0 && place.phase === "backward") place.ran = ran;
   if (asked.has("node")) place.node = asked.get("node");
   if (asked.has("graph")) place.apart = asked.get("graph");
   const pass = Number(asked.get("pass") ?? NaN);
@@ -42,24 +39,26 @@ export function read(search) {
 /**
  * The query for a place; what is as at first is left out, what is not ours (`theme`) is kept.
  *
- * @param {Place} place
+ * @param {Place & Pick<State, "other">} place
  * @param {string} search  the query that is there
  */
 export function write(place, search) {
   const asked = new URLSearchParams(search);
   /** @param {string} key @param {string | null} value */
   const put = (key, value) => (value === null ? asked.delete(key) : asked.set(key, value));
-  put("step", place.at ? String(place.at) : null);
-  put("phase", place.phase === "backward" ? null : place.phase);
-  put("ran", place.phase === "backward" && place.ran !== null ? String(place.ran) : null);
-  put("node", place.node);
-  put("graph", place.apart);
-  put("pass", place.pass === null ? null : String(place.pass));
-  put("direction", place.direction === "TB" ? null : place.direction);
+  /** @param {keyof Place} field */
+  const told = (field) => (place[field] === START[field] ? null : String(place[field]));
+  put("step", told("at"));
+  put("phase", told("phase"));
+  put("ran", place.phase === "backward" ? told("ran") : null);
+  put("node", told("node"));
+  put("graph", told("apart"));
+  put("pass", told("pass"));
+  put("direction", told("direction"));
   put("log", place.logarithmic ? "1" : null);
-  put("tab", place.tab === "curves" ? null : place.tab);
-  put("parameter", place.parameter);
-  put("over", place.tab === "loss" ? place.over : null);
+  put("tab", told("tab"));
+  put("parameter", told("parameter"));
+  put("over", place.tab === "loss" ? told("over") : null);
   put("compare", place.other?.run.id ?? null);
   const text = asked.toString();
   return text && `?${text}`;

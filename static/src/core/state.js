@@ -81,13 +81,10 @@
  * @property {{step: number, value: string} | null} broken    the first loss that is not finite
  */
 
-/** @type {State} */
-export const EMPTY = {
-  run: null,
-  edited: false,
-  busy: null,
-  settled: true,
-  trouble: null,
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "logarithmic" | "tab" | "parameter" | "over">} Place */
+
+/** The place that an address without a word means. @type {Readonly<Place>} */
+export const START = {
   at: 0,
   phase: "backward",
   ran: null,
@@ -95,6 +92,20 @@ export const EMPTY = {
   pass: null,
   apart: null,
   direction: "TB",
+  logarithmic: false,
+  tab: "curves",
+  parameter: null,
+  over: null,
+};
+
+/** @type {State} */
+export const EMPTY = {
+  ...START,
+  run: null,
+  edited: false,
+  busy: null,
+  settled: true,
+  trouble: null,
   step: null,
   graph: null,
   picture: null,
@@ -105,10 +116,6 @@ export const EMPTY = {
   playing: false,
   speed: 1,
   pace: 0,
-  logarithmic: false,
-  tab: "curves",
-  parameter: null,
-  over: null,
   curves: null,
   other: null,
 };

@@ -5,7 +5,7 @@ import { margin } from "../core/margin.js";
 import { byNode, byPhase, player } from "../core/player.js";
 import { scene } from "../core/scene.js";
 import { picture, session } from "../core/session.js";
-import { EMPTY, ended, shownPass } from "../core/state.js";
+import { EMPTY, START, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
 import { fill, find, h } from "../leaves/dom.js";
@@ -136,7 +136,7 @@ function run() {
 
 /** @param {string} content */
 function openNotebook(content) {
-  state.set({ at: 0, phase: "backward" });
+  state.set({ at: START.at, phase: START.phase });
   void work.run(content, "application/x-ipynb+json");
 }
 
@@ -144,7 +144,7 @@ function openNotebook(content) {
 function start(program) {
   text.cells([]);
   text.replace(bare(program));
-  state.set({ at: 0, phase: "backward", node: null });
+  state.set({ at: START.at, phase: START.phase, node: START.node });
   run();
 }
 

@@ -2,27 +2,14 @@
 
 import { read, withProgram, write } from "../../core/address.js";
 import { first } from "../../core/session.js";
+import { START } from "../../core/state.js";
 import { toast } from "../../widgets/shell.js";
 
-/** @import {Given, State} from "../../core/state.js" */
+/** @import {Given, Place, State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 /** @import {Run} from "../../leaves/types.js" */
 /** @typedef {ReturnType<typeof import("../../core/session.js").session>} Session */
 
-/** What an address that says nothing means. @type {Partial<State>} */
-const NOWHERE = {
-  at: 0,
-  phase: "backward",
-  ran: null,
-  node: null,
-  pass: null,
-  apart: null,
-  direction: "TB",
-  logarithmic: false,
-  tab: "curves",
-  parameter: null,
-  over: null,
-};
 const CHANGES = 20; // of the address at once, and
 const EVERY = 400; // milliseconds for each more: browsers take only so many
 
@@ -63,8 +50,7 @@ export function whereabouts(state, work, given, program) {
 
   addEventListener("popstate", () => {
     const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
-    /** @type {Partial<State>} */
-    const place = { ...NOWHERE, ...read(location.search) };
+    const place = read(location.search);
     const shown = state.get().run?.id;
     if (id && id !== shown) void work.open(id, place);
     else if (!id && given.run && given.run.id !== shown) work.show(given.run, place);
@@ -77,7 +63,7 @@ export function whereabouts(state, work, given, program) {
   let waiting = 0;
   let [left, since] = [CHANGES, 0];
   let begun = false; // the address is left as it came until the person moves
-  state.watch(["at", "phase", "ran", "node", "pass", "apart", "direction", "other", "logarithmic", "tab", "parameter", "over", "playing"], (now) => {
+  state.watch([.../** @type {(keyof Place)[]} */ (Object.keys(START)), "other", "playing"], (now) => {
     const { run, edited, busy, settled, playing } = now;
     if (!begun || !run || edited || busy || !settled || playing) return;
     const asked = query();
