@@ -95,10 +95,11 @@ class Archive:
         """The answer of a replay that was made, if it is kept."""
         return await self.beside(self._store.replay, run, id)
 
-    async def keep_replay(self, run: str, id: str, answer: Json) -> None:
-        """Keep the answer of a replay with its run, as long as there is room."""
-        if self.bytes + len(answer) <= self._limits.store_bytes:
-            await self._write(self._store.keep_replay, run, id, answer)
+    async def keep_replay(self, run: str, id: str, answer: Json) -> bool:
+        """Keep the answer of a replay with its run, as long as there is room; tells whether it is kept."""
+        if self.bytes + len(answer) > self._limits.store_bytes:
+            return False
+        return await self._write(self._store.keep_replay, run, id, answer)
 
     async def flush(self, take: Take) -> None:
         """Write what a run that goes on has told so far, so that it outlives this process."""

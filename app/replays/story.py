@@ -23,7 +23,7 @@ from .proof import Proof
 log = logging.getLogger(__name__)
 
 REMEMBERED: Final = 64
-"""Replays that were made last and could not be kept, such as those that ran out of time."""
+"""Replays that ended last and are not kept, such as those that ran out of time or failed."""
 CANCELLED: Final = "The replay was cancelled."
 CHECK_PART: Final = 0.5
 """Part of the time of a run after which a check tells what it has."""
@@ -59,14 +59,14 @@ class Replaying:
         changed.set()
 
     async def until_ended(self) -> None:
-        """Wait for the end; raises our own failure, if it was one."""
+        """Wait for the end."""
         while not self.ended:
             await self._changed.wait()
-        if self.failure is not None:
-            raise self.failure
 
     def told(self) -> Replay:
-        """What is known of it now."""
+        """What is known of it now; raises our own failure, if it was one."""
+        if self.failure is not None:
+            raise self.failure
         if self.result is not None:
             return self.result
         status: Any = "running" if self.running else "queued"
@@ -94,7 +94,7 @@ class Replays:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def submit(self, take: Take, body: bytes) -> Replaying:
-        """Begin a replay of a run, or find the one that was asked for before; one that was cancelled begins anew.
+        """Begin a replay of a run, or find the one that was asked for before; one that was cancelled or failed begins anew.
 
         Raises :class:`NotEnded` while the run goes on, :class:`Busy`, and what :func:`~tapedeck.replays.asked.read` does.
         """
@@ -103,7 +103,7 @@ class Replays:
         asked = await self._archive.beside(_read, body, take)
         key = (take.id, asked.id)
         while (found := await self._known(*key)) is not None:
-            if not found.cancelled.is_set():
+            if not found.cancelled.is_set() and found.failure is None:
                 return found
             await found.until_ended()
             self._recent.pop(key, None)
@@ -156,21 +156,24 @@ class Replays:
         key = (take.id, replaying.asked.id)
         try:
             result, lasting = await self._made(take, replaying)
-            if lasting:
-                await self._archive.keep_replay(*key, msgspec.json.encode(result))
-            else:
-                self._recent[key] = replaying
-                while len(self._recent) > REMEMBERED:
-                    self._recent.popitem(last=False)
+            if not lasting or not await self._archive.keep_replay(*key, msgspec.json.encode(result)):
+                self._remember(key, replaying)
             replaying.result = result
         except asyncio.CancelledError:  # the server stops
             replaying.failure = Busy("This server is stopping: try again in a moment.", retry_after=5)
         except Exception as error:
             replaying.failure = error
+            self._remember(key, replaying)
             log.exception("run %s could not be replayed", take.id)
         finally:
             self._live.pop(key, None)
             replaying.wake()
+
+    def _remember(self, key: tuple[str, str], replaying: Replaying) -> None:
+        """Let one be found that has ended and is not kept: whoever was told of it asks for it by its id."""
+        self._recent[key] = replaying
+        while len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
 
     async def _made(self, take: Take, replaying: Replaying) -> tuple[Replay, bool]:
         """The answer, and whether it will be the same the next time."""

@@ -173,20 +173,21 @@ class Store:
             payload = connection.execute(query).scalar_one_or_none()
         return None if payload is None else zlib.decompress(payload)
 
-    def keep_replay(self, run: str, id: str, answer: bytes) -> None:
-        """Keep the answer of a replay with its run; of more than :data:`MOST_REPLAYS`, none."""
+    def keep_replay(self, run: str, id: str, answer: bytes) -> bool:
+        """Keep the answer of a replay with its run; of more than :data:`MOST_REPLAYS`, none. Tells whether it is kept."""
         payload = zlib.compress(answer, 6)
         with self._writing, self._engine.begin() as connection:
             number = connection.execute(select(runs.c.number).where(runs.c.id == run)).scalar_one_or_none()
             if number is None:  # deleted meanwhile
-                return
+                return False
             known = connection.execute(select(replays.c.id).where(replays.c.run == number)).scalars().all()
             if id in known or len(known) >= MOST_REPLAYS:
-                return
+                return id in known
             connection.execute(insert(replays), {"run": number, "id": id, "payload": payload})
             grown = runs.c.recording_bytes + len(payload)
             connection.execute(update(runs).where(runs.c.number == number).values(recording_bytes=grown))
             self.bytes += len(payload)
+        return True
 
     def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
         """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""

@@ -20,6 +20,8 @@ from .service import root_of, service_of
 from .stream import QUIET_SECONDS
 
 WAIT_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 1
+"""When to look again at a replay that goes on."""
 BODY_BYTES: Final = 100_000
 
 router = APIRouter(prefix="/api/v1/runs/{id}/replays", tags=["replays"])
@@ -92,6 +94,11 @@ _BODY: Final = {
 }  # fmt: skip
 _DONE: Final[dict[str, Any]] = {"application/json": {"schema": reference.schema(Replay)}}
 _LOCATION: Final = {"Location": {"schema": {"type": "string"}, "description": "the replay"}}
+_GOES_ON: Final[dict[str, Any]] = {
+    "description": "It goes on: follow `links.events`, ask for `Location` again, or stop it by `POST …/cancel`.",
+    "content": _DONE,
+    "headers": _LOCATION | {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
+}
 _POST: Final[dict[str, Any]] = {
     "status_code": 201,
     "response_class": Response,
@@ -103,17 +110,19 @@ _POST: Final[dict[str, Any]] = {
             "content": _DONE,
             "headers": _LOCATION,
         },
-        202: {
-            "description": "It goes on: follow `links.events`, ask again, or stop it by `POST …/cancel`.",
-            "content": _DONE,
-            "headers": _LOCATION,
-        },
+        202: _GOES_ON,
     }
-    | reference.problems(400, 404, 409, 413, 422, 503),
+    | reference.problems(400, 404, 409, 413, 422, 500, 503),
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
         "parameters": [reference.header("Prefer", "`wait=N`: wait so many seconds for the end (10)")],
     },
+}
+_READ: Final[dict[str, Any]] = {
+    "response_class": Response,
+    "responses": {200: {"description": "The replay, which has ended.", "content": _DONE}, 202: _GOES_ON}
+    | reference.problems(304, 404, 422, 500, 503),
+    "openapi_extra": {"parameters": [reference.header("Prefer", "`wait=N`: wait so many seconds for the end (0)")]},
 }
 _FOLLOW: Final[dict[str, Any]] = {
     "response_class": Response,
@@ -135,23 +144,24 @@ async def start_replay(request: Request, id: str) -> Response:
     body = await answers.body_of(request, min(BODY_BYTES, service.limits.body_bytes))
     replaying = await service.replays.submit(take, body)
     known = replaying.ended
-    wait = seconds_to_wait(request.headers.get("prefer", ""))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(WAIT_SECONDS if wait is None else wait):
-            await replaying.until_ended()
+    await _waited(request, replaying, WAIT_SECONDS)
+    if not replaying.ended:
+        return _going_on(request, id, replaying)
     told = _linked(request, id, replaying)
-    status = 202 if not replaying.ended else 200 if known else 201
-    return answers.json(told, status, {"Location": told.links["self"]})
+    return answers.json(told, 200 if known else 201, {"Location": told.links["self"]})
 
 
-@router.get("/{replay}", **reference.answers(Replay, "The replay, as far as it is.", 404))
+@router.get("/{replay}", **_READ)
 async def read_replay(request: Request, id: str, replay: str) -> Response:
     """Read a replay that was asked for."""
     service = service_of(request)
     found = await service.replays.find(await service.runs.find(id), replay)
-    if found.failure is not None:
-        raise found.failure
-    return answers.json(_linked(request, id, found))
+    await _waited(request, found, 0.0)
+    if not found.ended:
+        return _going_on(request, id, found)
+    told = _linked(request, id, found)
+    # what neither proved itself nor came to another number was stopped: asked for again, it may come to something
+    return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=told.repeatable is not None)
 
 
 @router.post("/{replay}/cancel", **reference.answers(Replay, "The replay, which has ended.", 403, 404))
@@ -189,6 +199,19 @@ async def _events(request: Request, id: str, replaying: Replaying) -> AsyncItera
         yield _event("end", _linked(request, id, replaying))
     else:
         yield _event("end", {"reason": str(replaying.failure)})
+
+
+async def _waited(request: Request, replaying: Replaying, unasked: float) -> None:
+    """Wait for the end as long as the caller prefers."""
+    wait = seconds_to_wait(request.headers.get("prefer", ""))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(unasked if wait is None else wait):
+            await replaying.until_ended()
+
+
+def _going_on(request: Request, id: str, replaying: Replaying) -> Response:
+    told = _linked(request, id, replaying)
+    return answers.json(told, 202, {"Location": told.links["self"], "Retry-After": str(RETRY_SECONDS)})
 
 
 def _event(name: str, data: Any) -> bytes:

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 from tapedeck.assets import static_path
 
 from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
@@ -728,6 +728,28 @@ def test_the_loss_over_a_parameter_has_the_gradient_as_its_slope(page: Page) -> 
     expect(page.locator(".plane .before")).to_have_count(1)
     page.get_by_role("button", name="with the data of step 1").click()
     expect(page.get_by_role("button", name="with the data of step")).to_be_hidden(timeout=15_000)
+
+
+def test_a_replay_is_begun_once_and_then_waited_for_at_its_own_address(page: Page) -> None:
+    slow = FIT.replace("import torch", "import time, torch").replace("    loss =", "    time.sleep(0.2)\n    loss =")
+    made = page.request.post("/api/v1/runs", data={"program": slow}).json()
+    asked: list[tuple[str, str, int]] = []
+
+    def answered(response: Response) -> None:
+        path = response.url.partition("/replays")
+        if path[1]:
+            asked.append((response.request.method, path[2], response.status))
+
+    page.on("response", answered)
+    page.goto(f"/r/{made['id']}?tab=loss&step=3")
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    begun, *waited = asked
+    assert begun == ("POST", "", 202)
+    assert {(method, bool(path.strip("/"))) for method, path, _ in waited} == {("GET", True)}
+    assert [status for *_, status in waited][-1] == 200
+    page.reload()
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    assert asked[len(waited) + 1 :] == [("POST", "", 200)], "it is kept"
 
 
 def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import torch
 from tapedeck import model, wire
+from tapedeck.errors import SandboxError
 from tapedeck.examples import gallery
 from tapedeck.executor import LocalExecutor
 from tapedeck.settings import Settings
@@ -267,19 +268,97 @@ async def test_a_run_that_goes_on_cannot_be_replayed_yet_and_one_that_is_not_kep
         assert (await client.get(f"{run}/replays/{'0' * 24}")).status_code == 404
 
 
-async def test_a_replay_that_takes_long_is_followed_by_its_events(serve: Serve) -> None:
-    gone = asyncio.Event()
+class Held(InProcess):
+    """Replays that do not tell what they came to before they are let go."""
 
-    class Slow(InProcess):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = asyncio.Event()
+
+    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+        async for batch in super().run(job, limits=limits, cancelled=cancelled):
+            if job.replay is not None:
+                await self.gone.wait()
+            yield batch
+
+
+async def test_a_replay_that_goes_on_is_asked_for_at_its_own_address(serve: Serve) -> None:
+    executor = Held()
+    async with serve(executor=executor) as client:
+        run = await posted(client, FIT)
+        asked = {"what": "check", "step": 1}
+        begun = await client.post(f"{run}/replays", json=asked, headers={"Prefer": "wait=0"})
+        assert (begun.status_code, begun.headers["Retry-After"], begun.headers["Cache-Control"]) == (202, "1", "no-store")
+        own = begun.headers["Location"]
+        assert own == f"{run}/replays/{begun.json()['id']}" == begun.json()["links"]["self"]
+        meanwhile = await client.get(own)
+        assert (meanwhile.status_code, meanwhile.headers["Retry-After"], meanwhile.headers["Location"]) == (202, "1", own)
+        assert meanwhile.json()["status"] in ("queued", "running")
+        assert (await client.post(f"{run}/replays", json=asked, headers={"Prefer": "wait=0"})).headers["Location"] == own
+        waiting = asyncio.ensure_future(client.get(own, headers={"Prefer": "wait=60"}))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        executor.gone.set()
+        done = await waiting
+        assert (done.status_code, done.json()["status"], done.json()["right"]) == (200, "done", True)
+        assert "immutable" in done.headers["Cache-Control"]
+        assert (await client.get(own, headers={"If-None-Match": done.headers["ETag"]})).status_code == 304
+        again = await client.post(f"{run}/replays", json=asked)
+        assert (again.status_code, again.json()) == (200, done.json())
+        assert len(executor.jobs) == 2, "the program and one replay"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (SandboxError("The sandbox broke."), 503, "The sandbox broke."),
+        (RuntimeError("secret"), 500, "Something in Tapedeck broke. The log of the server tells what."),
+    ],
+)
+async def test_a_replay_that_failed_tells_so_at_its_address_as_it_does_to_who_begins_it(
+    serve: Serve, error: Exception, status: int, said: str
+) -> None:
+    class Broken(Held):
         async def run(
             self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
         ) -> AsyncIterator[list[wire.AnyEvent]]:
             async for batch in super().run(job, limits=limits, cancelled=cancelled):
-                if job.replay is not None:
-                    await gone.wait()
+                if job.replay is not None and len(self.jobs) < 4:
+                    raise error
                 yield batch
 
-    async with serve(executor=Slow()) as client:
+    executor = Broken()
+    async with serve(executor=executor) as client:
+        run = await posted(client, FIT)
+        asked = {"what": "check", "step": 1}
+        begun = await client.post(f"{run}/replays", json=asked, headers={"Prefer": "wait=0"})
+        assert begun.status_code == 202
+        executor.gone.set()
+        told = await client.get(begun.headers["Location"], headers={"Prefer": "wait=60"})
+        for answer in (told, await client.get(begun.headers["Location"]), await client.post(f"{run}/replays", json=asked)):
+            assert (answer.status_code, answer.json()["detail"]) == (status, said)
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.headers["Cache-Control"] == "no-store"
+        assert len(executor.jobs) == 3, "who posts again lets it run again"
+        assert (await client.post(f"{run}/replays", json=asked)).json()["right"] is True
+        assert (await client.get(begun.headers["Location"])).json()["right"] is True
+
+
+async def test_a_replay_for_which_there_is_no_room_is_at_its_address_all_the_same(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapedeck.store.store.MOST_REPLAYS", 1)
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, FIT)
+        for step in (0, 1):
+            made = await client.post(f"{run}/replays", json={"what": "check", "step": step})
+            assert made.status_code == 201
+            assert (await client.get(made.headers["Location"])).json() == made.json()
+
+
+async def test_a_replay_that_takes_long_is_followed_by_its_events(serve: Serve) -> None:
+    executor = Held()
+    async with serve(executor=executor) as client:
         run = await posted(client, FIT)
         answer = await client.post(f"{run}/replays", json={"what": "check", "step": 1}, headers={"Prefer": "wait=0"})
         assert answer.status_code == 202
@@ -287,7 +366,7 @@ async def test_a_replay_that_takes_long_is_followed_by_its_events(serve: Serve) 
         assert told["status"] in ("queued", "running")
         following = asyncio.ensure_future(client.get(told["links"]["events"]))
         await asyncio.sleep(0)
-        gone.set()
+        executor.gone.set()
         stream = (await following).text
         assert "event: progress" in stream
         assert '"done":2,"of":2' in stream
@@ -313,6 +392,8 @@ async def test_a_replay_that_runs_out_of_time_says_so_and_can_be_asked_for_again
         told = (await client.post(f"{run}/replays", json={"what": "check", "step": 1})).json()
         assert told["repeatable"] is None
         assert told["reason"] == "The replay did not come to an end: It was stopped after 10 s."
+        read = await client.get(told["links"]["self"])
+        assert (read.json(), read.headers["Cache-Control"]) == (told, "no-store"), "the next one may come to something"
 
 
 class Stoppable(InProcess):

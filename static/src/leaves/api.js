@@ -2,6 +2,12 @@
 
 /** @import {Graph, NodeDetail, Run, RunHeading, Scalar, Step, Surface} from "./types.js" */
 
+const ACCEPTED = 202; // it goes on
+const WAIT = 10; // seconds that an answer to who asks for a replay may take
+
+/** Let the time pass after which an answer says to ask again. @param {Response} answer */
+const rest = (answer) => new Promise((go) => setTimeout(go, 1000 * Number(answer.headers.get("Retry-After") ?? 1)));
+
 /** An answer that is not what was asked for: `title` and `message` are sentences for a person. */
 export class Problem extends Error {
   /** @param {number} status @param {string} title @param {string} detail */
@@ -64,13 +70,18 @@ export function client(base) {
      * @returns {Promise<Surface>}
      */
     async surface(id, asked) {
-      const headers = { "Content-Type": "application/json", Prefer: "wait=10" };
-      const body = JSON.stringify({ what: "surface", ...asked });
+      const replays = `${run(id)}/replays`;
+      let answer = await ask(replays, {
+        method: "POST",
+        body: JSON.stringify({ what: "surface", ...asked }),
+        headers: { "Content-Type": "application/json", Prefer: "wait=0" },
+      });
       /** @type {Surface} */
-      let told = await (await ask(`${run(id)}/replays`, { method: "POST", body, headers })).json();
-      while (told.status !== "done") {
-        await new Promise((go) => setTimeout(go, 300));
-        told = await (await ask(`${run(id)}/replays`, { method: "POST", body, headers })).json(); // the same one: it is kept
+      let told = await answer.json();
+      while (answer.status === ACCEPTED) {
+        answer = await ask(`${replays}/${told.id}`, { headers: { Prefer: `wait=${WAIT}` } });
+        told = await answer.json();
+        if (answer.status === ACCEPTED) await rest(answer);
       }
       return told;
     },

@@ -132,6 +132,7 @@
  * @property {{optimizer: string, parameters: string[], options: Record<string, unknown>}[]} [groups]    where there are several
  *
  * @typedef {object} Surface                           the answer of a replay for a surface
+ * @property {string} id
  * @property {"queued" | "running" | "done"} status
  * @property {number} step
  * @property {boolean | null} repeatable
