@@ -10,7 +10,7 @@
     ├── UnsupportedMedia               415
     ├── NotFound                       no such run, step, graph, pass or node: 404
     ├── NotEnded                       it can be asked for once the run has ended: 409
-    ├── NotAllowed                     somebody else's run: 403
+    ├── NotAllowed                     somebody else's run, or replay: 403
     ├── Busy                           no place just now: 503 with Retry-After
     ├── TooMany                        this caller has asked for too much: 429 with Retry-After
     ├── StoreFull                      507
@@ -63,7 +63,7 @@ class NotEnded(TapedeckError):
 
 
 class NotAllowed(TapedeckError):
-    """The run belongs to somebody else."""
+    """The run belongs to somebody else, or somebody else asked for the replay."""
 
 
 class Busy(TapedeckError):

@@ -104,7 +104,8 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
 
     ``reason`` is why there is no answer. A surface has ``grid`` by key, ``loss`` over it (of two axes, a row for each value
     of the first; null where it cannot be computed), ``at`` with the recorded point, and ``path``; a check has ``right``,
-    ``precision`` and ``leaves``; factors have ``node``, ``arrived`` and ``edges``.
+    ``precision`` and ``leaves``; factors have ``node``, ``arrived`` and ``edges``. ``owner_key`` is what a new caller is known
+    by, who may stop with it what goes on.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     arrived: list[model.TensorSummary | None] | UnsetType = UNSET
     edges: list[FactoredEdge] | UnsetType = UNSET
     links: dict[str, str] = field(default_factory=dict)
+    owner_key: str | UnsetType = UNSET
 
 
 def answered(asked: Asked, recording: Recording, answers: Sequence[wire.Answer]) -> Replay:

@@ -12,7 +12,7 @@ import msgspec
 
 from .. import model
 from ..archive import Archive
-from ..errors import Busy, NotEnded, NotFound
+from ..errors import Busy, NotAllowed, NotEnded, NotFound
 from ..executor import Executor, job_for
 from ..places import Places
 from ..take import Take
@@ -37,6 +37,8 @@ class Replaying:
         self.id = asked.id
         self.result: Replay | None = None
         self.failure: Exception | None = None
+        self.wanted: dict[str, bool] = {}
+        """Who has asked for it, and whether they still want it."""
         self.cancelled = asyncio.Event()
         self.running = False
         self.done = 0
@@ -93,7 +95,7 @@ class Replays:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def submit(self, take: Take, body: bytes) -> Replaying:
+    async def submit(self, take: Take, body: bytes, caller: str) -> Replaying:
         """Begin a replay of a run, or find the one that was asked for before; one that was cancelled or failed begins anew.
 
         Raises :class:`NotEnded` while the run goes on, :class:`Busy`, and what :func:`~tapedeck.replays.asked.read` does.
@@ -104,6 +106,8 @@ class Replays:
         key = (take.id, asked.id)
         while (found := await self._known(*key)) is not None:
             if not found.cancelled.is_set() and found.failure is None:
+                if not found.ended:
+                    found.wanted[caller] = True
                 return found
             await found.until_ended()
             self._recent.pop(key, None)
@@ -111,6 +115,7 @@ class Replays:
             raise Busy("This server is stopping: try again in a moment.", retry_after=5)
         self._places.admit()
         replaying = self._live[key] = Replaying(asked)
+        replaying.wanted[caller] = True
         task = asyncio.get_running_loop().create_task(self._tell(take, replaying))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -123,10 +128,18 @@ class Replays:
             raise NotFound("There is no such replay of this run: POST to …/replays makes one.")
         return found
 
-    async def cancel(self, take: Take, id: str) -> Replaying:
-        """Stop a replay of a run, and its process with it; one that has ended stays as it is. Raises :class:`NotFound`."""
+    async def cancel(self, take: Take, id: str, caller: str | None) -> Replaying:
+        """Take back that a caller asked for a replay: it stops, and its process with it, once nobody wants it any more.
+
+        One that has ended stays as it is. Raises :class:`NotFound` and :class:`NotAllowed`.
+        """
         found = await self.find(take, id)
-        if not found.ended:
+        if found.ended:
+            return found
+        if caller is None or caller not in found.wanted:
+            raise NotAllowed("Somebody else asked for this replay: only who did may stop it, with the cookie or owner_key.")
+        found.wanted[caller] = False
+        if not any(found.wanted.values()):
             found.cancelled.set()
             await found.until_ended()
         return found

@@ -46,7 +46,9 @@ SORTS: Final[dict[type[errors.TapedeckError], Sort]] = {
     errors.UnreadableInput: Sort("unreadable", 400, "Cannot be read", "The body is not the format that it says it is."),
     errors.InvalidInput: Sort("invalid", 422, "Cannot be run", "The input can be read, but is not something to run."),
     errors.BadRequest: Sort("bad-request", 400, "Bad request", "The request cannot be understood."),
-    errors.NotAllowed: Sort("not-allowed", 403, "Not yours", "Only the owner of a run may stop or delete it."),
+    errors.NotAllowed: Sort(
+        "not-allowed", 403, "Not yours", "Only its owner may stop or delete a run; only who asked for a replay may stop it."
+    ),
     errors.NotFound: Sort("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
     errors.NotEnded: Sort("not-ended", 409, "Not yet", "The run still goes on: ask again once it has ended."),
     errors.TooLarge: Sort(

@@ -256,7 +256,7 @@ def describe(app: FastAPI, root: str) -> dict[str, Any]:
         _, components = msgspec.json.schema_components(_in_order(_structs), ref_template=_REFERENCE)
         found.setdefault("components", {})["schemas"] = _open(components)
         found["components"]["securitySchemes"] = {
-            "owner_key": {"type": "http", "scheme": "bearer", "description": "what POST /runs answered as `owner_key`"}
+            "owner_key": {"type": "http", "scheme": "bearer", "description": "what a POST answered as `owner_key`"}
         }
         found["security"] = [{}, {"owner_key": []}]
         app.openapi_schema = found

@@ -16,6 +16,7 @@ from ..replays import Replay, Replaying
 from ..replays.asked import ELEMENTS, GRID, POINTS
 from . import answers, reference
 from .api import seconds_to_wait
+from .owner import remember
 from .service import root_of, service_of
 from .stream import QUIET_SECONDS
 
@@ -112,7 +113,7 @@ _POST: Final[dict[str, Any]] = {
         },
         202: _GOES_ON,
     }
-    | reference.problems(400, 404, 409, 413, 422, 500, 503),
+    | reference.problems(400, 403, 404, 409, 413, 422, 500, 503),
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
         "parameters": [reference.header("Prefer", "`wait=N`: wait so many seconds for the end (10)")],
@@ -141,12 +142,16 @@ async def start_replay(request: Request, id: str) -> Response:
     """Run the program again up to a step, confined, for what was not recorded."""
     service = service_of(request)
     take = await service.runs.find(id)
+    caller = service.owners.known(request)
     body = await answers.body_of(request, min(BODY_BYTES, service.limits.body_bytes))
-    replaying = await service.replays.submit(take, body)
+    fresh = None
+    if caller is None:
+        caller, fresh = service.owners.new()
+    replaying = await service.replays.submit(take, body, caller)
     known = replaying.ended
     await _waited(request, replaying, WAIT_SECONDS)
     if not replaying.ended:
-        return _going_on(request, id, replaying)
+        return _going_on(request, id, replaying, fresh)
     told = _linked(request, id, replaying)
     return answers.json(told, 200 if known else 201, {"Location": told.links["self"]})
 
@@ -164,12 +169,15 @@ async def read_replay(request: Request, id: str, replay: str) -> Response:
     return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=told.repeatable is not None)
 
 
-@router.post("/{replay}/cancel", **reference.answers(Replay, "The replay, which has ended.", 403, 404))
+@router.post("/{replay}/cancel", **reference.answers(Replay, "The replay. For others who asked for it, it goes on.", 403, 404))
 async def cancel_replay(request: Request, id: str, replay: str) -> Response:
-    """Stop a replay of one's own run. One that has ended stays as it is; asked for again, one that was stopped begins anew."""
+    """Stop a replay that one asked for, unless somebody else did too. One that has ended stays as it is.
+
+    Asked for again, one that was stopped begins anew.
+    """
     service = service_of(request)
-    take = await service.runs.own(id, service.owners.known(request), "stop a replay of")
-    return answers.json(_linked(request, id, await service.replays.cancel(take, replay)))
+    take = await service.runs.find(id)
+    return answers.json(_linked(request, id, await service.replays.cancel(take, replay, service.owners.known(request))))
 
 
 @router.get("/{replay}/events", **_FOLLOW)
@@ -209,9 +217,15 @@ async def _waited(request: Request, replaying: Replaying, unasked: float) -> Non
             await replaying.until_ended()
 
 
-def _going_on(request: Request, id: str, replaying: Replaying) -> Response:
+def _going_on(request: Request, id: str, replaying: Replaying, fresh: str | None = None) -> Response:
+    """What is known of a replay that goes on; ``fresh`` is the key of who had none."""
     told = _linked(request, id, replaying)
-    return answers.json(told, 202, {"Location": told.links["self"], "Retry-After": str(RETRY_SECONDS)})
+    headers = {"Location": told.links["self"], "Retry-After": str(RETRY_SECONDS)}
+    if fresh is None:
+        return answers.json(told, 202, headers)
+    response = answers.json(msgspec.structs.replace(told, owner_key=fresh), 202, headers)
+    remember(response, request, fresh, root_of(request))
+    return response
 
 
 def _event(name: str, data: Any) -> bytes:

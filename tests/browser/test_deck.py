@@ -698,6 +698,18 @@ def test_two_runs_are_told_apart_by_the_argument_that_differs(page: Page) -> Non
     expect(page.locator(".pair .dashed")).to_have_text("lr=0.1")
 
 
+PAIR = """\
+import torch
+x = torch.tensor([0., 1., 2.])
+w = torch.tensor(0., requires_grad=True)
+b = torch.tensor(0., requires_grad=True)
+optimizer = torch.optim.SGD([w, b], lr=0.1)
+for step in range(5):
+    optimizer.zero_grad()
+    loss = ((w * x + b - 1) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+"""
 PLANE = """() => {
     const plane = document.querySelector(".plane");
     const [line, here] = [plane.querySelector(".tangent"), plane.querySelector(".here")];
@@ -752,15 +764,41 @@ def test_a_replay_is_begun_once_and_then_waited_for_at_its_own_address(page: Pag
     assert asked[len(waited) + 1 :] == [("POST", "", 200)], "it is kept"
 
 
+def test_a_replay_that_takes_long_is_stopped_by_who_waits_for_it_and_asked_for_again(page: Page) -> None:
+    slow = PAIR.replace("import torch", "import time, torch").replace("    loss =", "    time.sleep(0.6)\n    loss =")
+    made = page.request.post("/api/v1/runs", data={"program": slow}).json()
+    assert made["steps"] == 5, made["error"]
+    page.add_init_script("""
+      const ask = window.fetch;
+      window.fetch = async (address, ...rest) => {
+        if (String(address).endsWith("/cancel")) await new Promise((go) => setTimeout(go, 300));
+        return ask(address, ...rest);
+      };
+    """)
+    cancelled: list[str] = []
+    page.on("request", lambda each: cancelled.append(each.url) if each.url.endswith("/cancel") else None)
+    page.goto(f"/r/{made['id']}?tab=loss&step=4&over=p0")
+    remark = page.locator(".landscape .remark")
+    stopped = "Stopped before it had come to that step. run it again"
+    remark.get_by_role("button", name="stop").click()
+    expect(remark).to_have_text(stopped)
+    expect(page.locator(".plane")).to_be_hidden()
+    (first,) = cancelled
+    replay = first.removesuffix("/cancel")
+    assert page.request.get(replay).json()["reason"] == "The replay was cancelled."
+    node(page, "w * x").click()
+    expect(remark).to_have_text(stopped)  # it is not asked for again unasked
+    page.get_by_role("button", name="run it again").click()
+    expect(remark).to_contain_text("Running the program again")
+    for elements in ("p0 p1", "p0"):  # what nobody wants any more is taken back, before it is asked for once more
+        page.get_by_role("combobox", name="Loss over").select_option(elements)
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=20_000)
+    assert cancelled == [first, first]
+
+
 def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page) -> None:
     page.goto("/")
-    run(
-        page,
-        "import torch\nx = torch.tensor([0., 1., 2.])\nw = torch.tensor(0., requires_grad=True)\n"
-        "b = torch.tensor(0., requires_grad=True)\noptimizer = torch.optim.SGD([w, b], lr=0.1)\n"
-        "for step in range(5):\n    optimizer.zero_grad()\n    loss = ((w * x + b - 1) ** 2).mean()\n"
-        "    loss.backward()\n    optimizer.step()",
-    )
+    run(page, PAIR)
     page.get_by_role("button", name="Last step").click()
     expect(page.locator(".chart canvas").first).to_be_visible()
     contour = json.loads((static_path() / "manifest.json").read_text())["d3-contour.mjs"]

@@ -419,24 +419,30 @@ async def until(true: Callable[[], bool]) -> None:
     pytest.fail("It did not come true.")
 
 
-async def going_on(client: httpx.AsyncClient, run: str, step: int = 0) -> dict[str, str]:
-    """Begin a replay, and give its links."""
-    answer = await client.post(f"{run}/replays", json={"what": "check", "step": step}, headers={"Prefer": "wait=0"})
+async def going_on(client: httpx.AsyncClient, run: str, step: int = 0, **headers: str) -> dict[str, str]:
+    """Begin a replay, or ask for it too, and give its links."""
+    headers["Prefer"] = "wait=0"
+    answer = await client.post(f"{run}/replays", json={"what": "check", "step": step}, headers=headers)
     assert answer.status_code == 202
     links: dict[str, str] = answer.json()["links"]
     return links
 
 
-async def test_a_replay_is_stopped_by_the_owner_of_the_run_and_begins_anew_when_it_is_asked_for_again(serve: Serve) -> None:
+def another(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Somebody else, with cookies of his own, whom the server does not know yet."""
+    return client_of(client._transport.app)  # type: ignore[attr-defined]
+
+
+async def test_a_replay_is_stopped_by_who_asked_for_it_and_begins_anew_when_it_is_asked_for_again(serve: Serve) -> None:
     executor = Stoppable()
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
         links = await going_on(client, run)
         following = asyncio.ensure_future(client.get(links["events"]))
-        async with client_of(client._transport.app) as stranger:  # type: ignore[attr-defined]
+        async with another(client) as stranger:
             refused = await stranger.post(f"{links['self']}/cancel")
         assert refused.status_code == 403
-        assert "only its owner may stop a replay of it" in refused.json()["detail"]
+        assert "only who did may stop it" in refused.json()["detail"]
         assert (await client.get(links["self"])).json()["status"] == "running"
         answer = await client.post(f"{links['self']}/cancel")
         assert answer.status_code == 200
@@ -453,6 +459,47 @@ async def test_a_replay_is_stopped_by_the_owner_of_the_run_and_begins_anew_when_
         assert (await client.get(links["self"])).json()["right"] is True
         assert (await client.post(f"{links['self']}/cancel")).json()["right"] is True  # it has ended, and stays as it is
         assert (await client.post(f"{run}/replays/{'0' * 24}/cancel")).status_code == 404
+
+
+async def test_whoever_began_a_replay_of_somebody_else_s_run_may_stop_it_and_nobody_else_may(serve: Serve) -> None:
+    executor = Stoppable()
+    async with serve(executor=executor) as owner, another(owner) as caller, another(owner) as program:
+        run = await posted(owner, FIT)
+        links = await going_on(caller, run)
+        assert (await owner.post(f"{links['self']}/cancel")).status_code == 403, "the owner of the run did not ask for it"
+        told = (await caller.post(f"{links['self']}/cancel")).json()
+        assert (told["status"], told["reason"]) == ("done", "The replay was cancelled.")
+        # a program that keeps no cookies is known by the key that it was answered
+        begun = await program.post(f"{run}/replays", json={"what": "check", "step": 1}, headers={"Prefer": "wait=0"})
+        key, own = begun.json()["owner_key"], begun.headers["Location"]
+        assert "tapedeck_owner" in begun.cookies
+        program.cookies.clear()
+        assert (await program.post(f"{own}/cancel")).status_code == 403
+        bearer = {"Authorization": f"Bearer {key}"}
+        again = await program.post(f"{run}/replays", json={"what": "check", "step": 1}, headers=bearer | {"Prefer": "wait=0"})
+        assert "owner_key" not in again.json()
+        assert (await program.post(f"{own}/cancel", headers=bearer)).json()["status"] == "done"
+        executor.held = False
+        made = await program.post(f"{run}/replays", json={"what": "check", "step": 2})
+        assert (made.status_code, "owner_key" in made.json(), dict(made.cookies)) == (201, False, {}), "nothing is left to stop"
+        wrong = await caller.post(f"{run}/replays", json={"what": "check", "step": 1}, headers={"Authorization": "Bearer x"})
+        assert wrong.status_code == 403
+
+
+async def test_a_replay_goes_on_for_those_who_asked_for_it_too_when_one_stops_it(serve: Serve) -> None:
+    executor = Stoppable()
+    async with serve(executor=executor) as first, another(first) as second, another(first) as third:
+        run = await posted(first, FIT)
+        links = await going_on(first, run)
+        assert await going_on(second, run) == await going_on(third, run) == links
+        for client in (first, first, second):  # who takes it back twice takes back no other's
+            told = await client.post(f"{links['self']}/cancel")
+            assert (told.status_code, told.json()["status"]) == (200, "running")
+        await going_on(first, run)
+        assert (await third.post(f"{links['self']}/cancel")).json()["status"] == "running", "it was asked for again"
+        assert executor.together == 1
+        assert (await first.post(f"{links['self']}/cancel")).json()["status"] == "done"
+        assert executor.together == 0
 
 
 async def test_who_asks_for_a_replay_that_is_being_stopped_gets_one_of_his_own(serve: Serve) -> None:

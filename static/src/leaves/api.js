@@ -63,13 +63,15 @@ export function client(base) {
     /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
     run: async (id, signal) => (await ask(run(id), with_(signal))).json(),
     /**
-     * Run a program again for the loss over one or two elements of its parameters.
+     * Run a program again for the loss over one or two elements of its parameters. Who aborts it takes the question back: the
+     * server stops, unless somebody else asked too.
      *
      * @param {string} id
      * @param {{step: number, parameters: string[]}} asked
+     * @param {AbortSignal} signal
      * @returns {Promise<Surface>}
      */
-    async surface(id, asked) {
+    async surface(id, asked, signal) {
       const replays = `${run(id)}/replays`;
       let answer = await ask(replays, {
         method: "POST",
@@ -78,10 +80,16 @@ export function client(base) {
       });
       /** @type {Surface} */
       let told = await answer.json();
-      while (answer.status === ACCEPTED) {
-        answer = await ask(`${replays}/${told.id}`, { headers: { Prefer: `wait=${WAIT}` } });
-        told = await answer.json();
-        if (answer.status === ACCEPTED) await rest(answer);
+      const own = `${replays}/${told.id}`;
+      try {
+        while (answer.status === ACCEPTED) {
+          answer = await ask(own, { headers: { Prefer: `wait=${WAIT}` }, signal });
+          told = await answer.json();
+          if (answer.status === ACCEPTED) await rest(answer);
+        }
+      } catch (error) {
+        if (signal.aborted) await ask(`${own}/cancel`, { method: "POST" }).catch(() => {});
+        throw error;
       }
       return told;
     },

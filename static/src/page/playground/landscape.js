@@ -61,12 +61,16 @@ export function landscape(state, api) {
   const slope = h("span", { class: "slope" });
   const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
   const words = h("p", { class: "remark" });
+  const rerun = h("button", { type: "button", class: "to", onclick: () => void ask() }, "run it again");
+  const halt = h("button", { type: "button", class: "to late", onclick: () => wish.abort() }, "stop");
   const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, again), words, drawn);
 
   /** @type {{run: string, keys: string[], told: Surface} | null} */
   let here = null;
   let turn = 0;
   let asking = false;
+  let wish = new AbortController(); // aborted, what is asked for is taken back
+  let before = Promise.resolve(); // until what was asked for before is answered, or taken back
   let shown = false;
   let wanted = ""; // what was asked for last
 
@@ -78,17 +82,27 @@ export function landscape(state, api) {
     if (!run || !keys.length) return;
     const mine = ++turn;
     asking = true;
+    fill(words, "Running the program again, up to this step… ", halt);
     tell();
+    wish.abort();
+    const own = (wish = new AbortController());
+    await before; // the same may be asked for again
+    if (mine !== turn) return;
+    const answer = api.surface(run.id, { step: step?.index ?? at, parameters: keys }, own.signal);
+    before = answer.then(() => {}, () => {});
     try {
-      const told = await api.surface(run.id, { step: step?.index ?? at, parameters: keys });
+      const told = await answer;
       if (mine !== turn) return;
       here = { run: run.id, keys, told };
     } catch (error) {
       if (mine !== turn) return;
-      const { title, detail } = trouble(error);
       here = null;
-      wanted = ""; // another look asks again
-      fill(words, h("b", null, title), `: ${detail}`);
+      if (own.signal.aborted) fill(words, "Stopped before it had come to that step. ", rerun);
+      else {
+        const { title, detail } = trouble(error);
+        wanted = ""; // another look asks again
+        fill(words, h("b", null, title), `: ${detail}`);
+      }
     }
     asking = false;
     present();
@@ -140,9 +154,7 @@ export function landscape(state, api) {
     fill(slope, slopes && [slopes.length > 1 ? "gradient " : "slope ", h("b", { class: "grad" }, slopes.map((each) => format.number(each)).join(", "))]);
     again.hidden = asking || !told?.grid || told.step === at;
     again.textContent = `with the data of step ${at}`;
-    if (asking) fill(words, "Running the program again, up to this step…");
-    else if (told && !told.grid)
-      fill(words, told.difference?.sentence ?? told.reason ?? "");
+    if (!asking && told && !told.grid) fill(words, told.difference?.sentence ?? told.reason ?? "");
     words.hidden = !asking && Boolean(told?.grid);
     element_.title = told?.fixed ?? "";
   }
