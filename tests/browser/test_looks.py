@@ -115,6 +115,29 @@ def test_axe_finds_nothing_on_a_phone_with_many_steps(look: Look, theme: str) ->
     assert not outside(page)
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_the_scale_is_switched_with_a_finger_on_a_phone(look: Look, width: int) -> None:
+    page = look(width, "light")
+    made = page.request.post("/api/v1/runs", data={"program": FIT.replace("range(4)", "range(1200)")}).json()
+    page.goto(f"/r/{made['id']}?step=1100")
+    expect(page.locator(".count b")).to_have_text("1100")
+    scale = page.get_by_role("button", name="log scale")
+    own, *others = [each.bounding_box() for each in [scale, page.locator(".count b"), *page.locator(".key").all()]]
+    assert own
+    assert min(own["width"], own["height"]) >= 32
+    assert len(others) == 6
+    for other in others:
+        assert other
+        assert other["x"] + other["width"] + 4 <= own["x"], "it stands beside them"
+    assert not outside(page)
+    curve = page.locator(".tape .ahead .curve")
+    before = curve.get_attribute("d") or ""
+    scale.click()
+    expect(scale).to_have_attribute("aria-pressed", "true")
+    expect(curve).not_to_have_attribute("d", before)
+    expect(page).to_have_url(re.compile("log=1"))
+
+
 def test_the_theme_is_switched_and_remembered(page: Page) -> None:
     page.emulate_media(color_scheme="light")
     page.goto("/")

@@ -87,9 +87,14 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
   );
 
   const number = h("b", null);
-  const of = h("span", null);
+  const [unit, of, ending] = [h("span", { class: "from-760" }), h("span"), h("span", { class: "from-760" })];
   const loss = h("span", { class: "loss" });
-  const log = h("button", { type: "button", class: "to", "aria-pressed": "false", onclick: onscale }, "log scale");
+  const log = h(
+    "button",
+    { type: "button", class: "to log", "aria-pressed": "false", "aria-label": "log scale", onclick: onscale },
+    "log",
+    h("span", { class: "from-760" }, " scale"),
+  );
   const bar = h("i");
   const progress = h("div", { class: "progress", role: "progressbar", "aria-label": "The run", hidden: true }, bar);
   const reel = tape({ onseek: onstep });
@@ -109,7 +114,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     h(
       "div",
       { class: "transport" },
-      h("div", { class: "count" }, number, of),
+      h("div", { class: "count" }, number, h("span", null, unit, of, ending)),
       h("div", { class: "keys", role: "group", "aria-label": "Playing" }, first, previous, play, next, end),
       h("div", { class: "seg speeds", role: "group", "aria-label": "Speed" }, speeds),
     ),
@@ -160,10 +165,9 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
       const { at, steps, step, phase: place, playing, speed } = now;
       element.dataset.steps = steps > 1 ? "many" : String(steps);
       text(number, steps > 1 ? String(at).padStart(2, "0") : String(steps));
-      text(
-        of,
-        steps > 1 ? `step of ${format.thousands(last())}${now.stopped ? ", stopped" : ""}` : now.stopped ? "step, then stopped" : "step",
-      );
+      text(unit, "step");
+      text(of, steps > 1 ? ` of ${format.thousands(last())}` : "");
+      text(ending, now.stopped ? (steps > 1 ? ", stopped" : ", then stopped") : "");
       for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([
         [first, at <= 0 && place === "forward"],
         [previous, at <= 0],
