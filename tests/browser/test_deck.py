@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -712,14 +714,14 @@ for step in range(5):
 """
 PLANE = """() => {
     const plane = document.querySelector(".plane");
-    const [line, here] = [plane.querySelector(".tangent"), plane.querySelector(".here")];
-    const of = name => Number(line.getAttribute(name));
-    const at = Number(here.getAttribute("cx"));
-    const path = plane.querySelector(".curve").getAttribute("d");
-    const points = [...path.matchAll(/([-\\d.]+) ([-\\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)]);
-    const right = points.findIndex(([x]) => x > at);
-    const [a, b] = [points[right - 2], points[right + 1]];
-    return {tangent: (of("y2") - of("y1")) / (of("x2") - of("x1")), curve: (b[1] - a[1]) / (b[0] - a[0])};
+    const points = (name) => [...plane.querySelectorAll(name)]
+        .flatMap(each => [...each.getAttribute("d").matchAll(/([-\\d.]+) ([-\\d.]+)/g)])
+        .map(([, x, y]) => [Number(x), Number(y)]);
+    const here = plane.querySelector(".here");
+    return {
+        curve: points(".curve"), tangent: points(".tangent"), here: ["cx", "cy"].map(name => Number(here.getAttribute(name))),
+        rungs: points(".rung").map(([, y]) => y), beside: [...plane.querySelectorAll(".axis")].map(each => each.textContent),
+    };
 }"""
 
 
@@ -729,8 +731,11 @@ def test_the_loss_over_a_parameter_has_the_gradient_as_its_slope(page: Page) -> 
     page.get_by_role("button", name="Loss over m").click()
     expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
     expect(page.locator(".landscape .slope")).to_have_text("slope −9.3333")
-    slopes = page.evaluate(PLANE)
-    assert abs(slopes["tangent"] / slopes["curve"] - 1) < 0.05, slopes
+    plane = page.evaluate(PLANE)
+    right = next(place for place, (x, _) in enumerate(plane["curve"]) if x > plane["here"][0])
+    (x1, y1), (x2, y2) = plane["tangent"][0], plane["tangent"][-1]
+    (x3, y3), (x4, y4) = plane["curve"][right - 2], plane["curve"][right + 1]
+    assert abs((y2 - y1) / (x2 - x1) / ((y4 - y3) / (x4 - x3)) - 1) < 0.05
     page.locator(".phase.loss").click()
     expect(page.locator(".plane .tangent")).to_have_count(0)
     expect(page.locator(".plane .here")).to_be_visible()
@@ -794,6 +799,77 @@ def test_a_replay_that_takes_long_is_stopped_by_who_waits_for_it_and_asked_for_a
         page.get_by_role("combobox", name="Loss over").select_option(elements)
     expect(page.locator(".plane .curve")).to_be_visible(timeout=20_000)
     assert cancelled == [first, first]
+
+
+def test_on_a_logarithmic_scale_the_tangent_is_what_becomes_of_the_line(page: Page) -> None:
+    made = page.request.post("/api/v1/runs", data={"program": FIT}).json()
+    told = page.request.post(
+        f"/api/v1/runs/{made['id']}/replays", data={"what": "surface", "step": 1, "parameters": ["p0"]}
+    ).json()
+    page.goto(f"/r/{made['id']}?step=1&tab=loss&log=1")
+    expect(page.locator(".plane .tangent")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("img", name="loss over m, on a logarithmic scale")).to_be_visible()
+    plane = page.evaluate(PLANE)
+    (low, *_, high), (left, *_, right) = told["grid"]["p0"], plane["curve"]
+    scale = (right[0] - left[0]) / (high - low)
+    powers = [math.log10(float(text.replace("−", "-"))) for text in plane["beside"][-len(plane["rungs"]) :]]
+    assert len(powers) > 1
+    decade = (plane["rungs"][-1] - plane["rungs"][0]) / (powers[-1] - powers[0])
+    foot = plane["rungs"][0] - decade * powers[0]
+
+    def pixels(m: float, loss: float) -> tuple[float, float]:
+        return left[0] + scale * (m - low), foot + decade * math.log10(loss)
+
+    for m, loss in zip(told["grid"]["p0"], told["loss"], strict=True):
+        x, y = pixels(m, loss)
+        assert min(math.hypot(x - px, y - py) for px, py in plane["curve"]) < 0.5
+    at, slope = told["at"], told["at"]["grad"]
+    assert math.dist(plane["here"], pixels(at["p0"], at["loss"])) < 0.5
+    for px, py in plane["tangent"]:
+        loss = 10 ** ((py - foot) / decade)
+        across = abs(pixels(at["p0"] + (loss - at["loss"]) / slope, loss)[0] - px)
+        height = at["loss"] + slope * ((px - left[0]) / scale + low - at["p0"])
+        assert min(across, abs(pixels(0, height)[1] - py) if height > 0 else across) < 0.5  # it is flat here and steep there
+    (x1, y1), *_, (x2, y2) = plane["tangent"]
+    x, y = plane["here"]
+    assert abs(y1 + (y2 - y1) * (x - x1) / (x2 - x1) - y) > 5, "it is no straight line"
+    page.get_by_role("button", name="log scale").click()
+    expect(page.locator(".plane .rung")).to_have_count(0)
+    assert len(page.evaluate(PLANE)["tangent"]) == 3
+
+
+@pytest.mark.parametrize("less", [1, 0.05], ids=["of some steps", "of none"])
+def test_where_a_loss_is_not_above_zero_the_scale_stays_linear_and_that_is_said(page: Page, less: float) -> None:
+    program = FIT.replace(".mean()", f".mean() - {less}")
+    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    assert made["steps"] == 4, made["error"]
+    page.goto(f"/r/{made['id']}?tab=loss")
+    expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
+    linear = page.evaluate(PLANE)
+    expect(page.locator(".landscape .scale")).to_have_text("")
+    page.get_by_role("button", name="log scale").click()
+    expect(page.locator(".landscape .scale")).to_have_text("linear: not every loss is above 0")
+    assert page.evaluate(PLANE) == linear
+
+
+def test_the_lines_of_a_contour_are_a_ratio_apart_on_a_logarithmic_scale(page: Page) -> None:
+    made = page.request.post("/api/v1/runs", data={"program": PAIR}).json()
+    page.goto(f"/r/{made['id']}?step=4&tab=loss")
+    lines = page.locator(".plane .height title")
+    expect(lines).not_to_have_count(0, timeout=15_000)
+    levels = "lines => lines.map(line => Number(line.textContent.replace('−', '-')))"
+    even = lines.evaluate_all(levels)
+    page.get_by_role("button", name="log scale").click()
+    told = page.locator(".landscape .scale")
+    expect(told).to_have_text(re.compile(r"^each line × \d"))
+    ratio = float((told.text_content() or "").rpartition(" ")[2])
+    found = lines.evaluate_all(levels)
+    assert found != even
+    assert len(found) >= 3
+    assert all(abs(after / before / ratio - 1) < 0.01 for before, after in pairwise(found))
+    page.get_by_role("button", name="log scale").click()
+    expect(told).to_have_text("")
+    assert lines.evaluate_all(levels) == even
 
 
 def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page) -> None:

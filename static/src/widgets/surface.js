@@ -2,6 +2,10 @@
 
 import { fill, h, s, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
+import { bent, decades, scaleOf } from "./surface/scale.js";
+import { tangent } from "./surface/tangent.js";
+
+/** @import {Point, Scale} from "./surface/scale.js" */
 
 /**
  * @typedef {object} Axis
@@ -18,6 +22,7 @@ import * as format from "../leaves/format.js";
  * @property {readonly (number | null)[]} losses    over the grid, the last axis running fastest
  * @property {string} loss                       its name
  * @property {Way} way
+ * @property {boolean} logarithmic               wished for
  *
  * @typedef {object} Place
  * @property {number} at
@@ -26,7 +31,8 @@ import * as format from "../leaves/format.js";
 
 const EDGE = { left: 44, right: 10, top: 8, bottom: 20 };
 const INSET = 10; // pixels between a curve's least point and the axis
-const LEVELS = 9;
+const APART = 22; // pixels from a number beside a curve to the next
+const FINE = 3; // pixels of height in which a straight piece is bent
 const ARROW = 30; // pixels of the arrow against the gradient
 const TANGENT = 0.16; // of the width, to each side
 
@@ -41,6 +47,8 @@ export function surface() {
   let shown = null;
   /** @type {Place} */
   let place = { at: 0, slope: null };
+  /** @type {Scale} */
+  let scale = scaleOf([], [], false);
   /** @type {typeof import("d3-contour").contours | null} */
   let contours = null; // what draws them, once one is to be drawn
   let [width, height] = [0, 0];
@@ -48,6 +56,8 @@ export function surface() {
   let x = () => 0;
   /** @type {(value: number) => number} */
   let y = () => 0;
+  /** @type {number | null} */
+  let least = null; // the loss at the foot of a plane that is logarithmic
 
   /** @param {readonly number[]} domain @param {number} from @param {number} to @returns {(value: number) => number} */
   function linear(domain, from, to) {
@@ -74,24 +84,37 @@ export function surface() {
     /** @type {readonly number[]} */
     let range = second?.values ?? [];
     if (!second) {
-      const known = shown.losses.filter((value) => value !== null);
+      // each step is to be seen also where it is far below the curve, which is known at some points only
+      const known = [...shown.losses, ...(scale.logarithmic ? shown.way.losses : [])].filter((value) => value !== null);
       range = [Math.min(...known), Math.max(...known)];
     }
     const [foot, head] = second ? [bottom, top] : [bottom - INSET, top + INSET / 2]; // the least is a place to be seen, too
-    y = linear(range, foot, head);
+    const logarithmic = scale.logarithmic && !second;
+    const scaled = linear(logarithmic ? range.map(Math.log10) : range, foot, head);
+    y = logarithmic ? (value) => scaled(Math.log10(value)) : scaled;
+    const [low, high] = [range[0] ?? 0, range.at(-1) ?? 1];
+    least = logarithmic ? low * (low / high) ** (INSET / (foot - head)) : null;
+    const rungs = logarithmic ? decades(low, high, (foot - head) / APART) : [];
     const wide = Math.abs((range.at(-1) ?? 0) - (range[0] ?? 0));
     const end = (/** @type {number} */ value) => (Math.abs(value) < wide / 1000 ? "0" : format.number(value, 2));
     fill(
       ground,
+      rungs.map((value) => s("path", { class: "rung", d: `M${left} ${y(value).toFixed(1)}H${right}` })),
       second ? s("g", { "clip-path": "url(#surface)" }, heights(shown, first, second)) : s("path", { class: "curve", d: curve(first, shown.losses) }),
       s("path", { class: "frame", d: `M${left} ${top}V${bottom}H${right}` }),
       [first.values[0], first.values.at(-1)].map((value, i) =>
         s("text", { class: "axis", x: i ? right : left, y: height - 6, "text-anchor": i ? "end" : "start" }, end(value ?? 0)),
       ),
       s("text", { class: "axis name", x: (left + right) / 2, y: height - 6, "text-anchor": "middle" }, first.name),
-      [range[0], range.at(-1)].map((value, i) =>
-        s("text", { class: "axis", x: left - 5, y: i ? head + 8 - (second ? 0 : 5) : foot + (second ? 0 : 3), "text-anchor": "end" }, end(value ?? 0)),
-      ),
+      rungs.length > 1
+        ? format.axis(rungs).map((text, i) => s("text", { class: "axis", x: left - 5, y: y(rungs[i] ?? 1) + 3.5, "text-anchor": "end" }, text))
+        : [low, high].map((value, i) =>
+            s(
+              "text",
+              { class: "axis", x: left - 5, y: i ? head + 8 - (second ? 0 : 5) : foot + (second ? 0 : 3), "text-anchor": "end" },
+              logarithmic ? format.number(value, 2) : end(value),
+            ),
+          ),
       second &&
         s("text", { class: "axis name", x: left - 5, y: (top + bottom) / 2, "text-anchor": "end" }, second.name),
     );
@@ -100,25 +123,27 @@ export function surface() {
 
   /** @param {Axis} axis @param {readonly (number | null)[]} losses */
   function curve({ values }, losses) {
-    let [path, pen] = ["", "M"];
+    /** @type {[string, Point | null]} */
+    let [path, last] = ["", null];
     for (const [i, value] of values.entries()) {
       const loss = losses[i];
-      if (loss === null || loss === undefined) {
-        pen = "M"; // it cannot be computed here
-        continue;
-      }
-      path += `${pen}${x(value).toFixed(1)} ${y(loss).toFixed(1)}`;
-      pen = "L";
+      /** @type {Point | null} */
+      const next = loss === null || loss === undefined ? null : [value, loss]; // it cannot be computed everywhere
+      if (next && last) {
+        const parts = 1 + Math.floor(Math.abs(y(next[1]) - y(last[1])) / FINE);
+        const piece = least === null ? [next] : bent(last, next, parts).slice(1);
+        for (const [at, height] of piece) path += `L${x(at).toFixed(1)} ${y(height).toFixed(1)}`;
+      } else if (next) path += `M${x(next[0]).toFixed(1)} ${y(next[1]).toFixed(1)}`;
+      last = next;
     }
     return path;
   }
 
-  /** Lines of equal loss, closer to each other near the least. @param {Shown} now @param {Axis} first @param {Axis} second */
+  /** Lines of equal loss. @param {Shown} now @param {Axis} first @param {Axis} second */
   function heights({ losses }, first, second) {
     if (!contours) return [];
     const known = losses.filter((value) => value !== null);
-    const [low, high] = [Math.min(...known), Math.max(...known)];
-    const levels = Array.from({ length: LEVELS }, (_, i) => low + (high - low) * ((i + 0.4) / LEVELS) ** 2);
+    const high = Math.max(...known);
     const [wide, high_] = [first.values.length, second.values.length];
     // the grid comes a row for each value of the first axis: the contour wants one for each of the second
     const rows = Array.from({ length: wide * high_ }, (_, i) => losses[(i % wide) * high_ + Math.floor(i / wide)] ?? high);
@@ -129,7 +154,7 @@ export function surface() {
     const [x0, y0] = [x(first.values[0] ?? 0), y(second.values[0] ?? 0)];
     return contours()
       .size([wide, high_])
-      .thresholds(levels)(rows)
+      .thresholds([...scale.levels])(rows)
       .map(({ coordinates, value }) =>
         s(
           "path",
@@ -161,22 +186,18 @@ export function surface() {
       mark,
       !flat && s("path", { class: "way", d: points.map((each, i) => `${i ? "L" : "M"}${each.x.toFixed(1)} ${each.y.toFixed(1)}`).join("") }),
       few.map((each) => each !== here && s("circle", { class: "before", cx: each.x, cy: each.y, r: 1.75 })),
-      here && (flat ? tangent(here) : arrow(here)),
+      here && (flat ? touching(here) : arrow(here)),
       here && s("circle", { class: "here", cx: here.x, cy: here.y, r: 4.5 }),
     );
   }
 
   /** A line whose slope is the gradient. @param {{a: number, b: number}} here */
-  function tangent({ a, b }) {
+  function touching(here) {
     const slope = place.slope?.[0] ?? null;
     const axis = shown?.axes[0]?.values;
     if (slope === null || !axis) return null;
     const reach = ((axis.at(-1) ?? 1) - (axis[0] ?? 0)) * TANGENT;
-    const [x1, x2, y1, y2] = [x(a - reach), x(a + reach), y(b - slope * reach), y(b + slope * reach)];
-    const long = Math.hypot(x2 - x1, y2 - y1);
-    const k = Math.min(1, (2 * TANGENT * width) / long); // a steep one is no longer than a flat one
-    const [cx, cy] = [(x1 + x2) / 2, (y1 + y2) / 2];
-    return s("line", { class: "tangent", x1: cx + (x1 - cx) * k, y1: cy + (y1 - cy) * k, x2: cx + (x2 - cx) * k, y2: cy + (y2 - cy) * k });
+    return s("path", { class: "tangent", d: tangent({ x, y, least }, here, slope, reach, TANGENT * width) });
   }
 
   /** Where the loss falls fastest: against the gradient. @param {{a: number, b: number, x: number, y: number}} here */
@@ -197,7 +218,9 @@ export function surface() {
     /** @param {Shown | null} now */
     show(now) {
       shown = now;
-      svg.setAttribute("aria-label", now ? `${now.loss} over ${now.axes.map(({ name }) => name).join(" and ")}` : "");
+      scale = scaleOf(now?.losses ?? [], now?.axes.length === 1 ? now.way.losses : [], now?.logarithmic ?? false);
+      const said = scale.logarithmic && now?.axes.length === 1 ? ", on a logarithmic scale" : "";
+      svg.setAttribute("aria-label", now ? `${now.loss} over ${now.axes.map(({ name }) => name).join(" and ")}${said}` : "");
       draw();
       if (!now || now.axes.length < 2 || contours) return;
       void import("d3-contour").then((module) => {
@@ -205,6 +228,8 @@ export function surface() {
         draw();
       });
     },
+    /** On what scale it is shown. */
+    scale: () => scale,
     /** @param {Place} now */
     seek(now) {
       place = now;

@@ -116,7 +116,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
         h("option", { value: id, selected: id === parameter.id }, `${names.at(-1) ?? id}${shape.length ? ` ${format.shape(shape)}` : ""}`),
       ),
     );
-    ground.show(shown === "loss" ? parameter : null);
+    ground.show(shown === "loss" ? parameter : null, logarithmic);
     if (curves && shown === "curves") void drawn.show(chartsOf(parameter, curves, other), logarithmic);
     tell(now);
   }

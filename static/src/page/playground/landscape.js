@@ -59,11 +59,12 @@ export function landscape(state, api) {
   const over = h("select", { class: "choose", "aria-label": "Loss over", onchange: () => state.set({ over: over.value }) });
   const choice = h("span", { class: "chosen" }, over);
   const slope = h("span", { class: "slope" });
+  const scale = h("span", { class: "scale" });
   const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
   const words = h("p", { class: "remark" });
   const rerun = h("button", { type: "button", class: "to", onclick: () => void ask() }, "run it again");
   const halt = h("button", { type: "button", class: "to late", onclick: () => wish.abort() }, "stop");
-  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, again), words, drawn);
+  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, scale, again), words, drawn);
 
   /** @type {{run: string, keys: string[], told: Surface} | null} */
   let here = null;
@@ -72,6 +73,7 @@ export function landscape(state, api) {
   let wish = new AbortController(); // aborted, what is asked for is taken back
   let before = Promise.resolve(); // until what was asked for before is answered, or taken back
   let shown = false;
+  let logarithmic = false;
   let wanted = ""; // what was asked for last
 
   const wished = () => over.value.split(" ").filter(Boolean);
@@ -137,9 +139,18 @@ export function landscape(state, api) {
           values: keys.map((key) => (path[key] ?? []).map(finite)),
           losses: (path["loss"] ?? []).map(finite),
         },
+        logarithmic,
       });
     }
     tell();
+  }
+
+  /** What is to be said of the scale. */
+  function scaled() {
+    const { logarithmic: log, ratio } = drawn.scale();
+    if (!logarithmic || drawn.hidden) return "";
+    if (!log) return "linear: not every loss is above 0";
+    return ratio && (here?.keys.length ?? 0) > 1 ? `each line × ${ratio}` : "";
   }
 
   /** What follows the playhead. */
@@ -151,6 +162,7 @@ export function landscape(state, api) {
     const slopes = here && backward && step?.index === at ? here.keys.map((key) => slopeOf(step, key)) : null;
     drawn.hidden = !told?.grid || asking;
     drawn.seek({ at, slope: slopes });
+    scale.textContent = scale.title = scaled();
     fill(slope, slopes && [slopes.length > 1 ? "gradient " : "slope ", h("b", { class: "grad" }, slopes.map((each) => format.number(each)).join(", "))]);
     again.hidden = asking || !told?.grid || told.step === at;
     again.textContent = `with the data of step ${at}`;
@@ -170,10 +182,12 @@ export function landscape(state, api) {
     element: element_,
     /** Where the elements are chosen. */
     choice,
-    /** Show the pane for a parameter, or put it away. @param {Parameter | null} now */
-    show(now) {
+    /** Show the pane for a parameter, or put it away. @param {Parameter | null} now @param {boolean} log */
+    show(now, log) {
       shown = now !== null;
       if (!now) return;
+      const rescaled = log !== logarithmic;
+      logarithmic = log;
       const { run, over: named } = state.get();
       const offered = choices(now, run?.parameters ?? []);
       const chosen =
@@ -192,7 +206,8 @@ export function landscape(state, api) {
         here = null;
         drawn.show(null);
         void ask();
-      } else tell();
+      } else if (rescaled && !asking) present();
+      else tell();
     },
     tell,
   };
