@@ -17,13 +17,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, WebError
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, WebError, expect
 
 from ..conftest import browser_path
 
 WIDTHS = (390, 820, 1440)
 THEMES = ("light", "dark")
 STARTS_WITHIN = 60.0  # seconds
+COMES_WITHIN = 20_000  # milliseconds: what a test waits for comes when it comes, on a machine that has other things to do
 QUIET = (  # switches that keep Chromium from calling home
     "--disable-background-networking",
     "--disable-component-update",
@@ -34,6 +35,9 @@ QUIET = (  # switches that keep Chromium from calling home
     "--no-first-run",
     "--no-pings",
 )
+
+
+expect.set_options(timeout=COMES_WITHIN)
 
 
 @pytest.fixture(scope="session")

@@ -505,10 +505,22 @@ def test_a_recording_is_played_from_the_keyboard_alone(page: Page) -> None:
 def test_whole_steps_are_played_fast(page: Page) -> None:
     page.goto("/")
     run(page, (EXAMPLES / "fit-by-hand.py").read_text())
+    for name, step in (("Last step", 19), ("First step", 0)):  # one stretch holds them all: then they are here
+        page.get_by_role("button", name=name).click()
+        expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
     page.get_by_role("button", name="Whole steps").click()
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)  # from now on time is the page's own, however slow the machine is
     page.get_by_role("button", name="Play (Space)").click()
-    expect(page.locator(".count b")).to_have_text("19", timeout=15_000)
+    page.clock.run_for(1)
+    for step in range(1, 20):
+        expect(page.locator(".count b")).to_have_text(f"{step:02}")
+        expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
+        expect(page.get_by_role("button", name="Pause (Space)")).to_be_visible()
+        page.clock.run_for(110)
     expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+    expect(page.locator(".count b")).to_have_text("19")
+    expect(page.locator(".phase.forward[aria-pressed=true]")).to_be_visible()
 
 
 def test_curves_follow_the_playhead_and_tell_the_number_that_is_pointed_at(page: Page) -> None:
