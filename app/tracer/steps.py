@@ -73,10 +73,7 @@ class _Step:
     groups: list[wire.GroupRow] = field(default_factory=list)
     updating: bool = False
     border: int | None = None
-    """The number of the first node that could be made since the loop that it stands in has gone round after its last pass.
-
-    What runs then is another step's, unless a pass or an update shows that it is still this one.
-    """
+    """The number of the first node that could be made since, after its last pass, its loop has gone round or another begun."""
     updated_in: frozenset[int] = frozenset()
     """The loops that its first update stands in."""
     borrowed: dict[int, Part] = field(default_factory=dict)
@@ -403,6 +400,9 @@ class Steps:
         self._counts[loop] = -1
         self._entered[loop] = sequence_number()
         self._ranges[loop] = -1 if length is None else length
+        step = self._step
+        if loop in self._source.passing and step.passes and not step.updating and not self.held:
+            self._draw_border()
 
     def round(self, loop: int) -> None:
         """A loop goes round: a step that stands in it and has been updated is over."""
@@ -413,9 +413,14 @@ class Steps:
         if step.updating:
             self._lines.settle()
             self.end_step()
-        elif step.border is None:
+        else:
+            self._draw_border()
+
+    def _draw_border(self) -> None:
+        """What runs from here on is another step's, unless a pass or an update shows that it is still this one."""
+        if self._step.border is None:
             self._lines.settle()
-            step.border = sequence_number()
+            self._step.border = sequence_number()
 
     def _begin_update(self, here: Here) -> None:
         if not self._step.updating:

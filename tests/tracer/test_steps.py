@@ -221,6 +221,20 @@ def test_steps_without_an_update_have_their_own_round_of_the_loop() -> None:
     assert [step.lines["update"] for step in found] == [[]] * 3
 
 
+def test_a_loop_after_a_pass_begins_a_step_with_its_first_round() -> None:
+    program = (
+        "import torch\n"
+        "w = torch.tensor(1.0, requires_grad=True)\n"
+        "v = torch.tensor(1.0, requires_grad=True)\n"
+        "(w * 2).backward()\n"
+        "for i in range(2):\n"
+        "    (v * i).backward()\n"
+        "    v.grad = None\n"
+    )
+    found = all_steps(record(program)[1])
+    assert [step.values.get("5", model.LineValue("", None)).text for step in found] == ["", "i = 0", "i = 1"]
+
+
 def test_a_second_loop_begins_a_step_with_what_it_clears() -> None:
     program = (
         "import torch\n"
