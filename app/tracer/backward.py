@@ -313,7 +313,7 @@ class Engine:
         """The parameters of the leaves; new ones are told."""
         steps = self._steps
         for _, leaf in walk.leaves:
-            if not steps.knows(leaf):
+            if leaf not in steps.parameters:
                 self._names.refresh(self._scopes())
                 break
         return [steps.parameter(leaf) for _, leaf in walk.leaves]
@@ -344,7 +344,8 @@ class Engine:
             walk = Walk([tensor.grad_fn], self._calls, self._limit)
         except TooManyNodes:
             return -1
-        known = [self._steps.parameter(leaf) if self._steps.knows(leaf) else -1 for _, leaf in walk.leaves]
+        parameters = self._steps.parameters
+        known = [parameters.index(leaf) if leaf in parameters else -1 for _, leaf in walk.leaves]
         return self._template(walk, known).index if walk.nodes else -1
 
     def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:

@@ -122,14 +122,15 @@ class Optimizers:
         try:
             with Aside():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
-                known = [self._steps.parameter(leaf) for leaf in leaves if self._steps.knows(leaf)]
+                parameters = self._steps.parameters
+                known = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
                 self._steps.optimized(optimizer, known, self._here())
         except Exception as error:
             self._emitter.failed(error)
 
     def _rest_less(self) -> None:
         step = self._open.pop()
-        self._steps.look_again()
+        self._steps.parameters.look_again()
         if step.off:
             self._mode.step_on()
         self._mode.resting = max(0, self._mode.resting - step.rests)

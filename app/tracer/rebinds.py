@@ -52,6 +52,7 @@ class Rebinds:
         self._emitter = emitter
         self._calls = calls
         self._steps = steps
+        self._parameters = steps.parameters
         self._here = here
         self._scopes = scopes
         self._followed = followed
@@ -63,7 +64,7 @@ class Rebinds:
         """A statement is about to bind the name of a parameter: tell if that takes it from a leaf that took part."""
         if not self._steps.takes_part(parameter):
             return
-        leaf = self._steps.leaf(parameter)
+        leaf = self._parameters.leaf(parameter)
         scope, given = self._scopes.of(name)
         before = scope.get(name)
         if before is not leaf:
@@ -85,11 +86,11 @@ class Rebinds:
         held = look(target, value, self._variable)
         if held is None or held.value is value:
             return
-        if not self._steps.knows(held.value):
+        if held.value not in self._parameters:
             self._again(statement, held.value, value)
             return
         leaf: Tensor = held.value
-        parameter = self._steps.parameter(leaf)
+        parameter = self._parameters.index(leaf)
         if not self._steps.takes_part(parameter):
             return
         uses = self._uses(value, parameter)
@@ -109,8 +110,8 @@ class Rebinds:
             return
         for key in value if type(value) is dict else range(min(len(value), _ITEMS)):
             new, old = value[key], dict.get(before, key) if type(value) is dict else before[key]
-            if isinstance(new, Tensor) and isinstance(old, Tensor) and new is not old and self._steps.knows(old):
-                parameter = self._steps.parameter(old)
+            if isinstance(new, Tensor) and isinstance(old, Tensor) and new is not old and old in self._parameters:
+                parameter = self._parameters.index(old)
                 if self._steps.takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
                     self._tell(statement, f"{name}[{key!r}]"[:_LONGEST], parameter, new)
 
@@ -137,7 +138,7 @@ class Rebinds:
         tensor = value if isinstance(value, Tensor) else None
         if tensor is not None:
             uses, made = self._uses(tensor, parameter), origin(tensor) is not None
-            if uses or (tensor.shape == self._steps.leaf(parameter).shape and made):
+            if uses or (tensor.shape == self._parameters.leaf(parameter).shape and made):
                 graph = self._graph_of(tensor) if made else -1
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, _is_new_leaf(tensor))
         self._steps.rebound(row, tensor, self._here_at(statement))

@@ -222,7 +222,7 @@ class Recorder:
         if isinstance(value, Tensor):
             self._names.bind(name, value, statement.line, passing=statement.kind == "target")
             self._calls.name(value, name)
-        parameter = self.steps.called(name)
+        parameter = self.steps.parameters.called(name)
         if parameter is not None:
             self._rebinds.bound(statement, name, parameter, value)
         elif type(value) in (list, tuple, dict):

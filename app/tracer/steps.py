@@ -20,12 +20,13 @@ from .. import wire
 from ..model import PassKind
 from .calls import Calls
 from .emitter import Emitter
-from .handles import same, sequence_number, storage
+from .handles import sequence_number, storage
 from .lines import Lines
-from .memory import Write, overlap
+from .memory import Write
 from .names import Names
-from .parts import Contribution, Held, Part, groups, held
-from .snapshot import Snapshot, is_leaf, sizes
+from .parameters import Parameters
+from .parts import Contribution, Part, groups
+from .snapshot import Snapshot, is_leaf
 from .source import Here, Source
 from .table import Table
 
@@ -81,7 +82,7 @@ class _Step:
 
 
 class Steps:
-    """The parameters of a run and its steps, told as they end."""
+    """The steps of a run, told as they end."""
 
     def __init__(
         self, *, emitter: Emitter, lines: Lines, names: Names, source: Source, calls: Calls, table: Callable[[], Table]
@@ -89,23 +90,16 @@ class Steps:
         self._emitter = emitter
         self._lines = lines
         self._names = names
+        self.parameters = Parameters(emitter, names)
         self._source = source
         self._calls = calls
         self._table = table
         self._step: _Step = _Step(table())
         self._ended = 0
-        self._parameters: dict[int, int] = {}
-        self._leaves: list[Tensor] = []
-        self._called: list[str | None] = []
-        self._by_name: dict[str, int] = {}
-        self._storages: dict[int, set[int]] = {}
-        self._gradients: dict[int, int] = {}
-        self._gradients_of = -1
         self._counts: dict[int, int] = {}
         self._ranges: dict[int, int] = {}
         self._entered: dict[int, int] = {}
         """The number of the first node that each loop could make since it began."""
-        self._values: dict[int, Held] = {}
         self.optimizers: Iterable[torch.optim.Optimizer] = ()
         """Those that there are."""
         self.held = 0
@@ -115,112 +109,34 @@ class Steps:
         self.on_end: Callable[[int], None] = lambda index: None
         """Told the index of each step that has been told."""
 
-    # ------------------------------------------------------------------ parameters
-
-    def knows(self, leaf: Tensor) -> bool:
-        """Whether a leaf has taken part in a pass."""
-        return id(leaf) in self._parameters
-
-    def __contains__(self, key: int) -> bool:
-        """Whether an id is that of a parameter's tensor."""
-        return key in self._parameters
+    # ------------------------------------------------------------------ what takes part
 
     def parameter(self, leaf: Tensor) -> int:
-        """The parameter that a leaf is; a new one is told."""
-        known = self._parameters.get(id(leaf))
-        if known is None:
-            known = self._successor(leaf)
-        if known is not None:
-            return known
-        index = self._parameters[id(leaf)] = len(self._leaves)
-        self._leaves.append(leaf)  # kept, so that its id is not given to another
-        name, line = self._names.binding(leaf)
-        self._called.append(name)
-        if name is not None:
-            self._by_name[name] = index
-        self._storages.setdefault(storage(leaf), set()).add(index)
-        dtype = str(leaf.dtype).removeprefix("torch.")
-        self._emitter.emit(wire.Parameter(index, name, list(sizes(leaf)), dtype, line))
-        return index
+        """The parameter that a leaf is which takes part in a pass; a new one is told.
 
-    def _successor(self, leaf: Tensor) -> int | None:
-        """The parameter whose name has moved to a new leaf in the step under way, computed from its gradient: that goes on."""
+        It may be the one whose name has moved to this leaf in the step under way, computed from its gradient: that goes on.
+        """
+        parameters = self.parameters
+        if leaf in parameters:
+            return parameters.index(leaf)
         for rebind in self._step.rebinds:
-            if rebind.value() is leaf and self._go_on(rebind.row, leaf):
+            if rebind.value() is leaf and self._goes_on(rebind.row, leaf):
                 return rebind.row.parameter
-        return None
+        return parameters.add(leaf)
 
-    def _go_on(self, row: wire.RebindRow, leaf: Tensor) -> bool:
-        """Let a parameter go on as a new leaf, if it can be the same; returns whether it does."""
-        index, before = row.parameter, self._leaves[row.parameter]
-        if leaf is before:
-            return True
-        alike = leaf.shape == before.shape and leaf.dtype == before.dtype and is_leaf(leaf) and leaf.requires_grad
-        if not row.uses_gradient or not alike or id(leaf) in self._parameters:
-            return False
-        self._parameters.pop(id(before), None)
-        self._parameters[id(leaf)] = index
-        self._storages.get(storage(before), set()).discard(index)
-        self._leaves[index] = leaf
-        self._values.pop(index, None)
-        self.moved(index)
-        return True
-
-    def called(self, name: str) -> int | None:
-        """The parameter that a name was last known for."""
-        return self._by_name.get(name)
-
-    def leaf(self, index: int) -> Tensor:
-        """The tensor of a parameter."""
-        return self._leaves[index]
-
-    def written(self, target: Tensor, key: int) -> list[int]:
-        """The parameters that a write to a tensor, in a storage, has changed: several may live in parts of one."""
-        return [
-            index
-            for index in sorted(self._storages.get(key, ()))
-            if (leaf := self._leaves[index]) is target or (storage(leaf) == key and overlap(leaf, target))
-        ]
-
-    def at_storage(self, key: int) -> list[int]:
-        """The parameters that live in a storage."""
-        return [index for index in sorted(self._storages.get(key, ())) if storage(self._leaves[index]) == key]
-
-    def gradient_at_storage(self, key: int) -> int | None:
-        """The parameter whose ``.grad`` lives in a storage."""
-        passes = len(self._step.passes) + (self._ended << 20)
-        if self._gradients_of != passes:
-            self._gradients_of = passes
-            grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
-            self._gradients = {storage(grad): index for grad, index in grads if grad is not None}
-        index = self._gradients.get(key)
-        grad = self._leaves[index].grad if index is not None else None
-        return index if grad is not None and storage(grad) == key else None  # it may be another's memory by now
-
-    def moved(self, index: int) -> None:
-        """A parameter has been given another storage through ``.data``."""
-        self._storages.setdefault(storage(self._leaves[index]), set()).add(index)
-
-    def value(self, index: int) -> Held:
-        """A parameter as it is now: what it was before, as long as nothing has written to it."""
-        found = self._values[index] = held(self._leaves[index], self._values.get(index), self._step.table)
-        return found
+    def _goes_on(self, row: wire.RebindRow, leaf: Tensor) -> bool:
+        return row.uses_gradient and self.parameters.go_on(row.parameter, leaf)
 
     def before_write(self, write: Write) -> None:
         """Leaves are about to be written to, by whatever way: a version does not tell of all of them."""
-        for key in write.storages:
-            for index in self._storages.get(key, ()):
-                self._values.pop(index, None)
-            if self._step.borrowed:
+        self.parameters.forget_values(write.storages)
+        if self._step.borrowed:
+            for key in write.storages:
                 self._keep_apart(key)
-
-    def look_again(self) -> None:
-        """Leaves may have been written to unseen, as in an optimizer's step: they are not taken for what they were."""
-        self._values.clear()
 
     def look_at_gradient(self, key: int) -> None:
         """The ``.grad`` at a storage may be written to unseen: an update reads it anew."""
-        index = self.gradient_at_storage(key)
+        index = self.parameters.with_gradient_at(key)
         if index is not None and index in self._step.parts:
             self._step.parts[index].scaled()
 
@@ -230,11 +146,7 @@ class Steps:
 
     def has_changed(self, index: int) -> bool:
         """Whether a parameter of the step has other elements than when it was last looked at; it is looked at now."""
-        before = self._values.get(index)
-        if before is None or before.whole is None or index not in self._step.parts:
-            return False
-        now = self.value(index)
-        return now.whole is not None and not same(before.whole, now.whole)
+        return index in self._step.parts and self.parameters.has_changed(index, self._step.table)
 
     def _keep_apart(self, key: int) -> None:
         """The ``.grad`` at a storage is about to be added to or overwritten: copy the contribution that it still is."""
@@ -267,7 +179,7 @@ class Steps:
         facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
         values = {}
         for parameter, leaf in facts.leaves.items():
-            now = self.value(parameter)
+            now = self.parameters.value(parameter, step.table)
             values[parameter] = now.snapshot
             part = step.parts.get(parameter)
             if part is None:
@@ -277,6 +189,7 @@ class Steps:
         if facts.root is not None:
             step.loss_row[facts.index] = step.table.copy(facts.root)
         step.backward.add(facts.here.line)
+        self.parameters.forget_gradients()
         step.passes.append(facts)  # last: a pass for which there was no room has not begun
         return self._ended, values
 
@@ -292,7 +205,7 @@ class Steps:
     def _optimized(self, parameters: Iterable[int]) -> bool:
         """Whether an optimizer has some of these parameters."""
         held = {id(leaf) for optimizer in self.optimizers for group in optimizer.param_groups for leaf in group["params"]}
-        return any(id(self._leaves[parameter]) in held for parameter in parameters)
+        return any(id(self.parameters.leaf(parameter)) in held for parameter in parameters)
 
     def end(self, facts: PassFacts, contributions: Mapping[int, Contribution], lines: frozenset[int], root_line: int) -> None:
         """A pass has ended: what it added to each leaf or took out there, and the lines that made its graph and its root."""
@@ -311,6 +224,7 @@ class Steps:
             for parameter in facts.leaves:
                 step.parts[parameter].accumulated()
         step.border = None
+        self.parameters.forget_gradients()
         self._lines.settle()
 
     # ------------------------------------------------------------------ what ends a step
@@ -358,8 +272,8 @@ class Steps:
         if not taken:
             return
         for parameter in taken:
-            step.parts[parameter].updated(optimizer.state.get(self._leaves[parameter], {}))
-        step.groups += groups(optimizer, {id(self._leaves[parameter]): parameter for parameter in taken})
+            step.parts[parameter].updated(optimizer.state.get(self.parameters.leaf(parameter), {}))
+        step.groups += groups(optimizer, {id(self.parameters.leaf(parameter)): parameter for parameter in taken})
         self._update(here)
 
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: Here) -> None:
@@ -387,7 +301,7 @@ class Steps:
             if value is not None and is_leaf(value) and value.requires_grad:
                 if not row.leaf:
                     row = replace(row, row=self._step.table.copy(value), graph=-1, leaf=True)
-                self._go_on(row, value)
+                self._goes_on(row, value)
             rows.append(row)
         return rows
 
@@ -450,9 +364,9 @@ class Steps:
         loss_line = step.loss_line.get(main.index, -1)
         loop, count = self._round()
         iteration = (self._source.loops[loop].head, count) if loop is not None else None
-        rebinds = self._rebinds()
+        rebinds, known = self._rebinds(), self.parameters
         parameters = [
-            part.row(parameter, self._called[parameter], self._leaves[parameter], self.value(parameter))
+            part.row(parameter, known.name(parameter), known.leaf(parameter), known.value(parameter, step.table))
             for parameter, part in sorted(step.parts.items())
         ]
         values = self._lines.end_step(step.table, step.update)

@@ -43,6 +43,7 @@ class Updates(Observer):
         self._emitter = emitter
         self._names = names
         self._steps = steps
+        self._parameters = steps.parameters
         self._here = here
         self._here_at = here_at
         self._writes = writes
@@ -111,7 +112,7 @@ class Updates(Observer):
         self._line = statement.line
         for key in self._shared:
             self._steps.look_at_gradient(key)
-            for parameter in self._steps.at_storage(key):
+            for parameter in self._parameters.at_storage(key):
                 if self._steps.has_changed(parameter):
                     self._steps.updated(parameter, self._here_at(line))
 
@@ -127,12 +128,12 @@ class Updates(Observer):
                 self._missed(args[0])
             except Exception as error:
                 self.failed(error)
-        elif kind == GRAD_READ and isinstance(out, Tensor) and self._steps.knows(args[0]):
-            self._mark(out, frozenset((self._steps.parameter(args[0]),)))
-        elif kind == DATA_SET and self._steps.knows(args[0]):
-            parameter = self._steps.parameter(args[0])
+        elif kind == GRAD_READ and isinstance(out, Tensor) and args[0] in self._parameters:
+            self._mark(out, frozenset((self._parameters.index(args[0]),)))
+        elif kind == DATA_SET and args[0] in self._parameters:
+            parameter = self._parameters.index(args[0])
             with torch._C.DisableTorchFunction():
-                self._steps.moved(parameter)
+                self._parameters.moved(parameter)
             self._steps.updated(parameter, self._here())
 
     def _missed(self, tensor: Any) -> None:
@@ -159,7 +160,7 @@ class Updates(Observer):
         parameters: frozenset[int] = frozenset()
         for argument in tensors(args):
             known = followed.get(id(argument))
-            if known is not None and known[0]() is argument and id(argument) not in self._steps:
+            if known is not None and known[0]() is argument and argument not in self._parameters:
                 parameters |= known[1]
         if parameters:
             for result in tensors(out):
@@ -183,30 +184,30 @@ class Updates(Observer):
             holder.protect(write)
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
-        steps = self._steps
+        steps, parameters = self._steps, self._parameters
         clears = getattr(func, "__name__", "") in _CLEARING
         for target in targets:
             key = storage(target)
-            if steps.knows(target):
-                steps.moved(steps.parameter(target))  # set_ gives it other memory
-            changed = steps.written(target, key)
+            if target in parameters:
+                parameters.moved(parameters.index(target))  # set_ gives it other memory
+            changed = parameters.written(target, key)
             for parameter in changed:
                 steps.updated(parameter, self._here())
-            graded = None if changed else steps.gradient_at_storage(key)
+            graded = None if changed else parameters.with_gradient_at(key)
             if graded is not None:
                 (steps.cleared if clears else steps.scaled)(graded, self._here())
 
     def _clear(self, leaf: Any, value: Any) -> None:
-        if value is None and isinstance(leaf, Tensor) and self._steps.knows(leaf) and leaf.grad is not None:
-            self._steps.cleared(self._steps.parameter(leaf), self._here())
+        if value is None and isinstance(leaf, Tensor) and leaf in self._parameters and leaf.grad is not None:
+            self._steps.cleared(self._parameters.index(leaf), self._here())
 
     def cleared(self, leaves: Sequence[Tensor]) -> None:
         """The gradients of these leaves have been taken away."""
         try:
             here = self._here()
             for leaf in leaves:
-                if self._steps.knows(leaf):
-                    self._steps.cleared(self._steps.parameter(leaf), here)
+                if leaf in self._parameters:
+                    self._steps.cleared(self._parameters.index(leaf), here)
         except Exception as error:  # what we fail at is no failure of the program
             self.failed(error)
 
