@@ -388,13 +388,13 @@ def test_an_address_says_what_is_not_as_at_the_start_and_is_read_as_it_was_writt
     body = re.sub(r"^(import .*|export \{\};)$", "", "\n".join(modules), flags=re.MULTILINE).replace("export ", "")
     elsewhere = {
         "at": 3, "phase": "update", "ran": None, "node": "n2", "pass": 4, "apart": "g1", "direction": "LR", "logarithmic": True,
-        "tab": "loss", "parameter": "p1", "over": "p1[0]",
+        "tab": "loss", "parameter": "p1", "over": "p1[0]", "compare": "f00",
     }  # fmt: skip
     page.goto("about:blank")
     start, said, unsaid, read = page.evaluate(
         f"""elsewhere => {{
             {body}
-            const address = (place) => write({{ ...START, other: null, ...place }}, "?theme=dark");
+            const address = (place) => write({{ ...START, ...place }}, "?theme=dark");
             const each = Object.entries(elsewhere).map(([field, value]) => address({{ tab: "loss", [field]: value }}));
             return [START, each, [address({{}}), read("")], [read(address(elsewhere)), read(address({{ ran: 2 }})).ran]];
         }}""",

@@ -98,7 +98,7 @@ def test_axe_finds_nothing_while_two_runs_are_compared(look: Look, theme: str) -
     page = look(1440, theme)
     page.goto("/")
     run(page, FIT)
-    other = page.url.rpartition("/r/")[2].partition("?")[0]
+    other = page.request.post("/api/v1/runs", data={"program": FIT.replace("0.05", "0.02")}).json()["id"]
     page.goto(f"{page.url.partition('?')[0]}?compare={other}&step=2&phase=update")
     expect(page.locator(".tape .ahead .curve.other")).to_be_visible()
     page.get_by_role("button", name="Optimizer").click()

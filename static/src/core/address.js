@@ -3,13 +3,13 @@
 import { PHASES } from "../leaves/types.js";
 import { START } from "./state.js";
 
-/** @import {Place, State, Tab} from "./state.js" */
+/** @import {Place, Tab} from "./state.js" */
 
 /** @type {readonly Tab[]} */
 const TABS = ["curves", "loss", "optimizer"];
 
 /**
- * The place that a query names, all but the run that it compares with.
+ * The place that a query names.
  *
  * @param {string} search
  */
@@ -33,13 +33,14 @@ export function read(search) {
   if (tab) place.tab = tab;
   if (asked.has("parameter")) place.parameter = asked.get("parameter");
   if (asked.has("over")) place.over = asked.get("over");
+  if (asked.has("compare")) place.compare = asked.get("compare");
   return place;
 }
 
 /**
  * The query for a place; what is as at first is left out, what is not ours (`theme`) is kept.
  *
- * @param {Place & Pick<State, "other">} place
+ * @param {Place} place
  * @param {string} search  the query that is there
  */
 export function write(place, search) {
@@ -59,13 +60,10 @@ export function write(place, search) {
   put("tab", told("tab"));
   put("parameter", told("parameter"));
   put("over", place.tab === "loss" ? told("over") : null);
-  put("compare", place.other?.run.id ?? null);
+  put("compare", told("compare"));
   const text = asked.toString();
   return text && `?${text}`;
 }
-
-/** Which run an address compares with. @param {string} search */
-export const comparedIn = (search) => new URLSearchParams(search).get("compare");
 
 /** The program that travels in the address, if one does. @param {string} hash */
 export function programIn(hash) {

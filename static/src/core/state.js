@@ -57,7 +57,8 @@
  * @property {string | null} parameter            id of the one whose curves these are, or were last
  * @property {string | null} over                 elements of parameters over which the loss is shown, if chosen by hand
  * @property {Curves | null} curves               of the run shown
- * @property {{run: Run, curves: Curves} | null} other    a run that is compared with it
+ * @property {string | null} compare              id of a run that is to be compared with it
+ * @property {{run: Run, curves: Curves} | null} other    that run, once it is here
  */
 
 /**
@@ -81,7 +82,7 @@
  * @property {{step: number, value: string} | null} broken    the first loss that is not finite
  */
 
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "logarithmic" | "tab" | "parameter" | "over">} Place */
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} Place */
 
 /** The place that an address without a word means. @type {Readonly<Place>} */
 export const START = {
@@ -95,6 +96,7 @@ export const START = {
   logarithmic: false,
   tab: "curves",
   parameter: null,
+  compare: null,
   over: null,
 };
 

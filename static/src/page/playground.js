@@ -1,6 +1,6 @@
 // The playground and a saved run: join the editor, the graph, the inspector, the findings and the deck over one state.
 
-import { comparedIn, programIn, read } from "../core/address.js";
+import { programIn, read } from "../core/address.js";
 import { margin } from "../core/margin.js";
 import { byNode, byPhase, player } from "../core/player.js";
 import { scene } from "../core/scene.js";
@@ -32,7 +32,6 @@ const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}
 const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
 const mac = /Mac|iP/.test(navigator.platform);
 const api = client(given.api);
-const compared = comparedIn(location.search);
 const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0 }));
 const work = session(state, api, (shown) => {
   if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
@@ -83,14 +82,13 @@ canvas.id = "canvas";
 fill(find("#inspected"), details);
 fill(find("#found"), notes);
 
-const comparing = compare(state, api);
 const { step } = floor({
   state,
   go,
   onplay: () => (state.get().playing ? playing.pause() : playing.play()),
   onspeed: playing.hasten,
   onpick: (node) => work.select(node),
-  compare: comparing.element,
+  compare: compare(state, api),
   api,
 });
 shell();
@@ -205,7 +203,6 @@ else if (given.run) {
   if (written && drawn) canvas.adopt(written, drawn);
   else void work.load();
 }
-if (compared) void comparing.choose(compared);
 
 state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"], (now) => {
   if (now.run && !now.edited)

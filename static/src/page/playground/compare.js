@@ -44,6 +44,8 @@ function part(line, other) {
 }
 
 /**
+ * Where a run is chosen to be compared, and taken away again.
+ *
  * @param {Store<State>} state
  * @param {Client} api
  */
@@ -61,21 +63,39 @@ export function compare(state, api) {
   let before = null;
   /** @type {Run | null} */
   let current = null;
+  /** @type {string | null} */
+  let asked = null;
 
   /** @param {string | null} id */
-  async function choose(id) {
+  function choose(id) {
     menu.open = false;
-    if (!id) return state.set({ other: null });
-    try {
-      const run = await api.run(id);
-      state.set({ other: { run, curves: await curvesOf(api, run, null) } });
-    } catch (error) {
-      state.set({ trouble: trouble(error) });
-    }
+    state.set({ compare: id });
   }
   away.addEventListener("click", () => {
-    void choose(null);
+    choose(null);
     summary.focus();
+  });
+
+  /** Fetch the run that is to be compared. @param {string} id */
+  async function bring(id) {
+    if (asked === id) return;
+    asked = id;
+    try {
+      const run = await api.run(id);
+      const curves = await curvesOf(api, run, null);
+      if (state.get().compare === id) state.set({ other: { run, curves } });
+    } catch (error) {
+      if (state.get().compare === id) state.set({ compare: null, trouble: trouble(error) });
+    } finally {
+      if (asked === id) asked = null;
+    }
+  }
+
+  state.watch(["run", "compare"], ({ run, compare: id, other }) => {
+    if (!run) return;
+    if (id === run.id) return state.set({ compare: null }); // it would differ in nothing
+    if (other && other.run.id !== id) state.set({ other: null });
+    if (id !== null && other?.run.id !== id) void bring(id);
   });
 
   async function offer() {
@@ -90,7 +110,7 @@ export function compare(state, api) {
     const item = ({ id, title, steps, created }, differs) =>
       h(
         "button",
-        { type: "button", onclick: () => void choose(id) },
+        { type: "button", onclick: () => choose(id) },
         differs ? h("code", null, differs) : title,
         h("small", null, `${format.counted(steps, "step")}, ${new Date(created).toLocaleTimeString()}`),
       );
@@ -114,5 +134,5 @@ export function compare(state, api) {
     fill(theirs, h("i", { class: "stroke", "aria-hidden": "true" }), h("code", null, differ?.[1] ?? "the run compared"));
   });
 
-  return { element, choose };
+  return element;
 }
