@@ -19,6 +19,8 @@ from .api import index_of, links, why_no_picture
 from .pictures import Look, draw
 from .service import Service
 
+FEW: Final = 12
+"""Nodes of a graph up to which a leaf is looked at first, as in the page's own ``first``."""
 FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
 log = logging.getLogger(__name__)
 
@@ -149,9 +151,10 @@ def _seen(take: Take, place: Place, own: dict[str, str]) -> _Seen:
 
 
 def _there(graph: model.Graph, node: str | None) -> str | None:
-    """The node that an address names, else the leaf that a person looks for first."""
+    """The node that an address names, else the leaf that a person looks for first, or the root of a graph of many nodes."""
     if node is None:
-        return next((each.id for each in graph.nodes if each.kind == "leaf"), None)
+        leaf = next((each.id for each in graph.nodes if each.kind == "leaf"), None)
+        return leaf if len(graph.nodes) <= FEW else next(iter(graph.roots), leaf)
     if all(each.id != node for each in graph.nodes):
         raise NotFound(f"Graph {graph.id} has no node {node[:40]!r}: its nodes are n0 to n{len(graph.nodes) - 1}.")
     return node

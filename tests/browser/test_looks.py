@@ -93,6 +93,24 @@ def test_what_is_selected_is_in_view_beside_the_root(look: Look) -> None:
         assert canvas["x"] <= card["x"] < card["x"] + card["width"] <= canvas["x"] + canvas["width"], place
 
 
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_a_picture_opens_at_a_size_at_which_its_numbers_are_read_and_fades_where_there_is_more(look: Look, width: int) -> None:
+    page = look(width, "light")
+    program = (
+        "import torch\nw = torch.tensor(1.1, requires_grad=True)\ny = w\nfor i in range(9):\n    y = y.sin()\ny.backward()"
+    )
+    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    page.goto(f"/r/{made['id']}")
+    size = """text => parseFloat(getComputedStyle(text).fontSize)
+        * document.querySelector("#canvas .picture").getBoundingClientRect().width
+        / document.querySelector("#canvas svg").width.baseVal.value"""
+    assert page.locator("#canvas .root [data-field=value]").evaluate(size) >= 9.9
+    edges = page.locator("#canvas .fades")
+    expect(edges).to_have_attribute("data-more", re.compile("^(right )?bottom$"))
+    page.locator("#zoom").click()
+    expect(edges).to_have_attribute("data-more", "")
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_finds_nothing_while_two_runs_are_compared(look: Look, theme: str) -> None:
     page = look(1440, theme)
@@ -207,6 +225,9 @@ def test_the_picture_is_zoomed_fitted_and_turned(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     zoom = page.locator("#zoom")
+    opened = zoom.text_content() or ""
+    zoom.click()
+    expect(zoom).not_to_have_text(opened)  # the whole picture has no room at a size at which it is read
     before = zoom.text_content()
     page.get_by_role("button", name="Zoom in").click()
     expect(zoom).not_to_have_text(before or "")

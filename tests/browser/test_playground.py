@@ -179,7 +179,11 @@ def test_a_long_way_from_the_loss_is_told_by_its_ends(page: Page) -> None:
     page.keyboard.press("ControlOrMeta+Enter")
     expect(page).to_have_url(re.compile("/r/"))
     expect(page.locator("#canvas .node.selected.root")).to_have_count(1)  # of many nodes the root is looked at first
-    page.goto(page.url.partition("?")[0])  # a run opens at its backward pass, with the leaf selected
+    here = page.url.partition("?")[0]
+    page.goto(here)
+    expect(page.locator("#canvas .node.selected.root")).to_have_count(1)
+    nodes = page.request.get(f"{here.replace('/r/', '/api/v1/runs/')}/graphs/g0").json()["nodes"]
+    page.goto(f"{here}?node={next(each['id'] for each in nodes if each['kind'] == 'leaf')}")
     expect(page.locator(".route tr")).to_have_count(21)
     expect(page.locator(".route")).to_contain_text("… 43 more nodes …")
 

@@ -269,7 +269,7 @@ export function session(store, api, onrun) {
   };
 }
 
-const SMALL = 12;
+const SMALL = 12; // as in `app/web/view.py`
 
 /**
  * The node that is looked at first: a leaf, for that is what a program is about; where there are many nodes, the root.

@@ -4,7 +4,7 @@ import { programIn, read } from "../core/address.js";
 import { margin } from "../core/margin.js";
 import { byNode, byPhase, player } from "../core/player.js";
 import { scene } from "../core/scene.js";
-import { picture, session } from "../core/session.js";
+import { first, picture, session } from "../core/session.js";
 import { EMPTY, START, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
@@ -220,7 +220,7 @@ state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   find("#example").textContent = known?.title ?? "Choose one";
 });
 
-state.watch(["node"], ({ node }) => canvas.select(node));
+state.watch(["node", "graph"], ({ node, graph: shown }) => canvas.select(node, shown !== null && node !== first(shown)));
 
 state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
   const { picture: drawn, absent, graph: shown } = now;

@@ -11,8 +11,8 @@ import { flow, moves } from "./graph/moves.js";
 /** @import {Rebind} from "../leaves/types.js" */
 /** @import {Written} from "./graph/ink.js" */
 
-const WHOLE = 0.66; // below this, 11 px labels are no longer read: show the part around the root instead
-const PART = 0.8; // at this scale, or a smaller one at which one of its sides has room
+const WHOLE = 0.9; // below this, numbers of 11 px are hard to read: show a part of the picture instead,
+const PART = 1; // at this scale, or a smaller one at which one of its sides has room
 const LARGEST = 1.12;
 const CARD = { wide: 125, high: 40 }; // half of a node
 const HASTE = 150; // milliseconds: steps that follow each other faster are not shown in transition
@@ -35,10 +35,12 @@ const EDGE = 16; // pixels around what the server draws
 export function graph({ scale, onpick, onwalk, onzoom }) {
   const place = h("div", { class: "picture" });
   const message = h("div", { class: "void", role: "status" });
-  const element = h("div", { class: "canvas" }, place, message);
+  const fades = h("div", { class: "fades", "aria-hidden": "true" });
+  const element = h("div", { class: "canvas" }, place, fades, message);
   const around = select(/** @type {HTMLElement} */ (element));
   /** @type {string | null} */
   let selected = null;
+  let chosen = false; // by somebody: it is what the picture begins with, where not all of it has room
   /** @type {Picture | null} */
   let drawn = null;
   let [written, hasty] = [-Infinity, 0];
@@ -61,6 +63,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       pen?.complete();
       place.style.transform = `translate(${transform.x}px,${transform.y}px) scale(${transform.k})`;
       if (sourceEvent) moved = true;
+      fade(transform);
       onzoom(transform.k);
     });
   around.call(behaviour).on("dblclick.zoom", null);
@@ -79,6 +82,19 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     }
     return { x: left, y: top, width: right - left, height: bottom - top };
   };
+
+  /** Let the picture fade out at the sides where there is more of it. @param {import("d3-zoom").ZoomTransform} transform */
+  function fade({ x, y, k }) {
+    const { x: left, y: top, width, height } = box();
+    const beyond = {
+      top: -(y + top * k),
+      right: x + (left + width) * k - element.clientWidth,
+      bottom: y + (top + height) * k - element.clientHeight,
+      left: -(x + left * k),
+    };
+    const sides = Object.entries(beyond).filter(([, by]) => by > EDGE * k && !place.hidden);
+    fades.dataset.more = sides.map(([side]) => side).join(" ");
+  }
 
   /** What of the picture is in view, in its own pixels. */
   function view() {
@@ -126,10 +142,12 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     if (Math.min(LARGEST, ...fits) >= WHOLE || !width) return fit(smooth);
     const most = Math.max(...fits); // at which one of its sides has room, so that nothing beside is cut off
     const k = most < WHOLE ? PART : Math.min(PART, most);
-    const middle = middleOf(place.querySelector(".node.root")) ?? { x: width / 2, y: 0 };
+    const root = middleOf(place.querySelector(".node.root")) ?? { x: width / 2, y: 0 };
+    const other = (selected !== null && middleOf(group(selected))) || root;
+    const far = Math.abs(other.x - root.x) * k > across - 2 * (CARD.wide * k + MARGIN) || Math.abs(other.y - root.y) * k > down - 2 * (CARD.high * k + MARGIN);
+    const middle = chosen && far ? other : root;
     const [left, top] = [along(k, middle.x - x, width, across) - x * k, along(k, middle.y - y, height, down) - y * k];
     // what is selected is in view too, as long as the root is
-    const other = (selected !== null && middleOf(group(selected))) || middle;
     const by = nudge(left + other.x * k, left + middle.x * k, across, CARD.wide * k);
     const on = nudge(top + other.y * k, top + middle.y * k, down, CARD.high * k);
     move(k, left + by, top + on, smooth);
@@ -319,9 +337,10 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       message.hidden = false;
       fill(message, ...children);
     },
-    /** @param {string | null} node */
-    select(node) {
+    /** @param {string | null} node @param {boolean} byHand  it is not only where one looks first */
+    select(node, byHand) {
       selected = node;
+      chosen = byHand;
       mark();
     },
     /** Bring the selected node into view. */
