@@ -38,7 +38,7 @@ export function outcome({ run, busy, edited }, mode, seconds) {
   const end = ENDS[run.status];
   const took = run.duration_ms === null ? "" : ` in ${format.duration(run.duration_ms)}`;
   if (run.status === "timed_out") {
-    const kept = run.steps ? `at step ${run.steps - 1}. Everything up to there can be played.` : "before the first step ended.";
+    const kept = run.steps ? `at step ${format.thousands(run.steps - 1)}. All of it can be played.` : "before the first step ended.";
     return [h("span", { class: "bad" }, `Stopped after ${seconds} s`), ` ${kept}`];
   }
   if (end) return [h("span", { class: "bad", title: run.error?.message }, end), run.steps ? `, ${format.counted(run.steps, "step")} kept` : took];
