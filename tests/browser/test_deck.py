@@ -596,7 +596,7 @@ def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> No
     expect(inspector).to_contain_text("this step adds4.0000")
     expect(inspector).not_to_contain_text("exp avg")  # what it keeps is not yet what it will be
     page.locator(".phase.update").click()
-    expect(cells).to_have_text(["2.5000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
+    expect(cells).to_have_text(["3.0000 → 2.5000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
     expect(inspector).to_contain_text("exp avg0.4000")
     page.locator(".phase.loss").click()
     expect(cells).to_have_text(["3.0000", "None", "·", "·", "·", "·"])

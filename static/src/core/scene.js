@@ -52,13 +52,14 @@ export function scene(state) {
     const own = leaf ? step.parameters.find(({ id }) => id === node.parameter) : undefined;
     const here = done.has(node.id) || (whole && backward);
     const held = own?.grad_before ?? null;
+    const after = leaf && phase === "update" && own && !moves.some(({ from }) => from === node.id) ? own.value_after : null;
     cards.set(node.id, {
       kind: node.kind,
       label: leaf && node.name && pass.kind !== "grad" ? `${node.name}.grad` : "grad",
       ahead: later !== null && node.kind === "op" && node.file === null && node.line !== null && later.has(node.line),
       now: node.id === last,
-      value: numbers?.value ?? null,
-      after: leaf && phase === "update" && own && !moves.some(({ from }) => from === node.id) ? own.value_after : null,
+      value: (after && own?.value) ?? numbers?.value ?? null, // what an update begins with: a pass may have found it on its way
+      after,
       grads: here ? (numbers?.grads ?? []).map(({ arrived, used }) => (leaf ? used : arrived)) : null,
       held,
       adds: leaf && adds(step, pass, node, held),

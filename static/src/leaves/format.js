@@ -20,7 +20,7 @@ const HIGH = 1e4;
 export function number(value, decimals = 4, whole = false) {
   if (value === null || value === undefined) return NONE;
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "string") return value.replace("-", MINUS).replace("Infinity", "∞");
+  if (typeof value === "string" || !Number.isFinite(value)) return String(value).replace("-", MINUS).replace("Infinity", "∞");
   if (whole && Math.abs(value) < 1e12) return minus(String(value));
   const size = Math.abs(value);
   return value === 0 || (size >= LEAST && size < HIGH) ? fixed(value, decimals) : exponent(value, decimals);
@@ -44,8 +44,8 @@ function exponent(value, decimals) {
 /** @param {string} dtype */
 const isWhole = (dtype) => /^(u?int\d+|bool)$/.test(dtype);
 
-/** @param {Values} values @returns {Scalar[]} */
-const flat = (values) => (Array.isArray(values) ? values.flatMap(flat) : [values]);
+/** The numbers of a tensor in a row. @param {Values} values @returns {Scalar[]} */
+export const flat = (values) => (Array.isArray(values) ? values.flatMap(flat) : [values]);
 
 /**
  * The values of a tensor in nested brackets, with one shared exponent where all are small or some are large.
@@ -57,17 +57,40 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
   if (dtype.startsWith("complex")) return complex(values, decimals);
   const whole = isWhole(dtype);
   if (!Array.isArray(values)) return number(values, decimals, whole);
-  const sizes = flat(values).flatMap((value) => (typeof value === "number" && value !== 0 ? [Math.abs(value)] : []));
+  const sizes = flat(values).flatMap((value) => (Number.isFinite(value) && value !== 0 ? [Math.abs(Number(value))] : []));
   const largest = sizes.reduce((most, size) => Math.max(most, size), 0);
   // that of the largest element as it will be shown
   const shared = !whole && largest > 0 && (largest < LOW || largest >= HIGH) ? Number(largest.toExponential(2).split("e")[1]) : 0;
   /** @param {Values} part @returns {string} */
   const write = (part) => {
     if (Array.isArray(part)) return `[${part.map(write).join(", ")}]`;
-    if (typeof part !== "number" || whole) return number(part, decimals, whole);
+    if (typeof part !== "number" || whole || !Number.isFinite(part)) return number(part, decimals, whole);
     return shared ? fixed(part / 10 ** shared, 2) : fixed(part, decimals);
   };
   return write(values) + (shared ? `e${minus(String(shared))}` : "");
+}
+
+const ARROW = " → ";
+const FINEST = 9; // decimals that a change may take
+
+/**
+ * Values and what became of them, with as many decimals as tell the two apart.
+ *
+ * @param {Values} before
+ * @param {Values} after
+ * @param {number} [decimals]  at least
+ * @param {string} [dtype]
+ * @returns {[string, string]}
+ */
+export function change(before, after, decimals = 4, dtype = "float32") {
+  const write = (/** @type {number} */ count) =>
+    /** @type {[string, string]} */ ([before, after].map((each) => nested(each, { decimals: count, dtype })));
+  const same = JSON.stringify(before) === JSON.stringify(after);
+  for (let count = decimals; count <= FINEST && !same; count++) {
+    const [one, other] = write(count);
+    if (one !== other) return [one, other];
+  }
+  return write(decimals);
 }
 
 /** @param {Values} values @param {number} decimals @returns {string} */
@@ -164,6 +187,30 @@ export function brief(value, room) {
     }
   }
   return norm.length <= room ? norm : cut(kind(value), room);
+}
+
+/** A tensor and what became of it, all that is known of both. @param {Tensor} before @param {Tensor} after @returns {[string, string]} */
+export const changed = (before, after) =>
+  before.values !== null && after.values !== null && before.dtype === after.dtype
+    ? change(before.values, after.values, 4, before.dtype)
+    : [all(before), all(after)];
+
+/**
+ * A tensor and what became of it; where both have no room, what became of it.
+ *
+ * @param {Tensor} before
+ * @param {Tensor} after
+ * @param {number} room
+ */
+export function became(before, after, room) {
+  const kept = before.values !== null && after.values !== null && before.dtype === after.dtype;
+  for (const decimals of kept ? (before.shape.length ? [4, 3, 2] : [4]) : []) {
+    const whole = change(before.values ?? 0, after.values ?? 0, decimals, before.dtype).join(ARROW);
+    if (long(whole) <= room) return whole;
+  }
+  const [one, other] = [brief(before, room), brief(after, room)];
+  const both = one + ARROW + other;
+  return one !== other && long(both) <= room ? both : ARROW.trimStart() + brief(after, room - 2);
 }
 
 const SHORT = 3; // elements up to which an edge's label shows values

@@ -32,6 +32,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {Products | null} products            the arithmetic behind one gradient
  */
 
+const ROOM = 27; // characters of a value at the end of a row
 const NONE = "None arrived in this pass.";
 
 /** A tensor of an optimizer's state; its count of steps is a whole number. @param {string} key @param {Tensor | null} tensor */
@@ -90,12 +91,14 @@ export function inspector({ onpick, online }) {
   }
 
   /** @param {Inspected} shown @returns {Child[]} */
-  function facts({ detail: { node, numbers, saved, rank }, made, asking, parameter, of, reached, stopped }) {
+  function facts({ detail: { node, numbers, saved, rank }, made, asking, parameter, of, reached, stopped, updated, rebinds }) {
     const leaf = node.kind === "leaf";
     const first = node.backward_of?.node ?? null;
     const sums = first?.kind === "leaf" ? "sum of gradients of " : "backward of ";
-    const value = numbers.value ?? parameter?.value ?? null;
-    const written = value ? h("span", { class: leaf ? "param" : null }, format.all(value)) : h("small", null, "not recorded");
+    const after = updated && !rebinds.length ? (parameter?.value_after ?? null) : null;
+    const value = (after && parameter?.value) ?? numbers.value ?? parameter?.value ?? null;
+    const text = value && (after ? format.changed(value, after).join(" → ") : format.all(value));
+    const written = text ? h("span", { class: leaf ? "param" : null }, text) : h("small", null, "not recorded");
     const ran = rank !== null && of !== null && reached;
     return [
       fact("value", written),
@@ -163,7 +166,8 @@ export function inspector({ onpick, online }) {
     const { grad_before: before, contribution, grad_after: after, value_after: moved, state } = parameter;
     const name = parameter.name ?? detail.node.name ?? parameter.id;
     const still = h("small", null, rebinds.length ? "unchanged, see below" : "no update");
-    const update = moved && !rebinds.length ? format.tensor(moved) : still;
+    const changed = moved && parameter.value ? format.changed(parameter.value, moved)[1] : "";
+    const update = moved && !rebinds.length ? (changed && changed.length <= ROOM ? changed : format.tensor(moved)) : still;
     return part(
       "In this step",
       null,

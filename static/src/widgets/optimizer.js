@@ -40,6 +40,13 @@ export function optimizer({ onpick }) {
   /** @param {Tensor | null} tensor @param {string} [tone] */
   const cell = (tensor, tone) =>
     h("td", { class: tone, title: tensor ? format.all(tensor) : null }, brief(tensor));
+  /** A parameter's value, and what the update made of it. @param {ParameterStep} parameter @param {boolean} updated */
+  function moved({ value, value_after: after }, updated) {
+    if (!updated || !value || !after) return cell(value, "param");
+    const both = format.changed(value, after).join(" → ");
+    const room = 2 * ROOM + 3;
+    return h("td", { class: "param", title: both }, both.length <= room ? both : `${brief(value)} → ${brief(after)}`);
+  }
   /** @param {string} text @param {string} [title] */
   const head = (text, title) => h("th", { scope: "col", title }, text);
 
@@ -100,7 +107,7 @@ export function optimizer({ onpick }) {
                 "tr",
                 { "aria-current": parameter.id === chosen ? "true" : null },
                 h("th", { scope: "row" }, h("button", { type: "button", class: "to", onclick: () => onpick(parameter.id) }, name)),
-                cell(updated ? (parameter.value_after ?? parameter.value) : parameter.value, "param"),
+                moved(parameter, updated),
                 adds && cell(backward ? parameter.contribution : null, "grad"),
                 h(
                   "td",

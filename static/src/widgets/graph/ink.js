@@ -142,9 +142,8 @@ export function ink(svg, scale, onflow) {
   function writeNode({ group, value, grad, label, name }, { kind, ahead, value: own, after, grads, held, adds, moved, ...card }) {
     const usual = kind === "leaf" ? "param" : kind === "constant" ? "ink-2" : "ink";
     const shown = own && !ahead ? format.brief(own, value.room) : format.NONE;
-    const updated = after && own ? `${shown} → ${format.brief(after, value.room)}` : null;
     value.put(
-      updated === null || !after ? shown : updated.length <= value.room ? updated : format.brief(after, value.room),
+      own && after ? format.became(own, after, value.room) : shown,
       ahead ? "ink-3" : strange(after ?? own) ? "bad" : usual,
     );
     if (grads) grad.put(...gradients(grads, grad.room));
