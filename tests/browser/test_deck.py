@@ -898,7 +898,12 @@ def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page
     expect(page.get_by_role("combobox", name="Loss over")).to_have_value("p0 p1")
     expect(page.locator(".plane .before")).to_have_count(4)
     expect(page.locator(".plane .way")).to_be_visible()
-    expect(page.locator(".plane .tangent")).to_be_visible()
+    expect(page.locator(".plane .arrow")).to_have_count(1)
+    expect(page.locator(".plane .said")).to_have_text("−gradient")
+    page.locator(".phase.update").click()
+    expect(page.locator(".plane .said")).to_have_text(["−gradient", "update"])
+    page.locator(".phase.loss").click()
+    expect(page.locator(".plane .arrow")).to_have_count(0)
 
 
 def test_a_program_that_is_not_repeatable_is_said_to_be_so(page: Page) -> None:

@@ -2,6 +2,8 @@
 
 import { fill, h, s, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
+import { draw as arrows } from "./surface/arrow.js";
+import { digits, places } from "./surface/levels.js";
 import { bent, decades, scaleOf } from "./surface/scale.js";
 import { tangent } from "./surface/tangent.js";
 
@@ -27,6 +29,7 @@ import { tangent } from "./surface/tangent.js";
  * @typedef {object} Place
  * @property {number} at
  * @property {readonly (number | null)[] | null} slope    the gradient by each axis; null before backward
+ * @property {readonly (number | null)[] | null} update   what was added along each axis; null before the update
  */
 
 const EDGE = { left: 44, right: 10, top: 8, bottom: 20 };
@@ -46,7 +49,7 @@ export function surface() {
   /** @type {Shown | null} */
   let shown = null;
   /** @type {Place} */
-  let place = { at: 0, slope: null };
+  let place = { at: 0, slope: null, update: null };
   /** @type {Scale} */
   let scale = scaleOf([], [], false);
   /** @type {typeof import("d3-contour").contours | null} */
@@ -100,7 +103,7 @@ export function surface() {
     fill(
       ground,
       rungs.map((value) => s("path", { class: "rung", d: `M${left} ${y(value).toFixed(1)}H${right}` })),
-      second ? s("g", { "clip-path": "url(#surface)" }, heights(shown, first, second)) : s("path", { class: "curve", d: curve(first, shown.losses) }),
+      second ? s("g", { "clip-path": "url(#surface)" }, heights(shown, first, second, { left, right, top, bottom })) : s("path", { class: "curve", d: curve(first, shown.losses) }),
       s("path", { class: "frame", d: `M${left} ${top}V${bottom}H${right}` }),
       [first.values[0], first.values.at(-1)].map((value, i) =>
         s("text", { class: "axis", x: i ? right : left, y: height - 6, "text-anchor": i ? "end" : "start" }, end(value ?? 0)),
@@ -139,8 +142,15 @@ export function surface() {
     return path;
   }
 
-  /** Lines of equal loss. @param {Shown} now @param {Axis} first @param {Axis} second */
-  function heights({ losses }, first, second) {
+  /**
+   * Lines of equal loss, some of them with their loss.
+   *
+   * @param {Shown} now
+   * @param {Axis} first
+   * @param {Axis} second
+   * @param {{left: number, right: number, top: number, bottom: number}} plane
+   */
+  function heights({ losses, way }, first, second, plane) {
     if (!contours) return [];
     const known = losses.filter((value) => value !== null);
     const high = Math.max(...known);
@@ -152,22 +162,30 @@ export function surface() {
       (y(second.values.at(-1) ?? 1) - y(second.values[0] ?? 0)) / (high_ - 1),
     ];
     const [x0, y0] = [x(first.values[0] ?? 0), y(second.values[0] ?? 0)];
-    return contours()
+    const lines = contours()
       .size([wide, high_])
       .thresholds([...scale.levels])(rows)
-      .map(({ coordinates, value }) =>
+      .map(({ coordinates, value }) => ({
+        loss: value,
+        rings: coordinates.flat().map((ring) => ring.map(([i, j]) => ({ x: x0 + ((i ?? 0) - 0.5) * dx, y: y0 + ((j ?? 0) - 0.5) * dy }))),
+      }));
+    const walked = way.steps.flatMap((_, i) => {
+      const [a, b] = [way.values[0]?.[i] ?? null, way.values[1]?.[i] ?? null];
+      return a === null || b === null ? [] : [{ x: x(a), y: y(b) }];
+    });
+    return [
+      lines.map(({ loss, rings }) =>
         s(
           "path",
           {
             class: "height",
-            d: coordinates
-              .flat()
-              .map((ring) => `M${ring.map(([i, j]) => `${(x0 + ((i ?? 0) - 0.5) * dx).toFixed(1)} ${(y0 + ((j ?? 0) - 0.5) * dy).toFixed(1)}`).join("L")}Z`)
-              .join(""),
+            d: rings.map((ring) => `M${ring.map((each) => `${each.x.toFixed(1)} ${each.y.toFixed(1)}`).join("L")}Z`).join(""),
           },
-          s("title", null, format.number(value)),
+          s("title", null, format.number(loss)),
         ),
-      );
+      ),
+      places(lines, plane, walked).map(({ loss, ...at }) => s("text", { class: "level", ...at, dy: 3, "text-anchor": "middle" }, digits(loss))),
+    ];
   }
 
   /** What moves with the playhead: the way up to it, and the gradient. */
@@ -186,7 +204,7 @@ export function surface() {
       mark,
       !flat && s("path", { class: "way", d: points.map((each, i) => `${i ? "L" : "M"}${each.x.toFixed(1)} ${each.y.toFixed(1)}`).join("") }),
       few.map((each) => each !== here && s("circle", { class: "before", cx: each.x, cy: each.y, r: 1.75 })),
-      here && (flat ? touching(here) : arrow(here)),
+      here && (flat ? touching(here) : pointing(here)),
       here && s("circle", { class: "here", cx: here.x, cy: here.y, r: 4.5 }),
     );
   }
@@ -200,16 +218,22 @@ export function surface() {
     return s("path", { class: "tangent", d: tangent({ x, y, least }, here, slope, reach, TANGENT * width) });
   }
 
-  /** Where the loss falls fastest: against the gradient. @param {{a: number, b: number, x: number, y: number}} here */
-  function arrow({ a, b, x: cx, y: cy }) {
-    const [da, db] = [place.slope?.[0] ?? null, place.slope?.[1] ?? null];
-    if (da === null || db === null || (!da && !db)) return null;
-    const [dx, dy] = [x(a - da) - cx, y(b - db) - cy];
-    const long = Math.hypot(dx, dy);
-    const [ux, uy] = [dx / long, dy / long];
-    /** @param {number} along @param {number} aside */
-    const point = (along, aside) => `${(cx + ux * along - uy * aside).toFixed(1)} ${(cy + uy * along + ux * aside).toFixed(1)}`;
-    return s("path", { class: "tangent", d: `M${point(0, 0)}L${point(ARROW, 0)}M${point(ARROW - 6, 4)}L${point(ARROW, 0)}L${point(ARROW - 6, -4)}` });
+  /** Where the loss falls fastest, which is against the gradient; and where the update went. @param {{a: number, b: number, x: number, y: number}} from */
+  function pointing(from) {
+    /** @param {readonly (number | null)[] | null} by @param {number} sign @returns {[number, number] | null} */
+    const way = (by, sign) => {
+      const [da, db] = [by?.[0] ?? null, by?.[1] ?? null];
+      return da === null || db === null ? null : [x(from.a + sign * da) - from.x, y(from.b + sign * db) - from.y];
+    };
+    const [against, update] = [way(place.slope, -1), way(place.update, 1)];
+    const long = against && Math.hypot(...against);
+    return arrows(
+      [
+        ...(against && long ? [{ from, way: /** @type {[number, number]} */ (against.map((each) => (each / long) * ARROW)), tone: "grad", words: "−gradient" }] : []),
+        ...(update ? [{ from, way: update, tone: "param", words: "update" }] : []),
+      ],
+      { left: EDGE.left, right: width - EDGE.right, top: EDGE.top, bottom: height - EDGE.bottom },
+    );
   }
 
   new ResizeObserver(draw).observe(element);

@@ -62,9 +62,12 @@ export function landscape(state, api) {
   const scale = h("span", { class: "scale" });
   const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
   const words = h("p", { class: "remark" });
+  const [short, long] = [h("span"), h("p")];
+  const more = h("details", { class: "menu up" }, h("summary", { class: "to" }, "how"), h("div", { class: "sheet" }, long));
+  const kept = h("div", { class: "kept" }, short, " ", more);
   const rerun = h("button", { type: "button", class: "to", onclick: () => void ask() }, "run it again");
   const halt = h("button", { type: "button", class: "to late", onclick: () => wish.abort() }, "stop");
-  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, scale, again), words, drawn);
+  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, scale, kept, again), words, drawn);
 
   /** @type {{run: string, keys: string[], told: Surface} | null} */
   let here = null;
@@ -161,22 +164,36 @@ export function landscape(state, api) {
     const backward = PHASES.indexOf(phase) >= PHASES.indexOf("backward");
     const slopes = here && backward && step?.index === at ? here.keys.map((key) => slopeOf(step, key)) : null;
     drawn.hidden = !told?.grid || asking;
-    drawn.seek({ at, slope: slopes });
+    const updates = slopes && phase === "update" && step ? (here?.keys ?? []).map((key) => updateOf(step, key)) : null;
+    drawn.seek({ at, slope: slopes, update: updates });
+    kept.hidden = drawn.hidden;
+    if (here && told) explain(here.keys.map(nameOf), told.step, told.loss_name ?? "the loss");
     scale.textContent = scale.title = scaled();
     fill(slope, slopes && [slopes.length > 1 ? "gradient " : "slope ", h("b", { class: "grad" }, slopes.map((each) => format.number(each)).join(", "))]);
     again.hidden = asking || !told?.grid || told.step === at;
     again.textContent = `with the data of step ${at}`;
     if (!asking && told && !told.grid) fill(words, told.difference?.sentence ?? told.reason ?? "");
     words.hidden = !asking && Boolean(told?.grid);
-    element_.title = told?.fixed ?? "";
+  }
+
+  /** Say what moves and what does not. @param {string[]} names @param {number} step @param {string} loss */
+  function explain(names, step, loss) {
+    const moving = names.join(" and ");
+    short.textContent = `Only ${moving} ${names.length > 1 ? "move" : "moves"}; step ${step}’s batch and random numbers stay.`;
+    long.textContent =
+      `For each value of ${moving}, torch carries out the recorded calls of step ${step} again. All else stays as it was in that step: ` +
+      `the data, the random numbers, the other parameters, and what detach() or no_grad() cuts off. So ${
+        names.length > 1 ? `the gradient that autograd computed is that of the ${loss} drawn here` : `the slope of the ${loss} drawn here is the gradient that autograd computed`
+      }.` + (names.length > 1 ? ` A line joins places of equal ${loss}.` : "");
   }
 
   /** @param {Step} step @param {string} key */
-  function slopeOf(step, key) {
-    const id = /^p\d+/.exec(key)?.[0];
-    const own = /** @type {ParameterStep | undefined} */ (step.parameters.find((each) => each.id === id));
-    return element(own?.contribution?.values, key);
-  }
+  const ownOf = (step, key) =>
+    /** @type {ParameterStep | undefined} */ (step.parameters.find((each) => each.id === /^p\d+/.exec(key)?.[0]));
+  /** @param {Step} step @param {string} key */
+  const slopeOf = (step, key) => element(ownOf(step, key)?.contribution?.values, key);
+  /** @param {Step} step @param {string} key */
+  const updateOf = (step, key) => element(ownOf(step, key)?.update?.values, key);
 
   return {
     element: element_,
