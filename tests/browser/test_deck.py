@@ -577,7 +577,7 @@ for step in range(20):
     for name in ("m", "m.grad"):
         drawn = page.evaluate("name => window.written.filter(each => each[0] === name).map(each => each[1])", name)
         texts = drawn[: drawn.index(drawn[0], 1)] if drawn[0] in drawn[1:] else drawn
-        assert len(texts) >= 2
+        assert len(texts) >= (1 if rate == "0.0" else 2)  # what is constant has one number
         assert len(set(texts)) == len(texts), texts
 
 
@@ -633,8 +633,8 @@ def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_
     )
     run_id = page.url.rpartition("/r/")[2].partition("?")[0]
     losses = page.request.get(f"/api/v1/runs/{run_id}/series?key=loss").json()["series"]["loss"]
-    first = next(place for place, loss in enumerate(losses) if isinstance(loss, str))
-    expect(page.locator(".tape .bad")).to_have_text(f"{'∞' if losses[first] == 'Infinity' else 'NaN'} from step {first} on")
+    assert losses[3:] == ["Infinity", "Infinity", "NaN", "NaN", "NaN"]
+    expect(page.locator(".tape .bad")).to_have_text("∞ from step 3 to 4, NaN from step 5 on")
     page.get_by_role("button", name="Last step").click()
     expect(page.locator(".count b")).to_have_text("07")
     expect(node(page, "w").locator("[data-field=value]")).to_have_text("NaN")

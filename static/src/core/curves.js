@@ -26,14 +26,8 @@ export function keysOf({ id, shape }, what) {
 /** Is what stands under these keys a norm? @param {{shape: number[]}} parameter */
 export const isNorm = ({ shape }) => shape.length > 0 && count(shape) > ELEMENTS;
 
-/** @param {Scalar | null} value */
-const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
-
-/** The first loss that is not finite. @param {number[]} index @param {Record<string, (Scalar | null)[]>} series */
-function brokenIn(index, series) {
-  const place = series["loss"]?.findIndex((value) => typeof value === "string") ?? -1;
-  return place < 0 ? null : { step: index[place] ?? place, value: String(series["loss"]?.[place]) };
-}
+/** A number as it came: what is not finite came in words. @param {Scalar | null} value */
+const numeral = (value) => (value === null || typeof value === "boolean" ? null : Number(value));
 
 /**
  * The curves of a run; what is here already is kept, and added to.
@@ -54,13 +48,11 @@ export async function curvesOf(api, run, before) {
   const start = (before?.index.at(-1) ?? -1) + 1;
   const grows = before !== null && run.steps <= POINTS;
   const told = await api.series(run.id, ["loss", "loss:*", ...keys], grows ? { start } : run.steps > POINTS ? { points: POINTS } : {});
-  const fresh = Object.fromEntries(Object.entries(told.series).map(([key, column]) => [key, column.map(finite)]));
-  const broken = before?.broken ?? brokenIn(told.index, told.series);
-  if (!grows) return { index: told.index, values: fresh, broken };
+  const fresh = Object.fromEntries(Object.entries(told.series).map(([key, column]) => [key, column.map(numeral)]));
+  if (!grows) return { index: told.index, values: fresh };
   const gaps = (/** @type {number} */ length) => /** @type {null[]} */ (Array(length).fill(null));
   const names = new Set([...Object.keys(before.values), ...Object.keys(fresh)]);
   return {
-    broken,
     index: [...before.index, ...told.index],
     values: Object.fromEntries(
       [...names].map((key) => [

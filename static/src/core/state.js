@@ -79,7 +79,6 @@
  * @typedef {object} Curves                       numbers over steps
  * @property {readonly number[]} index            steps, ascending
  * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
- * @property {{step: number, value: string} | null} broken    the first loss that is not finite
  */
 
 /** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} Place */
@@ -96,8 +95,8 @@ export const START = {
   logarithmic: false,
   tab: "curves",
   parameter: null,
-  compare: null,
   over: null,
+  compare: null,
 };
 
 /** @type {State} */

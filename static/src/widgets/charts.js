@@ -9,6 +9,7 @@ import { chart } from "./charts/chart.js";
  * @typedef {object} Place
  * @property {number} at
  * @property {readonly boolean[]} reached       whether the playhead has come to what each chart shows, in this step
+ * @property {readonly (readonly number[] | null)[]} after    what an update has just made of what each chart shows
  */
 
 /** @param {{onstep: (step: number) => void}} options */
@@ -17,7 +18,7 @@ export function charts({ onstep }) {
   /** @type {ReturnType<typeof chart>[]} */
   let all = [];
   /** @type {Place} */
-  let place = { at: 0, reached: [] };
+  let place = { at: 0, reached: [], after: [] };
   let turn = 0;
 
   return widget(element, {
@@ -43,7 +44,7 @@ export function charts({ onstep }) {
     /** @param {Place} now */
     seek(now) {
       place = now;
-      for (const [i, each] of all.entries()) each.seek(now.at, now.reached[i] ?? true);
+      for (const [i, each] of all.entries()) each.seek(now.at, now.reached[i] ?? true, now.after[i] ?? null);
     },
   });
 }

@@ -17,7 +17,8 @@ import { landscape } from "./landscape.js";
 /** @import {Chart} from "../../widgets/charts/chart.js" */
 /** @typedef {import("../../core/player.js").Instant} Instant */
 
-const SHORT = 8; // characters of a name that have room on a tab
+const SHORT = 8; // characters of a name that have room on a tab,
+const TIGHT = 3; // and above the curve of several elements
 
 /**
  * @param {object} options
@@ -125,9 +126,18 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
   function tell(now) {
     const { at, phase, step: here, tab: shown } = now;
     const k = PHASES.indexOf(phase);
-    if (shown === "curves") drawn.seek({ at, reached: [true, k >= 2, k >= 3] });
+    if (shown === "curves") drawn.seek({ at, reached: [true, k >= 2, k >= 3], after: [k >= 3 ? updated(now) : null] });
     else if (shown === "optimizer") table.show(here, phase, parameterOf(now)?.id ?? null);
     else ground.tell();
+  }
+
+  /** What an update has just made of the numbers whose curves these are. @param {State} now */
+  function updated(now) {
+    const parameter = parameterOf(now);
+    const after = now.step?.index === now.at ? now.step.parameters.find(({ id }) => id === parameter?.id)?.value_after : null;
+    if (!parameter || !after) return null;
+    const values = isNorm(parameter) ? [after.norm] : format.flat(after.values ?? []);
+    return values.every((each) => typeof each === "number") ? /** @type {number[]} */ (values) : null;
   }
 
   state.watch(["run", "curves", "other", "logarithmic", "node", "graph", "tab", "parameter", "over"], present);
@@ -152,7 +162,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
   });
   state.watch(["at", "phase", "step", "curves", "other"], ({ at, phase, step: here, curves, other }) => {
     const told = here?.index === at && PHASES.indexOf(phase) > 0 ? here.loss : null;
-    const theirs = other ? losses(other.curves).map(({ name }) => numberAt(other.curves, `loss:${name}`, at)) : [];
+    const theirs = other && told ? losses(other.curves).map(({ name }) => numberAt(other.curves, `loss:${name}`, at)) : [];
     transport.say(
       [here?.loss_name ?? losses(curves)[0]?.name ?? "loss", " ", h("b", null, format.tensor(told))],
       theirs.map((value) => value !== null && h("span", { class: "dashed" }, ` ${format.number(value)}`)),
@@ -170,7 +180,6 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
     transport.roll({
       steps: run?.steps ?? 0,
       span,
-      broken: curves?.broken ?? null,
       stopped: stopped(run),
       logarithmic,
       curves: losses(curves).map((curve) => ({ ...curve, index: curves?.index ?? [] })),
@@ -195,7 +204,7 @@ const stopped = (run) => Boolean(run?.error && run.steps);
 function chartsOf(parameter, curves, other) {
   const { index } = curves;
   const own = parameter.names.at(-1) ?? parameter.id;
-  const [name, grad] = own.length <= SHORT ? [own, `${own}.grad`] : ["value", "grad"]; // whose, stands above
+  const [name, grad] = own.length <= (parameter.shape.length ? TIGHT : SHORT) ? [own, `${own}.grad`] : ["value", "grad"]; // whose, stands above
   const norm = isNorm(parameter) ? "norm" : null;
   const theirs = other?.run.parameters.find(({ id, shape }) => id === parameter.id && `${shape}` === `${parameter.shape}`);
   /** @param {Curves} of @param {"value" | "grad" | "update"} what */
@@ -207,17 +216,16 @@ function chartsOf(parameter, curves, other) {
     return read(other.curves).map((column) => index.map((step) => column[places.get(step) ?? -1] ?? null));
   };
   return /** @type {const} */ ([
-    ["value", name, "param"],
-    ["grad", grad, "grad"],
-    ["update", "update", "param"],
-  ])
-    .map(([what, title, tone]) => ({
-      title,
-      tone,
-      norm,
-      index,
-      columns: columns(curves, what),
-      others: beside((of) => columns(of, what)),
-    }))
-    .filter(({ columns: found }) => found.some((column) => column.some((value) => value !== null)));
+    ["value", name, "param", "no value in any step"],
+    ["grad", grad, "grad", "None in every step"],
+    ["update", "update", "param", "no update in any step"],
+  ]).map(([what, title, tone, none]) => ({
+    title,
+    tone,
+    norm,
+    none,
+    index,
+    columns: columns(curves, what),
+    others: beside((of) => columns(of, what)),
+  }));
 }

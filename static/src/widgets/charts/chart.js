@@ -13,15 +13,22 @@ import * as format from "../../leaves/format.js";
  * @property {"param" | "grad" | "ink"} tone
  * @property {string | null} norm               what is drawn instead of elements, if it is
  * @property {readonly number[]} index          steps
- * @property {readonly Column[]} columns        one for each element
+ * @property {readonly Column[]} columns        one for each element; null where a step has none
  * @property {readonly Column[]} others         of the run that is compared, at the same steps
+ * @property {string} none                      what to say where no step has any
  */
 
+const INSET = 6; // pixels beside the first step and the last, so that a dot has room there
 const HEAD = 4; // pixels of the dot at the playhead
+const LONE = 2; // and of one that stands alone
 const SIDE = 34; // pixels that numbers beside a chart have at least,
 const LETTER = 5.6; // those of a letter of them,
 const APART = 26; // and from one to the next,
 const FOOT = 18; // and those below it
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000]; // from a tick to the next
+const BESIDE = 22; // pixels beside what is written above a chart,
+const PLAIN = 6.3; // those of a letter of its title,
+const MONO = 6.95; // and of the number
 
 /**
  * @param {typeof import("uplot")} Plot
@@ -31,16 +38,19 @@ export function chart(Plot, onstep) {
   const value = h("span", { class: "value" });
   const title = h("span");
   const drawn = h("div", { class: "plot" });
-  const element = h("figure", { class: "chart" }, h("figcaption", null, title, value), drawn);
+  const words = h("p", { class: "remark", hidden: true });
+  const element = h("figure", { class: "chart" }, h("figcaption", null, title, value), drawn, words);
   /** @type {Plot | null} */
   let plot = null;
   /** @type {Chart | null} */
   let shown = null;
   let logarithmic = false;
   let [at, reached] = [0, true];
+  /** @type {readonly number[] | null} */
+  let after = null; // what an update has just made of the numbers
   /** @type {number | null} */
   let pointed = null;
-  /** @type {Map<number, Path2D>} */
+  /** @type {Map<number, {stroke: Path2D, clip: Path2D | null}>} */
   const paths = new Map();
   /** @type {Map<string, string>} */
   const colours = new Map(); // to ask for a colour is to let the page be styled: once for each theme is enough
@@ -63,6 +73,8 @@ export function chart(Plot, onstep) {
     const [grey, line] = [colour("ink-3"), colour("line")];
     const least = smallest([...columns, ...others]);
     const axis = { stroke: grey, font: `10px ${colour("sans")}`, ticks: { show: false }, gap: 3, labelSize: 0 };
+    /** @type {number | null} */
+    let constant = null;
     /** @type {import("uplot").Options} */
     const options = {
       width,
@@ -81,9 +93,33 @@ export function chart(Plot, onstep) {
           },
         },
       },
-      scales: { x: { time: false }, y: { distr: logarithmic ? 4 : 1, asinh: least } },
+      scales: {
+        x: {
+          time: false,
+          range(u, low, high) {
+            const beside = ((high - low || 1) * INSET) / Math.max(INSET, u.width - SIDE - 2 * INSET);
+            return [low - beside, high + beside];
+          },
+        },
+        y: {
+          distr: logarithmic ? 4 : 1,
+          asinh: least,
+          range(_, low, high) {
+            constant = low === high ? low : null;
+            if (constant !== null) return [constant - (Math.abs(constant) / 2 || 1), constant + (Math.abs(constant) / 2 || 1)];
+            return logarithmic ? Plot.rangeAsinh(low, high, 10, true) : Plot.rangeNum(low, high, 0.1, true);
+          },
+        },
+      },
       axes: [
-        { ...axis, size: FOOT, grid: { show: false }, space: 40 },
+        {
+          ...axis,
+          size: FOOT,
+          grid: { show: false },
+          space: 40,
+          incrs: STEPS,
+          values: (_, splits) => splits.map((step) => (step < 0 || step > (shown?.index.at(-1) ?? 0) ? "" : format.thousands(step))),
+        },
         {
           ...axis,
           size: (_, texts) => Math.max(SIDE, ...(texts ?? []).map((text) => 8 + LETTER * String(text).length)),
@@ -91,30 +127,29 @@ export function chart(Plot, onstep) {
           space: APART,
           // uPlot looks for steps between ticks that it can write, and finds none between large numbers: ours are our own
           incrs: (_, __, low, high) => [Math.max(10, high - low)],
-          splits: (u, _, low, high) => (logarithmic ? decades(low, high, least) : ticks(low, high, (u.height - FOOT) / APART)),
+          splits: (u, _, low, high) => (constant !== null ? [constant] : logarithmic ? decades(low, high, least) : ticks(low, high, (u.height - FOOT) / APART)),
           filter: (_, found) => found,
           values: (_, splits) => format.axis(splits),
         },
       ],
       series: [
         {},
-        ...others.map(() => ({ stroke: grey, width: 1, dash: [4, 3], points: { show: false }, spanGaps: true })),
+        ...others.map(() => ({ stroke: grey, width: 1, dash: [4, 3], points: { show: false } })),
         ...columns.map(() => ({
           stroke: grey,
           width: 1,
           points: { show: false },
-          spanGaps: true,
           /** @type {import("uplot").Series.PathBuilder} */
           paths: (u, series, from, to) => {
             const built = linear?.(u, series, from, to) ?? null;
-            if (built?.stroke instanceof Path2D) paths.set(series, built.stroke);
+            if (built?.stroke instanceof Path2D) paths.set(series, { stroke: built.stroke, clip: built.clip ?? null });
             return built;
           },
         })),
       ],
       hooks: { draw: [past], setCursor: [({ cursor }) => ((pointed = cursor.idx ?? null), tell())] },
     };
-    plot = new Plot(options, [/** @type {number[]} */ ([...index]), ...others, ...columns], drawn);
+    plot = new Plot(options, data(shown), drawn);
   }
 
   /** Colour what has been played, and put dots where the playhead is. @param {Plot} u */
@@ -123,6 +158,14 @@ export function chart(Plot, onstep) {
     const { ctx, bbox } = u;
     const place = placeOf(shown.index, at) - (reached ? 0 : 1);
     const now = shown.index[place];
+    for (const column of shown.columns)
+      for (const alone of lone(column)) {
+        const step = shown.index[alone] ?? alone;
+        ctx.beginPath();
+        ctx.arc(u.valToPos(step, "x", true), u.valToPos(column[alone] ?? 0, "y", true), LONE * devicePixelRatio, 0, 2 * Math.PI);
+        ctx.fillStyle = colour(now !== undefined && step <= now ? INK[shown.tone] : "ink-3");
+        ctx.fill();
+      }
     if (now === undefined) return;
     const x = u.valToPos(now, "x", true);
     ctx.save();
@@ -131,7 +174,12 @@ export function chart(Plot, onstep) {
     ctx.clip();
     ctx.strokeStyle = colour(INK[shown.tone]);
     ctx.lineWidth = 2 * devicePixelRatio;
-    for (const path of paths.values()) ctx.stroke(path);
+    for (const { stroke, clip } of paths.values()) {
+      ctx.save();
+      if (clip) ctx.clip(clip);
+      ctx.stroke(stroke);
+      ctx.restore();
+    }
     ctx.restore();
     ctx.save();
     for (const [columns, fill] of /** @type {const} */ ([
@@ -140,7 +188,7 @@ export function chart(Plot, onstep) {
     ]))
       for (const column of columns) {
         const value = column[place];
-        if (value === null || value === undefined) continue;
+        if (value === null || value === undefined || !Number.isFinite(value)) continue;
         ctx.beginPath();
         ctx.arc(x, u.valToPos(value, "y", true), HEAD * devicePixelRatio, 0, 2 * Math.PI);
         ctx.fillStyle = colour(fill);
@@ -158,21 +206,36 @@ export function chart(Plot, onstep) {
     const place = pointed ?? placeOf(shown.index, at);
     const step = shown.index[place];
     const there = pointed !== null || (step === at && reached);
-    const first = there ? (shown.columns[0]?.[place] ?? null) : null;
-    const many = shown.columns.length > 1 && !shown.norm;
-    const written = there
-      ? many
-        ? format.nested(shown.columns.map((column) => column[place] ?? "NaN"), { decimals: 2 })
-        : format.number(first)
-      : format.NONE;
-    const other = shown.others[0]?.[place] ?? null;
+    /** @param {readonly Column[]} columns */
+    const numbers = (columns) => (there ? columns.map((column) => column[place] ?? null) : []);
+    const [own, theirs] = [numbers(shown.columns), numbers(shown.others)];
+    const then = pointed === null && step === at && after?.length === own.length ? after : null;
+    const room = Math.floor((element.clientWidth - BESIDE - PLAIN * shown.title.length) / MONO);
+    const [before, updated] = then ? format.change(listed(own), listed(then), own.length > 1 ? 2 : 4) : [write(own, room), null];
+    const both = `${around(before)} → ${around(updated ?? "")}`;
+    const text = updated === null ? around(before) : both.length > room ? `→ ${around(updated)}` : both;
+    value.title = updated === null ? text : both;
+    const next = then && shown.index[place + 1] === at + 1 ? shown.others.map((column) => column[place + 1] ?? null) : [];
+    const compared = [theirs, next].map((numbers) => around(write(numbers, room + (shown?.title.length ?? 0))));
     fill(
       value,
       pointed !== null && h("small", null, `step ${step} `),
-      h("b", { class: shown.tone }, shown.norm && there && first !== null ? `‖${written}‖` : written),
-      other !== null && h("small", { class: "dashed" }, ` ${format.number(other)}`),
+      h("b", { class: shown.tone }, text),
+      theirs.some((each) => each !== null) && h("small", { class: "dashed" }, ` ${then ? compared.join(" → ") : compared[0]}`),
     );
   }
+
+  /** @param {readonly (number | null)[]} numbers */
+  const listed = (numbers) => (numbers.length > 1 ? numbers.map((each) => each ?? format.NONE) : (numbers[0] ?? format.NONE));
+  /** @param {readonly (number | null)[]} numbers @param {number} room */
+  function write(numbers, room) {
+    if (numbers.every((each) => each === null)) return format.NONE;
+    const large = numbers.some((each) => Math.abs(each ?? 0) >= 10);
+    const texts = (numbers.length < 2 ? [4] : large ? [2, 1, 0] : [2, 1]).map((decimals) => format.nested(listed(numbers), { decimals }));
+    return texts.find((text) => text.length <= room) ?? texts.at(-1) ?? "";
+  }
+  /** @param {string} text */
+  const around = (text) => (shown?.norm && text !== format.NONE ? `‖${text}‖` : text);
 
   const watcher = new ResizeObserver(() => {
     const { width, height } = drawn.getBoundingClientRect();
@@ -194,14 +257,20 @@ export function chart(Plot, onstep) {
       shown = now;
       logarithmic = log;
       fill(title, now.title);
-      if (alike) plot?.setData([/** @type {number[]} */ ([...now.index]), ...now.others, ...now.columns]);
+      const none = [...now.columns, ...now.others].every((column) => column.every((each) => each === null || !Number.isFinite(each)));
+      drawn.hidden = none;
+      words.hidden = !none;
+      const some = now.columns.some((column) => column.some((each) => each !== null));
+      fill(words, none && (some ? "not finite in any step" : now.none));
+      if (alike) plot?.setData(data(now));
       else {
         paths.clear();
         make();
       }
     },
-    /** @param {number} step @param {boolean} here */
-    seek(step, here) {
+    /** @param {number} step @param {boolean} here @param {readonly number[] | null} then  what an update has just made of it */
+    seek(step, here, then) {
+      after = then;
       if (plot && step === at && here === reached) return tell();
       at = step;
       reached = here;
@@ -217,10 +286,24 @@ export function chart(Plot, onstep) {
   };
 }
 
+/** What is to be drawn: over steps that have no number a curve goes on, at one that is not finite it breaks off. @param {Chart} chart */
+function data({ index, others, columns }) {
+  /** @param {Column} column */
+  const drawn = (column) => column.map((each) => (each === null ? undefined : Number.isFinite(each) ? each : null));
+  return /** @type {import("uplot").AlignedData} */ ([[...index], ...others.map(drawn), ...columns.map(drawn)]);
+}
+
+/** The places of numbers that no curve leads to or from. @param {Column} column */
+function lone(column) {
+  const known = [...column.keys()].filter((place) => column[place] !== null);
+  const drawn = (/** @type {number | undefined} */ place) => place !== undefined && Number.isFinite(column[place]);
+  return known.filter((place, i) => drawn(place) && !drawn(known[i - 1]) && !drawn(known[i + 1]));
+}
+
 /** A threshold for a scale that is logarithmic on both sides of zero. @param {readonly Column[]} columns */
 function smallest(columns) {
   let least = Infinity;
-  for (const column of columns) for (const value of column) if (value) least = Math.min(least, Math.abs(value));
+  for (const column of columns) for (const value of column) if (value && Number.isFinite(value)) least = Math.min(least, Math.abs(value));
   return Number.isFinite(least) ? Math.max(least, 1e-12) : 1;
 }
 

@@ -3,8 +3,11 @@
 import { fill, h, s, widget } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { PHASES } from "../../leaves/types.js";
+import { flaws, words } from "./flaws.js";
+import { room } from "./room.js";
 
 /** @import {Phase} from "../../leaves/types.js" */
+/** @import {Point} from "./room.js" */
 
 /**
  * @typedef {{name: string, index: readonly number[], values: readonly (number | null)[]}} Curve
@@ -12,7 +15,6 @@ import { PHASES } from "../../leaves/types.js";
  * @typedef {object} Tape
  * @property {number} steps
  * @property {number} span               steps that the tape has room for: more may come
- * @property {{step: number, value: string} | null} broken    the first loss that is not finite
  * @property {boolean} stopped           an error ended the program after the last step
  * @property {boolean} logarithmic
  * @property {readonly Curve[]} curves
@@ -25,19 +27,23 @@ import { PHASES } from "../../leaves/types.js";
  * @property {string} text               where the playhead stands, in words
  */
 
-const EDGE = 8; // free pixels beside the tape
+const EDGE = 8; // free pixels beside the tape,
+const GAP = 8; // and beside a place that words tell of
 const WHOLE = 160; // steps above which cells are too thin to be told apart
 const WIDE = 26; // pixels of a cell in which phases can be pointed at
 const FINE = 7; // pixels of a cell below which its phases are too thin to be told apart
 const LETTER = 5.6; // pixels of a letter of a label
+const LINES = 40; // flaws of a curve that are drawn
 const LOW = 56; // pixels of height below which there is no room for labels
 
 /** @param {{onseek: (step: number, phase: Phase | null) => void}} options */
 export function tape({ onseek }) {
   const clip = s("rect", { x: 0, y: 0, height: 400 });
+  const ground = s("g");
   const ahead = s("g", { class: "ahead" });
   const played = s("g", { class: "played", "clip-path": "url(#played)" });
   const marks = s("g");
+  const signs = s("g");
   const line = s("line", { class: "head" });
   const dots = s("g");
   const grip = s("rect", { class: "grip", width: 8, height: 14, rx: 2 });
@@ -45,10 +51,12 @@ export function tape({ onseek }) {
     "svg",
     { class: "tape", role: "slider", tabindex: 0, "aria-label": "Training step", "aria-valuemin": 0 },
     s("clipPath", { id: "played" }, clip),
+    ground,
     ahead,
     played,
     marks,
     line,
+    signs,
     dots,
     grip,
   );
@@ -56,10 +64,12 @@ export function tape({ onseek }) {
   const place = h("div", { class: "tape-place" }, element, told);
 
   /** @type {Tape} */
-  let shown = { steps: 0, span: 0, broken: null, stopped: false, logarithmic: false, curves: [], others: [] };
+  let shown = { steps: 0, span: 0, stopped: false, logarithmic: false, curves: [], others: [] };
   /** @type {Head} */
   let head = { at: 0, phase: "backward", part: null, text: "" };
   let [left, width, height] = [0, 0, 0];
+  /** @type {number[]} */
+  let posts = []; // pixels at which a line stands for a number that no curve can show
   const small = () => height < LOW;
   const base = () => height - (small() ? 12 : 30);
   const cells = () => Math.max(shown.steps + (shown.stopped ? 1 : 0), shown.span);
@@ -106,8 +116,8 @@ export function tape({ onseek }) {
   function draw() {
     ({ width, height } = element.getBoundingClientRect());
     if (!width || shown.steps < 2) return;
-    const { steps, stopped, broken, logarithmic, curves, others } = shown;
-    const fits = (/** @type {number | null} */ value) => value !== null && (!logarithmic || value > 0);
+    const { steps, stopped, logarithmic, curves, others } = shown;
+    const fits = (/** @type {number | null} */ value) => value !== null && Number.isFinite(value) && (!logarithmic || value > 0);
     const scaled = (/** @type {number} */ value) => (logarithmic ? Math.log10(value) : value);
     let [low, high] = [Infinity, -Infinity];
     for (const { values } of [...curves, ...others])
@@ -132,69 +142,101 @@ export function tape({ onseek }) {
     fill(
       marks,
       stopped && s("rect", { class: "stop", x: x(steps), y: base(), width: Math.max(3, cell() / 4), height: 12 }),
-      !small() &&
-        ticks(cells() - (stopped ? 1 : 0)).map((step) =>
-          s("text", { class: "axis", x: x(step, 0.5), y: height - 5, "text-anchor": "middle" }, step),
-        ),
-      !small() &&
-        stopped &&
-        s(
-          "text",
-          { class: "axis bad", x: Math.min(x(steps) + 6, width - EDGE), y: base() - 6, "text-anchor": cells() > 6 ? "end" : "start" },
-          `stopped here: nothing to play after step ${steps - 1}`,
-        ),
-      !small() && broken && flaw(broken),
-      !small() && !stopped && width > 420 && shown.span <= steps && curves.map(ending),
+      !small() && ticks(cells() - (stopped ? 1 : 0)).map(tick),
     );
+    const broken = curves.map((curve) => ({ name: curve.name, found: flaws(curve) })).filter(({ found }) => found.length);
+    fill(
+      ground,
+      broken.flatMap(({ found }) => found.slice(0, LINES).map(flaw)),
+    );
+    posts = broken.flatMap(({ found }) => found.map(({ first }) => x(first, 0.5)));
+    fill(signs);
+    if (!small()) {
+      const free = room([...curves, ...others].flatMap(pieces));
+      if (stopped) sign(free, x(steps), [`stopped here: nothing to play after step ${format.thousands(steps - 1)}`, "stopped here"], "stopped");
+      for (const { name, found } of broken)
+        sign(free, x(found[0]?.first ?? 0, 0.5), [`${curves.length > 1 ? `${name} ` : ""}${words(found)}`], "bad");
+      if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) ending(free, curve);
+    }
     move();
   }
 
-  /** Where a curve ends, if it has room beside those before it. @param {Curve} curve @param {number} rank @param {readonly Curve[]} all */
-  function ending(curve, rank, all) {
-    const tail = lastOf(curve);
-    const high = tail && y(tail.value);
-    if (!tail || high === null) return null;
-    const near = all.slice(0, rank).some((other) => Math.abs((y(lastOf(other)?.value ?? NaN) ?? NaN) - high) < 14);
-    if (near) return null;
-    const text = `${tail.name} ${format.number(tail.value)} at step ${tail.step}`;
-    const right = x(tail.step, 0.5) - 10; // beside the playhead, if that stands at the end
-    const left = right - LETTER * text.length;
-    const passed = curve.values.flatMap((value, i) => {
-      const there = value !== null && x(curve.index[i] ?? i, 0.5) >= left ? y(value) : null;
-      return there === null ? [] : [there];
-    });
-    const [top, foot] = [Math.min(...passed) - 7, Math.max(...passed) + 15];
-    const place = top >= 14 ? top : foot <= base() - 4 ? foot : null;
-    return place && s("text", { class: "axis", x: right, y: place, "text-anchor": "end" }, text);
+  /** The number of a step under the tape, all of it in view. @param {number} step */
+  function tick(step) {
+    const text = format.thousands(step);
+    const half = (LETTER * text.length) / 2 + 1;
+    const middle = Math.max(half, Math.min(width - half, x(step, 0.5)));
+    return s("text", { class: "axis", x: middle, y: height - 5, "text-anchor": "middle" }, text);
   }
 
-  /** Where losses begin that no curve can show. @param {{step: number, value: string}} broken */
-  function flaw({ step, value }) {
-    const at = x(step, 0.5);
-    const right = at < width - 150;
+  /**
+   * Write beside a place of the tape, where no curve passes: the first of some texts that has room.
+   *
+   * @param {ReturnType<typeof room>} free
+   * @param {number} at
+   * @param {readonly string[]} texts
+   * @param {"bad" | "stopped" | "end"} kind
+   * @param {number} [wished]  height
+   */
+  function sign(free, at, texts, kind, wished = base() - 6) {
+    for (const text of texts) {
+      const long = LETTER * text.length;
+      const [left, right, last] = [at - GAP - long, at + GAP, width - EDGE - long];
+      const sides = { bad: [right, left, last], stopped: [right, last], end: [left, right] };
+      for (const side of sides[kind]) {
+        if (side < EDGE || side + long > width - EDGE) continue;
+        if (kind === "end" && posts.some((each) => each > side - GAP && each < side + long + GAP)) continue;
+        const foot = free(side, side + long, wished, [14, base() - 6]);
+        if (foot === null) continue;
+        if (kind === "stopped") signs.append(s("line", { class: "flaw", x1: at, x2: at, y1: foot + 4, y2: base() }));
+        const end = side < at; // how wide a text is, is not known to the pixel
+        const written = s("text", { class: `axis ${kind}`, x: end ? side + long : side, y: foot, "text-anchor": end ? "end" : "start" }, text);
+        if (kind === "end") Object.assign(written.dataset, { left: side, right: side + long });
+        return void signs.append(written);
+      }
+    }
+  }
+
+  /** Where a curve ends. @param {ReturnType<typeof room>} free @param {Curve} curve */
+  function ending(free, curve) {
+    const tail = lastOf(curve);
+    const high = tail && y(tail.value);
+    if (!tail || high === null) return;
+    sign(free, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${format.thousands(tail.step)}`], "end", high - 7);
+  }
+
+  /** Where a number stands that no curve can show. @param {import("./flaws.js").Flaw} flaw */
+  function flaw({ first, last }) {
+    const [from, to] = [x(first, 0.5), x(last, 0.5)];
     return [
-      s("line", { class: "flaw", x1: at, x2: at, y1: 6, y2: base() }),
-      s(
-        "text",
-        { class: "axis bad", x: right ? at + 6 : at - 6, y: base() - 6, "text-anchor": right ? "start" : "end" },
-        `${format.number(value)} from step ${step} on`,
-      ),
+      to > from && s("rect", { class: "flawed", x: from, y: 6, width: to - from, height: base() - 6 }),
+      s("line", { class: "flaw", x1: from, x2: from, y1: 6, y2: base() }),
     ];
   }
 
-  /** @param {Curve} curve */
-  function path({ index, values }) {
-    let text = "";
-    let pen = "M";
+  /** A curve in one piece, but for where a number cannot be shown: there it breaks off. @param {Curve} curve */
+  function pieces({ index, values }) {
+    /** @type {Point[][]} */
+    const found = [];
+    let whole = false;
     for (const [i, value] of values.entries()) {
-      const high = value === null ? null : y(value);
-      // a curve of another root's steps between goes on; where a number is not finite it breaks off
-      if (high === null) continue;
-      text += `${pen}${x(index[i] ?? i, 0.5).toFixed(1)} ${high.toFixed(1)}`;
-      pen = "L";
+      if (value === null) continue; // a step of another root's
+      const high = y(value);
+      if (high !== null) {
+        const point = { x: x(index[i] ?? i, 0.5), y: high };
+        if (whole) found.at(-1)?.push(point);
+        else found.push([point]);
+      }
+      whole = high !== null;
     }
-    return text;
+    return found;
   }
+
+  /** @param {Curve} curve */
+  const path = (curve) =>
+    pieces(curve)
+      .map((piece) => `M${piece.map((each) => `${each.x.toFixed(1)} ${each.y.toFixed(1)}`).join("L")}${piece.length > 1 ? "" : "h0"}`)
+      .join("");
 
   /** One cell for each step, four segments in each. */
   function strip() {
@@ -225,6 +267,8 @@ export function tape({ onseek }) {
     line.setAttribute("x2", `${now}`);
     line.setAttribute("y1", "6");
     line.setAttribute("y2", `${base() + 2}`);
+    for (const each of /** @type {NodeListOf<SVGTextElement>} */ (signs.querySelectorAll(".end")))
+      each.classList.toggle("crossed", now > Number(each.dataset["left"]) - GAP && now < Number(each.dataset["right"]) + GAP);
     grip.setAttribute("x", `${now - 4}`);
     grip.setAttribute("y", `${base() - 1}`);
     const points = (k === 0 ? [] : [
@@ -275,7 +319,7 @@ function at({ index, values }, step) {
 /** @param {Curve | undefined} curve */
 function lastOf(curve) {
   if (!curve) return null;
-  const place = curve.values.findLastIndex((value) => value !== null);
+  const place = curve.values.findLastIndex((value) => value !== null && Number.isFinite(value));
   const value = curve.values[place];
   return place < 0 || value === null || value === undefined ? null : { name: curve.name, value, step: curve.index[place] ?? place };
 }

@@ -1,0 +1,205 @@
+"""Read the tape and the charts: what they draw and what they say is one thing, and nothing of it is cut or crossed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .programs import FIT, node, run, write
+
+ONCE_INFINITE = """\
+import torch
+w = torch.tensor(1., requires_grad=True)
+for step in range(6):
+    x = torch.tensor(float("inf") if step == 2 else 2.)
+    loss = (w * x) ** 2
+    w.grad = None
+    loss.backward()
+    if torch.isfinite(w.grad):
+        with torch.no_grad():
+            w -= 0.01 * w.grad
+"""
+
+FAILING = """\
+import torch
+w = torch.tensor([1., 2., 3.], requires_grad=True)
+for step in range(3):
+    h = torch.exp(w)
+    loss = h.sum()
+    if step == 1:
+        h.add_(1)
+    w.grad = None
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.01 * w.grad
+"""
+
+LBFGS = """\
+import torch
+a = torch.tensor(-1.2, requires_grad=True)
+b = torch.tensor(1., requires_grad=True)
+optimizer = torch.optim.LBFGS([a, b], lr=0.5, max_iter=5, line_search_fn="strong_wolfe")
+
+def closure():
+    optimizer.zero_grad()
+    loss = (1 - a) ** 2 + 100 * (b - a ** 2) ** 2
+    loss.backward()
+    return loss
+
+for step in range(4):
+    optimizer.step(closure)
+"""
+
+MET = """() => {
+    const tape = document.querySelector(".tape");
+    const words = [...tape.querySelectorAll("text")].filter(text => getComputedStyle(text).visibility === "visible");
+    const room = tape.getBoundingClientRect();
+    const outside = words.filter(text => {
+        const own = text.getBoundingClientRect();
+        return own.left < room.left || own.right > room.right;
+    });
+    const inside = (box, x, y) => x > box.left && x < box.right && y > box.top + 2 && y < box.bottom - 2;
+    const lines = [...tape.querySelectorAll(".ahead .curve, .head")];
+    const crossed = words.filter(text => lines.some(line => {
+        const [box, long] = [text.getBoundingClientRect(), line.getTotalLength()];
+        for (let at = 0; at <= long; at += 1) {
+            const { x, y } = line.getPointAtLength(at);
+            if (inside(box, room.left + x, room.top + y)) return true;
+        }
+        return false;
+    }));
+    return [outside, crossed].map(found => found.map(text => text.textContent));
+}"""
+
+
+def recorded(page: Page, program: str) -> dict[str, Any]:
+    made: dict[str, Any] = page.request.post("/api/v1/runs", data={"program": program}).json()
+    return made
+
+
+def test_a_loss_that_is_infinite_once_is_told_at_its_step_and_breaks_the_curve(page: Page) -> None:
+    page.goto(f"/r/{recorded(page, ONCE_INFINITE)['id']}?step=4")
+    expect(page.locator(".tape .bad")).to_have_text("∞ at step 2")
+    pieces = (page.locator(".tape .ahead .curve").get_attribute("d") or "").split("M")[1:]
+    assert [piece.count("L") + 1 for piece in pieces] == [2, 3]
+
+
+def test_a_gradient_that_never_came_is_not_told_as_a_number(page: Page) -> None:
+    page.goto(f"/r/{recorded(page, FAILING)['id']}?step=1")
+    chart = page.locator(".chart").nth(1)
+    expect(chart.locator("figcaption")).to_have_text("w.grad·")
+    expect(chart.locator("figcaption > span").first).to_have_text("w.grad")
+
+
+def test_a_chart_without_a_number_says_so(page: Page) -> None:
+    nothing = FIT.replace("torch.tensor(1.,", "torch.tensor(float('nan'),")
+    page.goto(f"/r/{recorded(page, nothing)['id']}")
+    for chart in page.locator(".chart").all():
+        expect(chart.locator(".remark")).to_have_text("not finite in any step")
+        expect(chart.locator(".plot")).to_be_hidden()
+    never = FIT.replace("loss.backward()", "gradient, = torch.autograd.grad(loss, m)").replace("m.grad\n", "gradient\n", 1)
+    page.goto(f"/r/{recorded(page, never)['id']}")
+    expect(page.locator(".chart").nth(1)).to_contain_text("None in every step")
+
+
+@pytest.mark.parametrize("width", [1024, 1440])
+@pytest.mark.parametrize(
+    "program", [LBFGS, FAILING, FIT, FIT.replace("range(4)", "range(1000)")], ids=["bent", "failing", "few", "many"]
+)
+def test_no_words_of_the_tape_are_cut_or_crossed(page: Page, width: int, program: str) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    made = recorded(page, program)
+    for step in {0, made["steps"] // 2, made["steps"] - 1}:
+        page.goto(f"/r/{made['id']}?step={step}&phase=forward")
+        expect(page.locator(".tape .curve").first).to_be_attached()
+        outside, crossed = page.evaluate(MET)
+        assert not outside
+        assert not crossed, step
+
+
+def test_a_long_run_that_was_stopped_has_room_for_what_is_said_of_it(page: Page) -> None:
+    made = recorded(page, FIT.replace("range(4)", "range(2500)") + "    if step == 2400: raise ValueError\n")
+    page.goto(f"/r/{made['id']}?step=2399")
+    expect(page.locator(".count")).to_contain_text("stopped")
+    count, transport = page.locator(".count > span").bounding_box(), page.locator(".transport").bounding_box()
+    assert count
+    assert transport
+    assert count["x"] + count["width"] <= transport["x"] + transport["width"]
+    expect(page.locator(".tape .stopped")).to_contain_text("stopped here")
+    outside, crossed = page.evaluate(MET)
+    assert not outside
+    assert crossed == [] or crossed == [page.locator(".tape .stopped").text_content()], "only the playhead may stand there"
+
+
+@pytest.mark.parametrize(("program", "leaf", "step"), [(FIT, "m", 1), (LBFGS, "a", 1)], ids=["by-hand", "lbfgs"])
+def test_an_update_is_told_alike_wherever_it_is_told(page: Page, program: str, leaf: str, step: int) -> None:
+    made = recorded(page, program)
+    told = page.request.get(f"/api/v1/runs/{made['id']}/steps/{step}").json()["parameters"][0]
+    page.set_viewport_size({"width": 1440, "height": 900})
+    both = " → ".join(f"{told[key]['values']:.4f}".replace("-", "−") for key in ("value", "value_after"))
+    page.goto(f"/r/{made['id']}?step={step}&phase=update")
+    expect(node(page, leaf).locator("[data-field=value]")).to_have_text(both)
+    expect(page.locator(".inspector .facts")).to_contain_text(both)
+    expect(page.locator(".chart").first).to_contain_text(both)
+    page.get_by_role("button", name="Optimizer").click()
+    expect(page.locator(".optimizer tbody tr td").first).to_have_text(both)
+
+
+def test_a_small_update_is_told_with_digits_that_tell_it(page: Page) -> None:
+    page.goto(f"/r/{recorded(page, FIT.replace('0.05', '1e-6'))['id']}?phase=update")
+    expect(node(page, "m").locator("[data-field=value]")).to_have_text("1.00000 → 1.00001")
+
+
+def test_two_runs_are_compared_at_the_same_instant(page: Page) -> None:
+    other = recorded(page, FIT.replace("0.05", "0.02"))["id"]
+    page.goto(f"/r/{recorded(page, FIT)['id']}?step=2&phase=loss&compare={other}")
+    update, loss = page.locator(".chart").nth(2).locator(".value"), page.locator(".caption .loss")
+    expect(loss.locator(".dashed")).to_have_count(1)
+    expect(update).to_have_text("·")
+    page.locator(".phase.forward").click()
+    expect(loss.locator(".dashed")).to_have_count(0)
+    page.locator(".phase.update").click()
+    expect(update.locator(".dashed")).to_have_text(re.compile(r"\d"))
+
+
+def test_back_and_forward_restore_what_was_compared_and_no_run_is_compared_with_itself(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    first = page.url.partition("?")[0]
+    write(page, FIT.replace("0.05", "0.02"))
+    page.locator("#run").click()
+    expect(page).not_to_have_url(re.compile(first))
+    second = page.url.partition("?")[0]
+    page.locator(".compare summary").click()
+    page.locator(".compare .sheet button").first.click()
+    pair = page.locator(".compare .pair")
+    expect(pair).to_contain_text("0.05")
+    page.go_back()
+    expect(page).to_have_url(first)
+    expect(pair).to_be_hidden()
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"/$"))
+    expect(pair).to_be_hidden()
+    page.go_forward()
+    page.go_forward()
+    expect(page).to_have_url(f"{second}?compare={first.rpartition('/')[2]}")
+    expect(pair).to_contain_text("0.05")
+    page.goto(f"{first}?compare={first.rpartition('/')[2]}")
+    expect(page.locator(".tape .curve").first).to_be_attached()
+    expect(pair).to_be_hidden()
+
+
+def test_what_stays_as_it_was_under_the_loss_over_a_parameter_is_said_and_explained_on_demand(page: Page) -> None:
+    page.goto(f"/r/{recorded(page, FIT)['id']}?step=1&tab=loss")
+    kept = page.locator(".landscape .kept")
+    expect(kept).to_contain_text("Only m moves; step 1’s batch and random numbers stay.", timeout=15_000)
+    summary = kept.locator("summary")
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(kept.locator(".sheet")).to_contain_text("For each value of m, torch carries out the recorded calls of step 1 again.")
+    page.keyboard.press("Escape")
+    expect(kept.locator(".sheet")).to_be_hidden()
+    expect(summary).to_be_focused()
