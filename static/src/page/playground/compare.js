@@ -40,7 +40,17 @@ function part(line, other) {
   if (Math.max(line.length, other.length) <= WHOLE || head < ALIKE) return cut(line);
   const start = Math.max(...[" ", ",", "("].map((each) => line.lastIndexOf(each, head - 1))) + 1;
   const rest = line.slice(line.length - tail).search(/[,)]/);
-  return cut(line.slice(start, rest < 0 ? line.length : line.length - tail + rest).replace(/[\s,]+$/, "")) || "without it";
+  return cut(closed(line.slice(start, rest < 0 ? line.length : line.length - tail + rest).replace(/[\s,]+$/, ""))) || "without it";
+}
+
+/** A part of a line up to the first bracket that it does not close, but for one that it begins with. @param {string} text */
+function closed(text) {
+  const open = [];
+  for (const [i, each] of [...text].entries()) {
+    if ("([{".includes(each)) open.push(i);
+    else if (")]}".includes(each)) open.pop();
+  }
+  return text.slice(0, open[0] || text.length);
 }
 
 /**
