@@ -624,6 +624,34 @@ def test_a_gradient_that_is_given_to_the_program_is_not_said_to_be_in_grad(page:
     expect(node(page, "w")).not_to_contain_text("w.grad")
 
 
+def test_a_functional_update_has_curves_of_its_parameter_and_of_the_gradients_that_were_given(page: Page) -> None:
+    page.goto("/")
+    run(
+        page,
+        "import torch\nw = torch.tensor(1., requires_grad=True)\nfor i in range(4):\n"
+        "    g, = torch.autograd.grad((w - 3) ** 2, w)\n    w = (w - 0.1 * g).detach().requires_grad_()\n",
+    )
+    page.locator(".phase.update").click()
+    charts = page.locator(".chart")
+    expect(charts.nth(1)).to_contain_text("gradient")
+    expect(charts.nth(1)).to_contain_text("−4.0000")
+    expect(charts.nth(2)).to_contain_text("0.4000")
+    node(page, "old w").click()
+    expect(page.locator(".inspector")).to_contain_text("then moves to a new leaf")
+    expect(page.locator(".inspector")).to_contain_text("w after the update1.4000")
+
+
+def test_a_gradient_is_added_only_where_a_pass_before_reached_the_leaf(page: Page) -> None:
+    page.goto("/")
+    run(
+        page,
+        "import torch\na = torch.tensor(1., requires_grad=True)\nb = torch.tensor(2., requires_grad=True)\n"
+        "optimizer = torch.optim.SGD([a, b], lr=0.1)\n(a * 2).backward()\n(b * 3).backward()\noptimizer.step()\n",
+    )
+    expect(node(page, "b")).to_contain_text("b.grad")
+    expect(node(page, "b")).not_to_contain_text("grad +=")
+
+
 def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_past_it(page: Page) -> None:
     page.goto("/")
     run(

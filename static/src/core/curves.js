@@ -8,6 +8,8 @@ const POINTS = 6000; // steps of a curve above which the server leaves some out,
 const ELEMENTS = 4; // of a parameter, each with a curve of its own; of a larger one its norm
 const PARAMETERS = 40; // that have curves at all
 
+/** @typedef {"value" | "grad" | "contribution" | "update"} Quantity */
+
 /** @param {number[]} shape */
 const count = (shape) => shape.reduce((product, size) => product * size, 1);
 
@@ -15,7 +17,7 @@ const count = (shape) => shape.reduce((product, size) => product * size, 1);
  * The keys under which a quantity of a parameter has curves: one for each of a few elements, else one for its norm.
  *
  * @param {{id: string, shape: number[]}} parameter
- * @param {"value" | "grad" | "update"} what
+ * @param {Quantity} what
  */
 export function keysOf({ id, shape }, what) {
   const many = count(shape);
@@ -47,7 +49,17 @@ export async function curvesOf(api, run, before) {
     ]);
   const start = (before?.index.at(-1) ?? -1) + 1;
   const grows = before !== null && run.steps <= POINTS;
-  const told = await api.series(run.id, ["loss", "loss:*", ...keys], grows ? { start } : run.steps > POINTS ? { points: POINTS } : {});
+  const range = grows ? { start } : run.steps > POINTS ? { points: POINTS } : {};
+  const told = await api.series(run.id, ["loss", "loss:*", ...keys], range);
+  // a gradient that autograd.grad gave is in no .grad
+  const given = run.parameters
+    .slice(0, PARAMETERS)
+    .filter((parameter) => !keysOf(parameter, "grad").some((key) => told.series[key]?.some((value) => value !== null)))
+    .flatMap((parameter) => keysOf(parameter, "contribution"));
+  if (given.length && told.index.length) {
+    const { index, series } = await api.series(run.id, given, range);
+    if (`${index}` === `${told.index}`) Object.assign(told.series, series);
+  }
   const fresh = Object.fromEntries(Object.entries(told.series).map(([key, column]) => [key, column.map(numeral)]));
   if (!grows) return { index: told.index, values: fresh };
   const gaps = (/** @type {number} */ length) => /** @type {null[]} */ (Array(length).fill(null));

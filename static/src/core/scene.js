@@ -3,7 +3,7 @@
 import { PHASES } from "../leaves/types.js";
 import { shownPass } from "./state.js";
 
-/** @import {Graph, GraphNode, Pass, Rebind, Step, Tensor} from "../leaves/types.js" */
+/** @import {Graph, ParameterStep, Pass, Rebind, Step, Tensor} from "../leaves/types.js" */
 /** @import {State} from "./state.js" */
 
 /**
@@ -62,7 +62,7 @@ export function scene(state) {
       after,
       grads: here ? (numbers?.grads ?? []).map(({ arrived, used }) => (leaf ? used : arrived)) : null,
       held,
-      adds: leaf && adds(step, pass, node, held),
+      adds: leaf && adds(step, pass, own, numbers?.grads[0]?.used ?? null),
       moved: moves.some(({ from }) => from === node.id),
     });
   }
@@ -90,11 +90,19 @@ function movesOf(graph, step) {
   });
 }
 
-/** Was there a gradient before, that this pass adds to? @param {Step} step @param {Pass} pass @param {GraphNode} node @param {Tensor | null} held */
-function adds(step, pass, node, held) {
-  if (pass.kind === "grad") return false;
+/**
+ * Was there a gradient before, that this pass adds to?
+ *
+ * @param {Step} step
+ * @param {Pass} pass
+ * @param {ParameterStep | undefined} own
+ * @param {Tensor | null} used  what the pass gives the leaf: where it is all that the step adds, no pass before reached the leaf
+ */
+function adds(step, pass, own, used) {
+  if (pass.kind === "grad" || !own) return false;
   const earlier = step.passes.some((each) => each.index < pass.index && each.kind !== "grad");
-  return (held !== null && held.norm !== 0) || (earlier && node.parameter !== null);
+  const all = own.contribution?.norm === used?.norm && own.contribution?.mean === used?.mean;
+  return (own.grad_before !== null && own.grad_before.norm !== 0) || (earlier && !all);
 }
 
 /** @type {WeakMap<Pass, string>} */

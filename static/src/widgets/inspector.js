@@ -167,7 +167,8 @@ export function inspector({ onpick, online }) {
     const name = parameter.name ?? detail.node.name ?? parameter.id;
     const still = h("small", null, rebinds.length ? "unchanged, see below" : "no update");
     const changed = moved && parameter.value ? format.changed(parameter.value, moved)[1] : "";
-    const update = moved && !rebinds.length ? (changed && changed.length <= ROOM ? changed : format.tensor(moved)) : still;
+    const stays = rebinds.every(({ to }) => to?.is_leaf && to.requires_grad); // as a leaf, if another one
+    const update = moved && stays ? (changed && changed.length <= ROOM ? changed : format.tensor(moved)) : still;
     return part(
       "In this step",
       null,

@@ -207,7 +207,8 @@ function chartsOf(parameter, curves, other) {
   const [name, grad] = own.length <= (parameter.shape.length ? TIGHT : SHORT) ? [own, `${own}.grad`] : ["value", "grad"]; // whose, stands above
   const norm = isNorm(parameter) ? "norm" : null;
   const theirs = other?.run.parameters.find(({ id, shape }) => id === parameter.id && `${shape}` === `${parameter.shape}`);
-  /** @param {Curves} of @param {"value" | "grad" | "update"} what */
+  const given = keysOf(parameter, "contribution").some((key) => curves.values[key]?.some((value) => value !== null));
+  /** @param {Curves} of @param {import("../../core/curves.js").Quantity} what */
   const columns = (of, what) => keysOf(parameter, what).map((key) => [...(of.values[key] ?? of.index.map(() => null))]);
   /** The other run's numbers at our steps. @param {(of: Curves) => (number | null)[][]} read */
   const beside = (read) => {
@@ -215,11 +216,14 @@ function chartsOf(parameter, curves, other) {
     const places = new Map(other.curves.index.map((step, i) => [step, i]));
     return read(other.curves).map((column) => index.map((step) => column[places.get(step) ?? -1] ?? null));
   };
-  return /** @type {const} */ ([
-    ["value", name, "param", "no value in any step"],
-    ["grad", grad, "grad", "None in every step"],
-    ["update", "update", "param", "no update in any step"],
-  ]).map(([what, title, tone, none]) => ({
+  const flowed = given
+    ? /** @type {const} */ (["contribution", "gradient", "grad", "none in any step"])
+    : /** @type {const} */ (["grad", grad, "grad", "None in every step"]);
+  return [
+    /** @type {const} */ (["value", name, "param", "no value in any step"]),
+    flowed,
+    /** @type {const} */ (["update", "update", "param", "no update in any step"]),
+  ].map(([what, title, tone, none]) => ({
     title,
     tone,
     norm,
