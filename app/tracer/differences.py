@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import wire
+from .definitions import Defined
 from .handles import elements
 from .point import Point
+from .precision import Precision, unit
+from .rounding import Rounding
 from .section import CannotRepeat, widened
 
-RELATIVE = {torch.float64: 1e-5, torch.complex128: 1e-5, torch.float16: 3e-2, torch.bfloat16: 5e-2}
-"""How far a gradient may be from the slope, as a part of the larger of the two; 1e-3 for float32."""
-NARROW = 5e-2
-"""The same where the differences themselves are computed in the program's own precision."""
 WIDTHS = (1e-6, 1e-8)
 """Steps to either side, in float64, as a part of the element (of 1, for a smaller one)."""
 
@@ -34,15 +35,33 @@ class Found:
     right: list[float] = field(default_factory=list)
     tolerance: list[float] = field(default_factory=list)
     verdict: list[int] = field(default_factory=list)
+    definitions: set[str] = field(default_factory=set)
 
-    def told(self, index: int, parameter: int, precision: str, functions: list[str]) -> wire.Checked:
+    def told(self, index: int, parameter: int, precision: str, own: str, functions: list[str]) -> wire.Checked:
         """As it crosses the wire."""
         numbers = (self.recorded, self.central, self.left, self.right, self.tolerance)
         recorded, central, left, right, tolerance = (np.array(column, "<f8").tobytes() for column in numbers)
         elements, verdict = np.array(self.elements, "<i8").tobytes(), bytes(self.verdict)
-        return wire.Checked(
-            index, parameter, precision, elements, recorded, central, left, right, tolerance, verdict, functions
-        )
+        columns = (elements, recorded, central, left, right, tolerance, verdict)
+        return wire.Checked(index, parameter, precision, *columns, functions, own, sorted(self.definitions))
+
+
+class Element(NamedTuple):
+    """An element of a leaf, with its gradient as it was recorded, and as the same calls give it in float64 where that helps."""
+
+    leaf: Tensor
+    parameter: int
+    place: int
+    recorded: float
+    formula: float | None
+
+
+class Judged(NamedTuple):
+    """A verdict with the slopes that it rests on (central, left, right) and how far off the gradient might have been."""
+
+    verdict: int
+    slopes: tuple[float, float, float]
+    tolerance: float
 
 
 class Differences:
@@ -52,52 +71,56 @@ class Differences:
     """
 
     def __init__(self, point: Point, most: int, seconds: float) -> None:
+        if any(leaf.layout is not torch.strided for leaf in point.leaves):
+            raise CannotRepeat("one of its leaves is sparse, and where it has no element none can be moved")
         point.prove()
         self._point = point
         self._most = most
         self._until = time.monotonic() + seconds if seconds else math.inf
         self._start = point.stand_ins()
+        self._definitions = point.section.definitions()
+        self._rounding = Rounding(point)
         self._wide = self._can_be_wide()
         if self._wide:
             self._start = {key: widened(leaf) for key, leaf in self._start.items()}
-        self.precision = "float64" if self._wide else _name(point)
+        self.precision = _name(torch.float64 if self._wide else self._rounding.dtype)
+        self.own = _name(self._rounding.dtype)
         self._here = point.loss(self._copies(), wide=self._wide)
-        sizes = [_largest(gradient) for gradient in point.gradients.values() if gradient is not None]
-        self._scale = max((size for size in sizes if math.isfinite(size)), default=0.0)
-        self._trembling = self._tremble()
+        self._formulas_in = torch.float64
+        self._formulas = self._formulas_alone() if self._wide and self._rounding.coarse else {}
 
     def _can_be_wide(self) -> bool:
-        """Whether the calls can be carried out in float64, and come to about the same loss there."""
-        if self._point.roots[0].dtype is torch.float64 and all(leaf.dtype is torch.float64 for leaf in self._point.leaves):
-            return True
+        """Whether the calls can be carried out in float64 to the last, and come to about the same loss there.
+
+        A function of the program's own may cast to a fixed dtype: it is one of stairs, and small steps see only these.
+        """
+        seen = Precision()
         try:
-            found = self._point.loss({key: widened(leaf) for key, leaf in self._start.items()}, wide=True)
+            with seen:
+                found = self._point.loss({key: widened(leaf) for key, leaf in self._start.items()}, wide=True)
         except CannotRepeat:
             raise
         except Exception:
             return False
         recorded = self._point.recorded
-        return math.isfinite(found) and abs(found - recorded) <= 1e-3 + 0.02 * max(abs(found), abs(recorded))
+        if not math.isfinite(recorded):
+            return not math.isfinite(found)
+        about = 1e-3 + 0.02 * max(abs(found), abs(recorded)) + 8 * self._rounding.shaking
+        return math.isfinite(found) and abs(found - recorded) <= about and seen.dtype is torch.float64
 
-    def _tremble(self) -> dict[int, float]:
-        """How much the gradient of each parameter changes when every leaf moves by one unit in its last place.
-
-        A gradient is not known better than that: near a minimum it is what rounding has left of large numbers. Of two
-        opposite moves, the smaller change of each element counts, so that a kink on one side does not hide.
-        """
-        signs = torch.Generator().manual_seed(0)
-        way = {key: torch.rand(leaf.shape, generator=signs) < 0.5 for key, leaf in self._point.stand_ins().items()}
-        changes: dict[int, list[Tensor]] = {}
-        for up in (way, {key: ~each for key, each in way.items()}):
-            moved = {key: _moved_by_a_unit(leaf, up[key]) for key, leaf in self._point.stand_ins().items()}
-            for parameter, found in self._point.slopes(moved).items():
-                gradient = self._point.gradients[parameter]
-                if found is not None and gradient is not None:
-                    changes.setdefault(parameter, []).append((elements(found) - elements(gradient.detach())).abs())
+    def _formulas_alone(self) -> dict[int, Tensor]:
+        """The gradient that the same calls give in float64, by parameter; none where their backward cannot do that."""
+        seen = Precision()
+        try:
+            with seen:
+                found = self._point.slopes(self._copies(), wide=True)
+        except CannotRepeat:
+            raise
+        except Exception:
+            return {}
+        self._formulas_in = seen.dtype
         return {
-            parameter: change if math.isfinite(change) else 0.0
-            for parameter, (one, other) in changes.items()
-            for change in [_largest(torch.minimum(one, other))]
+            parameter: _real(elements(slope.detach())).reshape(-1) for parameter, slope in found.items() if slope is not None
         }
 
     def _copies(self) -> dict[int, Tensor]:
@@ -107,67 +130,112 @@ class Differences:
         """Look at a leaf, whose elements are taken evenly."""
         gradient = self._point.gradients[parameter]
         assert gradient is not None
-        told = _real(elements(gradient.detach()))
+        told = _real(elements(gradient.detach())).reshape(-1)
         count = told.numel()
         found = Found()
         places = range(count) if count <= self._most else np.linspace(0, count - 1, self._most).round().astype(int).tolist()
-        for place in places:
+        formulas = self._formulas.get(parameter)
+        for place in map(int, places):
             if found.elements and time.monotonic() > self._until:
                 break
-            self._look(found, leaf, parameter, int(place), float(told.reshape(-1)[int(place)]))
+            formula = None if formulas is None else float(formulas[place])
+            self._look(found, Element(leaf, parameter, place, float(told[place]), formula))
         return found
 
-    def _look(self, found: Found, leaf: Tensor, parameter: int, place: int, recorded: float) -> None:
-        verdict, numbers = wire.UNKNOWN, (math.nan, math.nan, math.nan, math.nan)
-        for width in WIDTHS if self._wide else (_narrow_width(leaf),):
+    def _look(self, found: Found, element: Element) -> None:
+        judged = self._judged(element)
+        if judged.verdict == wire.WRONG:
+            for names in self._ways():
+                if self._judged(element, names).verdict in (wire.RIGHT, wire.KINK):
+                    judged = judged._replace(verdict=wire.DEFINED)
+                    found.definitions.update(names)
+                    break
+        found.elements.append(element.place)
+        found.recorded.append(element.recorded)
+        columns = (found.central, found.left, found.right, found.tolerance)
+        for column, number in zip(columns, (*judged.slopes, judged.tolerance), strict=True):
+            column.append(number)
+        found.verdict.append(judged.verdict)
+
+    def _ways(self) -> Iterator[Set[str]]:
+        """Each definition by itself, and all of them."""
+        yield from ({name} for name in sorted(self._definitions))
+        if len(self._definitions) > 1:
+            yield self._definitions
+
+    def _judged(self, element: Element, names: Set[str] = frozenset()) -> Judged:
+        """What the slopes say of an element; ``names`` are definitions by which another function is differentiated."""
+        judged = Judged(wire.UNKNOWN, (math.nan, math.nan, math.nan), math.nan)
+        for width in WIDTHS if self._wide else (float(unit(self._rounding.dtype) ** (1 / 3)),):
             try:
-                central, left, right, tolerance = self._slopes(leaf, place, width, recorded)
-                numbers = (central, left, right, tolerance + 8 * self._trembling.get(parameter, 0.0))
+                slopes, noise = self._slopes(element, width, names)
             except CannotRepeat:
                 raise
             except Exception:
                 break
-            verdict = self._judged(recorded, *numbers)
-            if verdict == wire.RIGHT:
+            size = max(abs(element.recorded), abs(slopes[0]))
+            reach = abs(self._here) / max(abs(self._at(element)), 1.0)
+            tolerance = noise + self._rounding.of_gradient(element.parameter, size, reach, wide=self._wide)
+            judged = Judged(_verdict(element.recorded, slopes, tolerance), slopes, tolerance)
+            if element.formula is not None:
+                judged = self._with_formula(judged, element, element.formula, noise)
+            if judged.verdict == wire.RIGHT:
                 break
-        found.elements.append(place)
-        found.recorded.append(recorded)
-        for column, number in zip((found.central, found.left, found.right, found.tolerance), numbers, strict=True):
-            column.append(number)
-        found.verdict.append(verdict)
+        return judged
 
-    def _slopes(self, leaf: Tensor, place: int, width: float, recorded: float) -> tuple[float, float, float, float]:
-        """The slope by central differences, from the left, from the right, and how far off the gradient may be."""
-        here = float(_real(self._start[id(leaf)]).reshape(-1)[place])
-        step = width * max(abs(here), 1.0)
-        (below, low), (above, high) = self._moved(leaf, place, -step), self._moved(leaf, place, step)
+    def _with_formula(self, judged: Judged, element: Element, formula: float, noise: float) -> Judged:
+        """A verdict on a gradient of a coarse precision, where the same calls gave ``formula`` in float64.
+
+        A gradient that went through bfloat16 has two or three digits: what may be rounding in it would hide a backward that is
+        wrong by a tenth. Both are told apart by the formula, which is held to what a gradient in float32 is held to; of the
+        recorded one it remains to be asked whether it is that but for rounding.
+        """
+        size = max(abs(formula), abs(judged.slopes[0]))
+        tight = noise + self._rounding.of_formula(element.parameter, size, self._formulas_in)
+        verdict = _verdict(formula, judged.slopes, tight)
+        if verdict == wire.WRONG:
+            return Judged(wire.WRONG, judged.slopes, tight)
+        if verdict == wire.KINK and judged.verdict != wire.UNKNOWN:
+            _, left, right = judged.slopes
+            between = min(left, right) - judged.tolerance <= element.recorded <= max(left, right) + judged.tolerance
+            return judged._replace(verdict=wire.KINK if between else wire.WRONG)
+        return judged
+
+    def _slopes(self, element: Element, width: float, names: Set[str]) -> tuple[tuple[float, float, float], float]:
+        """The slope by central differences, from the left and from the right; and how far off they may be themselves."""
+        at = self._at(element)
+        step = width * max(abs(at), 1.0)
+        defined = Defined(names) if names else None
+        here = self._here if defined is None else self._point.loss(self._copies(), wide=self._wide, defined=defined)
+        (below, low), (above, high) = (self._moved(element, by, defined) for by in (-step, step))
         central = (above - below) / (high - low)
-        left, right = (self._here - below) / (here - low), (above - self._here) / (high - here)
-        epsilon = torch.finfo(torch.float64 if self._wide else leaf.dtype).eps
-        noise = 64 * epsilon * max(abs(self._here), abs(below), abs(above)) / step
-        own = torch.finfo(leaf.dtype).eps
-        noise += 32 * own * (self._scale + abs(self._here) / max(abs(here), 1.0))
-        relative = RELATIVE.get(leaf.dtype, 1e-3) if self._wide else NARROW
-        return central, left, right, noise + relative * max(abs(recorded), abs(central))
+        left, right = (here - below) / (at - low), (above - here) / (high - at)
+        size = max(abs(here), abs(below), abs(above))
+        return (central, left, right), self._rounding.of_losses(size, wide=self._wide) / step
 
-    def _moved(self, leaf: Tensor, place: int, by: float) -> tuple[float, float]:
-        """The loss with one element moved, and where that element then is."""
+    def _at(self, element: Element) -> float:
+        return float(_real(self._start[id(element.leaf)]).reshape(-1)[element.place])
+
+    def _moved(self, element: Element, by: float, defined: Defined | None) -> tuple[float, float]:
+        """The loss with an element moved, and where that then is."""
         copies = self._copies()
-        moved = _real(copies[id(leaf)])
-        at = tuple(int(index) for index in np.unravel_index(place, tuple(moved.shape))) if moved.ndim else ()
+        moved = _real(copies[id(element.leaf)])
+        at = tuple(int(index) for index in np.unravel_index(element.place, tuple(moved.shape))) if moved.ndim else ()
         moved[at] += by
         there = float(moved[at])
-        return self._point.loss(copies, wide=self._wide), there
+        return self._point.loss(copies, wide=self._wide, defined=defined), there
 
-    def _judged(self, recorded: float, central: float, left: float, right: float, tolerance: float) -> int:
-        if not all(map(math.isfinite, (recorded, central, left, right))):
-            return wire.UNKNOWN
-        if abs(recorded - central) <= tolerance:
-            return wire.RIGHT
-        low, high = min(left, right), max(left, right)
-        if high - low > 2 * tolerance and low - tolerance <= recorded <= high + tolerance:
-            return wire.KINK
-        return wire.WRONG
+
+def _verdict(gradient: float, slopes: tuple[float, float, float], tolerance: float) -> int:
+    central, left, right = slopes
+    if not all(map(math.isfinite, (gradient, central, left, right))):
+        return wire.UNKNOWN
+    if abs(gradient - central) <= tolerance:
+        return wire.RIGHT
+    low, high = min(left, right), max(left, right)
+    if high - low > 2 * tolerance and low - tolerance <= gradient <= high + tolerance:
+        return wire.KINK
+    return wire.WRONG
 
 
 def _real(tensor: Tensor) -> Tensor:
@@ -175,23 +243,5 @@ def _real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
-def _largest(gradient: Tensor) -> float:
-    gradient = elements(gradient.detach())
-    return float(gradient.abs().max()) if gradient.numel() else 0.0
-
-
-def _moved_by_a_unit(leaf: Tensor, up: Tensor) -> Tensor:
-    """A leaf with each element moved to the next number, up or down."""
-    if leaf.is_complex():
-        real = torch.view_as_real(leaf.resolve_conj())
-        return torch.view_as_complex(_moved_by_a_unit(real, up.unsqueeze(-1).expand(real.shape)).contiguous())
-    ends = torch.where(up, float("inf"), float("-inf")).to(leaf.dtype)
-    return torch.nextafter(leaf, ends)
-
-
-def _narrow_width(leaf: Tensor) -> float:
-    return float(torch.finfo(leaf.dtype).eps ** (1 / 3))
-
-
-def _name(point: Point) -> str:
-    return str(point.roots[0].dtype).removeprefix("torch.")
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

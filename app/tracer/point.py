@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .definitions import Defined
 from .handles import same
 from .passes import OpenPass
 from .section import CannotRepeat, Section
@@ -41,18 +42,18 @@ class Point:
 
     def own_functions(self) -> list[str]:
         """The classes of the program's own functions that the pass went through."""
-        names = [type(node).__name__ for node in self.begun.walk.nodes if hasattr(type(node), "saved_tensors")]
-        return list(dict.fromkeys(names))
+        kinds = dict.fromkeys(type(node) for node in self.begun.walk.nodes if hasattr(type(node), "saved_tensors"))
+        return [kind.__name__ for kind in kinds if not kind._forward_cls.__module__.startswith("torch.")]
 
     def stand_ins(self) -> dict[int, Tensor]:
         """A copy of each leaf, to be written to, by the leaf's id."""
         return {id(leaf): self._found.get(id(leaf), leaf).detach().clone() for leaf in self.leaves}
 
-    def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False) -> float:
+    def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False, defined: Defined | None = None) -> float:
         """The loss for these leaves (for a root that is no scalar, its product with the gradient that the pass began with)."""
         for stand_in in stand_ins.values():
             stand_in.requires_grad_()
-        return self._objective(self.section.evaluate(stand_ins, wide=wide))
+        return self._objective(self.section.evaluate(stand_ins, wide=wide, defined=defined))
 
     def prove(self) -> None:
         """Evaluate at the recorded point: raises :class:`CannotRepeat` unless loss and gradients are what was recorded."""
@@ -71,7 +72,9 @@ class Point:
                     "at the recorded point its calls give another gradient than was recorded: a hook changed that"
                 )
 
-    def slopes(self, stand_ins: dict[int, Tensor], roots: Sequence[Tensor] | None = None) -> dict[int, Tensor | None]:
+    def slopes(
+        self, stand_ins: dict[int, Tensor], roots: Sequence[Tensor] | None = None, *, wide: bool = False
+    ) -> dict[int, Tensor | None]:
         """The gradients that torch gives for these leaves, of the parameters that the pass gave one."""
         leaves = {
             parameter: stand_ins[id(leaf)]
@@ -81,8 +84,9 @@ class Point:
         if not leaves:
             return {}
         if roots is None:
-            roots = self.section.evaluate({key: leaf.requires_grad_() for key, leaf in stand_ins.items()})
-        found = torch.autograd.grad(roots, list(leaves.values()), self.given, allow_unused=True)
+            roots = self.section.evaluate({key: leaf.requires_grad_() for key, leaf in stand_ins.items()}, wide=wide)
+        given = [gradient.to(root.dtype) for gradient, root in zip(self.given, roots, strict=True)]
+        found = torch.autograd.grad(roots, list(leaves.values()), given, allow_unused=True)
         return dict(zip(leaves, found, strict=True))
 
     @contextlib.contextmanager

@@ -182,7 +182,9 @@ class Replay:
         for parameter, leaf in sorted(begun.facts.leaves.items()):
             if point.gradients.get(parameter) is not None and (parameter in wanted or not wanted):
                 found = differences.of(parameter, leaf)
-                self._emitter.emit(found.told(begun.facts.index, parameter, differences.precision, functions[:100]))
+                self._emitter.emit(
+                    found.told(begun.facts.index, parameter, differences.precision, differences.own, functions[:100])
+                )
 
     # ------------------------------------------------------------------ factors
 

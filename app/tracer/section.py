@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .definitions import Defined, names_of
 
 
 class CannotRepeat(Exception):
@@ -116,10 +118,15 @@ class Section:
         found |= {id(root.tensor): root.tensor for root in self._roots if isinstance(root, Leaf)}
         return list(found.values())
 
-    def evaluate(self, values: Mapping[int, Tensor], *, wide: bool = False) -> list[Tensor]:
+    def definitions(self) -> Set[str]:
+        """The names of the definitions by which a gradient is not the derivative (see :mod:`.definitions`)."""
+        return frozenset(name for entry in self._entries for name in names_of(entry.function, entry.args, entry.kwargs))
+
+    def evaluate(self, values: Mapping[int, Tensor], *, wide: bool = False, defined: Defined | None = None) -> list[Tensor]:
         """The roots, with leaves (by id) that have these values instead of their own; ``wide`` computes in float64.
 
-        Generators are left where the calls leave them. Raises :class:`CannotRepeat`, and what the calls raise.
+        ``defined`` carries the calls out. Generators are left where the calls leave them. Raises :class:`CannotRepeat`, and
+        what the calls raise.
         """
         known: dict[int, Tensor] = {}
 
@@ -140,7 +147,8 @@ class Section:
                 case Unseen():
                     raise CannotRepeat(operand.text)
 
-        for entry in self._entries:
+        around = torch.is_autocast_enabled("cpu")
+        for place, entry in enumerate(self._entries):
             for generator, state in entry.random:
                 generator.set_state(state)
             args, kwargs = filled((entry.args, entry.kwargs), value)
@@ -148,9 +156,10 @@ class Section:
             if wide:
                 function = _WIDER.get(function, function)
                 args, kwargs = dtypes_widened((args, kwargs))
-            casting = torch.autocast("cpu", entry.autocast) if entry.autocast is not None and not wide else _NOTHING
+            casts = entry.autocast is not None and not wide
+            casting = torch.autocast("cpu", entry.autocast, enabled=casts) if casts or around else _NOTHING
             with casting, torch.set_grad_enabled(entry.graded):
-                out = function(*args, **kwargs)
+                out = function(*args, **kwargs) if defined is None else defined(place, function, args, kwargs)
             known |= {token: tensor for token, tensor in zip(entry.made, flat(out), strict=False) if token >= 0}
         return [value(root) for root in self._roots]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from .check import elements, int32
 from .events import (
     CONSTANT,
+    DEFINED,
     DTYPES,
     HAS_STATS,
     HAS_VALUES,
@@ -58,9 +59,9 @@ from .events import (
 from .frames import FRAME_BYTES, Overflow, Reader, decode_job, encode_job, frames, pack, unpack
 
 __all__ = [
-    "CONSTANT", "DTYPES", "FRAME_BYTES", "HAS_STATS", "HAS_VALUES", "IS_LEAF", "KINK", "LEAF", "OP", "PACKED", "REQUIRES_GRAD",
-    "RIGHT", "UNKNOWN", "WRONG", "Answer", "AnyEvent", "Cell", "Checked", "End", "Event", "FactorRow", "Factors", "Failure",
-    "Graph", "GroupRow", "Job", "LineRow", "Lines", "Output", "Overflow", "Parameter", "ParameterRow", "Pass", "ProductRow",
-    "Progress", "Reader", "RebindRow", "Refused", "Replay", "Signal", "Started", "Step", "Surface", "Target", "Tensors",
-    "decode_job", "elements", "encode_job", "frames", "int32", "pack", "unpack",
+    "CONSTANT", "DEFINED", "DTYPES", "FRAME_BYTES", "HAS_STATS", "HAS_VALUES", "IS_LEAF", "KINK", "LEAF", "OP", "PACKED",
+    "REQUIRES_GRAD", "RIGHT", "UNKNOWN", "WRONG", "Answer", "AnyEvent", "Cell", "Checked", "End", "Event", "FactorRow",
+    "Factors", "Failure", "Graph", "GroupRow", "Job", "LineRow", "Lines", "Output", "Overflow", "Parameter", "ParameterRow",
+    "Pass", "ProductRow", "Progress", "Reader", "RebindRow", "Refused", "Replay", "Signal", "Started", "Step", "Surface",
+    "Target", "Tensors", "decode_job", "elements", "encode_job", "frames", "int32", "pack", "unpack",
 ]  # fmt: skip

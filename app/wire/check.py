@@ -188,7 +188,7 @@ class Check:
                 for what in ("elements", "recorded", "central", "left", "right", "tolerance"):
                     _column(getattr(answer, what), 8, what, count)
                 _within(np.frombuffer(answer.elements, "<i8"), 0, 2**62, "elements")
-                _within(np.frombuffer(answer.verdict, np.uint8), 0, 4, "verdict")
+                _within(np.frombuffer(answer.verdict, np.uint8), 0, 5, "verdict")
             case Factors():
                 rows = self.tensors(answer.tensors)
                 told = [row.row for row in answer.factors]

@@ -30,7 +30,7 @@ REQUIRES_GRAD, IS_LEAF, HAS_VALUES, HAS_STATS = 1, 2, 4, 8
 OP, LEAF, CONSTANT = 0, 1, 2
 """Codes of :attr:`Graph.kind`."""
 
-RIGHT, KINK, WRONG, UNKNOWN = 0, 1, 2, 3
+RIGHT, KINK, WRONG, UNKNOWN, DEFINED = 0, 1, 2, 3, 4
 """Codes of :attr:`Checked.verdict`."""
 
 Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
@@ -318,6 +318,10 @@ class Checked(Event, tag="checked", frozen=True):
     verdict: Packed
     functions: Annotated[list[Name], Meta(max_length=100)] = []
     """Classes of the program's own that the pass goes through."""
+    own: Name = ""
+    """The dtype that the gradients were computed in: the coarsest that the pass went through."""
+    definitions: Annotated[list[Name], Meta(max_length=100)] = []
+    """What torch defines, so that the gradient of an element that is ``DEFINED`` is not the slope."""
 
 
 class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

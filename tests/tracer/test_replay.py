@@ -266,6 +266,194 @@ loss.backward()
     assert len(found.verdict) == (6 if dtype == "complex64" else 3)
 
 
+AUTOCAST = """\
+import torch
+from torch.nn.functional import mse_loss
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return FORWARD
+    @staticmethod
+    def backward(ctx, grad):
+        x, = ctx.saved_tensors
+        return BACKWARD
+torch.manual_seed(0)
+first, last = torch.nn.Linear(4, 8), torch.nn.Linear(8, 1)
+x, y = torch.randn(16, 4), torch.randn(16, 1)
+with torch.autocast("cpu", dtype=torch.DTYPE):
+    loss = mse_loss(last(Square.apply(torch.relu(first(x)))), y)
+loss.backward()
+"""
+
+
+def verdicts(program: str) -> dict[str, set[int]]:
+    """The verdicts on each leaf of the first graph."""
+    events = replay(program, what="check", every=True)
+    names = [event.name for event in told(events, wire.Parameter)]
+    assert not told(events, wire.Refused)
+    return {names[event.parameter]: set(event.verdict) for event in told(events, wire.Checked)}
+
+
+def squared(forward: str, backward: str, dtype: str = "bfloat16") -> str:
+    return AUTOCAST.replace("FORWARD", forward).replace("BACKWARD", backward).replace("DTYPE", dtype)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("forward", "backward"),
+    [
+        ("x * x", "2 * x * grad"),
+        ("x * x", "(2 * x.bfloat16() * grad).to(grad.dtype)"),
+        ("(x.bfloat16() ** 2).to(x.dtype)", "2 * x * grad"),
+        ("x * x * (1 if x.dtype == torch.float64 else 1.001)", "2 * x * grad"),
+    ],
+)
+def test_what_rounding_makes_of_a_gradient_under_autocast_is_not_called_wrong(forward: str, backward: str, dtype: str) -> None:
+    found = verdicts(squared(forward, backward, dtype))
+    assert set(found) == {"first.weight", "first.bias", "last.weight", "last.bias"}
+    assert set().union(*found.values()) <= {wire.RIGHT, wire.KINK}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("forward", "backward"),
+    [
+        ("x * x", "1.98 * x * grad"),  # less than bfloat16 can tell: the formula is what is wrong
+        ("x * x", "-2 * x * grad"),
+        ("x * x", "(2 if grad.dtype == torch.float64 else -5) * x * grad"),
+        ("(x.bfloat16() ** 2).to(x.dtype)", "-5 * x * grad"),
+    ],
+)
+def test_a_wrong_gradient_under_autocast_is_caught_all_the_same(forward: str, backward: str, dtype: str) -> None:
+    found = verdicts(squared(forward, backward, dtype))
+    assert wire.WRONG in found["first.weight"]
+    assert wire.WRONG in found["first.bias"]
+    assert found["last.weight"] == found["last.bias"] == {wire.RIGHT}
+
+
+@pytest.mark.parametrize(
+    ("cast", "computed_in"),
+    [
+        ("w", "float32"),
+        ("w.double()", "float32"),
+        ("w.half()", "float16"),
+        ("w.to(torch.bfloat16)", "bfloat16"),
+        ("w.double().to(torch.bfloat16).float()", "bfloat16"),
+    ],
+)
+def test_a_gradient_is_as_good_as_the_coarsest_cast_that_it_went_through(cast: str, computed_in: str) -> None:
+    program = f"""\
+import torch
+w = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
+x = torch.linspace(0.5, 2, 3)
+v = {cast}
+((v * x.to(v.dtype)).tanh() * (v - x.to(v.dtype)).square()).sum().float().backward()
+"""
+    found = answer(program, what="check", step=0, index=0)
+    assert (found.own, found.precision) == (computed_in, "float64")
+    assert set(found.verdict) == {wire.RIGHT}
+
+
+def test_a_backward_inside_autocast_is_checked_outside_of_it() -> None:
+    program = """\
+import torch
+w = torch.tensor([0.3, -1.2], requires_grad=True)
+x = torch.tensor([[1., 2.], [0.5, 3.]])
+before = (x @ w).exp().sum()
+with torch.autocast("cpu"):
+    (before + (x @ w).sum()).backward()
+"""
+    assert verdicts(program) == {"w": {wire.RIGHT}}
+
+
+TABLE = """\
+import torch
+from torch.nn import functional as F
+torch.manual_seed(0)
+w = torch.randn(5, 3, requires_grad=True)
+ids = torch.tensor([[0, 1, 1], [3, 0, 1]])
+(CALL).square().sum().backward()
+"""
+SYMMETRIC = """\
+import torch
+a = torch.tensor([[2.0, 0.5], [0.5, 1.0]], requires_grad=True)
+weights = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+(CALL * weights).sum().backward()
+"""
+SPOKEN = """\
+import torch
+torch.manual_seed(0)
+w = torch.randn(5, 1, 4).log_softmax(-1).requires_grad_()
+torch.nn.functional.ctc_loss(w, torch.tensor([[1, 2]]), torch.tensor([5]), torch.tensor([2])).backward()
+"""
+DRAWN = """\
+import torch
+torch.manual_seed(0)
+w = torch.tensor([1.2, 1.5, 3.0], requires_grad=True)
+torch.distributions.CALL.rsample().square().sum().backward()
+"""
+QUANTIZED = """\
+import torch
+w = torch.tensor([-1.0, 0.32, 0.71, 9.0], requires_grad=True)
+(torch.fake_quantize_per_tensor_affine(w, 0.1, 0, 0, 15) * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "names", "defined"),
+    [
+        (TABLE.replace("CALL", "F.embedding(ids, w, padding_idx=0)"), ["padding_idx"], 3),
+        (TABLE.replace("CALL", "F.embedding(ids, 2 * w, padding_idx=0)"), ["padding_idx"], 3),
+        (TABLE.replace("CALL", "F.embedding(ids, w, scale_grad_by_freq=True)"), ["scale_grad_by_freq"], 6),
+        (
+            TABLE.replace("CALL", "F.embedding(ids, w, padding_idx=0, scale_grad_by_freq=True)"),
+            ["padding_idx", "scale_grad_by_freq"],
+            6,
+        ),
+        (
+            TABLE.replace("CALL", "F.embedding_bag(torch.tensor([[0, 1], [1, 0]]), w, mode='sum', scale_grad_by_freq=True)"),
+            ["scale_grad_by_freq"],
+            6,
+        ),
+        (TABLE.replace("CALL", "F.embedding_bag(ids, w, mode='sum', padding_idx=0)"), [], 0),
+        (TABLE.replace("CALL", "F.embedding(ids, w, max_norm=0.5)"), [], 0),
+        (SYMMETRIC.replace("CALL", "torch.linalg.cholesky(a)"), ["cholesky"], 2),
+        (SYMMETRIC.replace("CALL", "torch.linalg.eigh(a)[0]"), ["eigh"], 2),
+        (SPOKEN, ["ctc_loss"], 20),
+        (QUANTIZED, ["fake_quantize"], 2),
+        (DRAWN.replace("CALL", "Gamma(w, w)"), ["rsample"], 3),
+        (DRAWN.replace("CALL", "Beta(w, 2 * w)"), ["rsample"], 3),
+        (DRAWN.replace("CALL", "Normal(w, w)"), [], 0),
+    ],
+)
+def test_what_torch_defines_otherwise_is_not_called_wrong(program: str, names: list[str], defined: int) -> None:
+    found = answer(program, what="check", step=0, index=0, elements=100)
+    assert found.definitions == names
+    assert list(found.verdict).count(wire.DEFINED) == defined
+    assert set(found.verdict) <= {wire.RIGHT, wire.DEFINED}
+
+
+def test_a_definition_of_torch_excuses_nothing_else() -> None:
+    program = CUSTOM.replace(RIGHT, "        return x * grad").replace(
+        "loss.backward()",
+        "table = torch.ones(2, 2, requires_grad=True)\n"
+        "loss = loss + torch.nn.functional.embedding(torch.tensor([0, 1]), table, padding_idx=0).sum()\nloss.backward()",
+    )
+    assert verdicts(program) == {"w": {wire.WRONG}, "table": {wire.RIGHT, wire.DEFINED}}
+
+
+def test_what_a_program_cuts_off_is_no_part_of_the_function_that_is_checked() -> None:
+    program = """\
+import torch
+w = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
+passed = w + (w.round() - w).detach()
+hard = torch.nn.functional.gumbel_softmax(w, hard=True)
+(passed ** 2 + hard * torch.arange(3.) + torch.nn.functional.dropout(w, 0.5)).sum().backward()
+"""
+    assert verdicts(program) == {"w": {wire.RIGHT}}
+
+
 def test_a_gradient_that_rounding_has_left_of_large_numbers_is_not_called_wrong() -> None:
     program = FIT.replace("range(3)", "range(40)")
     found = answer(program, what="check", step=39, index=39)
@@ -287,6 +475,9 @@ loss.backward()
     hooked = "import torch\nw = torch.ones(2, requires_grad=True)\nw.register_hook(lambda g: 2 * g)\nw.sum().backward()"
     refused = answer(hooked, what="check", step=0, index=0)
     assert "a hook" in refused.reason
+    sparse = "import torch\ns = torch.eye(2).to_sparse().requires_grad_()\ns.to_dense().square().sum().backward()"
+    refused = answer(sparse, what="check", step=0, index=0)
+    assert "its leaves is sparse" in refused.reason
 
 
 def test_a_check_of_every_graph_leaves_the_program_as_it_was() -> None:
