@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 from rich import box
@@ -12,9 +12,18 @@ from rich.text import Text
 
 from . import wire
 from .recording import Recording
-from .replays.answer import CheckedElement, CheckedLeaf, Verdict, checked_leaf
+from .replays.answer import CheckedElement, CheckedLeaf, Verdict, checked_leaf, right
 
-STYLES: Final[dict[Verdict, str]] = {"right": "green", "kink": "yellow", "wrong": "bold red", "unknown": "yellow"}
+STYLES: Final[dict[Verdict, str]] = {
+    "right": "green",
+    "kink": "yellow",
+    "wrong": "bold red",
+    "unknown": "yellow",
+    "defined": "green",
+}
+
+
+COARSE: Final = ("bfloat16", "float16")
 
 
 class CheckedGraph(Struct, frozen=True):
@@ -25,6 +34,7 @@ class CheckedGraph(Struct, frozen=True):
     line: int | None
     leaves: list[CheckedLeaf]
     precision: str
+    own: str
     functions: list[str]
     reason: str | None = None
 
@@ -38,6 +48,12 @@ class Verdicts(Struct, frozen=True):
     def count(self, verdict: Verdict) -> int:
         """How many leaves have a verdict."""
         return sum(leaf.verdict == verdict for graph in self.graphs for leaf in graph.leaves)
+
+    @property
+    def right(self) -> bool | None:
+        """Whether all that was looked at is right; ``None`` where none is wrong and something could not be judged."""
+        judged = right({leaf.verdict for graph in self.graphs for leaf in graph.leaves})
+        return None if judged and any(graph.reason is not None for graph in self.graphs) else judged
 
 
 def read(recording: Recording) -> Verdicts:
@@ -59,6 +75,7 @@ def read(recording: Recording) -> Verdicts:
                     line=event.line if event.line > 0 else None,
                     leaves=[checked_leaf(recording, each) for each in checked],
                     precision=checked[0].precision if checked else "",
+                    own=checked[0].own if checked else "",
                     functions=list(checked[0].functions) if checked else [],
                     reason=next((each.reason for each in events if isinstance(each, wire.Refused)), None),
                 )
@@ -78,6 +95,12 @@ def told(verdicts: Verdicts, name: str) -> Iterator[Any]:
         yield _table(graph)
         if any(leaf.verdict == "wrong" for leaf in graph.leaves) and graph.functions:
             yield Text(f"  It goes through a backward of the program's own: {', '.join(graph.functions)}.", style="yellow")
+        for leaf in graph.leaves:
+            if leaf.definitions:
+                names = ", ".join(leaf.definitions)
+                yield Text(f"  {leaf.name or leaf.id}: by definition of {names}, the gradient is not the slope.", style="green")
+        if graph.own in COARSE:
+            yield Text(f"  The pass went through {graph.own}, and no gradient is known better than that.", style="dim")
         if graph.precision not in ("float64", ""):
             yield Text(f"  The differences were computed in {graph.precision}: that sees large mistakes only.", style="yellow")
     yield Text(summary(verdicts, name), style="dim")
@@ -102,7 +125,8 @@ def summary(verdicts: Verdicts, name: str) -> str:
 def _table(graph: CheckedGraph) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
     for title in ("  leaf", "shape", "checked", "at", "gradient", "slope", "verdict"):
-        table.add_column(title, justify="right" if title in ("gradient", "slope", "checked") else "left", no_wrap=True)
+        justify: Literal["left", "right"] = "right" if title in ("gradient", "slope", "checked") else "left"
+        table.add_column(title, justify=justify, no_wrap=True, min_width=7 if title == "verdict" else None)
     for leaf in graph.leaves:
         at = _worst(leaf)
         place = "" if at is None or not leaf.shape else f"[{', '.join(map(str, at.element))}]"

@@ -384,5 +384,36 @@ def test_check_says_when_there_is_nothing_to_check_and_when_a_program_fails(tmp_
     assert "ZeroDivisionError on line 4" in failed.output
     file.write_text("import torch\nw = torch.ones(2, requires_grad=True)\nw.register_hook(lambda g: -g)\nw.sum().backward()\n")
     hooked = tapedeck("check", str(file))
-    assert hooked.exit_code == 0
+    assert hooked.exit_code == 3
     assert "not checked: It cannot be evaluated again: at the recorded point" in hooked.output
+
+
+@pytest.mark.parametrize(
+    ("loss", "status", "said"),
+    [
+        ("(w / 0).sum()", 3, "1 leaf of 1 graph: 1 unknown."),
+        ("w.sum()", 0, "1 leaf of 1 graph: 1 right."),
+        ("F.embedding(torch.tensor([0, 1]), w, padding_idx=0).sum()", 0, "1 leaf of 1 graph: 1 defined."),
+    ],
+)
+def test_check_tells_what_is_wrong_from_what_nobody_can_say(tmp_path: Path, loss: str, status: int, said: str) -> None:
+    file = tmp_path / "fit.py"
+    file.write_text(
+        f"import torch\nfrom torch.nn import functional as F\nw = torch.ones(2, 2, requires_grad=True)\n({loss}).backward()\n"
+    )
+    checked = tapedeck("check", str(file))
+    assert (checked.exit_code, checked.output.splitlines()[-1]) == (status, f"fit.py: {said}")
+    if "padding_idx" in loss:
+        assert "w: by definition of padding_idx, the gradient is not the slope." in checked.output
+
+
+def test_check_holds_gradients_under_autocast_to_what_autocast_can_know(tmp_path: Path) -> None:
+    file = tmp_path / "fit.py"
+    file.write_text(
+        "import torch\ntorch.manual_seed(0)\nnet = torch.nn.Linear(4, 1)\n"
+        "with torch.autocast('cpu', dtype=torch.bfloat16):\n    loss = net(torch.randn(16, 4)).square().mean()\n"
+        "loss.backward()\n"
+    )
+    checked = tapedeck("check", str(file))
+    assert checked.exit_code == 0, checked.output
+    assert "The pass went through bfloat16, and no gradient is known better than that." in checked.output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,8 +13,8 @@ from .. import model, wire
 from ..recording import Recording, Tensors, number
 from .asked import Asked
 
-Verdict = Literal["right", "kink", "wrong", "unknown"]
-VERDICTS: Final[tuple[Verdict, ...]] = ("right", "kink", "wrong", "unknown")
+Verdict = Literal["right", "kink", "wrong", "unknown", "defined"]
+VERDICTS: Final[tuple[Verdict, ...]] = ("right", "kink", "wrong", "unknown", "defined")
 PATH: Final = 2_000
 """Steps of a path, at most; more are taken evenly."""
 
@@ -42,7 +42,9 @@ class CheckedElement(Struct, frozen=True):
     """A gradient beside the slope of the loss. ``left`` and ``right`` are the slopes to either side.
 
     ``verdict``: ``right`` within the tolerance; ``kink``: the loss bends here, and torch's gradient lies between its two
-    slopes; ``wrong``; ``unknown``: the loss is not finite here. ``part`` is ``re`` or ``im`` of a complex element.
+    slopes; ``defined``: torch defines it to be another than the slope, as the gradient of a padding row, and it is what that
+    definition comes to; ``wrong``; ``unknown``: the loss or the gradient is not finite here. ``part`` is ``re`` or ``im`` of a
+    complex element.
     """
 
     element: list[int]
@@ -56,7 +58,10 @@ class CheckedElement(Struct, frozen=True):
 
 
 class CheckedLeaf(Struct, frozen=True):
-    """What a check found of a leaf: the worst verdict of the elements that it looked at, ``checked`` of ``of``."""
+    """What a check found of a leaf: the worst verdict of the elements that it looked at, ``checked`` of ``of``.
+
+    ``definitions`` are what elements are ``defined`` by, such as ``padding_idx``.
+    """
 
     id: str
     name: str | None
@@ -66,6 +71,7 @@ class CheckedLeaf(Struct, frozen=True):
     checked: int
     of: int
     elements: list[CheckedElement]
+    definitions: list[str] = []
 
 
 class Factor(Struct, frozen=True):
@@ -103,9 +109,10 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     """A replay. Once it is done, ``repeatable`` says whether its numbers are the recorded ones (null: nobody knows).
 
     ``reason`` is why there is no answer. A surface has ``grid`` by key, ``loss`` over it (of two axes, a row for each value
-    of the first; null where it cannot be computed), ``at`` with the recorded point, and ``path``; a check has ``right``,
-    ``precision`` and ``leaves``; factors have ``node``, ``arrived`` and ``edges``. ``owner_key`` is what a new caller is known
-    by, who may stop with it what goes on.
+    of the first; null where it cannot be computed), ``at`` with the recorded point, and ``path``; a check has ``right`` (false:
+    a gradient is wrong; null: none is known to be, and not all could be judged), the ``precision`` of the differences,
+    ``gradient_precision``, the coarsest that the pass itself went through, and ``leaves``; factors have ``node``, ``arrived``
+    and ``edges``. ``owner_key`` is what a new caller is known by, who may stop with it what goes on.
     """
 
     id: str
@@ -123,8 +130,9 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     loss: list[Any] | UnsetType = UNSET
     at: dict[str, Any] | UnsetType = UNSET
     path: dict[str, list[Any]] | UnsetType = UNSET
-    right: bool | UnsetType = UNSET
+    right: bool | UnsetType | None = UNSET
     precision: str | UnsetType = UNSET
+    gradient_precision: str | UnsetType = UNSET
     functions: list[str] | UnsetType = UNSET
     leaves: list[CheckedLeaf] | UnsetType = UNSET
     node: str | UnsetType = UNSET
@@ -254,11 +262,21 @@ def _check(asked: Asked, recording: Recording, told: Sequence[wire.Checked]) -> 
     leaves = [checked_leaf(recording, each) for each in told if each.index == asked.index]
     return {
         "fixed": fixed(asked),
-        "right": all(leaf.verdict in ("right", "kink") for leaf in leaves),
+        "right": right({leaf.verdict for leaf in leaves}),
         "precision": told[0].precision,
+        "gradient_precision": told[0].own,
         "functions": list(told[0].functions),
         "leaves": leaves,
     }
+
+
+def right(verdicts: Set[Verdict]) -> bool | None:
+    """Whether gradients with these verdicts are right; ``None`` where nobody can say.
+
+    >>> right({"right", "kink", "defined"}), right({"right", "wrong", "unknown"}), right({"right", "unknown"})
+    (True, False, None)
+    """
+    return False if "wrong" in verdicts else None if "unknown" in verdicts else True
 
 
 def checked_leaf(recording: Recording, told: wire.Checked) -> CheckedLeaf:
@@ -277,11 +295,12 @@ def checked_leaf(recording: Recording, told: wire.Checked) -> CheckedLeaf:
             side: Literal["re", "im"] | None = None if not is_complex else "im" if part else "re"
             verdict = VERDICTS[told.verdict[at]]
             elements.append(CheckedElement(where, recorded, central, left, right, tolerance, verdict, side))
-    order: tuple[Verdict, ...] = ("wrong", "unknown", "kink", "right")
+    order: tuple[Verdict, ...] = ("wrong", "unknown", "kink", "defined", "right")
     worst: Verdict = next((verdict for verdict in order if any(each.verdict == verdict for each in elements)), "unknown")
     name = parameter.names[0] if parameter.names else None
     of = 2 * count if is_complex else count
-    return CheckedLeaf(parameter.id, name, parameter.shape, parameter.dtype, worst, len(elements), of, elements)
+    definitions = list(told.definitions)
+    return CheckedLeaf(parameter.id, name, parameter.shape, parameter.dtype, worst, len(elements), of, elements, definitions)
 
 
 def _factors(asked: Asked, recording: Recording, told: wire.Factors) -> dict[str, Any] | None:

@@ -128,6 +128,39 @@ async def test_a_check_compares_each_leaf_and_factors_give_the_gradients_of_the_
         assert edge["factors"] == [{"output": 0, "of": [2], "by": [2], "diagonal": True, "values": [15.0, 0.0]}]
 
 
+@pytest.mark.parametrize(
+    ("loss", "right", "verdict", "definitions"),
+    [
+        ("w.square().sum()", True, "right", []),
+        ("torch.relu(w - 1).sum()", True, "kink", []),
+        ("(w / 0).sum()", None, "unknown", []),
+        ("torch.nn.functional.embedding(torch.tensor([0, 1]), w, padding_idx=0).sum()", True, "defined", ["padding_idx"]),
+        ("Tripled.apply(w).sum()", False, "wrong", []),
+        ("w.sum() + v.sqrt().sum()", None, "right", []),
+        ("Tripled.apply(w).sum() + v.sqrt().sum()", False, "wrong", []),
+    ],
+)
+async def test_a_check_tells_wrong_from_what_nobody_can_say(
+    serve: Serve, loss: str, right: bool | None, verdict: str, definitions: list[str]
+) -> None:
+    program = f"""\
+import torch
+class Tripled(torch.autograd.Function):
+    forward = staticmethod(lambda ctx, x: 3 * x)
+    backward = staticmethod(lambda ctx, grad: 2 * grad)
+w = torch.ones(2, 2, requires_grad=True)
+v = torch.zeros(2, requires_grad=True)
+({loss}).backward()
+"""
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, program)
+        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json()
+        assert told["right"] is right
+        assert (told["precision"], told["gradient_precision"]) == ("float64", "float32")
+        (leaf,) = [leaf for leaf in told["leaves"] if leaf["name"] == "w"]
+        assert (leaf["verdict"], leaf["definitions"]) == (verdict, definitions)
+
+
 async def test_the_same_request_is_answered_from_the_store_without_running_again(serve: Serve) -> None:
     executor = InProcess()
     async with serve(executor=executor) as client:
