@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -47,10 +48,21 @@ def live(given: Confinement, entry: Entry, zygote: int, job: int, events: int, p
         if probe:
             _write(selftest.attempt(given.mode))
         elif request:
+            if given.mode != "none":
+                _do_without_threads()
             entry.execute(wire.decode_job(request), _write)
     except BaseException:
         os._exit(CANNOT_CONFINE)
     os._exit(0)
+
+
+def _do_without_threads() -> None:
+    """Tell libraries to start none: tqdm, which torch has loaded if it is there, would complain that its monitor got none.
+
+    It would do so into the program's output, where nobody asked.
+    """
+    if (bars := sys.modules.get("tqdm.std")) is not None:
+        bars.tqdm.monitor_interval = 0
 
 
 def _read_all(source: int) -> bytes:

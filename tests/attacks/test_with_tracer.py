@@ -46,6 +46,23 @@ def test_the_seed_s_last_section_is_recorded(tracer: Any) -> None:
     assert kinds >= {wire.Started, wire.Graph, wire.Pass, wire.Step, wire.Parameter, wire.Lines, wire.End}
 
 
+def test_a_bar_of_progress_says_nothing_of_the_thread_that_it_cannot_have(tracer: Any) -> None:
+    pytest.importorskip("tqdm")
+    program = """\
+import sys
+from tqdm.auto import tqdm, trange
+for i in trange(3, file=sys.stdout):
+    pass
+print(tqdm.monitor_interval, [i for i in tqdm(range(2))])
+"""
+    outcome = tracer.run(program)
+    assert outcome.status == "done", outcome.failure
+    assert "0 [0, 1]" in outcome.text
+    assert "100%" in outcome.text
+    assert "thread" not in outcome.text
+    assert "Warning" not in outcome.text
+
+
 def test_two_runs_of_one_program_are_told_alike(tracer: Any) -> None:
     program = "import torch, random\nprint(torch.rand(2), random.random(), {'a', 'b', 'c', 'd'}, hash('x'))\n" + SEED
     first, second = (tracer.run(program) for _ in range(2))
