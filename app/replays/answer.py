@@ -42,9 +42,9 @@ class CheckedElement(Struct, frozen=True):
     """A gradient beside the slope of the loss. ``left`` and ``right`` are the slopes to either side.
 
     ``verdict``: ``right`` within the tolerance; ``kink``: the loss bends here, and torch's gradient lies between its two
-    slopes; ``defined``: torch defines it to be another than the slope, as the gradient of a padding row, and it is what that
-    definition comes to; ``wrong``; ``unknown``: the loss or the gradient is not finite here. ``part`` is ``re`` or ``im`` of a
-    complex element.
+    slopes, or is what torch makes of several bends in one place; ``defined``: torch defines it to be another than the slope, as
+    the gradient of a padding row, and it is what that definition comes to; ``wrong``; ``unknown``: the loss or the gradient is
+    not finite here. ``part`` is ``re`` or ``im`` of a complex element.
     """
 
     element: list[int]

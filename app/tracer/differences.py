@@ -1,4 +1,4 @@
-"""Check recorded gradients against differences of the loss, computed in float64 where the calls allow it."""
+"""Judge recorded gradients by differences of the loss."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .definitions import Defined
 from .handles import elements
 from .point import Point
-from .precision import Precision, unit
+from .precision import largest
 from .rounding import Rounding
-from .section import CannotRepeat, widened
-
-WIDTHS = (1e-6, 1e-8)
-"""Steps to either side, in float64, as a part of the element (of 1, for a smaller one)."""
+from .section import CannotRepeat
+from .slopes import Slopes, real
 
 
 @dataclass
@@ -47,13 +44,15 @@ class Found:
 
 
 class Element(NamedTuple):
-    """An element of a leaf, with its gradient as it was recorded, and as the same calls give it in float64 where that helps."""
+    """An element of a leaf, with its gradient as it was recorded, and as the same calls give it in float64 if they can."""
 
     leaf: Tensor
     parameter: int
     place: int
     recorded: float
     formula: float | None
+    largest: float
+    """Of the leaf's gradient by its formula; infinite where that is not known."""
 
 
 class Judged(NamedTuple):
@@ -65,9 +64,10 @@ class Judged(NamedTuple):
 
 
 class Differences:
-    """Slopes of the loss of one pass. ``most`` elements of each leaf are looked at, for ``seconds`` at most (0: no limit).
+    """Holds the gradients of one pass to slopes of its loss.
 
-    Raises :class:`CannotRepeat` where the calls do not come to the recorded loss.
+    ``most`` elements of each leaf are looked at, for ``seconds`` at most (0: no limit). Raises :class:`CannotRepeat` where the
+    calls do not come to the recorded loss.
     """
 
     def __init__(self, point: Point, most: int, seconds: float) -> None:
@@ -77,69 +77,27 @@ class Differences:
         self._point = point
         self._most = most
         self._until = time.monotonic() + seconds if seconds else math.inf
-        self._start = point.stand_ins()
         self._definitions = point.section.definitions()
         self._rounding = Rounding(point)
-        self._wide = self._can_be_wide()
-        if self._wide:
-            self._start = {key: widened(leaf) for key, leaf in self._start.items()}
-        self.precision = _name(torch.float64 if self._wide else self._rounding.dtype)
+        self._slopes = Slopes(point, self._rounding)
+        self.precision = _name(torch.float64 if self._slopes.wide else self._rounding.dtype)
         self.own = _name(self._rounding.dtype)
-        self._here = point.loss(self._copies(), wide=self._wide)
-        self._formulas_in = torch.float64
-        self._formulas = self._formulas_alone() if self._wide and self._rounding.coarse else {}
-
-    def _can_be_wide(self) -> bool:
-        """Whether the calls can be carried out in float64 to the last, and come to about the same loss there.
-
-        A function of the program's own may cast to a fixed dtype: it is one of stairs, and small steps see only these.
-        """
-        seen = Precision()
-        try:
-            with seen:
-                found = self._point.loss({key: widened(leaf) for key, leaf in self._start.items()}, wide=True)
-        except CannotRepeat:
-            raise
-        except Exception:
-            return False
-        recorded = self._point.recorded
-        if not math.isfinite(recorded):
-            return not math.isfinite(found)
-        about = 1e-3 + 0.02 * max(abs(found), abs(recorded)) + 8 * self._rounding.shaking
-        return math.isfinite(found) and abs(found - recorded) <= about and seen.dtype is torch.float64
-
-    def _formulas_alone(self) -> dict[int, Tensor]:
-        """The gradient that the same calls give in float64, by parameter; none where their backward cannot do that."""
-        seen = Precision()
-        try:
-            with seen:
-                found = self._point.slopes(self._copies(), wide=True)
-        except CannotRepeat:
-            raise
-        except Exception:
-            return {}
-        self._formulas_in = seen.dtype
-        return {
-            parameter: _real(elements(slope.detach())).reshape(-1) for parameter, slope in found.items() if slope is not None
-        }
-
-    def _copies(self) -> dict[int, Tensor]:
-        return {key: leaf.detach().clone() for key, leaf in self._start.items()}
 
     def of(self, parameter: int, leaf: Tensor) -> Found:
         """Look at a leaf, whose elements are taken evenly."""
         gradient = self._point.gradients[parameter]
         assert gradient is not None
-        told = _real(elements(gradient.detach())).reshape(-1)
+        told = real(elements(gradient.detach())).reshape(-1)
         count = told.numel()
         found = Found()
         places = range(count) if count <= self._most else np.linspace(0, count - 1, self._most).round().astype(int).tolist()
-        formulas = self._formulas.get(parameter)
+        formulas = self._slopes.here.formulas.get(parameter)
+        size = math.inf if formulas is None else largest(formulas)
         for place in map(int, places):
             if found.elements and time.monotonic() > self._until:
                 break
             formula = None if formulas is None else float(formulas[place])
-            self._look(found, Element(leaf, parameter, place, float(told[place]), formula))
+            self._look(found, Element(leaf, parameter, place, float(told[place]), formula, size))
         return found
 
     def _look(self, found: Found, element: Element) -> None:
@@ -150,12 +108,44 @@ class Differences:
                     judged = judged._replace(verdict=wire.DEFINED)
                     found.definitions.update(names)
                     break
+            else:
+                if self._right_around(element):
+                    judged = judged._replace(verdict=wire.KINK)
         found.elements.append(element.place)
         found.recorded.append(element.recorded)
         columns = (found.central, found.left, found.right, found.tolerance)
         for column, number in zip(columns, (*judged.slopes, judged.tolerance), strict=True):
             column.append(number)
         found.verdict.append(judged.verdict)
+
+    def _right_around(self, element: Element) -> bool:
+        """Whether a gradient that is not the slope is what its formula gives, and this is the slope everywhere around.
+
+        Where several bends meet, as where a maximum is shared and then cut off, what torch makes of them together need not
+        lie between the slopes to either side.
+        """
+        if element.formula is None:
+            return False
+        size = max(abs(element.recorded), abs(element.formula))
+        allowed = self._rounding.of_gradient(element.parameter, size, self._reach(element), element.largest, wide=True)
+        if not abs(element.recorded - element.formula) <= allowed:
+            return False
+        for spot in self._slopes.nearby():
+            formulas = spot.formulas.get(element.parameter)
+            if formulas is None:
+                return False
+            formula = float(formulas[element.place])
+            try:
+                slopes, noise = self._slopes.at(spot, element.leaf, element.place, self._slopes.widths[0])
+            except CannotRepeat:
+                raise
+            except Exception:
+                return False
+            size = max(abs(formula), abs(slopes[0]))
+            tolerance = noise + self._rounding.of_formula(element.parameter, size, spot.precision)
+            if _verdict(formula, slopes, tolerance) != wire.RIGHT:
+                return False
+        return True
 
     def _ways(self) -> Iterator[Set[str]]:
         """Each definition by itself, and all of them."""
@@ -166,18 +156,19 @@ class Differences:
     def _judged(self, element: Element, names: Set[str] = frozenset()) -> Judged:
         """What the slopes say of an element; ``names`` are definitions by which another function is differentiated."""
         judged = Judged(wire.UNKNOWN, (math.nan, math.nan, math.nan), math.nan)
-        for width in WIDTHS if self._wide else (float(unit(self._rounding.dtype) ** (1 / 3)),):
+        for width in self._slopes.widths:
             try:
-                slopes, noise = self._slopes(element, width, names)
+                slopes, noise = self._slopes.at(self._slopes.here, element.leaf, element.place, width, names)
             except CannotRepeat:
                 raise
             except Exception:
                 break
             size = max(abs(element.recorded), abs(slopes[0]))
-            reach = abs(self._here) / max(abs(self._at(element)), 1.0)
-            tolerance = noise + self._rounding.of_gradient(element.parameter, size, reach, wide=self._wide)
+            tolerance = noise + self._rounding.of_gradient(
+                element.parameter, size, self._reach(element), element.largest, wide=self._slopes.wide
+            )
             judged = Judged(_verdict(element.recorded, slopes, tolerance), slopes, tolerance)
-            if element.formula is not None:
+            if element.formula is not None and self._rounding.coarse:
                 judged = self._with_formula(judged, element, element.formula, noise)
             if judged.verdict == wire.RIGHT:
                 break
@@ -191,7 +182,7 @@ class Differences:
         recorded one it remains to be asked whether it is that but for rounding.
         """
         size = max(abs(formula), abs(judged.slopes[0]))
-        tight = noise + self._rounding.of_formula(element.parameter, size, self._formulas_in)
+        tight = noise + self._rounding.of_formula(element.parameter, size, self._slopes.here.precision)
         verdict = _verdict(formula, judged.slopes, tight)
         if verdict == wire.WRONG:
             return Judged(wire.WRONG, judged.slopes, tight)
@@ -201,29 +192,8 @@ class Differences:
             return judged._replace(verdict=wire.KINK if between else wire.WRONG)
         return judged
 
-    def _slopes(self, element: Element, width: float, names: Set[str]) -> tuple[tuple[float, float, float], float]:
-        """The slope by central differences, from the left and from the right; and how far off they may be themselves."""
-        at = self._at(element)
-        step = width * max(abs(at), 1.0)
-        defined = Defined(names) if names else None
-        here = self._here if defined is None else self._point.loss(self._copies(), wide=self._wide, defined=defined)
-        (below, low), (above, high) = (self._moved(element, by, defined) for by in (-step, step))
-        central = (above - below) / (high - low)
-        left, right = (here - below) / (at - low), (above - here) / (high - at)
-        size = max(abs(here), abs(below), abs(above))
-        return (central, left, right), self._rounding.of_losses(size, wide=self._wide) / step
-
-    def _at(self, element: Element) -> float:
-        return float(_real(self._start[id(element.leaf)]).reshape(-1)[element.place])
-
-    def _moved(self, element: Element, by: float, defined: Defined | None) -> tuple[float, float]:
-        """The loss with an element moved, and where that then is."""
-        copies = self._copies()
-        moved = _real(copies[id(element.leaf)])
-        at = tuple(int(index) for index in np.unravel_index(element.place, tuple(moved.shape))) if moved.ndim else ()
-        moved[at] += by
-        there = float(moved[at])
-        return self._point.loss(copies, wide=self._wide, defined=defined), there
+    def _reach(self, element: Element) -> float:
+        return abs(self._slopes.here.loss) / max(abs(self._slopes.here.value(element.leaf, element.place)), 1.0)
 
 
 def _verdict(gradient: float, slopes: tuple[float, float, float], tolerance: float) -> int:
@@ -236,11 +206,6 @@ def _verdict(gradient: float, slopes: tuple[float, float, float], tolerance: flo
     if high - low > 2 * tolerance and low - tolerance <= gradient <= high + tolerance:
         return wire.KINK
     return wire.WRONG
-
-
-def _real(tensor: Tensor) -> Tensor:
-    """A view of a complex tensor as pairs of real numbers; a real tensor as it is."""
-    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def _name(dtype: torch.dtype) -> str:

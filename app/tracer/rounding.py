@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .handles import elements
 from .point import Point
-from .precision import Precision, unit
+from .precision import Precision, largest, unit
 from .section import CannotRepeat
 
 RELATIVE: Final = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 5e-2}
@@ -30,32 +30,39 @@ class Rounding:
 
     def __init__(self, point: Point) -> None:
         self._point = point
-        self.dtype = _seen(point)
+        self.dtype, self._on_the_way = _seen(point)
         self.coarse = unit(self.dtype) > unit(torch.float32)
         self._scales = {parameter: largest(each) for parameter, each in point.gradients.items() if each is not None}
         self._scale = max((scale for scale in self._scales.values() if math.isfinite(scale)), default=0.0)
         self.shaking = 0.0
         self._trembling = self._tremble()
 
-    def of_gradient(self, parameter: int, size: float, reach: float, *, wide: bool) -> float:
+    def of_gradient(self, parameter: int, size: float, reach: float, formulas: float, *, wide: bool) -> float:
         """How far a recorded gradient of this size may be off; ``reach`` is the loss over the size of the element.
 
+        ``formulas`` is the size of the leaf's largest gradient in float64, infinite where nobody knows it.
+
         Sums of large numbers that cancel are off by units of these and not of what is left: hence the parts that go by the
-        largest gradients. In a coarse precision these are those of the same leaf, for the most part: else nothing that is small
-        in one layer could be wrong beside what is large in another.
+        largest gradients, of leaves and on the way to them. In a coarse precision these are those of the same leaf, for the
+        most part: else nothing that is small in one layer could be wrong beside what is large in another.
         """
         relative = RELATIVE.get(self.dtype, 0.5)
         if not wide:
             relative = max(relative, RELATIVE_NARROW)
         allowed = relative * size + (3 if self.coarse else 8) * self._trembling.get(parameter, 0.0)
         if self.coarse:
-            return allowed + self._sums(parameter, self.dtype)
-        return allowed + 32 * unit(self.dtype) * (self._scale + reach)
+            cancels = formulas < unit(self.dtype) * self._on_the_way  # then rounding is all there is
+            return (
+                allowed
+                + self._sums(parameter, self.dtype)
+                + 2 * unit(self.dtype if cancels else torch.float32) * self._on_the_way
+            )
+        return allowed + unit(self.dtype) * (32 * (self._scale + reach) + 2 * self._on_the_way)
 
     def of_formula(self, parameter: int, size: float, dtype: torch.dtype) -> float:
         """How far a gradient may be off that the same calls gave in this precision, from leaves in float64."""
         dtype = max(dtype, torch.float32, key=unit)
-        return RELATIVE.get(dtype, 0.5) * size + self._sums(parameter, dtype)
+        return RELATIVE.get(dtype, 0.5) * size + self._sums(parameter, dtype) + 2 * unit(dtype) * self._on_the_way
 
     def of_losses(self, size: float, *, wide: bool) -> float:
         """How far two losses of about this size may be off from each other, when they are the same."""
@@ -93,23 +100,21 @@ class Rounding:
         return told
 
 
-def largest(gradient: Tensor) -> float:
-    """The size of the largest element."""
-    gradient = elements(gradient.detach())
-    return float(gradient.abs().max()) if gradient.numel() else 0.0
-
-
-def _seen(point: Point) -> torch.dtype:
+def _seen(point: Point) -> tuple[torch.dtype, float]:
+    """The coarsest precision, and the size of the largest gradient on the way."""
     dtypes = [leaf.dtype for leaf in point.leaves] + [root.dtype for root in point.roots]
     seen = Precision(dtypes)
+    stand_ins = {key: leaf.requires_grad_() for key, leaf in point.stand_ins().items()}
     try:
         with seen:
-            point.slopes(point.stand_ins())
+            roots = point.section.evaluate(stand_ins)
+            seen.sized = True
+            point.slopes(stand_ins, roots)
     except CannotRepeat:
         raise
     except Exception:  # there are tensors that no mode can stand at: what is known of leaves and roots has to do
-        return Precision(dtypes).dtype
-    return seen.dtype
+        return Precision(dtypes).dtype, 0.0
+    return seen.dtype, seen.largest
 
 
 def _moved_by_a_unit(leaf: Tensor, up: Tensor, precision: torch.dtype) -> Tensor:

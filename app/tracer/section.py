@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
@@ -83,14 +84,16 @@ Operand = Live | Leaf | Constant | Unseen
 class Entry:
     """One call. ``random`` are generators with the states that they had before it, where it drew from them."""
 
-    __slots__ = ("args", "autocast", "function", "graded", "kwargs", "made", "makes", "random", "takes")
+    __slots__ = ("args", "autocast", "cached", "function", "graded", "kwargs", "made", "makes", "random", "takes")
 
-    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, cached: int = 0) -> None:
         self.function = function
         self.args = args
         self.kwargs = kwargs
         self.graded = torch.is_grad_enabled()
         self.autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        self.cached = cached if torch.is_autocast_cache_enabled() else -1
+        """Which of the caches in which autocast keeps leaves that it has cast, one after the other; -1 for none."""
         self.random: list[tuple[torch.Generator, Tensor]] = []
         self.made: list[int] = []
         """The tokens of what it returned, -1 for what no gradient reaches."""
@@ -128,7 +131,13 @@ class Section:
         ``defined`` carries the calls out. Generators are left where the calls leave them. Raises :class:`CannotRepeat`, and
         what the calls raise.
         """
+        around = torch.is_autocast_enabled("cpu")
+        with _kept_casts() if not wide and not around else _NOTHING:
+            return self._evaluated(values, wide, defined, around)
+
+    def _evaluated(self, values: Mapping[int, Tensor], wide: bool, defined: Defined | None, around: bool) -> list[Tensor]:
         known: dict[int, Tensor] = {}
+        cached = -1
 
         def value(operand: Operand) -> Tensor:
             match operand:
@@ -147,7 +156,6 @@ class Section:
                 case Unseen():
                     raise CannotRepeat(operand.text)
 
-        around = torch.is_autocast_enabled("cpu")
         for place, entry in enumerate(self._entries):
             for generator, state in entry.random:
                 generator.set_state(state)
@@ -157,7 +165,12 @@ class Section:
                 function = _WIDER.get(function, function)
                 args, kwargs = dtypes_widened((args, kwargs))
             casts = entry.autocast is not None and not wide
-            casting = torch.autocast("cpu", entry.autocast, enabled=casts) if casts or around else _NOTHING
+            casting: Any = _NOTHING
+            if casts or around:
+                casting = torch.autocast("cpu", entry.autocast, enabled=casts, cache_enabled=entry.cached >= 0)
+            if casts and not around and entry.cached != cached:
+                torch.clear_autocast_cache()
+                cached = entry.cached
             with casting, torch.set_grad_enabled(entry.graded):
                 out = function(*args, **kwargs) if defined is None else defined(place, function, args, kwargs)
             known |= {token: tensor for token, tensor in zip(entry.made, flat(out), strict=False) if token >= 0}
@@ -172,6 +185,17 @@ class Section:
         if found is None:
             found = self._widened[id(constant)] = widened(constant.value())
         return found.clone() if constant.written else found
+
+
+@contextlib.contextmanager
+def _kept_casts() -> Iterator[None]:
+    """Keep what autocast casts until the end, and no longer."""
+    torch.autocast_increment_nesting()
+    try:
+        yield
+    finally:
+        if torch.autocast_decrement_nesting() == 0:
+            torch.clear_autocast_cache()
 
 
 class _Nothing:

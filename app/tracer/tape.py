@@ -47,6 +47,8 @@ class Tape(TorchFunctionMode):
         self._sweep_at = FIRST_SWEEP
         self._bytes = 0
         self._apply: Any = None
+        self._clear: Any = None
+        self._caches = 0
         self.resting = False
 
     # ------------------------------------------------------------------ seeing
@@ -69,13 +71,21 @@ class Tape(TorchFunctionMode):
                 self._after(*before, out, args, writes=False)
             return out
 
+        self._clear = clear = torch.clear_autocast_cache
+
+        def cleared() -> None:
+            self._caches += not self.resting
+            clear()
+
         Function.apply = classmethod(apply)  # type: ignore[assignment]
+        torch.clear_autocast_cache = cleared
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *failure: Any) -> None:
         leave(self)
         Function.apply = self._apply  # type: ignore[method-assign]
+        torch.clear_autocast_cache = self._clear
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
@@ -106,7 +116,7 @@ class Tape(TorchFunctionMode):
                 return None
         elif not writes or self._token(args[0] if args else None) is None:
             return None
-        entry = Entry(function, None, None)
+        entry = Entry(function, None, None, self._caches)
         counts = KINDS.get(function) is COUNT
         target = args[0] if writes and args else None
         entry.args = rebuilt(tuple(args), lambda tensor: self._operand(entry, tensor, counts or tensor is target))
