@@ -233,8 +233,20 @@ class Iteration(Struct, frozen=True):
 
 
 class LineValue(Struct, frozen=True):
-    """What a line's value was in a step."""
+    """What a line's value was in a step: that of its last run, and the phase in which that was.
 
+    What a line did between the passes of a step is told by the main pass: ``forward`` is before it, ``backward`` after it.
+    """
+
+    text: str
+    tensor: TensorSummary | None
+    phase: Phase = "forward"
+
+
+class EarlierValue(Struct, frozen=True):
+    """What the value of a line still was: that of the last step in which it had run."""
+
+    step: int
     text: str
     tensor: TensorSummary | None
 
@@ -242,6 +254,7 @@ class LineValue(Struct, frozen=True):
 class Step(Struct, frozen=True):
     """What a person calls a training step: forward work, one or more passes, an update.
 
+    ``values`` are those of the lines that ran in it, ``earlier`` those of the lines that did not, but had run before.
     ``loss`` is the root of the main pass; ``losses`` are those of other passes that accumulated, by name. ``optimizer`` has the
     name and the options of the first group that was updated, as they were then (``lr`` as scheduled); ``groups`` lists all
     where there are several.
@@ -260,6 +273,7 @@ class Step(Struct, frozen=True):
     optimizer: dict[str, Any] | None
     groups: list[OptimizerGroup] = field(default_factory=list)
     losses: dict[str, TensorSummary | None] = field(default_factory=dict)
+    earlier: dict[str, EarlierValue] = field(default_factory=dict)
 
 
 class Parameter(Struct, frozen=True):
@@ -283,13 +297,14 @@ class Cell(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """The last value of a line."""
+    """The last value of a line, and the step in which it ran: ``None`` where no step has ended since."""
 
     line: int
     file: str | None
     text: str
     tensor: TensorSummary | None
     graph: str | None
+    step: int | None = None
 
 
 class ProgramError(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+import msgspec
 from tapedeck import wire
 
 FIT = """\
@@ -146,3 +147,36 @@ def fit(steps: int = 2) -> list[wire.AnyEvent]:
         wire.Cell(0, "tensor(1.1776, requires_grad=True)"),
         wire.End("done", None, 12.5),
     ]
+
+
+TURNS = """\
+d = leaf()
+g = leaf()
+for epoch in range(2):
+    a = d * 2
+    a.backward()
+    b = g * 3
+    b.backward()
+print(a)
+"""
+
+
+def turns() -> list[wire.AnyEvent]:
+    """Two steps in each round of a loop, a line of its own in each: values 1.0 to 4.0, then one after the last step."""
+
+    def one(index: int, line: int, value: float, *more: wire.LineRow) -> wire.Step:
+        told = [*more, wire.LineRow(line, None, None, 0, at=0)]
+        return msgspec.structs.replace(
+            step(index, 1.0, 1.0), iteration=(3, index // 2), forward=[line], loss=[], backward=[line + 1], update=[],
+            values=sorted(told, key=lambda row: row.line), tensors=table(value, 1.0, 1.0, 1.0, [1.0]),
+        )  # fmt: skip
+
+    first, second = wire.LineRow(1, None, "leaf", at=0), wire.LineRow(3, None, "epoch = 0", at=0)
+    ends = [(1, 0), (4, 2), (6, 3), (8, -1)]
+    last = [wire.LineRow(line, None, f"{line} at the end", at=at) for line, at in ends]
+    return [
+        wire.Started("2.13.0", "3.11.7"), wire.Parameter(0, "d", [], "float32", 1), GRAPH,
+        pass_(0, 1.0), one(0, 4, 1.0, first, second), pass_(1, 1.0), one(1, 6, 2.0),
+        pass_(2, 1.0), one(2, 4, 3.0), pass_(3, 1.0), one(3, 6, 4.0),
+        wire.Lines(last, wire.Tensors()), wire.Cell(0, None), wire.End("done", None, 1.0),
+    ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .alike import Alike, parted
 from .log import Log, MemoryLog, merge_lines
 from .numbers import PassNumbers
-from .recording import Recording, shown
+from .recording import Recording, phase, shown
 from .series import Series
 from .stack import Stack, layout
 from .structure import read_graph, title
@@ -13,5 +13,5 @@ from .tensors import Tensors, number, plain
 
 __all__ = [
     "Alike", "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Stack", "Tensors", "layout", "merge_lines", "number",
-    "parted", "plain", "read_graph", "shown", "title",
+    "parted", "phase", "plain", "read_graph", "shown", "title",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from .. import wire
 from ..errors import NotFound
 from .alike import Alike, alike
+from .ran import Ran
 from .tensors import finite
 
 T = TypeVar("T")
@@ -32,6 +33,9 @@ class Log(Protocol):
 
     def alike(self, start: int, stop: int) -> Iterable[Alike]:
         """The steps likewise, those together that are alike."""
+
+    def ran_before(self, step: int) -> dict[int, int]:
+        """The last step before one in which each line of the program ran, for those that did."""
 
     def lines(self) -> wire.Lines | None:
         """All last values of lines, merged."""
@@ -57,6 +61,7 @@ class MemoryLog:
         self._steps: list[wire.Step] = []
         self._others: list[wire.AnyEvent] = []
         self._lines: list[wire.Lines] = []
+        self._ran = Ran()
         _, passes, steps = self._before
         self._strange = [at for at in strange[0] if at < passes], [at for at in strange[1] if at < steps]
         for event in events:
@@ -72,6 +77,7 @@ class MemoryLog:
                 self._look(event.tensors, self._strange[0], self.counts()[1] - 1)
             case wire.Step():
                 self._steps.append(event)
+                self._ran.tell(own_lines(event), [event.index])
                 self._look(event.tensors, self._strange[1], self.counts()[2] - 1)
             case wire.Lines():
                 self._lines.append(event)
@@ -105,6 +111,10 @@ class MemoryLog:
         own = self._passes[max(0, start - before) : max(0, stop - before)]
         return chain(self._earlier.passes(start, min(stop, before)), own) if self._earlier and start < before else own
 
+    def ran_before(self, step: int) -> dict[int, int]:
+        own = self._ran.before(step)
+        return self._earlier.ran_before(min(step, self._before[2])) | own if self._earlier else own
+
     def lines(self) -> wire.Lines | None:
         earlier = self._earlier.lines() if self._earlier else None
         return merge_lines([earlier, *self._lines] if earlier else self._lines)
@@ -125,6 +135,11 @@ class MemoryLog:
             strange.append(index)
 
 
+def own_lines(step: wire.Step) -> list[int]:
+    """The lines of the program itself that a step has values of."""
+    return [line.line for line in step.values if line.file is None]
+
+
 def merge_lines(events: list[wire.Lines]) -> wire.Lines | None:
     """One event with the last value of each line. The tables are joined end to end."""
     if len(events) <= 1:
@@ -134,7 +149,7 @@ def merge_lines(events: list[wire.Lines]) -> wire.Lines | None:
     base = names = 0
     for event in events:
         for row in event.rows:
-            moved = wire.LineRow(row.line, row.file, row.text, row.row + base if row.row >= 0 else -1, row.graph)
+            moved = wire.LineRow(row.line, row.file, row.text, row.row + base if row.row >= 0 else -1, row.graph, row.at)
             last[row.file, row.line] = moved
         tables.append(_shift_names(event.tensors, names))
         base += len(event.tensors.dtype)

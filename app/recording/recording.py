@@ -34,6 +34,7 @@ class Recording:
         self._limits = limits or model.Limits()
         self._read_graph = lru_cache(maxsize=16)(self._graph)
         self._structure = lru_cache(maxsize=16)(self._read_structure)
+        self._read_values = lru_cache(maxsize=16)(self._values_of)
 
     def graph(self, index: int) -> model.Graph:
         """The structure ``g{index}``; raises :class:`NotFound`."""
@@ -98,15 +99,12 @@ class Recording:
         event = self.log.step(index)
         tensors = Tensors(event.tensors)
         summary = tensors.summary
+        values = _values(event, tensors)
         return model.Step(
             index=event.index,
             iteration=model.Iteration(*event.iteration) if event.iteration else None,
             lines={"forward": event.forward, "loss": event.loss, "backward": event.backward, "update": event.update},
-            values={
-                str(line.line): model.LineValue(shown(line, tensors), summary(line.row))
-                for line in event.values
-                if line.file is None
-            },
+            values=values,
             main=event.main,
             loss=summary(event.loss_row),
             loss_name=event.loss_name,
@@ -133,7 +131,16 @@ class Recording:
                 model.OptimizerGroup(group.optimizer, [f"p{parameter}" for parameter in group.parameters], group.options)
                 for group in event.groups
             ],
+            earlier={line: value for line, value in self.earlier(index).items() if line not in values},
         )
+
+    def earlier(self, step: int) -> dict[str, model.EarlierValue]:
+        """What the values of lines were when a step began: of each that of the last step in which it had run."""
+        found: dict[str, model.EarlierValue] = {}
+        for line, before in sorted(self.log.ran_before(step).items()):
+            value = self._read_values(before)[str(line)]
+            found[str(line)] = model.EarlierValue(before, value.text, value.tensor)
+        return found
 
     def series(self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None) -> Series:
         """How numbers went over the steps, see :mod:`.series`; with ``points``, thinned to about so many for each key.
@@ -156,6 +163,10 @@ class Recording:
                 read.values[key], read.known[key] = np.full(len(read.index), np.nan), np.zeros(len(read.index), bool)
         return read if points is None else thinned(read, points)
 
+    def _values_of(self, step: int) -> dict[str, model.LineValue]:
+        event = self.log.step(step)
+        return _values(event, Tensors(event.tensors))
+
     def rebinds(self, step: int) -> list[model.Rebind]:
         """The names that moved in a step."""
         event = self.log.step(step)
@@ -174,6 +185,7 @@ class Recording:
                 text=shown(row, tensors),
                 tensor=tensors.summary(row.row),
                 graph=f"g{row.graph}" if row.graph >= 0 else None,
+                step=place_or_none(row.at),
             )
             for row in event.rows
         ]
@@ -267,6 +279,23 @@ def shown(line: wire.LineRow, tensors: Tensors) -> str:
         return line.text
     summary = tensors.summary(line.row)
     return "" if summary is None else str(summary.values) if summary.values is not None else f"{summary.shape} {summary.dtype}"
+
+
+def phase(line: wire.LineRow, step: wire.Step) -> model.Phase:
+    """The phase of a step in which a line ran last."""
+    parts = (step.forward, step.loss, step.backward, step.update)
+    place = next((at for at, lines in enumerate(parts) if line.line in lines), 0)
+    passes = step.passes.index(step.main) if step.main in step.passes else 0
+    ran = 0 if line.at <= passes else 2 if line.at <= len(step.passes) else 3
+    return model.PHASES[max(place, ran)]
+
+
+def _values(event: wire.Step, tensors: Tensors) -> dict[str, model.LineValue]:
+    return {
+        str(line.line): model.LineValue(shown(line, tensors), tensors.summary(line.row), phase(line, event))
+        for line in event.values
+        if line.file is None
+    }
 
 
 def _rebinds(event: wire.Step, tensors: Tensors) -> list[model.Rebind]:

@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from .. import wire
 from ..recording import Alike, Stack
+from ..recording.log import own_lines
+from ..recording.ran import Told
 from .columns import Columns, pack_columns, unpack_columns
 from .stacks import Parted, join, part
 from .tables import Layout, Matrix
@@ -172,6 +174,13 @@ class Block:
                         own.numbers[rows],
                         Stack(skeleton.tensors, values, stats.view("<f8"), counts.view("<i8")),
                     )
+
+    def ran(self, start: int, stop: int) -> Told:
+        """Lines, and the steps from one index to before another in which they ran, without putting any together."""
+        for stack, skeleton in enumerate(self._skeletons):
+            if isinstance(skeleton, wire.Step):
+                index = self._own(stack).integers[:, 0]
+                yield own_lines(skeleton), index[(start <= index) & (index < stop)].tolist()
 
     @property
     def size(self) -> int:

@@ -16,6 +16,7 @@ from .. import wire
 from ..errors import NotFound
 from ..recording import Alike, merge_lines
 from ..recording.log import STRANGE, Strange
+from ..recording.ran import Ran, Told
 from ..recording.tensors import finite
 from .block import Block, cut, full, pack_block
 from .schema import blocks
@@ -23,6 +24,7 @@ from .schema import blocks
 KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.Graph, "pass": wire.Pass, "step": wire.Step}
 """What is found by its index."""
 CACHE_BYTES: Final = 32 * 1024 * 1024
+CACHE_RUNS: Final = 64
 
 E = TypeVar("E", bound=wire.Event)
 Row = dict[str, Any]
@@ -73,6 +75,7 @@ class Blocks:
         self._engine = engine
         self._kept: OrderedDict[tuple[int, int, int], Block] = OrderedDict()
         self._size = 0
+        self._ran: OrderedDict[int, Ran] = OrderedDict()
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
@@ -113,6 +116,15 @@ class Blocks:
                 self._size -= self._kept.popitem(last=False)[1].size
         return block
 
+    def ran(self, run: int) -> Ran:
+        """In which steps the lines of a run ran, as far as that was looked for."""
+        with self._lock:
+            known = self._ran.setdefault(run, Ran())
+            self._ran.move_to_end(run)
+            while len(self._ran) > CACHE_RUNS:
+                self._ran.popitem(last=False)
+        return known
+
 
 class StoredLog:
     """The events of one run in the store, up to a place in it; a :class:`~tapedeck.recording.Log`."""
@@ -140,6 +152,17 @@ class StoredLog:
 
     def passes(self, start: int, stop: int) -> Iterator[wire.Pass]:
         return self._some(wire.Pass, "pass", start, stop)
+
+    def ran_before(self, step: int) -> dict[int, int]:
+        ran = self._kept.ran(self._run)
+        ran.read(min(step, self._counts[2]), self._ran)
+        return ran.before(step)
+
+    def _ran(self, start: int, stop: int) -> Told:
+        for heading in self._headings:
+            first, count = heading.firsts["step"], heading.counts["step"]
+            if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
+                yield from block.ran(start, stop)
 
     def lines(self) -> wire.Lines | None:
         return merge_lines([event for _, event in self._every(wire.Lines)])

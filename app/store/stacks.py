@@ -113,13 +113,15 @@ def _full(bare: wire.Tensors, numbers: wire.Tensors | None) -> wire.Tensors:
 
 
 def _without_texts(rows: list[wire.LineRow]) -> tuple[list[wire.LineRow], tuple[str, ...]]:
-    bare = [row if row.text is None else wire.LineRow(row.line, row.file, "", row.row, row.graph) for row in rows]
+    bare = [row if row.text is None else wire.LineRow(row.line, row.file, "", row.row, row.graph, row.at) for row in rows]
     return bare, tuple(row.text for row in rows if row.text is not None)
 
 
 def _with_texts(rows: list[wire.LineRow], texts: tuple[str, ...]) -> list[wire.LineRow]:
     left = iter(texts)
-    return [row if row.text is None else wire.LineRow(row.line, row.file, next(left), row.row, row.graph) for row in rows]
+    return [
+        row if row.text is None else wire.LineRow(row.line, row.file, next(left), row.row, row.graph, row.at) for row in rows
+    ]
 
 
 def _with_numbers(options: Options, numbers: Any) -> Options:

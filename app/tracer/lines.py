@@ -21,15 +21,20 @@ TEXT = 2_000
 
 
 class Value:
-    """The value of a statement when it ran. A tensor is held until something writes to it, then a snapshot."""
+    """The value of a statement when it ran. A tensor is held until something writes to it, then a snapshot.
 
-    __slots__ = ("held", "number", "statement", "text")
+    ``moment`` is when in its step, see :class:`wire.LineRow`; ``step`` that step, once it has ended.
+    """
+
+    __slots__ = ("held", "moment", "number", "statement", "step", "text")
 
     def __init__(self, statement: Statement, held: Tensor | Snapshot | None, text: str | None) -> None:
         self.statement = statement
         self.held = held
         self.text = text
         self.number = sequence_number()
+        self.moment = 0
+        self.step = -1
 
     def keep(self, tensor: Tensor, kept: int) -> None:
         """Something is about to write to the tensor that is held: copy it, and how it prints."""
@@ -47,6 +52,8 @@ class Lines:
         self._step: dict[int, Value] = {}
         self._tail: dict[int, Value] = {}
         self._untold: set[int] = set()
+        self.moment = 0
+        """How many passes of the step under way have ended, and one more once its update has begun."""
 
     def take(self, statement: Statement, value: Any) -> None:
         """A statement has run."""
@@ -70,6 +77,7 @@ class Lines:
 
     def _taken(self, statement: Statement, taken: Value) -> None:
         line = statement.line
+        taken.moment = self.moment
         self._last[line] = taken
         self._tail[line] = taken
         self._untold.add(line)
@@ -95,7 +103,7 @@ class Lines:
         self._step |= {line: value for line, value in self._tail.items() if value.number <= before}
         self._tail = {line: value for line, value in self._tail.items() if value.number > before}
 
-    def end_step(self, table: Table, update: Iterable[int]) -> list[wire.LineRow]:
+    def end_step(self, index: int, table: Table, update: Iterable[int]) -> list[wire.LineRow]:
         """The values of lines in the step that ends; what ran since :meth:`settle` belongs to the next.
 
         But for the lines of its ``update``: these have a value only once they have made it.
@@ -103,14 +111,22 @@ class Lines:
         for line in update:
             if line not in self._step and line in self._tail:
                 self._step[line] = self._tail.pop(line)
-        rows = [wire.LineRow(line, None, value.text, table.add(value.held)) for line, value in sorted(self._step.items())]
+        rows = [
+            wire.LineRow(line, None, value.text, table.add(value.held), at=value.moment)
+            for line, value in sorted(self._step.items())
+        ]
+        for value in self._step.values():
+            value.step = index
+        for value in self._tail.values():
+            value.moment = 0
         self._step = {}
+        self.moment = 0
         return rows
 
     def untold(self, table: Table) -> list[wire.LineRow]:
         """The last values that have not been told since they changed."""
         rows = [
-            wire.LineRow(line, None, value.text, table.add(value.held))
+            wire.LineRow(line, None, value.text, table.add(value.held), at=value.step)
             for line, value in sorted(self._last.items())
             if line in self._untold and (value.held is not None or value.text is not None)
         ]
@@ -144,7 +160,7 @@ class Lines:
                     graph = graphs.get(id(held), -1)
                 if graph < 0:
                     graph = graphs[id(held)] = graph_of(held)
-            rows.append(wire.LineRow(line, None, text, table.add(held), graph))
+            rows.append(wire.LineRow(line, None, text, table.add(held), graph, value.step))
         return rows
 
     def last_with_grad_fn(self) -> Tensor | None:

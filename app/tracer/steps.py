@@ -226,6 +226,7 @@ class Steps:
         step.border = None
         self.parameters.forget_gradients()
         self._lines.settle()
+        self._lines.moment = len(step.passes)
 
     # ------------------------------------------------------------------ what ends a step
 
@@ -340,6 +341,7 @@ class Steps:
         if not self._step.updating:
             self._step.updating = True
             self._step.updated_in = frozenset(here.loops)
+            self._lines.moment = len(self._step.passes) + 1
 
     def _update(self, here: Here) -> None:
         self._begin_update(here)
@@ -351,8 +353,8 @@ class Steps:
     def end_step(self, before: int | None = None) -> None:
         """End the step under way, if it has a pass, and tell it.
 
-        ``before`` is the number of the first node of the pass that begins: unless an update has drawn the border, the
-        lines that ran after that node was made are the next step's.
+        ``before`` is the number of the first node of the pass that begins: unless an update or the loop has drawn the
+        border, the lines that ran after that node was made are the next step's.
         """
         step = self._step
         if not step.passes:
@@ -369,13 +371,13 @@ class Steps:
             part.row(parameter, known.name(parameter), known.leaf(parameter), known.value(parameter, step.table))
             for parameter, part in sorted(step.parts.items())
         ]
-        values = self._lines.end_step(step.table, step.update)
         losses = {
             facts.name: step.loss_row[facts.index]
             for facts in step.passes
             if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
         }
         index = self._ended
+        values = self._lines.end_step(index, step.table, step.update)
         self._emitter.emit_with(
             step.table,
             lambda tensors: wire.Step(

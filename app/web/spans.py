@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from .. import model, wire
-from ..recording import Recording, Tensors, layout, shown
+from ..recording import Recording, Tensors, layout, phase, shown
 
 BYTES: Final = 4 * 1024 * 1024
 """Steps are added to an answer until their numbers are this large; the rest is left for the next one."""
@@ -107,11 +107,14 @@ class SpanRebind(Struct, frozen=True, rename={"source": "from"}):
 
 
 class Span(Struct, frozen=True):
-    """Steps that differ in numbers alone, with what they share. ``values`` are lines and their rows, ``loss`` is a row."""
+    """Steps that differ in numbers alone, with what they share.
+
+    ``values`` are lines with their rows and the phases in which they ran, ``loss`` is a row.
+    """
 
     steps: list[SpanStep]
     lines: dict[str, list[int]]
-    values: list[tuple[int, int]]
+    values: list[tuple[int, int, model.Phase]]
     loss: int
     loss_name: str | None
     losses: dict[str, int]
@@ -125,10 +128,13 @@ class PackedSteps(Struct, frozen=True):
     """Whole steps, for msgpack, those together that are alike. ``next`` is where to start to get the rest.
 
     A span has what its steps share; of each step the rest. Tensors are rows of the span's table, in its passes of theirs.
+    ``earlier`` are values of lines from before the first of these steps: a step's own follow from them and from the values
+    of the steps between.
     """
 
     spans: list[Span]
     next: int | None
+    earlier: dict[str, model.EarlierValue] = {}
 
 
 def packed(recording: Recording, start: int, count: int) -> PackedSteps:
@@ -142,7 +148,8 @@ def packed(recording: Recording, start: int, count: int) -> PackedSteps:
         groups.setdefault(_shared(step, passes), []).append((step, passes))
         size += sum(len(table.values) + len(table.stats) for table in (step.tensors, *(each.tensors for each in passes)))
         at += 1
-    return PackedSteps([_span(recording, group) for group in groups.values()], at if at < there else None)
+    spans = [_span(recording, group) for group in groups.values()]
+    return PackedSteps(spans, at if at < there else None, recording.earlier(start) if spans else {})
 
 
 def _shared(step: wire.Step, passes: Sequence[wire.Pass]) -> bytes:
@@ -151,7 +158,7 @@ def _shared(step: wire.Step, passes: Sequence[wire.Pass]) -> bytes:
         (
             (step.forward, step.loss, step.backward, step.update),
             (step.loss_row, step.loss_name, step.losses, step.parameters, step.rebinds),
-            [(line.line, line.row) for line in step.values if line.file is None],
+            [(line.line, line.row, line.at) for line in step.values if line.file is None],
             _layout(step.tensors),
             [
                 (each.kind, each.graph, each.line, each.failed, each.order, each.value, each.arrived, each.used, each.edge)
@@ -171,7 +178,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.Step, list[wire.Pass]
     return Span(
         steps=[_own(step, own) for step, own in group],
         lines={"forward": first.forward, "loss": first.loss, "backward": first.backward, "update": first.update},
-        values=[(line.line, line.row) for line in first.values if line.file is None],
+        values=[(line.line, line.row, phase(line, first)) for line in first.values if line.file is None],
         loss=first.loss_row,
         loss_name=first.loss_name,
         losses=first.losses,

@@ -98,13 +98,18 @@ class Cell(Event, tag="cell", frozen=True):
 
 
 class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The value of a line. ``text`` is its repr; ``None`` leaves it to be written from the tensor."""
+    """The value of a line. ``text`` is its repr; ``None`` leaves it to be written from the tensor.
+
+    ``at`` is, among the values of a step, when the line ran in it: how many of the step's passes had ended, and one more
+    once its update had begun (-1: not known). Among the last values it is the step, -1 where that has not ended.
+    """
 
     line: Count
     file: Name | None
     text: Text | None
     row: Index = -1
     graph: Index = -1
+    at: Index = -1
 
 
 class Lines(Event, tag="lines", frozen=True):

@@ -20,7 +20,7 @@ from tapedeck.recording import MemoryLog, Recording
 from tapedeck.store import NewRun, Outcome, Store
 from tapedeck.store.schema import metadata
 
-from ..recorded import FIT, fit, pass_, step
+from ..recorded import FIT, fit, pass_, step, turns
 
 DONE = Outcome(status="done", duration_ms=12.5, torch="2.13.0", findings=[], graphs=1, passes=2, steps=2)
 RUNNING = Outcome(status="running")
@@ -282,3 +282,20 @@ def test_a_full_disk_is_told_and_leaves_the_store_sound(store: Store) -> None:
     kept = store.get("kept")
     assert kept is not None
     assert store.log(kept).step(1).index == 1
+
+
+def test_a_log_knows_in_which_steps_lines_ran_wherever_its_events_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 3)
+    events = [event for event in turns() if not isinstance(event, wire.Lines | wire.End)]
+    written = store.write(new(), events, 0, msgspec.structs.replace(RUNNING, passes=4, steps=4))
+    logs = [
+        MemoryLog(events),
+        store.log_of(written.number, (1, 4, 4), len(events)),
+        MemoryLog(events[5:], store.log_of(written.number, (1, 1, 1), 5)),
+    ]
+    for log in logs:
+        assert log.counts() == (1, 4, 4)
+        assert log.ran_before(3) == {1: 0, 3: 0, 4: 2, 6: 1}  # the stored one reads on from here
+        assert log.ran_before(0) == {}
+        assert log.ran_before(4) == {1: 0, 3: 0, 4: 2, 6: 3}
+        assert Recording(log, FIT).step(3).earlier["4"].text == "3.0"

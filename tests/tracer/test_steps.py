@@ -74,6 +74,39 @@ def test_a_rebound_name_has_moved_to_a_tensor_that_is_no_leaf() -> None:
     assert parameter.value_after.values == 1.0  # the old leaf is as it was
 
 
+def test_each_value_of_a_line_has_the_phase_in_which_it_ran() -> None:
+    recording = record(SEED)[1]
+    (step,) = all_steps(recording)
+    phases = {int(line): value.phase for line, value in step.values.items()}
+    assert [phases[line] for line in (2, 5, 7)] == ["forward"] * 3
+    assert phases[6] == "loss"
+    assert [phases[line] for line in (9, 10)] == ["backward"] * 2  # they ran after it
+    assert [phases[line] for line in (11, 12)] == ["update"] * 2
+    assert {line.step for line in recording.lines()} == {0}
+
+
+def test_what_ran_after_the_last_step_belongs_to_none() -> None:
+    recording = record(FIT.replace("m -=", "m = m -"))[1]
+    assert recording.log.counts()[2] == 1
+    steps = {line.line: line.step for line in recording.lines()}
+    assert (steps[3], steps[8], steps[9], steps[10], steps[13]) == (0, None, None, None, 0)
+    assert recording.step(0).values["8"].text == "step = 0"
+
+
+def test_a_line_that_runs_every_other_step_is_carried_to_those_between() -> None:
+    program = (
+        "import torch\nd = torch.tensor(1., requires_grad=True)\ng = torch.tensor(1., requires_grad=True)\n"
+        "for epoch in range(3):\n    a = (d * epoch) ** 2\n    a.backward()\n    d.grad = None\n"
+        "    b = g * a.detach()\n    b.backward()\n    g.grad = None\n"
+    )
+    found = all_steps(record(program)[1])
+    assert len(found) == 6
+    assert [step.earlier["5"].text for step in found[1::2]] == ["0.0", "1.0", "4.0"]
+    assert [step.earlier["4"].text for step in found[1::2]] == ["epoch = 0", "epoch = 1", "epoch = 2"]
+    assert [step.earlier["8"].step for step in found[2::2]] == [1, 3]
+    assert "5" not in found[2].earlier
+
+
 def test_a_manual_update_ends_the_step_with_the_loop() -> None:
     found = all_steps(record(FIT)[1])
     assert [step.iteration for step in found] == [model.Iteration(8, index) for index in range(20)]

@@ -13,7 +13,7 @@ from tapedeck.recording import MemoryLog, Recording, Tensors, number
 from tapedeck.recording.stack import Stack
 from tapedeck.web import frames
 
-from ..recorded import FIT, GRAPH, fit, ints, pass_, step, table
+from ..recorded import FIT, GRAPH, fit, ints, pass_, step, table, turns
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +91,23 @@ async def test_packed_steps_say_once_what_they_share_and_of_each_the_rest(serve:
             assert values[place, sum(sizes[:row]) : sum(sizes[: row + 1])].tolist() == np.ravel(plain["e3"]["values"]).tolist()
         first = msgspec.msgpack.decode((await client.get(f"{run}/steps?count=2", headers=headers)).content)
         assert first["next"] == 2
+
+
+async def test_a_step_tells_what_lines_were_that_ran_in_earlier_steps_only(serve: Serve) -> None:
+    async with serve(turns()) as client:
+        run = await start(client)
+        steps = (await client.get(f"{run}/steps")).json()["steps"]
+        told = [{int(line): (value["step"], value["text"]) for line, value in step["earlier"].items()} for step in steps]
+        before = {1: (0, "leaf"), 3: (0, "epoch = 0")}
+        assert told == [{}, before | {4: (0, "1.0")}, before | {6: (1, "2.0")}, before | {4: (2, "3.0")}]
+        assert (await client.get(f"{run}/steps/2")).json() == steps[2]
+        for start_at in range(4):
+            packed = await client.get(f"{run}/steps?start={start_at}", headers={"Accept": "application/msgpack"})
+            earlier = msgspec.msgpack.decode(packed.content)["earlier"]
+            own = steps[start_at]["earlier"]
+            assert {line: value for line, value in earlier.items() if line not in steps[start_at]["values"]} == own
+        lines = (await client.get(run)).json()["lines"]
+        assert [(line["line"], line["step"]) for line in lines] == [(1, 0), (4, 2), (6, 3), (8, None)]
 
 
 async def test_packed_steps_that_would_be_too_much_are_left_for_the_next_answer(

@@ -1,6 +1,6 @@
 // Make steps of spans, in which the server packs those that differ in numbers alone; each only when it is looked at.
 
-/** @import {Gradient, NodeNumbers, Pass, Scalar, Span, SpanPass, Step, Table, Tensor, Values} from "../leaves/types.js" */
+/** @import {EarlierValue, Gradient, NodeNumbers, PackedSteps, Pass, Scalar, Span, SpanPass, Step, Table, Tensor, Values} from "../leaves/types.js" */
 
 const MOST_DIMENSIONS = 64; // of what is told with its elements
 
@@ -138,23 +138,60 @@ function passOf({ kind, graph, line, failed, table, outputs, ...packed }) {
 }
 
 /**
- * The steps of a span, each to be read when it is looked at.
+ * The steps of an answer in order, each to be read when it is looked at.
  *
- * @param {Span} span
+ * @param {PackedSteps} answer
  * @returns {{index: number, read: () => Step}[]}
  */
-export function stepsOf({ steps, lines, values, loss, loss_name, losses, parameters, rebinds, passes, table }) {
+export function stepsOf({ spans, earlier }) {
+  const steps = spans.flatMap(stepsOfSpan).sort((a, b) => a.index - b.index);
+  const known = new Map(steps.map((step) => [step.index, step]));
+  /** @type {ReadonlyMap<number, number>} */
+  let last = new Map(); // the step of this answer in which a line ran last
+  return steps.map(({ index, lines, read }) => {
+    const before = last;
+    last = new Map([...before, ...lines.map((line) => /** @type {const} */ ([line, index]))]);
+    return {
+      index,
+      read() {
+        /** @type {Record<string, EarlierValue>} */
+        const kept = { ...earlier };
+        for (const [line, step] of before) {
+          const value = known.get(step)?.value(line);
+          if (value) kept[line] = { step, text: value.text, tensor: value.tensor };
+        }
+        for (const line of lines) delete kept[line];
+        return { ...read(), earlier: kept };
+      },
+    };
+  });
+}
+
+/** @param {Span} span */
+function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters, rebinds, passes, table }) {
   const read = reader(table);
   const calls = passes.map(passOf);
+  const places = new Map(values.map(([line], i) => [line, i]));
   return steps.map((own, place) => ({
     index: own.index,
+    lines: [...places.keys()],
+    /** The value of a line that ran in it. @param {number} line */
+    value(line) {
+      const i = places.get(line);
+      const [, row, phase] = (i !== undefined && values[i]) || [];
+      if (i === undefined || row === undefined || phase === undefined) return null;
+      return { text: own.texts[i] ?? "", tensor: read(place)(row), phase };
+    },
+    /** All of it but what ran before it. */
     read() {
       const tensor = read(place);
       return {
         index: own.index,
         iteration: own.iteration,
         lines,
-        values: Object.fromEntries(values.map(([line, row], i) => [line, { text: own.texts[i] ?? "", tensor: tensor(row) }])),
+        values: Object.fromEntries(
+          values.map(([line, row, phase], i) => [line, { text: own.texts[i] ?? "", tensor: tensor(row), phase }]),
+        ),
         main: own.main,
         loss: tensor(loss),
         loss_name,

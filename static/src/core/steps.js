@@ -87,7 +87,7 @@ export function steps(api, run, size) {
     for (let start = /** @type {number | null} */ (from); start !== null && start < end;) {
       const answer = /** @type {PackedSteps} */ (unpack(await api.packed(run, start, end - start)));
       if (!answer.spans.length) throw new Error(`The server tells of no step ${start}.`);
-      for (const span of answer.spans) for (const step of stepsOf(span)) packed.set(step.index, step.read);
+      for (const step of stepsOf(answer)) packed.set(step.index, step.read);
       used.set(which, true);
       start = answer.next;
     }

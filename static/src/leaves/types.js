@@ -23,7 +23,8 @@
  * @typedef {"forward" | "loss" | "backward" | "update"} Phase
  *
  * @typedef {{index: number, start_line: number, end_line: number, output: string | null, stdout: string}} Cell
- * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null}} Line
+ * @typedef {Cell & {over: boolean}} CellShown    whether it had run to its end at the playhead
+ * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null, step: number | null}} Line    step: null where no step has ended since it ran
  * @typedef {{type: string, message: string, file: string | null, line: number | null, traceback: string, columns?: [number, number] | null}} ProgramError
  * @typedef {{id: string, names: string[], shape: number[], dtype: string, line: number | null}} Parameter
  * @typedef {{start: [number, number], end: [number, number], text: string}} Edit      lines 1-based, columns 0-based
@@ -116,11 +117,14 @@
  *
  * @typedef {{name: string, line: number, from: string, to: Tensor | null, graph: string | null, uses_gradient?: boolean}} Rebind
  *
+ * @typedef {{step: number, text: string, tensor: Tensor | null}} EarlierValue    and the last step in which the line had run
+ *
  * @typedef {object} Step
  * @property {number} index
  * @property {{line: number, index: number} | null} iteration
  * @property {Partial<Record<Phase, number[]>>} lines
- * @property {Record<string, {text: string, tensor: Tensor | null}>} values
+ * @property {Record<string, {text: string, tensor: Tensor | null, phase: Phase}>} values
+ * @property {Record<string, EarlierValue>} earlier    of lines that did not run in it, but had before
  * @property {number} main
  * @property {Tensor | null} loss
  * @property {string | null} loss_name
@@ -195,7 +199,7 @@
  * @typedef {object} Span
  * @property {SpanStep[]} steps
  * @property {Partial<Record<Phase, number[]>>} lines
- * @property {[line: number, row: number][]} values
+ * @property {[line: number, row: number, phase: Phase][]} values
  * @property {number} loss
  * @property {string | null} loss_name
  * @property {Record<string, number>} losses
@@ -205,7 +209,7 @@
  * @property {Table} table
  */
 
-/** @typedef {{spans: Span[], next: number | null}} PackedSteps */
+/** @typedef {{spans: Span[], next: number | null, earlier: Record<string, EarlierValue>}} PackedSteps */
 
 /** @type {readonly Phase[]} */
 export const PHASES = ["forward", "loss", "backward", "update"];
