@@ -29,6 +29,7 @@ Every template:
   ``step_json``, ``events``.
 - ``nodes``: list of (node id, title, URL of this page with that node selected), for a list without JavaScript.
 - ``graphs``: list of (graph id, line number, text of the value, URL of its SVG) of displayed tensors that have a graph.
+- ``stopped``: URL of this page where an error ended the program, or ``None`` where it is told here.
 - ``legend``: what :func:`drawing.style.legend` gives.
 - ``examples``: list of :class:`~tapedeck.examples.Example`.
 - ``state``: Markup, JSON safe inside ``<script type="application/json" id="state">``; keys::
@@ -46,6 +47,7 @@ Every template:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -57,7 +59,7 @@ from fastapi import APIRouter, Query, Request
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
-from .. import __version__, assets
+from .. import __version__, assets, model
 from ..drawing.style import legend
 from ..examples import FIRST_VISIT
 from ..take import Take
@@ -68,7 +70,7 @@ from .view import Place, view, written
 
 EMPTY: Final[dict[str, Any]] = {
     "run": None, "lines": [], "step": None, "shown_pass": None, "graph": None, "svg": None, "no_graph": None,
-    "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [],
+    "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [], "stopped": None,
 }  # fmt: skip
 """What a playground shows with nothing recorded."""
 
@@ -85,11 +87,12 @@ async def home(
     graph: str | None = None,
     pass_: PassIndex = None,
     direction: str = "TB",
+    phase: str = "backward",
 ) -> Response:
     """The playground; a first visit finds a recording in it."""
     service = service_of(request)
     example = next(each for each in service.examples if each.slug == FIRST_VISIT)
-    place = Place(step, node, graph, pass_, theme_of(request), _direction(direction))
+    place = Place(step, node, graph, pass_, theme_of(request), _direction(direction), _phase(phase))
     return await _playground(request, await service.recorded(example), example.program, place, is_home=True)
 
 
@@ -102,10 +105,11 @@ async def saved(
     graph: str | None = None,
     pass_: PassIndex = None,
     direction: str = "TB",
+    phase: str = "backward",
 ) -> Response:
     """A saved run in the same page."""
     take = await service_of(request).runs.find(id)
-    place = Place(step, node, graph, pass_, theme_of(request), _direction(direction))
+    place = Place(step, node, graph, pass_, theme_of(request), _direction(direction), _phase(phase))
     return await _playground(request, take, take.new.program.text, place, is_home=False)
 
 
@@ -204,6 +208,10 @@ def _direction(text: str) -> str:
     return text if text in ("TB", "BT", "LR") else "TB"
 
 
+def _phase(text: str) -> model.Phase:
+    return next((phase for phase in model.PHASES if phase == text), "backward")
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -217,10 +225,11 @@ def _environment() -> jinja2.Environment:
 def coded(text: str) -> Markup:
     """A sentence with what stands in backticks as code.
 
-    >>> coded("`a < b` is it")
-    Markup('<code>a &lt; b</code> is it')
+    >>> coded("`a < b` is it, a lone ` is not")
+    Markup('<code>a &lt; b</code> is it, a lone ` is not')
     """
-    parts = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`")))
+    told = re.split(r"`([^`\n]+)`", text)
+    parts = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(told))
     return Markup("").join(parts)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from markupsafe import Markup
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .. import model
 from ..drawing.numerals import brief, typeset
@@ -17,10 +17,12 @@ from ..take import Take
 from . import answers
 from .api import index_of, links, why_no_picture
 from .pictures import Look, draw
+from .playhead import Playhead
 from .service import Service
 
 FEW: Final = 12
 """Nodes of a graph up to which a leaf is looked at first, as in the page's own ``first``."""
+NONE: Final = "·"
 FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
 log = logging.getLogger(__name__)
 
@@ -31,13 +33,21 @@ class ProgramLine(Struct, frozen=True):
     number: int
     text: str
     value: str | None
-    """What the line's value was in the step shown, else its last value."""
+    """What the line's value was at the playhead; a middle dot where it had not run yet."""
+    told: str | None
+    """All of it, or what there is to say of it."""
+    tone: str
+    """Empty, ``before`` for a value of an earlier step, or ``off``."""
     phases: list[model.Phase]
     """The phases of the step that the line belongs to."""
     cell: int
     """The cell it stands in."""
     cell_ends: bool
     """Whether it is the last line of its cell: the cell's output belongs under it."""
+    cell_over: bool
+    """Whether its cell had run to its end at the playhead."""
+    active: bool
+    """Whether it belongs to the phase at the playhead."""
     error: model.ProgramError | None
     findings: list[model.Finding]
 
@@ -51,6 +61,7 @@ class Place(Struct, frozen=True):
     pass_: int | None = None
     theme: str | None = None
     direction: str = "TB"
+    phase: model.Phase = "backward"
 
 
 class View(Struct, frozen=True):
@@ -68,6 +79,8 @@ class View(Struct, frozen=True):
     links: dict[str, str]
     nodes: list[tuple[str, str, str]]
     graphs: list[tuple[str, int, str, str]]
+    stopped: str | None
+    """Where an error ended the program, if it is not here."""
 
 
 async def view(service: Service, take: Take, place: Place, page: str, root: str) -> View:
@@ -83,9 +96,10 @@ async def view(service: Service, take: Take, place: Place, page: str, root: str)
         except DrawingError as error:
             log.error("run %s could not be drawn: %s", take.id, error)
             why = str(error)
+    playhead = Playhead(seen.run, seen.step if seen.run.steps else None, place.phase)
     return View(
         run=seen.run,
-        lines=listing(seen.run, seen.step),
+        lines=listing(playhead),
         step=seen.step,
         shown_pass=seen.shown_pass,
         graph=seen.graph,
@@ -102,6 +116,7 @@ async def view(service: Service, take: Take, place: Place, page: str, root: str)
             for line in seen.run.lines
             if line.graph is not None and line.file is None
         ],
+        stopped=None if seen.run.error is None or playhead.at_end else _end(page, place, seen.run.steps - 1),
     )
 
 
@@ -160,30 +175,52 @@ def _there(graph: model.Graph, node: str | None) -> str | None:
     return node
 
 
-def listing(run: model.Run, step: model.Step | None) -> list[ProgramLine]:
-    """The program line by line, with what each line's value was in the step, else at the end."""
-    last = {line.line: written(line.tensor, line.text) for line in run.lines if line.file is None}
+def listing(playhead: Playhead) -> list[ProgramLine]:
+    """The program line by line, with what each line's value was at the playhead."""
+    run, step = playhead.run, playhead.step
+    last = {line.line: line for line in run.lines if line.file is None}
+    over = playhead.over()
     cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
     lines: list[ProgramLine] = []
     at = 0
     for number, text in enumerate(run.program.rstrip("\n").split("\n"), 1):
         while at + 1 < len(cells) and number >= cells[at + 1].start_line:
             at += 1
-        told = step.values.get(str(number)) if step is not None else None
+        phases: list[model.Phase] = [
+            phase for phase in model.PHASES if step is not None and number in step.lines.get(phase, ())
+        ]
+        value, told, tone = _shown_at(playhead, number, last.get(number))
         error = run.error if run.error is not None and run.error.file is None and run.error.line == number else None
         lines.append(
             ProgramLine(
                 number=number,
                 text=text,
-                value=written(told.tensor, told.text) if told is not None else last.get(number),
-                phases=[phase for phase in model.PHASES if step is not None and number in step.lines.get(phase, ())],
+                value=value,
+                told=told,
+                tone=tone,
+                phases=phases,
                 cell=at,
                 cell_ends=number == cells[at].end_line,
-                error=error,
+                cell_over=not over or over[at],
+                active=phases[:1] == [playhead.phase],
+                error=error if playhead.at_end else None,
                 findings=[finding for finding in run.findings if finding.file is None and finding.line == number],
             )
         )
     return lines
+
+
+def _shown_at(playhead: Playhead, line: int, last: model.Line | None) -> tuple[str | None, str | None, str]:
+    """The value of a line at the playhead, all there is to say of it, and its tone."""
+    value, ran = playhead.value(line, last)
+    if value is None:
+        return None, None, ""
+    if not ran:
+        return NONE, "not run yet", "off"
+    text = written(value.tensor, value.text)
+    if isinstance(value, model.EarlierValue) and not playhead.stays(line, value, last):
+        return text, f"of step {value.step}: {value.text}", "before"
+    return text, value.text, ""
 
 
 def written(tensor: model.TensorSummary | None, otherwise: str = "") -> str:
@@ -223,8 +260,15 @@ def _address(page: str, place: Place, *, step: int | None, node: str | None) -> 
     asked: dict[str, Any] = {"step": step or None, "node": node, "graph": place.graph, "theme": place.theme}
     if place.direction != "TB":
         asked["direction"] = place.direction
+    if place.phase != "backward":
+        asked["phase"] = place.phase
     told = {name: value for name, value in asked.items() if value is not None}
     return f"{page}?{urlencode(told)}" if told else page
+
+
+def _end(page: str, place: Place, step: int) -> str:
+    """Where the recording ends."""
+    return _address(page, structs.replace(place, phase="update", graph=None, pass_=None), step=step, node=None)
 
 
 def _index(step: model.Step | None) -> int | None:

@@ -12,10 +12,11 @@ import pytest
 from tapedeck import wire
 from tapedeck.assets import static_path
 from tapedeck.examples import FIRST_VISIT, gallery
+from tapedeck.web.playhead import Playhead
 from tapedeck.web.view import listing
 
 from ..faked import FakeExecutor
-from ..recorded import FIT, fit
+from ..recorded import FIT, TURNS, fit, turns
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +40,7 @@ async def test_a_saved_run_shows_program_values_picture_and_the_next_step_withou
     page = (await client.get(f"/r/{id}", headers=HTML)).text
     plain = unescape(re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
     assert "loss = ((y_pred - y) ** 2).mean()" in plain
-    assert "<output>4.6667</output>" in plain
+    assert '<output title="tensor(4.6667)">4.6667</output>' in plain
     assert "<svg" in plain
     assert "−9.3333" in plain
     assert re.search(rf'rel="next" href="/r/{id}\?step=1"', plain)
@@ -232,7 +233,7 @@ async def test_lines_know_their_value_their_phase_and_their_cell() -> None:
         torch=None, cells=[model.Cell(0, 1, 4, None), model.Cell(1, 6, 13, None)], lines=recording.lines(),
         error=model.ProgramError("E", "m", None, 8, "t"),
     )  # fmt: skip
-    lines = listing(run, recording.step(0))
+    lines = listing(Playhead(run, recording.step(0), "update"))
     assert [line.number for line in lines] == list(range(1, 14))
     assert lines[6].value == "4.6667"
     assert lines[12].value == "1.1780"
@@ -240,3 +241,44 @@ async def test_lines_know_their_value_their_phase_and_their_cell() -> None:
     assert [line.number for line in lines if line.cell_ends] == [4, 13]
     assert [line.cell for line in lines] == [0] * 5 + [1] * 8
     assert [line.number for line in lines if line.error] == [8]
+    earlier = listing(Playhead(run, recording.step(0), "backward"))
+    assert [line.number for line in earlier if line.error] == []  # it belongs to the end
+
+
+async def test_a_line_shows_what_it_was_at_the_playhead_and_nothing_of_later_steps(serve: Serve) -> None:
+    async with serve(turns()) as client:
+        id = await start(client, TURNS)
+
+        async def shown(query: str) -> dict[int, tuple[str, str]]:
+            page = unescape((await client.get(f"/r/{id}?{query}", headers=HTML)).text)
+            found = re.findall(r'<li id="L(\d+)".*?</li>', page, re.DOTALL)
+            lines = [re.search(rf'<li id="L{line}".*?</li>', page, re.DOTALL)[0] for line in found]  # type: ignore[index]
+            told = [re.search(r"<output([^>]*)>(.*?)</output>", line) for line in lines]
+            return {int(line): (each[2], each[1]) for line, each in zip(found, told, strict=True) if each}
+
+        first = await shown("step=0&phase=backward")
+        assert first[4][0] == "1.0000"
+        assert (first[6][0], first[8][0]) == ("·", "·")
+        later = await shown("step=2&phase=backward")
+        assert later[1] == ("leaf", ' title="leaf"')  # set up once
+        assert later[4][0] == "3.0000"
+        assert later[6] == ("2.0000", ' class="before" title="of step 1: 2.0"')
+        assert later[3] == ("epoch = 0", ' class="before" title="of step 0: epoch = 0"')
+        assert later[8][0] == "·"
+        assert (await shown("step=3&phase=forward"))[8][0] == "·"
+        assert (await shown("step=3&phase=backward"))[8][0] == "8 at the end"
+
+
+async def test_an_error_stands_at_its_line_where_the_recording_ends_and_leads_there_from_before(serve: Serve) -> None:
+    failure = wire.Failure("RuntimeError", "of `a` alone", None, 8, "Traceback")
+    events = [*(event for event in turns() if not isinstance(event, wire.End)), wire.End("failed", failure, 1.0)]
+    async with serve(events) as client:
+        id = await start(client, TURNS)
+        before = unescape((await client.get(f"/r/{id}?step=0&phase=backward", headers=HTML)).text)
+        assert 'class="failed"' not in before
+        link = re.search(r'<a class="to bad" href="([^"]*)"[^>]*>RuntimeError, line 8</a>', before)
+        assert link
+        end = (await client.get(link[1], headers=HTML)).text
+        assert '<li id="L8" class="failed">' in end
+        assert "of <code>a</code> alone" in end
+        assert "to bad" not in end

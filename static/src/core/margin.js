@@ -2,17 +2,18 @@
 
 import * as format from "../leaves/format.js";
 import { PHASES } from "../leaves/types.js";
+import { atEnd, loopOf, reached } from "./instant.js";
 import { nodeOf } from "./walk.js";
 import { shownPass } from "./state.js";
 
-/** @import {Phase, Step, Tensor} from "../leaves/types.js" */
+/** @import {Phase, Run, Step, Tensor} from "../leaves/types.js" */
 /** @import {State} from "./state.js" */
 
 /**
  * @typedef {object} Note
  * @property {string} text
  * @property {string} title                      all of it
- * @property {"" | "grad" | "param" | "off" | "later"} tone   off: not run in this step yet; later: run after the playhead
+ * @property {"" | "grad" | "param" | "off" | "before"} tone   off: not run yet; before: what it was in an earlier step
  *
  * @typedef {object} Margin
  * @property {Map<number, Note>} notes
@@ -50,69 +51,92 @@ export function margin(state) {
   const pitfalls = run.findings.filter(({ severity, file }) => file === null && (severity === "error" || severity === "warning"));
   all.found = pitfalls.flatMap(({ line }) => line ?? []);
   const source = run.program.split("\n");
-  /** @param {number} line @param {string} text @param {Tensor | null} tensor @param {Note["tone"]} tone */
-  const put = (line, text, tensor, tone) => all.notes.set(line, note(text, tensor, tone, source[line - 1] ?? ""));
-
-  for (const { file, line, text, tensor } of run.lines) if (file === null) put(line, text, tensor, "");
-  if (step && !apart) {
-    const reached = PHASES.indexOf(phase);
-    const places = phases(step);
-    for (const [line, value] of Object.entries(step.values)) {
-      put(Number(line), value.text, value.tensor, places.get(Number(line)) === "update" && value.tensor ? "param" : "");
-    }
-    gradients(state, step, all);
-    for (const { name, line, to } of step.rebinds) {
-      if (to)
-        all.notes.set(line, {
-          text: `${name} = ${format.tensor(to, 16)}${to.is_leaf ? "" : ", no leaf"}`,
-          title: `${name} now names another tensor: ${to.grad_fn ?? "no grad_fn"}`,
-          tone: "param",
-        });
-    }
-    for (const [line, place] of places) {
-      if (PHASES.indexOf(place) > reached) {
-        if (all.notes.has(line) || step.values[line])
-          all.notes.set(line, { text: format.NONE, title: `not yet: this line belongs to ${place}`, tone: "off" });
-      } else if (
-        !step.values[line] &&
-        !step.rebinds.some((rebind) => rebind.line === line) &&
-        line !== shownPass(state)?.line
-      ) {
-        all.notes.delete(line);
-      }
-      if (place === phase) all.active.set(line, place);
-    }
-    later(state, step, places, all);
-  }
+  /** @type {Put} */
+  const put = (line, { text, tensor }, tone = "") => all.notes.set(line, note(text, tensor, tone, source[line - 1] ?? ""));
+  if (run.steps && step) inStep(state, run, step, all, put);
+  else if (!run.steps) for (const told of run.lines) if (told.file === null) put(told.line, told);
   const error = run.error;
-  if (error && error.file === null && error.line !== null) {
+  if (error && error.file === null && error.line !== null && atEnd(state)) {
     all.error = { line: error.line, columns: error.columns ?? null, type: error.type, message: error.message };
     all.notes.delete(error.line);
   }
+  if (step && !apart) for (const [line, place] of phases(step)) if (place === phase) all.active.set(line, place);
   const selected = graph && nodeOf(graph, node);
   if (selected && selected.file === null && selected.line !== null)
     all.selected = { line: selected.line, columns: selected.columns };
   return all;
 }
 
+/** @typedef {(line: number, value: {text: string, tensor: Tensor | null}, tone?: Note["tone"]) => void} Put */
+
 /**
- * Mark values of lines that come after the playhead, as far as the order of lines tells.
+ * What each line was at the playhead: in this step, else in an earlier one; nothing of what comes after.
  *
  * @param {State} state
+ * @param {Run} run
  * @param {Step} step
- * @param {Map<number, Phase>} places
  * @param {Margin} all
+ * @param {Put} put
  */
-function later({ run, at, phase }, step, places, all) {
-  const ahead = [...places].filter(([, place]) => PHASES.indexOf(place) > PHASES.indexOf(phase)).map(([line]) => line);
-  const horizon = Math.min(...ahead);
-  const end = Math.max(...places.keys());
-  const last = at === (run?.steps ?? 1) - 1;
-  for (const [line, shown] of all.notes) {
-    if (!places.has(line) && (line > horizon || (!last && !step.values[line] && line > end)))
-      all.notes.set(line, { ...shown, tone: "later" });
+function inStep(state, run, step, all, put) {
+  const { phase } = state;
+  const places = phases(step);
+  const end = atEnd(state);
+  const loop = loopOf(run, step);
+  const last = new Map(run.lines.flatMap((told) => (told.file === null ? [/** @type {const} */ ([told.line, told])] : [])));
+  for (const line of new Set([...last.keys(), ...Object.keys(step.earlier).map(Number)])) {
+    const [told, earlier] = [last.get(line), step.earlier[line]];
+    if (end && told && (told.step === null || !earlier)) put(line, told);
+    else if (!earlier) all.notes.set(line, { text: format.NONE, title: "not run yet", tone: "off" });
+    else if (told?.step === earlier.step && !(loop && loop[0] <= line && line <= loop[1])) put(line, earlier); // set up once
+    else {
+      put(line, earlier, "before");
+      const shown = all.notes.get(line);
+      if (shown) all.notes.set(line, { ...shown, title: `of step ${earlier.step}: ${shown.title}` });
+    }
+  }
+  for (const [key, value] of Object.entries(step.values)) {
+    const line = Number(key);
+    if (reached(step, phase, value.phase)) put(line, value, places.get(line) === "update" && value.tensor ? "param" : "");
+  }
+  gradients(state, step, all);
+  for (const { name, line, to } of step.rebinds) {
+    if (to)
+      all.notes.set(line, {
+        text: `${name} = ${format.tensor(to, 16)}${to.is_leaf ? "" : ", no leaf"}`,
+        title: `${name} now names another tensor: ${to.grad_fn ?? "no grad_fn"}`,
+        tone: "param",
+      });
+  }
+  for (const line of new Set([...places.keys(), ...Object.keys(step.values).map(Number)])) {
+    const place = step.values[line]?.phase ?? places.get(line) ?? "forward";
+    if (reached(step, phase, place)) {
+      if (all.notes.get(line)?.tone === "off") all.notes.delete(line); // it ran, and came to nothing that is told
+    } else if (step.values[line] || (all.notes.has(line) && !step.earlier[line])) {
+      all.notes.set(line, { text: format.NONE, title: `not run yet in this step: ${LATER[place]}`, tone: "off" });
+    }
+  }
+  onTheWay(state, run, put, all);
+}
+
+/** What ran on the way from the last step to an error is newer than that step. @param {State} state @param {Run} run @param {Put} put @param {Margin} all */
+function onTheWay(state, run, put, all) {
+  if (!run.error || !atEnd(state)) return;
+  for (const told of run.lines) {
+    if (told.file !== null || told.step !== null || !state.step?.values[told.line]) continue;
+    put(told.line, told);
+    const shown = all.notes.get(told.line);
+    if (shown) all.notes.set(told.line, { ...shown, title: `after the last step: ${shown.title}` });
   }
 }
+
+/** When a line runs that is still to run. @type {Record<Phase, string>} */
+const LATER = {
+  forward: "it belongs to forward",
+  loss: "it belongs to the loss",
+  backward: "backward() comes first",
+  update: "it belongs to the update, or comes after it",
+};
 
 /** The phase of each line of a step; a line of two phases counts for the first. @param {Step} step */
 function phases(step) {
@@ -153,6 +177,7 @@ function note(text, tensor, tone, source) {
       tone: leaf ? "param" : tone,
     };
   }
+  if (tone === "before") return { text: fit(tensor, source), title: text, tone };
   const grad = /^\s*[\w.[\]]+\.grad\s*$/.test(source.replace(/#.*$/, ""));
   const beside =
     leaf && tensor.shape.length && format.values(tensor, free(source)) === null

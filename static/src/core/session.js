@@ -2,6 +2,7 @@
 
 import { Problem } from "../leaves/api.js";
 import { curvesOf } from "./curves.js";
+import { lastPhase } from "./instant.js";
 import { running, trouble } from "./running.js";
 import { form } from "./scene.js";
 import { ended, shownPass } from "./state.js";
@@ -30,6 +31,7 @@ export function session(store, api, onrun) {
   let ask = 0; // of inspecting
   let asked = 0; // when
   let drawing = ""; // the run whose curves are asked for
+  let landing = ""; // the run of which the end is asked for
 
   /**
    * @template T
@@ -91,6 +93,8 @@ export function session(store, api, onrun) {
       const own = tape;
       const step = await own.get(at);
       if (!step || own !== tape || mine < seen || store.get().apart) return;
+      if (landing === run.id && step.index === run.steps - 1) store.set({ phase: lastPhase(step) });
+      landing = "";
       const pass = shownPass({ ...store.get(), step });
       if (!pass) return void ((seen = mine), arrive({ step, graph: null, picture: null, absent: null }));
       const [graph, drawn] = await Promise.all([
@@ -176,13 +180,16 @@ export function session(store, api, onrun) {
     const { at, run: before, node, busy } = store.get();
     const last = Math.max(0, answer.steps - 1);
     const over = ended(answer);
+    const failed = over && answer.error !== null && answer.steps > 0 && !("at" in place); // then it opens where it stopped
     if (answer.id === before?.id) {
-      const follow = at >= before.steps - 1 && !over;
+      const follow = at >= before.steps - 1 && (!over || failed);
+      if (follow && failed) landing = answer.id;
       onrun(answer);
       store.set({ run: answer, busy: over ? null : busy, trouble: null, ...(follow ? { at: last } : {}), ...place });
     } else {
       take(answer);
       onrun(answer);
+      landing = failed ? answer.id : "";
       store.set({
         run: answer,
         edited: false,
@@ -190,7 +197,7 @@ export function session(store, api, onrun) {
         settled: false,
         trouble: null,
         playing: false,
-        at: over ? Math.min(at, last) : last,
+        at: over && !failed ? Math.min(at, last) : last,
         ran: null,
         pass: null,
         apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null),
@@ -204,10 +211,20 @@ export function session(store, api, onrun) {
     void curve();
   }
 
+  /** Look at where the recording ends: at the last phase of its last step. */
+  function end() {
+    const { run } = store.get();
+    if (!run?.steps) return;
+    landing = run.id;
+    store.set({ at: run.steps - 1, ran: null, pass: null, apart: null });
+    void load();
+  }
+
   return {
     ...running(store, api, show),
     show,
     load,
+    end,
     /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "node">>} place */
     go(place) {
       const before = store.get();

@@ -54,6 +54,9 @@ function kids(children) {
   });
 }
 
+/** Text with `code` in backticks. @param {string} text @returns {Child[]} */
+export const prose = (text) => text.split(/`([^`\n]+)`/).map((part, i) => (i % 2 ? h("code", null, part) : part));
+
 /** Replace what stands in an element. @param {Element} element @param {...Child} children */
 export function fill(element, ...children) {
   element.replaceChildren(...kids(children));

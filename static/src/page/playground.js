@@ -2,13 +2,14 @@
 
 import { programIn, read } from "../core/address.js";
 import { margin } from "../core/margin.js";
+import { cellsOver } from "../core/instant.js";
 import { byNode, byPhase, player } from "../core/player.js";
 import { scene } from "../core/scene.js";
 import { first, picture, session } from "../core/session.js";
 import { EMPTY, START, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
-import { fill, find, h } from "../leaves/dom.js";
+import { fill, find, h, prose } from "../leaves/dom.js";
 import { apply } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
 import { scale } from "../leaves/scale.js";
@@ -35,7 +36,6 @@ const api = client(given.api);
 const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0 }));
 const work = session(state, api, (shown) => {
   if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
-  text.cells(outputs(shown));
 });
 const standing = matchMedia("(prefers-reduced-motion: reduce)");
 const playing = player(state, work.go, () => standing.matches);
@@ -120,6 +120,7 @@ function bare(program) {
 /** Move the playhead by hand. @param {Partial<import("../core/player.js").Instant>} instant */
 function go(instant) {
   playing.pause();
+  text.heed();
   const { pass, at } = state.get();
   work.go({ ...instant, apart: null, pass: instant.at === undefined || instant.at === at ? pass : null });
 }
@@ -127,6 +128,7 @@ function go(instant) {
 /** Run what stands in the editor; what came as cells goes as cells. */
 function run() {
   if (state.get().busy) return;
+  text.heed();
   const [source, starts] = [text.text(), text.starts()];
   const body = starts.length > 1 ? { notebook: notebookOf(source, starts) } : { program: source };
   void work.run(JSON.stringify(body), "application/json");
@@ -198,19 +200,27 @@ if (given.run && !ended(given.run)) void work.attend(given.run);
 else if (given.run) {
   const svg = (given.svg_inline && written?.outerHTML) || null;
   work.begin({ run: given.run, step: given.step, graph: given.graph, node: state.get().node ?? given.node, svg });
-  text.cells(outputs(given.run));
   const { picture: drawn } = state.get();
   if (written && drawn) canvas.adopt(written, drawn);
   else void work.load();
 }
 
-state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"], (now) => {
-  if (now.run && !now.edited)
-    text.show(
-      margin(now),
-      now.run.parameters.flatMap(({ names }) => names),
-    );
+/** Where the margin stood last. @type {Pick<State, "run" | "step" | "phase"> | null} */
+let before = null;
+state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", "settled"], (now) => {
+  const { run: recorded, step: here, phase, edited, settled } = now;
+  if (!recorded || edited || !settled) return;
+  const same = recorded.id === before?.run?.id;
+  const moved = same ? here !== before?.step || phase !== before?.phase : before ? recorded.error !== null : location.search !== "";
+  before = { run: recorded, step: here, phase };
+  text.show(
+    margin(now),
+    recorded.parameters.flatMap(({ names }) => names),
+  );
+  text.cells(outputs(recorded, cellsOver(now)));
+  if (moved) text.follow();
 });
+state.watch(["playing"], ({ playing: on }) => on && text.heed());
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   notes.show(recorded?.findings ?? [], recorded?.program ?? "", edited);
@@ -242,7 +252,7 @@ state.watch(["run", "edited", "busy", "settled"], (now) => {
   const live = now.busy !== null && now.busy.id !== null && now.busy.id === now.run?.id;
   document.body.classList.toggle("busy", (now.busy !== null && !live) || !now.settled);
   fill(find("#run"), now.busy ? "Stop" : "Run", !now.busy && h("kbd", { class: "from-760" }, mac ? "⌘ ↵" : "Ctrl ↵"));
-  fill(find("#status"), outcome(now, given.mode, given.limits.wall_seconds));
+  fill(find("#status"), outcome(now, given.mode, given.limits.wall_seconds, () => (playing.pause(), void work.end())));
 });
 
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {
@@ -252,7 +262,7 @@ state.watch(["run", "settled"], ({ run: recorded, settled }) => {
 state.watch(["trouble"], ({ trouble }) => {
   const box = find("#trouble");
   box.hidden = !trouble;
-  fill(box, trouble && [h("b", null, trouble.title), ". ", trouble.detail]);
+  fill(box, trouble && [h("b", null, trouble.title), ". ", prose(trouble.detail)]);
 });
 
 state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {

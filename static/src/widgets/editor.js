@@ -7,10 +7,11 @@ import { Compartment, EditorState, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { h, widget } from "../leaves/dom.js";
-import { beside, cellStarts, setCells, setMargin } from "./editor/beside.js";
+import { beside, cells, cellStarts, setCells, setMargin } from "./editor/beside.js";
+import { following } from "./editor/following.js";
 import { meaning } from "./editor/meaning.js";
 
-/** @import {Cell} from "../leaves/types.js" */
+/** @import {CellShown} from "../leaves/types.js" */
 /** @import {Margin} from "./editor/beside.js" */
 
 /**
@@ -84,6 +85,8 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
   });
   const view = new EditorView({ state });
   const element = h("div", { class: "editor" }, view.dom);
+  const follower = following(view);
+  let shown = /** @type {Pick<Margin, "active" | "error">} */ ({ active: new Map(), error: null });
 
   return widget(element, {
     /** The text as it stands. */
@@ -98,12 +101,23 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
     },
     /** Show what the run brought. @param {Margin} margin @param {readonly string[]} parameters */
     show(margin, parameters) {
+      shown = margin;
       view.dispatch({ effects: [setMargin.of(margin), names.set.of(parameters)] });
     },
-    /** @param {readonly Cell[]} shown */
+    /** @param {readonly CellShown[]} shown */
     cells(shown) {
-      view.dispatch({ effects: setCells.of(shown) });
+      const now = view.state.field(cells).shown;
+      const same = (/** @type {CellShown} */ cell, /** @type {number} */ i) =>
+        cell.start_line === now[i]?.start_line && cell.over === now[i].over && cell.stdout === now[i].stdout && cell.output === now[i].output;
+      if (shown.length !== now.length || !shown.every(same)) view.dispatch({ effects: setCells.of(shown) });
     },
+    /** Keep in view what the margin marks: the error, else the lines of the phase; unless the person has scrolled elsewhere. */
+    follow() {
+      const lines = shown.error ? [shown.error.line] : [...shown.active.keys()];
+      if (lines.length) follower.follow(Math.min(...lines), Math.max(...lines));
+    },
+    /** The person has moved the playhead: from now on it is followed again. */
+    heed: follower.heed,
     /** Bring a line into view. @param {number} line */
     reveal(line) {
       if (line > view.state.doc.lines) return;

@@ -1,6 +1,6 @@
 // List what is worth telling about a run, with the edit that mends it.
 
-import { fill, h, widget } from "../leaves/dom.js";
+import { fill, h, prose, widget } from "../leaves/dom.js";
 import { difference } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
 
@@ -76,6 +76,3 @@ function lines(fix, program) {
     added.map((text) => h("ins", null, `+  ${bare(text)}\n`)),
   );
 }
-
-/** Text with `code` in backticks. @param {string} text @returns {Child[]} */
-const prose = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", null, part) : part));

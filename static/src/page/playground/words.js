@@ -1,10 +1,10 @@
 // Say in words how a run went, and why there may be nothing to draw.
 
-import { h } from "../../leaves/dom.js";
+import { h, prose } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 
 /** @import {Child} from "../../leaves/dom.js" */
-/** @import {Cell, Run, Status} from "../../leaves/types.js" */
+/** @import {Cell, CellShown, Run, Status} from "../../leaves/types.js" */
 /** @import {State} from "../../core/state.js" */
 
 /** @type {Partial<Record<Status, string>>} */
@@ -23,9 +23,10 @@ const ENDS = {
  * @param {State} state
  * @param {string} mode
  * @param {number} seconds  that a run may take
+ * @param {() => void} toEnd  leads to where an error ended the program
  * @returns {Child}
  */
-export function outcome({ run, busy, edited }, mode, seconds) {
+export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
   if (busy) {
     if (busy.stopping) return "Stopping…";
     const live = busy.id !== null && busy.id === run?.id ? run.steps : 0;
@@ -45,7 +46,9 @@ export function outcome({ run, busy, edited }, mode, seconds) {
   const { error } = run;
   if (error) {
     const where = error.line === null ? "" : `, ${error.file ?? "line"} ${error.line}`;
-    return h("span", { class: "bad" }, `${error.type}${where}`);
+    const told = `${error.type}${where}`;
+    if (!run.steps) return h("span", { class: "bad" }, told);
+    return h("button", { type: "button", class: "to bad", title: "Go to where it stopped", onclick: toEnd }, told);
   }
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
   return `${what}${took}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
@@ -71,7 +74,7 @@ export function absence(state, go) {
     return [
       // of a process that ended by force, what it had not sent yet is lost: it may have come further
       h("h3", null, run.status === "killed" ? "Ended before anything was kept" : "Stopped before the first backward()"),
-      h("p", null, h("span", { class: "bad" }, run.error.type), `: ${run.error.message}`),
+      h("p", null, h("span", { class: "bad" }, run.error.type), ": ", prose(run.error.message)),
     ];
   const ended = ENDS[run.status];
   if (ended)
@@ -112,17 +115,19 @@ export function choices(state) {
 }
 
 /**
- * The cells of a run with what stands under each: what it printed, then its value.
+ * The cells of a run with what stands under each: what it printed, and its value.
  *
  * @param {Run} run
- * @returns {Cell[]}
+ * @param {ReadonlySet<Cell>} over  cells that have run to their end: the others have no value yet
+ * @returns {CellShown[]}
  */
-export function outputs({ cells, truncated }) {
+export function outputs({ cells, truncated }, over) {
   const last = cells.findLastIndex(({ stdout }) => stdout);
-  return cells.map((cell, i) => {
-    const printed = cell.stdout.replace(/\n+$/, "") + (truncated && i === last ? "\n… and more, which was not kept" : "");
-    return printed ? { ...cell, output: cell.output ? `${printed}\n${cell.output}` : printed } : cell;
-  });
+  return cells.map((cell, i) => ({
+    ...cell,
+    stdout: cell.stdout.replace(/\n+$/, "") + (truncated && i === last ? "\n… and more, which was not kept" : ""),
+    over: over.has(cell),
+  }));
 }
 
 /**

@@ -2,11 +2,12 @@
 
 import { RangeSet, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, EditorView, GutterMarker, WidgetType, gutterLineClass } from "@codemirror/view";
-import { h } from "../../leaves/dom.js";
+import { h, prose } from "../../leaves/dom.js";
 import { units } from "../../leaves/edits.js";
+import { NONE } from "../../leaves/format.js";
 
-/** @import {Range, Text} from "@codemirror/state" */
-/** @import {Cell} from "../../leaves/types.js" */
+/** @import {Range, Text, Transaction} from "@codemirror/state" */
+/** @import {CellShown} from "../../leaves/types.js" */
 
 /**
  * @typedef {object} Margin
@@ -21,7 +22,7 @@ const LONGEST = 20_000; // characters of one output that are shown
 
 /** @type {import("@codemirror/state").StateEffectType<Margin>} */
 export const setMargin = StateEffect.define();
-/** @type {import("@codemirror/state").StateEffectType<readonly Cell[]>} */
+/** @type {import("@codemirror/state").StateEffectType<readonly CellShown[]>} */
 export const setCells = StateEffect.define();
 
 /** The value of a line, at its end. */
@@ -53,37 +54,65 @@ class Value extends WidgetType {
   }
 }
 
-/** A block under a line: a cell's output, or what an error says. */
-class Below extends WidgetType {
-  /** @param {string} kind @param {string} text */
-  constructor(kind, text) {
+/** What an error says, under its line. */
+class Message extends WidgetType {
+  /** @param {string} text */
+  constructor(text) {
     super();
-    this.kind = kind;
     this.text = text;
   }
-  /** @override @param {Below} other */
+  /** @override @param {Message} other */
   eq(other) {
-    return this.kind === other.kind && this.text === other.text;
+    return this.text === other.text;
   }
   /** @override */
   toDOM() {
-    const cut = this.text.length > LONGEST;
-    const label = this.kind === "error" ? "Error" : "Output";
+    return h("div", { class: "cm-below error" }, block("Error", this.text, prose));
+  }
+  /** @override */
+  ignoreEvent() {
+    return true;
+  }
+}
+
+/** What a cell printed and its value, under the cell. */
+class Output extends WidgetType {
+  /** @param {string} printed @param {string} value @param {boolean} over  the cell has run to its end */
+  constructor(printed, value, over) {
+    super();
+    this.printed = printed;
+    this.value = value;
+    this.over = over;
+  }
+  /** @override @param {Output} other */
+  eq(other) {
+    return this.printed === other.printed && this.value === other.value && this.over === other.over;
+  }
+  /** @override */
+  toDOM() {
+    const { printed, value, over } = this;
+    if (over) return h("div", { class: "cm-below output" }, block("Output", [printed, value].filter(Boolean).join("\n")));
     return h(
       "div",
-      { class: `cm-below ${this.kind}` },
-      h(
-        "pre",
-        { "aria-label": label, role: "group", tabindex: this.text.split("\n").length > 8 ? 0 : null },
-        this.text.slice(0, LONGEST),
-        cut && "\n… cut here; the whole of it is in the JSON",
-      ),
+      { class: "cm-below output" },
+      printed && [h("p", { class: "when" }, "printed by the end of the run"), h("div", { class: "later" }, block("Output", printed))],
+      value && h("pre", { class: "off", title: "not run yet" }, NONE),
     );
   }
   /** @override */
   ignoreEvent() {
     return true;
   }
+}
+
+/** @param {string} label @param {string} text @param {(text: string) => import("../../leaves/dom.js").Child} [write] */
+function block(label, text, write = (plain) => plain) {
+  return h(
+    "pre",
+    { "aria-label": label, role: "group", tabindex: text.split("\n").length > 8 ? 0 : null },
+    write(text.slice(0, LONGEST)),
+    text.length > LONGEST && "\n… cut here; the whole of it is in the JSON",
+  );
 }
 
 class Numbered extends GutterMarker {
@@ -134,7 +163,7 @@ export function beside(onpick) {
       const line = doc.line(error.line);
       marks.push(Decoration.line({ class: "cm-failed" }).range(line.from));
       marks.push(Decoration.widget({ widget: new Value(error.type, error.message, "bad", onpick), side: 1 }).range(line.to));
-      marks.push(Decoration.widget({ widget: new Below("error", error.message), side: 2, block: true }).range(line.to));
+      marks.push(Decoration.widget({ widget: new Message(error.message), side: 2, block: true }).range(line.to));
       numbers.push(FAILED.range(line.from));
       under(line, error.columns, "cm-caret", marks);
     }
@@ -143,11 +172,12 @@ export function beside(onpick) {
 
   /** @type {StateField<Shown>} */
   const field = StateField.define({
-    create: () => /** @type {Shown} */ ({ decorations: Decoration.none, numbers: ranges([]), stale: false }),
+    create: () => NOTHING,
     update(value, transaction) {
       const effect = transaction.effects.find((each) => each.is(setMargin));
       if (effect) return show(effect.value, transaction.newDoc);
       if (!transaction.docChanged) return value;
+      if (gone(transaction, 0, transaction.startState.doc.length)) return { ...NOTHING, stale: true };
       return {
         decorations: value.decorations.map(transaction.changes),
         numbers: value.numbers.map(transaction.changes),
@@ -161,6 +191,16 @@ export function beside(onpick) {
     ],
   });
   return [field, cells];
+}
+
+/** @type {Shown} */
+const NOTHING = { decorations: Decoration.none, numbers: RangeSet.empty, stale: false };
+
+/** Whether a change took away all that stood in a range. @param {Transaction} transaction @param {number} from @param {number} to */
+function gone({ changes }, from, to) {
+  let all = false;
+  changes.iterChangedRanges((start, end) => (all ||= start <= from && end >= to && from < to));
+  return all;
 }
 
 /** @param {Range<GutterMarker>[]} numbers */
@@ -180,7 +220,7 @@ function under(line, columns, name, marks) {
 }
 
 /**
- * @typedef {{shown: readonly Cell[], starts: readonly number[], decorations: import("@codemirror/view").DecorationSet, numbers: RangeSet<GutterMarker>}} Cells
+ * @typedef {{shown: readonly CellShown[], starts: readonly number[], decorations: import("@codemirror/view").DecorationSet, numbers: RangeSet<GutterMarker>}} Cells
  */
 
 /**
@@ -195,6 +235,7 @@ export const cells = StateField.define({
     if (effect) return place(effect.value, transaction.newDoc);
     if (!transaction.docChanged) return value;
     const { changes } = transaction;
+    if (gone(transaction, 0, transaction.startState.doc.length)) return { shown: [], starts: [], decorations: Decoration.none, numbers: RangeSet.empty };
     return {
       ...value,
       starts: value.starts.map((start) => changes.mapPos(start, -1)),
@@ -208,21 +249,21 @@ export const cells = StateField.define({
   ],
 });
 
-/** @param {readonly Cell[]} shown @param {Text} doc @returns {Cells} */
+/** @param {readonly CellShown[]} shown @param {Text} doc @returns {Cells} */
 function place(shown, doc) {
   /** @type {Range<Decoration>[]} */
   const marks = [];
   /** @type {Range<GutterMarker>[]} */
   const numbers = [];
   const there = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
-  for (const { index, end_line, start_line, output } of there) {
+  for (const { index, end_line, start_line, stdout, output, over } of there) {
     if (index > 0) {
       marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
       numbers.push(CELL.range(doc.line(start_line).from));
     }
-    if (output)
+    if (stdout || output)
       marks.push(
-        Decoration.widget({ widget: new Below("output", output.replace(/\n$/, "")), side: 3, block: true }).range(
+        Decoration.widget({ widget: new Output(stdout, output?.replace(/\n$/, "") ?? "", over), side: 3, block: true }).range(
           doc.line(end_line).to,
         ),
       );

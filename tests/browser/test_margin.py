@@ -1,0 +1,209 @@
+"""What stands beside the lines of a program: what was true at the playhead, and in view."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from .conftest import Problems
+from .programs import FIT, LAST_SECTION, run, value, write
+
+TURNS = """\
+import torch
+d = torch.tensor(1., requires_grad=True)
+g = torch.tensor(2., requires_grad=True)
+bias = 0.5
+for epoch in range(3):
+    a = (d * (epoch + 1)) ** 2
+    a.backward()
+    d.data -= 0.1 * d.grad
+    d.grad = None
+    b = (g + bias) ** 2
+    b.backward()
+    g.data -= 0.1 * g.grad
+    g.grad = None
+print("over", b.item())
+b.item()
+"""
+REBOUND = FIT.replace("m -=", "m = m -")
+LONG = "\n".join(
+    [
+        "import torch",
+        *(f"# {line}" for line in range(2, 60)),
+        "w = torch.ones(2, requires_grad=True)",
+        "for step in range(3):",
+        "    h = w * w",
+        "    loss = h.sum()",
+        *(f"    # {line}" for line in range(63, 100)),
+        "    loss.backward()",
+        "    w.data -= 0.1 * w.grad",
+        "    w.grad = None",
+    ]
+)
+
+
+def in_view(page: Page, text: str) -> bool:
+    """Whether a line with a text is wholly in view in the editor."""
+    found: bool = page.evaluate(
+        """text => {
+            const box = document.querySelector(".cm-scroller").getBoundingClientRect();
+            const lines = [...document.querySelectorAll(".cm-line")];
+            const line = lines.find((each) => each.textContent.includes(text))?.getBoundingClientRect();
+            return Boolean(line) && line.top >= box.top - 1 && line.bottom <= box.bottom + 1;
+        }""",
+        text,
+    )
+    return found
+
+
+def until_in_view(page: Page, text: str) -> None:
+    for _ in range(40):
+        if in_view(page, text):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"{text!r} is not in view")
+
+
+def test_a_line_that_another_step_ran_shows_that_step_s_value_paler(page: Page) -> None:
+    page.goto("/")
+    run(page, TURNS)
+    page.goto(page.url.partition("?")[0] + "?step=1")
+    expect(value(page, 5)).to_have_text("epoch = 0")
+    expect(value(page, 6)).to_have_text("1.0000")
+    expect(value(page, 6)).to_have_class(re.compile("before"))
+    expect(value(page, 6)).to_have_attribute("title", re.compile("^of step 0: "))
+    expect(value(page, 4)).to_have_text("0.5")
+    expect(value(page, 4)).not_to_have_class(re.compile("before"))  # set up, and the same ever since
+    expect(value(page, 10)).to_have_text("6.2500")
+    expect(value(page, 15)).to_have_text("·")
+    page.get_by_role("button", name="Next step").click()
+    expect(value(page, 6)).to_have_text("2.5600")
+    expect(value(page, 6)).not_to_have_class(re.compile("before"))
+    expect(value(page, 10)).to_have_text("6.2500")
+    expect(value(page, 10)).to_have_class(re.compile("before"))
+    page.get_by_role("button", name="Previous step").click()
+    expect(value(page, 6)).to_have_text("1.0000")
+    page.get_by_role("button", name="Previous step").click()
+    expect(value(page, 10)).to_have_text("·")
+    expect(value(page, 10)).to_have_attribute("title", "not run yet")
+
+
+def test_an_output_stands_under_its_cell_once_that_has_run(page: Page) -> None:
+    page.goto("/")
+    expect(value(page, 17)).to_have_text("·")
+    expect(page.locator(".cm-below.output")).to_have_text("·")
+    page.locator(".phase.update").click()
+    expect(value(page, 17)).to_have_text("1.0933")
+    expect(page.locator(".cm-below.output")).to_have_text("tensor(1.0933, grad_fn=<SubBackward0>)")
+    page.locator(".phase.forward").click()
+    expect(page.locator(".cm-below.output")).to_have_text("·")
+    run(page, TURNS)
+    expect(page.locator(".cm-below.output")).to_contain_text("printed by the end of the run")
+    page.get_by_role("button", name="Last step").click()
+    page.locator(".phase.update").click()
+    expect(page.locator(".cm-below.output")).not_to_contain_text("printed by")
+
+
+def test_an_error_stands_where_the_recording_ends_and_the_headline_leads_there(page: Page) -> None:
+    page.goto("/")
+    write(page, REBOUND)
+    page.locator("#run").click()
+    failed = page.locator(".cm-line.cm-failed")
+    expect(failed).to_contain_text("loss.backward()")  # a run that failed opens where it stopped
+    expect(page.locator(".cm-below.error")).to_be_visible()
+    expect(value(page, 5)).to_have_text("step = 1")
+    page.locator(".phase.backward").click()
+    expect(failed).to_have_count(0)
+    expect(page.locator(".cm-below.error")).to_have_count(0)
+    expect(value(page, 8)).to_have_text("m.grad = −9.3333")
+    expect(value(page, 5)).to_have_text("step = 0")
+    page.locator("#status").get_by_role("button", name="RuntimeError, line 8").click()
+    expect(failed).to_have_count(1)
+    expect(page.locator(".phase.update")).to_have_attribute("aria-pressed", "true")
+    page.goto(page.url.partition("?")[0])
+    expect(value(page, 8)).to_have_text("m.grad = −9.3333")
+
+
+def test_the_lines_at_the_playhead_are_kept_in_view_until_the_person_scrolls(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.goto("/")
+    run(page, LONG)
+    page.locator(".cm-scroller").evaluate("box => box.scrollTo(0, 0)")
+    page.locator(".phase.update").click()
+    until_in_view(page, "w.grad = None")
+    page.locator(".phase.loss").click()
+    until_in_view(page, "loss = h.sum()")
+    there = page.locator(".cm-scroller").evaluate("box => box.scrollTop")
+    page.get_by_role("button", name="Next step").click()
+    expect(page.locator(".count")).to_contain_text("01")
+    assert page.locator(".cm-scroller").evaluate("box => box.scrollTop") == there, "what is in view stays where it is"
+    page.locator(".phase.forward").click()
+    page.get_by_role("button", name="Play (Space)").click()
+    until_in_view(page, "loss.backward()")
+    page.locator(".cm-scroller").hover()
+    page.mouse.wheel(0, -5000)
+    page.wait_for_timeout(1500)
+    assert page.locator(".cm-scroller").evaluate("box => box.scrollTop") == 0, "the person looks elsewhere"
+
+
+def test_the_line_that_failed_is_in_view_and_findings_leave_the_program_room(page: Page) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto("/")
+    one = "{0} = torch.ones(1, requires_grad=True)\n({0} * 2).backward()\n{0} = {0} - {0}.grad\n"
+    pitfalls = "".join(one.format(name) for name in ("p", "q", "r"))
+    write(page, f"{LONG}\n{pitfalls}w.view(7)\n")
+    page.locator("#run").click()
+    expect(page.locator("#status")).to_contain_text("RuntimeError")
+    until_in_view(page, "w.view(7)")
+    expect(page.locator(".cm-below.error")).to_be_in_viewport()
+    assert page.locator("#found li").count() >= 2
+    room = page.locator(".cm-scroller").bounding_box()
+    assert room is not None
+    assert room["height"] > 12 * 22
+
+
+def test_what_is_emptied_keeps_no_output_and_a_message_shows_its_code(page: Page, problems: Problems) -> None:
+    problems.expect("Failed to load resource.*422")
+    page.goto("/")
+    expect(page.locator(".cm-below.output")).to_be_visible()
+    page.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.press("Delete")
+    expect(page.locator(".cm-below")).to_have_count(0)
+    expect(page.locator(".cm-value")).to_have_count(0)
+    page.locator("#run").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_be_visible()
+    expect(alert).not_to_contain_text("`")
+    page.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+Z")
+    expect(page.locator(".cm-below.output")).to_be_visible()
+
+
+def test_the_page_says_the_same_without_a_script(page: Page, browser: Browser, base_url: str) -> None:
+    page.goto("/")
+    context = browser.new_context(java_script_enabled=False, base_url=base_url)
+    plain = context.new_page()
+    for program in (TURNS, REBOUND, LAST_SECTION):
+        answer = page.request.post("/api/v1/runs", data={"program": program}).json()
+        for step in range(answer["steps"]):
+            for phase in ("forward", "loss", "backward", "update"):
+                address = f"/r/{answer['id']}?step={step}&phase={phase}"
+                page.goto(address)
+                expect(page.locator(".cm-value").first).to_be_visible()
+                plain.goto(address)
+                for line in range(1, len(program.splitlines()) + 1):
+                    written = value(page, line)
+                    told = plain.locator(f"#L{line} output")
+                    if not told.count():
+                        continue
+                    tone = [name for name in ("off", "before", "bad") if name in (told.get_attribute("class") or "")]
+                    own = [name for name in ("off", "before", "bad") if name in (written.get_attribute("class") or "")]
+                    assert own == tone, (address, line)
+                    if "off" in tone:
+                        expect(written).to_have_text("·")
+    context.close()
+    assert json.dumps(answer["status"]) == '"done"'
