@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -34,6 +34,7 @@ from .settings import Settings, SettingsError
 from .store import Store
 from .web import answers, api, health, pages, problems, recorded, reference, replays
 from .web.owner import Owners, secret_in
+from .web.queries import known_only
 from .web.security import Guard, OpenApi
 from .web.service import Service, root_of
 
@@ -87,7 +88,9 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    for router in (api.router, recorded.router, replays.router, health.api, health.router, pages.router):
+    for router in (api.router, recorded.router, replays.router, health.api):
+        app.include_router(router, dependencies=[Depends(known_only)])
+    for router in (health.router, pages.router):
         app.include_router(router)
 
     @app.get("/openapi.json", include_in_schema=False)

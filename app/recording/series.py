@@ -132,7 +132,7 @@ def _matcher(key: str) -> _Matcher:
     if match is None:
         raise InvalidInput(
             f"Unknown key {key[:60]!r}: known are loss, loss:NAME, iteration, lr, optimizer.OPTION, and of each "
-            f"parameter p0, p1 … {', '.join(OF_PARAMETER)} state.NAME and lr, with .{', .'.join(STATISTICS)} "
+            f"parameter p0, p1 … {', '.join(OF_PARAMETER)}, state.NAME and lr, with .{', .'.join(STATISTICS)} "
             "or an element such as [3].",
             where="query.key",
         )

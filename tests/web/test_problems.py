@@ -134,6 +134,9 @@ async def test_an_unknown_run(client: httpx.AsyncClient, id: str, rest: str) -> 
         ("/series?key=colour", 422, "Unknown key 'colour'"),
         ("/series?points=1", 422, "points"),
         ("/frames?graph=g9", 404, "There is no graph 9"),
+        ("/graphs/g0?view=foo", 422, "no parameter 'view': it has none"),
+        ("/frames?graf=g9", 422, "no parameter 'graf': take count, fields, graph, start."),
+        ("/series?key=p0.hue", 422, "p1 … value, value_after, grad, grad_before, grad_used, contribution, update, state.NAME"),
         ("/frames?fields=colour", 422, "Unknown field 'colour'"),
     ],
 )
