@@ -20,6 +20,7 @@ MODULES = frozenset({"torch", "F", "functional", "np", "numpy"})
 NUMBERS = frozenset({"item", "tolist", "numpy"})
 BUILTINS = frozenset({"float", "int", "round"})
 MADE_ANEW = frozenset({"tensor", "as_tensor", "from_numpy", "FloatTensor", "Tensor", "array", "asarray"})
+SHARING = frozenset({"from_numpy", "as_tensor", "asarray"})
 PLACES = frozenset(
     {"argmax", "argmin", "argsort", "long", "int", "bool", "short", "byte", "nonzero", "bincount", "multinomial"}
 )
@@ -118,7 +119,8 @@ class Cuts:
         if name in ("detach", "detach_"):
             return _Found(node, operand, "It gives the values without the graph that they come from.", keeps=True)
         if name in MADE_ANEW and given is not None:
-            why = "It copies the numbers into a new tensor, which knows nothing of their graph."
+            how = "copies the numbers" if name not in SHARING else "takes the numbers as they lie in memory"
+            why = f"It {how} into a new tensor, which knows nothing of their graph."
             plain = name == "tensor" and len(node.args) == 1 and not node.keywords
             return _Found(node, given, why, keeps=plain and self._is_tensor(given))
         if name in PLACES and method is not None:

@@ -42,7 +42,7 @@ def backward_failed(failure: Failure) -> model.Finding:
         said = f"It failed in {backward}{at}: {short(message)}"
     line = trouble.raised or (node.line if node is not None and node.kind == "op" else None) or trouble.line
     why = f"The pass stopped{at}{made}. " if node is not None else ""
-    why += "What it had already done is in the recording." if node is not None else "It had not begun."
+    why += "What it had already done is in the recording." if node is not None else "The pass had not begun: no node had run."
     return failure.finding("backward-failed", said, why, line=line)
 
 

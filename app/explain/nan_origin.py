@@ -26,10 +26,11 @@ _VALUES = (
 )  # fmt: skip
 """Why an operation gives NaN or Inf."""
 _SLOPES = (
-    (r"SqrtBackward", "The slope of the square root is 1/(2·√x): infinite at 0."),
-    (r"RsqrtBackward|ReciprocalBackward", "The slope of 1/x is infinite at 0."),
+    (r"SqrtBackward", "The slope of the square root is 1/(2·√x): infinite at 0, NaN below it."),
+    (r"RsqrtBackward", "The slope of 1/√x is infinite at 0, NaN below it."),
+    (r"ReciprocalBackward", "The slope of 1/x is infinite at 0."),
     (r"Log(?:2|10)?Backward", "The slope of the logarithm is 1/x: infinite at 0."),
-    (r"PowBackward", "The slope of a power below 1 is infinite at 0."),
+    (r"PowBackward", "The slope of a power below 1 is infinite at 0, NaN below it."),
     (r"DivBackward", "The slope of a quotient has the divisor below: infinite at 0."),
     (r"(?:Norm|VectorNorm|Std)\w*Backward", "The slope of a root is infinite at 0."),
     (r"AcosBackward|AsinBackward", "The slope is infinite at -1 and 1."),
@@ -40,6 +41,8 @@ _TRAP = (
     " where() only picks values: the gradient runs through both of its branches, and 0 times Inf is NaN. "
     "Put a harmless number in before the operation, not after it."
 )
+_WRITTEN = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
+"""Inf or NaN, where a program names it: ``float("inf")``, ``math.nan``."""
 _GROWN = 1_000.0
 """A loss that many times what it was at first has run away."""
 
@@ -64,8 +67,9 @@ def nan_origin(recording: Recording, program: model.Program, syntax: Syntax) -> 
         message = f"{made} holds {found.what}{where}, before anything is computed with it."
         why = "Every result that it goes into is NaN or Inf too."
     elif found.where == "value":
-        message = f"{made} makes {found.what} out of finite numbers{where}, and is the first to do so."
-        why = f"{_because(_VALUES, node)}{_reach(found)} From there it gets into all that is computed with it."
+        message = f"{made} makes {found.what} out of finite tensors{where}, and is the first to do so."
+        because = "A number in it is not finite itself." if _WRITTEN.search(made) else _because(_VALUES, node)
+        why = f"{because}{_reach(found)} From there it gets into all that is computed with it."
         why += _run_away(recording, found)
     elif found.where == "hook":
         message = f"A hook on {title(node)} makes {found.what} of a finite gradient{where}."

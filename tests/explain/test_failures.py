@@ -162,6 +162,15 @@ def test_the_nearest_cut_is_named(cut: str) -> None:
         assert failure(text) is None
 
 
+@pytest.mark.parametrize(
+    ("call", "how"), [("from_numpy", "takes the numbers as they lie in memory"), ("tensor", "copies the numbers")]
+)
+def test_what_shares_memory_is_not_said_to_copy(call: str, how: str) -> None:
+    text = f"import torch\nx = torch.ones(3, requires_grad=True)\ny = torch.{call}(x.detach().numpy())\ny.sum().backward()\n"
+    (finding,) = findings(text)
+    assert how in finding.why
+
+
 def test_a_program_in_which_nothing_requires_grad_is_told_so() -> None:
     (finding,) = findings("import torch\nx = torch.ones(3)\n(x * 2).sum().backward()\n")
     assert "Nothing in this program requires a gradient" in finding.why

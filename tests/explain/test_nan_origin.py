@@ -203,6 +203,23 @@ def test_the_first_that_is_not_finite_is_told_with_its_line_and_node(name: str, 
     assert graph.nodes[int(finding.node[1:])].op == op
 
 
+def test_an_infinity_that_is_written_in_the_line_is_named_as_such() -> None:
+    program = 'import torch\nw = torch.ones(2, requires_grad=True)\n(w * float("inf")).sum().backward()\n'
+    (finding,) = find(record(program)[1], model.Program(program))
+    assert "out of finite tensors" in finding.message
+    assert finding.why.startswith("A number in it is not finite itself.")
+
+
+def test_a_root_below_0_is_told_to_have_no_slope() -> None:
+    program = """\
+import torch
+x = torch.tensor([-1., 4.], requires_grad=True)
+torch.where(x > 0, torch.sqrt(x), torch.zeros(2)).sum().backward()
+"""
+    (finding,) = find(record(program)[1], model.Program(program))
+    assert "infinite at 0, NaN below it" in finding.why
+
+
 def test_training_that_breaks_at_step_400_is_told_at_step_400() -> None:
     program = """\
 import torch
