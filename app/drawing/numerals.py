@@ -6,6 +6,7 @@ Everything here writes an ASCII minus; :func:`typeset` turns it into the true on
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,6 +191,8 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
     '[1.0000, NaN]'
     >>> brief(TensorSummary([64], "float32", norm="NaN", nan=3, inf=1))
     '3 NaN, 1 inf of 64'
+    >>> brief(TensorSummary([64], "int64", min=0.0, max=9.0, norm=41.2))
+    '[64] 0 to 9'
     """
     if summary is None:
         return "none"
@@ -201,13 +204,52 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
         return _cut(f"{', '.join(parts)} of {math.prod(summary.shape)}", limit)
     if summary.norm is None:
         return _cut(kind(summary), limit)
+    if (text := ranged(summary)) is not None:
+        return text if len(text) <= limit else _cut(kind(summary), limit)
     norm = f"‖{number(summary.norm)}‖"
     if summary.min is not None and summary.max is not None:
         for decimals in (4, 2, 1):
-            ranged = f"{norm} {number(summary.min, decimals)} to {number(summary.max, decimals)}"
-            if len(ranged) <= limit:
-                return ranged
+            text = f"{norm} {number(summary.min, decimals)} to {number(summary.max, decimals)}"
+            if len(text) <= limit:
+                return text
     return norm if len(norm) <= limit else _cut(kind(summary), limit)
+
+
+def ranged(summary: TensorSummary) -> str | None:
+    """The range of a tensor of whole numbers, of which a norm says nothing: ``None`` for one of others.
+
+    >>> ranged(TensorSummary([16], "int64", min=0.0, max=49.0)), ranged(TensorSummary([16], "bool", zeros=11, min=0.0, max=1.0))
+    ('[16] 0 to 49', '[16] 5 True')
+    >>> ranged(TensorSummary([16], "float32", min=0.0, max=49.0))
+    """
+    if not re.fullmatch(r"u?int\d+|bool", summary.dtype):
+        return None
+    if summary.dtype == "bool" and summary.zeros is not None:
+        return f"{summary.shape} {math.prod(summary.shape) - summary.zeros} True"
+    if not isinstance(summary.min, int | float) or not isinstance(summary.max, int | float):
+        return None
+    return f"{summary.shape} {number(int(summary.min))} to {number(int(summary.max))}"
+
+
+def plain(text: str) -> str:
+    """A plain value's text as it is drawn: its numbers as they are written everywhere, unless they are short or quoted.
+
+    >>> plain("0.40265321731567383"), plain("lr = 0.05"), plain("[-1.0, 0.333333333, 12345678]"), plain("'-0.123456789'")
+    ('0.4027', 'lr = 0.05', '[−1.0, 0.3333, 12345678]', "'-0.123456789'")
+    """
+    return _WRITTEN.sub(_as_drawn, text)
+
+
+def _as_drawn(found: re.Match[str]) -> str:
+    text: str | None = found[1]
+    if text is None:
+        return str(found[0])
+    return typeset(text if len(text) <= ROOM or text.lstrip("-").isdigit() else number(float(text)))
+
+
+_WRITTEN = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w.])""")
+ROOM = 7
+"""Characters of a number that a person may have written."""
 
 
 def size(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:

@@ -174,13 +174,41 @@ def brief(value: Any) -> str | None:
 
     >>> brief(0.5), brief([1, 2]), brief(None), brief(object()), brief(print)
     ('0.5', '[1, 2]', None, 'object', '')
+    >>> brief((torch.ones(2), torch.ones(3))), brief([torch.ones(2), 0.5]), brief({"a": torch.ones(2)})
+    ('2 tensors', 'tensor, float', 'a: tensor')
     """
     if value is None:
         return None
     if type(value) is not float and not _is_plain(value):
+        if type(value) in _CONTAINERS or (type(value).__module__ == "torch.return_types" and tuple in type(value).__mro__):
+            return _contents(value)
         return "" if callable(value) and not isinstance(value, torch.nn.Module) else type(value).__name__
     text = repr(value)
     return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
+
+
+_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+NAMED = 3
+"""Items of a container that are named one by one."""
+MANY = 100
+"""Items that are looked at."""
+
+
+def _contents(value: Any) -> str:
+    """What is in a container, without looking into its items."""
+    kind = type(value)
+    if kind in _CONTAINERS and len(value) > MANY:
+        return f"{kind.__name__} of {len(value)}"
+    items = list(dict.values(value)) if kind is dict else list(tuple.__iter__(value) if kind not in _CONTAINERS else value)
+    kinds = ["tensor" if Tensor in type(item).__mro__ else type(item).__name__ for item in items]
+    if kind is dict:
+        if len(items) <= NAMED and all(type(key) is str for key in value):
+            return ", ".join(f"{key}: {item}" for key, item in zip(value, kinds, strict=True))
+        return f"dict of {len(items)}"
+    if len(set(kinds)) == 1:
+        one = kinds[0]
+        return f"1 {one}" if len(kinds) == 1 else f"{len(kinds)} tensors" if one == "tensor" else f"{len(kinds)} × {one}"
+    return ", ".join(kinds) if len(kinds) <= NAMED else f"{kind.__name__} of {len(kinds)}"
 
 
 _PLAIN = frozenset({bool, float, complex, str, bytes, range, torch.Size, torch.dtype, torch.device})
@@ -193,9 +221,9 @@ def _is_plain(value: Any, depth: int = 2) -> bool:
     if kind in _PLAIN:
         return True
     if kind in (list, tuple, set, frozenset):
-        return depth > 0 and len(value) <= 100 and all(_is_plain(item, depth - 1) for item in value)
+        return depth > 0 and len(value) <= MANY and all(_is_plain(item, depth - 1) for item in value)
     if kind is dict:
-        return depth > 0 and len(value) <= 100 and all(_is_plain(item, depth - 1) for pair in value.items() for item in pair)
+        return depth > 0 and len(value) <= MANY and all(_is_plain(item, depth - 1) for pair in value.items() for item in pair)
     return kind.__module__ == "numpy"
 
 

@@ -183,6 +183,20 @@ def test_what_is_emptied_keeps_no_output_and_a_message_shows_its_code(page: Page
     expect(page.locator(".cm-below.output")).to_be_visible()
 
 
+def test_what_is_no_tensor_is_written_as_tensors_are(page: Page) -> None:
+    page.goto("/")
+    run(
+        page,
+        "import torch\nw = torch.ones(3, requires_grad=True)\nrate = 1 / 3\nplaces = torch.randint(0, 50, (100,))\n"
+        "least, place = (w * torch.arange(3)).max(0)\n(grad,) = torch.autograd.grad(least, w)\npairs = [w, 0.5]\n",
+    )
+    expect(value(page, 3)).to_have_text("0.3333")
+    expect(value(page, 3)).to_have_attribute("title", "0.3333333333333333")
+    expect(value(page, 4)).to_have_text(re.compile(r"^\[100\] \d+ to \d\d$"))
+    expect(value(page, 5)).to_have_text("2 tensors")
+    expect(value(page, 7)).to_have_text("tensor, float")
+
+
 def test_the_page_says_the_same_without_a_script(page: Page, browser: Browser, base_url: str) -> None:
     page.goto("/")
     context = browser.new_context(java_script_enabled=False, base_url=base_url)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.sync_api import Page
 from tapedeck.drawing import numerals, style
@@ -158,4 +159,24 @@ def test_numbers_are_written_alike(page: Page) -> None:
         assert text is not None, json.dumps(values)
         expected.append(numerals.typeset(text))
     assert found == expected
+    texts = [
+        "0.40265321731567383",
+        "lr = 0.05",
+        "{'a-1': -0.123456789, 'b': -1e-05}",
+        "(1.5, -123456789, 1.2345678e-12)",
+        "a-b",
+    ]
+    drawn = written.evaluate(f"texts => {{ {module.replace('export ', '')}\n return texts.map(plain); }}", texts)
+    assert drawn == [numerals.plain(text) for text in texts]
+    assert drawn[:2] == ["0.4027", "lr = 0.05"]
+    whole = [
+        TensorSummary([16], "int64", min=-3.0, max=49.0, norm=134.2982, zeros=0, nan=0, inf=0),
+        TensorSummary([16], "bool", min=0.0, max=1.0, norm=2.0, zeros=11, nan=0, inf=0),
+        TensorSummary([16], "float32", min=0.0, max=1.0, norm=2.0, zeros=11, nan=0, inf=0),
+    ]
+    told = [json.loads(msgspec.json.encode(each)) for each in whole]
+    body = module.replace("export ", "") + "\nreturn told.map((each) => brief(each, 27));"
+    briefs = written.evaluate(f"told => {{ {body} }}", told)
+    assert briefs == [numerals.typeset(numerals.brief(each, 27)) for each in whole]
+    assert briefs[:2] == ["[16] −3 to 49", "[16] 5 True"]
     assert math.isclose(float(found[0].replace("−", "-")), -9.3333)

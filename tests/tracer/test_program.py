@@ -119,7 +119,7 @@ def test_lines_show_values_as_they_were_when_the_line_ran() -> None:
     _, recording = record(program)
     shown = {line.line: line.text for line in recording.lines()}
     assert shown == {
-        2: "tensor([0., 0.])", 3: "tensor([0., 0.])", 4: "tensor([1., 1.])", 5: "0.5", 6: "tuple", 7: "i = 2",
+        2: "tensor([0., 0.])", 3: "tensor([0., 0.])", 4: "tensor([1., 1.])", 5: "0.5", 6: "int, tensor", 7: "i = 2",
     }  # fmt: skip
 
 

@@ -168,7 +168,7 @@ function gradients(state, step, all) {
 
 /** @param {string} text @param {Tensor | null} tensor @param {Note["tone"]} tone @param {string} source @returns {Note} */
 function note(text, tensor, tone, source) {
-  if (!tensor) return { text: cut(text), title: text, tone };
+  if (!tensor) return { text: cut(format.plain(text)), title: text, tone };
   const leaf = tensor.requires_grad && tensor.is_leaf;
   if (/=\s*torch\.(tensor|as_tensor|arange|linspace|from_numpy)\(/.test(source)) {
     return {

@@ -9,6 +9,7 @@ export const NONE = "·";
 const LOW = 0.01;
 const LEAST = LOW - 5e-7; // 0.01 as a float32 is a little less than 0.01
 const HIGH = 1e4;
+const WRITTEN = 7; // characters of a number that a person may have written
 
 /**
  * One number: four decimals from 0.01 to 10⁴, else an exponent.
@@ -144,6 +145,28 @@ export function values(value, room) {
 }
 
 /**
+ * The range of a tensor of whole numbers, of which a norm says nothing; null for one of others.
+ *
+ * @param {Tensor} value
+ */
+function ranged({ dtype, shape: sizes, min, max, zeros }) {
+  if (!isWhole(dtype)) return null;
+  if (dtype === "bool" && zeros !== null) return `${shape(sizes)} ${elements(sizes) - zeros} True`;
+  if (typeof min !== "number" || typeof max !== "number") return null;
+  return `${shape(sizes)} ${number(min, 4, true)} to ${number(max, 4, true)}`;
+}
+
+/**
+ * A plain value's text: its numbers as they are written everywhere, unless they are short or quoted.
+ *
+ * @param {string} text
+ */
+export const plain = (text) =>
+  text.replace(/'[^']*'|"[^"]*"|(?<![\w.])(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w.])/g, (found, value) =>
+    value === undefined ? found : value.length <= WRITTEN || /^-?\d+$/.test(value) ? minus(found) : number(Number(value)),
+  );
+
+/**
  * A tensor in at most `room` characters: its values, else its norm.
  *
  * @param {Tensor | null | undefined} value
@@ -158,6 +181,8 @@ export function tensor(value, room = 27) {
     return `${counts} in ${shape(value.shape)}`;
   }
   if (value.norm === null || value.norm === undefined) return kind(value);
+  const range = ranged(value);
+  if (range !== null) return range.length <= room ? range : kind(value);
   const norm = `‖${number(value.norm)}‖`;
   return [`${shape(value.shape)} ${norm}`, norm].find((text) => text.length <= room) ?? kind(value);
 }
@@ -179,6 +204,8 @@ export function brief(value, room) {
     return cut(`${counts} of ${elements(value.shape)}`, room);
   }
   if (value.norm === null) return cut(kind(value), room);
+  const range = ranged(value);
+  if (range !== null) return range.length <= room ? range : cut(kind(value), room);
   const norm = `‖${number(value.norm)}‖`;
   if (value.min !== null && value.max !== null) {
     for (const decimals of [4, 2, 1]) {
