@@ -191,7 +191,7 @@ function unfold(open) {
   fold.setAttribute("aria-expanded", String(open));
   find("#findings").classList.toggle("folded", !open);
 }
-fold.addEventListener("click", () => unfold(fold.getAttribute("aria-expanded") !== "true"));
+fold.addEventListener("click", () => (unfold(fold.getAttribute("aria-expanded") !== "true"), text.follow()));
 unfold(!matchMedia("(min-width: 761px) and (max-width: 1240px)").matches);
 
 // -- what is shown
