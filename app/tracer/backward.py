@@ -77,8 +77,8 @@ class Engine:
         self._saved = SavedTensors()
         self._begun = 0
         self._open: list[OpenPass] = []
-        self._beginning = threading.RLock()
-        """Passes of several threads begin one after the other: their order is that of what is told."""
+        self._turn = threading.RLock()
+        """Passes of several threads begin and end one after the other: their order is that of what is told."""
         self._finished: list[tuple[int, Table, Build]] = []
         self.implicit = False
         self.called = False
@@ -139,7 +139,7 @@ class Engine:
         finally:
             if large and gc.get_threshold()[0] == 0:
                 gc.set_threshold(*thresholds)
-            with Aside():
+            with self._turn, Aside():
                 for handle in handles:
                     handle.remove()
                 begun.capture.detach()
@@ -159,7 +159,7 @@ class Engine:
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
-        with self._beginning, Aside():
+        with self._turn, Aside():
             try:
                 first = sequence_number()
                 roots = self._root_nodes(outputs)

@@ -28,15 +28,22 @@ export function flip() {
 /** Set up what every page has. */
 export function shell() {
   for (const button of document.querySelectorAll("[data-flip]")) button.addEventListener("click", flip);
-  const menus = /** @type {HTMLDetailsElement[]} */ ([...document.querySelectorAll("details.menu")]);
-  /** @param {EventTarget | null} kept */
-  const close = (kept) => {
-    for (const menu of menus) if (menu.open && !(kept instanceof Node && menu.contains(kept))) menu.open = false;
+  /** The menu that something is part of, those too that are made later. @param {EventTarget | null} target */
+  const menuOf = (target) => /** @type {HTMLDetailsElement | null} */ (target instanceof Element ? target.closest("details.menu") : null);
+  /** @param {EventTarget | null} target */
+  const closeOthers = (target) => {
+    const kept = menuOf(target);
+    for (const menu of /** @type {NodeListOf<HTMLDetailsElement>} */ (document.querySelectorAll("details.menu[open]"))) {
+      if (menu !== kept) menu.open = false;
+    }
   };
-  document.addEventListener("pointerdown", ({ target }) => close(target));
-  document.addEventListener("focusin", ({ target }) => close(target));
-  for (const menu of menus) {
-    menu.addEventListener("keydown", (event) => {
+  document.addEventListener("pointerdown", ({ target }) => closeOthers(target));
+  document.addEventListener("focusin", ({ target }) => closeOthers(target));
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      const menu = menuOf(event.target);
+      if (!menu) return;
       const items = /** @type {HTMLElement[]} */ ([...menu.querySelectorAll(".sheet :is(a, button)")]);
       const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
       const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -49,11 +56,13 @@ export function shell() {
       } else return;
       event.preventDefault();
       event.stopPropagation();
-    });
-    menu.addEventListener("click", ({ target }) => {
-      if (target instanceof Element && target.closest(".sheet :is(a, button)")) menu.open = false;
-    });
-  }
+    },
+    { capture: true }, // before the keys that play
+  );
+  document.addEventListener("click", ({ target }) => {
+    const menu = target instanceof Element && target.closest(".sheet :is(a, button)") ? menuOf(target) : null;
+    if (menu) menu.open = false;
+  });
 }
 
 let gone = 0;

@@ -8,7 +8,7 @@ import { PHASES } from "../../leaves/types.js";
 import { charts } from "../../widgets/charts.js";
 import { deck } from "../../widgets/deck.js";
 import { optimizer } from "../../widgets/optimizer.js";
-import { landscape } from "./landscape.js";
+import { ground as later } from "./ground.js";
 
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {Curves, Speed, State} from "../../core/state.js" */
@@ -54,7 +54,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
 
   const drawn = charts({ onstep: step });
   const table = optimizer({ onpick: choose });
-  const ground = landscape(state, api);
+  const ground = later(state, api);
   const chosen = h("select", { class: "choose", "aria-label": "Parameter", onchange: () => choose(chosen.value) });
   const tabs = /** @type {const} */ ([
     ["curves", "Curves"],
