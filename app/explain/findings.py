@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from .. import model
 from ..recording import Recording
+from .accumulated import grad_accumulated
 from .failures import failed
 from .nan_origin import nan_origin
 from .rebound import leaf_rebound
@@ -144,6 +145,7 @@ def _note(code: str, line: int | None, message: str, why: str) -> model.Finding:
 Rule = Callable[[Recording, model.Program, Syntax], Iterator[model.Finding]]
 RULES: tuple[Rule, ...] = (
     leaf_rebound,
+    grad_accumulated,
     failed,
     nan_origin,
     non_leaf_grad,

@@ -181,6 +181,22 @@ class Syntax:
         after = self.lines[last - 1][end:].strip()
         return not self.lines[first - 1][:start].strip() and (not after or after.startswith("#"))
 
+    def before(self, node: ast.stmt, text: str) -> model.Edit:
+        """The edit that puts a statement of its own before one that is alone on its line."""
+        start, _ = self.span(node)
+        return model.Edit(start, start, f"{text}\n{self.indent(node)}")
+
+    def after(self, node: ast.stmt, text: str) -> model.Edit:
+        """The edit that puts a statement of its own after one that is alone on its line, and after its comment."""
+        _, (line, _) = self.span(node)
+        end = (line, len(self.lines[line - 1]))
+        return model.Edit(end, end, f"\n{self.indent(node)}{text}")
+
+    def indent(self, node: ast.stmt) -> str:
+        """What stands before a statement on its line."""
+        (line, start), _ = self.span(node)
+        return self.lines[line - 1][:start]
+
     def _place(self, line: int, offset: int) -> tuple[int, int]:
         return line, len(self.lines[line - 1].encode()[:offset].decode(errors="ignore"))
 

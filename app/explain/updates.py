@@ -1,0 +1,104 @@
+"""Read the statements that update parameters: what each one writes to, and whether it does so by a gradient."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .syntax import Syntax
+
+ROUNDS = 10
+"""Assignments that are followed from a ``.grad`` to the update that uses it."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """A statement that writes to a tensor in place: ``target`` is what it writes to, without its ``.data``."""
+
+    statement: ast.stmt
+    target: ast.expr
+    through_data: bool
+
+
+def updates(syntax: Syntax, lines: Iterable[int]) -> Iterator[Update]:
+    """The statements on these lines that write to a tensor in place, in the order of lines."""
+    wanted = set(lines)
+    for statement in syntax.statements(ast.stmt):
+        if statement.lineno in wanted and (written := _written(statement)) is not None:
+            yield Update(statement, *_owner(written))
+
+
+def _written(statement: ast.stmt) -> ast.expr | None:
+    """What a statement writes to: ``w`` in ``w -= …``, ``w.data = …``, ``w[0] = …`` and ``w.sub_(…)``."""
+    match statement:
+        case ast.AugAssign(target=target):
+            return target
+        case ast.Assign(targets=[(ast.Attribute(attr="data") | ast.Subscript()) as target]):
+            return target
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name, value=value))) if _in_place(name):
+            return value
+    return None
+
+
+def _in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__")
+
+
+def _owner(written: ast.expr) -> tuple[ast.expr, bool]:
+    """The tensor whose numbers are written to, and whether that is done through its ``.data``."""
+    at, through = written, False
+    while isinstance(at, ast.Subscript) or (isinstance(at, ast.Attribute) and at.attr == "data"):
+        if isinstance(at, ast.Attribute):
+            return at.value, True
+        if not _has_data(at.value):
+            break
+        at = at.value
+    return at, through
+
+
+def _has_data(node: ast.expr) -> bool:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return isinstance(node, ast.Attribute) and node.attr == "data"
+
+
+def by_gradient(syntax: Syntax, statement: ast.stmt) -> bool:
+    """Whether a statement uses a ``.grad``, itself or through names that are assigned what was computed from one."""
+    names = _from_gradients(syntax)
+    return any(_is_gradient(node, names) for node in ast.walk(statement))
+
+
+def _from_gradients(syntax: Syntax) -> frozenset[str]:
+    """The names that are assigned what is computed from a ``.grad``."""
+    assigned = [(node.value, node.targets) for node in syntax.statements(ast.Assign)]
+    assigned += [(node.value, [node.target]) for node in syntax.statements(ast.AugAssign)]
+    leaves = {
+        node.value.id for node in syntax.statements(ast.Attribute) if node.attr == "grad" and isinstance(node.value, ast.Name)
+    }
+    names: set[str] = set()
+    for _ in range(ROUNDS):
+        before = len(names)
+        for value, targets in assigned:
+            if any(_is_gradient(each, names) for each in ast.walk(value)):
+                found = {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+                names |= found - leaves
+        if len(names) == before:
+            break
+    return frozenset(names)
+
+
+def _is_gradient(node: ast.AST, names: Iterable[str]) -> bool:
+    return (isinstance(node, ast.Attribute) and node.attr == "grad") or (isinstance(node, ast.Name) and node.id in names)
+
+
+def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:
+    """The ``for`` around an expression that binds the name that it is."""
+    node: ast.AST | None = target
+    while node is not None and isinstance(target, ast.Name):
+        if isinstance(node, ast.For):
+            names = (each.id for each in ast.walk(node.target) if isinstance(each, ast.Name))
+            if target.id in names:
+                return node
+        node = syntax.parent(node)
+    return None
