@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from .. import model
 from ..recording import Recording
 from .accumulated import grad_accumulated
+from .broadcast import broadcast_both
 from .failures import failed
 from .nan_origin import nan_origin
 from .rebound import leaf_rebound
@@ -146,6 +147,7 @@ Rule = Callable[[Recording, model.Program, Syntax], Iterator[model.Finding]]
 RULES: tuple[Rule, ...] = (
     leaf_rebound,
     grad_accumulated,
+    broadcast_both,
     failed,
     nan_origin,
     non_leaf_grad,

@@ -119,6 +119,19 @@ class Syntax:
                 return node
         return None
 
+    def at(self, line: int | None, columns: tuple[int, int] | None) -> list[ast.expr]:
+        """The expressions that stand exactly there, on one line, the outermost first."""
+        found = (node for node in self.statements(ast.expr) if node.lineno == node.end_lineno == line)
+        return [node for node in found if columns == (self.span(node)[0][1], self.span(node)[1][1])]
+
+    def assigned(self, name: str) -> list[ast.expr]:
+        """All that the program assigns to a name alone."""
+        return [
+            node.value
+            for node in self.statements(ast.Assign)
+            if any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+        ]
+
     def statement(self, line: int) -> ast.stmt | None:
         """The innermost statement that begins on a line."""
         found = [node for node in self.statements(ast.stmt) if node.lineno == line]

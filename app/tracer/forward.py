@@ -26,6 +26,7 @@ from .source import PROGRAM
 
 _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass
+_BROADCAST = _C._VariableFunctions.broadcast_tensors
 _NOTHING = contextlib.nullcontext()
 
 
@@ -133,6 +134,8 @@ class ForwardMode(TorchFunctionMode):
         if last != first:
             given = (*args, *kwargs.values()) if kwargs else args
             calls.add(Call(first, last, site, func, out, given, frame is direct))
+            if func == _BROADCAST:
+                self._observer.broadcast(args[0], out)
         if self._observer.followed:
             self._observer.follow(out, args)
 
@@ -227,6 +230,9 @@ class Observer:
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """A call was made while something is followed."""
+
+    def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
+        """Tensors were brought to one shape, as the losses of torch do it."""
 
     def before_write(self, write: Write) -> None:
         """Memory is about to be written to."""

@@ -18,7 +18,7 @@ from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from .handles import storage, tensors
 from .memory import Holder, Write
 from .names import Names
-from .snapshot import is_leaf
+from .snapshot import is_leaf, sizes
 from .source import Here, Statement
 from .steps import Steps
 
@@ -53,6 +53,7 @@ class Updates(Observer):
         self._line = -1
         """The line of the last statement that was looked at while an array shared memory."""
         self._missing: set[int] = set()
+        self._met: set[tuple[int, str]] = set()
         self.changes = 0
         """How often the program has written to a tensor, or set a ``.grad``."""
         self.engine: Engine | None = None
@@ -148,6 +149,14 @@ class Updates(Observer):
         self._missing.add(line)
         detail: dict[str, str | int | float | bool | None] = {"graph": graph, "name": self._names.binding(tensor)[0]}
         self._emitter.emit(wire.Signal("non-leaf-grad", line=line, step=self._steps.index, detail=detail))
+
+    def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
+        if len(given) != 2 or any(sizes(each) == sizes(out[0]) for each in given):
+            return
+        line, shapes = self._here().line, " ".join(",".join(map(str, sizes(each))) for each in given)
+        if (line, shapes) not in self._met:
+            self._met.add((line, shapes))
+            self._emitter.emit(wire.Signal("broadcast", line=line, step=self._steps.index, detail={"shapes": shapes}))
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         """What is computed from a gradient is computed from it too."""
