@@ -9,13 +9,15 @@ from ..recording import Recording
 from .accumulated import grad_accumulated
 from .broadcast import broadcast_both
 from .failures import failed
+from .late import requires_grad_late
 from .nan_origin import nan_origin
 from .rebound import leaf_rebound
 from .syntax import Syntax
 from .unseen import unseen
 
+LEADS = frozenset({"leaf-rebound", "requires-grad-late"})
 LED_TO = frozenset({"no-grad-path", "non-leaf-grad"})
-"""What a leaf that was rebound leads to."""
+"""What a leaf that was rebound, or became one too late, leads to."""
 
 
 def find(recording: Recording, program: model.Program) -> list[model.Finding]:
@@ -24,7 +26,7 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
     found: list[model.Finding] = []
     for rule in RULES:
         found += rule(recording, program, syntax)
-    if any(finding.code == "leaf-rebound" and finding.severity == "error" for finding in found):
+    if any(finding.code in LEADS and finding.severity == "error" for finding in found):
         found = [finding for finding in found if finding.code not in LED_TO]  # one cause is told once
     grave = ("error", "warning", "note", "good")
     return sorted(found, key=lambda finding: (grave.index(finding.severity), finding.line or 0))
@@ -148,6 +150,7 @@ RULES: tuple[Rule, ...] = (
     leaf_rebound,
     grad_accumulated,
     broadcast_both,
+    requires_grad_late,
     failed,
     nan_origin,
     non_leaf_grad,

@@ -19,11 +19,13 @@ SHARE = "share"
 _grad: Any = Tensor.grad  # on the class these are descriptors
 _data: Any = Tensor.data
 _grad_fn: Any = Tensor.grad_fn
+_requires_grad: Any = Tensor.requires_grad
 KINDS: dict[Any, str] = {
     _grad.__get__: GRAD_READ,
     _grad.__set__: GRAD_SET,
     _data.__set__: DATA_SET,
     Tensor.requires_grad_: LATE,
+    _requires_grad.__set__: LATE,
     Tensor.register_hook: HOOK,
     _grad_fn.__get__: HOOK,  # who has a node in his hands can put a hook on it
     Tensor.detach: DETACH,

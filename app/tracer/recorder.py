@@ -153,6 +153,7 @@ class Recorder:
                 self._optimizers.wake()
                 self.lines.settle()
                 self.steps.end_step()
+                self.updates.ended()
                 table = self._table()
                 rows = self.lines.ended(table, self.engine.graph_reached, self.engine.graph_of)
                 self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))

@@ -24,6 +24,8 @@ from .steps import Steps
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
+_MOST = 100
+"""Tensors that are remembered for having come to require a gradient."""
 
 
 class Updates(Observer):
@@ -54,6 +56,7 @@ class Updates(Observer):
         """The line of the last statement that was looked at while an array shared memory."""
         self._missing: set[int] = set()
         self._met: set[tuple[int, str]] = set()
+        self._late: list[tuple[weakref.ref[Tensor], wire.Signal]] = []
         self.changes = 0
         """How often the program has written to a tensor, or set a ``.grad``."""
         self.engine: Engine | None = None
@@ -90,6 +93,23 @@ class Updates(Observer):
             self.share(args[0])
         elif kind == LATE and isinstance(args[0], Tensor):  # what is held of it would say that it had needed one before
             self._protect(Write((args[0],)))
+            self._note_late(args[0])
+
+    def _note_late(self, tensor: Tensor) -> None:
+        """A tensor that has a name is about to require a gradient, or not to: it may have been used already."""
+        name = self._names.binding(tensor)[0]
+        if not tensor.requires_grad and name is not None and name.isidentifier() and len(self._late) < _MOST:
+            passes = self.engine.passes if self.engine is not None else 0
+            detail: dict[str, str | int | float | bool | None] = {"name": name, "passes": passes}
+            signal = wire.Signal("requires-grad-late", line=self._here().line, step=self._steps.index, detail=detail)
+            self._late.append((weakref.ref(tensor), signal))
+
+    def ended(self) -> None:
+        """The program has ended: tell the tensors that came to require a gradient, and that no pass has reached."""
+        for reference, signal in self._late:
+            tensor = reference()
+            if tensor is None or (tensor.requires_grad and tensor not in self._parameters):  # who is known is kept
+                self._emitter.emit(signal)
 
     def share(self, tensor: Tensor) -> None:
         """The program has an array of numpy's on a tensor's memory: it can be written to in any statement from here on."""

@@ -46,7 +46,7 @@ MISTAKES = {
         "p.log().squeeze(-1)",
     ),
     "log-probabilities by advantages": (
-        "policy = torch.distributions.Normal(w, 1.0)\nlog_prob = policy.log_prob(w + 1)\nloss = -(log_prob * (2 * pred)).mean()",
+        "log_prob = torch.distributions.Normal(w, 1.0).log_prob(w + 1)\nloss = -(log_prob * (2 * pred)).mean()",
         "log_prob * ",
         "(2 * pred).squeeze(-1)",
     ),
