@@ -8,6 +8,7 @@ from .. import model
 from ..recording import Recording
 from .accumulated import grad_accumulated
 from .broadcast import broadcast_both
+from .data_update import data_update
 from .failures import failed
 from .late import requires_grad_late
 from .nan_origin import nan_origin
@@ -151,6 +152,7 @@ RULES: tuple[Rule, ...] = (
     grad_accumulated,
     broadcast_both,
     requires_grad_late,
+    data_update,
     failed,
     nan_origin,
     non_leaf_grad,

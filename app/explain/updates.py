@@ -26,7 +26,9 @@ def updates(syntax: Syntax, lines: Iterable[int]) -> Iterator[Update]:
     wanted = set(lines)
     for statement in syntax.statements(ast.stmt):
         if statement.lineno in wanted and (written := _written(statement)) is not None:
-            yield Update(statement, *_owner(written))
+            target, through_data = _owner(written)
+            if not (isinstance(target, ast.Attribute) and target.attr == "grad"):
+                yield Update(statement, target, through_data)
 
 
 def _written(statement: ast.stmt) -> ast.expr | None:

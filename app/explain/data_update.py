@@ -1,0 +1,103 @@
+"""Tell of a parameter that is updated through ``.data``, where autograd does not see it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import pairwise
+
+from .. import model
+from ..recording import Recording, Tensors
+from .syntax import Syntax
+from .updates import Update, updates
+
+STEPS = 50
+"""Steps whose updates are looked at: an update is made in the first steps as in the last."""
+
+
+def data_update(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """``w.data -= lr * w.grad``: it works, and goes unseen where a graph still needs the old value."""
+    found: dict[ast.stmt, Update] = {}
+    first: int | None = None
+    for index in range(min(recording.log.counts()[2], STEPS)):
+        step = recording.log.step(index)
+        tensors = Tensors(step.tensors)
+        shapes = ((row.value, row.value_after) for row in step.parameters if min(row.value, row.value_after) >= 0)
+        if any(tensors.shape(before) != tensors.shape(after) for before, after in shapes):
+            return  # a parameter that grows can be given its new size in no other way
+        for each in updates(syntax, step.update):
+            if each.through_data:
+                found[each.statement] = each
+                first = index if first is None else first
+    if not found:
+        return
+    names = list(dict.fromkeys(syntax.text(each.target) for each in found.values()))
+    what = f"`{names[0]}` is" if len(names) == 1 else f"`{'`, `'.join(names[:-1])}` and `{names[-1]}` are"
+    yield model.Finding(
+        code="data-update",
+        severity="note",
+        file=None,
+        line=min(statement.lineno for statement in found),
+        step=first,
+        node=None,
+        message=f"{what} updated through .data, which autograd does not see.",
+        why="Where a graph still needs the old value, its gradient is then wrong without a word. "
+        "Under no_grad the parameter itself can be written to, and torch notices.",
+        fix=_fix(syntax, list(found.values())),
+    )
+
+
+def _fix(syntax: Syntax, found: list[Update]) -> model.Fix | None:
+    """Write to the parameters themselves, under ``no_grad``: statements that follow each other under one."""
+    torch = syntax.torch_name()
+    if not all(syntax.alone(each.statement) for each in found):
+        return None
+    if torch is None and not all(syntax.in_no_grad(each.statement) for each in found):
+        return None
+    groups: list[list[Update]] = [[found[0]]]
+    for one, other in pairwise(found):
+        together = other.statement.lineno == (one.statement.end_lineno or 0) + 1
+        if together and syntax.indent(one.statement) == syntax.indent(other.statement):
+            groups[-1].append(other)
+        else:
+            groups.append([other])
+    return model.Fix("Write to the parameter itself, under no_grad", [_edit(syntax, group, torch) for group in groups])
+
+
+def _edit(syntax: Syntax, group: list[Update], torch: str | None) -> model.Edit:
+    (start, _), (_, end) = syntax.span(group[0].statement), syntax.span(group[-1].statement)
+    indent = syntax.indent(group[0].statement)
+    covered = syntax.in_no_grad(group[0].statement)
+    inner = indent if covered else f"{indent}    "
+    written = []
+    for each in group:
+        _, (line, column) = syntax.span(each.statement)
+        comment = syntax.lines[line - 1][column:] if each is not group[-1] else ""
+        written.append(f"{_itself(syntax, each)}{comment}")
+    text = f"\n{inner}".join(written)
+    return model.Edit(start, end, text if covered else f"with {torch}.no_grad():\n{inner}{text}")
+
+
+def _itself(syntax: Syntax, update: Update) -> str:
+    """A statement that does the same to the parameter itself."""
+    statement, target = update.statement, syntax.text(update.target)
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute):
+        value = statement.value
+        operator = {ast.Sub: "-=", ast.Add: "+="}.get(type(value.op)) if isinstance(value, ast.BinOp) else None
+        if operator is not None and isinstance(value, ast.BinOp) and syntax.text(value.left) in (target, f"{target}.data"):
+            one_line = value.right.lineno == value.right.end_lineno
+            right = _plain(syntax, value.right, target)
+            return f"{target} {operator} {right if one_line else f'({right})'}"
+        return f"{target}.copy_({_plain(syntax, value, target)})"
+    return _plain(syntax, statement, target)
+
+
+def _plain(syntax: Syntax, node: ast.expr | ast.stmt, target: str) -> str:
+    """The text of a piece of the program without the ``.data`` of a parameter and of gradients."""
+    text = syntax.text(node)
+    for each in ast.walk(node):
+        if isinstance(each, ast.Attribute) and each.attr == "data":
+            owner = syntax.text(each.value)
+            if owner == target or (isinstance(each.value, ast.Attribute) and each.value.attr == "grad"):
+                text = text.replace(syntax.text(each), owner)
+    return text
