@@ -11,11 +11,10 @@ from .. import model
 from ..recording import Recording, Series
 from .syntax import Syntax
 from .updates import by_gradient, of_loop, updates
+from .wording import listed, short
 
 STEPS = 1_000
 """Steps that are looked at: what is not cleared is not cleared early either."""
-NAMED = 3
-"""Parameters that are named; of more, how many there are."""
 _TOLD = ("norm", "mean", "min", "max")
 """By what two gradients are held to be the same."""
 _KEYS = [
@@ -114,11 +113,11 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
     node = next((node.id for node in nodes if node.parameter == f"p{first.parameter}"), None)
     rows = {row.parameter: row for row in step.parameters}
     names = [rows[each.parameter].name or f"p{each.parameter}" for each in found if each.parameter in rows]
-    its = f"{names[0]}.grad" if len(names) == 1 else f"the gradients of {_listed(names)}"
+    its = f"{names[0]}.grad" if len(names) == 1 else f"the gradients of {listed(names)}"
     scalar = recording.parameters()[first.parameter].shape == []
     numbers = (
-        f"In step {first.step} {names[0]}.grad was still {_short(first.old)}; {_short(first.new)} was added, and the update "
-        f"used {_short(first.old + first.new)}."
+        f"In step {first.step} {names[0]}.grad was still {short(first.old)}; {short(first.new)} was added, and the update "
+        f"used {short(first.old + first.new)}."
         if scalar
         else f"In step {first.step} the gradient of the step before was still there, and the update used the sum."
     )
@@ -134,16 +133,6 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
         fix=_fix(syntax, line, step.update, names, several=len(step.passes) > 1),
         pass_=at,
     )
-
-
-def _listed(names: list[str]) -> str:
-    if len(names) > NAMED:
-        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")
 
 
 def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, several: bool) -> model.Fix | None:

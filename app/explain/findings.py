@@ -9,12 +9,16 @@ from ..recording import Recording
 from .accumulated import grad_accumulated
 from .broadcast import broadcast_both
 from .data_update import data_update
+from .dead_relu import dead_relu
+from .diverging import diverging
 from .failures import failed
 from .late import requires_grad_late
 from .nan_origin import nan_origin
 from .rebound import leaf_rebound
 from .syntax import Syntax
 from .unseen import unseen
+from .unused import unused_parameter
+from .vanishing import vanishing
 
 LEADS = frozenset({"leaf-rebound", "requires-grad-late"})
 LED_TO = frozenset({"no-grad-path", "non-leaf-grad"})
@@ -153,6 +157,10 @@ RULES: tuple[Rule, ...] = (
     broadcast_both,
     requires_grad_late,
     data_update,
+    diverging,
+    vanishing,
+    dead_relu,
+    unused_parameter,
     failed,
     nan_origin,
     non_leaf_grad,

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from .. import wire
 from .emitter import Emitter
 from .forward import ForwardMode
 from .handles import tensors
 from .memory import Write
+from .names import Names
 from .source import Here
 from .steps import Steps
 from .transforms import Aside
@@ -31,6 +33,23 @@ class _Step(NamedTuple):
     off: bool
 
 
+MANY = 3
+"""Steps after which an optimizer's parameter that no pass has reached is told."""
+
+
+class _Unreached:
+    """A leaf that an optimizer holds and that no pass has reached so far, and in how many of its steps."""
+
+    __slots__ = ("leaf", "line", "name", "optimizer", "steps")
+
+    def __init__(self, leaf: Tensor, optimizer: torch.optim.Optimizer, name: str | None, line: int) -> None:
+        self.leaf = weakref.ref(leaf)
+        self.optimizer = type(optimizer).__name__
+        self.name = name
+        self.line = line
+        self.steps = 0
+
+
 class Optimizers:
     """Tells the steps what optimizers did. ``with optimizers:`` puts hooks on every optimizer's step and takes them off."""
 
@@ -40,12 +59,15 @@ class Optimizers:
         emitter: Emitter,
         mode: ForwardMode,
         steps: Steps,
+        names: Names,
         here: Callable[[], Here],
         before_write: Callable[[Write], None],
     ) -> None:
         self._emitter = emitter
         self._mode = mode
         self._steps = steps
+        self._names = names
+        self._unreached: dict[int, _Unreached] = {}
         self._here = here
         self._before_write = before_write
         self._open: list[_Step] = []
@@ -125,8 +147,27 @@ class Optimizers:
                 parameters = self._steps.parameters
                 known = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
                 self._steps.optimized(optimizer, known, self._here())
+                if known and len(known) < len(leaves):
+                    self._note_unreached(optimizer, leaves)
         except Exception as error:
             self._emitter.failed(error)
+
+    def _note_unreached(self, optimizer: torch.optim.Optimizer, leaves: list[Tensor]) -> None:
+        for leaf in leaves:
+            if leaf.requires_grad and leaf.grad is None and leaf not in self._steps.parameters:
+                noted = self._unreached.get(id(leaf))
+                if noted is None or noted.leaf() is not leaf:
+                    noted = self._unreached[id(leaf)] = _Unreached(leaf, optimizer, *self._names.binding(leaf))
+                noted.steps += 1
+
+    def ended(self) -> None:
+        """The program has ended: tell the parameters of optimizers that no pass has reached."""
+        for noted in self._unreached.values():
+            leaf = noted.leaf()
+            if noted.name is not None and noted.steps >= MANY and (leaf is None or leaf not in self._steps.parameters):
+                detail: dict[str, str | int | float | bool | None] = {"name": noted.name, "optimizer": noted.optimizer}
+                detail["steps"] = noted.steps
+                self._emitter.emit(wire.Signal("unused-parameter", line=noted.line, detail=detail))
 
     def _rest_less(self) -> None:
         step = self._open.pop()

@@ -82,7 +82,12 @@ class Recorder:
             failures=self._failures,
         )  # fmt: skip
         self._optimizers = Optimizers(
-            emitter=emitter, mode=self._mode, steps=self.steps, here=self.here, before_write=self.updates.before_write
+            emitter=emitter,
+            mode=self._mode,
+            steps=self.steps,
+            names=self._names,
+            here=self.here,
+            before_write=self.updates.before_write,
         )
         self._rebinds = Rebinds(
             emitter=emitter, calls=self._calls, steps=self.steps, here=self.here, scopes=self._scopes,
@@ -154,6 +159,7 @@ class Recorder:
                 self.lines.settle()
                 self.steps.end_step()
                 self.updates.ended()
+                self._optimizers.ended()
                 table = self._table()
                 rows = self.lines.ended(table, self.engine.graph_reached, self.engine.graph_of)
                 self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
