@@ -68,7 +68,8 @@ def net(layers: str, *, begin: str = "", steps: int = 25, rate: float = 0.1, los
     return (
         "import torch\nfrom torch import nn\ntorch.manual_seed(0)\nx = torch.randn(16, 4)\ny = x.sum(1, keepdim=True)\n"
         f"net = nn.Sequential({layers})\n{begin}optimizer = torch.optim.SGD(net.parameters(), lr={rate})\n"
-        f"for step in range({steps}):\n    optimizer.zero_grad()\n    loss = {loss}\n    loss.backward()\n    optimizer.step()\n"
+        f"for step in range({steps}):\n    optimizer.zero_grad()\n    loss = {loss}\n    loss.backward()\n"
+        "    optimizer.step()\n"
     )
 
 
