@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
@@ -29,6 +29,8 @@ class Parameters:
         self._storages: dict[int, set[int]] = {}
         self._gradients: dict[int, int] | None = None
         self._values: dict[int, Held] = {}
+        self.on_leaving: Callable[[Tensor], None] = lambda leaf: None
+        """Told the leaves in whose place a parameter goes on as another."""
 
     def __contains__(self, value: object) -> bool:
         return id(value) in self._indexes
@@ -58,6 +60,7 @@ class Parameters:
         alike = leaf.shape == before.shape and leaf.dtype == before.dtype and is_leaf(leaf) and leaf.requires_grad
         if not alike or leaf in self:
             return False
+        self.on_leaving(before)
         self._indexes.pop(id(before), None)
         self._indexes[id(leaf)] = index
         self._storages.get(storage(before), set()).discard(index)

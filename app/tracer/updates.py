@@ -46,6 +46,7 @@ class Updates(Observer):
         self._names = names
         self._steps = steps
         self._parameters = steps.parameters
+        self._parameters.on_leaving = self._reached
         self._here = here
         self._here_at = here_at
         self._writes = writes
@@ -103,6 +104,9 @@ class Updates(Observer):
             detail: dict[str, str | int | float | bool | None] = {"name": name, "passes": passes}
             signal = wire.Signal("requires-grad-late", line=self._here().line, step=self._steps.index, detail=detail)
             self._late.append((weakref.ref(tensor), signal))
+
+    def _reached(self, leaf: Tensor) -> None:
+        self._late = [known for known in self._late if known[0]() is not leaf]
 
     def ended(self) -> None:
         """The program has ended: tell the tensors that came to require a gradient, and that no pass has reached."""

@@ -80,6 +80,11 @@ RIGHT = {
         f"{NET}loss = net(x).sum()\nloss.backward()\nx.requires_grad_()\ntorch.autograd.functional.jacobian(net, x)\n"
         "loss = net(torch.ones(2)).sum()"
     ),
+    "a leaf that is made anew from it": (
+        "for i in range(3):\n    v = torch.ones(2) * b.detach()\n    y = v * b\n    v.requires_grad_()\n    y = y + v\n"
+        "    (y ** 2).sum().backward()\n    v = (v - 0.1 * v.grad).detach().requires_grad_()\n    (v ** 2).sum().backward()\n"
+        "loss = b * 1"
+    ),
     "unfrozen": (
         f"{NET}net.weight.requires_grad_(False)\nfor i in range(4):\n    if i == 2:\n        net.weight.requires_grad_(True)\n"
         "    opt.zero_grad()\n    loss = net(x).pow(2).sum()\n    loss.backward()\n    opt.step()\nloss = net(x).sum()"
