@@ -113,7 +113,7 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
     node = next((node.id for node in nodes if node.parameter == f"p{first.parameter}"), None)
     rows = {row.parameter: row for row in step.parameters}
     names = [rows[each.parameter].name or f"p{each.parameter}" for each in found if each.parameter in rows]
-    its = f"{names[0]}.grad" if len(names) == 1 else f"the gradients of {listed(names)}"
+    still = f"{names[0]}.grad still holds" if len(names) == 1 else f"The gradients of {listed(names)} still hold"
     scalar = recording.parameters()[first.parameter].shape == []
     numbers = (
         f"In step {first.step} {names[0]}.grad was still {short(first.old)}; {short(first.new)} was added, and the update "
@@ -128,7 +128,7 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
         line=line if line > 0 else None,
         step=first.step,
         node=node,
-        message=f"This backward() adds to {its} what the last update has used already: nothing clears it.",
+        message=f"{still} what the last update used, and this backward() adds to it: nothing clears it.",
         why=f"backward() adds to .grad and never resets it. {numbers}",
         fix=_fix(syntax, line, step.update, names, several=len(step.passes) > 1),
         pass_=at,

@@ -52,7 +52,7 @@ def diverging(recording: Recording, program: model.Program, syntax: Syntax) -> I
             line=next(iter(steps[0].update), None),
             step=int(index[start]),
             node=None,
-            message=f"{name} grows without bound: from {short(float(losses[start]))} in step {index[start]} to "
+            message=f"`{name}` grows without bound: from {short(float(losses[start]))} in step {index[start]} to "
             f"{short(float(losses[stop]))} in step {index[stop]}.",
             why="Each update goes against the gradient, but so far beyond the minimum that the loss behind it is "
             f"{short(each)} times as high: {longer}.",

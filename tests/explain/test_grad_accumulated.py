@@ -98,7 +98,7 @@ def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
 def test_several_are_told_at_once() -> None:
     (finding,) = findings(fit(*MISTAKES["of two"]))
     assert finding.message == (
-        "This backward() adds to the gradients of w and b what the last update has used already: nothing clears it."
+        "The gradients of w and b still hold what the last update used, and this backward() adds to it: nothing clears it."
     )
     assert finding.fix is not None
     assert [edit.text for edit in finding.fix.edits] == ["\n        w.grad = None", "\n        b.grad = None"]
