@@ -12,6 +12,7 @@ from .data_update import data_update
 from .dead_relu import dead_relu
 from .diverging import diverging
 from .failures import failed
+from .kept import leaf_kept
 from .late import requires_grad_late
 from .nan_origin import nan_origin
 from .rebound import leaf_rebound
@@ -33,6 +34,8 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
         found += rule(recording, program, syntax)
     if any(finding.code in LEADS and finding.severity == "error" for finding in found):
         found = [finding for finding in found if finding.code not in LED_TO]  # one cause is told once
+    if not any(finding.severity in ("error", "warning") for finding in found):
+        found += leaf_kept(recording, program, syntax)  # else there is more to be said than what is right
     grave = ("error", "warning", "note", "good")
     return sorted(found, key=lambda finding: (grave.index(finding.severity), finding.line or 0))
 

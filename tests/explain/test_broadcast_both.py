@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from tapedeck import model, wire
-from tapedeck.explain.findings import find
 
 from ..tracer.alone import alone, record
-from .test_findings import applied, findings
+from .test_findings import applied, findings, wrong
 
 BEGIN = """\
 import torch
@@ -77,7 +76,7 @@ def test_a_column_that_meets_a_row_is_found_and_the_fix_leaves_one_number_for_ea
     events, recording = record(mended)
     assert isinstance(events[-1], wire.End)
     assert events[-1].failure is None, mended
-    assert find(recording, model.Program(mended)) == []
+    assert wrong(recording, model.Program(mended)) == []
     if at == "pred - y" and "abs" not in body:
         left = alone(mended).variables
         assert torch.allclose(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from tapedeck import model, wire
-from tapedeck.explain.findings import find
 
 from ..tracer.alone import alone, record
-from .test_findings import applied, findings
+from .test_findings import applied, findings, wrong
 
 BEGIN = "import torch\nw = torch.tensor([3., 4.], requires_grad=True)\nb = torch.tensor(0., requires_grad=True)\n"
 UPDATES = {
@@ -49,7 +48,7 @@ def test_an_update_through_data_is_noted_and_the_fix_does_the_same(case: str) ->
     events, recording = record(mended)
     assert isinstance(events[-1], wire.End)
     assert events[-1].failure is None, mended
-    assert find(recording, model.Program(mended)) == []
+    assert wrong(recording, model.Program(mended)) == []
     before, after = alone(text).variables, alone(mended).variables
     assert torch.equal(before["w"], after["w"])
     assert torch.equal(before["b"], after["b"])

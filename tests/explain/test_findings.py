@@ -6,6 +6,7 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.examples import gallery
 from tapedeck.explain.findings import find
+from tapedeck.recording import Recording
 
 from ..tracer.alone import PROGRAMS, record
 from ..tracer.test_steps import FIT, SEED
@@ -13,7 +14,12 @@ from ..tracer.test_steps import FIT, SEED
 
 def findings(text: str, **options: object) -> list[model.Finding]:
     _, recording = record(text)
-    return find(recording, model.Program(text, **options))  # type: ignore[arg-type]
+    return wrong(recording, model.Program(text, **options))  # type: ignore[arg-type]
+
+
+def wrong(recording: Recording, program: model.Program) -> list[model.Finding]:
+    """All that is found but what is right."""
+    return [finding for finding in find(recording, program) if finding.severity != "good"]
 
 
 def applied(text: str, fix: model.Fix) -> str:
@@ -33,7 +39,7 @@ def test_the_seeds_rebound_leaf_is_found_and_its_fix_runs_clean() -> None:
     events, recording = record(mended)
     assert isinstance(events[-1], wire.End)
     assert events[-1].status == "done"
-    assert find(recording, model.Program(mended)) == []
+    assert wrong(recording, model.Program(mended)) == []
     (row,) = recording.step(0).parameters
     assert row.value_after is not None
     assert round(row.value_after.values, 4) == 1.0933
@@ -62,7 +68,7 @@ def test_a_leaf_rebound_in_a_loop_is_an_error_and_the_fix_lets_it_learn(update: 
     assert isinstance(events[-1], wire.End)
     assert events[-1].failure is None, mended
     assert recording.stdout() == "1.023\n"
-    assert find(recording, model.Program(mended)) == []
+    assert wrong(recording, model.Program(mended)) == []
 
 
 def test_a_leaf_that_a_function_binds_anew_is_found_there() -> None:
@@ -74,7 +80,7 @@ def test_a_leaf_that_a_function_binds_anew_is_found_there() -> None:
     assert finding.line == 7
     assert finding.fix is not None
     mended = applied(text, finding.fix)
-    assert find(record(mended)[1], model.Program(mended)) == []
+    assert wrong(record(mended)[1], model.Program(mended)) == []
 
 
 AGAIN = {

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from tapedeck import model, wire
 from tapedeck.examples import example
-from tapedeck.explain.findings import find
 
 from ..tracer.alone import alone, record
-from .test_findings import applied, findings
+from .test_findings import applied, findings, wrong
 
 BY_HAND = "w = torch.tensor(3., requires_grad=True)"
 LOSS = "loss = (w - 1) ** 2\nloss.backward()\n"
@@ -71,7 +70,7 @@ def test_a_gradient_that_is_never_cleared_is_found_and_the_fix_clears_it(case: s
     events, recording = record(mended)
     assert isinstance(events[-1], wire.End)
     assert events[-1].failure is None, mended
-    assert "grad-accumulated" not in [each.code for each in find(recording, model.Program(mended))]
+    assert "grad-accumulated" not in [each.code for each in wrong(recording, model.Program(mended))]
     assert recording.log.counts()[2] == 8
     assert alone(mended).error is None
 
@@ -80,7 +79,7 @@ def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
     shown = example("pitfall-accumulate")
     assert shown is not None
     _, recording = record(shown.program)
-    (finding,) = find(recording, model.Program(shown.program))
+    (finding,) = wrong(recording, model.Program(shown.program))
     assert (finding.code, finding.step, finding.line) == ("grad-accumulated", 1, 12)
     assert "In step 1 m.grad was still −9.333; −4.978 was added, and the update used −14.31." in finding.why
     before = recording.step(1).parameters[0]
@@ -91,7 +90,7 @@ def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
     assert told == [-9.333, -4.978, -14.311]
     assert finding.fix is not None
     mended = applied(shown.program, finding.fix)
-    assert find(record(mended)[1], model.Program(mended)) == []
+    assert wrong(record(mended)[1], model.Program(mended)) == []
     assert round(alone(mended).variables["m"].item(), 2) == 2.0
 
 

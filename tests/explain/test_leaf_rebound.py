@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.explain.findings import find
 
 from ..tracer.alone import all_bits, alone, record, recorded
 from ..tracer.test_steps import all_steps
-from .test_findings import applied, findings
+from .test_findings import applied, findings, wrong
 
 LEAF = "torch.tensor(3., requires_grad=True)"
 LEARNT = "1.023\n"
@@ -31,7 +30,7 @@ def learns(text: str, finding: model.Finding) -> bool:
     events, recording = record(mended)
     assert isinstance(events[-1], wire.End)
     assert events[-1].failure is None, mended
-    assert find(recording, model.Program(mended)) == []
+    assert wrong(recording, model.Program(mended)) == []
     assert recording.log.counts()[2] == 20
     return recording.stdout() == alone(mended).stdout == LEARNT
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.explain.findings import find
 
 from ..tracer.alone import alone, record
-from .test_findings import applied, findings
+from .test_findings import applied, findings, wrong
 
 BEGIN = "import torch\nb = torch.tensor(1., requires_grad=True)\nx = torch.tensor([1., 2.])\nw = torch.tensor(3.)\n"
 MISTAKES = {
@@ -32,7 +31,7 @@ def test_a_leaf_that_comes_too_late_is_found_and_the_fix_gives_it_a_gradient(bod
     events, recording = record(mended)
     assert isinstance(events[-1], wire.End)
     assert events[-1].failure is None, mended
-    assert find(recording, model.Program(mended)) == []
+    assert wrong(recording, model.Program(mended)) == []
     assert alone(text).variables["w"].grad is None
     assert alone(mended).variables["w"].grad is not None
 
@@ -45,7 +44,7 @@ def test_where_backward_stops_on_it_it_is_an_error_and_told_once() -> None:
     assert finding.fix is not None
     mended = applied(text, finding.fix)
     assert mended.split("\n")[2] == "x.requires_grad_()"
-    assert find(record(mended)[1], model.Program(mended)) == []
+    assert wrong(record(mended)[1], model.Program(mended)) == []
     assert alone(mended).stdout == "tensor(12.)\n"
 
 
@@ -55,7 +54,7 @@ def test_one_inside_a_function_is_found() -> None:
     assert (finding.code, finding.line) == ("requires-grad-late", 8)
     assert finding.fix is not None
     mended = applied(text, finding.fix)
-    assert find(record(mended)[1], model.Program(mended)) == []
+    assert wrong(record(mended)[1], model.Program(mended)) == []
 
 
 NET = "net = torch.nn.Linear(2, 2)\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
