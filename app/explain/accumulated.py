@@ -10,7 +10,7 @@ from functools import cache
 from .. import model
 from ..recording import Recording, Series
 from .syntax import Syntax
-from .updates import by_gradient, of_loop, updates
+from .updates import by_gradient, of_loop, updates, written_by
 from .wording import listed, short
 
 STEPS = 1_000
@@ -18,12 +18,14 @@ STEPS = 1_000
 _TOLD = ("norm", "mean", "min", "max")
 """By what two gradients are held to be the same."""
 _KEYS = [
-    f"p*.{what}.{told}"
+    f"{what}.{told}"
     for what, statistics in {
         "grad_before": _TOLD, "grad": _TOLD, "grad_used": _TOLD, "contribution": _TOLD[:2], "update": _TOLD[:1],
     }.items()
     for told in statistics
 ]  # fmt: skip
+LEAVES = 100
+"""Parameters that are looked at, of those that had a gradient before a pass."""
 
 _Told = tuple[float, ...]
 
@@ -35,14 +37,17 @@ def grad_accumulated(recording: Recording, program: model.Program, syntax: Synta
     its update, such as ``p.grad *= 0.9``, is carried over on purpose. One that is cleared before its parameter is updated
     does no harm: the generator's pass of a GAN adds to the gradients of the discriminator.
     """
-    series = recording.series(_KEYS, count=STEPS)
+    norms = recording.series(["p*.grad_before.norm"], count=STEPS).values
+    had = [int(key[1:].partition(".")[0]) for key, column in norms.items() if (column > 0).any()][:LEAVES]
+    if not had:
+        return
+    series = recording.series([f"p{parameter}.{key}" for parameter in had for key in _KEYS], count=STEPS)
     learns = cache(lambda index: _learns(recording, syntax, index))
     found: dict[int, list[_Added]] = {}
-    for key, norms in series.values.items():
-        if key.endswith(".grad_before.norm") and (norms > 0).any():
-            added = _first(series, int(key[1:].partition(".")[0]), learns)
-            if added is not None:
-                found.setdefault(_backward(recording, added.step)[1], []).append(added)
+    for parameter in had:
+        added = _first(series, parameter, learns)
+        if added is not None:
+            found.setdefault(_backward(recording, added.step)[1], []).append(added)
     for line, parameters in found.items():
         yield _finding(recording, syntax, line, parameters)
 
@@ -142,17 +147,22 @@ def node_of(recording: Recording, index: int, parameter: int) -> str | None:
 def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, several: bool) -> model.Fix | None:
     """Clear an optimizer's gradients before the only pass of a step, or after the update; each other one after its own."""
     backward = _alone(syntax, syntax.call(line, "backward"))
+    last_read = _last_reads(syntax)
     if (optimizer := _optimizer(syntax, update)) is not None:
         made, name = optimizer
         if backward is not None and not several:
             return model.Fix("Clear the gradients before each backward()", [syntax.before(backward, f"{name}.zero_grad()")])
-        if _used_after(syntax, made):
+        if last_read.get(syntax.function_of(made), 0) > (made.end_lineno or 0):
             return None
         return model.Fix("Clear the gradients after each update", [syntax.after(made, f"{name}.zero_grad()")])
     edits: dict[str, model.Edit] = {}
     for each in updates(syntax, update):
         target = syntax.text(each.target)
-        if by_gradient(syntax, each.statement) and syntax.alone(each.statement) and not _used_after(syntax, each.statement):
+        if (
+            by_gradient(syntax, each.statement)
+            and syntax.alone(each.statement)
+            and not last_read.get(syntax.function_of(each.statement), 0) > (each.statement.end_lineno or 0)
+        ):
             name = "*" if of_loop(syntax, each.target) is not None else target
             edits[name] = syntax.after(each.statement, f"{target}.grad = None")
     if "*" in edits and len(edits) == 1:
@@ -186,20 +196,12 @@ def _optimizer(syntax: Syntax, update: list[int]) -> tuple[ast.stmt, str] | None
     return None
 
 
-def _used_after(syntax: Syntax, statement: ast.stmt) -> bool:
-    """Whether a ``.grad`` is read after a statement, in the function or the module that it stands in."""
-    function = syntax.function_of(statement)
-    return any(
-        node.attr == "grad"
-        and isinstance(node.ctx, ast.Load)
-        and node.lineno > (statement.end_lineno or statement.lineno)
-        and syntax.function_of(node) is function
-        and not _in_update(syntax, node)
-        for node in syntax.statements(ast.Attribute)
-    )
-
-
-def _in_update(syntax: Syntax, node: ast.expr) -> bool:
-    """Whether an expression stands in a statement that writes to a tensor in place."""
-    statement = syntax.statement_of(node)
-    return statement is not None and any(updates(syntax, [statement.lineno]))
+def _last_reads(syntax: Syntax) -> dict[ast.FunctionDef | None, int]:
+    """The last line of each function, and of the module, that reads a ``.grad`` other than to write by it."""
+    lines: dict[ast.FunctionDef | None, int] = {}
+    for node in syntax.statements(ast.Attribute):
+        if node.attr == "grad" and isinstance(node.ctx, ast.Load):
+            statement = syntax.statement_of(node)
+            if statement is None or written_by(statement) is None:
+                lines[syntax.function_of(node)] = node.lineno
+    return lines

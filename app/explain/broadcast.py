@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .. import model
@@ -12,6 +12,8 @@ from .syntax import Syntax
 
 PASSES = 1_000
 """Passes that are looked at: one of each graph among them."""
+LINES = 20
+"""Lines that are looked at."""
 NODES = 20_000
 """Nodes of a graph above which it is not looked through."""
 _MEETS = ("SubBackward0", "MulBackward0")
@@ -33,8 +35,9 @@ Shape = list[int]
 
 def broadcast_both(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """A column of N numbers and N numbers are subtracted or multiplied, and the N × N results go into a loss."""
-    met = {(signal.line, str(signal.detail.get("shapes"))) for signal in recording.signals() if signal.code == "broadcast"}
+    met = {signal.line: _pair(str(signal.detail.get("shapes"))) for signal in recording.signals() if signal.code == "broadcast"}
     told: set[int] = set()
+    looked: set[int] = set()
     seen: set[int] = set()
     for index in range(min(recording.log.counts()[1], PASSES)):
         graph = recording.log.pass_(index).graph
@@ -43,9 +46,12 @@ def broadcast_both(recording: Recording, program: model.Program, syntax: Syntax)
         seen.add(graph)
         if len(recording.graph(graph).nodes) <= NODES:
             for meeting in _Meetings(recording.numbers(index), met).harmful():
+                if meeting.line in told or len(looked | {meeting.line}) > LINES:
+                    continue
+                looked.add(meeting.line)
                 pair = _Pair.of(syntax, meeting)
-                if meeting.node.line not in told and not pair.meant(syntax):
-                    told.add(meeting.node.line or 0)
+                if not pair.meant(syntax):
+                    told.add(meeting.line)
                     yield pair.finding(syntax, index, recording.log.pass_(index).step)
 
 
@@ -60,11 +66,16 @@ class _Meeting:
     made: str
     squared: bool
 
+    @property
+    def line(self) -> int:
+        """The line on which they meet."""
+        return self.node.line or 0
+
 
 class _Meetings:
     """Looks for columns that meet rows in the numbers of a pass. ``met`` are the lines and shapes of those inside a loss."""
 
-    def __init__(self, numbers: PassNumbers, met: set[tuple[int, str]]) -> None:
+    def __init__(self, numbers: PassNumbers, met: Mapping[int, tuple[Shape, Shape] | None]) -> None:
         self._numbers = numbers
         self._nodes = numbers.graph.nodes
         self._met = met
@@ -116,7 +127,7 @@ class _Meetings:
         if node.line is None or shape is None or len(shape) < 2:
             return None
         if node.op == "ExpandBackward0" and node.call is not None and node.call.endswith("broadcast_tensors"):
-            shapes = next((pair for line, text in self._met if line == node.line if (pair := _pair(text)) is not None), None)
+            shapes = self._met.get(node.line)
             if shapes is None or len(given) != 1 or (column := _column(*shapes)) is None:
                 return None
             return _Meeting(place, node, shapes[column][-2], column, "op", True)  # torch itself warns of it

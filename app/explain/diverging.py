@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .. import model, wire
-from ..recording import Recording, Series, Tensors
+from ..recording import Recording, Tensors
 from .syntax import Syntax
 from .wording import short
 
@@ -27,10 +27,8 @@ ON = 1.05
 
 def diverging(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """The loss grows by a factor in each of many steps, to many times what it was: the steps are too long."""
-    series = recording.series(["loss:*", "p*"], count=STEPS)
+    series = recording.series(["loss:*"], count=STEPS)
     for key, numbers in series.values.items():
-        if not key.startswith("loss:"):
-            continue
         known = series.known[key]
         losses, index = numbers[known], series.index[known]
         grown = _grown(losses)
@@ -38,7 +36,9 @@ def diverging(recording: Recording, program: model.Program, syntax: Syntax) -> I
             continue
         start, stop = grown
         steps = [recording.log.step(int(each)) for each in index[start : stop + 1]]
-        if not _runs_away(series, int(index[start]), int(index[stop])) or not all(_goes_down(step) for step in steps[:ROUNDS]):
+        if not _runs_away(recording, int(index[start]), int(index[stop])) or not all(
+            _goes_down(step) for step in steps[:ROUNDS]
+        ):
             continue
         name = key.removeprefix("loss:")
         each = float(losses[stop] / losses[start]) ** (1 / (stop - start))
@@ -71,10 +71,11 @@ def _grown(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[int, i
     return start, stop
 
 
-def _runs_away(series: Series, start: int, stop: int) -> bool:
+def _runs_away(recording: Recording, start: int, stop: int) -> bool:
     """Whether a parameter grows on and on as well: a loss that is weighed more and more grows alone."""
-    first, last = np.searchsorted(series.index, [start, stop])
-    values = (np.abs(numbers) for key, numbers in series.values.items() if not key.startswith("loss:"))
+    series = recording.series(["p*"], start, stop + 1 - start)
+    first, last = 0, len(series.index) - 1
+    values = (np.abs(numbers) for numbers in series.values.values())
     return any(
         each[last] > AWAY * each[first + 2]
         and bool((each[last - ROUNDS + 2 : last + 1] > ON * each[last - ROUNDS + 1 : last]).all())

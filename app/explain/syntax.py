@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -11,6 +11,8 @@ from .. import model
 
 N = TypeVar("N", bound=ast.AST)
 GRAD_MODES = frozenset({"no_grad", "inference_mode"})
+ROUNDS = 10
+"""Assignments that are followed from a ``.grad`` to what is computed from it."""
 
 
 class Syntax:
@@ -33,6 +35,24 @@ class Syntax:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return {}
         return {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+
+    @cached_property
+    def from_gradients(self) -> frozenset[str]:
+        """The names that are assigned what is computed from a ``.grad``, but for those of leaves."""
+        assigned = [(node.value, node.targets) for node in self.statements(ast.Assign)]
+        assigned += [(node.value, [node.target]) for node in self.statements(ast.AugAssign)]
+        grads = (node.value for node in self.statements(ast.Attribute) if node.attr == "grad")
+        leaves = {node.id for node in grads if isinstance(node, ast.Name)}
+        names: set[str] = set()
+        for _ in range(ROUNDS):
+            before = len(names)
+            for value, targets in assigned:
+                if any(is_gradient(each, names) for each in ast.walk(value)):
+                    found = {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+                    names |= found - leaves
+            if len(names) == before:
+                break
+        return frozenset(names)
 
     def assignment(self, name: str, line: int) -> ast.Assign | None:
         """The statement on a line that assigns to one name, attribute or item and nothing else.
@@ -212,6 +232,11 @@ class Syntax:
 
     def _place(self, line: int, offset: int) -> tuple[int, int]:
         return line, len(self.lines[line - 1].encode()[:offset].decode(errors="ignore"))
+
+
+def is_gradient(node: ast.AST, names: Set[str]) -> bool:
+    """Whether a piece of a program is a ``.grad`` or one of these names."""
+    return (isinstance(node, ast.Attribute) and node.attr == "grad") or (isinstance(node, ast.Name) and node.id in names)
 
 
 def _may_name(node: ast.expr, named: ast.expr) -> bool:

@@ -6,10 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .syntax import Syntax
-
-ROUNDS = 10
-"""Assignments that are followed from a ``.grad`` to the update that uses it."""
+from .syntax import Syntax, is_gradient
 
 
 @dataclass(frozen=True)
@@ -25,13 +22,13 @@ def updates(syntax: Syntax, lines: Iterable[int]) -> Iterator[Update]:
     """The statements on these lines that write to a tensor in place, in the order of lines."""
     wanted = set(lines)
     for statement in syntax.statements(ast.stmt):
-        if statement.lineno in wanted and (written := _written(statement)) is not None:
+        if statement.lineno in wanted and (written := written_by(statement)) is not None:
             target, through_data = _owner(written)
             if not (isinstance(target, ast.Attribute) and target.attr == "grad"):
                 yield Update(statement, target, through_data)
 
 
-def _written(statement: ast.stmt) -> ast.expr | None:
+def written_by(statement: ast.stmt) -> ast.expr | None:
     """What a statement writes to: ``w`` in ``w -= …``, ``w.data = …``, ``w[0] = …`` and ``w.sub_(…)``."""
     match statement:
         case ast.AugAssign(target=target):
@@ -67,31 +64,8 @@ def _has_data(node: ast.expr) -> bool:
 
 def by_gradient(syntax: Syntax, statement: ast.stmt) -> bool:
     """Whether a statement uses a ``.grad``, itself or through names that are assigned what was computed from one."""
-    names = _from_gradients(syntax)
-    return any(_is_gradient(node, names) for node in ast.walk(statement))
-
-
-def _from_gradients(syntax: Syntax) -> frozenset[str]:
-    """The names that are assigned what is computed from a ``.grad``."""
-    assigned = [(node.value, node.targets) for node in syntax.statements(ast.Assign)]
-    assigned += [(node.value, [node.target]) for node in syntax.statements(ast.AugAssign)]
-    leaves = {
-        node.value.id for node in syntax.statements(ast.Attribute) if node.attr == "grad" and isinstance(node.value, ast.Name)
-    }
-    names: set[str] = set()
-    for _ in range(ROUNDS):
-        before = len(names)
-        for value, targets in assigned:
-            if any(_is_gradient(each, names) for each in ast.walk(value)):
-                found = {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
-                names |= found - leaves
-        if len(names) == before:
-            break
-    return frozenset(names)
-
-
-def _is_gradient(node: ast.AST, names: Iterable[str]) -> bool:
-    return (isinstance(node, ast.Attribute) and node.attr == "grad") or (isinstance(node, ast.Name) and node.id in names)
+    names = syntax.from_gradients
+    return any(is_gradient(node, names) for node in ast.walk(statement))
 
 
 def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:

@@ -24,8 +24,8 @@ from .steps import Steps
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
-_MOST = 100
-"""Tensors that are remembered for having come to require a gradient."""
+_MOST = 20
+"""Tensors that are remembered for having come to require a gradient; and lines that bring two tensors to one shape."""
 
 
 class Updates(Observer):
@@ -178,7 +178,7 @@ class Updates(Observer):
         if len(given) != 2 or any(sizes(each) == sizes(out[0]) for each in given):
             return
         line, shapes = self._here().line, " ".join(",".join(map(str, sizes(each))) for each in given)
-        if (line, shapes) not in self._met:
+        if (line, shapes) not in self._met and len(self._met) < _MOST:
             self._met.add((line, shapes))
             self._emitter.emit(wire.Signal("broadcast", line=line, step=self._steps.index, detail={"shapes": shapes}))
 
