@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import model
-from ..recording import Recording
+from ..recording import Recording, Tensors
 from .accumulated import node_of
 from .syntax import Syntax
 from .updates import by_gradient, updates
@@ -33,11 +33,11 @@ def leaf_kept(recording: Recording, program: model.Program, syntax: Syntax) -> I
         rows = step.parameters
         if step.optimizer is not None or step.rebinds or {row.parameter for row in rows} != held or len(step.passes) != 1:
             return
+        tensors = Tensors(step.tensors)
         if any(row.grad_used < 0 or row.contribution < 0 for row in rows):
             return
-    series = recording.series(["p*.grad_before.norm"])
-    if any((series.known[key] & (norms != 0)).any() for key, norms in series.values.items()):
-        return
+        if any(row.grad_before >= 0 and tensors.norm(row.grad_before) != 0 for row in rows):
+            return
     one = len(names) == 1
     yield model.Finding(
         code="leaf-kept",

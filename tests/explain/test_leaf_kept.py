@@ -64,3 +64,9 @@ def test_who_applies_the_fix_of_a_pitfall_is_told_that_it_is_right_now(slug: str
     assert fix is not None
     (finding,) = all_findings(applied(shown.program, fix))
     assert finding.message == "m stays a leaf through all 20 updates, and its gradient is cleared after each."
+
+
+def test_what_is_not_known_is_not_said() -> None:
+    text = SILENT["never cleared"]
+    _, recording = record(text, capture="graph")
+    assert find(recording, model.Program(text)) == []
