@@ -47,7 +47,6 @@ def test_the_seed_s_last_section_is_recorded(tracer: Any) -> None:
 
 
 def test_a_bar_of_progress_says_nothing_of_the_thread_that_it_cannot_have(tracer: Any) -> None:
-    pytest.importorskip("tqdm")
     program = """\
 import sys
 from tqdm.auto import tqdm, trange
