@@ -221,3 +221,9 @@ def test_the_page_says_the_same_without_a_script(page: Page, browser: Browser, b
                         expect(written).to_have_text("·")
     context.close()
     assert json.dumps(answer["status"]) == '"done"'
+
+
+def test_what_is_done_right_is_counted_apart_from_notes(page: Page) -> None:
+    page.goto("/")
+    run(page, FIT)
+    expect(page.get_by_role("region", name="Findings")).to_contain_text("no pitfalls, 1 good sign")

@@ -56,11 +56,13 @@ export function findings({ onfix, onfinding }) {
 
 /** What there is, in a few words. @param {readonly Finding[]} all @returns {Child} */
 export function summary(all) {
-  const pitfalls = all.filter(({ severity }) => severity === "error" || severity === "warning").length;
-  const rest = all.length - pitfalls;
+  /** @param {...Finding["severity"]} kinds */
+  const count = (...kinds) => all.filter(({ severity }) => kinds.includes(severity)).length;
+  const [pitfalls, notes, good] = [count("error", "warning"), count("note"), count("good")];
   return [
     pitfalls ? h("span", { class: "bad" }, format.counted(pitfalls, "pitfall")) : "no pitfalls",
-    rest > 0 && `, ${format.counted(rest, "note")}`,
+    notes > 0 && `, ${format.counted(notes, "note")}`,
+    good > 0 && `, ${format.counted(good, "good sign")}`,
   ];
 }
 
