@@ -94,6 +94,13 @@ class Lines:
                 if id(held) in ids or (shared and storage(held) in shared):
                     value.keep(held, self._kept)
 
+    def let_go(self) -> None:
+        """Hold no graph any more: what has one is copied."""
+        for values in (self._last, self._step, self._tail):
+            for value in values.values():
+                if isinstance(value.held, Tensor) and origin(value.held) is not None:
+                    value.keep(value.held, self._kept)
+
     def settle(self, before: int | None = None) -> None:
         """What ran until now belongs to the step under way; with ``before``, what ran until that node was made."""
         if before is None:

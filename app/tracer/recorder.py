@@ -29,6 +29,7 @@ from .entrances import (
 )
 from .failures import Failures, Writes
 from .forward import ForwardMode, depth, underneath
+from .handles import sequence_number
 from .lengths import length
 from .lines import Lines
 from .loops import event_loops
@@ -96,6 +97,7 @@ class Recorder:
         self.updates.engine = self.engine
         self.updates.holders.append(self.engine)
         self.updates.on_missing = self._rebinds.missed
+        self.updates.before_resize = self._let_go_of_graphs
         self.engine.on_nothing = self._rebinds.reached_nothing
         self.engine.before_write = self.updates.before_write
         self.engine.on_given = self.updates.given
@@ -174,6 +176,13 @@ class Recorder:
 
     def _notice_duals(self) -> None:
         self._emitter.emit_once(wire.Signal("forward-mode", line=self.here().line))
+
+    def _let_go_of_graphs(self) -> None:
+        """A leaf gets another size: its node knows the old one, and lives as long as a graph of ours that leads to it."""
+        self.steps.let_go()
+        self.lines.let_go()
+        self._calls.release(sequence_number())
+        self._emitter.flush()
 
     def _break_off(self) -> None:
         """The program ends its own process: tell what there is."""

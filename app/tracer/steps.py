@@ -193,6 +193,11 @@ class Steps:
         step.passes.append(facts)  # last: a pass for which there was no room has not begun
         return self._ended, values
 
+    def let_go(self) -> None:
+        """Hold no graph any more: the roots of passes that have begun are told already."""
+        for facts in self._step.passes:
+            facts.root = None
+
     def _continues(self, facts: PassFacts) -> bool:
         """Whether a pass that begins goes on with the step under way."""
         if any(parameter in self._step.parts for parameter in facts.leaves):

@@ -60,6 +60,8 @@ class Updates(Observer):
         self._late: list[tuple[weakref.ref[Tensor], wire.Signal]] = []
         self.changes = 0
         """How often the program has written to a tensor, or set a ``.grad``."""
+        self.before_resize: Callable[[], None] = lambda: None
+        """Called before a leaf gets another size."""
         self.engine: Engine | None = None
         self.holders = list(holders)
         self.on_missing: Callable[[Tensor], None] = lambda tensor: None
@@ -90,6 +92,8 @@ class Updates(Observer):
             self._clear(args[0], args[1])
         elif kind == DATA_SET:
             self.before_write(Write((args[0],)))
+            if args[0] in self._parameters and isinstance(args[1], Tensor) and sizes(args[0]) != sizes(args[1]):
+                self.before_resize()
         elif kind == SHARE:
             self.share(args[0])
         elif kind == LATE and isinstance(args[0], Tensor):  # what is held of it would say that it had needed one before

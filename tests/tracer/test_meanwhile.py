@@ -12,6 +12,31 @@ from tapedeck.recording import Recording
 from .alone import alone, record, recorded
 
 PRINTS = {
+    "a leaf that gets another size": """\
+import torch
+w = torch.tensor([3., 4.], requires_grad=True)
+def train():
+    loss = (w ** 2).sum()
+    loss.backward()
+    print(w.grad)
+    w.grad = None
+train()
+w.data = torch.ones(3)
+train()
+(w * 2).sum().backward()
+w.data = torch.ones(4)
+w.grad = None
+(w * 3).sum().backward()
+print(w.grad)
+kept = (w * 5).sum()
+kept.backward()
+w.data = torch.ones(5)
+w.grad = None
+try:
+    (w * 3).sum().backward()
+except RuntimeError as error:
+    print(error)
+""",
     "a traceback that the program looks at": """\
 import sys
 import traceback
