@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 PROGRAM = "<program>"
 _AUTOGRAD: Any = torch.autograd
+_ENGINE: Callable[..., Any] = _AUTOGRAD._engine_run_backward
 _ACCUMULATE: Any = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]
 _number = torch._C._autograd._get_sequence_nr
 WAITING = 500
@@ -43,7 +45,6 @@ class Passing(TorchFunctionMode):
 
 def watched(program: str) -> None:
     """Run a program under a mode that does nothing, with a hook that does nothing on each node of each backward."""
-    original = _AUTOGRAD._engine_run_backward
 
     def run_backward(outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         nodes = [output.grad_fn for output in outputs]
@@ -54,35 +55,36 @@ def watched(program: str) -> None:
                     seen.add(following)
                     nodes.append(following)
         handles = [node.register_hook(nothing) for node in nodes]
-        result = original(outputs, *args, **kwargs)
+        result = _ENGINE(outputs, *args, **kwargs)
         for handle in handles:
             handle.remove()
         return result
 
     def nothing(on_edges: Any, at_outputs: Any) -> None: ...
 
-    _AUTOGRAD._engine_run_backward = run_backward
-    try:
-        with Passing():
-            plain(program)
-    finally:
-        _AUTOGRAD._engine_run_backward = original
+    with _at_the_engine(run_backward), Passing():
+        plain(program)
 
 
 def least(program: str) -> int:
     """Record a program as little as can be; returns the number of bytes that were packed."""
-    original = _AUTOGRAD._engine_run_backward
     calls = Calls()
-    passes = Passes(calls, original)
-    _AUTOGRAD._engine_run_backward = passes.run
-    try:
-        with calls:
-            plain(program)
-        with torch._C.DisableTorchFunction(), torch.no_grad():
-            passes.pack()
-    finally:
-        _AUTOGRAD._engine_run_backward = original
+    passes = Passes(calls)
+    with _at_the_engine(passes.run), calls:
+        plain(program)
+    with torch._C.DisableTorchFunction(), torch.no_grad():
+        passes.pack()
     return passes.size
+
+
+@contextmanager
+def _at_the_engine(run: Callable[..., Any]) -> Iterator[None]:
+    """Have passes run by something that stands in for the engine."""
+    _AUTOGRAD._engine_run_backward = run
+    try:
+        yield
+    finally:
+        _AUTOGRAD._engine_run_backward = _ENGINE
 
 
 class Calls(TorchFunctionMode):
@@ -108,9 +110,8 @@ class Calls(TorchFunctionMode):
 class Passes:
     """Walks the graph of each pass, hooks its nodes, and packs what they computed."""
 
-    def __init__(self, calls: Calls, engine: Callable[..., Any]) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._engine = engine
         self._structures: dict[tuple[Any, ...], int] = {}
         self._waiting: list[Tensor] = []
         self.size = 0
@@ -131,7 +132,7 @@ class Passes:
                 return fired
 
             handles = [node.register_hook(hook(place)) for place, node in enumerate(nodes)]
-        result = self._engine(outputs, *args, **kwargs)
+        result = _ENGINE(outputs, *args, **kwargs)
         with torch._C.DisableTorchFunction(), torch.no_grad():
             for handle in handles:
                 handle.remove()

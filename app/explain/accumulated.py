@@ -129,19 +129,12 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
         file=None,
         line=line if line > 0 else None,
         step=first.step,
-        node=node_of(recording, at, first.parameter),
+        node=recording.leaf(at, f"p{first.parameter}"),
         message=f"{still} what the last update used, and this backward() adds to it: nothing clears it.",
         why=f"backward() adds to .grad and never resets it. {numbers}",
         fix=_fix(syntax, line, step.update, names, several=len(step.passes) > 1),
         pass_=at,
     )
-
-
-def node_of(recording: Recording, index: int, parameter: int) -> str | None:
-    """The node of a parameter in a pass."""
-    graph = recording.log.pass_(index).graph if index >= 0 else -1
-    nodes = recording.graph(graph).nodes if graph >= 0 else []
-    return next((node.id for node in nodes if node.parameter == f"p{parameter}"), None)
 
 
 def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, several: bool) -> model.Fix | None:

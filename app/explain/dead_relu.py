@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from .. import model
 from ..recording import PassNumbers, Recording
@@ -29,13 +30,12 @@ def dead_relu(recording: Recording, program: model.Program, syntax: Syntax) -> I
         return
     nodes = recording.graph(graph).nodes
     dead = [place for place, node in enumerate(nodes) if node.kind == "op" and node.op.startswith(_RELUS)]
-    below: dict[int, list[int]] = {}
+    ways = _Ways(recording.numbers(mains[0])) if dead else None
+    below = {place: ways.leaves(place) for place in dead if ways.is_weighed(place)} if ways else {}
     for main in mains:
         if not dead:
             return
         numbers = recording.numbers(main)
-        ways = _Ways(numbers)
-        below = below or {place: ways.leaves(place) for place in dead if ways.is_weighed(place)}
         learns = any(_norm(numbers, place) for place, node in enumerate(nodes) if node.kind == "leaf")
         dead = [each for each in dead if learns and each in below and _is_dead(numbers, each, below[each])]
     for place in dead:
@@ -60,10 +60,7 @@ def _is_dead(numbers: PassNumbers, place: int, leaves: list[int]) -> bool:
     value = numbers.value(place)
     if value is None or value.zeros is None or not leaves:
         return False
-    count = 1
-    for size in value.shape:
-        count *= size
-    return value.zeros == count > 1 and all(_norm(numbers, leaf) == 0 for leaf in leaves)
+    return value.zeros == prod(value.shape) > 1 and all(_norm(numbers, leaf) == 0 for leaf in leaves)
 
 
 def _norm(numbers: PassNumbers, leaf: int) -> float | None:

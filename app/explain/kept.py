@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from .. import model
 from ..recording import Recording, Tensors
-from .accumulated import node_of
 from .syntax import Syntax
 from .updates import by_gradient, updates
 from .wording import listed
@@ -45,7 +44,7 @@ def leaf_kept(recording: Recording, program: model.Program, syntax: Syntax) -> I
         file=None,
         line=min(each.statement.lineno for name, each in written.items() if name in names),
         step=0,
-        node=node_of(recording, first.main, first.parameters[0].parameter),
+        node=recording.leaf(first.main, f"p{first.parameters[0].parameter}"),
         message=f"{listed(names)} {'stays a leaf' if one else 'stay leaves'} through all {count} updates, and "
         f"{'its gradient is' if one else 'their gradients are'} cleared after each.",
         why="An update in place, where nothing is recorded, leaves the tensor that backward() knows. Optimizers do the same.",

@@ -87,7 +87,7 @@ def _rebound(recording: Recording, syntax: Syntax, moved: _Move, what: str, stat
         file=None,
         line=moved.line,
         step=moved.step,
-        node=_node(recording, moved.step, moved.parameter),
+        node=recording.leaf(recording.log.step(moved.step).main, moved.parameter),
         message=f"{what} is rebound: from line {moved.line} on it {'names' if what.isidentifier() else 'is'} a new tensor, "
         "and no longer the leaf.",
         why=f"{is_now} " + (f"Line {broke} stops on that." if broke is not None else "A further step could not learn from it."),
@@ -101,15 +101,6 @@ def _breaks(recording: Recording, line: int) -> int | None:
         if isinstance(event, wire.End) and event.failure is not None and _LOST.search(event.failure.message):
             return event.failure.line if event.failure.line > 0 else line
     return None
-
-
-def _node(recording: Recording, step: int, parameter: str) -> str | None:
-    """The node of a parameter in the main pass of a step."""
-    main = recording.log.step(step).main
-    event = recording.log.pass_(main) if main >= 0 else None
-    if event is None or event.graph < 0:
-        return None
-    return next((node.id for node in recording.graph(event.graph).nodes if node.parameter == parameter), None)
 
 
 def _in_place(syntax: Syntax, what: str, statement: ast.Assign | None) -> model.Fix | None:

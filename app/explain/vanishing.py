@@ -33,7 +33,8 @@ def vanishing(recording: Recording, program: model.Program, syntax: Syntax) -> I
     graphs = {recording.log.pass_(main).graph for main in mains if main >= 0}
     if min(mains) < 0 or len(graphs) != 1 or (graph := graphs.pop()) < 0 or len(recording.graph(graph).nodes) > NODES:
         return
-    layers = [_layers(recording.numbers(main)) for main in mains]
+    depths = _depths(recording.numbers(mains[0]))
+    layers = [_layers(recording.numbers(main), depths) for main in mains]
     if not _falls(layers[0], ORDERS) or not all(_falls(each, ORDERS / 2) for each in layers[1:STEPS]):
         return
     (last, large), (first, small) = layers[0][0], layers[0][-1]
@@ -59,15 +60,14 @@ def vanishing(recording: Recording, program: model.Program, syntax: Syntax) -> I
 _Layer = tuple[int, float]
 
 
-def _layers(numbers: PassNumbers) -> list[_Layer]:
+def _layers(numbers: PassNumbers, depths: list[int]) -> list[_Layer]:
     """The weights of a network, the last layer first, and the size of an element of their gradients."""
-    depth = _depths(numbers)
     found: dict[int, _Layer] = {}
     for place, node in enumerate(numbers.graph.nodes):
         gradient = numbers.used(place) if node.kind == "leaf" else None
         if gradient is None or len(gradient.shape) < 2 or not isinstance(gradient.norm, float) or gradient.nan or gradient.inf:
             continue
-        found.setdefault(depth[place], (place, gradient.norm / sqrt(prod(gradient.shape))))
+        found.setdefault(depths[place], (place, gradient.norm / sqrt(prod(gradient.shape))))
     return [found[each] for each in sorted(found)]
 
 

@@ -142,6 +142,12 @@ class Recording:
             found[str(line)] = model.EarlierValue(before, value.text, value.tensor)
         return found
 
+    def leaf(self, index: int, parameter: str) -> str | None:
+        """The node of a parameter in a pass; ``None`` where it has none, and for no pass at all (-1)."""
+        graph = self.log.pass_(index).graph if index >= 0 else -1
+        nodes = self.graph(graph).nodes if graph >= 0 else []
+        return next((node.id for node in nodes if node.parameter == parameter), None)
+
     def series(self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None) -> Series:
         """How numbers went over the steps, see :mod:`.series`; with ``points``, thinned to about so many for each key.
 

@@ -15,7 +15,7 @@ from .handles import sequence_number, storage
 from .passes import OpenPass
 from .source import Source, frames
 from .structure import Template, grad_node
-from .tracebacks import Place, raised_at
+from .tracebacks import Place, entries, raised_at
 
 WRITES = 4096
 """In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""
@@ -195,9 +195,6 @@ def _hook_failed(given: Any, error: BaseException) -> bool:
     """Whether an exception came from one of a tensor's own hooks."""
     hooks = (given._backward_hooks or {}) if isinstance(given, Tensor) else {}
     codes = {getattr(hook, "__code__", None) for hook in hooks.values()}
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code in codes:
-            return True
-        trace = trace.tb_next
+    if any(trace.tb_frame.f_code in codes for trace in entries(error.__traceback__)):
+        return True
     return bool(hooks) and "hook" in said(error)

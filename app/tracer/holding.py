@@ -23,7 +23,7 @@ from .targets import Access, Target
 
 _LONGEST = 300
 """Characters of a name."""
-_ITEMS = 1_000
+ITEMS = 1_000
 """Members of one container that are looked at."""
 _NOTHING: Any = object()
 _classes: Any = vars(type)["__mro__"].__get__  # a metaclass of the program's may answer for itself
@@ -170,12 +170,12 @@ def _inside(container: Any) -> list[Any]:
     kind = type(container)
     for each, members in _CONTAINERS:
         if issubclass(kind, each):
-            return list(islice(members(container), _ITEMS))
+            return list(islice(members(container), ITEMS))
     if issubclass(kind, _PASSED_OVER) or (kind is type and _namespace(container).get("__module__") != "__main__"):
         return []
     own = dict_of(container)
     parts = _PARTS if issubclass(kind, Module) else ()
-    found = [item for name, item in islice(own.items(), _ITEMS) if name not in parts]
+    found = [item for name, item in islice(own.items(), ITEMS) if name not in parts]
     for part in parts:
         found += own.get(part, {}).values()
     for each in _classes(kind):

@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .holding import dict_of
+from .holding import ITEMS, dict_of
 
-_ITEMS = 1_000
-"""Members of one list or dict that are looked at."""
 _OF_MODULES = frozenset(vars(torch.nn.Module()))
 """What a module keeps for torch, its parts among that."""
 _SWEEP = 1_000
@@ -69,7 +67,7 @@ class Names:
 
     def detach(self, value: Tensor) -> None:
         """Note that a tensor was cut off from its graph."""
-        self._detached = [known for known in self._detached[-_ITEMS:] if known() is not None]
+        self._detached = [known for known in self._detached[-ITEMS:] if known() is not None]
         self._detached.append(weakref.ref(value))
 
     def is_detached(self, value: Tensor) -> bool:
@@ -146,13 +144,13 @@ def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """What a list, a dict or an object of the program's own holds. No code of the program is run to look."""
     kind = type(value)
     if kind is list or kind is tuple:
-        for place, item in enumerate(value[:_ITEMS]):
+        for place, item in enumerate(value[:ITEMS]):
             yield f"{name}[{place}]", item
     elif kind is dict:
-        for key, item in islice(value.items(), _ITEMS):
+        for key, item in islice(value.items(), ITEMS):
             if type(key) is str or type(key) is int:
                 yield f"{name}[{key!r}]", item
     elif type.__getattribute__(kind, "__module__") == "__main__":
-        for key, item in islice(dict_of(value).items(), _ITEMS):
+        for key, item in islice(dict_of(value).items(), ITEMS):
             if key not in _OF_MODULES:
                 yield f"{name}.{key}", item

@@ -11,17 +11,12 @@ from torch import Tensor
 from .. import wire
 from .calls import Calls
 from .emitter import Emitter
-from .holding import is_kept, look
+from .holding import ITEMS, Held, is_kept, look
 from .scopes import Scopes
 from .snapshot import facts_of, is_leaf, origin
 from .source import Here, Statement
 from .steps import Steps
-from .targets import Target
-
-_ITEMS = 1_000
-"""Members of a list that are looked at."""
-_LONGEST = 300
-"""Characters of a name."""
+from .targets import Access, Target
 
 
 class _Substitute(NamedTuple):
@@ -108,12 +103,13 @@ class Rebinds:
         before = self._variable(name)
         if type(before) is not type(value) or before is value or len(before) != len(value):
             return
-        for key in value if type(value) is dict else range(min(len(value), _ITEMS)):
+        for key in value if type(value) is dict else range(min(len(value), ITEMS)):
             new, old = value[key], dict.get(before, key) if type(value) is dict else before[key]
             if isinstance(new, Tensor) and isinstance(old, Tensor) and new is not old and old in self._parameters:
                 parameter = self._parameters.index(old)
                 if self._steps.takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
-                    self._tell(statement, f"{name}[{key!r}]"[:_LONGEST], parameter, new)
+                    held = Held(Target(name, (Access("item", key),)), before, old)
+                    self._tell(statement, held.name, parameter, new)
 
     def _uses(self, value: Any, parameter: int) -> bool:
         """Whether a tensor was computed from a parameter's gradient, to take its place.

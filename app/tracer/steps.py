@@ -245,10 +245,9 @@ class Steps:
         """The gradient of a leaf was cleared on a line: that matters once a pass of the step has added to it."""
         step = self._step
         if any(facts.accumulates and parameter in facts.leaves for facts in step.passes):
-            begun = self._begun_since(here)
             if self.held:
                 step.parts[parameter].forget()
-            elif begun is not None:
+            elif (begun := self._begun_since(here)) is not None:
                 self.end_step(begun)
             else:
                 self._update(here)

@@ -13,7 +13,7 @@ _HANDING = "torch/overrides.py"
 
 def raised_at(error: BaseException, filename: str) -> Place | None:
     """The program's innermost place in an exception's traceback."""
-    places = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in _entries(error.__traceback__)]
+    places = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in entries(error.__traceback__)]
     return next((place for place in reversed(places) if place[0].co_filename == filename), None)
 
 
@@ -33,23 +33,24 @@ def leave_out(error: BaseException) -> None:
 
 
 def _without_us(first: TracebackType | None) -> TracebackType | None:
-    entries = _entries(first)
-    files = [entry.tb_frame.f_code.co_filename for entry in entries]
+    found = entries(first)
+    files = [entry.tb_frame.f_code.co_filename for entry in found]
     ours = [file.startswith(_HERE) for file in files]
     for place, file in enumerate(files[:-1]):
         if ours[place + 1] and file.endswith(_HANDING):
             ours[place] = True
             if place:  # what handed over stands there a second time, further in
                 ours[place - 1] = True
-    kept = [entry for entry, left_out in zip(entries, ours, strict=True) if not left_out]
+    kept = [entry for entry, left_out in zip(found, ours, strict=True) if not left_out]
     for entry, following in zip(kept, [*kept[1:], None], strict=True):
         entry.tb_next = following
     return kept[0] if kept else first
 
 
-def _entries(trace: TracebackType | None) -> list[TracebackType]:
-    entries = []
+def entries(trace: TracebackType | None) -> list[TracebackType]:
+    """The entries of a traceback, the outermost first."""
+    found = []
     while trace is not None:
-        entries.append(trace)
+        found.append(trace)
         trace = trace.tb_next
-    return entries
+    return found
