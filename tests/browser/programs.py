@@ -63,6 +63,15 @@ def run(page: Page, program: str) -> None:
     expect(page.locator("body.busy")).to_have_count(0)
 
 
+def run_another(page: Page, program: str) -> str:
+    """Run another program than the one that is shown; returns the address of the run before, without what is asked of it."""
+    before = page.url.partition("?")[0]
+    write(page, program)
+    page.locator("#run").click()
+    expect(page).not_to_have_url(re.compile(before))
+    return before
+
+
 def node(page: Page, title: str) -> Locator:
     """The card of a node in the picture."""
     return page.locator("#canvas svg .node:not(.stub)", has=page.locator(f"text:text-is('{title}')"))

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Response, expect
 from tapedeck.assets import static_path
 
-from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
+from .programs import FAN_IN, FIT, LAST_SECTION, node, run, run_another, value, write
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
 ROOT = Path(__file__).parent.parent.parent
@@ -409,10 +409,7 @@ def test_an_address_says_what_is_not_as_at_the_start_and_is_read_as_it_was_writt
 def test_a_link_that_says_nothing_of_a_tab_leads_back_to_the_curves(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
-    first = page.url.partition("?")[0]
-    write(page, FIT.replace("0.05", "0.02"))
-    page.locator("#run").click()
-    expect(page).not_to_have_url(re.compile(first))
+    first = run_another(page, FIT.replace("0.05", "0.02"))
     page.get_by_role("button", name="Optimizer").click()
     page.get_by_role("button", name="log scale").click()
     expect(page).to_have_url(re.compile("tab=optimizer"))
@@ -731,10 +728,7 @@ def test_two_runs_are_laid_over_each_other_and_both_values_are_told(page: Page) 
 def test_two_runs_are_told_apart_by_the_argument_that_differs(page: Page) -> None:
     page.goto("/")
     run(page, TWO)
-    first = page.url.partition("?")[0]
-    write(page, TWO.replace("lr=0.1", "lr=0.02"))
-    page.locator("#run").click()
-    expect(page).not_to_have_url(re.compile(first))
+    first = run_another(page, TWO.replace("lr=0.1", "lr=0.02"))
     page.goto(f"{page.url.partition('?')[0]}?compare={first.rpartition('/')[2]}")
     expect(page.locator(".pair .mine")).to_have_text("lr=0.02")
     expect(page.locator(".pair .dashed")).to_have_text("lr=0.1")

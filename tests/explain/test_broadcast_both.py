@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tapedeck import model, wire
+from tapedeck import model
 
-from ..tracer.alone import alone, record
-from .test_findings import applied, findings, wrong
+from ..tracer.alone import alone
+from .test_findings import findings, run_mended, wrong
 
 BEGIN = """\
 import torch
@@ -72,10 +72,7 @@ def test_a_column_that_meets_a_row_is_found_and_the_fix_leaves_one_number_for_ea
     assert finding.fix.edits[0].text == edit
     if case == "crossed by hand":
         return  # two products on one line: each is mended by itself
-    mended = applied(text, finding.fix)
-    events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
-    assert events[-1].failure is None, mended
+    mended, recording = run_mended(text, finding.fix)
     assert wrong(recording, model.Program(mended)) == []
     if at == "pred - y" and "abs" not in body:
         left = alone(mended).variables

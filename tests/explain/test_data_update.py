@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tapedeck import model, wire
+from tapedeck import model
 
-from ..tracer.alone import alone, record
-from .test_findings import applied, findings, wrong
+from ..tracer.alone import alone
+from .test_findings import findings, run_mended, wrong
 
 BEGIN = "import torch\nw = torch.tensor([3., 4.], requires_grad=True)\nb = torch.tensor(0., requires_grad=True)\n"
 UPDATES = {
@@ -44,10 +44,7 @@ def test_an_update_through_data_is_noted_and_the_fix_does_the_same(case: str) ->
     assert (finding.code, finding.severity, finding.line, finding.step) == ("data-update", "note", line, 0)
     assert finding.fix is not None
     assert [each.text for each in finding.fix.edits] == [edit]
-    mended = applied(text, finding.fix)
-    events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
-    assert events[-1].failure is None, mended
+    mended, recording = run_mended(text, finding.fix)
     assert wrong(recording, model.Program(mended)) == []
     before, after = alone(text).variables, alone(mended).variables
     assert torch.equal(before["w"], after["w"])

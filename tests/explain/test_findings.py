@@ -30,6 +30,15 @@ def applied(text: str, fix: model.Fix) -> str:
     return "\n".join(lines)
 
 
+def run_mended(text: str, fix: model.Fix) -> tuple[str, Recording]:
+    """A program after a fix, which runs to its end, and its recording."""
+    mended = applied(text, fix)
+    events, recording = record(mended)
+    assert isinstance(events[-1], wire.End)
+    assert events[-1].failure is None, mended
+    return mended, recording
+
+
 def test_the_seeds_rebound_leaf_is_found_and_its_fix_runs_clean() -> None:
     (finding,) = findings(SEED)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-rebound", "warning", 11, 0)
@@ -63,10 +72,7 @@ def test_a_leaf_rebound_in_a_loop_is_an_error_and_the_fix_lets_it_learn(update: 
     (finding,) = findings(text)
     assert (finding.code, finding.severity) == ("leaf-rebound", "error")
     assert finding.fix is not None
-    mended = applied(text, finding.fix)
-    events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
-    assert events[-1].failure is None, mended
+    mended, recording = run_mended(text, finding.fix)
     assert recording.stdout() == "1.023\n"
     assert wrong(recording, model.Program(mended)) == []
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tapedeck import model, wire
+from tapedeck import model
 from tapedeck.examples import example
 
 from ..tracer.alone import alone, record
-from .test_findings import applied, findings, wrong
+from .test_findings import applied, findings, run_mended, wrong
 
 BY_HAND = "w = torch.tensor(3., requires_grad=True)"
 LOSS = "loss = (w - 1) ** 2\nloss.backward()\n"
@@ -66,10 +66,7 @@ def test_a_gradient_that_is_never_cleared_is_found_and_the_fix_clears_it(case: s
     assert finding.fix is not None
     if case in EDITS:
         assert [edit.text for edit in finding.fix.edits] == [EDITS[case]]
-    mended = applied(text, finding.fix)
-    events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
-    assert events[-1].failure is None, mended
+    mended, recording = run_mended(text, finding.fix)
     assert "grad-accumulated" not in [each.code for each in wrong(recording, model.Program(mended))]
     assert recording.log.counts()[2] == 8
     assert alone(mended).error is None

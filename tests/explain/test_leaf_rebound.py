@@ -7,7 +7,7 @@ from tapedeck import model, wire
 
 from ..tracer.alone import all_bits, alone, record, recorded
 from ..tracer.test_steps import all_steps
-from .test_findings import applied, findings, wrong
+from .test_findings import applied, findings, run_mended, wrong
 
 LEAF = "torch.tensor(3., requires_grad=True)"
 LEARNT = "1.023\n"
@@ -26,10 +26,7 @@ def fit(begin: str, leaf: str, update: str) -> str:
 def learns(text: str, finding: model.Finding) -> bool:
     """Whether a program that is mended learns what it was to learn, in 20 steps, and nothing is found in it any more."""
     assert finding.fix is not None
-    mended = applied(text, finding.fix)
-    events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
-    assert events[-1].failure is None, mended
+    mended, recording = run_mended(text, finding.fix)
     assert wrong(recording, model.Program(mended)) == []
     assert recording.log.counts()[2] == 20
     return recording.stdout() == alone(mended).stdout == LEARNT

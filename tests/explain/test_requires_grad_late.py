@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tapedeck import model, wire
+from tapedeck import model
 
 from ..tracer.alone import alone, record
-from .test_findings import applied, findings, wrong
+from .test_findings import applied, findings, run_mended, wrong
 
 BEGIN = "import torch\nb = torch.tensor(1., requires_grad=True)\nx = torch.tensor([1., 2.])\nw = torch.tensor(3.)\n"
 MISTAKES = {
@@ -27,10 +27,7 @@ def test_a_leaf_that_comes_too_late_is_found_and_the_fix_gives_it_a_gradient(bod
     assert finding.message == "w requires a gradient only from here on, and line 5 has used it already."
     assert finding.node is not None
     assert finding.fix is not None
-    mended = applied(text, finding.fix)
-    events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
-    assert events[-1].failure is None, mended
+    mended, recording = run_mended(text, finding.fix)
     assert wrong(recording, model.Program(mended)) == []
     assert alone(text).variables["w"].grad is None
     assert alone(mended).variables["w"].grad is not None
