@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import torch
 from torch.autograd import Function, forward_ad
 
+from . import FOLDER
 from .calls import Call, Calls
 from .forward import ForwardMode
 from .handles import sequence_number, tensors
@@ -217,7 +218,7 @@ def warnings_at(filename: str, module: dict[str, Any]) -> Iterator[None]:
     original = shown._showwarnmsg
 
     def show(message: Any) -> None:
-        place = next(frames(sys._getframe(1), filename), None) if message.filename.startswith(_HERE) else None
+        place = next(frames(sys._getframe(1), filename), None) if message.filename.startswith(FOLDER) else None
         if place is None:
             original(message)
             return
@@ -233,6 +234,3 @@ def warnings_at(filename: str, module: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         shown._showwarnmsg = original
-
-
-_HERE = __file__.rpartition("/")[0]

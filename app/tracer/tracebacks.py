@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from types import CodeType, TracebackType
 
+from . import FOLDER
+
 Place = tuple[CodeType, int]
 """An instruction: its code and its offset there."""
-_HERE = __file__.rpartition("/")[0]
 _HANDING = "torch/overrides.py"
 """Where a function of torch's hands its call over to a mode, which then calls that function again."""
 
@@ -35,7 +36,7 @@ def leave_out(error: BaseException) -> None:
 def _without_us(first: TracebackType | None) -> TracebackType | None:
     found = entries(first)
     files = [entry.tb_frame.f_code.co_filename for entry in found]
-    ours = [file.startswith(_HERE) for file in files]
+    ours = [file.startswith(FOLDER) for file in files]
     for place, file in enumerate(files[:-1]):
         if ours[place + 1] and file.endswith(_HANDING):
             ours[place] = True
