@@ -15,11 +15,12 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from . import model, requests, wire
+from . import model, wire
 from .errors import BadRequest, SandboxError
 from .executor import Executor, LocalExecutor, OwnProcess, job_for
 from .explain.findings import find
-from .requests import Request
+from .inputs import request as requests
+from .inputs.request import Request
 from .settings import Settings
 from .store import NewRun
 from .take import LiveTake

@@ -18,9 +18,9 @@ from . import model, wire
 from .archive import Archive
 from .errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from .executor import Executor, job_for
+from .inputs.request import Request
 from .places import Places
 from .recording import Recording
-from .requests import Request
 from .settings import Settings
 from .store import NewRun
 from .take import LiveTake, StoredTake, Take

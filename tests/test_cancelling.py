@@ -12,8 +12,8 @@ from tapedeck import model, wire
 from tapedeck.archive import Archive
 from tapedeck.executor import OwnProcess
 from tapedeck.explain.findings import find
+from tapedeck.inputs.request import Request
 from tapedeck.recording import Recording
-from tapedeck.requests import Request
 from tapedeck.runs import Runs
 from tapedeck.settings import Settings
 from tapedeck.store import Store

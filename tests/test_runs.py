@@ -13,7 +13,7 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.archive import Archive
 from tapedeck.errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
-from tapedeck.requests import Request
+from tapedeck.inputs.request import Request
 from tapedeck.runs import Runs
 from tapedeck.settings import Settings
 from tapedeck.store import Store

@@ -13,9 +13,10 @@ from fastapi import APIRouter, Header, Query, Request
 from msgspec import Struct
 from starlette.responses import Response, StreamingResponse
 
-from .. import model, requests
+from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import InvalidInput, NotFound
+from ..inputs import request as requests
 from ..take import LiveTake, Take
 from . import answers, reference, stream
 from .notice import notice

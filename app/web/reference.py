@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from .. import __version__, model, requests
-from ..optimizers import OPTIMIZERS
+from .. import __version__, model
+from ..inputs import request as requests
+from ..inputs.optimizers import OPTIMIZERS
 from .problems import MEDIA, SORTS, Problem, Sort
 
 _REFERENCE: Final = "#/components/schemas/{name}"

@@ -17,8 +17,8 @@ from ..drawing.engine import Engine
 from ..errors import NotFound, TapedeckError
 from ..examples import Example
 from ..executor import Executor
+from ..inputs.request import Request as Asked
 from ..replays import Replays
-from ..requests import Request as Asked
 from ..runs import Runs
 from ..settings import Settings
 from ..take import LiveTake, Take

@@ -14,8 +14,8 @@ import pytest
 from tapedeck import model
 from tapedeck.archive import Archive
 from tapedeck.errors import NotFound
+from tapedeck.inputs.request import Request
 from tapedeck.recording import MemoryLog, Recording
-from tapedeck.requests import Request
 from tapedeck.runs import Runs
 from tapedeck.settings import Settings
 from tapedeck.store import Store

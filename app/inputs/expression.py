@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from . import model
-from .errors import InvalidInput
+from .. import model
+from ..errors import InvalidInput
 from .literals import literals
 
 MODULES: Final = {

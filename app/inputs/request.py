@@ -8,8 +8,9 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec import Struct
 
-from . import expression, model, notebook, training
-from .errors import InvalidInput, TooLarge, UnreadableInput, UnsupportedMedia
+from .. import model
+from ..errors import InvalidInput, TooLarge, UnreadableInput, UnsupportedMedia
+from . import expression, notebook, training
 
 SOURCES: Final = ("program", "expression", "training", "notebook")
 OPTIONS: Final = ("seed", "capture", "values", "store")

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from tapedeck import requests
 from tapedeck.errors import InvalidInput, TapedeckError, TooLarge, UnreadableInput, UnsupportedMedia
+from tapedeck.inputs import request as requests
 from tapedeck.model import Limits
 
 LIMITS = Limits()

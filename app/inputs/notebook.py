@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from . import model
-from .errors import InvalidInput, UnreadableInput
+from .. import model
+from ..errors import InvalidInput, UnreadableInput
 
 KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
 """Cell magics whose body is still Python that runs in the notebook's own namespace; of any other the whole cell is skipped."""

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tapedeck import notebook
 from tapedeck.errors import InvalidInput, UnreadableInput
+from tapedeck.inputs import notebook
 
 SEED = Path(__file__).parent / "seed" / "autograd_and_backpropagation.ipynb"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from tapedeck import requests
 from tapedeck.errors import InvalidInput
 from tapedeck.explain.findings import find
+from tapedeck.inputs import request as requests
+from tapedeck.inputs.optimizers import OPTIMIZERS
 from tapedeck.model import Limits, Program
-from tapedeck.optimizers import OPTIMIZERS
 
-from .tracer.alone import record
+from ..tracer.alone import record
 
 LINE: dict[str, Any] = {
     "parameters": {"m": 1},

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from . import expression, model, optimizers
-from .errors import InvalidInput
+from .. import model
+from ..errors import InvalidInput
+from . import expression, optimizers
 from .literals import ELEMENTS, literals
 
 FIELDS: Final = ("parameters", "data", "loss", "optimizer", "steps")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from .errors import InvalidInput
+from ..errors import InvalidInput
 
 ELEMENTS: Final = 10_000
 """Numbers that all inputs may hold together; a program can make more itself."""
