@@ -16,7 +16,7 @@ from .settings import SettingsError
 from .settings import read as read_settings
 
 if TYPE_CHECKING:
-    from .take import Take
+    from .runs.run import Take
 
 app = typer.Typer(
     name="tapedeck",

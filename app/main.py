@@ -23,13 +23,13 @@ from starlette.types import Scope
 
 from . import __version__, assets
 from . import settings as settings_module
-from .archive import Archive
 from .drawing import picture
 from .examples import gallery
 from .executor import Executor, LocalExecutor
 from .explain.findings import find
 from .replays import Replays
-from .runs import Runs
+from .runs.archive import Archive
+from .runs.manager import Runs
 from .settings import Settings, SettingsError
 from .store import Store
 from .web import answers, api, health, pages, problems, recorded, reference, replays

@@ -21,9 +21,9 @@ from .executor import Executor, LocalExecutor, OwnProcess, job_for
 from .explain.findings import find
 from .inputs import request as requests
 from .inputs.request import Request
+from .runs.run import LiveTake
 from .settings import Settings
 from .store import NewRun
-from .take import LiveTake
 
 STDIN: Final = "-"
 OWN: Final = model.Limits(

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from . import model
 from .drawing.account import account
-from .take import Take
+from .runs.run import Take
 
 ROOM: Final = 44
 """Characters of a line's own text before its value; a longer line has its value below it."""

@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from .. import model
-from ..archive import Archive
 from ..errors import Busy, NotAllowed, NotEnded, NotFound
 from ..executor import Executor, job_for
-from ..places import Places
-from ..take import Take
+from ..runs.archive import Archive
+from ..runs.run import Take
+from ..runs.slots import Places
 from .answer import Replay, answered, path
 from .asked import Asked, Target, read
 from .proof import Proof

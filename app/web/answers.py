@@ -10,9 +10,9 @@ import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
-from ..archive import Archive
 from ..errors import TooLarge
-from ..take import LiveTake, Take
+from ..runs.archive import Archive
+from ..runs.run import LiveTake, Take
 
 JSON: Final = "application/json"
 FINAL: Final = "private, max-age=3600, immutable"

@@ -17,7 +17,7 @@ from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import InvalidInput, NotFound
 from ..inputs import request as requests
-from ..take import LiveTake, Take
+from ..runs.run import LiveTake, Take
 from . import answers, reference, stream
 from .notice import notice
 from .owner import remember

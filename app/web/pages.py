@@ -62,7 +62,7 @@ from starlette.responses import HTMLResponse, Response
 from .. import __version__, assets, model
 from ..drawing.style import legend
 from ..examples import FIRST_VISIT
-from ..take import Take
+from ..runs.run import Take
 from .problems import INTERNAL, METHOD, QUESTION, SORTS, Sort
 from .security import NONCE
 from .service import root_of, service_of

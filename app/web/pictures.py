@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..drawing import picture
 from ..drawing.style import Direction
 from ..errors import InvalidInput
-from ..take import Take
+from ..runs.run import Take
 from .service import Service
 
 THEMES: Final = ("light", "dark", "auto", "inline")

@@ -11,7 +11,6 @@ from fastapi import Request
 from starlette.requests import HTTPConnection
 
 from .. import model
-from ..archive import Archive
 from ..assets import PACKAGE
 from ..drawing.engine import Engine
 from ..errors import NotFound, TapedeckError
@@ -19,9 +18,10 @@ from ..examples import Example
 from ..executor import Executor
 from ..inputs.request import Request as Asked
 from ..replays import Replays
-from ..runs import Runs
+from ..runs.archive import Archive
+from ..runs.manager import Runs
+from ..runs.run import LiveTake, Take
 from ..settings import Settings
-from ..take import LiveTake, Take
 from .owner import Owners
 
 Mode = Literal["full", "nofiles", "unconfined", "refused", "starting"]

@@ -10,9 +10,9 @@ import msgspec
 from fastapi.sse import format_sse_event
 
 from .. import model, wire
-from ..archive import Archive
 from ..recording import Tensors, shown
-from ..take import LiveTake, StoredTake, Take
+from ..runs.archive import Archive
+from ..runs.run import LiveTake, StoredTake, Take
 
 QUIET_SECONDS: Final = 15.0
 """A comment is sent after this long without news, so that no proxy thinks the connection dead."""

@@ -13,7 +13,7 @@ from .. import model
 from ..drawing.numerals import brief, plain, typeset
 from ..errors import DrawingError, NotFound
 from ..recording import title
-from ..take import Take
+from ..runs.run import Take
 from . import answers
 from .api import index_of, links, why_no_picture
 from .pictures import Look, draw

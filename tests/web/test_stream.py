@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 import pytest
 from tapedeck import model
-from tapedeck.archive import Archive
 from tapedeck.errors import NotFound
 from tapedeck.inputs.request import Request
 from tapedeck.recording import MemoryLog, Recording
-from tapedeck.runs import Runs
+from tapedeck.runs.manager.archive import Archive
+from tapedeck.runs.manager.manager import Runs
+from tapedeck.runs.manager.run import LiveTake, Take
 from tapedeck.settings import Settings
 from tapedeck.store import Store
-from tapedeck.take import LiveTake, Take
 from tapedeck.web import stream
 
 from ..faked import FakeExecutor, gate
@@ -120,8 +120,8 @@ LONG = 120
 @asynccontextmanager
 async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Archive, LiveTake, asyncio.Event]]:
     """A run that goes on until the event is set, most of which has been left to the store meanwhile."""
-    monkeypatch.setattr("tapedeck.runs.FLUSH_SECONDS", 0.005)
-    monkeypatch.setattr("tapedeck.archive.HELD_BYTES", 1)
+    monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 0.005)
+    monkeypatch.setattr("tapedeck.runs.archive.HELD_BYTES", 1)
     monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 20)
     archive = Archive(Store(folder), model.Limits())
     event, wait = gate()

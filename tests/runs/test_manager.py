@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 import pytest
 from tapedeck import model, wire
-from tapedeck.archive import Archive
 from tapedeck.errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from tapedeck.inputs.request import Request
-from tapedeck.runs import Runs
+from tapedeck.runs.manager.archive import Archive
+from tapedeck.runs.manager.manager import Runs
+from tapedeck.runs.manager.run import LiveTake, Take
 from tapedeck.settings import Settings
 from tapedeck.store import Store
-from tapedeck.take import LiveTake, Take
 
-from .faked import FakeExecutor, forever, gate
-from .recorded import FIT, fit, pass_, step
+from ..faked import FakeExecutor, forever, gate
+from ..recorded import FIT, fit, pass_, step
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +91,7 @@ async def test_events_can_be_read_while_the_run_goes_on() -> None:
 async def test_a_run_that_goes_on_is_written_as_it_comes_and_survives_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tapedeck.runs.FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 0.01)
     event, wait = gate()
     events = fit(4)
     async with running(tmp_path, events[:5], wait, events[5:7], forever) as (runs, _):
@@ -256,7 +256,7 @@ async def test_a_deleted_run_is_gone_everywhere_even_while_it_goes_on(tmp_path: 
 
 
 async def test_old_recordings_make_room_in_memory_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapedeck.archive.RECENT_RUNS", 2)
+    monkeypatch.setattr("tapedeck.runs.archive.RECENT_RUNS", 2)
     async with running(tmp_path) as (runs, _):
         takes = [await ended(await runs.submit(asked(), "anna")) for _ in range(3)]
         assert await runs.find(takes[2].id) is takes[2]

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.archive import Archive
 from tapedeck.executor import OwnProcess
 from tapedeck.explain.findings import find
 from tapedeck.inputs.request import Request
 from tapedeck.recording import Recording
-from tapedeck.runs import Runs
+from tapedeck.runs.manager.archive import Archive
+from tapedeck.runs.manager.manager import Runs
+from tapedeck.runs.manager.run import LiveTake, Take
 from tapedeck.settings import Settings
 from tapedeck.store import Store
-from tapedeck.take import LiveTake, Take
 from tapedeck.web import stream
 
-from .faked import FakeExecutor, forever
-from .tracer.alone import record
+from ..faked import FakeExecutor, forever
+from ..tracer.alone import record
 
 pytestmark = pytest.mark.anyio
 

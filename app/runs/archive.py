@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from . import model
-from .store import Store, StoredRun
-from .take import LiveTake, StoredTake, Take
+from .. import model
+from ..store import Store, StoredRun
+from .run import LiveTake, StoredTake, Take
 
 T = TypeVar("T")
 Json = bytes

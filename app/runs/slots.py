@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from .errors import Busy
+from ..errors import Busy
 
 
 class Places:

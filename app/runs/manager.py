@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from . import model, wire
+from .. import model, wire
+from ..errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
+from ..executor import Executor, job_for
+from ..inputs.request import Request
+from ..recording import Recording
+from ..settings import Settings
+from ..store import NewRun
 from .archive import Archive
-from .errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
-from .executor import Executor, job_for
-from .inputs.request import Request
-from .places import Places
-from .recording import Recording
-from .settings import Settings
-from .store import NewRun
-from .take import LiveTake, StoredTake, Take
+from .run import LiveTake, StoredTake, Take
+from .slots import Places
 
 Find = Callable[[Recording, model.Program], list[model.Finding]]
 

@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from . import model, wire
-from .recording import Log, MemoryLog, Recording
-from .store import NewRun, Outcome, StoredLog, StoredRun
+from .. import model, wire
+from ..recording import Log, MemoryLog, Recording
+from ..store import NewRun, Outcome, StoredLog, StoredRun
 
 TRUNCATED: Final = "stdout-truncated"
 """Code of the signal by which a child says that it dropped printed text."""

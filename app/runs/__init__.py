@@ -1,0 +1,1 @@
+"""Admit a run, execute it, record its events, and find it again."""
