@@ -27,7 +27,7 @@ def server(**environment: str) -> Iterator[str]:
 def serving(folder: str, **environment: str) -> Iterator[tuple[str, int]]:
     """The same with the recordings of a folder; gives the URL and the id of the process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tapedeck.cli", "serve", "--port", "0", "--data", folder],
+        [sys.executable, "-m", "tapedeck", "serve", "--port", "0", "--data", folder],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -28,29 +28,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"model", "wire", "recording"},
     "drawing": FOUNDATION | {"recording"},
     "store": FOUNDATION | {"wire", "recording"},
-    "take": FOUNDATION | {"wire", "recording", "store"},
-    "archive": {"model", "store", "take"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "examples": set(),
-    "places": {"errors"},
-    "notebook": FOUNDATION,
-    "literals": FOUNDATION,
-    "expression": FOUNDATION | {"literals"},
-    "optimizers": FOUNDATION,
-    "training": FOUNDATION | {"expression", "literals", "optimizers"},
-    "requests": FOUNDATION | {"notebook", "expression", "training"},
+    "inputs": FOUNDATION,
+    "runs": FOUNDATION | {"wire", "recording", "store", "executor", "inputs", "settings"},
+    "replays": FOUNDATION | {"wire", "recording", "runs", "executor"},
 }
-MAY_IMPORT["replays"] = FOUNDATION | {"wire", "recording", "take", "archive", "executor", "places"}
-MAY_IMPORT["runs"] = set(MAY_IMPORT) - {"tracer", "assets"}
-MAY_IMPORT["verdicts"] = FOUNDATION | {"wire", "recording", "replays"}
-MAY_IMPORT["once"] = MAY_IMPORT["terminal"] = MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"tracer", "runs", "web"}
-MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer"}
-MAY_IMPORT["cli"] = MAY_IMPORT["main"] = MAY_IMPORT["serving"] = MAY_IMPORT["__main__"] = {
-    *MAY_IMPORT,
-    "cli",
-    "main",
-    "serving",
-}
+MAY_IMPORT["web"] = set(MAY_IMPORT) - {"tracer", "sandbox"} | {"web"}
+MAY_IMPORT["main"] = set(MAY_IMPORT) - {"tracer"}
+MAY_IMPORT["cli"] = set(MAY_IMPORT) - {"tracer", "web"}
+MAY_IMPORT["__main__"] = {"cli"}
 
 PYTHON = sorted(path for path in APP.rglob("*.py") if path.parent.name != "programs")  # the gallery's are not ours to import
 SCRIPTS = sorted(SOURCES.rglob("*.js"))
@@ -104,7 +91,7 @@ def test_only_the_tracer_imports_torch(path: Path) -> None:
 
 
 def test_the_server_is_importable_without_torch() -> None:
-    program = "import sys, tapedeck.main, tapedeck.cli; sys.exit('torch' in sys.modules)"
+    program = "import sys, tapedeck.main, tapedeck.cli.commands; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -23,7 +23,7 @@ def graphs() -> None:
     first = example(FIRST_VISIT)
     assert first is not None
     for theme in THEMES:
-        line = [sys.executable, "-m", "tapedeck.cli", "render", "-", "--theme", theme, "--direction", "LR"]
+        line = [sys.executable, "-m", "tapedeck", "render", "-", "--theme", theme, "--direction", "LR"]
         subprocess.run([*line, "-o", str(HERE / f"graph-{theme}.svg")], input=first.program, text=True, check=True)
 
 
@@ -32,7 +32,7 @@ def pages() -> None:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     switches = ["--disable-background-networking", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        line = [sys.executable, "-m", "tapedeck.cli", "serve", "--port", "0", "--data", folder]
+        line = [sys.executable, "-m", "tapedeck", "serve", "--port", "0", "--data", folder]
         server = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
+from tapedeck.cli.report import mended
 from tapedeck.explain.findings import find
 from tapedeck.recording import MemoryLog, Recording
-from tapedeck.terminal import mended
 
 from ..tracer.alone import record
 from ..tracer.failing import CASES, Case, marked

@@ -10,7 +10,7 @@ import pytest
 from tapedeck.errors import InvalidInput, UnreadableInput
 from tapedeck.inputs import notebook
 
-SEED = Path(__file__).parent / "seed" / "autograd_and_backpropagation.ipynb"
+SEED = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 
 
 def cells(*sources: str | list[str], kind: str = "code") -> dict[str, object]:

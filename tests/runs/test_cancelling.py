@@ -13,9 +13,9 @@ from tapedeck.executor import OwnProcess
 from tapedeck.explain.findings import find
 from tapedeck.inputs.request import Request
 from tapedeck.recording import Recording
-from tapedeck.runs.manager.archive import Archive
-from tapedeck.runs.manager.manager import Runs
-from tapedeck.runs.manager.run import LiveTake, Take
+from tapedeck.runs.archive import Archive
+from tapedeck.runs.manager import Runs
+from tapedeck.runs.run import LiveTake, Take
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import stream

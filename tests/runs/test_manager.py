@@ -13,9 +13,9 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from tapedeck.inputs.request import Request
-from tapedeck.runs.manager.archive import Archive
-from tapedeck.runs.manager.manager import Runs
-from tapedeck.runs.manager.run import LiveTake, Take
+from tapedeck.runs.archive import Archive
+from tapedeck.runs.manager import Runs
+from tapedeck.runs.run import LiveTake, Take
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 

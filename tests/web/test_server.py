@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from tapedeck import serving
+from tapedeck.cli import serve as serving
 from tapedeck.main import create_app
 from tapedeck.settings import Settings, SettingsError
 

@@ -15,9 +15,9 @@ from tapedeck import model
 from tapedeck.errors import NotFound
 from tapedeck.inputs.request import Request
 from tapedeck.recording import MemoryLog, Recording
-from tapedeck.runs.manager.archive import Archive
-from tapedeck.runs.manager.manager import Runs
-from tapedeck.runs.manager.run import LiveTake, Take
+from tapedeck.runs.archive import Archive
+from tapedeck.runs.manager import Runs
+from tapedeck.runs.run import LiveTake, Take
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import stream

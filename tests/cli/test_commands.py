@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tapedeck import cli, doctor, model, once, wire
-from tapedeck.doctor import writable
+from tapedeck import model, wire
+from tapedeck.cli import commands as cli
+from tapedeck.cli import doctor
+from tapedeck.cli import record as once
+from tapedeck.cli.doctor import writable
 from tapedeck.examples import example
 from tapedeck.sandbox.selftest import Check
 from typer.testing import CliRunner, Result
 
-from .recorded import FIT, fit
+from ..recorded import FIT, fit
 
-SEED = Path(__file__).parent / "seed" / "autograd_and_backpropagation.ipynb"
+SEED = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 BROKEN = wire.End("failed", wire.Failure("RuntimeError", "it broke", None, 7, "Traceback", (11, 38)), 3.0)
 
 
@@ -78,7 +81,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 def command(*arguments: str, folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line as a person does, in a folder."""
-    line = [sys.executable, "-m", "tapedeck.cli", *arguments]
+    line = [sys.executable, "-m", "tapedeck", *arguments]
     return subprocess.run(line, cwd=folder, input=text, capture_output=True, text=True, timeout=120)
 
 
@@ -308,7 +311,7 @@ def test_a_run_that_is_told_to_end_ends_its_program_and_shows_what_was_recorded(
         "import time, torch\nw = torch.ones((), requires_grad=True)\n(w * w).backward()\n"
         "while True:\n    print('round', flush=True)\n    time.sleep(0.2)\n"
     )
-    line = [sys.executable, "-m", "tapedeck.cli", "run", "loop.py"]
+    line = [sys.executable, "-m", "tapedeck", "run", "loop.py"]
     with subprocess.Popen(line, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "round\n"
@@ -320,7 +323,18 @@ def test_a_run_that_is_told_to_end_ends_its_program_and_shows_what_was_recorded(
 
 
 def test_a_server_says_where_it_is_and_stops_at_ctrl_c_without_a_word(tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "tapedeck.cli", "serve", "--port", "0", "--data", str(tmp_path), "--root-path", "/deck"]
+    line = [
+        sys.executable,
+        "-m",
+        "tapedeck",
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        str(tmp_path),
+        "--root-path",
+        "/deck",
+    ]
     heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # the default handler is put back: a shell has its background jobs ignore Ctrl+C
     with subprocess.Popen(line, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **heard) as server:

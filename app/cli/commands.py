@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from . import __version__
-from .errors import BadRequest, NotFound, TapedeckError
-from .settings import SettingsError
-from .settings import read as read_settings
+from .. import __version__
+from ..errors import BadRequest, NotFound, TapedeckError
+from ..settings import SettingsError
+from ..settings import read as read_settings
 
 if TYPE_CHECKING:
-    from .runs.run import Take
+    from ..runs.run import Take
 
 app = typer.Typer(
     name="tapedeck",
@@ -68,7 +68,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the page and the API."""
-    from . import serving
+    from . import serve as serving
 
     settings = read_settings()
     changed = {"data": data, "root_path": root_path, "unconfined": unconfined or None}
@@ -86,17 +86,17 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the run as the API tells it, and nothing else.")] = False,
 ) -> None:
     """Run a program and show its values, its last backward pass and what is worth knowing. Exits with 1 if it failed."""
-    from . import once, terminal
+    from . import record, report
 
     settings = read_settings()
-    source = once.read(file)
-    asked = once.request(source, settings.limits if sandbox else once.OWN, seed=str(seed))
+    source = record.read(file)
+    asked = record.request(source, settings.limits if sandbox else record.OWN, seed=str(seed))
 
     def printed(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    story = once.record(
+    story = record.record(
         source,
         asked,
         settings,
@@ -110,7 +110,7 @@ def run(
     else:
         if (said := take.recording.stdout()) and not said.endswith("\n"):
             print()
-        terminal.show(terminal.console(), take, source.name)
+        report.show(report.console(), take, source.name)
     if take.status != "done":
         raise typer.Exit(1)
 
@@ -130,22 +130,22 @@ def render(
     seed: SEED = 0,
 ) -> None:
     """Run a program and write the picture of a backward pass."""
-    from . import once, terminal
-    from .drawing import picture
+    from ..drawing import picture
+    from . import record, report
 
     form = output.suffix.removeprefix(".").lower()
     if form not in picture.FORMS:
         raise BadRequest(f"There is no picture as {output.name}: its ending is one of {', '.join(picture.FORMS)}.")
     settings = read_settings()
-    source = once.read(file)
-    asked = once.request(source, settings.limits if sandbox else once.OWN, seed=str(seed))
+    source = record.read(file)
+    asked = record.request(source, settings.limits if sandbox else record.OWN, seed=str(seed))
 
     look: Any = {"theme": theme, "direction": direction, "engine": picture.engine(settings.dot)}
 
     async def story() -> tuple[Take, bytes]:
-        take = await once.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
+        take = await record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
         recording = take.recording
-        index = terminal.main_pass(take, step) if line is None else None
+        index = report.main_pass(take, step) if line is None else None
         if index is not None:
             return take, await picture.render(recording, index, form, **look)
         graphs = [each.graph for each in recording.lines() if each.graph and line in (None, each.line) and step is None]
@@ -160,8 +160,8 @@ def render(
     except OSError as error:
         raise BadRequest(f"{output} cannot be written: {error.strerror}.") from error
     if take.status != "done":
-        errors = terminal.console(error=True)
-        for text in terminal.failure(take.run({})):
+        errors = report.console(error=True)
+        for text in report.failure(take.run({})):
             errors.print(text)
         raise typer.Exit(1)
 
@@ -181,11 +181,12 @@ def check(
     Exits with 1 if one is wrong, the program failed, or there was nothing to check; with 3 if none is wrong, and not all could
     be judged: a loss or a gradient is not finite, or a pass cannot be carried out again.
     """
-    from . import once, terminal, verdicts, wire
+    from .. import wire
+    from . import check_report, record, report
 
     settings = read_settings()
-    source = once.read(file)
-    asked = once.request(source, settings.limits if sandbox else once.OWN, seed=str(seed))
+    source = record.read(file)
+    asked = record.request(source, settings.limits if sandbox else record.OWN, seed=str(seed))
 
     def printed(text: str) -> None:
         sys.stdout.write(text)
@@ -193,13 +194,13 @@ def check(
 
     job = wire.Replay("check", elements=elements, every=True)
     take = asyncio.run(
-        once.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()), printed=printed, replay=job)
+        record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()), printed=printed, replay=job)
     )
-    found = verdicts.read(take.recording)
-    out = terminal.console()
-    for line in verdicts.told(found, source.name):
+    found = check_report.read(take.recording)
+    out = report.console()
+    for line in check_report.told(found, source.name):
         out.print(line)
-    for line in terminal.failure(take.run({})):
+    for line in report.failure(take.run({})):
         out.print(line)
     if take.status != "done" or found.right is False or not found.graphs:
         raise typer.Exit(1)
@@ -210,10 +211,10 @@ def check(
 @app.command()
 def doctor() -> None:
     """Look at all that Tapedeck needs here, and say what is missing. Exits with 1 if programs cannot be confined."""
-    from . import terminal
+    from . import report
     from .doctor import Diagnosis, examine
 
-    out = terminal.console()
+    out = report.console()
 
     def show(found: Diagnosis, indent: str = "") -> None:
         out.print(f"{indent}{'ok  ' if found.ok else 'NO  '}", style="green" if found.ok else "bold red", end="")
@@ -230,7 +231,3 @@ def doctor() -> None:
 
     if not asyncio.run(story()):
         raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,15 +15,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from . import model, wire
-from .errors import BadRequest, SandboxError
-from .executor import Executor, LocalExecutor, OwnProcess, job_for
-from .explain.findings import find
-from .inputs import request as requests
-from .inputs.request import Request
-from .runs.run import LiveTake
-from .settings import Settings
-from .store import NewRun
+from .. import model, wire
+from ..errors import BadRequest, SandboxError
+from ..executor import Executor, LocalExecutor, OwnProcess, job_for
+from ..explain.findings import find
+from ..inputs import request as requests
+from ..inputs.request import Request
+from ..runs.run import LiveTake
+from ..settings import Settings
+from ..store import NewRun
 
 STDIN: Final = "-"
 OWN: Final = model.Limits(

@@ -11,9 +11,9 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from . import model
-from .drawing.account import account
-from .runs.run import Take
+from .. import model
+from ..drawing.account import account
+from ..runs.run import Take
 
 ROOM: Final = 44
 """Characters of a line's own text before its value; a longer line has its value below it."""

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import uvicorn
 
+from ..errors import TapedeckError
+from ..main import create_app
+from ..settings import Settings, SettingsError
 from .doctor import writable
-from .errors import TapedeckError
-from .main import create_app
-from .settings import Settings, SettingsError
 
 LOOPBACK_ONLY: Final = (
     "Without a sandbox any program of anybody who reaches this address could do all that you can: --unconfined serves on a "

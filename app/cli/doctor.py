@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from . import model
-from .assets import static_path
-from .drawing import engine
-from .drawing.plan import plan
-from .errors import TapedeckError
-from .executor import LocalExecutor
-from .settings import Settings
+from .. import model
+from ..assets import static_path
+from ..drawing import engine
+from ..drawing.plan import plan
+from ..errors import TapedeckError
+from ..executor import LocalExecutor
+from ..settings import Settings
 
 SAMPLE = model.Graph(
     "g0",

@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from . import wire
-from .recording import Recording
-from .replays.answer import CheckedElement, CheckedLeaf, Verdict, checked_leaf, right
+from .. import wire
+from ..recording import Recording
+from ..replays.answer import CheckedElement, CheckedLeaf, Verdict, checked_leaf, right
 
 STYLES: Final[dict[Verdict, str]] = {
     "right": "green",
