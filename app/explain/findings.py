@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator
 
 from .. import model
 from ..recording import Recording
-from .accumulated import grad_accumulated
-from .broadcast import broadcast_both
-from .data_update import data_update
-from .dead_relu import dead_relu
-from .diverging import diverging
-from .failures import failed
-from .kept import leaf_kept
-from .late import requires_grad_late
-from .nan_origin import nan_origin
-from .rebound import leaf_rebound
+from .rules.backward_failed import failed
+from .rules.broadcast_both import broadcast_both
+from .rules.data_update import data_update
+from .rules.dead_relu import dead_relu
+from .rules.diverging import diverging
+from .rules.grad_accumulated import grad_accumulated
+from .rules.leaf_kept import leaf_kept
+from .rules.leaf_rebound import leaf_rebound
+from .rules.nan_origin import nan_origin
+from .rules.not_recorded import unseen
+from .rules.requires_grad_late import requires_grad_late
+from .rules.unused_parameter import unused_parameter
+from .rules.vanishing import vanishing
 from .syntax import Syntax
-from .unseen import unseen
-from .unused import unused_parameter
-from .vanishing import vanishing
 
 LEADS = frozenset({"leaf-rebound", "requires-grad-late"})
 LED_TO = frozenset({"no-grad-path", "non-leaf-grad"})

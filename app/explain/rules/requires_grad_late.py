@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import model, wire
-from ..recording import Recording
-from .syntax import Syntax
+from ... import model, wire
+from ...recording import Recording
+from ..syntax import Syntax
 
 PASSES = 200
 """Passes that are looked through for the earlier use."""

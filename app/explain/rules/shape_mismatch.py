@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .. import model
-from .failure import Failure
+from ... import model
+from ..failure import Failure
 
 BROADCAST = r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)"
 PRODUCT = r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)"

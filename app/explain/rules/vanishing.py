@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from math import log10, prod, sqrt
 
-from .. import model
-from ..recording import PassNumbers, Recording
-from .syntax import Syntax
-from .wording import short
+from ... import model
+from ...recording import PassNumbers, Recording
+from ..syntax import Syntax
+from ..wording import short
 
 STEPS = 5
 """The first steps, in all of which they must vanish; as many later ones, in which they must not have come back."""

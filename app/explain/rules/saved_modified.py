@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from .. import model
-from .failure import Failure
+from ... import model
+from ..failure import Failure
 
 _FREED = "A pass frees what nodes saved as it goes, so that it can be run through once."
 _SIGNS: dict[type[ast.operator], str] = {

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .. import model
-from ..recording import PassNumbers, Recording
-from .syntax import Syntax
+from ... import model
+from ...recording import PassNumbers, Recording
+from ..syntax import Syntax
 
 PASSES = 1_000
 """Passes that are looked at: one of each graph among them."""

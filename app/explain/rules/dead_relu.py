@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from .. import model
-from ..recording import PassNumbers, Recording
-from .syntax import Syntax
-from .wording import listed
+from ... import model
+from ...recording import PassNumbers, Recording
+from ..syntax import Syntax
+from ..wording import listed
 
 STEPS = 20
 """The last steps of a run, in all of which a relu must have been dead."""

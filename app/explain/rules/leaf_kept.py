@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import model
-from ..recording import Recording, Tensors
-from .syntax import Syntax
-from .updates import by_gradient, updates
-from .wording import listed
+from ... import model
+from ...recording import Recording, Tensors
+from ..syntax import Syntax
+from ..updates import by_gradient, updates
+from ..wording import listed
 
 STEPS = 1_000
 """Steps that are looked at."""

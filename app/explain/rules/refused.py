@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from .. import model
-from .cuts import Cuts
-from .failure import Failure, short
+from ... import model
+from ..cuts import Cuts
+from ..failure import Failure, short
 
 _WRITES = (ast.AugAssign, ast.Expr, ast.Assign)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import model
-from ..recording import Recording
-from .syntax import Syntax
-from .wording import listed
+from ... import model
+from ...recording import Recording
+from ..syntax import Syntax
+from ..wording import listed
 
 PASSES = 1_000
 """Passes that are looked at for whether the program computes the same in each round."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import model
-from ..recording import Recording
-from .syntax import Syntax
+from ... import model
+from ...recording import Recording
+from ..syntax import Syntax
 
 _UNSEEN = {
     "saved-tensors-unread": (

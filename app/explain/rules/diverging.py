@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import model, wire
-from ..recording import Recording, Tensors
-from .syntax import Syntax
-from .wording import short
+from ... import model, wire
+from ...recording import Recording, Tensors
+from ..syntax import Syntax
+from ..wording import short
 
 STEPS = 1_000
 """Steps that are looked at: a loss that diverges does so early."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .. import model, wire
-from ..recording import Recording, title
-from .nonfinite import Origin, origin, unharmed
-from .syntax import Syntax
+from ... import model, wire
+from ...recording import Recording, title
+from ..nonfinite import Origin, origin, unharmed
+from ..syntax import Syntax
 
 _VALUES = (
     (r"Log(?:1p|2|10)?Backward", "The logarithm is -Inf at 0 and NaN below."),

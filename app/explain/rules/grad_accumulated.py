@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from .. import model
-from ..recording import Recording, Series
-from .syntax import Syntax
-from .updates import by_gradient, of_loop, updates, written_by
-from .wording import listed, short
+from ... import model
+from ...recording import Recording, Series
+from ..syntax import Syntax
+from ..updates import by_gradient, of_loop, updates, written_by
+from ..wording import listed, short
 
 STEPS = 1_000
 """Steps that are looked at: what is not cleared is not cleared early either."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import model, wire
-from ..recording import Recording
-from .syntax import Syntax
+from ... import model, wire
+from ...recording import Recording
+from ..syntax import Syntax
 
 STEPS = 1_000
 """Steps that are looked at: what goes wrong in training goes wrong early, and then in every step."""

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator
 from itertools import pairwise
 
-from .. import model
-from ..recording import Recording, Tensors
-from .syntax import Syntax
-from .updates import Update, updates
+from ... import model
+from ...recording import Recording, Tensors
+from ..syntax import Syntax
+from ..updates import Update, updates
 
 STEPS = 50
 """Steps whose updates are looked at: an update is made in the first steps as in the last."""

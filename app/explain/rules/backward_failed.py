@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from .. import model
-from ..recording import Recording, title
-from . import refused, saved, shapes
-from .failure import Failure, short
-from .syntax import Syntax
-from .troubles import SAID, troubles
+from ... import model
+from ...recording import Recording, title
+from ..failure import Failure, short
+from ..syntax import Syntax
+from ..troubles import SAID, troubles
+from . import refused
+from . import saved_modified as saved
+from . import shape_mismatch as shapes
 
 
 def failed(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
