@@ -24,16 +24,16 @@ from .capture import Capture
 from .emitter import Build, Emitter
 from .failures import Failures
 from .forward import ForwardMode
-from .handles import number, sequence_number
-from .memory import Write
 from .names import Names
 from .passes import OpenPass
 from .saved import SavedTensors
 from .source import Source, frames
 from .steps import PassFacts, Steps
 from .structure import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
-from .table import Table
-from .transforms import Aside, inside_transform
+from .tensors.handles import number, sequence_number
+from .tensors.memory import Write
+from .tensors.table import Table
+from .tensors.transforms import Aside, inside_transform
 
 _AUTOGRAD: Any = torch.autograd
 LARGE = 10_000

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .handles import elements
 from .point import Point
 from .precision import largest
 from .rounding import Rounding
 from .section import CannotRepeat
 from .slopes import Slopes, real
+from .tensors.handles import elements
 
 
 @dataclass

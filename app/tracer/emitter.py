@@ -8,10 +8,10 @@ from time import monotonic
 from torch import Tensor
 
 from .. import wire
-from .handles import storage
-from .memory import Write
-from .packing import blank, pack
-from .table import Table
+from .tensors.handles import storage
+from .tensors.memory import Write
+from .tensors.packing import blank, pack
+from .tensors.table import Table
 
 MESSAGE_EVENTS = 256
 MESSAGE_BYTES = 1 << 20

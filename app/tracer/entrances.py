@@ -18,9 +18,9 @@ from torch.autograd import Function, forward_ad
 from . import FOLDER
 from .calls import Call, Calls
 from .forward import ForwardMode
-from .handles import sequence_number, tensors
 from .names import parts
 from .source import frames
+from .tensors.handles import sequence_number, tensors
 
 _C: Any = torch._C
 

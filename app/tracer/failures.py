@@ -11,10 +11,10 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .handles import sequence_number, storage
 from .passes import OpenPass
 from .source import Source, frames
 from .structure import Template, grad_node
+from .tensors.handles import sequence_number, storage
 from .tracebacks import Place, entries, raised_at
 
 WRITES = 4096

@@ -19,10 +19,10 @@ from torch.utils._device import DeviceContext
 
 from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
-from .handles import sequence_number, tensors
-from .memory import Write
-from .snapshot import PLAIN, origin
 from .source import PROGRAM
+from .tensors.handles import sequence_number, tensors
+from .tensors.memory import Write
+from .tensors.snapshot import PLAIN, origin
 
 _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass

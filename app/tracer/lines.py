@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .handles import sequence_number, storage
-from .memory import Write
-from .snapshot import Snapshot, origin
 from .source import Statement
-from .table import Table
-from .transforms import apart
+from .tensors.handles import sequence_number, storage
+from .tensors.memory import Write
+from .tensors.snapshot import Snapshot, origin
+from .tensors.table import Table
+from .tensors.transforms import apart
 
 TEXT = 2_000
 """Characters of a line's value that are kept; of a cell's output, ten times as many."""

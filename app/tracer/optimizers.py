@@ -16,12 +16,12 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from .. import wire
 from .emitter import Emitter
 from .forward import ForwardMode
-from .handles import tensors
-from .memory import Write
 from .names import Names
 from .source import Here
 from .steps import Steps
-from .transforms import Aside
+from .tensors.handles import tensors
+from .tensors.memory import Write
+from .tensors.transforms import Aside
 
 
 class _Step(NamedTuple):

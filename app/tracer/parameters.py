@@ -8,12 +8,12 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .handles import same, storage
-from .memory import overlap
 from .names import Names
 from .parts import Held, held
-from .snapshot import is_leaf, sizes
-from .table import Table
+from .tensors.handles import same, storage
+from .tensors.memory import overlap
+from .tensors.snapshot import is_leaf, sizes
+from .tensors.table import Table
 
 
 class Parameters:

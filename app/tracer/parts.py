@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .handles import pointer
-from .snapshot import OTHER, WHOLE, Snapshot, facts_of
-from .statistics import is_dense
-from .table import Table
-from .transforms import outside
+from .tensors.handles import pointer
+from .tensors.snapshot import OTHER, WHOLE, Snapshot, facts_of
+from .tensors.statistics import is_dense
+from .tensors.table import Table
+from .tensors.transforms import outside
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from torch import Tensor
 from .. import wire
 from .capture import Capture
 from .emitter import Build
-from .handles import number, pointer, sequence_number
-from .memory import Write
 from .parts import Contribution
-from .snapshot import Snapshot, origin
 from .steps import PassFacts
 from .structure import Template, Walk, grad_node
-from .table import Table
-from .transforms import plain, stands_in
+from .tensors.handles import number, pointer, sequence_number
+from .tensors.memory import Write
+from .tensors.snapshot import Snapshot, origin
+from .tensors.table import Table
+from .tensors.transforms import plain, stands_in
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from .definitions import Defined
-from .handles import same
 from .passes import OpenPass
 from .section import CannotRepeat, Section
 from .tape import Tape
+from .tensors.handles import same
 
 
 class Point:

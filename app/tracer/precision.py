@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .handles import elements
 from .section import flat
+from .tensors.handles import elements
 
 
 class Precision(TorchDispatchMode):  # type: ignore[no-untyped-call]

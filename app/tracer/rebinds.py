@@ -13,10 +13,10 @@ from .calls import Calls
 from .emitter import Emitter
 from .holding import ITEMS, Held, is_kept, look
 from .scopes import Scopes
-from .snapshot import facts_of, is_leaf, origin
 from .source import Here, Statement
 from .steps import Steps
 from .targets import Access, Target
+from .tensors.snapshot import facts_of, is_leaf, origin
 
 
 class _Substitute(NamedTuple):

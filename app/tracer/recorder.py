@@ -29,7 +29,6 @@ from .entrances import (
 )
 from .failures import Failures, Writes
 from .forward import ForwardMode, depth, underneath
-from .handles import sequence_number
 from .lengths import length
 from .lines import Lines
 from .loops import event_loops
@@ -41,10 +40,11 @@ from .scopes import Scopes
 from .shortcuts import not_handed_over, seen_clearing, seen_modules
 from .source import HOOK, Here, Source, Statement
 from .steps import Steps
-from .table import Table
 from .tape import Tape
+from .tensors.handles import sequence_number
+from .tensors.table import Table
+from .tensors.transforms import Aside
 from .tracebacks import leave_out
-from .transforms import Aside
 from .updates import Updates
 
 _OF_LOOPS = frozenset({"enter", "round", "target"})

@@ -20,8 +20,8 @@ from .passes import OpenPass
 from .point import Point
 from .section import CannotRepeat
 from .source import HOOK
-from .table import Table
 from .tape import Tape
+from .tensors.table import Table
 
 MOST_FACTORS = 65_536
 """Numbers in the local derivatives of one node."""

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from .forward import ForwardMode
 from .names import parts
-from .snapshot import PLAIN
+from .tensors.snapshot import PLAIN
 
 _C: Any = torch._C
 _INERT = PLAIN | {NoneType, bool, int, float, str}

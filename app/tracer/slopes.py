@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from .definitions import Defined
-from .handles import elements
 from .point import Point
 from .precision import Precision, unit
 from .rounding import Rounding
 from .section import CannotRepeat, widened
+from .tensors.handles import elements
 
 WIDTHS = (1e-6, 1e-8)
 """Steps to either side, in float64, as a part of the element (of 1, for a smaller one)."""

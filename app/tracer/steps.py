@@ -20,15 +20,15 @@ from .. import wire
 from ..model import PassKind
 from .calls import Calls
 from .emitter import Emitter
-from .handles import sequence_number, storage
 from .lines import Lines
-from .memory import Write
 from .names import Names
 from .parameters import Parameters
 from .parts import Contribution, Part, groups
-from .snapshot import Snapshot, is_leaf
 from .source import Here, Source
-from .table import Table
+from .tensors.handles import sequence_number, storage
+from .tensors.memory import Write
+from .tensors.snapshot import Snapshot, is_leaf
+from .tensors.table import Table
 
 
 @dataclass(slots=True)

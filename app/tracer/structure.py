@@ -16,11 +16,11 @@ from torch import Tensor
 from .. import wire
 from .calls import Call, Calls
 from .functions import call_name
-from .handles import number, pointer
 from .names import Names
 from .saved import SavedTensors, Slot, slot_name
-from .snapshot import Snapshot, origin
 from .source import Source
+from .tensors.handles import number, pointer
+from .tensors.snapshot import Snapshot, origin
 
 ACCUMULATE = "AccumulateGrad"
 _FunctionBase: Any = torch._C._FunctionBase

@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 from .calls import held
 from .forward import leave
 from .functions import COUNT, KINDS, READ, WRITE, classify
-from .handles import sequence_number, storage
 from .section import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
+from .tensors.handles import sequence_number, storage
 
 FIRST_SWEEP = 2_000
 """Calls that are kept before those that nothing alive came from are let go."""

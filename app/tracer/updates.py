@@ -15,12 +15,12 @@ from .emitter import Emitter
 from .failures import Writes
 from .forward import Observer
 from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
-from .handles import storage, tensors
-from .memory import Holder, Write
 from .names import Names
-from .snapshot import is_leaf, sizes
 from .source import Here, Statement
 from .steps import Steps
+from .tensors.handles import storage, tensors
+from .tensors.memory import Holder, Write
+from .tensors.snapshot import is_leaf, sizes
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})

@@ -10,8 +10,8 @@ import torch
 from tapedeck import model
 from tapedeck.explain.findings import find
 from tapedeck.recording.tensors import finite
-from tapedeck.tracer.packing import pack
-from tapedeck.tracer.table import Table
+from tapedeck.tracer.tensors.packing import pack
+from tapedeck.tracer.tensors.table import Table
 
 from ..tracer.alone import record
 from ..tracer.failing import marked

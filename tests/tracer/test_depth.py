@@ -168,7 +168,7 @@ def test_a_graph_with_as_many_nodes_as_the_cap_is_recorded() -> None:
 def test_a_table_of_more_numbers_than_fit_leaves_out_the_largest_elements_then_statistics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tapedeck.tracer import table
+    from tapedeck.tracer.tensors import table
 
     program = (
         "import torch\nx = torch.ones(2, 8, requires_grad=True)\ny = (x * 3).tanh() @ torch.ones(8, 1)\ny.sum().backward()\n"

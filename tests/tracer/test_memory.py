@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tapedeck.tracer.memory import Write
+from tapedeck.tracer.tensors.memory import Write
 from torch import Tensor
 
 OTHERS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tapedeck import model, wire
 from tapedeck.recording import Tensors
-from tapedeck.tracer.packing import pack
-from tapedeck.tracer.snapshot import Snapshot
-from tapedeck.tracer.table import Table
+from tapedeck.tracer.tensors.packing import pack
+from tapedeck.tracer.tensors.snapshot import Snapshot
+from tapedeck.tracer.tensors.table import Table
 
 
 def told(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:

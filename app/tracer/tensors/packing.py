@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import wire
+from ... import wire
 from . import statistics
 from .snapshot import OTHER, Facts, Snapshot
 from .table import BOTH, EMPTY, NUMBERS, VALUE, Table, sum_up, width_of

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model import Capture
+from ...model import Capture
 from . import statistics
 from .memory import Write
 from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of

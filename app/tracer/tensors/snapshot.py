@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import wire
+from ... import wire
 from . import statistics
 from .statistics import is_dense
 from .transforms import outside, plain, stands_in
