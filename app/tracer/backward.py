@@ -24,10 +24,10 @@ from .capture import Capture
 from .emitter import Build, Emitter
 from .failures import Failures
 from .forward import ForwardMode
-from .names import Names
 from .passes import OpenPass
 from .saved import SavedTensors
-from .source import Source, frames
+from .source.instrument import Source, frames
+from .source.names import Names
 from .steps import PassFacts, Steps
 from .structure import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
 from .tensors.handles import number, sequence_number

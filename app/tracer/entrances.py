@@ -18,8 +18,8 @@ from torch.autograd import Function, forward_ad
 from . import FOLDER
 from .calls import Call, Calls
 from .forward import ForwardMode
-from .names import parts
-from .source import frames
+from .source.instrument import frames
+from .source.names import parts
 from .tensors.handles import sequence_number, tensors
 
 _C: Any = torch._C

@@ -12,10 +12,10 @@ from torch import Tensor
 from .. import wire
 from .emitter import Emitter
 from .passes import OpenPass
-from .source import Source, frames
+from .source.instrument import Source, frames
+from .source.tracebacks import Place, entries, raised_at
 from .structure import Template, grad_node
 from .tensors.handles import sequence_number, storage
-from .tracebacks import Place, entries, raised_at
 
 WRITES = 4096
 """In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""

@@ -19,7 +19,7 @@ from torch.utils._device import DeviceContext
 
 from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
-from .source import PROGRAM
+from .source.instrument import PROGRAM
 from .tensors.handles import sequence_number, tensors
 from .tensors.memory import Write
 from .tensors.snapshot import PLAIN, origin

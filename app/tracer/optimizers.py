@@ -16,8 +16,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from .. import wire
 from .emitter import Emitter
 from .forward import ForwardMode
-from .names import Names
-from .source import Here
+from .source.instrument import Here
+from .source.names import Names
 from .steps import Steps
 from .tensors.handles import tensors
 from .tensors.memory import Write

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .names import Names
 from .parts import Held, held
+from .source.names import Names
 from .tensors.handles import same, storage
 from .tensors.memory import overlap
 from .tensors.snapshot import is_leaf, sizes

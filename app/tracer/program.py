@@ -19,13 +19,13 @@ from .. import wire
 from .emitter import Emitter
 from .failures import clean, said
 from .impossible import remedy
-from .lines import TEXT, tensor_text
 from .printer import Printer
 from .recorder import Recorder
 from .replay import Replayed
-from .source import PROGRAM, Source
+from .source.instrument import PROGRAM, Source
+from .source.lines import TEXT, tensor_text
+from .source.tracebacks import leave_out, raised_at
 from .standins import StandIns, missing
-from .tracebacks import leave_out, raised_at
 
 SCRIPT = "program.py"
 """What a program that is no file is told that its file is: Python would have one."""

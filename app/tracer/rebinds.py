@@ -11,11 +11,11 @@ from torch import Tensor
 from .. import wire
 from .calls import Calls
 from .emitter import Emitter
-from .holding import ITEMS, Held, is_kept, look
-from .scopes import Scopes
-from .source import Here, Statement
+from .source.instrument import Here, Statement
+from .source.lookup import ITEMS, Held, is_kept, look
+from .source.scopes import Scopes
+from .source.targets import Access, Target
 from .steps import Steps
-from .targets import Access, Target
 from .tensors.snapshot import facts_of, is_leaf, origin
 
 

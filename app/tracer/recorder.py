@@ -29,22 +29,22 @@ from .entrances import (
 )
 from .failures import Failures, Writes
 from .forward import ForwardMode, depth, underneath
-from .lengths import length
-from .lines import Lines
 from .loops import event_loops
-from .names import Names
 from .optimizers import Optimizers
 from .rebinds import Rebinds
 from .replay import Replay
-from .scopes import Scopes
 from .shortcuts import not_handed_over, seen_clearing, seen_modules
-from .source import HOOK, Here, Source, Statement
+from .source.instrument import HOOK, Here, Source, Statement
+from .source.lines import Lines
+from .source.loop_lengths import length
+from .source.names import Names
+from .source.scopes import Scopes
+from .source.tracebacks import leave_out
 from .steps import Steps
 from .tape import Tape
 from .tensors.handles import sequence_number
 from .tensors.table import Table
 from .tensors.transforms import Aside
-from .tracebacks import leave_out
 from .updates import Updates
 
 _OF_LOOPS = frozenset({"enter", "round", "target"})

@@ -19,7 +19,7 @@ from .forward import ForwardMode
 from .passes import OpenPass
 from .point import Point
 from .section import CannotRepeat
-from .source import HOOK
+from .source.instrument import HOOK
 from .tape import Tape
 from .tensors.table import Table
 

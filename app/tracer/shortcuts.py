@@ -19,7 +19,7 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from .forward import ForwardMode
-from .names import parts
+from .source.names import parts
 from .tensors.snapshot import PLAIN
 
 _C: Any = torch._C

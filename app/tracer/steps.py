@@ -20,11 +20,11 @@ from .. import wire
 from ..model import PassKind
 from .calls import Calls
 from .emitter import Emitter
-from .lines import Lines
-from .names import Names
 from .parameters import Parameters
 from .parts import Contribution, Part, groups
-from .source import Here, Source
+from .source.instrument import Here, Source
+from .source.lines import Lines
+from .source.names import Names
 from .tensors.handles import sequence_number, storage
 from .tensors.memory import Write
 from .tensors.snapshot import Snapshot, is_leaf

@@ -16,9 +16,9 @@ from torch import Tensor
 from .. import wire
 from .calls import Call, Calls
 from .functions import call_name
-from .names import Names
 from .saved import SavedTensors, Slot, slot_name
-from .source import Source
+from .source.instrument import Source
+from .source.names import Names
 from .tensors.handles import number, pointer
 from .tensors.snapshot import Snapshot, origin
 

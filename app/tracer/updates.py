@@ -15,8 +15,8 @@ from .emitter import Emitter
 from .failures import Writes
 from .forward import Observer
 from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
-from .names import Names
-from .source import Here, Statement
+from .source.instrument import Here, Statement
+from .source.names import Names
 from .steps import Steps
 from .tensors.handles import storage, tensors
 from .tensors.memory import Holder, Write

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tapedeck.tracer.source import Source
+from tapedeck.tracer.source.instrument import Source
 
 from .alone import record
 

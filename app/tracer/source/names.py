@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .holding import ITEMS, dict_of
+from .lookup import ITEMS, dict_of
 
 _OF_MODULES = frozenset(vars(torch.nn.Module()))
 """What a module keeps for torch, its parts among that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import CodeType, TracebackType
 
-from . import FOLDER
+from .. import FOLDER
 
 Place = tuple[CodeType, int]
 """An instruction: its code and its offset there."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-from .source import Source
+from .instrument import Source
 
 
 class Scopes:

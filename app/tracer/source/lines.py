@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import wire
-from .source import Statement
-from .tensors.handles import sequence_number, storage
-from .tensors.memory import Write
-from .tensors.snapshot import Snapshot, origin
-from .tensors.table import Table
-from .tensors.transforms import apart
+from ... import wire
+from ..tensors.handles import sequence_number, storage
+from ..tensors.memory import Write
+from ..tensors.snapshot import Snapshot, origin
+from ..tensors.table import Table
+from ..tensors.transforms import apart
+from .instrument import Statement
 
 TEXT = 2_000
 """Characters of a line's value that are kept; of a cell's output, ten times as many."""

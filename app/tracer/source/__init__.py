@@ -1,0 +1,1 @@
+"""Relate a recording to the program's text: statements, lines, loops, names and tracebacks."""
