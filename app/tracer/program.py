@@ -17,15 +17,15 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
+from .environment.plotting import StandIns, missing
+from .environment.remedies import remedy
+from .environment.stdout import Printer
 from .failures import clean, said
-from .impossible import remedy
-from .printer import Printer
 from .recorder import Recorder
 from .replay import Replayed
 from .source.instrument import PROGRAM, Source
 from .source.lines import TEXT, tensor_text
 from .source.tracebacks import leave_out, raised_at
-from .standins import StandIns, missing
 
 SCRIPT = "program.py"
 """What a program that is no file is told that its file is: Python would have one."""

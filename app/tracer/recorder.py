@@ -27,9 +27,9 @@ from .entrances import (
     unseen_traces,
     warnings_at,
 )
+from .environment.event_loop import event_loops
 from .failures import Failures, Writes
 from .forward import ForwardMode, depth, underneath
-from .loops import event_loops
 from .optimizers import Optimizers
 from .rebinds import Rebinds
 from .replay import Replay

@@ -396,7 +396,7 @@ def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch
 def test_a_loop_that_waits_by_select_runs_coroutines() -> None:
     import asyncio
 
-    from tapedeck.tracer.loops import Loop
+    from tapedeck.tracer.environment.event_loop import Loop
 
     async def work() -> list[int]:
         async def late(value: int) -> int:

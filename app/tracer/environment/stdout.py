@@ -6,8 +6,8 @@ import codecs
 import io
 from typing import Any
 
-from .. import wire
-from .emitter import Emitter
+from ... import wire
+from ..emitter import Emitter
 
 
 class OutputLimit(BaseException):
