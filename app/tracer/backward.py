@@ -19,11 +19,11 @@ from torch import Tensor
 
 from .. import wire
 from ..model import PassKind
-from .calls import Call, Calls
 from .capture import Capture
 from .emitter import Build, Emitter
 from .failures import Failures
-from .forward import ForwardMode
+from .forward.calls import Call, Calls
+from .forward.mode import ForwardMode
 from .passes import OpenPass
 from .saved import SavedTensors
 from .source.instrument import Source, frames

@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from .. import wire
 from .emitter import Emitter
-from .forward import ForwardMode
+from .forward.mode import ForwardMode
 from .source.instrument import Here
 from .source.names import Names
 from .steps import Steps

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .. import wire
-from .calls import Calls
 from .emitter import Emitter
+from .forward.calls import Calls
 from .source.instrument import Here, Statement
 from .source.lookup import ITEMS, Held, is_kept, look
 from .source.scopes import Scopes

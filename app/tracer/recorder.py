@@ -15,9 +15,12 @@ from torch import Tensor
 
 from .. import wire
 from .backward import Engine
-from .calls import Calls
 from .emitter import Emitter
-from .entrances import (
+from .environment.event_loop import event_loops
+from .failures import Failures, Writes
+from .forward.calls import Calls
+from .forward.mode import ForwardMode, depth, underneath
+from .forward.patches import (
     before_silence,
     eager_compile,
     noticed_arrays,
@@ -27,13 +30,10 @@ from .entrances import (
     unseen_traces,
     warnings_at,
 )
-from .environment.event_loop import event_loops
-from .failures import Failures, Writes
-from .forward import ForwardMode, depth, underneath
+from .forward.shortcuts import not_handed_over, seen_clearing, seen_modules
 from .optimizers import Optimizers
 from .rebinds import Rebinds
 from .replay import Replay
-from .shortcuts import not_handed_over, seen_clearing, seen_modules
 from .source.instrument import HOOK, Here, Source, Statement
 from .source.lines import Lines
 from .source.loop_lengths import length

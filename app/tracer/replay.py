@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import wire
 from .differences import Differences
 from .emitter import Emitter
-from .forward import ForwardMode
+from .forward.mode import ForwardMode
 from .passes import OpenPass
 from .point import Point
 from .section import CannotRepeat

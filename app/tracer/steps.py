@@ -18,8 +18,8 @@ from torch import Tensor
 
 from .. import wire
 from ..model import PassKind
-from .calls import Calls
 from .emitter import Emitter
+from .forward.calls import Calls
 from .parameters import Parameters
 from .parts import Contribution, Part, groups
 from .source.instrument import Here, Source

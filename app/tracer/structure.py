@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .calls import Call, Calls
-from .functions import call_name
+from .forward.calls import Call, Calls
+from .forward.functions import call_name
 from .saved import SavedTensors, Slot, slot_name
 from .source.instrument import Source
 from .source.names import Names

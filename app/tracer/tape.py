@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
-from .calls import held
-from .forward import leave
-from .functions import COUNT, KINDS, READ, WRITE, classify
+from .forward.calls import held
+from .forward.functions import COUNT, KINDS, READ, WRITE, classify
+from .forward.mode import leave
 from .section import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
 from .tensors.handles import sequence_number, storage
 

@@ -13,8 +13,8 @@ from .. import wire
 from .backward import Engine
 from .emitter import Emitter
 from .failures import Writes
-from .forward import Observer
-from .functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
+from .forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
+from .forward.mode import Observer
 from .source.instrument import Here, Statement
 from .source.names import Names
 from .steps import Steps

@@ -238,7 +238,7 @@ def test_what_the_recorder_fails_at_after_a_call_is_no_failure_of_the_program(mo
     def fail(*_: object) -> None:
         raise RuntimeError("cannot be noted")
 
-    monkeypatch.setattr("tapedeck.tracer.calls.Calls.add", fail)
+    monkeypatch.setattr("tapedeck.tracer.forward.calls.Calls.add", fail)
     events, recording = record("import torch\nw = torch.ones(2, requires_grad=True)\n(w * 2).sum().backward()\nprint(w.grad)\n")
     assert end(events).status == "done"
     assert recording.stdout() == "tensor([2., 2.])\n"

@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
+from ..source.instrument import PROGRAM
+from ..tensors.handles import sequence_number, tensors
+from ..tensors.memory import Write
+from ..tensors.snapshot import PLAIN, origin
 from .calls import Call, Calls
 from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
-from .source.instrument import PROGRAM
-from .tensors.handles import sequence_number, tensors
-from .tensors.memory import Write
-from .tensors.snapshot import PLAIN, origin
 
 _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from .forward import ForwardMode
-from .source.names import parts
-from .tensors.snapshot import PLAIN
+from ..source.names import parts
+from ..tensors.snapshot import PLAIN
+from .mode import ForwardMode
 
 _C: Any = torch._C
 _INERT = PLAIN | {NoneType, bool, int, float, str}

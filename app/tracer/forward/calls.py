@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tensors.handles import number, storage, tensors
-from .tensors.memory import Write
-from .tensors.snapshot import Snapshot, is_leaf, origin
+from ..tensors.handles import number, storage, tensors
+from ..tensors.memory import Write
+from ..tensors.snapshot import Snapshot, is_leaf, origin
 
 KEPT_CALLS = 300_000
 """Nodes beyond which the oldest calls are forgotten: if they still live, they have no line any more."""

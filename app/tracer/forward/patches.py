@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 import torch
 from torch.autograd import Function, forward_ad
 
-from . import FOLDER
+from .. import FOLDER
+from ..source.instrument import frames
+from ..source.names import parts
+from ..tensors.handles import sequence_number, tensors
 from .calls import Call, Calls
-from .forward import ForwardMode
-from .source.instrument import frames
-from .source.names import parts
-from .tensors.handles import sequence_number, tensors
+from .mode import ForwardMode
 
 _C: Any = torch._C
 
