@@ -28,12 +28,12 @@ from .passes import OpenPass
 from .saved import SavedTensors
 from .source.instrument import Source, frames
 from .source.names import Names
-from .steps import PassFacts, Steps
 from .structure import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
 from .tensors.handles import number, sequence_number
 from .tensors.memory import Write
 from .tensors.table import Table
 from .tensors.transforms import Aside, inside_transform
+from .training.steps import PassFacts, Steps
 
 _AUTOGRAD: Any = torch.autograd
 LARGE = 10_000

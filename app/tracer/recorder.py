@@ -31,8 +31,6 @@ from .forward.patches import (
     warnings_at,
 )
 from .forward.shortcuts import not_handed_over, seen_clearing, seen_modules
-from .optimizers import Optimizers
-from .rebinds import Rebinds
 from .replay import Replay
 from .source.instrument import HOOK, Here, Source, Statement
 from .source.lines import Lines
@@ -40,12 +38,14 @@ from .source.loop_lengths import length
 from .source.names import Names
 from .source.scopes import Scopes
 from .source.tracebacks import leave_out
-from .steps import Steps
 from .tape import Tape
 from .tensors.handles import sequence_number
 from .tensors.table import Table
 from .tensors.transforms import Aside
-from .updates import Updates
+from .training.optimizers import Optimizers
+from .training.rebinds import Rebinds
+from .training.steps import Steps
+from .training.updates import Updates
 
 _OF_LOOPS = frozenset({"enter", "round", "target"})
 

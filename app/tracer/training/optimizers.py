@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from .. import wire
-from .emitter import Emitter
-from .forward.mode import ForwardMode
-from .source.instrument import Here
-from .source.names import Names
+from ... import wire
+from ..emitter import Emitter
+from ..forward.mode import ForwardMode
+from ..source.instrument import Here
+from ..source.names import Names
+from ..tensors.handles import tensors
+from ..tensors.memory import Write
+from ..tensors.transforms import Aside
 from .steps import Steps
-from .tensors.handles import tensors
-from .tensors.memory import Write
-from .tensors.transforms import Aside
 
 
 class _Step(NamedTuple):

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
-from .. import wire
-from .emitter import Emitter
-from .parts import Held, held
-from .source.names import Names
-from .tensors.handles import same, storage
-from .tensors.memory import overlap
-from .tensors.snapshot import is_leaf, sizes
-from .tensors.table import Table
+from ... import wire
+from ..emitter import Emitter
+from ..source.names import Names
+from ..tensors.handles import same, storage
+from ..tensors.memory import overlap
+from ..tensors.snapshot import is_leaf, sizes
+from ..tensors.table import Table
+from .parameter_step import Held, held
 
 
 class Parameters:

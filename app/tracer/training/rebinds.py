@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .. import wire
-from .emitter import Emitter
-from .forward.calls import Calls
-from .source.instrument import Here, Statement
-from .source.lookup import ITEMS, Held, is_kept, look
-from .source.scopes import Scopes
-from .source.targets import Access, Target
+from ... import wire
+from ..emitter import Emitter
+from ..forward.calls import Calls
+from ..source.instrument import Here, Statement
+from ..source.lookup import ITEMS, Held, is_kept, look
+from ..source.scopes import Scopes
+from ..source.targets import Access, Target
+from ..tensors.snapshot import facts_of, is_leaf, origin
 from .steps import Steps
-from .tensors.snapshot import facts_of, is_leaf, origin
 
 
 class _Substitute(NamedTuple):

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import wire
-from .tensors.handles import pointer
-from .tensors.snapshot import OTHER, WHOLE, Snapshot, facts_of
-from .tensors.statistics import is_dense
-from .tensors.table import Table
-from .tensors.transforms import outside
+from ... import wire
+from ..tensors.handles import pointer
+from ..tensors.snapshot import OTHER, WHOLE, Snapshot, facts_of
+from ..tensors.statistics import is_dense
+from ..tensors.table import Table
+from ..tensors.transforms import outside
 
 
 @dataclass(frozen=True, slots=True)

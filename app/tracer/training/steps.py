@@ -16,19 +16,19 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from .. import wire
-from ..model import PassKind
-from .emitter import Emitter
-from .forward.calls import Calls
+from ... import wire
+from ...model import PassKind
+from ..emitter import Emitter
+from ..forward.calls import Calls
+from ..source.instrument import Here, Source
+from ..source.lines import Lines
+from ..source.names import Names
+from ..tensors.handles import sequence_number, storage
+from ..tensors.memory import Write
+from ..tensors.snapshot import Snapshot, is_leaf
+from ..tensors.table import Table
+from .parameter_step import Contribution, Part, groups
 from .parameters import Parameters
-from .parts import Contribution, Part, groups
-from .source.instrument import Here, Source
-from .source.lines import Lines
-from .source.names import Names
-from .tensors.handles import sequence_number, storage
-from .tensors.memory import Write
-from .tensors.snapshot import Snapshot, is_leaf
-from .tensors.table import Table
 
 
 @dataclass(slots=True)

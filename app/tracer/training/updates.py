@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import wire
-from .backward import Engine
-from .emitter import Emitter
-from .failures import Writes
-from .forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
-from .forward.mode import Observer
-from .source.instrument import Here, Statement
-from .source.names import Names
+from ... import wire
+from ..backward import Engine
+from ..emitter import Emitter
+from ..failures import Writes
+from ..forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
+from ..forward.mode import Observer
+from ..source.instrument import Here, Statement
+from ..source.names import Names
+from ..tensors.handles import storage, tensors
+from ..tensors.memory import Holder, Write
+from ..tensors.snapshot import is_leaf, sizes
 from .steps import Steps
-from .tensors.handles import storage, tensors
-from .tensors.memory import Holder, Write
-from .tensors.snapshot import is_leaf, sizes
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
