@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .backward.passes import OpenPass
 from .definitions import Defined
-from .passes import OpenPass
 from .section import CannotRepeat, Section
 from .tape import Tape
 from .tensors.handles import same

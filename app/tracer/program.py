@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from .. import wire
+from .backward.failures import clean, said
 from .emitter import Emitter
 from .environment.plotting import StandIns, missing
 from .environment.remedies import remedy
 from .environment.stdout import Printer
-from .failures import clean, said
 from .recorder import Recorder
 from .replay import Replayed
 from .source.instrument import PROGRAM, Source

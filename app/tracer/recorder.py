@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .backward import Engine
+from .backward.engine import Engine
+from .backward.failures import Failures, Writes
 from .emitter import Emitter
 from .environment.event_loop import event_loops
-from .failures import Failures, Writes
 from .forward.calls import Calls
 from .forward.mode import ForwardMode, depth, underneath
 from .forward.patches import (

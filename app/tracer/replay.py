@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from .. import wire
+from .backward.passes import OpenPass
 from .differences import Differences
 from .emitter import Emitter
 from .forward.mode import ForwardMode
-from .passes import OpenPass
 from .point import Point
 from .section import CannotRepeat
 from .source.instrument import HOOK

@@ -208,7 +208,8 @@ def test_large_events_go_in_messages_of_their_own(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("what", ["attach", "Template", "describe", "Walk"])
 def test_a_pass_for_which_there_is_no_room_runs_and_the_next_is_recorded(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapedeck.tracer import backward, passes
+    from tapedeck.tracer.backward import engine as backward
+    from tapedeck.tracer.backward import passes
 
     program = (
         "import torch\nw = torch.ones(2, requires_grad=True)\nfor i in range(3):\n"

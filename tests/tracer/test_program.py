@@ -154,7 +154,7 @@ def test_a_graph_above_the_limit_runs_unrecorded_and_says_so() -> None:
 
 
 def test_the_last_signal_of_a_recorder_that_breaks_is_one_and_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapedeck.tracer import backward
+    from tapedeck.tracer.backward import engine as backward
 
     def broken(*_: object, **__: object) -> None:
         raise ValueError("broken on purpose")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ... import wire
-from ..backward import Engine
+from ..backward.engine import Engine
+from ..backward.failures import Writes
 from ..emitter import Emitter
-from ..failures import Writes
 from ..forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from ..forward.mode import Observer
 from ..source.instrument import Here, Statement

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import wire
-from .emitter import Emitter
+from ... import wire
+from ..emitter import Emitter
+from ..source.instrument import Source, frames
+from ..source.tracebacks import Place, entries, raised_at
+from ..tensors.handles import sequence_number, storage
+from .graph import Template, grad_node
 from .passes import OpenPass
-from .source.instrument import Source, frames
-from .source.tracebacks import Place, entries, raised_at
-from .structure import Template, grad_node
-from .tensors.handles import sequence_number, storage
 
 WRITES = 4096
 """In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""

@@ -17,23 +17,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import wire
-from ..model import PassKind
-from .capture import Capture
-from .emitter import Build, Emitter
+from ... import wire
+from ...model import PassKind
+from ..emitter import Build, Emitter
+from ..forward.calls import Call, Calls
+from ..forward.mode import ForwardMode
+from ..source.instrument import Source, frames
+from ..source.names import Names
+from ..tensors.handles import number, sequence_number
+from ..tensors.memory import Write
+from ..tensors.table import Table
+from ..tensors.transforms import Aside, inside_transform
+from ..training.steps import PassFacts, Steps
 from .failures import Failures
-from .forward.calls import Call, Calls
-from .forward.mode import ForwardMode
+from .graph import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
+from .hooks import Capture
 from .passes import OpenPass
-from .saved import SavedTensors
-from .source.instrument import Source, frames
-from .source.names import Names
-from .structure import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
-from .tensors.handles import number, sequence_number
-from .tensors.memory import Write
-from .tensors.table import Table
-from .tensors.transforms import Aside, inside_transform
-from .training.steps import PassFacts, Steps
+from .saved_tensors import SavedTensors
 
 _AUTOGRAD: Any = torch.autograd
 LARGE = 10_000

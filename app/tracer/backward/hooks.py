@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
-from .tensors.handles import sequence_number
+from ..tensors.handles import sequence_number
 
 _FUNCTION: Any = Function
 

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import wire
-from .forward.calls import Call, Calls
-from .forward.functions import call_name
-from .saved import SavedTensors, Slot, slot_name
-from .source.instrument import Source
-from .source.names import Names
-from .tensors.handles import number, pointer
-from .tensors.snapshot import Snapshot, origin
+from ... import wire
+from ..forward.calls import Call, Calls
+from ..forward.functions import call_name
+from ..source.instrument import Source
+from ..source.names import Names
+from ..tensors.handles import number, pointer
+from ..tensors.snapshot import Snapshot, origin
+from .saved_tensors import SavedTensors, Slot, slot_name
 
 ACCUMULATE = "AccumulateGrad"
 _FunctionBase: Any = torch._C._FunctionBase

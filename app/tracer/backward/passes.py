@@ -9,17 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import wire
-from .capture import Capture
-from .emitter import Build
-from .structure import Template, Walk, grad_node
-from .tensors.handles import number, pointer, sequence_number
-from .tensors.memory import Write
-from .tensors.snapshot import Snapshot, origin
-from .tensors.table import Table
-from .tensors.transforms import plain, stands_in
-from .training.parameter_step import Contribution
-from .training.steps import PassFacts
+from ... import wire
+from ..emitter import Build
+from ..tensors.handles import number, pointer, sequence_number
+from ..tensors.memory import Write
+from ..tensors.snapshot import Snapshot, origin
+from ..tensors.table import Table
+from ..tensors.transforms import plain, stands_in
+from ..training.parameter_step import Contribution
+from ..training.steps import PassFacts
+from .graph import Template, Walk, grad_node
+from .hooks import Capture
 
 
 @dataclass(slots=True)
