@@ -22,7 +22,7 @@ from .environment.plotting import StandIns, missing
 from .environment.remedies import remedy
 from .environment.stdout import Printer
 from .recorder import Recorder
-from .replay import Replayed
+from .replay.answers import Replayed
 from .source.instrument import PROGRAM, Source
 from .source.lines import TEXT, tensor_text
 from .source.tracebacks import leave_out, raised_at

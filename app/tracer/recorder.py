@@ -31,14 +31,14 @@ from .forward.patches import (
     warnings_at,
 )
 from .forward.shortcuts import not_handed_over, seen_clearing, seen_modules
-from .replay import Replay
+from .replay.answers import Replay
+from .replay.tape import Tape
 from .source.instrument import HOOK, Here, Source, Statement
 from .source.lines import Lines
 from .source.loop_lengths import length
 from .source.names import Names
 from .source.scopes import Scopes
 from .source.tracebacks import leave_out
-from .tape import Tape
 from .tensors.handles import sequence_number
 from .tensors.table import Table
 from .tensors.transforms import Aside

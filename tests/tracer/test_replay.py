@@ -13,8 +13,9 @@ from tapedeck.examples import gallery
 from tapedeck.model import Limits
 from tapedeck.recording import MemoryLog, Recording, Tensors
 from tapedeck.replays.proof import Proof
-from tapedeck.tracer import emitter, tape
+from tapedeck.tracer import emitter
 from tapedeck.tracer.main import execute
+from tapedeck.tracer.replay import tape
 
 from .alone import PROGRAMS, record
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import wire
+from ... import wire
+from ..tensors.handles import elements
+from .evaluate import CannotRepeat
 from .point import Point
 from .precision import largest
 from .rounding import Rounding
-from .section import CannotRepeat
 from .slopes import Slopes, real
-from .tensors.handles import elements
 
 
 @dataclass

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .backward.passes import OpenPass
+from ..backward.passes import OpenPass
+from ..tensors.handles import same
 from .definitions import Defined
-from .section import CannotRepeat, Section
+from .evaluate import CannotRepeat, Section
 from .tape import Tape
-from .tensors.handles import same
 
 
 class Point:

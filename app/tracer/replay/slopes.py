@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..tensors.handles import elements
 from .definitions import Defined
+from .evaluate import CannotRepeat, widened
 from .point import Point
 from .precision import Precision, unit
 from .rounding import Rounding
-from .section import CannotRepeat, widened
-from .tensors.handles import elements
 
 WIDTHS = (1e-6, 1e-8)
 """Steps to either side, in float64, as a part of the element (of 1, for a smaller one)."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .section import flat
-from .tensors.handles import elements
+from ..tensors.handles import elements
+from .evaluate import flat
 
 
 class Precision(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -8,10 +8,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from ..tensors.handles import elements
+from .evaluate import CannotRepeat
 from .point import Point
 from .precision import Precision, largest, unit
-from .section import CannotRepeat
-from .tensors.handles import elements
 
 RELATIVE: Final = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 5e-2}
 """How far a gradient may be from the slope, as a part of the larger of the two, by the precision that it was computed in."""

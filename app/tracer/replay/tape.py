@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
-from .forward.calls import held
-from .forward.functions import COUNT, KINDS, READ, WRITE, classify
-from .forward.mode import leave
-from .section import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
-from .tensors.handles import sequence_number, storage
+from ..forward.calls import held
+from ..forward.functions import COUNT, KINDS, READ, WRITE, classify
+from ..forward.mode import leave
+from ..tensors.handles import sequence_number, storage
+from .evaluate import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
 
 FIRST_SWEEP = 2_000
 """Calls that are kept before those that nothing alive came from are let go."""

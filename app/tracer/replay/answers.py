@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import wire
-from .backward.passes import OpenPass
-from .differences import Differences
-from .emitter import Emitter
-from .forward.mode import ForwardMode
+from ... import wire
+from ..backward.passes import OpenPass
+from ..emitter import Emitter
+from ..forward.mode import ForwardMode
+from ..source.instrument import HOOK
+from ..tensors.table import Table
+from .evaluate import CannotRepeat
+from .gradcheck import Differences
 from .point import Point
-from .section import CannotRepeat
-from .source.instrument import HOOK
 from .tape import Tape
-from .tensors.table import Table
 
 MOST_FACTORS = 65_536
 """Numbers in the local derivatives of one node."""
