@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from .. import wire
-from .backward.failures import clean, said
 from .emitter import Emitter
 from .environment.plotting import StandIns, missing
 from .environment.remedies import remedy
 from .environment.stdout import Printer
 from .recorder import Recorder
 from .replay.answers import Replayed
+from .source.exceptions import clean, said
 from .source.instrument import PROGRAM, Source
 from .source.lines import TEXT, tensor_text
 from .source.tracebacks import leave_out, raised_at

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .. import wire
 from .backward.engine import Engine
-from .backward.failures import Failures, Writes
+from .backward.failures import Failures
 from .emitter import Emitter
 from .environment.event_loop import event_loops
 from .forward.calls import Calls
@@ -31,6 +31,7 @@ from .forward.patches import (
     warnings_at,
 )
 from .forward.shortcuts import not_handed_over, seen_clearing, seen_modules
+from .forward.writes import Writes
 from .replay.answers import Replay
 from .replay.tape import Tape
 from .source.instrument import HOOK, Here, Source, Statement

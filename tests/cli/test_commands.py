@@ -262,7 +262,10 @@ def test_a_folder_for_recordings_is_made_if_need_be(tmp_path: Path) -> None:
 
 
 def test_the_command_line_never_imports_torch() -> None:
-    program = "import sys; from tapedeck.cli import check_report, commands, doctor, record, report, serve; sys.exit('torch' in sys.modules)"
+    program = (
+        "import sys; from tapedeck.cli import check_report, commands, doctor, record, report, serve; "
+        "sys.exit('torch' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -28,7 +28,8 @@ from ..tensors.handles import number, sequence_number
 from ..tensors.memory import Write
 from ..tensors.table import Table
 from ..tensors.transforms import Aside, inside_transform
-from ..training.steps import PassFacts, Steps
+from ..training.facts import PassFacts
+from ..training.steps import Steps
 from .failures import Failures
 from .graph import UNKNOWN, Template, TooManyNodes, Walk, describe, grad_node
 from .hooks import Capture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,52 +9,18 @@ from torch import Tensor
 
 from ... import wire
 from ..emitter import Emitter
-from ..source.instrument import Source, frames
+from ..forward.writes import Writes
+from ..source.exceptions import clean, said
+from ..source.instrument import Source
 from ..source.tracebacks import Place, entries, raised_at
-from ..tensors.handles import sequence_number, storage
+from ..tensors.handles import storage
 from .graph import Template, grad_node
 from .passes import OpenPass
 
-WRITES = 4096
-"""In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""
 TOLD = 100
 """Failures that are told of one run, and exceptions that the program caught; a loop may fail for ever."""
 SAID = 1_000
 """Characters of what an exception says that a signal carries."""
-
-
-def said(error: BaseException) -> str:
-    """What an exception says, fit to travel; saying it is the program's own code and may fail."""
-    try:
-        if isinstance(error, SystemExit) and isinstance(error.code, int):
-            return f"The program ended itself with exit status {error.code}."
-        return clean(str(error))
-    except Exception:
-        return f"<exception str() failed: {type(error).__name__}>"
-
-
-def clean(text: str) -> str:
-    """Text without what cannot travel: halves of surrogate pairs."""
-    return text.encode("utf-8", "replace").decode()
-
-
-class Writes:
-    """What was written to in place lately, and where."""
-
-    def __init__(self, filename: str) -> None:
-        self._filename = filename
-        self._log: deque[tuple[int, set[int], Place | None]] = deque(maxlen=WRITES)
-
-    def note(self, storages: set[int]) -> None:
-        """These storages are about to be written to."""
-        self._log.append((sequence_number(), storages, next(frames(sys._getframe(2), self._filename), None)))
-
-    def after(self, number: int, key: int) -> tuple[bool, Place | None]:
-        """Whether a storage was written to after the node with a number was made, and where the program did so first."""
-        found = (place for at, storages, place in self._log if at > number and key in storages)
-        for place in found:
-            return True, place
-        return False, None
 
 
 class Failures:

@@ -16,8 +16,8 @@ from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, origin
 from ..tensors.table import Table
 from ..tensors.transforms import plain, stands_in
+from ..training.facts import PassFacts
 from ..training.parameter_step import Contribution
-from ..training.steps import PassFacts
 from .graph import Template, Walk, grad_node
 from .hooks import Capture
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import traceback
 
-from ..backward.failures import said
+from ..source.exceptions import said
 
 _OWN = "or run it on your own machine, with tapedeck run"
 _FILES = f"here there are no files but Python's own: put data into the program, keep what you save in an io.BytesIO, {_OWN}"

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from ... import wire
-from ...model import PassKind
 from ..emitter import Emitter
 from ..forward.calls import Calls
 from ..source.instrument import Here, Source
@@ -27,27 +26,9 @@ from ..tensors.handles import sequence_number, storage
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, is_leaf
 from ..tensors.table import Table
+from .facts import PassFacts
 from .parameter_step import Contribution, Part, groups
 from .parameters import Parameters
-
-
-@dataclass(slots=True)
-class PassFacts:
-    """What a step has to know of a pass that begins.
-
-    ``here`` is where it is called, and ``rounds`` how often each of the loops there had gone round; ``leaves`` are by
-    parameter; ``first_number`` is that of its oldest node; ``name`` is what its root was called.
-    """
-
-    index: int
-    kind: PassKind
-    here: Here
-    leaves: dict[int, Tensor]
-    accumulates: bool
-    root: Tensor | None
-    first_number: int
-    rounds: list[int] = field(default_factory=list)
-    name: str | None = None
 
 
 @dataclass(slots=True)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ... import wire
 from ..backward.engine import Engine
-from ..backward.failures import Writes
 from ..emitter import Emitter
 from ..forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from ..forward.mode import Observer
+from ..forward.writes import Writes
 from ..source.instrument import Here, Statement
 from ..source.names import Names
 from ..tensors.handles import storage, tensors
