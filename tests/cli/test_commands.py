@@ -16,15 +16,13 @@ from typing import Any
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.cli import commands as cli
-from tapedeck.cli import doctor
-from tapedeck.cli import record as once
+from tapedeck.cli import commands, doctor, record
 from tapedeck.cli.doctor import writable
 from tapedeck.examples import example
 from tapedeck.sandbox.selftest import Check
 from typer.testing import CliRunner, Result
 
-from ..recorded import FIT, fit
+from ..handmade_events import FIT, fit
 
 SEED = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 BROKEN = wire.End("failed", wire.Failure("RuntimeError", "it broke", None, 7, "Traceback", (11, 38)), 3.0)
@@ -45,7 +43,7 @@ class Pretending:
 
 @pytest.fixture
 def pretending(monkeypatch: pytest.MonkeyPatch) -> type[Pretending]:
-    monkeypatch.setattr(once, "OwnProcess", Pretending)
+    monkeypatch.setattr(record, "OwnProcess", Pretending)
     monkeypatch.setattr(Pretending, "events", fit())
     monkeypatch.setattr(Pretending, "jobs", [])
     return Pretending
@@ -61,8 +59,8 @@ def file(tmp_path: Path) -> str:
 def tapedeck(*arguments: str, **options: Any) -> Result:
     """Run the command line in this process, our own errors included."""
     try:
-        return CliRunner().invoke(cli.app, list(arguments), catch_exceptions=False, **options)
-    except cli.TapedeckError as error:
+        return CliRunner().invoke(commands.app, list(arguments), catch_exceptions=False, **options)
+    except commands.TapedeckError as error:
         pytest.fail(f"not answered: {error}")
 
 
@@ -70,7 +68,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     """The one line with which the command line refuses something."""
     monkeypatch.setattr(sys, "argv", ["tapedeck", *arguments])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        commands.main()
     said = capsys.readouterr()
     assert stop.value.code == 2
     assert not said.out

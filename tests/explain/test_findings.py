@@ -8,8 +8,8 @@ from tapedeck.examples import gallery
 from tapedeck.explain.findings import find
 from tapedeck.recording import Recording
 
-from ..tracer.alone import PROGRAMS, record
-from ..tracer.test_steps import FIT, SEED
+from ..tracer.run_twice import PROGRAMS, record
+from ..tracer.training.test_steps import FIT, SEED
 
 
 def findings(text: str, **options: object) -> list[model.Finding]:

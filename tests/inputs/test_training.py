@@ -14,7 +14,7 @@ from tapedeck.inputs import request as requests
 from tapedeck.inputs.optimizers import OPTIMIZERS
 from tapedeck.model import Limits, Program
 
-from ..tracer.alone import record
+from ..tracer.run_twice import record
 
 LINE: dict[str, Any] = {
     "parameters": {"m": 1},

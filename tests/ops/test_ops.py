@@ -10,8 +10,8 @@ import torch
 
 from .conftest import Tally
 from .exclusions import REFUSED, UNREPEATABLE
-from .judged import judge
-from .sampled import LEAST, OPERATORS, sampled
+from .operator_samples import LEAST, OPERATORS, sampled
+from .run_three_ways import judge
 
 STRIDE, FIRST = 13, 2
 """Every so many operators, from that one on, one is tried with the other tests; all of them are by ``make test-ops``."""

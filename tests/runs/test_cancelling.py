@@ -20,8 +20,8 @@ from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import stream
 
-from ..faked import FakeExecutor, forever
-from ..tracer.alone import record
+from ..fake_executor import FakeExecutor, forever
+from ..tracer.run_twice import record
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from tapedeck.runs.run import LiveTake, Take
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 
-from ..faked import FakeExecutor, forever, gate
-from ..recorded import FIT, fit, pass_, step
+from ..fake_executor import FakeExecutor, forever, gate
+from ..handmade_events import FIT, fit, pass_, step
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from tapedeck import wire
 from tapedeck.store.block import Block, cut, pack_block
 from tapedeck.store.columns import Columns, pack_columns, unpack_columns
 
-from ..recorded import GRAPH, fit, pass_, step, table
-from ..tracer.alone import record
+from ..handmade_events import GRAPH, fit, pass_, step, table
+from ..tracer.run_twice import record
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
 

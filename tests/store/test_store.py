@@ -20,7 +20,7 @@ from tapedeck.recording import MemoryLog, Recording
 from tapedeck.store import NewRun, Outcome, Store
 from tapedeck.store.schema import metadata
 
-from ..recorded import FIT, fit, pass_, step, turns
+from ..handmade_events import FIT, fit, pass_, step, turns
 
 DONE = Outcome(status="done", duration_ms=12.5, torch="2.13.0", findings=[], graphs=1, passes=2, steps=2)
 RUNNING = Outcome(status="running")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from .alone import PROGRAMS, recorded_program
+from .run_twice import PROGRAMS, recorded_program
 
 Step = tuple[str, str | None]
 """A step as the table has it: its passes (b for backward, g for grad, n for nested, i for implicit), and its loss's name."""

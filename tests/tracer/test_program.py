@@ -11,7 +11,7 @@ import pytest
 import torch
 from tapedeck import model, wire
 
-from .alone import record
+from .run_twice import record
 
 
 def end(events: list[wire.AnyEvent]) -> wire.End:

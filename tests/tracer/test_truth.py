@@ -14,11 +14,11 @@ from tapedeck import model, wire
 from tapedeck.recording.numbers import PassNumbers
 from tapedeck.recording.tensors import Tensors
 
-from . import alone as runs
-from .alone import PROGRAMS, Outcome, all_bits, record
-from .alone import recorded_program as recorded
-from .observer import Bits, Watched
-from .truth import failures, paired
+from . import run_twice as runs
+from .graph_truth import failures, paired
+from .independent_observer import Bits, Watched
+from .run_twice import PROGRAMS, Outcome, all_bits, record
+from .run_twice import recorded_program as recorded
 
 WITHOUT_LINE = {
     "torch::autograd::UndefinedGradBackward",  # which gradcheck makes for itself, in no call that could be seen

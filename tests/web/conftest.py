@@ -14,8 +14,8 @@ from tapedeck.main import create_app
 from tapedeck.model import Limits
 from tapedeck.settings import Settings
 
-from ..faked import FakeExecutor
-from ..recorded import fit
+from ..fake_executor import FakeExecutor
+from ..handmade_events import fit
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 

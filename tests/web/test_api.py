@@ -12,8 +12,8 @@ from tapedeck import wire
 from tapedeck.errors import SandboxError
 from tapedeck.model import Limits
 
-from ..faked import FakeExecutor, forever, gate
-from ..recorded import FIT, fit
+from ..fake_executor import FakeExecutor, forever, gate
+from ..handmade_events import FIT, fit
 from .conftest import Serve, client_of
 
 pytestmark = pytest.mark.anyio

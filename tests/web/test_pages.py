@@ -15,8 +15,8 @@ from tapedeck.examples import FIRST_VISIT, gallery
 from tapedeck.web.playhead import Playhead
 from tapedeck.web.view import listing
 
-from ..faked import FakeExecutor
-from ..recorded import FIT, TURNS, fit, turns
+from ..fake_executor import FakeExecutor
+from ..handmade_events import FIT, TURNS, fit, turns
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from tapedeck.errors import TooLarge
 from tapedeck.web.answers import body_of
 
-from ..recorded import FIT
+from ..handmade_events import FIT
 
 pytestmark = pytest.mark.anyio
 

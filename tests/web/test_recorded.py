@@ -13,7 +13,7 @@ from tapedeck.recording import MemoryLog, Recording, Tensors, number
 from tapedeck.recording.stack import Stack
 from tapedeck.web import frames
 
-from ..recorded import FIT, GRAPH, fit, ints, pass_, step, table, turns
+from ..handmade_events import FIT, GRAPH, fit, ints, pass_, step, table, turns
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -261,7 +261,7 @@ def test_frames_leave_out_what_was_not_recorded() -> None:
 
 
 async def test_a_run_that_goes_on_is_not_kept_by_who_asked(serve: Serve) -> None:
-    from ..faked import forever
+    from ..fake_executor import forever
 
     async with serve(fit()[:5], forever) as client:
         answer = await client.post("/api/v1/runs", json={"program": FIT}, headers={"Prefer": "wait=0"})

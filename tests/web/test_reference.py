@@ -18,8 +18,8 @@ from schemathesis.specs.openapi import checks as conformance
 from tapedeck.main import create_app
 from tapedeck.settings import Settings
 
-from ..faked import FakeExecutor
-from ..recorded import FIT, fit
+from ..fake_executor import FakeExecutor
+from ..handmade_events import FIT, fit
 
 CHECKS = [
     checks.not_a_server_error,

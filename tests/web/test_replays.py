@@ -18,7 +18,7 @@ from tapedeck.executor import LocalExecutor
 from tapedeck.settings import Settings
 from tapedeck.tracer.main import execute
 
-from ..faked import FakeExecutor, forever
+from ..fake_executor import FakeExecutor, forever
 from .conftest import Serve, client_of
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from tapedeck.recording import MemoryLog, Recording, Series
 from tapedeck.recording.series import thinned
 from tapedeck.web.series import series
 
-from ..recorded import FIT, GRAPH, fit, pass_, step, table
+from ..handmade_events import FIT, GRAPH, fit, pass_, step, table
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio

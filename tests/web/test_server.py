@@ -17,8 +17,8 @@ from tapedeck.cli import serve as serving
 from tapedeck.main import create_app
 from tapedeck.settings import Settings, SettingsError
 
-from ..faked import FakeExecutor
-from ..recorded import FIT
+from ..fake_executor import FakeExecutor
+from ..handmade_events import FIT
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio

@@ -22,8 +22,8 @@ from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import stream
 
-from ..faked import FakeExecutor, gate
-from ..recorded import FIT, fit
+from ..fake_executor import FakeExecutor, gate
+from ..handmade_events import FIT, fit
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio

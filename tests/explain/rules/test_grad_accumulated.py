@@ -1,0 +1,162 @@
+"""A gradient that nothing clears is found, sums that are meant never are, and the fix lets the program learn."""
+
+from __future__ import annotations
+
+import pytest
+from tapedeck import model
+from tapedeck.examples import example
+
+from ...tracer.run_twice import alone, record
+from ..test_findings import applied, findings, run_mended, wrong
+
+BY_HAND = "w = torch.tensor(3., requires_grad=True)"
+LOSS = "loss = (w - 1) ** 2\nloss.backward()\n"
+STEP = "with torch.no_grad():\n    w -= 0.1 * w.grad"
+TWO = f"{BY_HAND}\nb = torch.tensor(0., requires_grad=True)"
+NET_LOSS = "loss = (net(x) ** 2).mean()\nloss.backward()\n"
+NET = "net = torch.nn.Linear(2, 1)\nopt = torch.optim.SGD(net.parameters(), lr=0.05)\nx = torch.ones(4, 2)"
+
+
+def fit(begin: str, body: str, steps: int = 8) -> str:
+    lines = "\n".join(f"    {line}" for line in body.split("\n"))
+    return f"import torch\n{begin}\nfor step in range({steps}):\n{lines}\n"
+
+
+MISTAKES = {
+    "by hand": (BY_HAND, LOSS + STEP),
+    "through data": (BY_HAND, LOSS + "w.data -= 0.1 * w.grad"),
+    "by a method": (BY_HAND, LOSS + "with torch.no_grad():\n    w.sub_(w.grad, alpha=0.1)"),
+    "on one line": (BY_HAND, LOSS + "with torch.no_grad(): w -= 0.1 * w.grad"),
+    "then printed": (BY_HAND, LOSS + STEP + "\nprint(w.grad.item())"),
+    "of two": (
+        TWO,
+        "loss = (w + b - 1) ** 2\nloss.backward()\nwith torch.no_grad():\n    w -= 0.1 * w.grad\n    b -= 0.1 * b.grad  # both",
+    ),
+    "of a list": (
+        f"{TWO}\nparams = [w, b]",
+        "loss = (w + b - 1) ** 2\nloss.backward()\nwith torch.no_grad():\n    for p in params:\n        p -= 0.1 * p.grad",
+    ),
+    "by a name": (BY_HAND, LOSS + "g = w.grad\nwith torch.no_grad():\n    w -= 0.1 * g"),
+    "with an optimizer": (NET, NET_LOSS + "opt.step()"),
+    "clipped": (NET, NET_LOSS + "torch.nn.utils.clip_grad_norm_(net.parameters(), 0.1)\nopt.step()"),
+    "micro-batches": (NET, "for part in x.split(2):\n    loss = (net(part) ** 2).mean()\n    loss.backward()\nopt.step()"),
+    "cleared every third": (NET, NET_LOSS + "opt.step()\nif step % 3 == 2:\n    opt.zero_grad()"),
+}
+EDITS = {
+    "by hand": "\n        w.grad = None",
+    "through data": "\n    w.grad = None",
+    "by a method": "\n        w.grad = None",
+    "on one line": "w.grad = None\n    ",
+    "then printed": "w.grad = None\n    ",
+    "of a list": "\n            p.grad = None",
+    "by a name": "\n        w.grad = None",
+    "with an optimizer": "opt.zero_grad()\n    ",
+    "clipped": "opt.zero_grad()\n    ",
+    "micro-batches": "\n    opt.zero_grad()",
+    "cleared every third": "opt.zero_grad()\n    ",
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_gradient_that_is_never_cleared_is_found_and_the_fix_clears_it(case: str) -> None:
+    text = fit(*MISTAKES[case])
+    (finding,) = [each for each in findings(text) if each.code == "grad-accumulated"]
+    line = next(place for place, each in enumerate(text.split("\n"), 1) if "backward()" in each)
+    assert (finding.severity, finding.line, finding.step) == ("warning", line, 1)
+    assert finding.fix is not None
+    if case in EDITS:
+        assert [edit.text for edit in finding.fix.edits] == [EDITS[case]]
+    mended, recording = run_mended(text, finding.fix)
+    assert "grad-accumulated" not in [each.code for each in wrong(recording, model.Program(mended))]
+    assert recording.log.counts()[2] == 8
+    assert alone(mended).error is None
+
+
+def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
+    shown = example("pitfall-accumulate")
+    assert shown is not None
+    _, recording = record(shown.program)
+    (finding,) = wrong(recording, model.Program(shown.program))
+    assert (finding.code, finding.step, finding.line) == ("grad-accumulated", 1, 12)
+    assert "In step 1 m.grad was still −9.333; −4.978 was added, and the update used −14.31." in finding.why
+    before = recording.step(1).parameters[0]
+    assert before.grad_before is not None
+    assert before.contribution is not None
+    assert before.grad_used is not None
+    told = [round(each.values, 3) for each in (before.grad_before, before.contribution, before.grad_used)]
+    assert told == [-9.333, -4.978, -14.311]
+    assert finding.fix is not None
+    mended = applied(shown.program, finding.fix)
+    assert wrong(record(mended)[1], model.Program(mended)) == []
+    assert round(alone(mended).variables["m"].item(), 2) == 2.0
+
+
+def test_several_are_told_at_once() -> None:
+    (finding,) = findings(fit(*MISTAKES["of two"]))
+    assert finding.message == (
+        "The gradients of w and b still hold what the last update used, and this backward() adds to it: nothing clears it."
+    )
+    assert finding.fix is not None
+    assert [edit.text for edit in finding.fix.edits] == ["\n        w.grad = None", "\n        b.grad = None"]
+
+
+GAN = """\
+import torch
+G, D = torch.nn.Linear(1, 1), torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+g, d = torch.optim.Adam(G.parameters()), torch.optim.Adam(D.parameters())
+for step in range(6):
+    z = torch.randn(8, 1)
+    d.zero_grad()
+    d_loss = D(G(z).detach()).mean() - D(torch.randn(8, 1)).mean()
+    d_loss.backward()
+    d.step()
+    g.zero_grad()
+    g_loss = -D(G(z)).mean()
+    g_loss.backward()
+    g.step()
+"""
+RIGHT = {
+    "a generator's pass through a discriminator": GAN,
+    "its generator first": GAN.replace("    d.zero_grad()\n", "").replace(
+        "    d_loss = D", "    d.zero_grad()\n    d_loss = D"
+    ),
+    "micro-batches": fit(NET, "opt.zero_grad()\nfor part in x.split(1):\n    (net(part) ** 2).mean().backward()\nopt.step()"),
+    "an update every fourth pass": fit(
+        NET, "(net(x) ** 2).mean().backward()\nif step % 4 == 3:\n    opt.step()\n    opt.zero_grad()"
+    ),
+    "several losses": fit(NET, "opt.zero_grad()\nnet(x).mean().backward()\nnet(x).pow(2).mean().backward()\nopt.step()"),
+    "LBFGS": fit(
+        "net = torch.nn.Linear(2, 1)\nopt = torch.optim.LBFGS(net.parameters(), max_iter=4)\nx = torch.ones(4, 2)\n"
+        "def closure():\n    opt.zero_grad()\n    loss = (net(x) ** 2).mean()\n    loss.backward()\n    return loss",
+        "opt.step(closure)",
+    ),
+    "momentum in .grad": fit(BY_HAND, LOSS + STEP + "\n    w.grad *= 0.9"),
+    "momentum before the pass": fit(
+        BY_HAND,
+        "loss = (w - 1) ** 2\nif w.grad is not None:\n    w.grad.mul_(0.9)\nloss.backward()\n" + STEP,
+    ),
+    "cleared by zero_": fit(BY_HAND, "if w.grad is not None:\n    w.grad.zero_()\n((w - 1) ** 2).backward()\n" + STEP),
+    "projected while it accumulates": fit(
+        BY_HAND,
+        "((w - 1) ** 2).backward()\nwith torch.no_grad():\n    w.clamp_(-2, 2 - step / 10)\n"
+        "    if step % 4 == 3:\n        w -= 0.1 * w.grad\n        w.grad = None",
+    ),
+    "looked at after training": fit(NET, "opt.zero_grad()\n(net(x) ** 2).mean().backward()\nopt.step()")
+    + "net(x).mean().backward()\n",
+    "taken by autograd.grad": fit(
+        BY_HAND,
+        "loss = (w - 1) ** 2\nif step == 0:\n    loss.backward(retain_graph=True)\n(g,) = torch.autograd.grad(loss, w)\n"
+        "with torch.no_grad():\n    w -= 0.1 * g",
+    ),
+    "sharpness-aware": fit(
+        NET,
+        "(net(x) ** 2).mean().backward()\nwith torch.no_grad():\n    up = [0.05 * p.grad for p in net.parameters()]\n"
+        "    for p, e in zip(net.parameters(), up):\n        p += e\nopt.zero_grad()\n(net(x) ** 2).mean().backward()\n"
+        "with torch.no_grad():\n    for p, e in zip(net.parameters(), up):\n        p -= e\nopt.step()\nopt.zero_grad()",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", RIGHT.values(), ids=RIGHT.keys())
+def test_sums_that_are_meant_are_not_told(text: str) -> None:
+    assert [finding.code for finding in findings(text) if finding.severity in ("error", "warning")] == []

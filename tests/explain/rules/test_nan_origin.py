@@ -1,0 +1,307 @@
+"""The first NaN or Inf is told where it began, and never where none does harm."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from tapedeck import model
+from tapedeck.explain.findings import find
+from tapedeck.recording.tensors import finite
+from tapedeck.tracer.tensors.packing import pack
+from tapedeck.tracer.tensors.table import Table
+
+from ...tracer.failing_programs import marked
+from ...tracer.run_twice import record
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+ORIGINS = {
+    "the where trap": (
+        "error",
+        "SqrtBackward0",
+        "NaN",
+        """
+x = torch.tensor([0., 1., 4.], requires_grad=True)
+y = torch.where(x > 0, torch.sqrt(x), torch.zeros(3))  # origin
+y.sum().backward()
+""",
+    ),
+    "a logarithm of 0": (
+        "error",
+        "LogBackward0",
+        "Inf",
+        """
+p = torch.tensor([0.5, 0.0], requires_grad=True)
+t = torch.tensor([1., 0.])
+logs = torch.log(p)  # origin
+loss = -(t * logs).mean()
+loss.backward()
+""",
+    ),
+    "a loss that runs away": (
+        "error",
+        "PowBackward0",
+        "Inf",
+        """
+w = torch.tensor(1.0, requires_grad=True)
+x = torch.tensor([1., 2., 3.])
+for step in range(40):
+    loss = ((w * x - 2 * x) ** 2).mean()  # origin
+    loss.backward()
+    with torch.no_grad():
+        w -= 5.0 * w.grad
+        w.grad = None
+""",
+    ),
+    "NaN in the data": (
+        "error",
+        "Constant",
+        "NaN",
+        """
+w = torch.tensor(1.0, requires_grad=True)
+x = torch.tensor([1., float('nan'), 3.])  # origin
+loss = ((w * x - torch.ones(3)) ** 2).mean()
+loss.backward()
+""",
+    ),
+    "a mask over a whole row": (
+        "error",
+        "SoftmaxBackward0",
+        "NaN",
+        """
+q = torch.randn(4, 8, requires_grad=True)
+scores = (q @ q.T).masked_fill(torch.ones(4, 4, dtype=torch.bool), float('-inf'))
+a = scores.softmax(-1)  # origin
+(a @ q).sum().backward()
+""",
+    ),
+    "a hook": (
+        "error",
+        "MulBackward0",
+        "Inf",
+        """
+q = torch.ones(4, requires_grad=True)
+y = q * 2  # origin
+y.register_hook(lambda g: g / 0)
+y.sum().backward()
+""",
+    ),
+    "a gradient that was handed over": (
+        "error",
+        "MulBackward0",
+        "Inf",
+        """
+q = torch.ones(2, requires_grad=True)
+y = q * 2  # origin
+y.backward(torch.tensor([1., float('inf')]))
+""",
+    ),
+    "a sum of gradients": (
+        "error",
+        "AccumulateGrad",
+        "Inf",
+        """
+q = torch.ones(1, requires_grad=True)  # origin
+((q * 2e38 - 2e38) + (q * 2e38 - 2e38)).sum().backward()
+""",
+    ),
+    "an update": (
+        "error",
+        None,
+        "Inf",
+        """
+q = torch.ones(2, requires_grad=True)
+opt = torch.optim.SGD([q], lr=float('inf'))
+for i in range(3):
+    loss = (q * q).sum()
+    opt.zero_grad()
+    loss.backward()
+    opt.step()  # origin
+""",
+    ),
+    "inside a checkpoint": (
+        "error",
+        "SqrtBackward0",
+        "NaN",
+        """
+from torch.utils.checkpoint import checkpoint
+def block(a):
+    return torch.where(a > 0, a.sqrt(), a * 0)  # origin
+x = torch.tensor([0., 4.], requires_grad=True)
+checkpoint(block, x, use_reentrant=True).sum().backward()
+""",
+    ),
+    "in torch.autograd.grad": (
+        "error",
+        "SqrtBackward0",
+        "NaN",
+        """
+x = torch.tensor([0., 4.], requires_grad=True)
+y = (x.sqrt() * torch.tensor([0., 1.])).sum()  # origin
+g, = torch.autograd.grad(y, x)
+""",
+    ),
+    "a step that the program skips": (
+        "note",
+        "SqrtBackward0",
+        "Inf",
+        """
+w = torch.tensor([1., 1.], requires_grad=True)
+opt = torch.optim.SGD([w], lr=0.1)
+for i in range(4):
+    x = torch.tensor([0., 1.]) if i == 2 else torch.ones(2)
+    loss = (w + 0).mul(x).add(0 * x).sum() if i != 2 else (w - w.detach() + x).sqrt().sum()  # origin
+    opt.zero_grad()
+    loss.backward()
+    if torch.isfinite(w.grad).all():
+        opt.step()
+""",
+    ),
+    "a step that GradScaler skips": (
+        "note",
+        "MulBackward0",
+        "Inf",
+        """
+w = torch.tensor([1., 1.], requires_grad=True)
+opt = torch.optim.SGD([w], lr=0.1)
+scaler = torch.amp.GradScaler('cpu', init_scale=2.**127)
+for i in range(4):
+    loss = ((w * 3) ** 2).sum()
+    opt.zero_grad()
+    scaler.scale(loss).backward()  # origin
+    scaler.step(opt)
+    scaler.update()
+""",
+    ),
+}
+
+
+def findings(text: str, **options: Any) -> list[model.Finding]:
+    _, recording = record(text, **options)
+    return find(recording, model.Program(text))
+
+
+@pytest.mark.parametrize("capture", ["full", "norms"])
+@pytest.mark.parametrize("name", ORIGINS)
+def test_the_first_that_is_not_finite_is_told_with_its_line_and_node(name: str, capture: str) -> None:
+    severity, op, what, body = ORIGINS[name]
+    program = f"import torch\n{body}"
+    _, recording = record(program, capture=capture)
+    (finding,) = [each for each in find(recording, model.Program(program)) if each.code == "nan-origin"]
+    assert (finding.code, finding.severity, finding.line) == ("nan-origin", severity, marked(program, "origin"))
+    assert what in finding.message
+    assert finding.why
+    if op is None:
+        assert finding.node is None
+        return
+    assert finding.pass_ is not None
+    assert finding.node is not None
+    graph = recording.graph(recording.log.pass_(finding.pass_).graph)
+    assert graph.nodes[int(finding.node[1:])].op == op
+
+
+def test_an_infinity_that_is_written_in_the_line_is_named_as_such() -> None:
+    program = 'import torch\nw = torch.ones(2, requires_grad=True)\n(w * float("inf")).sum().backward()\n'
+    (finding,) = find(record(program)[1], model.Program(program))
+    assert "out of finite tensors" in finding.message
+    assert finding.why.startswith("A number in it is not finite itself.")
+
+
+def test_a_root_below_0_is_told_to_have_no_slope() -> None:
+    program = """\
+import torch
+x = torch.tensor([-1., 4.], requires_grad=True)
+torch.where(x > 0, torch.sqrt(x), torch.zeros(2)).sum().backward()
+"""
+    (finding,) = find(record(program)[1], model.Program(program))
+    assert "infinite at 0, NaN below it" in finding.why
+
+
+def test_training_that_breaks_at_step_400_is_told_at_step_400() -> None:
+    program = """\
+import torch
+w = torch.tensor([0.5, 0.5], requires_grad=True)
+opt = torch.optim.SGD([w], lr=1e-4)
+for step in range(450):
+    x = torch.tensor([1., 2.]) * (step != 400)
+    loss = -(w * x).log().sum()
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+"""
+    (finding,) = findings(program)
+    assert (finding.code, finding.severity, finding.line, finding.step) == ("nan-origin", "error", 6, 400)
+    assert finding.pass_ == 400
+    assert "in step 400" in finding.message
+    assert "Its input is 0." in finding.why
+
+
+HARMLESS = {
+    "a causal mask": """
+q = torch.randn(4, 8, requires_grad=True)
+mask = torch.triu(torch.ones(4, 4, dtype=torch.bool), 1)
+((q @ q.T).masked_fill(mask, float('-inf')).softmax(-1) @ q).sum().backward()
+""",
+    "a causal mask that is added": """
+q = torch.randn(4, 8, requires_grad=True)
+mask = torch.full((4, 4), float('-inf')).triu(1)
+((q @ q.T + mask).softmax(-1) @ q).sum().backward()
+""",
+    "attention": """
+q = torch.randn(1, 4, 8, requires_grad=True)
+torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True).sum().backward()
+""",
+    "a NaN that where leaves out": """
+x = torch.tensor([-1., 1.], requires_grad=True)
+torch.where(x > 0, x.log(), torch.zeros(2)).sum().backward()
+""",
+    "a largest that begins with -Inf": """
+x = torch.randn(5, requires_grad=True)
+best = torch.tensor(float('-inf'))
+for i in range(5):
+    best = torch.maximum(best, x[i])
+best.backward()
+""",
+    "missing data that is left out": """
+x = torch.tensor([1., float('nan'), 3.])
+w = torch.tensor(2., requires_grad=True)
+known = ~x.isnan()
+((w * x[known] - 1) ** 2).mean().backward()
+""",
+    "nanmean": """
+x = torch.tensor([1., float('nan'), 3.])
+w = torch.tensor([2., 2., 2.], requires_grad=True)
+(w * torch.nan_to_num(x)).sum().backward()
+""",
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_not_finite_and_does_no_harm_is_no_finding(name: str) -> None:
+    assert findings(f"import torch\n{HARMLESS[name]}") == []
+
+
+def test_without_numbers_it_is_told_that_the_origin_is_not_known() -> None:
+    _, _, _, body = ORIGINS["a logarithm of 0"]
+    (finding,) = findings(f"import torch\n{body}", capture="graph")
+    assert (finding.code, finding.severity) == ("nan-origin", "note")
+    assert re.search("not known", finding.message)
+    assert findings("import torch\nx = torch.ones(2, requires_grad=True)\n(x * 2).sum().backward()\n", capture="graph") == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64])
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_a_table_is_finite_if_all_its_tensors_are(bad: float, dtype: torch.dtype, count: int) -> None:
+    others = [torch.tensor(3), torch.tensor([True, False]), torch.ones(2, dtype=torch.float64), torch.ones(0)]
+    spoilt = torch.ones(count, dtype=dtype)
+    for alone in (True, False):
+        for value, expected in ((1.0, True), (bad, False)):
+            spoilt[-1] = value
+            table = Table(64, "full")
+            for tensor in [spoilt] if alone else [*others, spoilt, torch.ones(3)]:
+                table.add(tensor)
+            assert finite(pack([table])[0]) is expected

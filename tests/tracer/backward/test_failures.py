@@ -1,0 +1,159 @@
+"""A program that fails is recorded up to its failure, and a program that catches it is recorded beyond."""
+
+from __future__ import annotations
+
+import pytest
+from tapedeck import wire
+from tapedeck.recording import Recording
+
+from ..failing_programs import CASES, Case, marked
+from ..run_twice import all_bits, alone, record, recorded
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def signals(events: list[wire.AnyEvent], code: str) -> list[wire.Signal]:
+    return [event for event in events if isinstance(event, wire.Signal) and event.code == code]
+
+
+def pass_of(recording: Recording, index: int) -> wire.Pass:
+    return recording.log.pass_(index)
+
+
+@cases
+def test_a_program_fails_as_it_does_alone_and_what_came_before_is_kept(case: Case) -> None:
+    expected = alone(case.program)
+    got, events, recording = recorded(case.program)
+    end = events[-1]
+    assert isinstance(end, wire.End)
+    assert end.failure is not None
+    assert (got.error, end.status) == (expected.error, "failed")
+    assert end.failure.line == (marked(case.program, "raised") or marked(case.program, "stops"))
+    assert not signals(events, "recorder-failed")
+    assert all_bits(got.variables) == all_bits(expected.variables)
+    edge = recording.numbers(0).edge(0)
+    assert edge is not None
+    assert edge.values == [1.0, 1.0]
+    assert recording.step(0).parameters[0].name == "w"
+
+
+@cases
+def test_the_node_that_raised_and_its_lines_are_told(case: Case) -> None:
+    _, events, recording = recorded(case.program)
+    told = signals(events, "pass-failed")
+    if case.op is None:
+        assert all(signal.node == -1 for signal in told)
+        return
+    innermost = told[0]
+    assert innermost.detail["type"] == recorded(case.program)[0].error[0]  # type: ignore[index]
+    index = innermost.detail["pass"]
+    assert isinstance(index, int)
+    event = pass_of(recording, index)
+    assert event.failed == innermost.node
+    node = recording.graph(event.graph).nodes[event.failed]
+    assert (node.op, node.line) == (case.op, marked(case.program, "node"))
+    assert innermost.detail["raised"] == (marked(case.program, "raised") or -1)
+    assert innermost.detail["changed"] == (marked(case.program, "changed") or -1)
+    assert innermost.detail["earlier"] != -1 or case.code != "backward-twice"
+
+
+@cases
+def test_a_program_that_catches_it_goes_on_and_so_does_the_recording(case: Case) -> None:
+    expected = alone(case.caught)
+    got, events, recording = recorded(case.caught)
+    assert (got.error, expected.error) == (None, None)
+    assert got.stdout == expected.stdout
+    assert all_bits(got.variables) == all_bits(expected.variables)
+    assert not signals(events, "recorder-failed")
+    caught = signals(events, "caught")[-1]
+    assert caught.detail["handler"] == next(
+        number for number, line in enumerate(case.caught.split("\n"), 1) if line.startswith("except BaseException")
+    )
+    last = recording.numbers(recording.log.counts()[1] - 1)
+    leaf = next(place for place, node in enumerate(last.graph.nodes) if node.name == "v")
+    used = last.used(leaf)
+    assert used is not None
+    assert used.values == got.variables["v"].grad.tolist() == [27.0, 48.0]
+    assert last.event.failed == -1
+    assert last.event.kind == "backward"
+
+
+def test_a_loop_that_fails_for_ever_is_told_a_hundred_times() -> None:
+    program = """\
+import torch
+x = torch.ones(2, requires_grad=True)
+loss = (x * x).sum()
+loss.backward()
+for i in range(300):
+    try:
+        loss.backward()
+    except RuntimeError:
+        pass
+"""
+    events, recording = record(program)
+    assert recording.log.counts()[1] == 301
+    assert len(signals(events, "pass-failed")) == 100
+    assert len(signals(events, "caught")) == 1
+
+
+def test_an_exception_that_cannot_be_said_is_told_all_the_same() -> None:
+    program = """\
+import torch
+class Odd(Exception):
+    def __str__(self):
+        raise ValueError
+x = torch.ones(2, requires_grad=True)
+def hook(g):
+    raise Odd("\\ud800")
+x.register_hook(hook)
+try:
+    (x * x).sum().backward()
+except Odd:
+    pass
+raise RuntimeError("\\ud800")
+"""
+    events, _ = record(program)
+    (caught,) = signals(events, "caught")
+    assert caught.detail["message"] == "<exception str() failed: Odd>"
+    end = events[-1]
+    assert isinstance(end, wire.End)
+    assert end.failure is not None
+    assert (end.failure.message, end.failure.line) == ("?", 13)
+
+
+def test_a_recursion_that_the_program_catches_stays_its_own() -> None:
+    program = """\
+import torch
+x = torch.ones(2, requires_grad=True)
+def deep(t, n):
+    try:
+        return deep(t * 1.0, n + 1)
+    except RecursionError:
+        return t
+y = deep(x, 0)
+y.sum().backward()
+print(x.grad.tolist())
+"""
+    got, events, _ = recorded(program)
+    assert (got.stdout, got.error) == ("[1.0, 1.0]\n", None)
+    assert not signals(events, "recorder-failed")
+
+
+def test_our_own_pass_that_fails_is_no_failure_of_the_program() -> None:
+    program = """\
+import torch
+class Bad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        return a * 2
+    @staticmethod
+    def backward(ctx, g):
+        return 1 / 0
+x = torch.ones(2, requires_grad=True)
+y = Bad.apply(x)
+"""
+    events, recording = record(program)
+    assert signals(events, "implicit-pass-failed")
+    assert not signals(events, "pass-failed")
+    assert recording.graph(recording.log.pass_(0).graph).nodes[recording.log.pass_(0).failed].op == "BadBackward"

@@ -1,0 +1,617 @@
+"""What is held until it is told is what it was, and the program runs as it does alone, whatever happens in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tapedeck import model, wire
+from tapedeck.recording import Recording
+
+from .run_twice import alone, record, recorded
+
+PRINTS = {
+    "a leaf that gets another size": """\
+import torch
+w = torch.tensor([3., 4.], requires_grad=True)
+def train():
+    loss = (w ** 2).sum()
+    loss.backward()
+    print(w.grad)
+    w.grad = None
+train()
+w.data = torch.ones(3)
+train()
+(w * 2).sum().backward()
+w.data = torch.ones(4)
+w.grad = None
+(w * 3).sum().backward()
+print(w.grad)
+kept = (w * 5).sum()
+kept.backward()
+w.data = torch.ones(5)
+w.grad = None
+try:
+    (w * 3).sum().backward()
+except RuntimeError as error:
+    print(error)
+""",
+    "a traceback that the program looks at": """\
+import sys
+import traceback
+import torch
+def show(error):
+    for entry in traceback.extract_tb(error.__traceback__):
+        print(entry.name if entry.filename in ("<alone>", "<program>") else entry.filename, entry.lineno)
+class Layer(torch.nn.Module):
+    def forward(self, x):
+        return torch.nn.functional.linear(x, torch.ones(2, 3))
+def train(w):
+    loss = (w ** 2).sum()
+    loss.backward()
+    loss.backward()
+w = torch.ones(2, requires_grad=True)
+for function in (train, Layer(), torch.optim.LBFGS([w]).step, lambda w: w.backward(), lambda w: torch.einsum("ij", w)):
+    try:
+        function(w)
+    except (RuntimeError, TypeError) as error:
+        show(error)
+        try:
+            raise ValueError("again") from error
+        except ValueError as second:
+            show(second)
+            show(second.__cause__)
+""",
+    "an optimizer's step that fails, and then a mode": """\
+import torch
+class Double(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        return out * 2 if func is torch.exp else out
+class Bad(torch.optim.SGD):
+    def step(self, closure=None):
+        raise ValueError
+w = torch.ones(2, requires_grad=True)
+try:
+    Bad([w], lr=0.1).step()
+except ValueError:
+    pass
+with Double():
+    n = 1
+    a = torch.exp(w)
+b = torch.exp(w)
+print(a, b)
+b.sum().backward()
+print(w.grad)
+""",
+    "a mode around a closure": """\
+import torch
+class Log(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        print(getattr(func, "__name__", func))
+        return func(*args, **(kwargs or {}))
+class Own(torch.optim.SGD):
+    def step(self, closure=None):
+        with Log():
+            loss = closure()
+        super().step()
+        return loss
+w = torch.ones(2, requires_grad=True)
+optimizer = Own([w], lr=0.1)
+def closure():
+    optimizer.zero_grad()
+    loss = (w ** 2).sum()
+    loss.backward()
+    return loss
+optimizer.step(closure)
+print(w)
+""",
+    "a mode that a closure leaves on": """\
+import torch
+class Log(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        print(getattr(func, "__name__", func))
+        return func(*args, **(kwargs or {}))
+log = Log()
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+def closure():
+    log.__enter__()
+    loss = (w ** 2).sum()
+    loss.backward()
+    return loss
+optimizer.step(closure)
+torch.exp(w)
+log.__exit__(None, None, None)
+torch.exp(w)
+""",
+    "a module that lists its parameters itself": """\
+import torch
+class Net(torch.nn.Linear):
+    def named_parameters(self, *args, **kwargs):
+        print("asked")
+        return super().named_parameters(*args, **kwargs)
+net = Net(2, 1)
+net(torch.ones(1, 2)).sum().backward()
+net.zero_grad()
+print(net.weight.grad)
+""",
+    "a trace": """\
+import torch
+from torch import nn
+net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.GELU(), nn.Linear(4, 1))
+traced = torch.jit.trace(net, torch.randn(5, 3))
+print(traced(torch.ones(2, 3)).shape)
+""",
+}
+
+
+@pytest.mark.parametrize("program", PRINTS.values(), ids=PRINTS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_runs_as_it_does_alone(program: str) -> None:
+    expected = alone(program)
+    got, events, _ = recorded(program)
+    assert not [event for event in events if isinstance(event, wire.Signal) and event.code == "recorder-failed"]
+    assert (got.stdout, got.error) == (expected.stdout, expected.error)
+
+
+def test_a_mode_that_a_cell_leaves_on_stays_on() -> None:
+    cells = [
+        (
+            "import torch\n"
+            "class Log(torch.overrides.TorchFunctionMode):\n"
+            "    def __torch_function__(self, func, types, args=(), kwargs=None):\n"
+            "        print(func.__name__)\n        return func(*args, **(kwargs or {}))\nlog = Log()\nlog.__enter__()"
+        ),
+        "a = torch.ones(2)",
+        "log.__exit__(None, None, None)\nb = torch.zeros(2)",
+    ]
+    lines, spans = "", []
+    for cell in cells:
+        start = lines.count("\n") + 1
+        lines += cell + "\n"
+        spans.append((start, lines.count("\n")))
+    events, _ = record(lines, cells=spans)
+    assert "".join(event.text for event in events if isinstance(event, wire.Output)) == "ones\n"
+
+
+def only(recording: Recording, step: int = 0) -> list[model.ParameterStep]:
+    return recording.step(step).parameters
+
+
+def test_a_gradient_that_the_program_changes_is_told_as_it_came() -> None:
+    program = """\
+import torch
+a = torch.ones(30, 20, requires_grad=True)
+b = torch.ones(30, 20, requires_grad=True)
+ga, gb = torch.autograd.grad((torch.cat([a, b], 1) ** 2).sum(), [a, b])
+true = ga.norm().item()
+ga.mul_(100)
+c = torch.ones(40, 50, requires_grad=True)
+seed = torch.ones(40, 50).t().contiguous().t()
+c.backward(seed)
+seed.mul_(7)
+"""
+    got, _, recording = recorded(program)
+    rows = only(recording)
+    assert rows[0].contribution is not None
+    assert rows[0].contribution.norm == pytest.approx(got.variables["true"])
+    (seeded,) = only(recording, 1)
+    for told in (seeded.contribution, seeded.grad_after):
+        assert told is not None
+        assert told.mean == 1
+
+
+TOUCHED = {
+    "a custom backward": """\
+import torch
+w = torch.ones(3, requires_grad=True)
+class Own(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+    @staticmethod
+    def backward(ctx, grad):
+        w.grad = torch.ones(3)
+        return grad * 2
+Own.apply(w).sum().backward()
+""",
+    "a hook that halves another's": """\
+import torch
+a = torch.ones(3, requires_grad=True)
+w = torch.ones(3, requires_grad=True)
+def halve(leaf):
+    if w.grad is not None:
+        w.grad.data.mul_(0.5)
+a.register_post_accumulate_grad_hook(halve)
+w.register_post_accumulate_grad_hook(lambda leaf: None)
+b = a * 2
+((w * 3).sum() + b.sum()).backward()
+""",
+    "a hook with a bucket": """\
+import torch
+a = torch.ones(3, requires_grad=True)
+w = torch.ones(3, requires_grad=True)
+def reduce(leaf):
+    if a.grad is not None and w.grad is not None:
+        flat = torch.cat([a.grad, w.grad])
+        flat.mul_(0.5)
+        a.grad, w.grad = flat[:3], flat[3:]
+a.register_post_accumulate_grad_hook(reduce)
+w.register_post_accumulate_grad_hook(reduce)
+((w * 3).sum() + (a * 2).sum()).backward()
+""",
+}
+
+
+@pytest.mark.parametrize("program", TOUCHED.values(), ids=TOUCHED)
+def test_a_gradient_that_is_touched_while_the_pass_runs_is_read_when_it_has_run(program: str) -> None:
+    got, _, recording = recorded(program)
+    (row,) = [row for row in only(recording) if row.name == "w"]
+    assert row.grad_after is not None
+    assert row.grad_after.values == got.variables["w"].grad.tolist()
+
+
+def test_what_a_pass_inside_another_told_of_is_what_it_was_then() -> None:
+    program = """\
+import torch
+x = torch.ones(3, requires_grad=True)
+v = torch.full((3,), 2.0, requires_grad=True)
+y = x * 3
+def hook(grad):
+    with torch.enable_grad():
+        gg, = torch.autograd.grad((v * v).sum(), v)
+    gg.mul_(10)
+y.register_hook(hook)
+y.sum().backward()
+"""
+    numbers = record(program)[1].numbers(1)
+    (leaf,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
+    used = numbers.used(leaf, 0)
+    assert used is not None
+    assert used.values == [4.0, 4.0, 4.0]
+
+
+def test_a_pass_inside_another_does_not_write_into_its_numbers() -> None:
+    program = """\
+import torch
+from torch.utils.checkpoint import checkpoint
+torch.manual_seed(0)
+m = torch.nn.Linear(2, 2, bias=False)
+x = torch.ones(1, 2, requires_grad=True)
+loss = checkpoint(lambda x: m(x).tanh(), x, use_reentrant=True).sum() + m(x).sum()
+loss.backward()
+"""
+    recording = record(program)[1]
+    numbers = recording.numbers(0)
+    graph = numbers.graph
+    (place,) = [place for place, node in enumerate(graph.nodes) if node.name == "m.weight"]
+    arriving = [numbers.edge(at) for at, edge in enumerate(graph.edges) if edge.target == graph.nodes[place].id]
+    used = numbers.used(place, 0)
+    assert used is not None
+    total = sum(torch.tensor(told.values) for told in arriving if told is not None)
+    assert isinstance(total, torch.Tensor)
+    torch.testing.assert_close(torch.tensor(used.values), total)
+
+
+def test_leaves_of_a_class_of_their_own_end_a_step_like_any_other() -> None:
+    program = """\
+import torch
+class Mine(torch.nn.Parameter):
+    pass
+w = Mine(torch.ones(2))
+optimizer = torch.optim.SGD([w], lr=0.0)
+for step in range(3):
+    (w ** 2).sum().backward()
+    optimizer.zero_grad()
+"""
+    assert record(program)[1].log.counts()[2] == 3
+
+
+def test_a_cell_s_output_is_what_it_is_then() -> None:
+    text = "import torch\nx = torch.ones(2)\nx\nx.requires_grad_()\nx\nx.data.mul_(2)\nx\n"
+    events, _ = record(text, cells=[(1, 3), (4, 5), (6, 7)])
+    outputs = [event.output for event in events if isinstance(event, wire.Cell)]
+    assert outputs == ["tensor([1., 1.])", "tensor([1., 1.], requires_grad=True)", "tensor([2., 2.], requires_grad=True)"]
+
+
+def test_a_leaf_that_an_optimizer_writes_to_after_its_closure_is_looked_at_again() -> None:
+    program = """\
+import torch
+w = torch.tensor([1.0, 2.0], requires_grad=True)
+seen = []
+class Sharp(torch.optim.SGD):
+    def step(self, closure):
+        closure()
+        for leaf in self.param_groups[0]["params"]:
+            leaf.data.mul_(0.5)
+optimizer = Sharp([w], lr=0.1)
+def closure():
+    optimizer.zero_grad()
+    loss = (w ** 2).sum()
+    loss.backward()
+    return loss
+for step in range(2):
+    optimizer.step(closure)
+"""
+    recording = record(program)[1]
+    values = [
+        [told and told.values for told in (row.value, row.value_after)] for step in range(2) for row in only(recording, step)
+    ]
+    assert values == [[[1.0, 2.0], [0.5, 1.0]], [[0.5, 1.0], [0.25, 0.5]]]
+
+
+def test_leaves_that_live_in_one_memory_are_told_apart() -> None:
+    program = """\
+import torch
+flat = torch.arange(4.0)
+a, b = (torch.nn.Parameter(part) for part in flat.split(2))
+for step in range(2):
+    ((a + b) ** 2).sum().backward()
+    flat.data.add_(1)
+    a.grad = b.grad = None
+(a * b).sum().backward()
+b.data.mul_(2)
+"""
+    recording = record(program)[1]
+    for step in range(2):
+        assert [row.value.values for row in only(recording, step) if row.value] == [
+            [0.0 + step, 1.0 + step],
+            [2.0 + step, 3.0 + step],
+        ]
+        assert [row.update.values for row in only(recording, step) if row.update] == [[1.0, 1.0], [1.0, 1.0]]
+    last = only(recording, 2)
+    assert [row.grad_used is not None for row in last] == [False, True]
+
+
+def test_memory_that_a_leaf_has_left_is_no_longer_its_own() -> None:
+    program = """\
+import torch
+w = torch.ones(1000, requires_grad=True)
+for step in range(3):
+    (w * w).sum().backward()
+    w.data = w.data - 0.1 * w.grad
+    w.grad = None
+    t = torch.zeros(1000)
+    t.add_(1)
+"""
+    recording = record(program)[1]
+    assert [recording.step(step).lines["update"] for step in range(3)] == [[5, 6]] * 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_saved_is_told_as_it_was_when_the_pass_began() -> None:
+    program = """\
+import torch
+x = torch.tensor([1.0, 10.0, 100.0], requires_grad=True)
+(x ** 3).sum().backward(create_graph=True)
+(x.grad * x.grad).sum().backward()
+e = torch.tensor([[1.0], [2.0]]).expand(2, 2).requires_grad_()
+(e ** 2).sum().backward()
+"""
+    recording = record(program)[1]
+    numbers = recording.numbers(1)
+    (place,) = [
+        place for place, node in enumerate(numbers.graph.nodes) if node.op == "MulBackward0" and node.backward_of is None
+    ]
+    saved = [numbers.saved(place, slot) for slot in range(2)]
+    assert [told.values for told in saved if told is not None] == [[3.0, 300.0, 30000.0]] * 2
+    numbers = recording.numbers(2)
+    (place,) = [place for place, node in enumerate(numbers.graph.nodes) if node.op == "PowBackward0"]
+    whole = numbers.saved(place, 0)
+    assert whole is not None
+    assert whole.values == [[1.0, 1.0], [2.0, 2.0]]
+
+
+def test_a_view_that_makes_its_node_anew_is_tied_to_the_line_that_asks_for_it() -> None:
+    program = """\
+import torch
+w = torch.randn((2, 3), dtype=torch.float64, requires_grad=True)
+a = w ** 2
+view = a.select(0, -1)
+b = view.cumsum(-1)
+with torch.no_grad():
+    b *= 2.0
+    for _ in range(2):
+        view.copy_(b)
+view.sum().backward()
+"""
+    (node,) = [node for node in record(program)[1].numbers(0).graph.nodes if node.op == "AsStridedBackward0"]
+    assert node.line == 10
+
+
+def test_a_view_that_is_written_to_without_gradients_makes_its_node_for_the_program() -> None:
+    program = """\
+import torch
+w = torch.ones((), requires_grad=True)
+v = w.view(())
+with torch.no_grad():
+    v += w
+v.sum().backward()
+"""
+    (node,) = [node for node in record(program)[1].numbers(0).graph.nodes if node.op == "AsStridedBackward0"]
+    assert node.line == 6
+
+
+def test_modules_that_live_one_after_the_other_have_their_own_names() -> None:
+    program = """\
+import torch
+from torch import nn
+def first():
+    encoder = nn.Linear(2, 2)
+    return encoder(torch.ones(1, 2)).sum()
+def second():
+    decoder = nn.Linear(2, 2)
+    return decoder(torch.ones(1, 2)).sum()
+first().backward()
+second().backward()
+"""
+    recording = record(program)[1]
+    modules = [{node.module for node in recording.numbers(index).graph.nodes if node.module} for index in range(2)]
+    assert modules == [{"encoder"}, {"decoder"}]
+
+
+def test_a_gradient_that_is_made_a_leaf_was_none_that_needed_one() -> None:
+    program = """\
+import torch
+x = torch.ones(2, requires_grad=True)
+(g,) = torch.autograd.grad((x ** 2).sum(), x)
+g.requires_grad_()
+"""
+    (row,) = only(record(program)[1])
+    assert row.contribution is not None
+    assert not row.contribution.requires_grad
+
+
+@pytest.mark.parametrize("write", ["torch.ops.aten.mul_.Scalar(y, 10)", "torch.ops.aten.mul_(y, 10)"])
+def test_an_operator_that_writes_is_known_by_its_schema(write: str) -> None:
+    program = f"import torch\nw = torch.ones(2, requires_grad=True)\ny = torch.ones(2) * 2\n(w * y).sum().backward()\n{write}\n"
+    recording = record(program)[1]
+    numbers = recording.numbers(0)
+    (constant,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "constant"]
+    told: Any = numbers.value(constant)
+    assert told.values == [2.0, 2.0]
+
+
+def test_a_default_device_can_be_set_and_taken_back_around_an_optimizer_s_step() -> None:
+    program = """\
+import torch
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+torch.set_default_device("cpu")
+(w * 2).sum().backward()
+optimizer.step()
+torch.set_default_device("meta")
+print(torch.ones(2).device)
+torch.set_default_device(None)
+(w * 2).sum().backward()
+optimizer.step()
+print(torch.ones(2).device, w)
+"""
+    expected = alone(program)
+    got, _, recording = recorded(program)
+    assert (got.stdout, got.error) == (expected.stdout, None)
+    assert recording.log.counts()[2] == 2
+
+
+def test_passes_of_two_threads_at_once_are_told_each_by_itself() -> None:
+    program = """\
+import threading
+import torch
+gate = threading.Barrier(2)
+leaves = [torch.ones(2, requires_grad=True) for _ in range(2)]
+def work(leaf):
+    y = leaf * 2
+    met = []
+    def meet(grad):
+        if not met:
+            met.append(gate.wait())
+    y.register_hook(meet)
+    (y * 3).sum().backward()
+threads = [threading.Thread(target=work, args=(leaf,)) for leaf in leaves]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    got, _, recording = recorded(program)
+    assert recording.log.counts()[1] == 2
+    for index in range(2):
+        numbers = recording.numbers(index)
+        assert numbers.event.parent == -1
+        (leaf,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
+        used = numbers.used(leaf, 0)
+        assert used is not None
+        assert used.values == [6.0, 6.0] == got.variables["leaves"][0].grad.tolist()
+
+
+def test_the_collector_is_as_the_program_has_it() -> None:
+    program = """\
+import gc, torch
+w = torch.ones((), requires_grad=True)
+y = w
+for _ in range(10_500):
+    y = y * 1.0
+def hook(grad):
+    print(gc.isenabled())
+    gc.disable()
+y.register_hook(hook)
+y.backward()
+print(gc.isenabled())
+gc.enable()
+"""
+    assert recorded(program)[0].stdout == alone(program).stdout == "True\nFalse\n"
+
+
+def test_a_gradient_that_numpy_changes_before_the_update_is_the_one_that_it_used() -> None:
+    program = """\
+import torch
+w = torch.ones(2, requires_grad=True)
+(w ** 2).sum().backward()
+g = w.grad.numpy()
+g *= 10
+w.data.sub_(w.grad)
+"""
+    (row,) = only(record(program)[1])
+    assert row.grad_used is not None
+    assert row.update is not None
+    assert (row.grad_used.values, row.update.values) == ([20.0, 20.0], [-20.0, -20.0])
+
+
+def test_a_name_of_a_function_s_own_is_no_name_of_a_leaf_outside() -> None:
+    program = """\
+import torch
+x = torch.ones(2, requires_grad=True)
+def forward(x):
+    x = torch.relu(x)
+    return x
+def other():
+    x = torch.ones(2) * 3
+    return x
+for step in range(2):
+    forward(x).sum().backward()
+    other()
+    forward(x).sum().backward()
+    with torch.no_grad():
+        x -= 0.1 * x.grad
+"""
+    recording = record(program)[1]
+    assert [len(recording.step(step).passes) for step in range(2)] == [2, 2]
+    assert not recording.step(0).rebinds
+
+
+def test_what_a_trace_runs_writes_to_is_told_as_it_was() -> None:
+    program = """\
+import torch
+norm = torch.nn.BatchNorm1d(2)
+mean = norm.running_mean
+torch.jit.trace(norm, torch.ones(4, 2) * 3)
+"""
+    lines = {line.line: line for line in record(program)[1].lines()}
+    told: Any = lines[3].tensor
+    assert told.values == [0.0, 0.0]
+
+
+def test_a_module_that_is_only_being_made_can_be_in_sight() -> None:
+    program = """\
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        w = torch.ones(2, requires_grad=True)
+        (w * 2).sum().backward()
+        super().__init__()
+        self.child = Child()
+class Child(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(2, 1)
+    def named_modules(self, *args, **kwargs):
+        print("asked")
+        return super().named_modules(*args, **kwargs)
+net = Net()
+net.child(torch.ones(1, 2)).sum().backward()
+net.zero_grad()
+"""
+    got, events, _ = recorded(program)
+    assert not [event for event in events if isinstance(event, wire.Signal) and event.code == "recorder-failed"]
+    assert got.stdout == alone(program).stdout
