@@ -1,6 +1,6 @@
 """Run a job somewhere else, and hand on what it tells, validated, as it arrives.
 
-An executor's ``run`` yields batches of events and always ends with a :class:`~tapedeck.wire.End`: the program's own, or
+An executor's ``run`` yields batches of events and always ends with a :class:`~tapedeck.wire.EndEvent`: the program's own, or
 one made here when the program could not say it. Time is kept here: the program's process is not trusted with it.
 """
 
@@ -158,7 +158,7 @@ class LocalExecutor:
             try:
                 async for events in follow(_Confined(child, self._memory), job, limits, limits.wall_seconds, cancelled):
                     # A zygote that died took the child along before it began: nothing was seen, so another may begin.
-                    if not last and not told and isinstance(events[0], wire.End) and events[0].status == "interrupted":
+                    if not last and not told and isinstance(events[0], wire.EndEvent) and events[0].status == "interrupted":
                         break
                     told = True
                     yield events

@@ -105,7 +105,7 @@ def _service(settings: Settings, folder: Path | None, executor: Executor) -> Ser
     archive = Archive(Store(folder), settings.limits)
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
     runs = Runs(settings, archive, executor, find, settings.concurrent or os.cpu_count() or 1)
-    replayed = Replays(settings.limits, archive, executor, runs.places)
+    replayed = Replays(settings.limits, archive, executor, runs.slots)
     return Service(settings, archive, runs, replayed, executor, Owners(secret), picture.engine(settings.dot), gallery())
 
 

@@ -222,7 +222,7 @@ def since_printed(program: str, level: Capture) -> float:
     execute(wire.Job(program, [(1, program.count("\n"))], capture=level), parts.append)
     end = time.perf_counter()
     events = [event for part in parts for event in reader.feed(part)]
-    return end - float(next(event.text for event in events if isinstance(event, wire.Output)))
+    return end - float(next(event.text for event in events if isinstance(event, wire.OutputEvent)))
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class FakeExecutor:
                     raise batch
                 elif batch is forever:
                     await cancelled.wait()
-                    yield [wire.End("cancelled", wire.Failure("cancelled", "Stopped.", None, -1, ""), 3.0)]
+                    yield [wire.EndEvent("cancelled", wire.ProgramFailure("cancelled", "Stopped.", None, -1, ""), 3.0)]
                     return
                 else:
                     await batch()

@@ -30,7 +30,7 @@ def ints(*values: int) -> bytes:
     return struct.pack(f"<{len(values)}i", *values)
 
 
-def table(*rows: float | Sequence[float], requires_grad: bool = False) -> wire.Tensors:
+def table(*rows: float | Sequence[float], requires_grad: bool = False) -> wire.TensorTable:
     """A table of float32 tensors: scalars and vectors."""
     lists = [list(row) if isinstance(row, Sequence) else [row] for row in rows]
     vectors = [isinstance(row, Sequence) for row in rows]
@@ -38,7 +38,7 @@ def table(*rows: float | Sequence[float], requires_grad: bool = False) -> wire.T
     stats = b"".join(
         struct.pack("<4d", min(v), max(v), sum(v) / len(v), sum(x * x for x in v) ** 0.5) for v in full
     )  # fmt: skip
-    return wire.Tensors(
+    return wire.TensorTable(
         dtype=bytes(len(rows)),
         flags=bytes(
             wire.HAS_VALUES | wire.IS_LEAF | (wire.HAS_STATS if vector else 0) | (wire.REQUIRES_GRAD if requires_grad else 0)
@@ -55,7 +55,7 @@ def table(*rows: float | Sequence[float], requires_grad: bool = False) -> wire.T
 
 STRINGS = ["MeanBackward0", "loss", "PowBackward0", "self", "SubBackward0", "MulBackward0", "y_pred", "AccumulateGrad", "m"]
 
-GRAPH = wire.Graph(
+GRAPH = wire.GraphEvent(
     index=0,
     strings=STRINGS,
     kind=bytes([wire.OP, wire.OP, wire.OP, wire.OP, wire.LEAF]),
@@ -80,7 +80,7 @@ GRAPH = wire.Graph(
 )
 
 
-def pass_(index: int, m: float) -> wire.Pass:
+def pass_(index: int, m: float) -> wire.PassEvent:
     """One call of ``loss.backward()`` with the numbers that torch gives for this ``m``."""
     x, y = (1.0, 2.0, 3.0), (2.0, 4.0, 6.0)
     error = [m * a - b for a, b in zip(x, y, strict=True)]
@@ -89,7 +89,7 @@ def pass_(index: int, m: float) -> wire.Pass:
     slope = [2 * e / 3 for e in error]
     grad = sum(s * a for s, a in zip(slope, x, strict=True))
     rows = table(loss, [e * e for e in error], error, [m * a for a in x], m, 1.0, third, slope, slope, grad)
-    return wire.Pass(
+    return wire.PassEvent(
         index=index,
         step=index,
         kind="backward",
@@ -106,9 +106,9 @@ def pass_(index: int, m: float) -> wire.Pass:
     )
 
 
-def step(index: int, m: float, grad: float) -> wire.Step:
+def step(index: int, m: float, grad: float) -> wire.StepEvent:
     after = m - 0.01 * grad
-    return wire.Step(
+    return wire.StepEvent(
         index=index,
         iteration=(5, index),
         forward=[6],
@@ -130,22 +130,22 @@ def step(index: int, m: float, grad: float) -> wire.Step:
 def fit(steps: int = 2) -> list[wire.AnyEvent]:
     """The events of :data:`FIT`, or of one with more steps."""
     events: list[wire.AnyEvent] = [
-        wire.Started("2.13.0", "3.11.7"),
-        wire.Parameter(0, "m", [], "float32", 4),
+        wire.StartedEvent("2.13.0", "3.11.7"),
+        wire.ParameterEvent(0, "m", [], "float32", 4),
         GRAPH,
     ]
     m = 1.0
     for index in range(steps):
         grad = 28 / 3 * (m - 2)
-        events += [pass_(index, m), step(index, m, grad), wire.Progress(index + 1, steps)]
+        events += [pass_(index, m), step(index, m, grad), wire.ProgressEvent(index + 1, steps)]
         m -= 0.01 * grad
     return [
         *events,
-        wire.Output("done\n"),
-        wire.Lines([wire.LineRow(7, None, "tensor(4.6667, grad_fn=<MeanBackward0>)", 0, 0)], table(14 / 3)),
-        wire.Lines([wire.LineRow(13, None, "tensor(1.1776, requires_grad=True)", 0)], table(m, requires_grad=True)),
-        wire.Cell(0, "tensor(1.1776, requires_grad=True)"),
-        wire.End("done", None, 12.5),
+        wire.OutputEvent("done\n"),
+        wire.LinesEvent([wire.LineRow(7, None, "tensor(4.6667, grad_fn=<MeanBackward0>)", 0, 0)], table(14 / 3)),
+        wire.LinesEvent([wire.LineRow(13, None, "tensor(1.1776, requires_grad=True)", 0)], table(m, requires_grad=True)),
+        wire.CellEvent(0, "tensor(1.1776, requires_grad=True)"),
+        wire.EndEvent("done", None, 12.5),
     ]
 
 
@@ -164,7 +164,7 @@ print(a)
 def turns() -> list[wire.AnyEvent]:
     """Two steps in each round of a loop, a line of its own in each: values 1.0 to 4.0, then one after the last step."""
 
-    def one(index: int, line: int, value: float, *more: wire.LineRow) -> wire.Step:
+    def one(index: int, line: int, value: float, *more: wire.LineRow) -> wire.StepEvent:
         told = [*more, wire.LineRow(line, None, None, 0, at=0)]
         return msgspec.structs.replace(
             step(index, 1.0, 1.0), iteration=(3, index // 2), forward=[line], loss=[], backward=[line + 1], update=[],
@@ -175,8 +175,8 @@ def turns() -> list[wire.AnyEvent]:
     ends = [(1, 0), (4, 2), (6, 3), (8, -1)]
     last = [wire.LineRow(line, None, f"{line} at the end", at=at) for line, at in ends]
     return [
-        wire.Started("2.13.0", "3.11.7"), wire.Parameter(0, "d", [], "float32", 1), GRAPH,
+        wire.StartedEvent("2.13.0", "3.11.7"), wire.ParameterEvent(0, "d", [], "float32", 1), GRAPH,
         pass_(0, 1.0), one(0, 4, 1.0, first, second), pass_(1, 1.0), one(1, 6, 2.0),
         pass_(2, 1.0), one(2, 4, 3.0), pass_(3, 1.0), one(3, 6, 4.0),
-        wire.Lines(last, wire.Tensors()), wire.Cell(0, None), wire.End("done", None, 1.0),
+        wire.LinesEvent(last, wire.TensorTable()), wire.CellEvent(0, None), wire.EndEvent("done", None, 1.0),
     ]  # fmt: skip

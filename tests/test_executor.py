@@ -33,23 +33,25 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnProcess:
     return OwnProcess(60.0, module="own_entry")
 
 
-async def run(own: OwnProcess, program: str, **limits: Any) -> tuple[wire.End, str]:
+async def run(own: OwnProcess, program: str, **limits: Any) -> tuple[wire.EndEvent, str]:
     events: list[wire.AnyEvent] = []
     async for batch in own.run(wire.Job(program, []), limits=Limits(**limits), cancelled=asyncio.Event()):
         events += batch
-    assert isinstance(events[-1], wire.End)
-    return events[-1], "".join(event.text for event in events if isinstance(event, wire.Output))
+    assert isinstance(events[-1], wire.EndEvent)
+    return events[-1], "".join(event.text for event in events if isinstance(event, wire.OutputEvent))
 
 
 async def test_it_runs_in_the_person_s_own_environment_and_folder(own: OwnProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OWN", "mine")
-    end, text = await run(own, "tell(wire.Output(os.environ['OWN'] + ' ' + os.getcwd())); tell(wire.End('done', None, 1.0))")
+    end, text = await run(
+        own, "tell(wire.OutputEvent(os.environ['OWN'] + ' ' + os.getcwd())); tell(wire.EndEvent('done', None, 1.0))"
+    )
     assert (end.status, text) == ("done", f"mine {Path.cwd()}")
 
 
 async def test_its_stack_is_as_large_as_is_allowed(own: OwnProcess) -> None:
     limit = "__import__('resource').getrlimit(3)[0]"
-    _, text = await run(own, f"tell(wire.Output(str({limit}))); tell(wire.End('done', None, 1.0))")
+    _, text = await run(own, f"tell(wire.OutputEvent(str({limit}))); tell(wire.EndEvent('done', None, 1.0))")
     assert int(text) == -1 or int(text) >= 8 << 20
 
 
@@ -60,7 +62,7 @@ async def test_its_stack_is_as_large_as_is_allowed(own: OwnProcess) -> None:
         ("os.kill(os.getpid(), 11)", "killed", "SIGSEGV"),
         ("1 / 0", "killed", "exit status 1"),
         ("os.write(events_fd, b'\\xff\\xff\\xff\\x7f')", "killed", "no recording"),
-        ("while True: tell(wire.Output('x' * 100_000))", "output_limit", "larger than"),
+        ("while True: tell(wire.OutputEvent('x' * 100_000))", "output_limit", "larger than"),
     ],
 )
 async def test_how_it_ended_is_told(own: OwnProcess, capfd: Any, program: str, status: str, message: str) -> None:
@@ -91,8 +93,8 @@ async def test_it_can_be_given_a_limit_of_time(own: OwnProcess) -> None:
     ],
 )
 async def test_a_failure_that_is_a_limit_says_so(own: OwnProcess, kind: str, message: str, status: str) -> None:
-    failure = f"wire.Failure({kind!r}, {message!r}, None, 3, '')"
-    end, _ = await run(own, f"tell(wire.End('failed', {failure}, 1.0))")
+    failure = f"wire.ProgramFailure({kind!r}, {message!r}, None, 3, '')"
+    end, _ = await run(own, f"tell(wire.EndEvent('failed', {failure}, 1.0))")
     assert end.status == status
     assert end.failure
     assert end.failure.line == 3

@@ -16,7 +16,7 @@ from ..settings import SettingsError
 from ..settings import read as read_settings
 
 if TYPE_CHECKING:
-    from ..runs.run import Take
+    from ..runs.run import RecordedRun
 
 app = typer.Typer(
     name="tapedeck",
@@ -104,14 +104,14 @@ def run(
         arguments=tuple(arguments or ()),
         printed=(lambda text: None) if as_json else printed,
     )
-    take = asyncio.run(story)
+    recorded = asyncio.run(story)
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(take.run({}))).decode())
+        print(msgspec.json.format(msgspec.json.encode(recorded.run({}))).decode())
     else:
-        if (said := take.recording.stdout()) and not said.endswith("\n"):
+        if (said := recorded.recording.stdout()) and not said.endswith("\n"):
             print()
-        report.show(report.console(), take, source.name)
-    if take.status != "done":
+        report.show(report.console(), recorded, source.name)
+    if recorded.status != "done":
         raise typer.Exit(1)
 
 
@@ -142,26 +142,26 @@ def render(
 
     look: Any = {"theme": theme, "direction": direction, "engine": picture.engine(settings.dot)}
 
-    async def story() -> tuple[Take, bytes]:
-        take = await record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
-        recording = take.recording
-        index = report.main_pass(take, step) if line is None else None
+    async def story() -> tuple[RecordedRun, bytes]:
+        recorded = await record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
+        recording = recorded.recording
+        index = report.main_pass(recorded, step) if line is None else None
         if index is not None:
-            return take, await picture.render(recording, index, form, **look)
+            return recorded, await picture.render(recording, index, form, **look)
         graphs = [each.graph for each in recording.lines() if each.graph and line in (None, each.line) and step is None]
         if not graphs:
-            reason = f": {take.error.type}, {take.error.message}" if take.error else "."
+            reason = f": {recorded.error.type}, {recorded.error.message}" if recorded.error else "."
             raise NotFound(f"There is no graph to draw{f' on line {line}' if line else ''}{reason}")
-        return take, await picture.render_graph(recording, int(graphs[-1].removeprefix("g")), form, **look)
+        return recorded, await picture.render_graph(recording, int(graphs[-1].removeprefix("g")), form, **look)
 
-    take, drawn = asyncio.run(story())
+    recorded, drawn = asyncio.run(story())
     try:
         output.write_bytes(drawn)
     except OSError as error:
         raise BadRequest(f"{output} cannot be written: {error.strerror}.") from error
-    if take.status != "done":
+    if recorded.status != "done":
         errors = report.console(error=True)
-        for text in report.failure(take.run({})):
+        for text in report.failure(recorded.run({})):
             errors.print(text)
         raise typer.Exit(1)
 
@@ -192,17 +192,17 @@ def check(
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    job = wire.Replay("check", elements=elements, every=True)
-    take = asyncio.run(
+    job = wire.ReplayOrder("check", elements=elements, every=True)
+    recorded = asyncio.run(
         record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()), printed=printed, replay=job)
     )
-    found = check_report.read(take.recording)
+    found = check_report.read(recorded.recording)
     out = report.console()
     for line in check_report.told(found, source.name):
         out.print(line)
-    for line in report.failure(take.run({})):
+    for line in report.failure(recorded.run({})):
         out.print(line)
-    if take.status != "done" or found.right is False or not found.graphs:
+    if recorded.status != "done" or found.right is False or not found.graphs:
         raise typer.Exit(1)
     if found.right is None:
         raise typer.Exit(3)

@@ -21,7 +21,7 @@ from ..executor import Executor, LocalExecutor, OwnProcess, job_for
 from ..explain.findings import find
 from ..inputs import request as requests
 from ..inputs.request import Request
-from ..runs.run import LiveTake
+from ..runs.run import LiveRun
 from ..settings import Settings
 from ..store import NewRun
 
@@ -73,8 +73,8 @@ async def record(
     sandbox: bool = False,
     arguments: tuple[str, ...] = (),
     printed: Callable[[str], None] = lambda text: None,
-    replay: wire.Replay | None = None,
-) -> LiveTake:
+    replay: wire.ReplayOrder | None = None,
+) -> LiveRun:
     """Run a file to its end and return what was recorded; ``printed`` is given its output as it comes.
 
     ``replay`` is what to find out on the way; its answers are events of the recording.
@@ -83,7 +83,7 @@ async def record(
     first Ctrl+C is the program's own, a second one ends it; what was recorded is kept. Raises :class:`SandboxError`.
     """
     limits = settings.limits if sandbox else OWN
-    take = LiveTake(_new(asked), limits)
+    recorded = LiveRun(_new(asked), limits)
     path = str(file.path) if file.path is not None and not sandbox else None
     job = job_for(asked.program, asked.options, limits)
     job = msgspec.structs.replace(job, path=path, arguments=list(arguments), replay=replay)
@@ -92,19 +92,19 @@ async def record(
         executor = await _confining(settings)
     try:
         heard = not sandbox and sys.stdin.isatty()  # a terminal sends Ctrl+C to the program too
-        with _interrupts(take.cancelled, at=2 if heard else 1):
-            async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=take.cancelled)) as batches:  # type: ignore[type-var]
+        with _interrupts(recorded.cancelled, at=2 if heard else 1):
+            async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=recorded.cancelled)) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     for event in batch:
-                        if isinstance(event, wire.Output):
+                        if isinstance(event, wire.OutputEvent):
                             printed(event.text)
-                    take.append(batch)
+                    recorded.append(batch)
     finally:
         await executor.close()
-    assert take.end is not None  # every executor ends with one
-    take.status = take.end.status  # type: ignore[assignment]  # an executor's end has a status
-    take.findings = find(take.recording, asked.program)
-    return take
+    assert recorded.end is not None  # every executor ends with one
+    recorded.status = recorded.end.status  # type: ignore[assignment]  # an executor's end has a status
+    recorded.findings = find(recorded.recording, asked.program)
+    return recorded
 
 
 async def _confining(settings: Settings) -> LocalExecutor:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .. import model
 from ..drawing.account import account
-from ..runs.run import Take
+from ..runs.run import RecordedRun
 
 ROOM: Final = 44
 """Characters of a line's own text before its value; a longer line has its value below it."""
@@ -36,12 +36,12 @@ def console(*, error: bool = False) -> Console:
     return Console(stderr=error, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def show(out: Console, take: Take, name: str) -> None:
+def show(out: Console, recorded: RecordedRun, name: str) -> None:
     """Show a run that has ended; ``name`` is the file's."""
-    run = take.run({})
+    run = recorded.run({})
     for line in _values(run):
         out.print(line)
-    for line in _last_pass(take):
+    for line in _last_pass(recorded):
         out.print(line)
     if run.error is not None:
         out.print()
@@ -84,25 +84,25 @@ def _line(number: int, text: str, value: str, width: int) -> Iterator[Text]:
         yield Text.assemble(left if left is not None else " " * (width + 8), (row, "cyan"))
 
 
-def _last_pass(take: Take) -> Iterator[Text]:
+def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
     """The main pass of the last step in words, or of what was recorded before a failure."""
-    index = main_pass(take, None)
+    index = main_pass(recorded, None)
     if index is None:
         return
-    numbers = take.recording.numbers(index)
+    numbers = recorded.recording.numbers(index)
     yield Text()
     if len(numbers.graph.nodes) > LONGEST:
         yield Text(f"The graph of pass {index} has {len(numbers.graph.nodes):,} nodes: `tapedeck render` draws or tells it.")
         return
-    yield Text(account(numbers.graph, numbers, program=take.recording.program).rstrip("\n"))
+    yield Text(account(numbers.graph, numbers, program=recorded.recording.program).rstrip("\n"))
 
 
-def main_pass(take: Take, step: int | None) -> int | None:
+def main_pass(recorded: RecordedRun, step: int | None) -> int | None:
     """The main pass of a step, of the last that has one if none is named; ``None`` where there is none with a graph.
 
     Raises :class:`NotFound` for a step that there is not.
     """
-    log = take.recording.log
+    log = recorded.recording.log
     _, passes, steps = log.counts()
     candidates = [log.step(step).main] if step is not None else [log.step(steps - 1).main] if steps else []
     if step is None:

@@ -51,14 +51,14 @@ def troubles(recording: Recording) -> list[Trouble]:
     return sorted(found, key=lambda trouble: trouble.ended)
 
 
-def _end(recording: Recording) -> wire.Failure | None:
+def _end(recording: Recording) -> wire.ProgramFailure | None:
     for event in recording.log.others():
-        if isinstance(event, wire.End) and event.status == "failed":
+        if isinstance(event, wire.EndEvent) and event.status == "failed":
             return event.failure
     return None
 
 
-def _same(signal: wire.Signal, end: wire.Failure) -> bool:
+def _same(signal: wire.Signal, end: wire.ProgramFailure) -> bool:
     at = max(_number(signal, "raised"), -1)
     return (
         _text(signal, "type") == end.type
@@ -103,7 +103,7 @@ def _of_pass(recording: Recording, signal: wire.Signal, *, ended: bool) -> Troub
     )
 
 
-def _pass(recording: Recording, index: int) -> wire.Pass | None:
+def _pass(recording: Recording, index: int) -> wire.PassEvent | None:
     return recording.log.pass_(index) if 0 <= index < recording.log.counts()[1] else None
 
 

@@ -27,7 +27,7 @@ class Alike:
 
     def __init__(
         self,
-        first: wire.Step,
+        first: wire.StepEvent,
         index: np.ndarray[Any, Any],
         rounds: np.ndarray[Any, Any] | None,
         numbers: np.ndarray[Any, Any],
@@ -82,9 +82,9 @@ class Alike:
         return np.full(len(self), np.nan), np.zeros(len(self), bool)
 
 
-def alike(steps: Iterable[wire.Step]) -> Iterator[Alike]:
+def alike(steps: Iterable[wire.StepEvent]) -> Iterator[Alike]:
     """Put steps together that are alike."""
-    groups: dict[Any, list[tuple[wire.Step, list[float]]]] = {}
+    groups: dict[Any, list[tuple[wire.StepEvent, list[float]]]] = {}
     for step in steps:
         numbers: list[float] = []
         shared = parted(step, numbers)
@@ -102,7 +102,7 @@ def alike(steps: Iterable[wire.Step]) -> Iterator[Alike]:
         )
 
 
-def parted(step: wire.Step, numbers: list[float]) -> tuple[dict[str, Any] | None, list[wire.GroupRow]]:
+def parted(step: wire.StepEvent, numbers: list[float]) -> tuple[dict[str, Any] | None, list[wire.GroupRow]]:
     """The options of a step's optimizer and of its groups, those that are no whole numbers taken out and put into a list."""
     optimizer = None if step.optimizer is None else _without(step.optimizer, numbers)
     return optimizer, [wire.GroupRow(row.optimizer, row.parameters, _without(row.options, numbers)) for row in step.groups]

@@ -25,10 +25,10 @@ STRANGE = 2_000
 class Log(Protocol):
     """Where the events of a run are found again. Missing ones raise :class:`NotFound`."""
 
-    def graph(self, index: int) -> wire.Graph: ...
-    def pass_(self, index: int) -> wire.Pass: ...
-    def step(self, index: int) -> wire.Step: ...
-    def passes(self, start: int, stop: int) -> Iterable[wire.Pass]:
+    def graph(self, index: int) -> wire.GraphEvent: ...
+    def pass_(self, index: int) -> wire.PassEvent: ...
+    def step(self, index: int) -> wire.StepEvent: ...
+    def passes(self, start: int, stop: int) -> Iterable[wire.PassEvent]:
         """The passes from one index to before another, as far as there are."""
 
     def alike(self, start: int, stop: int) -> Iterable[Alike]:
@@ -37,7 +37,7 @@ class Log(Protocol):
     def ran_before(self, step: int) -> dict[int, int]:
         """The last step before one in which each line of the program ran, for those that did."""
 
-    def lines(self) -> wire.Lines | None:
+    def lines(self) -> wire.LinesEvent | None:
         """All last values of lines, merged."""
 
     def others(self) -> Iterator[wire.AnyEvent]:
@@ -56,11 +56,11 @@ class MemoryLog:
     def __init__(self, events: Iterable[wire.AnyEvent] = (), earlier: Log | None = None, strange: Strange = ((), ())) -> None:
         self._earlier = earlier
         self._before = earlier.counts() if earlier is not None else (0, 0, 0)
-        self._graphs: list[wire.Graph] = []
-        self._passes: list[wire.Pass] = []
-        self._steps: list[wire.Step] = []
+        self._graphs: list[wire.GraphEvent] = []
+        self._passes: list[wire.PassEvent] = []
+        self._steps: list[wire.StepEvent] = []
         self._others: list[wire.AnyEvent] = []
-        self._lines: list[wire.Lines] = []
+        self._lines: list[wire.LinesEvent] = []
         self._ran = Ran()
         _, passes, steps = self._before
         self._strange = [at for at in strange[0] if at < passes], [at for at in strange[1] if at < steps]
@@ -70,33 +70,33 @@ class MemoryLog:
     def append(self, event: wire.AnyEvent) -> None:
         """Take in the next event."""
         match event:
-            case wire.Graph():
+            case wire.GraphEvent():
                 self._graphs.append(event)
-            case wire.Pass():
+            case wire.PassEvent():
                 self._passes.append(event)
                 self._look(event.tensors, self._strange[0], self.counts()[1] - 1)
-            case wire.Step():
+            case wire.StepEvent():
                 self._steps.append(event)
                 self._ran.tell(own_lines(event), [event.index])
                 self._look(event.tensors, self._strange[1], self.counts()[2] - 1)
-            case wire.Lines():
+            case wire.LinesEvent():
                 self._lines.append(event)
-            case wire.Progress():
+            case wire.ProgressEvent():
                 pass
             case _:
                 self._others.append(event)
 
-    def graph(self, index: int) -> wire.Graph:
+    def graph(self, index: int) -> wire.GraphEvent:
         before = self._before[0]
         earlier = self._earlier if index < before else None
         return earlier.graph(index) if earlier else _at(self._graphs, index, before, "graph")
 
-    def pass_(self, index: int) -> wire.Pass:
+    def pass_(self, index: int) -> wire.PassEvent:
         before = self._before[1]
         earlier = self._earlier if index < before else None
         return earlier.pass_(index) if earlier else _at(self._passes, index, before, "pass")
 
-    def step(self, index: int) -> wire.Step:
+    def step(self, index: int) -> wire.StepEvent:
         before = self._before[2]
         earlier = self._earlier if index < before else None
         return earlier.step(index) if earlier else _at(self._steps, index, before, "step")
@@ -106,7 +106,7 @@ class MemoryLog:
         own = alike(self._steps[max(0, start - before) : max(0, stop - before)])
         return chain(self._earlier.alike(start, min(stop, before)), own) if self._earlier and start < before else own
 
-    def passes(self, start: int, stop: int) -> Iterable[wire.Pass]:
+    def passes(self, start: int, stop: int) -> Iterable[wire.PassEvent]:
         before = self._before[1]
         own = self._passes[max(0, start - before) : max(0, stop - before)]
         return chain(self._earlier.passes(start, min(stop, before)), own) if self._earlier and start < before else own
@@ -115,7 +115,7 @@ class MemoryLog:
         own = self._ran.before(step)
         return self._earlier.ran_before(min(step, self._before[2])) | own if self._earlier else own
 
-    def lines(self) -> wire.Lines | None:
+    def lines(self) -> wire.LinesEvent | None:
         earlier = self._earlier.lines() if self._earlier else None
         return merge_lines([earlier, *self._lines] if earlier else self._lines)
 
@@ -130,21 +130,21 @@ class MemoryLog:
         return self._strange
 
     @staticmethod
-    def _look(table: wire.Tensors, strange: list[int], index: int) -> None:
+    def _look(table: wire.TensorTable, strange: list[int], index: int) -> None:
         if len(strange) < STRANGE and not finite(table):
             strange.append(index)
 
 
-def own_lines(step: wire.Step) -> list[int]:
+def own_lines(step: wire.StepEvent) -> list[int]:
     """The lines of the program itself that a step has values of."""
     return [line.line for line in step.values if line.file is None]
 
 
-def merge_lines(events: list[wire.Lines]) -> wire.Lines | None:
+def merge_lines(events: list[wire.LinesEvent]) -> wire.LinesEvent | None:
     """One event with the last value of each line. The tables are joined end to end."""
     if len(events) <= 1:
         return events[0] if events else None
-    tables: list[wire.Tensors] = []
+    tables: list[wire.TensorTable] = []
     last: dict[tuple[str | None, int], wire.LineRow] = {}
     base = names = 0
     for event in events:
@@ -154,22 +154,22 @@ def merge_lines(events: list[wire.Lines]) -> wire.Lines | None:
         tables.append(_shift_names(event.tensors, names))
         base += len(event.tensors.dtype)
         names += len(event.tensors.names)
-    joined = wire.Tensors(
+    joined = wire.TensorTable(
         **{
             field: b"".join(getattr(table, field) for table in tables)
             for field in ("dtype", "flags", "grad_fn", "ndim", "dims", "stats", "counts", "values")
         },
         names=[name for table in tables for name in table.names],
     )
-    return wire.Lines(list(last.values()), joined)
+    return wire.LinesEvent(list(last.values()), joined)
 
 
-def _shift_names(table: wire.Tensors, by: int) -> wire.Tensors:
+def _shift_names(table: wire.TensorTable, by: int) -> wire.TensorTable:
     if not by or not table.names:
         return table
     column = np.frombuffer(table.grad_fn, "<u2")
     moved = np.where(column > 0, column + by, 0).astype("<u2")
-    return wire.Tensors(
+    return wire.TensorTable(
         table.dtype, table.flags, moved.tobytes(), table.names, table.ndim, table.dims, table.stats, table.counts, table.values
     )
 

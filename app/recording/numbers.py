@@ -16,7 +16,7 @@ Column = np.ndarray[Any, np.dtype[np.int32]]
 class PassNumbers:
     """The numbers of one pass over its graph; every node and edge is meant by its place."""
 
-    def __init__(self, event: wire.Pass, graph: model.Graph) -> None:
+    def __init__(self, event: wire.PassEvent, graph: model.Graph) -> None:
         self.event = event
         self.graph = graph
         self.tensors = Tensors(event.tensors)

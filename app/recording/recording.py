@@ -14,7 +14,7 @@ from ..errors import InvalidInput, NotFound
 from .log import Log
 from .numbers import PassNumbers
 from .series import USUAL, Series, named, read_series, thinned
-from .structure import place_or_none, read_formulas, read_graph, title
+from .structure import index_or_none, read_formulas, read_graph, title
 from .tensors import Tensors
 
 NAMED: Final = 40
@@ -66,7 +66,7 @@ class Recording:
         """A pass with its numbers, which are left out above ``answer_nodes`` unless ``whole``; raises :class:`NotFound`."""
         event = self.log.pass_(index)
         if event.graph < 0:
-            place = (event.index, event.step, event.kind, place_or_none(event.parent), "", place_or_none(event.line))
+            place = (event.index, event.step, event.kind, index_or_none(event.parent), "", index_or_none(event.line))
             return model.Pass(*place, order=[], nodes={}, edges={})
         graph = self.graph(event.graph)
         numbers = PassNumbers(event, graph) if whole or self.small(event.graph) else None
@@ -74,9 +74,9 @@ class Recording:
             index=event.index,
             step=event.step,
             kind=event.kind,
-            parent=place_or_none(event.parent),
+            parent=index_or_none(event.parent),
             graph=graph.id,
-            line=place_or_none(event.line),
+            line=index_or_none(event.line),
             order=[f"n{place}" for place in wire.int32(event.order, "order").tolist()],
             nodes=numbers.nodes() if numbers else UNSET,
             edges=numbers.edges() if numbers else UNSET,
@@ -191,7 +191,7 @@ class Recording:
                 text=shown(row, tensors),
                 tensor=tensors.summary(row.row),
                 graph=f"g{row.graph}" if row.graph >= 0 else None,
-                step=place_or_none(row.at),
+                step=index_or_none(row.at),
             )
             for row in event.rows
         ]
@@ -201,12 +201,12 @@ class Recording:
         """Every parameter, with all the names that it had."""
         found: dict[int, model.Parameter] = {}
         for event in self.log.others():
-            if isinstance(event, wire.Parameter):
+            if isinstance(event, wire.ParameterEvent):
                 names = found[event.index].names if event.index in found else []
                 if event.name is not None and event.name not in names:
                     names = [*names, event.name]
                 found[event.index] = model.Parameter(
-                    f"p{event.index}", names, event.shape, event.dtype, place_or_none(event.line)
+                    f"p{event.index}", names, event.shape, event.dtype, index_or_none(event.line)
                 )
         return [found[index] for index in sorted(found)]
 
@@ -215,9 +215,9 @@ class Recording:
         outputs: dict[int, str | None] = {}
         printed: dict[int, list[str]] = {}
         for event in self.log.others():
-            if isinstance(event, wire.Cell):
+            if isinstance(event, wire.CellEvent):
                 outputs[event.index] = event.output
-            elif isinstance(event, wire.Output):
+            elif isinstance(event, wire.OutputEvent):
                 printed.setdefault(event.cell, []).append(event.text)
         return [
             model.Cell(index, start, end, outputs.get(index), "".join(printed.get(index, ())))
@@ -226,7 +226,7 @@ class Recording:
 
     def stdout(self) -> str:
         """All that the program printed, as far as it was kept."""
-        return "".join(event.text for event in self.log.others() if isinstance(event, wire.Output))
+        return "".join(event.text for event in self.log.others() if isinstance(event, wire.OutputEvent))
 
     def signals(self) -> list[wire.Signal]:
         """The facts that findings are made of."""
@@ -287,7 +287,7 @@ def shown(line: wire.LineRow, tensors: Tensors) -> str:
     return "" if summary is None else str(summary.values) if summary.values is not None else f"{summary.shape} {summary.dtype}"
 
 
-def phase(line: wire.LineRow, step: wire.Step) -> model.Phase:
+def phase(line: wire.LineRow, step: wire.StepEvent) -> model.Phase:
     """The phase of a step in which a line ran last."""
     parts = (step.forward, step.loss, step.backward, step.update)
     place = next((at for at, lines in enumerate(parts) if line.line in lines), 0)
@@ -296,7 +296,7 @@ def phase(line: wire.LineRow, step: wire.Step) -> model.Phase:
     return model.PHASES[max(place, ran)]
 
 
-def _values(event: wire.Step, tensors: Tensors) -> dict[str, model.LineValue]:
+def _values(event: wire.StepEvent, tensors: Tensors) -> dict[str, model.LineValue]:
     return {
         str(line.line): model.LineValue(shown(line, tensors), tensors.summary(line.row), phase(line, event))
         for line in event.values
@@ -304,7 +304,7 @@ def _values(event: wire.Step, tensors: Tensors) -> dict[str, model.LineValue]:
     }
 
 
-def _rebinds(event: wire.Step, tensors: Tensors) -> list[model.Rebind]:
+def _rebinds(event: wire.StepEvent, tensors: Tensors) -> list[model.Rebind]:
     return [
         model.Rebind(
             name=row.name,

@@ -20,7 +20,7 @@ COUNTS: Final = ("zeros", "nan", "inf")
 _SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
 
 
-def layout(table: wire.Tensors) -> tuple[bytes, ...]:
+def layout(table: wire.TensorTable) -> tuple[bytes, ...]:
     """What tables must share to be laid on top of each other: dtypes, flags and shapes."""
     return table.dtype, table.flags, table.ndim, table.dims
 
@@ -33,7 +33,7 @@ class Stack:
 
     def __init__(
         self,
-        first: wire.Tensors,
+        first: wire.TensorTable,
         values: np.ndarray[Any, np.dtype[np.uint8]],
         stats: Numbers,
         counts: np.ndarray[Any, np.dtype[np.int64]],
@@ -49,7 +49,7 @@ class Stack:
         self._values = _before(np.where(self._flags & wire.HAS_VALUES, self._numel * _SIZES[dtype], 0))
 
     @classmethod
-    def of(cls, tables: Sequence[wire.Tensors]) -> Stack:
+    def of(cls, tables: Sequence[wire.TensorTable]) -> Stack:
         """Lay tables of one layout on top of each other."""
         count = len(tables)
         return cls(

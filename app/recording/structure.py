@@ -9,7 +9,7 @@ _NODE_COLUMNS = (
 )  # fmt: skip
 
 
-def read_graph(event: wire.Graph) -> model.Graph:
+def read_graph(event: wire.GraphEvent) -> model.Graph:
     """A structure from its columns, but for whose formulas its nodes come from."""
     count = len(event.kind)
     texts: list[str | None] = [*event.strings, None]  # place -1 is None
@@ -29,7 +29,7 @@ def read_graph(event: wire.Graph) -> model.Graph:
                 call=texts[column["call"][place]],
                 name=texts[column["name"][place]],
                 file=texts[column["file"][place]],
-                line=place_or_none(column["line"][place]),
+                line=index_or_none(column["line"][place]),
                 columns=span if span[0] >= 0 else None,
                 module=texts[column["module"][place]] or "",
                 outputs=column["outputs"][place],
@@ -46,7 +46,7 @@ def read_graph(event: wire.Graph) -> model.Graph:
     return model.Graph(f"g{event.index}", [f"n{place}" for place in wire.int32(event.roots, "roots").tolist()], nodes, edges)
 
 
-def read_formulas(event: wire.Graph) -> list[tuple[int, int]]:
+def read_formulas(event: wire.GraphEvent) -> list[tuple[int, int]]:
     """Of each node the graph and the place of the node whose formula it comes from, -1 for none; empty where none does."""
     graphs = wire.int32(event.formula_graph, "formula_graph").tolist()
     places = wire.int32(event.formula_node, "formula_node").tolist()
@@ -62,5 +62,5 @@ def title(node: model.Node) -> str:
     return node.name or node.op
 
 
-def place_or_none(value: int) -> int | None:
+def index_or_none(value: int) -> int | None:
     return value if value >= 0 else None

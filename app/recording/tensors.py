@@ -17,7 +17,7 @@ MOST_DIMENSIONS = 64
 class Tensors:
     """A packed table of tensors, read by rows."""
 
-    def __init__(self, table: wire.Tensors) -> None:
+    def __init__(self, table: wire.TensorTable) -> None:
         self._table = table
         self._flags = np.frombuffer(table.flags, np.uint8)
         self._ndim = np.frombuffer(table.ndim, np.uint8)
@@ -142,7 +142,7 @@ def starts(sizes: np.ndarray[Any, Any]) -> list[int]:
     return [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
 
 
-def finite(table: wire.Tensors) -> bool:
+def finite(table: wire.TensorTable) -> bool:
     """Whether every number of a table that is known is finite: by its counts, and by its values. Quick: nearly all are."""
     if table.counts and np.frombuffer(table.counts, "<i8").reshape(-1, 3)[:, 1:].any():
         return False

@@ -71,10 +71,12 @@ class Asked(Struct, frozen=True):
         """The same for the same request, however it was put."""
         return hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=12).hexdigest()
 
-    def job(self, seconds: float) -> wire.Replay:
+    def job(self, seconds: float) -> wire.ReplayOrder:
         """What the tracer is told; a check ends after so many seconds with what it has."""
-        targets = [wire.Target(target.parameter, target.flat, target.low, target.high) for target in self.targets]
-        return wire.Replay(self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds)
+        targets = [wire.SweepTarget(target.parameter, target.flat, target.low, target.high) for target in self.targets]
+        return wire.ReplayOrder(
+            self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds
+        )
 
 
 def read(body: bytes, recording: Recording, capture: model.Capture) -> Asked:
@@ -125,7 +127,7 @@ def _fields(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _step(value: Any, recording: Recording) -> wire.Step:
+def _step(value: Any, recording: Recording) -> wire.StepEvent:
     count = recording.log.counts()[2]
     if not count:
         raise InvalidInput("This run has no step: nothing of it can be replayed.", where="step")
@@ -135,7 +137,7 @@ def _step(value: Any, recording: Recording) -> wire.Step:
     return recording.log.step(value)
 
 
-def _pass(value: Any, step: wire.Step) -> int:
+def _pass(value: Any, step: wire.StepEvent) -> int:
     if value is None:
         if step.main < 0:
             raise InvalidInput(f"Step {step.index} has no pass.", where="step")

@@ -26,13 +26,13 @@ class Proof:
     def __init__(self, recording: Recording, step: int) -> None:
         self._recording = recording
         self._step = step
-        self._parameters = [event for event in recording.log.others() if isinstance(event, wire.Parameter)]
+        self._parameters = [event for event in recording.log.others() if isinstance(event, wire.ParameterEvent)]
         self._told = 0
         self.answers: list[wire.Answer] = []
         self.difference: Difference | None = None
         self.steps = 0
         """Steps that were told, and are the same."""
-        self.end: wire.End | None = None
+        self.end: wire.EndEvent | None = None
 
     @property
     def complete(self) -> bool:
@@ -52,15 +52,15 @@ class Proof:
             match event:
                 case wire.Surface() | wire.Checked() | wire.Factors() | wire.Refused():
                     self.answers.append(event)
-                case wire.Parameter() | wire.Graph() | wire.Pass() | wire.Step():
+                case wire.ParameterEvent() | wire.GraphEvent() | wire.PassEvent() | wire.StepEvent():
                     self.difference = self._compared(event)
-                    self.steps += isinstance(event, wire.Step) and self.difference is None
-                case wire.End():
+                    self.steps += isinstance(event, wire.StepEvent) and self.difference is None
+                case wire.EndEvent():
                     self.end = event
                 case _:
                     pass
 
-    def _compared(self, event: wire.Parameter | wire.Graph | wire.Pass | wire.Step) -> Difference | None:
+    def _compared(self, event: wire.ParameterEvent | wire.GraphEvent | wire.PassEvent | wire.StepEvent) -> Difference | None:
         try:
             recorded = self._recorded(event)
         except (NotFound, IndexError):
@@ -68,16 +68,16 @@ class Proof:
         if wire.pack([recorded]) == wire.pack([event]):
             return None
         match event, recorded:
-            case wire.Pass(), wire.Pass() if _bare(event) == _bare(recorded):
+            case wire.PassEvent(), wire.PassEvent() if _bare(event) == _bare(recorded):
                 told = [] if event.graph < 0 else zip(self._of_pass(recorded), self._of_pass(event), strict=True)
                 return self._first(told, recorded.tensors, event.tensors)
-            case wire.Step(), wire.Step() if _bare(event) == _bare(recorded):
+            case wire.StepEvent(), wire.StepEvent() if _bare(event) == _bare(recorded):
                 return self._first(zip(_of_step(recorded), _of_step(event), strict=True), recorded.tensors, event.tensors)
-            case wire.Pass(), _:
+            case wire.PassEvent(), _:
                 return self._parted("the order in which nodes ran", None, None)
-            case wire.Step(), _:
+            case wire.StepEvent(), _:
                 return self._parted("which lines ran", None, None)
-            case wire.Parameter(), wire.Parameter():
+            case wire.ParameterEvent(), wire.ParameterEvent():
                 return self._parted(f"the parameter {event.name or recorded.name}", recorded.shape, event.shape)
             case _:
                 return self._parted("the graph that it builds", None, None)
@@ -85,17 +85,17 @@ class Proof:
     def _recorded(self, event: wire.AnyEvent) -> wire.AnyEvent:
         log = self._recording.log
         match event:
-            case wire.Graph():
+            case wire.GraphEvent():
                 return log.graph(event.index)
-            case wire.Pass():
+            case wire.PassEvent():
                 return log.pass_(event.index)
-            case wire.Step():
+            case wire.StepEvent():
                 return log.step(event.index)
             case _:
                 self._told += 1
                 return self._parameters[self._told - 1]
 
-    def _of_pass(self, event: wire.Pass) -> Iterator[tuple[str, int]]:
+    def _of_pass(self, event: wire.PassEvent) -> Iterator[tuple[str, int]]:
         """Every number of a pass, by what it is."""
         graph = self._recording.graph(event.graph)
         columns = {
@@ -116,7 +116,7 @@ class Proof:
             yield f"the gradient on {edge.id}", row
 
     def _first(
-        self, told: Iterable[tuple[tuple[str, int], tuple[str, int]]], before: wire.Tensors, after: wire.Tensors
+        self, told: Iterable[tuple[tuple[str, int], tuple[str, int]]], before: wire.TensorTable, after: wire.TensorTable
     ) -> Difference | None:
         """The first number that differs. The same numbers may stand in other rows: two names can share one."""
         old, new = Tensors(before), Tensors(after)
@@ -133,12 +133,12 @@ class Proof:
         return Difference(self.steps, name, recorded, replayed, f"{sentence}.")
 
 
-def _bare(event: wire.Pass | wire.Step) -> bytes:
+def _bare(event: wire.PassEvent | wire.StepEvent) -> bytes:
     """An event without its numbers: what it tells of, and in which order."""
     replace = msgspec.structs.replace
-    if isinstance(event, wire.Pass):
+    if isinstance(event, wire.PassEvent):
         rows = dict.fromkeys(("value", "arrived", "used", "edge", "saved"), b"")
-        return wire.pack([replace(event, tensors=wire.Tensors(), **rows)])
+        return wire.pack([replace(event, tensors=wire.TensorTable(), **rows)])
     values = [replace(line, row=-1, text=None) for line in event.values]
     parameters = [
         wire.ParameterRow(row.parameter, row.name, -1, -1, -1, -1, -1, dict.fromkeys(row.state, -1)) for row in event.parameters
@@ -146,7 +146,7 @@ def _bare(event: wire.Pass | wire.Step) -> bytes:
     rebinds = [replace(row, row=-1) for row in event.rebinds]
     bare = replace(
         event,
-        tensors=wire.Tensors(),
+        tensors=wire.TensorTable(),
         loss_row=-1,
         losses=dict.fromkeys(event.losses, -1),
         values=values,
@@ -156,7 +156,7 @@ def _bare(event: wire.Pass | wire.Step) -> bytes:
     return wire.pack([bare])
 
 
-def _of_step(event: wire.Step) -> Iterator[tuple[str, int]]:
+def _of_step(event: wire.StepEvent) -> Iterator[tuple[str, int]]:
     yield event.loss_name or "the loss", event.loss_row
     yield from event.losses.items()
     for row in event.parameters:

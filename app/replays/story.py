@@ -14,8 +14,8 @@ from .. import model
 from ..errors import Busy, NotAllowed, NotEnded, NotFound
 from ..executor import Executor, job_for
 from ..runs.archive import Archive
-from ..runs.run import Take
-from ..runs.slots import Places
+from ..runs.run import RecordedRun
+from ..runs.slots import Slots
 from .answer import Replay, answered, path
 from .asked import Asked, Target, read
 from .proof import Proof
@@ -78,11 +78,11 @@ class Replaying:
 class Replays:
     """All replays of this server. Made and used on one event loop; programs execute in the same places as runs."""
 
-    def __init__(self, limits: model.Limits, archive: Archive, executor: Executor, places: Places) -> None:
+    def __init__(self, limits: model.Limits, archive: Archive, executor: Executor, slots: Slots) -> None:
         self._limits = limits
         self._archive = archive
         self._executor = executor
-        self._places = places
+        self._slots = slots
         self._live: dict[tuple[str, str], Replaying] = {}
         self._recent: OrderedDict[tuple[str, str], Replaying] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,15 +95,15 @@ class Replays:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def submit(self, take: Take, body: bytes, caller: str) -> Replaying:
+    async def submit(self, recorded: RecordedRun, body: bytes, caller: str) -> Replaying:
         """Begin a replay of a run, or find the one that was asked for before; one that was cancelled or failed begins anew.
 
         Raises :class:`NotEnded` while the run goes on, :class:`Busy`, and what :func:`~tapedeck.replays.asked.read` does.
         """
-        if not take.ended:
+        if not recorded.ended:
             raise NotEnded("The run still goes on: it can be replayed once it has ended.")
-        asked = await self._archive.beside(_read, body, take)
-        key = (take.id, asked.id)
+        asked = await self._archive.beside(_read, body, recorded)
+        key = (recorded.id, asked.id)
         while (found := await self._known(*key)) is not None:
             if not found.cancelled.is_set() and found.failure is None:
                 if not found.ended:
@@ -113,27 +113,27 @@ class Replays:
             self._recent.pop(key, None)
         if self._closing:
             raise Busy("This server is stopping: try again in a moment.", retry_after=5)
-        self._places.admit()
+        self._slots.admit()
         replaying = self._live[key] = Replaying(asked)
         replaying.wanted[caller] = True
-        task = asyncio.get_running_loop().create_task(self._tell(take, replaying))
+        task = asyncio.get_running_loop().create_task(self._tell(recorded, replaying))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return replaying
 
-    async def find(self, take: Take, id: str) -> Replaying:
+    async def find(self, recorded: RecordedRun, id: str) -> Replaying:
         """The replay of a run with an id; raises :class:`NotFound`."""
-        found = await self._known(take.id, id)
+        found = await self._known(recorded.id, id)
         if found is None:
             raise NotFound("There is no such replay of this run: POST to …/replays makes one.")
         return found
 
-    async def cancel(self, take: Take, id: str, caller: str | None) -> Replaying:
+    async def cancel(self, recorded: RecordedRun, id: str, caller: str | None) -> Replaying:
         """Take back that a caller asked for a replay: it stops, and its process with it, once nobody wants it any more.
 
         One that has ended stays as it is. Raises :class:`NotFound` and :class:`NotAllowed`.
         """
-        found = await self.find(take, id)
+        found = await self.find(recorded, id)
         if found.ended:
             return found
         if caller is None or caller not in found.wanted:
@@ -164,11 +164,11 @@ class Replays:
         found.id, found.result = id, result
         return found
 
-    async def _tell(self, take: Take, replaying: Replaying) -> None:
+    async def _tell(self, recorded: RecordedRun, replaying: Replaying) -> None:
         """Take a replay from its beginning to its end."""
-        key = (take.id, replaying.asked.id)
+        key = (recorded.id, replaying.asked.id)
         try:
-            result, lasting = await self._made(take, replaying)
+            result, lasting = await self._made(recorded, replaying)
             if not lasting or not await self._archive.keep_replay(*key, msgspec.json.encode(result)):
                 self._remember(key, replaying)
             replaying.result = result
@@ -177,7 +177,7 @@ class Replays:
         except Exception as error:
             replaying.failure = error
             self._remember(key, replaying)
-            log.exception("run %s could not be replayed", take.id)
+            log.exception("run %s could not be replayed", recorded.id)
         finally:
             self._live.pop(key, None)
             replaying.wake()
@@ -188,17 +188,17 @@ class Replays:
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
 
-    async def _made(self, take: Take, replaying: Replaying) -> tuple[Replay, bool]:
+    async def _made(self, recorded: RecordedRun, replaying: Replaying) -> tuple[Replay, bool]:
         """The answer, and whether it will be the same the next time."""
         asked, cancelled = replaying.asked, replaying.cancelled
-        if not await self._places.take(cancelled):
+        if not await self._slots.acquire(cancelled):
             return Replay(**_common(asked), reason=CANCELLED), False
         try:
             replaying.running = True
             replaying.wake()
-            job = job_for(take.new.program, take.new.options, self._limits)
+            job = job_for(recorded.new.program, recorded.new.options, self._limits)
             job = msgspec.structs.replace(job, replay=asked.job(self._limits.wall_seconds * CHECK_PART))
-            proof: Proof = await self._archive.beside(Proof, take.recording, asked.step)
+            proof: Proof = await self._archive.beside(Proof, recorded.recording, asked.step)
             async with contextlib.aclosing(
                 self._executor.run(job, limits=self._limits, cancelled=cancelled)  # type: ignore[type-var]
             ) as batches:
@@ -210,20 +210,20 @@ class Replays:
                     if proof.over:
                         break
         finally:
-            self._places.give_back()
-        return await self._archive.beside(_concluded, take, asked, proof)
+            self._slots.release()
+        return await self._archive.beside(_concluded, recorded, asked, proof)
 
 
-def _read(body: bytes, take: Take) -> Asked:
-    asked = read(body, take.recording, take.new.options.capture)
-    return _with_ranges(asked, take) if asked.what == "surface" else asked
+def _read(body: bytes, recorded: RecordedRun) -> Asked:
+    asked = read(body, recorded.recording, recorded.new.options.capture)
+    return _with_ranges(asked, recorded) if asked.what == "surface" else asked
 
 
-def _with_ranges(asked: Asked, take: Take) -> Asked:
+def _with_ranges(asked: Asked, recorded: RecordedRun) -> Asked:
     """Let a range that was not asked for hold the whole path of the parameter, and half as much beside it."""
     if all(target.low is not None for target in asked.targets):
         return asked
-    way = path(asked, take.recording)
+    way = path(asked, recorded.recording)
 
     def ranged(target: Target) -> Target:
         values = [value for value in way[target.key] if isinstance(value, float)]
@@ -240,10 +240,10 @@ def _common(asked: Asked) -> dict[str, Any]:
     return {"id": asked.id, "what": asked.what, "step": asked.step, "index": asked.index}
 
 
-def _concluded(take: Take, asked: Asked, proof: Proof) -> tuple[Replay, bool]:
+def _concluded(recorded: RecordedRun, asked: Asked, proof: Proof) -> tuple[Replay, bool]:
     common = _common(asked)
     if proof.complete:
-        return answered(asked, take.recording, proof.answers), True
+        return answered(asked, recorded.recording, proof.answers), True
     if proof.difference is not None:
         return Replay(**common, repeatable=False, difference=proof.difference, reason=proof.difference.sentence), True
     end = proof.end

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from .. import model
-from ..store import Store, StoredRun
-from .run import LiveTake, StoredTake, Take
+from ..store import RunRow, Store
+from .run import LiveRun, RecordedRun, StoredRun
 
 T = TypeVar("T")
 Json = bytes
@@ -32,7 +32,7 @@ class Archive:
     def __init__(self, store: Store, limits: model.Limits) -> None:
         self._store = store
         self._limits = limits
-        self._recent: OrderedDict[str, Take] = OrderedDict()
+        self._recent: OrderedDict[str, RecordedRun] = OrderedDict()
         self._recent_bytes = 0
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(2, "store-read")
@@ -59,7 +59,7 @@ class Archive:
         self._readers.shutdown()
         self._store.close()
 
-    async def find(self, id: str) -> Take | None:
+    async def find(self, id: str) -> RecordedRun | None:
         """The run with an id, if it is kept."""
         if (recent := self._recent.get(id)) is not None:
             self._recent.move_to_end(id)
@@ -67,29 +67,29 @@ class Archive:
         stored = await self.beside(self._store.get, id) if len(id) == 32 else None
         return None if stored is None else self._from_store(stored)
 
-    async def by_idempotency(self, key: str) -> Take | None:
+    async def by_idempotency(self, key: str) -> RecordedRun | None:
         """The run that was asked for with a key."""
         stored = await self.beside(self._store.by_idempotency, key)
         return None if stored is None else self._from_store(stored)
 
-    async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredTake]:
+    async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
         """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""
-        found: Sequence[StoredRun] = await self.beside(self._store.of_owner, owner, count, before)
-        return [StoredTake(run, self._store.log(run), self._limits) for run in found]
+        found: Sequence[RunRow] = await self.beside(self._store.of_owner, owner, count, before)
+        return [StoredRun(run, self._store.log(run), self._limits) for run in found]
 
-    async def save(self, take: LiveTake, status: model.Status) -> None:
+    async def save(self, recorded: LiveRun, status: model.Status) -> None:
         """Write what a run has told since the last time; the caller holds ``take.writing``. Raises :class:`StoreFull`."""
-        first = take.sealed
-        batch = take.events[first - take.forgotten :]
-        known = take.new if take.number is None else take.number
-        writing = asyncio.ensure_future(self._write(self._store.write, known, batch, first, take.outcome(status)))
+        first = recorded.sealed
+        batch = recorded.events[first - recorded.forgotten :]
+        known = recorded.new if recorded.number is None else recorded.number
+        writing = asyncio.ensure_future(self._write(self._store.write, known, batch, first, recorded.outcome(status)))
         try:
             await asyncio.shield(writing)
         finally:  # a thread cannot be called back: even if this is cancelled, what it writes is written
             written = await writing
-            take.number, take.sealed, take.written = written.number, written.sealed, first + len(batch)
-        if take.size > HELD_BYTES:
-            take.forget(lambda counts, end: self._store.log_of(written.number, counts, end))
+            recorded.number, recorded.sealed, recorded.written = written.number, written.sealed, first + len(batch)
+        if recorded.size > HELD_BYTES:
+            recorded.forget(lambda counts, end: self._store.log_of(written.number, counts, end))
 
     async def replay(self, run: str, id: str) -> Json | None:
         """The answer of a replay that was made, if it is kept."""
@@ -101,31 +101,31 @@ class Archive:
             return False
         return await self._write(self._store.keep_replay, run, id, answer)
 
-    async def flush(self, take: Take) -> None:
+    async def flush(self, recorded: RecordedRun) -> None:
         """Write what a run that goes on has told so far, so that it outlives this process."""
-        if isinstance(take, LiveTake) and take.kept and not take.ended:
-            async with take.writing:
-                if not take.ended and (take.number is None or take.written < take.count):
-                    await self.save(take, take.status)
+        if isinstance(recorded, LiveRun) and recorded.kept and not recorded.ended:
+            async with recorded.writing:
+                if not recorded.ended and (recorded.number is None or recorded.written < recorded.count):
+                    await self.save(recorded, recorded.status)
 
     async def delete(self, id: str) -> None:
         """Delete a run and all that was recorded of it."""
         await self._write(self._store.delete, id)
         self.forget(id)
 
-    def remember(self, take: Take) -> None:
+    def remember(self, recorded: RecordedRun) -> None:
         """Keep a run that has ended in memory, as long as there is room."""
-        if take.kept and take.size <= RECENT_BYTES // 4:
-            self.forget(take.id)
-            self._recent[take.id] = take
-            self._recent_bytes += take.size
+        if recorded.kept and recorded.size <= RECENT_BYTES // 4:
+            self.forget(recorded.id)
+            self._recent[recorded.id] = recorded
+            self._recent_bytes += recorded.size
         while self._recent_bytes > RECENT_BYTES or len(self._recent) > RECENT_RUNS:
             self.forget(next(iter(self._recent)))
 
     def forget(self, id: str) -> None:
         """Leave a run to the store alone."""
-        if (take := self._recent.pop(id, None)) is not None:
-            self._recent_bytes -= take.size
+        if (recorded := self._recent.pop(id, None)) is not None:
+            self._recent_bytes -= recorded.size
 
     async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
         """Do something that takes long, or reads the store, beside the event loop."""
@@ -134,11 +134,11 @@ class Archive:
     async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work, *arguments)
 
-    def _from_store(self, stored: StoredRun) -> Take:
-        take = StoredTake(stored, self._store.log(stored), self._limits)
-        if take.ended:
-            self.remember(take)
-        return take
+    def _from_store(self, stored: RunRow) -> RecordedRun:
+        recorded = StoredRun(stored, self._store.log(stored), self._limits)
+        if recorded.ended:
+            self.remember(recorded)
+        return recorded
 
     async def _sweep(self) -> None:
         while True:
@@ -146,7 +146,11 @@ class Archive:
                 if count := await self._write(self._store.sweep, time.time()):
                     log.info("%d runs were deleted: their time had come", count)
                 now = time.time()
-                for id in [id for id, take in self._recent.items() if take.new.expires is not None and take.new.expires <= now]:
+                for id in [
+                    id
+                    for id, recorded in self._recent.items()
+                    if recorded.new.expires is not None and recorded.new.expires <= now
+                ]:
                     self.forget(id)
             except Exception:
                 log.exception("runs whose time has come could not be deleted")

@@ -22,8 +22,8 @@ from ..recording import Recording
 from ..settings import Settings
 from ..store import NewRun
 from .archive import Archive
-from .run import LiveTake, StoredTake, Take
-from .slots import Places
+from .run import LiveRun, RecordedRun, StoredRun
+from .slots import Slots
 
 Find = Callable[[Recording, model.Program], list[model.Finding]]
 
@@ -46,9 +46,9 @@ class Runs:
         self._archive = archive
         self._executor = executor
         self._find = find
-        self.places = Places(concurrent, settings.queue)
-        self._live: dict[str, LiveTake] = {}
-        self._by_key: dict[str, LiveTake] = {}
+        self.slots = Slots(concurrent, settings.queue)
+        self._live: dict[str, LiveRun] = {}
+        self._by_key: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._executing: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()
@@ -71,11 +71,13 @@ class Runs:
     @property
     def waiting(self) -> int:
         """Runs and replays that wait for a place."""
-        return self.places.waiting
+        return self.slots.waiting
 
     # -- admit
 
-    async def submit(self, request: Request, owner: str, *, key: str | None = None, fingerprint: str | None = None) -> Take:
+    async def submit(
+        self, request: Request, owner: str, *, key: str | None = None, fingerprint: str | None = None
+    ) -> RecordedRun:
         """Begin a run, or find the one that was begun with the same idempotency key.
 
         Raises :class:`Busy` when too many wait, :class:`StoreFull`.
@@ -86,7 +88,7 @@ class Runs:
             raise Busy("This server is stopping: try again in a moment.", retry_after=5)
         if request.store and self._archive.bytes >= self._limits.store_bytes:
             raise StoreFull('There is no room for another recording: delete some, or send "store": false.')
-        self.places.admit()
+        self.slots.admit()
         now = time.time()
         days = self._settings.keep_days
         new = NewRun(
@@ -99,14 +101,14 @@ class Runs:
             idempotency=key if request.store else None,
             fingerprint=fingerprint,
         )
-        take = LiveTake(new, self._limits, kept=request.store)
-        self._live[new.id] = take
+        recorded = LiveRun(new, self._limits, kept=request.store)
+        self._live[new.id] = recorded
         if key is not None:
-            self._by_key[key] = take
-        self._spawn(self._tell(take, key), self._tasks)
-        return take
+            self._by_key[key] = recorded
+        self._spawn(self._tell(recorded, key), self._tasks)
+        return recorded
 
-    async def _earlier(self, key: str) -> Take | None:
+    async def _earlier(self, key: str) -> RecordedRun | None:
         if (live := self._by_key.get(key)) is not None:
             return live
         stored = await self._archive.by_idempotency(key)
@@ -116,36 +118,40 @@ class Runs:
 
     # -- execute, record, publish
 
-    async def _tell(self, take: LiveTake, key: str | None) -> None:
+    async def _tell(self, recorded: LiveRun, key: str | None) -> None:
         """Take a run from its beginning to its end."""
-        flush = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_later, take)
+        flush = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_later, recorded)
         status: model.Status = "interrupted"
         try:
             try:
-                await self._execute(take)
+                await self._execute(recorded)
             except asyncio.CancelledError:  # the server stops
                 pass
             except Exception as error:
-                take.failure = error
-            if take.end is not None:
-                status = take.end.status  # type: ignore[assignment]  # an executor's end has a status
-            if take.failure is None or take.number is not None:
-                await self._finish(take, status)
+                recorded.failure = error
+            if recorded.end is not None:
+                status = recorded.end.status  # type: ignore[assignment]  # an executor's end has a status
+            if recorded.failure is None or recorded.number is not None:
+                await self._finish(recorded, status)
         except Exception as error:
-            take.failure = error
+            recorded.failure = error
             if not isinstance(error, StoreFull):
-                log.exception("run %s could not be kept", take.id)
+                log.exception("run %s could not be kept", recorded.id)
         finally:
             flush.cancel()
-            self._live.pop(take.id, None)
-            if key is not None and self._by_key.get(key) is take:
+            self._live.pop(recorded.id, None)
+            if key is not None and self._by_key.get(key) is recorded:
                 del self._by_key[key]  # from now on the store knows it
-            take.wake()
+            recorded.wake()
 
-    async def _execute(self, take: LiveTake) -> None:
-        if not await self.places.take(take.cancelled):
-            take.append(
-                [wire.End("cancelled", wire.Failure("cancelled", "It was cancelled before it began.", None, -1, ""), 0.0)]
+    async def _execute(self, recorded: LiveRun) -> None:
+        if not await self.slots.acquire(recorded.cancelled):
+            recorded.append(
+                [
+                    wire.EndEvent(
+                        "cancelled", wire.ProgramFailure("cancelled", "It was cancelled before it began.", None, -1, ""), 0.0
+                    )
+                ]
             )
             return
         task = asyncio.current_task()
@@ -154,50 +160,50 @@ class Runs:
         try:
             if self._closing:
                 return
-            take.status = "running"
-            take.wake()
-            job = job_for(take.new.program, take.new.options, self._limits)
+            recorded.status = "running"
+            recorded.wake()
+            job = job_for(recorded.new.program, recorded.new.options, self._limits)
             async with contextlib.aclosing(
-                self._executor.run(job, limits=self._limits, cancelled=take.cancelled)  # type: ignore[type-var]
+                self._executor.run(job, limits=self._limits, cancelled=recorded.cancelled)  # type: ignore[type-var]
             ) as batches:
                 async for batch in batches:
-                    take.append(batch)
+                    recorded.append(batch)
         finally:
             self._executing.discard(task)
-            self.places.give_back()
+            self.slots.release()
 
-    async def _finish(self, take: LiveTake, status: model.Status) -> None:
+    async def _finish(self, recorded: LiveRun, status: model.Status) -> None:
         """Find what is worth telling, write the rest, and let everybody know."""
         if status in ("done", "failed", "timed_out", "out_of_memory", "output_limit", "killed", "cancelled"):
-            take.findings = await self._findings(take)
-        if take.kept:
-            async with take.writing:
-                await self._archive.save(take, status)
-        take.status = status
+            recorded.findings = await self._findings(recorded)
+        if recorded.kept:
+            async with recorded.writing:
+                await self._archive.save(recorded, status)
+        recorded.status = status
         self.ended[status] = self.ended.get(status, 0) + 1
-        self._archive.remember(take)
+        self._archive.remember(recorded)
 
-    async def _findings(self, take: LiveTake) -> list[model.Finding]:
-        heavy = take.size > 100 * HEAVY_NODES or len(take.new.program.text) > HEAVY_TEXT
+    async def _findings(self, recorded: LiveRun) -> list[model.Finding]:
+        heavy = recorded.size > 100 * HEAVY_NODES or len(recorded.new.program.text) > HEAVY_TEXT
         try:
             if heavy:
-                return await self._archive.beside(self._find, take.recording, take.new.program)
-            return self._find(take.recording, take.new.program)
+                return await self._archive.beside(self._find, recorded.recording, recorded.new.program)
+            return self._find(recorded.recording, recorded.new.program)
         except Exception:
-            log.exception("the findings of run %s could not be made", take.id)
+            log.exception("the findings of run %s could not be made", recorded.id)
             return []
 
-    def _flush_later(self, take: LiveTake) -> None:
-        self._spawn(self._keep_flushing(take), self._background)
+    def _flush_later(self, recorded: LiveRun) -> None:
+        self._spawn(self._keep_flushing(recorded), self._background)
 
-    async def _keep_flushing(self, take: LiveTake) -> None:
-        while take.kept and not take.ended and take.id in self._live:
-            await self._archive.flush(take)
+    async def _keep_flushing(self, recorded: LiveRun) -> None:
+        while recorded.kept and not recorded.ended and recorded.id in self._live:
+            await self._archive.flush(recorded)
             await asyncio.sleep(FLUSH_SECONDS)
 
     # -- find again
 
-    async def find(self, id: str) -> Take:
+    async def find(self, id: str) -> RecordedRun:
         """The run with an id, wherever it is; raises :class:`NotFound`."""
         if (live := self._live.get(id)) is not None and live.kept:
             return live
@@ -206,37 +212,37 @@ class Runs:
             raise NotFound("There is no such run: it was deleted, its time has passed, or the address is wrong.")
         return self._live.get(id) or found
 
-    async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredTake]:
+    async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
         """An owner's runs, newest first. Those that go on are there as far as they were written."""
-        for take in [take for take in self._live.values() if take.new.owner == owner]:
-            await self._archive.flush(take)
+        for recorded in [recorded for recorded in self._live.values() if recorded.new.owner == owner]:
+            await self._archive.flush(recorded)
         return await self._archive.of_owner(owner, count, before)
 
     # -- stop, delete
 
-    async def cancel(self, id: str, owner: str | None) -> Take:
+    async def cancel(self, id: str, owner: str | None) -> RecordedRun:
         """Stop a run, keeping what was recorded; one that has ended stays as it is. Raises :class:`NotAllowed`."""
-        take = await self.own(id, owner, "stop")
-        if isinstance(take, LiveTake) and not take.ended:
-            take.cancelled.set()
-            await take.until_ended()
-        return take
+        recorded = await self.own(id, owner, "stop")
+        if isinstance(recorded, LiveRun) and not recorded.ended:
+            recorded.cancelled.set()
+            await recorded.until_ended()
+        return recorded
 
     async def delete(self, id: str, owner: str | None) -> None:
         """Delete a run, stopping it if it goes on. Raises :class:`NotAllowed`."""
-        take = await self.own(id, owner, "delete")
-        if isinstance(take, LiveTake) and not take.ended:
-            take.cancelled.set()
+        recorded = await self.own(id, owner, "delete")
+        if isinstance(recorded, LiveRun) and not recorded.ended:
+            recorded.cancelled.set()
             with contextlib.suppress(SandboxError, StoreFull):
-                await take.until_ended()
+                await recorded.until_ended()
         await self._archive.delete(id)
 
-    async def own(self, id: str, owner: str | None, what: str) -> Take:
+    async def own(self, id: str, owner: str | None, what: str) -> RecordedRun:
         """A run of the caller's own, who wants to do something to it. Raises :class:`NotAllowed`."""
-        take = await self.find(id)
-        if owner is None or take.new.owner != owner:
+        recorded = await self.find(id)
+        if owner is None or recorded.new.owner != owner:
             raise NotAllowed(f"This run belongs to somebody else: only its owner may {what} it, with the cookie or owner_key.")
-        return take
+        return recorded
 
     @staticmethod
     def _spawn(story: Coroutine[Any, Any, None], among: set[asyncio.Task[Any]]) -> None:

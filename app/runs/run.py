@@ -11,13 +11,13 @@ import msgspec
 
 from .. import model, wire
 from ..recording import Log, MemoryLog, Recording
-from ..store import NewRun, Outcome, StoredLog, StoredRun
+from ..store import NewRun, Outcome, RunRow, StoredLog
 
 TRUNCATED: Final = "stdout-truncated"
 """Code of the signal by which a child says that it dropped printed text."""
 
 
-class Take:
+class RecordedRun:
     """A run: what was asked for, what has come of it, and its recording, which can be read while it still goes on.
 
     ``log`` holds the events in memory (a run that goes on, or has just ended) or finds them in the store.
@@ -110,10 +110,10 @@ class Take:
         )
 
 
-class StoredTake(Take):
+class StoredRun(RecordedRun):
     """A run that the store has."""
 
-    def __init__(self, stored: StoredRun, log: StoredLog, limits: model.Limits) -> None:
+    def __init__(self, stored: RunRow, log: StoredLog, limits: model.Limits) -> None:
         new = NewRun(
             id=stored.id,
             owner=stored.owner,
@@ -135,7 +135,7 @@ class StoredTake(Take):
         self.size = 4 * stored.recording_bytes
 
 
-class LiveTake(Take):
+class LiveRun(RecordedRun):
     """A run whose events are in memory: it takes in what comes, and wakes those who listen."""
 
     def __init__(self, new: NewRun, limits: model.Limits, *, kept: bool = True) -> None:
@@ -157,7 +157,7 @@ class LiveTake(Take):
         self.writing = asyncio.Lock()
         self.failure: Exception | None = None
         """Our own failure to run it at all."""
-        self.end: wire.End | None = None
+        self.end: wire.EndEvent | None = None
         self._printed = 0
         self._changed = asyncio.Event()
 
@@ -165,16 +165,16 @@ class LiveTake(Take):
         """Take in the next events. Printed text past the limit is cut."""
         for event in batch:
             match event:
-                case wire.Started():
+                case wire.StartedEvent():
                     self.torch = event.torch
-                case wire.Output():
+                case wire.OutputEvent():
                     cut = self._cut(event)
                     if cut is None:
                         continue
                     event = cut
                 case wire.Signal() if event.code == TRUNCATED:
                     self.truncated = True
-                case wire.End():
+                case wire.EndEvent():
                     self.end = event
                     self.duration_ms = event.duration_ms
                     self.error = program_error(event.failure)
@@ -198,7 +198,7 @@ class LiveTake(Take):
         counts = self.counts
         graphs, passes, steps = (
             count - sum(isinstance(event, kind) for event in kept)
-            for count, kind in zip(counts, (wire.Graph, wire.Pass, wire.Step), strict=True)
+            for count, kind in zip(counts, (wire.GraphEvent, wire.PassEvent, wire.StepEvent), strict=True)
         )
         self.earlier = stored((graphs, passes, steps), self.sealed)
         self.events, self.forgotten = kept, self.sealed
@@ -222,7 +222,7 @@ class LiveTake(Take):
         if self.failure is not None:
             raise self.failure
 
-    def _cut(self, event: wire.Output) -> wire.Output | None:
+    def _cut(self, event: wire.OutputEvent) -> wire.OutputEvent | None:
         room = self.limits.stdout_bytes - self._printed
         size = len(event.text.encode())
         self._printed += size
@@ -234,7 +234,7 @@ class LiveTake(Take):
         return msgspec.structs.replace(event, text=event.text.encode()[:room].decode(errors="ignore"))
 
 
-def program_error(failure: wire.Failure | None) -> model.ProgramError | None:
+def program_error(failure: wire.ProgramFailure | None) -> model.ProgramError | None:
     """A failure as the API tells it."""
     if failure is None:
         return None
@@ -265,11 +265,11 @@ def title(program: str) -> str:
 
 def _size(event: wire.AnyEvent) -> int:
     match event:
-        case wire.Graph():
+        case wire.GraphEvent():
             return 100 * len(event.kind) + 30 * len(event.gradient)
-        case wire.Pass() | wire.Step() | wire.Lines():
+        case wire.PassEvent() | wire.StepEvent() | wire.LinesEvent():
             return 500 + 100 * len(event.tensors.dtype) + len(event.tensors.values)
-        case wire.Output():
+        case wire.OutputEvent():
             return 100 + len(event.text)
         case _:
             return 200

@@ -7,7 +7,7 @@ import asyncio
 from ..errors import Busy
 
 
-class Places:
+class Slots:
     """The places in which programs execute. Made and used on one event loop.
 
     Who wants one is admitted, takes it when it is free, and gives it back.
@@ -27,7 +27,7 @@ class Places:
             raise Busy(f"{self.waiting} runs are waiting already: try again in a moment.", retry_after=seconds)
         self.waiting += 1
 
-    async def take(self, cancelled: asyncio.Event) -> bool:
+    async def acquire(self, cancelled: asyncio.Event) -> bool:
         """Wait for a place; tells whether there is one, and it was not cancelled before."""
         try:
             if not self._free.locked():
@@ -46,6 +46,6 @@ class Places:
         finally:
             self.waiting -= 1
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let the next one in."""
         self._free.release()

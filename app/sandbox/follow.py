@@ -72,7 +72,7 @@ async def follow(
             if events:
                 undecoded = 0
                 for place, event in enumerate(events):
-                    if isinstance(event, wire.End):
+                    if isinstance(event, wire.EndEvent):
                         yield [*events[:place], _judged(event)]
                         return
                 yield events
@@ -102,7 +102,7 @@ def _decode(reader: wire.Reader, data: bytes) -> tuple[list[wire.AnyEvent], Prot
     return events, None
 
 
-def _judged(end: wire.End) -> wire.End:
+def _judged(end: wire.EndEvent) -> wire.EndEvent:
     """Give a failure its own name where its exception says what ran out."""
     failure = end.failure
     if failure is None or end.status != "failed":
@@ -144,8 +144,8 @@ def explain(status: int, peak_bytes: int, memory_bytes: int) -> tuple[Status, st
     return "killed", f"The program's process was ended by the signal {name}."
 
 
-def ended(status: Status, message: str, duration_ms: float) -> wire.End:
-    return wire.End(status, wire.Failure(status, message, None, -1, ""), duration_ms)
+def ended(status: Status, message: str, duration_ms: float) -> wire.EndEvent:
+    return wire.EndEvent(status, wire.ProgramFailure(status, message, None, -1, ""), duration_ms)
 
 
 async def _send(source: Source, request: bytes) -> None:

@@ -85,7 +85,7 @@ def cut(events: Sequence[wire.AnyEvent]) -> Iterator[Sequence[wire.AnyEvent]]:
     for at, event in enumerate(events, 1):
         size += weight(event)
         much = max(size / FULL_BYTES, (at - start) / FULL_EVENTS)
-        if much >= 2 or (much >= 1 and isinstance(event, wire.Step)):
+        if much >= 2 or (much >= 1 and isinstance(event, wire.StepEvent)):
             yield events[start:at]
             start, size = at, 0
     if start < len(events):
@@ -99,7 +99,7 @@ def full(events: Sequence[wire.AnyEvent]) -> bool:
 
 def weight(event: wire.AnyEvent) -> int:
     """Bytes of an event's numbers."""
-    if not isinstance(event, wire.Pass | wire.Step | wire.Lines):
+    if not isinstance(event, wire.PassEvent | wire.StepEvent | wire.LinesEvent):
         return 0
     return len(event.tensors.values) + len(event.tensors.stats) + len(event.tensors.counts)
 
@@ -151,7 +151,7 @@ class Block:
                 told.texts[row] if told.texts else (),
                 None
                 if numbers is None
-                else wire.Tensors(
+                else wire.TensorTable(
                     values=numbers[0][row].tobytes(), stats=numbers[1][row].tobytes(), counts=numbers[2][row].tobytes()
                 ),
             ),
@@ -160,7 +160,7 @@ class Block:
     def alike(self, start: int, stop: int) -> Iterator[Alike]:
         """The steps from one index to before another, those together that are alike, without putting any together."""
         for stack, skeleton in enumerate(self._skeletons):
-            if isinstance(skeleton, wire.Step):
+            if isinstance(skeleton, wire.StepEvent):
                 own = self._own(stack)
                 assert own.tables is not None
                 index = own.integers[:, 0]
@@ -178,7 +178,7 @@ class Block:
     def ran(self, start: int, stop: int) -> Told:
         """Lines, and the steps from one index to before another in which they ran, without putting any together."""
         for stack, skeleton in enumerate(self._skeletons):
-            if isinstance(skeleton, wire.Step):
+            if isinstance(skeleton, wire.StepEvent):
                 index = self._own(stack).integers[:, 0]
                 yield own_lines(skeleton), index[(start <= index) & (index < stop)].tolist()
 
@@ -200,7 +200,7 @@ class Block:
     @cached_property
     def _layouts(self) -> list[Layout | None]:
         return [
-            Layout(skeleton.tensors) if isinstance(skeleton, wire.Pass | wire.Step | wire.Lines) else None
+            Layout(skeleton.tensors) if isinstance(skeleton, wire.PassEvent | wire.StepEvent | wire.LinesEvent) else None
             for skeleton in self._skeletons
         ]
 

@@ -21,7 +21,7 @@ from ..recording.tensors import finite
 from .block import Block, cut, full, pack_block
 from .schema import blocks
 
-KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.Graph, "pass": wire.Pass, "step": wire.Step}
+KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.GraphEvent, "pass": wire.PassEvent, "step": wire.StepEvent}
 """What is found by its index."""
 CACHE_BYTES: Final = 32 * 1024 * 1024
 CACHE_RUNS: Final = 64
@@ -135,14 +135,14 @@ class StoredLog:
         self._counts = counts
         self._end = end
 
-    def graph(self, index: int) -> wire.Graph:
-        return self._one(wire.Graph, "graph", index)
+    def graph(self, index: int) -> wire.GraphEvent:
+        return self._one(wire.GraphEvent, "graph", index)
 
-    def pass_(self, index: int) -> wire.Pass:
-        return self._one(wire.Pass, "pass", index)
+    def pass_(self, index: int) -> wire.PassEvent:
+        return self._one(wire.PassEvent, "pass", index)
 
-    def step(self, index: int) -> wire.Step:
-        return self._one(wire.Step, "step", index)
+    def step(self, index: int) -> wire.StepEvent:
+        return self._one(wire.StepEvent, "step", index)
 
     def alike(self, start: int, stop: int) -> Iterator[Alike]:
         for heading in self._headings:
@@ -150,8 +150,8 @@ class StoredLog:
             if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
                 yield from block.alike(start, stop)
 
-    def passes(self, start: int, stop: int) -> Iterator[wire.Pass]:
-        return self._some(wire.Pass, "pass", start, stop)
+    def passes(self, start: int, stop: int) -> Iterator[wire.PassEvent]:
+        return self._some(wire.PassEvent, "pass", start, stop)
 
     def ran_before(self, step: int) -> dict[int, int]:
         ran = self._kept.ran(self._run)
@@ -164,11 +164,11 @@ class StoredLog:
             if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
                 yield from block.ran(start, stop)
 
-    def lines(self) -> wire.Lines | None:
-        return merge_lines([event for _, event in self._every(wire.Lines)])
+    def lines(self) -> wire.LinesEvent | None:
+        return merge_lines([event for _, event in self._every(wire.LinesEvent)])
 
     def others(self) -> Iterator[wire.AnyEvent]:
-        others = (wire.Started, wire.Output, wire.Cell, wire.Parameter, wire.Signal, wire.End)
+        others = (wire.StartedEvent, wire.OutputEvent, wire.CellEvent, wire.ParameterEvent, wire.Signal, wire.EndEvent)
         return (event for _, event in self._every(*others))
 
     def counts(self) -> tuple[int, int, int]:

@@ -21,32 +21,32 @@ class Parted(Struct, frozen=True):
     integers: tuple[int, ...] = ()
     numbers: tuple[float, ...] = ()
     texts: tuple[str, ...] = ()
-    table: wire.Tensors | None = None
+    table: wire.TensorTable | None = None
 
 
 def part(event: wire.AnyEvent) -> Parted:
     """Part an event; :func:`join` puts it together again."""
     match event:
-        case wire.Pass():
-            bare = wire.Pass(
+        case wire.PassEvent():
+            bare = wire.PassEvent(
                 0, 0, event.kind, min(event.parent, 0), event.graph, event.line, event.order, event.value, event.arrived,
                 event.used, event.edge, event.saved, _bare(event.tensors), event.failed,
             )  # fmt: skip
             return Parted(_pack(bare), (event.index, event.step, event.parent), table=event.tensors)
-        case wire.Step():
+        case wire.StepEvent():
             return _part_step(event)
-        case wire.Lines():
+        case wire.LinesEvent():
             rows, texts = _without_texts(event.rows)
-            return Parted(_pack(wire.Lines(rows, _bare(event.tensors))), texts=texts, table=event.tensors)
-        case wire.Progress():
-            return Parted(_pack(wire.Progress(0)), (event.done, event.of))
-        case wire.Output():
-            return Parted(_pack(wire.Output("", event.cell)), texts=(event.text,))
+            return Parted(_pack(wire.LinesEvent(rows, _bare(event.tensors))), texts=texts, table=event.tensors)
+        case wire.ProgressEvent():
+            return Parted(_pack(wire.ProgressEvent(0)), (event.done, event.of))
+        case wire.OutputEvent():
+            return Parted(_pack(wire.OutputEvent("", event.cell)), texts=(event.text,))
         case _:
             return Parted(_pack(event))
 
 
-def _part_step(event: wire.Step) -> Parted:
+def _part_step(event: wire.StepEvent) -> Parted:
     numbers: list[float] = []
     integers = [event.index, event.main, *event.passes]
     iteration = event.iteration
@@ -55,7 +55,7 @@ def _part_step(event: wire.Step) -> Parted:
         iteration = (iteration[0], 0)
     optimizer, groups = parted(event, numbers)
     rows, texts = _without_texts(event.values)
-    bare = wire.Step(
+    bare = wire.StepEvent(
         0, iteration, event.forward, event.loss, event.backward, event.update, rows, 0, [0] * len(event.passes),
         event.loss_row, event.loss_name, event.parameters, event.rebinds, optimizer, _bare(event.tensors), groups,
         event.losses,
@@ -67,24 +67,24 @@ def join(skeleton: wire.AnyEvent, parted: Parted) -> wire.AnyEvent:
     """An event again from its decoded skeleton and what it has of its own; ``parted`` has its table's numbers alone."""
     integers = parted.integers
     match skeleton:
-        case wire.Pass():
+        case wire.PassEvent():
             index, step, parent = integers
             return msgspec.structs.replace(
                 skeleton, index=index, step=step, parent=parent, tensors=_full(skeleton.tensors, parted.table)
             )
-        case wire.Step():
+        case wire.StepEvent():
             return _join_step(skeleton, parted)
-        case wire.Lines():
-            return wire.Lines(_with_texts(skeleton.rows, parted.texts), _full(skeleton.tensors, parted.table))
-        case wire.Progress():
-            return wire.Progress(*integers)
-        case wire.Output():
-            return wire.Output(parted.texts[0], skeleton.cell)
+        case wire.LinesEvent():
+            return wire.LinesEvent(_with_texts(skeleton.rows, parted.texts), _full(skeleton.tensors, parted.table))
+        case wire.ProgressEvent():
+            return wire.ProgressEvent(*integers)
+        case wire.OutputEvent():
+            return wire.OutputEvent(parted.texts[0], skeleton.cell)
         case _:
             return skeleton
 
 
-def _join_step(bare: wire.Step, parted: Parted) -> wire.Step:
+def _join_step(bare: wire.StepEvent, parted: Parted) -> wire.StepEvent:
     index, main, *rest = parted.integers
     numbers = iter(parted.numbers)
     count = len(bare.passes)
@@ -101,13 +101,13 @@ def _join_step(bare: wire.Step, parted: Parted) -> wire.Step:
     )
 
 
-def _bare(table: wire.Tensors) -> wire.Tensors:
-    return wire.Tensors(table.dtype, table.flags, table.grad_fn, table.names, table.ndim, table.dims)
+def _bare(table: wire.TensorTable) -> wire.TensorTable:
+    return wire.TensorTable(table.dtype, table.flags, table.grad_fn, table.names, table.ndim, table.dims)
 
 
-def _full(bare: wire.Tensors, numbers: wire.Tensors | None) -> wire.Tensors:
+def _full(bare: wire.TensorTable, numbers: wire.TensorTable | None) -> wire.TensorTable:
     assert numbers is not None
-    return wire.Tensors(
+    return wire.TensorTable(
         bare.dtype, bare.flags, bare.grad_fn, bare.names, bare.ndim, bare.dims, numbers.stats, numbers.counts, numbers.values
     )
 

@@ -51,7 +51,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     steps: int = 0
 
 
-class StoredRun(Struct, frozen=True, kw_only=True):
+class RunRow(Struct, frozen=True, kw_only=True):
     """A run as the store keeps it, without its events."""
 
     number: int
@@ -146,19 +146,19 @@ class Store:
             raise
         return Written(number, sealed)
 
-    def get(self, id: str) -> StoredRun | None:
+    def get(self, id: str) -> RunRow | None:
         """The run with an id."""
         with self._engine.connect() as connection:
             row = connection.execute(_GET, {"id": id}).first()
         return None if row is None else _stored(row)
 
-    def by_idempotency(self, key: str) -> StoredRun | None:
+    def by_idempotency(self, key: str) -> RunRow | None:
         """The run that was asked for with a key."""
         with self._engine.connect() as connection:
             row = connection.execute(select(runs).where(runs.c.idempotency == key)).first()
         return None if row is None else _stored(row)
 
-    def log(self, run: StoredRun) -> StoredLog:
+    def log(self, run: RunRow) -> StoredLog:
         """The events of a run."""
         return self.log_of(run.number, (run.graphs, run.passes, run.steps), run.events)
 
@@ -189,7 +189,7 @@ class Store:
             self.bytes += len(payload)
         return True
 
-    def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
+    def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[RunRow]:
         """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""
         query = select(runs).where(runs.c.owner == owner).order_by(runs.c.created.desc(), runs.c.number.desc()).limit(count)
         if before is not None:
@@ -288,8 +288,8 @@ _error = msgspec.msgpack.Decoder(model.ProgramError)
 _findings = msgspec.msgpack.Decoder(list[model.Finding])
 
 
-def _stored(row: Row[Any]) -> StoredRun:
-    return StoredRun(
+def _stored(row: Row[Any]) -> RunRow:
+    return RunRow(
         number=row.number,
         id=row.id,
         owner=row.owner,

@@ -24,7 +24,7 @@ _SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for nam
 class Layout:
     """Where the numbers of a table lie: the same in all tables of one layout. ``table`` may lack its numbers."""
 
-    def __init__(self, table: wire.Tensors) -> None:
+    def __init__(self, table: wire.TensorTable) -> None:
         flags = np.frombuffer(table.flags, np.uint8)
         codes = np.frombuffer(table.dtype, np.uint8)
         numel = wire.elements(table)
@@ -60,7 +60,7 @@ class Layout:
         told = [(8, 4 * self.stats), (8, 3 * self.stats)] if self.stats else []
         return [(size, len(starts)) for size, starts in self._words.items()] + told
 
-    def matrices(self, tables: Sequence[wire.Tensors]) -> list[Matrix]:
+    def matrices(self, tables: Sequence[wire.TensorTable]) -> list[Matrix]:
         """The numbers of tables as matrices of unsigned words: values by size, then statistics, then counts."""
         count = len(tables)
         values = np.frombuffer(b"".join([table.values for table in tables]), np.uint8).reshape(count, self.bytes)

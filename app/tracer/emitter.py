@@ -24,7 +24,7 @@ INTERVAL = 0.04
 """Seconds that an event waits at most for others, while the program makes more of them."""
 
 
-Build = Callable[[wire.Tensors], wire.Event]
+Build = Callable[[wire.TensorTable], wire.Event]
 
 
 class Emitter:

@@ -32,9 +32,9 @@ SCRIPT = "program.py"
 
 
 def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
-    """Run a job and send its events, the last of which is :class:`~tapedeck.wire.End`."""
+    """Run a job and send its events, the last of which is :class:`~tapedeck.wire.EndEvent`."""
     emitter = Emitter(write)
-    emitter.emit(wire.Started(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
+    emitter.emit(wire.StartedEvent(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
     filename = job.path or PROGRAM
     source = Source(job.program, job.cells, filename)
     module = types.ModuleType("__main__")
@@ -50,7 +50,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     recorder = Recorder(source, namespace, emitter, job)
     recorder.before_telling = printer.flush
     started = time.perf_counter()
-    failure: wire.Failure | None = None
+    failure: wire.ProgramFailure | None = None
     duration = 0.0
     try:
         with contextlib.suppress(Replayed):  # after which nothing more is to be told
@@ -63,7 +63,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
             recorder.finish()
     finally:
         sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = replaced  # type: ignore[assignment]
-    emitter.emit(wire.End("failed" if failure else "done", failure, duration))
+    emitter.emit(wire.EndEvent("failed" if failure else "done", failure, duration))
     emitter.flush()
 
 
@@ -75,7 +75,7 @@ def _seed(seed: int) -> None:
 
 def _run_cells(
     source: Source, namespace: dict[str, Any], recorder: Recorder, emitter: Emitter, printer: Printer
-) -> wire.Failure | None:
+) -> wire.ProgramFailure | None:
     """Run the cells until one fails; returns how it failed."""
     for index in range(len(source.cells)):
         shown: list[Any] = []
@@ -106,7 +106,7 @@ def _end_cell(index: int, shown: list[Any], recorder: Recorder, emitter: Emitter
     if shown and shown[-1] is not None:
         output = tensor_text(shown[-1]) if isinstance(shown[-1], Tensor) else _repr(shown[-1])
     printer.flush()
-    emitter.emit(wire.Cell(index, output))
+    emitter.emit(wire.CellEvent(index, output))
 
 
 def _repr(value: Any) -> str:
@@ -135,16 +135,16 @@ def _implicit(recorder: Recorder, emitter: Emitter) -> None:
         engine.implicit = False
 
 
-def _unparsable(error: BaseException, source: Source) -> wire.Failure:
+def _unparsable(error: BaseException, source: Source) -> wire.ProgramFailure:
     line = getattr(error, "lineno", None) or -1
     start, end = (getattr(error, "offset", None) or 0), (getattr(error, "end_offset", None) or 0)
     columns = (start - 1, max(end - 1, start)) if start > 0 else None
     text = "".join(traceback.format_exception_only(type(error), error))
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return wire.Failure(type(error).__name__, message[:TEXT], None, line, text[: 10 * TEXT], columns)
+    return wire.ProgramFailure(type(error).__name__, message[:TEXT], None, line, text[: 10 * TEXT], columns)
 
 
-def _failure(error: BaseException, source: Source) -> wire.Failure:
+def _failure(error: BaseException, source: Source) -> wire.ProgramFailure:
     """An exception with the program's innermost line; frames of ours are left out of the traceback."""
     leave_out(error)
     stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
@@ -154,6 +154,6 @@ def _failure(error: BaseException, source: Source) -> wire.Failure:
     if source.filename == PROGRAM and (instead := remedy(error)) is not None:
         message = f"{message}: {instead}"
     text = "".join(stack.format())
-    return wire.Failure(
+    return wire.ProgramFailure(
         type(error).__name__[:300], clean(message)[: 10 * TEXT - 1], None, line, clean(text)[-10 * TEXT + 1 :], columns
     )

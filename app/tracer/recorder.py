@@ -40,7 +40,7 @@ from .source.loop_lengths import length
 from .source.names import Names
 from .source.scopes import Scopes
 from .source.tracebacks import leave_out
-from .tensors.handles import sequence_number
+from .tensors.handles import next_sequence_nr
 from .tensors.table import Table
 from .tensors.transforms import Aside
 from .training.optimizers import Optimizers
@@ -165,7 +165,7 @@ class Recorder:
                 self._optimizers.ended()
                 table = self._table()
                 rows = self.lines.ended(table, self.engine.graph_reached, self.engine.graph_of)
-                self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
+                self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)
 
@@ -182,7 +182,7 @@ class Recorder:
         """A leaf gets another size: its node knows the old one, and lives as long as a graph of ours that leads to it."""
         self.steps.let_go()
         self.lines.let_go()
-        self._calls.release(sequence_number())
+        self._calls.release(next_sequence_nr())
         self._emitter.flush()
 
     def _break_off(self) -> None:
@@ -265,7 +265,7 @@ class Recorder:
         table = self._table()
         rows = self.lines.untold(table)
         if rows:
-            self._emitter.emit_with(table, lambda tensors: wire.Lines(rows, tensors))
+            self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
         self._emitter.flush()
 
     def _module(self, module: torch.nn.Module) -> str:

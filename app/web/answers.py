@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ..errors import TooLarge
 from ..runs.archive import Archive
-from ..runs.run import LiveTake, Take
+from ..runs.run import LiveRun, RecordedRun
 
 JSON: Final = "application/json"
 FINAL: Final = "private, max-age=3600, immutable"
@@ -43,14 +43,14 @@ def kept(request: Request, body: bytes, media_type: str, *, final: bool, vary: b
     return Response(body, 200, headers, media_type)
 
 
-def of_take(request: Request, take: Take, value: Any) -> Response:
+def of_take(request: Request, recorded: RecordedRun, value: Any) -> Response:
     """Something of a run, as JSON."""
-    return kept(request, value if isinstance(value, bytes) else _encode(value), JSON, final=take.ended)
+    return kept(request, value if isinstance(value, bytes) else _encode(value), JSON, final=recorded.ended)
 
 
-async def read(archive: Archive, take: Take, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+async def read(archive: Archive, recorded: RecordedRun, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Read something of a recording: at once where it is small and in memory, else beside the event loop."""
-    if isinstance(take, LiveTake) and take.size <= LIGHT_BYTES and not take.forgotten:
+    if isinstance(recorded, LiveRun) and recorded.size <= LIGHT_BYTES and not recorded.forgotten:
         return work(*arguments, **named)
     return await archive.beside(lambda: work(*arguments, **named))
 

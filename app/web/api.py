@@ -17,7 +17,7 @@ from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import InvalidInput, NotFound
 from ..inputs import request as requests
-from ..runs.run import LiveTake, Take
+from ..runs.run import LiveRun, RecordedRun
 from . import answers, reference, stream
 from .notice import notice
 from .owner import remember
@@ -68,31 +68,31 @@ async def start_run(request: Request) -> Response:
     fresh = None
     if owner is None:
         owner, fresh = service.owners.new()
-    take = await service.runs.submit(asked, owner, key=key, fingerprint=fingerprint)
-    if take.new.fingerprint != fingerprint:
+    recorded = await service.runs.submit(asked, owner, key=key, fingerprint=fingerprint)
+    if recorded.new.fingerprint != fingerprint:
         raise InvalidInput("This Idempotency-Key was used for something else: take another one.", where="Idempotency-Key")
-    if take.new.owner != owner:
+    if recorded.new.owner != owner:
         fresh = None  # what somebody without a key began stays with whoever got its owner_key
 
     wait = seconds_to_wait(request.headers.get("prefer", ""))
-    if isinstance(take, LiveTake):
+    if isinstance(recorded, LiveRun):
         patient = not asked.store or (form != "json" and wait is None)
-        await _ended(take, None if patient else _unasked(service.limits) if wait is None else wait)
+        await _ended(recorded, None if patient else _unasked(service.limits) if wait is None else wait)
     headers = {"Vary": "Accept"}
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait:g}"
     status = 200
     if asked.store:
-        status = 201 if take.ended else 202
-        headers["Location"] = f"{root}/api/v1/runs/{take.id}"
-        if not take.ended:
-            await service.archive.flush(take)
-    if form != "json" and take.ended:
-        response = await _picture(service, take, form, look, status, headers)
+        status = 201 if recorded.ended else 202
+        headers["Location"] = f"{root}/api/v1/runs/{recorded.id}"
+        if not recorded.ended:
+            await service.archive.flush(recorded)
+    if form != "json" and recorded.ended:
+        response = await _picture(service, recorded, form, look, status, headers)
         if fresh is not None:
             response.headers["Tapedeck-Owner-Key"] = fresh
     else:
-        run = await answers.read(service.archive, take, take.run, links(root, take.id) if asked.store else {})
+        run = await answers.read(service.archive, recorded, recorded.run, links(root, recorded.id) if asked.store else {})
         told = run if fresh is None else msgspec.structs.asdict(run) | {"owner_key": fresh}
         response = answers.json(told, status, headers)
     if fresh is not None:
@@ -109,29 +109,31 @@ def _unasked(limits: model.Limits) -> float:
     return limits.wall_seconds + GRACE_SECONDS if limits.wall_seconds <= WAIT_SECONDS else WAIT_SECONDS
 
 
-async def _ended(take: LiveTake, seconds: float | None) -> None:
+async def _ended(recorded: LiveRun, seconds: float | None) -> None:
     """Wait for the end, or so long. Our own failure is raised."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await take.until_ended()
-    if take.failure is not None:
-        raise take.failure
+            await recorded.until_ended()
+    if recorded.failure is not None:
+        raise recorded.failure
 
 
-async def _picture(service: Service, take: Take, form: str, look: Look, status: int, headers: dict[str, str]) -> Response:
+async def _picture(
+    service: Service, recorded: RecordedRun, form: str, look: Look, status: int, headers: dict[str, str]
+) -> Response:
     """The last step's picture; where there is none, a sentence in its place."""
-    drawn = await last_picture(service, take, form, look)
+    drawn = await last_picture(service, recorded, form, look)
     if drawn is None:
-        sentence = why_no_picture(take)
+        sentence = why_no_picture(recorded)
         drawn = notice(sentence, look.theme) if form == "svg" else f"{sentence}\n".encode()
     return Response(drawn, status, headers, MEDIA["svg" if form == "svg" else "txt"])
 
 
-def why_no_picture(take: Take) -> str:
+def why_no_picture(recorded: RecordedRun) -> str:
     """Say why a run has no graph to show."""
-    if take.error is not None:
-        line = f" on line {take.error.line}" if take.error.line is not None else ""
-        return f"No graph: the program stopped{line} with {take.error.type}: {take.error.message}"
+    if recorded.error is not None:
+        line = f" on line {recorded.error.line}" if recorded.error.line is not None else ""
+        return f"No graph: the program stopped{line} with {recorded.error.type}: {recorded.error.message}"
     return (
         "No graph: nothing that requires a gradient was computed. Make a tensor with requires_grad=True, and compute with it."
     )
@@ -150,7 +152,7 @@ async def list_runs(
         return answers.json(RunPage([], None))
     found = await service.runs.of_owner(owner, count + 1, None if after is None else _place(after))
     more = len(found) > count
-    headings = [take.heading(links(root, take.id)) for take in found[:count]]
+    headings = [recorded.heading(links(root, recorded.id)) for recorded in found[:count]]
     last = found[count - 1].stored if more else None
     return answers.json(RunPage(headings, f"{last.created!r}:{last.number}" if last else None))
 
@@ -167,9 +169,9 @@ def _place(after: str) -> tuple[float, int]:
 async def read_run(request: Request, id: str) -> Response:
     """Tell of a run all but its steps: status, values of lines, printed text, error, findings."""
     service = service_of(request)
-    take = await service.runs.find(id)
-    run = await answers.read(service.archive, take, take.run, links(root_of(request), id))
-    return answers.of_take(request, take, run)
+    recorded = await service.runs.find(id)
+    run = await answers.read(service.archive, recorded, recorded.run, links(root_of(request), id))
+    return answers.of_take(request, recorded, run)
 
 
 @router.delete("/runs/{id}", status_code=204, **reference.answers(None, "It is deleted.", 403, 404))
@@ -185,8 +187,8 @@ async def delete_run(request: Request, id: str) -> Response:
 async def cancel_run(request: Request, id: str) -> Response:
     """Stop a run of one's own, keeping what was recorded. One that has ended stays as it is."""
     service = service_of(request)
-    take = await service.runs.cancel(id, service.owners.known(request))
-    run = await answers.read(service.archive, take, take.run, links(root_of(request), id))
+    recorded = await service.runs.cancel(id, service.owners.known(request))
+    run = await answers.read(service.archive, recorded, recorded.run, links(root_of(request), id))
     return answers.json(run)
 
 
@@ -198,14 +200,14 @@ async def follow_run(
 ) -> Response:
     """Follow a run as server-sent events: what was recorded, what comes, and the end."""
     service = service_of(request)
-    take = await service.runs.find(id)
+    recorded = await service.runs.find(id)
     text = last_event_id or ""
     after = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    last = stream.last_id(take)
+    last = stream.last_id(recorded)
     if last is not None and after >= last:
         return Response(None, 204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream.events(service.archive, take, after), 200, headers, "text/event-stream")
+    return StreamingResponse(stream.events(service.archive, recorded, after), 200, headers, "text/event-stream")
 
 
 # -- headers

@@ -89,10 +89,10 @@ def packed(recording: Recording, graph: int, start: int, count: int, fields: Seq
 
 def _over(
     recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]
-) -> tuple[list[wire.Pass], int | None]:
+) -> tuple[list[wire.PassEvent], int | None]:
     """The passes over a graph that fit into an answer, and the first that does not."""
     recording.graph(graph)  # which there must be
-    found: list[wire.Pass] = []
+    found: list[wire.PassEvent] = []
     for event in recording.log.passes(max(0, start), recording.log.counts()[1]):
         if event.graph == graph:
             if not found:
@@ -104,7 +104,7 @@ def _over(
     return found, None
 
 
-def _alike(passes: Sequence[wire.Pass]) -> list[tuple[list[int], wire.Pass, Stack]]:
+def _alike(passes: Sequence[wire.PassEvent]) -> list[tuple[list[int], wire.PassEvent, Stack]]:
     """The passes in groups of one layout: their places, the first of them, and their tables on top of each other."""
     groups: dict[tuple[bytes, ...], list[int]] = {}
     for place, event in enumerate(passes):
@@ -112,7 +112,7 @@ def _alike(passes: Sequence[wire.Pass]) -> list[tuple[list[int], wire.Pass, Stac
     return [(places, passes[places[0]], Stack.of([passes[place].tensors for place in places])) for places in groups.values()]
 
 
-def _matrix(groups: list[tuple[list[int], wire.Pass, Stack]], count: int, name: str) -> tuple[Numbers, Known]:
+def _matrix(groups: list[tuple[list[int], wire.PassEvent, Stack]], count: int, name: str) -> tuple[Numbers, Known]:
     """A statistic of every node, output or edge in every pass, a row for each pass; what is not known is NaN."""
     what, _, kind = name.partition(".")
     width = len(getattr(groups[0][1], what)) // 4 if groups else 0
@@ -126,7 +126,7 @@ def _matrix(groups: list[tuple[list[int], wire.Pass, Stack]], count: int, name: 
     return values, known
 
 
-def _plain(groups: list[tuple[list[int], wire.Pass, Stack]], count: int, name: str) -> list[list[Any]]:
+def _plain(groups: list[tuple[list[int], wire.PassEvent, Stack]], count: int, name: str) -> list[list[Any]]:
     values, known = _matrix(groups, count, name)
     whole = name.partition(".")[2] in COUNTS
     told: list[list[Any]] = (np.where(known, values, 0).astype(np.int64) if whole else values).tolist()
@@ -135,7 +135,7 @@ def _plain(groups: list[tuple[list[int], wire.Pass, Stack]], count: int, name: s
     return told
 
 
-def _read(passes: Sequence[wire.Pass], name: str) -> list[list[Any]]:
+def _read(passes: Sequence[wire.PassEvent], name: str) -> list[list[Any]]:
     """What is no number: values, shapes and dtypes, pass by pass."""
     what, _, kind = name.partition(".")
     found = []

@@ -62,7 +62,7 @@ from starlette.responses import HTMLResponse, Response
 from .. import __version__, assets, model
 from ..drawing.style import legend
 from ..examples import FIRST_VISIT
-from ..runs.run import Take
+from ..runs.run import RecordedRun
 from .problems import INTERNAL, METHOD, QUESTION, SORTS, Sort
 from .security import NONCE
 from .service import root_of, service_of
@@ -108,9 +108,9 @@ async def saved(
     phase: str = "backward",
 ) -> Response:
     """A saved run in the same page."""
-    take = await service_of(request).runs.find(id)
+    recorded = await service_of(request).runs.find(id)
     place = Place(step, node, graph, pass_, theme_of(request), _direction(direction), _phase(phase))
-    return await _playground(request, take, take.new.program.text, place, is_home=False)
+    return await _playground(request, recorded, recorded.new.program.text, place, is_home=False)
 
 
 @router.get("/examples")
@@ -132,12 +132,12 @@ async def failure(request: Request, sort: Sort, detail: str) -> Response:
     return page(request, "error", sort.status, status=sort.status, title=sort.title, detail=detail)
 
 
-async def _playground(request: Request, take: Take | None, program: str, place: Place, *, is_home: bool) -> Response:
+async def _playground(request: Request, recorded: RecordedRun | None, program: str, place: Place, *, is_home: bool) -> Response:
     service, root = service_of(request), root_of(request)
     shown = EMPTY
-    if take is not None:
-        path = f"{root}/" if is_home else f"{root}/r/{take.id}"
-        gathered = await view(service, take, place, path, root)
+    if recorded is not None:
+        path = f"{root}/" if is_home else f"{root}/r/{recorded.id}"
+        gathered = await view(service, recorded, place, path, root)
         shown = {name: getattr(gathered, name) for name in gathered.__struct_fields__}
     state = {
         "root": root,

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..drawing import picture
 from ..drawing.style import Direction
 from ..errors import InvalidInput
-from ..runs.run import Take
+from ..runs.run import RecordedRun
 from .service import Service
 
 THEMES: Final = ("light", "dark", "auto", "inline")
@@ -41,22 +41,22 @@ class Look(Struct, frozen=True):
         }
 
 
-async def draw(service: Service, take: Take, what: str, index: int, form: str, look: Look) -> bytes:
+async def draw(service: Service, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> bytes:
     """The picture of a ``pass`` or of a ``graph`` by its number."""
     make = picture.render if what == "pass" else picture.render_graph
-    return await make(take.recording, index, form, engine=service.engine, **look.options())
+    return await make(recorded.recording, index, form, engine=service.engine, **look.options())
 
 
-async def last_picture(service: Service, take: Take, form: str, look: Look) -> bytes | None:
+async def last_picture(service: Service, recorded: RecordedRun, form: str, look: Look) -> bytes | None:
     """The picture of the last step, else of the last pass, else of the last displayed graph; ``None`` without any."""
-    found = last_graph(take)
-    return None if found is None else await draw(service, take, *found, form, look)
+    found = last_graph(recorded)
+    return None if found is None else await draw(service, recorded, *found, form, look)
 
 
-def last_graph(take: Take) -> tuple[str, int] | None:
+def last_graph(recorded: RecordedRun) -> tuple[str, int] | None:
     """What there is to draw of a run at its end: a ``pass`` or a ``graph``, and its number."""
-    graphs, passes, steps = take.counts
-    log = take.recording.log
+    graphs, passes, steps = recorded.counts
+    log = recorded.recording.log
     places = [log.step(steps - 1).main] if steps else []
     for place in (*places, *range(passes - 1, max(-1, passes - 10), -1)):
         if 0 <= place < passes and log.pass_(place).graph >= 0:

@@ -39,12 +39,12 @@ class StepPage(Struct, frozen=True):
 async def read_steps(request: Request, id: str, start: Start = 0, count: Annotated[int, Query(ge=1, le=1000)] = 20) -> Response:
     """Read steps in order, with all their numbers: passes, parameters, values of lines, the update."""
     service = service_of(request)
-    take = await service.runs.find(id)
+    recorded = await service.runs.find(id)
     if MSGPACK in request.headers.get("accept", ""):
-        packed = await answers.read(service.archive, take, _packed_steps, take.recording, start, count)
-        return answers.kept(request, packed, MSGPACK, final=take.ended, vary=True)
-    told = await answers.read(service.archive, take, _steps, take.recording, start, count)
-    return answers.kept(request, told, answers.JSON, final=take.ended, vary=True)
+        packed = await answers.read(service.archive, recorded, _packed_steps, recorded.recording, start, count)
+        return answers.kept(request, packed, MSGPACK, final=recorded.ended, vary=True)
+    told = await answers.read(service.archive, recorded, _steps, recorded.recording, start, count)
+    return answers.kept(request, told, answers.JSON, final=recorded.ended, vary=True)
 
 
 def _packed_steps(recording: Recording, start: int, count: int) -> bytes:
@@ -67,33 +67,35 @@ def _steps(recording: Recording, start: int, count: int) -> bytes:
 async def read_step(request: Request, id: str, index: Index) -> Response:
     """Read one step."""
     service = service_of(request)
-    take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.step, index))
+    recorded = await service.runs.find(id)
+    return answers.of_take(request, recorded, await answers.read(service.archive, recorded, recorded.recording.step, index))
 
 
 @router.get("/graphs/{graph}", **reference.answers(model.Graph, "The structure.", 304, 404))
 async def read_graph(request: Request, id: str, graph: str) -> Response:
     """Read the structure of a graph: nodes and edges, no numbers."""
     service = service_of(request)
-    take = await service.runs.find(id)
+    recorded = await service.runs.find(id)
     index = index_of(graph, "g", "graph")
-    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.graph, index))
+    return answers.of_take(request, recorded, await answers.read(service.archive, recorded, recorded.recording.graph, index))
 
 
 @router.get("/passes/{index}", **reference.answers(model.Pass, "The pass.", 304, 404))
 async def read_pass(request: Request, id: str, index: Index) -> Response:
     """Read one pass with its numbers (left out for large graphs: ask for frames)."""
     service = service_of(request)
-    take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.pass_, index))
+    recorded = await service.runs.find(id)
+    return answers.of_take(request, recorded, await answers.read(service.archive, recorded, recorded.recording.pass_, index))
 
 
 @router.get("/passes/{index}/nodes/{node}", **reference.answers(model.NodeDetail, "All about the node.", 304, 404))
 async def read_node(request: Request, id: str, index: Index, node: str) -> Response:
     """Read all about one node in one pass: value, gradients, saved tensors, what came in and what went out."""
     service = service_of(request)
-    take = await service.runs.find(id)
-    return answers.of_take(request, take, await answers.read(service.archive, take, take.recording.node, index, node))
+    recorded = await service.runs.find(id)
+    return answers.of_take(
+        request, recorded, await answers.read(service.archive, recorded, recorded.recording.node, index, node)
+    )
 
 
 Theme = Annotated[str, Query(description="light, dark, auto, or inline (for the inside of a page)")]
@@ -128,9 +130,9 @@ async def _drawn(request: Request, id: str, what: str, index: int, form: str, lo
     media_type = next((media for known, media in MEDIA.items() if known == form), None)
     if media_type is None:
         raise NotFound(f"There is no picture as .{form[:20]}: take one of {', '.join(f'.{known}' for known in MEDIA)}.")
-    take = await service.runs.find(id)
-    drawn = await draw(service, take, what, index, form, look.checked())
-    return answers.kept(request, drawn, media_type, final=take.ended)
+    recorded = await service.runs.find(id)
+    drawn = await draw(service, recorded, what, index, form, look.checked())
+    return answers.kept(request, drawn, media_type, final=recorded.ended)
 
 
 @router.get("/frames", **reference.columns(frames.Frames, frames.PackedFrames))
@@ -144,13 +146,13 @@ async def read_frames(
 ) -> Response:
     """Read the numbers of many passes by columns."""
     service = service_of(request)
-    take = await service.runs.find(id)
-    asked = (take.recording, index_of(graph, "g", "graph"), start, count, frames.chosen(fields))
+    recorded = await service.runs.find(id)
+    asked = (recorded.recording, index_of(graph, "g", "graph"), start, count, frames.chosen(fields))
     if MSGPACK in request.headers.get("accept", ""):
-        packed = await answers.read(service.archive, take, frames.packed, *asked)
-        return answers.kept(request, msgspec.msgpack.encode(packed), MSGPACK, final=take.ended, vary=True)
-    told = await answers.read(service.archive, take, frames.frames, *asked)
-    return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=take.ended, vary=True)
+        packed = await answers.read(service.archive, recorded, frames.packed, *asked)
+        return answers.kept(request, msgspec.msgpack.encode(packed), MSGPACK, final=recorded.ended, vary=True)
+    told = await answers.read(service.archive, recorded, frames.frames, *asked)
+    return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=recorded.ended, vary=True)
 
 
 @router.get("/series", **reference.columns(series.Series, series.PackedSeries))
@@ -175,10 +177,10 @@ async def read_series(
 ) -> Response:
     """Read how numbers went over the steps: losses, parameters, gradients, the optimizer's state and options."""
     service = service_of(request)
-    take = await service.runs.find(id)
-    asked = (take.recording, key or (), start, count, points)
+    recorded = await service.runs.find(id)
+    asked = (recorded.recording, key or (), start, count, points)
     if MSGPACK in request.headers.get("accept", ""):
-        packed = await answers.read(service.archive, take, series.packed, *asked)
-        return answers.kept(request, msgspec.msgpack.encode(packed), MSGPACK, final=take.ended, vary=True)
-    told = await answers.read(service.archive, take, series.series, *asked)
-    return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=take.ended, vary=True)
+        packed = await answers.read(service.archive, recorded, series.packed, *asked)
+        return answers.kept(request, msgspec.msgpack.encode(packed), MSGPACK, final=recorded.ended, vary=True)
+    told = await answers.read(service.archive, recorded, series.series, *asked)
+    return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=recorded.ended, vary=True)

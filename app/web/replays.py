@@ -141,13 +141,13 @@ _FOLLOW: Final[dict[str, Any]] = {
 async def start_replay(request: Request, id: str) -> Response:
     """Run the program again up to a step, confined, for what was not recorded."""
     service = service_of(request)
-    take = await service.runs.find(id)
+    recorded = await service.runs.find(id)
     caller = service.owners.known(request)
     body = await answers.body_of(request, min(BODY_BYTES, service.limits.body_bytes))
     fresh = None
     if caller is None:
         caller, fresh = service.owners.new()
-    replaying = await service.replays.submit(take, body, caller)
+    replaying = await service.replays.submit(recorded, body, caller)
     known = replaying.ended
     await _waited(request, replaying, WAIT_SECONDS)
     if not replaying.ended:
@@ -176,8 +176,8 @@ async def cancel_replay(request: Request, id: str, replay: str) -> Response:
     Asked for again, one that was stopped begins anew.
     """
     service = service_of(request)
-    take = await service.runs.find(id)
-    return answers.json(_linked(request, id, await service.replays.cancel(take, replay, service.owners.known(request))))
+    recorded = await service.runs.find(id)
+    return answers.json(_linked(request, id, await service.replays.cancel(recorded, replay, service.owners.known(request))))
 
 
 @router.get("/{replay}/events", **_FOLLOW)

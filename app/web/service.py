@@ -20,7 +20,7 @@ from ..inputs.request import Request as Asked
 from ..replays import Replays
 from ..runs.archive import Archive
 from ..runs.manager import Runs
-from ..runs.run import LiveTake, Take
+from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from .owner import Owners
 
@@ -70,7 +70,7 @@ class Service:
         mode = self.executor.mode
         return "unconfined" if mode == "none" else mode
 
-    async def recorded(self, example: Example) -> Take | None:
+    async def recorded(self, example: Example) -> RecordedRun | None:
         """The recording of an example, made when it is first looked at; ``None`` while no program can be run."""
         async with self._opening:
             if (id := self._opened.get(example.slug)) is not None:
@@ -83,14 +83,14 @@ class Service:
             cells = [(1, max(1, len(example.program.splitlines())))]
             asked = Asked(model.Program(example.program, "program", cells), model.Options())
             try:
-                take = await self.runs.submit(asked, OURS, key=f"{OURS}:{_edition(example.program, self.torch)}")
-                if isinstance(take, LiveTake):
+                recorded = await self.runs.submit(asked, OURS, key=f"{OURS}:{_edition(example.program, self.torch)}")
+                if isinstance(recorded, LiveRun):
                     async with asyncio.timeout(OPENING_SECONDS):
-                        await take.until_ended()
+                        await recorded.until_ended()
             except (TapedeckError, TimeoutError):
                 return None
-            self._opened[example.slug] = take.id
-            return take
+            self._opened[example.slug] = recorded.id
+            return recorded
 
 
 def version_of(package: str) -> str | None:

@@ -140,7 +140,7 @@ class PackedSteps(Struct, frozen=True):
 def packed(recording: Recording, start: int, count: int) -> PackedSteps:
     """Read steps in order, ``count`` at the most."""
     there = recording.log.counts()[2]
-    groups: dict[bytes, list[tuple[wire.Step, list[wire.Pass]]]] = {}
+    groups: dict[bytes, list[tuple[wire.StepEvent, list[wire.PassEvent]]]] = {}
     size, at = 0, start
     while at < min(there, start + count) and (size < BYTES or not groups):
         step = recording.log.step(at)
@@ -152,7 +152,7 @@ def packed(recording: Recording, start: int, count: int) -> PackedSteps:
     return PackedSteps(spans, at if at < there else None, recording.earlier(start) if spans else {})
 
 
-def _shared(step: wire.Step, passes: Sequence[wire.Pass]) -> bytes:
+def _shared(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> bytes:
     """All that steps of one span have in common, as a key."""
     return _encode(
         (
@@ -169,11 +169,11 @@ def _shared(step: wire.Step, passes: Sequence[wire.Pass]) -> bytes:
     )
 
 
-def _layout(table: wire.Tensors) -> tuple[Any, ...]:
+def _layout(table: wire.TensorTable) -> tuple[Any, ...]:
     return *layout(table), table.grad_fn, table.names
 
 
-def _span(recording: Recording, group: Sequence[tuple[wire.Step, list[wire.Pass]]]) -> Span:
+def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.PassEvent]]]) -> Span:
     first, passes = group[0]
     return Span(
         steps=[_own(step, own) for step, own in group],
@@ -203,7 +203,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.Step, list[wire.Pass]
     )  # fmt: skip
 
 
-def _own(step: wire.Step, passes: Sequence[wire.Pass]) -> SpanStep:
+def _own(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
     tensors = Tensors(step.tensors)
     return SpanStep(
         index=step.index,
@@ -220,7 +220,7 @@ def _own(step: wire.Step, passes: Sequence[wire.Pass]) -> SpanStep:
     )
 
 
-def _pass(recording: Recording, event: wire.Pass, tables: Sequence[wire.Tensors]) -> SpanPass:
+def _pass(recording: Recording, event: wire.PassEvent, tables: Sequence[wire.TensorTable]) -> SpanPass:
     small = event.graph < 0 or recording.small(event.graph)
     numbers = small and event.graph >= 0
     return SpanPass(
@@ -238,7 +238,7 @@ def _pass(recording: Recording, event: wire.Pass, tables: Sequence[wire.Tensors]
     )
 
 
-def _table(tables: Sequence[wire.Tensors]) -> Table:
+def _table(tables: Sequence[wire.TensorTable]) -> Table:
     if not tables:
         return Table([], b"", b"", b"")
     first = tables[0]

@@ -12,7 +12,7 @@ from fastapi.sse import format_sse_event
 from .. import model, wire
 from ..recording import Tensors, shown
 from ..runs.archive import Archive
-from ..runs.run import LiveTake, StoredTake, Take
+from ..runs.run import LiveRun, RecordedRun, StoredRun
 
 QUIET_SECONDS: Final = 15.0
 """A comment is sent after this long without news, so that no proxy thinks the connection dead."""
@@ -21,27 +21,29 @@ BATCH: Final = 64
 Told = tuple[int, wire.AnyEvent]
 
 
-def last_id(take: Take) -> int | None:
+def last_id(recorded: RecordedRun) -> int | None:
     """The id of the event that ends a run's stream: past it there is nothing. ``None`` while the run goes on."""
-    if not take.ended:
+    if not recorded.ended:
         return None
-    count = take.count if isinstance(take, LiveTake) else take.stored.events if isinstance(take, StoredTake) else 0
-    return count + len(take.findings)
+    count = (
+        recorded.count if isinstance(recorded, LiveRun) else recorded.stored.events if isinstance(recorded, StoredRun) else 0
+    )
+    return count + len(recorded.findings)
 
 
-async def events(archive: Archive, take: Take, after: int) -> AsyncIterator[bytes]:
+async def events(archive: Archive, recorded: RecordedRun, after: int) -> AsyncIterator[bytes]:
     """The events after the one with id ``after`` (-1 for all), as bytes of a stream."""
     place = after + 1
-    if isinstance(take, LiveTake):
+    if isinstance(recorded, LiveRun):
         while True:
-            changed = take.changed
-            ended = take.ended or take.failure is not None
-            if place < take.forgotten and take.earlier is not None:
-                earlier, place = take.earlier.all(place), take.forgotten
+            changed = recorded.changed
+            ended = recorded.ended or recorded.failure is not None
+            if place < recorded.forgotten and recorded.earlier is not None:
+                earlier, place = recorded.earlier.all(place), recorded.forgotten
                 while batch := await archive.beside(_some, earlier):
                     yield _written(batch)
                 continue
-            if batch := list(enumerate(take.events[place - take.forgotten :][:BATCH], place)):
+            if batch := list(enumerate(recorded.events[place - recorded.forgotten :][:BATCH], place)):
                 yield _written(batch)
                 place += len(batch)
                 continue
@@ -52,18 +54,18 @@ async def events(archive: Archive, take: Take, after: int) -> AsyncIterator[byte
                     await changed.wait()
             except TimeoutError:
                 yield b": still running\n\n"
-        count = take.count
+        count = recorded.count
     else:
-        assert isinstance(take, StoredTake)
-        stored = take.stored_log.all(place)
+        assert isinstance(recorded, StoredRun)
+        stored = recorded.stored_log.all(place)
         while batch := await archive.beside(_some, stored):
             yield _written(batch)
-        count = take.stored.events
-    for seq, finding in enumerate(take.findings, count):
+        count = recorded.stored.events
+    for seq, finding in enumerate(recorded.findings, count):
         if seq > after:
             yield _event(seq, "finding", finding)
-    if count + len(take.findings) > after:
-        yield _event(count + len(take.findings), "end", {"status": take.status if take.ended else "interrupted"})
+    if count + len(recorded.findings) > after:
+        yield _event(count + len(recorded.findings), "end", {"status": recorded.status if recorded.ended else "interrupted"})
 
 
 def _some(stored: Iterable[Told]) -> list[Told]:
@@ -86,9 +88,9 @@ def _event(seq: int, name: str, data: Any) -> bytes:
 def tell(event: wire.AnyEvent) -> tuple[str, Any] | None:
     """The name and the data of an event as the stream tells it; ``None`` for one that it leaves to other calls."""
     match event:
-        case wire.Started():
+        case wire.StartedEvent():
             return "started", {"torch": event.torch, "python": event.python}
-        case wire.Lines():
+        case wire.LinesEvent():
             tensors = Tensors(event.tensors)
             return "lines", {
                 "lines": [
@@ -96,9 +98,9 @@ def tell(event: wire.AnyEvent) -> tuple[str, Any] | None:
                     for row in event.rows
                 ]
             }
-        case wire.Graph():
+        case wire.GraphEvent():
             return "graph", model.GraphSize(f"g{event.index}", len(event.kind), len(event.gradient))
-        case wire.Step():
+        case wire.StepEvent():
             return "step", {
                 "index": event.index,
                 "iteration": model.Iteration(*event.iteration) if event.iteration else None,
@@ -106,9 +108,9 @@ def tell(event: wire.AnyEvent) -> tuple[str, Any] | None:
                 "loss_name": event.loss_name,
                 "passes": event.passes,
             }
-        case wire.Output():
+        case wire.OutputEvent():
             return "output", {"text": event.text, "cell": event.cell}
-        case wire.Progress():
+        case wire.ProgressEvent():
             return "progress", {"done": event.done, "of": event.of if event.of >= 0 else None}
         case _:
             return None

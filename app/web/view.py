@@ -13,7 +13,7 @@ from .. import model
 from ..drawing.numerals import brief, plain, typeset
 from ..errors import DrawingError, NotFound
 from ..recording import title
-from ..runs.run import Take
+from ..runs.run import RecordedRun
 from . import answers
 from .api import index_of, links, why_no_picture
 from .pictures import Look, draw
@@ -83,18 +83,18 @@ class View(Struct, frozen=True):
     """Where an error ended the program, if it is not here."""
 
 
-async def view(service: Service, take: Take, place: Place, page: str, root: str) -> View:
+async def view(service: Service, recorded: RecordedRun, place: Place, page: str, root: str) -> View:
     """Gather it. ``page`` is the page's own path. Raises :class:`NotFound` for a step, pass, graph or node of no run."""
-    own = links(root, take.id)
-    seen = await answers.read(service.archive, take, _seen, take, place, own)
+    own = links(root, recorded.id)
+    seen = await answers.read(service.archive, recorded, _seen, recorded, place, own)
     drawn: Markup | None = None
-    why = None if seen.what else why_no_picture(take)
+    why = None if seen.what else why_no_picture(recorded)
     if seen.what:
         try:
             look = Look("inline", place.direction, seen.node)
-            drawn = Markup((await draw(service, take, *seen.what, "svg", look)).decode())
+            drawn = Markup((await draw(service, recorded, *seen.what, "svg", look)).decode())
         except DrawingError as error:
-            log.error("run %s could not be drawn: %s", take.id, error)
+            log.error("run %s could not be drawn: %s", recorded.id, error)
             why = str(error)
     playhead = Playhead(seen.run, seen.step if seen.run.steps else None, place.phase)
     return View(
@@ -132,10 +132,10 @@ class _Seen(Struct, frozen=True):
     node: str | None
 
 
-def _seen(take: Take, place: Place, own: dict[str, str]) -> _Seen:
-    recording = take.recording
-    graphs, passes, steps = take.counts
-    run = take.run(own)
+def _seen(recorded: RecordedRun, place: Place, own: dict[str, str]) -> _Seen:
+    recording = recorded.recording
+    graphs, passes, steps = recorded.counts
+    run = recorded.run(own)
     step: model.Step | None = None
     shown: model.Pass | None = None
     if place.graph is not None:

@@ -16,17 +16,17 @@ from .events import (
     PACKED,
     AnyEvent,
     Checked,
-    End,
+    EndEvent,
     Factors,
-    Graph,
+    GraphEvent,
     LineRow,
-    Lines,
-    Parameter,
-    Pass,
+    LinesEvent,
+    ParameterEvent,
+    PassEvent,
     Refused,
-    Step,
+    StepEvent,
     Surface,
-    Tensors,
+    TensorTable,
 )  # fmt: skip
 
 MOST_POINTS: Final = 10_000
@@ -46,27 +46,27 @@ class Check:
 
     def event(self, event: AnyEvent) -> None:
         match event:
-            case Graph():
+            case GraphEvent():
                 self._graph(event)
-            case Pass():
+            case PassEvent():
                 self._pass(event)
-            case Step():
+            case StepEvent():
                 self._step(event)
-            case Lines():
+            case LinesEvent():
                 rows = self.tensors(event.tensors)
                 self._line_rows(event.rows, rows)
-            case Parameter():
+            case ParameterEvent():
                 if event.index > self._parameters:
                     raise ProtocolError("a parameter out of turn")
                 self._parameters = max(self._parameters, event.index + 1)
             case Surface() | Checked() | Factors() | Refused():
                 self._answer(event)
-            case End() if event.status not in ("done", "failed"):
+            case EndEvent() if event.status not in ("done", "failed"):
                 raise ProtocolError("an end that a program cannot know of")
             case _:
                 pass
 
-    def tensors(self, table: Tensors) -> int:
+    def tensors(self, table: TensorTable) -> int:
         """Check a table and return its number of rows."""
         count = len(table.dtype)
         dtype = np.frombuffer(table.dtype, np.uint8)
@@ -97,7 +97,7 @@ class Check:
             raise ProtocolError("values that do not fit their tensors")
         return count
 
-    def _graph(self, graph: Graph) -> None:
+    def _graph(self, graph: GraphEvent) -> None:
         nodes = len(graph.kind)
         if graph.index != len(self._graphs) or nodes > self._limits.nodes or nodes == 0:
             raise ProtocolError("a graph out of turn, empty or too large")
@@ -127,7 +127,7 @@ class Check:
         self._formulas(graph, nodes)
         self._graphs.append((nodes, int(outputs.sum(dtype=np.int64)), edges, saved))
 
-    def _formulas(self, graph: Graph, nodes: int) -> None:
+    def _formulas(self, graph: GraphEvent, nodes: int) -> None:
         if not graph.formula_graph and not graph.formula_node:
             return
         graphs = int32(graph.formula_graph, "formula_graph", nodes)
@@ -137,7 +137,7 @@ class Check:
             if place < -1 or (place >= 0) != (known >= 0) or (known >= 0 and place >= self._graphs[known][0]):
                 raise ProtocolError("the formula of a node that is not there")
 
-    def _pass(self, event: Pass) -> None:
+    def _pass(self, event: PassEvent) -> None:
         if event.index != self._passes or event.graph >= len(self._graphs) or event.parent >= event.index > 0:
             raise ProtocolError("a pass out of turn, or of no graph")
         self._passes += 1
@@ -149,7 +149,7 @@ class Check:
         for what, length in (("value", nodes), ("arrived", outputs), ("used", outputs), ("edge", edges), ("saved", saved)):
             _within(int32(getattr(event, what), what, length), -1, rows, what)
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: StepEvent) -> None:
         if step.index != self._steps or step.main >= self._passes or any(place >= self._passes for place in step.passes):
             raise ProtocolError("a step out of turn, or of passes that were not told")
         self._steps += 1
@@ -204,7 +204,7 @@ class Check:
                 raise ProtocolError("a line's value that is not there")
 
 
-def elements(table: Tensors) -> np.ndarray[Any, np.dtype[np.int64]]:
+def elements(table: TensorTable) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Number of elements of each row; raises :class:`ProtocolError` where it is negative or beyond any machine."""
     ndim = np.frombuffer(table.ndim, np.uint8)
     dims = np.frombuffer(table.dims, "<i8")

@@ -25,10 +25,10 @@ PACKED: Final = {
 """How values of a dtype are packed: narrow floats that numpy lacks are widened, which is exact."""
 
 REQUIRES_GRAD, IS_LEAF, HAS_VALUES, HAS_STATS = 1, 2, 4, 8
-"""Bits of :attr:`Tensors.flags`."""
+"""Bits of :attr:`TensorTable.flags`."""
 
 OP, LEAF, CONSTANT = 0, 1, 2
-"""Codes of :attr:`Graph.kind`."""
+"""Codes of :attr:`GraphEvent.kind`."""
 
 RIGHT, KINK, WRONG, UNKNOWN, DEFINED = 0, 1, 2, 3, 4
 """Codes of :attr:`Checked.verdict`."""
@@ -45,7 +45,7 @@ LEAVES: Final = 250_000
 """Leaves that a graph may have: no more than nodes."""
 
 
-class Tensors(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class TensorTable(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Summaries of tensors, a row each, by columns. Other events point at rows; -1 is no tensor.
 
     ``dtype`` uint8, ``flags`` uint8, ``grad_fn`` uint16 (place in ``names`` plus one, 0 for none), ``ndim`` uint8,
@@ -69,28 +69,28 @@ class Event(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Something that happened in a program, told in the order in which it happened."""
 
 
-class Started(Event, tag="started", frozen=True):
+class StartedEvent(Event, tag="started", frozen=True):
     """The program is about to run."""
 
     torch: Name
     python: Name
 
 
-class Output(Event, tag="output", frozen=True):
+class OutputEvent(Event, tag="output", frozen=True):
     """Text that the program printed; ``cell`` printed it."""
 
     text: LongText
     cell: Count = 0
 
 
-class Progress(Event, tag="progress", frozen=True):
+class ProgressEvent(Event, tag="progress", frozen=True):
     """How far a loop of steps is; ``of`` is -1 where it is not known."""
 
     done: Count
     of: Index = -1
 
 
-class Cell(Event, tag="cell", frozen=True):
+class CellEvent(Event, tag="cell", frozen=True):
     """A cell has run to its end; ``output`` is what a notebook shows under it."""
 
     index: Count
@@ -112,14 +112,14 @@ class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     at: Index = -1
 
 
-class Lines(Event, tag="lines", frozen=True):
+class LinesEvent(Event, tag="lines", frozen=True):
     """The last values of lines, newer ones replacing older."""
 
     rows: Annotated[list[LineRow], Meta(max_length=LINES)]
-    tensors: Tensors
+    tensors: TensorTable
 
 
-class Graph(Event, tag="graph", frozen=True):
+class GraphEvent(Event, tag="graph", frozen=True):
     """A structure not seen before. Columns are int32, ``kind`` and ``gradient`` uint8; texts are places in ``strings`` or -1.
 
     ``saved_count`` has an entry for each node and ``saved`` all names of slots end to end. ``source``, ``target`` and
@@ -152,7 +152,7 @@ class Graph(Event, tag="graph", frozen=True):
     formula_node: Packed = b""
 
 
-class Pass(Event, tag="pass", frozen=True):
+class PassEvent(Event, tag="pass", frozen=True):
     """One call into the engine: ``order`` int32 places of nodes; the rest int32 rows of ``tensors``.
 
     ``value`` has an entry for each node, ``arrived`` and ``used`` one for each output of each node, ``edge`` one for
@@ -171,11 +171,11 @@ class Pass(Event, tag="pass", frozen=True):
     used: Packed
     edge: Packed
     saved: Packed
-    tensors: Tensors
+    tensors: TensorTable
     failed: Index = -1
 
 
-class Parameter(Event, tag="parameter", frozen=True):
+class ParameterEvent(Event, tag="parameter", frozen=True):
     """A leaf took part in a pass for the first time, or has a new name."""
 
     index: Count
@@ -230,7 +230,7 @@ class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
     leaf: bool
 
 
-class Step(Event, tag="step", frozen=True):
+class StepEvent(Event, tag="step", frozen=True):
     """A step has ended. ``update`` and its like are lines; ``optimizer`` has the name and the options of numbers.
 
     ``groups`` are told where there is more than one; ``optimizer`` is the first. ``losses`` are the rows of what other passes
@@ -251,7 +251,7 @@ class Step(Event, tag="step", frozen=True):
     parameters: Annotated[list[ParameterRow], Meta(max_length=LEAVES)]
     rebinds: Annotated[list[RebindRow], Meta(max_length=10_000)]
     optimizer: Options | None
-    tensors: Tensors
+    tensors: TensorTable
     groups: Annotated[list[GroupRow], Meta(max_length=10_000)] = []
     losses: Annotated[dict[Name, Index], Meta(max_length=1_000)] = {}
 
@@ -268,7 +268,7 @@ class Signal(Event, tag="signal", frozen=True):
     detail: Annotated[dict[Name, str | int | float | bool | None], Meta(max_length=32)] = {}
 
 
-class Failure(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ProgramFailure(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The exception that ended a program."""
 
     type: Name
@@ -279,11 +279,11 @@ class Failure(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     columns: tuple[Index, Index] | None = None
 
 
-class End(Event, tag="end", frozen=True):
+class EndEvent(Event, tag="end", frozen=True):
     """Nothing follows. ``status`` is a :data:`~tapedeck.model.Status`; a program itself can only say ``done`` or ``failed``."""
 
     status: Name
-    failure: Failure | None
+    failure: ProgramFailure | None
     duration_ms: float
 
 
@@ -352,7 +352,7 @@ class Factors(Event, tag="factors", frozen=True):
     node: Count
     factors: Annotated[list[FactorRow], Meta(max_length=10_000)]
     products: Annotated[list[ProductRow], Meta(max_length=10_000)]
-    tensors: Tensors
+    tensors: TensorTable
 
 
 class Refused(Event, tag="refused", frozen=True):
@@ -365,10 +365,23 @@ class Refused(Event, tag="refused", frozen=True):
 Answer = Surface | Checked | Factors | Refused
 """What only a job with a replay tells."""
 
-AnyEvent = Started | Output | Progress | Cell | Lines | Graph | Pass | Parameter | Step | Signal | End | Answer
+AnyEvent = (
+    StartedEvent
+    | OutputEvent
+    | ProgressEvent
+    | CellEvent
+    | LinesEvent
+    | GraphEvent
+    | PassEvent
+    | ParameterEvent
+    | StepEvent
+    | Signal
+    | EndEvent
+    | Answer
+)
 
 
-class Target(Struct, frozen=True):
+class SweepTarget(Struct, frozen=True):
     """An element of a parameter, by its place in the flattened tensor, and the values that it is to take.
 
     ``low`` and ``high`` are ``None`` where the values are to lie around its own.
@@ -380,7 +393,7 @@ class Target(Struct, frozen=True):
     high: float | None = None
 
 
-class Replay(Struct, frozen=True):
+class ReplayOrder(Struct, frozen=True):
     """What a program is run again for: ``what`` of the pass ``index``, in the step ``step``, after which it stops.
 
     ``every``: of the first pass of each graph instead, and the program goes on to its end.
@@ -389,7 +402,7 @@ class Replay(Struct, frozen=True):
     what: ReplayKind
     step: int = 0
     index: int = 0
-    targets: list[Target] = []
+    targets: list[SweepTarget] = []
     points: int = 101
     elements: int = 16
     """Elements of each leaf that are checked, at most."""
@@ -417,4 +430,4 @@ class Job(Struct, frozen=True):
     path: str | None = None
     """Of a script that runs as a user's own: ``__file__`` and the folder that its imports are found in."""
     arguments: list[str] = []
-    replay: Replay | None = None
+    replay: ReplayOrder | None = None

@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
     status: str
     text: str
-    failure: wire.Failure | None
+    failure: wire.ProgramFailure | None
     events: list[wire.AnyEvent]
 
 
@@ -85,8 +85,8 @@ class Runner:
         async for batch in self.executor.run(job, limits=limits, cancelled=asyncio.Event()):
             events += batch
         end = events[-1]
-        assert isinstance(end, wire.End)
-        text = "".join(event.text for event in events if isinstance(event, wire.Output))
+        assert isinstance(end, wire.EndEvent)
+        text = "".join(event.text for event in events if isinstance(event, wire.OutputEvent))
         return Outcome(end.status, text, end.failure, events)
 
 

@@ -381,14 +381,14 @@ WRITE(wire.frames(b'\x91\x92\xa3foo\x01'))
     "tells an end that is not its own": (
         r"""
 from tapedeck import wire
-WRITE(wire.frames(wire.pack([wire.End('cancelled', None, 1.0)])))
+WRITE(wire.frames(wire.pack([wire.EndEvent('cancelled', None, 1.0)])))
 """,
         {"killed"},
     ),
     "tells a million events": (
         r"""
 from tapedeck import wire
-frame = wire.frames(wire.pack([wire.Progress(1)] * 50_000))
+frame = wire.frames(wire.pack([wire.ProgressEvent(1)] * 50_000))
 while True: WRITE(frame)
 """,
         {"killed", "output_limit"},
@@ -398,7 +398,7 @@ while True: WRITE(frame)
 from array import array
 from tapedeck import wire
 seven, zero = array('i', [7]).tobytes(), array('i', [0]).tobytes()
-graph = wire.Graph(0, ['a'], b'\0', *[zero] * 11, b'', seven, *[b''] * 5)
+graph = wire.GraphEvent(0, ['a'], b'\0', *[zero] * 11, b'', seven, *[b''] * 5)
 WRITE(wire.frames(wire.pack([graph])))
 """,
         {"killed"},
@@ -406,7 +406,7 @@ WRITE(wire.frames(wire.pack([graph])))
     "ends twice": (
         r"""
 from tapedeck import wire
-WRITE(wire.frames(wire.pack([wire.End('done', None, 1.0), wire.Output('ESCAPED')])))
+WRITE(wire.frames(wire.pack([wire.EndEvent('done', None, 1.0), wire.OutputEvent('ESCAPED')])))
 """,
         {"done"},
     ),

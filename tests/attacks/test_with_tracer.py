@@ -43,7 +43,15 @@ def test_the_seed_s_last_section_is_recorded(tracer: Any) -> None:
     assert outcome.status == "done", outcome.failure
     assert outcome.text == "tensor(-9.3333)\n"
     kinds = {type(event) for event in outcome.events}
-    assert kinds >= {wire.Started, wire.Graph, wire.Pass, wire.Step, wire.Parameter, wire.Lines, wire.End}
+    assert kinds >= {
+        wire.StartedEvent,
+        wire.GraphEvent,
+        wire.PassEvent,
+        wire.StepEvent,
+        wire.ParameterEvent,
+        wire.LinesEvent,
+        wire.EndEvent,
+    }
 
 
 def test_a_bar_of_progress_says_nothing_of_the_thread_that_it_cannot_have(tracer: Any) -> None:
@@ -67,7 +75,7 @@ def test_two_runs_of_one_program_are_told_alike(tracer: Any) -> None:
     first, second = (tracer.run(program) for _ in range(2))
     assert first.text == second.text
     # When lines are told depends on the clock; what is recorded does not.
-    timed = (wire.End, wire.Lines, wire.Progress, wire.Output)
+    timed = (wire.EndEvent, wire.LinesEvent, wire.ProgressEvent, wire.OutputEvent)
     kept = [[event for event in outcome.events if not isinstance(event, timed)] for outcome in (first, second)]
     assert kept[0] == kept[1]
 
@@ -98,8 +106,8 @@ def test_what_goes_wrong_has_an_answer_of_its_own(tracer: Any, program: str, sta
 def test_what_was_recorded_before_a_failure_is_kept(tracer: Any) -> None:
     outcome = tracer.run(SEED + "print('heard')\nwhile True:\n    again = m * 2\n", wall_seconds=1.0)
     assert outcome.status == "timed_out"
-    assert "heard" in "".join(event.text for event in outcome.events if isinstance(event, wire.Output))
-    assert any(isinstance(event, wire.Pass) for event in outcome.events)
+    assert "heard" in "".join(event.text for event in outcome.events if isinstance(event, wire.OutputEvent))
+    assert any(isinstance(event, wire.PassEvent) for event in outcome.events)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,7 @@ def test_a_chain_that_is_too_deep_for_a_usual_stack_is_recorded_and_freed(roomy:
     outcome = roomy.run(program, wall_seconds=100.0)
     assert outcome.status == "done", outcome.failure
     assert outcome.text.endswith("over\n")
-    graphs = [len(event.kind) for event in outcome.events if isinstance(event, wire.Graph)]
+    graphs = [len(event.kind) for event in outcome.events if isinstance(event, wire.GraphEvent)]
     assert max(graphs) > 60_000  # told even if no backward is called: then one is, on what was computed last
 
 

@@ -25,7 +25,7 @@ from typer.testing import CliRunner, Result
 from ..handmade_events import FIT, fit
 
 SEED = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
-BROKEN = wire.End("failed", wire.Failure("RuntimeError", "it broke", None, 7, "Traceback", (11, 38)), 3.0)
+BROKEN = wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", "it broke", None, 7, "Traceback", (11, 38)), 3.0)
 
 
 class Pretending:

@@ -59,8 +59,8 @@ class Table:
         self.rows += 1
         return self.rows - 1
 
-    def pack(self) -> wire.Tensors:
-        return wire.Tensors(
+    def pack(self) -> wire.TensorTable:
+        return wire.TensorTable(
             self.dtype, self.flags, self.grad_fn, (), self.ndim, self.dims, self.stats, self.counts, self.values
         )
 
@@ -112,7 +112,7 @@ class Sketch:
         )  # fmt: skip
         return len(self.edges) - 1
 
-    def graph(self, index: int = 0, roots: Sequence[int] = (0,)) -> wire.Graph:
+    def graph(self, index: int = 0, roots: Sequence[int] = (0,)) -> wire.GraphEvent:
         strings: list[str] = []
 
         def place(text: str | None) -> int:
@@ -125,7 +125,7 @@ class Sketch:
             return np.array(list(values), "<i4").tobytes()
 
         nodes, edges = self.nodes, self.edges
-        return wire.Graph(
+        return wire.GraphEvent(
             index=index,
             strings=strings,
             kind=bytes(node["kind"] for node in nodes),
@@ -157,14 +157,14 @@ class Sketch:
         order: Sequence[int] | None = None,
         kind: Any = "backward",
         failed: int = -1,
-    ) -> wire.Pass:
+    ) -> wire.PassEvent:
         ran = [at for at, node in enumerate(self.nodes) if node["kind"] != wire.CONSTANT] if order is None else order
         nodes = self.nodes
 
         def column(values: Any) -> bytes:
             return np.array(list(values), "<i4").tobytes()
 
-        return wire.Pass(
+        return wire.PassEvent(
             index=index,
             step=index,
             kind=kind,

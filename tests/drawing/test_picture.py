@@ -16,8 +16,7 @@ from tapedeck.drawing.picture import size
 from tapedeck.errors import DrawingError, InvalidInput, NotFound, TooLarge
 from tapedeck.model import Graph
 from tapedeck.recording import MemoryLog, Recording
-from tapedeck.wire import LEAF, ParameterRow, Step
-from tapedeck.wire import Graph as GraphEvent
+from tapedeck.wire import LEAF, GraphEvent, ParameterRow, StepEvent
 
 from .sample import SEED, Sketch, Table, chain, seed
 
@@ -69,11 +68,11 @@ def unfilter(kind: int, line: np.ndarray, above: np.ndarray, step: int) -> np.nd
     return np.array(out[step:], np.uint8)
 
 
-def step(before: float | None) -> Step:
+def step(before: float | None) -> StepEvent:
     """A step with one pass, in which the parameter had this gradient before."""
     table = Table()
     row = ParameterRow(0, "w", -1, -1, table.add(before), -1, -1)
-    return Step(0, None, [], [], [], [], [], 0, [0], -1, None, [row], [], None, table.pack())
+    return StepEvent(0, None, [], [], [], [], [], 0, [0], -1, None, [row], [], None, table.pack())
 
 
 def colour(text: str) -> list[int]:

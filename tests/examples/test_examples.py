@@ -27,13 +27,13 @@ PROVEN = {"leaf-rebound", "implicit-pass"}
 """Codes that are looked for here; a new kind of finding on an example is for its own tests to judge."""
 
 
-def record(program: str) -> tuple[Recording, model.Program, wire.End]:
+def record(program: str) -> tuple[Recording, model.Program, wire.EndEvent]:
     events: list[wire.AnyEvent] = []
     reader = wire.Reader(model.Limits())
     cells = [(1, program.rstrip("\n").count("\n") + 1)]
     execute(wire.Job(program, cells), lambda data: events.extend(reader.feed(data)))
     end = events[-1]
-    assert isinstance(end, wire.End)
+    assert isinstance(end, wire.EndEvent)
     return Recording(MemoryLog(events), program), model.Program(program, cells=cells), end
 
 

@@ -34,7 +34,7 @@ def run_mended(text: str, fix: model.Fix) -> tuple[str, Recording]:
     """A program after a fix, which runs to its end, and its recording."""
     mended = applied(text, fix)
     events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
+    assert isinstance(events[-1], wire.EndEvent)
     assert events[-1].failure is None, mended
     return mended, recording
 
@@ -46,7 +46,7 @@ def test_the_seeds_rebound_leaf_is_found_and_its_fix_runs_clean() -> None:
     assert finding.fix.edits == [model.Edit((11, 0), (11, 30), "with torch.no_grad():\n    m -= learning_rate * m.grad")]
     mended = applied(SEED, finding.fix)
     events, recording = record(mended)
-    assert isinstance(events[-1], wire.End)
+    assert isinstance(events[-1], wire.EndEvent)
     assert events[-1].status == "done"
     assert wrong(recording, model.Program(mended)) == []
     (row,) = recording.step(0).parameters

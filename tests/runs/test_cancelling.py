@@ -15,7 +15,7 @@ from tapedeck.inputs.request import Request
 from tapedeck.recording import Recording
 from tapedeck.runs.archive import Archive
 from tapedeck.runs.manager import Runs
-from tapedeck.runs.run import LiveTake, Take
+from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import stream
@@ -69,45 +69,45 @@ async def archived(folder: Path) -> AsyncIterator[Archive]:
     await archive.close()
 
 
-async def stopped_with(executor: object, archive: Archive, program: str, steps: int) -> tuple[LiveTake, list[bytes]]:
+async def stopped_with(executor: object, archive: Archive, program: str, steps: int) -> tuple[LiveRun, list[bytes]]:
     """Begin a run, stop it once it has so many steps, and give it with what the stream told."""
     runs = Runs(Settings(), archive, executor, find, 1)  # type: ignore[arg-type]
     try:
-        take = await runs.submit(asked(program), "anna")
-        assert isinstance(take, LiveTake)
-        told = asyncio.create_task(_told(archive, take))
+        recorded = await runs.submit(asked(program), "anna")
+        assert isinstance(recorded, LiveRun)
+        told = asyncio.create_task(_told(archive, recorded))
         async with asyncio.timeout(60):
-            while take.counts[2] < steps:
-                await take.changed.wait()
-            await runs.cancel(take.id, "anna")
-        return take, await told
+            while recorded.counts[2] < steps:
+                await recorded.changed.wait()
+            await runs.cancel(recorded.id, "anna")
+        return recorded, await told
     finally:
         await runs.close()
 
 
-async def _told(archive: Archive, take: Take) -> list[bytes]:
-    return [piece async for piece in stream.events(archive, take, -1)]
+async def _told(archive: Archive, recorded: RecordedRun) -> list[bytes]:
+    return [piece async for piece in stream.events(archive, recorded, -1)]
 
 
 async def test_whatever_was_told_before_a_stop_can_be_read(tmp_path: Path) -> None:
     program = TRAINING.replace("STEPS", "4").replace("PAUSE", "0")
     events, _ = record(program)
-    takes = []
+    cancelled = []
     async with archived(tmp_path) as archive:
         for place in range(len(events)):
-            take, pieces = await stopped_with(FakeExecutor(events[:place], forever), archive, program, 0)
-            assert take.status == "cancelled"
+            recorded, pieces = await stopped_with(FakeExecutor(events[:place], forever), archive, program, 0)
+            assert recorded.status == "cancelled"
             assert b"event: end" in pieces[-1]
-            read(take.recording)
-            takes.append(take)
+            read(recorded.recording)
+            cancelled.append(recorded)
     store = Store(tmp_path)
-    for take in takes:
-        stored = store.get(take.id)
+    for recorded in cancelled:
+        stored = store.get(recorded.id)
         assert stored is not None
         assert stored.status == "cancelled"
         kept = Recording(store.log(stored), program)
         read(kept)
-        assert kept.log.counts() == take.recording.log.counts()
+        assert kept.log.counts() == recorded.recording.log.counts()
     store.close()
 
 
@@ -116,9 +116,9 @@ async def test_whatever_was_told_before_a_stop_can_be_read(tmp_path: Path) -> No
 async def test_a_training_that_is_stopped_keeps_its_steps(tmp_path: Path, steps: int) -> None:
     program = TRAINING.replace("STEPS", "100000").replace("PAUSE", "0.001")
     async with archived(tmp_path) as archive:
-        take, pieces = await stopped_with(OwnProcess(), archive, program, steps)
-    assert (take.status, take.counts[2] >= steps) == ("cancelled", True)
-    read(take.recording)
+        recorded, pieces = await stopped_with(OwnProcess(), archive, program, steps)
+    assert (recorded.status, recorded.counts[2] >= steps) == ("cancelled", True)
+    read(recorded.recording)
     assert b'"status":"cancelled"' in pieces[-1]
-    progress = [event for event in take.events if isinstance(event, wire.Progress)]
+    progress = [event for event in recorded.events if isinstance(event, wire.ProgressEvent)]
     assert all(event.of == 100_000 for event in progress)

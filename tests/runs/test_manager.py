@@ -15,7 +15,7 @@ from tapedeck.errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from tapedeck.inputs.request import Request
 from tapedeck.runs.archive import Archive
 from tapedeck.runs.manager import Runs
-from tapedeck.runs.run import LiveTake, Take
+from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 
@@ -47,17 +47,17 @@ def asked(store: bool = True, **options: Any) -> Request:
     return Request(model.Program(FIT, "program", [(1, 13)]), model.Options(**options), store)
 
 
-async def ended(take: Take) -> LiveTake:
-    assert isinstance(take, LiveTake)
+async def ended(recorded: RecordedRun) -> LiveRun:
+    assert isinstance(recorded, LiveRun)
     async with asyncio.timeout(5):
-        await take.until_ended()
-    return take
+        await recorded.until_ended()
+    return recorded
 
 
 async def test_a_run_is_executed_recorded_and_kept(tmp_path: Path) -> None:
     async with running(tmp_path) as (runs, executor):
-        take = await ended(await runs.submit(asked(seed=7, capture="norms", values=3), "anna"))
-        told = take.run({"self": "/x"})
+        recorded = await ended(await runs.submit(asked(seed=7, capture="norms", values=3), "anna"))
+        told = recorded.run({"self": "/x"})
     assert (told.status, told.steps, told.passes, told.torch, told.stdout) == ("done", 2, 2, "2.13.0", "done\n")
     assert told.findings == [FINDING]
     assert told.parameters[0].names == ["m"]
@@ -66,26 +66,26 @@ async def test_a_run_is_executed_recorded_and_kept(tmp_path: Path) -> None:
     job = executor.jobs[0]
     assert (job.program, job.cells, job.seed, job.capture, job.values, job.notebook) == (FIT, [(1, 13)], 7, "norms", 3, False)
     async with running(tmp_path) as (again, _):
-        found = await again.find(take.id)
-        assert found is not take
+        found = await again.find(recorded.id)
+        assert found is not recorded
         assert found.run({"self": "/x"}) == told
-        assert found.recording.step(1) == take.recording.step(1)
+        assert found.recording.step(1) == recorded.recording.step(1)
 
 
 async def test_events_can_be_read_while_the_run_goes_on() -> None:
     event, wait = gate()
     events = fit()
     async with running(None, events[:5], wait, events[5:]) as (runs, _):
-        take = await runs.submit(asked(), "anna")
-        assert isinstance(take, LiveTake)
-        while not take.events:
-            await take.changed.wait()
-        assert take.status == "running"
-        assert (await runs.find(take.id)).recording.step(0).index == 0
+        recorded = await runs.submit(asked(), "anna")
+        assert isinstance(recorded, LiveRun)
+        while not recorded.events:
+            await recorded.changed.wait()
+        assert recorded.status == "running"
+        assert (await runs.find(recorded.id)).recording.step(0).index == 0
         with pytest.raises(NotFound):
-            take.recording.step(1)
+            recorded.recording.step(1)
         event.set()
-        assert (await ended(take)).recording.step(1).index == 1
+        assert (await ended(recorded)).recording.step(1).index == 1
 
 
 async def test_a_run_that_goes_on_is_written_as_it_comes_and_survives_a_crash(
@@ -95,14 +95,14 @@ async def test_a_run_that_goes_on_is_written_as_it_comes_and_survives_a_crash(
     event, wait = gate()
     events = fit(4)
     async with running(tmp_path, events[:5], wait, events[5:7], forever) as (runs, _):
-        take = await runs.submit(asked(), "anna")
-        assert isinstance(take, LiveTake)
+        recorded = await runs.submit(asked(), "anna")
+        assert isinstance(recorded, LiveRun)
         crashed = Store(tmp_path)
         async with asyncio.timeout(5):
-            while (stored := crashed.get(take.id)) is None or stored.events != 5:
+            while (stored := crashed.get(recorded.id)) is None or stored.events != 5:
                 await asyncio.sleep(0.01)
             event.set()
-            while (stored := crashed.get(take.id)) is None or stored.events != 7:
+            while (stored := crashed.get(recorded.id)) is None or stored.events != 7:
                 await asyncio.sleep(0.01)
         assert (stored.status, stored.steps) == ("running", 1)
         assert crashed.log(stored).step(0).index == 0
@@ -111,26 +111,26 @@ async def test_a_run_that_goes_on_is_written_as_it_comes_and_survives_a_crash(
 
 async def test_a_server_that_stops_marks_what_runs_as_interrupted_and_keeps_it(tmp_path: Path) -> None:
     async with running(tmp_path, fit()[:5], forever) as (runs, _):
-        take = await runs.submit(asked(), "anna")
-        assert isinstance(take, LiveTake)
-        while not take.events:
+        recorded = await runs.submit(asked(), "anna")
+        assert isinstance(recorded, LiveRun)
+        while not recorded.events:
             await asyncio.sleep(0)
     async with running(tmp_path) as (again, _):
-        found = await again.find(take.id)
+        found = await again.find(recorded.id)
         assert found.status == "interrupted"
         assert found.recording.step(0).index == 0
 
 
 async def test_a_stopped_run_keeps_what_was_recorded() -> None:
     async with running(None, fit()[:5], forever) as (runs, _):
-        take = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(asked(), "anna")
         with pytest.raises(NotAllowed):
-            await runs.cancel(take.id, "ben")
+            await runs.cancel(recorded.id, "ben")
         with pytest.raises(NotAllowed):
-            await runs.cancel(take.id, None)
-        stopped = await runs.cancel(take.id, "anna")
+            await runs.cancel(recorded.id, None)
+        stopped = await runs.cancel(recorded.id, "anna")
         assert (stopped.status, stopped.counts) == ("cancelled", (1, 1, 1))
-        assert (await runs.cancel(take.id, "anna")).status == "cancelled"
+        assert (await runs.cancel(recorded.id, "anna")).status == "cancelled"
 
 
 async def test_runs_beyond_the_places_wait_and_beyond_the_queue_are_refused() -> None:
@@ -153,9 +153,9 @@ async def test_runs_beyond_the_places_wait_and_beyond_the_queue_are_refused() ->
         assert (await ended(await submit_and_cancel(runs))).status == "cancelled"
 
 
-async def submit_and_cancel(runs: Runs) -> Take:
-    take = await runs.submit(asked(), "anna")
-    return await runs.cancel(take.id, "anna")
+async def submit_and_cancel(runs: Runs) -> RecordedRun:
+    recorded = await runs.submit(asked(), "anna")
+    return await runs.cancel(recorded.id, "anna")
 
 
 async def test_a_full_store_refuses_what_is_to_be_kept_only() -> None:
@@ -168,49 +168,49 @@ async def test_a_full_store_refuses_what_is_to_be_kept_only() -> None:
 
 async def test_a_run_that_is_not_to_be_kept_is_forgotten(tmp_path: Path) -> None:
     async with running(tmp_path) as (runs, _):
-        take = await ended(await runs.submit(asked(store=False), "anna"))
-        assert take.run({}).steps == 2
+        recorded = await ended(await runs.submit(asked(store=False), "anna"))
+        assert recorded.run({}).steps == 2
         with pytest.raises(NotFound):
-            await runs.find(take.id)
+            await runs.find(recorded.id)
         assert await runs.of_owner("anna", 10) == []
 
 
 async def test_a_sandbox_that_broke_is_our_failure_and_no_run() -> None:
     async with running(None, SandboxError("Nothing can confine.")) as (runs, _):
-        take = await runs.submit(asked(), "anna")
-        assert isinstance(take, LiveTake)
+        recorded = await runs.submit(asked(), "anna")
+        assert isinstance(recorded, LiveRun)
         with pytest.raises(SandboxError):
-            await take.until_ended()
+            await recorded.until_ended()
         with pytest.raises(NotFound):
-            await runs.find(take.id)
+            await runs.find(recorded.id)
         assert runs.running == runs.waiting == 0
 
 
 async def test_findings_that_break_do_not_break_the_run(caplog: pytest.LogCaptureFixture) -> None:
     async with running(None) as (runs, _):
         runs._find = lambda recording, program: 1 / 0  # type: ignore[assignment,return-value]
-        take = await ended(await runs.submit(asked(), "anna"))
-        assert (take.status, take.findings) == ("done", [])
+        recorded = await ended(await runs.submit(asked(), "anna"))
+        assert (recorded.status, recorded.findings) == ("done", [])
         assert "findings" in caplog.text
 
 
 async def test_printed_text_is_cut_at_its_limit() -> None:
-    output = [wire.Output("é" * 40), wire.Output("b" * 40), wire.Output("c" * 40)]
-    end = wire.End("done", None, 1.0)
+    output = [wire.OutputEvent("é" * 40), wire.OutputEvent("b" * 40), wire.OutputEvent("c" * 40)]
+    end = wire.EndEvent("done", None, 1.0)
     async with running(None, output, [end], limits=model.Limits(stdout_bytes=101)) as (runs, _):
-        take = await ended(await runs.submit(asked(), "anna"))
-        assert take.recording.stdout() == "é" * 40 + "b" * 21
-        assert take.truncated
-        assert (await runs.find(take.id)).run({}).truncated
+        recorded = await ended(await runs.submit(asked(), "anna"))
+        assert recorded.recording.stdout() == "é" * 40 + "b" * 21
+        assert recorded.truncated
+        assert (await runs.find(recorded.id)).run({}).truncated
 
 
 async def test_an_error_of_the_program_is_told_with_its_line() -> None:
-    failure = wire.Failure("ValueError", "no", None, 3, "Traceback", (0, 4))
-    async with running(None, fit()[:5], [wire.End("failed", failure, 1.0)]) as (runs, _):
-        take = await ended(await runs.submit(asked(), "anna"))
-        assert take.status == "failed"
-        assert take.error == model.ProgramError("ValueError", "no", None, 3, "Traceback", (0, 4))
-        assert take.counts == (1, 1, 1)
+    failure = wire.ProgramFailure("ValueError", "no", None, 3, "Traceback", (0, 4))
+    async with running(None, fit()[:5], [wire.EndEvent("failed", failure, 1.0)]) as (runs, _):
+        recorded = await ended(await runs.submit(asked(), "anna"))
+        assert recorded.status == "failed"
+        assert recorded.error == model.ProgramError("ValueError", "no", None, 3, "Traceback", (0, 4))
+        assert recorded.counts == (1, 1, 1)
 
 
 async def test_the_same_key_gives_the_same_run_while_it_goes_on_and_after(tmp_path: Path) -> None:
@@ -238,30 +238,30 @@ async def test_an_owner_lists_own_runs_with_those_that_go_on(tmp_path: Path) -> 
         while going.counts[2] == 0:
             await asyncio.sleep(0)
         listed = await runs.of_owner("anna", 10)
-        assert [take.heading({}).title for take in listed] == ["x = torch.tensor([1.0, 2.0, 3.0])"]
-        assert [(take.id, take.status) for take in listed] == [(going.id, "running")]
+        assert [recorded.heading({}).title for recorded in listed] == ["x = torch.tensor([1.0, 2.0, 3.0])"]
+        assert [(recorded.id, recorded.status) for recorded in listed] == [(going.id, "running")]
         await runs.cancel(going.id, "anna")
 
 
 async def test_a_deleted_run_is_gone_everywhere_even_while_it_goes_on(tmp_path: Path) -> None:
     async with running(tmp_path, fit()[:5], forever) as (runs, _):
-        take = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(asked(), "anna")
         with pytest.raises(NotAllowed):
-            await runs.delete(take.id, "ben")
-        await runs.delete(take.id, "anna")
+            await runs.delete(recorded.id, "ben")
+        await runs.delete(recorded.id, "anna")
         with pytest.raises(NotFound):
-            await runs.find(take.id)
+            await runs.find(recorded.id)
         with pytest.raises(NotFound):
-            await runs.delete(take.id, "anna")
+            await runs.delete(recorded.id, "anna")
 
 
 async def test_old_recordings_make_room_in_memory_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.runs.archive.RECENT_RUNS", 2)
     async with running(tmp_path) as (runs, _):
-        takes = [await ended(await runs.submit(asked(), "anna")) for _ in range(3)]
-        assert await runs.find(takes[2].id) is takes[2]
-        assert await runs.find(takes[0].id) is not takes[0]
-        assert (await runs.find(takes[0].id)).run({}) == takes[0].run({})
+        recorded = [await ended(await runs.submit(asked(), "anna")) for _ in range(3)]
+        assert await runs.find(recorded[2].id) is recorded[2]
+        assert await runs.find(recorded[0].id) is not recorded[0]
+        assert (await runs.find(recorded[0].id)).run({}) == recorded[0].run({})
 
 
 async def test_a_long_run_is_read_from_the_store_as_it_was_recorded(tmp_path: Path) -> None:
@@ -269,9 +269,9 @@ async def test_a_long_run_is_read_from_the_store_as_it_was_recorded(tmp_path: Pa
     for index in range(300):
         events += [pass_(index, 1.0), step(index, 1.0, -9.0)]
     batches = [events[at : at + 50] for at in range(0, len(events), 50)]
-    async with running(tmp_path, *batches, [wire.End("done", None, 5.0)]) as (runs, _):
-        take = await ended(await runs.submit(asked(), "anna"))
-        runs._archive.forget(take.id)
-        found = await runs.find(take.id)
+    async with running(tmp_path, *batches, [wire.EndEvent("done", None, 5.0)]) as (runs, _):
+        recorded = await ended(await runs.submit(asked(), "anna"))
+        runs._archive.forget(recorded.id)
+        found = await runs.find(recorded.id)
         assert found.counts == (1, 300, 300)
-        assert msgspec.json.encode(found.recording.step(299)) == msgspec.json.encode(take.recording.step(299))
+        assert msgspec.json.encode(found.recording.step(299)) == msgspec.json.encode(recorded.recording.step(299))

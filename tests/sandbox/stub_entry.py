@@ -36,14 +36,14 @@ def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
         write(wire.frames(wire.pack(events)))
 
     def show(*values: Any, **_: Any) -> None:
-        tell(wire.Output(" ".join(map(str, values)) + "\n"))
+        tell(wire.OutputEvent(" ".join(map(str, values)) + "\n"))
 
     began = time.perf_counter()
     builtins.print = show
-    tell(wire.Started("2", "3"))
+    tell(wire.StartedEvent("2", "3"))
     failure = None
     try:
         exec(compile(job.program, "<program>", "exec"), {"__name__": "__main__", "WRITE": write})
     except BaseException as error:
-        failure = wire.Failure(type(error).__name__, str(error)[:1000], None, -1, traceback.format_exc()[-2000:])
-    tell(wire.End("failed" if failure else "done", failure, (time.perf_counter() - began) * 1000))
+        failure = wire.ProgramFailure(type(error).__name__, str(error)[:1000], None, -1, traceback.format_exc()[-2000:])
+    tell(wire.EndEvent("failed" if failure else "done", failure, (time.perf_counter() - began) * 1000))

@@ -22,38 +22,38 @@ def ints(*numbers: int) -> bytes:
     return array("i", numbers).tobytes()
 
 
-def table(rows: int = 1) -> wire.Tensors:
+def table(rows: int = 1) -> wire.TensorTable:
     """Scalars of float32, each with its value."""
     flags = bytes([wire.HAS_VALUES] * rows)
-    return wire.Tensors(
+    return wire.TensorTable(
         bytes(rows), flags, bytes(2 * rows), [], bytes(rows), b"", b"", b"", struct.pack(f"<{rows}f", *range(rows))
     )
 
 
-def graph(nodes: int = 2) -> wire.Graph:
+def graph(nodes: int = 2) -> wire.GraphEvent:
     none, zero = ints(*[-1] * nodes), ints(*[0] * nodes)
     columns = dict.fromkeys(("call", "name", "file", "module", "line", "start_column", "end_column", "parameter"), none)
     edges = {"source": ints(0), "slot": ints(0), "target": ints(1), "input": ints(0), "gradient": b"\1"}
     rest = {"op": zero, "outputs": ints(*[1] * nodes), "saved_count": zero, "saved": b"", "roots": ints(0)}
-    return wire.Graph(0, ["MulBackward0"], kind=bytes(nodes), **rest, **columns, **edges)
+    return wire.GraphEvent(0, ["MulBackward0"], kind=bytes(nodes), **rest, **columns, **edges)
 
 
-def a_pass(rows: int = 1) -> wire.Pass:
-    return wire.Pass(
+def a_pass(rows: int = 1) -> wire.PassEvent:
+    return wire.PassEvent(
         0, 0, "backward", -1, 0, 3, ints(0, 1), ints(0, -1), ints(0, 0), ints(0, 0), ints(0), b"", table(rows)
     )  # fmt: skip
 
 
 SOUND = [
-    wire.Started("2.13.0", "3.11.7"),
-    wire.Output("héllo <script>\n"),
-    wire.Progress(1),
-    wire.Lines([wire.LineRow(1, None, "1", 0)], table()),
+    wire.StartedEvent("2.13.0", "3.11.7"),
+    wire.OutputEvent("héllo <script>\n"),
+    wire.ProgressEvent(1),
+    wire.LinesEvent([wire.LineRow(1, None, "1", 0)], table()),
     graph(),
     a_pass(),
-    wire.Parameter(0, "m", [], "float32", 3),
+    wire.ParameterEvent(0, "m", [], "float32", 3),
     wire.Signal("stdout-cut", detail={"limit": 3}),
-    wire.End("done", None, 1.5),
+    wire.EndEvent("done", None, 1.5),
 ]
 GRAPH_COLUMNS = ["kind", "op", "call", "line", "outputs", "saved_count", "saved", "roots", "source", "target", "gradient"]
 STREAM = wire.frames(wire.pack(SOUND[:4])) + wire.frames(wire.pack(SOUND[4:]))
@@ -141,7 +141,7 @@ def test_a_formula_is_one_of_an_earlier_graph(graphs: tuple[int, ...], nodes: tu
 def test_a_table_with_any_column_changed_is_sound_or_refused(column: str, value: bytes) -> None:
     changed = msgspec.structs.replace(table(2), **{column: value})
     try:
-        read(wire.frames(wire.pack([wire.Lines([wire.LineRow(1, None, None, 1)], changed)])))
+        read(wire.frames(wire.pack([wire.LinesEvent([wire.LineRow(1, None, None, 1)], changed)])))
     except ProtocolError:
         return
 
@@ -151,9 +151,9 @@ def test_a_table_whose_sizes_overflow_is_refused(rows: int) -> None:
     # 2**60 elements a row: sixteen such rows are 2**64, which is nothing at all to an int64.
     dims = struct.pack("<q", 1 << 60) * rows
     flags = bytes([wire.HAS_VALUES] * rows)
-    huge = wire.Tensors(bytes(rows), flags, bytes(2 * rows), [], bytes([1] * rows), dims, b"", b"", b"")
+    huge = wire.TensorTable(bytes(rows), flags, bytes(2 * rows), [], bytes([1] * rows), dims, b"", b"", b"")
     with pytest.raises(ProtocolError):
-        read(wire.frames(wire.pack([wire.Lines([], huge)])))
+        read(wire.frames(wire.pack([wire.LinesEvent([], huge)])))
 
 
 OUT_OF_BOUNDS = {
@@ -163,9 +163,9 @@ OUT_OF_BOUNDS = {
     "a message that never ends": (struct.pack("<I", 1 << 20 | 1 << 31) + bytes(1 << 20)) * 4,
     "a message of nothing": wire.frames(b""),
     "a deep nest": wire.frames(b"\x91" * 100_000),
-    "an end that is not its own": wire.frames(wire.pack([wire.End("interrupted", None, 1.0)])),
-    "a long text": wire.frames(wire.pack([wire.Output("x" * 200_001)])),
-    "many events": wire.frames(wire.pack([wire.Progress(1)] * 1001)),
+    "an end that is not its own": wire.frames(wire.pack([wire.EndEvent("interrupted", None, 1.0)])),
+    "a long text": wire.frames(wire.pack([wire.OutputEvent("x" * 200_001)])),
+    "many events": wire.frames(wire.pack([wire.ProgressEvent(1)] * 1001)),
     "an unknown field": wire.frames(b"\x91\x94\xa8progress\x01\x02\x03"),
 }
 

@@ -46,17 +46,17 @@ async def run(
     limits: Limits = LIMITS,
     cancelled: asyncio.Event | None = None,
     told: asyncio.Event | None = None,
-) -> tuple[wire.End, str]:
+) -> tuple[wire.EndEvent, str]:
     """Run a program to its end, setting ``told`` when it first prints."""
     events: list[wire.AnyEvent] = []
     job = wire.Job(program, [(1, program.count("\n") + 1)])
     async for batch in executor.run(job, limits=limits, cancelled=cancelled or asyncio.Event()):
         events += batch
-        if told and any(isinstance(event, wire.Output) for event in batch):
+        if told and any(isinstance(event, wire.OutputEvent) for event in batch):
             told.set()
-    assert isinstance(events[-1], wire.End)
-    assert not any(isinstance(event, wire.End) for event in events[:-1])
-    return events[-1], "".join(event.text for event in events if isinstance(event, wire.Output))
+    assert isinstance(events[-1], wire.EndEvent)
+    assert not any(isinstance(event, wire.EndEvent) for event in events[:-1])
+    return events[-1], "".join(event.text for event in events if isinstance(event, wire.OutputEvent))
 
 
 def children_of(pid: int) -> list[int]:
@@ -265,7 +265,7 @@ async def main():
     job = wire.Job("import os, torch; print(sorted(os.environ)); print(torch.ones(1))", [(1, 1)])
     async for events in executor.run(job, limits=Settings().limits, cancelled=asyncio.Event()):
         for event in events:
-            if isinstance(event, wire.Output): print(event.text)
+            if isinstance(event, wire.OutputEvent): print(event.text)
     print(open(f"/proc/{{executor.zygote}}/environ").read() if os.geteuid() == 0 else "")
     await executor.close()
 asyncio.run(main())

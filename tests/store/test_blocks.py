@@ -86,7 +86,7 @@ def test_who_reads_the_steps_unpacks_no_pass(monkeypatch: pytest.MonkeyPatch) ->
     of_steps = unpacked
     list(block.alike(10, 20))
     assert unpacked == of_steps
-    for place in block.places(wire.Pass):
+    for place in block.places(wire.PassEvent):
         block.event(place)
     assert unpacked > 3 * of_steps
 

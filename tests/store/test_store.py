@@ -82,7 +82,7 @@ def test_what_was_recorded_reads_the_same_from_the_store_as_from_memory(store: S
 
 
 def test_where_a_number_is_not_finite_is_known_of_the_store_as_of_memory(store: Store) -> None:
-    events = [event for event in fit(8) if not isinstance(event, wire.Pass | wire.Step)]
+    events = [event for event in fit(8) if not isinstance(event, wire.PassEvent | wire.StepEvent)]
     events[3:3] = [pass_(index, float("nan") if index in (2, 5) else 1.0) for index in range(8)]
     events[11:11] = [step(index, 1.0, float("inf") if index == 6 else 0.5) for index in range(8)]
     store.write(new(), events, 0, msgspec.structs.replace(DONE, steps=8, passes=8))
@@ -250,7 +250,7 @@ def test_the_migrations_arrive_at_the_tables_that_the_code_uses(store: Store) ->
 
 
 def test_large_payloads_are_kept_deflated(store: Store) -> None:
-    text = wire.Output("the same again\n" * 1000)
+    text = wire.OutputEvent("the same again\n" * 1000)
     store.write(new(), [text], 0, DONE)
     assert store.bytes < 2_000
     run = store.get("a" * 32)
@@ -260,7 +260,7 @@ def test_large_payloads_are_kept_deflated(store: Store) -> None:
 
 def test_the_room_of_what_was_swept_goes_back_to_the_disk(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    noise = [wire.Output(secrets.token_hex(1000)) for _ in range(200)]
+    noise = [wire.OutputEvent(secrets.token_hex(1000)) for _ in range(200)]
     store.write(new(expires=1.0), noise, 0, DONE)
     with store._engine.connect() as connection:
         before = connection.execute(sa.text("PRAGMA page_count")).scalar_one()
@@ -276,7 +276,7 @@ def test_a_full_disk_is_told_and_leaves_the_store_sound(store: Store) -> None:
         connection.execute(sa.text(f"PRAGMA max_page_count={pages + 5}")).scalar_one()
     before = store.bytes
     with pytest.raises(StoreFull, match="disk"):
-        store.write(new("large"), [wire.Output(secrets.token_hex(1000)) for _ in range(200)], 0, DONE)
+        store.write(new("large"), [wire.OutputEvent(secrets.token_hex(1000)) for _ in range(200)], 0, DONE)
     assert store.bytes == before
     assert store.get("large") is None
     kept = store.get("kept")
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_and_leaves_the_store_sound(store: Store) -> None:
 
 def test_a_log_knows_in_which_steps_lines_ran_wherever_its_events_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 3)
-    events = [event for event in turns() if not isinstance(event, wire.Lines | wire.End)]
+    events = [event for event in turns() if not isinstance(event, wire.LinesEvent | wire.EndEvent)]
     written = store.write(new(), events, 0, msgspec.structs.replace(RUNNING, passes=4, steps=4))
     logs = [
         MemoryLog(events),

@@ -85,7 +85,7 @@ def recorded(program: str, **options: Any) -> tuple[Outcome, list[wire.AnyEvent]
     kept = f"{first[0].rstrip()}; {KEEP}\n{program[first.end() :]}" if first else KEEP + program
     events, recording = record(kept, **options)
     end = events[-1]
-    assert isinstance(end, wire.End)
+    assert isinstance(end, wire.EndEvent)
     error = (end.failure.type, end.failure.message) if end.failure else None
     return Outcome(builtins._kept_by_test, recording.stdout(), error), events, recording  # type: ignore[attr-defined]
 

@@ -173,7 +173,7 @@ def test_a_mode_that_a_cell_leaves_on_stays_on() -> None:
         lines += cell + "\n"
         spans.append((start, lines.count("\n")))
     events, _ = record(lines, cells=spans)
-    assert "".join(event.text for event in events if isinstance(event, wire.Output)) == "ones\n"
+    assert "".join(event.text for event in events if isinstance(event, wire.OutputEvent)) == "ones\n"
 
 
 def only(recording: Recording, step: int = 0) -> list[model.ParameterStep]:
@@ -312,7 +312,7 @@ for step in range(3):
 def test_a_cell_s_output_is_what_it_is_then() -> None:
     text = "import torch\nx = torch.ones(2)\nx\nx.requires_grad_()\nx\nx.data.mul_(2)\nx\n"
     events, _ = record(text, cells=[(1, 3), (4, 5), (6, 7)])
-    outputs = [event.output for event in events if isinstance(event, wire.Cell)]
+    outputs = [event.output for event in events if isinstance(event, wire.CellEvent)]
     assert outputs == ["tensor([1., 1.])", "tensor([1., 1.], requires_grad=True)", "tensor([2., 2.], requires_grad=True)"]
 
 

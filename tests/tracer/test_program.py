@@ -14,9 +14,9 @@ from tapedeck import model, wire
 from .run_twice import record
 
 
-def end(events: list[wire.AnyEvent]) -> wire.End:
+def end(events: list[wire.AnyEvent]) -> wire.EndEvent:
     last = events[-1]
-    assert isinstance(last, wire.End)
+    assert isinstance(last, wire.EndEvent)
     return last
 
 
@@ -75,7 +75,7 @@ def test_printed_text_that_cannot_be_encoded_still_arrives() -> None:
 def test_a_cell_shows_its_last_expression_as_a_notebook_does() -> None:
     program = "import torch\nx = torch.ones(2)\nx\n\ny = x\n\n'text'; None\n"
     events, _ = record(program, cells=[(1, 3), (5, 5), (7, 7)], notebook=True)
-    assert [event.output for event in events if isinstance(event, wire.Cell)] == ["tensor([1., 1.])", None, None]
+    assert [event.output for event in events if isinstance(event, wire.CellEvent)] == ["tensor([1., 1.])", None, None]
 
 
 def test_a_broken_cell_leaves_the_cells_before_it() -> None:
@@ -212,9 +212,9 @@ def test_what_was_recorded_is_told_before_a_program_falls_silent(silence: str, m
     original = module._failure
     monkeypatch.setattr(module, "_failure", lambda *args: (at_end.append(len(told)), original(*args))[1])
     module.run(wire.Job(text, [(1, 20)]), lambda data: told.extend(reader.feed(data)))
-    assert any(isinstance(event, wire.Output) for event in told[: at_end[0]])
+    assert any(isinstance(event, wire.OutputEvent) for event in told[: at_end[0]])
     kinds = [type(event).__name__ for event in told[: at_end[0]]]
-    assert kinds.count("Pass") == 2
+    assert kinds.count("PassEvent") == 2
     assert "Step" in kinds
     assert "Lines" in kinds
 
@@ -293,13 +293,13 @@ def test_bytes_can_be_written_to_what_is_printed_to() -> None:
 
 def test_a_semicolon_at_the_end_of_a_cell_shows_nothing() -> None:
     events, recording = record("x = 1\nx;\n\nx  ;  # quiet\n\nx\n", cells=[(1, 2), (4, 4), (6, 6)], notebook=True)
-    assert [event.output for event in events if isinstance(event, wire.Cell)] == [None, None, "1"]
+    assert [event.output for event in events if isinstance(event, wire.CellEvent)] == [None, None, "1"]
     assert {line.line for line in recording.lines()} == {1, 6}
 
 
 def test_a_cell_shows_an_object_by_its_own_repr() -> None:
     events, _ = record("class A:\n    def __repr__(self):\n        name = 'an A'\n        return name\nA()\n")
-    assert [event.output for event in events if isinstance(event, wire.Cell)] == ["an A"]
+    assert [event.output for event in events if isinstance(event, wire.CellEvent)] == ["an A"]
 
 
 def test_axes_come_in_the_array_that_was_asked_for() -> None:
@@ -364,7 +364,7 @@ def test_what_was_recorded_is_told_before_a_program_ends_its_process(ending: str
 
     module.run(wire.Job(text, [(1, 5)]), lambda data: told.extend(reader.feed(data)))
     kinds = {type(event) for event in told[: at_end[0]]}
-    assert kinds >= {wire.Output, wire.Pass, wire.Step, wire.Lines}
+    assert kinds >= {wire.OutputEvent, wire.PassEvent, wire.StepEvent, wire.LinesEvent}
 
 
 def test_a_view_of_which_torch_refuses_to_say_what_made_it_fails_no_program() -> None:

@@ -69,7 +69,7 @@ def _said(text: str) -> str:
     return re.sub(r"which is output \d+ of \w+", "which is an output", text)
 
 
-def _check_pass(recording: Recording, event: wire.Pass, seen: Watched) -> None:
+def _check_pass(recording: Recording, event: wire.PassEvent, seen: Watched) -> None:
     numbers = recording.numbers(event.index)
     nodes = numbers.graph.nodes
     places = paired(numbers.graph, seen.roots)

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.anyio
 
 RUNS = "/api/v1/runs"
 PYTHON = {"Content-Type": "text/x-python"}
-STOPPED = [wire.Started("2.13.0", "3.11"), wire.End("failed", wire.Failure("ValueError", "<no>", None, 3, "Traceback"), 1.0)]
+STOPPED = [
+    wire.StartedEvent("2.13.0", "3.11"),
+    wire.EndEvent("failed", wire.ProgramFailure("ValueError", "<no>", None, 3, "Traceback"), 1.0),
+]
 
 
 async def start(client: httpx.AsyncClient, **headers: str) -> dict[str, object]:

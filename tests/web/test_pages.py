@@ -95,11 +95,11 @@ async def test_while_no_program_can_be_run_the_first_visit_shows_one_to_run_late
 async def test_what_a_stranger_wrote_is_shown_and_never_obeyed(serve: Serve) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
     events = [
-        wire.Started("2.13.0", "3.11"),
-        wire.Output(evil),
-        wire.Lines([wire.LineRow(1, None, evil)], wire.Tensors()),
-        wire.Cell(0, evil),
-        wire.End("failed", wire.Failure("E" + evil, evil, None, 1, evil), 1.0),
+        wire.StartedEvent("2.13.0", "3.11"),
+        wire.OutputEvent(evil),
+        wire.LinesEvent([wire.LineRow(1, None, evil)], wire.TensorTable()),
+        wire.CellEvent(0, evil),
+        wire.EndEvent("failed", wire.ProgramFailure("E" + evil, evil, None, 1, evil), 1.0),
     ]
     async with serve(events) as client:
         id = await start(client, f"# {evil}")
@@ -117,7 +117,7 @@ async def test_what_a_stranger_wrote_is_shown_and_never_obeyed(serve: Serve) -> 
 async def test_a_finding_that_quotes_a_stranger_shows_code_and_obeys_none(serve: Serve) -> None:
     program = "x = f('<script>alert(1)</script>').detach()\nx.backward()"
     lost = "element 0 of tensors does not require grad and does not have a grad_fn"
-    async with serve([wire.End("failed", wire.Failure("RuntimeError", lost, None, 2, ""), 1.0)]) as client:
+    async with serve([wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", lost, None, 2, ""), 1.0)]) as client:
         page = (await client.get(f"/r/{await start(client, program)}", headers=HTML)).text
         assert "<script>alert" not in page
         assert "<code>f(&#39;&lt;script&gt;alert(1)&lt;/script&gt;&#39;).detach()</code> on line 1 cuts it off." in page
@@ -205,14 +205,17 @@ async def test_a_browser_gets_a_page_for_what_is_not_there_and_a_program_gets_js
 
 
 async def test_a_run_without_a_graph_says_why(serve: Serve) -> None:
-    failed = [wire.Started("2.13.0", "3.11"), wire.End("failed", wire.Failure("ValueError", "no", None, 3, "…"), 1.0)]
+    failed = [
+        wire.StartedEvent("2.13.0", "3.11"),
+        wire.EndEvent("failed", wire.ProgramFailure("ValueError", "no", None, 3, "…"), 1.0),
+    ]
     async with serve(failed) as client:
         page = unescape((await client.get(f"/r/{await start(client)}", headers=HTML)).text)
         assert "No graph: the program stopped on line 3 with ValueError: no" in page
 
 
 async def test_a_displayed_graph_that_no_pass_reached_is_shown(serve: Serve) -> None:
-    events = [event for event in fit() if not isinstance(event, wire.Pass | wire.Step)]
+    events = [event for event in fit() if not isinstance(event, wire.PassEvent | wire.StepEvent)]
     async with serve(events) as client:
         id = await start(client)
         page = (await client.get(f"/r/{id}", headers=HTML)).text
@@ -270,8 +273,8 @@ async def test_a_line_shows_what_it_was_at_the_playhead_and_nothing_of_later_ste
 
 
 async def test_an_error_stands_at_its_line_where_the_recording_ends_and_leads_there_from_before(serve: Serve) -> None:
-    failure = wire.Failure("RuntimeError", "of `a` alone", None, 8, "Traceback")
-    events = [*(event for event in turns() if not isinstance(event, wire.End)), wire.End("failed", failure, 1.0)]
+    failure = wire.ProgramFailure("RuntimeError", "of `a` alone", None, 8, "Traceback")
+    events = [*(event for event in turns() if not isinstance(event, wire.EndEvent)), wire.EndEvent("failed", failure, 1.0)]
     async with serve(events) as client:
         id = await start(client, TURNS)
         before = unescape((await client.get(f"/r/{id}?step=0&phase=backward", headers=HTML)).text)

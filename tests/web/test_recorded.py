@@ -18,7 +18,7 @@ from .conftest import Serve
 
 pytestmark = pytest.mark.anyio
 
-END = [wire.End("done", None, 5.0)]
+END = [wire.EndEvent("done", None, 5.0)]
 
 
 async def start(client: httpx.AsyncClient) -> str:
@@ -27,7 +27,7 @@ async def start(client: httpx.AsyncClient) -> str:
 
 
 def many(steps: int) -> list[wire.AnyEvent]:
-    events: list[wire.AnyEvent] = [wire.Started("2.13.0", "3.11"), wire.Parameter(0, "m", [], "float32", 4), GRAPH]
+    events: list[wire.AnyEvent] = [wire.StartedEvent("2.13.0", "3.11"), wire.ParameterEvent(0, "m", [], "float32", 4), GRAPH]
     for index in range(steps):
         events += [pass_(index, 1.0 + index / 10), step(index, 1.0, -9.0)]
     return [*events, *END]
@@ -237,7 +237,7 @@ def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
 
 
 async def test_passes_of_different_layouts_stand_in_order(serve: Serve) -> None:
-    events: list[wire.AnyEvent] = [wire.Started("2.13.0", "3.11"), wire.Parameter(0, "m", [], "float32", 4), GRAPH]
+    events: list[wire.AnyEvent] = [wire.StartedEvent("2.13.0", "3.11"), wire.ParameterEvent(0, "m", [], "float32", 4), GRAPH]
     for index in range(6):
         told = pass_(index, 1.0 + index / 10)
         events += [told if index % 3 else msgspec.structs.replace(told, value=ints(0, 1, 2, -1, 4)), step(index, 1.0, -9.0)]

@@ -290,7 +290,7 @@ async def test_what_a_run_has_not_got_cannot_be_replayed(
 
 
 async def test_a_run_that_goes_on_cannot_be_replayed_yet_and_one_that_is_not_kept_never(serve: Serve) -> None:
-    async with serve([wire.Started("2", "3")], forever) as client:
+    async with serve([wire.StartedEvent("2", "3")], forever) as client:
         started = await client.post("/api/v1/runs", json={"program": "…"}, headers={"Prefer": "wait=0"})
         run = f"/api/v1/runs/{started.json()['id']}"
         answer = await client.post(f"{run}/replays", json={"what": "check", "step": 0})
@@ -415,7 +415,11 @@ async def test_a_replay_that_runs_out_of_time_says_so_and_can_be_asked_for_again
         ) -> AsyncIterator[list[wire.AnyEvent]]:
             if job.replay is not None:
                 self.jobs.append(job)
-                yield [wire.End("timed_out", wire.Failure("timed_out", "It was stopped after 10 s.", None, -1, ""), 10_000.0)]
+                yield [
+                    wire.EndEvent(
+                        "timed_out", wire.ProgramFailure("timed_out", "It was stopped after 10 s.", None, -1, ""), 10_000.0
+                    )
+                ]
                 return
             async for batch in super().run(job, limits=limits, cancelled=cancelled):
                 yield batch
@@ -436,7 +440,7 @@ class Stoppable(InProcess):
 
     async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
         if job.replay is not None and self.held:
-            self.batches = ([wire.Started("2", "3")], forever)
+            self.batches = ([wire.StartedEvent("2", "3")], forever)
             async for batch in FakeExecutor.run(self, job, limits=limits, cancelled=cancelled):
                 yield batch
             return

@@ -35,8 +35,8 @@ async def ask(client: httpx.AsyncClient, run: str, *keys: str, **more: Any) -> d
     return told
 
 
-def made(*steps: wire.Step) -> Recording:
-    return Recording(MemoryLog([wire.Parameter(0, "m", [], "float32", 4), GRAPH, *steps]), FIT)
+def made(*steps: wire.StepEvent) -> Recording:
+    return Recording(MemoryLog([wire.ParameterEvent(0, "m", [], "float32", 4), GRAPH, *steps]), FIT)
 
 
 def of_losses(*losses: float) -> Recording:
@@ -70,7 +70,7 @@ async def test_every_number_is_that_of_its_step(serve: Serve) -> None:
 async def test_without_a_key_come_the_losses_the_parameters_and_the_learning_rate(serve: Serve) -> None:
     events = [
         msgspec.structs.replace(event, optimizer={"name": "SGD", "lr": 0.1 / (event.index + 1), "nesterov": True})
-        if isinstance(event, wire.Step)
+        if isinstance(event, wire.StepEvent)
         else event
         for event in fit(3)
     ]
@@ -95,7 +95,7 @@ async def test_some_steps_only(serve: Serve) -> None:
 async def test_columns_come_packed_for_who_takes_msgpack(serve: Serve) -> None:
     steps = [step(0, 1.0, 2.0), msgspec.structs.replace(step(1, 1.0, 2.0), loss_row=-1), step(2, math.nan, 2.0)]
     passes = [pass_(at, 1.0) for at in range(3)]
-    async with serve([wire.Started("2.13.0", "3.11"), GRAPH, *passes, *steps, wire.End("done", None, 1.0)]) as client:
+    async with serve([wire.StartedEvent("2.13.0", "3.11"), GRAPH, *passes, *steps, wire.EndEvent("done", None, 1.0)]) as client:
         run = await start(client)
         answer = await client.get(f"{run}/series?key=loss&key=p0", headers={"Accept": "application/msgpack"})
         assert answer.headers["content-type"] == "application/msgpack"

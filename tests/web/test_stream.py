@@ -17,7 +17,7 @@ from tapedeck.inputs.request import Request
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.runs.archive import Archive
 from tapedeck.runs.manager import Runs
-from tapedeck.runs.run import LiveTake, Take
+from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import stream
@@ -98,10 +98,10 @@ async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, mo
     finding = model.Finding("x", "note", None, 1, 0, None, "m", "w")
     runs = Runs(Settings(), archive, FakeExecutor(fit()[:5], wait, fit()[5:]), lambda *_: [finding], 1)  # type: ignore[arg-type]
     await archive.start()
-    take = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
-    assert isinstance(take, LiveTake)
+    recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
+    assert isinstance(recorded, LiveRun)
     heard = b""
-    async for piece in stream.events(archive, take, -1):
+    async for piece in stream.events(archive, recorded, -1):
         heard += piece
         if piece.startswith(b":") and not event.is_set():
             assert [name for _, name, _ in parse(heard.decode())][-1] == "step"
@@ -109,7 +109,7 @@ async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, mo
     told = parse(heard.decode())
     assert [name for _, name, _ in told][-2:] == ["finding", "end"]
     assert told[-2][2]["code"] == "x"
-    assert stream.last_id(take) == told[-1][0]
+    assert stream.last_id(recorded) == told[-1][0]
     await runs.close()
     await archive.close()
 
@@ -118,7 +118,7 @@ LONG = 120
 
 
 @asynccontextmanager
-async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Archive, LiveTake, asyncio.Event]]:
+async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Archive, LiveRun, asyncio.Event]]:
     """A run that goes on until the event is set, most of which has been left to the store meanwhile."""
     monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 0.005)
     monkeypatch.setattr("tapedeck.runs.archive.HELD_BYTES", 1)
@@ -131,10 +131,10 @@ async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         batches += [events[place : min(place + 30, len(events) - 2)], lambda: asyncio.sleep(0.02)]
     runs = Runs(Settings(), archive, FakeExecutor(*batches, wait, events[-2:]), lambda *_: [], 1)  # type: ignore[arg-type]
     await archive.start()
-    take = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
-    assert isinstance(take, LiveTake)
+    recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
+    assert isinstance(recorded, LiveRun)
     try:
-        yield archive, take, event
+        yield archive, recorded, event
     finally:
         event.set()
         await runs.close()
@@ -149,40 +149,42 @@ async def until(true: Callable[[], bool]) -> None:
     pytest.fail("It did not come true.")
 
 
-async def heard(archive: Archive, take: Take, after: int = -1) -> list[Event]:
-    return parse(b"".join([piece async for piece in stream.events(archive, take, after)]).decode())
+async def heard(archive: Archive, recorded: RecordedRun, after: int = -1) -> list[Event]:
+    return parse(b"".join([piece async for piece in stream.events(archive, recorded, after)]).decode())
 
 
 async def test_a_long_run_holds_its_end_alone_and_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with long_run(tmp_path, monkeypatch) as (_, take, event):
+    async with long_run(tmp_path, monkeypatch) as (_, recorded, event):
         whole = Recording(MemoryLog(fit(LONG)), FIT)
-        await until(lambda: take.forgotten > 200 and take.written == take.count)  # what comes during a write waits for the next
-        assert len(take.events) < 20  # no full block
-        assert take.size < 25_000
-        assert take.counts[2] >= 60
-        for index in (0, 30, take.counts[2] - 1):
-            assert take.recording.step(index) == whole.step(index)
+        await until(
+            lambda: recorded.forgotten > 200 and recorded.written == recorded.count
+        )  # what comes during a write waits for the next
+        assert len(recorded.events) < 20  # no full block
+        assert recorded.size < 25_000
+        assert recorded.counts[2] >= 60
+        for index in (0, 30, recorded.counts[2] - 1):
+            assert recorded.recording.step(index) == whole.step(index)
         with pytest.raises(NotFound, match="There is no step 5000: the last is"):
-            take.recording.step(5000)
-        assert take.recording.parameters() == whole.parameters()
+            recorded.recording.step(5000)
+        assert recorded.recording.parameters() == whole.parameters()
         event.set()
-        await take.until_ended()
-        assert take.recording.log.counts() == (1, LONG, LONG)
-        assert take.recording.lines() == whole.lines()
-        assert take.recording.stdout() == "done\n"
-        losses = take.recording.series(["loss"]).values["loss"]
+        await recorded.until_ended()
+        assert recorded.recording.log.counts() == (1, LONG, LONG)
+        assert recorded.recording.lines() == whole.lines()
+        assert recorded.recording.stdout() == "done\n"
+        losses = recorded.recording.series(["loss"]).values["loss"]
         assert losses.tolist() == whole.series(["loss"]).values["loss"].tolist()
 
 
 async def test_a_long_run_is_resumed_anywhere_while_it_goes_on_and_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with long_run(tmp_path, monkeypatch) as (archive, take, event):
-        listeners = [asyncio.create_task(heard(archive, take)) for _ in range(2)]
-        stopped = stream.events(archive, take, -1)
+    async with long_run(tmp_path, monkeypatch) as (archive, recorded, event):
+        listeners = [asyncio.create_task(heard(archive, recorded)) for _ in range(2)]
+        stopped = stream.events(archive, recorded, -1)
         await anext(stopped)  # and this one reads no more
-        await until(lambda: take.forgotten > 200)
-        late = [asyncio.create_task(heard(archive, take, after)) for after in range(-1, 300, 37)]
+        await until(lambda: recorded.forgotten > 200)
+        late = [asyncio.create_task(heard(archive, recorded, after)) for after in range(-1, 300, 37)]
         await asyncio.sleep(0.02)
         event.set()
         first, second = await asyncio.gather(*listeners)
@@ -193,7 +195,7 @@ async def test_a_long_run_is_resumed_anywhere_while_it_goes_on_and_after(
             assert found == [each for each in first if each[0] > after]
         await stopped.aclose()  # type: ignore[attr-defined]
     again = Archive(Store(tmp_path), model.Limits())
-    stored = await again.find(take.id)
+    stored = await again.find(recorded.id)
     assert stored is not None
     for after in range(-1, len(fit(LONG)), 29):
         assert await heard(again, stored, after) == [each for each in first if each[0] > after]

@@ -83,7 +83,7 @@ def _runs_away(recording: Recording, start: int, stop: int) -> bool:
     )
 
 
-def _goes_down(step: wire.Step) -> bool:
+def _goes_down(step: wire.StepEvent) -> bool:
     """Whether a step's updates go against the gradients, as far as these are known."""
     tensors = Tensors(step.tensors)
     along, there = 0.0, False

@@ -98,7 +98,7 @@ def _rebound(recording: Recording, syntax: Syntax, moved: _Move, what: str, stat
 def _breaks(recording: Recording, line: int) -> int | None:
     """The line that a run ended on because a name had lost its leaf."""
     for event in recording.log.others():
-        if isinstance(event, wire.End) and event.failure is not None and _LOST.search(event.failure.message):
+        if isinstance(event, wire.EndEvent) and event.failure is not None and _LOST.search(event.failure.message):
             return event.failure.line if event.failure.line > 0 else line
     return None
 

@@ -98,7 +98,7 @@ def nan_origin(recording: Recording, program: model.Program, syntax: Syntax) -> 
     )
 
 
-def _in_update(recording: Recording, found: Origin, step: wire.Step) -> model.Finding:
+def _in_update(recording: Recording, found: Origin, step: wire.StepEvent) -> model.Finding:
     names = {row.parameter: row.name for row in step.parameters}
     name = names.get(found.parameter) or f"p{found.parameter}"
     line = next((line for line in reversed(step.update) if line > 0), None)

@@ -107,7 +107,7 @@ def _went_through(recording: Recording, uses: _Uses, first: int) -> tuple[int, s
 def _failed(recording: Recording, syntax: Syntax, uses: _Uses) -> int | None:
     """The line that the run ended on since what was computed has no graph at all."""
     for event in recording.log.others():
-        if isinstance(event, wire.End) and event.failure is not None and _NOTHING.search(event.failure.message):
+        if isinstance(event, wire.EndEvent) and event.failure is not None and _NOTHING.search(event.failure.message):
             statement = syntax.statement(event.failure.line)
             if statement is not None and any(
                 isinstance(each, ast.Name) and each.id in uses.names for each in ast.walk(statement)

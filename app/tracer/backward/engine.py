@@ -24,7 +24,7 @@ from ..forward.calls import Call, Calls
 from ..forward.mode import ForwardMode
 from ..source.instrument import Source, frames
 from ..source.names import Names
-from ..tensors.handles import number, sequence_number
+from ..tensors.handles import next_sequence_nr, sequence_nr
 from ..tensors.memory import Write
 from ..tensors.table import Table
 from ..tensors.transforms import Aside, inside_transform
@@ -124,7 +124,7 @@ class Engine:
         if begun is None or not self._attach(begun):  # a pass of ours that cannot be recorded is of no use
             begun = None  # it holds much, and there may be no room
             return () if self.implicit else self._forward_on(outputs, args, kwargs)
-        first = sequence_number()
+        first = next_sequence_nr()
         failure: BaseException | None = None
         handles = self.before_pass(begun)
         result: Any = ()
@@ -162,7 +162,7 @@ class Engine:
         """Get ready to record a pass; ``None`` if it has to run unrecorded."""
         with self._turn, Aside():
             try:
-                first = sequence_number()
+                first = next_sequence_nr()
                 roots = self._root_nodes(outputs)
                 self._note_made(first, ())  # a view whose base was written to makes its node anew when it is asked for it
                 walk = Walk(roots, self._calls, self._limit)
@@ -211,14 +211,14 @@ class Engine:
 
     def _note_made(self, first: int, result: Any) -> None:
         """With ``create_graph`` the engine makes nodes itself: they belong to the line that called it."""
-        last = sequence_number()
+        last = next_sequence_nr()
         if last != first:
             code, offset = next(frames(sys._getframe(2), self._source.filename), (None, 0))
             self._calls.add(Call(first, last, self._calls.site(code, offset, ""), torch.autograd.grad, result, ()))
 
     def _note_formulas(self, begun: OpenPass, first: int, result: Any) -> None:
         """Note of each node that the engine made whose formula it comes from."""
-        if not begun.makes or sequence_number() == first:
+        if not begun.makes or next_sequence_nr() == first:
             return
         code, offset = next(frames(sys._getframe(2), self._source.filename), (None, 0))
         site = self._calls.site(code, offset, "")
@@ -336,7 +336,7 @@ class Engine:
 
     def graph_reached(self, tensor: Tensor) -> int:
         """The graph of the last pass that reached a tensor's node; -1 if none has."""
-        call = self._calls.of(number(tensor.grad_fn))
+        call = self._calls.of(sequence_nr(tensor.grad_fn))
         return call.graph if call is not None else -1
 
     def graph_of(self, tensor: Tensor) -> int:

@@ -18,7 +18,7 @@ from ..forward.calls import Call, Calls
 from ..forward.functions import call_name
 from ..source.instrument import Source
 from ..source.names import Names
-from ..tensors.handles import number, pointer
+from ..tensors.handles import pointer, sequence_nr
 from ..tensors.snapshot import Snapshot, origin
 from .saved_tensors import SavedTensors, Slot, slot_name
 
@@ -75,7 +75,7 @@ class Walk:
                 numbers.append(-1)
                 called.append(None)
             else:
-                seq = number(node)
+                seq = sequence_nr(node)
                 numbers.append(seq)
                 call = of(seq)
                 called.append(call)
@@ -214,7 +214,7 @@ def _match(
     return [((at, argument), slots.get(at, (places[0], -1))) for at, argument in given]
 
 
-def describe(walk: Walk, template: Template, source: Source, names: Names) -> wire.Graph:
+def describe(walk: Walk, template: Template, source: Source, names: Names) -> wire.GraphEvent:
     """Tell a structure."""
     strings: dict[str, int] = {}
     rows: list[tuple[int, ...]] = []
@@ -271,7 +271,7 @@ def describe(walk: Walk, template: Template, source: Source, names: Names) -> wi
     formulas = [(call and call.backward_of) or (-1, -1) for call in walk.calls] + [(-1, -1)] * constants
     source_, slot_, target, input_ = template.edges
     extra = template.constant_edges
-    return wire.Graph(
+    return wire.GraphEvent(
         index=template.index,
         strings=list(strings),
         kind=bytes(kinds + [wire.CONSTANT] * constants),

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
-from ..tensors.handles import sequence_number
+from ..tensors.handles import next_sequence_nr
 
 _FUNCTION: Any = Function
 
@@ -46,7 +46,7 @@ class Capture:
             on_edges[place] = gradients
             at_outputs[place] = outputs
             if numbered:
-                numbers.append(sequence_number())
+                numbers.append(next_sequence_nr())
 
         def register(hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], None]:
             """Stand in for what keeps the hooks of a node: the program's own stay where they are, before ours."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ... import wire
 from ..emitter import Build
-from ..tensors.handles import number, pointer, sequence_number
+from ..tensors.handles import next_sequence_nr, pointer, sequence_nr
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, origin
 from ..tensors.table import Table
@@ -90,8 +90,8 @@ class OpenPass:
         """
         capture = self.capture
         on_edges, at_outputs = capture.on_edges, capture.at_outputs
-        last = sequence_number()
-        flowing = {number(origin(gradient)) for gradients in on_edges for gradient in gradients if gradient is not None}
+        last = next_sequence_nr()
+        flowing = {sequence_nr(origin(gradient)) for gradients in on_edges for gradient in gradients if gradient is not None}
         taken = self._taken(result)
         for place in (*capture.order, *taken):
             for gradient in at_outputs[place] or taken.get(place, ()):
@@ -101,7 +101,7 @@ class OpenPass:
                 waiting = [top]
                 while waiting:
                     node = waiting.pop()
-                    seq = number(node)
+                    seq = sequence_nr(node)
                     if first <= seq < last and seq not in flowing:
                         yield seq, seq + 1, place, [gradient] if node is top else []
                         waiting += [following for following, _ in node.next_functions]
@@ -150,8 +150,8 @@ class OpenPass:
         order, used, edge, value, saved, *arrived = template.packed(capture.order, rows, ends)
         facts, step, parent, graph = self.facts, self.step, self.parent, template.index
 
-        def build(tensors: wire.Tensors) -> wire.Pass:
-            return wire.Pass(
+        def build(tensors: wire.TensorTable) -> wire.PassEvent:
+            return wire.PassEvent(
                 index=facts.index,
                 step=step,
                 kind=facts.kind,
@@ -177,10 +177,10 @@ class OpenPass:
             self.batched = self.batched or any(isinstance(tensor, Tensor) and stands_in(tensor) for tensor in tensors)
         return table.add_all(tensors)
 
-    def empty(self, tensors: wire.Tensors) -> wire.Pass:
+    def empty(self, tensors: wire.TensorTable) -> wire.PassEvent:
         """The pass without its graph, where that could not be recorded."""
         facts = self.facts
-        return wire.Pass(
+        return wire.PassEvent(
             facts.index, self.step, facts.kind, self.parent, -1, facts.here.line, b"", b"", b"", b"", b"", b"", tensors
         )
 

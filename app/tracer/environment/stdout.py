@@ -56,7 +56,7 @@ class Printer(io.TextIOBase):
             text, self._waiting, self._size = "".join(self._waiting), [], 0
             text = text.encode("utf-8", "replace").decode()  # lone surrogates can't travel
             for start in range(0, len(text), 1 << 17):
-                self._emitter.emit(wire.Output(text[start : start + (1 << 17)], self.cell))
+                self._emitter.emit(wire.OutputEvent(text[start : start + (1 << 17)], self.cell))
 
 
 class _Bytes(io.BufferedIOBase):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..tensors.handles import number, storage, tensors
+from ..tensors.handles import sequence_nr, storage, tensors
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, is_leaf, origin
 
@@ -79,7 +79,7 @@ class Call:
             if isinstance(each, Snapshot):
                 if each.seq == seq:
                     return each
-            elif (node := origin(each)) is not None and number(node) == seq:
+            elif (node := origin(each)) is not None and sequence_nr(node) == seq:
                 return each
         return None
 
@@ -171,7 +171,7 @@ class Calls:
             if value.requires_grad and value._is_view() and value._version:
                 return  # it may make its node anew for who asks for it: that is to be the program
             node = origin(value)
-            call = self._by_number.get(number(node)) if node is not None else None
+            call = self._by_number.get(sequence_nr(node)) if node is not None else None
         if call is not None and call.name is None:
             call.name = name
 

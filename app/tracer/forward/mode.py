@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
 from ..source.instrument import PROGRAM
-from ..tensors.handles import sequence_number, tensors
+from ..tensors.handles import next_sequence_nr, tensors
 from ..tensors.memory import Write
 from ..tensors.snapshot import PLAIN, origin
 from .calls import Call, Calls
@@ -81,7 +81,7 @@ class ForwardMode(TorchFunctionMode):
             kind = classify(func)
         if kind is READ:
             return func(*args, **kwargs) if kwargs else func(*args)
-        first = sequence_number()
+        first = next_sequence_nr()
         if kind is CALL and not (kwargs and "out" in kwargs):
             out = func(*args, **kwargs) if kwargs else func(*args)
         elif kind is OPENED:
@@ -94,7 +94,7 @@ class ForwardMode(TorchFunctionMode):
             first = self._first
         else:
             return self._observer.special(kind, func, args, kwargs or {})
-        last = sequence_number()
+        last = next_sequence_nr()
         if last == first and not types and not self._observer.followed and func is not _AS_SUBCLASS:
             return out
         try:
@@ -130,7 +130,7 @@ class ForwardMode(TorchFunctionMode):
         site = calls.site(None, 0, module) if frame is None else calls.site(frame.f_code, frame.f_lasti, module)
         if isinstance(out, Tensor) and out.requires_grad and out._version and out._is_view():
             origin(out)  # a view that was written to makes its node anew when asked for it
-            last = sequence_number()
+            last = next_sequence_nr()
         if last != first:
             given = (*args, *kwargs.values()) if kwargs else args
             calls.add(Call(first, last, site, func, out, given, frame is direct))
@@ -145,7 +145,7 @@ class ForwardMode(TorchFunctionMode):
             self._observer.before_write(Write([tensor for tensor in given if not tensor.requires_grad]))
         except Exception as error:
             self._observer.failed(error)
-        first = sequence_number()
+        first = next_sequence_nr()
         out = func(*args, **kwargs)
         self._first = first
         return out
@@ -170,7 +170,7 @@ class ForwardMode(TorchFunctionMode):
                 self._observer.before_write(Write(targets))
         except Exception as error:
             self._observer.failed(error)
-        first = sequence_number()
+        first = next_sequence_nr()
         out = func(*args, **kwargs)
         try:
             with _C.DisableTorchFunction() if types else _NOTHING:

@@ -18,7 +18,7 @@ from torch.autograd import Function, forward_ad
 from .. import FOLDER
 from ..source.instrument import frames
 from ..source.names import parts
-from ..tensors.handles import sequence_number, tensors
+from ..tensors.handles import next_sequence_nr, tensors
 from .calls import Call, Calls
 from .mode import ForwardMode
 
@@ -32,9 +32,9 @@ def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[N
     scripted = [(kind, kind.__call__) for kind in (_C.ScriptFunction, _C.ScriptMethod)]
 
     def noted(function: Any, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        first = sequence_number()
+        first = next_sequence_nr()
         out = run(*args, **kwargs)
-        last = sequence_number()
+        last = next_sequence_nr()
         if last != first and not mode.resting:
             code, offset = next(frames(sys._getframe(2), filename), (None, 0))
             with torch._C.DisableTorchFunction():

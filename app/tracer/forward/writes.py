@@ -7,7 +7,7 @@ from collections import deque
 
 from ..source.instrument import frames
 from ..source.tracebacks import Place
-from ..tensors.handles import sequence_number
+from ..tensors.handles import next_sequence_nr
 
 WRITES = 4096
 """In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""
@@ -22,7 +22,7 @@ class Writes:
 
     def note(self, storages: set[int]) -> None:
         """These storages are about to be written to."""
-        self._log.append((sequence_number(), storages, next(frames(sys._getframe(2), self._filename), None)))
+        self._log.append((next_sequence_nr(), storages, next(frames(sys._getframe(2), self._filename), None)))
 
     def after(self, number: int, key: int) -> tuple[bool, Place | None]:
         """Whether a storage was written to after the node with a number was made, and where the program did so first."""

@@ -43,7 +43,7 @@ class Replay:
     """
 
     def __init__(
-        self, asked: wire.Replay, *, emitter: Emitter, tape: Tape, mode: ForwardMode, engine: Callable[..., Any]
+        self, asked: wire.ReplayOrder, *, emitter: Emitter, tape: Tape, mode: ForwardMode, engine: Callable[..., Any]
     ) -> None:
         self._asked = asked
         self._emitter = emitter
@@ -249,7 +249,7 @@ def _fitted(result: Any, end: tuple[torch.Size, torch.dtype] | None) -> Tensor |
     return (result if result.shape == shape else result.sum_to_size(shape)).to(dtype)
 
 
-def _axis(leaf: Tensor, here: float, target: wire.Target, points: int) -> Tensor:
+def _axis(leaf: Tensor, here: float, target: wire.SweepTarget, points: int) -> Tensor:
     """The values that an element takes, each one that its dtype has."""
     width = max(abs(here), 1.0) if np.isfinite(here) else 1.0
     centre = here if np.isfinite(here) else 0.0

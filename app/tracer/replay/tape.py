@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from ..forward.calls import held
 from ..forward.functions import COUNT, KINDS, READ, WRITE, classify
 from ..forward.mode import leave
-from ..tensors.handles import sequence_number, storage
+from ..tensors.handles import next_sequence_nr, storage
 from .evaluate import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
 
 FIRST_SWEEP = 2_000
@@ -122,7 +122,7 @@ class Tape(TorchFunctionMode):
         entry.args = rebuilt(tuple(args), lambda tensor: self._operand(entry, tensor, counts or tensor is target))
         entry.kwargs = rebuilt(kwargs, lambda tensor: self._operand(entry, tensor, counts))
         generators = [torch.default_generator, *(value for value in kwargs.values() if isinstance(value, torch.Generator))]
-        return entry, sequence_number(), [(generator, generator.get_state()) for generator in generators]
+        return entry, next_sequence_nr(), [(generator, generator.get_state()) for generator in generators]
 
     def _operand(self, entry: Entry, tensor: Tensor, written: bool) -> Operand:
         known = self._live.get(id(tensor))
@@ -149,7 +149,7 @@ class Tape(TorchFunctionMode):
         *,
         writes: bool,
     ) -> None:
-        if sequence_number() == first and entry.graded:
+        if next_sequence_nr() == first and entry.graded:
             return
         entry.random = [(generator, state) for generator, state in random if not torch.equal(generator.get_state(), state)]
         if writes and args and isinstance(args[0], Tensor):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ... import wire
-from ..tensors.handles import sequence_number, storage
+from ..tensors.handles import next_sequence_nr, storage
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, origin
 from ..tensors.table import Table
@@ -32,7 +32,7 @@ class Value:
         self.statement = statement
         self.held = held
         self.text = text
-        self.number = sequence_number()
+        self.number = next_sequence_nr()
         self.moment = 0
         self.step = -1
 

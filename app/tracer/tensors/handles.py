@@ -10,11 +10,11 @@ from torch import Tensor
 
 from .snapshot import Snapshot
 
-sequence_number: Callable[[], int] = torch._C._autograd._get_sequence_nr
+next_sequence_nr: Callable[[], int] = torch._C._autograd._get_sequence_nr
 """The number that the next node of this thread gets."""
 
 
-def number(node: Any) -> int:
+def sequence_nr(node: Any) -> int:
     """The sequence number of a node; -1 where it has none."""
     try:
         return int(node._sequence_nr())

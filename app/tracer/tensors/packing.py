@@ -71,9 +71,11 @@ class _Layout:
             elements = offsets[places, None] + np.arange(widths[places[0]])
             self.groups[key] = places.tolist(), elements.ravel(), told_before[places]
 
-    def tensors(self, stats: bytes, counts: bytes, values: bytes) -> wire.Tensors:
+    def tensors(self, stats: bytes, counts: bytes, values: bytes) -> wire.TensorTable:
         """A table's columns with these elements."""
-        return wire.Tensors(self._dtype, self._flags, self._grad_fn, self._names, self._ndim, self._dims, stats, counts, values)
+        return wire.TensorTable(
+            self._dtype, self._flags, self._grad_fn, self._names, self._ndim, self._dims, stats, counts, values
+        )
 
 
 _layouts: dict[tuple[Any, ...], _Layout] = {}
@@ -89,13 +91,13 @@ def _layout(table: Table) -> _Layout:
     return known
 
 
-def blank(count: int) -> wire.Tensors:
+def blank(count: int) -> wire.TensorTable:
     """A table of tensors of which nothing is known."""
     none = bytes(count)
-    return wire.Tensors(dtype=bytes([OTHER]) * count, flags=none, grad_fn=2 * none, ndim=none)
+    return wire.TensorTable(dtype=bytes([OTHER]) * count, flags=none, grad_fn=2 * none, ndim=none)
 
 
-def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
+def pack(tables: Sequence[Table]) -> list[wire.TensorTable]:
     """Read the elements of many tables, all those of one dtype and size at once, and make the columns of each."""
     for table in tables:
         table.settle()
@@ -121,7 +123,7 @@ def pack(tables: Sequence[Table]) -> list[wire.Tensors]:
                 for table in tables:
                     table.without(key[0])
                 return pack(tables)
-    packed: list[wire.Tensors] = [wire.Tensors()] * len(tables)
+    packed: list[wire.TensorTable] = [wire.TensorTable()] * len(tables)
     for layout, places in shared.items():
         _assemble(layout, places, tables, read, packed)
     return packed
@@ -174,7 +176,7 @@ def _assemble(
     places: Sequence[int],
     tables: Sequence[Table],
     read: dict[tuple[int, int], _Read],
-    packed: list[wire.Tensors],
+    packed: list[wire.TensorTable],
 ) -> None:
     """Put what was read for the tables of one layout in the order of their rows."""
     values = np.empty((len(places), layout.width), np.uint8)

@@ -49,7 +49,7 @@ class Parameters:
             self._by_name[name] = index
         self.moved(index)
         dtype = str(leaf.dtype).removeprefix("torch.")
-        self._emitter.emit(wire.Parameter(index, name, list(sizes(leaf)), dtype, line))
+        self._emitter.emit(wire.ParameterEvent(index, name, list(sizes(leaf)), dtype, line))
         return index
 
     def go_on(self, index: int, leaf: Tensor) -> bool:

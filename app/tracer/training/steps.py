@@ -22,7 +22,7 @@ from ..forward.calls import Calls
 from ..source.instrument import Here, Source
 from ..source.lines import Lines
 from ..source.names import Names
-from ..tensors.handles import sequence_number, storage
+from ..tensors.handles import next_sequence_nr, storage
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, is_leaf
 from ..tensors.table import Table
@@ -298,7 +298,7 @@ class Steps:
     def entered(self, loop: int, length: int | None) -> None:
         """A loop begins, of so many rounds where that is known."""
         self._counts[loop] = -1
-        self._entered[loop] = sequence_number()
+        self._entered[loop] = next_sequence_nr()
         self._ranges[loop] = -1 if length is None else length
         step = self._step
         if loop in self._source.passing and step.passes and not step.updating and not self.held:
@@ -320,7 +320,7 @@ class Steps:
         """What runs from here on is another step's, unless a pass or an update shows that it is still this one."""
         if self._step.border is None:
             self._lines.settle()
-            self._step.border = sequence_number()
+            self._step.border = next_sequence_nr()
 
     def _begin_update(self, here: Here) -> None:
         if not self._step.updating:
@@ -365,7 +365,7 @@ class Steps:
         values = self._lines.end_step(index, step.table, step.update)
         self._emitter.emit_with(
             step.table,
-            lambda tensors: wire.Step(
+            lambda tensors: wire.StepEvent(
                 index=index,
                 iteration=iteration,
                 forward=sorted(step.forward - {loss_line}),
@@ -386,7 +386,7 @@ class Steps:
             ),
         )
         self._ended += 1
-        self._calls.release(sequence_number() if before is None else before)
+        self._calls.release(next_sequence_nr() if before is None else before)
         self._step = _Step(self._table())
         if loop is not None:
             self._emitter.emit(self._progress(main, loop))
@@ -394,17 +394,17 @@ class Steps:
             self._emitter.flush()
         self.on_end(index)
 
-    def _progress(self, main: PassFacts, innermost: int) -> wire.Progress:
+    def _progress(self, main: PassFacts, innermost: int) -> wire.ProgressEvent:
         """How many rounds of a loop are done, through all rounds of those around it, where it is known how many these make."""
         done, of = 0, 1
         for loop, count in reversed(list(zip(main.here.loops, main.rounds, strict=True))):
             length = self._ranges.get(loop, -1)
             if length < 0:
-                return wire.Progress(self._ended)
+                return wire.ProgressEvent(self._ended)
             done, of = done * length + count, of * length
             if loop == innermost:
                 break
-        return wire.Progress(done + 1, max(of, done + 1))
+        return wire.ProgressEvent(done + 1, max(of, done + 1))
 
     def _main(self) -> PassFacts:
         """The last pass that accumulates into leaves, else the first."""

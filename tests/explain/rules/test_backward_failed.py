@@ -27,10 +27,10 @@ def found_in(recording: Recording, text: str) -> list[model.Finding]:
     return [finding for finding in found if finding.code != "saved-tensors-unread"]  # said beside whatever is said
 
 
-def failure(text: str) -> wire.Failure | None:
+def failure(text: str) -> wire.ProgramFailure | None:
     events, _ = record(text)
     end = events[-1]
-    assert isinstance(end, wire.End)
+    assert isinstance(end, wire.EndEvent)
     return end.failure
 
 
@@ -206,7 +206,7 @@ def test_a_grad_that_is_there_or_that_nobody_asked_for_is_no_finding(line: str) 
 
 def test_a_lie_about_a_failure_is_no_finding_and_no_failure() -> None:
     """What records runs in the program's own process: what it tells is a stranger's."""
-    end = wire.End("failed", wire.Failure("RuntimeError", "no", None, 3, ""), 1.0)
+    end = wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", "no", None, 3, ""), 1.0)
     lies = [
         wire.Signal(
             "pass-failed", line=2**31 - 1, step=7, node=99, detail={"pass": 12345, "graph": "g", "changed": -7, "type": 3}

@@ -336,7 +336,7 @@ def test_what_a_module_refuses_is_no_rebind() -> None:
         "net.weight = net.weight - 0.1 * net.weight.grad\n"
     )
     events, recording = record(text)
-    assert isinstance(events[-1], wire.End)
+    assert isinstance(events[-1], wire.EndEvent)
     assert events[-1].failure is not None
     assert "cannot assign" in events[-1].failure.message
     assert all_steps(recording)[0].rebinds == []

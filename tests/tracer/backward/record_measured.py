@@ -29,10 +29,10 @@ def main() -> None:
     told = {
         "peak": peak,
         "bytes": sum(map(len, sent)),
-        "status": next(event.status for event in events if isinstance(event, wire.End)),
-        "stdout": "".join(event.text for event in events if isinstance(event, wire.Output)),
-        "graphs": [len(event.kind) for event in events if isinstance(event, wire.Graph)],
-        "passes": [len(event.order) // 4 for event in events if isinstance(event, wire.Pass)],
+        "status": next(event.status for event in events if isinstance(event, wire.EndEvent)),
+        "stdout": "".join(event.text for event in events if isinstance(event, wire.OutputEvent)),
+        "graphs": [len(event.kind) for event in events if isinstance(event, wire.GraphEvent)],
+        "passes": [len(event.order) // 4 for event in events if isinstance(event, wire.PassEvent)],
         "signals": [event.code for event in events if isinstance(event, wire.Signal)],
     }
     print(json.dumps(told))

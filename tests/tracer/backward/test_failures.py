@@ -17,7 +17,7 @@ def signals(events: list[wire.AnyEvent], code: str) -> list[wire.Signal]:
     return [event for event in events if isinstance(event, wire.Signal) and event.code == code]
 
 
-def pass_of(recording: Recording, index: int) -> wire.Pass:
+def pass_of(recording: Recording, index: int) -> wire.PassEvent:
     return recording.log.pass_(index)
 
 
@@ -26,7 +26,7 @@ def test_a_program_fails_as_it_does_alone_and_what_came_before_is_kept(case: Cas
     expected = alone(case.program)
     got, events, recording = recorded(case.program)
     end = events[-1]
-    assert isinstance(end, wire.End)
+    assert isinstance(end, wire.EndEvent)
     assert end.failure is not None
     assert (got.error, end.status) == (expected.error, "failed")
     assert end.failure.line == (marked(case.program, "raised") or marked(case.program, "stops"))
@@ -117,7 +117,7 @@ raise RuntimeError("\\ud800")
     (caught,) = signals(events, "caught")
     assert caught.detail["message"] == "<exception str() failed: Odd>"
     end = events[-1]
-    assert isinstance(end, wire.End)
+    assert isinstance(end, wire.EndEvent)
     assert end.failure is not None
     assert (end.failure.message, end.failure.line) == ("?", 13)
 

@@ -192,7 +192,7 @@ def test_a_table_of_more_numbers_than_fit_leaves_out_the_largest_elements_then_s
             kept += other.norm is not None
     assert kept
     for event in events:
-        if isinstance(event, wire.Pass | wire.Step):
+        if isinstance(event, wire.PassEvent | wire.StepEvent):
             assert len(event.tensors.values) + len(event.tensors.stats) + len(event.tensors.counts) <= 600
 
 
@@ -201,7 +201,7 @@ def test_large_events_go_in_messages_of_their_own(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(emitter, "MESSAGE_BYTES", 64)
     got, events, recording = recorded(CHAIN.format(count=30))
-    assert isinstance(events[-1], wire.End)
+    assert isinstance(events[-1], wire.EndEvent)
     assert paired(recording.graph(0), [got.variables["y"].grad_fn])
     assert Gradients(recording.numbers(0)).check_sums() == 30
 

@@ -53,7 +53,7 @@ def replay(program: str, **asked: Any) -> list[wire.AnyEvent]:
     """Run a program again for something, everything it tells checked as the server would check it."""
     reader = wire.Reader(Limits(), asked=True)
     events: list[wire.AnyEvent] = []
-    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.Replay(**asked))
+    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.ReplayOrder(**asked))
     execute(job, lambda data: events.extend(reader.feed(data)))
     return events
 
@@ -71,15 +71,15 @@ def floats(column: bytes) -> np.ndarray[Any, Any]:
     return np.frombuffer(column, "<f8")
 
 
-def last_main(events: list[wire.AnyEvent]) -> wire.Step | None:
-    steps = told(events, wire.Step)
+def last_main(events: list[wire.AnyEvent]) -> wire.StepEvent | None:
+    steps = told(events, wire.StepEvent)
     return steps[-1] if steps else None
 
 
 @pytest.mark.parametrize("program", EXAMPLES + OTHERS)
 def test_a_replay_tells_the_same_as_the_recording_up_to_its_step(program: str) -> None:
     events, recording = record(program)
-    steps = told(events, wire.Step)
+    steps = told(events, wire.StepEvent)
     if not steps:
         pytest.skip("nothing to replay")
     step = steps[-1]
@@ -133,7 +133,7 @@ def _numbers(values: Any) -> Any:
 
 def test_a_surface_is_what_torch_computes_without_us_to_the_bit() -> None:
     _, recording = record(FIT)
-    found = answer(FIT, what="surface", step=1, index=1, targets=[wire.Target(0, low=-1, high=4)], points=33)
+    found = answer(FIT, what="surface", step=1, index=1, targets=[wire.SweepTarget(0, low=-1, high=4)], points=33)
     axis = torch.linspace(-1, 4, 33, dtype=torch.float64).float()
     assert floats(found.axes[0]).tolist() == axis.tolist()
     x, y = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])
@@ -166,7 +166,7 @@ def test_a_surface_over_two_elements_keeps_the_batch_and_the_dropped_neurons_of_
     _, recording = record(program)
     names = [parameter.names[0].replace("[", ".").replace("]", "") for parameter in recording.parameters()]
     first, last = names.index("model.0.weight"), names.index("model.4.weight")
-    targets = [wire.Target(first, 4, -1, 1), wire.Target(last, 2, 0, 2)]
+    targets = [wire.SweepTarget(first, 4, -1, 1), wire.SweepTarget(last, 2, 0, 2)]
     found = answer(program, what="surface", step=1, index=1, targets=targets, points=5)
 
     torch.manual_seed(3)
@@ -246,7 +246,7 @@ loss.backward()
     found = {
         event.parameter: list(event.verdict) for event in told(replay(program, what="check", step=0, index=0), wire.Checked)
     }
-    names = [event.name for event in told(record(program)[0], wire.Parameter)]
+    names = [event.name for event in told(record(program)[0], wire.ParameterEvent)]
     assert found[names.index("w")] == verdicts
     if wire.UNKNOWN not in verdicts:
         assert found[names.index("b")] == [wire.KINK] * 4
@@ -291,7 +291,7 @@ loss.backward()
 def verdicts(program: str) -> dict[str, set[int]]:
     """The verdicts on each leaf of the first graph."""
     events = replay(program, what="check", every=True)
-    names = [event.name for event in told(events, wire.Parameter)]
+    names = [event.name for event in told(events, wire.ParameterEvent)]
     assert not told(events, wire.Refused)
     return {names[event.parameter]: set(event.verdict) for event in told(events, wire.Checked)}
 
@@ -470,7 +470,7 @@ loss = (w + torch.from_numpy(memory)).square().sum()
 memory[:] = 5
 loss.backward()
 """
-    refused = answer(shared, what="surface", step=0, index=0, targets=[wire.Target(0)], points=3)
+    refused = answer(shared, what="surface", step=0, index=0, targets=[wire.SweepTarget(0)], points=3)
     assert isinstance(refused, wire.Refused)
     assert "at the recorded point its calls come to 108, and what was recorded is 12" in refused.reason
     hooked = "import torch\nw = torch.ones(2, requires_grad=True)\nw.register_hook(lambda g: 2 * g)\nw.sum().backward()"
@@ -485,10 +485,10 @@ def test_a_check_of_every_graph_leaves_the_program_as_it_was() -> None:
     program = MODEL + "print(model(data).sum().item(), torch.rand(1).item())\n"
     alone, _ = record(program)
     checked = replay(program, what="check", every=True)
-    for kind in (wire.Parameter, wire.Graph, wire.Pass, wire.Step):
+    for kind in (wire.ParameterEvent, wire.GraphEvent, wire.PassEvent, wire.StepEvent):
         first, second = ([wire.pack([event]) for event in told(each, kind)] for each in (alone, checked))
         assert second == first
-    printed, alone_printed = ("".join(event.text for event in told(each, wire.Output)) for each in (checked, alone))
+    printed, alone_printed = ("".join(event.text for event in told(each, wire.OutputEvent)) for each in (checked, alone))
     assert printed == alone_printed
     found = told(checked, wire.Checked)
     assert {event.index for event in found} == {0}
@@ -506,7 +506,7 @@ def update(leaf):
 w.register_post_accumulate_grad_hook(update)
 (w ** 2).sum().backward()
 """
-    found = answer(program, what="surface", step=0, index=0, targets=[wire.Target(0, 1, 0, 4)], points=3)
+    found = answer(program, what="surface", step=0, index=0, targets=[wire.SweepTarget(0, 1, 0, 4)], points=3)
     assert (found.at, found.loss, found.slope) == ([2.0], 5.0, [4.0])
     assert floats(found.losses).tolist() == [1.0, 5.0, 17.0]
 
@@ -514,14 +514,14 @@ w.register_post_accumulate_grad_hook(update)
 def test_a_tensor_with_a_torch_function_of_its_own_is_called_as_often_as_without_the_tape() -> None:
     program = (PROGRAMS[0].parent / "tensor_subclass.py").read_text()
     recorded, replayed = record(program)[0], replay(program, what="check", every=True)
-    printed, again = ("".join(event.text for event in told(each, wire.Output)) for each in (recorded, replayed))
+    printed, again = ("".join(event.text for event in told(each, wire.OutputEvent)) for each in (recorded, replayed))
     assert again == printed
 
 
 def test_a_replay_stops_after_its_step() -> None:
     events = replay(FIT.replace("range(3)", "range(1000)"), what="check", step=1, index=1)
-    assert len(told(events, wire.Step)) == 2
-    assert told(events, wire.End)[0].status == "done"
+    assert len(told(events, wire.StepEvent)) == 2
+    assert told(events, wire.EndEvent)[0].status == "done"
 
 
 def test_an_answer_to_nothing_that_was_asked_is_no_event() -> None:
@@ -538,7 +538,7 @@ def test_an_answer_to_nothing_that_was_asked_is_no_event() -> None:
         wire.Surface(0, [1.0], 1.0, [1.0], [b""], b"", b""),
         wire.Surface(0, [1.0, 1.0], 1.0, [1.0], [b"12345678"], b"12345678", b"\0"),
         wire.Checked(0, 7, "float64", b"", b"", b"", b"", b"", b"", b""),
-        wire.Factors(0, 0, [wire.FactorRow(0, 0, 1)], [], wire.Tensors()),
+        wire.Factors(0, 0, [wire.FactorRow(0, 0, 1)], [], wire.TensorTable()),
     ],
 )
 def test_an_answer_whose_columns_do_not_fit_is_refused(event: wire.AnyEvent) -> None:
@@ -597,4 +597,4 @@ for step in range(60):
         print(sum(batch() is not None for batch in batches) < 20)
 """
     events = replay(program, what="check", every=True)
-    assert "".join(event.text for event in told(events, wire.Output)) == "True\n"
+    assert "".join(event.text for event in told(events, wire.OutputEvent)) == "True\n"

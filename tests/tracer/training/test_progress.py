@@ -44,7 +44,7 @@ LOOP:
 
 
 def progress(program: str) -> list[tuple[int, int]]:
-    return [(event.done, event.of) for event in record(program)[0] if isinstance(event, wire.Progress)]
+    return [(event.done, event.of) for event in record(program)[0] if isinstance(event, wire.ProgressEvent)]
 
 
 @pytest.mark.parametrize(("loop", "of"), LOOPS.items(), ids=LOOPS)
@@ -78,5 +78,5 @@ def test_the_first_step_is_told_as_soon_as_it_has_ended() -> None:
 
     reader = wire.Reader(Limits())
     execute(wire.Job(program, [(1, program.count("\n"))]), lambda data: messages.append(list(reader.feed(data))))
-    first = next(message for message in messages if any(isinstance(event, wire.Step) for event in message))
-    assert [event.index for event in first if isinstance(event, wire.Step)] == [0]
+    first = next(message for message in messages if any(isinstance(event, wire.StepEvent) for event in message))
+    assert [event.index for event in first if isinstance(event, wire.StepEvent)] == [0]

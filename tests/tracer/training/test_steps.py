@@ -325,10 +325,12 @@ def test_progress_counts_the_rounds_of_all_loops_around() -> None:
     body = "(w * 2).backward()\n        w.grad = None\n"
     start = "import torch\nw = torch.tensor(1.0, requires_grad=True)\n"
     known, _ = record(f"{start}for i in range(2):\n    for j in range(3):\n        {body}")
-    told = [(event.done, event.of) for event in known if isinstance(event, wire.Progress)]
+    told = [(event.done, event.of) for event in known if isinstance(event, wire.ProgressEvent)]
     assert told == [(done, 6) for done in range(1, 7)]
     unknown, _ = record(f"{start}i = 0\nwhile i < 2:\n    i += 1\n    for j in range(3):\n        {body}")
-    assert [(event.done, event.of) for event in unknown if isinstance(event, wire.Progress)] == [(n, -1) for n in range(1, 7)]
+    assert [(event.done, event.of) for event in unknown if isinstance(event, wire.ProgressEvent)] == [
+        (n, -1) for n in range(1, 7)
+    ]
 
 
 def test_a_pass_that_shares_no_leaf_begins_another_step() -> None:
