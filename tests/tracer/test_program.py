@@ -215,8 +215,8 @@ def test_what_was_recorded_is_told_before_a_program_falls_silent(silence: str, m
     assert any(isinstance(event, wire.OutputEvent) for event in told[: at_end[0]])
     kinds = [type(event).__name__ for event in told[: at_end[0]]]
     assert kinds.count("PassEvent") == 2
-    assert "Step" in kinds
-    assert "Lines" in kinds
+    assert "StepEvent" in kinds
+    assert "LinesEvent" in kinds
 
 
 def test_each_cell_has_what_it_printed() -> None:
