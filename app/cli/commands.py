@@ -131,6 +131,7 @@ def render(
 ) -> None:
     """Run a program and write the picture of a backward pass."""
     from ..drawing import picture
+    from ..recording import default_graph
     from . import record, report
 
     form = output.suffix.removeprefix(".").lower()
@@ -144,15 +145,12 @@ def render(
 
     async def story() -> tuple[RecordedRun, bytes]:
         recorded = await record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
-        recording = recorded.recording
-        index = report.main_pass(recorded, step) if line is None else None
-        if index is not None:
-            return recorded, await picture.render(recording, index, form, **look)
-        graphs = [each.graph for each in recording.lines() if each.graph and line in (None, each.line) and step is None]
-        if not graphs:
+        chosen = default_graph(recorded.recording, step, line)
+        if chosen is None:
             reason = f": {recorded.error.type}, {recorded.error.message}" if recorded.error else "."
             raise NotFound(f"There is no graph to draw{f' on line {line}' if line else ''}{reason}")
-        return recorded, await picture.render_graph(recording, int(graphs[-1].removeprefix("g")), form, **look)
+        make = picture.render if chosen.kind == "pass" else picture.render_graph
+        return recorded, await make(recorded.recording, chosen.index, form, **look)
 
     recorded, drawn = asyncio.run(story())
     try:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .. import model
 from ..drawing.account import account
+from ..recording import default_graph
 from ..runs.run import RecordedRun
 
 ROOM: Final = 44
@@ -86,28 +87,16 @@ def _line(number: int, text: str, value: str, width: int) -> Iterator[Text]:
 
 def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
     """The main pass of the last step in words, or of what was recorded before a failure."""
-    index = main_pass(recorded, None)
-    if index is None:
+    shown = default_graph(recorded.recording)
+    if shown is None or shown.kind != "pass":
         return
+    index = shown.index
     numbers = recorded.recording.numbers(index)
     yield Text()
     if len(numbers.graph.nodes) > LONGEST:
         yield Text(f"The graph of pass {index} has {len(numbers.graph.nodes):,} nodes: `tapedeck render` draws or tells it.")
         return
     yield Text(account(numbers.graph, numbers, program=recorded.recording.program).rstrip("\n"))
-
-
-def main_pass(recorded: RecordedRun, step: int | None) -> int | None:
-    """The main pass of a step, of the last that has one if none is named; ``None`` where there is none with a graph.
-
-    Raises :class:`NotFound` for a step that there is not.
-    """
-    log = recorded.recording.log
-    _, passes, steps = log.counts()
-    candidates = [log.step(step).main] if step is not None else [log.step(steps - 1).main] if steps else []
-    if step is None:
-        candidates += range(passes - 1, -1, -1)
-    return next((index for index in candidates if index >= 0 and log.pass_(index).graph >= 0), None)
 
 
 def failure(run: model.Run) -> Iterator[Text]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .alike import Alike, parted
+from .default_graph import default_graph
 from .log import Log, MemoryLog, merge_lines
 from .numbers import PassNumbers
 from .recording import Recording, phase, shown
@@ -12,6 +13,6 @@ from .structure import read_graph, title
 from .tensors import Tensors, number, plain
 
 __all__ = [
-    "Alike", "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Stack", "Tensors", "layout", "merge_lines", "number",
-    "parted", "phase", "plain", "read_graph", "shown", "title",
+    "Alike", "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Stack", "Tensors", "default_graph", "layout",
+    "merge_lines", "number", "parted", "phase", "plain", "read_graph", "shown", "title",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from msgspec import Struct
 from ..drawing import picture
 from ..drawing.style import Direction
 from ..errors import InvalidInput
+from ..recording import default_graph
 from ..runs.run import RecordedRun
 from .service import Service
 
@@ -49,16 +50,5 @@ async def draw(service: Service, recorded: RecordedRun, what: str, index: int, f
 
 async def last_picture(service: Service, recorded: RecordedRun, form: str, look: Look) -> bytes | None:
     """The picture of the last step, else of the last pass, else of the last displayed graph; ``None`` without any."""
-    found = last_graph(recorded)
-    return None if found is None else await draw(service, recorded, *found, form, look)
-
-
-def last_graph(recorded: RecordedRun) -> tuple[str, int] | None:
-    """What there is to draw of a run at its end: a ``pass`` or a ``graph``, and its number."""
-    graphs, passes, steps = recorded.counts
-    log = recorded.recording.log
-    places = [log.step(steps - 1).main] if steps else []
-    for place in (*places, *range(passes - 1, max(-1, passes - 10), -1)):
-        if 0 <= place < passes and log.pass_(place).graph >= 0:
-            return "pass", place
-    return ("graph", graphs - 1) if graphs else None
+    found = default_graph(recorded.recording)
+    return None if found is None else await draw(service, recorded, found.kind, found.index, form, look)
