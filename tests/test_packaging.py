@@ -87,4 +87,6 @@ def test_a_wheel_holds_the_code_the_templates_and_the_bundle(tmp_path: Path) -> 
     held = set(zipfile.ZipFile(wheel).namelist())
     for folder, place in ((source / "app", ""), (templates_path(), "templates/"), (static_path(), "static/")):
         files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        files.discard(Path("README.md"))
         assert {f"tapedeck/{place}{file.as_posix()}" for file in files} - held == set()
+    assert "tapedeck/README.md" not in held
