@@ -69,7 +69,7 @@ def _tried(text: str, act: Callable[[], object]) -> Diagnosis:
 async def _engine(settings: Settings) -> Diagnosis:
     try:
         path = engine.find(settings.dot)
-        await engine.Engine(settings.dot).layout(plan(SAMPLE, "TB", numbers=False))
+        await engine.LayoutEngine(settings.dot).layout(plan(SAMPLE, "TB", numbers=False))
     except TapedeckError as error:
         return Diagnosis(False, f"Graphviz: {error}")
     return Diagnosis(True, f"Graphviz lays out graphs: {path}")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import model
-from ..drawing.account import account
+from ..drawing.description import describe
 from ..recording import default_graph
 from ..runs.run import RecordedRun
 
@@ -96,7 +96,7 @@ def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
     if len(numbers.graph.nodes) > LONGEST:
         yield Text(f"The graph of pass {index} has {len(numbers.graph.nodes):,} nodes: `tapedeck render` draws or tells it.")
         return
-    yield Text(account(numbers.graph, numbers, program=recorded.recording.program).rstrip("\n"))
+    yield Text(describe(numbers.graph, numbers, program=recorded.recording.program).rstrip("\n"))
 
 
 def failure(run: model.Run) -> Iterator[Text]:

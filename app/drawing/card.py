@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..model import Node, TensorSummary
-from . import measure, numerals, words
+from . import labels, measure, numerals
 from .pen import Pen, escape
 from .plan import Box
 
@@ -20,7 +20,7 @@ ROWS: Final = 70
 NOTHING: Final = "·"
 
 
-class Facts(Struct):
+class CardContent(Struct):
     """All that the drawing of one node depends on.
 
     ``label`` is what its gradient is called, ``grads`` are what arrived at each output (of a leaf: what was added), ``sum`` the
@@ -42,7 +42,7 @@ class Facts(Struct):
     failed: bool = False
 
 
-def body(pen: Pen, box: Box, facts: Facts) -> str:
+def body(pen: Pen, box: Box, facts: CardContent) -> str:
     """What stands inside a node's group, from the corner of its box."""
     if box.role == "stub":
         return _stub(pen, box, facts)
@@ -56,7 +56,7 @@ def room(width: float) -> int:
     return int(width / (11 * measure.MONO))
 
 
-def _border(pen: Pen, box: Box, facts: Facts) -> str:
+def _border(pen: Pen, box: Box, facts: CardContent) -> str:
     kind, selected = facts.node.kind, facts.selected
     dashed = ""
     if kind == "leaf":
@@ -74,15 +74,15 @@ def _border(pen: Pen, box: Box, facts: Facts) -> str:
     return f'<rect {paint} width="{box.width}" height="{box.height}" rx="{radius:g}" stroke-width="{thick:g}"{dashed}/>'
 
 
-def _card(pen: Pen, box: Box, facts: Facts) -> str:
+def _card(pen: Pen, box: Box, facts: CardContent) -> str:
     node, right = facts.node, box.width - PAD
-    where = words.where(node)
-    kind = numerals.kind(facts.value) if facts.value is not None else ""
-    second = words.second(node)
+    where = labels.location(node)
+    kind = numerals.shape_and_dtype(facts.value) if facts.value is not None else ""
+    second = labels.subtitle(node)
     if second == facts.title:
-        second = words.clean(node.call) if node.call else ""
+        second = labels.clean(node.call) if node.call else ""
     if node.module and node.module != facts.title:
-        second = f"{second} · {words.clean(node.module)}" if second else words.clean(node.module)
+        second = f"{second} · {labels.clean(node.module)}" if second else labels.clean(node.module)
     marks = [f"Σ of {facts.sum}"] if facts.sum else []
     if facts.hooked:
         marks.append("hook")
@@ -105,10 +105,10 @@ def _card(pen: Pen, box: Box, facts: Facts) -> str:
     return "".join(parts)
 
 
-def _rows(pen: Pen, box: Box, facts: Facts) -> str:
+def _rows(pen: Pen, box: Box, facts: CardContent) -> str:
     node, value = facts.node, facts.value
     characters = room(box.width - COLUMN - 2 * PAD + 2)
-    token = "bad" if numerals.strange(value) else "param" if node.kind == "leaf" else "ink"
+    token = "bad" if numerals.is_nonfinite(value) else "param" if node.kind == "leaf" else "ink"
     shown = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
     label = facts.label
     if facts.accumulated:
@@ -124,16 +124,16 @@ def _rows(pen: Pen, box: Box, facts: Facts) -> str:
     )
 
 
-def gradients(facts: Facts, characters: int) -> tuple[str, str]:
+def gradients(facts: CardContent, characters: int) -> tuple[str, str]:
     """The text of the gradient's row, and its colour: the one gradient, or the norms at each output."""
     grads = facts.grads
     if not facts.recorded:
         return NOTHING, "ink-3"
     if len(grads) == 1:
         only = grads[0]
-        token = "ink-3" if only is None else "bad" if numerals.strange(only) else "grad"
+        token = "ink-3" if only is None else "bad" if numerals.is_nonfinite(only) else "grad"
         return numerals.typeset(numerals.brief(only, characters)), token
-    token = "bad" if any(map(numerals.strange, grads)) else "grad"
+    token = "bad" if any(map(numerals.is_nonfinite, grads)) else "grad"
     listed = [NOTHING if one is None else numerals.number(one.norm, 2) for one in grads]
     text = f"‖{', '.join(listed)}‖"
     if len(text) > characters:
@@ -142,9 +142,9 @@ def gradients(facts: Facts, characters: int) -> tuple[str, str]:
     return numerals.typeset(text), token
 
 
-def _constant(pen: Pen, box: Box, facts: Facts) -> str:
+def _constant(pen: Pen, box: Box, facts: CardContent) -> str:
     right = box.width - PAD
-    where = words.where(facts.node)
+    where = labels.location(facts.node)
     parts = [
         _border(pen, box, facts),
         pen.title(facts.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
@@ -155,12 +155,12 @@ def _constant(pen: Pen, box: Box, facts: Facts) -> str:
         value = facts.value
         characters = room(right - PAD + 2)
         text = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
-        parts.append(pen.numbers(text, "bad" if numerals.strange(value) else "ink-2", PAD, 36, "value", characters))
+        parts.append(pen.numbers(text, "bad" if numerals.is_nonfinite(value) else "ink-2", PAD, 36, "value", characters))
     parts.append(pen.small("needs no gradient", PAD, 33 if low else 54, right - PAD))
     return "".join(parts)
 
 
-def _stub(pen: Pen, box: Box, facts: Facts) -> str:
+def _stub(pen: Pen, box: Box, facts: CardContent) -> str:
     shown = measure.fit(facts.title, box.width - 2 * PAD - 4, pen.size, bold=True, mono=pen.face.fixed)
     fill = pen.fill("param" if facts.node.kind == "leaf" else "ink-2")
     return (

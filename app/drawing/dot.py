@@ -11,15 +11,15 @@ import graphviz  # type: ignore[import-untyped]
 
 from ..model import Graph
 from ..recording import PassNumbers
-from . import numerals, words
-from .plan import LABEL_HEIGHT, NARROW_LABEL_HEIGHT, Plan
+from . import labels, numerals
+from .plan import LABEL_HEIGHT, NARROW_LABEL_HEIGHT, LayoutPlan
 from .style import SANS, THEMES, Direction, level, level_colour, width
 
 POINTS = 72
 """Graphviz measures boxes in inches and everything else in points; a point is a pixel of ours."""
 
 
-def boxes(plan: Plan) -> str:
+def boxes(plan: LayoutPlan) -> str:
     """The DOT that is laid out: boxes of fixed size, no text, an empty table where an edge's label will stand."""
     picture = graphviz.Digraph(
         "boxes",
@@ -56,7 +56,7 @@ def export(
 ) -> str:
     """The DOT that a person reads: every node and edge by its id, with its text, its numbers and its colours."""
     tokens = THEMES[theme]
-    source = words.Source(program)
+    source = labels.ProgramText(program)
     picture = graphviz.Digraph(
         graph.id,
         graph_attr={"rankdir": direction, "bgcolor": tokens["bg"], "ranksep": "0.4"},
@@ -65,18 +65,18 @@ def export(
     )
     roots = set(graph.roots)
     for place, node in enumerate(graph.nodes):
-        lines = [source.title(node), words.second(node)]
+        lines = [source.title(node), labels.subtitle(node)]
         if node.line is not None:
-            lines[1] += f", {words.where(node)}"
+            lines[1] += f", {labels.location(node)}"
         if node.kind == "constant":
-            lines[1] = "needs no gradient" if node.line is None else f"needs no gradient, {words.where(node)}"
+            lines[1] = "needs no gradient" if node.line is None else f"needs no gradient, {labels.location(node)}"
         if numbers is not None:
             value = numbers.value(place)
             if value is not None:
-                lines += [f"value {numerals.brief(value, 60)}", numerals.kind(value)]
+                lines += [f"value {numerals.brief(value, 60)}", numerals.shape_and_dtype(value)]
             if node.kind != "constant":
                 lines += [
-                    f"{words.gradient_label(node, numbers.event.kind)} {numerals.brief(numbers.used(place, at), 60)}"
+                    f"{labels.gradient_label(node, numbers.event.kind)} {numerals.brief(numbers.used(place, at), 60)}"
                     for at in range(node.outputs)
                 ]
         leaf = node.kind == "leaf"
@@ -94,7 +94,7 @@ def export(
         attributes = {"id": edge.id, "color": level_colour(level(norm), theme), "penwidth": f"{width(norm):g}"}
         gradient = numbers.edge(place) if numbers is not None and edge.gradient else None
         if gradient is not None:
-            attributes["label"] = graphviz.escape(f" {numerals.size(gradient)}")
+            attributes["label"] = graphviz.escape(f" {numerals.edge_text(gradient)}")
         if not edge.gradient:
             attributes |= {"style": "dashed", "arrowhead": "none"}
         picture.edge(edge.source, edge.target, **attributes)
@@ -102,4 +102,4 @@ def export(
 
 
 def _clean(text: str) -> str:
-    return words.clean(text).replace("\n", " ")
+    return labels.clean(text).replace("\n", " ")

@@ -25,14 +25,14 @@ from msgspec import Struct
 
 from ..errors import DrawingError
 from . import dot
-from .plan import Box, Link, Plan
+from .plan import Box, LayoutPlan, Link
 
 SECONDS: Final = 10.0
 KEPT: Final = 512
-Point = tuple[float, float]
+Position = tuple[float, float]
 
 
-class Place(Struct, frozen=True):
+class PlacedBox(Struct, frozen=True):
     """A box, and its upper left corner in pixels."""
 
     box: Box
@@ -48,39 +48,39 @@ class Route(Struct, frozen=True):
     link: Link
     path: str
     length: float
-    middle: Point
-    tip: Point
+    middle: Position
+    tip: Position
     arrival: str
-    label: Point | None
+    label: Position | None
 
 
-class Layout(Struct, frozen=True):
+class GraphLayout(Struct, frozen=True):
     """Where everything stands, in pixels, y downwards."""
 
     width: float
     height: float
-    places: list[Place]
+    places: list[PlacedBox]
     routes: list[Route]
 
 
-class _Object(Struct):
+class _DotObject(Struct):
     name: str
     pos: str
 
 
-class _Edge(Struct):
+class _DotEdge(Struct):
     id: str
     pos: str
     lp: str | None = None
 
 
-class _Drawn(Struct):
+class _DotOutput(Struct):
     bb: str
-    objects: list[_Object] = []
-    edges: list[_Edge] = []
+    objects: list[_DotObject] = []
+    edges: list[_DotEdge] = []
 
 
-_decoder: Final = msgspec.json.Decoder(_Drawn)
+_decoder: Final = msgspec.json.Decoder(_DotOutput)
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -145,7 +145,7 @@ async def execute(path: str, source: str, seconds: float = SECONDS) -> bytes:
     return output
 
 
-def read(output: bytes, plan: Plan) -> Layout:
+def read(output: bytes, plan: LayoutPlan) -> GraphLayout:
     """What the engine answered, as a layout of the plan; raises :class:`DrawingError` where it is none."""
     try:
         drawn = _decoder.decode(output)
@@ -153,16 +153,16 @@ def read(output: bytes, plan: Plan) -> Layout:
         middles = {item.name: _point(item.pos, left, high) for item in drawn.objects}
         edges = {item.id: item for item in drawn.edges}
         places = [
-            Place(box, _round(middles[box.key][0] - box.width / 2), _round(middles[box.key][1] - box.height / 2))
+            PlacedBox(box, _round(middles[box.key][0] - box.width / 2), _round(middles[box.key][1] - box.height / 2))
             for box in plan.boxes
         ]
         routes = [_route(link, edges[f"e{link.edge}"], left, high) for link in plan.links]
     except (msgspec.DecodeError, ValueError, KeyError, IndexError) as error:
         raise DrawingError(f"The engine answered something that is no layout: {error!r}.") from error
-    return Layout(_round(right - left), _round(high - low), places, routes)
+    return GraphLayout(_round(right - left), _round(high - low), places, routes)
 
 
-def _route(link: Link, drawn: _Edge, left: float, high: float) -> Route:
+def _route(link: Link, drawn: _DotEdge, left: float, high: float) -> Route:
     points = [_point(part, left, high) for part in drawn.pos.split() if part[0] not in "es"]
     path = f"M{points[0][0]:g} {points[0][1]:g}C" + " ".join(f"{x:g} {y:g}" for x, y in points[1:])
     length, back, middle = _measure(points)
@@ -176,7 +176,7 @@ def _route(link: Link, drawn: _Edge, left: float, high: float) -> Route:
     return Route(link, path, round(length, 1), middle, tip, arrival, label)
 
 
-def _measure(points: list[Point], fine: int = 12) -> tuple[float, Point, Point]:
+def _measure(points: list[Position], fine: int = 12) -> tuple[float, Position, Position]:
     """Length of a chain of cubic Béziers, the point some ten pixels before its end (a head lies along that), its middle."""
     walked = [points[0]]
     for at in range(0, len(points) - 3, 3):
@@ -192,7 +192,7 @@ def _measure(points: list[Point], fine: int = 12) -> tuple[float, Point, Point]:
     return length, back, (_round(middle[0]), _round(middle[1]))
 
 
-def _point(text: str, left: float, high: float) -> Point:
+def _point(text: str, left: float, high: float) -> Position:
     x, y = text.split(",")[:2]
     return _round(float(x) - left), _round(high - float(y))
 
@@ -201,7 +201,7 @@ def _round(value: float) -> float:
     return round(value, 1)
 
 
-class Engine:
+class LayoutEngine:
     """Lays out plans, one process each, at most two at once; keeps the layouts that were used last."""
 
     def __init__(self, dot: str = "", *, seconds: float = SECONDS, kept: int = KEPT, at_once: int = 2) -> None:
@@ -209,13 +209,13 @@ class Engine:
         self._seconds = seconds
         self._kept = kept
         self._at_once = at_once
-        self._layouts: OrderedDict[bytes, Layout] = OrderedDict()
+        self._layouts: OrderedDict[bytes, GraphLayout] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate = asyncio.Semaphore(at_once)
-        self._under_way: dict[bytes, asyncio.Task[Layout]] = {}
+        self._under_way: dict[bytes, asyncio.Task[GraphLayout]] = {}
         self.runs = 0
 
-    async def layout(self, plan: Plan) -> Layout:
+    async def layout(self, plan: LayoutPlan) -> GraphLayout:
         """The layout of a plan; raises :class:`DrawingError`. Whoever asks for one that is under way waits with the others."""
         key = _key(plan)
         if layout := self._layouts.get(key):
@@ -230,7 +230,7 @@ class Engine:
             task.add_done_callback(lambda done: self._done(key, done))
         return await asyncio.shield(task)
 
-    async def _run(self, key: bytes, plan: Plan) -> Layout:
+    async def _run(self, key: bytes, plan: LayoutPlan) -> GraphLayout:
         async with self._gate:
             self.runs += 1
             layout = read(await execute(find(self._dot), dot.boxes(plan), self._seconds), plan)
@@ -245,6 +245,6 @@ class Engine:
             task.exception()  # somebody heard it, or everybody has gone
 
 
-def _key(plan: Plan) -> bytes:
+def _key(plan: LayoutPlan) -> bytes:
     """The hash of a plan, which says all that its DOT says, and is made in a tenth of the time."""
     return hashlib.blake2b(_encoder.encode(plan), digest_size=16).digest()

@@ -20,7 +20,7 @@ _LEAST = LOW - 10.0 ** -(DECIMALS + 2) / 2
 """0.01 as a float32 is a little less than 0.01."""
 _NAMED = {"NaN": "NaN", "Infinity": "inf", "-Infinity": "-inf"}
 SAID = 100
-"""Characters that a tensor may take in words: about a dozen elements."""
+"""Characters that a tensor may take in labels: about a dozen elements."""
 SHORT = 3
 """An edge's label shows the values of a tensor of up to this many elements, else its norm."""
 
@@ -83,10 +83,10 @@ def complex_number(pair: list[Number], decimals: int = DECIMALS) -> str:
     return f"{real}{'' if imaginary.startswith('-') else '+'}{imaginary}j"
 
 
-def kind(summary: TensorSummary) -> str:
+def shape_and_dtype(summary: TensorSummary) -> str:
     """Shape and dtype.
 
-    >>> kind(TensorSummary([3], "float32"))
+    >>> shape_and_dtype(TensorSummary([3], "float32"))
     '[3] float32'
     """
     return f"{summary.shape} {summary.dtype}"
@@ -164,10 +164,10 @@ def _first(limit: int, texts: Any) -> str | None:
     return next((text for text in texts if len(text) <= limit), None)
 
 
-def said(summary: TensorSummary | None, limit: int = SAID) -> str:
-    """A tensor in words, in plain ASCII and always to four decimals: its values where they fit, else norm and range.
+def in_words(summary: TensorSummary | None, limit: int = SAID) -> str:
+    """A tensor in labels, in plain ASCII and always to four decimals: its values where they fit, else norm and range.
 
-    >>> said(TensorSummary([64], "float32", min=-1.25, max=0.8, norm=3.7417))
+    >>> in_words(TensorSummary([64], "float32", min=-1.25, max=0.8, norm=3.7417))
     'norm 3.7417, from -1.2500 to 0.8000'
     """
     if summary is None:
@@ -203,24 +203,26 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
         parts = [f"{count} {what}" for count, what in ((summary.nan, "NaN"), (summary.inf, "inf")) if count]
         return _cut(f"{', '.join(parts)} of {math.prod(summary.shape)}", limit)
     if summary.norm is None:
-        return _cut(kind(summary), limit)
-    if (text := ranged(summary)) is not None:
-        return text if len(text) <= limit else _cut(kind(summary), limit)
+        return _cut(shape_and_dtype(summary), limit)
+    if (text := integer_range(summary)) is not None:
+        return text if len(text) <= limit else _cut(shape_and_dtype(summary), limit)
     norm = f"‖{number(summary.norm)}‖"
     if summary.min is not None and summary.max is not None:
         for decimals in (4, 2, 1):
             text = f"{norm} {number(summary.min, decimals)} to {number(summary.max, decimals)}"
             if len(text) <= limit:
                 return text
-    return norm if len(norm) <= limit else _cut(kind(summary), limit)
+    return norm if len(norm) <= limit else _cut(shape_and_dtype(summary), limit)
 
 
-def ranged(summary: TensorSummary) -> str | None:
+def integer_range(summary: TensorSummary) -> str | None:
     """The range of a tensor of whole numbers, of which a norm says nothing: ``None`` for one of others.
 
-    >>> ranged(TensorSummary([16], "int64", min=0.0, max=49.0)), ranged(TensorSummary([16], "bool", zeros=11, min=0.0, max=1.0))
-    ('[16] 0 to 49', '[16] 5 True')
-    >>> ranged(TensorSummary([16], "float32", min=0.0, max=49.0))
+    >>> integer_range(TensorSummary([16], "int64", min=0.0, max=49.0))
+    '[16] 0 to 49'
+    >>> integer_range(TensorSummary([16], "bool", zeros=11, min=0.0, max=1.0))
+    '[16] 5 True'
+    >>> integer_range(TensorSummary([16], "float32", min=0.0, max=49.0))
     """
     if not re.fullmatch(r"u?int\d+|bool", summary.dtype):
         return None
@@ -231,11 +233,13 @@ def ranged(summary: TensorSummary) -> str | None:
     return f"{summary.shape} {number(int(summary.min))} to {number(int(summary.max))}"
 
 
-def plain(text: str) -> str:
+def typeset_literals(text: str) -> str:
     """A plain value's text as it is drawn: its numbers as they are written everywhere, unless they are short or quoted.
 
-    >>> plain("0.40265321731567383"), plain("lr = 0.05"), plain("[-1.0, 0.333333333, 12345678]"), plain("'-0.123456789'")
-    ('0.4027', 'lr = 0.05', '[−1.0, 0.3333, 12345678]', "'-0.123456789'")
+    >>> typeset_literals("0.40265321731567383"), typeset_literals("lr = 0.05"), typeset_literals("'-0.123456789'")
+    ('0.4027', 'lr = 0.05', "'-0.123456789'")
+    >>> typeset_literals("[-1.0, 0.333333333, 12345678]")
+    '[−1.0, 0.3333, 12345678]'
     """
     return _WRITTEN.sub(_as_drawn, text)
 
@@ -252,10 +256,10 @@ ROOM = 7
 """Characters of a number that a person may have written."""
 
 
-def size(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
+def edge_text(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
     """A gradient as an edge's label shows it: the values of a few elements, else the norm.
 
-    >>> size(TensorSummary([9], "float32", norm=0.5)), size(TensorSummary([], "float32", values=-9.33333))
+    >>> edge_text(TensorSummary([9], "float32", norm=0.5)), edge_text(TensorSummary([], "float32", values=-9.33333))
     ('‖0.5000‖', '-9.3333')
     """
     if summary is None:
@@ -265,14 +269,14 @@ def size(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
         if whole is not None:
             return whole
     if summary.norm is None:
-        return _cut(kind(summary), limit)
+        return _cut(shape_and_dtype(summary), limit)
     return f"‖{number(summary.norm)}‖"
 
 
-def full(summary: TensorSummary | None, most: int = 16) -> str:
+def all_digits(summary: TensorSummary | None, most: int = 16) -> str:
     """A tensor with every digit that its dtype holds, for a tooltip: up to ``most`` elements, then norm and range.
 
-    >>> full(TensorSummary([], "float32", values=-9.333333015441895))
+    >>> all_digits(TensorSummary([], "float32", values=-9.333333015441895))
     '-9.333333'
     """
     if summary is None:
@@ -282,12 +286,12 @@ def full(summary: TensorSummary | None, most: int = 16) -> str:
         double = summary.dtype in ("float64", "complex128")
         texts = [_digits(item, paired, double) for item in flat(summary.values, len(summary.shape))]
         listed = _nest(texts, summary.shape) if summary.shape else texts[0]
-        return listed if not summary.shape else f"{listed}, {kind(summary)}"
+        return listed if not summary.shape else f"{listed}, {shape_and_dtype(summary)}"
     if summary.norm is None:
-        return kind(summary)
+        return shape_and_dtype(summary)
     bounds = f", from {number(summary.min)} to {number(summary.max)}"
     strange = f", {summary.nan} NaN, {summary.inf} inf" if summary.nan or summary.inf else ""
-    return f"{kind(summary)}, norm {number(summary.norm)}{bounds}{strange}"
+    return f"{shape_and_dtype(summary)}, norm {number(summary.norm)}{bounds}{strange}"
 
 
 def _digits(item: Any, paired: bool, double: bool) -> str:
@@ -299,7 +303,7 @@ def _digits(item: Any, paired: bool, double: bool) -> str:
     return number(item)
 
 
-def strange(summary: TensorSummary | None) -> bool:
+def is_nonfinite(summary: TensorSummary | None) -> bool:
     """Whether a tensor holds a NaN or an infinity."""
     return summary is not None and bool(summary.nan or summary.inf or summary.norm in ("NaN", "Infinity"))
 
@@ -308,6 +312,6 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
-def counted(count: int, noun: str) -> str:
+def count_of(count: int, noun: str) -> str:
     """A number of things: ``1 edge``, ``2 edges``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

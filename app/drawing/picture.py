@@ -15,8 +15,8 @@ from msgspec import Struct
 from ..errors import DrawingError, InvalidInput, NotFound, TooLarge
 from ..model import Graph
 from ..recording import PassNumbers, Recording, Tensors
-from . import account, dot, large, svg
-from .engine import Engine
+from . import description, dot, placeholder, svg
+from .engine import LayoutEngine
 from .pen import BROWSER, EMBEDDED, Face
 from .plan import BOXES, plan
 from .style import Direction, Theme
@@ -45,7 +45,7 @@ LAST_COVERED: Final = "\u2fff"
 """Past it typst's own fixed-width font has no letters worth the name."""
 
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
-_engines: dict[str, Engine] = {}
+_engines: dict[str, LayoutEngine] = {}
 
 
 class Scene(Struct, frozen=True):
@@ -59,12 +59,12 @@ class Scene(Struct, frozen=True):
     selected: str | None
     standalone: bool
     accumulated: frozenset[str]
-    engine: Engine
+    engine: LayoutEngine
 
 
-def engine(path: str = "") -> Engine:
+def engine(path: str = "") -> LayoutEngine:
     """The engine for this ``Settings.dot``: one for the process, with its layouts."""
-    return _engines.setdefault(path, Engine(path))
+    return _engines.setdefault(path, LayoutEngine(path))
 
 
 async def render(
@@ -76,7 +76,7 @@ async def render(
     direction: Direction = "TB",
     selected: str | None = None,
     standalone: bool = True,
-    engine: Engine | None = None,
+    engine: LayoutEngine | None = None,
 ) -> bytes:
     """The picture of a pass.
 
@@ -98,7 +98,7 @@ async def render_graph(
     direction: Direction = "TB",
     selected: str | None = None,
     standalone: bool = True,
-    engine: Engine | None = None,
+    engine: LayoutEngine | None = None,
 ) -> bytes:
     """The picture of a structure without any numbers: that of a displayed tensor that no pass reached. See :func:`render`."""
     graph = recording.graph(graph_index)
@@ -115,7 +115,7 @@ async def _render(
     selected: str | None,
     standalone: bool,
     accumulated: frozenset[str],
-    using: Engine | None,
+    using: LayoutEngine | None,
 ) -> bytes:
     make = FORMS.get(form)
     if make is None:
@@ -129,7 +129,7 @@ async def _render(
     return await make(scene)
 
 
-def engine_of_process() -> Engine:
+def engine_of_process() -> LayoutEngine:
     """The engine where none is named."""
     return engine()
 
@@ -157,7 +157,7 @@ async def _svg(scene: Scene, face: Face = BROWSER) -> str:
     if len(scene.graph.nodes) <= BOXES:
         planned = plan(scene.graph, scene.direction, numbers=scene.numbers is not None)
     if planned is None or not planned.fits:
-        return large.too_large(scene.graph, theme=scene.theme, face=face, standalone=scene.standalone)
+        return placeholder.draw_placeholder(scene.graph, theme=scene.theme, face=face, standalone=scene.standalone)
     layout = await scene.engine.layout(planned)
     return svg.draw(
         layout,
@@ -178,7 +178,7 @@ async def _as_svg(scene: Scene) -> bytes:
 
 
 async def _as_txt(scene: Scene) -> bytes:
-    return (await _written(scene, lambda: account.account(scene.graph, scene.numbers, program=scene.program))).encode()
+    return (await _written(scene, lambda: description.describe(scene.graph, scene.numbers, program=scene.program))).encode()
 
 
 async def _as_dot(scene: Scene) -> bytes:

@@ -63,7 +63,7 @@ class Link(Struct, frozen=True):
     weight: int
 
 
-class Plan(Struct, frozen=True):
+class LayoutPlan(Struct, frozen=True):
     """What is to be laid out."""
 
     direction: Direction
@@ -76,8 +76,8 @@ class Plan(Struct, frozen=True):
         return len(self.boxes) <= BOXES and len(self.links) <= LINKS
 
 
-def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True) -> Plan:
-    """Plan the picture of a graph; without ``numbers`` cards are low and edges have no labels."""
+def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True) -> LayoutPlan:
+    """LayoutPlan the picture of a graph; without ``numbers`` cards are low and edges have no labels."""
     if numbers:
         card, constant, label = (NARROW, CONSTANT, NARROW_LABEL) if direction == "LR" else (CARD, CONSTANT, LABEL)
     else:
@@ -97,7 +97,7 @@ def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True) -> 
             boxes.append(Box(target, places[edge.target], at, "stub", *STUB))
         weight = 1 if at in stubs or not edge.gradient else 8 if graph.nodes[places[edge.target]].kind == "op" else 3
         links.append(Link(at, f"n{places[edge.source]}", target, label if edge.gradient else 0, weight))
-    return Plan(direction, boxes, links)
+    return LayoutPlan(direction, boxes, links)
 
 
 def _stubs(graph: Graph, places: dict[str, int]) -> set[int]:

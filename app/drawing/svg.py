@@ -19,8 +19,8 @@ import numpy as np
 
 from ..model import Edge, Graph, TensorSummary
 from ..recording import PassNumbers
-from . import card, key, numerals, words
-from .engine import Layout, Place, Route
+from . import card, footer, labels, numerals
+from .engine import GraphLayout, PlacedBox, Route
 from .pen import BROWSER, Face, Pen, escape, pen
 from .style import HEAD_HALF, HEAD_LENGTH, Direction, Theme, head, level, width
 
@@ -28,7 +28,7 @@ MARGIN: Final = 16
 
 
 def draw(
-    layout: Layout,
+    layout: GraphLayout,
     graph: Graph,
     numbers: PassNumbers | None,
     *,
@@ -50,7 +50,7 @@ def draw(
 class _Writer:
     def __init__(
         self,
-        layout: Layout,
+        layout: GraphLayout,
         graph: Graph,
         numbers: PassNumbers | None,
         pen: Pen,
@@ -67,12 +67,12 @@ class _Writer:
         self.selected = selected
         self.accumulated = accumulated
         self.roots = set(graph.roots)
-        self.source = words.Source(program)
+        self.source = labels.ProgramText(program)
         titles = [self.source.title(node) for node in graph.nodes]
         self.titles = {node.id: title for node, title in zip(graph.nodes, titles, strict=True)}
         self.sums = sums(graph.edges)
         self.told_in_full: dict[int, str] = {}
-        self.known: dict[int, tuple[card.Facts, str]] = {}
+        self.known: dict[int, tuple[card.CardContent, str]] = {}
         self.ran: set[int] = set(np.frombuffer(numbers.event.order, "<i4").tolist()) if numbers is not None else set()
 
     def write(self, standalone: bool) -> str:
@@ -80,12 +80,12 @@ class _Writer:
         wide, high = layout.width + 2 * MARGIN, layout.height + 2 * MARGIN
         left, ground = float(MARGIN), ""
         if standalone:
-            foot = key.draw(pen, self.told(), self.numbers is not None)
+            foot = footer.draw_footer(pen, self.told(), self.numbers is not None)
             left += max(0.0, (foot.width - wide) / 2)
             wide, top, high = max(wide, foot.width), high, high + foot.height
             ground = f'<rect {pen.fill("bg")} width="{wide:g}" height="{high:g}"/>{foot.at(wide, top)}'
-        size = f"{numerals.counted(len(graph.nodes), 'node')}, {numerals.counted(len(graph.edges), 'edge')}"
-        name = f"Backward graph of {words.heading(graph, self.source)}: {size}"
+        size = f"{numerals.count_of(len(graph.nodes), 'node')}, {numerals.count_of(len(graph.edges), 'edge')}"
+        name = f"Backward graph of {labels.graph_title(graph, self.source)}: {size}"
         opening = (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" width="{wide:g}" height="{high:g}" '
             f'viewBox="0 0 {wide:g} {high:g}" role="group" aria-label="{escape(name)}" data-graph="{escape(graph.id)}" '
@@ -101,7 +101,7 @@ class _Writer:
             return "No backward pass reached this graph"
         event = self.numbers.event
         line = f" on line {event.line}" if event.line >= 0 else ""
-        return f"step {event.step}, {words.PASSES[event.kind]}{line}"
+        return f"step {event.step}, {labels.PASS_NAMES[event.kind]}{line}"
 
     def edge(self, route: Route) -> str:
         edge = self.graph.edges[route.link.edge]
@@ -123,7 +123,7 @@ class _Writer:
         """A tensor with all its digits; what stands on an edge and at its end is often the same one."""
         told = self.told_in_full.get(id(summary))
         if told is None:
-            told = self.told_in_full[id(summary)] = escape(numerals.full(summary))
+            told = self.told_in_full[id(summary)] = escape(numerals.all_digits(summary))
         return told
 
     def arrow(self, route: Route, summary: TensorSummary | None) -> str:
@@ -161,21 +161,21 @@ class _Writer:
         """The gradient on an edge, on a ground of its own so that no line runs through it."""
         if route.label is None or summary is None:
             return ""
-        token = "bad" if numerals.strange(summary) else "grad"
+        token = "bad" if numerals.is_nonfinite(summary) else "grad"
         x, y = route.label
         if self.direction == "LR":
             place = f'x="{x + route.link.label / 2:g}" y="{y:g}" text-anchor="middle"'
         else:
             place = f'x="{x + 12:g}" y="{y + 4:g}"'
         room = card.room(route.link.label - 12)
-        text = numerals.typeset(numerals.size(summary, room))
+        text = numerals.typeset(numerals.edge_text(summary, room))
         return (
             f'<text {self.pen.paint(token, "bg", "mono ")} {place} stroke-width="3" stroke-linejoin="round" '
             f'paint-order="stroke" font-family="{self.pen.face.mono}" data-field="grad" '
             f'data-room="{room}">{escape(text)}</text>'
         )
 
-    def facts(self, place: int) -> tuple[card.Facts, str]:
+    def facts(self, place: int) -> tuple[card.CardContent, str]:
         """What there is to say of the node at a place, and its tooltip: once for all boxes that stand for it."""
         if known := self.known.get(place):
             return known
@@ -187,12 +187,12 @@ class _Writer:
                 arrived, used = numbers.arrived(place, at), numbers.used(place, at)
                 hooked = hooked or (used is not None and used is not arrived and used != arrived)
                 grads.append(used if node.kind == "leaf" else arrived)
-        facts = card.Facts(
+        facts = card.CardContent(
             node=node,
             title=self.titles[node.id],
             recorded=numbers is not None,
             value=value,
-            label=words.gradient_label(node, numbers.event.kind if numbers is not None else "backward"),
+            label=labels.gradient_label(node, numbers.event.kind if numbers is not None else "backward"),
             grads=grads,
             sum=self.sums.get(node.id, 0),
             hooked=hooked,
@@ -204,7 +204,7 @@ class _Writer:
         made = self.known[place] = facts, "\n".join(self.tooltip(facts))
         return made
 
-    def node(self, place: Place) -> str:
+    def node(self, place: PlacedBox) -> str:
         box = place.box
         facts, told = self.facts(box.node)
         node = facts.node
@@ -223,11 +223,11 @@ class _Writer:
             f"<title>{told}</title>{card.body(self.pen, box, facts)}</g>"
         )
 
-    def tooltip(self, facts: card.Facts) -> Iterator[str]:
-        """A node in words, escaped, with all digits: its accessible name."""
+    def tooltip(self, facts: card.CardContent) -> Iterator[str]:
+        """A node in labels, escaped, with all digits: its accessible name."""
         node = facts.node
         yield escape(facts.title)
-        yield escape(f"{words.second(node)}, {where}" if (where := words.where(node)) else words.second(node))
+        yield escape(f"{labels.subtitle(node)}, {where}" if (where := labels.location(node)) else labels.subtitle(node))
         if facts.value is not None:
             yield f"value {self.full(facts.value)}"
         label = escape(facts.label)

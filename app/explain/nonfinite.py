@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .. import model, wire
 from ..recording import Recording
-from ..recording.numbers import PassNumbers
+from ..recording.pass_numbers import PassNumbers
 from ..recording.tensors import Tensors
 
 NEAR = 50
@@ -41,7 +41,7 @@ class Origin:
 def origin(recording: Recording) -> Origin | None:
     """Where the first NaN or Inf that reaches a root, a leaf's gradient or a parameter began; ``None`` if none does."""
     log = recording.log
-    passes, steps = log.strange()
+    passes, steps = log.nonfinite()
     told = log.counts()[2]
     looks = [(log.pass_(index).step, 0, index) for index in passes] + [(index, 1, index) for index in steps]
     for step, updated, index in sorted(looks):
@@ -66,7 +66,7 @@ def _in_pass(recording: Recording, step: int, index: int) -> Origin | None:
         return None
     numbers = recording.numbers(index)
     nodes = numbers.graph.nodes
-    roots = [place for place in map(numbers.place, numbers.graph.roots) if _kind(numbers.value(place)) is not None]
+    roots = [place for place in map(numbers.node_index, numbers.graph.roots) if _kind(numbers.value(place)) is not None]
     leaves = [place for place, node in enumerate(nodes) if node.kind == "leaf" and _kind(numbers.used(place)) is not None]
     if not roots and not leaves:
         return None
@@ -98,7 +98,7 @@ class _Trace:
         self._numbers = numbers
         self._out: list[list[int]] = [[] for _ in numbers.graph.nodes]
         self._in: list[list[int]] = [[] for _ in numbers.graph.nodes]
-        self._ends = [(numbers.place(edge.source), numbers.place(edge.target)) for edge in numbers.graph.edges]
+        self._ends = [(numbers.node_index(edge.source), numbers.node_index(edge.target)) for edge in numbers.graph.edges]
         for at, (source, target) in enumerate(self._ends):
             self._out[source].append(at)
             self._in[target].append(at)

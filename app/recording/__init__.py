@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from .alike import Alike, parted
-from .default_graph import default_graph
+from .default_graph import GraphChoice, default_graph
 from .log import Log, MemoryLog, merge_lines
-from .numbers import PassNumbers
-from .recording import Recording, phase, shown
-from .series import Series
-from .stack import Stack, layout
+from .pass_numbers import PassNumbers
+from .recording import Recording, line_text, phase
+from .series import StepSeries
+from .step_groups import StepGroup, split_options
 from .structure import read_graph, title
-from .tensors import Tensors, number, plain
+from .table_stack import TableStack, table_layout
+from .tensors import Tensors, json_values, number
 
 __all__ = [
-    "Alike", "Log", "MemoryLog", "PassNumbers", "Recording", "Series", "Stack", "Tensors", "default_graph", "layout",
-    "merge_lines", "number", "parted", "phase", "plain", "read_graph", "shown", "title",
+    "GraphChoice", "Log", "MemoryLog", "PassNumbers", "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors",
+    "default_graph", "json_values", "line_text", "merge_lines", "number", "phase", "read_graph", "split_options",
+    "table_layout", "title",
 ]  # fmt: skip

@@ -10,15 +10,15 @@ import numpy as np
 
 from .. import wire
 from ..errors import NotFound
-from .alike import Alike, alike
-from .ran import Ran
+from .line_history import LineHistory
+from .step_groups import StepGroup, group_steps
 from .tensors import finite
 
 T = TypeVar("T")
 
 
-Strange = tuple[Sequence[int], Sequence[int]]
-STRANGE = 2_000
+NonfiniteIndices = tuple[Sequence[int], Sequence[int]]
+MAX_NONFINITE = 2_000
 """Passes and steps that are remembered for numbers that are not finite: the first ones tell where these began."""
 
 
@@ -31,10 +31,10 @@ class Log(Protocol):
     def passes(self, start: int, stop: int) -> Iterable[wire.PassEvent]:
         """The passes from one index to before another, as far as there are."""
 
-    def alike(self, start: int, stop: int) -> Iterable[Alike]:
+    def step_groups(self, start: int, stop: int) -> Iterable[StepGroup]:
         """The steps likewise, those together that are alike."""
 
-    def ran_before(self, step: int) -> dict[int, int]:
+    def previous_line_steps(self, step: int) -> dict[int, int]:
         """The last step before one in which each line of the program ran, for those that did."""
 
     def lines(self) -> wire.LinesEvent | None:
@@ -46,14 +46,16 @@ class Log(Protocol):
     def counts(self) -> tuple[int, int, int]:
         """How many graphs, passes and steps there are."""
 
-    def strange(self) -> Strange:
-        """The passes and the steps that hold a number which is not finite, by index, the first :data:`STRANGE` of each."""
+    def nonfinite(self) -> NonfiniteIndices:
+        """The passes and steps with a number that is not finite, the first :data:`MAX_NONFINITE` of each."""
 
 
 class MemoryLog:
-    """A log of the events at hand; ``earlier`` has those before them, and ``strange`` is what is known of these."""
+    """A log of the events at hand; ``earlier`` has those before them, and ``nonfinite`` is what is known of these."""
 
-    def __init__(self, events: Iterable[wire.AnyEvent] = (), earlier: Log | None = None, strange: Strange = ((), ())) -> None:
+    def __init__(
+        self, events: Iterable[wire.AnyEvent] = (), earlier: Log | None = None, nonfinite: NonfiniteIndices = ((), ())
+    ) -> None:
         self._earlier = earlier
         self._before = earlier.counts() if earlier is not None else (0, 0, 0)
         self._graphs: list[wire.GraphEvent] = []
@@ -61,9 +63,9 @@ class MemoryLog:
         self._steps: list[wire.StepEvent] = []
         self._others: list[wire.AnyEvent] = []
         self._lines: list[wire.LinesEvent] = []
-        self._ran = Ran()
+        self._ran = LineHistory()
         _, passes, steps = self._before
-        self._strange = [at for at in strange[0] if at < passes], [at for at in strange[1] if at < steps]
+        self._nonfinite = [at for at in nonfinite[0] if at < passes], [at for at in nonfinite[1] if at < steps]
         for event in events:
             self.append(event)
 
@@ -74,11 +76,11 @@ class MemoryLog:
                 self._graphs.append(event)
             case wire.PassEvent():
                 self._passes.append(event)
-                self._look(event.tensors, self._strange[0], self.counts()[1] - 1)
+                self._look(event.tensors, self._nonfinite[0], self.counts()[1] - 1)
             case wire.StepEvent():
                 self._steps.append(event)
                 self._ran.tell(own_lines(event), [event.index])
-                self._look(event.tensors, self._strange[1], self.counts()[2] - 1)
+                self._look(event.tensors, self._nonfinite[1], self.counts()[2] - 1)
             case wire.LinesEvent():
                 self._lines.append(event)
             case wire.ProgressEvent():
@@ -101,19 +103,19 @@ class MemoryLog:
         earlier = self._earlier if index < before else None
         return earlier.step(index) if earlier else _at(self._steps, index, before, "step")
 
-    def alike(self, start: int, stop: int) -> Iterable[Alike]:
+    def step_groups(self, start: int, stop: int) -> Iterable[StepGroup]:
         before = self._before[2]
-        own = alike(self._steps[max(0, start - before) : max(0, stop - before)])
-        return chain(self._earlier.alike(start, min(stop, before)), own) if self._earlier and start < before else own
+        own = group_steps(self._steps[max(0, start - before) : max(0, stop - before)])
+        return chain(self._earlier.step_groups(start, min(stop, before)), own) if self._earlier and start < before else own
 
     def passes(self, start: int, stop: int) -> Iterable[wire.PassEvent]:
         before = self._before[1]
         own = self._passes[max(0, start - before) : max(0, stop - before)]
         return chain(self._earlier.passes(start, min(stop, before)), own) if self._earlier and start < before else own
 
-    def ran_before(self, step: int) -> dict[int, int]:
+    def previous_line_steps(self, step: int) -> dict[int, int]:
         own = self._ran.before(step)
-        return self._earlier.ran_before(min(step, self._before[2])) | own if self._earlier else own
+        return self._earlier.previous_line_steps(min(step, self._before[2])) | own if self._earlier else own
 
     def lines(self) -> wire.LinesEvent | None:
         earlier = self._earlier.lines() if self._earlier else None
@@ -126,13 +128,13 @@ class MemoryLog:
         graphs, passes, steps = self._before
         return graphs + len(self._graphs), passes + len(self._passes), steps + len(self._steps)
 
-    def strange(self) -> Strange:
-        return self._strange
+    def nonfinite(self) -> NonfiniteIndices:
+        return self._nonfinite
 
     @staticmethod
-    def _look(table: wire.TensorTable, strange: list[int], index: int) -> None:
-        if len(strange) < STRANGE and not finite(table):
-            strange.append(index)
+    def _look(table: wire.TensorTable, nonfinite: list[int], index: int) -> None:
+        if len(nonfinite) < MAX_NONFINITE and not finite(table):
+            nonfinite.append(index)
 
 
 def own_lines(step: wire.StepEvent) -> list[int]:

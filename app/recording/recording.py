@@ -12,8 +12,8 @@ from msgspec import UNSET, structs
 from .. import model, wire
 from ..errors import InvalidInput, NotFound
 from .log import Log
-from .numbers import PassNumbers
-from .series import USUAL, Series, named, read_series, thinned
+from .pass_numbers import PassNumbers
+from .series import USUAL, StepSeries, named, read_series, thinned
 from .structure import index_or_none, read_formulas, read_graph, title
 from .tensors import Tensors
 
@@ -137,7 +137,7 @@ class Recording:
     def earlier(self, step: int) -> dict[str, model.EarlierValue]:
         """What the values of lines were when a step began: of each that of the last step in which it had run."""
         found: dict[str, model.EarlierValue] = {}
-        for line, before in sorted(self.log.ran_before(step).items()):
+        for line, before in sorted(self.log.previous_line_steps(step).items()):
             value = self._read_values(before)[str(line)]
             found[str(line)] = model.EarlierValue(before, value.text, value.tensor)
         return found
@@ -148,16 +148,18 @@ class Recording:
         nodes = self.graph(graph).nodes if graph >= 0 else []
         return next((node.id for node in nodes if node.parameter == parameter), None)
 
-    def series(self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None) -> Series:
+    def series(
+        self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None
+    ) -> StepSeries:
         """How numbers went over the steps, see :mod:`.series`; with ``points``, thinned to about so many for each key.
 
         Raises :class:`InvalidInput` for a key that no step of the run has.
         """
         there = self.log.counts()[2]
         stop = there if count is None else min(there, start + count)
-        read = read_series(list(self.log.alike(start, stop)), keys or USUAL)
+        read = read_series(list(self.log.step_groups(start, stop)), keys or USUAL)
         if absent := [key for key in dict.fromkeys(keys) if "*" not in key and key not in read.values]:
-            whole = list(self.log.alike(0, there))
+            whole = list(self.log.step_groups(0, there))
             known = read_series(whole, absent).values
             for key in absent:
                 if whole and key not in known:
@@ -166,7 +168,7 @@ class Recording:
                     raise InvalidInput(
                         f"No step has {key[:60]!r}: this run has {', '.join(names[:NAMED])}{more}.", where="query.key"
                     )
-                read.values[key], read.known[key] = np.full(len(read.index), np.nan), np.zeros(len(read.index), bool)
+                read.values[key], read.present[key] = np.full(len(read.index), np.nan), np.zeros(len(read.index), bool)
         return read if points is None else thinned(read, points)
 
     def _values_of(self, step: int) -> dict[str, model.LineValue]:
@@ -188,7 +190,7 @@ class Recording:
             model.Line(
                 line=row.line,
                 file=row.file,
-                text=shown(row, tensors),
+                text=line_text(row, tensors),
                 tensor=tensors.summary(row.row),
                 graph=f"g{row.graph}" if row.graph >= 0 else None,
                 step=index_or_none(row.at),
@@ -258,14 +260,14 @@ class Recording:
     def node(self, pass_index: int, node: str) -> model.NodeDetail:
         """All about one node in one pass; raises :class:`NotFound`."""
         numbers = self.numbers(pass_index)
-        place = numbers.place(node)
+        place = numbers.node_index(node)
         graph = numbers.graph
         found = graph.nodes[place]
         order = [f"n{at}" for at in wire.int32(numbers.event.order, "order").tolist()]
 
         def flow(edge: int, other: str) -> model.Flow:
             drawn = graph.edges[edge]
-            end = graph.nodes[numbers.place(other)]
+            end = graph.nodes[numbers.node_index(other)]
             return model.Flow(drawn.id, other, title(end), drawn.slot, drawn.input, numbers.edge(edge))
 
         return model.NodeDetail(
@@ -279,7 +281,7 @@ class Recording:
         )
 
 
-def shown(line: wire.LineRow, tensors: Tensors) -> str:
+def line_text(line: wire.LineRow, tensors: Tensors) -> str:
     """The text at a line's end: its repr where that was recorded, else one made from the tensor."""
     if line.text is not None:
         return line.text
@@ -298,7 +300,7 @@ def phase(line: wire.LineRow, step: wire.StepEvent) -> model.Phase:
 
 def _values(event: wire.StepEvent, tensors: Tensors) -> dict[str, model.LineValue]:
     return {
-        str(line.line): model.LineValue(shown(line, tensors), tensors.summary(line.row), phase(line, event))
+        str(line.line): model.LineValue(line_text(line, tensors), tensors.summary(line.row), phase(line, event))
         for line in event.values
         if line.file is None
     }

@@ -23,8 +23,8 @@ import numpy as np
 from msgspec import Struct
 
 from ..errors import InvalidInput
-from .alike import Alike, Column
-from .stack import COUNTS, NUMBERS, Known, Numbers, Stack
+from .step_groups import MaskedColumn, StepGroup
+from .table_stack import COUNTS, NUMBERS, FloatArray, PresentMask, TableStack
 
 OF_PARAMETER: Final = {
     "value": "value", "value_after": "value_after", "grad": "grad_after", "grad_before": "grad_before",
@@ -43,35 +43,39 @@ _PARAMETER: Final = re.compile(
 _RATE: Final = re.compile(r"p(\d{1,9}|\*)\.lr")
 
 
-class Series(Struct, frozen=True):
-    """Numbers over steps: ``values[key][i]`` is of step ``index[i]``, where ``known[key][i]`` says that there is one."""
+class StepSeries(Struct, frozen=True):
+    """FloatArray over steps: ``values[key][i]`` is of step ``index[i]``, where ``known[key][i]`` says that there is one."""
 
     index: np.ndarray[Any, np.dtype[np.int64]]
-    values: dict[str, Numbers]
-    known: dict[str, Known]
+    values: dict[str, FloatArray]
+    present: dict[str, PresentMask]
 
 
-def read_series(groups: Sequence[Alike], keys: Sequence[str]) -> Series:
+def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
     """Read the keys over steps; those of no step are left out of the answer. Raises :class:`InvalidInput` for no key at all."""
     matchers = [_matcher(key) for key in dict.fromkeys(keys)]
     count = sum(len(group) for group in groups)
     index = np.concatenate([group.index for group in groups]) if groups else np.empty(0, np.int64)
-    values: dict[str, Numbers] = {}
-    known: dict[str, Known] = {}
+    values: dict[str, FloatArray] = {}
+    present: dict[str, PresentMask] = {}
     start = 0
     for group in groups:
         for matcher in matchers:
             for key, (numbers, there) in matcher(group):
                 if key not in values:
-                    values[key], known[key] = np.full(count, np.nan), np.zeros(count, bool)
+                    values[key], present[key] = np.full(count, np.nan), np.zeros(count, bool)
                 values[key][start : start + len(group)] = numbers
-                known[key][start : start + len(group)] = there
+                present[key][start : start + len(group)] = there
         start += len(group)
     order = np.argsort(index, kind="stable")
-    return Series(index[order], {key: column[order] for key, column in values.items()}, {k: c[order] for k, c in known.items()})
+    return StepSeries(
+        index[order],
+        {key: column[order] for key, column in values.items()},
+        {key: column[order] for key, column in present.items()},
+    )
 
 
-def thinned(series: Series, points: int) -> Series:
+def thinned(series: StepSeries, points: int) -> StepSeries:
     """Leave about ``points`` steps for each key: the first, the last, and of each stretch the least and the greatest value.
 
     A stretch in which a number is not finite keeps the first such; one without numbers keeps a gap.
@@ -85,21 +89,21 @@ def thinned(series: Series, points: int) -> Series:
     chosen = np.zeros(count, bool)
     chosen[[0, -1]] = True
     for key, values in series.values.items():
-        finite = series.known[key] & np.isfinite(values)
+        finite = series.present[key] & np.isfinite(values)
         low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
         least, greatest = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
-        for wanted in (low == least[stretch], high == greatest[stretch], series.known[key] & ~finite):
+        for wanted in (low == least[stretch], high == greatest[stretch], series.present[key] & ~finite):
             places = np.flatnonzero(wanted)
             chosen[places[np.diff(stretch[places], prepend=-1) > 0]] = True  # the first of each stretch
     places = np.flatnonzero(chosen)
-    return Series(
+    return StepSeries(
         series.index[places],
         {key: values[places] for key, values in series.values.items()},
-        {key: known[places] for key, known in series.known.items()},
+        {key: known[places] for key, known in series.present.items()},
     )
 
 
-def named(groups: Iterable[Alike]) -> list[str]:
+def named(groups: Iterable[StepGroup]) -> list[str]:
     """The keys that these steps have, the shortest way to say each: what a wrong one could have been."""
     found: dict[str, None] = {"loss": None, "iteration": None}
     for group in groups:
@@ -113,7 +117,7 @@ def named(groups: Iterable[Alike]) -> list[str]:
     return list(found)
 
 
-_Matcher = Callable[[Alike], Iterator[tuple[str, Column]]]
+_Matcher = Callable[[StepGroup], Iterator[tuple[str, MaskedColumn]]]
 
 
 def _matcher(key: str) -> _Matcher:
@@ -139,25 +143,25 @@ def _matcher(key: str) -> _Matcher:
     return lambda group: _parameters(group, **match.groupdict())
 
 
-def _losses(group: Alike, name: str) -> Iterator[tuple[str, Column]]:
+def _losses(group: StepGroup, name: str) -> Iterator[tuple[str, MaskedColumn]]:
     for there, row in _rows_of_losses(group).items():
         if name in (there, "*"):
             yield f"loss:{there}", _scalar(group.stack, row)
 
 
-def _rows_of_losses(group: Alike) -> dict[str, int]:
+def _rows_of_losses(group: StepGroup) -> dict[str, int]:
     """The rows of the losses that have a name: the main pass's first."""
     first = group.first
     return {**({first.loss_name: first.loss_row} if first.loss_name is not None else {}), **first.losses}
 
 
-def _options(group: Alike, name: str) -> Iterator[tuple[str, Column]]:
+def _options(group: StepGroup, name: str) -> Iterator[tuple[str, MaskedColumn]]:
     for option in group.options():
         if name in (option, "*"):
             yield "lr" if option == "lr" else f"optimizer.{option}", group.option(option)
 
 
-def _rates(group: Alike, index: str) -> Iterator[tuple[str, Column]]:
+def _rates(group: StepGroup, index: str) -> Iterator[tuple[str, MaskedColumn]]:
     for parameter in group.rows if index == "*" else [int(index)]:
         numbers, known = group.rate(parameter)
         if known.any():
@@ -165,8 +169,8 @@ def _rates(group: Alike, index: str) -> Iterator[tuple[str, Column]]:
 
 
 def _parameters(
-    group: Alike, index: str, what: str | None, state: str | None, statistic: str | None, element: str | None
-) -> Iterator[tuple[str, Column]]:
+    group: StepGroup, index: str, what: str | None, state: str | None, statistic: str | None, element: str | None
+) -> Iterator[tuple[str, MaskedColumn]]:
     for row in group.first.parameters if index == "*" else [group.rows[int(index)]] if int(index) in group.rows else []:
         if state is None:
             places = {f".{what}" if what else "": getattr(row, OF_PARAMETER[what or "value"])}
@@ -182,12 +186,12 @@ def _parameters(
                 yield key, _scalar(group.stack, place)
 
 
-def _scalar(stack: Stack, row: int) -> Column:
+def _scalar(stack: TableStack, row: int) -> MaskedColumn:
     """A scalar's value; of a larger tensor the L2 norm."""
     return stack.statistic(row, "mean" if row >= 0 and stack.shape(row) == () else "norm")
 
 
-def _element(stack: Stack, row: int, element: str, key: str) -> Column:
+def _element(stack: TableStack, row: int, element: str, key: str) -> MaskedColumn:
     if row < 0:
         return stack.element(row, 0)
     shape, places = stack.shape(row), [int(place) for place in element.split(",")]

@@ -72,7 +72,7 @@ class Tensors:
             requires_grad=bool(flags & wire.REQUIRES_GRAD),
             is_leaf=bool(flags & wire.IS_LEAF),
             grad_fn=table.names[name - 1] if name else None,
-            values=None if array is None else plain(array),
+            values=None if array is None else json_values(array),
             min=statistics[0],
             max=statistics[1],
             mean=statistics[2],
@@ -121,10 +121,10 @@ def number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def plain(array: np.ndarray[Any, Any]) -> Any:
+def json_values(array: np.ndarray[Any, Any]) -> Any:
     """An array as nested lists, as ``tensor.tolist()`` gives them, safe for JSON.
 
-    >>> plain(np.array([1.0, np.nan])), plain(np.array(2 + 1j))
+    >>> json_values(np.array([1.0, np.nan])), json_values(np.array(2 + 1j))
     ([1.0, 'NaN'], [2.0, 1.0])
     """
     if np.iscomplexobj(array):

@@ -180,7 +180,7 @@ def _surface(asked: Asked, recording: Recording, told: wire.Surface) -> dict[str
     if told.index != asked.index or len(axes) != len(targets) or any(len(axis) != asked.points for axis in axes):
         return None
     numbers = recording.numbers(asked.index)
-    root = numbers.value(numbers.place(numbers.graph.roots[0]))
+    root = numbers.value(numbers.node_index(numbers.graph.roots[0]))
     recorded = None if root is None or root.values is None else next(_leaves(root.values))
     slopes = [_slope(recording, asked.index, target.parameter, target.flat) for target in targets]
     if recorded is not None and recorded != number(told.loss):

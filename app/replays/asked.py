@@ -160,7 +160,7 @@ def _node(value: Any, graph: model.Graph) -> int:
 def _hold_to_a_loss(recording: Recording, index: int, step: int) -> None:
     numbers = recording.numbers(index)
     roots = numbers.graph.roots
-    value = numbers.value(numbers.place(roots[0])) if len(roots) == 1 else None
+    value = numbers.value(numbers.node_index(roots[0])) if len(roots) == 1 else None
     if value is None or math.prod(value.shape) != 1:
         shape = f"of shape {value.shape}" if value is not None else f"of {len(roots)} tensors"
         raise InvalidInput(

@@ -202,7 +202,7 @@ class LiveRun(RecordedRun):
         )
         self.earlier = stored((graphs, passes, steps), self.sealed)
         self.events, self.forgotten = kept, self.sealed
-        self._log = self.recording.log = MemoryLog(kept, self.earlier, self._log.strange())
+        self._log = self.recording.log = MemoryLog(kept, self.earlier, self._log.nonfinite())
         self.size = sum(map(_size, kept))
 
     @property

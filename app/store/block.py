@@ -16,12 +16,12 @@ import numpy as np
 from msgspec import Struct
 
 from .. import wire
-from ..recording import Alike, Stack
+from ..recording import StepGroup, TableStack
+from ..recording.line_history import LineSteps
 from ..recording.log import own_lines
-from ..recording.ran import Told
-from .columns import Columns, pack_columns, unpack_columns
-from .stacks import Parted, join, part
-from .tables import Layout, Matrix
+from .columns import PackedMatrix, pack_columns, unpack_columns
+from .skeletons import SplitEvent, join, part
+from .tables import Matrix, TableLayout
 
 LEVEL: Final = 6
 FULL_BYTES: Final = 256 * 1024
@@ -29,7 +29,7 @@ FULL_BYTES: Final = 256 * 1024
 FULL_EVENTS: Final = 1024
 
 
-class _Stack(Struct, frozen=True, array_like=True):
+class _PackedGroup(Struct, frozen=True, array_like=True):
     """Events of one skeleton: how many integers and numbers each has, and the texts of all, one event after the other."""
 
     skeleton: bytes
@@ -39,39 +39,41 @@ class _Stack(Struct, frozen=True, array_like=True):
     texts: list[tuple[str, ...]]
 
 
-class _Block(Struct, frozen=True, array_like=True):
+class _PackedBlock(Struct, frozen=True, array_like=True):
     """``order`` uint16: the stack of each event."""
 
     order: bytes
-    stacks: list[_Stack]
-    columns: list[tuple[int, Columns]]
+    stacks: list[_PackedGroup]
+    columns: list[tuple[int, PackedMatrix]]
     """Packed matrices, each with the height of its stacks."""
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Block)
+_decoder = msgspec.msgpack.Decoder(_PackedBlock)
 _skeletons: msgspec.msgpack.Decoder[wire.AnyEvent] = msgspec.msgpack.Decoder(wire.AnyEvent)
 
 
 def pack_block(events: Sequence[wire.AnyEvent]) -> bytes:
     """Pack events, of which there are fewer than 65,536."""
-    stacked: dict[tuple[Any, ...], list[Parted]] = {}
+    stacked: dict[tuple[Any, ...], list[SplitEvent]] = {}
     order = []
-    for parted in map(part, events):
-        shape = (parted.skeleton, len(parted.integers), len(parted.numbers), len(parted.texts))
+    for parts in map(part, events):
+        shape = (parts.skeleton, len(parts.integers), len(parts.numbers), len(parts.texts))
         order.append(stacked.setdefault(shape, []))
-        order[-1].append(parted)
+        order[-1].append(parts)
     places = {id(stack): place for place, stack in enumerate(stacked.values())}
     pools: dict[tuple[int, int], list[Matrix]] = {}
     for stack in stacked.values():
         for matrix in _matrices(stack):
             pools.setdefault((len(stack), matrix.dtype.itemsize), []).append(matrix)
-    block = _Block(
+    block = _PackedBlock(
         np.array([places[id(stack)] for stack in order], "<u2").tobytes(),
         [
-            _Stack(stack[0].skeleton, len(stack), len(stack[0].integers), len(stack[0].numbers), [each.texts for each in stack])
+            _PackedGroup(
+                stack[0].skeleton, len(stack), len(stack[0].integers), len(stack[0].numbers), [each.texts for each in stack]
+            )
             if stack[0].texts
-            else _Stack(stack[0].skeleton, len(stack), len(stack[0].integers), len(stack[0].numbers), [])
+            else _PackedGroup(stack[0].skeleton, len(stack), len(stack[0].integers), len(stack[0].numbers), [])
             for stack in stacked.values()
         ],
         [(height, pack_columns(np.concatenate(matrices, axis=1))) for (height, _), matrices in pools.items()],
@@ -104,7 +106,7 @@ def weight(event: wire.AnyEvent) -> int:
     return len(event.tensors.values) + len(event.tensors.stats) + len(event.tensors.counts)
 
 
-def _matrices(stack: list[Parted]) -> list[Matrix]:
+def _matrices(stack: list[SplitEvent]) -> list[Matrix]:
     """What the events of a stack have of their own, as matrices of words."""
     first = stack[0]
     found: list[Matrix] = []
@@ -113,11 +115,11 @@ def _matrices(stack: list[Parted]) -> list[Matrix]:
     if first.numbers:
         found.append(np.array([each.numbers for each in stack], "<f8").view("<u8"))
     if first.table is not None:
-        found += Layout(first.table).matrices([each.table for each in stack if each.table is not None])
+        found += TableLayout(first.table).matrices([each.table for each in stack if each.table is not None])
     return found
 
 
-class Block:
+class EventBlock:
     """The events of a packed block, each put together when it is asked for."""
 
     def __init__(self, data: bytes) -> None:
@@ -144,7 +146,7 @@ class Block:
         numbers = own.tables
         return join(
             self._skeletons[stack],
-            Parted(
+            SplitEvent(
                 b"",
                 tuple(own.integers[row].tolist()),
                 tuple(own.numbers[row].tolist()),
@@ -157,7 +159,7 @@ class Block:
             ),
         )
 
-    def alike(self, start: int, stop: int) -> Iterator[Alike]:
+    def step_groups(self, start: int, stop: int) -> Iterator[StepGroup]:
         """The steps from one index to before another, those together that are alike, without putting any together."""
         for stack, skeleton in enumerate(self._skeletons):
             if isinstance(skeleton, wire.StepEvent):
@@ -167,15 +169,15 @@ class Block:
                 rows = np.flatnonzero((start <= index) & (index < stop))
                 if len(rows):
                     values, stats, counts = (matrix[rows] for matrix in own.tables)
-                    yield Alike(
+                    yield StepGroup(
                         skeleton,
                         index[rows].astype(np.int64),
                         None if skeleton.iteration is None else own.integers[rows, self._block.stacks[stack].integers - 1],
                         own.numbers[rows],
-                        Stack(skeleton.tensors, values, stats.view("<f8"), counts.view("<i8")),
+                        TableStack(skeleton.tensors, values, stats.view("<f8"), counts.view("<i8")),
                     )
 
-    def ran(self, start: int, stop: int) -> Told:
+    def ran(self, start: int, stop: int) -> LineSteps:
         """Lines, and the steps from one index to before another in which they ran, without putting any together."""
         for stack, skeleton in enumerate(self._skeletons):
             if isinstance(skeleton, wire.StepEvent):
@@ -198,9 +200,9 @@ class Block:
         return rows
 
     @cached_property
-    def _layouts(self) -> list[Layout | None]:
+    def _layouts(self) -> list[TableLayout | None]:
         return [
-            Layout(skeleton.tensors) if isinstance(skeleton, wire.PassEvent | wire.StepEvent | wire.LinesEvent) else None
+            TableLayout(skeleton.tensors) if isinstance(skeleton, wire.PassEvent | wire.StepEvent | wire.LinesEvent) else None
             for skeleton in self._skeletons
         ]
 

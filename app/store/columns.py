@@ -17,7 +17,7 @@ MOST: Final = 3
 """Differences are taken at most so many times: a parameter that converges is smooth to the third."""
 
 
-class Columns(Struct, frozen=True, array_like=True):
+class PackedMatrix(Struct, frozen=True, array_like=True):
     """A packed matrix of ``rows``, unsigned words of ``size`` bytes.
 
     ``source`` int32: for each column its place among those that differ, less the one before. ``orders`` uint8: how many
@@ -35,10 +35,10 @@ class Columns(Struct, frozen=True, array_like=True):
 
 LATER: Final = 255
 MANY: Final = 100_000
-"""Columns among which equal ones are not looked for: that takes longer than it saves."""
+"""PackedMatrix among which equal ones are not looked for: that takes longer than it saves."""
 
 
-def pack_columns(matrix: Matrix) -> Columns:
+def pack_columns(matrix: Matrix) -> PackedMatrix:
     """Pack a matrix of unsigned words, a row each time."""
     rows, size = matrix.shape[0], matrix.dtype.itemsize
     different, source = _different(matrix)
@@ -49,7 +49,7 @@ def pack_columns(matrix: Matrix) -> Columns:
     planes = np.ascontiguousarray(left.T).view(np.uint8).reshape(len(own), rows, size).transpose(0, 2, 1)
     heads = different[0, sorted(later)] if later else different[0, :0]
     others = np.array([later[place] for place in sorted(later)], "<i4")
-    return Columns(
+    return PackedMatrix(
         rows,
         size,
         np.diff(source, prepend=np.int32(0)).tobytes(),
@@ -59,7 +59,7 @@ def pack_columns(matrix: Matrix) -> Columns:
     )
 
 
-def unpack_columns(columns: Columns, which: slice = slice(None)) -> Matrix:
+def unpack_columns(columns: PackedMatrix, which: slice = slice(None)) -> Matrix:
     """The matrix again, to the last bit, or some of its columns: no others are worked out."""
     rows, size = columns.rows, columns.size
     word = np.dtype(f"<u{size}")

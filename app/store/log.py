@@ -14,11 +14,11 @@ from sqlalchemy import Engine, bindparam, select
 
 from .. import wire
 from ..errors import NotFound
-from ..recording import Alike, merge_lines
-from ..recording.log import STRANGE, Strange
-from ..recording.ran import Ran, Told
+from ..recording import StepGroup, merge_lines
+from ..recording.line_history import LineHistory, LineSteps
+from ..recording.log import MAX_NONFINITE, NonfiniteIndices
 from ..recording.tensors import finite
-from .block import Block, cut, full, pack_block
+from .block import EventBlock, cut, full, pack_block
 from .schema import blocks
 
 KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.GraphEvent, "pass": wire.PassEvent, "step": wire.StepEvent}
@@ -27,19 +27,19 @@ CACHE_BYTES: Final = 32 * 1024 * 1024
 CACHE_RUNS: Final = 64
 
 E = TypeVar("E", bound=wire.Event)
-Row = dict[str, Any]
+BlockRow = dict[str, Any]
 
 
-def rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, int, int]) -> tuple[list[Row], int]:
+def block_rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, int, int]) -> tuple[list[BlockRow], int]:
     """The rows of events from the place ``first`` in a run on, which before had so many graphs, passes and steps.
 
     Also the place up to which blocks are full.
     """
-    packed: list[Row] = []
+    packed: list[BlockRow] = []
     there = dict(zip(KINDS, counts, strict=True))
     sealed = first
     for block in cut(events):
-        row: Row = {"first": first, "count": len(block), "payload": pack_block(block)}
+        row: BlockRow = {"first": first, "count": len(block), "payload": pack_block(block)}
         for name, kind in KINDS.items():
             found = sum(isinstance(event, kind) for event in block)
             row |= {f"{name}_first": there[name], f"{name}_count": found}
@@ -51,7 +51,7 @@ def rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, int, in
     return packed, sealed
 
 
-class Heading(Struct, frozen=True):
+class BlockHeading(Struct, frozen=True):
     """A block without its payload: its place, how many events it has, and of each kind the first index and how many."""
 
     first: int
@@ -68,27 +68,27 @@ _HEADINGS = (
 _PAYLOAD = select(blocks.c.payload).where(blocks.c.run == bindparam("run"), blocks.c.first == bindparam("first"))
 
 
-class Blocks:
-    """Blocks that were read last, for several threads."""
+class BlockCache:
+    """BlockCache that were read last, for several threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._kept: OrderedDict[tuple[int, int, int], Block] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int], EventBlock] = OrderedDict()
         self._size = 0
-        self._ran: OrderedDict[int, Ran] = OrderedDict()
+        self._ran: OrderedDict[int, LineHistory] = OrderedDict()
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
         """Ask once for what no run has, see :meth:`Store.prepare`."""
         self.headings(0)
-        self.block(0, Heading(0, 0, {}, {}))
+        self.block(0, BlockHeading(0, 0, {}, {}))
 
-    def headings(self, run: int) -> list[Heading]:
+    def headings(self, run: int) -> list[BlockHeading]:
         """The blocks of a run, in order."""
         with self._engine.connect() as connection:
             found = connection.execute(_HEADINGS, {"run": run}).mappings().all()
         return [
-            Heading(
+            BlockHeading(
                 row["first"],
                 row["count"],
                 {name: row[f"{name}_first"] for name in KINDS},
@@ -97,7 +97,7 @@ class Blocks:
             for row in found
         ]
 
-    def block(self, run: int, heading: Heading) -> Block | None:
+    def block(self, run: int, heading: BlockHeading) -> EventBlock | None:
         """A block; ``None`` if the run has been deleted meanwhile."""
         key = (run, heading.first, heading.count)
         with self._lock:
@@ -108,7 +108,7 @@ class Blocks:
             data = connection.execute(_PAYLOAD, {"run": run, "first": heading.first}).scalar()
         if data is None:
             return None
-        block = Block(data)
+        block = EventBlock(data)
         with self._lock:
             self._kept[key] = block
             self._size += block.size
@@ -116,10 +116,10 @@ class Blocks:
                 self._size -= self._kept.popitem(last=False)[1].size
         return block
 
-    def ran(self, run: int) -> Ran:
+    def ran(self, run: int) -> LineHistory:
         """In which steps the lines of a run ran, as far as that was looked for."""
         with self._lock:
-            known = self._ran.setdefault(run, Ran())
+            known = self._ran.setdefault(run, LineHistory())
             self._ran.move_to_end(run)
             while len(self._ran) > CACHE_RUNS:
                 self._ran.popitem(last=False)
@@ -129,7 +129,7 @@ class Blocks:
 class StoredLog:
     """The events of one run in the store, up to a place in it; a :class:`~tapedeck.recording.Log`."""
 
-    def __init__(self, kept: Blocks, run: int, counts: tuple[int, int, int], end: int) -> None:
+    def __init__(self, kept: BlockCache, run: int, counts: tuple[int, int, int], end: int) -> None:
         self._kept = kept
         self._run = run
         self._counts = counts
@@ -144,21 +144,21 @@ class StoredLog:
     def step(self, index: int) -> wire.StepEvent:
         return self._one(wire.StepEvent, "step", index)
 
-    def alike(self, start: int, stop: int) -> Iterator[Alike]:
+    def step_groups(self, start: int, stop: int) -> Iterator[StepGroup]:
         for heading in self._headings:
             first, count = heading.firsts["step"], heading.counts["step"]
             if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
-                yield from block.alike(start, stop)
+                yield from block.step_groups(start, stop)
 
     def passes(self, start: int, stop: int) -> Iterator[wire.PassEvent]:
         return self._some(wire.PassEvent, "pass", start, stop)
 
-    def ran_before(self, step: int) -> dict[int, int]:
+    def previous_line_steps(self, step: int) -> dict[int, int]:
         ran = self._kept.ran(self._run)
         ran.read(min(step, self._counts[2]), self._ran)
         return ran.before(step)
 
-    def _ran(self, start: int, stop: int) -> Told:
+    def _ran(self, start: int, stop: int) -> LineSteps:
         for heading in self._headings:
             first, count = heading.firsts["step"], heading.counts["step"]
             if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
@@ -174,13 +174,13 @@ class StoredLog:
     def counts(self) -> tuple[int, int, int]:
         return self._counts
 
-    def strange(self) -> Strange:
+    def nonfinite(self) -> NonfiniteIndices:
         _, passes, steps = self._counts
         found = (
             (index for index in range(count) if not finite(read(index).tensors))
             for read, count in ((self.pass_, passes), (self.step, steps))
         )
-        first, second = (list(islice(each, STRANGE)) for each in found)
+        first, second = (list(islice(each, MAX_NONFINITE)) for each in found)
         return first, second
 
     def all(self, first: int = 0) -> Iterator[tuple[int, wire.AnyEvent]]:
@@ -215,8 +215,8 @@ class StoredLog:
         raise NotFound(f"There is no {name} {index}: {remedy}.")
 
     @cached_property
-    def _headings(self) -> list[Heading]:
+    def _headings(self) -> list[BlockHeading]:
         return [heading for heading in self._kept.headings(self._run) if heading.first < self._end]
 
-    def _block(self, heading: Heading) -> Block | None:
+    def _block(self, heading: BlockHeading) -> EventBlock | None:
         return self._kept.block(self._run, heading)

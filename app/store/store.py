@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from .. import model, wire
 from ..errors import StoreFull
 from .database import open_database
-from .log import Blocks, StoredLog, rows
+from .log import BlockCache, StoredLog, block_rows
 from .schema import blocks, replays, runs
 
 MOST_REPLAYS: Final = 500
@@ -94,7 +94,7 @@ class Store:
         folder = Path(self._temporary.name) if self._temporary else cast(Path, folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._engine = open_database(folder / "tapedeck.sqlite3")
-        self._blocks = Blocks(self._engine)
+        self._blocks = BlockCache(self._engine)
         self._writing = threading.Lock()
         with self._engine.connect() as connection:
             self.bytes: int = connection.execute(select(func.coalesce(func.sum(runs.c.recording_bytes), 0))).scalar_one()
@@ -119,7 +119,7 @@ class Store:
         A new run is made. All is one transaction. Events of a run that was deleted meanwhile are dropped. Raises
         :class:`StoreFull` where the disk is full.
         """
-        packed, sealed = rows(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
+        packed, sealed = block_rows(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
         size = sum(len(row["payload"]) for row in packed)
         columns = _columns(outcome) | {"events": first + len(events)}
         try:

@@ -21,7 +21,7 @@ _WORDS: Final = {"c": 2}  # a complex number is two
 _SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
 
 
-class Layout:
+class TableLayout:
     """Where the numbers of a table lie: the same in all tables of one layout. ``table`` may lack its numbers."""
 
     def __init__(self, table: wire.TensorTable) -> None:

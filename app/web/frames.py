@@ -11,7 +11,7 @@ from msgspec import Struct
 from .. import wire
 from ..errors import InvalidInput
 from ..recording import Recording, Tensors, number
-from ..recording.stack import COUNTS, NUMBERS, Known, Numbers, Stack, layout
+from ..recording.table_stack import COUNTS, NUMBERS, FloatArray, PresentMask, TableStack, table_layout
 
 WHAT: Final = ("value", "arrived", "used", "edge")
 """Of each node its value; of each output of each node the sum that arrived, and what was used; of each edge its gradient."""
@@ -104,15 +104,19 @@ def _over(
     return found, None
 
 
-def _alike(passes: Sequence[wire.PassEvent]) -> list[tuple[list[int], wire.PassEvent, Stack]]:
+def _alike(passes: Sequence[wire.PassEvent]) -> list[tuple[list[int], wire.PassEvent, TableStack]]:
     """The passes in groups of one layout: their places, the first of them, and their tables on top of each other."""
     groups: dict[tuple[bytes, ...], list[int]] = {}
     for place, event in enumerate(passes):
-        groups.setdefault((*layout(event.tensors), *(getattr(event, what) for what in WHAT)), []).append(place)
-    return [(places, passes[places[0]], Stack.of([passes[place].tensors for place in places])) for places in groups.values()]
+        groups.setdefault((*table_layout(event.tensors), *(getattr(event, what) for what in WHAT)), []).append(place)
+    return [
+        (places, passes[places[0]], TableStack.of([passes[place].tensors for place in places])) for places in groups.values()
+    ]
 
 
-def _matrix(groups: list[tuple[list[int], wire.PassEvent, Stack]], count: int, name: str) -> tuple[Numbers, Known]:
+def _matrix(
+    groups: list[tuple[list[int], wire.PassEvent, TableStack]], count: int, name: str
+) -> tuple[FloatArray, PresentMask]:
     """A statistic of every node, output or edge in every pass, a row for each pass; what is not known is NaN."""
     what, _, kind = name.partition(".")
     width = len(getattr(groups[0][1], what)) // 4 if groups else 0
@@ -126,7 +130,7 @@ def _matrix(groups: list[tuple[list[int], wire.PassEvent, Stack]], count: int, n
     return values, known
 
 
-def _plain(groups: list[tuple[list[int], wire.PassEvent, Stack]], count: int, name: str) -> list[list[Any]]:
+def _plain(groups: list[tuple[list[int], wire.PassEvent, TableStack]], count: int, name: str) -> list[list[Any]]:
     values, known = _matrix(groups, count, name)
     whole = name.partition(".")[2] in COUNTS
     told: list[list[Any]] = (np.where(known, values, 0).astype(np.int64) if whole else values).tolist()

@@ -9,8 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from ..errors import InvalidInput
-from ..recording import Recording, number
-from ..recording import Series as Read
+from ..recording import Recording, StepSeries, number
 from .frames import Column
 
 CELLS: Final = 2_000_000
@@ -42,7 +41,7 @@ class PackedSeries(Struct, frozen=True):
 def series(recording: Recording, keys: Sequence[str], start: int, count: int | None, points: int | None) -> Series:
     """Read the keys; raises :class:`InvalidInput` for one that no step has, or for too much at once."""
     read = _read(recording, keys, start, count, points)
-    return Series(read.index.tolist(), {key: _plain(read.values[key], read.known[key]) for key in read.values})
+    return Series(read.index.tolist(), {key: _plain(read.values[key], read.present[key]) for key in read.values})
 
 
 def packed(recording: Recording, keys: Sequence[str], start: int, count: int | None, points: int | None) -> PackedSeries:
@@ -52,13 +51,13 @@ def packed(recording: Recording, keys: Sequence[str], start: int, count: int | N
         key: PackedColumn(
             "<f8", np.where(there, read.values[key], np.nan).astype("<f8").tobytes(), np.flatnonzero(~there).tolist()
         )
-        for key, there in read.known.items()
+        for key, there in read.present.items()
     }
     index = Column("<i4", (1, len(read.index)), read.index.astype("<i4").tobytes())
     return PackedSeries(index, columns)
 
 
-def _read(recording: Recording, keys: Sequence[str], start: int, count: int | None, points: int | None) -> Read:
+def _read(recording: Recording, keys: Sequence[str], start: int, count: int | None, points: int | None) -> StepSeries:
     read = recording.series(keys, start, count, points)
     if (cells := len(read.index) * len(read.values)) > CELLS:
         raise InvalidInput(

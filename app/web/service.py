@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 
 from .. import model
 from ..assets import PACKAGE
-from ..drawing.engine import Engine
+from ..drawing.engine import LayoutEngine
 from ..errors import NotFound, TapedeckError
 from ..examples import Example
 from ..executor import Executor
@@ -42,7 +42,7 @@ class Service:
         replays: Replays,
         executor: Executor,
         owners: Owners,
-        engine: Engine,
+        engine: LayoutEngine,
         examples: list[Example],
     ) -> None:
         self.settings = settings

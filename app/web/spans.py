@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from .. import model, wire
-from ..recording import Recording, Tensors, layout, phase, shown
+from ..recording import Recording, Tensors, line_text, phase, table_layout
 
 BYTES: Final = 4 * 1024 * 1024
 """Steps are added to an answer until their numbers are this large; the rest is left for the next one."""
@@ -170,7 +170,7 @@ def _shared(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> bytes:
 
 
 def _layout(table: wire.TensorTable) -> tuple[Any, ...]:
-    return *layout(table), table.grad_fn, table.names
+    return *table_layout(table), table.grad_fn, table.names
 
 
 def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.PassEvent]]]) -> Span:
@@ -209,7 +209,7 @@ def _own(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
         index=step.index,
         iteration=model.Iteration(*step.iteration) if step.iteration else None,
         main=step.main,
-        texts=[shown(line, tensors) for line in step.values if line.file is None],
+        texts=[line_text(line, tensors) for line in step.values if line.file is None],
         passes=step.passes,
         parents=[each.parent if each.parent >= 0 else None for each in passes],
         optimizer=step.optimizer,

@@ -10,7 +10,7 @@ import msgspec
 from fastapi.sse import format_sse_event
 
 from .. import model, wire
-from ..recording import Tensors, shown
+from ..recording import Tensors, line_text
 from ..runs.archive import Archive
 from ..runs.run import LiveRun, RecordedRun, StoredRun
 
@@ -94,7 +94,7 @@ def tell(event: wire.AnyEvent) -> tuple[str, Any] | None:
             tensors = Tensors(event.tensors)
             return "lines", {
                 "lines": [
-                    model.Line(row.line, row.file, shown(row, tensors), tensors.summary(row.row), _graph(row.graph))
+                    model.Line(row.line, row.file, line_text(row, tensors), tensors.summary(row.row), _graph(row.graph))
                     for row in event.rows
                 ]
             }

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from msgspec import Struct, structs
 
 from .. import model
-from ..drawing.numerals import brief, plain, typeset
+from ..drawing.numerals import brief, typeset, typeset_literals
 from ..errors import DrawingError, NotFound
 from ..recording import title
 from ..runs.run import RecordedRun
@@ -225,7 +225,7 @@ def _shown_at(playhead: Playhead, line: int, last: model.Line | None) -> tuple[s
 
 def written(tensor: model.TensorSummary | None, otherwise: str = "") -> str:
     """A tensor as pictures write it, in at most 40 characters; else a plain value's text."""
-    return plain(otherwise) if tensor is None else typeset(brief(tensor, 40))
+    return typeset_literals(otherwise) if tensor is None else typeset(brief(tensor, 40))
 
 
 def _links(seen: _Seen, place: Place, page: str, own: dict[str, str]) -> dict[str, str]:

@@ -167,7 +167,7 @@ def test_numbers_are_written_alike(page: Page) -> None:
         "a-b",
     ]
     drawn = written.evaluate(f"texts => {{ {module.replace('export ', '')}\n return texts.map(plain); }}", texts)
-    assert drawn == [numerals.plain(text) for text in texts]
+    assert drawn == [numerals.typeset_literals(text) for text in texts]
     assert drawn[:2] == ["0.4027", "lr = 0.05"]
     whole = [
         TensorSummary([16], "int64", min=-3.0, max=49.0, norm=134.2982, zeros=0, nan=0, inf=0),

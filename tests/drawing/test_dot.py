@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
-from tapedeck.drawing import dot, engine, picture, words
+from tapedeck.drawing import dot, engine, labels, picture
 from tapedeck.recording import Recording
 
-from .sample import Sketch, seed
+from .handmade import Sketch, seed
 
 
 def parsed(source: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_whatever_a_name_is_graphviz_reads_back_just_that_text(name: str) -> Non
     read = parsed(dot.export(sketch.recording().graph(0), None))
     assert [item["name"] for item in read["objects"]] == ["n0", "n1"]
     label = read["objects"][1]["label"]
-    assert label == (words.clean(name) or "leaf").replace("\\", "\\\\") + "\\lleaf\\l"
+    assert label == (labels.clean(name) or "leaf").replace("\\", "\\\\") + "\\lleaf\\l"
     assert len(read["edges"]) == 1
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from tapedeck.drawing import engine
-from tapedeck.drawing.engine import Engine, Layout
-from tapedeck.drawing.plan import Plan, plan
+from tapedeck.drawing.engine import GraphLayout, LayoutEngine
+from tapedeck.drawing.plan import LayoutPlan, plan
 from tapedeck.drawing.style import Direction
 from tapedeck.errors import DrawingError
 from tapedeck.wire import LEAF
 
-from .sample import chain, seed, unrolled
+from .handmade import chain, seed, unrolled
 
 pytestmark = pytest.mark.anyio
 PLAN = plan(seed().graph(0))
@@ -31,7 +31,7 @@ def script(folder: Path, text: str) -> str:
     return str(path)
 
 
-def check(layout: Layout) -> None:
+def check(layout: GraphLayout) -> None:
     """Every box stands inside, no two overlap, and every edge ends at the border of its target."""
     places = {place.box.key: place for place in layout.places}
     for place in layout.places:
@@ -59,14 +59,14 @@ def check(layout: Layout) -> None:
 @pytest.mark.parametrize("direction", ["TB", "BT", "LR"])
 async def test_boxes_do_not_overlap_and_edges_end_at_them(direction: Direction) -> None:
     for recording in (seed(), unrolled(6).recording(), chain(12).recording()):
-        check(await Engine().layout(plan(recording.graph(0), direction)))
+        check(await LayoutEngine().layout(plan(recording.graph(0), direction)))
 
 
 async def test_the_root_stands_where_the_direction_says() -> None:
     graph = seed().graph(0)
     root, leaf = {}, {}
     for direction in ("TB", "BT", "LR"):
-        layout = await Engine().layout(plan(graph, direction))
+        layout = await LayoutEngine().layout(plan(graph, direction))
         places = {place.box.key: place for place in layout.places}
         root[direction], leaf[direction] = places["n0"], places["n4"]
     assert root["TB"].y < leaf["TB"].y
@@ -75,7 +75,7 @@ async def test_the_root_stands_where_the_direction_says() -> None:
 
 
 async def test_an_arrow_in_a_straight_chain_points_straight_down() -> None:
-    layout = await Engine().layout(plan(chain(3).recording().graph(0)))
+    layout = await LayoutEngine().layout(plan(chain(3).recording().graph(0)))
     assert all(route.arrival.endswith("rotate(90)") for route in layout.routes)
     label = layout.routes[0].label
     assert label is not None
@@ -83,7 +83,7 @@ async def test_an_arrow_in_a_straight_chain_points_straight_down() -> None:
 
 
 async def test_a_structure_is_laid_out_once_however_many_ask() -> None:
-    asked = Engine()
+    asked = LayoutEngine()
     layouts = await asyncio.gather(*(asked.layout(PLAN) for _ in range(20)))
     again = await asked.layout(PLAN)
     assert asked.runs == 1
@@ -91,7 +91,7 @@ async def test_a_structure_is_laid_out_once_however_many_ask() -> None:
 
 
 async def test_only_the_layouts_that_were_used_last_are_kept() -> None:
-    small = Engine(kept=2)
+    small = LayoutEngine(kept=2)
     plans = [plan(chain(length).recording().graph(0)) for length in (1, 2, 3)]
     for planned in plans:
         await small.layout(planned)
@@ -102,7 +102,7 @@ async def test_only_the_layouts_that_were_used_last_are_kept() -> None:
 
 
 async def test_whoever_gives_up_waiting_takes_nothing_from_the_others(tmp_path: Path) -> None:
-    slow = Engine(script(tmp_path, f'sleep 0.3; exec "{engine.find()}" "$@"'))
+    slow = LayoutEngine(script(tmp_path, f'sleep 0.3; exec "{engine.find()}" "$@"'))
     impatient = asyncio.create_task(slow.layout(PLAN))
     patient = asyncio.create_task(slow.layout(PLAN))
     await asyncio.sleep(0.05)
@@ -112,11 +112,11 @@ async def test_whoever_gives_up_waiting_takes_nothing_from_the_others(tmp_path: 
 
 
 def test_an_engine_serves_one_loop_after_another() -> None:
-    asked = Engine(at_once=1)
+    asked = LayoutEngine(at_once=1)
     for length in (1, 2):
         plans = [plan(chain(length + extra).recording().graph(0)) for extra in (0, 5, 10)]
 
-        async def all_of(plans: list[Plan] = plans) -> list[Layout]:
+        async def all_of(plans: list[LayoutPlan] = plans) -> list[GraphLayout]:
             return list(await asyncio.gather(*map(asked.layout, plans)))
 
         assert len(asyncio.run(all_of())) == 3
@@ -124,7 +124,7 @@ def test_an_engine_serves_one_loop_after_another() -> None:
 
 async def test_an_engine_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    slow = Engine(script(tmp_path, f"echo $$ >> {pids}; sleep 60 & echo $! >> {pids}; wait"), seconds=0.4)
+    slow = LayoutEngine(script(tmp_path, f"echo $$ >> {pids}; sleep 60 & echo $! >> {pids}; wait"), seconds=0.4)
     began = time.monotonic()
     with pytest.raises(DrawingError, match=r"longer than 0\.4 s"):
         await slow.layout(PLAN)
@@ -141,7 +141,7 @@ async def test_an_engine_that_takes_too_long_is_killed_with_all_that_it_started(
 
 async def test_a_failure_is_not_kept(tmp_path: Path) -> None:
     flag = tmp_path / "well"
-    moody = Engine(script(tmp_path, f'[ -e {flag} ] || exit 3\nexec "{engine.find()}" "$@"'))
+    moody = LayoutEngine(script(tmp_path, f'[ -e {flag} ] || exit 3\nexec "{engine.find()}" "$@"'))
     with pytest.raises(DrawingError, match="status 3"):
         await moody.layout(PLAN)
     flag.touch()
@@ -161,12 +161,12 @@ async def test_a_failure_is_not_kept(tmp_path: Path) -> None:
 )
 async def test_an_engine_that_breaks_is_an_error_that_says_so(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DrawingError, match=said):
-        await Engine(script(tmp_path, text)).layout(PLAN)
+        await LayoutEngine(script(tmp_path, text)).layout(PLAN)
 
 
 async def test_a_dot_that_is_not_there_is_an_error_with_a_remedy() -> None:
     with pytest.raises(DrawingError, match="name the path of a dot"):
-        await Engine("/nowhere/dot").layout(PLAN)
+        await LayoutEngine("/nowhere/dot").layout(PLAN)
 
 
 async def test_a_dot_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
@@ -174,12 +174,12 @@ async def test_a_dot_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"\x7fELF no")
     path.chmod(0o755)
     with pytest.raises(DrawingError, match="could not be started"):
-        await Engine(str(path)).layout(PLAN)
+        await LayoutEngine(str(path)).layout(PLAN)
 
 
 async def test_the_operators_dot_is_the_one_that_runs(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
-    named = Engine(script(tmp_path, f'echo "$@" > {mark}; exec "{engine.find()}" "$@"'))
+    named = LayoutEngine(script(tmp_path, f'echo "$@" > {mark}; exec "{engine.find()}" "$@"'))
     check(await named.layout(PLAN))
     assert mark.read_text().split() == engine.command("dot")[1:]
 
@@ -187,7 +187,7 @@ async def test_the_operators_dot_is_the_one_that_runs(tmp_path: Path) -> None:
 async def test_the_engine_sees_none_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPEDECK_SECRET", "hush")
     seen = tmp_path / "env"
-    await Engine(script(tmp_path, f'env > {seen}; exec "{engine.find()}" "$@"')).layout(PLAN)
+    await LayoutEngine(script(tmp_path, f'env > {seen}; exec "{engine.find()}" "$@"')).layout(PLAN)
     assert "hush" not in seen.read_text()
 
 
@@ -197,7 +197,7 @@ async def test_a_leaf_with_five_hundred_uses_is_laid_out_in_time() -> None:
     for at in range(500):
         sketch.edge(at, hub, 1.0)
     planned = plan(sketch.recording().graph(0))
-    layout = await Engine(seconds=30).layout(planned)  # without stubs it takes minutes
+    layout = await LayoutEngine(seconds=30).layout(planned)  # without stubs it takes minutes
     assert sum(place.box.node == hub for place in layout.places) == 500
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tapedeck.drawing import numerals
 from tapedeck.model import TensorSummary
-from tapedeck.recording import Tensors, plain
+from tapedeck.recording import Tensors, json_values
 
-from .sample import Table
+from .handmade import Table
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
@@ -57,7 +57,7 @@ def test_a_tensor_is_never_longer_than_its_room(items: list[float], limit: int) 
     with np.errstate(all="ignore"):
         found = summary(items, "float64")
     assert len(numerals.brief(found, limit)) <= limit
-    short = numerals.size(found, limit)
+    short = numerals.edge_text(found, limit)
     assert len(short) <= max(limit, 18)
 
 
@@ -91,9 +91,9 @@ def test_strange_values_are_shown_as_they_are() -> None:
     nan, inf = math.nan, math.inf
     assert numerals.values(summary([1.0, nan, -inf])) == "[1.0000, NaN, -inf]"
     assert numerals.brief(summary([nan, inf, nan] + [1.0] * 61, keep=False)) == "2 NaN, 1 inf of 64"
-    assert numerals.strange(summary([nan] + [1.0] * 99, keep=False))
-    assert numerals.strange(summary(inf))
-    assert not numerals.strange(summary([1e30, 1e-30]))
+    assert numerals.is_nonfinite(summary([nan] + [1.0] * 99, keep=False))
+    assert numerals.is_nonfinite(summary(inf))
+    assert not numerals.is_nonfinite(summary([1e30, 1e-30]))
     assert numerals.typeset("-inf") == "−∞"
 
 
@@ -113,30 +113,30 @@ def test_a_large_tensor_is_its_norm_and_range() -> None:
     values = np.linspace(-1, 2, 100)
     text = numerals.brief(summary(values, keep=False))
     assert text == f"‖{np.linalg.norm(values.astype(np.float32)):.4f}‖ -1.0000 to 2.0000"
-    assert numerals.size(summary(values, keep=False)) == text.split(" ")[0]
-    assert numerals.said(summary(values, keep=False)).isascii()
+    assert numerals.edge_text(summary(values, keep=False)) == text.split(" ")[0]
+    assert numerals.in_words(summary(values, keep=False)).isascii()
 
 
 def test_an_edge_shows_the_values_of_three_elements_and_the_norm_of_four() -> None:
-    assert numerals.size(summary([3.0, 4.0, 0.0])) == "[3.0000, 4.0000, 0.0000]"
-    assert numerals.size(summary([3.0, 4.0, 0.0, 0.0])) == "‖5.0000‖"
+    assert numerals.edge_text(summary([3.0, 4.0, 0.0])) == "[3.0000, 4.0000, 0.0000]"
+    assert numerals.edge_text(summary([3.0, 4.0, 0.0, 0.0])) == "‖5.0000‖"
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_a_tooltip_has_the_digits_of_a_float32(value: float) -> None:
-    assert np.float32(numerals.full(summary(value))) == pytest.approx(np.float32(value), rel=1e-6, abs=1e-44)
+    assert np.float32(numerals.all_digits(summary(value))) == pytest.approx(np.float32(value), rel=1e-6, abs=1e-44)
 
 
 def test_a_tooltip_has_all_digits_of_a_float64() -> None:
-    assert numerals.full(summary(1 / 3, "float64")) == repr(1 / 3)
-    assert numerals.full(summary([1.5, -2.0])) == "[1.5, -2], [2] float32"
-    assert re.fullmatch(r"\[100\] float32, norm 10\.0000, from 1\.0000 to 1\.0000", numerals.full(summary(np.ones(100))))
+    assert numerals.all_digits(summary(1 / 3, "float64")) == repr(1 / 3)
+    assert numerals.all_digits(summary([1.5, -2.0])) == "[1.5, -2], [2] float32"
+    assert re.fullmatch(r"\[100\] float32, norm 10\.0000, from 1\.0000 to 1\.0000", numerals.all_digits(summary(np.ones(100))))
 
 
 def test_the_values_read_are_those_that_were_packed() -> None:
     array = np.array([[1.0, np.nan], [np.inf, -2.0]], np.float32)
-    assert summary(array).values == plain(array)
+    assert summary(array).values == json_values(array)
 
 
 def test_one_thing_is_told_in_the_singular() -> None:
-    assert [numerals.counted(count, "edge") for count in (0, 1, 2)] == ["0 edges", "1 edge", "2 edges"]
+    assert [numerals.count_of(count, "edge") for count in (0, 1, 2)] == ["0 edges", "1 edge", "2 edges"]

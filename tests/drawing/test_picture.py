@@ -18,7 +18,7 @@ from tapedeck.model import Graph
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.wire import LEAF, GraphEvent, ParameterRow, StepEvent
 
-from .sample import SEED, Sketch, Table, chain, seed
+from .handmade import SEED, Sketch, Table, chain, seed
 
 pytestmark = pytest.mark.anyio
 
@@ -112,7 +112,7 @@ async def test_a_png_has_text_on_a_machine_without_fonts() -> None:
     assert (name < 250).sum() > 300
     code = (
         "import sys, asyncio; sys.path.insert(0, sys.argv[1]); import importlib;"
-        "package = importlib.import_module('tests.drawing.sample');"
+        "package = importlib.import_module('tests.drawing.handmade');"
         "from tapedeck.drawing import picture;"
         "sys.stdout.buffer.write(asyncio.run(picture.render(package.seed(), 0, 'png')))"
     )
@@ -169,7 +169,7 @@ async def test_a_pass_or_graph_that_there_is_not_is_not_found() -> None:
 
 
 async def test_a_step_of_the_same_structure_never_runs_the_engine_again() -> None:
-    asked = engine.Engine()
+    asked = engine.LayoutEngine()
     for norm in (1.0, 2.0, 3.0):
         sketch = Sketch()
         root = sketch.node("SumBackward0", value=norm, grads=[norm])

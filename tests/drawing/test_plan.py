@@ -7,7 +7,7 @@ from tapedeck import wire
 from tapedeck.drawing import dot
 from tapedeck.drawing.plan import BOXES, HUB, plan
 
-from .sample import Sketch, chain, seed, unrolled
+from .handmade import Sketch, chain, seed, unrolled
 
 
 def test_every_node_has_a_box_and_every_edge_a_link() -> None:

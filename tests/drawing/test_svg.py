@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.drawing import picture, style
-from tapedeck.drawing.large import too_large
 from tapedeck.drawing.picture import size
+from tapedeck.drawing.placeholder import draw_placeholder
 from tapedeck.recording import Recording
 
-from .sample import Sketch, chain, seed, unrolled
+from .handmade import Sketch, chain, seed, unrolled
 
 NS = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
@@ -122,7 +122,7 @@ def test_auto_is_the_light_picture_for_a_page_to_theme() -> None:
 
 
 def test_the_same_recording_is_always_the_same_picture() -> None:
-    first, second = (asyncio.run(picture.render(seed(), 0, "svg", engine=picture.Engine())) for _ in range(2))
+    first, second = (asyncio.run(picture.render(seed(), 0, "svg", engine=picture.LayoutEngine())) for _ in range(2))
     assert first == second
 
 
@@ -325,7 +325,7 @@ def test_a_graph_that_is_too_large_is_answered_with_its_counts() -> None:
     recording = chain(2_000).recording()
     root = draw(recording)
     assert "2 001 nodes, 2 000 edges" in texts(root)
-    assert size(too_large(recording.graph(0))) == (470, 100)
+    assert size(draw_placeholder(recording.graph(0))) == (470, 100)
 
 
 def test_a_node_of_every_kind_of_tensor_can_be_drawn() -> None:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tapedeck import wire
-from tapedeck.store.block import Block, cut, pack_block
-from tapedeck.store.columns import Columns, pack_columns, unpack_columns
+from tapedeck.store.block import EventBlock, cut, pack_block
+from tapedeck.store.columns import PackedMatrix, pack_columns, unpack_columns
 
 from ..handmade_events import GRAPH, fit, pass_, step, table
 from ..tracer.run_twice import record
@@ -28,7 +28,7 @@ def again(events: list[wire.AnyEvent]) -> list[wire.AnyEvent]:
     """Events, packed and taken out again."""
     found: list[wire.AnyEvent] = []
     for part in cut(events):
-        block = Block(pack_block(part))
+        block = EventBlock(pack_block(part))
         assert len(block) == len(part)
         found += [block.event(place) for place in range(len(block))]
     return found
@@ -74,17 +74,17 @@ def test_a_run_comes_back() -> None:
 def test_who_reads_the_steps_unpacks_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked = 0
 
-    def counted(columns: Columns, which: slice) -> Any:
+    def counted(columns: PackedMatrix, which: slice) -> Any:
         nonlocal unpacked
         unpacked += which.stop - which.start
         return unpack_columns(columns, which)
 
     monkeypatch.setattr("tapedeck.store.block.unpack_columns", counted)
-    block = Block(pack_block(fit(50)))
-    (steps,) = block.alike(0, 50)
+    block = EventBlock(pack_block(fit(50)))
+    (steps,) = block.step_groups(0, 50)
     assert len(steps) == 50
     of_steps = unpacked
-    list(block.alike(10, 20))
+    list(block.step_groups(10, 20))
     assert unpacked == of_steps
     for place in block.places(wire.PassEvent):
         block.event(place)

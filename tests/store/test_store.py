@@ -88,11 +88,11 @@ def test_where_a_number_is_not_finite_is_known_of_the_store_as_of_memory(store: 
     store.write(new(), events, 0, msgspec.structs.replace(DONE, steps=8, passes=8))
     run = store.get("a" * 32)
     assert run is not None
-    assert [list(found) for found in store.log(run).strange()] == [[2, 5], [6]]
+    assert [list(found) for found in store.log(run).nonfinite()] == [[2, 5], [6]]
     memory = MemoryLog(events)
-    assert memory.strange() == ([2, 5], [6])
+    assert memory.nonfinite() == ([2, 5], [6])
     half = events[:15]
-    assert MemoryLog(events[15:], MemoryLog(half), memory.strange()).strange() == ([2, 5], [6])
+    assert MemoryLog(events[15:], MemoryLog(half), memory.nonfinite()).nonfinite() == ([2, 5], [6])
 
 
 def test_events_are_appended_batch_by_batch_in_their_order(store: Store) -> None:
@@ -135,7 +135,7 @@ def test_reading_one_step_unpacks_no_block_but_its_own(store: Store) -> None:
         blocks = "UPDATE blocks SET payload = x'00' WHERE NOT (step_first <= 700 AND 700 < step_first + step_count)"
         assert connection.execute(sa.text(blocks)).rowcount >= 2
     assert store.log(run).step(700).index == 700
-    assert [alike.index.tolist() for alike in store.log(run).alike(699, 702)] == [[699, 700, 701]]
+    assert [group.index.tolist() for group in store.log(run).step_groups(699, 702)] == [[699, 700, 701]]
     with pytest.raises(zlib.error):
         store.log(run).step(0)
 
@@ -295,7 +295,7 @@ def test_a_log_knows_in_which_steps_lines_ran_wherever_its_events_are(store: Sto
     ]
     for log in logs:
         assert log.counts() == (1, 4, 4)
-        assert log.ran_before(3) == {1: 0, 3: 0, 4: 2, 6: 1}  # the stored one reads on from here
-        assert log.ran_before(0) == {}
-        assert log.ran_before(4) == {1: 0, 3: 0, 4: 2, 6: 3}
+        assert log.previous_line_steps(3) == {1: 0, 3: 0, 4: 2, 6: 1}  # the stored one reads on from here
+        assert log.previous_line_steps(0) == {}
+        assert log.previous_line_steps(4) == {1: 0, 3: 0, 4: 2, 6: 3}
         assert Recording(log, FIT).step(3).earlier["4"].text == "3.0"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tapedeck import model, wire
-from tapedeck.recording.numbers import PassNumbers
+from tapedeck.recording.pass_numbers import PassNumbers
 from tapedeck.recording.tensors import Tensors
 
 from . import run_twice as runs

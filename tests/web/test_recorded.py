@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tapedeck import model, wire
 from tapedeck.recording import MemoryLog, Recording, Tensors, number
-from tapedeck.recording.stack import Stack
+from tapedeck.recording.table_stack import TableStack
 from tapedeck.web import frames
 
 from ..handmade_events import FIT, GRAPH, fit, ints, pass_, step, table, turns
@@ -228,7 +228,7 @@ async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: S
 @pytest.mark.parametrize("kind", frames.STATISTICS)
 def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
     rows = table(1.5, [1.0, -2.0], math.nan, -math.inf, [3.0], -4.0, 0.0)
-    stack, tensors = Stack.of([rows]), Tensors(rows)
+    stack, tensors = TableStack.of([rows]), Tensors(rows)
     for row in range(7):
         values, known = stack.statistic(row, kind)
         assert known.all()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tapedeck import wire
-from tapedeck.recording import MemoryLog, Recording, Series
+from tapedeck.recording import MemoryLog, Recording, StepSeries
 from tapedeck.recording.series import thinned
 from tapedeck.web.series import series
 
@@ -171,7 +171,7 @@ def test_of_each_stretch_the_first_of_the_extremes_and_of_what_is_not_finite_is_
     points = data.draw(st.integers(2, len(losses) - 1))
     values = np.array([math.nan if value is None else value for value in losses])
     known = np.array([value is not None for value in losses])
-    left = thinned(Series(np.arange(len(losses)), {"loss": values}, {"loss": known}), points)
+    left = thinned(StepSeries(np.arange(len(losses)), {"loss": values}, {"loss": known}), points)
     edges = np.linspace(0, len(losses), max(1, (points - 2) // 2) + 1).astype(int)
     chosen = {0, len(losses) - 1}
     for low, high in itertools.pairwise(edges.tolist()):
@@ -181,7 +181,7 @@ def test_of_each_stretch_the_first_of_the_extremes_and_of_what_is_not_finite_is_
         chosen |= set([at for at in there if at not in finite][:1])
     assert left.index.tolist() == sorted(chosen)
     assert np.array_equal(left.values["loss"], values[left.index], equal_nan=True)
-    assert left.known["loss"].tolist() == known[left.index].tolist()
+    assert left.present["loss"].tolist() == known[left.index].tolist()
 
 
 @pytest.mark.parametrize(

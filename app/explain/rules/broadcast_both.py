@@ -82,7 +82,7 @@ class _Meetings:
         self._up: dict[int, list[int]] = {}
         self._down: dict[int, list[int]] = {}
         for edge in sorted(numbers.graph.edges, key=lambda edge: edge.slot):
-            source, target = numbers.place(edge.source), numbers.place(edge.target)
+            source, target = numbers.node_index(edge.source), numbers.node_index(edge.target)
             self._down.setdefault(source, []).append(target)
             self._up.setdefault(target, []).append(source)
 

@@ -77,7 +77,7 @@ class _Ways:
         self._down: dict[int, list[int]] = {}
         for edge in numbers.graph.edges:
             if edge.gradient:
-                source, target = numbers.place(edge.source), numbers.place(edge.target)
+                source, target = numbers.node_index(edge.source), numbers.node_index(edge.target)
                 self._up.setdefault(target, []).append(source)
                 self._down.setdefault(source, []).append(target)
 

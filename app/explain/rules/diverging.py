@@ -29,7 +29,7 @@ def diverging(recording: Recording, program: model.Program, syntax: Syntax) -> I
     """The loss grows by a factor in each of many steps, to many times what it was: the steps are too long."""
     series = recording.series(["loss:*"], count=STEPS)
     for key, numbers in series.values.items():
-        known = series.known[key]
+        known = series.present[key]
         losses, index = numbers[known], series.index[known]
         grown = _grown(losses)
         if grown is None:

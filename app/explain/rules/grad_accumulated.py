@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ... import model
-from ...recording import Recording, Series
+from ...recording import Recording, StepSeries
 from ..syntax import Syntax
 from ..updates import by_gradient, of_loop, updates, written_by
 from ..wording import listed, short
@@ -62,10 +62,10 @@ class _Added:
     new: float
 
 
-def _first(series: Series, parameter: int, learns: Callable[[int], bool]) -> _Added | None:
+def _first(series: StepSeries, parameter: int, learns: Callable[[int], bool]) -> _Added | None:
     """The first step that updates a parameter by the sum of a gradient that was used before and a new one."""
     before, after, used = (_Column(series, f"p{parameter}.{what}") for what in ("grad_before", "grad", "grad_used"))
-    changed = series.known.get(f"p{parameter}.update.norm")
+    changed = series.present.get(f"p{parameter}.update.norm")
     stale: _Told | None = None
     for place in range(len(series.index)):
         had, has, took = before.at(place), after.at(place), used.at(place)
@@ -86,9 +86,9 @@ def _first(series: Series, parameter: int, learns: Callable[[int], bool]) -> _Ad
 class _Column:
     """What is told of one tensor of a parameter, step by step."""
 
-    def __init__(self, series: Series, key: str) -> None:
+    def __init__(self, series: StepSeries, key: str) -> None:
         self._columns = [series.values[f"{key}.{told}"] for told in _TOLD if f"{key}.{told}" in series.values]
-        self._known = series.known.get(f"{key}.norm")
+        self._known = series.present.get(f"{key}.norm")
 
     def at(self, place: int) -> _Told | None:
         if self._known is None or not self._known[place]:

@@ -84,7 +84,7 @@ def _depths(numbers: PassNumbers) -> list[int]:
     down: dict[int, list[int]] = {}
     waits = [0] * len(numbers.graph.nodes)
     for edge in numbers.graph.edges:
-        source, target = numbers.place(edge.source), numbers.place(edge.target)
+        source, target = numbers.node_index(edge.source), numbers.node_index(edge.target)
         down.setdefault(source, []).append(target)
         waits[target] += 1
     depth = [0] * len(waits)
@@ -103,7 +103,7 @@ def _line(numbers: PassNumbers, leaf: int) -> int | None:
     """The line that uses a leaf."""
     nodes, waiting = numbers.graph.nodes, [leaf]
     for _ in range(4):
-        above = [numbers.place(edge.source) for edge in numbers.graph.edges if numbers.place(edge.target) in waiting]
+        above = [numbers.node_index(edge.source) for edge in numbers.graph.edges if numbers.node_index(edge.target) in waiting]
         for each in above:
             if nodes[each].line is not None:
                 return nodes[each].line

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from tapedeck.drawing import words
-from tapedeck.drawing.account import account
+from tapedeck.drawing import labels
+from tapedeck.drawing.description import describe
 from tapedeck.model import Node
 
 from ..run_twice import record
@@ -90,7 +90,7 @@ for step in range(3):
 def test_the_account_says_whose_formula_a_node_comes_from() -> None:
     recording = record(PROGRAM)[1]
     numbers = recording.numbers(1)
-    told = account(numbers.graph, numbers, program=PROGRAM)
+    told = describe(numbers.graph, numbers, program=PROGRAM)
     assert "n1  g = torch.autograd.grad(z, x, create_graph=True)  AddBackward0  line 5  from n2 in g0" in told
     assert "n9  backward of x ** 3  PowBackward0  line 5  from n5 in g0" in told
 
@@ -105,7 +105,7 @@ for order in range(6):
 """
     recording = record(program)[1]
     (made,) = [node for node in recording.numbers(1).graph.nodes if node.op == "CosBackward0"]
-    source = words.Source(program)
+    source = labels.ProgramText(program)
     assert source.title(made) == "backward of y = x.sin()"
     last = recording.numbers(5).graph
     deepest = max(orders(node) for node in last.nodes)

@@ -87,7 +87,7 @@ def test_series_are_those_of_a_run_that_nobody_watches(program: str) -> None:
     told = record(HEAD + program)[1].series(list(expected[0]))
     assert told.index.tolist() == list(range(len(expected)))
     for key in expected[0]:
-        assert told.known[key].all(), key
+        assert told.present[key].all(), key
         assert [bits(value) for value in told.values[key].tolist()] == [bits(step[key]) for step in expected], key
 
 
@@ -107,6 +107,6 @@ def test_losses_of_several_names_are_each_their_own() -> None:
     told = record(program)[1].series(["loss:*", "loss", "iteration"])
     assert told.values["loss:d_loss"][::2].tolist() == [each for each, _ in expected]
     assert told.values["loss:g_loss"][1::2].tolist() == [each for _, each in expected]
-    assert told.known["loss:d_loss"].tolist() == [True, False] * 6
+    assert told.present["loss:d_loss"].tolist() == [True, False] * 6
     assert told.values["loss"].tolist() == [each for pair in expected for each in pair]
     assert told.values["iteration"].tolist() == [float(at // 2) for at in range(12)]

@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Struct
 
 from .. import wire
-from ..recording import parted
+from ..recording import split_options
 
 _pack = msgspec.msgpack.Encoder().encode
 Options = dict[str, Any]
 
 
-class Parted(Struct, frozen=True):
+class SplitEvent(Struct, frozen=True):
     """One event. Events of one skeleton have as many integers, numbers and texts, and tables of one layout."""
 
     skeleton: bytes
@@ -24,7 +24,7 @@ class Parted(Struct, frozen=True):
     table: wire.TensorTable | None = None
 
 
-def part(event: wire.AnyEvent) -> Parted:
+def part(event: wire.AnyEvent) -> SplitEvent:
     """Part an event; :func:`join` puts it together again."""
     match event:
         case wire.PassEvent():
@@ -32,61 +32,61 @@ def part(event: wire.AnyEvent) -> Parted:
                 0, 0, event.kind, min(event.parent, 0), event.graph, event.line, event.order, event.value, event.arrived,
                 event.used, event.edge, event.saved, _bare(event.tensors), event.failed,
             )  # fmt: skip
-            return Parted(_pack(bare), (event.index, event.step, event.parent), table=event.tensors)
+            return SplitEvent(_pack(bare), (event.index, event.step, event.parent), table=event.tensors)
         case wire.StepEvent():
             return _part_step(event)
         case wire.LinesEvent():
             rows, texts = _without_texts(event.rows)
-            return Parted(_pack(wire.LinesEvent(rows, _bare(event.tensors))), texts=texts, table=event.tensors)
+            return SplitEvent(_pack(wire.LinesEvent(rows, _bare(event.tensors))), texts=texts, table=event.tensors)
         case wire.ProgressEvent():
-            return Parted(_pack(wire.ProgressEvent(0)), (event.done, event.of))
+            return SplitEvent(_pack(wire.ProgressEvent(0)), (event.done, event.of))
         case wire.OutputEvent():
-            return Parted(_pack(wire.OutputEvent("", event.cell)), texts=(event.text,))
+            return SplitEvent(_pack(wire.OutputEvent("", event.cell)), texts=(event.text,))
         case _:
-            return Parted(_pack(event))
+            return SplitEvent(_pack(event))
 
 
-def _part_step(event: wire.StepEvent) -> Parted:
+def _part_step(event: wire.StepEvent) -> SplitEvent:
     numbers: list[float] = []
     integers = [event.index, event.main, *event.passes]
     iteration = event.iteration
     if iteration is not None:
         integers.append(iteration[1])
         iteration = (iteration[0], 0)
-    optimizer, groups = parted(event, numbers)
+    optimizer, groups = split_options(event, numbers)
     rows, texts = _without_texts(event.values)
     bare = wire.StepEvent(
         0, iteration, event.forward, event.loss, event.backward, event.update, rows, 0, [0] * len(event.passes),
         event.loss_row, event.loss_name, event.parameters, event.rebinds, optimizer, _bare(event.tensors), groups,
         event.losses,
     )  # fmt: skip
-    return Parted(_pack(bare), tuple(integers), tuple(numbers), texts, event.tensors)
+    return SplitEvent(_pack(bare), tuple(integers), tuple(numbers), texts, event.tensors)
 
 
-def join(skeleton: wire.AnyEvent, parted: Parted) -> wire.AnyEvent:
-    """An event again from its decoded skeleton and what it has of its own; ``parted`` has its table's numbers alone."""
-    integers = parted.integers
+def join(skeleton: wire.AnyEvent, parts: SplitEvent) -> wire.AnyEvent:
+    """An event again from its decoded skeleton and what it has of its own; ``parts`` has its table's numbers alone."""
+    integers = parts.integers
     match skeleton:
         case wire.PassEvent():
             index, step, parent = integers
             return msgspec.structs.replace(
-                skeleton, index=index, step=step, parent=parent, tensors=_full(skeleton.tensors, parted.table)
+                skeleton, index=index, step=step, parent=parent, tensors=_full(skeleton.tensors, parts.table)
             )
         case wire.StepEvent():
-            return _join_step(skeleton, parted)
+            return _join_step(skeleton, parts)
         case wire.LinesEvent():
-            return wire.LinesEvent(_with_texts(skeleton.rows, parted.texts), _full(skeleton.tensors, parted.table))
+            return wire.LinesEvent(_with_texts(skeleton.rows, parts.texts), _full(skeleton.tensors, parts.table))
         case wire.ProgressEvent():
             return wire.ProgressEvent(*integers)
         case wire.OutputEvent():
-            return wire.OutputEvent(parted.texts[0], skeleton.cell)
+            return wire.OutputEvent(parts.texts[0], skeleton.cell)
         case _:
             return skeleton
 
 
-def _join_step(bare: wire.StepEvent, parted: Parted) -> wire.StepEvent:
-    index, main, *rest = parted.integers
-    numbers = iter(parted.numbers)
+def _join_step(bare: wire.StepEvent, parts: SplitEvent) -> wire.StepEvent:
+    index, main, *rest = parts.integers
+    numbers = iter(parts.numbers)
     count = len(bare.passes)
     return msgspec.structs.replace(
         bare,
@@ -94,10 +94,10 @@ def _join_step(bare: wire.StepEvent, parted: Parted) -> wire.StepEvent:
         main=main,
         passes=rest[:count],
         iteration=None if bare.iteration is None else (bare.iteration[0], rest[count]),
-        values=_with_texts(bare.values, parted.texts),
+        values=_with_texts(bare.values, parts.texts),
         optimizer=None if bare.optimizer is None else _with_numbers(bare.optimizer, numbers),
         groups=[wire.GroupRow(row.optimizer, row.parameters, _with_numbers(row.options, numbers)) for row in bare.groups],
-        tensors=_full(bare.tensors, parted.table),
+        tensors=_full(bare.tensors, parts.table),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tell a pass in words, line by line: what the terminal prints, and what tests compare.
+"""Tell a pass in labels, line by line: what the terminal prints, and what tests compare.
 
 The account is the same text for the same recording, everywhere: ids are those of the recording, numbers have four decimals
 and an ASCII minus.
@@ -12,17 +12,17 @@ import numpy as np
 
 from ..model import Graph, Node
 from ..recording import PassNumbers
-from . import numerals, words
+from . import labels, numerals
 
 
-def account(graph: Graph, numbers: PassNumbers | None, *, program: str = "") -> str:
-    """A pass over a graph in words; without ``numbers`` the structure only. Ends with a newline."""
-    return "\n".join(_lines(graph, numbers, words.Source(program))) + "\n"
+def describe(graph: Graph, numbers: PassNumbers | None, *, program: str = "") -> str:
+    """A pass over a graph in labels; without ``numbers`` the structure only. Ends with a newline."""
+    return "\n".join(_lines(graph, numbers, labels.ProgramText(program))) + "\n"
 
 
-def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> Iterator[str]:
-    size = f"{numerals.counted(len(graph.nodes), 'node')}, {numerals.counted(len(graph.edges), 'edge')}"
-    name = words.heading(graph, source)
+def _lines(graph: Graph, numbers: PassNumbers | None, source: labels.ProgramText) -> Iterator[str]:
+    size = f"{numerals.count_of(len(graph.nodes), 'node')}, {numerals.count_of(len(graph.edges), 'edge')}"
+    name = labels.graph_title(graph, source)
     places = {node.id: place for place, node in enumerate(graph.nodes)}
     if numbers is None:
         yield f"graph {graph.id} of {name}: {size}. No backward pass reached it: there are no gradients."
@@ -30,11 +30,11 @@ def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> I
     else:
         event = numbers.event
         line = f" on line {event.line}" if event.line >= 0 else ""
-        yield f"step {event.step}, pass {event.index}: {words.PASSES[event.kind]}{line}, from {name}"
+        yield f"step {event.step}, pass {event.index}: {labels.PASS_NAMES[event.kind]}{line}, from {name}"
         for root in graph.roots:
             value = numbers.value(places[root])
             if value is not None:
-                yield f"{source.title(graph.nodes[places[root]])}: {numerals.said(value)}"
+                yield f"{source.title(graph.nodes[places[root]])}: {numerals.in_words(value)}"
         yield f"graph {graph.id}: {size}"
         order = np.frombuffer(event.order, "<i4").tolist()
     outgoing: dict[str, list[int]] = {}
@@ -53,14 +53,14 @@ def _lines(graph: Graph, numbers: PassNumbers | None, source: words.Source) -> I
         for at in outgoing.get(node.id, ()):
             edge = graph.edges[at]
             target = graph.nodes[places[edge.target]]
-            title = words.clean(target.name or source.title(target), 60)
+            title = labels.clean(target.name or source.title(target), 60)
             output = f", output {edge.input}" if target.outputs > 1 else ""
             if not edge.gradient:
                 yield f"  .. {edge.target} {title}: needs no gradient"
             elif numbers is None:
                 yield f"  -> {edge.target} {title}{output}"
             else:
-                yield f"  -> {edge.target} {title}{output}: {numerals.said(numbers.edge(at))}"
+                yield f"  -> {edge.target} {title}{output}: {numerals.in_words(numbers.edge(at))}"
     for kind, heading in (("leaf", "leaves"), ("constant", "constants")):
         found = [place for place, node in enumerate(graph.nodes) if node.kind == kind]
         if found:
@@ -77,8 +77,8 @@ def _idle(place: int, numbers: PassNumbers) -> str:
     return "  (raised: the pass stopped here)" if place == numbers.event.failed else "  (did not run in this pass)"
 
 
-def _heading(node: Node, source: words.Source) -> str:
-    title, second, where = source.title(node), words.second(node), words.where(node)
+def _heading(node: Node, source: labels.ProgramText) -> str:
+    title, second, where = source.title(node), labels.subtitle(node), labels.location(node)
     parts = [f"{node.id}  {title}", *([second] if node.kind == "op" and second != title else []), *([where] if where else [])]
     if node.backward_of is not None:
         parts.append(f"from {node.backward_of.node.id} in {node.backward_of.graph}")
@@ -90,15 +90,15 @@ def _numbers(node: Node, place: int, numbers: PassNumbers | None, arriving: dict
         return
     value = numbers.value(place)
     if value is not None:
-        yield f"  value {numerals.said(value)}  {numerals.kind(value)}"
+        yield f"  value {numerals.in_words(value)}  {numerals.shape_and_dtype(value)}"
     if node.kind == "constant":
         return
-    label = words.gradient_label(node, numbers.event.kind)
+    label = labels.gradient_label(node, numbers.event.kind)
     for output in range(node.outputs):
         arrived, used = numbers.arrived(place, output), numbers.used(place, output)
         number = f" of output {output}" if node.outputs > 1 else ""
         count = arriving.get((node.id, output), 0)
         total = f"  (sum of {count})" if count > 1 else ""
-        yield f"  {label}{number} {numerals.said(arrived)}{total}"
+        yield f"  {label}{number} {numerals.in_words(arrived)}{total}"
         if used is not None and used != arrived:
-            yield f"  {label}{number} after hooks {numerals.said(used)}"
+            yield f"  {label}{number} after hooks {numerals.in_words(used)}"

@@ -7,14 +7,14 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
-Told = Iterable[tuple[Sequence[int], Sequence[int]]]
+LineSteps = Iterable[tuple[Sequence[int], Sequence[int]]]
 """Lines, and steps in which exactly these ran."""
 
 
-class Ran:
+class LineHistory:
     """The steps of a run by the lines that ran in them, as far as they have been told; for several threads.
 
-    >>> ran = Ran()
+    >>> ran = LineHistory()
     >>> ran.tell([4, 6], [0]); ran.tell([6], [1, 2])
     >>> ran.before(2), ran.before(0)
     ({4: 0, 6: 1}, {})
@@ -30,7 +30,7 @@ class Ran:
         with self._lock:
             self._steps.setdefault(tuple(lines), array("i")).extend(steps)
 
-    def read(self, stop: int, told: Callable[[int, int], Told]) -> None:
+    def read(self, stop: int, told: Callable[[int, int], LineSteps]) -> None:
         """Be told of the steps up to ``stop`` that are not known yet."""
         with self._lock:
             if self._known >= stop:

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import wire
 
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
-Known = np.ndarray[Any, np.dtype[np.bool_]]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+PresentMask = np.ndarray[Any, np.dtype[np.bool_]]
 
 NUMBERS: Final = ("min", "max", "mean", "norm")
 """The statistics of a row of a table, in their order there."""
@@ -20,12 +20,12 @@ COUNTS: Final = ("zeros", "nan", "inf")
 _SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
 
 
-def layout(table: wire.TensorTable) -> tuple[bytes, ...]:
+def table_layout(table: wire.TensorTable) -> tuple[bytes, ...]:
     """What tables must share to be laid on top of each other: dtypes, flags and shapes."""
     return table.dtype, table.flags, table.ndim, table.dims
 
 
-class Stack:
+class TableStack:
     """Tables of one layout. A column is a number of the same row in each of them.
 
     ``first`` is one of them, of which only the layout is read; the numbers of all have a row for each.
@@ -35,7 +35,7 @@ class Stack:
         self,
         first: wire.TensorTable,
         values: np.ndarray[Any, np.dtype[np.uint8]],
-        stats: Numbers,
+        stats: FloatArray,
         counts: np.ndarray[Any, np.dtype[np.int64]],
     ) -> None:
         self._first = first
@@ -49,7 +49,7 @@ class Stack:
         self._values = _before(np.where(self._flags & wire.HAS_VALUES, self._numel * _SIZES[dtype], 0))
 
     @classmethod
-    def of(cls, tables: Sequence[wire.TensorTable]) -> Stack:
+    def of(cls, tables: Sequence[wire.TensorTable]) -> TableStack:
         """Lay tables of one layout on top of each other."""
         count = len(tables)
         return cls(
@@ -68,7 +68,7 @@ class Stack:
         start = int(ndim[:row].sum(dtype=np.int64))
         return tuple(np.frombuffer(self._first.dims, "<i8")[start : start + int(ndim[row])].tolist())
 
-    def statistic(self, row: int, name: str) -> tuple[Numbers, Known]:
+    def statistic(self, row: int, name: str) -> tuple[FloatArray, PresentMask]:
         """One of :data:`NUMBERS` or :data:`COUNTS` of a row, and in which tables it is known."""
         if row < 0:
             return self._nothing()
@@ -93,7 +93,7 @@ class Stack:
                 values = np.isinf(values).astype(np.float64)
         return values, known
 
-    def element(self, row: int, place: int) -> tuple[Numbers, Known]:
+    def element(self, row: int, place: int) -> tuple[FloatArray, PresentMask]:
         """An element of a row, by its place in memory order (of a complex one its magnitude), and where it is known."""
         if row < 0 or not self._flags[row] & wire.HAS_VALUES or place >= self._numel[row]:
             return self._nothing()
@@ -102,7 +102,7 @@ class Stack:
         found = np.ascontiguousarray(self._elements[:, start : start + packed.itemsize]).view(packed)[:, 0]
         return (np.abs(found) if found.dtype.kind == "c" else found).astype(np.float64), np.ones(len(self), bool)
 
-    def _nothing(self) -> tuple[Numbers, Known]:
+    def _nothing(self) -> tuple[FloatArray, PresentMask]:
         return np.full(len(self), np.nan), np.zeros(len(self), bool)
 
 

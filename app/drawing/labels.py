@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ..model import Graph, Node, PassKind
 
-PASSES = {
+PASS_NAMES = {
     "backward": "backward()",
     "grad": "torch.autograd.grad()",
     "nested": "a pass inside another",
@@ -42,7 +42,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-class Source:
+class ProgramText:
     """A program's text, asked by nodes for what was written where they were made."""
 
     def __init__(self, program: str) -> None:
@@ -66,7 +66,7 @@ class Source:
         Of what a module of the program's computed inside, the module is what there is to say.
 
         >>> add = Node("n0", "op", "MulBackward0", None, "y", None, 1, (4, 9), "", 1, [], None)
-        >>> Source("y = m * x").title(add)
+        >>> ProgramText("y = m * x").title(add)
         'y = m * x'
         """
         name = clean(node.name) if node.name else None
@@ -80,7 +80,7 @@ class Source:
         return name or (clean(node.module) if node.module else text) or clean(node.op)
 
 
-def second(node: Node) -> str:
+def subtitle(node: Node) -> str:
     """What a node is, after its title."""
     if node.kind == "leaf":
         return "leaf"
@@ -89,10 +89,10 @@ def second(node: Node) -> str:
     return clean(node.op)
 
 
-def where(node: Node) -> str:
+def location(node: Node) -> str:
     """Where a node was made.
 
-    >>> where(Node("n0", "op", "AddBackward0", None, None, "lib/net.py", 3, None, "", 1, [], None))
+    >>> location(Node("n0", "op", "AddBackward0", None, None, "lib/net.py", 3, None, "", 1, [], None))
     'net.py:3'
     """
     if node.line is None:
@@ -112,7 +112,7 @@ def gradient_label(node: Node, kind: PassKind) -> str:
     return f"{clean(node.name, 60)}.grad" if node.kind == "leaf" and node.name and kind != "grad" else "grad"
 
 
-def heading(graph: Graph, source: Source) -> str:
+def graph_title(graph: Graph, source: ProgramText) -> str:
     """What a graph is the graph of."""
     roots = [node for node in graph.nodes if node.id in set(graph.roots)]
     named = ", ".join(clean(node.name) if node.name else source.title(node) for node in roots[:3])

@@ -10,7 +10,7 @@ from .. import model, wire
 from ..errors import NotFound
 from .tensors import Tensors, starts
 
-Column = np.ndarray[Any, np.dtype[np.int32]]
+RowIndices = np.ndarray[Any, np.dtype[np.int32]]
 
 
 class PassNumbers:
@@ -28,7 +28,7 @@ class PassNumbers:
         self._first_output = starts(np.array([node.outputs for node in graph.nodes]))
         self._first_saved = starts(np.array([len(node.saved) for node in graph.nodes]))
 
-    def place(self, node: str) -> int:
+    def node_index(self, node: str) -> int:
         """The place of the node with this id; raises :class:`NotFound`."""
         if node[:1] == "n" and node[1:].isascii() and node[1:].isdigit() and int(node[1:]) < len(self.graph.nodes):
             return int(node[1:])
@@ -73,5 +73,5 @@ class PassNumbers:
         """All edges' gradients by id."""
         return {edge.id: self.edge(place) for place, edge in enumerate(self.graph.edges)}
 
-    def _output(self, column: Column, place: int, output: int) -> int:
+    def _output(self, column: RowIndices, place: int, output: int) -> int:
         return int(column[self._first_output[place] + output]) if output < self.graph.nodes[place].outputs else -1

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tapedeck.drawing import measure, words
+from tapedeck.drawing import labels, measure
 from tapedeck.drawing.pen import escape
 from tapedeck.model import Node
 
@@ -21,7 +21,7 @@ def node(**fields: Any) -> Node:
 
 
 def test_a_title_leads_with_what_the_person_wrote() -> None:
-    source = words.Source("y = m * x\n")
+    source = labels.ProgramText("y = m * x\n")
     assert source.title(node(name="y")) == "y = m * x"
     assert source.title(node()) == "m * x"
     assert source.title(node(name="y", columns=None)) == "y"
@@ -33,27 +33,27 @@ def test_a_title_leads_with_what_the_person_wrote() -> None:
 
 
 def test_text_of_another_file_is_never_taken_for_the_programs() -> None:
-    assert words.Source("secret = 1").title(node(file="/lib/site/net.py")) == "MulBackward0"
-    assert words.where(node(file="/lib/site/net.py", line=3)) == "net.py:3"
-    assert words.where(node(file="C:\\lib\\net.py", line=3)) == "net.py:3"
+    assert labels.ProgramText("secret = 1").title(node(file="/lib/site/net.py")) == "MulBackward0"
+    assert labels.location(node(file="/lib/site/net.py", line=3)) == "net.py:3"
+    assert labels.location(node(file="C:\\lib\\net.py", line=3)) == "net.py:3"
 
 
 def test_what_a_module_computed_inside_is_called_after_the_module() -> None:
-    source = words.Source("y = net(x)")
+    source = labels.ProgramText("y = net(x)")
     assert source.title(node(module="net.0", columns=(4, 10))) == "net.0"
     assert source.title(node(module="net.0", name="y", columns=(4, 10))) == "y = net(x)"
 
 
 @given(st.text(max_size=900))
 def test_a_cleaned_text_is_one_short_line_that_xml_can_carry(text: str) -> None:
-    cleaned = words.clean(text)
-    assert len(cleaned) <= words.LONGEST
+    cleaned = labels.clean(text)
+    assert len(cleaned) <= labels.LONGEST
     assert "\n" not in cleaned
     assert ET.fromstring(f'<a b="{escape(cleaned)}">{escape(cleaned)}</a>').text == (cleaned or None)
 
 
 def test_marks_that_turn_text_around_are_not_drawn() -> None:
-    assert words.clean("a\u202eb\u2066c\u200bd\ufeff") == "a·b·c·d·"
+    assert labels.clean("a\u202eb\u2066c\u200bd\ufeff") == "a·b·c·d·"
 
 
 @given(st.text(max_size=80), st.floats(20, 300), st.booleans())

@@ -7,14 +7,14 @@ from .pen import BROWSER, Face, escape, pen
 from .style import Theme
 
 
-def too_large(graph: Graph, *, theme: Theme = "light", face: Face = BROWSER, standalone: bool = True) -> str:
+def draw_placeholder(graph: Graph, *, theme: Theme = "light", face: Face = BROWSER, standalone: bool = True) -> str:
     """The picture of a graph's size."""
     with_pen = pen(theme, face)
     title = f"{len(graph.nodes):_} nodes, {len(graph.edges):_} edges".replace("_", " ")
     rows = (
         with_pen.title(title, 430, 20, 34),
         with_pen.small("This graph is too large to be drawn whole.", 20, 60, 430, "ink-2"),
-        with_pen.small("Take it in words (.txt) or as DOT (.dot); the API has its numbers.", 20, 78, 430, "ink-2"),
+        with_pen.small("Take it in labels (.txt) or as DOT (.dot); the API has its numbers.", 20, 78, 430, "ink-2"),
     )
     ground = f'<rect {with_pen.fill("bg")} width="470" height="100"/>' if standalone else ""
     return (

@@ -1,11 +1,11 @@
-"""The account in words."""
+"""The account in labels."""
 
 from __future__ import annotations
 
 from tapedeck import wire
-from tapedeck.drawing.account import account
+from tapedeck.drawing.description import describe
 
-from .sample import SEED, Sketch, seed
+from .handmade import SEED, Sketch, seed
 
 TOLD = """\
 step 0, pass 0: backward() on line 8, from loss
@@ -49,7 +49,7 @@ constants
 
 def test_the_seeds_pass_is_told_from_the_loss_to_the_leaf() -> None:
     recording = seed()
-    assert account(recording.graph(0), recording.numbers(0), program=SEED) == TOLD
+    assert describe(recording.graph(0), recording.numbers(0), program=SEED) == TOLD
 
 
 def test_nodes_are_told_in_the_order_in_which_they_ran() -> None:
@@ -57,7 +57,7 @@ def test_nodes_are_told_in_the_order_in_which_they_ran() -> None:
     for at in range(3):
         sketch.node(f"Op{at}", value=1.0, grads=[1.0])
     recording = sketch.recording(order=[0, 2])
-    lines = account(recording.graph(0), recording.numbers(0)).splitlines()
+    lines = describe(recording.graph(0), recording.numbers(0)).splitlines()
     assert [line for line in lines if line.startswith("n")] == ["n0  Op0", "n2  Op2", "n1  Op1  (did not run in this pass)"]
 
 
@@ -68,7 +68,7 @@ def test_sums_and_hooks_are_told() -> None:
     sketch.edge(root, leaf, 2.0)
     sketch.edge(root, leaf, 2.0)
     recording = sketch.recording()
-    told = account(recording.graph(0), recording.numbers(0)).splitlines()
+    told = describe(recording.graph(0), recording.numbers(0)).splitlines()
     assert "    a.grad 4.0000  (sum of 2)" in told
     assert "    a.grad after hooks 1.0000" in told
     assert told.count("  -> n1 a: 2.0000") == 2
@@ -80,7 +80,7 @@ def test_the_node_that_raised_is_told_apart_from_those_that_did_not_run() -> Non
     sketch.edge(root, at, 1.0)
     sketch.edge(at, behind)
     recording = sketch.recording(order=[root], failed=at)
-    told = account(recording.graph(0), recording.numbers(0)).splitlines()
+    told = describe(recording.graph(0), recording.numbers(0)).splitlines()
     assert "n1  MulBackward0  (raised: the pass stopped here)" in told
     assert "n2  MulBackward0  (did not run in this pass)" in told
 
@@ -91,13 +91,13 @@ def test_outputs_are_told_apart() -> None:
     split = sketch.node("UnbindBackward0", grads=[1.0, None])
     sketch.edge(root, split, 1.0, at=0)
     recording = sketch.recording()
-    told = account(recording.graph(0), recording.numbers(0)).splitlines()
+    told = describe(recording.graph(0), recording.numbers(0)).splitlines()
     assert "  -> n1 UnbindBackward0, output 0: 1.0000" in told
     assert "  grad of output 1 none" in told
 
 
 def test_a_graph_without_a_pass_is_told_as_structure() -> None:
-    told = account(seed().graph(0), None, program=SEED)
+    told = describe(seed().graph(0), None, program=SEED)
     assert told.startswith("graph g0 of loss: 7 nodes, 6 edges. No backward pass reached it: there are no gradients.\n")
     assert "  -> n4 m\n" in told
     assert "grad " not in told.split("\n", 1)[1]
@@ -105,4 +105,4 @@ def test_a_graph_without_a_pass_is_told_as_structure() -> None:
 
 def test_the_account_of_ascii_names_is_ascii() -> None:
     recording = seed()
-    assert account(recording.graph(0), recording.numbers(0), program=SEED).isascii()
+    assert describe(recording.graph(0), recording.numbers(0), program=SEED).isascii()

@@ -14,7 +14,7 @@ CELL: Final = 34
 HEIGHT: Final = 68
 
 
-class Foot(Struct, frozen=True):
+class Footer(Struct, frozen=True):
     """The key, drawn from its own upper left corner; it needs so much room."""
 
     drawn: str
@@ -27,11 +27,11 @@ class Foot(Struct, frozen=True):
         return f'<g class="key" transform="translate(0 {top:g})"><path d="M0 .5H{wide:g}" {self.rule}/>{self.drawn}</g>'
 
 
-def draw(pen: Pen, told: str, gradients: bool) -> Foot:
+def draw_footer(pen: Pen, told: str, gradients: bool) -> Footer:
     """The key; ``told`` is one line about the picture. Without ``gradients`` there is no scale to explain."""
     rule = f'class="s-line" stroke="{pen.tokens["line"]}"'
     if not gradients:
-        return Foot(f'<text {pen.fill("ink-3")} x="{MARGIN}" y="20">{escape(told)}</text>', rule, 280, 32)
+        return Footer(f'<text {pen.fill("ink-3")} x="{MARGIN}" y="20">{escape(told)}</text>', rule, 280, 32)
     parts = [f'<text {pen.fill("ink-3")} x="{MARGIN}" y="22">{escape(told)}</text>']
     x = float(MARGIN)
     parts.append(f'<text {pen.fill("ink-3")} x="{x:g}" y="42">|gradient|</text>')
@@ -54,4 +54,4 @@ def draw(pen: Pen, told: str, gradients: bool) -> Foot:
     parts.append(f'<rect {free} x="{x:g}" y="32.5" width="16" height="11" rx="3" stroke-dasharray="3 2"/>')
     parts.append(f'<text {pen.fill("ink-3")} x="{x + 22:g}" y="42">no gradient</text>')
     x += 22 + pen.wide("no gradient")
-    return Foot("".join(parts), rule, round(x + MARGIN), HEIGHT)
+    return Footer("".join(parts), rule, round(x + MARGIN), HEIGHT)
