@@ -1,4 +1,4 @@
-"""Run a program's cells, one namespace for all, and tell how it ended."""
+"""Run the cells of a program in one namespace, and report how it ended."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .source.lines import TEXT, tensor_text
 from .source.tracebacks import leave_out, raised_at
 
 SCRIPT = "program.py"
-"""What a program that is no file is told that its file is: Python would have one."""
+"""The value of ``__file__`` for a program that has no file."""
 
 
 def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
-    """Run a job and send its events, the last of which is :class:`~tapedeck.wire.EndEvent`."""
+    """Run a job and send its events. The last is :class:`~tapedeck.wire.EndEvent`."""
     emitter = Emitter(write)
     emitter.emit(wire.StartedEvent(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
     filename = job.path or PROGRAM
@@ -44,21 +44,19 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
         namespace["__file__"] = script
     printer = Printer(emitter, job.stdout_bytes, job.printed_bytes)
     replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
-    # a program that reads its arguments finds those that it was given, and nothing of ours
     sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [script, *job.arguments]
     _seed(job.seed)
-    recorder = Recorder(source, namespace, emitter, job)
-    recorder.before_telling = printer.flush
+    recorder = Recorder(source, namespace, emitter, job, printer)
     started = time.perf_counter()
     failure: wire.ProgramFailure | None = None
     duration = 0.0
     try:
-        with contextlib.suppress(Replayed):  # after which nothing more is to be told
-            with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.here().line))):
+        with contextlib.suppress(Replayed):  # the replay has been answered
+            with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.line))):
                 failure = _run_cells(source, namespace, recorder, emitter, printer)
             duration = (time.perf_counter() - started) * 1000
-            if failure is None and not recorder.engine.called:
-                _implicit(recorder, emitter)
+            if failure is None and not recorder.passes.called:
+                _run_implicit_pass(recorder, emitter)
             printer.flush()
             recorder.finish()
     finally:
@@ -70,16 +68,15 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.default_generator.manual_seed(seed)  # manual_seed itself also looks for devices, and takes ten times as long
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed also looks for devices, which takes ten times as long
 
 
 def _run_cells(
     source: Source, namespace: dict[str, Any], recorder: Recorder, emitter: Emitter, printer: Printer
 ) -> wire.ProgramFailure | None:
-    """Run the cells until one fails; returns how it failed."""
+    """Run the cells until one fails; return its failure."""
     for index in range(len(source.cells)):
-        shown: list[Any] = []
-        recorder.on_last = shown.append
+        recorder.last_value = None
         printer.cell = index
         try:
             code = source.compile(index)
@@ -91,48 +88,43 @@ def _run_cells(
         except SystemExit as stop:
             if stop.code not in (None, 0):
                 return _failure(stop, source)
-            _end_cell(index, shown, recorder, emitter, printer)
+            _end_cell(index, recorder.last_value, emitter, printer)
             return None
         except Replayed:
             raise
         except BaseException as error:
             return _failure(error, source)
-        _end_cell(index, shown, recorder, emitter, printer)
+        _end_cell(index, recorder.last_value, emitter, printer)
     return None
 
 
-def _end_cell(index: int, shown: list[Any], recorder: Recorder, emitter: Emitter, printer: Printer) -> None:
+def _end_cell(index: int, value: Any, emitter: Emitter, printer: Printer) -> None:
     output = None
-    if shown and shown[-1] is not None:
-        output = tensor_text(shown[-1]) if isinstance(shown[-1], Tensor) else _repr(shown[-1])
+    if value is not None:
+        output = tensor_text(value) if isinstance(value, Tensor) else _repr(value)
     printer.flush()
     emitter.emit(wire.CellEvent(index, output))
 
 
 def _repr(value: Any) -> str:
-    """What a notebook shows for an object: its repr, which is the program's own code and may fail."""
+    """Return the output that a notebook shows for an object: its repr, which is the program's own code and may fail."""
     try:
         return repr(value)[: 10 * TEXT - 1]
     except Exception as error:
         return f"<repr failed: {type(error).__name__}: {error}>"[:TEXT]
 
 
-def _implicit(recorder: Recorder, emitter: Emitter) -> None:
-    """Run one backward on the last tensor that has a grad_fn, for a program that calls none; leaves keep their ``.grad``."""
+def _run_implicit_pass(recorder: Recorder, emitter: Emitter) -> None:
+    """Run a pass from the last tensor that has a ``grad_fn``, for a program that calls none. Leaves keep their ``.grad``."""
     tensor = recorder.lines.last_with_grad_fn()
     if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()):
         return
-    engine = recorder.engine
-    engine.implicit = True
     try:
-        with engine:
-            torch.autograd.backward(tensor, torch.ones_like(tensor), retain_graph=True)
-        if engine.passes:
+        recorder.passes.run_implicit(tensor)
+        if recorder.steps.passes_begun:
             emitter.emit(wire.Signal("implicit-pass", detail={"scalar": tensor.numel() == 1}))
-    except Exception as error:  # the graph cannot be run any more: it is still drawn
+    except Exception as error:  # the graph has been freed, but it can still be drawn
         emitter.emit(wire.Signal("implicit-pass-failed", detail={"message": str(error)[:1000]}))
-    finally:
-        engine.implicit = False
 
 
 def _unparsable(error: BaseException, source: Source) -> wire.ProgramFailure:
@@ -145,7 +137,7 @@ def _unparsable(error: BaseException, source: Source) -> wire.ProgramFailure:
 
 
 def _failure(error: BaseException, source: Source) -> wire.ProgramFailure:
-    """An exception with the program's innermost line; frames of ours are left out of the traceback."""
+    """Describe an exception, with the program's innermost line. The recorder's own frames are left out of the traceback."""
     leave_out(error)
     stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
     place = raised_at(error, source.filename)

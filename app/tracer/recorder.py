@@ -1,21 +1,24 @@
-"""Put the parts of the tracer together, for as long as one program runs."""
+"""Assemble the parts of the tracer and record one program with them."""
 
 from __future__ import annotations
 
 import builtins
 import sys
 import weakref
-from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from .. import wire
-from .backward.engine import Engine
+from .backward.engine import NoPassObserver, PassObserver, PassRecorder
 from .backward.failures import Failures
+from .backward.graphs import Graphs
+from .backward.open_passes import OpenPasses
+from .backward.saved_tensors import SavedTensors
 from .emitter import Emitter
 from .environment.event_loop import event_loops
 from .forward.calls import Calls
@@ -32,190 +35,190 @@ from .forward.patches import (
 )
 from .forward.shortcuts import not_handed_over, seen_clearing, seen_modules
 from .forward.writes import Writes
-from .replay.answers import Replay
+from .replay.answers import Replay, ReplayedStep
 from .replay.tape import Tape
-from .source.instrument import HOOK, Here, Source, Statement
+from .source.instrument import HOOK, Source, Statement
 from .source.lines import Lines
 from .source.loop_lengths import length
 from .source.names import Names
 from .source.scopes import Scopes
 from .source.tracebacks import leave_out
-from .tensors.handles import next_sequence_nr
 from .tensors.table import Table
 from .tensors.transforms import Aside
+from .training.changes import Changes
+from .training.gradient_trail import GradientTrail
+from .training.late_gradients import LateGradients
+from .training.locator import Locator
 from .training.optimizers import Optimizers
+from .training.parameters import Parameters
 from .training.rebinds import Rebinds
-from .training.steps import Steps
+from .training.steps import NoStepObserver, StepObserver, Steps
 from .training.updates import Updates
+from .training.write_guard import WriteGuard
 
-_OF_LOOPS = frozenset({"enter", "round", "target"})
+_LOOP_STATEMENTS = frozenset({"enter", "round", "target"})
+
+
+class Output(Protocol):
+    """The program's standard output, as :class:`~.environment.stdout.Printer` collects it."""
+
+    def flush(self) -> None:
+        """Emit the text that the program has printed so far."""
 
 
 class Recorder:
-    """Records what a program does while ``with recorder:`` lasts. One at a time; it sees this thread alone."""
+    """Records a program while ``with recorder:`` lasts. Only one may be active, and it records only its own thread."""
 
-    def __init__(self, source: Source, namespace: dict[str, Any], emitter: Emitter, job: wire.Job) -> None:
+    def __init__(self, source: Source, namespace: dict[str, Any], emitter: Emitter, job: wire.Job, output: Output) -> None:
         self._source = source
         self._namespace = namespace
         self._emitter = emitter
-        self._job = job
-        self.lines = Lines(job.values)
-        self._calls = Calls(job.values if job.capture != "graph" else -1)
-        self._names = Names(namespace)
-        self._scopes = Scopes(source, namespace)
-        writes = Writes(source.filename)
+        self._output = output
+        self._table = table = partial(Table, job.values, job.capture)
+        self._locator = locator = Locator(source)
+        self.lines = lines = Lines(job.values)
+        self._calls = calls = Calls(job.values if job.capture != "graph" else -1)
+        self._names = names = Names(namespace)
+        self._scopes = scopes = Scopes(source, namespace)
+        writes, changes, late, saved = Writes(source.filename), Changes(), LateGradients(), SavedTensors()
         self._failures = Failures(source, emitter, writes)
-        self.steps = Steps(
-            emitter=emitter, lines=self.lines, names=self._names, source=source, calls=self._calls, table=self._table
-        )
-        self.updates = Updates(
-            emitter=emitter,
-            names=self._names,
-            steps=self.steps,
-            here=self.here,
-            here_at=self._here_at,
-            writes=writes,
-            holders=[self.lines, self._calls, self.steps, emitter],
-        )
-        self._mode = ForwardMode(self._calls, self.updates, source.filename)
-        self.engine = Engine(
-            emitter=emitter, calls=self._calls, mode=self._mode, names=self._names, source=source, steps=self.steps,
-            table=self._table, scopes=self._scopes.local, limit=job.nodes,
-            failures=self._failures,
+        replayed = ReplayedStep(job.replay, emitter) if job.replay is not None else None
+        step_observer: StepObserver = replayed or NoStepObserver()
+        parameters = Parameters(emitter, names, late)
+        trail = GradientTrail(parameters)
+        open_passes = OpenPasses(emitter, table)
+        self.steps = steps = Steps(
+            emitter=emitter, lines=lines, names=names, source=source, calls=calls, table=table, parameters=parameters,
+            observer=step_observer,
         )  # fmt: skip
-        self._optimizers = Optimizers(
-            emitter=emitter,
-            mode=self._mode,
-            steps=self.steps,
-            names=self._names,
-            here=self.here,
-            before_write=self.updates.before_write,
+        guard = WriteGuard(
+            changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, holders=[open_passes]
         )
-        self._rebinds = Rebinds(
-            emitter=emitter, calls=self._calls, steps=self.steps, here=self.here, scopes=self._scopes,
-            followed=self.updates.gradients_of, graph_of=self.engine.graph_of,
+        self._graphs = graphs = Graphs(
+            emitter=emitter, calls=calls, names=names, source=source, parameters=parameters, scopes=scopes.local, saved=saved,
+            limit=job.nodes,
         )  # fmt: skip
-        self.updates.engine = self.engine
-        self.updates.holders.append(self.engine)
-        self.updates.on_missing = self._rebinds.missed
-        self.updates.before_resize = self._let_go_of_graphs
-        self.engine.on_nothing = self._rebinds.reached_nothing
-        self.engine.before_write = self.updates.before_write
-        self.engine.on_given = self.updates.given
-        self.engine.changes = lambda: self.updates.changes
+        self._rebinds = rebinds = Rebinds(
+            emitter=emitter, calls=calls, steps=steps, locator=locator, scopes=scopes, trail=trail, graphs=graphs
+        )
+        self._updates = updates = Updates(
+            emitter=emitter, names=names, calls=calls, steps=steps, locator=locator, guard=guard, changes=changes, trail=trail,
+            late=late, missing=rebinds,
+        )  # fmt: skip
+        self._mode = mode = ForwardMode(calls, updates, source.filename)
+        engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
+        pass_observer: PassObserver = NoPassObserver()
         self._tape: Tape | None = None
-        if job.replay is not None:
+        if job.replay is not None and replayed is not None:
             self._tape = Tape()
-            replay = Replay(job.replay, emitter=emitter, tape=self._tape, mode=self._mode, engine=self.engine.original)
-            self.engine.before_pass, self.engine.after_pass = replay.before_pass, replay.after_pass
-            self.steps.on_ending = replay.step_ending
-            self.steps.on_end = replay.step_ended
+            pass_observer = Replay(job.replay, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed)
+        self.passes = PassRecorder(
+            engine=engine, emitter=emitter, calls=calls, mode=mode, source=source, steps=steps, table=table, graphs=graphs,
+            saved=saved, open_passes=open_passes, failures=self._failures, changes=changes, trail=trail, rebinds=rebinds,
+            guard=guard, observer=pass_observer,
+        )  # fmt: skip
+        self._optimizers = Optimizers(emitter=emitter, mode=mode, steps=steps, names=names, locator=locator, guard=guard)
         self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
         self._stack = ExitStack()
-        self.before_telling: Callable[[], None] = lambda: None
-        """Called before what waits is sent on."""
-        self.on_last: Callable[[Any], None] = lambda value: None
-        """Told the value of a cell's last expression."""
+        self.last_value: Any = None
+        """The value of the last expression of the cell that runs."""
 
     def __enter__(self) -> Recorder:
         setattr(builtins, HOOK, self._value)
         with underneath():
-            if self._tape is not None:  # below the mode, so that it sees the calls as they are carried out
+            if self._tape is not None:  # below the mode, so that it sees the calls that the mode makes
                 self._stack.enter_context(self._tape)
             self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
             self._stack.enter_context(seen_set(self._mode))
             self._stack.enter_context(unseen_traces(self._mode))
             self._stack.enter_context(eager_compile())
             self._stack.enter_context(event_loops())
-            self._stack.enter_context(noticed_arrays(self._notice_array))
-            self._stack.enter_context(noticed_duals(self._notice_duals))
-            self._stack.enter_context(before_silence(self._tell, self._break_off))
+            self._stack.enter_context(noticed_arrays(self._share))
+            self._stack.enter_context(noticed_duals(self._report_forward_mode))
+            self._stack.enter_context(before_silence(self._send_pending, self._finish_early))
             self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
-            self._stack.callback(setattr, builtins, HOOK, _passed_on)
+            self._stack.callback(setattr, builtins, HOOK, _pass_through)
             self._stack.enter_context(seen_modules(self._mode, self._module))
             self._stack.enter_context(not_handed_over(self._mode))
-            self._stack.enter_context(seen_clearing(self._mode, self.updates.cleared))
+            self._stack.enter_context(seen_clearing(self._mode, self._updates.cleared))
             self._stack.enter_context(self._optimizers)
-            self._stack.enter_context(self.engine)
+            self._stack.enter_context(self.passes)
             self._stack.enter_context(self._mode)
             self._mode.depth = depth()
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        self._optimizers.wake()
+        self._optimizers.close_abandoned()
         self._stack.__exit__(*failure)
 
-    def here(self) -> Here:
-        """Where the program stands."""
-        return self._source.here(sys._getframe(1))
-
-    def _here_at(self, line: int) -> Here:
-        """Where a line of the function stands that is running."""
-        at, here = self._source.at(line), self.here()
-        return Here(line, at.heads, at.loops + tuple(loop for loop in here.loops if loop not in at.loops))
+    @property
+    def line(self) -> int:
+        """The line that runs."""
+        return self._locator.here().line
 
     def finish(self) -> None:
-        """The program has ended: tell the step under way, and the last value of every line with its graph."""
+        """Emit the step under way, and the last value of every line with its graph."""
         with Aside():
             try:
-                self._optimizers.wake()
+                self._optimizers.close_abandoned()
                 self.lines.settle()
                 self.steps.end_step()
-                self.updates.ended()
+                self._updates.ended()
                 self._optimizers.ended()
                 table = self._table()
-                rows = self.lines.ended(table, self.engine.graph_reached, self.engine.graph_of)
+                rows = self.lines.ended(table, self._calls.graph_reached, self._graphs.graph_of)
                 self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)
 
-    def _notice_array(self, tensor: Tensor) -> None:
+    def _share(self, tensor: Tensor) -> None:
         try:
-            self.updates.share(tensor)
+            self._updates.share(tensor)
         except Exception as error:
             self._emitter.failed(error)
 
-    def _notice_duals(self) -> None:
-        self._emitter.emit_once(wire.Signal("forward-mode", line=self.here().line))
+    def _report_forward_mode(self) -> None:
+        self._emitter.emit_once(wire.Signal("forward-mode", line=self.line))
 
-    def _let_go_of_graphs(self) -> None:
-        """A leaf gets another size: its node knows the old one, and lives as long as a graph of ours that leads to it."""
-        self.steps.let_go()
-        self.lines.let_go()
-        self._calls.release(next_sequence_nr())
-        self._emitter.flush()
-
-    def _break_off(self) -> None:
-        """The program ends its own process: tell what there is."""
-        self.before_telling()
+    def _finish_early(self) -> None:
+        """Emit everything that was recorded: the program is about to end its process."""
+        self._output.flush()
         self.finish()
         self._emitter.flush()
 
-    def _table(self) -> Table:
-        return Table(self._job.values, self._job.capture)
+    def _send_pending(self) -> None:
+        """Send the lines' values and all pending events: the program may be stopped before it ends."""
+        self._output.flush()
+        table = self._table()
+        rows = self.lines.untold(table)
+        if rows:
+            self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
+        self._emitter.flush()
 
-    def _value(self, place: int, value: Any) -> Any:
-        """What a marked statement calls: note its value and give it back."""
+    # ------------------------------------------------------------------ statements
+
+    def _value(self, index: int, value: Any) -> Any:
+        """Record the value of a marked statement, which calls this, and return the value."""
         with torch._C.DisableTorchFunction():
             try:
-                self._note(self._source.statements[place], value)
+                self._record(self._source.statements[index], value)
             except Exception as error:
                 self._emitter.failed(error)
         return value
 
-    def _note(self, statement: Statement, value: Any) -> None:
+    def _record(self, statement: Statement, value: Any) -> None:
         kind = statement.kind
-        self.updates.look_at_shared(statement)
-        if kind in _OF_LOOPS:
+        self._updates.check_shared(statement)
+        if kind in _LOOP_STATEMENTS:
             if kind == "enter":
-                self.steps.entered(statement.loop, length(value))
+                self.steps.enter_loop(statement.loop, length(value))
             else:
-                self.steps.round(statement.loop)
+                self.steps.next_iteration(statement.loop)
         elif kind == "caught":
             self._caught(statement)
             return
         if self._emitter.due():
-            self._tell()
+            self._send_pending()
         if kind == "round" or kind == "enter":
             return
         names = statement.names
@@ -229,17 +232,17 @@ class Recorder:
         if statement.targets:
             self._assign(statement, value)
         if self._mode.resting:
-            self._optimizers.wake()
+            self._optimizers.close_abandoned()
         self.lines.take(statement, value)
-        self.updates.keep_shared()
+        self._updates.protect_shared()
         if statement.last:
-            self.on_last(value)
+            self.last_value = value
 
     def _bind(self, statement: Statement, name: str, value: Any) -> None:
         if isinstance(value, Tensor):
             self._names.bind(name, value, statement.line, passing=statement.kind == "target")
             self._calls.name(value, name)
-        parameter = self.steps.parameters.called(name)
+        parameter = self.steps.parameters.with_name(name)
         if parameter is not None:
             self._rebinds.bound(statement, name, parameter, value)
         elif type(value) in (list, tuple, dict):
@@ -259,23 +262,16 @@ class Recorder:
             leave_out(error)
             self._failures.caught(error, statement.line)
 
-    def _tell(self) -> None:
-        """Let those who listen see the lines' values, should the program be stopped before its end."""
-        self.before_telling()
-        table = self._table()
-        rows = self.lines.untold(table)
-        if rows:
-            self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
-        self._emitter.flush()
+    # ------------------------------------------------------------------ modules
 
     def _module(self, module: torch.nn.Module) -> str:
-        """The path of a module that is about to run."""
-        known = self._modules.get(id(module))
-        path = known[1] if known is not None and known[0]() is module else None
+        """Return the path of a module that is about to run."""
+        cached = self._modules.get(id(module))
+        path = cached[1] if cached is not None and cached[0]() is module else None
         if path is None:
             try:
                 path = self._names.module(module)
-                # a trace would take what is looked at for a part of what it traces
+                # not while tracing: torch.jit.trace would record the tensors that are looked at
                 if not path and not self._mode.modules and torch._C._get_tracing_state() is None:
                     self._names.refresh(self._scopes.local())
                     path = self._names.module(module)
@@ -286,6 +282,6 @@ class Recorder:
         return path
 
 
-def _passed_on(place: int, value: Any) -> Any:
-    """What a marked statement calls while nothing is recorded: a ``__repr__`` between cells, a function at exit."""
+def _pass_through(index: int, value: Any) -> Any:
+    """Return the value of a marked statement that runs while nothing is recorded, as in a function at exit."""
     return value

@@ -154,12 +154,12 @@ def test_a_graph_above_the_limit_runs_unrecorded_and_says_so() -> None:
 
 
 def test_the_last_signal_of_a_recorder_that_breaks_is_one_and_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapedeck.tracer.backward import engine as backward
+    from tapedeck.tracer.backward import graphs
 
     def broken(*_: object, **__: object) -> None:
         raise ValueError("broken on purpose")
 
-    monkeypatch.setattr(backward, "describe", broken)
+    monkeypatch.setattr(graphs, "describe", broken)
     events, recording = record("import torch\nx = torch.ones(1, requires_grad=True)\n(x * 2).backward()\nprint(x.grad)\n")
     assert recording.stdout() == "tensor([2.])\n"
     assert "broken on purpose" in str(signals(events)["recorder-failed"].detail)

@@ -117,7 +117,7 @@ class OpenPass:
         leaves = zip(self.template.parameters, self.walk.leaves, strict=True)
         return {parameter: (seen[place] or taken.get(place, (None,)))[0] for parameter, (place, _) in leaves}
 
-    def tell(
+    def event(
         self, table: Table, result: Any, contributions: Mapping[int, Contribution], *, failing: int, hooked: bool
     ) -> Build:
         """Give every tensor of the pass a row; returns what makes the event of them.
@@ -127,8 +127,8 @@ class OpenPass:
         """
         template, capture = self.template, self.capture
         for contribution in contributions.values():
-            if contribution.told is not contribution.tensor:
-                table.known_as(plain(contribution.tensor), contribution.told)
+            if contribution.row is not contribution.tensor:
+                table.known_as(plain(contribution.tensor), contribution.row)
         for parameter, (_, leaf) in zip(template.parameters, self.walk.leaves, strict=True):
             table.known_as(plain(leaf), self.values[parameter])
         source, slot, _, _ = template.edges

@@ -164,6 +164,11 @@ class Calls:
         self._indexed = 0
         self._by_storage.clear()
 
+    def graph_reached(self, tensor: Tensor) -> int:
+        """Return the graph of the last pass that reached a tensor's node; -1 if no pass has."""
+        call = self.of(sequence_nr(tensor.grad_fn))
+        return call.graph if call is not None else -1
+
     def name(self, value: Tensor, name: str) -> None:
         """Note the variable that holds what a call computed."""
         call = self._recent[-1] if self._recent else None

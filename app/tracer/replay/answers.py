@@ -36,6 +36,28 @@ class Replayed(BaseException):
     """What was asked for has been told: the program need not go on."""
 
 
+class ReplayedStep:
+    """The step that a replay was asked about. The program is stopped after it."""
+
+    def __init__(self, asked: wire.ReplayOrder, emitter: Emitter) -> None:
+        self._asked = asked
+        self._emitter = emitter
+        self.answered = False
+        """True once the replay has been answered or refused."""
+
+    def step_ending(self, index: int) -> None:
+        """Refuse the replay if its step is about to be emitted and no pass has answered it."""
+        if index == self._asked.step and not self._asked.every and not self.answered:
+            which = "node did not run in this pass" if self._asked.what == "factors" else "pass was broken off"
+            self._emitter.emit(wire.Refused(self._asked.index, f"The {which}."))
+
+    def step_ended(self, index: int) -> None:
+        """Raise :class:`Replayed` after the step that was asked about."""
+        if index == self._asked.step and not self._asked.every:
+            self._emitter.flush()
+            raise Replayed
+
+
 class Replay:
     """Told of each pass and each step, it answers when the one comes that it was asked about.
 
@@ -43,15 +65,22 @@ class Replay:
     """
 
     def __init__(
-        self, asked: wire.ReplayOrder, *, emitter: Emitter, tape: Tape, mode: ForwardMode, engine: Callable[..., Any]
+        self,
+        asked: wire.ReplayOrder,
+        *,
+        emitter: Emitter,
+        tape: Tape,
+        mode: ForwardMode,
+        engine: Callable[..., Any],
+        step: ReplayedStep,
     ) -> None:
         self._asked = asked
         self._emitter = emitter
         self._tape = tape
         self._mode = mode
         self._engine = engine
+        self._step = step
         self._graphs: set[int] = set()
-        self._answered = False
         self._found: dict[int, dict[int, Tensor]] = {}
         """The leaves of passes under way that will be asked about, as those found them: a hook may update one meanwhile."""
 
@@ -80,20 +109,8 @@ class Replay:
         if found is not None:
             self._answer(begun, lambda: self._evaluated(begun, result, found))
 
-    def step_ending(self, index: int) -> None:
-        """A step is about to be told: if it is the one that was asked about, there will be no answer any more."""
-        if index == self._asked.step and not self._asked.every and not self._answered:
-            which = "node did not run in this pass" if self._asked.what == "factors" else "pass was broken off"
-            self._emitter.emit(wire.Refused(self._asked.index, f"The {which}."))
-
-    def step_ended(self, index: int) -> None:
-        """A step has been told. Raises :class:`Replayed` after the one that was asked about."""
-        if index == self._asked.step and not self._asked.every:
-            self._emitter.flush()
-            raise Replayed
-
     def _answer(self, begun: OpenPass, work: Callable[[], None]) -> None:
-        self._answered = True
+        self._step.answered = True
         try:
             with self._unseen():
                 work()

@@ -1,8 +1,8 @@
-"""State what a step has to know of a pass that begins."""
+"""Describe a pass that begins, as far as a step needs to know."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -12,10 +12,10 @@ from ..source.instrument import Here
 
 @dataclass(slots=True)
 class PassFacts:
-    """What a step has to know of a pass that begins.
+    """A pass that begins.
 
-    ``here`` is where it is called, and ``rounds`` how often each of the loops there had gone round; ``leaves`` are by
-    parameter; ``first_number`` is that of its oldest node; ``name`` is what its root was called.
+    ``here`` is where the program calls it. ``leaves`` are by parameter. ``first_number`` is the sequence number of its
+    oldest node. ``name`` is the variable that holds its root.
     """
 
     index: int
@@ -25,5 +25,4 @@ class PassFacts:
     accumulates: bool
     root: Tensor | None
     first_number: int
-    rounds: list[int] = field(default_factory=list)
     name: str | None = None

@@ -1,4 +1,4 @@
-"""See optimizers make their steps: what they compute is theirs, and no work of the program's own."""
+"""Detect the steps of optimizers. The calls inside a step are not recorded: they are not the program's own work."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from ... import wire
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
-from ..source.instrument import Here
 from ..source.names import Names
 from ..tensors.handles import tensors
 from ..tensors.memory import Write
 from ..tensors.transforms import Aside
+from .locator import Locator
 from .steps import Steps
+from .write_guard import BeforeWrite
 
 
-class _Step(NamedTuple):
-    """An optimizer's step under way: its frame, and whether calls in it are passed over, with the mode off the stack."""
+class _OptimizerStep(NamedTuple):
+    """A call of an optimizer's ``step`` that is running.
+
+    ``rests``: the calls inside it are not recorded. ``off``: the mode has left the stack meanwhile.
+    """
 
     frame: FrameType
     optimizer: torch.optim.Optimizer
@@ -34,11 +38,11 @@ class _Step(NamedTuple):
 
 
 MANY = 3
-"""Steps after which an optimizer's parameter that no pass has reached is told."""
+"""The number of an optimizer's steps after which a parameter that no pass has reached is reported."""
 
 
 class _Unreached:
-    """A leaf that an optimizer holds and that no pass has reached so far, and in how many of its steps."""
+    """A leaf of an optimizer that no pass has reached so far, and the number of the optimizer's steps since then."""
 
     __slots__ = ("leaf", "line", "name", "optimizer", "steps")
 
@@ -51,7 +55,7 @@ class _Unreached:
 
 
 class Optimizers:
-    """Tells the steps what optimizers did. ``with optimizers:`` puts hooks on every optimizer's step and takes them off."""
+    """Reports optimizers' steps. ``with optimizers:`` adds hooks to every optimizer's step and removes them afterwards."""
 
     def __init__(
         self,
@@ -60,30 +64,29 @@ class Optimizers:
         mode: ForwardMode,
         steps: Steps,
         names: Names,
-        here: Callable[[], Here],
-        before_write: Callable[[Write], None],
+        locator: Locator,
+        guard: BeforeWrite,
     ) -> None:
         self._emitter = emitter
         self._mode = mode
         self._steps = steps
         self._names = names
         self._unreached: dict[int, _Unreached] = {}
-        self._here = here
-        self._before_write = before_write
-        self._open: list[_Step] = []
+        self._here = locator.here
+        self._guard = guard
+        self._open: list[_OptimizerStep] = []
         self._handles: list[Any] = []
-        steps.optimizers = self._made = weakref.WeakSet[torch.optim.Optimizer]()
 
     def __enter__(self) -> Optimizers:
         self._add = add = torch.optim.Optimizer.add_param_group
-        made = self._made
+        made = self._steps.optimizers
 
         @wraps(add)
-        def noted(self: torch.optim.Optimizer, param_group: dict[str, Any]) -> None:
+        def registered(self: torch.optim.Optimizer, param_group: dict[str, Any]) -> None:
             made.add(self)
             add(self, param_group)
 
-        torch.optim.Optimizer.add_param_group = noted  # type: ignore[method-assign]
+        torch.optim.Optimizer.add_param_group = registered  # type: ignore[method-assign]
         self._handles = [
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
@@ -98,28 +101,28 @@ class Optimizers:
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         try:
             return self._begin_step(optimizer, args, kwargs)
-        except Exception as error:  # what we fail at is no failure of the program
+        except Exception as error:  # a failure of the recorder must not fail the program
             self._emitter.failed(error)
             return None
 
     def _begin_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         with torch._C.DisableTorchFunction():
-            self._before_write(Write(list(_written_by(optimizer))))
-        # a step that can be differentiated is a part of the graph like any other
+            self._guard.before_write(Write(list(_written_by(optimizer))))
+        # a differentiable step makes nodes, which are recorded like any others
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._open.append(_Step(sys._getframe(2), optimizer, rests, rests and self._mode.step_off()))
+        self._open.append(_OptimizerStep(sys._getframe(2), optimizer, rests, rests and self._mode.step_off()))
         self._mode.resting += rests
-        self._steps.held += 1
+        self._steps.suspend()
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
         if closure is None:
             return None
-        awake = self._awake(closure)
+        recorded = self._recorded(closure)
         if "closure" in kwargs:
-            return args, {**kwargs, "closure": awake}
-        return tuple(awake if value is closure else value for value in args), kwargs
+            return args, {**kwargs, "closure": recorded}
+        return tuple(recorded if value is closure else value for value in args), kwargs
 
-    def _awake(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """A closure computes the loss: what it does is part of the program, not of the optimizer."""
+    def _recorded(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """Return the closure with recording switched on: it computes the loss, which is the program's own work."""
 
         def run() -> Any:
             resting, self._mode.resting = self._mode.resting, 0
@@ -138,47 +141,47 @@ class Optimizers:
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if not self._open:
             return
-        self._rest_less()
+        self._close_step()
         if self._open:
             return
         try:
             with Aside():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
                 parameters = self._steps.parameters
-                known = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
-                self._steps.optimized(optimizer, known, self._here())
-                if known and len(known) < len(leaves):
-                    self._note_unreached(optimizer, leaves)
+                reached = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
+                self._steps.optimized(optimizer, reached, self._here())
+                if reached and len(reached) < len(leaves):
+                    self._count_unreached(optimizer, leaves)
         except Exception as error:
             self._emitter.failed(error)
 
-    def _note_unreached(self, optimizer: torch.optim.Optimizer, leaves: list[Tensor]) -> None:
+    def _count_unreached(self, optimizer: torch.optim.Optimizer, leaves: list[Tensor]) -> None:
         for leaf in leaves:
             if leaf.requires_grad and leaf.grad is None and leaf not in self._steps.parameters:
-                noted = self._unreached.get(id(leaf))
-                if noted is None or noted.leaf() is not leaf:
-                    noted = self._unreached[id(leaf)] = _Unreached(leaf, optimizer, *self._names.binding(leaf))
-                noted.steps += 1
+                entry = self._unreached.get(id(leaf))
+                if entry is None or entry.leaf() is not leaf:
+                    entry = self._unreached[id(leaf)] = _Unreached(leaf, optimizer, *self._names.binding(leaf))
+                entry.steps += 1
 
     def ended(self) -> None:
-        """The program has ended: tell the parameters of optimizers that no pass has reached."""
-        for noted in self._unreached.values():
-            leaf = noted.leaf()
-            if noted.name is not None and noted.steps >= MANY and (leaf is None or leaf not in self._steps.parameters):
-                detail: dict[str, str | int | float | bool | None] = {"name": noted.name, "optimizer": noted.optimizer}
-                detail["steps"] = noted.steps
-                self._emitter.emit(wire.Signal("unused-parameter", line=noted.line, detail=detail))
+        """Emit a signal for each parameter of an optimizer that no pass has reached."""
+        for entry in self._unreached.values():
+            leaf = entry.leaf()
+            if entry.name is not None and entry.steps >= MANY and (leaf is None or leaf not in self._steps.parameters):
+                detail: dict[str, str | int | float | bool | None] = {"name": entry.name, "optimizer": entry.optimizer}
+                detail["steps"] = entry.steps
+                self._emitter.emit(wire.Signal("unused-parameter", line=entry.line, detail=detail))
 
-    def _rest_less(self) -> None:
+    def _close_step(self) -> None:
         step = self._open.pop()
-        self._steps.parameters.look_again()
+        self._steps.parameters.forget_all_values()
         if step.off:
             self._mode.step_on()
         self._mode.resting = max(0, self._mode.resting - step.rests)
-        self._steps.held -= 1
+        self._steps.resume()
 
-    def wake(self) -> None:
-        """Forget optimizers' steps that were left by an exception: no hook tells of those."""
+    def close_abandoned(self) -> None:
+        """Close the optimizers' steps that an exception has left: no hook runs for those."""
         if not self._open:
             return
         alive = set()
@@ -187,16 +190,16 @@ class Optimizers:
             alive.add(id(frame))
             frame = frame.f_back
         while self._open and id(self._open[-1].frame) not in alive:
-            self._rest_less()
+            self._close_step()
 
 
 def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
-    """What a step of an optimizer may write to: its parameters, their gradients, and what it keeps of each."""
+    """Yield the tensors that an optimizer's step may write to: its parameters, their gradients, and its own state."""
     for group in optimizer.param_groups:
         for leaf in group["params"]:
             yield leaf
             if leaf.grad is not None:
                 yield leaf.grad
             yield from (each for each in tensors(list(optimizer.state.get(leaf, {}).values())) if isinstance(each, Tensor))
-    for value in vars(optimizer).values():  # what one of the program's own keeps
+    for value in vars(optimizer).values():  # an optimizer of the program may keep state in attributes
         yield from (each for each in tensors(value) if isinstance(each, Tensor))

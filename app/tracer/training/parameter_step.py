@@ -1,4 +1,4 @@
-"""Keep what a step does to one parameter: its value and gradient before and after, and what the update made of them."""
+"""Record what a step does to one parameter: its value and gradient before and after, and the update."""
 
 from __future__ import annotations
 
@@ -18,56 +18,57 @@ from ..tensors.transforms import outside
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A parameter at one instant: what a row tells of it, and up to ``WHOLE`` elements to subtract from."""
+class LeafValue:
+    """The value of a parameter at one moment: a snapshot for a row, and a copy of the elements if there are few enough."""
 
     snapshot: Snapshot
-    whole: Tensor | None
+    elements: Tensor | None
+    """A copy of the elements, ``None`` for more than ``WHOLE``."""
     state: tuple[int, int]
 
 
-def held(leaf: Tensor, before: Held | None, table: Table) -> Held:
-    """A leaf as it is now; what it was ``before``, if nothing has written to it since.
+def leaf_value(leaf: Tensor, before: LeafValue | None, table: Table) -> LeafValue:
+    """Return the current value of a leaf, which is ``before`` if nothing has written to it since.
 
-    No version tells of what NumPy writes: it shares the memory that torch can't resize any more.
+    A write by NumPy doesn't change a tensor's version. NumPy shares only memory that torch can't resize any more.
     """
     state = _state_of(leaf)
-    known = before is not None and before.state == state and state[0] and not leaf.is_inference()
-    if before is not None and known and leaf.untyped_storage().resizable():
+    unchanged = before is not None and before.state == state and state[0] and not leaf.is_inference()
+    if before is not None and unchanged and leaf.untyped_storage().resizable():
         return before
     facts = facts_of(leaf)
     if not table.numbers or not facts.readable or leaf.layout is not torch.strided or facts.count > WHOLE:
-        return Held(table.snapshot(leaf), None, state)
+        return LeafValue(table.snapshot(leaf), None, state)
     with outside():
-        whole = leaf.detach().clone()
-        value = whole.item() if facts.count == 1 else whole
+        elements = leaf.detach().clone()
+        value = elements.item() if facts.count == 1 else elements
     if facts.code == OTHER or not facts.count:
-        return Held(table.snapshot(leaf), whole, state)
-    return Held(Snapshot.of(facts, value, dense=is_dense(leaf)), whole, state)
+        return LeafValue(table.snapshot(leaf), elements, state)
+    return LeafValue(Snapshot.of(facts, value, dense=is_dense(leaf)), elements, state)
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What a pass added to a leaf. ``told`` is the tensor or a snapshot of it.
+    """The gradient that a pass added to a leaf. ``row`` is the tensor or a snapshot of it, ready for a table.
 
-    ``all``: it is all that there is in the leaf's ``.grad``. ``stolen``: the engine gave the leaf this very tensor.
+    ``whole``: the leaf's ``.grad`` has the same elements. ``stolen``: the leaf's ``.grad`` is this very tensor.
     """
 
     tensor: Tensor
-    told: Tensor | Snapshot
-    all: bool
+    row: Tensor | Snapshot
+    whole: bool
     stolen: bool
 
 
-class Part:
-    """A parameter's part in a step. Tensors of it are rows of the step's table."""
+class ParameterStep:
+    """The changes of one parameter in one step. Its tensors are rows of the step's table."""
 
     __slots__ = (
         "_accumulated",
-        "_all",
         "_before",
         "_contributed",
         "_table",
+        "_whole",
         "contribution",
         "grad_after",
         "grad_before",
@@ -78,7 +79,7 @@ class Part:
         "value",
     )
 
-    def __init__(self, leaf: Tensor, value: Held, table: Table) -> None:
+    def __init__(self, leaf: Tensor, value: LeafValue, table: Table) -> None:
         self.leaf = leaf
         self.value = table.add(value.snapshot)
         self.grad_before = -1
@@ -89,55 +90,55 @@ class Part:
         self.state: dict[str, int] = {}
         self._before = value
         self._contributed = -1
-        self._all = False
+        self._whole = False
         self._table = table
         self._accumulated: tuple[int, int] | None = None
 
-    def begin(self) -> None:
-        """A pass begins that adds to the gradient: before the first such, it is what it is now."""
+    def begin_pass(self) -> None:
+        """Record the gradient before the first pass of the step that accumulates into it."""
         if self.contribution is None:
             self.grad_before = self._table.copy(self.leaf.grad)
 
     def contribute(self, contribution: Contribution) -> None:
-        """A pass has added this to the gradient."""
+        """Add the contribution of a pass."""
         if self.contribution is None:
             self.contribution = contribution.tensor
-            self._contributed = self._table.add(contribution.told)
-            self._all = contribution.all
+            self._contributed = self._table.add(contribution.row)
+            self._whole = contribution.whole
         else:
             self.contribution = self.contribution + contribution.tensor
             self._contributed = self._table.copy(self.contribution)
-            self._all = False
+            self._whole = False
 
-    def keep_apart(self) -> None:
-        """The contribution is also the ``.grad`` that somebody is about to write to."""
+    def copy_contribution(self) -> None:
+        """Copy the contribution, which is also the leaf's ``.grad``, before a write to that."""
         if self.contribution is not None:
             self.contribution = self.contribution.clone()
 
     def take(self, gradient: Contribution) -> None:
-        """A pass has computed this gradient and given it to the program: of several such, the first is the main one."""
+        """Record a gradient that a pass returned to the program. The first of several is the main one."""
         if self.taken < 0:
-            self.taken = self._table.add(gradient.told)
+            self.taken = self._table.add(gradient.row)
         if self.contribution is None:
             self.grad_before = self.grad_after = self._table.copy(self.leaf.grad)
 
     def accumulated(self) -> None:
-        """A pass has ended: the gradient is what it is now."""
-        self.grad_after = self._contributed if self._all else self._table.copy(self.leaf.grad)
+        """Record the gradient after a pass."""
+        self.grad_after = self._contributed if self._whole else self._table.copy(self.leaf.grad)
         self._accumulated = _state_of(self.leaf.grad)
 
     def scaled(self) -> None:
-        """The gradient was written to after the pass, as clipping does. Through ``.data`` no version tells of it."""
+        """Record that the gradient was written to after the pass, as clipping does. Through ``.data`` no version changes."""
         self._accumulated = None
 
     def forget(self) -> None:
-        """The gradient was cleared inside an optimizer's step, which then computes it again."""
+        """Discard the contribution: the gradient was cleared inside an optimizer's step, which computes it again."""
         self.contribution = None
         self._contributed = -1
         self.grad_before = -1
 
     def updated(self, state: Mapping[str, Any] | None = None) -> None:
-        """The leaf has been written to: note the gradient that was there for it, and the state that an optimizer keeps."""
+        """Record the gradient that an update of the leaf used, and the ``state`` that an optimizer keeps for the leaf."""
         if self.grad_used < 0:
             grad = self.leaf.grad
             unchanged = self._accumulated is not None and _state_of(grad) == self._accumulated
@@ -149,8 +150,8 @@ class Part:
                 if isinstance(value, Tensor) or type(value) in (int, float)
             }
 
-    def row(self, parameter: int, name: str | None, leaf: Tensor, after: Held) -> wire.ParameterRow:
-        """The part as a step tells it, once that ends and the parameter is this leaf, as in ``after``."""
+    def row(self, parameter: int, name: str | None, leaf: Tensor, after: LeafValue) -> wire.ParameterRow:
+        """Return the row of the step's event. ``leaf`` is the parameter at the end of the step, ``after`` its value."""
         return wire.ParameterRow(
             parameter=parameter,
             name=name,
@@ -158,15 +159,15 @@ class Part:
             contribution=self.taken if self.contribution is None else self._contributed,
             grad_before=self.grad_before,
             grad_after=self.grad_after,
-            value_after=self._table.known_as(leaf, after.snapshot),  # lines that show the leaf share that row
+            value_after=self._table.known_as(leaf, after.snapshot),  # shared with the lines that show the leaf
             state=self.state,
             grad_used=self.grad_used,
-            update=self._table.add(_difference(after.whole, self._before.whole)),
+            update=self._table.add(_difference(after.elements, self._before.elements)),
         )
 
 
 def _difference(after: Tensor | None, before: Tensor | None) -> Tensor | None:
-    """What has to be added to one tensor to get another; ``None`` where their elements are not all there."""
+    """Return ``after - before``; ``None`` if there is no copy of the elements, or the shape or dtype has changed."""
     if after is None or before is None or after.shape != before.shape or after.dtype != before.dtype:
         return None
     if after.dtype == torch.bool:
@@ -179,18 +180,18 @@ Option = str | int | float | bool | list[float | None] | None
 
 
 def groups(optimizer: torch.optim.Optimizer, parameters: Mapping[int, int]) -> list[wire.GroupRow]:
-    """The groups of an optimizer that hold parameters, which are given by the id of their tensor."""
-    told = []
+    """Return the groups of an optimizer that have any of the ``parameters``, which are by the id of their tensor."""
+    rows = []
     for group in optimizer.param_groups:
-        held = [parameters[id(leaf)] for leaf in group["params"] if id(leaf) in parameters]
-        if held:
+        members = [parameters[id(leaf)] for leaf in group["params"] if id(leaf) in parameters]
+        if members:
             options: dict[str, Option] = {key: option for key, value in group.items() if (option := _option(value)) is not None}
-            told.append(wire.GroupRow(type(optimizer).__name__, held, options))
-    return told
+            rows.append(wire.GroupRow(type(optimizer).__name__, members, options))
+    return rows
 
 
 def _option(value: Any) -> Option:
-    """An option as it can be told: a number, a word, or a few numbers; ``None`` for anything else."""
+    """Return an option that can be emitted: a number, a string, or a few numbers; ``None`` for any other value."""
     if type(value) in (int, float, bool, str):
         return value  # type: ignore[no-any-return]
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
@@ -201,7 +202,7 @@ def _option(value: Any) -> Option:
 
 
 def _state_of(tensor: Tensor | None) -> tuple[int, int]:
-    """Changes whenever a tensor is written to or replaced, unless that is done through ``.data`` or by NumPy."""
+    """Return an address and a version, which change when a tensor is replaced or written to (not by NumPy or ``.data``)."""
     if tensor is None:
         return (0, 0)
     return (pointer(tensor), 0 if tensor.is_inference() else tensor._version)

@@ -1,8 +1,9 @@
-"""Know the leaves that took part in passes: what each is called, where it lives, and what it is now."""
+"""Register the parameters: the leaves that took part in passes, with their names, their memory and their values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from torch import Tensor
 
@@ -13,38 +14,44 @@ from ..tensors.handles import same, storage
 from ..tensors.memory import overlap
 from ..tensors.snapshot import is_leaf, sizes
 from ..tensors.table import Table
-from .parameter_step import Held, held
+from .parameter_step import LeafValue, leaf_value
+
+
+class ReplacementObserver(Protocol):
+    """Something that acts when a parameter's leaf is replaced by another tensor."""
+
+    def forget(self, tensor: Tensor) -> None:
+        """Called with the leaf that was the parameter."""
 
 
 class Parameters:
-    """The parameters of a run, by an index that stays theirs. A leaf is ``in`` it once it has taken part in a pass."""
+    """The parameters of a run. Each keeps its index. A leaf is ``in`` this once it has taken part in a pass."""
 
-    def __init__(self, emitter: Emitter, names: Names) -> None:
+    def __init__(self, emitter: Emitter, names: Names, observer: ReplacementObserver) -> None:
         self._emitter = emitter
         self._names = names
+        self._observer = observer
         self._indexes: dict[int, int] = {}
         self._leaves: list[Tensor] = []
-        self._called: list[str | None] = []
+        self._names_of: list[str | None] = []
         self._by_name: dict[str, int] = {}
         self._storages: dict[int, set[int]] = {}
         self._gradients: dict[int, int] | None = None
-        self._values: dict[int, Held] = {}
-        self.on_leaving: Callable[[Tensor], None] = lambda leaf: None
-        """Told the leaves in whose place a parameter goes on as another."""
+        self._values: dict[int, LeafValue] = {}
 
     def __contains__(self, value: object) -> bool:
         return id(value) in self._indexes
 
     def index(self, leaf: Tensor) -> int:
-        """The parameter that a leaf is; raises ``KeyError`` for one that has taken no part."""
+        """Return the index of a leaf's parameter; raise ``KeyError`` for a leaf that has taken part in no pass."""
         return self._indexes[id(leaf)]
 
     def add(self, leaf: Tensor) -> int:
-        """Take in a leaf, and tell it."""
+        """Register a leaf, emit it, and return its index."""
         index = self._indexes[id(leaf)] = len(self._leaves)
-        self._leaves.append(leaf)  # kept, so that its id is not given to another
+        self._leaves.append(leaf)  # kept alive, so that no other tensor gets its id
         name, line = self._names.binding(leaf)
-        self._called.append(name)
+        self._names_of.append(name)
         if name is not None:
             self._by_name[name] = index
         self.moved(index)
@@ -52,15 +59,15 @@ class Parameters:
         self._emitter.emit(wire.ParameterEvent(index, name, list(sizes(leaf)), dtype, line))
         return index
 
-    def go_on(self, index: int, leaf: Tensor) -> bool:
-        """Let a parameter go on as a new leaf, if it can be the same; returns whether it does."""
+    def replace_leaf(self, index: int, leaf: Tensor) -> bool:
+        """Continue a parameter with a new leaf of the same shape and dtype; return whether that was possible."""
         before = self._leaves[index]
         if leaf is before:
             return True
         alike = leaf.shape == before.shape and leaf.dtype == before.dtype and is_leaf(leaf) and leaf.requires_grad
         if not alike or leaf in self:
             return False
-        self.on_leaving(before)
+        self._observer.forget(before)
         self._indexes.pop(id(before), None)
         self._indexes[id(leaf)] = index
         self._storages.get(storage(before), set()).discard(index)
@@ -70,25 +77,25 @@ class Parameters:
         return True
 
     def leaf(self, index: int) -> Tensor:
-        """The tensor of a parameter."""
+        """Return the tensor of a parameter."""
         return self._leaves[index]
 
     def name(self, index: int) -> str | None:
-        """What a parameter was called when it first took part."""
-        return self._called[index]
+        """Return the name that a parameter had when it first took part in a pass."""
+        return self._names_of[index]
 
-    def called(self, name: str) -> int | None:
-        """The parameter that a name was last known for."""
+    def with_name(self, name: str) -> int | None:
+        """Return the last parameter that was registered under a name."""
         return self._by_name.get(name)
 
-    # ------------------------------------------------------------------ where they live
+    # ------------------------------------------------------------------ memory
 
     def moved(self, index: int) -> None:
-        """A parameter has other memory than before."""
+        """Record the storage of a parameter, which may have changed."""
         self._storages.setdefault(storage(self._leaves[index]), set()).add(index)
 
     def written(self, target: Tensor, key: int) -> list[int]:
-        """The parameters that a write to a tensor, in a storage, has changed: several may live in parts of one."""
+        """Return the parameters that a write to a tensor has changed. Several may share its storage, ``key``."""
         return [
             index
             for index in sorted(self._storages.get(key, ()))
@@ -96,43 +103,43 @@ class Parameters:
         ]
 
     def at_storage(self, key: int) -> list[int]:
-        """The parameters that live in a storage."""
+        """Return the parameters that share a storage."""
         return [index for index in sorted(self._storages.get(key, ())) if storage(self._leaves[index]) == key]
 
     def with_gradient_at(self, key: int) -> int | None:
-        """The parameter whose ``.grad`` lives in a storage."""
+        """Return the parameter whose ``.grad`` has a storage."""
         if self._gradients is None:
             grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
             self._gradients = {storage(grad): index for grad, index in grads if grad is not None}
         index = self._gradients.get(key)
         grad = self._leaves[index].grad if index is not None else None
-        return index if grad is not None and storage(grad) == key else None  # it may be another's memory by now
+        return index if grad is not None and storage(grad) == key else None  # the memory may have been reused
 
     def forget_gradients(self) -> None:
-        """A pass begins or ends: each ``.grad`` may be other memory than before."""
+        """Look up the storage of each ``.grad`` again: a pass may have replaced it."""
         self._gradients = None
 
-    # ------------------------------------------------------------------ what they are
+    # ------------------------------------------------------------------ values
 
-    def value(self, index: int, table: Table) -> Held:
-        """A parameter as it is now: what it was before, as long as nothing has written to it."""
-        found = self._values[index] = held(self._leaves[index], self._values.get(index), table)
-        return found
+    def value(self, index: int, table: Table) -> LeafValue:
+        """Return the current value of a parameter. It is read again only if something has written to it."""
+        value = self._values[index] = leaf_value(self._leaves[index], self._values.get(index), table)
+        return value
 
     def has_changed(self, index: int, table: Table) -> bool:
-        """Whether a parameter has other elements than when it was last looked at; it is looked at now."""
+        """Return whether a parameter has other elements than when it was last read, and read it."""
         before = self._values.get(index)
-        if before is None or before.whole is None:
+        if before is None or before.elements is None:
             return False
         now = self.value(index, table)
-        return now.whole is not None and not same(before.whole, now.whole)
+        return now.elements is not None and not same(before.elements, now.elements)
 
     def forget_values(self, storages: Iterable[int]) -> None:
-        """Memory is about to be written to, by whatever way: a version does not tell of all of them."""
+        """Forget the cached values in these storages before a write, since not every write changes a tensor's version."""
         for key in storages:
             for index in self._storages.get(key, ()):
                 self._values.pop(index, None)
 
-    def look_again(self) -> None:
-        """Leaves may have been written to unseen, as in an optimizer's step: they are not taken for what they were."""
+    def forget_all_values(self) -> None:
+        """Forget all cached values: an optimizer's step may write to leaves without changing their versions."""
         self._values.clear()

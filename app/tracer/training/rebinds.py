@@ -1,10 +1,10 @@
-"""Notice when a name, an attribute or an item moves from a leaf to a tensor that was computed from it."""
+"""Detect when a name, an attribute or an item is rebound from a leaf to a tensor that was computed from it."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -16,11 +16,20 @@ from ..source.lookup import ITEMS, Held, is_kept, look
 from ..source.scopes import Scopes
 from ..source.targets import Access, Target
 from ..tensors.snapshot import facts_of, is_leaf, origin
+from .gradient_trail import GradientTrail
+from .locator import Locator
 from .steps import Steps
 
 
+class GraphIndex(Protocol):
+    """Gives each graph an index, as :class:`~..backward.graphs.Graphs` does."""
+
+    def graph_of(self, tensor: Tensor) -> int:
+        """Return the index of the graph whose root is a tensor's node; -1 if it cannot be emitted."""
+
+
 class _Substitute(NamedTuple):
-    """A tensor in the place of a leaf that the program keeps elsewhere, and where it was put there."""
+    """A tensor that was assigned over a leaf which the program still keeps elsewhere, and the line of the assignment."""
 
     tensor: weakref.ref[Tensor]
     name: str
@@ -31,7 +40,7 @@ class _Substitute(NamedTuple):
 
 
 class Rebinds:
-    """Tells the steps which names move away from leaves."""
+    """Reports rebound names to the steps."""
 
     def __init__(
         self,
@@ -39,24 +48,24 @@ class Rebinds:
         emitter: Emitter,
         calls: Calls,
         steps: Steps,
-        here: Callable[[], Here],
+        locator: Locator,
         scopes: Scopes,
-        followed: Callable[[Any], frozenset[int]],
-        graph_of: Callable[[Tensor], int],
+        trail: GradientTrail,
+        graphs: GraphIndex,
     ) -> None:
         self._emitter = emitter
         self._calls = calls
         self._steps = steps
         self._parameters = steps.parameters
-        self._here = here
+        self._here = locator.here
         self._scopes = scopes
-        self._followed = followed
-        self._graph_of = graph_of
+        self._trail = trail
+        self._graphs = graphs
         self._substitutes: dict[int, _Substitute] = {}
         self._lost: set[tuple[str, int]] = set()
 
     def bound(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
-        """A statement is about to bind the name of a parameter: tell if that takes it from a leaf that took part."""
+        """Report a statement that is about to rebind the name of a parameter, if a pass of the step has reached its leaf."""
         if not self._steps.takes_part(parameter):
             return
         leaf = self._parameters.leaf(parameter)
@@ -67,14 +76,14 @@ class Rebinds:
         if value is leaf or before is not leaf:
             return
         if given and isinstance(value, Tensor) and not self._uses(value, parameter):
-            return  # a function may call what it makes of its argument by the argument's name
-        self._tell(statement, name, parameter, value)
+            return  # a function may reuse an argument's name for a result
+        self._report(statement, name, parameter, value)
 
     def assigned(self, statement: Statement, target: Target, value: Tensor) -> None:
-        """A statement is about to assign to an attribute or an item: tell if that takes it from a leaf that took part.
+        """Report a statement that is about to replace an attribute or an item which is a leaf of the step.
 
-        Where the program keeps the leaf elsewhere too, the tensor may be a look ahead: then it is told once the program
-        misses a gradient that the leaf would have had.
+        If the program keeps the leaf elsewhere too, the new tensor may be a deliberate look ahead. Then it is reported only
+        once the program misses a gradient that the leaf would have had.
         """
         if not self._steps.has_passes:
             return
@@ -94,10 +103,10 @@ class Rebinds:
                 self._substitute(statement, held.name, parameter, value)
             return
         self._calls.name(value, held.name)
-        self._tell(statement, held.name, parameter, value)
+        self._report(statement, held.name, parameter, value)
 
     def replaced(self, statement: Statement, name: str, value: Any) -> None:
-        """A statement is about to bind a name to a list or a dict: tell of new leaves in it that take old ones' places."""
+        """Report a statement that is about to bind a name to a new list or dict, in which new leaves replace old ones."""
         if not self._steps.has_passes:
             return
         before = self._variable(name)
@@ -109,19 +118,18 @@ class Rebinds:
                 parameter = self._parameters.index(old)
                 if self._steps.takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
                     held = Held(Target(name, (Access("item", key),)), before, old)
-                    self._tell(statement, held.name, parameter, new)
+                    self._report(statement, held.name, parameter, new)
 
     def _uses(self, value: Any, parameter: int) -> bool:
-        """Whether a tensor was computed from a parameter's gradient, to take its place.
+        """Return whether a tensor was computed from a parameter's gradient as its new value.
 
-        From one that ``autograd.grad`` gave, something differentiable may be computed that is to be just that: a step of an
-        inner loop.
+        A differentiable result computed from a gradient of ``autograd.grad`` is a step of an inner loop, not a new value.
         """
-        followed = self._followed(value)
-        return parameter in followed or (~parameter in followed and (is_leaf(value) or not value.requires_grad))
+        sources = self._trail.sources(value)
+        return parameter in sources or (~parameter in sources and (is_leaf(value) or not value.requires_grad))
 
     def _again(self, statement: Statement, before: Any, value: Any) -> None:
-        parameters = self._followed(value)
+        parameters = self._trail.sources(value)
         if parameters and isinstance(before, Tensor) and _is_new_leaf(value):
             own = frozenset(max(each, ~each) for each in parameters)
             self._steps.rebound_again(before, value, own, self._here_at(statement))
@@ -129,13 +137,13 @@ class Rebinds:
     def _variable(self, name: str) -> Any:
         return self._scopes.of(name)[0].get(name)
 
-    def _tell(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
+    def _report(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
         row: wire.RebindRow | None = None
         tensor = value if isinstance(value, Tensor) else None
         if tensor is not None:
             uses, made = self._uses(tensor, parameter), origin(tensor) is not None
             if uses or (tensor.shape == self._parameters.leaf(parameter).shape and made):
-                graph = self._graph_of(tensor) if made else -1
+                graph = self._graphs.graph_of(tensor) if made else -1
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, _is_new_leaf(tensor))
         self._steps.rebound(row, tensor, self._here_at(statement))
 
@@ -143,7 +151,7 @@ class Rebinds:
         here = self._here()
         return Here(statement.line, here.heads, here.loops)
 
-    # ------------------------------------------------------------------ in the place of a leaf that is kept elsewhere
+    # ------------------------------------------------------------------ substitutes for a leaf that is kept elsewhere
 
     def _substitute(self, statement: Statement, name: str, parameter: int, value: Tensor) -> None:
         key, forget = id(value), self._substitutes.pop
@@ -152,18 +160,18 @@ class Rebinds:
         self._substitutes[key] = _Substitute(reference, name, statement.line, self._steps.index, parameter, grad_fn)
 
     def missed(self, tensor: Tensor) -> None:
-        """The program has read a ``.grad`` that is None."""
-        known = self._substitutes.get(id(tensor))
-        if known is not None and known.tensor() is tensor:
-            self._tell_lost(known)
+        """Report a substitute whose ``.grad`` the program has read as ``None``."""
+        substitute = self._substitutes.get(id(tensor))
+        if substitute is not None and substitute.tensor() is tensor:
+            self._report_lost(substitute)
 
     def reached_nothing(self, roots: Sequence[Any]) -> None:
-        """The program has asked for a pass from roots that no node made."""
-        for known in list(self._substitutes.values()):
-            if any(self._uses(root, known.parameter) for root in roots):
-                self._tell_lost(known)
+        """Report substitutes from which the roots of a pass were computed, if no node made any of the roots."""
+        for substitute in list(self._substitutes.values()):
+            if any(self._uses(root, substitute.parameter) for root in roots):
+                self._report_lost(substitute)
 
-    def _tell_lost(self, known: _Substitute) -> None:
+    def _report_lost(self, known: _Substitute) -> None:
         if (known.name, known.line) not in self._lost:
             self._lost.add((known.name, known.line))
             detail: dict[str, str | int | float | bool | None] = {"name": known.name, "grad_fn": known.grad_fn}
@@ -171,5 +179,5 @@ class Rebinds:
 
 
 def _is_new_leaf(value: Tensor) -> bool:
-    """Whether a tensor is a leaf itself, so that a name that moves to it still names one."""
+    """Return whether a tensor is a leaf that requires a gradient."""
     return is_leaf(value) and value.requires_grad

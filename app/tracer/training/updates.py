@@ -1,73 +1,81 @@
-"""Notice when a leaf is written to or its gradient cleared, and follow what is computed from that gradient."""
+"""Detect writes to leaves and cleared gradients, and report them to the steps."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ... import wire
-from ..backward.engine import Engine
 from ..emitter import Emitter
+from ..forward.calls import Calls
 from ..forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from ..forward.mode import Observer
-from ..forward.writes import Writes
-from ..source.instrument import Here, Statement
+from ..source.instrument import Statement
 from ..source.names import Names
-from ..tensors.handles import storage, tensors
-from ..tensors.memory import Holder, Write
+from ..tensors.handles import storage
+from ..tensors.memory import Write
 from ..tensors.snapshot import is_leaf, sizes
+from .changes import Changes
+from .gradient_trail import GradientTrail
+from .late_gradients import LateGradients
+from .locator import Locator
 from .steps import Steps
+from .write_guard import WriteGuard
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 _MOST = 20
-"""Tensors that are remembered for having come to require a gradient; and lines that bring two tensors to one shape."""
+"""The number of lines that are reported for broadcasting two tensors to one shape."""
+
+
+class MissingGradientObserver(Protocol):
+    """Something that acts when the program misses a gradient, as :class:`~.rebinds.Rebinds` does."""
+
+    def missed(self, tensor: Tensor) -> None:
+        """Called with a tensor whose ``.grad`` the program has read as ``None``."""
 
 
 class Updates(Observer):
-    """Tells the steps what happens to leaves."""
+    """Observes the calls that change leaves and gradients."""
 
     def __init__(
         self,
         *,
         emitter: Emitter,
         names: Names,
+        calls: Calls,
         steps: Steps,
-        here: Callable[[], Here],
-        here_at: Callable[[int], Here],
-        writes: Writes,
-        holders: Iterable[Holder],
+        locator: Locator,
+        guard: WriteGuard,
+        changes: Changes,
+        trail: GradientTrail,
+        late: LateGradients,
+        missing: MissingGradientObserver,
     ) -> None:
         self._emitter = emitter
         self._names = names
+        self._calls = calls
         self._steps = steps
         self._parameters = steps.parameters
-        self._parameters.on_leaving = self._reached
-        self._here = here
-        self._here_at = here_at
-        self._writes = writes
-        # a parameter's ~index stands for its gradient as autograd.grad has given it to the program
-        self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
+        self._here = locator.here
+        self._here_at = locator.here_at
+        self._guard = guard
+        self._changes = changes
+        self._trail = trail
+        self._late = late
+        self._missing = missing
+        self.followed = trail.followed
         self._shared: set[int] = set()
+        """The storages that NumPy arrays share."""
         self._line = -1
-        """The line of the last statement that was looked at while an array shared memory."""
-        self._missing: set[int] = set()
-        self._met: set[tuple[int, str]] = set()
-        self._late: list[tuple[weakref.ref[Tensor], wire.Signal]] = []
-        self.changes = 0
-        """How often the program has written to a tensor, or set a ``.grad``."""
-        self.before_resize: Callable[[], None] = lambda: None
-        """Called before a leaf gets another size."""
-        self.engine: Engine | None = None
-        self.holders = list(holders)
-        self.on_missing: Callable[[Tensor], None] = lambda tensor: None
-        """Told the tensors whose ``.grad`` the program has read and found to be None."""
+        """The line of the last statement that was checked for writes by NumPy."""
+        self._missing_lines: set[int] = set()
+        self._broadcasts: set[tuple[int, str]] = set()
 
-    # ------------------------------------------------------------------ what the mode sees
+    # ------------------------------------------------------------------ calls that the mode reports
 
     def failed(self, error: Exception) -> None:
         self._emitter.failed(error)
@@ -77,7 +85,7 @@ class Updates(Observer):
             try:
                 with torch._C.DisableTorchFunction():
                     self._before_special(kind, args)
-            except Exception as error:  # what we fail at is no failure of the program
+            except Exception as error:  # a failure of the recorder must not fail the program
                 self.failed(error)
         out = func(*args, **kwargs)
         try:
@@ -88,66 +96,35 @@ class Updates(Observer):
 
     def _before_special(self, kind: str, args: Sequence[Any]) -> None:
         if kind == GRAD_SET:
-            self.changes += 1
+            self._changes.count += 1
             self._clear(args[0], args[1])
         elif kind == DATA_SET:
             self.before_write(Write((args[0],)))
             if args[0] in self._parameters and isinstance(args[1], Tensor) and sizes(args[0]) != sizes(args[1]):
-                self.before_resize()
+                self._guard.release_graphs()
         elif kind == SHARE:
             self.share(args[0])
-        elif kind == LATE and isinstance(args[0], Tensor):  # what is held of it would say that it had needed one before
-            self._protect(Write((args[0],)))
+        elif kind == LATE and isinstance(args[0], Tensor):  # recorded rows must keep the old value of requires_grad
+            self._guard.protect(Write((args[0],)))
             self._note_late(args[0])
 
     def _note_late(self, tensor: Tensor) -> None:
-        """A tensor that has a name is about to require a gradient, or not to: it may have been used already."""
+        """Remember a named tensor whose ``requires_grad`` is about to be set: it may have been used already."""
         name = self._names.binding(tensor)[0]
-        if not tensor.requires_grad and name is not None and name.isidentifier() and len(self._late) < _MOST:
-            passes = self.engine.passes if self.engine is not None else 0
+        if not tensor.requires_grad and name is not None and name.isidentifier() and not self._late.full:
+            passes = self._steps.passes_begun
             detail: dict[str, str | int | float | bool | None] = {"name": name, "passes": passes}
             signal = wire.Signal("requires-grad-late", line=self._here().line, step=self._steps.index, detail=detail)
-            self._late.append((weakref.ref(tensor), signal))
-
-    def _reached(self, leaf: Tensor) -> None:
-        self._late = [known for known in self._late if known[0]() is not leaf]
+            self._late.add(tensor, signal)
 
     def ended(self) -> None:
-        """The program has ended: tell the tensors that came to require a gradient, and that no pass has reached."""
-        for reference, signal in self._late:
-            tensor = reference()
-            if tensor is None or (tensor.requires_grad and tensor not in self._parameters):  # who is known is kept
-                self._emitter.emit(signal)
-
-    def share(self, tensor: Tensor) -> None:
-        """The program has an array of numpy's on a tensor's memory: it can be written to in any statement from here on."""
-        self.changes += 1
-        self._shared.add(storage(tensor))
-        self.keep_shared()
-
-    def keep_shared(self) -> None:
-        """A statement has run: copy what is held of memory that the next one may write to through numpy."""
-        if self._shared:
-            self._protect(Write((), self._shared))
-
-    def look_at_shared(self, statement: Statement) -> None:
-        """A statement has computed its value: tell the leaves that numpy has written to since the last one had.
-
-        What a statement does with its value, it does after that: so the last one has written, unless this one could.
-        """
-        if not self._shared:
-            return
-        line = statement.line if statement.kind in ("update", "show") else self._line
-        self._line = statement.line
-        for key in self._shared:
-            self._steps.look_at_gradient(key)
-            for parameter in self._parameters.at_storage(key):
-                if self._steps.has_changed(parameter):
-                    self._steps.updated(parameter, self._here_at(line))
+        """Emit a signal for each tensor that came to require a gradient late and that no pass has reached."""
+        for signal in self._late.unreached(self._parameters):
+            self._emitter.emit(signal)
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
-        if kind == HOOK and out is not None and self.engine is not None:  # there is a handle of a hook, or a node
-            self.engine.hooks_seen = True
+        if kind == HOOK and out is not None:  # the program has the handle of a hook, or a node
+            self._changes.hooked = True
         if kind == DETACH:
             self._names.detach(out)
             if self.followed:
@@ -158,7 +135,7 @@ class Updates(Observer):
             except Exception as error:
                 self.failed(error)
         elif kind == GRAD_READ and isinstance(out, Tensor) and args[0] in self._parameters:
-            self._mark(out, frozenset((self._parameters.index(args[0]),)))
+            self._trail.start(out, self._parameters.index(args[0]))
         elif kind == DATA_SET and args[0] in self._parameters:
             parameter = self._parameters.index(args[0])
             with torch._C.DisableTorchFunction():
@@ -166,15 +143,15 @@ class Updates(Observer):
             self._steps.updated(parameter, self._here())
 
     def _missed(self, tensor: Any) -> None:
-        """The program has read a ``.grad`` that is None: of a tensor that a pass went through, its gradient is gone."""
-        self.on_missing(tensor)
-        if is_leaf(tensor) or tensor.retains_grad or not tensor.requires_grad or self.engine is None:
+        """Report a ``.grad`` that is ``None`` although a pass went through the tensor: it is not a leaf."""
+        self._missing.missed(tensor)
+        if is_leaf(tensor) or tensor.retains_grad or not tensor.requires_grad:
             return
-        graph = self.engine.graph_reached(tensor)
+        graph = self._calls.graph_reached(tensor)
         line = self._here().line
-        if graph < 0 or line in self._missing:
+        if graph < 0 or line in self._missing_lines:
             return
-        self._missing.add(line)
+        self._missing_lines.add(line)
         detail: dict[str, str | int | float | bool | None] = {"graph": graph, "name": self._names.binding(tensor)[0]}
         self._emitter.emit(wire.Signal("non-leaf-grad", line=line, step=self._steps.index, detail=detail))
 
@@ -182,43 +159,15 @@ class Updates(Observer):
         if len(given) != 2 or any(sizes(each) == sizes(out[0]) for each in given):
             return
         line, shapes = self._here().line, " ".join(",".join(map(str, sizes(each))) for each in given)
-        if (line, shapes) not in self._met and len(self._met) < _MOST:
-            self._met.add((line, shapes))
+        if (line, shapes) not in self._broadcasts and len(self._broadcasts) < _MOST:
+            self._broadcasts.add((line, shapes))
             self._emitter.emit(wire.Signal("broadcast", line=line, step=self._steps.index, detail={"shapes": shapes}))
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
-        """What is computed from a gradient is computed from it too."""
-        followed = self.followed
-        for argument in args:
-            if id(argument) in followed or type(argument) in (list, tuple):
-                break
-        else:
-            return
-        parameters: frozenset[int] = frozenset()
-        for argument in tensors(args):
-            known = followed.get(id(argument))
-            if known is not None and known[0]() is argument and argument not in self._parameters:
-                parameters |= known[1]
-        if parameters:
-            for result in tensors(out):
-                if isinstance(result, Tensor):
-                    self._mark(result, parameters)
-
-    def gradients_of(self, value: Any) -> frozenset[int]:
-        """The parameters from whose ``.grad`` something was computed; ``~index`` where ``autograd.grad`` gave the gradient."""
-        known = self.followed.get(id(value))
-        return known[1] if known is not None and known[0]() is value else frozenset()
+        self._trail.extend(out, args)
 
     def before_write(self, write: Write) -> None:
-        self.changes += 1
-        self._writes.note(write.storages)
-        self._steps.before_write(write)
-        self._protect(write)
-
-    def _protect(self, write: Write) -> None:
-        """Copy what is held of memory that is about to change."""
-        for holder in self.holders:
-            holder.protect(write)
+        self._guard.before_write(write)
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
         steps, parameters = self._steps, self._parameters
@@ -239,20 +188,40 @@ class Updates(Observer):
             self._steps.cleared(self._parameters.index(leaf), self._here())
 
     def cleared(self, leaves: Sequence[Tensor]) -> None:
-        """The gradients of these leaves have been taken away."""
+        """Report that the gradients of these leaves were set to ``None``, as ``zero_grad`` does."""
         try:
             here = self._here()
             for leaf in leaves:
                 if leaf in self._parameters:
                     self._steps.cleared(self._parameters.index(leaf), here)
-        except Exception as error:  # what we fail at is no failure of the program
+        except Exception as error:  # a failure of the recorder must not fail the program
             self.failed(error)
 
-    def given(self, gradient: Tensor, parameter: int) -> None:
-        """A pass has given the gradient of a parameter to the program."""
-        self._mark(gradient, frozenset((~parameter,)))
+    # ------------------------------------------------------------------ memory shared with NumPy
 
-    def _mark(self, tensor: Tensor, parameters: frozenset[int]) -> None:
-        key = id(tensor)
-        forget = self.followed.pop
-        self.followed[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameters)
+    def share(self, tensor: Tensor) -> None:
+        """Record that a NumPy array shares a tensor's memory: from now on any statement may write to it."""
+        self._changes.count += 1
+        self._shared.add(storage(tensor))
+        self.protect_shared()
+
+    def protect_shared(self) -> None:
+        """Copy the recorded tensors that share memory with NumPy, before the next statement may write to them."""
+        if self._shared:
+            self._guard.protect(Write((), self._shared))
+
+    def check_shared(self, statement: Statement) -> None:
+        """Detect leaves that NumPy has written to, once a statement has computed its value.
+
+        An ``update`` or a ``show`` statement may itself have written. Any other statement uses its value only later, so the
+        write belongs to the previous line.
+        """
+        if not self._shared:
+            return
+        line = statement.line if statement.kind in ("update", "show") else self._line
+        self._line = statement.line
+        for key in self._shared:
+            self._steps.distrust_gradient(key)
+            for parameter in self._parameters.at_storage(key):
+                if self._steps.has_changed(parameter):
+                    self._steps.updated(parameter, self._here_at(line))

@@ -208,15 +208,14 @@ def test_large_events_go_in_messages_of_their_own(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("what", ["attach", "Template", "describe", "Walk"])
 def test_a_pass_for_which_there_is_no_room_runs_and_the_next_is_recorded(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tapedeck.tracer.backward import engine as backward
-    from tapedeck.tracer.backward import passes
+    from tapedeck.tracer.backward import engine, graphs, passes
 
     program = (
         "import torch\nw = torch.ones(2, requires_grad=True)\nfor i in range(3):\n"
         "    loss = (w * w).sum()\n    loss.backward()\n"
         "    print(w.grad)\n    with torch.no_grad():\n        w -= w.grad\n        w.grad = None\n"
     )
-    owner = passes.Capture if what == "attach" else backward
+    owner = {"attach": passes.Capture, "Walk": engine}.get(what, graphs)
     original, calls = getattr(owner, what), 0
 
     def full(*args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,15 @@
+"""Share what the program has done to tensors: how often it changed one, and whether it has put a hook on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Changes:
+    """State that :mod:`updates` records and that passes read."""
+
+    count: int = 0
+    """How often the program has written to a tensor or set a ``.grad``."""
+    hooked: bool = False
+    """True once the program may have put a hook on a tensor: a gradient may differ between its arrival and its use."""

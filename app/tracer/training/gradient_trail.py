@@ -1,0 +1,56 @@
+"""Follow the tensors that are computed from a parameter's gradient."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..tensors.handles import tensors
+from .parameters import Parameters
+
+
+class GradientTrail:
+    """The living tensors that were computed from gradients, each with the parameters that the gradients belong to.
+
+    ``index`` stands for a parameter's ``.grad``, ``~index`` for a gradient that ``autograd.grad`` has returned.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
+        """The tensors by id. While there are none, calls need no attention."""
+
+    def start(self, gradient: Tensor, parameter: int) -> None:
+        """Follow a parameter's gradient."""
+        self._add(gradient, frozenset((parameter,)))
+
+    def extend(self, out: Any, args: Sequence[Any]) -> None:
+        """Follow the results of a call if any argument is followed."""
+        followed = self.followed
+        for argument in args:
+            if id(argument) in followed or type(argument) in (list, tuple):
+                break
+        else:
+            return
+        parameters: frozenset[int] = frozenset()
+        for argument in tensors(args):
+            entry = followed.get(id(argument))
+            if entry is not None and entry[0]() is argument and argument not in self._parameters:
+                parameters |= entry[1]
+        if parameters:
+            for result in tensors(out):
+                if isinstance(result, Tensor):
+                    self._add(result, parameters)
+
+    def sources(self, value: Any) -> frozenset[int]:
+        """Return the parameters from whose gradients a value was computed."""
+        entry = self.followed.get(id(value))
+        return entry[1] if entry is not None and entry[0]() is value else frozenset()
+
+    def _add(self, tensor: Tensor, parameters: frozenset[int]) -> None:
+        key = id(tensor)
+        forget = self.followed.pop
+        self.followed[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameters)

@@ -1,0 +1,42 @@
+"""Gather the data of the step under way."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ... import wire
+from ..tensors.table import Table
+from .facts import PassFacts
+from .parameter_step import ParameterStep
+
+
+@dataclass(slots=True)
+class Rebind:
+    """A name that was bound to another tensor, and a weak reference to that tensor."""
+
+    row: wire.RebindRow
+    value: weakref.ref[Tensor]
+
+
+@dataclass(slots=True)
+class OpenStep:
+    """The data of the step under way: its passes, parameters, lines by phase, and the rows of its table."""
+
+    table: Table
+    passes: list[PassFacts] = field(default_factory=list)
+    parameters: dict[int, ParameterStep] = field(default_factory=dict)
+    forward: set[int] = field(default_factory=set)
+    backward: set[int] = field(default_factory=set)
+    update: set[int] = field(default_factory=set)
+    loss_line: dict[int, int] = field(default_factory=dict)
+    """For each pass, the line that made its root."""
+    loss_row: dict[int, int] = field(default_factory=dict)
+    """For each pass, the row of its root."""
+    rebinds: list[Rebind] = field(default_factory=list)
+    groups: list[wire.GroupRow] = field(default_factory=list)
+    """The parameter groups of optimizers that have stepped."""
+    borrowed: dict[int, ParameterStep] = field(default_factory=dict)
+    """By storage: the parameters whose contribution is the same tensor as the leaf's ``.grad``, which may be overwritten."""

@@ -1,0 +1,81 @@
+"""Emit a step that has ended: assemble its event from what was gathered and from what was decided about its end."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from ... import wire
+from ..emitter import Emitter
+from ..source.instrument import Source
+from ..source.lines import Lines
+from ..tensors.snapshot import is_leaf
+from .boundaries import StepEnd
+from .open_step import OpenStep
+from .parameters import Parameters
+
+
+class StepEmission:
+    """Emits steps, and the progress of the loops that they are iterations of."""
+
+    def __init__(self, *, emitter: Emitter, lines: Lines, source: Source, parameters: Parameters) -> None:
+        self._emitter = emitter
+        self._lines = lines
+        self._source = source
+        self._parameters = parameters
+
+    def emit_step(self, index: int, step: OpenStep, end: StepEnd) -> None:
+        """Emit a step."""
+        main = next(facts for facts in step.passes if facts.index == end.main)
+        loss_line = step.loss_line.get(main.index, -1)
+        iteration = (self._source.loops[end.loop].head, end.iteration) if end.loop is not None else None
+        rebinds, known = self._rebinds(step), self._parameters  # first: a rebind may replace a parameter's leaf
+        parameters = [
+            changes.row(parameter, known.name(parameter), known.leaf(parameter), known.value(parameter, step.table))
+            for parameter, changes in sorted(step.parameters.items())
+        ]
+        losses = {
+            facts.name: step.loss_row[facts.index]
+            for facts in step.passes
+            if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
+        }
+        values = self._lines.end_step(index, step.table, step.update)
+        self._emitter.emit_with(
+            step.table,
+            lambda tensors: wire.StepEvent(
+                index=index,
+                iteration=iteration,
+                forward=sorted(step.forward - {loss_line}),
+                loss=[loss_line] if loss_line > 0 else [],
+                backward=sorted(line for line in step.backward if line > 0),
+                update=sorted(line for line in step.update if line > 0),
+                values=values,
+                main=main.index,
+                passes=[facts.index for facts in step.passes],
+                loss_row=step.loss_row.get(main.index, -1),
+                loss_name=main.name,
+                parameters=parameters,
+                rebinds=rebinds,
+                optimizer={"name": step.groups[0].optimizer, **step.groups[0].options} if step.groups else None,
+                tensors=tensors,
+                groups=step.groups if len(step.groups) > 1 else [],
+                losses=losses,
+            ),
+        )
+
+    def emit_progress(self, ended: int, end: StepEnd) -> None:
+        """Emit how far the loop is: its iterations, or the number of steps that have ended if its length is unknown."""
+        if end.loop is not None:
+            self._emitter.emit(wire.ProgressEvent(*(end.progress or (ended,))))
+
+    def _rebinds(self, step: OpenStep) -> list[wire.RebindRow]:
+        """Return the names that were rebound in the step. A tensor that has become a leaf since is emitted as a leaf."""
+        rows = []
+        for rebind in step.rebinds:
+            row, value = rebind.row, rebind.value()
+            if value is not None and is_leaf(value) and value.requires_grad:
+                if not row.leaf:
+                    row = replace(row, row=step.table.copy(value), graph=-1, leaf=True)
+                if row.uses_gradient:
+                    self._parameters.replace_leaf(row.parameter, value)
+            rows.append(row)
+        return rows

@@ -1,0 +1,64 @@
+"""Prepare for writes to memory: every part of the recorder that still reads that memory copies it first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..emitter import Emitter
+from ..forward.calls import Calls
+from ..forward.writes import Writes
+from ..source.lines import Lines
+from ..tensors.handles import next_sequence_nr
+from ..tensors.memory import Holder, Write
+from .changes import Changes
+from .steps import Steps
+
+
+class BeforeWrite(Protocol):
+    """Something that has to act before the program, an optimizer or a pass writes to memory."""
+
+    def before_write(self, write: Write) -> None:
+        """Called with the memory that is about to be written to."""
+
+
+class WriteGuard:
+    """Protects recorded tensors from writes. ``holders`` are the other parts of the recorder that keep tensors."""
+
+    def __init__(
+        self,
+        *,
+        changes: Changes,
+        writes: Writes,
+        lines: Lines,
+        calls: Calls,
+        steps: Steps,
+        emitter: Emitter,
+        holders: Sequence[Holder],
+    ) -> None:
+        self._changes = changes
+        self._writes = writes
+        self._lines = lines
+        self._calls = calls
+        self._steps = steps
+        self._emitter = emitter
+        self._holders: tuple[Holder, ...] = (lines, calls, steps, emitter, *holders)
+
+    def before_write(self, write: Write) -> None:
+        """Record a write that is about to happen, and copy the tensors that it will change."""
+        self._changes.count += 1
+        self._writes.note(write.storages)
+        self._steps.before_write(write)
+        self.protect(write)
+
+    def protect(self, write: Write) -> None:
+        """Copy the recorded tensors whose memory is about to change."""
+        for holder in self._holders:
+            holder.protect(write)
+
+    def release_graphs(self) -> None:
+        """Drop every reference to a graph before a leaf is resized: a leaf's node keeps the old size while it lives."""
+        self._steps.release_graphs()
+        self._lines.let_go()
+        self._calls.release(next_sequence_nr())
+        self._emitter.flush()
