@@ -14,6 +14,8 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
+import msgspec
+
 from . import wire
 from .errors import SandboxError
 from .model import Limits, Options, Program, Status
@@ -24,6 +26,7 @@ from .sandbox.nursery import Child
 from .sandbox.pool import Pool
 from .sandbox.selftest import Check
 from .settings import Settings
+from .wire.catalogue import OptimizerCatalogue
 
 _LAST_WORD_SECONDS: Final = 1.0
 """How long to wait to hear how a process ended whose pipe has closed."""
@@ -51,6 +54,9 @@ class Executor(Protocol):
     async def start(self) -> None:
         """Begin to get ready; returns at once."""
 
+    async def settled(self) -> None:
+        """Wait until it is known whether programs can be run here, and how."""
+
     async def close(self) -> None:
         """End everything that still runs."""
 
@@ -65,6 +71,10 @@ class Executor(Protocol):
     @property
     def mode(self) -> Mode:
         """How programs are confined."""
+
+    @property
+    def optimizers(self) -> OptimizerCatalogue | None:
+        """The optimizers of the PyTorch that programs run with; ``None`` while they are not known."""
 
     @property
     def report(self) -> list[str]:
@@ -100,13 +110,15 @@ class LocalExecutor:
     async def start(self) -> None:
         if self._plain is None:
             self._pool.start()
+        else:
+            await self._plain.start()
 
     async def settled(self) -> None:
-        """Wait until it is known whether programs can be run here, and how."""
-        if self._plain is None:
-            await self._pool.settled()
+        await (self._pool if self._plain is None else self._plain).settled()
 
     async def close(self) -> None:
+        if self._plain is not None:
+            await self._plain.close()
         await self._pool.close()
 
     @property
@@ -120,6 +132,10 @@ class LocalExecutor:
     @property
     def mode(self) -> Mode:
         return self._pool.mode if self._pool.ready else "none"
+
+    @property
+    def optimizers(self) -> OptimizerCatalogue | None:
+        return (self._pool if self._plain is None else self._plain).optimizers
 
     @property
     def zygote(self) -> int | None:
@@ -199,12 +215,28 @@ class OwnProcess:
     def __init__(self, wall_seconds: float | None = None, module: str = "tapedeck.tracer") -> None:
         self._wall_seconds = wall_seconds
         self._module = module
+        self._listing: asyncio.Task[OptimizerCatalogue | None] | None = None
 
     async def start(self) -> None:
-        """Nothing is needed beforehand."""
+        """Begin to list the optimizers of the interpreter's PyTorch."""
+        self._listing = asyncio.get_running_loop().create_task(list_optimizers())
+
+    async def settled(self) -> None:
+        """Wait until the optimizers are listed."""
+        if self._listing is not None:
+            await asyncio.wait([self._listing])
 
     async def close(self) -> None:
-        """Nothing outlives a run."""
+        """Stop listing the optimizers. No run outlives its call of :meth:`run`."""
+        if self._listing is not None:
+            self._listing.cancel()
+            await asyncio.wait([self._listing])
+
+    @property
+    def optimizers(self) -> OptimizerCatalogue | None:
+        """The optimizers of the interpreter's PyTorch, once :meth:`start` has listed them."""
+        done = self._listing is not None and self._listing.done() and not self._listing.cancelled()
+        return self._listing.result() if self._listing is not None and done else None
 
     @property
     def report(self) -> list[str]:
@@ -238,6 +270,21 @@ class OwnProcess:
             source.kill()
             source.close_job()
             os.close(events_read)
+            await process.wait()
+
+
+async def list_optimizers() -> OptimizerCatalogue | None:
+    """Return the optimizers of the interpreter's PyTorch, or ``None`` if they cannot be listed."""
+    command = (sys.executable, "-m", f"{__package__}.tracer.training.catalogue")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        answer, _ = await process.communicate()
+        return msgspec.json.decode(answer, type=OptimizerCatalogue)
+    except msgspec.DecodeError:
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
             await process.wait()
 
 

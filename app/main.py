@@ -95,7 +95,9 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
 
     @app.get("/openapi.json", include_in_schema=False)
     async def describe(request: Request) -> Response:
-        return answers.json(reference.describe(app, root_of(request)), headers={"Cache-Control": "no-cache"})
+        running: Service | None = getattr(app.state, "service", None)
+        description = reference.describe(app, root_of(request), running.executor.optimizers if running else None)
+        return answers.json(description, headers={"Cache-Control": "no-cache"})
 
     app.mount("/static", Bundle(directory=assets.static_path()), "static")
     return app

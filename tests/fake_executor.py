@@ -8,6 +8,8 @@ from typing import Any
 
 from tapedeck import model, wire
 
+from .torch_optimizers import TORCH_2_13
+
 
 class FakeExecutor:
     """Yields given batches; a callable among them is awaited first; a class of error is raised."""
@@ -15,6 +17,7 @@ class FakeExecutor:
     ready = True
     failure: str | None = None
     mode = "full"
+    optimizers = TORCH_2_13
     report: list[str] = []  # noqa: RUF012 (a protocol's attribute)
 
     def __init__(self, *batches: Any) -> None:
@@ -24,6 +27,7 @@ class FakeExecutor:
         self.most_together = 0
 
     async def start(self) -> None: ...
+    async def settled(self) -> None: ...
     async def close(self) -> None: ...
 
     async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": FOUNDATION | {"wire", "recording"},
     "executor": FOUNDATION | {"sandbox", "wire", "settings"},
     "examples": set(),
-    "inputs": FOUNDATION,
+    "inputs": FOUNDATION | {"wire"},
     "runs": FOUNDATION | {"wire", "recording", "store", "executor", "inputs", "settings"},
     "replays": FOUNDATION | {"wire", "recording", "runs", "executor"},
 }

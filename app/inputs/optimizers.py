@@ -1,95 +1,108 @@
-"""Know the optimizers of torch.optim and their options without torch, which the server does not load.
-
-How a step is computed (``foreach``, ``fused``, ``capturable``, ``differentiable``) is no option here: the result is the same.
-"""
+"""Check an optimizer and its options against the installed PyTorch, and write them as the arguments of a call."""
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import InvalidInput
-
-Default = bool | int | float | tuple[float | None, ...] | None
-
-_DECAY: Final = {"weight_decay": 0.0}
-_ADAM: Final[dict[str, Default]] = {"betas": (0.9, 0.999), "eps": 1e-8}
-
-OPTIMIZERS: Final[dict[str, dict[str, Default]]] = {
-    "ASGD": {"lr": 0.01, "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, **_DECAY, "maximize": False},
-    "Adadelta": {"lr": 1.0, "rho": 0.9, "eps": 1e-6, **_DECAY, "maximize": False},
-    "Adafactor": {"lr": 0.01, "beta2_decay": -0.8, "eps": (None, 0.001), "d": 1.0, **_DECAY, "maximize": False},
-    "Adagrad": {"lr": 0.01, "lr_decay": 0.0, **_DECAY, "initial_accumulator_value": 0.0, "eps": 1e-10, "maximize": False},
-    "Adam": {"lr": 0.001, **_ADAM, **_DECAY, "amsgrad": False, "maximize": False, "decoupled_weight_decay": False},
-    "AdamW": {"lr": 0.001, **_ADAM, "weight_decay": 0.01, "amsgrad": False, "maximize": False},
-    "Adamax": {"lr": 0.002, **_ADAM, **_DECAY, "maximize": False},
-    "LBFGS": {
-        "lr": 1.0, "max_iter": 20, "max_eval": None, "tolerance_grad": 1e-7, "tolerance_change": 1e-9, "history_size": 100,
-        "line_search_fn": None,
-    },
-    "Muon": {
-        "lr": 0.001, "weight_decay": 0.1, "momentum": 0.95, "nesterov": True, "ns_coefficients": (3.4445, -4.775, 2.0315),
-        "eps": 1e-7, "ns_steps": 5, "adjust_lr_fn": None,
-    },
-    "NAdam": {"lr": 0.002, **_ADAM, **_DECAY, "momentum_decay": 0.004, "decoupled_weight_decay": False, "maximize": False},
-    "RAdam": {"lr": 0.001, **_ADAM, **_DECAY, "decoupled_weight_decay": False, "maximize": False},
-    "RMSprop": {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, **_DECAY, "momentum": 0.0, "centered": False, "maximize": False},
-    "Rprop": {"lr": 0.01, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0), "maximize": False},
-    "SGD": {"lr": 0.001, "momentum": 0.0, "dampening": 0.0, **_DECAY, "nesterov": False, "maximize": False},
-    "SparseAdam": {"lr": 0.001, **_ADAM, "maximize": False},
-}  # fmt: skip
-"""Each optimizer's options with their defaults; a test holds them to torch's own signatures."""
+from ..wire.catalogue import OptimizerCatalogue, OptimizerOption
 
 WORDS: Final = {"line_search_fn": ("strong_wolfe",), "adjust_lr_fn": ("original", "match_rms_adamw")}
-"""Options that are a word or nothing."""
+"""The texts that an option accepts. Signatures don't list them; torch accepts any text for an option that is not here."""
+LONGEST_TEXT: Final = 100
+"""Characters of a text, or numbers of a list, that an option may have."""
 
 
-def arguments(name: Any, options: Mapping[str, Any], where: str) -> str:
-    """Write an optimizer's options as the arguments of a call; raises :class:`InvalidInput`.
+def arguments(name: Any, options: Mapping[str, Any], where: str, catalogue: OptimizerCatalogue | None) -> str:
+    """Return an optimizer's options as the arguments of a call.
 
-    >>> arguments("Adam", {"lr": 0.1, "betas": [0.9, 0.99], "amsgrad": True}, "optimizer")
-    'lr=0.1, betas=(0.9, 0.99), amsgrad=True'
+    ``catalogue`` lists the optimizers of the PyTorch that runs the program. Without one, any name and any option is
+    accepted: if PyTorch does not have it, the run fails with PyTorch's own message.
+
+    Raises :class:`InvalidInput`.
+
+    >>> options = {"lr": OptimizerOption("number", 0.001), "betas": OptimizerOption("numbers", (0.9, 0.999))}
+    >>> arguments("Adam", {"lr": 0.1, "betas": [0.9, 0.99]}, "optimizer", {"Adam": options})
+    'lr=0.1, betas=(0.9, 0.99)'
     """
-    if not isinstance(name, str) or name not in OPTIMIZERS:
-        told = f"Unknown optimizer {name[:60]!r}" if isinstance(name, str) else "The optimizer has no name"
-        raise InvalidInput(f"{told}: known are {', '.join(OPTIMIZERS)}.", where=f"{where}.name")
-    known = OPTIMIZERS[name]
+    if not isinstance(name, str):
+        names = f": known are {', '.join(catalogue)}." if catalogue else ': send one such as {"name": "SGD", "lr": 0.01}.'
+        raise InvalidInput(f"The optimizer has no name{names}", where=f"{where}.name")
+    if catalogue is None:
+        return _unchecked(name, options, where)
+    if name not in catalogue:
+        raise InvalidInput(f"Unknown optimizer {name[:60]!r}: known are {', '.join(catalogue)}.", where=f"{where}.name")
+    known = catalogue[name]
     for option in options:
         if option not in known:
             raise InvalidInput(
                 f"{name} has no option {option[:60]!r}: it has {', '.join(known)}.", where=f"{where}.{option[:60]}"
             )
-    return ", ".join(f"{option}={_written(known[option], options[option], option, where)}" for option in options)
+    return ", ".join(f"{option}={_checked(known[option], value, option, where)}" for option, value in options.items())
 
 
-def _written(default: Default, value: Any, option: str, where: str) -> str:
+def _checked(described: OptimizerOption, value: Any, option: str, where: str) -> str:
+    """Return a value as Python; raise :class:`InvalidInput` if the option cannot have it."""
     at = f"{where}.{option}"
-    match default:
-        case bool():
+    default = described.default
+    if value is None and default is None and described.kind in ("integer", "number"):
+        return "None"
+    match described.kind:
+        case "flag":
             if isinstance(value, bool):
                 return repr(value)
             raise InvalidInput(f"{option} is true or false.", where=at)
-        case tuple():
-            if isinstance(value, list) and len(value) == len(default) and all(map(_may_be, default, value)):
-                return f"({', '.join(repr(each) for each in value)})"
-            raise InvalidInput(f"{option} is a list of {len(default)} numbers, such as {list(default)}.", where=at)
-        case None if option in WORDS:
-            if value is None or value in WORDS[option]:
-                return repr(value)
-            words = " or ".join(f'"{word}"' for word in WORDS[option])
-            raise InvalidInput(f"{option} is null or {words}.", where=at)
-        case float():
+        case "number":
             if _is_number(value):
                 return repr(value)
             raise InvalidInput(f"{option} is a number.", where=at)
-        case _:
-            if (value is None and default is None) or (_is_number(value) and value == int(value) and abs(value) < 2**31):
-                return repr(None if value is None else int(value))
+        case "integer":
+            if _is_number(value) and value == int(value) and abs(value) < 2**31:
+                return repr(int(value))
             raise InvalidInput(f"{option} is a whole number.", where=at)
+        case "numbers":
+            assert isinstance(default, tuple)
+            if isinstance(value, list) and len(value) == len(default) and all(map(_may_be, default, value)):
+                return _tuple(value)
+            raise InvalidInput(f"{option} is a list of {len(default)} numbers, such as {list(default)}.", where=at)
+        case "text":
+            words = WORDS.get(option)
+            if (value is None and default is None) or (value in words if words else _is_short_text(value)):
+                return repr(value)
+            texts = " or ".join(f'"{word}"' for word in words) if words else "a text"
+            raise InvalidInput(f"{option} is {f'null or {texts}' if default is None else texts}.", where=at)
+
+
+def _unchecked(name: str, options: Mapping[str, Any], where: str) -> str:
+    """Return options of unknown kinds as Python; raise :class:`InvalidInput` for what cannot be written as an argument."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise InvalidInput(f"Unknown optimizer {name[:60]!r}: use the name of a class in torch.optim.", where=f"{where}.name")
+    written = []
+    for option, value in options.items():
+        at = f"{where}.{option[:60]}"
+        if not option.isidentifier() or keyword.iskeyword(option):
+            raise InvalidInput(f"{name} has no option {option[:60]!r}.", where=at)
+        if isinstance(value, list) and len(value) <= LONGEST_TEXT and all(each is None or _is_number(each) for each in value):
+            written.append(f"{option}={_tuple(value)}")
+        elif value is None or isinstance(value, bool) or _is_number(value) or _is_short_text(value):
+            written.append(f"{option}={value!r}")
+        else:
+            raise InvalidInput(f"{option} is a number, true or false, null, a short text, or a list of numbers.", where=at)
+    return ", ".join(written)
+
+
+def _tuple(values: list[Any]) -> str:
+    return f"({', '.join(map(repr, values))}{',' if len(values) == 1 else ''})"
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _is_short_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT
 
 
 def _may_be(default: float | None, value: Any) -> bool:

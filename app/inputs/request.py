@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from .. import model
 from ..errors import InvalidInput, TooLarge, UnreadableInput, UnsupportedMedia
+from ..wire.catalogue import OptimizerCatalogue
 from . import expression, notebook, training
 
 SOURCES: Final = ("program", "expression", "training", "notebook")
@@ -31,8 +32,16 @@ class Request(Struct, frozen=True):
     store: bool = True
 
 
-def read(body: bytes, media_type: str, query: Mapping[str, str], limits: model.Limits) -> Request:
-    """Read a body of the media type that its header names, with the options of a raw one from the address's query.
+def read(
+    body: bytes,
+    media_type: str,
+    query: Mapping[str, str],
+    limits: model.Limits,
+    optimizers: OptimizerCatalogue | None = None,
+) -> Request:
+    """Read the body of a request.
+
+    ``query`` has the options of a body that is not JSON. ``optimizers`` lists those that a training can use, if known.
 
     Raises :class:`UnsupportedMedia`, :class:`UnreadableInput`, :class:`InvalidInput` or :class:`TooLarge`.
     """
@@ -47,7 +56,7 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], limits: model.L
     if kind == "application/json":
         if query:
             raise InvalidInput("With JSON, options belong into the body, not into the address.", where=next(iter(query)))
-        return from_json(body, limits)
+        return from_json(body, limits, optimizers)
     fields = _query_options(query)
     if kind in NOTEBOOK:
         program = notebook.read(body)
@@ -59,7 +68,7 @@ def read(body: bytes, media_type: str, query: Mapping[str, str], limits: model.L
     return _checked(program, fields, limits)
 
 
-def from_json(body: bytes, limits: model.Limits) -> Request:
+def from_json(body: bytes, limits: model.Limits, optimizers: OptimizerCatalogue | None = None) -> Request:
     """Read the JSON form: one of program, expression (with inputs), training and notebook, and options."""
     try:
         fields = msgspec.json.decode(body)
@@ -84,10 +93,15 @@ def from_json(body: bytes, limits: model.Limits) -> Request:
         case "notebook":
             program = notebook.convert(fields["notebook"])
         case "training":
-            program = training.convert(fields["training"], limits.training_steps)
+            program = training.convert(fields["training"], limits.training_steps, optimizers)
         case _:
             program = expression.convert(fields["expression"], fields.get("inputs", {}))
     return _checked(program, {name: fields[name] for name in OPTIONS if name in fields}, limits)
+
+
+def may_be_training(body: bytes, media_type: str) -> bool:
+    """Return whether a body may be a training, for which :func:`read` should be given the optimizers."""
+    return "json" in media_type.lower() and b'"training"' in body
 
 
 def from_text(body: bytes) -> model.Program:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from .. import model
 from ..errors import InvalidInput
+from ..wire.catalogue import OptimizerCatalogue
 from . import expression, optimizers
 from .literals import ELEMENTS, literals
 
@@ -38,8 +39,11 @@ for {step} in range({steps}):
 """For an optimizer that evaluates the loss several times a step."""
 
 
-def convert(training: Any, most: int) -> model.Program:
-    """Write the program, of at most so many steps. Raises :class:`InvalidInput` with the place of what is wrong.
+def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = None) -> model.Program:
+    """Return the program of a training of at most ``most`` steps.
+
+    ``catalogue`` lists the optimizers that the program can use, if they are known.
+    Raises :class:`InvalidInput`, which points at the field that is wrong.
 
     >>> print(convert({"parameters": {"m": 1}, "data": {"x": [1, 2]}, "loss": "((m * x) ** 2).mean()",
     ...                "optimizer": {"name": "SGD", "lr": 0.01}, "steps": 5}, most=10).text)
@@ -78,7 +82,7 @@ def convert(training: Any, most: int) -> model.Program:
     loss = expression.text(training["loss"], "training.loss")
     used = expression.names(loss, "training.loss")
     name, options = _optimizer(training["optimizer"])
-    arguments = optimizers.arguments(name, options, "training.optimizer")
+    arguments = optimizers.arguments(name, options, "training.optimizer", catalogue)
     learned = literals(parameters, "training.parameters", learned=True)
     given = literals(data, "training.data", learned=False)
     if sum(tensor.elements for tensor in (*learned, *given)) > ELEMENTS:

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from .. import wire
+from ..wire.catalogue import OptimizerCatalogue
 from . import selftest
 from .confine import Confinement, confine, keep_only
 from .control import EVENTS_FD, JOB_FD
@@ -24,6 +25,9 @@ class Entry(Protocol):
 
     def preload(self) -> None:
         """Load and warm what programs need, in the zygote; must leave no thread behind."""
+
+    def optimizers(self) -> OptimizerCatalogue:
+        """Return the optimizers of the installed PyTorch and their options. Called once, in the zygote."""
 
     def warm(self) -> None:
         """Go once through what a program does, backward included, in a confined child that has no job yet.

@@ -10,6 +10,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from ..wire.catalogue import OptimizerCatalogue
+
 Mode = Literal["full", "nofiles", "none"]
 """How a child is confined: by seccomp and Landlock, by seccomp alone with no file at all, or not."""
 
@@ -50,6 +52,8 @@ class Ready(Struct, frozen=True, tag=True):
     mode: Mode
     notes: list[str]
     """Sentences about how it is confined, for the log and ``tapedeck doctor``."""
+    optimizers: OptimizerCatalogue
+    """The optimizers of the installed PyTorch."""
 
 
 class Spawned(Struct, frozen=True, tag=True):

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from ..errors import SandboxError
+from ..wire.catalogue import OptimizerCatalogue
 from . import selftest
 from .confine import best_mode
 from .control import Mode, Plan
@@ -53,6 +54,8 @@ class Pool:
         """What the last self-test saw."""
         self.notes: list[str] = []
         """Sentences of the zygote's about how it is confined."""
+        self.optimizers: OptimizerCatalogue | None = None
+        """The optimizers of the installed PyTorch, once a zygote has reported them."""
         self.failure: str | None = None
         """Why programs cannot be run here, if that is known."""
         self._modes: tuple[Mode, ...] = (plan.mode,) if plan.mode else _FROM[best_mode()]
@@ -154,7 +157,7 @@ class Pool:
         for mode in self._modes:
             nursery = self._nursery = Nursery(self._born, self._gone)
             ready = await nursery.start(msgspec.structs.replace(self._plan, mode=mode))
-            self.mode, self.notes = mode, ready.notes
+            self.mode, self.notes, self.optimizers = mode, ready.notes, ready.optimizers
             if mode == "none":
                 log.warning("Programs are NOT confined.")
                 return nursery

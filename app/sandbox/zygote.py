@@ -55,10 +55,11 @@ def main() -> None:
     control.set_inheritable(False)
     try:
         given, entry, notes = _prepare(plan)
+        ready = Ready(given.mode, notes, entry.optimizers())
     except BaseException as error:
         control.send(encode(Broken(f"{type(error).__name__}: {error}"[:2000])))
         raise
-    control.send(encode(Ready(given.mode, notes)))
+    control.send(encode(ready))
     with contextlib.suppress(ConnectionError, BrokenPipeError):
         _serve(control, given, entry)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import wire
+from ..wire.catalogue import OptimizerCatalogue
 from .program import run
 
 _SMALL = """\
@@ -50,6 +51,13 @@ def preload() -> None:
             leaf.grad = torch.ones(2)
             optimizer([leaf], lr=0.1).step()
     torch.manual_seed(0)
+
+
+def optimizers() -> OptimizerCatalogue:
+    """Return the optimizers of the installed PyTorch and their options."""
+    from .training.catalogue import catalogue
+
+    return catalogue()
 
 
 def warm() -> None:

@@ -60,7 +60,9 @@ async def start_run(request: Request) -> Response:
     owner = service.owners.known(request)
     body = await answers.body_of(request, service.limits.body_bytes)
     media_type = request.headers.get("content-type", "")
-    given = (body, media_type, query, service.limits)
+    if requests.may_be_training(body, media_type):
+        await service.executor.settled()
+    given = (body, media_type, query, service.limits, service.executor.optimizers)
     asked = requests.read(*given) if len(body) <= LIGHT_BODY else await service.archive.beside(requests.read, *given)
 
     fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()

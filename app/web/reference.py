@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from .. import __version__, model
 from ..inputs import request as requests
-from ..inputs.optimizers import OPTIMIZERS
 from .problems import MEDIA, SORTS, Problem, Sort
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -103,10 +102,7 @@ _TRAINING: Final = {
         "loss": {"type": "string", "description": "an expression of the parameters and the data; a scalar"},
         "optimizer": {
             "description": "an optimizer of torch.optim, by its name or with its options",
-            "anyOf": [
-                {"enum": list(OPTIMIZERS)},
-                {"type": "object", "required": ["name"], "properties": {"name": {"enum": list(OPTIMIZERS)}}},
-            ],
+            "anyOf": [],  # see _optimizer_forms
         },
         "steps": {"type": "integer", "minimum": 1, "maximum": model.Limits().training_steps},
     },
@@ -240,8 +236,11 @@ def columns(json: Any, packed: Any, description: str = "Columns of numbers.") ->
     }
 
 
-def describe(app: FastAPI, root: str) -> dict[str, Any]:
-    """The whole description, for who reaches us under the path ``root``; made once for each app."""
+def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[str, Any]:
+    """Return the description for a client that reaches us under the path ``root``. Most of it is built once per app.
+
+    ``optimizers`` are the names that a training can use, or ``None`` while they are not known.
+    """
     if app.openapi_schema is None:
         found: dict[str, Any] = get_openapi(
             title="Tapedeck",
@@ -261,7 +260,16 @@ def describe(app: FastAPI, root: str) -> dict[str, Any]:
         }
         found["security"] = [{}, {"owner_key": []}]
         app.openapi_schema = found
+    body = app.openapi_schema["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    training = next(form for form in body["oneOf"] if form["title"] == "training")["properties"]["training"]
+    training["properties"]["optimizer"]["anyOf"] = _optimizer_forms(optimizers)
     return app.openapi_schema | {"servers": [{"url": root or "/"}]}
+
+
+def _optimizer_forms(names: Iterable[str] | None) -> list[dict[str, Any]]:
+    """Return the schemas of an optimizer: its name alone, or an object with its name and options."""
+    name: dict[str, Any] = {"type": "string"} if names is None else {"enum": list(names)}
+    return [name, {"type": "object", "required": ["name"], "properties": {"name": name}}]
 
 
 def _in_order(structs: Iterable[Any]) -> list[Any]:

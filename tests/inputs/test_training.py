@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import Any
 
@@ -11,9 +10,11 @@ import torch
 from tapedeck.errors import InvalidInput
 from tapedeck.explain.findings import find
 from tapedeck.inputs import request as requests
-from tapedeck.inputs.optimizers import OPTIMIZERS
 from tapedeck.model import Limits, Program
+from tapedeck.tracer.training.catalogue import catalogue
+from tapedeck.wire.catalogue import OptimizerCatalogue, OptimizerOption
 
+from ..torch_optimizers import TORCH_2_13
 from ..tracer.run_twice import record
 
 LINE: dict[str, Any] = {
@@ -25,12 +26,12 @@ LINE: dict[str, Any] = {
 }
 
 
-def program(**changed: Any) -> str:
-    """The program that a training becomes."""
+def program(optimizers: OptimizerCatalogue | None = TORCH_2_13, **changed: Any) -> str:
+    """Return the program that a training becomes with the optimizers of some PyTorch."""
     body = json.dumps({"training": LINE | changed}).encode()
-    asked = requests.read(body, "application/json", {}, Limits())
-    assert asked.program.kind == "training"
-    return asked.program.text
+    request = requests.read(body, "application/json", {}, Limits(), optimizers)
+    assert request.program.kind == "training"
+    return request.program.text
 
 
 def run(text: str) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def test_each_of_its_steps_is_recorded() -> None:
     assert [row.name for row in step.parameters] == ["m"]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", catalogue())
 def test_every_optimizer_runs_by_its_name(name: str) -> None:
     loss = (
         "(torch.nn.functional.embedding(torch.tensor([0]), m, sparse=True) ** 2).sum()"
@@ -77,27 +78,60 @@ def test_every_optimizer_runs_by_its_name(name: str) -> None:
     assert record(text)[1].log.counts()[2] == 2
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_table_of_options_is_torchs_own(name: str) -> None:
-    own = inspect.signature(getattr(torch.optim, name)).parameters
-    how = {"foreach", "fused", "capturable", "differentiable"}  # how it is computed, not what
-    defaults = {option: parameter.default for option, parameter in own.items() if option not in {"params", *how}}
-    assert OPTIMIZERS[name] == defaults
-    for option, default in OPTIMIZERS[name].items():
-        assert isinstance(default, bool) == isinstance(defaults[option], bool)
-
-
-def test_no_optimizer_of_torch_is_missing() -> None:
-    kinds = {name: kind for name, kind in vars(torch.optim).items() if isinstance(kind, type)}
-    assert {name for name, kind in kinds.items() if issubclass(kind, torch.optim.Optimizer)} - {"Optimizer"} == set(OPTIMIZERS)
-
-
 def test_options_are_written_as_they_are_given() -> None:
     options = {"name": "Adam", "lr": 0.1, "betas": [0.8, 0.9], "amsgrad": True}
     assert "torch.optim.Adam([m], lr=0.1, betas=(0.8, 0.9), amsgrad=True)" in program(optimizer=options)
     assert "torch.optim.Adafactor([m], eps=(None, 0.01))" in program(optimizer={"name": "Adafactor", "eps": [None, 0.01]})
     searching = {"name": "LBFGS", "line_search_fn": "strong_wolfe", "max_eval": None, "max_iter": 3}
     assert run(program(optimizer=searching))["m"].item() == pytest.approx(2.0)
+
+
+def test_an_option_of_another_release_of_torch_is_accepted_only_with_that_release() -> None:
+    options = {"name": "LBFGS", "maximize": True}
+    with pytest.raises(InvalidInput, match="LBFGS has no option 'maximize': it has lr, max_iter"):
+        program(optimizer=options)
+    another = TORCH_2_13 | {"LBFGS": TORCH_2_13["LBFGS"] | {"maximize": OptimizerOption("flag", False)}}
+    assert "torch.optim.LBFGS([m], maximize=True)" in program(another, optimizer=options)
+    with pytest.raises(InvalidInput, match="maximize is true or false"):
+        program(another, optimizer=options | {"maximize": 1})
+
+
+def test_an_optimizer_that_is_only_in_another_release_is_accepted_with_that_release() -> None:
+    described = {"betas": OptimizerOption("numbers", (0.9,)), "mode": OptimizerOption("text", "fast")}
+    options = {"name": "Newton", "betas": [0.5], "mode": "exact"}
+    assert "torch.optim.Newton([m], betas=(0.5,), mode='exact')" in program({"Newton": described}, optimizer=options)
+    with pytest.raises(InvalidInput, match="Unknown optimizer 'SGD': known are Newton"):
+        program({"Newton": described})
+    with pytest.raises(InvalidInput, match="mode is a text"):
+        program({"Newton": described}, optimizer=options | {"mode": None})
+
+
+def test_any_option_is_accepted_and_left_to_torch_where_the_optimizers_are_not_known() -> None:
+    options = {"name": "Adam", "lr": 0.1, "betas": [0.8, 0.9], "amsgrad": True, "beta": None, "mode": "x"}
+    call = "torch.optim.Adam([m], lr=0.1, betas=(0.8, 0.9), amsgrad=True, beta=None, mode='x')"
+    text = program(None, optimizer=options)
+    assert call in text
+    end = record(text)[0][-1]
+    assert "unexpected keyword argument 'beta'" in end.failure.message  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "where", "sentence"),
+    [
+        ({"lr": 1}, "training.optimizer.name", "The optimizer has no name: send one such as"),
+        ({"name": "SGD)"}, "training.optimizer.name", "Unknown optimizer 'SGD)'"),
+        ({"name": "SGD", "l r": 1}, "training.optimizer.l r", "SGD has no option 'l r'"),
+        ({"name": "SGD", "lr": {}}, "training.optimizer.lr", "lr is a number, true or false, null"),
+        ({"name": "SGD", "lr": ["x"]}, "training.optimizer.lr", "or a list of numbers"),
+    ],
+)  # fmt: skip
+def test_options_that_are_no_arguments_are_rejected_where_the_optimizers_are_not_known(
+    optimizer: Any, where: str, sentence: str
+) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        program(None, optimizer=optimizer)
+    assert raised.value.where == where
+    assert sentence in str(raised.value)
 
 
 def test_a_persons_names_are_left_alone() -> None:

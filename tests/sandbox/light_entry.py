@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stub_entry import execute
+from stub_entry import execute, optimizers
 
-__all__ = ["execute", "preload", "warm"]
+__all__ = ["execute", "optimizers", "preload", "warm"]
 
 
 def preload() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tapedeck import wire
+from tapedeck.wire.catalogue import OptimizerCatalogue, OptimizerOption
 
 
 def preload() -> None:
@@ -22,6 +23,10 @@ def preload() -> None:
         for parameter in weight.parameters():
             parameter.grad = torch.zeros_like(parameter)
         torch.optim.Adam(weight.parameters()).step()
+
+
+def optimizers() -> OptimizerCatalogue:
+    return {"SGD": {"lr": OptimizerOption("number", 0.001)}}
 
 
 def warm() -> None:
