@@ -8,10 +8,10 @@ from time import monotonic
 from torch import Tensor
 
 from .. import wire
-from .tensors.handles import storage
+from .tensors.handles import storage_pointer
 from .tensors.memory import Write
 from .tensors.packing import blank, pack
-from .tensors.table import Table
+from .tensors.table import TableBuilder
 
 MESSAGE_EVENTS = 256
 MESSAGE_BYTES = 1 << 20
@@ -35,13 +35,13 @@ class Emitter:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
-        self._waiting: list[wire.Event | tuple[Table, Build]] = []
+        self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
         self._sent = monotonic()
         self._told: set[str] = set()
         self._rows = 0
         self._bytes = 0
-        self._unsorted: list[Table] = []
-        self._by_storage: dict[int, list[tuple[Table, int]]] = {}
+        self._unsorted: list[TableBuilder] = []
+        self._by_storage: dict[int, list[tuple[TableBuilder, int]]] = {}
         """Rows that wait to be read, by their memory; those of tables that are unsorted are not among them."""
         self._holding: set[int] = set()
         """The ids of what waits to be read."""
@@ -52,14 +52,14 @@ class Emitter:
         if len(self._waiting) >= MESSAGE_EVENTS or self.due():
             self.flush()
 
-    def emit_with(self, table: Table, build: Build) -> None:
+    def emit_with(self, table: TableBuilder, build: Build) -> None:
         """Take an event that is built once its table is read."""
-        table.settle()
+        table.finalize()
         self._waiting.append((table, build))
         self._unsorted.append(table)
         self._holding.update(map(id, table.rows))
         self._rows += len(table.rows)
-        self._bytes += table.waiting
+        self._bytes += table.deferred_bytes
         if self._rows >= WAITING_ROWS or self._bytes >= WAITING_BYTES or self.due():
             self.flush()
 
@@ -69,11 +69,11 @@ class Emitter:
             for table in self._unsorted:
                 for place, row in enumerate(table.rows):
                     if isinstance(row, Tensor):
-                        self._by_storage.setdefault(storage(row), []).append((table, place))
+                        self._by_storage.setdefault(storage_pointer(row), []).append((table, place))
             self._unsorted.clear()
             for key in write.storages:
                 for table, place in self._by_storage.pop(key, ()):
-                    table.keep(place)
+                    table.copy_row(place)
         elif not self._holding.isdisjoint(write.ids):
             for item in self._waiting:
                 if isinstance(item, tuple):

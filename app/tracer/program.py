@@ -17,13 +17,13 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .environment.plotting import StandIns, missing
+from .environment.plotting import MatplotlibStandIn, missing_module_text
 from .environment.remedies import remedy
 from .environment.stdout import Printer
 from .recorder import Recorder
-from .replay.answers import Replayed
-from .source.exceptions import clean, said
-from .source.instrument import PROGRAM, Source
+from .replay.answers import ReplayFinished
+from .source.exceptions import encodable, exception_text
+from .source.instrument import PROGRAM, ProgramSource
 from .source.lines import TEXT, tensor_text
 from .source.tracebacks import leave_out, raised_at
 
@@ -36,7 +36,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     emitter = Emitter(write)
     emitter.emit(wire.StartedEvent(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
     filename = job.path or PROGRAM
-    source = Source(job.program, job.cells, filename)
+    source = ProgramSource(job.program, job.cells, filename)
     module = types.ModuleType("__main__")
     namespace: dict[str, Any] = module.__dict__
     script = job.path or SCRIPT
@@ -51,8 +51,8 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     failure: wire.ProgramFailure | None = None
     duration = 0.0
     try:
-        with contextlib.suppress(Replayed):  # the replay has been answered
-            with StandIns(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.line))):
+        with contextlib.suppress(ReplayFinished):  # the replay has been answered
+            with MatplotlibStandIn(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.line))):
                 failure = _run_cells(source, namespace, recorder, emitter, printer)
             duration = (time.perf_counter() - started) * 1000
             if failure is None and not recorder.passes.called:
@@ -72,7 +72,7 @@ def _seed(seed: int) -> None:
 
 
 def _run_cells(
-    source: Source, namespace: dict[str, Any], recorder: Recorder, emitter: Emitter, printer: Printer
+    source: ProgramSource, namespace: dict[str, Any], recorder: Recorder, emitter: Emitter, printer: Printer
 ) -> wire.ProgramFailure | None:
     """Run the cells until one fails; return its failure."""
     for index in range(len(source.cells)):
@@ -90,7 +90,7 @@ def _run_cells(
                 return _failure(stop, source)
             _end_cell(index, recorder.last_value, emitter, printer)
             return None
-        except Replayed:
+        except ReplayFinished:
             raise
         except BaseException as error:
             return _failure(error, source)
@@ -127,7 +127,7 @@ def _run_implicit_pass(recorder: Recorder, emitter: Emitter) -> None:
         emitter.emit(wire.Signal("implicit-pass-failed", detail={"message": str(error)[:1000]}))
 
 
-def _unparsable(error: BaseException, source: Source) -> wire.ProgramFailure:
+def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFailure:
     line = getattr(error, "lineno", None) or -1
     start, end = (getattr(error, "offset", None) or 0), (getattr(error, "end_offset", None) or 0)
     columns = (start - 1, max(end - 1, start)) if start > 0 else None
@@ -136,16 +136,16 @@ def _unparsable(error: BaseException, source: Source) -> wire.ProgramFailure:
     return wire.ProgramFailure(type(error).__name__, message[:TEXT], None, line, text[: 10 * TEXT], columns)
 
 
-def _failure(error: BaseException, source: Source) -> wire.ProgramFailure:
+def _failure(error: BaseException, source: ProgramSource) -> wire.ProgramFailure:
     """Describe an exception, with the program's innermost line. The recorder's own frames are left out of the traceback."""
     leave_out(error)
     stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
     place = raised_at(error, source.filename)
-    line, columns = source.place(*place) if place is not None else (-1, None)
-    message = missing(error) if isinstance(error, ModuleNotFoundError) else said(error)
+    line, columns = source.locate(*place) if place is not None else (-1, None)
+    message = missing_module_text(error) if isinstance(error, ModuleNotFoundError) else exception_text(error)
     if source.filename == PROGRAM and (instead := remedy(error)) is not None:
         message = f"{message}: {instead}"
     text = "".join(stack.format())
     return wire.ProgramFailure(
-        type(error).__name__[:300], clean(message)[: 10 * TEXT - 1], None, line, clean(text)[-10 * TEXT + 1 :], columns
+        type(error).__name__[:300], encodable(message)[: 10 * TEXT - 1], None, line, encodable(text)[-10 * TEXT + 1 :], columns
     )

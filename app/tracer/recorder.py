@@ -20,31 +20,31 @@ from .backward.graphs import Graphs
 from .backward.open_passes import OpenPasses
 from .backward.saved_tensors import SavedTensors
 from .emitter import Emitter
-from .environment.event_loop import event_loops
+from .environment.event_loop import install_event_loops
 from .forward.calls import Calls
-from .forward.mode import ForwardMode, depth, underneath
+from .forward.mode import ForwardMode, below_program_modes, mode_depth
 from .forward.patches import (
-    before_silence,
-    eager_compile,
-    noticed_arrays,
-    noticed_duals,
-    seen_functions,
-    seen_set,
-    unseen_traces,
-    warnings_at,
+    force_eager_compile,
+    observe_array_tensors,
+    observe_custom_functions,
+    observe_forward_ad,
+    observe_set_,
+    pause_during_jit_trace,
+    send_before_silence,
+    show_warnings_at_program_lines,
 )
-from .forward.shortcuts import not_handed_over, seen_clearing, seen_modules
-from .forward.writes import Writes
-from .replay.answers import Replay, ReplayedStep
+from .forward.shortcuts import observe_zero_grad, skip_mode_dispatch, track_running_module
+from .forward.writes import WriteLog
+from .replay.answers import ReplayAnswerer, ReplayedStep
 from .replay.tape import Tape
-from .source.instrument import HOOK, Source, Statement
-from .source.lines import Lines
-from .source.loop_lengths import length
+from .source.instrument import HOOK, ProgramSource, Statement
+from .source.lines import LineValues
+from .source.loop_lengths import loop_length
 from .source.names import Names
 from .source.scopes import Scopes
 from .source.tracebacks import leave_out
-from .tensors.table import Table
-from .tensors.transforms import Aside
+from .tensors.table import TableBuilder
+from .tensors.transforms import Unobserved
 from .training.changes import Changes
 from .training.gradient_trail import GradientTrail
 from .training.late_gradients import LateGradients
@@ -69,18 +69,20 @@ class Output(Protocol):
 class Recorder:
     """Records a program while ``with recorder:`` lasts. Only one may be active, and it records only its own thread."""
 
-    def __init__(self, source: Source, namespace: dict[str, Any], emitter: Emitter, job: wire.Job, output: Output) -> None:
+    def __init__(
+        self, source: ProgramSource, namespace: dict[str, Any], emitter: Emitter, job: wire.Job, output: Output
+    ) -> None:
         self._source = source
         self._namespace = namespace
         self._emitter = emitter
         self._output = output
-        self._table = table = partial(Table, job.values, job.capture)
+        self._table = table = partial(TableBuilder, job.values, job.capture)
         self._locator = locator = Locator(source)
-        self.lines = lines = Lines(job.values)
+        self.lines = lines = LineValues(job.values)
         self._calls = calls = Calls(job.values if job.capture != "graph" else -1)
         self._names = names = Names(namespace)
         self._scopes = scopes = Scopes(source, namespace)
-        writes, changes, late, saved = Writes(source.filename), Changes(), LateGradients(), SavedTensors()
+        writes, changes, late, saved = WriteLog(source.filename), Changes(), LateGradients(), SavedTensors()
         self._failures = Failures(source, emitter, writes)
         replayed = ReplayedStep(job.replay, emitter) if job.replay is not None else None
         step_observer: StepObserver = replayed or NoStepObserver()
@@ -111,7 +113,9 @@ class Recorder:
         self._tape: Tape | None = None
         if job.replay is not None and replayed is not None:
             self._tape = Tape()
-            pass_observer = Replay(job.replay, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed)
+            pass_observer = ReplayAnswerer(
+                job.replay, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed
+            )
         self.passes = PassRecorder(
             engine=engine, emitter=emitter, calls=calls, mode=mode, source=source, steps=steps, table=table, graphs=graphs,
             saved=saved, open_passes=open_passes, failures=self._failures, changes=changes, trail=trail, rebinds=rebinds,
@@ -125,26 +129,26 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         setattr(builtins, HOOK, self._value)
-        with underneath():
+        with below_program_modes():
             if self._tape is not None:  # below the mode, so that it sees the calls that the mode makes
                 self._stack.enter_context(self._tape)
-            self._stack.enter_context(seen_functions(self._calls, self._mode, self._source.filename))
-            self._stack.enter_context(seen_set(self._mode))
-            self._stack.enter_context(unseen_traces(self._mode))
-            self._stack.enter_context(eager_compile())
-            self._stack.enter_context(event_loops())
-            self._stack.enter_context(noticed_arrays(self._share))
-            self._stack.enter_context(noticed_duals(self._report_forward_mode))
-            self._stack.enter_context(before_silence(self._send_pending, self._finish_early))
-            self._stack.enter_context(warnings_at(self._source.filename, self._namespace))
+            self._stack.enter_context(observe_custom_functions(self._calls, self._mode, self._source.filename))
+            self._stack.enter_context(observe_set_(self._mode))
+            self._stack.enter_context(pause_during_jit_trace(self._mode))
+            self._stack.enter_context(force_eager_compile())
+            self._stack.enter_context(install_event_loops())
+            self._stack.enter_context(observe_array_tensors(self._share))
+            self._stack.enter_context(observe_forward_ad(self._report_forward_mode))
+            self._stack.enter_context(send_before_silence(self._send_pending, self._finish_early))
+            self._stack.enter_context(show_warnings_at_program_lines(self._source.filename, self._namespace))
             self._stack.callback(setattr, builtins, HOOK, _pass_through)
-            self._stack.enter_context(seen_modules(self._mode, self._module))
-            self._stack.enter_context(not_handed_over(self._mode))
-            self._stack.enter_context(seen_clearing(self._mode, self._updates.cleared))
+            self._stack.enter_context(track_running_module(self._mode, self._module))
+            self._stack.enter_context(skip_mode_dispatch(self._mode))
+            self._stack.enter_context(observe_zero_grad(self._mode, self._updates.cleared))
             self._stack.enter_context(self._optimizers)
             self._stack.enter_context(self.passes)
             self._stack.enter_context(self._mode)
-            self._mode.depth = depth()
+            self._mode.depth = mode_depth()
         return self
 
     def __exit__(self, *failure: Any) -> None:
@@ -158,15 +162,15 @@ class Recorder:
 
     def finish(self) -> None:
         """Emit the step under way, and the last value of every line with its graph."""
-        with Aside():
+        with Unobserved():
             try:
                 self._optimizers.close_abandoned()
-                self.lines.settle()
+                self.lines.close_segment()
                 self.steps.end_step()
                 self._updates.ended()
                 self._optimizers.ended()
                 table = self._table()
-                rows = self.lines.ended(table, self._calls.graph_reached, self._graphs.graph_of)
+                rows = self.lines.final_rows(table, self._calls.graph_reached, self._graphs.graph_of)
                 self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)
@@ -190,7 +194,7 @@ class Recorder:
         """Send the lines' values and all pending events: the program may be stopped before it ends."""
         self._output.flush()
         table = self._table()
-        rows = self.lines.untold(table)
+        rows = self.lines.pending_rows(table)
         if rows:
             self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
         self._emitter.flush()
@@ -211,7 +215,7 @@ class Recorder:
         self._updates.check_shared(statement)
         if kind in _LOOP_STATEMENTS:
             if kind == "enter":
-                self.steps.enter_loop(statement.loop, length(value))
+                self.steps.enter_loop(statement.loop, loop_length(value))
             else:
                 self.steps.next_iteration(statement.loop)
         elif kind == "caught":
@@ -231,9 +235,9 @@ class Recorder:
                     self._bind(statement, name, part)
         if statement.targets:
             self._assign(statement, value)
-        if self._mode.resting:
+        if self._mode.paused:
             self._optimizers.close_abandoned()
-        self.lines.take(statement, value)
+        self.lines.record(statement, value)
         self._updates.protect_shared()
         if statement.last:
             self.last_value = value

@@ -396,7 +396,7 @@ def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch
 def test_a_loop_that_waits_by_select_runs_coroutines() -> None:
     import asyncio
 
-    from tapedeck.tracer.environment.event_loop import Loop
+    from tapedeck.tracer.environment.event_loop import SelectEventLoop
 
     async def work() -> list[int]:
         async def late(value: int) -> int:
@@ -405,7 +405,7 @@ def test_a_loop_that_waits_by_select_runs_coroutines() -> None:
 
         return await asyncio.gather(*(late(value) for value in (3, 1, 2)))
 
-    with asyncio.Runner(loop_factory=Loop) as runner:
+    with asyncio.Runner(loop_factory=SelectEventLoop) as runner:
         assert runner.run(work()) == [3, 1, 2]
 
 

@@ -22,11 +22,11 @@ from ...model import PassKind
 from ..emitter import Build, Emitter
 from ..forward.calls import Call, Calls
 from ..forward.mode import ForwardMode
-from ..source.instrument import Source, frames
+from ..source.instrument import ProgramSource, frames
 from ..tensors.handles import next_sequence_nr
 from ..tensors.memory import Write
-from ..tensors.table import Table
-from ..tensors.transforms import Aside, inside_transform
+from ..tensors.table import TableBuilder
+from ..tensors.transforms import Unobserved, inside_transform
 from ..training.changes import Changes
 from ..training.facts import PassFacts
 from ..training.gradient_trail import GradientTrail
@@ -81,9 +81,9 @@ class PassRecorder:
         emitter: Emitter,
         calls: Calls,
         mode: ForwardMode,
-        source: Source,
+        source: ProgramSource,
         steps: Steps,
-        table: Callable[[], Table],
+        table: Callable[[], TableBuilder],
         graphs: Graphs,
         saved: SavedTensors,
         open_passes: OpenPasses,
@@ -101,7 +101,7 @@ class PassRecorder:
         self._source = source
         self._steps = steps
         self._table = table
-        self._here = source.here
+        self._here = source.context_of
         self._graphs = graphs
         self._saved = saved
         self._open = open_passes
@@ -157,7 +157,7 @@ class PassRecorder:
         finally:
             if large and gc.get_threshold()[0] == 0:
                 gc.set_threshold(*thresholds)
-            with self._turn, Aside():
+            with self._turn, Unobserved():
                 for handle in handles:
                     handle.remove()
                 begun.capture.detach()
@@ -186,7 +186,7 @@ class PassRecorder:
 
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Prepare to record a pass; return ``None`` if it has to run unrecorded."""
-        with self._turn, Aside():
+        with self._turn, Unobserved():
             try:
                 first = next_sequence_nr()
                 roots = [grad_node(output) if isinstance(output, Tensor) else output.node for output in outputs]
@@ -258,7 +258,7 @@ class PassRecorder:
     def _attach(self, begun: OpenPass) -> bool:
         """Put a hook on every node of a pass. If memory runs out, emit the pass as empty and return ``False``."""
         try:
-            with Aside():
+            with Unobserved():
                 begun.capture.attach(numbered=begun.makes)
         except Exception as error:
             self._open.remove(begun)
@@ -287,7 +287,7 @@ class PassRecorder:
             call.backward_of = (begun.template.index, node)
             self._calls.add(call)
 
-    def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[Table, Build]:
+    def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[TableBuilder, Build]:
         template, hooked = begun.template, self._changes.hooked
         table = self._table()
         nested = self._steps.passes_begun > begun.facts.index + 1
@@ -300,7 +300,7 @@ class PassRecorder:
         for call in begun.walk.calls:
             if call is not None:
                 call.graph = template.index
-        table.settle()
+        table.finalize()
         self._steps.end_pass(begun.facts, contributions, template.lines, template.root_line)
         if not begun.facts.accumulates:
             for parameter, contribution in contributions.items():

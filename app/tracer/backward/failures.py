@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ... import wire
 from ..emitter import Emitter
-from ..forward.writes import Writes
-from ..source.exceptions import clean, said
-from ..source.instrument import Source
-from ..source.tracebacks import Place, entries, raised_at
-from ..tensors.handles import storage
+from ..forward.writes import WriteLog
+from ..source.exceptions import encodable, exception_text
+from ..source.instrument import ProgramSource
+from ..source.tracebacks import Location, entries, raised_at
+from ..tensors.handles import storage_pointer
 from .graph import Template, grad_node
 from .passes import OpenPass
 
@@ -26,12 +26,12 @@ SAID = 1_000
 class Failures:
     """Tells of passes that failed and of exceptions that the program caught: what a finding is made of."""
 
-    def __init__(self, source: Source, emitter: Emitter, writes: Writes) -> None:
+    def __init__(self, source: ProgramSource, emitter: Emitter, writes: WriteLog) -> None:
         self._source = source
         self._emitter = emitter
         self._writes = writes
         self._passes = 0
-        self._caught: set[tuple[type[BaseException], Place | None]] = set()
+        self._caught: set[tuple[type[BaseException], Location | None]] = set()
 
     def caught(self, error: BaseException, line: int) -> None:
         """The program has caught an exception, in the handler on this line; each kind is told once for each place."""
@@ -50,7 +50,8 @@ class Failures:
         self._passes += 1
         facts = begun.facts
         call = begun.walk.calls[node] if node >= 0 else None
-        slot, changed = self._changed(begun, node) if "modified by an inplace operation" in said(error) else (None, None)
+        modified = "modified by an inplace operation" in exception_text(error)
+        slot, changed = self._changed(begun, node) if modified else (None, None)
         raised = self._line(raised_at(error, self._source.filename))
         detail: dict[str, str | int | float | bool | None] = {
             **_facts(error),
@@ -64,24 +65,24 @@ class Failures:
         self._emitter.emit(wire.Signal("pass-failed", line=facts.here.line, step=begun.step, node=node, detail=detail))
         return node
 
-    def _changed(self, begun: OpenPass, node: int) -> tuple[str | None, Place | None]:
+    def _changed(self, begun: OpenPass, node: int) -> tuple[str | None, Location | None]:
         """The saved tensor of a node that was written to after it was saved, and where that was done first."""
         walk = begun.walk
         number = walk.numbers[node] if node >= 0 else -1
         if number < 0:
             return None, None
         for slot, tensor in _modified(walk.nodes[node]):
-            written, place = self._writes.after(number, storage(tensor))
+            written, place = self._writes.written_after(number, storage_pointer(tensor))
             if written:
                 return slot, place
         return None, None
 
-    def _line(self, place: Place | None) -> int:
-        return self._source.place(*place)[0] if place is not None else -1
+    def _line(self, place: Location | None) -> int:
+        return self._source.locate(*place)[0] if place is not None else -1
 
 
 def _facts(error: BaseException) -> dict[str, str | int | float | bool | None]:
-    return {"type": clean(type(error).__name__)[:300], "message": said(error)[:SAID]}
+    return {"type": encodable(type(error).__name__)[:300], "message": exception_text(error)[:SAID]}
 
 
 def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
@@ -113,7 +114,7 @@ def failing(begun: OpenPass, error: BaseException) -> int:
     its result out, only the tensor's own hooks run.
     """
     walk, order = begun.walk, begun.capture.order
-    if "returned nan values" in said(error):  # anomaly mode looks at what a node has returned
+    if "returned nan values" in exception_text(error):  # anomaly mode looks at what a node has returned
         return order[-1] if order else -1
     done = set(order)
     waits = [0] * len(walk.nodes)
@@ -161,4 +162,4 @@ def _hook_failed(given: Any, error: BaseException) -> bool:
     codes = {getattr(hook, "__code__", None) for hook in hooks.values()}
     if any(trace.tb_frame.f_code in codes for trace in entries(error.__traceback__)):
         return True
-    return bool(hooks) and "hook" in said(error)
+    return bool(hooks) and "hook" in exception_text(error)

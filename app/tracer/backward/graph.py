@@ -16,10 +16,10 @@ from torch import Tensor
 from ... import wire
 from ..forward.calls import Call, Calls
 from ..forward.functions import call_name
-from ..source.instrument import Source
+from ..source.instrument import ProgramSource
 from ..source.names import Names
-from ..tensors.handles import pointer, sequence_nr
-from ..tensors.snapshot import Snapshot, origin
+from ..tensors.handles import data_pointer, sequence_nr
+from ..tensors.snapshot import Snapshot, grad_fn_of
 from .saved_tensors import SavedTensors, Slot, slot_name
 
 ACCUMULATE = "AccumulateGrad"
@@ -106,7 +106,7 @@ class Template:
     the one that made its first root.
     """
 
-    def __init__(self, index: int, walk: Walk, saved: SavedTensors, parameters: Sequence[int], source: Source) -> None:
+    def __init__(self, index: int, walk: Walk, saved: SavedTensors, parameters: Sequence[int], source: ProgramSource) -> None:
         self.index = index
         self.outputs = [_outputs(node) for node in walk.nodes]
         self.saved: list[tuple[int, Slot]] = [
@@ -128,7 +128,7 @@ class Template:
         """Source node, slot, and the constant's place in :attr:`constants`."""
         self._find_constants(walk)
         sites = {call.site for call in walk.calls if call is not None}
-        lines = {site: source.place(site.code, site.offset)[0] for site in sites if site.code is not None}
+        lines = {site: source.locate(site.code, site.offset)[0] for site in sites if site.code is not None}
         self.lines = frozenset(lines.values()) - {0}
         root = walk.calls[0]
         self.root_line = (lines.get(root.site, 0) if root is not None else 0) or -1
@@ -197,7 +197,7 @@ def _is_constant(argument: Any, call: Call) -> bool:
     """Whether what a call was given is a tensor to which no gradient flows, and none that the call wrote to."""
     if isinstance(argument, Tensor):
         return not argument.requires_grad and argument is not call.out
-    return isinstance(argument, Snapshot) and not argument.facts.requires_grad and argument is not call.out
+    return isinstance(argument, Snapshot) and not argument.traits.requires_grad and argument is not call.out
 
 
 def _match(
@@ -214,7 +214,7 @@ def _match(
     return [((at, argument), slots.get(at, (places[0], -1))) for at, argument in given]
 
 
-def describe(walk: Walk, template: Template, source: Source, names: Names) -> wire.GraphEvent:
+def describe(walk: Walk, template: Template, source: ProgramSource, names: Names) -> wire.GraphEvent:
     """Tell a structure."""
     strings: dict[str, int] = {}
     rows: list[tuple[int, ...]] = []
@@ -241,7 +241,7 @@ def describe(walk: Walk, template: Template, source: Source, names: Names) -> wi
             key = (node.name(), call.function, site)
             known = made_alike.get(key)
             if known is None:
-                line, span = source.place(site.code, site.offset) if site.code is not None else (-1, None)
+                line, span = source.locate(site.code, site.offset) if site.code is not None else (-1, None)
                 known = made_alike[key] = numbered(node.name(), call_name(call.function), line, span, site.module)
             row = known
             name = call.name if call.last - 1 == seq else None
@@ -305,21 +305,21 @@ def int32(values: Sequence[int]) -> bytes:
 
 def _alike(tensor: Tensor, call: Call) -> list[int]:
     """The arguments of a call, and its result, that are the same elements in the same order as a tensor."""
-    start = pointer(tensor)
+    start = data_pointer(tensor)
     if not start:
         return []
     candidates = [(RESULT, call.out), *enumerate(call.arguments)]
     return [
         place
         for place, other in candidates
-        if isinstance(other, Tensor) and pointer(other) == start and same_view(tensor, other)
+        if isinstance(other, Tensor) and data_pointer(other) == start and same_view(tensor, other)
     ]
 
 
 def same_view(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors are the same elements in memory in the same order."""
     return (
-        pointer(one) == pointer(other)
+        data_pointer(one) == data_pointer(other)
         and not (one.is_nested or other.is_nested)  # these have no shape to compare
         and one.shape == other.shape
         and one.stride() == other.stride()
@@ -339,7 +339,7 @@ def grad_node(tensor: Tensor) -> Any:
 
     ``None`` if it needs none, or has none that can be seen from here (a tensor of another level of ``torch.func``).
     """
-    node = origin(tensor)
+    node = grad_fn_of(tensor)
     if node is not None or not tensor.requires_grad:
         return node
     try:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..emitter import Emitter
 from ..forward.calls import Calls
-from ..source.instrument import Source
+from ..source.instrument import ProgramSource
 from ..source.names import Names
 from ..training.parameters import Parameters
 from .graph import UNKNOWN, Template, TooManyNodes, Walk, describe
@@ -25,7 +25,7 @@ class Graphs:
         emitter: Emitter,
         calls: Calls,
         names: Names,
-        source: Source,
+        source: ProgramSource,
         parameters: Parameters,
         scopes: Callable[[], list[dict[str, Any]]],
         saved: SavedTensors,
@@ -87,7 +87,7 @@ class Graphs:
                 asked.append(len(saved))
                 saved.append(self._saved.read(nodes[node], slot))
             else:
-                saved.append(call.given(origin))
+                saved.append(call.argument(origin))
         if not hooked:
             template.find_origins(walk, saved)
         return saved, asked

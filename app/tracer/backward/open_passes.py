@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 from ..emitter import Build, Emitter
 from ..tensors.memory import Write
-from ..tensors.table import Table
+from ..tensors.table import TableBuilder
 from .passes import OpenPass
 
 
 class OpenPasses:
     """The passes that are running. True if there are any."""
 
-    def __init__(self, emitter: Emitter, table: Callable[[], Table]) -> None:
+    def __init__(self, emitter: Emitter, table: Callable[[], TableBuilder]) -> None:
         self._emitter = emitter
         self._table = table
         self._open: list[OpenPass] = []
-        self._finished: list[tuple[int, Table, Build]] = []
+        self._finished: list[tuple[int, TableBuilder, Build]] = []
         """The passes that have ended while others run."""
 
     def __bool__(self) -> bool:
@@ -41,7 +41,7 @@ class OpenPasses:
         if outer := self.outer():
             outer.capture.resting = False
 
-    def emit(self, index: int, table: Table, build: Build) -> None:
+    def emit(self, index: int, table: TableBuilder, build: Build) -> None:
         """Emit a pass that has ended, once no other is running: an outer pass comes before those inside it."""
         self._finished.append((index, table, build))
         if not self._open:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ... import wire
 from ..emitter import Build
-from ..tensors.handles import next_sequence_nr, pointer, sequence_nr
+from ..tensors.handles import data_pointer, next_sequence_nr, sequence_nr
 from ..tensors.memory import Write
-from ..tensors.snapshot import Snapshot, origin
-from ..tensors.table import Table
-from ..tensors.transforms import plain, stands_in
+from ..tensors.snapshot import Snapshot, grad_fn_of
+from ..tensors.table import TableBuilder
+from ..tensors.transforms import is_transform_wrapper, unwrapped
 from ..training.facts import PassFacts
 from ..training.parameter_step import Contribution
 from .graph import Template, Walk, grad_node
@@ -55,7 +55,7 @@ class OpenPass:
     batched: bool = False
     """Whether a tensor of it stands for a whole batch of them, whose numbers cannot be told as one's."""
 
-    def contributions(self, table: Table, result: Any, *, touched: bool) -> dict[int, Contribution]:
+    def contributions(self, table: TableBuilder, result: Any, *, touched: bool) -> dict[int, Contribution]:
         """What the pass added to each parameter, or took out there as part of ``result``.
 
         The next pass adds to a leaf's ``.grad`` in place, and that may be the very tensor that a hook has seen. Where there
@@ -71,7 +71,7 @@ class OpenPass:
             gradient = gradients[0] if gradients else None
             if gradient is not None:
                 grad = leaf.grad if accumulates else None
-                stolen = grad is not None and pointer(gradient) == pointer(grad) != 0
+                stolen = grad is not None and data_pointer(gradient) == data_pointer(grad) != 0
                 whole = stolen or (
                     grad is not None
                     and own
@@ -79,7 +79,8 @@ class OpenPass:
                     and not grad.requires_grad
                     and grad._version == 1  # a copy, which nothing has written to since it was made
                 )
-                found[parameter] = Contribution(gradient, table.shared(gradient, apart=self.transformed), whole, stolen)
+                shareable = table.shareable(gradient, in_transform=self.transformed)
+                found[parameter] = Contribution(gradient, shareable, whole, stolen)
         return found
 
     def made(self, first: int, result: Any) -> Iterator[tuple[int, int, int, list[Tensor]]]:
@@ -91,13 +92,13 @@ class OpenPass:
         capture = self.capture
         on_edges, at_outputs = capture.on_edges, capture.at_outputs
         last = next_sequence_nr()
-        flowing = {sequence_nr(origin(gradient)) for gradients in on_edges for gradient in gradients if gradient is not None}
+        flowing = {sequence_nr(grad_fn_of(each)) for gradients in on_edges for each in gradients if each is not None}
         taken = self._taken(result)
         for place in (*capture.order, *taken):
             for gradient in at_outputs[place] or taken.get(place, ()):
                 if gradient is None:
                     continue
-                top = origin(gradient)
+                top = grad_fn_of(gradient)
                 waiting = [top]
                 while waiting:
                     node = waiting.pop()
@@ -118,7 +119,7 @@ class OpenPass:
         return {parameter: (seen[place] or taken.get(place, (None,)))[0] for parameter, (place, _) in leaves}
 
     def event(
-        self, table: Table, result: Any, contributions: Mapping[int, Contribution], *, failing: int, hooked: bool
+        self, table: TableBuilder, result: Any, contributions: Mapping[int, Contribution], *, failing: int, hooked: bool
     ) -> Build:
         """Give every tensor of the pass a row; returns what makes the event of them.
 
@@ -128,9 +129,9 @@ class OpenPass:
         template, capture = self.template, self.capture
         for contribution in contributions.values():
             if contribution.row is not contribution.tensor:
-                table.known_as(plain(contribution.tensor), contribution.row)
+                table.add_snapshot(unwrapped(contribution.tensor), contribution.row)
         for parameter, (_, leaf) in zip(template.parameters, self.walk.leaves, strict=True):
-            table.known_as(plain(leaf), self.values[parameter])
+            table.add_snapshot(unwrapped(leaf), self.values[parameter])
         source, slot, _, _ = template.edges
         told: list[Any] = self._used(result)
         outputs = len(told)
@@ -170,11 +171,11 @@ class OpenPass:
 
         return build
 
-    def _add(self, table: Table, tensors: Sequence[Any]) -> list[int]:
+    def _add(self, table: TableBuilder, tensors: Sequence[Any]) -> list[int]:
         """Give tensors rows; inside a transform, what is behind the stand-ins, noting if that is a whole batch."""
         if self.transformed:
-            tensors = [plain(tensor) if isinstance(tensor, Tensor) else tensor for tensor in tensors]
-            self.batched = self.batched or any(isinstance(tensor, Tensor) and stands_in(tensor) for tensor in tensors)
+            tensors = [unwrapped(tensor) if isinstance(tensor, Tensor) else tensor for tensor in tensors]
+            self.batched = self.batched or any(isinstance(each, Tensor) and is_transform_wrapper(each) for each in tensors)
         return table.add_all(tensors)
 
     def empty(self, tensors: wire.TensorTable) -> wire.PassEvent:
@@ -193,7 +194,7 @@ class OpenPass:
                 values.append(None)
                 continue
             out = call.out
-            values.append(out if type(out) is Tensor and origin(out) is node else call.value(seq))
+            values.append(out if type(out) is Tensor and grad_fn_of(out) is node else call.value(seq))
         for place, leaf in walk.leaves:
             values[place] = leaf
         values += [template.constant(walk, place) for place in range(len(template.constants))]
@@ -246,7 +247,7 @@ class OpenPass:
                 sums[at] = sums[at] + gradient if at in sums else gradient
         return [sums.get(at) for at in range(first[-1])]
 
-    def protect(self, write: Write, table: Table) -> None:
+    def protect(self, write: Write, table: TableBuilder) -> None:
         """Memory is about to be written to while the pass runs: copy what is held of it."""
         for place, saved in enumerate(self.saved):
             if isinstance(saved, Tensor) and write.reaches(saved):
@@ -257,13 +258,13 @@ class OpenPass:
         saved = self.saved
         if any(saved[place] is not None for place in self.asked):
             leaves = {
-                pointer(leaf): self.values[parameter]
+                data_pointer(leaf): self.values[parameter]
                 for parameter, (_, leaf) in zip(self.template.parameters, self.walk.leaves, strict=True)
             }
             for place in self.asked:
                 tensor = saved[place]
-                key = pointer(tensor) if isinstance(tensor, Tensor) else 0  # what has no place in memory is like no other
+                key = data_pointer(tensor) if isinstance(tensor, Tensor) else 0  # what has no place in memory is like no other
                 snapshot = leaves.get(key) if key else None
                 if snapshot is not None:
-                    saved[place] = snapshot.seen_as(tensor)
+                    saved[place] = snapshot.viewed_as(tensor)
         return [each if isinstance(each, Tensor | Snapshot) else None for each in saved]

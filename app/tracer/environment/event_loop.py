@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Loop(asyncio.SelectorEventLoop):
+class SelectEventLoop(asyncio.SelectorEventLoop):
     """An event loop without the pair of sockets by which other threads and signals wake one: there are none here."""
 
     def __init__(self) -> None:
@@ -23,18 +23,18 @@ class Loop(asyncio.SelectorEventLoop):
     def _write_to_self(self) -> None: ...
 
 
-class Policy(asyncio.DefaultEventLoopPolicy):
-    """Makes loops as Python does where it can, else :class:`Loop`."""
+class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
+    """Makes loops as Python does where it can, else :class:`SelectEventLoop`."""
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        return super().new_event_loop() if _ordinary() else Loop()
+        return super().new_event_loop() if _ordinary() else SelectEventLoop()
 
 
 @contextmanager
-def event_loops() -> Iterator[None]:
-    """Have event loops made by :class:`Policy`, while this lasts."""
+def install_event_loops() -> Iterator[None]:
+    """Have event loops made by :class:`EventLoopPolicy`, while this lasts."""
     before = asyncio.get_event_loop_policy()
-    asyncio.set_event_loop_policy(Policy())
+    asyncio.set_event_loop_policy(EventLoopPolicy())
     try:
         yield
     finally:

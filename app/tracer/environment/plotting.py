@@ -14,28 +14,28 @@ import numpy as np
 PLOTTING = "matplotlib"
 
 
-class Nothing:
+class InertObject:
     """Takes every call, attribute, item and operator, and does nothing."""
 
-    def __call__(self, *_: Any, **__: Any) -> Nothing:
+    def __call__(self, *_: Any, **__: Any) -> InertObject:
         return self
 
-    def __getattr__(self, name: str) -> Nothing:
+    def __getattr__(self, name: str) -> InertObject:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
         return self
 
-    def __getitem__(self, _: Any) -> Nothing:
+    def __getitem__(self, _: Any) -> InertObject:
         return self
 
     def __setitem__(self, _: Any, __: Any) -> None: ...
 
-    def __enter__(self) -> Nothing:
+    def __enter__(self) -> InertObject:
         return self
 
     def __exit__(self, *_: object) -> None: ...
 
-    def __iter__(self) -> Iterator[Nothing]:
+    def __iter__(self) -> Iterator[InertObject]:
         return iter(())
 
     def __bool__(self) -> bool:
@@ -45,12 +45,12 @@ class Nothing:
         return "<not drawn>"
 
 
-def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, squeeze: bool = True, **__: Any) -> tuple[Nothing, Any]:
+def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, squeeze: bool = True, **__: Any) -> tuple[InertObject, Any]:
     """A figure and as many axes as were asked for, in the array that matplotlib gives."""
     axes = np.empty((nrows, ncols), dtype=object)
     for place in np.ndindex(nrows, ncols):
-        axes[place] = Nothing()
-    return Nothing(), axes if not squeeze else axes.item() if axes.size == 1 else axes.squeeze()
+        axes[place] = InertObject()
+    return InertObject(), axes if not squeeze else axes.item() if axes.size == 1 else axes.squeeze()
 
 
 class _Plotting(ModuleType):
@@ -58,35 +58,35 @@ class _Plotting(ModuleType):
 
     subplots = staticmethod(_subplots)
 
-    def __getattr__(self, name: str) -> Nothing:
+    def __getattr__(self, name: str) -> InertObject:
         if name.startswith("__"):
             raise AttributeError(name)
-        return Nothing()
+        return InertObject()
 
 
-class StandIns(MetaPathFinder, Loader):
-    """Finds matplotlib where there is none, and tells ``noted`` of it once. ``with`` it, imports are answered."""
+class MatplotlibStandIn(MetaPathFinder, Loader):
+    """Finds matplotlib where there is none, and tells ``on_first_use`` of it once. ``with`` it, imports are answered."""
 
-    def __init__(self, noted: Callable[[], None]) -> None:
-        self._noted = noted
-        self._told = False
+    def __init__(self, on_first_use: Callable[[], None]) -> None:
+        self._on_first_use = on_first_use
+        self._used = False
 
-    def __enter__(self) -> StandIns:
+    def __enter__(self) -> MatplotlibStandIn:
         sys.meta_path.append(self)  # last: a real one comes first
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.meta_path.remove(self)
-        if self._told:  # else there are none, and looking would copy the pages of every module into this process
+        if self._used:  # else there are none, and looking would copy the pages of every module into this process
             for name in [name for name, module in sys.modules.items() if isinstance(module, _Plotting)]:
                 del sys.modules[name]
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname.partition(".")[0] != PLOTTING:
             return None
-        if not self._told:
-            self._told = True
-            self._noted()
+        if not self._used:
+            self._used = True
+            self._on_first_use()
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -95,6 +95,6 @@ class StandIns(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None: ...
 
 
-def missing(error: ModuleNotFoundError) -> str:
+def missing_module_text(error: ModuleNotFoundError) -> str:
     """A sentence for a module that is not there, saying what is."""
     return f"{error}: here there are torch, numpy and Python's standard library"

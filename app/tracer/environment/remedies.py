@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import traceback
 
-from ..source.exceptions import said
+from ..source.exceptions import exception_text
 
 _OWN = "or run it on your own machine, with tapedeck run"
 _FILES = f"here there are no files but Python's own: put data into the program, keep what you save in an io.BytesIO, {_OWN}"
@@ -22,7 +22,7 @@ def remedy(error: BaseException) -> str | None:
     'here a program is one thread: leave out threads and pools of them, or run it on your own machine, with tapedeck run'
     >>> remedy(ValueError("no"))
     """
-    text = said(error)
+    text = exception_text(error)
     passed = [entry.filename for entry in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, RuntimeError):
         if "can't start new thread" in text:

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..tensors.handles import sequence_nr, storage, tensors
+from ..tensors.handles import sequence_nr, storage_pointer, tensors_in
 from ..tensors.memory import Write
-from ..tensors.snapshot import Snapshot, is_leaf, origin
+from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
 
 KEPT_CALLS = 300_000
 """Nodes beyond which the oldest calls are forgotten: if they still live, they have no line any more."""
@@ -24,7 +24,7 @@ COMPRESSED = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, to
 """Layouts of sparse tensors that ``is_sparse`` does not count."""
 
 
-def held(tensor: Tensor) -> int:
+def data_bytes(tensor: Tensor) -> int:
     """The bytes of a tensor's elements; of a sparse one, which has no such size, those of its values."""
     if tensor.layout is torch.strided:
         return tensor.nbytes
@@ -32,7 +32,7 @@ def held(tensor: Tensor) -> int:
     return values * tensor.element_size()
 
 
-class Site:
+class CallSite:
     """A place in the program, in a module: the same object for all calls made from there."""
 
     __slots__ = ("code", "module", "offset")
@@ -55,7 +55,7 @@ class Call:
     __slots__ = ("arguments", "backward_of", "direct", "first", "function", "graph", "last", "name", "out", "site")
 
     def __init__(
-        self, first: int, last: int, site: Site, function: Any, out: Any, arguments: Sequence[Any], direct: bool = False
+        self, first: int, last: int, site: CallSite, function: Any, out: Any, arguments: Sequence[Any], direct: bool = False
     ) -> None:
         self.first = first
         self.last = last
@@ -68,22 +68,22 @@ class Call:
         self.graph = -1
         self.backward_of: tuple[int, int] | None = None
 
-    def let_go(self) -> None:
+    def drop_tensors(self) -> None:
         """Hold no tensor any more."""
         self.out = None
         self.arguments = ()
 
     def value(self, seq: int) -> Tensor | Snapshot | None:
         """What the node with this sequence number computed, where the call returned it."""
-        for each in (self.out,) if type(self.out) is Tensor else tensors(self.out):
+        for each in (self.out,) if type(self.out) is Tensor else tensors_in(self.out):
             if isinstance(each, Snapshot):
                 if each.seq == seq:
                     return each
-            elif (node := origin(each)) is not None and sequence_nr(node) == seq:
+            elif (node := grad_fn_of(each)) is not None and sequence_nr(node) == seq:
                 return each
         return None
 
-    def given(self, place: int) -> Any:
+    def argument(self, place: int) -> Any:
         """The argument at a place, or what the call returned for a negative one."""
         if place < 0:
             return self.out
@@ -91,9 +91,9 @@ class Call:
 
     def constant(self, place: int) -> Tensor | Snapshot | None:
         """The argument at a place, if it is a tensor that needs no gradient."""
-        found = self.given(place)
+        found = self.argument(place)
         if isinstance(found, Snapshot):
-            return None if found.facts.requires_grad else found
+            return None if found.traits.requires_grad else found
         return found if isinstance(found, Tensor) and not found.requires_grad else None
 
 
@@ -103,7 +103,7 @@ class Calls:
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._by_number: dict[int, Call] = {}
-        self._sites: dict[tuple[int, int, str], Site] = {}
+        self._sites: dict[tuple[int, int, str], CallSite] = {}
         self._recent: list[Call] = []
         self._indexed = 0
         """How many of the recent calls are sorted by storage."""
@@ -115,12 +115,12 @@ class Calls:
         self.of = self._by_number.get
         """The call that made the node with a number, or ``None``."""
 
-    def site(self, code: CodeType | None, offset: int, module: str) -> Site:
+    def site(self, code: CodeType | None, offset: int, module: str) -> CallSite:
         """The place of an instruction, in a module."""
         key = (id(code), offset, module)
         known = self._sites.get(key)
         if known is None:
-            known = self._sites[key] = Site(code, offset, module)
+            known = self._sites[key] = CallSite(code, offset, module)
         return known
 
     def add(self, call: Call) -> None:
@@ -136,28 +136,28 @@ class Calls:
         out = call.out
         if isinstance(out, Tensor):
             self._returned.add(id(out))
-            size = held(out)
+            size = data_bytes(out)
         else:
             size = 0
-            for part in tensors(out):
+            for part in tensors_in(out):
                 if isinstance(part, Tensor):
                     self._returned.add(id(part))
-                    size += held(part)
+                    size += data_bytes(part)
         if size > SMALL:
             self._large.append((call, size))
             self._bytes += size
             if self._bytes > KEPT_BYTES:
-                self._let_go()
+                self._drop_oldest_tensors()
         if len(known) > KEPT_CALLS:
-            self._forget()
+            self._drop_oldest_calls()
 
-    def _let_go(self) -> None:
+    def _drop_oldest_tensors(self) -> None:
         while self._bytes > KEPT_BYTES:
             call, size = self._large.popleft()
             self._bytes -= size
-            call.let_go()
+            call.drop_tensors()
 
-    def _forget(self) -> None:
+    def _drop_oldest_calls(self) -> None:
         for seq in list(self._by_number)[: KEPT_CALLS // 6]:
             del self._by_number[seq]
         self._recent = self._recent[-KEPT_CALLS:]
@@ -175,7 +175,7 @@ class Calls:
         if call is None or call.out is not value or self._by_number.get(call.last - 1) is not call:
             if value.requires_grad and value._is_view() and value._version:
                 return  # it may make its node anew for who asks for it: that is to be the program
-            node = origin(value)
+            node = grad_fn_of(value)
             call = self._by_number.get(sequence_nr(node)) if node is not None else None
         if call is not None and call.name is None:
             call.name = name
@@ -190,7 +190,7 @@ class Calls:
                 for target in write.targets
                 if id(target) in self._returned or not target.requires_grad or not is_leaf(target)
             ]
-            keys = keys.union(storage(target) for target in alone)
+            keys = keys.union(storage_pointer(target) for target in alone)
         if not keys:
             return
         self._index()
@@ -208,14 +208,14 @@ class Calls:
         for call in self._recent[self._indexed :]:
             out = call.out
             if type(out) is Tensor:
-                index.setdefault(storage(out), []).append(call)
+                index.setdefault(storage_pointer(out), []).append(call)
             else:
-                for each in tensors(out):
+                for each in tensors_in(out):
                     if isinstance(each, Tensor):
-                        index.setdefault(storage(each), []).append(call)
+                        index.setdefault(storage_pointer(each), []).append(call)
             for argument in call.arguments:
                 if isinstance(argument, Tensor) and not argument.requires_grad:
-                    index.setdefault(storage(argument), []).append(call)
+                    index.setdefault(storage_pointer(argument), []).append(call)
         self._indexed = len(self._recent)
 
     def release(self, before: int) -> None:
@@ -227,17 +227,17 @@ class Calls:
         self._returned.clear()
         for call in recent:
             if call.first < before:
-                call.let_go()
+                call.drop_tensors()
             else:
                 self._recent.append(call)
-                self._returned.update(id(part) for part in tensors(call.out))
+                self._returned.update(id(part) for part in tensors_in(call.out))
         if self._large:
             self._large = deque((call, size) for call, size in self._large if call.first >= before)
             self._bytes = sum(size for _, size in self._large)
 
     def _protected(self, value: Any, key: int) -> Any:
         if isinstance(value, Tensor):
-            return Snapshot(value, self._kept) if storage(value) == key else value
+            return Snapshot(value, self._kept) if storage_pointer(value) == key else value
         if isinstance(value, list | tuple):
             return [self._protected(item, key) for item in value]
         return value

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.overrides import resolve_name
 
-READ, CALL, WRITE, COUNT, OPENED = "read", "call", "write", "count", "opened"
-"""``COUNT``: what keeps running statistics writes to tensors that it is given, and its name does not say so."""
+READ, CALL, WRITE, UPDATES_STATISTICS, COMPOSITE = "read", "call", "write", "count", "opened"
+"""``UPDATES_STATISTICS``: what keeps running statistics writes to tensors that it is given, and its name does not say so."""
 GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "data-set", "late", "hook", "detach"
 SHARE = "share"
 """What hands a tensor's memory to numpy, which can then write there unseen."""
@@ -32,8 +32,8 @@ KINDS: dict[Any, str] = {
     **dict.fromkeys((Tensor.numpy, Tensor.__array__, Tensor.__dlpack__), SHARE),
     Tensor.item: READ,
     Tensor.tolist: READ,
-    torch.batch_norm: COUNT,
-    torch.instance_norm: COUNT,
+    torch.batch_norm: UPDATES_STATISTICS,
+    torch.instance_norm: UPDATES_STATISTICS,
     # what prints or copies is no part of what is computed, and the engine's own entrances are seen at the engine
     **dict.fromkeys(
         (Tensor.__repr__, Tensor.__format__, Tensor.__len__, Tensor.__hash__, Tensor.__deepcopy__, Tensor.__reduce_ex__,
@@ -51,8 +51,8 @@ def classify(func: Any) -> str:
         kind = CALL if getattr(func, "__self__", None) in _VIEWS else READ
     elif name == "__set__":
         kind = READ
-    elif opened(func) is not None:
-        kind = OPENED
+    elif composite_copy(func) is not None:
+        kind = COMPOSITE
     elif isinstance(func, torch._ops.OpOverload):
         kind = WRITE if func._schema.is_mutable else CALL
     elif (
@@ -83,7 +83,7 @@ def _no(*_: Any) -> bool:
 _NOT_HANDED_OVER = {"has_torch_function": _no, "has_torch_function_unary": _no, "has_torch_function_variadic": _no}
 
 
-def opened(func: Any) -> Any:
+def composite_copy(func: Any) -> Any:
     """A copy of a Python function of torch that does not look for modes itself; ``None`` for what is not one."""
     if type(func) is not types.FunctionType or not (func.__module__ or "").startswith("torch"):
         return None

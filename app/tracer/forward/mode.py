@@ -18,11 +18,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
 from ..source.instrument import PROGRAM
-from ..tensors.handles import next_sequence_nr, tensors
+from ..tensors.handles import next_sequence_nr, tensors_in
 from ..tensors.memory import Write
-from ..tensors.snapshot import PLAIN, origin
+from ..tensors.snapshot import PLAIN_TYPES, grad_fn_of
 from .calls import Call, Calls
-from .functions import CALL, COUNT, KINDS, OPENED, READ, WRITE, classify, opened
+from .functions import CALL, COMPOSITE, KINDS, READ, UPDATES_STATISTICS, WRITE, classify, composite_copy
 
 _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass
@@ -37,14 +37,14 @@ class ForwardMode(TorchFunctionMode):
     with the mode on, from a copy of themselves that does not hand over to a mode a second time.
     """
 
-    def __init__(self, calls: Calls, observer: Observer, filename: str = PROGRAM) -> None:
+    def __init__(self, calls: Calls, observer: ForwardObserver, filename: str = PROGRAM) -> None:
         super().__init__()
         self._calls = calls
         self._filename = filename
         self._observer = observer
         self._opening: set[Any] = set()
         self.modules: list[str] = []
-        self.resting = 0
+        self.paused = 0
         """Above 0, calls pass through unseen: inside an optimizer's step, or in our own work."""
         self._first = 0
         """The number of the first node that a call could make: a view that is looked at before it may make its node anew."""
@@ -52,9 +52,9 @@ class ForwardMode(TorchFunctionMode):
         """How many modes are on when this one is, and none of the program's."""
 
     def __exit__(self, *failure: object) -> None:
-        leave(self)
+        remove_mode(self)
 
-    def step_off(self) -> bool:
+    def leave_stack(self) -> bool:
         """Leave the stack of modes for a while, so that calls cost what they cost alone; only from its top."""
         length = _C._len_torch_function_stack()
         if not length or _C._get_function_stack_at(length - 1) is not self:
@@ -62,7 +62,7 @@ class ForwardMode(TorchFunctionMode):
         _C._pop_torch_function_stack()
         return True
 
-    def step_on(self) -> None:
+    def rejoin_stack(self) -> None:
         """Come back to the stack where this stood, below what the program has put there since."""
         modes = [_C._get_function_stack_at(place) for place in range(_C._len_torch_function_stack())]
         if self in modes:
@@ -74,7 +74,7 @@ class ForwardMode(TorchFunctionMode):
             _C._push_on_torch_function_stack(mode)
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if self.resting:
+        if self.paused:
             return func(*args, **kwargs) if kwargs else func(*args)
         kind = KINDS.get(func)
         if kind is None:
@@ -84,12 +84,12 @@ class ForwardMode(TorchFunctionMode):
         first = next_sequence_nr()
         if kind is CALL and not (kwargs and "out" in kwargs):
             out = func(*args, **kwargs) if kwargs else func(*args)
-        elif kind is OPENED:
+        elif kind is COMPOSITE:
             out = self._open(func, args, kwargs or {})
         elif kind is WRITE or kind is CALL:
             out = self.write(func, args, kwargs or {}, types)
             first = self._first
-        elif kind is COUNT:
+        elif kind is UPDATES_STATISTICS:
             out = self._count(func, args, kwargs or {})
             first = self._first
         else:
@@ -115,7 +115,7 @@ class ForwardMode(TorchFunctionMode):
         self._opening.add(func)
         try:
             with self:
-                return opened(func)(*args, **kwargs)
+                return composite_copy(func)(*args, **kwargs)
         finally:
             self._opening.discard(func)
 
@@ -129,7 +129,7 @@ class ForwardMode(TorchFunctionMode):
         calls = self._calls
         site = calls.site(None, 0, module) if frame is None else calls.site(frame.f_code, frame.f_lasti, module)
         if isinstance(out, Tensor) and out.requires_grad and out._version and out._is_view():
-            origin(out)  # a view that was written to makes its node anew when asked for it
+            grad_fn_of(out)  # a view that was written to makes its node anew when asked for it
             last = next_sequence_nr()
         if last != first:
             given = (*args, *kwargs.values()) if kwargs else args
@@ -152,7 +152,7 @@ class ForwardMode(TorchFunctionMode):
 
     def may_write(self, given: list[Tensor]) -> None:
         """Something is called that cannot be seen into: it may write to what it is given."""
-        if given and not self.resting:
+        if given and not self.paused:
             try:
                 with _C.DisableTorchFunction():
                     self._observer.before_write(Write(given))
@@ -163,7 +163,7 @@ class ForwardMode(TorchFunctionMode):
         """Carry out a call that writes to its first argument, or to ``out``."""
         written: Any = kwargs.get("out", args[0] if args else None)
         targets: list[Tensor] = (
-            [written] if type(written) in PLAIN else [each for each in tensors(written) if isinstance(each, Tensor)]
+            [written] if type(written) in PLAIN_TYPES else [each for each in tensors_in(written) if isinstance(each, Tensor)]
         )
         try:
             with _C.DisableTorchFunction() if types else _NOTHING:
@@ -181,7 +181,7 @@ class ForwardMode(TorchFunctionMode):
         return out
 
 
-def leave(mode: TorchFunctionMode) -> None:
+def remove_mode(mode: TorchFunctionMode) -> None:
     """Take a mode off the stack, from wherever it stands: the program may have left one of its own on above it."""
     above = []
     while _C._len_torch_function_stack():
@@ -198,13 +198,13 @@ def _device_is_set() -> bool:
     return bool(_C._len_torch_function_stack()) and isinstance(_C._get_function_stack_at(0), DeviceContext)
 
 
-def depth() -> int:
+def mode_depth() -> int:
     """How many modes are on, but for that of a default device."""
     return int(_C._len_torch_function_stack()) - _device_is_set()
 
 
 @contextlib.contextmanager
-def underneath() -> Iterator[None]:
+def below_program_modes() -> Iterator[None]:
     """Enter modes below those that the program has left on, as a cell of a notebook may for the next one."""
     left = [_C._pop_torch_function_stack() for _ in range(_C._len_torch_function_stack() - _device_is_set())]
     try:
@@ -214,7 +214,7 @@ def underneath() -> Iterator[None]:
             _C._push_on_torch_function_stack(mode)
 
 
-class Observer:
+class ForwardObserver:
     """What the mode tells the rest of the recorder. This one does nothing with it."""
 
     followed: Mapping[int, Any] = {}

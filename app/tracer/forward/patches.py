@@ -18,7 +18,7 @@ from torch.autograd import Function, forward_ad
 from .. import FOLDER
 from ..source.instrument import frames
 from ..source.names import parts
-from ..tensors.handles import next_sequence_nr, tensors
+from ..tensors.handles import next_sequence_nr, tensors_in
 from .calls import Call, Calls
 from .mode import ForwardMode
 
@@ -26,7 +26,7 @@ _C: Any = torch._C
 
 
 @contextmanager
-def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[None]:
+def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[None]:
     """Note the calls that no mode sees: of the program's own functions, and of scripted ones, while this lasts."""
     apply = Function.__dict__["apply"]
     scripted = [(kind, kind.__call__) for kind in (_C.ScriptFunction, _C.ScriptMethod)]
@@ -35,7 +35,7 @@ def seen_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[N
         first = next_sequence_nr()
         out = run(*args, **kwargs)
         last = next_sequence_nr()
-        if last != first and not mode.resting:
+        if last != first and not mode.paused:
             code, offset = next(frames(sys._getframe(2), filename), (None, 0))
             with torch._C.DisableTorchFunction():
                 site = calls.site(code, offset, mode.modules[-1] if mode.modules else "")
@@ -69,16 +69,16 @@ def _memory_of(given: Iterable[Any]) -> Iterator[torch.Tensor]:
         if isinstance(each, torch.nn.Module):
             yield from (part for _, part in parts("", each) if isinstance(part, torch.Tensor))
         else:
-            yield from (part for part in tensors(each) if isinstance(part, torch.Tensor))
+            yield from (part for part in tensors_in(each) if isinstance(part, torch.Tensor))
 
 
 @contextmanager
-def seen_set(mode: ForwardMode) -> Iterator[None]:
+def observe_set_(mode: ForwardMode) -> Iterator[None]:
     """Note that ``Tensor.set_`` gives a tensor other memory: torch tells no mode of it."""
     original = torch.Tensor.set_
 
     def set_(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if mode.resting:
+        if mode.paused:
             return original(self, *args, **kwargs)
         with torch._C.DisableTorchFunction():
             return mode.write(original, (self, *args), kwargs)  # type: ignore[no-any-return]
@@ -91,7 +91,7 @@ def seen_set(mode: ForwardMode) -> Iterator[None]:
 
 
 @contextmanager
-def unseen_traces(mode: ForwardMode) -> Iterator[None]:
+def pause_during_jit_trace(mode: ForwardMode) -> Iterator[None]:
     """Look away while ``torch.jit.trace`` runs a function: a trace takes what is looked at for a part of what it traces."""
     originals: dict[str, Callable[..., Any]] = {name: getattr(torch.jit, name) for name in ("trace", "trace_module")}
 
@@ -99,11 +99,11 @@ def unseen_traces(mode: ForwardMode) -> Iterator[None]:
         @wraps(original)
         def trace(*args: Any, **kwargs: Any) -> Any:
             mode.may_write([*_memory_of((*args, *kwargs.values()))])
-            mode.resting += 1
+            mode.paused += 1
             try:
                 return original(*args, **kwargs)
             finally:
-                mode.resting -= 1
+                mode.paused -= 1
 
         return trace
 
@@ -117,7 +117,7 @@ def unseen_traces(mode: ForwardMode) -> Iterator[None]:
 
 
 @contextmanager
-def eager_compile() -> Iterator[None]:
+def force_eager_compile() -> Iterator[None]:
     """Let ``torch.compile`` return functions that run as they are written: a compiler would trace the recorder too.
 
     The result is the same; nothing of dynamo is loaded for a program that does not ask for it.
@@ -138,7 +138,7 @@ def eager_compile() -> Iterator[None]:
 
 
 @contextmanager
-def noticed_duals(notice: Callable[[], None]) -> Iterator[None]:
+def observe_forward_ad(notice: Callable[[], None]) -> Iterator[None]:
     """Call ``notice`` when the program begins to compute derivatives forward."""
     enter: Callable[[], Any] = forward_ad.enter_dual_level
 
@@ -154,7 +154,7 @@ def noticed_duals(notice: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def noticed_arrays(notice: Callable[[torch.Tensor], None]) -> Iterator[None]:
+def observe_array_tensors(notice: Callable[[torch.Tensor], None]) -> Iterator[None]:
     """Call ``notice`` with each tensor that is made on the memory of an array, while this lasts."""
     originals: dict[str, Any] = {name: getattr(torch, name) for name in ("from_numpy", "as_tensor", "frombuffer")}
 
@@ -179,7 +179,7 @@ def noticed_arrays(notice: Callable[[torch.Tensor], None]) -> Iterator[None]:
 
 
 @contextmanager
-def before_silence(tell: Callable[[], None], finish: Callable[[], None]) -> Iterator[None]:
+def send_before_silence(tell: Callable[[], None], finish: Callable[[], None]) -> Iterator[None]:
     """Call ``tell`` when the program goes to sleep, since it may be stopped before it wakes; ``finish`` when it ends itself."""
     sleep, leave, abort, kill = time.sleep, os._exit, os.abort, os.kill
 
@@ -209,7 +209,7 @@ def before_silence(tell: Callable[[], None], finish: Callable[[], None]) -> Iter
 
 
 @contextmanager
-def warnings_at(filename: str, module: dict[str, Any]) -> Iterator[None]:
+def show_warnings_at_program_lines(filename: str, module: dict[str, Any]) -> Iterator[None]:
     """Have warnings that would name the recorder's own lines name the program's, in the file and module given.
 
     Such a warning is warned anew at the program's line, and there the program's own filters decide about it.

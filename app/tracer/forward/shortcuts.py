@@ -19,11 +19,11 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from ..source.names import parts
-from ..tensors.snapshot import PLAIN
+from ..tensors.snapshot import PLAIN_TYPES
 from .mode import ForwardMode
 
 _C: Any = torch._C
-_INERT = PLAIN | {NoneType, bool, int, float, str}
+_INERT = PLAIN_TYPES | {NoneType, bool, int, float, str}
 """Types of arguments that nothing has to be handed over for, but for a mode."""
 _NAMES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 _has, _has_unary, _has_variadic = _C._has_torch_function, _C._has_torch_function_unary, _C._has_torch_function_variadic
@@ -63,7 +63,7 @@ for _function in _REPLACED.values():  # else TorchScript would look for their so
 
 
 @contextmanager
-def not_handed_over(mode: ForwardMode) -> Iterator[None]:
+def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
     """Let functions of ``torch.nn.functional`` and its like run on, and the mode see the calls that they are made of.
 
     They still hand over for subclasses of tensors, and to a mode that the program has put on itself.
@@ -84,7 +84,7 @@ def not_handed_over(mode: ForwardMode) -> Iterator[None]:
 
 
 @contextmanager
-def seen_modules(mode: ForwardMode, path_of: Callable[[Module], str]) -> Iterator[None]:
+def track_running_module(mode: ForwardMode, path_of: Callable[[Module], str]) -> Iterator[None]:
     """Note which module is running, without a hook on each."""
     original: Any = Module.__call__
 
@@ -105,14 +105,14 @@ def seen_modules(mode: ForwardMode, path_of: Callable[[Module], str]) -> Iterato
 
 
 @contextmanager
-def seen_clearing(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) -> Iterator[None]:
+def observe_zero_grad(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) -> Iterator[None]:
     """Tell ``cleared`` of the leaves whose gradients ``zero_grad`` takes away, which the mode is spared."""
 
     def sparing(original: Any, leaves_of: Callable[[Any], list[Tensor] | None]) -> Any:
         @wraps(original)
         def zero_grad(self: Any, set_to_none: bool = True) -> None:
             leaves = leaves_of(self) if set_to_none else None
-            if leaves is None or not mode.step_off():
+            if leaves is None or not mode.leave_stack():
                 original(self, set_to_none)
                 return
             try:
@@ -122,7 +122,7 @@ def seen_clearing(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) ->
                 with _C.DisableTorchFunction():
                     cleared([leaf for leaf in had if leaf.grad is None])
             finally:
-                mode.step_on()
+                mode.rejoin_stack()
 
         return zero_grad
 

@@ -17,10 +17,10 @@ from ..backward.passes import OpenPass
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
 from ..source.instrument import HOOK
-from ..tensors.table import Table
-from .evaluate import CannotRepeat
-from .gradcheck import Differences
-from .point import Point
+from ..tensors.table import TableBuilder
+from .evaluate import CannotReplay
+from .gradcheck import GradientCheck
+from .point import RecordedPoint
 from .tape import Tape
 
 MOST_FACTORS = 65_536
@@ -32,33 +32,33 @@ MOST_CALLS = 1_024
 _AUTOGRAD: Any = torch.autograd
 
 
-class Replayed(BaseException):
+class ReplayFinished(BaseException):
     """What was asked for has been told: the program need not go on."""
 
 
 class ReplayedStep:
     """The step that a replay was asked about. The program is stopped after it."""
 
-    def __init__(self, asked: wire.ReplayOrder, emitter: Emitter) -> None:
-        self._asked = asked
+    def __init__(self, order: wire.ReplayOrder, emitter: Emitter) -> None:
+        self._order = order
         self._emitter = emitter
         self.answered = False
         """True once the replay has been answered or refused."""
 
     def step_ending(self, index: int) -> None:
         """Refuse the replay if its step is about to be emitted and no pass has answered it."""
-        if index == self._asked.step and not self._asked.every and not self.answered:
-            which = "node did not run in this pass" if self._asked.what == "factors" else "pass was broken off"
-            self._emitter.emit(wire.Refused(self._asked.index, f"The {which}."))
+        if index == self._order.step and not self._order.every and not self.answered:
+            which = "node did not run in this pass" if self._order.what == "factors" else "pass was broken off"
+            self._emitter.emit(wire.Refused(self._order.index, f"The {which}."))
 
     def step_ended(self, index: int) -> None:
-        """Raise :class:`Replayed` after the step that was asked about."""
-        if index == self._asked.step and not self._asked.every:
+        """Raise :class:`ReplayFinished` after the step that was asked about."""
+        if index == self._order.step and not self._order.every:
             self._emitter.flush()
-            raise Replayed
+            raise ReplayFinished
 
 
-class Replay:
+class ReplayAnswerer:
     """Told of each pass and each step, it answers when the one comes that it was asked about.
 
     What it computes leaves the program as it was: leaves have stand-ins, and generators get their states back.
@@ -66,7 +66,7 @@ class Replay:
 
     def __init__(
         self,
-        asked: wire.ReplayOrder,
+        order: wire.ReplayOrder,
         *,
         emitter: Emitter,
         tape: Tape,
@@ -74,7 +74,7 @@ class Replay:
         engine: Callable[..., Any],
         step: ReplayedStep,
     ) -> None:
-        self._asked = asked
+        self._order = order
         self._emitter = emitter
         self._tape = tape
         self._mode = mode
@@ -86,16 +86,16 @@ class Replay:
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:
         """A pass is about to run; returns the handles of hooks to take off afterwards."""
-        asked, graph = self._asked, begun.template.index
+        order, graph = self._order, begun.template.index
         new = graph not in self._graphs and len(self._graphs) < MOST_GRAPHS
         self._graphs.add(graph)
-        if asked.what != "factors" and (new if asked.every else begun.facts.index == asked.index):
+        if order.what != "factors" and (new if order.every else begun.facts.index == order.index):
             self._found[begun.facts.index] = {id(leaf): leaf.detach().clone() for leaf in begun.facts.leaves.values()}
-        if asked.what != "factors" or begun.facts.index != asked.index:
+        if order.what != "factors" or begun.facts.index != order.index:
             return ()
-        if asked.node >= len(begun.walk.nodes):
+        if order.node >= len(begun.walk.nodes):
             return ()
-        node = begun.walk.nodes[asked.node]
+        node = begun.walk.nodes[order.node]
 
         def arrived(gradients: Sequence[Tensor | None]) -> None:
             with torch._C.DisableTorchFunction():
@@ -114,7 +114,7 @@ class Replay:
         try:
             with self._unseen():
                 work()
-        except CannotRepeat as reason:
+        except CannotReplay as reason:
             self._refuse(begun, f"It cannot be evaluated again: {reason}.")
         except Exception as error:
             self._refuse(begun, f"It cannot be evaluated again: {type(error).__name__}: {error}"[:2_000])
@@ -127,8 +127,8 @@ class Replay:
         """Let the recorder see nothing of what is computed meanwhile, and the program draw the same numbers after it."""
         gate = _AUTOGRAD._engine_run_backward
         states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-        resting, self._tape.resting = self._tape.resting, True
-        self._mode.resting += 1
+        resting, self._tape.paused = self._tape.paused, True
+        self._mode.paused += 1
         note = getattr(builtins, HOOK, None)  # there is none once the program has ended
         _AUTOGRAD._engine_run_backward = self._engine
         setattr(builtins, HOOK, lambda place, value: value)  # a function of the program's own is made of marked statements
@@ -138,8 +138,8 @@ class Replay:
         finally:
             _AUTOGRAD._engine_run_backward = gate
             setattr(builtins, HOOK, note)
-            self._mode.resting -= 1
-            self._tape.resting = resting
+            self._mode.paused -= 1
+            self._tape.paused = resting
             random.setstate(states[0])
             np.random.set_state(states[1])
             torch.default_generator.set_state(states[2])
@@ -147,21 +147,21 @@ class Replay:
     # ------------------------------------------------------------------ the loss at other points
 
     def _evaluated(self, begun: OpenPass, result: Any, found: dict[int, Tensor]) -> None:
-        point = Point(begun, result, self._tape, found)
+        point = RecordedPoint(begun, result, self._tape, found)
         with point.generators_kept():
-            if self._asked.what == "surface":
+            if self._order.what == "surface":
                 point.prove()
                 self._surface(begun, point)
             else:
                 self._check(begun, point)
 
-    def _surface(self, begun: OpenPass, point: Point) -> None:
-        targets = self._asked.targets
+    def _surface(self, begun: OpenPass, point: RecordedPoint) -> None:
+        targets = self._order.targets
         leaves = [begun.facts.leaves.get(target.parameter) for target in targets]
         places: list[tuple[Tensor, tuple[int, ...]]] = []
         for leaf, target in zip(leaves, targets, strict=True):
             if leaf is None or not 0 <= target.element < leaf.numel() or not leaf.is_floating_point():
-                raise CannotRepeat("the parameter takes no part in the pass, or has no such element")
+                raise CannotReplay("the parameter takes no part in the pass, or has no such element")
             place = tuple(int(at) for at in np.unravel_index(target.element, tuple(leaf.shape))) if leaf.ndim else ()
             places.append((leaf, place))
         found = point.stand_ins()
@@ -171,7 +171,7 @@ class Replay:
             gradient = point.gradients.get(target.parameter)
             slopes.append(float("nan") if gradient is None else gradient[place].item())
         axes = [
-            _axis(leaf, here, target, self._asked.points) for (leaf, _), here, target in zip(places, at, targets, strict=True)
+            _axis(leaf, here, target, self._order.points) for (leaf, _), here, target in zip(places, at, targets, strict=True)
         ]
         losses: list[float] = []
         failed = bytearray()
@@ -183,7 +183,7 @@ class Replay:
             try:
                 losses.append(point.loss(stand_ins))
                 failed.append(0)
-            except CannotRepeat:
+            except CannotReplay:
                 raise
             except Exception:  # a matrix that is singular there, say: the loss has no value at this point
                 losses.append(float("nan"))
@@ -192,9 +192,9 @@ class Replay:
         packed = np.array(losses, "<f8").tobytes()
         self._emitter.emit(wire.Surface(begun.facts.index, at, point.recorded, slopes, columns, packed, bytes(failed)))
 
-    def _check(self, begun: OpenPass, point: Point) -> None:
-        differences = Differences(point, self._asked.elements, self._asked.seconds)
-        wanted = {target.parameter for target in self._asked.targets}
+    def _check(self, begun: OpenPass, point: RecordedPoint) -> None:
+        differences = GradientCheck(point, self._order.elements, self._order.seconds)
+        wanted = {target.parameter for target in self._order.targets}
         functions = [kind.removesuffix("Backward")[:300] for kind in point.own_functions()]
         for parameter, leaf in sorted(begun.facts.leaves.items()):
             if point.gradients.get(parameter) is not None and (parameter in wanted or not wanted):
@@ -218,12 +218,12 @@ class Replay:
         kept = [gradient.detach().clone() if gradient is not None else None for gradient in gradients]
         given = called(*kept)
         if any(tensor is not None and tensor.is_complex() for tensor in (*kept, *given)):
-            raise CannotRepeat("complex numbers have no one derivative for each of their elements")
+            raise CannotReplay("complex numbers have no one derivative for each of their elements")
         size = sum(gradient.numel() for gradient in kept if gradient is not None)
         results = sum(result.numel() for result in given if result is not None)
         if size > MOST_CALLS or size * results > MOST_FACTORS:
-            raise CannotRepeat(f"that would be {size * results:,} factors, and at most {MOST_FACTORS:,} are told")
-        table = Table(MOST_FACTORS, "full")
+            raise CannotReplay(f"that would be {size * results:,} factors, and at most {MOST_FACTORS:,} are told")
+        table = TableBuilder(MOST_FACTORS, "full")
         factors: list[wire.FactorRow] = []
         sums: dict[int, Tensor] = {}
         for output, gradient in enumerate(kept):
@@ -247,7 +247,7 @@ class Replay:
             for slot, result in enumerate(given)
             if result is not None
         ]
-        index, place = begun.facts.index, self._asked.node
+        index, place = begun.facts.index, self._order.node
         self._emitter.emit_with(table, lambda tensors: wire.Factors(index, place, factors, products, tensors))
 
 

@@ -31,7 +31,7 @@ def names_of(function: Any, args: Any, kwargs: Any) -> Set[str]:
     return definition.names(args, kwargs) if definition is not None else frozenset()
 
 
-class Defined:
+class DefinedFunctions:
     """Carries calls out as the functions that torch differentiates by the definitions with these names.
 
     The first evaluation must be at the recorded point: what a definition holds fixed is taken from there.

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .definitions import Defined, names_of
+from .definitions import DefinedFunctions, names_of
 
 
-class CannotRepeat(Exception):
+class CannotReplay(Exception):
     """The calls of a pass cannot be carried out again; the message goes on from "It cannot be evaluated again: "."""
 
 
-class Live:
+class ResultOperand:
     """An operand that an earlier call of the tape returned."""
 
     __slots__ = ("token",)
@@ -25,7 +25,7 @@ class Live:
         self.token = token
 
 
-class Leaf:
+class LeafOperand:
     """An operand that is a leaf: it has the value that the caller gives it."""
 
     __slots__ = ("tensor",)
@@ -34,7 +34,7 @@ class Leaf:
         self.tensor = tensor
 
 
-class Constant:
+class ConstantOperand:
     """An operand that no gradient reaches: it has the value that it had.
 
     ``copied``: its elements are the tape's own, since something wrote to them. ``written``: this very call does, so that each
@@ -59,11 +59,11 @@ class Constant:
     def value(self) -> Tensor:
         """The operand as it was."""
         if not self.copied and self.version >= 0 and self.tensor._version != self.version:
-            raise CannotRepeat("a tensor that it reads was written to in a way that could not be followed")
+            raise CannotReplay("a tensor that it reads was written to in a way that could not be followed")
         return self.tensor.clone() if self.written else self.tensor
 
 
-class Unseen:
+class UnknownOperand:
     """An operand that needs a gradient and came from where the tape does not see."""
 
     __slots__ = ("text",)
@@ -78,10 +78,10 @@ class Unseen:
         )
 
 
-Operand = Live | Leaf | Constant | Unseen
+Operand = ResultOperand | LeafOperand | ConstantOperand | UnknownOperand
 
 
-class Entry:
+class TapeEntry:
     """One call. ``random`` are generators with the states that they had before it, where it drew from them."""
 
     __slots__ = ("args", "autocast", "cached", "function", "graded", "kwargs", "made", "makes", "random", "takes")
@@ -102,10 +102,10 @@ class Entry:
         self.takes: set[int] = set()
 
 
-class Section:
+class TapeSection:
     """The calls that lead from leaves to the roots of a pass, in the order in which they were made."""
 
-    def __init__(self, entries: list[Entry], roots: list[Operand]) -> None:
+    def __init__(self, entries: list[TapeEntry], roots: list[Operand]) -> None:
         self._entries = entries
         self._roots = roots
         self._widened: dict[int, Tensor] = {}
@@ -116,45 +116,49 @@ class Section:
             id(operand.tensor): operand.tensor
             for entry in self._entries
             for operand in operands((entry.args, entry.kwargs))
-            if isinstance(operand, Leaf)
+            if isinstance(operand, LeafOperand)
         }
-        found |= {id(root.tensor): root.tensor for root in self._roots if isinstance(root, Leaf)}
+        found |= {id(root.tensor): root.tensor for root in self._roots if isinstance(root, LeafOperand)}
         return list(found.values())
 
     def definitions(self) -> Set[str]:
         """The names of the definitions by which a gradient is not the derivative (see :mod:`.definitions`)."""
         return frozenset(name for entry in self._entries for name in names_of(entry.function, entry.args, entry.kwargs))
 
-    def evaluate(self, values: Mapping[int, Tensor], *, wide: bool = False, defined: Defined | None = None) -> list[Tensor]:
+    def evaluate(
+        self, values: Mapping[int, Tensor], *, wide: bool = False, defined: DefinedFunctions | None = None
+    ) -> list[Tensor]:
         """The roots, with leaves (by id) that have these values instead of their own; ``wide`` computes in float64.
 
-        ``defined`` carries the calls out. Generators are left where the calls leave them. Raises :class:`CannotRepeat`, and
+        ``defined`` carries the calls out. Generators are left where the calls leave them. Raises :class:`CannotReplay`, and
         what the calls raise.
         """
         around = torch.is_autocast_enabled("cpu")
-        with _kept_casts() if not wide and not around else _NOTHING:
+        with _kept_casts() if not wide and not around else _NO_CONTEXT:
             return self._evaluated(values, wide, defined, around)
 
-    def _evaluated(self, values: Mapping[int, Tensor], wide: bool, defined: Defined | None, around: bool) -> list[Tensor]:
+    def _evaluated(
+        self, values: Mapping[int, Tensor], wide: bool, defined: DefinedFunctions | None, around: bool
+    ) -> list[Tensor]:
         known: dict[int, Tensor] = {}
         cached = -1
 
         def value(operand: Operand) -> Tensor:
             match operand:
-                case Live():
+                case ResultOperand():
                     found = known.get(operand.token)
                     if found is None:
-                        raise CannotRepeat("a call returned something else than it did")
+                        raise CannotReplay("a call returned something else than it did")
                     return found
-                case Leaf():
+                case LeafOperand():
                     return values[id(operand.tensor)]
-                case Constant():
+                case ConstantOperand():
                     constant = self._wide(operand) if wide else operand.value()
                     if operand.token >= 0:
                         known[operand.token] = constant
                     return constant
-                case Unseen():
-                    raise CannotRepeat(operand.text)
+                case UnknownOperand():
+                    raise CannotReplay(operand.text)
 
         for place, entry in enumerate(self._entries):
             for generator, state in entry.random:
@@ -165,7 +169,7 @@ class Section:
                 function = _WIDER.get(function, function)
                 args, kwargs = dtypes_widened((args, kwargs))
             casts = entry.autocast is not None and not wide
-            casting: Any = _NOTHING
+            casting: Any = _NO_CONTEXT
             if casts or around:
                 casting = torch.autocast("cpu", entry.autocast, enabled=casts, cache_enabled=entry.cached >= 0)
             if casts and not around and entry.cached != cached:
@@ -180,7 +184,7 @@ class Section:
         """The generators that are drawn from."""
         return list(dict.fromkeys(generator for entry in self._entries for generator, _ in entry.random))
 
-    def _wide(self, constant: Constant) -> Tensor:
+    def _wide(self, constant: ConstantOperand) -> Tensor:
         found = self._widened.get(id(constant))
         if found is None:
             found = self._widened[id(constant)] = widened(constant.value())
@@ -198,12 +202,12 @@ def _kept_casts() -> Iterator[None]:
             torch.clear_autocast_cache()
 
 
-class _Nothing:
+class _NoContext:
     def __enter__(self) -> None: ...
     def __exit__(self, *_: object) -> None: ...
 
 
-_NOTHING = _Nothing()
+_NO_CONTEXT = _NoContext()
 _WIDE = {
     torch.float32: torch.float64,
     torch.float16: torch.float64,
@@ -248,7 +252,7 @@ def flat(value: Any) -> Iterator[Tensor]:
 
 def operands(value: Any) -> Iterator[Operand]:
     """The operands in arguments that were taken down."""
-    if isinstance(value, Live | Leaf | Constant | Unseen):
+    if isinstance(value, ResultOperand | LeafOperand | ConstantOperand | UnknownOperand):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
@@ -265,7 +269,7 @@ def rebuilt(value: Any, replace: Callable[[Tensor], Any]) -> Any:
 
 def filled(value: Any, replace: Callable[[Operand], Any]) -> Any:
     """Arguments with a tensor in the place of each operand."""
-    return _mapped(value, (Live, Leaf, Constant, Unseen), replace)
+    return _mapped(value, (ResultOperand, LeafOperand, ConstantOperand, UnknownOperand), replace)
 
 
 def _mapped(value: Any, kind: Any, replace: Callable[[Any], Any]) -> Any:

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from ... import wire
-from ..tensors.handles import elements
-from .evaluate import CannotRepeat
-from .point import Point
+from ..tensors.handles import elements_of
+from .evaluate import CannotReplay
+from .point import RecordedPoint
 from .precision import largest
 from .rounding import Rounding
 from .slopes import Slopes, real
 
 
 @dataclass
-class Found:
+class LeafCheck:
     """What differences say of the elements of one leaf."""
 
     elements: list[int] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Element(NamedTuple):
     """Of the leaf's gradient by its formula; infinite where that is not known."""
 
 
-class Judged(NamedTuple):
+class Judgement(NamedTuple):
     """A verdict with the slopes that it rests on (central, left, right) and how far off the gradient might have been."""
 
     verdict: int
@@ -63,16 +63,16 @@ class Judged(NamedTuple):
     tolerance: float
 
 
-class Differences:
+class GradientCheck:
     """Holds the gradients of one pass to slopes of its loss.
 
-    ``most`` elements of each leaf are looked at, for ``seconds`` at most (0: no limit). Raises :class:`CannotRepeat` where the
+    ``most`` elements of each leaf are looked at, for ``seconds`` at most (0: no limit). Raises :class:`CannotReplay` where the
     calls do not come to the recorded loss.
     """
 
-    def __init__(self, point: Point, most: int, seconds: float) -> None:
+    def __init__(self, point: RecordedPoint, most: int, seconds: float) -> None:
         if any(leaf.layout is not torch.strided for leaf in point.leaves):
-            raise CannotRepeat("one of its leaves is sparse, and where it has no element none can be moved")
+            raise CannotReplay("one of its leaves is sparse, and where it has no element none can be moved")
         point.prove()
         self._point = point
         self._most = most
@@ -83,13 +83,13 @@ class Differences:
         self.precision = _name(torch.float64 if self._slopes.wide else self._rounding.dtype)
         self.own = _name(self._rounding.dtype)
 
-    def of(self, parameter: int, leaf: Tensor) -> Found:
+    def of(self, parameter: int, leaf: Tensor) -> LeafCheck:
         """Look at a leaf, whose elements are taken evenly."""
         gradient = self._point.gradients[parameter]
         assert gradient is not None
-        told = real(elements(gradient.detach())).reshape(-1)
+        told = real(elements_of(gradient.detach())).reshape(-1)
         count = told.numel()
-        found = Found()
+        found = LeafCheck()
         places = range(count) if count <= self._most else np.linspace(0, count - 1, self._most).round().astype(int).tolist()
         formulas = self._slopes.here.formulas.get(parameter)
         size = math.inf if formulas is None else largest(formulas)
@@ -100,7 +100,7 @@ class Differences:
             self._look(found, Element(leaf, parameter, place, float(told[place]), formula, size))
         return found
 
-    def _look(self, found: Found, element: Element) -> None:
+    def _look(self, found: LeafCheck, element: Element) -> None:
         judged = self._judged(element)
         if judged.verdict == wire.WRONG:
             for names in self._ways():
@@ -137,7 +137,7 @@ class Differences:
             formula = float(formulas[element.place])
             try:
                 slopes, noise = self._slopes.at(spot, element.leaf, element.place, self._slopes.widths[0])
-            except CannotRepeat:
+            except CannotReplay:
                 raise
             except Exception:
                 return False
@@ -153,13 +153,13 @@ class Differences:
         if len(self._definitions) > 1:
             yield self._definitions
 
-    def _judged(self, element: Element, names: Set[str] = frozenset()) -> Judged:
+    def _judged(self, element: Element, names: Set[str] = frozenset()) -> Judgement:
         """What the slopes say of an element; ``names`` are definitions by which another function is differentiated."""
-        judged = Judged(wire.UNKNOWN, (math.nan, math.nan, math.nan), math.nan)
+        judged = Judgement(wire.UNKNOWN, (math.nan, math.nan, math.nan), math.nan)
         for width in self._slopes.widths:
             try:
                 slopes, noise = self._slopes.at(self._slopes.here, element.leaf, element.place, width, names)
-            except CannotRepeat:
+            except CannotReplay:
                 raise
             except Exception:
                 break
@@ -167,14 +167,14 @@ class Differences:
             tolerance = noise + self._rounding.of_gradient(
                 element.parameter, size, self._reach(element), element.largest, wide=self._slopes.wide
             )
-            judged = Judged(_verdict(element.recorded, slopes, tolerance), slopes, tolerance)
+            judged = Judgement(_verdict(element.recorded, slopes, tolerance), slopes, tolerance)
             if element.formula is not None and self._rounding.coarse:
                 judged = self._with_formula(judged, element, element.formula, noise)
             if judged.verdict == wire.RIGHT:
                 break
         return judged
 
-    def _with_formula(self, judged: Judged, element: Element, formula: float, noise: float) -> Judged:
+    def _with_formula(self, judged: Judgement, element: Element, formula: float, noise: float) -> Judgement:
         """A verdict on a gradient of a coarse precision, where the same calls gave ``formula`` in float64.
 
         A gradient that went through bfloat16 has two or three digits: what may be rounding in it would hide a backward that is
@@ -185,7 +185,7 @@ class Differences:
         tight = noise + self._rounding.of_formula(element.parameter, size, self._slopes.here.precision)
         verdict = _verdict(formula, judged.slopes, tight)
         if verdict == wire.WRONG:
-            return Judged(wire.WRONG, judged.slopes, tight)
+            return Judgement(wire.WRONG, judged.slopes, tight)
         if verdict == wire.KINK and judged.verdict != wire.UNKNOWN:
             _, left, right = judged.slopes
             between = min(left, right) - judged.tolerance <= element.recorded <= max(left, right) + judged.tolerance

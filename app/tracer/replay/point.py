@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ..backward.passes import OpenPass
-from ..tensors.handles import same
-from .definitions import Defined
-from .evaluate import CannotRepeat, Section
+from ..tensors.handles import equal_elements
+from .definitions import DefinedFunctions
+from .evaluate import CannotReplay, TapeSection
 from .tape import Tape
 
 
-class Point:
+class RecordedPoint:
     """Where a pass stood: its leaves, its roots, the gradients that were recorded there, and the calls in between.
 
     ``found`` has the values that leaves had when it began, by their ids.
@@ -25,13 +25,13 @@ class Point:
     def __init__(self, begun: OpenPass, result: Any, tape: Tape, found: Mapping[int, Tensor]) -> None:
         roots = begun.outputs
         if not all(isinstance(root, Tensor) for root in roots):
-            raise CannotRepeat("the pass begins at an edge and not at a tensor")
+            raise CannotReplay("the pass begins at an edge and not at a tensor")
         if any(torch._C._functorch.is_functorch_wrapped_tensor(root) for root in roots):
-            raise CannotRepeat("it computes inside a transform of torch.func")
+            raise CannotReplay("it computes inside a transform of torch.func")
         self.begun = begun
         self._found = found
         self.roots: tuple[Tensor, ...] = roots
-        self.section: Section = tape.leading_to(roots)
+        self.section: TapeSection = tape.leading_to(roots)
         self.leaves = self.section.leaves()
         self.gradients = begun.gradients(result)
         self.given = [
@@ -49,26 +49,26 @@ class Point:
         """A copy of each leaf, to be written to, by the leaf's id."""
         return {id(leaf): self._found.get(id(leaf), leaf).detach().clone() for leaf in self.leaves}
 
-    def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False, defined: Defined | None = None) -> float:
+    def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False, defined: DefinedFunctions | None = None) -> float:
         """The loss for these leaves (for a root that is no scalar, its product with the gradient that the pass began with)."""
         for stand_in in stand_ins.values():
             stand_in.requires_grad_()
         return self._objective(self.section.evaluate(stand_ins, wide=wide, defined=defined))
 
     def prove(self) -> None:
-        """Evaluate at the recorded point: raises :class:`CannotRepeat` unless loss and gradients are what was recorded."""
+        """Evaluate at the recorded point: raises :class:`CannotReplay` unless loss and gradients are what was recorded."""
         stand_ins = {key: leaf.requires_grad_() for key, leaf in self.stand_ins().items()}
         roots = self.section.evaluate(stand_ins)
         for root, found in zip(self.roots, roots, strict=True):
-            if not same(root.detach(), found.detach()):
-                raise CannotRepeat(
+            if not equal_elements(root.detach(), found.detach()):
+                raise CannotReplay(
                     f"at the recorded point its calls come to {self._objective(roots):.9g}, and what was recorded is "
                     f"{self.recorded:.9g}: something else than calls into torch has a part in it"
                 )
         for parameter, gradient in self.slopes(stand_ins, roots).items():
             recorded = self.gradients[parameter]
-            if gradient is None or recorded is None or not same(recorded.detach(), gradient):
-                raise CannotRepeat(
+            if gradient is None or recorded is None or not equal_elements(recorded.detach(), gradient):
+                raise CannotReplay(
                     "at the recorded point its calls give another gradient than was recorded: a hook changed that"
                 )
 
@@ -107,7 +107,7 @@ class Point:
                 (root.detach().double() * given.double()).sum().item() for root, given in zip(roots, self.given, strict=True)
             )
         if isinstance(value, complex):
-            raise CannotRepeat("its loss is complex")
+            raise CannotReplay("its loss is complex")
         return float(value)
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..tensors.handles import elements
+from ..tensors.handles import elements_of
 from .evaluate import flat
 
 
-class Precision(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class PrecisionMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the coarsest float that an operator comes to from finer ones, the casts inside other calls among them.
 
     It sees every operator, those of a backward too, and is for calls that are carried out once more: while a program runs
@@ -55,7 +55,7 @@ def unit(dtype: torch.dtype) -> float:
 
 def largest(tensor: Tensor) -> float:
     """The size of the largest element that is finite."""
-    tensor = elements(tensor.detach())
+    tensor = elements_of(tensor.detach())
     return float(tensor.abs().nan_to_num(0.0, 0.0, 0.0).max()) if tensor.numel() else 0.0
 
 

@@ -8,10 +8,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from ..tensors.handles import elements
-from .evaluate import CannotRepeat
-from .point import Point
-from .precision import Precision, largest, unit
+from ..tensors.handles import elements_of
+from .evaluate import CannotReplay
+from .point import RecordedPoint
+from .precision import PrecisionMode, largest, unit
 
 RELATIVE: Final = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 5e-2}
 """How far a gradient may be from the slope, as a part of the larger of the two, by the precision that it was computed in."""
@@ -28,7 +28,7 @@ class Rounding:
     bfloat16, and programs cast. ``coarse`` are those with two or three digits. ``shaking`` is what that made of the loss.
     """
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, point: RecordedPoint) -> None:
         self._point = point
         self.dtype, self._on_the_way = _seen(point)
         self.coarse = unit(self.dtype) > unit(torch.float32)
@@ -92,7 +92,7 @@ class Rounding:
                 for parameter, found in point.slopes(moved).items():
                     gradient = point.gradients[parameter]
                     if found is not None and gradient is not None:
-                        changes.setdefault(parameter, []).append((elements(found) - elements(gradient.detach())).abs())
+                        changes.setdefault(parameter, []).append((elements_of(found) - elements_of(gradient.detach())).abs())
         told: dict[int, float] = {}
         for parameter, each in changes.items():
             change = largest(torch.stack(each).amax(0) if self.coarse else torch.stack(each).amin(0))
@@ -100,20 +100,20 @@ class Rounding:
         return told
 
 
-def _seen(point: Point) -> tuple[torch.dtype, float]:
+def _seen(point: RecordedPoint) -> tuple[torch.dtype, float]:
     """The coarsest precision, and the size of the largest gradient on the way."""
     dtypes = [leaf.dtype for leaf in point.leaves] + [root.dtype for root in point.roots]
-    seen = Precision(dtypes)
+    seen = PrecisionMode(dtypes)
     stand_ins = {key: leaf.requires_grad_() for key, leaf in point.stand_ins().items()}
     try:
         with seen:
             roots = point.section.evaluate(stand_ins)
             seen.sized = True
             point.slopes(stand_ins, roots)
-    except CannotRepeat:
+    except CannotReplay:
         raise
     except Exception:  # there are tensors that no mode can stand at: what is known of leaves and roots has to do
-        return Precision(dtypes).dtype, 0.0
+        return PrecisionMode(dtypes).dtype, 0.0
     return seen.dtype, seen.largest
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..tensors.handles import elements
-from .definitions import Defined
-from .evaluate import CannotRepeat, widened
-from .point import Point
-from .precision import Precision, unit
+from ..tensors.handles import elements_of
+from .definitions import DefinedFunctions
+from .evaluate import CannotReplay, widened
+from .point import RecordedPoint
+from .precision import PrecisionMode, unit
 from .rounding import Rounding
 
 WIDTHS = (1e-6, 1e-8)
@@ -24,7 +24,7 @@ NEARBY, NEAR = 3, 1e-3
 """How many spots around the recorded one are looked at, and about how far away, as a part of an element as above."""
 
 
-class Spot(NamedTuple):
+class EvaluatedPoint(NamedTuple):
     """Values of all leaves, the loss there, and its gradient by the same calls' own backward, computed in ``precision``."""
 
     leaves: dict[int, Tensor]
@@ -40,25 +40,25 @@ class Spot(NamedTuple):
 class Slopes:
     """``wide``: taken in float64. ``widths`` are the steps to take. ``here`` is the recorded spot."""
 
-    def __init__(self, point: Point, rounding: Rounding) -> None:
+    def __init__(self, point: RecordedPoint, rounding: Rounding) -> None:
         self._point = point
         self._rounding = rounding
         leaves = point.stand_ins()
         self.wide = self._can_be_wide(leaves)
         self.widths: tuple[float, ...] = WIDTHS if self.wide else (float(unit(rounding.dtype) ** (1 / 3)),)
         self.here = self._spot_at({key: widened(leaf) for key, leaf in leaves.items()} if self.wide else leaves)
-        self._near: list[Spot] = []
+        self._near: list[EvaluatedPoint] = []
 
     def _can_be_wide(self, leaves: dict[int, Tensor]) -> bool:
         """Whether the calls can be carried out in float64 to the last, and come to about the same loss there.
 
         A function of the program's own may cast to a fixed dtype: it is one of stairs, and small steps see only these.
         """
-        seen = Precision()
+        seen = PrecisionMode()
         try:
             with seen:
                 found = self._point.loss({key: widened(leaf) for key, leaf in leaves.items()}, wide=True)
-        except CannotRepeat:
+        except CannotReplay:
             raise
         except Exception:
             return False
@@ -68,23 +68,23 @@ class Slopes:
         about = 1e-3 + 0.02 * max(abs(found), abs(recorded)) + 8 * self._rounding.shaking
         return math.isfinite(found) and abs(found - recorded) <= about and seen.dtype is torch.float64
 
-    def _spot_at(self, leaves: dict[int, Tensor]) -> Spot:
+    def _spot_at(self, leaves: dict[int, Tensor]) -> EvaluatedPoint:
         """Stand where leaves have these values. There are no formulas where the calls' own backward cannot do float64."""
         loss = self._point.loss(_copies(leaves), wide=self.wide)
-        seen = Precision()
+        seen = PrecisionMode()
         if not self.wide:
-            return Spot(leaves, loss, {}, seen.dtype)
+            return EvaluatedPoint(leaves, loss, {}, seen.dtype)
         try:
             with seen:
                 slopes = self._point.slopes(_copies(leaves), wide=True)
-        except CannotRepeat:
+        except CannotReplay:
             raise
         except Exception:
-            return Spot(leaves, loss, {}, seen.dtype)
-        found = {key: real(elements(slope.detach())).reshape(-1) for key, slope in slopes.items() if slope is not None}
-        return Spot(leaves, loss, found, seen.dtype)
+            return EvaluatedPoint(leaves, loss, {}, seen.dtype)
+        found = {key: real(elements_of(slope.detach())).reshape(-1) for key, slope in slopes.items() if slope is not None}
+        return EvaluatedPoint(leaves, loss, found, seen.dtype)
 
-    def nearby(self) -> list[Spot]:
+    def nearby(self) -> list[EvaluatedPoint]:
         """A few spots around the recorded one, further away than differences reach."""
         signs = torch.Generator().manual_seed(0)
         while self.wide and len(self._near) < NEARBY:
@@ -96,7 +96,7 @@ class Slopes:
         return self._near
 
     def at(
-        self, spot: Spot, leaf: Tensor, place: int, width: float, names: Set[str] = frozenset()
+        self, spot: EvaluatedPoint, leaf: Tensor, place: int, width: float, names: Set[str] = frozenset()
     ) -> tuple[tuple[float, float, float], float]:
         """The slope by an element: central, from the left and from the right; and how far off they may be themselves.
 
@@ -104,7 +104,7 @@ class Slopes:
         """
         value = spot.value(leaf, place)
         step = width * max(abs(value), 1.0)
-        defined = Defined(names) if names else None
+        defined = DefinedFunctions(names) if names else None
         loss = spot.loss
         if defined is not None:
             loss = self._point.loss(_copies(spot.leaves), wide=self.wide, defined=defined)
@@ -114,7 +114,9 @@ class Slopes:
         size = max(abs(loss), abs(below), abs(above))
         return (central, left, right), self._rounding.of_losses(size, wide=self.wide) / step
 
-    def _moved(self, spot: Spot, leaf: Tensor, place: int, by: float, defined: Defined | None) -> tuple[float, float]:
+    def _moved(
+        self, spot: EvaluatedPoint, leaf: Tensor, place: int, by: float, defined: DefinedFunctions | None
+    ) -> tuple[float, float]:
         """The loss with an element moved, and where that then is."""
         copies = _copies(spot.leaves)
         moved = real(copies[id(leaf)])

@@ -1,7 +1,7 @@
 """Keep the calls that made nodes, each with all that it was given, so that what they computed can be computed again.
 
 The graph of a pass is what its leaves went through. The tape holds the same calls in the order in which they were made, and
-a :class:`Section` of it carries them out once more from other values of the leaves. What is cut off from the graph (data,
+a :class:`TapeSection` of it carries them out once more from other values of the leaves. What is cut off from the graph (data,
 ``detach``, ``no_grad``, a number taken out with ``item``) stays what it was: autograd's gradient is the slope of just this
 function.
 """
@@ -17,11 +17,21 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
-from ..forward.calls import held
-from ..forward.functions import COUNT, KINDS, READ, WRITE, classify
-from ..forward.mode import leave
-from ..tensors.handles import next_sequence_nr, storage
-from .evaluate import Constant, Entry, Leaf, Live, Operand, Section, Unseen, flat, rebuilt
+from ..forward.calls import data_bytes
+from ..forward.functions import KINDS, READ, UPDATES_STATISTICS, WRITE, classify
+from ..forward.mode import remove_mode
+from ..tensors.handles import next_sequence_nr, storage_pointer
+from .evaluate import (
+    ConstantOperand,
+    LeafOperand,
+    Operand,
+    ResultOperand,
+    TapeEntry,
+    TapeSection,
+    UnknownOperand,
+    flat,
+    rebuilt,
+)
 
 FIRST_SWEEP = 2_000
 """Calls that are kept before those that nothing alive came from are let go."""
@@ -39,9 +49,9 @@ class Tape(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._entries: list[Entry] = []
+        self._entries: list[TapeEntry] = []
         self._live: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
-        self._constants: list[weakref.ref[Constant]] = []
+        self._constants: list[weakref.ref[ConstantOperand]] = []
         self._by_storage: dict[int, list[weakref.ref[Any]]] = {}
         self._tokens = 0
         self._sweep_at = FIRST_SWEEP
@@ -49,7 +59,7 @@ class Tape(TorchFunctionMode):
         self._apply: Any = None
         self._clear: Any = None
         self._caches = 0
-        self.resting = False
+        self.paused = False
 
     # ------------------------------------------------------------------ seeing
 
@@ -59,14 +69,14 @@ class Tape(TorchFunctionMode):
         def apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
             function = original.__get__(None, cls)
             with torch._C.DisableTorchFunction():
-                before = None if self.resting else self._before(function, args, kwargs, writes=False)
+                before = None if self.paused else self._before(function, args, kwargs, writes=False)
             if before is None:
                 return function(*args, **kwargs)
-            self.resting = True  # what happens inside belongs to this one call
+            self.paused = True  # what happens inside belongs to this one call
             try:
                 out = function(*args, **kwargs)
             finally:
-                self.resting = False
+                self.paused = False
             with torch._C.DisableTorchFunction():
                 self._after(*before, out, args, writes=False)
             return out
@@ -74,7 +84,7 @@ class Tape(TorchFunctionMode):
         self._clear = clear = torch.clear_autocast_cache
 
         def cleared() -> None:
-            self._caches += not self.resting
+            self._caches += not self.paused
             clear()
 
         Function.apply = classmethod(apply)  # type: ignore[assignment]
@@ -83,7 +93,7 @@ class Tape(TorchFunctionMode):
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        leave(self)
+        remove_mode(self)
         Function.apply = self._apply  # type: ignore[method-assign]
         torch.clear_autocast_cache = self._clear
 
@@ -92,13 +102,13 @@ class Tape(TorchFunctionMode):
         kind = KINDS.get(func)
         if kind is None:
             kind = classify(func)
-        if self.resting or (kind is READ and func is not torch.autograd.grad):
+        if self.paused or (kind is READ and func is not torch.autograd.grad):
             return func(*args, **kwargs)
         writes = kind is WRITE or "out" in kwargs
         with torch._C.DisableTorchFunction():  # tensors may have a __torch_function__ of the program's own
             if writes:
                 self._protect(kwargs.get("out", args[0] if args else None))
-            elif kind is COUNT:
+            elif kind is UPDATES_STATISTICS:
                 self._protect(args)
             before = self._before(func, args, kwargs, writes=writes)
         out = func(*args, **kwargs)
@@ -109,39 +119,39 @@ class Tape(TorchFunctionMode):
 
     def _before(
         self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], *, writes: bool
-    ) -> tuple[Entry, int, list[tuple[torch.Generator, Tensor]]] | None:
+    ) -> tuple[TapeEntry, int, list[tuple[torch.Generator, Tensor]]] | None:
         """Take down a call that is about to be made, if it may make nodes or writes to what the tape made."""
         if torch.is_grad_enabled():
             if not any(tensor.requires_grad for tensor in flat((args, kwargs))):
                 return None
         elif not writes or self._token(args[0] if args else None) is None:
             return None
-        entry = Entry(function, None, None, self._caches)
-        counts = KINDS.get(function) is COUNT
+        entry = TapeEntry(function, None, None, self._caches)
+        counts = KINDS.get(function) is UPDATES_STATISTICS
         target = args[0] if writes and args else None
         entry.args = rebuilt(tuple(args), lambda tensor: self._operand(entry, tensor, counts or tensor is target))
         entry.kwargs = rebuilt(kwargs, lambda tensor: self._operand(entry, tensor, counts))
         generators = [torch.default_generator, *(value for value in kwargs.values() if isinstance(value, torch.Generator))]
         return entry, next_sequence_nr(), [(generator, generator.get_state()) for generator in generators]
 
-    def _operand(self, entry: Entry, tensor: Tensor, written: bool) -> Operand:
+    def _operand(self, entry: TapeEntry, tensor: Tensor, written: bool) -> Operand:
         known = self._live.get(id(tensor))
         if known is not None and known[0]() is tensor and tensor.requires_grad:
             entry.takes.add(known[2])
-            return Live(known[1])
+            return ResultOperand(known[1])
         if not tensor.requires_grad:
             if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-                return Unseen(tensor)
-            constant = Constant(tensor, written=written)
-            self._bytes += held(tensor)
+                return UnknownOperand(tensor)
+            constant = ConstantOperand(tensor, written=written)
+            self._bytes += data_bytes(tensor)
             if not written:
                 self._constants.append(weakref.ref(constant))
             return constant
-        return Leaf(tensor) if tensor.is_leaf else Unseen(tensor)
+        return LeafOperand(tensor) if tensor.is_leaf else UnknownOperand(tensor)
 
     def _after(
         self,
-        entry: Entry,
+        entry: TapeEntry,
         first: int,
         random: list[tuple[torch.Generator, Tensor]],
         out: Any,
@@ -160,16 +170,16 @@ class Tape(TorchFunctionMode):
         if len(self._entries) >= self._sweep_at or self._bytes >= SWEEP_BYTES:
             self._sweep()
 
-    def _written(self, entry: Entry, target: Tensor) -> None:
+    def _written(self, entry: TapeEntry, target: Tensor) -> None:
         """A call wrote to its first operand: from now on that is what this call made of it."""
         operand = entry.args[0]
-        if isinstance(operand, Constant) and target.requires_grad:
+        if isinstance(operand, ConstantOperand) and target.requires_grad:
             operand.token = self._made(entry, target)
         known = self._live.get(id(target))
         if known is not None:
             entry.makes.add(known[2])
 
-    def _made(self, entry: Entry, tensor: Tensor) -> int:
+    def _made(self, entry: TapeEntry, tensor: Tensor) -> int:
         known = self._live.get(id(tensor))
         if known is not None and known[0]() is tensor:
             entry.makes.add(known[2])
@@ -194,10 +204,10 @@ class Tape(TorchFunctionMode):
         for reference in self._constants:
             constant = reference()
             if constant is not None and not constant.copied:
-                self._by_storage.setdefault(storage(constant.tensor), []).append(reference)
+                self._by_storage.setdefault(storage_pointer(constant.tensor), []).append(reference)
         self._constants.clear()
         for tensor in flat(written):
-            for reference in self._by_storage.pop(storage(tensor), ()):
+            for reference in self._by_storage.pop(storage_pointer(tensor), ()):
                 constant = reference()
                 if constant is not None:
                     constant.copy()
@@ -216,9 +226,9 @@ class Tape(TorchFunctionMode):
         self._sweep_at = max(FIRST_SWEEP, 2 * len(self._entries))
         self._bytes = 0
 
-    def _leading_to(self, memories: Iterable[int]) -> list[Entry]:
+    def _leading_to(self, memories: Iterable[int]) -> list[TapeEntry]:
         needed = set(memories)
-        found: list[Entry] = []
+        found: list[TapeEntry] = []
         for entry in reversed(self._entries):
             if not needed.isdisjoint(entry.makes):
                 needed |= entry.takes
@@ -228,8 +238,8 @@ class Tape(TorchFunctionMode):
 
     # ------------------------------------------------------------------ evaluating
 
-    def leading_to(self, roots: Sequence[Tensor]) -> Section:
+    def leading_to(self, roots: Sequence[Tensor]) -> TapeSection:
         """The section that computed these tensors."""
-        entry = Entry(None, None, None)  # type: ignore[arg-type]  # only to find out where the roots come from
+        entry = TapeEntry(None, None, None)  # type: ignore[arg-type]  # only to find out where the roots come from
         operands = [self._operand(entry, root, written=False) for root in roots]
-        return Section(self._leading_to(entry.takes), operands)
+        return TapeSection(self._leading_to(entry.takes), operands)

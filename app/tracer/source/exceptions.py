@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 
-def said(error: BaseException) -> str:
+def exception_text(error: BaseException) -> str:
     """What an exception says, fit to travel; saying it is the program's own code and may fail."""
     try:
         if isinstance(error, SystemExit) and isinstance(error.code, int):
             return f"The program ended itself with exit status {error.code}."
-        return clean(str(error))
+        return encodable(str(error))
     except Exception:
         return f"<exception str() failed: {type(error).__name__}>"
 
 
-def clean(text: str) -> str:
+def encodable(text: str) -> str:
     """Text without what cannot travel: halves of surrogate pairs."""
     return text.encode("utf-8", "replace").decode()

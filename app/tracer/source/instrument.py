@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Literal
 
-from .targets import Target, places
+from .targets import AssignmentTarget, assignment_targets
 
 PROGRAM = "<program>"
 """The file name of the program in code objects and tracebacks."""
@@ -39,11 +39,11 @@ class Statement:
     unpacks: bool = False
     last: bool = False
     loop: int = -1
-    targets: tuple[Target | None, ...] = ()
+    targets: tuple[AssignmentTarget | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class LineRange:
     """A region of lines, 1-based and inclusive, with the line of its head."""
 
     head: int
@@ -55,10 +55,10 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class LineContext:
     """Where a program stands: its line (-1 for none), the lines of the gradient modes and the loops around that.
 
-    Loops are places in :attr:`Source.loops`, the innermost first, through all the program's functions.
+    Loops are places in :attr:`ProgramSource.loops`, the innermost first, through all the program's functions.
     """
 
     line: int
@@ -66,10 +66,10 @@ class Here:
     loops: tuple[int, ...] = ()
 
 
-NOWHERE = Here(-1)
+NO_LINE = LineContext(-1)
 
 
-class Source:
+class ProgramSource:
     """The text of a program, what its statements are, and where its loops stand."""
 
     def __init__(self, text: str, cells: Sequence[tuple[int, int]], filename: str = PROGRAM) -> None:
@@ -78,15 +78,15 @@ class Source:
         self.lines = text.splitlines()
         self.cells = list(cells) or [(1, max(len(self.lines), 1))]
         self.statements: list[Statement] = []
-        self.loops: list[Span] = []
+        self.loops: list[LineRange] = []
         self.passing: set[int] = set()
         """The loops in which a pass is called for, by their places in :attr:`loops`."""
-        self.grad_modes: list[Span] = []
+        self.grad_modes: list[LineRange] = []
         self.loop_variables: set[str] = set()
         """The variables of ``for`` loops: each is another name for one thing after another."""
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
         self._places: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
-        self._here: dict[tuple[int, int], Here] = {}
+        self._here: dict[tuple[int, int], LineContext] = {}
         self._trees: list[ast.Module] = []
         self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
@@ -105,7 +105,7 @@ class Source:
 
         ``None`` if it is not written there in one line. The receiver of a ``method`` has place 0.
         """
-        self.place(code, offset)
+        self.locate(code, offset)
         span = self._positions[id(code)][offset // 2]
         node = self._expression(span)
         written: list[ast.expr] = []
@@ -130,7 +130,7 @@ class Source:
                             return node
         return None
 
-    def place(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
+    def locate(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
         """Line of an instruction and its columns, in characters, cut at the end of that line; line 0 if unknown."""
         found = self._places.get((id(code), offset))
         if found is None:
@@ -151,9 +151,9 @@ class Source:
         stop = end if end_line == line else len(data)
         return line, (len(data[:start].decode(errors="ignore")), len(data[:stop].decode(errors="ignore")))
 
-    def here(self, frame: FrameType | None) -> Here:
+    def context_of(self, frame: FrameType | None) -> LineContext:
         """Where the program stands, seen from a frame that it has called."""
-        found = NOWHERE
+        found = NO_LINE
         filename = self.filename
         while frame is not None:
             code = frame.f_code
@@ -161,24 +161,25 @@ class Source:
                 key = (id(code), frame.f_lasti)
                 known = self._here.get(key)
                 if known is None:
-                    known = self._here[key] = self.at(self.place(code, frame.f_lasti)[0])
-                if found is NOWHERE:
+                    known = self._here[key] = self.context_at(self.locate(code, frame.f_lasti)[0])
+                if found is NO_LINE:
                     found = known
                 elif known.loops:
-                    found = Here(found.line, found.heads, found.loops + known.loops)
+                    found = LineContext(found.line, found.heads, found.loops + known.loops)
             frame = frame.f_back
         return found
 
-    def at(self, line: int) -> Here:
+    def context_at(self, line: int) -> LineContext:
         """Where a line stands."""
         loops = sorted(((span.start, place) for place, span in enumerate(self.loops) if line in span), reverse=True)
-        return Here(line, tuple(span.head for span in self.grad_modes if line in span), tuple(place for _, place in loops))
+        heads = tuple(span.head for span in self.grad_modes if line in span)
+        return LineContext(line, heads, tuple(place for _, place in loops))
 
 
 class _Marker(ast.NodeTransformer):
     """Pass the value of every statement through the hook."""
 
-    def __init__(self, source: Source, *, quiet: bool) -> None:
+    def __init__(self, source: ProgramSource, *, quiet: bool) -> None:
         self._source = source
         self._quiet = quiet
 
@@ -190,13 +191,15 @@ class _Marker(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         names, unpacks = _targets(node.targets)
-        node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, unpacks, targets=places(node.targets)))
+        targets = assignment_targets(node.targets)
+        node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, unpacks, targets=targets))
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is not None:
             names, _ = _targets([node.target])
-            node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, targets=places([node.target])))
+            targets = assignment_targets([node.target])
+            node.value = self._hooked(node.value, Statement(node.lineno, "assign", names, targets=targets))
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | list[ast.AST]:
@@ -300,8 +303,8 @@ def _called(node: ast.expr) -> str | None:
     return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else None
 
 
-def _span(node: ast.For | ast.While | ast.With) -> Span:
-    return Span(node.lineno, node.body[0].lineno, node.end_lineno or node.lineno)
+def _span(node: ast.For | ast.While | ast.With) -> LineRange:
+    return LineRange(node.lineno, node.body[0].lineno, node.end_lineno or node.lineno)
 
 
 def frames(frame: FrameType | None, filename: str = PROGRAM) -> Iterator[tuple[CodeType, int]]:

@@ -9,58 +9,58 @@ import torch
 from torch import Tensor
 
 from ... import wire
-from ..tensors.handles import next_sequence_nr, storage
+from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.memory import Write
-from ..tensors.snapshot import Snapshot, origin
-from ..tensors.table import Table
-from ..tensors.transforms import apart
+from ..tensors.snapshot import Snapshot, grad_fn_of
+from ..tensors.table import TableBuilder
+from ..tensors.transforms import without_dispatch_modes
 from .instrument import Statement
 
 TEXT = 2_000
 """Characters of a line's value that are kept; of a cell's output, ten times as many."""
 
 
-class Value:
+class LineValue:
     """The value of a statement when it ran. A tensor is held until something writes to it, then a snapshot.
 
     ``moment`` is when in its step, see :class:`wire.LineRow`; ``step`` that step, once it has ended.
     """
 
-    __slots__ = ("held", "moment", "number", "statement", "step", "text")
+    __slots__ = ("content", "moment", "sequence_nr", "statement", "step", "text")
 
     def __init__(self, statement: Statement, held: Tensor | Snapshot | None, text: str | None) -> None:
         self.statement = statement
-        self.held = held
+        self.content = held
         self.text = text
-        self.number = next_sequence_nr()
+        self.sequence_nr = next_sequence_nr()
         self.moment = 0
         self.step = -1
 
-    def keep(self, tensor: Tensor, kept: int) -> None:
+    def copy(self, tensor: Tensor, kept: int) -> None:
         """Something is about to write to the tensor that is held: copy it, and how it prints."""
         if self.text is None and self.statement.kind == "show":
             self.text = tensor_text(tensor)
-        self.held = Snapshot(tensor, kept)
+        self.content = Snapshot(tensor, kept)
 
 
-class Lines:
+class LineValues:
     """The values of lines. ``kept`` is how many elements of a tensor are kept whole."""
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._last: dict[int, Value] = {}
-        self._step: dict[int, Value] = {}
-        self._tail: dict[int, Value] = {}
-        self._untold: set[int] = set()
+        self._latest: dict[int, LineValue] = {}
+        self._step: dict[int, LineValue] = {}
+        self._tail: dict[int, LineValue] = {}
+        self._pending: set[int] = set()
         self.moment = 0
         """How many passes of the step under way have ended, and one more once its update has begun."""
 
-    def take(self, statement: Statement, value: Any) -> None:
+    def record(self, statement: Statement, value: Any) -> None:
         """A statement has run."""
         if isinstance(value, Tensor):
-            self.take_tensor(statement, value)
+            self.record_tensor(statement, value)
             return
-        text = brief(value)
+        text = short_text(value)
         if text == "" or (statement.kind == "show" and text is not None and not _is_plain(value)):
             return  # a function, or an object that shows nothing but its address
         if text is not None and statement.kind == "target":
@@ -69,49 +69,49 @@ class Lines:
             if statement.kind in ("show", "return"):
                 return
             text = "None"
-        self._taken(statement, Value(statement, None, text))
+        self._record(statement, LineValue(statement, None, text))
 
-    def take_tensor(self, statement: Statement, value: Tensor) -> None:
+    def record_tensor(self, statement: Statement, value: Tensor) -> None:
         """A statement has run, and its value is a tensor."""
-        self._taken(statement, Value(statement, value, None))
+        self._record(statement, LineValue(statement, value, None))
 
-    def _taken(self, statement: Statement, taken: Value) -> None:
+    def _record(self, statement: Statement, taken: LineValue) -> None:
         line = statement.line
         taken.moment = self.moment
-        self._last[line] = taken
+        self._latest[line] = taken
         self._tail[line] = taken
-        self._untold.add(line)
+        self._pending.add(line)
 
     def protect(self, write: Write) -> None:
         """Memory is about to be written to."""
         ids, shared = write.ids, write.shared
-        for values in (self._last, self._step, self._tail):
+        for values in (self._latest, self._step, self._tail):
             for value in values.values():
-                held = value.held
+                held = value.content
                 if held is None or type(held) is Snapshot:
                     continue
                 assert isinstance(held, Tensor)
-                if id(held) in ids or (shared and storage(held) in shared):
-                    value.keep(held, self._kept)
+                if id(held) in ids or (shared and storage_pointer(held) in shared):
+                    value.copy(held, self._kept)
 
-    def let_go(self) -> None:
+    def release_graphs(self) -> None:
         """Hold no graph any more: what has one is copied."""
-        for values in (self._last, self._step, self._tail):
+        for values in (self._latest, self._step, self._tail):
             for value in values.values():
-                if isinstance(value.held, Tensor) and origin(value.held) is not None:
-                    value.keep(value.held, self._kept)
+                if isinstance(value.content, Tensor) and grad_fn_of(value.content) is not None:
+                    value.copy(value.content, self._kept)
 
-    def settle(self, before: int | None = None) -> None:
+    def close_segment(self, before: int | None = None) -> None:
         """What ran until now belongs to the step under way; with ``before``, what ran until that node was made."""
         if before is None:
             self._step |= self._tail
             self._tail = {}
             return
-        self._step |= {line: value for line, value in self._tail.items() if value.number <= before}
-        self._tail = {line: value for line, value in self._tail.items() if value.number > before}
+        self._step |= {line: value for line, value in self._tail.items() if value.sequence_nr <= before}
+        self._tail = {line: value for line, value in self._tail.items() if value.sequence_nr > before}
 
-    def end_step(self, index: int, table: Table, update: Iterable[int]) -> list[wire.LineRow]:
-        """The values of lines in the step that ends; what ran since :meth:`settle` belongs to the next.
+    def end_step(self, index: int, table: TableBuilder, update: Iterable[int]) -> list[wire.LineRow]:
+        """The values of lines in the step that ends; what ran since :meth:`close_segment` belongs to the next.
 
         But for the lines of its ``update``: these have a value only once they have made it.
         """
@@ -119,7 +119,7 @@ class Lines:
             if line not in self._step and line in self._tail:
                 self._step[line] = self._tail.pop(line)
         rows = [
-            wire.LineRow(line, None, value.text, table.add(value.held), at=value.moment)
+            wire.LineRow(line, None, value.text, table.add(value.content), at=value.moment)
             for line, value in sorted(self._step.items())
         ]
         for value in self._step.values():
@@ -130,18 +130,18 @@ class Lines:
         self.moment = 0
         return rows
 
-    def untold(self, table: Table) -> list[wire.LineRow]:
+    def pending_rows(self, table: TableBuilder) -> list[wire.LineRow]:
         """The last values that have not been told since they changed."""
         rows = [
-            wire.LineRow(line, None, value.text, table.add(value.held), at=value.step)
-            for line, value in sorted(self._last.items())
-            if line in self._untold and (value.held is not None or value.text is not None)
+            wire.LineRow(line, None, value.text, table.add(value.content), at=value.step)
+            for line, value in sorted(self._latest.items())
+            if line in self._pending and (value.content is not None or value.text is not None)
         ]
-        self._untold.clear()
+        self._pending.clear()
         return rows
 
-    def ended(
-        self, table: Table, graph_reached: Callable[[Tensor], int], graph_of: Callable[[Tensor], int]
+    def final_rows(
+        self, table: TableBuilder, graph_reached: Callable[[Tensor], int], graph_of: Callable[[Tensor], int]
     ) -> list[wire.LineRow]:
         """All last values as a notebook shows them, each tensor that has a grad_fn with its graph.
 
@@ -150,8 +150,8 @@ class Lines:
         rows = []
         texts: dict[int, str] = {}  # what is shown on several lines is printed once, and its graph told once
         graphs: dict[int, int] = {}
-        for line, value in sorted(self._last.items()):
-            held, text = value.held, value.text
+        for line, value in sorted(self._latest.items()):
+            held, text = value.content, value.text
             if text is None and isinstance(held, Tensor):
                 text = texts.get(id(held))
                 if text is None:
@@ -161,7 +161,7 @@ class Lines:
             if text is None:
                 continue
             graph = -1
-            if isinstance(held, Tensor) and origin(held) is not None:
+            if isinstance(held, Tensor) and grad_fn_of(held) is not None:
                 graph = -1 if value.statement.kind == "show" else graph_reached(held)
                 if graph < 0:
                     graph = graphs.get(id(held), -1)
@@ -172,16 +172,20 @@ class Lines:
 
     def last_with_grad_fn(self) -> Tensor | None:
         """The tensor with a grad_fn that was computed or shown last."""
-        found = [value for value in self._last.values() if isinstance(value.held, Tensor) and origin(value.held) is not None]
-        return max(found, key=lambda value: (value.number, value.statement.line)).held if found else None  # type: ignore[return-value]
+        found = [
+            (value.sequence_nr, value.statement.line, value.content)
+            for value in self._latest.values()
+            if isinstance(value.content, Tensor) and grad_fn_of(value.content) is not None
+        ]
+        return max(found, key=lambda each: each[:2])[2] if found else None
 
 
-def brief(value: Any) -> str | None:
+def short_text(value: Any) -> str | None:
     """A short text for a plain value. Objects are named by their class: to ask them for a repr would run their code.
 
-    >>> brief(0.5), brief([1, 2]), brief(None), brief(object()), brief(print)
+    >>> short_text(0.5), short_text([1, 2]), short_text(None), short_text(object()), short_text(print)
     ('0.5', '[1, 2]', None, 'object', '')
-    >>> brief((torch.ones(2), torch.ones(3))), brief([torch.ones(2), 0.5]), brief({"a": torch.ones(2)})
+    >>> short_text((torch.ones(2), torch.ones(3))), short_text([torch.ones(2), 0.5]), short_text({"a": torch.ones(2)})
     ('2 tensors', 'tensor, float', 'a: tensor')
     """
     if value is None:
@@ -236,7 +240,7 @@ def _is_plain(value: Any, depth: int = 2) -> bool:
 
 def tensor_text(tensor: Tensor) -> str:
     """A tensor as a notebook prints it."""
-    with torch._C.DisableTorchFunction(), apart():
+    with torch._C.DisableTorchFunction(), without_dispatch_modes():
         try:
             return repr(tensor)[: 10 * TEXT]
         except Exception:  # a subclass or a wrapper whose repr fails here is no reason to fail the program
@@ -245,9 +249,9 @@ def tensor_text(tensor: Tensor) -> str:
 
 def snapshot_text(snapshot: Snapshot) -> str:
     """How a tensor printed before something wrote to it."""
-    facts, tensor = snapshot.facts, snapshot.tensor
+    traits, tensor = snapshot.traits, snapshot.tensor
     if tensor is None:
-        return f"tensor of shape {list(facts.shape)}, overwritten since"
+        return f"tensor of shape {list(traits.shape)}, overwritten since"
     text = tensor_text(tensor)
-    suffix = f", grad_fn=<{facts.grad_fn}>" if facts.grad_fn else ", requires_grad=True" if facts.requires_grad else ""
+    suffix = f", grad_fn=<{traits.grad_fn}>" if traits.grad_fn else ", requires_grad=True" if traits.requires_grad else ""
     return f"{text[:-1]}{suffix})" if suffix else text

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from .targets import Access, Target
+from .targets import Access, AssignmentTarget
 
 _LONGEST = 300
 """Characters of a name."""
 ITEMS = 1_000
 """Members of one container that are looked at."""
-_NOTHING: Any = object()
+_MISSING: Any = object()
 _classes: Any = vars(type)["__mro__"].__get__  # a metaclass of the program's may answer for itself
 _namespace: Any = vars(type)["__dict__"].__get__
 _READS = frozenset(vars(kind)["__getattribute__"] for kind in (object, type, ModuleType, SimpleNamespace))
@@ -47,10 +47,10 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
 _PASSED_OVER = (Tensor, ModuleType, FunctionType, BuiltinFunctionType)
 
 
-class Held(NamedTuple):
+class TargetValue(NamedTuple):
     """What a target holds, with the indices and keys that its variables hold, and the object that it is part of."""
 
-    target: Target
+    target: AssignmentTarget
     holder: Any
     value: Any
 
@@ -60,7 +60,7 @@ class Held(NamedTuple):
         return str(self.target)[:_LONGEST]
 
 
-def look(target: Target, value: Any, variable: Callable[[str], Any]) -> Held | None:
+def look_up(target: AssignmentTarget, value: Any, variable: Callable[[str], Any]) -> TargetValue | None:
     """What a target holds that is about to be given a value; ``None`` where only the program's own code knows."""
     holder, held = None, variable(target.variable)
     accesses = target.accesses
@@ -75,22 +75,22 @@ def look(target: Target, value: Any, variable: Callable[[str], Any]) -> Held | N
             held = _attribute(holder, str(key))
         else:
             held = _replaced(holder, str(key), value)
-        if held is _NOTHING:
+        if held is _MISSING:
             return None
-    return Held(Target(target.variable, accesses), holder, held)
+    return TargetValue(AssignmentTarget(target.variable, accesses), holder, held)
 
 
 def _item(holder: Any, key: Any) -> Any:
     if type(holder) is list:
-        return holder[key] if type(key) is int and -len(holder) <= key < len(holder) else _NOTHING
-    return dict.get(holder, key, _NOTHING) if type(holder) in _DICTS and type(key) in (int, str) else _NOTHING
+        return holder[key] if type(key) is int and -len(holder) <= key < len(holder) else _MISSING
+    return dict.get(holder, key, _MISSING) if type(holder) in _DICTS and type(key) in (int, str) else _MISSING
 
 
 def _attribute(holder: Any, name: str) -> Any:
     """What an attribute is read as."""
     kind = type(holder)
     if _of_class(kind, "__getattribute__") not in _READS:
-        return _NOTHING
+        return _MISSING
     looks = issubclass(kind, Module) and _of_class(kind, "__getattr__") is _LOOKS
     return _own(holder, kind, name, _PARTS if looks else ())
 
@@ -99,7 +99,7 @@ def _replaced(holder: Any, name: str, value: Any) -> Any:
     """What an attribute holds that is replaced if a value is assigned to it."""
     kind = type(holder)
     if _of_class(kind, "__setattr__") not in _WRITES:
-        return _NOTHING
+        return _MISSING
     if not issubclass(kind, Module):
         return _own(holder, kind, name)
     # a module takes nothing but another parameter in a parameter's place
@@ -111,13 +111,13 @@ def _own(holder: Any, kind: type, name: str, parts: tuple[str, ...] = ()) -> Any
     of_class = _of_class(kind, name)
     if type(of_class) is MemberDescriptorType:
         return _in_slot(of_class, holder)
-    if of_class is not _NOTHING and _of_class(type(of_class), "__set__") is not _NOTHING:
-        return _NOTHING
+    if of_class is not _MISSING and _of_class(type(of_class), "__set__") is not _MISSING:
+        return _MISSING
     own = dict_of(holder)
-    found = own.get(name, _NOTHING)
+    found = own.get(name, _MISSING)
     for part in parts:
-        if found is _NOTHING and type(inner := own.get(part)) is dict:
-            found = inner.get(name, _NOTHING)
+        if found is _MISSING and type(inner := own.get(part)) is dict:
+            found = inner.get(name, _MISSING)
     return found
 
 
@@ -132,13 +132,13 @@ def dict_of(holder: Any) -> Mapping[str, Any]:
 def _of_class(kind: type, name: str) -> Any:
     """What the classes of an object hold under a name."""
     for each in _classes(kind):
-        found = _namespace(each).get(name, _NOTHING)
-        if found is not _NOTHING:
+        found = _namespace(each).get(name, _MISSING)
+        if found is not _MISSING:
             return found
-    return _NOTHING
+    return _MISSING
 
 
-def is_kept(value: Tensor, holder: Any, variables: Iterable[tuple[Any, bool]]) -> bool:
+def is_reachable(value: Tensor, holder: Any, variables: Iterable[tuple[Any, bool]]) -> bool:
     """Whether a variable leads to a tensor by another way than through what ``holder`` holds.
 
     ``variables`` are values, each with whether the variable is but a passing name for it.
@@ -181,7 +181,7 @@ def _inside(container: Any) -> list[Any]:
     for each in _classes(kind):
         if "__slots__" in _namespace(each):
             slots = (slot for slot in _namespace(each).values() if type(slot) is MemberDescriptorType)
-            found += [item for slot in slots if (item := _in_slot(slot, container)) is not _NOTHING]
+            found += [item for slot in slots if (item := _in_slot(slot, container)) is not _MISSING]
     return found
 
 
@@ -189,4 +189,4 @@ def _in_slot(slot: MemberDescriptorType, holder: Any) -> Any:
     try:
         return slot.__get__(holder, type(holder))
     except AttributeError:
-        return _NOTHING
+        return _MISSING

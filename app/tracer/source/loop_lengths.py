@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 
-def length(iterable: Any) -> int | None:
+def loop_length(iterable: Any) -> int | None:
     """How many items an iterable has, if it is known by now; a program's own classes are not asked.
 
-    >>> length(range(3)), length(enumerate([1, 2])), length(zip(range(3), "ab")), length(iter({1: 2}))
+    >>> loop_length(range(3)), loop_length(enumerate([1, 2])), loop_length(zip(range(3), "ab")), loop_length(iter({1: 2}))
     (3, 2, 2, 1)
-    >>> length(x for x in range(3)) is None
+    >>> loop_length(x for x in range(3)) is None
     True
     """
     kind = type(iterable)
@@ -31,7 +31,7 @@ def length(iterable: Any) -> int | None:
         return int(total) if isinstance(total, int | float) else None
     if kind in (enumerate, zip):
         iterators = [each for each in iterable.__reduce__()[1] if hasattr(each, "__next__")]
-        lengths = [length(each) for each in iterators]
+        lengths = [loop_length(each) for each in iterators]
         known = [each for each in lengths if each is not None]
         return min(known) if known and len(known) == len(lengths) else None
     if kind.__module__ == "builtins":

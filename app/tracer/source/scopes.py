@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-from .instrument import Source
+from .instrument import ProgramSource
 
 
 class Scopes:
     """The variables of a program where it stands."""
 
-    def __init__(self, source: Source, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, source: ProgramSource, namespace: Mapping[str, Any]) -> None:
         self._source = source
         self._namespace = namespace
 
@@ -31,7 +31,7 @@ class Scopes:
         """The local variables, innermost first."""
         return [frame.f_locals for frame in self._frames() if frame.f_locals is not self._namespace]
 
-    def held(self) -> Iterator[tuple[Any, bool]]:
+    def values(self) -> Iterator[tuple[Any, bool]]:
         """What all variables hold, each with whether it is but a passing name for that: an argument, or a loop's variable."""
         passing = self._source.loop_variables
         for name, value in list(self._namespace.items()):

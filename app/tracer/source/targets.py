@@ -18,7 +18,7 @@ class Access(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class AssignmentTarget:
     """An attribute or an item that a statement assigns to: a variable, and how it is reached from there."""
 
     variable: str
@@ -28,14 +28,14 @@ class Target:
         return self.variable + "".join(map(str, self.accesses))
 
 
-def places(targets: list[ast.expr]) -> tuple[Target | None, ...]:
+def assignment_targets(targets: list[ast.expr]) -> tuple[AssignmentTarget | None, ...]:
     """The attributes and items among targets, by their places; empty where there are none."""
     parts = targets[0].elts if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) else targets
     found = tuple(_target(part) for part in parts)
     return found if any(found) else ()
 
 
-def _target(node: ast.expr) -> Target | None:
+def _target(node: ast.expr) -> AssignmentTarget | None:
     accesses: list[Access] = []
     while not isinstance(node, ast.Name):
         access = _access(node)
@@ -43,7 +43,7 @@ def _target(node: ast.expr) -> Target | None:
             return None
         accesses.append(access)
         node = node.value  # type: ignore[attr-defined]
-    return Target(node.id, tuple(reversed(accesses))) if accesses else None
+    return AssignmentTarget(node.id, tuple(reversed(accesses))) if accesses else None
 
 
 def _access(node: ast.expr) -> Access | None:

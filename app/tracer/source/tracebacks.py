@@ -6,13 +6,13 @@ from types import CodeType, TracebackType
 
 from .. import FOLDER
 
-Place = tuple[CodeType, int]
+Location = tuple[CodeType, int]
 """An instruction: its code and its offset there."""
 _HANDING = "torch/overrides.py"
 """Where a function of torch's hands its call over to a mode, which then calls that function again."""
 
 
-def raised_at(error: BaseException, filename: str) -> Place | None:
+def raised_at(error: BaseException, filename: str) -> Location | None:
     """The program's innermost place in an exception's traceback."""
     places = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in entries(error.__traceback__)]
     return next((place for place in reversed(places) if place[0].co_filename == filename), None)

@@ -22,7 +22,7 @@ def sequence_nr(node: Any) -> int:
         return -1
 
 
-def storage(tensor: Tensor) -> int:
+def storage_pointer(tensor: Tensor) -> int:
     """What tells the memory of a tensor; 0 where it has none."""
     try:
         return tensor.untyped_storage().data_ptr()
@@ -30,7 +30,7 @@ def storage(tensor: Tensor) -> int:
         return 0
 
 
-def pointer(tensor: Tensor) -> int:
+def data_pointer(tensor: Tensor) -> int:
     """Where a tensor's first element lies; 0 where that is not known."""
     try:
         return tensor.data_ptr()
@@ -38,7 +38,7 @@ def pointer(tensor: Tensor) -> int:
         return 0
 
 
-def tensors(value: Any) -> Iterator[Tensor | Snapshot]:
+def tensors_in(value: Any) -> Iterator[Tensor | Snapshot]:
     """The tensors in what a call takes or returns, one level of lists deep."""
     if isinstance(value, Tensor | Snapshot):
         yield value
@@ -50,16 +50,16 @@ def tensors(value: Any) -> Iterator[Tensor | Snapshot]:
                 yield from (part for part in item if isinstance(part, Tensor | Snapshot))
 
 
-def elements(tensor: Tensor) -> Tensor:
+def elements_of(tensor: Tensor) -> Tensor:
     """The elements of a tensor, also of a sparse or a nested one."""
     if tensor.is_nested:
         return tensor.values()
     return tensor.to_dense() if tensor.layout is not torch.strided else tensor
 
 
-def same(one: Tensor, other: Tensor) -> bool:
+def equal_elements(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same elements to the bit; NaN is NaN."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    one, other = elements(one), elements(other)
+    one, other = elements_of(one), elements_of(other)
     return bool(((one == other) | (one.isnan() & other.isnan())).all())

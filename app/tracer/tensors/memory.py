@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .handles import storage
+from .handles import storage_pointer
 
 _C: Any = torch._C
 _uses = _C._storage_Use_Count
@@ -44,17 +44,17 @@ class Write:
 
     def reaches(self, tensor: Tensor) -> bool:
         """Whether a tensor's elements are among those that change."""
-        return id(tensor) in self.ids or (bool(self.shared) and storage(tensor) in self.shared)
+        return id(tensor) in self.ids or (bool(self.shared) and storage_pointer(tensor) in self.shared)
 
 
-class Holder(Protocol):
+class WriteListener(Protocol):
     """Somebody who holds tensors that are still to be told as they are now."""
 
     def protect(self, write: Write) -> None:
         """Memory is about to be written to: copy what is held of it."""
 
 
-def overlap(one: Tensor, other: Tensor) -> bool:
+def may_overlap(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors of one storage may have elements in common: they lie between the same addresses."""
     (first, end), (start, last) = _reach(one), _reach(other)
     return first < last and start < end

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ... import wire
 from . import statistics
-from .snapshot import OTHER, Facts, Snapshot
-from .table import BOTH, EMPTY, NUMBERS, VALUE, Table, sum_up, width_of
+from .snapshot import OTHER_DTYPE, Snapshot, TensorTraits
+from .table import BOTH, EMPTY, STATISTICS, VALUE, TableBuilder, summarize, width_of
 
-MOST_LAYOUTS = 2_000
+MAX_CACHED_LAYOUTS = 2_000
 """Layouts that are remembered; a program whose tables never repeat starts over."""
 
 _Array = np.ndarray[Any, Any]
@@ -30,19 +30,18 @@ _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
 }
 
 
-class _Layout:
+class _TableLayout:
     """What the rows of a table say, but for their elements. ``groups`` are the rows that are read together."""
 
-    def __init__(self, facts: Sequence[Facts], tells: Sequence[int]) -> None:
-        kinds: dict[tuple[Facts, int], int] = {}  # few, of however many rows
-        which = np.array([kinds.setdefault(kind, len(kinds)) for kind in zip(facts, tells, strict=True)], np.intp)
+    def __init__(self, traits: Sequence[TensorTraits], contents: Sequence[int]) -> None:
+        kinds: dict[tuple[TensorTraits, int], int] = {}  # few, of however many rows
+        which = np.array([kinds.setdefault(kind, len(kinds)) for kind in zip(traits, contents, strict=True)], np.intp)
         names: dict[str, int] = {}
         makers = [0 if fact.grad_fn is None else names.setdefault(fact.grad_fn, len(names) + 1) for fact, _ in kinds]
         dims = [struct.pack(f"<{len(fact.shape)}q", *fact.shape) for fact, _ in kinds]
-        flags = [
-            fact.flags | (wire.HAS_VALUES if told in (EMPTY, VALUE, BOTH) else 0) | (wire.HAS_STATS if told >= BOTH else 0)
-            for fact, told in kinds
-        ]
+        has_values = dict.fromkeys((EMPTY, VALUE, BOTH), wire.HAS_VALUES)
+        has_stats = dict.fromkeys((BOTH, STATISTICS), wire.HAS_STATS)
+        flags = [fact.flags | has_values.get(content, 0) | has_stats.get(content, 0) for fact, content in kinds]
 
         def column(values: Sequence[int], dtype: str) -> bytes:
             return np.array(values, dtype)[which].tobytes()
@@ -55,15 +54,15 @@ class _Layout:
         self._dims = b"".join([dims[kind] for kind in which.tolist()]) if any(dims) else b""
         widths = np.array([width_of(*kind) for kind in kinds], np.intp)[which]
         offsets = np.cumsum(widths) - widths
-        summed = np.array([told >= BOTH for _, told in kinds], np.intp)[which]
+        summed = np.array([content >= BOTH for _, content in kinds], np.intp)[which]
         told_before = np.cumsum(summed) - summed
         self.width = int(widths.sum())
-        self.told = int(summed.sum())
-        alone = np.flatnonzero(np.array([told == NUMBERS for _, told in kinds], bool)[which])
+        self.content = int(summed.sum())
+        alone = np.flatnonzero(np.array([content == STATISTICS for _, content in kinds], bool)[which])
         self.summed = list(zip(alone.tolist(), told_before[alone].tolist(), strict=True))
         read: dict[tuple[int, int], list[int]] = {}
-        for (fact, told), kind in kinds.items():
-            if told in (VALUE, BOTH):
+        for (fact, content), kind in kinds.items():
+            if content in (VALUE, BOTH):
                 read.setdefault((fact.code, fact.count), []).append(kind)
         self.groups: dict[tuple[int, int], tuple[list[int], _Array, _Array]] = {}
         for key, alike in read.items():
@@ -71,39 +70,39 @@ class _Layout:
             elements = offsets[places, None] + np.arange(widths[places[0]])
             self.groups[key] = places.tolist(), elements.ravel(), told_before[places]
 
-    def tensors(self, stats: bytes, counts: bytes, values: bytes) -> wire.TensorTable:
+    def columns(self, stats: bytes, counts: bytes, values: bytes) -> wire.TensorTable:
         """A table's columns with these elements."""
         return wire.TensorTable(
             self._dtype, self._flags, self._grad_fn, self._names, self._ndim, self._dims, stats, counts, values
         )
 
 
-_layouts: dict[tuple[Any, ...], _Layout] = {}
+_layouts: dict[tuple[Any, ...], _TableLayout] = {}
 
 
-def _layout(table: Table) -> _Layout:
-    key = (*table.facts, *table.tells)
+def _layout(table: TableBuilder) -> _TableLayout:
+    key = (*table.traits, *table.contents)
     known = _layouts.get(key)
     if known is None:
-        if len(_layouts) >= MOST_LAYOUTS:
+        if len(_layouts) >= MAX_CACHED_LAYOUTS:
             _layouts.clear()
-        known = _layouts[key] = _Layout(table.facts, table.tells)
+        known = _layouts[key] = _TableLayout(table.traits, table.contents)
     return known
 
 
 def blank(count: int) -> wire.TensorTable:
     """A table of tensors of which nothing is known."""
     none = bytes(count)
-    return wire.TensorTable(dtype=bytes([OTHER]) * count, flags=none, grad_fn=2 * none, ndim=none)
+    return wire.TensorTable(dtype=bytes([OTHER_DTYPE]) * count, flags=none, grad_fn=2 * none, ndim=none)
 
 
-def pack(tables: Sequence[Table]) -> list[wire.TensorTable]:
+def pack(tables: Sequence[TableBuilder]) -> list[wire.TensorTable]:
     """Read the elements of many tables, all those of one dtype and size at once, and make the columns of each."""
     for table in tables:
-        table.settle()
+        table.finalize()
     with torch._C.DisableTorchFunction():
-        sum_up([(table, table.later) for table in tables if table.later])
-    shared: dict[_Layout, list[int]] = {}
+        summarize([(table, table.deferred) for table in tables if table.deferred])
+    shared: dict[_TableLayout, list[int]] = {}
     for place, table in enumerate(tables):
         shared.setdefault(_layout(table), []).append(place)
     pools: dict[tuple[int, int], list[Any]] = {}
@@ -121,7 +120,7 @@ def pack(tables: Sequence[Table]) -> list[wire.TensorTable]:
                 read[key] = _Read(key[0], key[1], pool)
             except (RuntimeError, NotImplementedError, TypeError):
                 for table in tables:
-                    table.without(key[0])
+                    table.omit_dtype(key[0])
                 return pack(tables)
     packed: list[wire.TensorTable] = [wire.TensorTable()] * len(tables)
     for layout, places in shared.items():
@@ -172,26 +171,26 @@ def _stacked(tensors: list[Tensor], count: int) -> Tensor:
 
 
 def _assemble(
-    layout: _Layout,
+    layout: _TableLayout,
     places: Sequence[int],
-    tables: Sequence[Table],
+    tables: Sequence[TableBuilder],
     read: dict[tuple[int, int], _Read],
     packed: list[wire.TensorTable],
 ) -> None:
     """Put what was read for the tables of one layout in the order of their rows."""
     values = np.empty((len(places), layout.width), np.uint8)
-    stats = np.empty((len(places), layout.told, 4), "<f8")
-    counts = np.empty((len(places), layout.told, 3), "<i8")
-    for key, (rows, columns, told) in layout.groups.items():
+    stats = np.empty((len(places), layout.content, 4), "<f8")
+    counts = np.empty((len(places), layout.content, 3), "<i8")
+    for key, (rows, columns, content) in layout.groups.items():
         found, numbers, counted = read[key].take(len(places), len(rows))
         values[:, columns] = found
         if numbers is not None:
-            stats[:, told] = numbers
-            counts[:, told] = counted
+            stats[:, content] = numbers
+            counts[:, content] = counted
     if layout.summed:
         numbers_of = np.array([[tables[place].rows[row].numbers for row, _ in layout.summed] for place in places], "<f8")
         summed = [at for _, at in layout.summed]
         stats[:, summed] = numbers_of[:, :, :4]
         counts[:, summed] = numbers_of[:, :, 4:]
     for number, place in enumerate(places):
-        packed[place] = layout.tensors(stats[number].tobytes(), counts[number].tobytes(), values[number].tobytes())
+        packed[place] = layout.columns(stats[number].tobytes(), counts[number].tobytes(), values[number].tobytes())

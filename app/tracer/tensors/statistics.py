@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Numbers = tuple[float, float, float, float, int, int, int]
+Statistics = tuple[float, float, float, float, int, int, int]
 """Min, max, mean, L2 norm; counts of zeros, NaN and Inf."""
 
 _FLOATS = frozenset({torch.float32, torch.float64})
@@ -31,7 +31,7 @@ _EXACT = 1 << 24
 """Below this float32 has every whole number."""
 
 
-def of_one(tensor: Tensor) -> Numbers:
+def of_one(tensor: Tensor) -> Statistics:
     """The statistics of all elements of a tensor, of which there is at least one.
 
     They are added in the order in which they lie in memory: a transpose has the very same.
@@ -61,7 +61,7 @@ def of_one(tensor: Tensor) -> Numbers:
     return low, high, mean, norm, zeros, int(torch.isnan(tensor).sum()), int(torch.isinf(tensor).sum())
 
 
-def of_many(tensors: Sequence[Tensor]) -> list[Numbers]:
+def of_many(tensors: Sequence[Tensor]) -> list[Statistics]:
     """The statistics of several tensors of one dtype and number of elements, whose elements lie side by side."""
     first = tensors[0]
     count = first.numel()

@@ -1,4 +1,4 @@
-"""Gather the tensors that an event tells of, a row each, and sum the large ones up.
+"""Gather the tensors that an event contents of, a row each, and sum the large ones up.
 
 That is done as soon as a table is complete, so that nothing holds them any longer, and for all of one size together. Small
 ones are held until they are packed, or until something is about to write to them.
@@ -15,12 +15,12 @@ from torch import Tensor
 from ...model import Capture
 from . import statistics
 from .memory import Write
-from .snapshot import OTHER, PLAIN, Facts, Snapshot, facts_of
+from .snapshot import OTHER_DTYPE, PLAIN_TYPES, Snapshot, TensorTraits, traits_of
 from .statistics import is_dense
-from .transforms import outside
+from .transforms import outside_transforms
 
-NOTHING, EMPTY, VALUE, BOTH, NUMBERS = range(5)
-"""What a row tells of its elements: nothing, that there are none, its one value, values with statistics, statistics alone."""
+OMITTED, EMPTY, VALUE, BOTH, STATISTICS = range(5)
+"""What a row contains: nothing, an empty tensor, one value, values with statistics, or statistics alone."""
 SMALL = 1024
 """Elements up to which a tensor is held until it is packed, and then summed up with those of other tables."""
 TABLE_BYTES = 14 << 20
@@ -29,7 +29,7 @@ _STATS_BYTES = 56
 """What the statistics of a row take."""
 
 
-class Table:
+class TableBuilder:
     """Tensors on their way to one event. A row is known by its place; -1 stands for no tensor.
 
     ``kept`` is the largest number of elements that is kept whole.
@@ -38,13 +38,13 @@ class Table:
     def __init__(self, kept: int, capture: Capture) -> None:
         self.kept = {"full": max(kept, 1), "norms": 1, "graph": -1}[capture]
         self._copied = max(self.kept, SMALL) if capture != "graph" else -1
-        self.numbers = capture != "graph"
+        self.has_values = capture != "graph"
         self.rows: list[Any] = []
-        self.facts: list[Facts] = []
-        self.tells: list[int] = []
-        self.later: list[int] = []
+        self.traits: list[TensorTraits] = []
+        self.contents: list[int] = []
+        self.deferred: list[int] = []
         """The rows whose statistics are still to be read."""
-        self.waiting = 0
+        self.deferred_bytes = 0
         """The bytes of their elements."""
         self.shortened = False
         """Whether there were more numbers than :data:`TABLE_BYTES`."""
@@ -71,7 +71,7 @@ class Table:
             places.append(place)
         return places
 
-    def copy(self, tensor: Tensor | None) -> int:
+    def add_copy(self, tensor: Tensor | None) -> int:
         """Give a tensor a row with the elements that it has now."""
         return -1 if tensor is None else self.add(self.snapshot(tensor))
 
@@ -79,19 +79,19 @@ class Table:
         """A tensor as it is now, with as much of it as this table keeps."""
         return Snapshot(tensor, self._copied)
 
-    def shared(self, tensor: Tensor, *, apart: bool = False) -> Tensor | Snapshot:
+    def shareable(self, tensor: Tensor, *, in_transform: bool = False) -> Tensor | Snapshot:
         """What several tables can tell a tensor by: itself where it is small, else what is summed up but once.
 
-        ``apart``: what it shows of others, inside a transform, is read now.
+        ``in_transform``: what it shows of others, inside a transform, is read now.
         """
-        if apart or tensor.layout is not torch.strided or type(tensor) not in PLAIN:
+        if in_transform or tensor.layout is not torch.strided or type(tensor) not in PLAIN_TYPES:
             return self.snapshot(tensor)
-        if tensor.numel() <= self._copied or not self.numbers:
+        if tensor.numel() <= self._copied or not self.has_values:
             return tensor
-        facts = facts_of(tensor)
-        return Snapshot.of(facts, tensor) if facts.readable and facts.code != OTHER else self.snapshot(tensor)
+        traits = traits_of(tensor)
+        return Snapshot.of(traits, tensor) if traits.readable and traits.code != OTHER_DTYPE else self.snapshot(tensor)
 
-    def known_as(self, tensor: Tensor, snapshot: Tensor | Snapshot) -> int:
+    def add_snapshot(self, tensor: Tensor, snapshot: Tensor | Snapshot) -> int:
         """Give a snapshot a row, and let the tensor that it was taken of be known by that row."""
         place = self._seen[id(tensor)] = self.add(snapshot)
         return place
@@ -102,84 +102,85 @@ class Table:
         if write.shared:
             for place, row in enumerate(self.rows):
                 if isinstance(row, Tensor) and write.reaches(row):
-                    self.keep(place)
+                    self.copy_row(place)
             return
         for target in write.targets:
             known = seen.get(id(target))
             if known is not None and self.rows[known] is target:
-                self.keep(known)
+                self.copy_row(known)
             elif known is not None:
                 del seen[id(target)]  # it is known by a snapshot of what it was
 
-    def keep(self, place: int) -> None:
+    def copy_row(self, place: int) -> None:
         """Copy a row's tensor."""
         row = self.rows[place]
         if isinstance(row, Tensor):
             self._seen.pop(id(row), None)
             self.rows[place] = Snapshot(row, self._copied)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """The table is complete: note what is true of each row, and sum up the large ones."""
         with torch._C.DisableTorchFunction():  # the program's own modes and subclasses are not to see it
-            self._settle()
+            self._finalize()
 
-    def _settle(self) -> None:
-        kept, rows, tells = self.kept, self.rows, self.tells
+    def _finalize(self) -> None:
+        kept, rows, contents = self.kept, self.rows, self.contents
         large: list[int] = []
-        for place in range(len(self.facts), len(rows)):
+        for place in range(len(self.traits), len(rows)):
             row = rows[place]
-            facts = row.facts if type(row) is Snapshot else facts_of(row)
-            count = facts.count
-            if facts.sparse and type(row) is not Snapshot:
+            traits = row.traits if type(row) is Snapshot else traits_of(row)
+            count = traits.count
+            if traits.sparse and type(row) is not Snapshot:
                 row = rows[place] = Snapshot(row, self._copied)
-            self.facts.append(facts)
-            if not self.numbers or not facts.readable:
-                tells.append(EMPTY if count == 0 and facts.code != OTHER else NOTHING)
-            elif count <= kept and facts.code != OTHER and not (type(row) is Snapshot and row.value is None):
-                tells.append(BOTH if count > 1 else VALUE if count else EMPTY)
-                self._size += facts.width + (_STATS_BYTES if count > 1 else 0)
+            self.traits.append(traits)
+            if not self.has_values or not traits.readable:
+                contents.append(EMPTY if count == 0 and traits.code != OTHER_DTYPE else OMITTED)
+            elif count <= kept and traits.code != OTHER_DTYPE and not (type(row) is Snapshot and row.value is None):
+                contents.append(BOTH if count > 1 else VALUE if count else EMPTY)
+                self._size += traits.width + (_STATS_BYTES if count > 1 else 0)
             elif count == 0:
-                tells.append(EMPTY if facts.code != OTHER else NOTHING)
+                contents.append(EMPTY if traits.code != OTHER_DTYPE else OMITTED)
             else:
-                tells.append(NUMBERS)
+                contents.append(STATISTICS)
                 self._size += _STATS_BYTES
-                if count <= SMALL and facts.code != OTHER:
-                    self.later.append(place)
-                    self.waiting += facts.width
+                if count <= SMALL and traits.code != OTHER_DTYPE:
+                    self.deferred.append(place)
+                    self.deferred_bytes += traits.width
                 else:
                     large.append(place)
         if large:
-            sum_up([(self, large)])
+            summarize([(self, large)])
         if self._size > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
 
     def _shorten(self, most: int) -> None:
         """Leave out numbers until they take no more bytes than ``most``."""
         self.shortened = True
-        whole = [place for place, told in enumerate(self.tells) if told == BOTH]
-        for place in sorted(whole, key=lambda place: -self.facts[place].width):
+        whole = [place for place, content in enumerate(self.contents) if content == BOTH]
+        for place in sorted(whole, key=lambda place: -self.traits[place].width):
             if self._size <= most:
                 return
-            self._size -= self.facts[place].width
-            self.tells[place] = NUMBERS
-            self.later.append(place)
-        for place in reversed([place for place, told in enumerate(self.tells) if told >= BOTH]):
+            self._size -= self.traits[place].width
+            self.contents[place] = STATISTICS
+            self.deferred.append(place)
+        for place in reversed([place for place, content in enumerate(self.contents) if content >= BOTH]):
             if self._size <= most:
                 return
             self._size -= _STATS_BYTES
-            self.tells[place] = NOTHING
+            self.contents[place] = OMITTED
 
-    def without(self, code: int) -> None:
+    def omit_dtype(self, code: int) -> None:
         """Tell nothing of the elements of a dtype, which cannot be read after all."""
-        self.tells = [NOTHING if facts.code == code else told for facts, told in zip(self.facts, self.tells, strict=True)]
+        rows = zip(self.traits, self.contents, strict=True)
+        self.contents = [OMITTED if traits.code == code else content for traits, content in rows]
 
 
-def sum_up(waiting: Iterable[tuple[Table, Sequence[int]]]) -> None:
+def summarize(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> None:
     """Put statistics in the place of tensors: rows of several tables, those of one dtype and size together.
 
     Views of all the same elements, as a transpose is one, share them.
     """
-    views: dict[tuple[Any, ...], list[tuple[Table, int]]] = {}
+    views: dict[tuple[Any, ...], list[tuple[TableBuilder, int]]] = {}
     waiting = list(waiting)
     for table, places in waiting:
         rows = table.rows
@@ -190,48 +191,48 @@ def sum_up(waiting: Iterable[tuple[Table, Sequence[int]]]) -> None:
                 if row.numbers is not None or row.value is None:
                     continue
                 tensor = row.value
-            if type(tensor) in PLAIN and is_dense(tensor):
+            if type(tensor) in PLAIN_TYPES and is_dense(tensor):
                 key = (tensor.dtype, tensor.numel(), tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
                 views.setdefault(key, []).append((table, place))
             elif tensor is row:
                 rows[place] = Snapshot(tensor, 0)
             else:
-                _told_by(row, _numbers([tensor])[0])
-    alike: dict[tuple[torch.dtype, int], list[list[tuple[Table, int]]]] = {}
+                _set_statistics(row, _statistics([tensor])[0])
+    alike: dict[tuple[torch.dtype, int], list[list[tuple[TableBuilder, int]]]] = {}
     for key, shown in views.items():
         alike.setdefault(key[:2], []).append(shown)
     for shared in alike.values():
         first = [table.rows[place] for (table, place), *_ in shared]
-        found = _numbers([row.value if type(row) is Snapshot else row for row in first])
+        found = _statistics([row.value if type(row) is Snapshot else row for row in first])
         for shown, numbers in zip(shared, found, strict=True):
             for table, place in shown:
                 row = table.rows[place]
                 if type(row) is Snapshot:
-                    _told_by(row, numbers)
+                    _set_statistics(row, numbers)
                 else:
-                    table.rows[place] = Snapshot.of(table.facts[place], None, numbers)
+                    table.rows[place] = Snapshot.of(table.traits[place], None, numbers)
     for table, places in waiting:
         for place in places:
             if table.rows[place].numbers is None:
-                table.tells[place] = NOTHING
+                table.contents[place] = OMITTED
 
 
-def _told_by(snapshot: Snapshot, numbers: statistics.Numbers | None) -> None:
+def _set_statistics(snapshot: Snapshot, numbers: statistics.Statistics | None) -> None:
     """Let a snapshot tell statistics, wherever it stands, and hold the elements no longer if these were too many."""
     snapshot.numbers = numbers
-    if snapshot.facts.count > SMALL:  # else another table may tell its elements
+    if snapshot.traits.count > SMALL:  # else another table may tell its elements
         snapshot.value = None
 
 
-def _numbers(tensors: Sequence[Tensor]) -> Sequence[statistics.Numbers | None]:
+def _statistics(tensors: Sequence[Tensor]) -> Sequence[statistics.Statistics | None]:
     """The statistics of tensors of one dtype and size; ``None`` for what torch itself cannot read."""
-    with torch.no_grad(), outside():
+    with torch.no_grad(), outside_transforms():
         try:
             return statistics.of_many(tensors)
         except (RuntimeError, NotImplementedError, TypeError):
             return [Snapshot(tensor, 0).numbers for tensor in tensors]
 
 
-def width_of(facts: Facts, told: int) -> int:
-    """Bytes of the elements that a row tells."""
-    return facts.width if told in (VALUE, BOTH) else 0
+def width_of(traits: TensorTraits, content: int) -> int:
+    """Bytes of the elements that a row contents."""
+    return traits.width if content in (VALUE, BOTH) else 0

@@ -19,12 +19,12 @@ _batched = _FUNCTORCH.is_legacy_batchedtensor
 _NOTHING = contextlib.nullcontext()
 
 
-def apart() -> contextlib.AbstractContextManager[None]:
+def without_dispatch_modes() -> contextlib.AbstractContextManager[None]:
     """A context in which what we compute is not seen by a dispatch mode of the program's, if it has put one on."""
     return torch._C._DisableTorchDispatch() if torch._C._len_torch_dispatch_stack() else _NOTHING
 
 
-def unwatched() -> bool:
+def is_unobserved() -> bool:
     """Whether neither a transform nor a dispatch mode of the program's would see what we compute."""
     return not _dispatchers() and _interpreters() is None
 
@@ -34,9 +34,9 @@ _interpreters = _FUNCTORCH.peek_interpreter_stack
 _is_grad_enabled, _set_grad_enabled = _C.is_grad_enabled, _C._set_grad_enabled
 
 
-def outside() -> contextlib.AbstractContextManager[Any, bool | None]:
+def outside_transforms() -> contextlib.AbstractContextManager[Any, bool | None]:
     """A context in which what we compute is made of plain tensors, even inside a transform or a dispatch mode."""
-    return _NOTHING if unwatched() else _Outside()
+    return _NOTHING if is_unobserved() else _Outside()
 
 
 class _Outside(contextlib.ExitStack):
@@ -46,7 +46,7 @@ class _Outside(contextlib.ExitStack):
         self.enter_context(_C._DisableTorchDispatch())
 
 
-class Aside:
+class Unobserved:
     """A context in which nobody sees what we compute: no mode or subclass of the program's, and no autograd.
 
     Nor does the collector run, which would call the program's finalizers there, and look through a large graph again and
@@ -78,7 +78,7 @@ class Aside:
             gc.enable()
 
 
-def stands_in(tensor: Tensor) -> bool:
+def is_transform_wrapper(tensor: Tensor) -> bool:
     """Whether a tensor is what a transform shows of others: it has no elements of its own."""
     return bool(_wrapped(tensor) or _batched(tensor))
 
@@ -87,10 +87,10 @@ def inside_transform(given: Iterable[Any]) -> bool:
     """Whether the program is inside a transform of ``torch.func``, or some of these tensors were made in one."""
     if _interpreters() is not None:
         return True
-    return any(isinstance(tensor, Tensor) and stands_in(tensor) for tensor in given)
+    return any(isinstance(tensor, Tensor) and is_transform_wrapper(tensor) for tensor in given)
 
 
-def plain(tensor: Tensor) -> Tensor:
+def unwrapped(tensor: Tensor) -> Tensor:
     """The tensor behind what ``torch.func.grad`` shows of it: the same elements. One of a batch stays what it is."""
     while _FUNCTORCH.is_gradtrackingtensor(tensor):
         tensor = _FUNCTORCH.get_unwrapped(tensor)

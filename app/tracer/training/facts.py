@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...model import PassKind
-from ..source.instrument import Here
+from ..source.instrument import LineContext
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class PassFacts:
 
     index: int
     kind: PassKind
-    here: Here
+    here: LineContext
     leaves: dict[int, Tensor]
     accumulates: bool
     root: Tensor | None

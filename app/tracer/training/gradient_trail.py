@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..tensors.handles import tensors
+from ..tensors.handles import tensors_in
 from .parameters import Parameters
 
 
@@ -36,12 +36,12 @@ class GradientTrail:
         else:
             return
         parameters: frozenset[int] = frozenset()
-        for argument in tensors(args):
+        for argument in tensors_in(args):
             entry = followed.get(id(argument))
             if entry is not None and entry[0]() is argument and argument not in self._parameters:
                 parameters |= entry[1]
         if parameters:
-            for result in tensors(out):
+            for result in tensors_in(out):
                 if isinstance(result, Tensor):
                     self._add(result, parameters)
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from ..source.instrument import Here, Source
+from ..source.instrument import LineContext, ProgramSource
 
 
 class Locator:
     """Finds the program's frame among those that have called the recorder."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ProgramSource) -> None:
         self._source = source
 
-    def here(self) -> Here:
+    def here(self) -> LineContext:
         """Return the line that runs, with the loops and gradient modes around it."""
-        return self._source.here(sys._getframe(1))
+        return self._source.context_of(sys._getframe(1))
 
-    def here_at(self, line: int) -> Here:
+    def here_at(self, line: int) -> LineContext:
         """Return the same for another line of the function that runs."""
-        at, here = self._source.at(line), self.here()
-        return Here(line, at.heads, at.loops + tuple(loop for loop in here.loops if loop not in at.loops))
+        at, here = self._source.context_at(line), self.here()
+        return LineContext(line, at.heads, at.loops + tuple(loop for loop in here.loops if loop not in at.loops))

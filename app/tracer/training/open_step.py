@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ... import wire
-from ..tensors.table import Table
+from ..tensors.table import TableBuilder
 from .facts import PassFacts
 from .parameter_step import ParameterStep
 
@@ -25,7 +25,7 @@ class Rebind:
 class OpenStep:
     """The data of the step under way: its passes, parameters, lines by phase, and the rows of its table."""
 
-    table: Table
+    table: TableBuilder
     passes: list[PassFacts] = field(default_factory=list)
     parameters: dict[int, ParameterStep] = field(default_factory=dict)
     forward: set[int] = field(default_factory=set)

@@ -17,9 +17,9 @@ from ... import wire
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
 from ..source.names import Names
-from ..tensors.handles import tensors
+from ..tensors.handles import tensors_in
 from ..tensors.memory import Write
-from ..tensors.transforms import Aside
+from ..tensors.transforms import Unobserved
 from .locator import Locator
 from .steps import Steps
 from .write_guard import BeforeWrite
@@ -110,8 +110,8 @@ class Optimizers:
             self._guard.before_write(Write(list(_written_by(optimizer))))
         # a differentiable step makes nodes, which are recorded like any others
         rests = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._open.append(_OptimizerStep(sys._getframe(2), optimizer, rests, rests and self._mode.step_off()))
-        self._mode.resting += rests
+        self._open.append(_OptimizerStep(sys._getframe(2), optimizer, rests, rests and self._mode.leave_stack()))
+        self._mode.paused += rests
         self._steps.suspend()
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
         if closure is None:
@@ -125,16 +125,16 @@ class Optimizers:
         """Return the closure with recording switched on: it computes the loss, which is the program's own work."""
 
         def run() -> Any:
-            resting, self._mode.resting = self._mode.resting, 0
+            resting, self._mode.paused = self._mode.paused, 0
             off = any(step.off for step in self._open)
             if off:
-                self._mode.step_on()
+                self._mode.rejoin_stack()
             try:
                 return closure()
             finally:
-                self._mode.resting = resting
+                self._mode.paused = resting
                 if off:
-                    self._mode.step_off()
+                    self._mode.leave_stack()
 
         return run
 
@@ -145,7 +145,7 @@ class Optimizers:
         if self._open:
             return
         try:
-            with Aside():
+            with Unobserved():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
                 parameters = self._steps.parameters
                 reached = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
@@ -176,8 +176,8 @@ class Optimizers:
         step = self._open.pop()
         self._steps.parameters.forget_all_values()
         if step.off:
-            self._mode.step_on()
-        self._mode.resting = max(0, self._mode.resting - step.rests)
+            self._mode.rejoin_stack()
+        self._mode.paused = max(0, self._mode.paused - step.rests)
         self._steps.resume()
 
     def close_abandoned(self) -> None:
@@ -200,6 +200,6 @@ def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
             yield leaf
             if leaf.grad is not None:
                 yield leaf.grad
-            yield from (each for each in tensors(list(optimizer.state.get(leaf, {}).values())) if isinstance(each, Tensor))
+            yield from (each for each in tensors_in(list(optimizer.state.get(leaf, {}).values())) if isinstance(each, Tensor))
     for value in vars(optimizer).values():  # an optimizer of the program may keep state in attributes
-        yield from (each for each in tensors(value) if isinstance(each, Tensor))
+        yield from (each for each in tensors_in(value) if isinstance(each, Tensor))

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from ... import wire
-from ..tensors.handles import pointer
-from ..tensors.snapshot import OTHER, WHOLE, Snapshot, facts_of
+from ..tensors.handles import data_pointer
+from ..tensors.snapshot import COPY_LIMIT, OTHER_DTYPE, Snapshot, traits_of
 from ..tensors.statistics import is_dense
-from ..tensors.table import Table
-from ..tensors.transforms import outside
+from ..tensors.table import TableBuilder
+from ..tensors.transforms import outside_transforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class LeafValue:
 
     snapshot: Snapshot
     elements: Tensor | None
-    """A copy of the elements, ``None`` for more than ``WHOLE``."""
+    """A copy of the elements, ``None`` for more than ``COPY_LIMIT``."""
     state: tuple[int, int]
 
 
-def leaf_value(leaf: Tensor, before: LeafValue | None, table: Table) -> LeafValue:
+def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> LeafValue:
     """Return the current value of a leaf, which is ``before`` if nothing has written to it since.
 
     A write by NumPy doesn't change a tensor's version. NumPy shares only memory that torch can't resize any more.
@@ -36,15 +36,15 @@ def leaf_value(leaf: Tensor, before: LeafValue | None, table: Table) -> LeafValu
     unchanged = before is not None and before.state == state and state[0] and not leaf.is_inference()
     if before is not None and unchanged and leaf.untyped_storage().resizable():
         return before
-    facts = facts_of(leaf)
-    if not table.numbers or not facts.readable or leaf.layout is not torch.strided or facts.count > WHOLE:
+    traits = traits_of(leaf)
+    if not table.has_values or not traits.readable or leaf.layout is not torch.strided or traits.count > COPY_LIMIT:
         return LeafValue(table.snapshot(leaf), None, state)
-    with outside():
+    with outside_transforms():
         elements = leaf.detach().clone()
-        value = elements.item() if facts.count == 1 else elements
-    if facts.code == OTHER or not facts.count:
+        value = elements.item() if traits.count == 1 else elements
+    if traits.code == OTHER_DTYPE or not traits.count:
         return LeafValue(table.snapshot(leaf), elements, state)
-    return LeafValue(Snapshot.of(facts, value, dense=is_dense(leaf)), elements, state)
+    return LeafValue(Snapshot.of(traits, value, dense=is_dense(leaf)), elements, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class ParameterStep:
         "value",
     )
 
-    def __init__(self, leaf: Tensor, value: LeafValue, table: Table) -> None:
+    def __init__(self, leaf: Tensor, value: LeafValue, table: TableBuilder) -> None:
         self.leaf = leaf
         self.value = table.add(value.snapshot)
         self.grad_before = -1
@@ -97,7 +97,7 @@ class ParameterStep:
     def begin_pass(self) -> None:
         """Record the gradient before the first pass of the step that accumulates into it."""
         if self.contribution is None:
-            self.grad_before = self._table.copy(self.leaf.grad)
+            self.grad_before = self._table.add_copy(self.leaf.grad)
 
     def contribute(self, contribution: Contribution) -> None:
         """Add the contribution of a pass."""
@@ -107,7 +107,7 @@ class ParameterStep:
             self._whole = contribution.whole
         else:
             self.contribution = self.contribution + contribution.tensor
-            self._contributed = self._table.copy(self.contribution)
+            self._contributed = self._table.add_copy(self.contribution)
             self._whole = False
 
     def copy_contribution(self) -> None:
@@ -120,11 +120,11 @@ class ParameterStep:
         if self.taken < 0:
             self.taken = self._table.add(gradient.row)
         if self.contribution is None:
-            self.grad_before = self.grad_after = self._table.copy(self.leaf.grad)
+            self.grad_before = self.grad_after = self._table.add_copy(self.leaf.grad)
 
     def accumulated(self) -> None:
         """Record the gradient after a pass."""
-        self.grad_after = self._contributed if self._whole else self._table.copy(self.leaf.grad)
+        self.grad_after = self._contributed if self._whole else self._table.add_copy(self.leaf.grad)
         self._accumulated = _state_of(self.leaf.grad)
 
     def scaled(self) -> None:
@@ -142,10 +142,10 @@ class ParameterStep:
         if self.grad_used < 0:
             grad = self.leaf.grad
             unchanged = self._accumulated is not None and _state_of(grad) == self._accumulated
-            self.grad_used = self.grad_after if unchanged else self._table.copy(grad)
+            self.grad_used = self.grad_after if unchanged else self._table.add_copy(grad)
         if state is not None:
             self.state = {
-                key: self._table.copy(value if isinstance(value, Tensor) else torch.tensor(value))
+                key: self._table.add_copy(value if isinstance(value, Tensor) else torch.tensor(value))
                 for key, value in state.items()
                 if isinstance(value, Tensor) or type(value) in (int, float)
             }
@@ -159,7 +159,7 @@ class ParameterStep:
             contribution=self.taken if self.contribution is None else self._contributed,
             grad_before=self.grad_before,
             grad_after=self.grad_after,
-            value_after=self._table.known_as(leaf, after.snapshot),  # shared with the lines that show the leaf
+            value_after=self._table.add_snapshot(leaf, after.snapshot),  # shared with the lines that show the leaf
             state=self.state,
             grad_used=self.grad_used,
             update=self._table.add(_difference(after.elements, self._before.elements)),
@@ -172,7 +172,7 @@ def _difference(after: Tensor | None, before: Tensor | None) -> Tensor | None:
         return None
     if after.dtype == torch.bool:
         return None
-    with outside():
+    with outside_transforms():
         return after - before
 
 
@@ -205,4 +205,4 @@ def _state_of(tensor: Tensor | None) -> tuple[int, int]:
     """Return an address and a version, which change when a tensor is replaced or written to (not by NumPy or ``.data``)."""
     if tensor is None:
         return (0, 0)
-    return (pointer(tensor), 0 if tensor.is_inference() else tensor._version)
+    return (data_pointer(tensor), 0 if tensor.is_inference() else tensor._version)

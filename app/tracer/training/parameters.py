@@ -10,10 +10,10 @@ from torch import Tensor
 from ... import wire
 from ..emitter import Emitter
 from ..source.names import Names
-from ..tensors.handles import same, storage
-from ..tensors.memory import overlap
-from ..tensors.snapshot import is_leaf, sizes
-from ..tensors.table import Table
+from ..tensors.handles import equal_elements, storage_pointer
+from ..tensors.memory import may_overlap
+from ..tensors.snapshot import is_leaf, shape_of
+from ..tensors.table import TableBuilder
 from .parameter_step import LeafValue, leaf_value
 
 
@@ -56,7 +56,7 @@ class Parameters:
             self._by_name[name] = index
         self.moved(index)
         dtype = str(leaf.dtype).removeprefix("torch.")
-        self._emitter.emit(wire.ParameterEvent(index, name, list(sizes(leaf)), dtype, line))
+        self._emitter.emit(wire.ParameterEvent(index, name, list(shape_of(leaf)), dtype, line))
         return index
 
     def replace_leaf(self, index: int, leaf: Tensor) -> bool:
@@ -70,7 +70,7 @@ class Parameters:
         self._observer.forget(before)
         self._indexes.pop(id(before), None)
         self._indexes[id(leaf)] = index
-        self._storages.get(storage(before), set()).discard(index)
+        self._storages.get(storage_pointer(before), set()).discard(index)
         self._leaves[index] = leaf
         self._values.pop(index, None)
         self.moved(index)
@@ -92,28 +92,28 @@ class Parameters:
 
     def moved(self, index: int) -> None:
         """Record the storage of a parameter, which may have changed."""
-        self._storages.setdefault(storage(self._leaves[index]), set()).add(index)
+        self._storages.setdefault(storage_pointer(self._leaves[index]), set()).add(index)
 
     def written(self, target: Tensor, key: int) -> list[int]:
         """Return the parameters that a write to a tensor has changed. Several may share its storage, ``key``."""
         return [
             index
             for index in sorted(self._storages.get(key, ()))
-            if (leaf := self._leaves[index]) is target or (storage(leaf) == key and overlap(leaf, target))
+            if (leaf := self._leaves[index]) is target or (storage_pointer(leaf) == key and may_overlap(leaf, target))
         ]
 
     def at_storage(self, key: int) -> list[int]:
         """Return the parameters that share a storage."""
-        return [index for index in sorted(self._storages.get(key, ())) if storage(self._leaves[index]) == key]
+        return [index for index in sorted(self._storages.get(key, ())) if storage_pointer(self._leaves[index]) == key]
 
     def with_gradient_at(self, key: int) -> int | None:
         """Return the parameter whose ``.grad`` has a storage."""
         if self._gradients is None:
             grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
-            self._gradients = {storage(grad): index for grad, index in grads if grad is not None}
+            self._gradients = {storage_pointer(grad): index for grad, index in grads if grad is not None}
         index = self._gradients.get(key)
         grad = self._leaves[index].grad if index is not None else None
-        return index if grad is not None and storage(grad) == key else None  # the memory may have been reused
+        return index if grad is not None and storage_pointer(grad) == key else None  # the memory may have been reused
 
     def forget_gradients(self) -> None:
         """Look up the storage of each ``.grad`` again: a pass may have replaced it."""
@@ -121,18 +121,18 @@ class Parameters:
 
     # ------------------------------------------------------------------ values
 
-    def value(self, index: int, table: Table) -> LeafValue:
+    def value(self, index: int, table: TableBuilder) -> LeafValue:
         """Return the current value of a parameter. It is read again only if something has written to it."""
         value = self._values[index] = leaf_value(self._leaves[index], self._values.get(index), table)
         return value
 
-    def has_changed(self, index: int, table: Table) -> bool:
+    def has_changed(self, index: int, table: TableBuilder) -> bool:
         """Return whether a parameter has other elements than when it was last read, and read it."""
         before = self._values.get(index)
         if before is None or before.elements is None:
             return False
         now = self.value(index, table)
-        return now.elements is not None and not same(before.elements, now.elements)
+        return now.elements is not None and not equal_elements(before.elements, now.elements)
 
     def forget_values(self, storages: Iterable[int]) -> None:
         """Forget the cached values in these storages before a write, since not every write changes a tensor's version."""

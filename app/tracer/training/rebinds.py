@@ -11,11 +11,11 @@ from torch import Tensor
 from ... import wire
 from ..emitter import Emitter
 from ..forward.calls import Calls
-from ..source.instrument import Here, Statement
-from ..source.lookup import ITEMS, Held, is_kept, look
+from ..source.instrument import LineContext, Statement
+from ..source.lookup import ITEMS, TargetValue, is_reachable, look_up
 from ..source.scopes import Scopes
-from ..source.targets import Access, Target
-from ..tensors.snapshot import facts_of, is_leaf, origin
+from ..source.targets import Access, AssignmentTarget
+from ..tensors.snapshot import grad_fn_of, is_leaf, traits_of
 from .gradient_trail import GradientTrail
 from .locator import Locator
 from .steps import Steps
@@ -79,7 +79,7 @@ class Rebinds:
             return  # a function may reuse an argument's name for a result
         self._report(statement, name, parameter, value)
 
-    def assigned(self, statement: Statement, target: Target, value: Tensor) -> None:
+    def assigned(self, statement: Statement, target: AssignmentTarget, value: Tensor) -> None:
         """Report a statement that is about to replace an attribute or an item which is a leaf of the step.
 
         If the program keeps the leaf elsewhere too, the new tensor may be a deliberate look ahead. Then it is reported only
@@ -87,7 +87,7 @@ class Rebinds:
         """
         if not self._steps.has_passes:
             return
-        held = look(target, value, self._variable)
+        held = look_up(target, value, self._variable)
         if held is None or held.value is value:
             return
         if held.value not in self._parameters:
@@ -98,7 +98,7 @@ class Rebinds:
         if not self._steps.takes_part(parameter):
             return
         uses = self._uses(value, parameter)
-        if not (uses and _is_new_leaf(value)) and is_kept(leaf, held.holder, self._scopes.held()):
+        if not (uses and _is_new_leaf(value)) and is_reachable(leaf, held.holder, self._scopes.values()):
             if uses:
                 self._substitute(statement, held.name, parameter, value)
             return
@@ -117,7 +117,7 @@ class Rebinds:
             if isinstance(new, Tensor) and isinstance(old, Tensor) and new is not old and old in self._parameters:
                 parameter = self._parameters.index(old)
                 if self._steps.takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
-                    held = Held(Target(name, (Access("item", key),)), before, old)
+                    held = TargetValue(AssignmentTarget(name, (Access("item", key),)), before, old)
                     self._report(statement, held.name, parameter, new)
 
     def _uses(self, value: Any, parameter: int) -> bool:
@@ -141,22 +141,22 @@ class Rebinds:
         row: wire.RebindRow | None = None
         tensor = value if isinstance(value, Tensor) else None
         if tensor is not None:
-            uses, made = self._uses(tensor, parameter), origin(tensor) is not None
+            uses, made = self._uses(tensor, parameter), grad_fn_of(tensor) is not None
             if uses or (tensor.shape == self._parameters.leaf(parameter).shape and made):
                 graph = self._graphs.graph_of(tensor) if made else -1
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, _is_new_leaf(tensor))
         self._steps.rebound(row, tensor, self._here_at(statement))
 
-    def _here_at(self, statement: Statement) -> Here:
+    def _here_at(self, statement: Statement) -> LineContext:
         here = self._here()
-        return Here(statement.line, here.heads, here.loops)
+        return LineContext(statement.line, here.heads, here.loops)
 
     # ------------------------------------------------------------------ substitutes for a leaf that is kept elsewhere
 
     def _substitute(self, statement: Statement, name: str, parameter: int, value: Tensor) -> None:
         key, forget = id(value), self._substitutes.pop
         reference = weakref.ref(value, lambda _: forget(key, None))
-        grad_fn = facts_of(value).grad_fn
+        grad_fn = traits_of(value).grad_fn
         self._substitutes[key] = _Substitute(reference, name, statement.line, self._steps.index, parameter, grad_fn)
 
     def missed(self, tensor: Tensor) -> None:

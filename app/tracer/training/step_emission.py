@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from ... import wire
 from ..emitter import Emitter
-from ..source.instrument import Source
-from ..source.lines import Lines
+from ..source.instrument import ProgramSource
+from ..source.lines import LineValues
 from ..tensors.snapshot import is_leaf
 from .boundaries import StepEnd
 from .open_step import OpenStep
@@ -17,7 +17,7 @@ from .parameters import Parameters
 class StepEmission:
     """Emits steps, and the progress of the loops that they are iterations of."""
 
-    def __init__(self, *, emitter: Emitter, lines: Lines, source: Source, parameters: Parameters) -> None:
+    def __init__(self, *, emitter: Emitter, lines: LineValues, source: ProgramSource, parameters: Parameters) -> None:
         self._emitter = emitter
         self._lines = lines
         self._source = source
@@ -74,7 +74,7 @@ class StepEmission:
             row, value = rebind.row, rebind.value()
             if value is not None and is_leaf(value) and value.requires_grad:
                 if not row.leaf:
-                    row = replace(row, row=step.table.copy(value), graph=-1, leaf=True)
+                    row = replace(row, row=step.table.add_copy(value), graph=-1, leaf=True)
                 if row.uses_gradient:
                     self._parameters.replace_leaf(row.parameter, value)
             rows.append(row)

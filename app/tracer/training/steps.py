@@ -16,13 +16,13 @@ from torch import Tensor
 from ... import wire
 from ..emitter import Emitter
 from ..forward.calls import Calls
-from ..source.instrument import Here, Source
-from ..source.lines import Lines
+from ..source.instrument import LineContext, ProgramSource
+from ..source.lines import LineValues
 from ..source.names import Names
-from ..tensors.handles import next_sequence_nr, storage
+from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot
-from ..tensors.table import Table
+from ..tensors.table import TableBuilder
 from .boundaries import Action, PassPosition, StepBoundaries
 from .facts import PassFacts
 from .open_step import OpenStep, Rebind
@@ -58,11 +58,11 @@ class Steps:
         self,
         *,
         emitter: Emitter,
-        lines: Lines,
+        lines: LineValues,
         names: Names,
-        source: Source,
+        source: ProgramSource,
         calls: Calls,
-        table: Callable[[], Table],
+        table: Callable[[], TableBuilder],
         parameters: Parameters,
         observer: StepObserver,
     ) -> None:
@@ -172,7 +172,7 @@ class Steps:
             if facts.accumulates:
                 changes.begin_pass()
         if facts.root is not None:
-            step.loss_row[facts.index] = step.table.copy(facts.root)
+            step.loss_row[facts.index] = step.table.add_copy(facts.root)
         step.backward.add(facts.here.line)
         self.parameters.forget_gradients()
         step.passes.append(facts)  # last: if memory ran out above, the pass has not begun
@@ -192,7 +192,7 @@ class Steps:
             if changes is not None and facts.accumulates:
                 changes.contribute(contribution)
                 if contribution.stolen:
-                    step.borrowed[storage(contribution.tensor)] = changes
+                    step.borrowed[storage_pointer(contribution.tensor)] = changes
             elif changes is not None:
                 changes.take(contribution)
         if facts.accumulates:
@@ -200,7 +200,7 @@ class Steps:
                 step.parameters[parameter].accumulated()
         self._boundaries.end_pass()
         self.parameters.forget_gradients()
-        self._lines.settle()
+        self._lines.close_segment()
         self._lines.moment = len(step.passes)
 
     # ------------------------------------------------------------------ updates
@@ -213,13 +213,13 @@ class Steps:
         """Undo one call of :meth:`suspend`."""
         self._boundaries.resume()
 
-    def updated(self, parameter: int, here: Here) -> None:
+    def updated(self, parameter: int, here: LineContext) -> None:
         """Record that a line has written to a leaf."""
         if parameter in self._step.parameters and not self._boundaries.suspended:
             self._step.parameters[parameter].updated()
             self._update(here)
 
-    def cleared(self, parameter: int, here: Here) -> None:
+    def cleared(self, parameter: int, here: LineContext) -> None:
         """Record that a line has cleared the gradient of a leaf."""
         decision = self._boundaries.clear(parameter, here.loops)
         if decision.action is Action.FORGET:
@@ -229,13 +229,13 @@ class Steps:
         elif decision.action is Action.UPDATE:
             self._update(here)
 
-    def scaled(self, parameter: int, here: Here) -> None:
+    def scaled(self, parameter: int, here: LineContext) -> None:
         """Record that a line has written to the gradient of a leaf, as clipping does: the line belongs to the update."""
         if self._boundaries.has_contribution(parameter) and not self._boundaries.suspended:
             self._step.parameters[parameter].scaled()
             self._step.update.update((here.line, *here.heads))
 
-    def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], here: Here) -> None:
+    def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], here: LineContext) -> None:
         """Record that an optimizer has stepped."""
         step = self._step
         taken = [parameter for parameter in parameters if parameter in step.parameters]
@@ -246,20 +246,20 @@ class Steps:
         step.groups += groups(optimizer, {id(self.parameters.leaf(parameter)): parameter for parameter in taken})
         self._update(here)
 
-    def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: Here) -> None:
+    def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: LineContext) -> None:
         """Record that the name of a leaf of the step was bound to something else.
 
         ``row`` describes the new value if it was computed from the leaf, and is ``None`` otherwise.
         """
         if row is None or value is None:
             self._begin_update(here)
-            self._lines.settle()
+            self._lines.close_segment()
             return
-        copied = replace(row, row=self._step.table.copy(value))
+        copied = replace(row, row=self._step.table.add_copy(value))
         self._step.rebinds.append(Rebind(copied, weakref.ref(value)))
         self._update(here)
 
-    def rebound_again(self, before: Tensor, value: Tensor, parameters: frozenset[int], here: Here) -> None:
+    def rebound_again(self, before: Tensor, value: Tensor, parameters: frozenset[int], here: LineContext) -> None:
         """Record that a name that was rebound in this step was bound once more.
 
         The new ``value`` is a leaf that was computed from the gradients of ``parameters``. It replaces ``before``.
@@ -269,28 +269,28 @@ class Steps:
                 rebind.value = weakref.ref(value)
                 self._update(here)
 
-    def _begin_update(self, here: Here) -> None:
+    def _begin_update(self, here: LineContext) -> None:
         if self._boundaries.update(here.loops):
             self._lines.moment = len(self._step.passes) + 1
 
-    def _update(self, here: Here) -> None:
+    def _update(self, here: LineContext) -> None:
         self._begin_update(here)
         self._step.update.update((here.line, *here.heads))
-        self._lines.settle()
+        self._lines.close_segment()
 
     # ------------------------------------------------------------------ loops
 
     def enter_loop(self, loop: int, length: int | None) -> None:
         """Record that a loop begins, with its number of iterations if known."""
         if self._boundaries.enter_loop(loop, length, next_sequence_nr()).action is Action.BORDER:
-            self._lines.settle()
+            self._lines.close_segment()
 
     def next_iteration(self, loop: int) -> None:
         """Record that an iteration of a loop begins."""
         action = self._boundaries.next_iteration(loop, next_sequence_nr()).action
         if action is Action.IGNORE:
             return
-        self._lines.settle()
+        self._lines.close_segment()
         if action is Action.END:
             self.end_step()
 
@@ -304,7 +304,7 @@ class Steps:
         index = self._ended
         self._observer.step_ending(index)
         if end.cut is not None:
-            self._lines.settle(end.cut)
+            self._lines.close_segment(end.cut)
         self._emission.emit_step(index, self._step, end)
         self._ended += 1
         self._calls.release(next_sequence_nr() if before is None else before)

@@ -12,12 +12,12 @@ from ... import wire
 from ..emitter import Emitter
 from ..forward.calls import Calls
 from ..forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
-from ..forward.mode import Observer
+from ..forward.mode import ForwardObserver
 from ..source.instrument import Statement
 from ..source.names import Names
-from ..tensors.handles import storage
+from ..tensors.handles import storage_pointer
 from ..tensors.memory import Write
-from ..tensors.snapshot import is_leaf, sizes
+from ..tensors.snapshot import is_leaf, shape_of
 from .changes import Changes
 from .gradient_trail import GradientTrail
 from .late_gradients import LateGradients
@@ -38,7 +38,7 @@ class MissingGradientObserver(Protocol):
         """Called with a tensor whose ``.grad`` the program has read as ``None``."""
 
 
-class Updates(Observer):
+class Updates(ForwardObserver):
     """Observes the calls that change leaves and gradients."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Updates(Observer):
             self._clear(args[0], args[1])
         elif kind == DATA_SET:
             self.before_write(Write((args[0],)))
-            if args[0] in self._parameters and isinstance(args[1], Tensor) and sizes(args[0]) != sizes(args[1]):
+            if args[0] in self._parameters and isinstance(args[1], Tensor) and shape_of(args[0]) != shape_of(args[1]):
                 self._guard.release_graphs()
         elif kind == SHARE:
             self.share(args[0])
@@ -156,9 +156,9 @@ class Updates(Observer):
         self._emitter.emit(wire.Signal("non-leaf-grad", line=line, step=self._steps.index, detail=detail))
 
     def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
-        if len(given) != 2 or any(sizes(each) == sizes(out[0]) for each in given):
+        if len(given) != 2 or any(shape_of(each) == shape_of(out[0]) for each in given):
             return
-        line, shapes = self._here().line, " ".join(",".join(map(str, sizes(each))) for each in given)
+        line, shapes = self._here().line, " ".join(",".join(map(str, shape_of(each))) for each in given)
         if (line, shapes) not in self._broadcasts and len(self._broadcasts) < _MOST:
             self._broadcasts.add((line, shapes))
             self._emitter.emit(wire.Signal("broadcast", line=line, step=self._steps.index, detail={"shapes": shapes}))
@@ -173,7 +173,7 @@ class Updates(Observer):
         steps, parameters = self._steps, self._parameters
         clears = getattr(func, "__name__", "") in _CLEARING
         for target in targets:
-            key = storage(target)
+            key = storage_pointer(target)
             if target in parameters:
                 parameters.moved(parameters.index(target))  # set_ gives it other memory
             changed = parameters.written(target, key)
@@ -202,7 +202,7 @@ class Updates(Observer):
     def share(self, tensor: Tensor) -> None:
         """Record that a NumPy array shares a tensor's memory: from now on any statement may write to it."""
         self._changes.count += 1
-        self._shared.add(storage(tensor))
+        self._shared.add(storage_pointer(tensor))
         self.protect_shared()
 
     def protect_shared(self) -> None:

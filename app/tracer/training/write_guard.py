@@ -7,10 +7,10 @@ from typing import Protocol
 
 from ..emitter import Emitter
 from ..forward.calls import Calls
-from ..forward.writes import Writes
-from ..source.lines import Lines
+from ..forward.writes import WriteLog
+from ..source.lines import LineValues
 from ..tensors.handles import next_sequence_nr
-from ..tensors.memory import Holder, Write
+from ..tensors.memory import Write, WriteListener
 from .changes import Changes
 from .steps import Steps
 
@@ -29,12 +29,12 @@ class WriteGuard:
         self,
         *,
         changes: Changes,
-        writes: Writes,
-        lines: Lines,
+        writes: WriteLog,
+        lines: LineValues,
         calls: Calls,
         steps: Steps,
         emitter: Emitter,
-        holders: Sequence[Holder],
+        holders: Sequence[WriteListener],
     ) -> None:
         self._changes = changes
         self._writes = writes
@@ -42,12 +42,12 @@ class WriteGuard:
         self._calls = calls
         self._steps = steps
         self._emitter = emitter
-        self._holders: tuple[Holder, ...] = (lines, calls, steps, emitter, *holders)
+        self._holders: tuple[WriteListener, ...] = (lines, calls, steps, emitter, *holders)
 
     def before_write(self, write: Write) -> None:
         """Record a write that is about to happen, and copy the tensors that it will change."""
         self._changes.count += 1
-        self._writes.note(write.storages)
+        self._writes.record(write.storages)
         self._steps.before_write(write)
         self.protect(write)
 
@@ -59,6 +59,6 @@ class WriteGuard:
     def release_graphs(self) -> None:
         """Drop every reference to a graph before a leaf is resized: a leaf's node keeps the old size while it lives."""
         self._steps.release_graphs()
-        self._lines.let_go()
+        self._lines.release_graphs()
         self._calls.release(next_sequence_nr())
         self._emitter.flush()

@@ -11,7 +11,7 @@ from tapedeck import model
 from tapedeck.explain.findings import find
 from tapedeck.recording.tensors import finite
 from tapedeck.tracer.tensors.packing import pack
-from tapedeck.tracer.tensors.table import Table
+from tapedeck.tracer.tensors.table import TableBuilder
 
 from ...tracer.failing_programs import marked
 from ...tracer.run_twice import record
@@ -301,7 +301,7 @@ def test_a_table_is_finite_if_all_its_tensors_are(bad: float, dtype: torch.dtype
     for alone in (True, False):
         for value, expected in ((1.0, True), (bad, False)):
             spoilt[-1] = value
-            table = Table(64, "full")
+            table = TableBuilder(64, "full")
             for tensor in [spoilt] if alone else [*others, spoilt, torch.ones(3)]:
                 table.add(tensor)
             assert finite(pack([table])[0]) is expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tapedeck.tracer.source.instrument import Source
+from tapedeck.tracer.source.instrument import ProgramSource
 
 from ..run_twice import record
 
@@ -41,11 +41,11 @@ def test_names_are_those_a_person_would_say() -> None:
 
 def test_loops_and_gradient_modes_are_known_by_their_lines() -> None:
     text = "import torch\nfor i in range(2):\n    while True:\n        break\n    with torch.no_grad():\n        x = 1\n"
-    source = Source(text, [(1, 6)])
+    source = ProgramSource(text, [(1, 6)])
     source.compile(0)
-    assert [source.at(line).loops for line in (1, 4, 6)] == [(), (1, 0), (0,)]
-    assert source.at(6).heads == (5,)
-    assert source.at(4).heads == ()
+    assert [source.context_at(line).loops for line in (1, 4, 6)] == [(), (1, 0), (0,)]
+    assert source.context_at(6).heads == (5,)
+    assert source.context_at(4).heads == ()
 
 
 def test_a_module_s_own_tensors_are_called_by_the_way_to_them() -> None:
@@ -75,7 +75,7 @@ def test_a_module_s_own_tensors_are_called_by_the_way_to_them() -> None:
     ],
 )
 def test_the_attributes_and_items_that_a_statement_assigns_to_are_known(statement: str, targets: list[str | None]) -> None:
-    source = Source(statement, [(1, 1)])
+    source = ProgramSource(statement, [(1, 1)])
     source.compile(0)
     assert [str(target) if target else None for known in source.statements for target in known.targets] == targets
 

@@ -11,11 +11,11 @@ from tapedeck import model, wire
 from tapedeck.recording import Tensors
 from tapedeck.tracer.tensors.packing import pack
 from tapedeck.tracer.tensors.snapshot import Snapshot
-from tapedeck.tracer.tensors.table import Table
+from tapedeck.tracer.tensors.table import TableBuilder
 
 
 def told(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:
-    table = Table(kept, "full")
+    table = TableBuilder(kept, "full")
     rows = [table.add(tensor) for tensor in tensors]
     packed = pack([table])[0]
     reader = wire.Reader(model.Limits())
