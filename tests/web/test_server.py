@@ -97,8 +97,8 @@ import asyncio
 import sys
 from tapedeck.main import create_app
 from tapedeck.settings import Settings
-from tests.faked import FakeExecutor
-from tests.recorded import FIT, fit
+from tests.fake_executor import FakeExecutor
+from tests.handmade_events import FIT, fit
 from tests.web.conftest import client_of
 
 async def story():
