@@ -1,10 +1,10 @@
-"""Compare the answers of two checkouts to the same requests: byte for byte, and texts for people apart.
+"""Compare the answers of two checkouts to the same requests byte for byte, and their texts for people separately.
 
-``same_answers.py save FOLDER`` starts the server of the checkout that this file stands in, asks it what :func:`ask_all` lists,
-and writes each answer into a file of its own: what was asked, the status, the headers, the body. What is random or time stands
-in it as the names that :data:`RANDOM` gives it. ``same_answers.py compare FOLDER FOLDER`` tells which answers differ, and exits
-with 1 if any does in more than texts for people, which are those of :data:`TEXTS` and what a page shows. Without a command it
-asks twice, and compares what should be the same.
+``same_answers.py save FOLDER`` starts the server of its own checkout, makes every request of :func:`ask_all`, and writes each
+answer to a file: the request, the status, the headers and the body. :data:`RANDOM` replaces random values and times by names.
+``same_answers.py compare FOLDER FOLDER`` reports the answers that differ. It exits with status 1 if any differs in more than
+texts for people: the JSON keys of :data:`TEXTS` and the texts of a page. ``--added KEY`` ignores a key that only the second
+checkout has. Without a command, the program saves twice and compares the two.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ from _common import connect
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SETTINGS: Final = {"TAPEDECK_CONCURRENT": "2", "TAPEDECK_LIMIT_WALL_SECONDS": "20", "TAPEDECK_LIMIT_NODES": "4000"}
-"""Where a server is not as it comes: a busy machine must not change an answer, and a graph that is too large be small."""
+"""Settings of the server: a busy machine must not change an answer, and a small graph must exceed the limit of nodes."""
 
-# -- what is not compared
+# -- what is normalised
 
-UNTOLD: Final = ("date", "content-length")
-"""Headers that hang on time, or on how many digits it has."""
+SKIPPED_HEADERS: Final = ("date", "content-length")
+"""Headers that depend on the time."""
 RANDOM: Final[tuple[tuple[str, bytes, bytes], ...]] = (
     ("owner keys", rb"\b[0-9a-f]{32}\.[\w-]{43}", b"<owner key>"),
-    ("runs that were not asked for by name", rb"\b[0-9a-f]{32}\b", b"<run>"),
+    ("ids of other runs", rb"\b[0-9a-f]{32}\b", b"<run>"),
     ("dates", rb"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", b"<date>"),
-    ("how long a run took", rb'("duration_ms":)[\d.e-]+', rb'\1"<duration>"'),
-    ("the same on a page", rb"\bin \d+ ms\b", b"in <duration> ms"),
-    ("where a list goes on", rb"\b\d{9,}\.\d+(?::|%3A)\d+\b", b"<place>"),
-    ("etags, which hang on dates", rb'W/"[0-9a-f]{24}"', b'W/"<etag>"'),
-    ("where a stream goes on, since its ids hang on time", rb"(> Last-Event-ID: )\d+", rb"\1<id>"),
+    ("durations of runs", rb'("duration_ms":)[\d.e-]+', rb'\1"<duration>"'),
+    ("durations on a page", rb"\bin \d+ ms\b", b"in <duration> ms"),
+    ("cursors of a list", rb"\b\d{9,}\.\d+(?::|%3A)\d+\b", b"<cursor>"),
+    ("etags, which depend on dates", rb'W/"[0-9a-f]{24}"', b'W/"<etag>"'),
+    ("positions in a stream, which depend on the time", rb"(> Last-Event-ID: )\d+", rb"\1<id>"),
     ("nonces", rb"('nonce-|<meta name=\"csp-nonce\" content=\")[\w-]{22}", rb"\1<nonce>"),
-    ("hashes in the names of files", rb"(/static/[\w.-]+-)[0-9A-Z]{8}(\.\w)", rb"\1<hash>\2"),
+    ("hashes in file names", rb"(/static/[\w.-]+-)[0-9A-Z]{8}(\.\w)", rb"\1<hash>\2"),
 )
-"""What is random or time: what it is, how it is found, and what is written for it. See :func:`gathered` for streams."""
+"""Random values and times: a description, the pattern, and the replacement. See :func:`gathered` for streams."""
 TEXTS: Final[dict[str, tuple[str, ...]]] = {
     "why": (),
-    "message": ("why",),  # a finding's, not an exception's
-    "title": ("edits", "detail", "slug"),  # of a fix, a problem or an example, not of a node or a schema
+    "message": ("why",),  # of a finding, not of an exception
+    "title": ("edits", "detail", "slug"),  # of a fix, a problem or an example, not of a schema
     "group": ("slug",),
     "detail": (),
     "description": (),
@@ -66,11 +66,11 @@ TEXTS: Final[dict[str, tuple[str, ...]]] = {
     "fixed": (),
     "report": (),
 }
-"""Keys of JSON whose text is for people: anywhere, or beside one of other keys."""
-SHOWN: Final = ("aria-label", "title", "alt", "placeholder")
-"""Attributes of HTML whose text is for people."""
+"""JSON keys whose text is for people: anywhere, or only beside one of the keys listed."""
+TEXT_ATTRIBUTES: Final = ("aria-label", "title", "alt", "placeholder")
+"""HTML attributes whose text is for people."""
 
-# -- what is run
+# -- the programs
 
 PROGRAMS: Final = (
     "anomaly_and_checks", "autocast", "caught", "checkpoint_in_modules", "checkpoints", "complex_gradients", "coroutines",
@@ -81,7 +81,7 @@ PROGRAMS: Final = (
     "random_numbers", "reinforce", "saved_tensor_hooks", "scaler_and_clipping", "second_derivative", "several_roots",
     "sparse_and_complex", "tied_weights", "trainer", "transformer_layer", "transforms",
 )  # fmt: skip
-"""Those of ``tests/programs`` that are run; of the gallery all are."""
+"""The programs of ``tests/programs`` to run. Every example of the gallery runs too."""
 
 X: Final = "import torch\nx = torch.ones(3, requires_grad=True)\n"
 W: Final = "import torch\nw = torch.tensor(3., requires_grad=True)\n"
@@ -155,7 +155,7 @@ FINDINGS: Final[dict[str, str]] = {
     "plotting-stand-in": f"{X}import matplotlib.pyplot as plt\nx.sum().backward()\nplt.plot(x.grad)\nplt.show()\n",
     "graph-too-large": f"{X}y = x\nfor i in range(4200):\n    y = y * 1.0001\ny.sum().backward()\n(x * 2).sum().backward()\n",
 }
-"""A program for each kind of finding, and for ways in which some come about; the tests have all of them."""
+"""A program for each code of a finding, and for variants of some."""
 SLEEPS: Final = f"{X}x.sum().backward()\nimport time\ntime.sleep(100)\n"
 ENDS: Final[dict[str, str]] = {
     "nothing": "1 + 1\n",
@@ -175,7 +175,7 @@ ENDS: Final[dict[str, str]] = {
     "dtypes": f"{X}y = (x.double() * 2).to(torch.complex64)\nz = torch.view_as_real(y).half().sum()\nz.backward()\n"
     "torch.tensor([True]), torch.arange(3), torch.empty(0), torch.tensor(float('-inf'))\n",
 }
-"""Programs that end in other ways."""
+"""Programs that end in another way than done."""
 
 FIT: Final = """\
 import torch
@@ -200,7 +200,7 @@ for step in range(60):
         print(step, round(loss.item(), 4))
 loss, gain
 """
-"""The run of which everything is asked."""
+"""The program whose run gets every request."""
 LINE: Final = """\
 import torch
 w = torch.tensor([[1., 2.], [0.5, -1.]], requires_grad=True)
@@ -209,7 +209,7 @@ out = torch.relu(w @ torch.tensor([1., 3.]) + b)
 loss = (out ** 2).sum()
 loss.backward()
 """
-"""The run of which replays are asked."""
+"""The program whose run gets the replays."""
 WRONG: Final = (
     "import torch\nclass Tripled(torch.autograd.Function):\n    forward = staticmethod(lambda ctx, x: 3 * x)\n"
     "    backward = staticmethod(lambda ctx, grad: 2 * grad)\nw = torch.ones(2, 2, requires_grad=True)\n"
@@ -251,70 +251,70 @@ EXPRESSIONS: Final[dict[str, dict[str, Any]]] = {
     "wrong": {"expression": "(x ** 2).sum(", "inputs": {"x": 1}},
 }
 
-# -- asking
+# -- the client
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as it came."""
+    """An answer as received."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     @property
-    def place(self) -> str:
-        """Where what it tells of is found."""
+    def address(self) -> str:
+        """The address of the resource that it describes."""
         return self.headers.get("location", "")
 
     def json(self) -> Any:
-        """What it says."""
+        """The body as JSON."""
         return json.loads(self.body)
 
 
 class Client:
-    """Asks a server, and keeps each answer under the name of its request."""
+    """A client that saves each answer under the name of its request."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._connection: HTTPConnection = connect(url)
         self._folder = folder
         self._runs: dict[bytes, bytes] = {}
         self.key = ""
-        """What an owner is known by, once one is."""
+        """The owner key, once there is one."""
 
     def ask(
         self, name: str | None, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Make a request, and keep its answer unless it has no name."""
+        """Make a request, and save the answer if the request has a name."""
         sent = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         sent |= headers or {}
         self._connection.request(method, path, body, sent)
         response = self._connection.getresponse()
-        told = {key.lower(): value for key, value in response.getheaders()}
-        answer = Answer(response.status, told, response.read())
-        if (made := re.fullmatch(r"/api/v1/runs/([0-9a-f]{32})", answer.place)) is not None:
+        headers = {key.lower(): value for key, value in response.getheaders()}
+        answer = Answer(response.status, headers, response.read())
+        if (made := re.fullmatch(r"/api/v1/runs/([0-9a-f]{32})", answer.address)) is not None:
             self._runs.setdefault(made[1].encode(), f"<run {name or len(self._runs)}>".encode())
         if name is not None:
             self._keep(name, f"{method} {path}", sent, body, answer)
-        if answer.status == 413:  # of a body that was not read
+        if answer.status == 413:  # the server did not read the body
             self._connection.close()
         return answer
 
     def get(self, name: str | None, path: str, **headers: str) -> Answer:
-        """Ask for something; an underscore in the name of a header is a hyphen."""
+        """Send a GET request. An underscore in a header's name stands for a hyphen."""
         return self.ask(name, "GET", path, headers=_spelled(headers))
 
     def post(self, name: str | None, path: str, body: Any, **headers: str) -> Answer:
-        """Send something: bytes as they are, anything else as JSON."""
+        """Send a POST request: bytes unchanged, any other value as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.ask(name, "POST", path, data, {"Content-Type": "application/json"} | _spelled(headers))
 
     def run(self, name: str | None, asked: Any, path: str = "/api/v1/runs", **headers: str) -> Answer:
-        """Run something to its end."""
+        """Run a program to its end."""
         return self.post(name, path, asked, **({"Prefer": "wait=50"} | headers))
 
     def until(self, run: str, reached: Callable[[Any], bool]) -> None:
-        """Wait until what a run tells of itself is so."""
+        """Wait until the run fulfils a condition."""
         end = time.monotonic() + 60
         while not reached(self.get(None, run).json()):
             if time.monotonic() > end:
@@ -322,38 +322,38 @@ class Client:
             time.sleep(0.2)
 
     def all_of(self, name: str, asked: Any) -> Answer:
-        """Run something, and ask for its steps, its first graph, and the picture of its last pass."""
+        """Run a program; request its steps, its first graph and the picture of its last pass."""
         answer = self.run(f"run-{name}", asked)
         run = answer.json()
         if answer.status != 201:
             raise SystemExit(f"{name} was not run to its end: {answer.status} {answer.body[:300].decode()}")
         if run["steps"]:
-            self.get(f"steps-{name}", f"{answer.place}/steps?count=1000")
+            self.get(f"steps-{name}", f"{answer.address}/steps?count=1000")
         if run["graphs"]:
-            self.get(f"graph-{name}", f"{answer.place}/graphs/g0")
+            self.get(f"graph-{name}", f"{answer.address}/graphs/g0")
         if run["passes"]:
-            self.get(f"picture-{name}", f"{answer.place}/passes/{run['passes'] - 1}/graph.svg")
+            self.get(f"picture-{name}", f"{answer.address}/passes/{run['passes'] - 1}/graph.svg")
         return answer
 
     def _keep(self, name: str, line: str, sent: Mapping[str, str], body: bytes | None, answer: Answer) -> None:
         asked = [line, *(f"{key}: {value}" for key, value in sorted(sent.items()))]
         if body is not None:
             asked.append(f"{len(body)} bytes, {hashlib.blake2b(body, digest_size=12).hexdigest()}")
-        headers = [f"{key}: {value}" for key, value in sorted(answer.headers.items()) if key not in UNTOLD]
-        told = answer.body
+        headers = [f"{key}: {value}" for key, value in sorted(answer.headers.items()) if key not in SKIPPED_HEADERS]
+        body = answer.body
         kind = answer.headers.get("content-type", "")
         if kind.startswith("text/event-stream"):
-            told = gathered(told)
+            body = gathered(body)
         if not kind.startswith(PACKED):
-            told = self.named(told)
+            body = self.named(body)
         head = self.named("\n".join([*(f"> {each}" for each in asked), str(answer.status), *headers]).encode())
         file = self._folder / f"{name}.answer"
         if file.exists():
             raise SystemExit(f"There are two requests {name}.")
-        file.write_bytes(head + b"\n\n" + told)
+        file.write_bytes(head + b"\n\n" + body)
 
     def named(self, text: bytes) -> bytes:
-        """A text with names for what is random or time."""
+        """Return the text with :data:`RANDOM` applied."""
         for id, name in self._runs.items():
             text = text.replace(id, name) if id in text else text
         for _, found, written in RANDOM:
@@ -369,7 +369,7 @@ def _spelled(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def gathered(stream: bytes) -> bytes:
-    """A stream of events without what hangs on time: in how many events lines and output were told, and so the events' ids.
+    """Return a stream of events without what depends on the time: ids, and how lines and output are split into events.
 
     >>> print(gathered(b'event: output\\ndata: {"text":"a","cell":0}\\nid: 1\\n\\nevent: output\\n'
     ...                b'data: {"text":"b","cell":0}\\nid: 2\\n\\nevent: end\\ndata: {}\\nid: 3\\n\\n').decode())
@@ -394,22 +394,22 @@ def gathered(stream: bytes) -> bytes:
                 for line in read(fields["data"])["lines"]:
                     lines[written([line["file"], line["line"]])] = written(line)
             case "output":
-                told = read(fields["data"])
-                output[str(told["cell"])] = output.get(str(told["cell"]), "") + told["text"]
+                printed = read(fields["data"])
+                output[str(printed["cell"])] = output.get(str(printed["cell"]), "") + printed["text"]
             case None:
-                pass  # a comment, or the end
+                pass  # a comment, or the end of the stream
             case _:
                 kept.append("\n".join(field for field in event.split("\n") if not field.startswith("id: ")))
-    told = [f"event: output\ndata: {written(output)}", f"event: lines\ndata: [{','.join(lines.values())}]"]
-    return "\n\n".join([*kept, *told, ""]).encode()
+    gathered_events = [f"event: output\ndata: {written(output)}", f"event: lines\ndata: [{','.join(lines.values())}]"]
+    return "\n\n".join([*kept, *gathered_events, ""]).encode()
 
 
 # -- the requests
 
 
 def ask_all(client: Client) -> None:
-    """Make every request, in an order."""
-    slow = begin(client, SLEEPS)  # of nobody whose runs are listed
+    """Make every request, always in the same order."""
+    slow = begin(client, SLEEPS)  # without an owner, so that no list of runs includes it
     new_owner(client)
     for example in client.get("examples", "/api/v1/examples").json()["examples"]:
         client.all_of(f"example-{example['slug']}", {"program": example["program"]})
@@ -433,24 +433,24 @@ def ask_all(client: Client) -> None:
 
 
 def begin(client: Client, program: str) -> str:
-    """Run what does not end soon until it has made a pass; the path of the run."""
-    run = client.run(None, {"program": program}, Prefer="wait=0").place
-    client.until(run, lambda told: told["passes"] > 0)
+    """Start a long run, wait for its first pass, and return the path of the run."""
+    run = client.run(None, {"program": program}, Prefer="wait=0").address
+    client.until(run, lambda state: state["passes"] > 0)
     return run
 
 
 def new_owner(client: Client) -> None:
-    """Be given a key, and be known by it from then on."""
+    """Obtain an owner key and use it from then on."""
     answer = client.run("owner", {"program": f"{X}x.sum().backward()\n"})
-    client.ask("owner-others-delete", "DELETE", answer.place)
+    client.ask("owner-others-delete", "DELETE", answer.address)
     client.key = answer.json()["owner_key"]
-    client.ask("owner-deletes", "DELETE", answer.place)
-    client.get("owner-deleted", answer.place)
+    client.ask("owner-deletes", "DELETE", answer.address)
+    client.get("owner-deleted", answer.address)
     client.get("owner-unknown", "/api/v1/runs", Authorization="Bearer 0123.abc")
 
 
 def forms(client: Client) -> None:
-    """Notebooks and raw bodies, what else an answer can be, and the options of a run."""
+    """Request notebooks, raw bodies, other media types, and runs with options."""
     raw, picture, text = {"Content_Type": "text/x-python"}, {"Accept": "image/svg+xml"}, {"Accept": "text/plain"}
     client.all_of("notebook", {"notebook": CELLS})
     seed = (ROOT / "tests" / "seed" / "autograd_and_backpropagation.ipynb").read_bytes()
@@ -482,8 +482,8 @@ def forms(client: Client) -> None:
 
 
 def everything(client: Client) -> None:
-    """All that can be asked of a run."""
-    run = client.run("fit", {"program": FIT}).place
+    """Make every request about one run."""
+    run = client.run("fit", {"program": FIT}).address
     packed = {"Accept": "application/msgpack"}
     kept = client.get("fit-run", run)
     client.get("fit-run-known", run, If_None_Match=kept.headers["etag"])
@@ -534,22 +534,22 @@ def everything(client: Client) -> None:
     last = stream.body.decode().rpartition("id: ")[2].strip()
     client.get("fit-events-known", f"{run}/events", Last_Event_ID=last)
     client.get("fit-events-rest", f"{run}/events", Last_Event_ID=str(int(last) - 1))
-    failed = client.run("failed", {"program": FINDINGS["backward-failed-raised"]}).place
+    failed = client.run("failed", {"program": FINDINGS["backward-failed-raised"]}).address
     client.get("failed-events", f"{failed}/events")
     client.get("failed-pass", f"{failed}/passes/0")
     client.get("failed-txt", f"{failed}/passes/0/graph.txt")
 
 
 def replays(client: Client) -> None:
-    """What is computed again."""
-    line = client.run("line", {"program": LINE}).place
+    """Request replays."""
+    line = client.run("line", {"program": LINE}).address
     check: dict[str, Any] = {"what": "check", "step": 0}
     surface: dict[str, Any] = {"what": "surface", "step": 0, "parameters": ["b"], "points": 11}
     made = client.post("replay-check", f"{line}/replays", check)
     client.post("replay-check-again", f"{line}/replays", {"step": 0, "what": "check", "elements": 16})
-    client.get("replay-read", made.place)
-    client.get("replay-events", f"{made.place}/events")
-    client.ask("replay-stopped", "POST", f"{made.place}/cancel")
+    client.get("replay-read", made.address)
+    client.get("replay-events", f"{made.address}/events")
+    client.ask("replay-stopped", "POST", f"{made.address}/cancel")
     client.get("replay-none", f"{line}/replays/0123")
     client.post("replay-surface", f"{line}/replays", surface)
     both = {"parameters": ["w[1, 0]", "b"], "points": 3, "ranges": [[-1, 1], None]}
@@ -571,19 +571,19 @@ def replays(client: Client) -> None:
         client.post(f"replay-wrong-{name}", f"{line}/replays", asked)
     client.post("replay-unreadable", f"{line}/replays", b"{")
     client.post("replay-too-large", f"{line}/replays", b" " * 100_001)
-    wrong = client.run("replayed-wrong", {"program": WRONG}).place
+    wrong = client.run("replayed-wrong", {"program": WRONG}).address
     client.post("replay-of-wrong", f"{wrong}/replays", check)
-    fit = client.run("replayed-fit", {"program": FIT}).place
+    fit = client.run("replayed-fit", {"program": FIT}).address
     client.post("replay-of-fit", f"{fit}/replays", check | {"step": 12, "pass": 24, "elements": 4})
     client.post("replay-path", f"{fit}/replays", surface | {"step": 30, "pass": 60, "parameters": ["gain"]})
-    untold = client.run("replayed-untold", {"program": FIT, "capture": "graph"}).place
-    client.post("replay-of-untold", f"{untold}/replays", check)
+    without_numbers = client.run("replayed-without-numbers", {"program": FIT, "capture": "graph"}).address
+    client.post("replay-without-numbers", f"{without_numbers}/replays", check)
 
 
 def pages(client: Client) -> None:
-    """What a browser sees, and what tells of the server."""
-    run = client.run("paged", {"program": FIT}).place.replace("/api/v1/runs", "/r")
-    failed = client.run("paged-failed", {"program": FINDINGS["saved-modified"]}).place.replace("/api/v1/runs", "/r")
+    """Request the pages and the state of the server."""
+    run = client.run("paged", {"program": FIT}).address.replace("/api/v1/runs", "/r")
+    failed = client.run("paged-failed", {"program": FINDINGS["saved-modified"]}).address.replace("/api/v1/runs", "/r")
     client.get("page-home", "/")
     client.get("page-home-step", "/?step=0&theme=dark&direction=LR&phase=update")
     client.get("page-run", run)
@@ -606,7 +606,7 @@ def pages(client: Client) -> None:
 
 
 def mistakes(client: Client) -> None:
-    """What cannot be run, read or found."""
+    """Make requests that fail."""
     for name, asked in {
         "nothing": {},
         "no-object": [1],
@@ -655,22 +655,22 @@ def mistakes(client: Client) -> None:
     client.ask("no-method", "PUT", "/api/v1/runs")
 
 
-# -- what is data, and what is text
+# -- data and texts
 
 
 class Number(str):
-    """A number of JSON, as it is written."""
+    """A number literal of JSON."""
 
     __slots__ = ()
 
 
 def read(text: str) -> Any:
-    """JSON with its numbers as they are written."""
+    """Parse JSON, keeping number literals."""
     return json.loads(text, parse_float=Number, parse_int=Number)
 
 
 def written(value: Any) -> str:
-    """JSON as a server writes it: :func:`read` and this give back what was read."""
+    """Write JSON as the server does, so that it reverses :func:`read`."""
     match value:
         case Number():
             return value
@@ -682,19 +682,21 @@ def written(value: Any) -> str:
             return json.dumps(value, ensure_ascii=False)
 
 
-def without_texts(value: Any, texts: list[str]) -> Any:
-    """JSON without its texts for people, which are added to a list.
+def without_texts(value: Any, texts: list[str], added: Iterable[str] = ()) -> Any:
+    """Return JSON without its texts for people, and append those to ``texts``.
 
-    >>> told: list[str] = []
-    >>> without_texts({"message": "It is.", "why": "So.", "error": {"message": "no"}}, told), told
+    >>> texts: list[str] = []
+    >>> without_texts({"message": "It is.", "why": "So.", "error": {"message": "no"}}, texts), texts
     ({'message': '', 'why': '', 'error': {'message': 'no'}}, ['It is.', 'So.'])
     """
     if isinstance(value, list):
-        return [without_texts(each, texts) for each in value]
+        return [without_texts(each, texts, added) for each in value]
     if not isinstance(value, dict):
         return value
     made: dict[str, Any] = {}
     for key, each in value.items():
+        if key in added:
+            continue
         beside = TEXTS.get(key)
         meant = beside is not None and (not beside or any(other in value for other in beside))
         if meant and isinstance(each, str) and not isinstance(each, Number):
@@ -704,52 +706,53 @@ def without_texts(value: Any, texts: list[str]) -> Any:
             texts += each
             made[key] = []
         else:
-            made[key] = without_texts(each, texts)
+            made[key] = without_texts(each, texts, added)
     return made
 
 
-def json_apart(text: str) -> tuple[str, list[str]]:
-    """JSON apart from its texts; what is none, or is not written as :func:`written` does, is data as a whole."""
+def json_apart(text: str, added: Iterable[str] = ()) -> tuple[str, list[str]]:
+    """Separate JSON from its texts. Text that is not JSON, or that :func:`written` would change, is all data."""
     texts: list[str] = []
     try:
         value = read(text)
     except ValueError:
         return text, []
-    return (written(without_texts(value, texts)), texts) if written(value) == text else (text, [])
+    return (written(without_texts(value, texts, added)), texts) if written(value) == text else (text, [])
 
 
 class Page(HTMLParser):
-    """A page apart from what it shows: its elements, its pictures and its state are data."""
+    """Separates a page's elements, pictures and state, which are data, from its texts."""
 
-    def __init__(self) -> None:
+    def __init__(self, added: Iterable[str] = ()) -> None:
         super().__init__()
+        self._added = added
         self.data: list[str] = []
         self.texts: list[str] = []
         self._inside: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take an element."""
+        """Add an element."""
         described = ("name", "description") in attrs
-        told = []
+        attributes = []
         for name, value in attrs:
-            shown = value and ((name in SHOWN and "svg" not in self._inside) or (described and name == "content"))
+            shown = value and ((name in TEXT_ATTRIBUTES and "svg" not in self._inside) or (described and name == "content"))
             if shown:
                 self.texts.append(str(value))
-            told.append(f'{name}="{"" if shown else value}"')
-        self.data.append(f"<{' '.join([tag, *told])}>")
+            attributes.append(f'{name}="{"" if shown else value}"')
+        self.data.append(f"<{' '.join([tag, *attributes])}>")
         if tag in ("svg", "script"):
             self._inside.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Take the end of one."""
+        """Close an element."""
         self.data.append(f"</{tag}>")
         if self._inside[-1:] == [tag]:
             self._inside.pop()
 
     def handle_data(self, data: str) -> None:
-        """Take a text."""
+        """Add a text."""
         if self._inside[-1:] == ["script"]:
-            made, texts = json_apart(data.replace("\\u003c", "<")) if data.startswith("{") else (data, [])
+            made, texts = json_apart(data.replace("\\u003c", "<"), self._added) if data.startswith("{") else (data, [])
             self.data.append(made)
             self.texts += texts
         elif self._inside:
@@ -760,15 +763,15 @@ class Page(HTMLParser):
 
 @dataclass(frozen=True)
 class Kept:
-    """An answer that was kept: all of it, and its data and its texts for people."""
+    """A saved answer: the whole, its data and its texts for people."""
 
     whole: bytes
     data: str
     texts: list[str]
 
 
-def kept(file: Path) -> Kept:
-    """Read an answer that was kept."""
+def kept(file: Path, added: Iterable[str] = ()) -> Kept:
+    """Read a saved answer, without the JSON keys in ``added``."""
     whole = file.read_bytes()
     head, _, body = whole.partition(b"\n\n")
     found = re.search(rb"^content-type: ([\w/+.-]+)", head, re.MULTILINE)
@@ -778,17 +781,17 @@ def kept(file: Path) -> Kept:
     texts: list[str] = []
     data = body.decode()
     if kind in ("application/json", "application/problem+json") and body:
-        data, texts = json_apart(data)
+        data, texts = json_apart(data, added)
     elif kind == "text/event-stream":
         lines = []
         for line in data.split("\n"):
-            name, _, told = line.partition(": ")
-            apart, more = json_apart(told) if name == "data" else (told, [])
+            name, _, value = line.partition(": ")
+            apart, more = json_apart(value, added) if name == "data" else (value, [])
             lines.append(f"{name}: {apart}")
             texts += more
         data = "\n".join(lines)
     elif kind == "text/html":
-        page = Page()
+        page = Page(added)
         page.feed(data)
         data, texts = "\n".join(page.data), page.texts
     elif kind == "text/plain":
@@ -796,12 +799,12 @@ def kept(file: Path) -> Kept:
     return Kept(whole, f"{head.decode()}\n\n{data}", texts)
 
 
-# -- the two commands
+# -- the commands
 
 
 @contextlib.contextmanager
 def server() -> Iterator[str]:
-    """Start the server of this checkout on a free port, wait until it takes programs, and give its URL; end it afterwards.
+    """Start this checkout's server on a free port, yield its URL once it accepts programs, and stop it afterwards.
 
     It is started by the command, not by a module, which may have another name in another checkout.
     """
@@ -819,10 +822,10 @@ def server() -> Iterator[str]:
         )
         try:
             assert process.stdout is not None
-            told = re.search(r"http://\S+", process.stdout.readline())
-            if told is None:
+            announced = re.search(r"http://\S+", process.stdout.readline())
+            if announced is None:
                 raise SystemExit("The server did not start: `tapedeck serve` says why.")
-            url = told[0].rstrip("/")
+            url = announced[0].rstrip("/")
             ready(url)
             yield url
         finally:
@@ -831,7 +834,7 @@ def server() -> Iterator[str]:
 
 
 def ready(url: str) -> None:
-    """Wait until the server takes programs."""
+    """Wait until the server accepts programs."""
     end = time.monotonic() + 120
     while time.monotonic() < end:
         connection = connect(url)
@@ -844,7 +847,7 @@ def ready(url: str) -> None:
 
 
 def save(folder: Path) -> None:
-    """Ask the server of this checkout, and keep what it answers in a folder."""
+    """Save the answers of this checkout's server in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.answer"):
         old.unlink()
@@ -854,8 +857,8 @@ def save(folder: Path) -> None:
     print(f"{len(list(folder.glob('*.answer')))} answers in {folder}, after {time.monotonic() - begun:.0f} s")
 
 
-def compare(before: Path, after: Path) -> bool:
-    """Tell how the answers in two folders differ, and whether they are the same, texts for people aside."""
+def compare(before: Path, after: Path, added: Iterable[str] = ()) -> bool:
+    """Print how the answers in two folders differ. Return whether they are the same, apart from texts for people."""
     names = [{file.name for file in folder.glob("*.answer")} for folder in (before, after)]
     if not names[0] or not names[1]:
         raise SystemExit(f"There are no answers in {before if not names[0] else after}.")
@@ -865,7 +868,7 @@ def compare(before: Path, after: Path) -> bool:
     texts: Counter[str] = Counter()
     both = sorted(names[0] & names[1])
     for name in both:
-        old, new = kept(before / name), kept(after / name)
+        old, new = kept(before / name), kept(after / name, added)
         if old.whole == new.whole:
             continue
         if old.texts != new.texts:
@@ -885,36 +888,37 @@ def compare(before: Path, after: Path) -> bool:
 
 
 def changed(before: Iterable[str], after: Iterable[str]) -> Iterator[str]:
-    """The texts that went and came, as lines."""
+    """Yield the removed and added texts as lines of a diff."""
     for line in difflib.ndiff(list(before), list(after)):
         if line[0] in "+-":
             yield line.rstrip()
 
 
 def first(old: Kept, new: Kept) -> str:
-    """Where the data of two answers differs first, or all of them."""
+    """Return the first difference of two answers' data, with its context."""
     one, other = (old.data, new.data) if old.data != new.data else (old.whole.decode("latin-1"), new.whole.decode("latin-1"))
-    at = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    at = next((index for index, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     begin = max(0, at - 60)
     return "\n".join(f"  {sign} …{text[begin : at + 100]!r}" for sign, text in (("-", one), ("+", other)))
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command")
-    saving = commands.add_parser("save", help="ask the server of this checkout, and keep its answers")
+    saving = commands.add_parser("save", help="save the answers of this checkout's server")
     saving.add_argument("folder", type=Path)
-    comparing = commands.add_parser("compare", help="tell which answers differ")
+    comparing = commands.add_parser("compare", help="report the answers that differ")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
+    comparing.add_argument("--added", action="append", default=[], metavar="KEY", help="a JSON key that only AFTER has")
     given = parser.parse_args()
     same = True
     match given.command:
         case "save":
             save(given.folder)
         case "compare":
-            same = compare(given.before, given.after)
+            same = compare(given.before, given.after, given.added)
         case _:
             with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
                 save(Path(one))
