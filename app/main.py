@@ -32,9 +32,9 @@ from .runs.archive import Archive
 from .runs.manager import Runs
 from .settings import Settings, SettingsError
 from .store import Store
-from .web import answers, api, health, pages, problems, recorded, reference, replays
+from .web import health, pages, problems, recordings, reference, replays, responses, runs
 from .web.owner import Owners, secret_in
-from .web.queries import known_only
+from .web.request_parts import reject_unknown_parameters
 from .web.security import Guard, OpenApi
 from .web.service import Service, root_of
 
@@ -88,8 +88,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    for router in (api.router, recorded.router, replays.router, health.api):
-        app.include_router(router, dependencies=[Depends(known_only)])
+    for router in (runs.router, recordings.router, replays.router, health.api):
+        app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router):
         app.include_router(router)
 
@@ -97,7 +97,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     async def describe(request: Request) -> Response:
         running: Service | None = getattr(app.state, "service", None)
         description = reference.describe(app, root_of(request), running.executor.optimizers if running else None)
-        return answers.json(description, headers={"Cache-Control": "no-cache"})
+        return responses.json(description, headers={"Cache-Control": "no-cache"})
 
     app.mount("/static", Bundle(directory=assets.static_path()), "static")
     return app

@@ -1,4 +1,4 @@
-"""Say whether the server lives, whether it can take work, what it offers, and how it fares."""
+"""Define the routes that report the server's health, limits, examples and metrics."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from starlette.responses import PlainTextResponse, Response
 
 from .. import model
 from ..examples import Example
-from . import answers, reference
+from . import reference, responses
+from .links import API
 from .service import Service, service_of
 
-api = APIRouter(prefix="/api/v1", tags=["server"])
+api = APIRouter(prefix=API, tags=["server"])
 router = APIRouter(tags=["server"])
 
 
 class Offer(Struct, frozen=True):
-    """What this server runs and how much of it. ``packages`` maps those that a program may import to their versions."""
+    """What this server runs, and its limits. ``packages`` maps the packages that programs may import to their versions."""
 
     torch: str | None
     packages: dict[str, str]
@@ -32,31 +33,31 @@ class Offer(Struct, frozen=True):
 
 
 class Gallery(Struct, frozen=True):
-    """All examples, in the order in which to show them."""
+    """All examples, in display order."""
 
     examples: list[Example]
 
 
 class Readiness(Struct, frozen=True):
-    """Whether programs can be run, how they are confined, and sentences about it."""
+    """Whether programs can be run, how they are confined, and the sandbox's report in sentences."""
 
     ready: bool
     mode: str
     report: list[str]
 
 
-@api.get("/examples", **reference.answers(Gallery, "The gallery."))
+@api.get("/examples", **reference.returns(Gallery, "The examples."))
 async def read_examples(request: Request) -> Response:
-    """List the gallery: small programs that run as they are."""
-    return answers.json(Gallery(service_of(request).examples))
+    """List the examples: small programs that run unchanged."""
+    return responses.json(Gallery(service_of(request).examples))
 
 
-@api.get("/limits", **reference.answers(Offer, "The limits."))
+@api.get("/limits", **reference.returns(Offer, "The limits."))
 async def read_limits(request: Request) -> Response:
-    """Tell what one run may use, and which torch runs it."""
+    """Read the limits of a run, and the packages that run it."""
     service = service_of(request)
     packages = {"torch": service.torch, "numpy": service.numpy}
-    return answers.json(
+    return responses.json(
         Offer(
             torch=service.torch,
             packages={name: version for name, version in packages.items() if version},
@@ -69,27 +70,27 @@ async def read_limits(request: Request) -> Response:
 
 @router.get("/healthz", response_class=PlainTextResponse)
 async def alive() -> Response:
-    """Tell that the server answers."""
+    """Check that the server responds."""
     return PlainTextResponse("alive\n", headers={"Cache-Control": "no-store"})
 
 
-@router.get("/readyz", **reference.answers(Readiness, "Programs can be run.", 503))
+@router.get("/readyz", **reference.returns(Readiness, "Programs can be run.", 503))
 async def ready(request: Request) -> Response:
-    """Tell whether programs can be run, and how they are confined."""
+    """Check whether programs can be run, and how they are confined."""
     service = service_of(request)
-    told = Readiness(service.executor.ready, service.mode, list(service.executor.report))
-    return answers.json(told, 200 if told.ready else 503)
+    readiness = Readiness(service.executor.ready, service.mode, list(service.executor.report))
+    return responses.json(readiness, 200 if readiness.ready else 503)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def measure(request: Request) -> Response:
-    """Tell how the server fares, for Prometheus."""
+    """Read the server's metrics in the Prometheus text format."""
     registry: CollectorRegistry = request.app.state.metrics
     return Response(generate_latest(registry), 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8")
 
 
-class _Collected(Collector):
-    """Reads the figures off the service when they are asked for."""
+class _ServiceCollector(Collector):
+    """Reads the metrics from the service at each scrape."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -100,18 +101,18 @@ class _Collected(Collector):
         for status, count in service.runs.ended.items():
             ended.add_metric([status], count)
         yield ended
-        for name, told, value in (
-            ("running", "Runs that execute just now.", service.runs.running),
-            ("waiting", "Runs that wait for a place.", service.runs.waiting),
-            ("store_bytes", "Size of all recordings.", service.archive.bytes),
+        for name, documentation, value in (
+            ("running", "Runs that are executing.", service.runs.running),
+            ("waiting", "Runs that are queued.", service.runs.waiting),
+            ("store_bytes", "Size of all recordings in bytes.", service.archive.bytes),
             ("ready", "Whether programs can be run.", int(service.executor.ready)),
         ):
-            yield GaugeMetricFamily(f"tapedeck_{name}", told, value=value)
+            yield GaugeMetricFamily(f"tapedeck_{name}", documentation, value=value)
 
 
 def registry_of(service: Service) -> Any:
-    """The registry of a server's figures: one for each app, so that tests have their own."""
+    """Return a registry of the server's metrics. Each app has its own, so that tests are independent."""
     registry = CollectorRegistry()
-    registry.register(_Collected(service))
+    registry.register(_ServiceCollector(service))
     ProcessCollector(registry=registry)
     return registry

@@ -1,4 +1,4 @@
-"""Tell who asks: a signed cookie in a browser, or the key that a program was given once."""
+"""Identify the caller by a signed cookie in a browser, or by the key that a program received once."""
 
 from __future__ import annotations
 
@@ -17,31 +17,35 @@ from ..errors import NotAllowed
 
 COOKIE: Final = "tapedeck_owner"
 YEAR: Final = 365 * 86_400
+"""Seconds for which a browser keeps the cookie."""
 
 
 class Owners:
-    """Signs and checks who owns runs; an owner is 128 random bits, and stands for nobody in particular."""
+    """Create and verify owners of runs. An owner is 128 random bits and identifies no person."""
 
     def __init__(self, secret: str) -> None:
         self._signer = Signer(secret, salt="tapedeck.owner", digest_method=_sha256)
 
     def known(self, request: Request) -> str | None:
-        """The owner that a request says it is. A key of another server raises :class:`NotAllowed`; a cookie is passed over."""
+        """Return the owner that a request identifies, or ``None``.
+
+        Raise :class:`NotAllowed` for a bearer key that this server did not sign. An invalid cookie is ignored.
+        """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             owner = self._read(key.strip())
             if owner is None:
-                raise NotAllowed("The owner_key is none of this server's: send it as it was answered, or leave it out.")
+                raise NotAllowed("This owner_key was not issued by this server: send the key unchanged, or leave it out.")
             return owner
         return self._read(request.cookies.get(COOKIE, ""))
 
     def new(self) -> tuple[str, str]:
-        """A new owner, and the key by which it is known again."""
+        """Return a new owner and its key."""
         owner = secrets.token_hex(16)
         return owner, self.key(owner)
 
     def key(self, owner: str) -> str:
-        """The key of an owner."""
+        """Return the key that identifies an owner."""
         return self._signer.sign(owner).decode()
 
     def _read(self, key: str) -> str | None:
@@ -52,14 +56,14 @@ class Owners:
 
 
 def remember(response: Response, request: Request, key: str, root: str) -> None:
-    """Give a browser the cookie that it is known again by."""
+    """Set the cookie by which a browser is identified."""
     response.set_cookie(
         COOKIE, key, max_age=YEAR, path=root or "/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
     )
 
 
 def secret_in(folder: Path) -> str:
-    """The secret kept in a folder; made there if there is none."""
+    """Return the secret stored in a folder, creating it on first use."""
     path = folder / "secret"
     with contextlib.suppress(FileNotFoundError):
         if secret := path.read_text().strip():

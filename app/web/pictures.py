@@ -1,4 +1,4 @@
-"""Draw what a run recorded: a pass, a displayed tensor's graph, or the last step's."""
+"""Draw a run's pictures: of a pass, of a displayed tensor's graph, or of the last step."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ..runs.run import RecordedRun
 from .service import Service
 
 THEMES: Final = ("light", "dark", "auto", "inline")
-"""``inline`` is for the inside of a page: no ground and no key, coloured by the page's own sheet."""
+"""``inline`` is for a picture inside a page: it has no background and no legend, and the page's stylesheet colours it."""
 
 
 class Look(Struct, frozen=True):
-    """How a picture is to look."""
+    """The theme and the direction of a picture, and the node that it marks."""
 
     theme: str = "light"
     direction: str = "TB"
     selected: str | None = None
 
     def checked(self) -> Look:
-        """Itself; raises :class:`InvalidInput` where there is no such look."""
-        for value, known, name in ((self.theme, THEMES, "theme"), (self.direction, get_args(Direction), "direction")):
-            if value not in known:
-                raise InvalidInput(f"There is no {name} {value[:40]!r}: take {', '.join(known)}.", where=name)
+        """Return the look itself. Raise :class:`InvalidInput` for an unknown theme or direction."""
+        for value, choices, name in ((self.theme, THEMES, "theme"), (self.direction, get_args(Direction), "direction")):
+            if value not in choices:
+                raise InvalidInput(f"There is no {name} {value[:40]!r}: take {', '.join(choices)}.", where=name)
         return self
 
     def options(self) -> dict[str, Any]:
-        """As the drawing takes it."""
+        """Return the arguments of :func:`drawing.picture.render`."""
         inline = self.theme == "inline"
         return {
             "theme": "auto" if inline else self.theme,
@@ -43,12 +43,23 @@ class Look(Struct, frozen=True):
 
 
 async def draw(service: Service, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> bytes:
-    """The picture of a ``pass`` or of a ``graph`` by its number."""
+    """Return the picture of a ``pass`` or of a ``graph`` by its index."""
     make = picture.render if what == "pass" else picture.render_graph
     return await make(recorded.recording, index, form, engine=service.engine, **look.options())
 
 
 async def last_picture(service: Service, recorded: RecordedRun, form: str, look: Look) -> bytes | None:
-    """The picture of the last step, else of the last pass, else of the last displayed graph; ``None`` without any."""
-    found = default_graph(recorded.recording)
-    return None if found is None else await draw(service, recorded, found.kind, found.index, form, look)
+    """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``."""
+    last = default_graph(recorded.recording)
+    return None if last is None else await draw(service, recorded, last.kind, last.index, form, look)
+
+
+def why_no_picture(recorded: RecordedRun) -> str:
+    """Return the sentence that explains why a run has no graph."""
+    if recorded.error is not None:
+        line = f" on line {recorded.error.line}" if recorded.error.line is not None else ""
+        return f"No graph: the program stopped{line} with {recorded.error.type}: {recorded.error.message}"
+    return (
+        "No graph: the program computed nothing that requires a gradient. "
+        "Create a tensor with requires_grad=True and compute with it."
+    )

@@ -1,4 +1,4 @@
-"""Tell what has come to pass where the playhead stands, by the rules of the page's own script (``core/instant.js``)."""
+"""Compute what had run at the playhead, by the same rules as the page's script (``core/instant.js``)."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from .. import model
 
 
 class Playhead(Struct, frozen=True):
-    """A phase of a step of a run; without a step, the end of a run that has none."""
+    """A phase of a step of a run. ``step`` is ``None`` at the end of a run without steps."""
 
     run: model.Run
     step: model.Step | None
     phase: model.Phase = "backward"
 
     def reached(self, phase: model.Phase) -> bool:
-        """Whether a phase of the step lies here or before."""
+        """Return whether a phase of the step is at or before the playhead."""
         if self.step is None:
             return True
         here = model.PHASES.index(self.phase)
-        ends = [at for at, each in enumerate(model.PHASES) if each == "backward" or self.step.lines.get(each)]
+        ends = [index for index, each in enumerate(model.PHASES) if each == "backward" or self.step.lines.get(each)]
         return model.PHASES.index(phase) <= here or here >= ends[-1]
 
     @property
     def at_end(self) -> bool:
-        """Whether the recording ends here: the program had run to its end, or to its error."""
+        """True if the recording ends here: the program had finished or raised its error."""
         return self.step is None or (self.step.index >= self.run.steps - 1 and self.reached("update"))
 
     def value(
         self, line: int, last: model.Line | None
     ) -> tuple[model.LineValue | model.EarlierValue | model.Line | None, bool]:
-        """What a line was here, ``last`` being its last value, and whether it had run; ``None`` for one that has no value."""
+        """Return a line's value at the playhead, or ``None`` if it has none, and whether the line had run.
+
+        ``last`` is the line's last value in the recording.
+        """
         if self.step is None:
             return last, True
         key = str(line)
         own = self.step.values.get(key)
         if own is not None and self.run.error is not None and self.at_end and last is not None and last.step is None:
-            return last, True  # it ran on the way from the last step to the error
+            return last, True  # the line ran again between the last step and the error
         if own is not None:
             return own, self.reached(own.phase)
         earlier = self.step.earlier.get(key)
@@ -47,26 +50,29 @@ class Playhead(Struct, frozen=True):
         if earlier is not None:
             return earlier, True
         if any(line in lines and self.reached(phase) for phase, lines in self.step.lines.items()):
-            return None, True  # it ran, and came to nothing that is told
+            return None, True  # the line ran, but has no value that was recorded
         return last, False
 
     def stays(self, line: int, value: model.EarlierValue, last: model.Line | None) -> bool:
-        """Whether an earlier value was set once, outside the loop of the step, and is the same ever since."""
+        """Return whether an earlier value was set once, outside the loop of the step, and has not changed since."""
         first, end = self._loop
         return last is not None and last.step == value.step and not first <= line <= end
 
     def over(self) -> list[bool]:
-        """Which cells had run to their end: those after which another had begun, or of which no line was still to run."""
+        """Return for each cell whether it had run to its end.
+
+        A cell is over if a later cell had begun, or if none of its lines was still to run.
+        """
         cells = self.run.cells
         if self.step is None or self.at_end:
             return [True] * len(cells)
         own = [line for line in self.run.lines if line.file is None]
-        told = [[self._ran(line) for line in own if cell.start_line <= line.line <= cell.end_line] for cell in cells]
-        begun = max((at for at, lines in enumerate(told) if any(ran for ran, _ in lines)), default=-1)
-        return [at < begun or (at == begun and all(over for _, over in told[at])) for at in range(len(cells))]
+        progress = [[self._progress(line) for line in own if cell.start_line <= line.line <= cell.end_line] for cell in cells]
+        begun = max((index for index, lines in enumerate(progress) if any(ran for ran, _ in lines)), default=-1)
+        return [index < begun or (index == begun and all(over for _, over in progress[index])) for index in range(len(cells))]
 
-    def _ran(self, line: model.Line) -> tuple[bool, bool]:
-        """Whether a line had run, and whether it was never to run again."""
+    def _progress(self, line: model.Line) -> tuple[bool, bool]:
+        """Return whether a line had run, and whether it never ran again."""
         assert self.step is not None
         own = self.step.values.get(str(line.line))
         ran = self.reached(own.phase) if own is not None else str(line.line) in self.step.earlier
@@ -74,16 +80,16 @@ class Playhead(Struct, frozen=True):
 
     @property
     def _loop(self) -> tuple[int, int]:
-        """The lines of the loop that the step stands in, its head included; none where it stands in none."""
+        """First and last line of the loop around the step, including its header; (1, 0) without a loop."""
         if self.step is None or self.step.iteration is None:
             return 1, 0
         first = last = self.step.iteration.line
         lines = self.run.program.split("\n")
         own = _indent(lines[first - 1])
-        for at, text in enumerate(lines[first:], first + 1):
+        for number, text in enumerate(lines[first:], first + 1):
             deep = _indent(text)
             if deep > own:
-                last = at
+                last = number
             elif deep >= 0 and not re.match(r"\s*[)\]}#]", text):
                 break
         return first, last

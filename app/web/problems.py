@@ -1,4 +1,4 @@
-"""Answer what went wrong as problem+json (RFC 9457): our errors, and the framework's."""
+"""Turn errors, Tapedeck's and the framework's, into problem+json responses (RFC 9457) or error pages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from .. import errors
+from .links import problem_type
 from .service import root_of
 
 MEDIA: Final = "application/problem+json"
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Problem(Struct, frozen=True):
-    """An answer that says what is wrong. ``where`` is the place in the input, ``retry_after`` is in seconds."""
+    """Description of an error. ``where`` locates the error in the request; ``retry_after`` is in seconds."""
 
     type: str
     title: str
@@ -34,7 +35,7 @@ class Problem(Struct, frozen=True):
 
 
 class Sort(Struct, frozen=True):
-    """A sort of problem: where ``/docs`` tells of it, its status, and what it is called."""
+    """A kind of problem: its anchor in ``/docs``, its status, its title and its description."""
 
     anchor: str
     status: int
@@ -43,40 +44,50 @@ class Sort(Struct, frozen=True):
 
 
 SORTS: Final[dict[type[errors.TapedeckError], Sort]] = {
-    errors.UnreadableInput: Sort("unreadable", 400, "Cannot be read", "The body is not the format that it says it is."),
-    errors.InvalidInput: Sort("invalid", 422, "Cannot be run", "The input can be read, but is not something to run."),
-    errors.BadRequest: Sort("bad-request", 400, "Bad request", "The request cannot be understood."),
+    errors.UnreadableInput: Sort("unreadable", 400, "Cannot be read", "The body is not in the format that Content-Type names."),
+    errors.InvalidInput: Sort("invalid", 422, "Cannot be run", "The input can be read, but it cannot be run."),
+    errors.BadRequest: Sort("bad-request", 400, "Bad request", "The request is malformed."),
     errors.NotAllowed: Sort(
-        "not-allowed", 403, "Not yours", "Only its owner may stop or delete a run; only who asked for a replay may stop it."
+        "not-allowed",
+        403,
+        "Not yours",
+        "Only the owner of a run can stop or delete it, and only a caller who requested a replay can stop it.",
     ),
     errors.NotFound: Sort("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
-    errors.NotEnded: Sort("not-ended", 409, "Not yet", "The run still goes on: ask again once it has ended."),
+    errors.NotEnded: Sort("not-ended", 409, "Not yet", "The run is still in progress: try again when it has ended."),
     errors.TooLarge: Sort(
-        "too-large", 413, "Too large", "The program or the body is above a limit: /api/v1/limits tells them."
+        "too-large", 413, "Too large", "The program or the body exceeds a limit. The limits are at /api/v1/limits."
     ),
-    errors.UnsupportedMedia: Sort("media-type", 415, "Unknown media type", "Content-Type names nothing that can be run."),
-    errors.TooMany: Sort("too-many", 429, "Too many requests", "Wait as long as Retry-After says, then try again."),
-    errors.DrawingError: Sort("drawing", 500, "Could not be drawn", "The picture failed; the recording itself is sound."),
-    errors.ProtocolError: Sort("protocol", 500, "Recording broke", "What the program's process sent could not be read."),
-    errors.Busy: Sort("busy", 503, "Busy", "No place to run this just now: wait as long as Retry-After says."),
-    errors.SandboxError: Sort("sandbox", 503, "No sandbox", "Nothing on this machine can confine a program: none is run."),
-    errors.StoreFull: Sort("store-full", 507, "No room", 'No room for another recording: delete some, or send "store": false.'),
+    errors.UnsupportedMedia: Sort("media-type", 415, "Unknown media type", "Tapedeck cannot run a body of this Content-Type."),
+    errors.TooMany: Sort("too-many", 429, "Too many requests", "Wait for the seconds in Retry-After, then try again."),
+    errors.DrawingError: Sort("drawing", 500, "Could not be drawn", "Drawing failed. The recording is not affected."),
+    errors.ProtocolError: Sort("protocol", 500, "Recording broke", "The program's process sent data that could not be read."),
+    errors.Busy: Sort("busy", 503, "Busy", "All slots are in use: wait for the seconds in Retry-After, then try again."),
+    errors.SandboxError: Sort(
+        "sandbox", 503, "No sandbox", "This machine has nothing that can confine a program, so no programs are run."
+    ),
+    errors.StoreFull: Sort("store-full", 507, "No room", 'The store is full: delete some runs, or send "store": false.'),
 }
 
-QUESTION: Final = Sort("question", 422, "Cannot be shown", "What is asked for in the address is not there to be shown.")
+QUESTION: Final = Sort("question", 422, "Cannot be shown", "The address asks for something that cannot be shown.")
 _OTHERS: Final = {
     404: SORTS[errors.NotFound],
-    405: Sort("method", 405, "Method not allowed", "This address is not for that method: Allow names those it is for."),
+    405: Sort(
+        "method", 405, "Method not allowed", "This address does not support the method: see Allow for those it supports."
+    ),
     422: SORTS[errors.InvalidInput],
 }
 METHOD: Final = _OTHERS[405]
-INTERNAL: Final = Sort("internal", 500, "Our mistake", "Something in Tapedeck broke. The log of the server tells what.")
+INTERNAL: Final = Sort("internal", 500, "Our mistake", "Tapedeck failed because of a bug. The server's log has the details.")
 
 Render = Callable[[Request, Sort, str], Awaitable[Response]]
 
 
 def install(app: FastAPI, render: Render) -> None:
-    """Answer every error: problem+json for the API and for programs, a page (by ``render``) for a browser on a page."""
+    """Register the error handlers.
+
+    The API and programs receive problem+json; a browser that requested a page receives the page that ``render`` returns.
+    """
 
     async def answer(
         request: Request,
@@ -95,7 +106,7 @@ def install(app: FastAPI, render: Render) -> None:
             response.headers.update(headers)
             return response
         problem = Problem(
-            type=f"{root_of(request)}/docs#{sort.anchor}",
+            type=problem_type(root_of(request), sort.anchor),
             title=sort.title,
             status=sort.status,
             detail=detail,
@@ -129,8 +140,8 @@ def install(app: FastAPI, render: Render) -> None:
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"]]
-        where = ".".join(place[1:]) or place[0]
+        location = [str(part) for part in first["loc"]]
+        where = ".".join(location[1:]) or location[0]
         sort = SORTS[errors.InvalidInput] if request.method == "POST" else QUESTION
         return await answer(request, sort, f"{where}: {first['msg']}.", where=where)
 
@@ -148,6 +159,6 @@ def install(app: FastAPI, render: Render) -> None:
 
 
 def _wants_page(request: Request) -> bool:
-    """Whether a browser shows the answer to a person."""
+    """Return whether a browser will show the response to a person."""
     path = request.url.path.removeprefix(root_of(request))
     return "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/static/", "/openapi.json"))

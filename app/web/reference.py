@@ -1,4 +1,4 @@
-"""Describe the API: ``/openapi.json`` from the very structs that are answered."""
+"""Describe the API: ``/openapi.json`` is built from the structs that the routes return."""
 
 from __future__ import annotations
 
@@ -21,45 +21,50 @@ _STATUSES: Final = {sort.status: sort for sort in SORTS.values()}
 
 
 def schema(struct: Any) -> dict[str, str]:
-    """Refer to a struct's schema, which the description then holds."""
+    """Return a reference to a struct's schema, and add the schema to the description."""
     _structs.add(struct)
     return {"$ref": _REFERENCE.format(name=struct.__name__)}
 
 
-def answers(struct: Any, description: str, *others: int) -> dict[str, Any]:
-    """What a route answers, for its decorator: a struct as JSON, and problems by status."""
-    told: dict[str, Any] = {"description": description}
+def returns(struct: Any, description: str, *others: int) -> dict[str, Any]:
+    """Return the arguments of a route's decorator: it returns a struct as JSON, or problems with the ``others`` statuses."""
+    success: dict[str, Any] = {"description": description}
     if struct is not None:
-        told["content"] = {"application/json": {"schema": schema(struct)}}
-    responses: dict[int | str, dict[str, Any]] = {204 if struct is None else 200: told}
+        success["content"] = {"application/json": {"schema": schema(struct)}}
+    responses: dict[int | str, dict[str, Any]] = {204 if struct is None else 200: success}
     return {"response_class": Response, "responses": responses | problems(422, *others)}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route may answer."""
+    """Return the responses with problems of these statuses."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         if status == 304:
-            found[status] = {"description": "The caller has it already: If-None-Match named it."}
+            found[status] = {"description": "Not modified: If-None-Match names the current version."}
             continue
         sort: Sort = _STATUSES[status]
         content: dict[str, Any] = {MEDIA: {"schema": schema(Problem)}}
-        if status == 503:  # /readyz tells more than a problem would
+        if status == 503:  # /readyz returns its own JSON
             content["application/json"] = {"schema": {}}
         found[status] = {"description": f"{sort.title}. {sort.sentence}", "content": content}
         if status in (429, 503):
-            found[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+            found[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
     return found
 
 
 _OPTIONS: Final[dict[str, Any]] = {
-    "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "given to torch, numpy and random"},
-    "capture": {"enum": ["full", "norms", "graph"], "default": "full", "description": "what is kept of each tensor"},
-    "values": {"type": "integer", "minimum": 0, "default": 64, "description": "most elements of a tensor that are kept whole"},
-    "store": {"type": "boolean", "default": True, "description": "false: answer and forget"},
+    "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Seed of torch, numpy and random."},
+    "capture": {"enum": ["full", "norms", "graph"], "default": "full", "description": "What to record of each tensor."},
+    "values": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 64,
+        "description": "Largest number of elements recorded whole.",
+    },
+    "store": {"type": "boolean", "default": True, "description": "`false` returns the run without storing it."},
 }
 _TENSOR: Final = {
-    "description": "a number, nested lists of numbers, or an object that also says dtype and requires_grad",
+    "description": "A number, nested lists of numbers, or an object with `values` and optionally `dtype` and `requires_grad`.",
     "anyOf": [
         {"type": ["number", "boolean", "array", "string"]},
         {
@@ -72,7 +77,7 @@ _TENSOR: Final = {
 }
 
 
-def _asked(name: str, own: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+def _body_schema(name: str, own: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": name,
         "type": "object",
@@ -93,15 +98,15 @@ _LINE: Final = {
 }
 _TRAINING: Final = {
     "type": "object",
-    "description": "a training loop, answered as `program`",
+    "description": "A training loop. The response contains it as `program`.",
     "required": ["parameters", "loss", "optimizer", "steps"],
     "additionalProperties": False,
     "properties": {
-        "parameters": {"type": "object", "minProperties": 1, "additionalProperties": _TENSOR, "description": "first values"},
+        "parameters": {"type": "object", "minProperties": 1, "additionalProperties": _TENSOR, "description": "Initial values."},
         "data": {"type": "object", "additionalProperties": _TENSOR},
-        "loss": {"type": "string", "description": "an expression of the parameters and the data; a scalar"},
+        "loss": {"type": "string", "description": "An expression of the parameters and the data that gives a scalar."},
         "optimizer": {
-            "description": "an optimizer of torch.optim, by its name or with its options",
+            "description": "An optimizer of `torch.optim`: its name, or an object with its name and options.",
             "anyOf": [],  # see _optimizer_forms
         },
         "steps": {"type": "integer", "minimum": 1, "maximum": model.Limits().training_steps},
@@ -109,16 +114,16 @@ _TRAINING: Final = {
 }
 _BODY: Final = {
     "oneOf": [
-        _asked("program", {"program": {"type": "string", "description": "Python text"}}, {"program": _FIT}),
-        _asked(
+        _body_schema("program", {"program": {"type": "string", "description": "Python source code."}}, {"program": _FIT}),
+        _body_schema(
             "expression",
             {"expression": {"type": "string"}, "inputs": {"type": "object", "additionalProperties": _TENSOR}},
             {"expression": "(2 * (x + 2) ** 2).mean()", "inputs": {"x": [1, 2, 3]}},
         ),
-        _asked("training", {"training": _TRAINING}, {"training": _LINE}),
-        _asked(
+        _body_schema("training", {"training": _TRAINING}, {"training": _LINE}),
+        _body_schema(
             "notebook",
-            {"notebook": {"type": "object", "description": "an .ipynb file"}},
+            {"notebook": {"type": "object", "description": "The JSON of an .ipynb file."}},
             {"notebook": {"nbformat": 4, "cells": [{"cell_type": "code", "source": _FIT}]}},
         ),
     ]
@@ -129,12 +134,12 @@ _RUN: Final = {
     "text/plain": {"schema": {"type": "string"}},
 }
 _CREATED_HEADERS: Final = {
-    "Location": {"schema": {"type": "string"}, "description": "the run"},
+    "Location": {"schema": {"type": "string"}, "description": "URL of the run."},
 }
 
 
 def header(name: str, description: str) -> dict[str, Any]:
-    """A header that a request may have."""
+    """Return the description of an optional request header."""
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": description}
 
 
@@ -142,16 +147,16 @@ POST_RUN: Final[dict[str, Any]] = {
     "status_code": 201,
     "response_class": Response,
     "responses": {
-        200: {"description": "The run has ended, and is not kept (`store` was false).", "content": _RUN},
+        200: {"description": "The run has ended and was not stored (`store` was false).", "content": _RUN},
         201: {
-            "description": "The run has ended. The first time, `owner_key` is what its owner is known by: send it as a bearer "
-            "token. A program that failed is a run too: its `status` tells. With `Accept: image/svg+xml` or `text/plain` "
-            "the last step's picture is answered instead.",
+            "description": "The run has ended. A program that failed is a run too: see its `status`. The first response "
+            "to a caller contains `owner_key`: send it as a bearer token to be recognised as the owner. With "
+            "`Accept: image/svg+xml` or `text/plain` the response is the last step's picture.",
             "content": _RUN,
             "headers": _CREATED_HEADERS,
         },
         202: {
-            "description": "The run goes on: follow `links.events`, or ask again.",
+            "description": "The run is in progress: follow `links.events`, or read `Location` again.",
             "content": {"application/json": {"schema": schema(model.Run)}},
             "headers": _CREATED_HEADERS,
         },
@@ -168,18 +173,19 @@ POST_RUN: Final[dict[str, Any]] = {
         },
         "parameters": [
             header(
-                "Prefer", "`wait=N`: wait so many seconds for the end; unasked until a run's time is over, but not much over 10"
+                "Prefer",
+                "`wait=N`: wait N seconds for the run to end. Default: the run's time limit, at most about 10 seconds.",
             ),
-            header("Idempotency-Key", "the same key gives the same run"),
+            header("Idempotency-Key", "Repeating a request with the same key returns the same run."),
         ],
-        "description": "With a raw body (`text/x-python`, `application/x-ipynb+json`), `seed`, `capture`, `values` and `store` "
-        f"stand in the address. Media types: {', '.join(requests.MEDIA_TYPES)}.",
+        "description": "With a raw body (`text/x-python`, `application/x-ipynb+json`), pass `seed`, `capture`, `values` "
+        f"and `store` as query parameters. Supported media types: {', '.join(requests.MEDIA_TYPES)}.",
     },
 }
 
 _EVENT: Final = {
     "type": "object",
-    "description": "one event; `data` is JSON",
+    "description": "An event. `data` is JSON.",
     "required": ["id", "event", "data"],
     "properties": {
         "id": {"type": "string"},
@@ -192,10 +198,10 @@ EVENTS: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {
         200: {
-            "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress`, `finding`, and at last `end`.",
+            "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress` and `finding`, then `end`.",
             "content": {"text/event-stream": {"schema": _EVENT}},
         },
-        204: {"description": "Nothing follows the event that Last-Event-ID names: the run has ended."},
+        204: {"description": "The run has ended, and no event follows the one that Last-Event-ID names."},
     }
     | problems(404, 422),
 }
@@ -219,8 +225,8 @@ PICTURE: Final[dict[str, Any]] = {
 }
 
 
-def columns(json: Any, packed: Any, description: str = "Columns of numbers.") -> dict[str, Any]:
-    """What a route answers that has a packed form, in both its forms."""
+def returns_packed(json: Any, packed: Any, description: str = "Columns of numbers.") -> dict[str, Any]:
+    """Return the arguments of a route's decorator: it returns one struct as JSON or another as msgpack."""
     return {
         "response_class": Response,
         "responses": {
@@ -237,7 +243,7 @@ def columns(json: Any, packed: Any, description: str = "Columns of numbers.") ->
 
 
 def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[str, Any]:
-    """Return the description for a client that reaches us under the path ``root``. Most of it is built once per app.
+    """Return the description of the API for callers who reach it under ``root``. Most of it is built once for each app.
 
     ``optimizers`` are the names that a training can use, or ``None`` while they are not known.
     """
@@ -249,14 +255,14 @@ def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[
             description=(
                 "Run PyTorch code and read the backward graph with the real gradient on every edge.\n\n"
                 'JSON has no NaN: non-finite numbers are the strings `"NaN"`, `"Infinity"`, `"-Infinity"`. '
-                "What went wrong is told as problem+json."
+                "Errors are returned as problem+json (RFC 9457)."
             ),
             routes=app.routes,
         )
         _, components = msgspec.json.schema_components(_in_order(_structs), ref_template=_REFERENCE)
         found.setdefault("components", {})["schemas"] = _open(components)
         found["components"]["securitySchemes"] = {
-            "owner_key": {"type": "http", "scheme": "bearer", "description": "what a POST answered as `owner_key`"}
+            "owner_key": {"type": "http", "scheme": "bearer", "description": "The `owner_key` from the response to a POST."}
         }
         found["security"] = [{}, {"owner_key": []}]
         app.openapi_schema = found
@@ -277,7 +283,7 @@ def _in_order(structs: Iterable[Any]) -> list[Any]:
 
 
 def _open(components: dict[str, Any]) -> dict[str, Any]:
-    """POST adds ``owner_key`` to a run, once."""
+    """Add ``owner_key`` to the schema of a run, which only the response to a caller's first POST contains."""
     run = components["Run"]
-    run["properties"]["owner_key"] = {"type": "string", "description": "only in the answer to a caller's first POST"}
+    run["properties"]["owner_key"] = {"type": "string", "description": "Only in the response to a caller's first POST."}
     return components

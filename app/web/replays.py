@@ -1,4 +1,4 @@
-"""Answer replays: begin one, look at it, follow it to its end, and stop it."""
+"""Define the routes that start, read, follow and cancel replays."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.sse import format_sse_event
 from starlette.responses import Response, StreamingResponse
 
 from ..replays import Replay, Replaying
 from ..replays.asked import ELEMENTS, GRID, POINTS
-from . import answers, reference
-from .api import seconds_to_wait
+from . import reference, responses, stream
+from .links import API, replay_links
 from .owner import remember
+from .request_parts import read_body, seconds_to_wait
 from .service import root_of, service_of
-from .stream import QUIET_SECONDS
 
 WAIT_SECONDS: Final = 10.0
+"""Seconds that a POST waits by default for the end of a replay."""
 RETRY_SECONDS: Final = 1
-"""When to look again at a replay that goes on."""
+"""``Retry-After`` of a replay in progress."""
 BODY_BYTES: Final = 100_000
 
-router = APIRouter(prefix="/api/v1/runs/{id}/replays", tags=["replays"])
+router = APIRouter(prefix=f"{API}/runs/{{id}}/replays", tags=["replays"])
 
 _STEP: Final[dict[str, Any]] = {
-    "step": {"type": "integer", "minimum": 0, "description": "index of a step of the run"},
-    "pass": {"type": "integer", "minimum": 0, "description": "a pass of the step, if not the main one"},
+    "step": {"type": "integer", "minimum": 0, "description": "Index of a step of the run."},
+    "pass": {"type": "integer", "minimum": 0, "description": "A pass of the step. Default: the main pass."},
 }
 _PARAMETERS: Final = {"type": "array", "items": {"type": "string"}}
 
@@ -50,23 +50,24 @@ _BODY: Final = {
     "oneOf": [
         _kind(
             "surface",
-            "the loss over one element of a parameter with the tangent at the recorded point, or over two",
+            "The loss over one element of a parameter, with the tangent at the recorded point, or over two elements.",
             {
                 "parameters": _PARAMETERS
                 | {
                     "minItems": 1,
                     "maxItems": 2,
-                    "description": "by id or name, an element in brackets: `m`, `p0`, `model.0.weight[0,2]`; may be left "
-                    "out where the pass has only one scalar, or two",
+                    "description": "Parameters by id or name, with an element in brackets: `m`, `p0`, `model.0.weight[0,2]`. "
+                    "Can be omitted if the pass has one or two scalars only.",
                 },
                 "points": {
                     "type": "integer",
                     "minimum": 2,
-                    "description": f"values of each: {POINTS[0]} of at most {POINTS[1]}; of two, {GRID[0]} of {GRID[1]}",
+                    "description": f"Number of values. For one parameter: {POINTS[0]}, at most {POINTS[1]}. "
+                    f"For two: {GRID[0]} each, at most {GRID[1]}.",
                 },
                 "ranges": {
                     "type": "array",
-                    "description": "for each parameter [low, high], or null for a range that holds its path over the steps",
+                    "description": "For each parameter `[low, high]`, or null for a range around its values over the steps.",
                     "items": {"type": ["array", "null"], "items": {"type": "number"}},
                 },
             },
@@ -74,62 +75,64 @@ _BODY: Final = {
         ),
         _kind(
             "check",
-            "each leaf's gradient beside the slope of the loss by central differences",
+            "Compare each leaf's gradient with the slope of the loss by central differences.",
             {
-                "parameters": _PARAMETERS | {"description": "by id or name; all of the pass, unless named"},
+                "parameters": _PARAMETERS | {"description": "Parameters by id or name. Default: all parameters of the pass."},
                 "elements": {
                     "type": "integer", "minimum": 1, "maximum": ELEMENTS[1], "default": ELEMENTS[0],
-                    "description": "of each leaf, taken evenly",
+                    "description": "Elements to check of each leaf, spread evenly.",
                 },
             },
             {},
         ),
         _kind(
             "factors",
-            "the local derivatives of a node, got by calling its grad_fn with unit vectors",
-            {"node": {"type": "string", "description": "id of a node in the graph of the pass"}},
+            "The local derivatives of a node, computed by calling its grad_fn with unit vectors.",
+            {"node": {"type": "string", "description": "Id of a node in the graph of the pass."}},
             {"node": "n1"},
             "node",
         ),
     ]
 }  # fmt: skip
 _DONE: Final[dict[str, Any]] = {"application/json": {"schema": reference.schema(Replay)}}
-_LOCATION: Final = {"Location": {"schema": {"type": "string"}, "description": "the replay"}}
-_GOES_ON: Final[dict[str, Any]] = {
-    "description": "It goes on: follow `links.events`, ask for `Location` again, or stop it by `POST …/cancel`.",
+_LOCATION: Final = {"Location": {"schema": {"type": "string"}, "description": "URL of the replay."}}
+_IN_PROGRESS: Final[dict[str, Any]] = {
+    "description": "The replay is in progress: follow `links.events`, read `Location` again, or `POST …/cancel`.",
     "content": _DONE,
-    "headers": _LOCATION | {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
+    "headers": _LOCATION | {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}},
 }
 _POST: Final[dict[str, Any]] = {
     "status_code": 201,
     "response_class": Response,
     "responses": {
-        200: {"description": "It was asked for before: the same answer.", "content": _DONE},
+        200: {"description": "The replay was requested before: the same response.", "content": _DONE},
         201: {
-            "description": "The replay is done. `repeatable` says whether its numbers are those that were recorded; where they "
-            "are not, `difference` says what differed first. `reason` says why there is no answer.",
+            "description": "The replay is done. `repeatable` says whether it reproduced the recorded numbers. If it did not, "
+            "`difference` contains the first difference. If there is no result, `reason` says why.",
             "content": _DONE,
             "headers": _LOCATION,
         },
-        202: _GOES_ON,
+        202: _IN_PROGRESS,
     }
     | reference.problems(400, 403, 404, 409, 413, 422, 500, 503),
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
-        "parameters": [reference.header("Prefer", "`wait=N`: wait so many seconds for the end (10)")],
+        "parameters": [reference.header("Prefer", "`wait=N`: wait N seconds for the replay to end. Default: 10.")],
     },
 }
 _READ: Final[dict[str, Any]] = {
     "response_class": Response,
-    "responses": {200: {"description": "The replay, which has ended.", "content": _DONE}, 202: _GOES_ON}
+    "responses": {200: {"description": "The replay, which has ended.", "content": _DONE}, 202: _IN_PROGRESS}
     | reference.problems(304, 404, 422, 500, 503),
-    "openapi_extra": {"parameters": [reference.header("Prefer", "`wait=N`: wait so many seconds for the end (0)")]},
+    "openapi_extra": {
+        "parameters": [reference.header("Prefer", "`wait=N`: wait N seconds for the replay to end. Default: 0.")]
+    },
 }
 _FOLLOW: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {
         200: {
-            "description": "Events `progress` (steps that came to the recorded numbers) and at last `end`, the replay.",
+            "description": "Events `progress` (steps that reproduced the recorded numbers), then `end` with the replay.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     }
@@ -139,45 +142,50 @@ _FOLLOW: Final[dict[str, Any]] = {
 
 @router.post("", **_POST)
 async def start_replay(request: Request, id: str) -> Response:
-    """Run the program again up to a step, confined, for what was not recorded."""
+    """Run the program again up to a step, in the sandbox, to compute what was not recorded."""
     service = service_of(request)
     recorded = await service.runs.find(id)
     caller = service.owners.known(request)
-    body = await answers.body_of(request, min(BODY_BYTES, service.limits.body_bytes))
-    fresh = None
+    body = await read_body(request, min(BODY_BYTES, service.limits.body_bytes))
+    new_key = None
     if caller is None:
-        caller, fresh = service.owners.new()
+        caller, new_key = service.owners.new()
     replaying = await service.replays.submit(recorded, body, caller)
-    known = replaying.ended
-    await _waited(request, replaying, WAIT_SECONDS)
+    existed = replaying.ended
+    await _wait(request, replaying, WAIT_SECONDS)
     if not replaying.ended:
-        return _going_on(request, id, replaying, fresh)
-    told = _linked(request, id, replaying)
-    return answers.json(told, 200 if known else 201, {"Location": told.links["self"]})
+        return _in_progress(request, id, replaying, new_key)
+    replay = _with_links(request, id, replaying)
+    return responses.json(replay, 200 if existed else 201, {"Location": replay.links["self"]})
 
 
 @router.get("/{replay}", **_READ)
 async def read_replay(request: Request, id: str, replay: str) -> Response:
-    """Read a replay that was asked for."""
+    """Read a replay."""
     service = service_of(request)
     found = await service.replays.find(await service.runs.find(id), replay)
-    await _waited(request, found, 0.0)
+    await _wait(request, found, 0.0)
     if not found.ended:
-        return _going_on(request, id, found)
-    told = _linked(request, id, found)
-    # what neither proved itself nor came to another number was stopped: asked for again, it may come to something
-    return answers.kept(request, msgspec.json.encode(told), answers.JSON, final=told.repeatable is not None)
+        return _in_progress(request, id, found)
+    result = _with_links(request, id, found)
+    # without a verdict the replay was stopped, and the next request runs it again
+    final = result.repeatable is not None
+    return responses.cacheable(request, msgspec.json.encode(result), responses.JSON, final=final)
 
 
-@router.post("/{replay}/cancel", **reference.answers(Replay, "The replay. For others who asked for it, it goes on.", 403, 404))
+@router.post(
+    "/{replay}/cancel",
+    **reference.returns(Replay, "The replay. It continues if other callers requested it too.", 403, 404),
+)
 async def cancel_replay(request: Request, id: str, replay: str) -> Response:
-    """Stop a replay that one asked for, unless somebody else did too. One that has ended stays as it is.
+    """Stop a replay that the caller requested, unless other callers requested it too.
 
-    Asked for again, one that was stopped begins anew.
+    A replay that has ended is not changed. Requesting a cancelled replay again starts it anew.
     """
     service = service_of(request)
     recorded = await service.runs.find(id)
-    return answers.json(_linked(request, id, await service.replays.cancel(recorded, replay, service.owners.known(request))))
+    replaying = await service.replays.cancel(recorded, replay, service.owners.known(request))
+    return responses.json(_with_links(request, id, replaying))
 
 
 @router.get("/{replay}/events", **_FOLLOW)
@@ -185,53 +193,45 @@ async def follow_replay(request: Request, id: str, replay: str) -> Response:
     """Follow a replay as server-sent events."""
     service = service_of(request)
     found = await service.replays.find(await service.runs.find(id), replay)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(request, id, found), 200, headers, "text/event-stream")
+    return StreamingResponse(_events(request, id, found), 200, stream.HEADERS, "text/event-stream")
 
 
 async def _events(request: Request, id: str, replaying: Replaying) -> AsyncIterator[bytes]:
-    told = -1
+    done = -1
     while True:
         changed = replaying.changed
-        if replaying.done > told:
-            told = replaying.done
-            yield _event("progress", {"done": told, "of": replaying.asked.step + 1})
+        if replaying.done > done:
+            done = replaying.done
+            yield stream.sse("progress", {"done": done, "of": replaying.asked.step + 1})
         if replaying.ended:
             break
-        try:
-            async with asyncio.timeout(QUIET_SECONDS):
-                await changed.wait()
-        except TimeoutError:
-            yield b": still running\n\n"
+        if comment := await stream.wait_for(changed):
+            yield comment
     if replaying.failure is None:
-        yield _event("end", _linked(request, id, replaying))
+        yield stream.sse("end", _with_links(request, id, replaying))
     else:
-        yield _event("end", {"reason": str(replaying.failure)})
+        yield stream.sse("end", {"reason": str(replaying.failure)})
 
 
-async def _waited(request: Request, replaying: Replaying, unasked: float) -> None:
-    """Wait for the end as long as the caller prefers."""
+async def _wait(request: Request, replaying: Replaying, default: float) -> None:
+    """Wait for the end of a replay for the seconds that the caller prefers, or ``default``."""
     wait = seconds_to_wait(request.headers.get("prefer", ""))
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(unasked if wait is None else wait):
+        async with asyncio.timeout(default if wait is None else wait):
             await replaying.until_ended()
 
 
-def _going_on(request: Request, id: str, replaying: Replaying, fresh: str | None = None) -> Response:
-    """What is known of a replay that goes on; ``fresh`` is the key of who had none."""
-    told = _linked(request, id, replaying)
-    headers = {"Location": told.links["self"], "Retry-After": str(RETRY_SECONDS)}
-    if fresh is None:
-        return answers.json(told, 202, headers)
-    response = answers.json(msgspec.structs.replace(told, owner_key=fresh), 202, headers)
-    remember(response, request, fresh, root_of(request))
+def _in_progress(request: Request, id: str, replaying: Replaying, new_key: str | None = None) -> Response:
+    """Return a replay in progress. ``new_key`` is the key of a caller who had none."""
+    replay = _with_links(request, id, replaying)
+    headers = {"Location": replay.links["self"], "Retry-After": str(RETRY_SECONDS)}
+    if new_key is None:
+        return responses.json(replay, 202, headers)
+    response = responses.json(msgspec.structs.replace(replay, owner_key=new_key), 202, headers)
+    remember(response, request, new_key, root_of(request))
     return response
 
 
-def _event(name: str, data: Any) -> bytes:
-    return format_sse_event(data_str=msgspec.json.encode(data).decode(), event=name)
-
-
-def _linked(request: Request, id: str, replaying: Replaying) -> Replay:
-    own = f"{root_of(request)}/api/v1/runs/{id}/replays/{replaying.id}"
-    return msgspec.structs.replace(replaying.told(), links={"self": own, "events": f"{own}/events"})
+def _with_links(request: Request, id: str, replaying: Replaying) -> Replay:
+    links = replay_links(root_of(request), id, replaying.id)
+    return msgspec.structs.replace(replaying.told(), links=links)

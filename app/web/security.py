@@ -1,4 +1,4 @@
-"""Guard every answer: a strict policy on content, no sniffing, no referrer; and the API open to other origins."""
+"""Add security headers to every response, and allow other origins to use the API."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COMMON: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
 }
 DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
-"""For what is no page: an SVG opened by itself shows, and does nothing."""
+"""Content policy of everything except pages: an SVG that is opened directly is shown, but cannot load or run anything."""
 
 
 def page_policy(nonce: str) -> str:
-    """The policy of a page; the nonce is for the styles that the editor writes."""
+    """Return the content policy of a page. The nonce allows the styles that the editor inserts."""
     return (
         "default-src 'none'; script-src 'self'; "
         f"style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -31,9 +31,9 @@ def page_policy(nonce: str) -> str:
 
 
 class Guard:
-    """Adds the headers to every answer, and answers HEAD as GET without a body.
+    """Middleware that adds security headers to every response and handles HEAD as a GET without a body.
 
-    ``root_path`` is the path under which a proxy serves us, where the server itself does not say.
+    ``root_path`` is the path under which a proxy serves the app, for servers that do not set it in the scope.
     """
 
     def __init__(self, app: ASGIApp, root_path: str = "") -> None:
@@ -48,7 +48,7 @@ class Guard:
         nonce = secrets.token_urlsafe(16)
         root = scope.get("root_path") or self._root
         path = scope["path"]
-        if root and not path.startswith(f"{root}/"):  # the proxy took it off: in ASGI it is part of the path
+        if root and not path.startswith(f"{root}/"):  # the proxy removed it, but in ASGI the path includes the root path
             path = root + path
         scope = {**scope, NONCE: nonce, "root_path": root, "path": path}
         if bare:
@@ -80,7 +80,7 @@ class Guard:
 
 
 class OpenApi:
-    """Opens what stands under ``/api`` (and its description) to pages of any origin, without credentials."""
+    """Middleware that allows pages of any origin to use ``/api`` and ``/openapi.json``, without credentials."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Give numbers over steps, by keys, all of a run in one answer: what curves are drawn from."""
+"""Collect numbers over the steps of a run by keys, for the ``series`` route and the page's charts."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from msgspec import Struct
 
 from ..errors import InvalidInput
 from ..recording import Recording, StepSeries, number
-from .frames import Column
+from .pass_columns import PackedMatrix
 
 CELLS: Final = 2_000_000
-"""Numbers that one answer may hold."""
+"""Numbers in a response at most."""
 
 
 class Series(Struct, frozen=True):
-    """Numbers over steps: ``series[key][i]`` is of step ``index[i]``, null where that step has no such number."""
+    """Numbers over steps: ``series[key][i]`` belongs to step ``index[i]`` and is null if that step has no such number."""
 
     index: list[int]
     series: dict[str, list[float | str | None]]
 
 
-class PackedColumn(Struct, frozen=True):
-    """Packed numbers, little-endian; ``gaps`` are the places where NaN stands for no number."""
+class PackedNumbers(Struct, frozen=True):
+    """Packed little-endian numbers. ``gaps`` are the indices at which NaN stands for a missing number."""
 
     dtype: str
     data: bytes
@@ -32,28 +32,28 @@ class PackedColumn(Struct, frozen=True):
 
 
 class PackedSeries(Struct, frozen=True):
-    """The same with packed columns, for msgpack: ``index`` as int32, the rest as float64."""
+    """Numbers over steps, for msgpack: ``index`` is packed as int32, the series as float64."""
 
-    index: Column
-    series: dict[str, PackedColumn]
+    index: PackedMatrix
+    series: dict[str, PackedNumbers]
 
 
 def series(recording: Recording, keys: Sequence[str], start: int, count: int | None, points: int | None) -> Series:
-    """Read the keys; raises :class:`InvalidInput` for one that no step has, or for too much at once."""
+    """Return the numbers of the keys. Raise :class:`InvalidInput` for a key that no step has, or for too many numbers."""
     read = _read(recording, keys, start, count, points)
     return Series(read.index.tolist(), {key: _plain(read.values[key], read.present[key]) for key in read.values})
 
 
 def packed(recording: Recording, keys: Sequence[str], start: int, count: int | None, points: int | None) -> PackedSeries:
-    """The same, packed."""
+    """Return the numbers of the keys, packed."""
     read = _read(recording, keys, start, count, points)
     columns = {
-        key: PackedColumn(
+        key: PackedNumbers(
             "<f8", np.where(there, read.values[key], np.nan).astype("<f8").tobytes(), np.flatnonzero(~there).tolist()
         )
         for key, there in read.present.items()
     }
-    index = Column("<i4", (1, len(read.index)), read.index.astype("<i4").tobytes())
+    index = PackedMatrix("<i4", (1, len(read.index)), read.index.astype("<i4").tobytes())
     return PackedSeries(index, columns)
 
 
@@ -61,14 +61,14 @@ def _read(recording: Recording, keys: Sequence[str], start: int, count: int | No
     read = recording.series(keys, start, count, points)
     if (cells := len(read.index) * len(read.values)) > CELLS:
         raise InvalidInput(
-            f"That is {cells:,} numbers, and one answer holds {CELLS:,}: ask for fewer keys, or for points.",
+            f"This request selects {cells:,} numbers, and a response has at most {CELLS:,}: ask for fewer keys, or for points.",
             where="query.points",
         )
     return read
 
 
-def _plain(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> list[float | str | None]:
-    told: list[float | str | None] = values.tolist()
-    for place in np.flatnonzero(~np.isfinite(values)).tolist():
-        told[place] = number(float(values[place])) if known[place] else None
-    return told
+def _plain(values: np.ndarray[Any, Any], present: np.ndarray[Any, Any]) -> list[float | str | None]:
+    plain: list[float | str | None] = values.tolist()
+    for index in np.flatnonzero(~np.isfinite(values)).tolist():
+        plain[index] = number(float(values[index])) if present[index] else None
+    return plain

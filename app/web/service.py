@@ -1,11 +1,12 @@
-"""Hold what every request may need: one value, made when the app starts."""
+"""Bundle the parts of a running server that requests need."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
 
 from fastapi import Request
 from starlette.requests import HTTPConnection
@@ -16,7 +17,7 @@ from ..drawing.engine import LayoutEngine
 from ..errors import NotFound, TapedeckError
 from ..examples import Example
 from ..executor import Executor
-from ..inputs.request import Request as Asked
+from ..inputs.request import Request as RunRequest
 from ..replays import Replays
 from ..runs.archive import Archive
 from ..runs.manager import Runs
@@ -24,15 +25,21 @@ from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from .owner import Owners
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 Mode = Literal["full", "nofiles", "unconfined", "refused", "starting"]
 
 OURS: Final = "tapedeck"
-"""Owner of the recordings that the pages open with; no key or cookie of anybody's says this."""
+"""Owner of the example recordings that the pages open with. No caller's key or cookie contains this owner."""
 OPENING_SECONDS: Final = 3.0
+"""Seconds that a page waits for the recording of its example."""
+LIGHT_BYTES: Final = 200_000
+"""Recordings in memory up to this size are read on the event loop, where a read takes less time than a thread switch."""
 
 
 class Service:
-    """The parts of a running server."""
+    """The parts of a running server, which an app creates when it starts."""
 
     def __init__(
         self,
@@ -64,26 +71,32 @@ class Service:
 
     @property
     def mode(self) -> Mode:
-        """How programs are confined, or why none is run."""
+        """How programs are confined, or why no programs are run."""
         if not self.executor.ready:
             return "starting" if self.executor.failure is None else "refused"
         mode = self.executor.mode
         return "unconfined" if mode == "none" else mode
 
+    async def read(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read from a recording: on the event loop if it is small and in memory, otherwise in a thread."""
+        if isinstance(recorded, LiveRun) and recorded.size <= LIGHT_BYTES and not recorded.forgotten:
+            return work(*args, **kwargs)
+        return await self.archive.beside(lambda: work(*args, **kwargs))
+
     async def recorded(self, example: Example) -> RecordedRun | None:
-        """The recording of an example, made when it is first looked at; ``None`` while no program can be run."""
+        """Return the recording of an example, which is made on first use, or ``None`` while programs cannot be run."""
         async with self._opening:
             if (id := self._opened.get(example.slug)) is not None:
                 try:
                     return await self.runs.find(id)
-                except NotFound:  # its time had come
+                except NotFound:  # the run has expired
                     del self._opened[example.slug]
             if not self.executor.ready:
                 return None
             cells = [(1, max(1, len(example.program.splitlines())))]
-            asked = Asked(model.Program(example.program, "program", cells), model.Options())
+            request = RunRequest(model.Program(example.program, "program", cells), model.Options())
             try:
-                recorded = await self.runs.submit(asked, OURS, key=f"{OURS}:{_edition(example.program, self.torch)}")
+                recorded = await self.runs.submit(request, OURS, key=f"{OURS}:{_edition(example.program, self.torch)}")
                 if isinstance(recorded, LiveRun):
                     async with asyncio.timeout(OPENING_SECONDS):
                         await recorded.until_ended()
@@ -94,7 +107,7 @@ class Service:
 
 
 def version_of(package: str) -> str | None:
-    """The installed version of a package, which need not be imported for that."""
+    """Return the installed version of a package without importing it, or ``None`` if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -102,7 +115,7 @@ def version_of(package: str) -> str | None:
 
 
 def _edition(program: str, torch: str | None) -> str:
-    """Changes whenever a recording of the program would: with its text, torch, or what records it."""
+    """Return a digest that changes with the program, with torch, and with the code that records and explains."""
     digest = hashlib.blake2b(f"{torch}\n{program}".encode(), digest_size=16)
     for source in sorted(path for folder in ("tracer", "explain") for path in (PACKAGE / folder).rglob("*.py")):
         digest.update(source.read_bytes())
@@ -110,12 +123,12 @@ def _edition(program: str, torch: str | None) -> str:
 
 
 def service_of(request: Request | HTTPConnection) -> Service:
-    """The service of the app that answers a request."""
+    """Return the service of the app that handles a request."""
     return cast(Service, request.app.state.service)
 
 
 def root_of(request: Request | HTTPConnection) -> str:
-    """The path under which a proxy serves us, without a slash at its end."""
+    """Return the path under which a proxy serves the app, without a slash at its end."""
     scope = request.scope
     root: Any = scope.get("app_root_path", scope.get("root_path", ""))  # a mount changes the latter
     return str(root).rstrip("/")

@@ -1,4 +1,7 @@
-"""Tell a run as server-sent events: what is recorded already, what comes, and the end; resumable at any place."""
+"""Stream a run as server-sent events: everything recorded so far, new events as they arrive, and the end.
+
+A stream can be resumed after any event.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ from ..runs.archive import Archive
 from ..runs.run import LiveRun, RecordedRun, StoredRun
 
 QUIET_SECONDS: Final = 15.0
-"""A comment is sent after this long without news, so that no proxy thinks the connection dead."""
+"""Seconds without an event after which a comment is sent, so that proxies keep the connection open."""
 BATCH: Final = 64
+"""Events that are encoded together."""
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
-Told = tuple[int, wire.AnyEvent]
+Numbered = tuple[int, wire.AnyEvent]
 
 
 def last_id(recorded: RecordedRun) -> int | None:
-    """The id of the event that ends a run's stream: past it there is nothing. ``None`` while the run goes on."""
+    """Return the id of the event that ends a run's stream, or ``None`` while the run goes on."""
     if not recorded.ended:
         return None
     count = (
@@ -32,61 +37,69 @@ def last_id(recorded: RecordedRun) -> int | None:
 
 
 async def events(archive: Archive, recorded: RecordedRun, after: int) -> AsyncIterator[bytes]:
-    """The events after the one with id ``after`` (-1 for all), as bytes of a stream."""
-    place = after + 1
+    """Yield the bytes of a stream with all events after the one with id ``after`` (-1 for all events)."""
+    index = after + 1
     if isinstance(recorded, LiveRun):
         while True:
             changed = recorded.changed
             ended = recorded.ended or recorded.failure is not None
-            if place < recorded.forgotten and recorded.earlier is not None:
-                earlier, place = recorded.earlier.all(place), recorded.forgotten
-                while batch := await archive.beside(_some, earlier):
-                    yield _written(batch)
+            if index < recorded.forgotten and recorded.earlier is not None:
+                earlier, index = recorded.earlier.all(index), recorded.forgotten
+                while batch := await archive.beside(_next_batch, earlier):
+                    yield _encoded(batch)
                 continue
-            if batch := list(enumerate(recorded.events[place - recorded.forgotten :][:BATCH], place)):
-                yield _written(batch)
-                place += len(batch)
+            if batch := list(enumerate(recorded.events[index - recorded.forgotten :][:BATCH], index)):
+                yield _encoded(batch)
+                index += len(batch)
                 continue
             if ended:
                 break
-            try:
-                async with asyncio.timeout(QUIET_SECONDS):
-                    await changed.wait()
-            except TimeoutError:
-                yield b": still running\n\n"
+            if comment := await wait_for(changed):
+                yield comment
         count = recorded.count
     else:
         assert isinstance(recorded, StoredRun)
-        stored = recorded.stored_log.all(place)
-        while batch := await archive.beside(_some, stored):
-            yield _written(batch)
+        stored = recorded.stored_log.all(index)
+        while batch := await archive.beside(_next_batch, stored):
+            yield _encoded(batch)
         count = recorded.stored.events
     for seq, finding in enumerate(recorded.findings, count):
         if seq > after:
-            yield _event(seq, "finding", finding)
+            yield sse("finding", finding, seq)
     if count + len(recorded.findings) > after:
-        yield _event(count + len(recorded.findings), "end", {"status": recorded.status if recorded.ended else "interrupted"})
+        yield sse("end", {"status": recorded.status if recorded.ended else "interrupted"}, count + len(recorded.findings))
 
 
-def _some(stored: Iterable[Told]) -> list[Told]:
-    found = []
-    for told in stored:
-        found.append(told)
-        if len(found) == BATCH:
+async def wait_for(changed: asyncio.Event) -> bytes | None:
+    """Wait for a change. After ``QUIET_SECONDS`` without one, return a comment that keeps the connection open."""
+    try:
+        async with asyncio.timeout(QUIET_SECONDS):
+            await changed.wait()
+    except TimeoutError:
+        return b": still running\n\n"
+    return None
+
+
+def sse(name: str, data: Any, id: int | None = None) -> bytes:
+    """Return a server-sent event whose data is JSON."""
+    return format_sse_event(data_str=msgspec.json.encode(data).decode(), event=name, id=None if id is None else str(id))
+
+
+def _next_batch(stored: Iterable[Numbered]) -> list[Numbered]:
+    batch = []
+    for numbered in stored:
+        batch.append(numbered)
+        if len(batch) == BATCH:
             break
-    return found
+    return batch
 
 
-def _written(batch: Iterable[Told]) -> bytes:
-    return b"".join(_event(seq, *told) for seq, event in batch if (told := tell(event)) is not None)
+def _encoded(batch: Iterable[Numbered]) -> bytes:
+    return b"".join(sse(*public, seq) for seq, event in batch if (public := public_event(event)) is not None)
 
 
-def _event(seq: int, name: str, data: Any) -> bytes:
-    return format_sse_event(data_str=msgspec.json.encode(data).decode(), event=name, id=str(seq))
-
-
-def tell(event: wire.AnyEvent) -> tuple[str, Any] | None:
-    """The name and the data of an event as the stream tells it; ``None`` for one that it leaves to other calls."""
+def public_event(event: wire.AnyEvent) -> tuple[str, Any] | None:
+    """Return the name and the data with which the stream sends an event, or ``None`` if the stream leaves it out."""
     match event:
         case wire.StartedEvent():
             return "started", {"torch": event.torch, "python": event.python}
@@ -94,7 +107,7 @@ def tell(event: wire.AnyEvent) -> tuple[str, Any] | None:
             tensors = Tensors(event.tensors)
             return "lines", {
                 "lines": [
-                    model.Line(row.line, row.file, line_text(row, tensors), tensors.summary(row.row), _graph(row.graph))
+                    model.Line(row.line, row.file, line_text(row, tensors), tensors.summary(row.row), _graph_id(row.graph))
                     for row in event.rows
                 ]
             }
@@ -116,5 +129,5 @@ def tell(event: wire.AnyEvent) -> tuple[str, Any] | None:
             return None
 
 
-def _graph(index: int) -> str | None:
+def _graph_id(index: int) -> str | None:
     return f"g{index}" if index >= 0 else None

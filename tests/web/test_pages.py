@@ -12,8 +12,8 @@ import pytest
 from tapedeck import wire
 from tapedeck.assets import static_path
 from tapedeck.examples import FIRST_VISIT, gallery
+from tapedeck.web.playground import listing
 from tapedeck.web.playhead import Playhead
-from tapedeck.web.view import listing
 
 from ..fake_executor import FakeExecutor
 from ..handmade_events import FIT, TURNS, fit, turns

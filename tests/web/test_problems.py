@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 from tapedeck.errors import TooLarge
-from tapedeck.web.answers import body_of
+from tapedeck.web.request_parts import read_body
 
 from ..handmade_events import FIT
 
@@ -64,7 +64,7 @@ async def test_a_body_that_never_ends_is_read_no_further_than_the_limit() -> Non
 
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)  # type: ignore[arg-type]
     with pytest.raises(TooLarge):
-        await body_of(request, 10_000)
+        await read_body(request, 10_000)
     assert received == 11
 
 

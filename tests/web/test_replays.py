@@ -345,7 +345,7 @@ async def test_a_replay_that_goes_on_is_asked_for_at_its_own_address(serve: Serv
     ("error", "status", "said"),
     [
         (SandboxError("The sandbox broke."), 503, "The sandbox broke."),
-        (RuntimeError("secret"), 500, "Something in Tapedeck broke. The log of the server tells what."),
+        (RuntimeError("secret"), 500, "Tapedeck failed because of a bug. The server's log has the details."),
     ],
 )
 async def test_a_replay_that_failed_tells_so_at_its_address_as_it_does_to_who_begins_it(

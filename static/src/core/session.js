@@ -286,7 +286,7 @@ export function session(store, api, onrun) {
   };
 }
 
-const SMALL = 12; // as in `app/web/view.py`
+const SMALL = 12; // as in `app/web/playground.py`
 
 /**
  * The node that is looked at first: a leaf, for that is what a program is about; where there are many nodes, the root.

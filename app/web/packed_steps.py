@@ -1,4 +1,4 @@
-"""Give many whole steps by columns: what a page needs to play a recording without asking step by step."""
+"""Pack many whole steps by columns, so that the page can play a recording without a request for each step."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .. import model, wire
 from ..recording import Recording, Tensors, line_text, phase, table_layout
 
 BYTES: Final = 4 * 1024 * 1024
-"""Steps are added to an answer until their numbers are this large; the rest is left for the next one."""
+"""Size of the numbers in a response, in bytes, after which the remaining steps are left for the next response."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Row(Struct, frozen=True, array_like=True):
-    """What a tensor of a table is in every step.
+class PackedRow(Struct, frozen=True, array_like=True):
+    """The description of a tensor, the same in every step.
 
-    ``packed`` is how its elements are packed, as numpy says it, where they were kept; ``stats``: it has statistics of its
-    own. One element without statistics has itself as each of them.
+    ``packed`` is the NumPy dtype of its packed elements, or null if they were not kept. ``stats`` says whether it has
+    statistics of its own. A tensor of one element without statistics has that element as each of them.
     """
 
     shape: list[int]
@@ -34,24 +34,26 @@ class Row(Struct, frozen=True, array_like=True):
     stats: bool
 
 
-class Table(Struct, frozen=True):
-    """Tensors, a row each, with their numbers in every step: a stretch of bytes for each step, little-endian, rows in order.
+class PackedTable(Struct, frozen=True):
+    """Tensors, a row each, and their numbers in every step.
 
-    ``values`` are the elements of the rows that are packed; ``stats`` the minimum, maximum, mean and norm of those that have
-    statistics, as float64; ``counts`` their zeros, NaN and infinities, as int32. ``counts`` is empty where all are zero.
+    Each step's numbers follow those of the step before, little-endian, with the rows in order. ``values`` are the elements
+    of the rows that are packed. ``stats`` are the minimum, maximum, mean and norm of the rows that have statistics, as
+    float64; ``counts`` their zeros, NaN and infinities, as int32. ``counts`` is empty if all counts are zero.
     """
 
-    rows: list[Row]
+    rows: list[PackedRow]
     values: bytes
     stats: bytes
     counts: bytes
 
 
 class SpanPass(Struct, frozen=True):
-    """A pass of every step. What are bytes are int32: ``order`` places of nodes, the rest rows of its table, -1 for none.
+    """A pass that every step has. Fields of bytes are packed int32.
 
-    ``value`` has one for each node, ``arrived`` and ``used`` for each output of each node, ``edge`` for each edge. They are
-    null where the graph is too large for one answer: ask for ``frames``.
+    ``order`` contains indices of nodes. The other fields contain rows of the pass's table, -1 for none: ``value`` one for
+    each node, ``arrived`` and ``used`` for each output of each node, ``edge`` for each edge. ``value`` is null if the graph
+    is too large for a response: request ``frames`` instead.
     """
 
     kind: str
@@ -64,11 +66,11 @@ class SpanPass(Struct, frozen=True):
     arrived: bytes
     used: bytes
     edge: bytes
-    table: Table
+    table: PackedTable
 
 
 class SpanStep(Struct, frozen=True):
-    """What is a step's own, besides numbers. ``texts`` are those of values, ``passes`` and ``parents`` indices of passes."""
+    """What differs between steps besides numbers. ``texts`` belong to values, ``passes`` and ``parents`` are pass indices."""
 
     index: int
     iteration: model.Iteration | None
@@ -81,7 +83,7 @@ class SpanStep(Struct, frozen=True):
 
 
 class SpanParameter(Struct, frozen=True):
-    """A parameter over every step: rows of the steps' table."""
+    """A parameter in every step. Its numbers are rows of the steps' table."""
 
     id: str
     name: str | None
@@ -96,7 +98,7 @@ class SpanParameter(Struct, frozen=True):
 
 
 class SpanRebind(Struct, frozen=True, rename={"source": "from"}):
-    """A name that moves in every step; ``to`` is a row of the steps' table."""
+    """A name that every step binds to a new tensor. ``to`` is a row of the steps' table."""
 
     name: str
     line: int
@@ -106,10 +108,10 @@ class SpanRebind(Struct, frozen=True, rename={"source": "from"}):
     uses_gradient: bool
 
 
-class Span(Struct, frozen=True):
-    """Steps that differ in numbers alone, with what they share.
+class StepSpan(Struct, frozen=True):
+    """Steps that differ in their numbers only, and what they share.
 
-    ``values`` are lines with their rows and the phases in which they ran, ``loss`` is a row.
+    ``values`` are lines with their rows and the phases in which they ran. ``loss`` is a row.
     """
 
     steps: list[SpanStep]
@@ -121,39 +123,39 @@ class Span(Struct, frozen=True):
     parameters: list[SpanParameter]
     rebinds: list[SpanRebind]
     passes: list[SpanPass]
-    table: Table
+    table: PackedTable
 
 
 class PackedSteps(Struct, frozen=True):
-    """Whole steps, for msgpack, those together that are alike. ``next`` is where to start to get the rest.
+    """Whole steps, grouped into spans of similar steps, for msgpack. Pass ``next`` as ``start`` to get the rest.
 
-    A span has what its steps share; of each step the rest. Tensors are rows of the span's table, in its passes of theirs.
-    ``earlier`` are values of lines from before the first of these steps: a step's own follow from them and from the values
-    of the steps between.
+    A span contains what its steps share, and the rest for each step. Tensors are rows of the span's table, or of the table
+    of a pass. ``earlier`` are line values from before the first of these steps. The earlier values of a later step follow
+    from them and from the values of the steps between.
     """
 
-    spans: list[Span]
+    spans: list[StepSpan]
     next: int | None
     earlier: dict[str, model.EarlierValue] = {}
 
 
 def packed(recording: Recording, start: int, count: int) -> PackedSteps:
-    """Read steps in order, ``count`` at the most."""
-    there = recording.log.counts()[2]
+    """Return at most ``count`` steps in order, packed."""
+    available = recording.log.counts()[2]
     groups: dict[bytes, list[tuple[wire.StepEvent, list[wire.PassEvent]]]] = {}
-    size, at = 0, start
-    while at < min(there, start + count) and (size < BYTES or not groups):
-        step = recording.log.step(at)
-        passes = [recording.log.pass_(index) for index in step.passes]
+    size, index = 0, start
+    while index < min(available, start + count) and (size < BYTES or not groups):
+        step = recording.log.step(index)
+        passes = [recording.log.pass_(each) for each in step.passes]
         groups.setdefault(_shared(step, passes), []).append((step, passes))
         size += sum(len(table.values) + len(table.stats) for table in (step.tensors, *(each.tensors for each in passes)))
-        at += 1
+        index += 1
     spans = [_span(recording, group) for group in groups.values()]
-    return PackedSteps(spans, at if at < there else None, recording.earlier(start) if spans else {})
+    return PackedSteps(spans, index if index < available else None, recording.earlier(start) if spans else {})
 
 
 def _shared(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> bytes:
-    """All that steps of one span have in common, as a key."""
+    """Return a key of everything that the steps of a span share."""
     return _encode(
         (
             (step.forward, step.loss, step.backward, step.update),
@@ -173,9 +175,9 @@ def _layout(table: wire.TensorTable) -> tuple[Any, ...]:
     return *table_layout(table), table.grad_fn, table.names
 
 
-def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.PassEvent]]]) -> Span:
+def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.PassEvent]]]) -> StepSpan:
     first, passes = group[0]
-    return Span(
+    return StepSpan(
         steps=[_own(step, own) for step, own in group],
         lines={"forward": first.forward, "loss": first.loss, "backward": first.backward, "update": first.update},
         values=[(line.line, line.row, phase(line, first)) for line in first.values if line.file is None],
@@ -197,7 +199,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.
             for row in first.rebinds
         ],
         passes=[
-            _pass(recording, event, [own[place].tensors for _, own in group]) for place, event in enumerate(passes)
+            _pass(recording, event, [own[index].tensors for _, own in group]) for index, event in enumerate(passes)
         ],
         table=_table([step.tensors for step, _ in group]),
     )  # fmt: skip
@@ -238,18 +240,18 @@ def _pass(recording: Recording, event: wire.PassEvent, tables: Sequence[wire.Ten
     )
 
 
-def _table(tables: Sequence[wire.TensorTable]) -> Table:
+def _table(tables: Sequence[wire.TensorTable]) -> PackedTable:
     if not tables:
-        return Table([], b"", b"", b"")
+        return PackedTable([], b"", b"", b"")
     first = tables[0]
-    told = Tensors(first)
+    tensors = Tensors(first)
     names = np.frombuffer(first.grad_fn, "<u2").tolist()
     rows = []
-    for at, (code, flags, name) in enumerate(zip(first.dtype, first.flags, names, strict=True)):
+    for index, (code, flags, name) in enumerate(zip(first.dtype, first.flags, names, strict=True)):
         dtype = wire.DTYPES[code]
         rows.append(
-            Row(
-                shape=told.shape(at),
+            PackedRow(
+                shape=tensors.shape(index),
                 dtype=dtype,
                 requires_grad=bool(flags & wire.REQUIRES_GRAD),
                 is_leaf=bool(flags & wire.IS_LEAF),
@@ -259,7 +261,7 @@ def _table(tables: Sequence[wire.TensorTable]) -> Table:
             )
         )
     counts = np.frombuffer(b"".join([table.counts for table in tables]), "<i8")
-    return Table(
+    return PackedTable(
         rows,
         b"".join([table.values for table in tables]),
         b"".join([table.stats for table in tables]),

@@ -11,7 +11,7 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.recording import MemoryLog, Recording, Tensors, number
 from tapedeck.recording.table_stack import TableStack
-from tapedeck.web import frames
+from tapedeck.web import pass_columns
 
 from ..handmade_events import FIT, GRAPH, fit, ints, pass_, step, table, turns
 from .conftest import Serve
@@ -58,7 +58,7 @@ async def test_steps_come_page_by_page(serve: Serve) -> None:
 
 
 async def test_steps_that_would_be_too_much_are_left_for_the_next_page(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapedeck.web.recorded.STEPS_BYTES", 1)
+    monkeypatch.setattr("tapedeck.web.recordings.STEPS_BYTES", 1)
     async with serve(many(3)) as client:
         run = await start(client)
         first = (await client.get(f"{run}/steps")).json()
@@ -113,7 +113,7 @@ async def test_a_step_tells_what_lines_were_that_ran_in_earlier_steps_only(serve
 async def test_packed_steps_that_would_be_too_much_are_left_for_the_next_answer(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tapedeck.web.spans.BYTES", 1)
+    monkeypatch.setattr("tapedeck.web.packed_steps.BYTES", 1)
     async with serve(many(3)) as client:
         run = await start(client)
         told = msgspec.msgpack.decode((await client.get(f"{run}/steps", headers={"Accept": "application/msgpack"})).content)
@@ -217,7 +217,7 @@ async def test_frames_come_packed_for_who_takes_msgpack(serve: Serve) -> None:
 
 
 async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapedeck.web.frames.CELLS", 1)
+    monkeypatch.setattr("tapedeck.web.pass_columns.CELLS", 1)
     async with serve(many(3)) as client:
         run = await start(client)
         assert (await client.get(f"{run}/frames")).json()["next"] == 1
@@ -225,7 +225,7 @@ async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: S
         assert msgspec.msgpack.decode(packed.content)["next"] == 1
 
 
-@pytest.mark.parametrize("kind", frames.STATISTICS)
+@pytest.mark.parametrize("kind", pass_columns.STATISTICS)
 def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
     rows = table(1.5, [1.0, -2.0], math.nan, -math.inf, [3.0], -4.0, 0.0)
     stack, tensors = TableStack.of([rows]), Tensors(rows)
@@ -253,10 +253,10 @@ async def test_passes_of_different_layouts_stand_in_order(serve: Serve) -> None:
 def test_frames_leave_out_what_was_not_recorded() -> None:
     empty = msgspec.structs.replace(pass_(0, 1.0), edge=ints(-1, 7, -1, 9))
     recording = Recording(MemoryLog([GRAPH, empty]), FIT)
-    told = frames.frames(recording, 0, 0, 10, ["edge.norm", "edge.values"])
+    told = pass_columns.frames(recording, 0, 0, 10, ["edge.norm", "edge.values"])
     norms, values = told.fields["edge.norm"][0], told.fields["edge.values"][0]
     assert [norm is None for norm in norms] == [value is None for value in values] == [True, False, True, False]
-    column = frames.packed(recording, 0, 0, 10, ["edge.norm"]).fields["edge.norm"]
+    column = pass_columns.packed(recording, 0, 0, 10, ["edge.norm"]).fields["edge.norm"]
     assert np.isnan(np.frombuffer(column.data)).tolist() == [True, False, True, False]
 
 

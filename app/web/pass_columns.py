@@ -1,4 +1,4 @@
-"""Give numbers of many passes by columns: a few of all, for who computes with them."""
+"""Collect numbers of many passes as columns, for the ``frames`` route."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from ..recording import Recording, Tensors, number
 from ..recording.table_stack import COUNTS, NUMBERS, FloatArray, PresentMask, TableStack, table_layout
 
 WHAT: Final = ("value", "arrived", "used", "edge")
-"""Of each node its value; of each output of each node the sum that arrived, and what was used; of each edge its gradient."""
+"""Of each node its value; of each output the gradient that arrived and the one that was used; of each edge its gradient."""
 STATISTICS: Final = (*NUMBERS, *COUNTS)
 OTHERS: Final = ("values", "shape", "dtype")
 FIELDS: Final = tuple(f"{what}.{of}" for what in WHAT for of in (*STATISTICS, *OTHERS))
 USUAL: Final = ("value.norm", "arrived.norm", "edge.norm")
 CELLS: Final = 400_000
-"""Numbers that one answer may hold; more are left for the next one."""
+"""Numbers in a response at most; the remaining passes are left for the next response."""
 
 
 class Frames(Struct, frozen=True):
-    """Numbers of passes that share a graph: ``fields[f][i][j]`` is of pass ``passes[i]`` and of the j-th node, output or edge.
+    """Numbers of passes that share a graph.
 
-    Outputs are counted through all nodes in order. ``next`` is where to start to get the rest.
+    ``fields[f][i][j]`` belongs to pass ``passes[i]`` and to the j-th node, output or edge. Outputs are numbered through all
+    nodes in order. Pass ``next`` as ``start`` to get the rest.
     """
 
     graph: str
@@ -36,8 +37,8 @@ class Frames(Struct, frozen=True):
     next: int | None
 
 
-class Column(Struct, frozen=True):
-    """A field as packed numbers: little-endian, a row for each pass. What is not known is NaN."""
+class PackedMatrix(Struct, frozen=True):
+    """A matrix of packed little-endian numbers with a row for each pass. NaN stands for a number that was not recorded."""
 
     dtype: str
     shape: tuple[int, int]
@@ -45,17 +46,17 @@ class Column(Struct, frozen=True):
 
 
 class PackedFrames(Struct, frozen=True):
-    """The same with packed columns, for msgpack."""
+    """Numbers of passes that share a graph, with packed columns, for msgpack."""
 
     graph: str
     passes: list[int]
     steps: list[int]
-    fields: dict[str, Column]
+    fields: dict[str, PackedMatrix]
     next: int | None
 
 
 def chosen(text: str | None) -> list[str]:
-    """The fields that an address names, separated by commas."""
+    """Return the fields that an address names, separated by commas."""
     names = [name for name in (text or ",".join(USUAL)).split(",") if name]
     for name in names:
         if name not in FIELDS:
@@ -64,7 +65,7 @@ def chosen(text: str | None) -> list[str]:
 
 
 def frames(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]) -> Frames:
-    """Read the passes over a graph, from pass ``start`` on, ``count`` at the most; raises :class:`NotFound` for a graph."""
+    """Return the passes over a graph, from pass ``start``, at most ``count``. Raise :class:`NotFound` for an unknown graph."""
     passes, following = _over(recording, graph, start, count, fields)
     groups = _alike(passes)
     columns = {
@@ -75,7 +76,7 @@ def frames(recording: Recording, graph: int, start: int, count: int, fields: Seq
 
 
 def packed(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]) -> PackedFrames:
-    """The same as packed columns: only of fields that are numbers."""
+    """Return the same passes as packed columns. Only fields that contain single numbers can be packed."""
     if wrong := [name for name in fields if name.partition(".")[2] not in NUMBERS]:
         raise InvalidInput(f"{wrong[0]} cannot be packed: ask for it as JSON.", where="fields")
     passes, following = _over(recording, graph, start, count, fields)
@@ -83,15 +84,15 @@ def packed(recording: Recording, graph: int, start: int, count: int, fields: Seq
     columns = {}
     for name in fields:
         matrix, _ = _matrix(groups, len(passes), name)
-        columns[name] = Column("<f8", (matrix.shape[0], matrix.shape[1]), matrix.astype("<f8").tobytes())
+        columns[name] = PackedMatrix("<f8", (matrix.shape[0], matrix.shape[1]), matrix.astype("<f8").tobytes())
     return PackedFrames(f"g{graph}", [each.index for each in passes], [each.step for each in passes], columns, following)
 
 
 def _over(
     recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]
 ) -> tuple[list[wire.PassEvent], int | None]:
-    """The passes over a graph that fit into an answer, and the first that does not."""
-    recording.graph(graph)  # which there must be
+    """Return the passes over a graph that fit into a response, and the index of the next pass."""
+    recording.graph(graph)  # raises NotFound for an unknown graph
     found: list[wire.PassEvent] = []
     for event in recording.log.passes(max(0, start), recording.log.counts()[1]):
         if event.graph == graph:
@@ -105,42 +106,46 @@ def _over(
 
 
 def _alike(passes: Sequence[wire.PassEvent]) -> list[tuple[list[int], wire.PassEvent, TableStack]]:
-    """The passes in groups of one layout: their places, the first of them, and their tables on top of each other."""
+    """Group passes of the same layout: the indices of the passes, the first pass, and their tables stacked."""
     groups: dict[tuple[bytes, ...], list[int]] = {}
-    for place, event in enumerate(passes):
-        groups.setdefault((*table_layout(event.tensors), *(getattr(event, what) for what in WHAT)), []).append(place)
+    for index, event in enumerate(passes):
+        groups.setdefault((*table_layout(event.tensors), *(getattr(event, what) for what in WHAT)), []).append(index)
     return [
-        (places, passes[places[0]], TableStack.of([passes[place].tensors for place in places])) for places in groups.values()
+        (indices, passes[indices[0]], TableStack.of([passes[index].tensors for index in indices]))
+        for indices in groups.values()
     ]
 
 
 def _matrix(
     groups: list[tuple[list[int], wire.PassEvent, TableStack]], count: int, name: str
 ) -> tuple[FloatArray, PresentMask]:
-    """A statistic of every node, output or edge in every pass, a row for each pass; what is not known is NaN."""
+    """Return a statistic of every node, output or edge, with a row for each pass, and a mask of the numbers that exist.
+
+    Numbers that were not recorded are NaN.
+    """
     what, _, kind = name.partition(".")
     width = len(getattr(groups[0][1], what)) // 4 if groups else 0
-    values, known = np.full((count, width), np.nan), np.zeros((count, width), bool)
-    for places, first, stack in groups:
+    values, present = np.full((count, width), np.nan), np.zeros((count, width), bool)
+    for indices, first, stack in groups:
         rows, sources = np.unique(wire.int32(getattr(first, what), what), return_inverse=True)
         columns = [stack.statistic(row, kind) for row in rows.tolist()]
         if columns:
-            values[places] = np.stack([numbers for numbers, _ in columns])[sources].T
-            known[places] = np.stack([there for _, there in columns])[sources].T
-    return values, known
+            values[indices] = np.stack([numbers for numbers, _ in columns])[sources].T
+            present[indices] = np.stack([there for _, there in columns])[sources].T
+    return values, present
 
 
 def _plain(groups: list[tuple[list[int], wire.PassEvent, TableStack]], count: int, name: str) -> list[list[Any]]:
-    values, known = _matrix(groups, count, name)
+    values, present = _matrix(groups, count, name)
     whole = name.partition(".")[2] in COUNTS
-    told: list[list[Any]] = (np.where(known, values, 0).astype(np.int64) if whole else values).tolist()
-    for at, place in np.argwhere(~np.isfinite(values) | ~known).tolist():
-        told[at][place] = number(float(values[at, place])) if known[at, place] else None
-    return told
+    matrix: list[list[Any]] = (np.where(present, values, 0).astype(np.int64) if whole else values).tolist()
+    for row, column in np.argwhere(~np.isfinite(values) | ~present).tolist():
+        matrix[row][column] = number(float(values[row, column])) if present[row, column] else None
+    return matrix
 
 
 def _read(passes: Sequence[wire.PassEvent], name: str) -> list[list[Any]]:
-    """What is no number: values, shapes and dtypes, pass by pass."""
+    """Return a field that is not a single number: values, shapes or dtypes, pass by pass."""
     what, _, kind = name.partition(".")
     found = []
     for event in passes:

@@ -1,4 +1,4 @@
-"""Draw a sentence where a picture was asked for and there is none."""
+"""Draw the SVG that is returned in place of a picture when a run has no graph."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COLUMNS: Final = 60
 LINE: Final = 20
 
 
-def notice(sentence: str, theme: str = "light") -> bytes:
-    """An SVG that says so."""
+def placeholder(sentence: str, theme: str = "light") -> bytes:
+    """Return an SVG that shows a sentence."""
     tokens = THEMES["dark" if theme == "dark" else "light"]
-    lines = textwrap.wrap(_plain(sentence), COLUMNS)[:12] or [""]
+    lines = textwrap.wrap(_without_controls(sentence), COLUMNS)[:12] or [""]
     height = 32 + LINE * len(lines)
     spans = "".join(f'<tspan x="16" y="{28 + LINE * at}">{escape(line)}</tspan>' for at, line in enumerate(lines))
     return (
@@ -26,8 +26,8 @@ def notice(sentence: str, theme: str = "light") -> bytes:
     ).encode()
 
 
-def _plain(text: str) -> str:
-    """Without what XML cannot carry."""
+def _without_controls(text: str) -> str:
+    """Return the text with a space for each character that XML does not allow."""
     return "".join(
         letter if letter >= " " and not "\ud800" <= letter <= "\udfff" and letter < "\ufffe" else " " for letter in text
     )

@@ -1,0 +1,64 @@
+"""Build the URLs that responses and pages contain.
+
+``root`` is the path under which a proxy serves Tapedeck, without a slash at its end; it is empty without a proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+API: Final = "/api/v1"
+
+
+def run_url(root: str, run: str) -> str:
+    """Return the URL of a run in the API.
+
+    >>> run_url("/tapedeck", "42")
+    '/tapedeck/api/v1/runs/42'
+    """
+    return f"{root}{API}/runs/{run}"
+
+
+def run_page(root: str, run: str) -> str:
+    """Return the URL of the page that shows a run."""
+    return f"{root}/r/{run}"
+
+
+def run_links(root: str, run: str) -> dict[str, str]:
+    """Return the ``links`` of a run."""
+    own = run_url(root, run)
+    return {"self": own, "page": run_page(root, run), "events": f"{own}/events", "steps": f"{own}/steps"}
+
+
+def replay_links(root: str, run: str, replay: str) -> dict[str, str]:
+    """Return the ``links`` of a replay."""
+    own = f"{run_url(root, run)}/replays/{replay}"
+    return {"self": own, "events": f"{own}/events"}
+
+
+def step_url(root: str, run: str, index: int) -> str:
+    """Return the URL of a step in the API."""
+    return f"{run_url(root, run)}/steps/{index}"
+
+
+def picture_url(root: str, run: str, what: str, index: int, form: str, options: Mapping[str, Any] | None = None) -> str:
+    """Return the URL of the picture of a ``pass`` or of a ``graph``.
+
+    >>> picture_url("", "42", "pass", 0, "svg"), picture_url("", "42", "graph", 1, "png", {"theme": "dark"})
+    ('/api/v1/runs/42/passes/0/graph.svg', '/api/v1/runs/42/graphs/g1/graph.png?theme=dark')
+    """
+    owner = f"passes/{index}" if what == "pass" else f"graphs/g{index}"
+    return with_query(f"{run_url(root, run)}/{owner}/graph.{form}", options or {})
+
+
+def problem_type(root: str, anchor: str) -> str:
+    """Return the ``type`` of a problem: its entry in the reference."""
+    return f"{root}/docs#{anchor}"
+
+
+def with_query(path: str, parameters: Mapping[str, Any]) -> str:
+    """Return ``path`` with the query parameters that are not ``None``."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path

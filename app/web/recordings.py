@@ -1,0 +1,193 @@
+"""Define the routes that read a recording: steps, graphs, passes, nodes, pictures, and columns of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, ParamSpec
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request
+from msgspec import Raw, Struct
+from starlette.responses import Response
+
+from .. import model
+from ..drawing.picture import MEDIA
+from ..errors import NotFound
+from ..recording import Recording
+from ..recording.series import OF_PARAMETER, STATISTICS, USUAL
+from ..runs.run import RecordedRun
+from . import packed_steps, pass_columns, reference, responses, series
+from .links import API
+from .pictures import Look, draw
+from .request_parts import index_of
+from .service import service_of
+
+STEPS_BYTES: Final = 8 * 1024 * 1024
+"""Size of the steps in a response, in bytes, after which the remaining steps are left for the next response."""
+MSGPACK: Final = "application/msgpack"
+
+P = ParamSpec("P")
+
+router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
+Index = Annotated[int, Path(ge=0, le=2**31 - 1)]
+Start = Annotated[int, Query(ge=0, le=2**31 - 1)]
+
+
+class StepPage(Struct, frozen=True):
+    """A page of steps in order. Pass ``next`` as ``start`` to get the next page."""
+
+    steps: list[model.Step]
+    next: int | None
+
+
+@router.get("/steps", **reference.returns_packed(StepPage, packed_steps.PackedSteps, "Steps in order."))
+async def read_steps(request: Request, id: str, start: Start = 0, count: Annotated[int, Query(ge=1, le=1000)] = 20) -> Response:
+    """Read steps in order, with all their numbers: passes, parameters, line values and the update."""
+    recorded = await service_of(request).runs.find(id)
+    return await _json_or_packed(request, recorded, _steps, packed_steps.packed, recorded.recording, start, count)
+
+
+def _steps(recording: Recording, start: int, count: int) -> Raw:
+    available = recording.log.counts()[2]
+    steps: list[Raw] = []
+    size, index = 0, start
+    while index < min(available, start + count) and (size < STEPS_BYTES or not steps):
+        step = msgspec.json.encode(recording.step(index))
+        steps.append(Raw(step))
+        size += len(step)
+        index += 1
+    return Raw(msgspec.json.encode({"steps": steps, "next": index if index < available else None}))
+
+
+@router.get("/steps/{index}", **reference.returns(model.Step, "The step.", 304, 404))
+async def read_step(request: Request, id: str, index: Index) -> Response:
+    """Read one step."""
+    service = service_of(request)
+    recorded = await service.runs.find(id)
+    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.step, index))
+
+
+@router.get("/graphs/{graph}", **reference.returns(model.Graph, "The structure of the graph.", 304, 404))
+async def read_graph(request: Request, id: str, graph: str) -> Response:
+    """Read the structure of a graph: its nodes and edges, without numbers."""
+    service = service_of(request)
+    recorded = await service.runs.find(id)
+    index = index_of(graph, "g", "graph")
+    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.graph, index))
+
+
+@router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))
+async def read_pass(request: Request, id: str, index: Index) -> Response:
+    """Read one pass with its numbers. For a large graph the numbers are left out: request `frames` instead."""
+    service = service_of(request)
+    recorded = await service.runs.find(id)
+    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.pass_, index))
+
+
+@router.get("/passes/{index}/nodes/{node}", **reference.returns(model.NodeDetail, "The node in the pass.", 304, 404))
+async def read_node(request: Request, id: str, index: Index, node: str) -> Response:
+    """Read everything about one node in one pass: value, gradients, saved tensors, and the gradients on its edges."""
+    service = service_of(request)
+    recorded = await service.runs.find(id)
+    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.node, index, node))
+
+
+Theme = Annotated[str, Query(description="`light`, `dark`, `auto`, or `inline` (for a picture inside a page).")]
+Direction = Annotated[str, Query(description="Position of the root: `TB` at the top, `BT` at the bottom, `LR` at the left.")]
+Selected = Annotated[str | None, Query(description="Id of a node to mark.")]
+
+
+@router.get("/passes/{index}/graph.{form}", **reference.PICTURE)
+async def draw_pass(
+    request: Request,
+    id: str,
+    index: Index,
+    form: str,
+    theme: Theme = "light",
+    direction: Direction = "TB",
+    node: Selected = None,
+) -> Response:
+    """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`)."""
+    return await _drawn(request, id, "pass", index, form, Look(theme, direction, node))
+
+
+@router.get("/graphs/{graph}/graph.{form}", **reference.PICTURE)
+async def draw_graph(
+    request: Request, id: str, graph: str, form: str, theme: Theme = "light", direction: Direction = "TB", node: Selected = None
+) -> Response:
+    """Draw the structure of a graph, without numbers. Displayed tensors that no pass reached have only a structure."""
+    return await _drawn(request, id, "graph", index_of(graph, "g", "graph"), form, Look(theme, direction, node))
+
+
+async def _drawn(request: Request, id: str, what: str, index: int, form: str, look: Look) -> Response:
+    service = service_of(request)
+    media_type = next((media for name, media in MEDIA.items() if name == form), None)
+    if media_type is None:
+        raise NotFound(f"There is no picture as .{form[:20]}: take one of {', '.join(f'.{name}' for name in MEDIA)}.")
+    recorded = await service.runs.find(id)
+    drawn = await draw(service, recorded, what, index, form, look.checked())
+    return responses.cacheable(request, drawn, media_type, final=recorded.ended)
+
+
+@router.get("/frames", **reference.returns_packed(pass_columns.Frames, pass_columns.PackedFrames))
+async def read_frames(
+    request: Request,
+    id: str,
+    graph: Annotated[str, Query(description="Id of the graph that the passes share.")] = "g0",
+    start: Start = 0,
+    count: Annotated[int, Query(ge=1, le=1000)] = 100,
+    fields: Annotated[
+        str | None,
+        Query(description=f"Names of fields, separated by commas. Available fields: {', '.join(pass_columns.FIELDS)}."),
+    ] = None,
+) -> Response:
+    """Read numbers of many passes as columns."""
+    recorded = await service_of(request).runs.find(id)
+    parts = (recorded.recording, index_of(graph, "g", "graph"), start, count, pass_columns.chosen(fields))
+    return await _json_or_packed(request, recorded, pass_columns.frames, pass_columns.packed, *parts)
+
+
+@router.get("/series", **reference.returns_packed(series.Series, series.PackedSeries))
+async def read_series(
+    request: Request,
+    id: str,
+    key: Annotated[
+        list[Annotated[str, Query(max_length=200)]] | None,
+        Query(
+            max_length=500,
+            description="What to read: `loss`, `loss:NAME`, `iteration`, `lr` or `optimizer.OPTION`. For a parameter: `p0`, "
+            f"`p0.grad`, `p0.state.exp_avg` ({', '.join(OF_PARAMETER)}, state.NAME), followed by `.norm` or another of "
+            f"{', '.join(STATISTICS)}, or by the index of an element such as `[3]`. `*` selects all. Repeat the parameter "
+            f"to read more. Default: {', '.join(USUAL)}.",
+        ),
+    ] = None,
+    start: Start = 0,
+    count: Annotated[int | None, Query(ge=1, description="Number of steps. Default: all steps.")] = None,
+    points: Annotated[
+        int | None, Query(ge=2, le=100_000, description="Reduce each key to about this many steps, keeping the extremes.")
+    ] = None,
+) -> Response:
+    """Read numbers over the steps: losses, parameters, gradients, and the optimizer's state and options."""
+    recorded = await service_of(request).runs.find(id)
+    parts = (recorded.recording, key or (), start, count, points)
+    return await _json_or_packed(request, recorded, series.series, series.packed, *parts)
+
+
+async def _json_or_packed(
+    request: Request,
+    recorded: RecordedRun,
+    plain: Callable[P, Any],
+    packed: Callable[P, Any],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Response:
+    """Return the result of ``packed`` as msgpack if the caller accepts it, else the result of ``plain`` as JSON."""
+    as_msgpack = MSGPACK in request.headers.get("accept", "")
+
+    def encoded() -> bytes:
+        if as_msgpack:
+            return msgspec.msgpack.encode(packed(*args, **kwargs))
+        return msgspec.json.encode(plain(*args, **kwargs))
+
+    body = await service_of(request).read(recorded, encoded)
+    return responses.cacheable(request, body, MSGPACK if as_msgpack else responses.JSON, final=recorded.ended, vary=True)

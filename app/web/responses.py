@@ -1,0 +1,44 @@
+"""Build HTTP responses: JSON encoded directly from the model's structs, and caching headers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from fastapi import Request
+from starlette.responses import Response
+
+from ..runs.run import RecordedRun
+
+JSON: Final = "application/json"
+FINAL: Final = "private, max-age=3600, immutable"
+"""``Cache-Control`` of a response about an ended run: the data never changes, but the run can be deleted."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON response that must not be cached."""
+    return Response(_encode(value), status, {"Cache-Control": "no-store"} | dict(headers or {}), JSON)
+
+
+def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, vary: bool = False) -> Response:
+    """Return a response that may be cached if it is ``final``, or 304 if the caller's ``If-None-Match`` matches it.
+
+    ``vary`` says that the body depends on the request's ``Accept`` header.
+    """
+    headers = {"Vary": "Accept"} if vary else {}
+    if not final:
+        return Response(body, 200, headers | {"Cache-Control": "no-store"}, media_type)
+    tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers |= {"ETag": tag, "Cache-Control": FINAL}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(None, 304, headers)
+    return Response(body, 200, headers, media_type)
+
+
+def run_json(request: Request, recorded: RecordedRun, value: Any) -> Response:
+    """Return a part of a run as JSON, which may be cached once the run has ended. ``bytes`` are sent unchanged."""
+    return cacheable(request, value if isinstance(value, bytes) else _encode(value), JSON, final=recorded.ended)

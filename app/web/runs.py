@@ -1,0 +1,200 @@
+"""Define the routes that start, read, list, follow, cancel and delete runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request
+from msgspec import Struct
+from starlette.responses import Response, StreamingResponse
+
+from .. import model
+from ..drawing.picture import MEDIA
+from ..errors import InvalidInput
+from ..inputs import request as requests
+from ..runs.run import LiveRun, RecordedRun
+from . import reference, responses, stream
+from .links import API, run_links, run_url
+from .owner import remember
+from .pictures import Look, last_picture, why_no_picture
+from .placeholder import placeholder
+from .request_parts import idempotency_key, preferred_form, read_body, seconds_to_wait
+from .service import Service, root_of, service_of
+
+WAIT_SECONDS: Final = 10.0
+"""Seconds that a POST waits by default for the end of a run with a longer time limit."""
+GRACE_SECONDS: Final = 2.0
+"""Seconds that a POST waits beyond a run's time limit, so that it can return the run that was stopped at the limit."""
+LIGHT_BODY: Final = 100_000
+"""Largest body in bytes that is parsed on the event loop."""
+LOOK: Final = ("theme", "direction")
+"""Picture options that a POST accepts as query parameters."""
+
+router = APIRouter(prefix=API, tags=["runs"])
+
+
+class RunPage(Struct, frozen=True):
+    """A page of an owner's runs, newest first. Pass ``next`` as ``after`` to get the next page."""
+
+    runs: list[model.RunHeading]
+    next: str | None
+
+
+@router.post("/runs", **reference.POST_RUN)
+async def start_run(request: Request) -> Response:
+    """Run a program, an expression, a training loop or a notebook, and return its recording."""
+    service, root = service_of(request), root_of(request)
+    form = preferred_form(request.headers.get("accept", ""))
+    query = dict(request.query_params)
+    look = Look(**{name: query.pop(name) for name in LOOK if name in query}).checked()
+    owner = service.owners.known(request)
+    body = await read_body(request, service.limits.body_bytes)
+    media_type = request.headers.get("content-type", "")
+    if requests.may_be_training(body, media_type):
+        await service.executor.settled()
+    parts = (body, media_type, query, service.limits, service.executor.optimizers)
+    parsed = requests.read(*parts) if len(body) <= LIGHT_BODY else await service.archive.beside(requests.read, *parts)
+
+    fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
+    key = idempotency_key(request, owner, fingerprint)
+    new_key = None
+    if owner is None:
+        owner, new_key = service.owners.new()
+    recorded = await service.runs.submit(parsed, owner, key=key, fingerprint=fingerprint)
+    if recorded.new.fingerprint != fingerprint:
+        raise InvalidInput(
+            "This Idempotency-Key was used for a different request: choose another key.", where="Idempotency-Key"
+        )
+    if recorded.new.owner != owner:
+        new_key = None  # the run stays with the caller who started it and received its owner_key
+
+    wait = seconds_to_wait(request.headers.get("prefer", ""))
+    if isinstance(recorded, LiveRun):
+        until_ended = not parsed.store or (form != "json" and wait is None)
+        await _ended(recorded, None if until_ended else _default_wait(service.limits) if wait is None else wait)
+    headers = {"Vary": "Accept"}
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait:g}"
+    status = 200
+    if parsed.store:
+        status = 201 if recorded.ended else 202
+        headers["Location"] = run_url(root, recorded.id)
+        if not recorded.ended:
+            await service.archive.flush(recorded)
+    if form != "json" and recorded.ended:
+        response = await _picture(service, recorded, form, look, status, headers)
+        if new_key is not None:
+            response.headers["Tapedeck-Owner-Key"] = new_key
+    else:
+        run = await service.read(recorded, recorded.run, run_links(root, recorded.id) if parsed.store else {})
+        answer = run if new_key is None else msgspec.structs.asdict(run) | {"owner_key": new_key}
+        response = responses.json(answer, status, headers)
+    if new_key is not None:
+        remember(response, request, new_key, root)
+    return response
+
+
+def _default_wait(limits: model.Limits) -> float:
+    """Return the seconds that a POST without ``Prefer: wait=N`` waits for the end.
+
+    >>> _default_wait(model.Limits(wall_seconds=10.0)), _default_wait(model.Limits(wall_seconds=60.0))
+    (12.0, 10.0)
+    """
+    return limits.wall_seconds + GRACE_SECONDS if limits.wall_seconds <= WAIT_SECONDS else WAIT_SECONDS
+
+
+async def _ended(recorded: LiveRun, seconds: float | None) -> None:
+    """Wait for the end of a run, ``seconds`` at most. Raise the server's own failure, if there was one."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await recorded.until_ended()
+    if recorded.failure is not None:
+        raise recorded.failure
+
+
+async def _picture(
+    service: Service, recorded: RecordedRun, form: str, look: Look, status: int, headers: dict[str, str]
+) -> Response:
+    """Return the last step's picture, or a sentence in its place if the run has no graph."""
+    drawn = await last_picture(service, recorded, form, look)
+    if drawn is None:
+        sentence = why_no_picture(recorded)
+        drawn = placeholder(sentence, look.theme) if form == "svg" else f"{sentence}\n".encode()
+    return Response(drawn, status, headers, MEDIA["svg" if form == "svg" else "txt"])
+
+
+@router.get("/runs", **reference.returns(RunPage, "The caller's runs, newest first."))
+async def list_runs(
+    request: Request,
+    count: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[str | None, Query(description="The `next` of the previous page.", max_length=100)] = None,
+) -> Response:
+    """List the caller's runs, newest first."""
+    service, root = service_of(request), root_of(request)
+    owner = service.owners.known(request)
+    if owner is None:
+        return responses.json(RunPage([], None))
+    found = await service.runs.of_owner(owner, count + 1, None if after is None else _cursor(after))
+    more = len(found) > count
+    headings = [recorded.heading(run_links(root, recorded.id)) for recorded in found[:count]]
+    last = found[count - 1].stored if more else None
+    return responses.json(RunPage(headings, f"{last.created!r}:{last.number}" if last else None))
+
+
+def _cursor(after: str) -> tuple[float, int]:
+    """Return the creation time and the number of a run that ``after`` contains."""
+    created, _, number = after.partition(":")
+    try:
+        return float(created), min(int(number), 2**62)
+    except ValueError:
+        raise InvalidInput(
+            "`after` is not the `next` of a page: pass the `next` of the previous page unchanged.", where="query.after"
+        ) from None
+
+
+@router.get("/runs/{id}", **reference.returns(model.Run, "The run.", 304, 404))
+async def read_run(request: Request, id: str) -> Response:
+    """Read a run without its steps: status, line values, printed text, error and findings."""
+    service = service_of(request)
+    recorded = await service.runs.find(id)
+    run = await service.read(recorded, recorded.run, run_links(root_of(request), id))
+    return responses.run_json(request, recorded, run)
+
+
+@router.delete("/runs/{id}", status_code=204, **reference.returns(None, "The run was deleted.", 403, 404))
+async def delete_run(request: Request, id: str) -> Response:
+    """Delete one of the caller's runs. A run in progress and its replays are stopped first."""
+    service = service_of(request)
+    await service.runs.delete(id, service.owners.known(request))
+    service.replays.stop(id)
+    return Response(None, 204)
+
+
+@router.post("/runs/{id}/cancel", **reference.returns(model.Run, "The run, which has ended.", 403, 404))
+async def cancel_run(request: Request, id: str) -> Response:
+    """Stop one of the caller's runs and keep what was recorded. A run that has ended is not changed."""
+    service = service_of(request)
+    recorded = await service.runs.cancel(id, service.owners.known(request))
+    run = await service.read(recorded, recorded.run, run_links(root_of(request), id))
+    return responses.json(run)
+
+
+@router.get("/runs/{id}/events", **reference.EVENTS)
+async def follow_run(
+    request: Request,
+    id: str,
+    last_event_id: Annotated[str | None, Header(description="Resume after the event with this id.")] = None,
+) -> Response:
+    """Follow a run as server-sent events: everything recorded so far, new events as they arrive, and the end."""
+    service = service_of(request)
+    recorded = await service.runs.find(id)
+    text = last_event_id or ""
+    after = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    last = stream.last_id(recorded)
+    if last is not None and after >= last:
+        return Response(None, 204)
+    return StreamingResponse(stream.events(service.archive, recorded, after), 200, stream.HEADERS, "text/event-stream")
