@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,44 @@ def test_a_module_names_its_own_package_only_relatively(path: Path) -> None:
     assert not {name for name in absolute if name.split(".")[0] in {"app", "tapedeck"}}
 
 
+TRACER_ORDER = (
+    "__init__",
+    "tensors",
+    "emitter",
+    "source",
+    "environment",
+    "forward",
+    "training",
+    "backward",
+    "replay",
+    "recorder",
+    "program",
+    "main",
+    "__main__",
+)
+"""The packages and modules of the tracer. Each imports only from those above it, and from itself."""
+TRACER = [path for path in PYTHON if path.is_relative_to(APP / "tracer")]
+
+
+@pytest.mark.parametrize("path", TRACER, ids=name_of)
+def test_a_package_of_the_tracer_imports_only_from_those_before_it(path: Path) -> None:
+    part = path.relative_to(APP / "tracer").parts[0].removesuffix(".py")
+    assert part in TRACER_ORDER, f"add {part} to TRACER_ORDER"
+    imported = [(line, name.split(".")[2]) for line, name in imports(path) if name.startswith("tapedeck.tracer.")]
+    ours = [(line, other) for line, other in imported if other in TRACER_ORDER]
+    position = TRACER_ORDER.index
+    assert not [f"{name_of(path)}:{line} imports {other}" for line, other in ours if position(other) > position(part)]
+
+
+def test_the_modules_of_the_tracer_import_each_other_without_a_circle() -> None:
+    modules = {".".join(["tapedeck", *path.relative_to(APP).with_suffix("").parts]): path for path in TRACER}
+    graph = {
+        module: {name if name in modules else name.rpartition(".")[0] for _, name in imports(path)} & modules.keys() - {module}
+        for module, path in modules.items()
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) == len(modules)  # raises CycleError for a circle
+
+
 @pytest.mark.parametrize("path", PYTHON, ids=name_of)
 def test_only_the_tracer_imports_torch(path: Path) -> None:
     if path.relative_to(APP).parts[0] != "tracer":
@@ -92,6 +131,11 @@ def test_only_the_tracer_imports_torch(path: Path) -> None:
 
 def test_the_server_is_importable_without_torch() -> None:
     program = "import sys, tapedeck.main, tapedeck.cli.commands; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_step_boundaries_are_decided_without_torch() -> None:
+    program = "import sys, tapedeck.tracer.training.boundaries; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
