@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from .. import model
+from .. import model, wire
 from ..recording import Recording
 from .rules.backward_failed import failed
 from .rules.broadcast_both import broadcast_both
@@ -42,12 +42,12 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
 
 def non_leaf_grad(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """``.grad`` is read of a tensor that a pass went through, and that keeps none since it is no leaf."""
-    for signal in recording.signals():
-        if signal.code != "non-leaf-grad" or signal.line < 1:
+    for signal in recording.signals(wire.NonLeafGrad):
+        if signal.line < 1:
             continue
-        name, graph = signal.detail.get("name"), signal.detail.get("graph")
-        what = name if isinstance(name, str) else "the tensor"
-        at = recording.last_pass(graph, before=recording.log.counts()[1]) if type(graph) is int else None
+        name = signal.name
+        what = name if name is not None else "the tensor"
+        at = recording.last_pass(signal.graph, before=recording.log.counts()[1])
         nodes = recording.graph(recording.log.pass_(at).graph).nodes if at is not None else []
         node = next((node for node in nodes if node.name == name and node.kind == "op"), None)
         line = node.line if node is not None and what.isidentifier() else None
@@ -74,22 +74,22 @@ def non_leaf_grad(recording: Recording, program: model.Program, syntax: Syntax) 
 def implicit_pass(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """The program never calls backward: we did."""
     for signal in recording.signals():
-        if signal.code == "implicit-pass":
+        if isinstance(signal, wire.ImplicitPass):
             step = recording.log.step(0) if recording.log.counts()[2] else None
             name = f"`{step.loss_name}`" if step is not None and step.loss_name else "the last tensor that has a grad_fn"
-            start = "" if signal.detail.get("scalar") else ", starting from ones since it is no scalar"
+            start = "" if signal.scalar else ", starting from ones since it is no scalar"
             yield _note(
                 "implicit-pass",
                 None,
                 f"Your code never calls backward(); Tapedeck ran it once on {name}{start}.",
                 "So there are gradients to see. Your program's own results are as they were.",
             )
-        elif signal.code == "implicit-pass-failed":
+        elif isinstance(signal, wire.ImplicitPassFailed):
             yield _note(
                 "implicit-pass-failed",
                 None,
                 "Your code never calls backward(), and Tapedeck's own call failed, so the graph has no numbers.",
-                str(signal.detail.get("message", "")),
+                signal.message,
             )
 
 
@@ -102,37 +102,33 @@ def skipped(recording: Recording, program: model.Program, syntax: Syntax) -> Ite
             f"Line {note['line']} was skipped: {note['text']}",
             "Lines that begin with % or ! are commands of the notebook's own, not Python.",
         )
-    for signal in recording.signals():
-        if signal.code == "plotting-stand-in":
-            yield _note(
-                "plotting-stand-in",
-                signal.line if signal.line > 0 else None,
-                "matplotlib is not here: its calls did nothing, and no plot was drawn.",
-                "The rest of the program ran as it is.",
-            )
+    for signal in recording.signals(wire.PlottingStandIn):
+        yield _note(
+            "plotting-stand-in",
+            signal.line if signal.line > 0 else None,
+            "matplotlib is not here: its calls did nothing, and no plot was drawn.",
+            "The rest of the program ran as it is.",
+        )
 
 
 def too_large(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """A graph above the limit ran unrecorded."""
-    for signal in recording.signals():
-        if signal.code == "graph-too-large":
-            line = signal.line if signal.line > 0 else None
-            limit = signal.detail.get("limit")
-            yield model.Finding(
-                code="graph-too-large",
-                severity="warning",
-                file=None,
-                line=line,
-                step=None,
-                node=None,
-                message=f"The graph of this pass has more than {limit:,} nodes: it ran, but was not recorded.",
-                why="Everything before it was. Fewer steps before a backward(), or detach(), make a smaller graph.",
-            )
+    for signal in recording.signals(wire.GraphTooLarge):
+        yield model.Finding(
+            code="graph-too-large",
+            severity="warning",
+            file=None,
+            line=signal.line if signal.line > 0 else None,
+            step=None,
+            node=None,
+            message=f"The graph of this pass has more than {signal.limit:,} nodes: it ran, but was not recorded.",
+            why="Everything before it was. Fewer steps before a backward(), or detach(), make a smaller graph.",
+        )
 
 
 def left_out(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """A pass or a step had more numbers than one may have."""
-    if any(signal.code == "numbers-left-out" for signal in recording.signals()):
+    if recording.signals(wire.NumbersLeftOut):
         yield _note(
             "numbers-left-out",
             None,
@@ -143,10 +139,9 @@ def left_out(recording: Recording, program: model.Program, syntax: Syntax) -> It
 
 def unrecorded(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """The recorder failed at something: better said than silently left out."""
-    for signal in recording.signals():
-        if signal.code == "recorder-failed":
-            message = "A part of this run could not be recorded; the program itself ran as it would alone."
-            yield _note("recorder-failed", None, message, str(signal.detail.get("message", "")))
+    for signal in recording.signals(wire.RecorderFailed):
+        message = "A part of this run could not be recorded; the program itself ran as it would alone."
+        yield _note("recorder-failed", None, message, signal.message)
 
 
 def _note(code: str, line: int | None, message: str, why: str) -> model.Finding:

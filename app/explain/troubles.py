@@ -33,19 +33,17 @@ class Trouble:
 
 def troubles(recording: Recording) -> list[Trouble]:
     """All exceptions that the tracer told of, in their order, the one that ended the run last."""
-    signals = recording.signals()
-    failed = _innermost(recording, [signal for signal in signals if signal.code == "pass-failed"])
+    failed = _innermost(recording, recording.signals(wire.PassFailed))
     end = _end(recording)
     ended_by = next((signal for signal in reversed(failed) if end is not None and _same(signal, end)), None)
     found = [_of_pass(recording, signal, ended=signal is ended_by) for signal in failed]
     known = {(trouble.type, trouble.message[:SAID], trouble.raised or trouble.line) for trouble in found}
-    for signal in signals:
-        if signal.code == "caught":
-            key = (_text(signal, "type"), _text(signal, "message"), _line(signal.line))
-            again = end is not None and key == (end.type, end.message[:SAID], _line(end.line))
-            if key not in known and not again:
-                known.add(key)
-                found.append(Trouble(*key, ended=False))
+    for signal in recording.signals(wire.Caught):
+        key = (signal.error, signal.message, _line(signal.line))
+        again = end is not None and key == (end.type, end.message[:SAID], _line(end.line))
+        if key not in known and not again:
+            known.add(key)
+            found.append(Trouble(*key, ended=False))
     if end is not None and ended_by is None:
         found.append(Trouble(end.type, end.message, _line(end.line), ended=True))
     return sorted(found, key=lambda trouble: trouble.ended)
@@ -58,21 +56,20 @@ def _end(recording: Recording) -> wire.ProgramFailure | None:
     return None
 
 
-def _same(signal: wire.Signal, end: wire.ProgramFailure) -> bool:
-    at = max(_number(signal, "raised"), -1)
+def _same(signal: wire.PassFailed, end: wire.ProgramFailure) -> bool:
     return (
-        _text(signal, "type") == end.type
-        and _text(signal, "message") == end.message[:SAID]
-        and (at if at > 0 else signal.line) == end.line
+        signal.error == end.type
+        and signal.message == end.message[:SAID]
+        and (signal.raised if signal.raised > 0 else signal.line) == end.line
     )
 
 
-def _innermost(recording: Recording, signals: list[wire.Signal]) -> list[wire.Signal]:
+def _innermost(recording: Recording, signals: list[wire.PassFailed]) -> list[wire.PassFailed]:
     """Without the passes around those that failed: an exception goes through every one of them."""
     around: set[tuple[int, str]] = set()
     found = []
     for signal in signals:
-        index, message = _number(signal, "pass"), _text(signal, "message")
+        index, message = signal.pass_, signal.message
         if (index, message) in around:
             continue
         found.append(signal)
@@ -82,39 +79,28 @@ def _innermost(recording: Recording, signals: list[wire.Signal]) -> list[wire.Si
     return found
 
 
-def _of_pass(recording: Recording, signal: wire.Signal, *, ended: bool) -> Trouble:
-    index = _number(signal, "pass")
-    event = _pass(recording, index)
+def _of_pass(recording: Recording, signal: wire.PassFailed, *, ended: bool) -> Trouble:
+    event = _pass(recording, signal.pass_)
     node: model.Node | None = None
     if event is not None and event.graph >= 0:
         nodes = recording.graph(event.graph).nodes
         node = nodes[event.failed] if 0 <= event.failed < len(nodes) else None
     return Trouble(
-        type=_text(signal, "type"),
-        message=_text(signal, "message"),
+        type=signal.error,
+        message=signal.message,
         line=_line(signal.line),
         ended=ended,
         pass_=event.index if event is not None else None,
         step=event.step if event is not None and 0 <= event.step < recording.log.counts()[2] else None,
         node=node,
-        raised=_line(_number(signal, "raised")),
-        changed=_line(_number(signal, "changed")),
-        earlier=recording.last_pass(_number(signal, "earlier"), before=index),
+        raised=_line(signal.raised),
+        changed=_line(signal.changed),
+        earlier=recording.last_pass(signal.earlier, before=signal.pass_),
     )
 
 
 def _pass(recording: Recording, index: int) -> wire.PassEvent | None:
     return recording.log.pass_(index) if 0 <= index < recording.log.counts()[1] else None
-
-
-def _number(signal: wire.Signal, key: str) -> int:
-    found = signal.detail.get(key)
-    return found if type(found) is int else -1
-
-
-def _text(signal: wire.Signal, key: str) -> str:
-    found = signal.detail.get(key)
-    return found if isinstance(found, str) else ""
 
 
 def _line(line: int) -> int | None:

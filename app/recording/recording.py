@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import Final
+from typing import Final, TypeVar, overload
 
 import numpy as np
 from msgspec import UNSET, structs
@@ -16,6 +16,8 @@ from .pass_numbers import PassNumbers
 from .series import USUAL, StepSeries, named, read_series, thinned
 from .structure import index_or_none, read_formulas, read_graph, title
 from .tensors import Tensors
+
+S = TypeVar("S", bound=wire.Signal)
 
 NAMED: Final = 40
 """Keys that are named to who asked for one that is not there."""
@@ -230,9 +232,15 @@ class Recording:
         """All that the program printed, as far as it was kept."""
         return "".join(event.text for event in self.log.others() if isinstance(event, wire.OutputEvent))
 
-    def signals(self) -> list[wire.Signal]:
-        """The facts that findings are made of."""
-        return [event for event in self.log.others() if isinstance(event, wire.Signal)]
+    @overload
+    def signals(self) -> list[wire.Signal]: ...
+
+    @overload
+    def signals(self, kind: type[S]) -> list[S]: ...
+
+    def signals(self, kind: type[wire.Signal] = wire.Signal) -> Sequence[wire.Signal]:
+        """Return the signals of one kind, or all of them, in the order in which they were emitted."""
+        return [event for event in self.log.others() if isinstance(event, kind)]
 
     def graphs(self) -> list[model.GraphSize]:
         """The sizes of all graphs."""

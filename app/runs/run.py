@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
 
 import msgspec
 
 from .. import model, wire
 from ..recording import Log, MemoryLog, Recording
 from ..store import NewRun, Outcome, RunRow, StoredLog
-
-TRUNCATED: Final = "stdout-truncated"
-"""Code of the signal by which a child says that it dropped printed text."""
 
 
 class RecordedRun:
@@ -172,7 +168,7 @@ class LiveRun(RecordedRun):
                     if cut is None:
                         continue
                     event = cut
-                case wire.Signal() if event.code == TRUNCATED:
+                case wire.StdoutTruncated():
                     self.truncated = True
                 case wire.EndEvent():
                     self.end = event

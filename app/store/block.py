@@ -20,6 +20,7 @@ from ..recording import StepGroup, TableStack
 from ..recording.line_history import LineSteps
 from ..recording.log import own_lines
 from .columns import PackedMatrix, pack_columns, unpack_columns
+from .old_signals import OldSignal, upgrade
 from .skeletons import SplitEvent, join, part
 from .tables import Matrix, TableLayout
 
@@ -50,7 +51,7 @@ class _PackedBlock(Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_PackedBlock)
-_skeletons: msgspec.msgpack.Decoder[wire.AnyEvent] = msgspec.msgpack.Decoder(wire.AnyEvent)
+_skeletons: msgspec.msgpack.Decoder[wire.AnyEvent | OldSignal] = msgspec.msgpack.Decoder(wire.AnyEvent | OldSignal)
 
 
 def pack_block(events: Sequence[wire.AnyEvent]) -> bytes:
@@ -125,7 +126,7 @@ class EventBlock:
     def __init__(self, data: bytes) -> None:
         self._block = _decoder.decode(zlib.decompress(data))
         self._order = np.frombuffer(self._block.order, "<u2").tolist()
-        self._skeletons = [_skeletons.decode(stack.skeleton) for stack in self._block.stacks]
+        self._skeletons = [_read_skeleton(stack.skeleton) for stack in self._block.stacks]
         self._places: dict[tuple[type[wire.Event], ...], list[int]] = {}
         self._read: dict[int, _Own] = {}
 
@@ -144,8 +145,10 @@ class EventBlock:
         stack, row = self._order[place], self._rows[place]
         told, own = self._block.stacks[stack], self._own(stack)
         numbers = own.tables
+        skeleton = self._skeletons[stack]
+        assert skeleton is not None  # places() leaves those out
         return join(
-            self._skeletons[stack],
+            skeleton,
             SplitEvent(
                 b"",
                 tuple(own.integers[row].tolist()),
@@ -244,6 +247,12 @@ class EventBlock:
         matrices = (take(size, width) for size, width in layout.widths) if layout else iter(())
         tables = layout.numbers(matrices, stack.height) if layout else None
         return _Own(integers, numbers, tables)
+
+
+def _read_skeleton(data: bytes) -> wire.AnyEvent | None:
+    """Decode a skeleton; ``None`` for a signal of an old recording that cannot be read."""
+    skeleton = _skeletons.decode(data)
+    return upgrade(skeleton) if isinstance(skeleton, OldSignal) else skeleton
 
 
 class _Own(Struct, frozen=True):

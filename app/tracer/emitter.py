@@ -37,7 +37,7 @@ class Emitter:
         self._write = write
         self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
         self._sent = monotonic()
-        self._told: set[str] = set()
+        self._told: set[type[wire.Signal]] = set()
         self._rows = 0
         self._bytes = 0
         self._unsorted: list[TableBuilder] = []
@@ -88,7 +88,7 @@ class Emitter:
             packed = [blank(len(table.rows)) for table in tables]
             signals.append(_failure(error))
         if any(table.shortened for table in tables):
-            signals.append(wire.Signal("numbers-left-out"))
+            signals.append(wire.NumbersLeftOut())
         read = iter(packed)
         self._waiting = [item[1](next(read)) if isinstance(item, tuple) else item for item in self._waiting]
         self._waiting[-1:-1] = [signal for signal in signals if self._is_first(signal)]  # nothing follows the end
@@ -103,8 +103,8 @@ class Emitter:
             self.emit(signal)
 
     def _is_first(self, signal: wire.Signal) -> bool:
-        first = signal.code not in self._told
-        self._told.add(signal.code)
+        first = type(signal) not in self._told
+        self._told.add(type(signal))
         return first
 
     def failed(self, error: Exception) -> None:
@@ -138,4 +138,4 @@ class Emitter:
 
 
 def _failure(error: Exception) -> wire.Signal:
-    return wire.Signal("recorder-failed", detail={"message": f"{type(error).__name__}: {error}"[:1000]})
+    return wire.RecorderFailed(message=f"{type(error).__name__}: {error}"[:1000])

@@ -52,7 +52,7 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
     duration = 0.0
     try:
         with contextlib.suppress(ReplayFinished):  # the replay has been answered
-            with MatplotlibStandIn(lambda: emitter.emit(wire.Signal("plotting-stand-in", line=recorder.line))):
+            with MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=recorder.line))):
                 failure = _run_cells(source, namespace, recorder, emitter, printer)
             duration = (time.perf_counter() - started) * 1000
             if failure is None and not recorder.passes.called:
@@ -122,9 +122,9 @@ def _run_implicit_pass(recorder: Recorder, emitter: Emitter) -> None:
     try:
         recorder.passes.run_implicit(tensor)
         if recorder.steps.passes_begun:
-            emitter.emit(wire.Signal("implicit-pass", detail={"scalar": tensor.numel() == 1}))
+            emitter.emit(wire.ImplicitPass(scalar=tensor.numel() == 1))
     except Exception as error:  # the graph has been freed, but it can still be drawn
-        emitter.emit(wire.Signal("implicit-pass-failed", detail={"message": str(error)[:1000]}))
+        emitter.emit(wire.ImplicitPassFailed(message=str(error)[:1000]))
 
 
 def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFailure:

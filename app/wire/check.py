@@ -28,6 +28,7 @@ from .events import (
     Surface,
     TensorTable,
 )  # fmt: skip
+from .signals import Broadcast, LeafRebound, NonLeafGrad, PassFailed, RequiresGradLate
 
 MOST_POINTS: Final = 10_000
 """Points of a surface."""
@@ -61,6 +62,8 @@ class Check:
                 self._parameters = max(self._parameters, event.index + 1)
             case Surface() | Checked() | Factors() | Refused():
                 self._answer(event)
+            case PassFailed() | LeafRebound() | NonLeafGrad() | RequiresGradLate() | Broadcast():
+                self._signal(event)
             case EndEvent() if event.status not in ("done", "failed"):
                 raise ProtocolError("an end that a program cannot know of")
             case _:
@@ -169,6 +172,22 @@ class Check:
             places.append(rebind.row)
         if max(places) >= rows:
             raise ProtocolError("a row that is not there")
+
+    def _signal(self, signal: PassFailed | LeafRebound | NonLeafGrad | RequiresGradLate | Broadcast) -> None:
+        if signal.step > self._steps:
+            raise ProtocolError("a signal of a step that has not begun")
+        match signal:
+            case PassFailed():  # the event of the pass itself follows
+                if max(signal.graph, signal.earlier) >= len(self._graphs):
+                    raise ProtocolError("a signal of a graph that does not exist")
+                if signal.node >= self._graphs[signal.graph][0]:
+                    raise ProtocolError("a signal of a node that does not exist")
+            case NonLeafGrad() if signal.graph >= len(self._graphs):
+                raise ProtocolError("a signal of a graph that does not exist")
+            case LeafRebound() if signal.parameter >= self._parameters:
+                raise ProtocolError("a signal of a parameter that does not exist")
+            case _:
+                pass
 
     def _answer(self, answer: Surface | Checked | Factors | Refused) -> None:
         if not self._asked:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from ..model import Capture, PassKind, ReplayKind
+from .fields import Count, Event, Index, LongText, Name, Packed, Text
+from .signals import AnySignal
 
 DTYPES: Final = (
     "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
@@ -33,12 +35,6 @@ OP, LEAF, CONSTANT = 0, 1, 2
 RIGHT, KINK, WRONG, UNKNOWN, DEFINED = 0, 1, 2, 3, 4
 """Codes of :attr:`Checked.verdict`."""
 
-Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
-Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-Name = Annotated[str, Meta(max_length=300)]
-Text = Annotated[str, Meta(max_length=20_000)]
-LongText = Annotated[str, Meta(max_length=200_000)]
-Packed = bytes
 LINES: Final = 200_000
 """Lines that a program may have: more than its text has room for."""
 LEAVES: Final = 250_000
@@ -63,10 +59,6 @@ class TensorTable(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     stats: Packed = b""
     counts: Packed = b""
     values: Packed = b""
-
-
-class Event(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Something that happened in a program, told in the order in which it happened."""
 
 
 class StartedEvent(Event, tag="started", frozen=True):
@@ -252,20 +244,8 @@ class StepEvent(Event, tag="step", frozen=True):
     rebinds: Annotated[list[RebindRow], Meta(max_length=10_000)]
     optimizer: Options | None
     tensors: TensorTable
-    groups: Annotated[list[GroupRow], Meta(max_length=10_000)] = []
-    losses: Annotated[dict[Name, Index], Meta(max_length=1_000)] = {}
-
-
-class Signal(Event, tag="signal", frozen=True):
-    """A fact that only the tracer can see and that a finding may be made of."""
-
-    code: Name
-    file: Name | None = None
-    line: Index = -1
-    step: Index = -1
-    node: Index = -1
-    parameter: Index = -1
-    detail: Annotated[dict[Name, str | int | float | bool | None], Meta(max_length=32)] = {}
+    groups: Annotated[list[GroupRow], Meta(max_length=10_000)] = field(default_factory=list)
+    losses: Annotated[dict[Name, Index], Meta(max_length=1_000)] = field(default_factory=dict)
 
 
 class ProgramFailure(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -321,11 +301,11 @@ class Checked(Event, tag="checked", frozen=True):
     right: Packed
     tolerance: Packed
     verdict: Packed
-    functions: Annotated[list[Name], Meta(max_length=100)] = []
+    functions: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
     """Classes of the program's own that the pass goes through."""
     own: Name = ""
     """The dtype that the gradients were computed in: the coarsest that the pass went through."""
-    definitions: Annotated[list[Name], Meta(max_length=100)] = []
+    definitions: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
     """What torch defines, so that the gradient of an element that is ``DEFINED`` is not the slope."""
 
 
@@ -375,7 +355,7 @@ AnyEvent = (
     | PassEvent
     | ParameterEvent
     | StepEvent
-    | Signal
+    | AnySignal
     | EndEvent
     | Answer
 )

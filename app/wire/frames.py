@@ -11,7 +11,8 @@ import msgspec
 from ..errors import ProtocolError
 from ..model import Limits
 from .check import Check
-from .events import AnyEvent, Event, Job
+from .events import AnyEvent, Job
+from .fields import Event
 
 FRAME_BYTES: Final = 1 << 20
 _HEADER: Final = struct.Struct("<I")

@@ -52,7 +52,7 @@ SOUND = [
     graph(),
     a_pass(),
     wire.ParameterEvent(0, "m", [], "float32", 3),
-    wire.Signal("stdout-cut", detail={"limit": 3}),
+    wire.StdoutTruncated(limit=3),
     wire.EndEvent("done", None, 1.5),
 ]
 GRAPH_COLUMNS = ["kind", "op", "call", "line", "outputs", "saved_count", "saved", "roots", "source", "target", "gradient"]
@@ -174,3 +174,34 @@ OUT_OF_BOUNDS = {
 def test_what_is_out_of_bounds_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         read(data)
+
+
+SIGNALS = {
+    "a step that has not begun": wire.Broadcast(line=1, step=1, shapes=([2, 1], [2])),
+    "a graph that does not exist": wire.NonLeafGrad(line=1, step=0, graph=1, name="y"),
+    "a parameter that does not exist": wire.LeafRebound(line=1, step=0, parameter=1, name="m", grad_fn=None),
+}
+FAILED = wire.PassFailed(
+    line=1, error="ValueError", message="no", step=0, pass_=1, graph=0, node=1, raised=-1, earlier=-1, saved=None, changed=-1
+)
+
+
+@pytest.mark.parametrize("reason", SIGNALS)
+def test_a_signal_that_refers_to_something_missing_is_refused(reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
+        read(wire.frames(wire.pack([*SOUND[:-1], SIGNALS[reason]])))
+
+
+@pytest.mark.parametrize(("field", "index"), [("step", 1), ("graph", 1), ("earlier", 1), ("node", 2)])
+def test_a_failed_pass_must_refer_to_a_step_a_graph_and_a_node_that_exist(field: str, index: int) -> None:
+    assert read(wire.frames(wire.pack([*SOUND[:-1], FAILED]))) == [*SOUND[:-1], FAILED]
+    with pytest.raises(ProtocolError):
+        read(wire.frames(wire.pack([*SOUND[:-1], msgspec.structs.replace(FAILED, **{field: index})])))
+
+
+@pytest.mark.parametrize(
+    "message", [["signal", "caught", None, 1, -1, -1, -1, {}], ["caught", 1, "E" * 301, "", 2], ["caught", 1]]
+)
+def test_a_signal_of_another_shape_is_refused(message: list[object]) -> None:
+    with pytest.raises(ProtocolError):
+        read(wire.frames(msgspec.msgpack.encode([message])))

@@ -14,7 +14,7 @@ from .independent_observer import Bits, name
 
 def failures(events: Iterable[wire.AnyEvent]) -> list[str]:
     """What the recorder said of itself that it could not do."""
-    return [str(event.detail) for event in events if isinstance(event, wire.Signal) and event.code == "recorder-failed"]
+    return [event.message for event in events if isinstance(event, wire.RecorderFailed)]
 
 
 def paired(graph: model.Graph, roots: Iterable[Any]) -> dict[Any, int]:

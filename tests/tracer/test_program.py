@@ -20,8 +20,8 @@ def end(events: list[wire.AnyEvent]) -> wire.EndEvent:
     return last
 
 
-def signals(events: list[wire.AnyEvent]) -> dict[str, wire.Signal]:
-    return {event.code: event for event in events if isinstance(event, wire.Signal)}
+def signals(events: list[wire.AnyEvent]) -> dict[type[wire.Signal], wire.Signal]:
+    return {type(event): event for event in events if isinstance(event, wire.Signal)}
 
 
 def test_a_syntax_error_has_its_line_and_caret() -> None:
@@ -64,7 +64,7 @@ def test_a_program_that_prints_without_end_is_cut_and_then_stopped() -> None:
     assert failure is not None
     assert failure.type == "OutputLimit"
     assert len(recording.stdout()) == 50_000
-    assert "stdout-truncated" in signals(events)
+    assert wire.StdoutTruncated in signals(events)
 
 
 def test_printed_text_that_cannot_be_encoded_still_arrives() -> None:
@@ -88,7 +88,7 @@ def test_a_broken_cell_leaves_the_cells_before_it() -> None:
 
 def test_a_program_without_backward_gets_one_implicit_pass() -> None:
     events, recording = record("import torch\nx = torch.tensor([1., 2.], requires_grad=True)\ny = x * 3\nprint(x.grad)\n")
-    assert "implicit-pass" in signals(events)
+    assert wire.ImplicitPass in signals(events)
     taken = recording.pass_(0)
     assert taken.kind == "implicit"
     assert recording.step(0).parameters[0].contribution.values == [3.0, 3.0]  # type: ignore[union-attr]
@@ -129,7 +129,7 @@ def test_plots_are_not_drawn_and_said_so() -> None:
     program = "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(1, 2)\nax[0].plot([1, 2]); plt.show()\nplt.figure()\n"
     events, _ = record(program)
     assert end(events).status == "done", end(events)
-    assert "plotting-stand-in" in signals(events)
+    assert wire.PlottingStandIn in signals(events)
     assert "matplotlib" not in sys.modules
 
 
@@ -148,7 +148,7 @@ def test_a_graph_above_the_limit_runs_unrecorded_and_says_so() -> None:
         "y.backward()\nprint(x.grad)\n"
     )
     events, recording = record(program, nodes=20)
-    assert "graph-too-large" in signals(events)
+    assert wire.GraphTooLarge in signals(events)
     assert recording.stdout() == f"{torch.tensor([2.0**50])}\n"
     assert recording.log.counts()[1] == 0
 
@@ -162,7 +162,8 @@ def test_the_last_signal_of_a_recorder_that_breaks_is_one_and_the_program_goes_o
     monkeypatch.setattr(graphs, "describe", broken)
     events, recording = record("import torch\nx = torch.ones(1, requires_grad=True)\n(x * 2).backward()\nprint(x.grad)\n")
     assert recording.stdout() == "tensor([2.])\n"
-    assert "broken on purpose" in str(signals(events)["recorder-failed"].detail)
+    (failed,) = [event for event in events if isinstance(event, wire.RecorderFailed)]
+    assert "broken on purpose" in failed.message
     assert end(events).status == "done"
 
 
@@ -242,7 +243,7 @@ def test_what_the_recorder_fails_at_after_a_call_is_no_failure_of_the_program(mo
     events, recording = record("import torch\nw = torch.ones(2, requires_grad=True)\n(w * 2).sum().backward()\nprint(w.grad)\n")
     assert end(events).status == "done"
     assert recording.stdout() == "tensor([2., 2.])\n"
-    assert "recorder-failed" in signals(events)
+    assert wire.RecorderFailed in signals(events)
 
 
 NESTED = "import torch\nn = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]{}, requires_grad=True)\n"
@@ -257,7 +258,7 @@ SHAPELESS = {
 def test_tensors_without_a_shape_or_a_life_of_their_own_are_recorded(kind: str) -> None:
     events, recording = record("import warnings\nwarnings.simplefilter('ignore')\n" + SHAPELESS[kind])
     assert end(events).status == "done"
-    assert "recorder-failed" not in signals(events)
+    assert wire.RecorderFailed not in signals(events)
     assert recording.log.counts()[0] >= 1
 
 
@@ -376,7 +377,7 @@ def test_a_view_of_which_torch_refuses_to_say_what_made_it_fails_no_program() ->
     events, recording = record(program)
     assert end(events).status == "done", end(events).failure
     assert recording.stdout() == "torch.Size([4])\ntensor([[2., 2.],\n        [2., 2.]])\nrefused\n"
-    assert "recorder-failed" not in signals(events)
+    assert wire.RecorderFailed not in signals(events)
 
 
 def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +390,7 @@ def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch
     events, recording = record("import torch\nx = torch.ones(1, requires_grad=True)\n(x * 2).backward()\nprint(x.grad)\n")
     assert end(events).status == "done"
     assert recording.stdout() == "tensor([2.])\n"
-    assert "recorder-failed" in signals(events)
+    assert wire.RecorderFailed in signals(events)
     assert [node.op for node in recording.graph(0).nodes] == ["MulBackward0", "AccumulateGrad"]
 
 
@@ -435,7 +436,7 @@ def test_a_backward_from_a_view_that_no_node_made_fails_as_it_does_alone() -> No
     )
     events, recording = record(program)
     assert "does not require grad" in recording.stdout() or "not have been used" in recording.stdout()
-    assert "recorder-failed" not in signals(events)
+    assert wire.RecorderFailed not in signals(events)
 
 
 def test_a_view_that_makes_its_node_anew_for_a_backward_has_the_line_of_that() -> None:
@@ -444,6 +445,6 @@ def test_a_view_that_makes_its_node_anew_for_a_backward_has_the_line_of_that() -
         "torch.autograd.grad(v, [w], torch.ones_like(v))\n"
     )
     events, recording = record(program)
-    assert "recorder-failed" not in signals(events)
+    assert wire.RecorderFailed not in signals(events)
     assert all(node.line is not None for node in recording.graph(0).nodes if node.kind == "op")
     assert recording.graph(0).nodes[0].line == 6

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ... import model
+from ... import model, wire
 from ...recording import PassNumbers, Recording
 from ..syntax import Syntax
 
@@ -35,7 +35,7 @@ Shape = list[int]
 
 def broadcast_both(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """A column of N numbers and N numbers are subtracted or multiplied, and the N × N results go into a loss."""
-    met = {signal.line: _pair(str(signal.detail.get("shapes"))) for signal in recording.signals() if signal.code == "broadcast"}
+    met = {signal.line: signal.shapes for signal in recording.signals(wire.Broadcast)}
     told: set[int] = set()
     looked: set[int] = set()
     seen: set[int] = set()
@@ -75,7 +75,7 @@ class _Meeting:
 class _Meetings:
     """Looks for columns that meet rows in the numbers of a pass. ``met`` are the lines and shapes of those inside a loss."""
 
-    def __init__(self, numbers: PassNumbers, met: Mapping[int, tuple[Shape, Shape] | None]) -> None:
+    def __init__(self, numbers: PassNumbers, met: Mapping[int, tuple[Shape, Shape]]) -> None:
         self._numbers = numbers
         self._nodes = numbers.graph.nodes
         self._met = met
@@ -154,16 +154,6 @@ class _Meetings:
             seen.update(same)
             waiting += same
         return self._nodes[place].kind
-
-
-def _pair(text: str) -> tuple[Shape, Shape] | None:
-    """Two shapes, as the signal tells them.
-
-    >>> _pair("4,1 4")
-    ([4, 1], [4])
-    """
-    shapes = [[int(size) for size in shape.split(",") if size] for shape in text.split(" ")]
-    return (shapes[0], shapes[1]) if len(shapes) == 2 else None
 
 
 def _column(first: Shape, second: Shape) -> int | None:

@@ -58,13 +58,11 @@ def _moves(recording: Recording) -> Iterator[_Move]:
             if _learns_on(recording, index, row.source):
                 continue
             yield _Move(row.name, row.line, index, row.source, row.to.grad_fn if row.to is not None else None)
-    for signal in recording.signals():
-        name, grad_fn = signal.detail.get("name"), signal.detail.get("grad_fn")
-        if signal.code != "leaf-rebound" or not isinstance(name, str) or not 0 <= signal.step < steps:
+    for signal in recording.signals(wire.LeafRebound):
+        if signal.step >= steps:
             continue
         if _breaks(recording, signal.line) is not None:  # else it may be meant: the program keeps the leaf elsewhere too
-            made = grad_fn if isinstance(grad_fn, str) else None
-            yield _Move(name, signal.line, signal.step, f"p{signal.parameter}", made)
+            yield _Move(signal.name, signal.line, signal.step, f"p{signal.parameter}", signal.grad_fn)
 
 
 def _learns_on(recording: Recording, step: int, parameter: str) -> bool:

@@ -26,15 +26,12 @@ def requires_grad_late(recording: Recording, program: model.Program, syntax: Syn
 
     What is unfrozen between steps, or perturbed by its own gradient, is reached by a later pass.
     """
-    for signal in recording.signals():
-        name, passes = signal.detail.get("name"), signal.detail.get("passes")
-        if signal.code != "requires-grad-late" or not isinstance(name, str) or type(passes) is not int:
-            continue
+    for signal in recording.signals(wire.RequiresGradLate):
         statement = syntax.statement(signal.line)
-        uses = _uses(syntax, name, statement) if statement is not None else None
+        uses = _uses(syntax, signal.name, statement) if statement is not None else None
         if statement is None or uses is None or not uses.lines:
             continue
-        place = _went_through(recording, uses, passes)
+        place = _went_through(recording, uses, signal.passes)
         failed = _failed(recording, syntax, uses)
         if place is not None or failed is not None:
             yield _finding(recording, syntax, statement, uses, place, failed)

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ... import model
+from ... import model, wire
 from ...recording import Recording
 from ..syntax import Syntax
 from ..wording import listed
 
 PASSES = 1_000
 """Passes that are looked at for whether the program computes the same in each round."""
-_BLIND = frozenset({"graph-too-large", "recorder-failed"})
+_BLIND = (wire.GraphTooLarge, wire.RecorderFailed)
 """What says that a pass may have reached more than is known."""
 
 
 def unused_parameter(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """A parameter never gets a gradient. Where the graph is another one each time, a later round may reach it."""
-    signals = recording.signals()
-    found = [signal for signal in signals if signal.code == "unused-parameter"]
-    if not found or any(signal.code in _BLIND for signal in signals) or _varies(recording):
+    found = recording.signals(wire.UnusedParameter)
+    if not found or any(isinstance(signal, _BLIND) for signal in recording.signals()) or _varies(recording):
         return
-    names = [str(signal.detail.get("name")) for signal in found]
+    names = [signal.name for signal in found]
     first = found[0]
-    steps = first.detail.get("steps")
     they, them = ("It has", "it as it is") if len(names) == 1 else ("They have", "them as they are")
     yield model.Finding(
         code="unused-parameter",
@@ -32,9 +30,9 @@ def unused_parameter(recording: Recording, program: model.Program, syntax: Synta
         line=first.line if first.line > 0 else None,
         step=None,
         node=None,
-        message=f"{first.detail.get('optimizer')} holds {listed(names)}, which no backward() of this run has reached.",
-        why=f"{they} no gradient after {steps} steps, and the optimizer leaves {them}. That may be meant; else the loss is "
-        f"computed without {them.partition(' ')[0]}.",
+        message=f"{first.optimizer} holds {listed(names)}, which no backward() of this run has reached.",
+        why=f"{they} no gradient after {first.steps} steps, and the optimizer leaves {them}. That may be meant; else the loss "
+        f"is computed without {them.partition(' ')[0]}.",
     )
 
 

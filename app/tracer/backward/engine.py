@@ -197,7 +197,7 @@ class PassRecorder:
                 self._rebinds.reached_nothing(outputs)
             except TooManyNodes:
                 line = self._here(sys._getframe(2)).line
-                self._emitter.emit(wire.Signal("graph-too-large", line=line, detail={"limit": self._graphs.limit}))
+                self._emitter.emit(wire.GraphTooLarge(line=line, limit=self._graphs.limit))
             except Exception as error:
                 self._emitter.failed(error)
         return None
@@ -227,7 +227,7 @@ class PassRecorder:
         template = self._graphs.template(walk, parameters)
         saved, asked = self._graphs.read_saved(walk, template)
         if self._saved.unread:
-            self._emitter.emit_once(wire.Signal("saved-tensors-unread", line=here.line))
+            self._emitter.emit_once(wire.SavedTensorsUnread(line=here.line))
         capture = Capture(walk.nodes)
         step, values = self._steps.begin_pass(facts, concurrent=bool(self._open))
         given = args[0] if args else ()
@@ -296,7 +296,7 @@ class PassRecorder:
         failing = self._failures.failed(begun, failure) if failure is not None else -1
         build = begun.event(table, result, contributions, failing=failing, hooked=hooked)
         if begun.batched:
-            self._emitter.emit_once(wire.Signal("batched", line=begun.facts.here.line))
+            self._emitter.emit_once(wire.Batched(line=begun.facts.here.line))
         for call in begun.walk.calls:
             if call is not None:
                 call.graph = template.index

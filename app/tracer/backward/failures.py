@@ -40,7 +40,7 @@ class Failures:
         if key in self._caught or len(self._caught) >= TOLD:
             return
         self._caught.add(key)
-        self._emitter.emit(wire.Signal("caught", line=self._line(place), detail={**_facts(error), "handler": line}))
+        self._emitter.emit(wire.Caught(line=self._line(place), handler=line, **_facts(error)))
 
     def failed(self, begun: OpenPass, error: BaseException) -> int:
         """A pass has ended with an exception: tell it; returns the node that raised, -1 where that is not known."""
@@ -53,16 +53,20 @@ class Failures:
         modified = "modified by an inplace operation" in exception_text(error)
         slot, changed = self._changed(begun, node) if modified else (None, None)
         raised = self._line(raised_at(error, self._source.filename))
-        detail: dict[str, str | int | float | bool | None] = {
-            **_facts(error),
-            "pass": facts.index,
-            "graph": begun.template.index,
-            "raised": raised if raised != facts.here.line else -1,
-            "earlier": call.graph if call is not None else -1,
-            "saved": slot,
-            "changed": self._line(changed),
-        }
-        self._emitter.emit(wire.Signal("pass-failed", line=facts.here.line, step=begun.step, node=node, detail=detail))
+        self._emitter.emit(
+            wire.PassFailed(
+                line=facts.here.line,
+                step=begun.step,
+                pass_=facts.index,
+                graph=begun.template.index,
+                node=node,
+                raised=raised if raised != facts.here.line else -1,
+                earlier=call.graph if call is not None else -1,
+                saved=slot,
+                changed=self._line(changed),
+                **_facts(error),
+            )
+        )
         return node
 
     def _changed(self, begun: OpenPass, node: int) -> tuple[str | None, Location | None]:
@@ -81,8 +85,8 @@ class Failures:
         return self._source.locate(*place)[0] if place is not None else -1
 
 
-def _facts(error: BaseException) -> dict[str, str | int | float | bool | None]:
-    return {"type": encodable(type(error).__name__)[:300], "message": exception_text(error)[:SAID]}
+def _facts(error: BaseException) -> dict[str, str]:
+    return {"error": encodable(type(error).__name__)[: wire.NAME_LENGTH], "message": exception_text(error)[:SAID]}
 
 
 def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:

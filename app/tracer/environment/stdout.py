@@ -45,7 +45,7 @@ class Printer(io.TextIOBase):
             self._sent += len(self._waiting[-1])
             if self._sent >= self._limit:
                 self.flush()
-                self._emitter.emit(wire.Signal("stdout-truncated", detail={"limit": self._limit}))
+                self._emitter.emit(wire.StdoutTruncated(limit=self._limit))
             elif self._size > 1 << 16 or self._emitter.due():
                 self.flush()
         return len(text)

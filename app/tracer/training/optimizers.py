@@ -168,9 +168,8 @@ class Optimizers:
         for entry in self._unreached.values():
             leaf = entry.leaf()
             if entry.name is not None and entry.steps >= MANY and (leaf is None or leaf not in self._steps.parameters):
-                detail: dict[str, str | int | float | bool | None] = {"name": entry.name, "optimizer": entry.optimizer}
-                detail["steps"] = entry.steps
-                self._emitter.emit(wire.Signal("unused-parameter", line=entry.line, detail=detail))
+                name, optimizer = entry.name[: wire.NAME_LENGTH], entry.optimizer[: wire.NAME_LENGTH]
+                self._emitter.emit(wire.UnusedParameter(line=entry.line, name=name, optimizer=optimizer, steps=entry.steps))
 
     def _close_step(self) -> None:
         step = self._open.pop()

@@ -174,8 +174,15 @@ class Rebinds:
     def _report_lost(self, known: _Substitute) -> None:
         if (known.name, known.line) not in self._lost:
             self._lost.add((known.name, known.line))
-            detail: dict[str, str | int | float | bool | None] = {"name": known.name, "grad_fn": known.grad_fn}
-            self._emitter.emit(wire.Signal("leaf-rebound", None, known.line, known.step, -1, known.parameter, detail))
+            self._emitter.emit(
+                wire.LeafRebound(
+                    line=known.line,
+                    step=known.step,
+                    parameter=known.parameter,
+                    name=known.name[: wire.NAME_LENGTH],
+                    grad_fn=known.grad_fn[: wire.NAME_LENGTH] if known.grad_fn is not None else None,
+                )
+            )
 
 
 def _is_new_leaf(value: Tensor) -> bool:

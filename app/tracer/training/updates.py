@@ -73,7 +73,7 @@ class Updates(ForwardObserver):
         self._line = -1
         """The line of the last statement that was checked for writes by NumPy."""
         self._missing_lines: set[int] = set()
-        self._broadcasts: set[tuple[int, str]] = set()
+        self._broadcasts: set[tuple[int, tuple[int, ...], tuple[int, ...]]] = set()
 
     # ------------------------------------------------------------------ calls that the mode reports
 
@@ -113,8 +113,9 @@ class Updates(ForwardObserver):
         name = self._names.binding(tensor)[0]
         if not tensor.requires_grad and name is not None and name.isidentifier() and not self._late.full:
             passes = self._steps.passes_begun
-            detail: dict[str, str | int | float | bool | None] = {"name": name, "passes": passes}
-            signal = wire.Signal("requires-grad-late", line=self._here().line, step=self._steps.index, detail=detail)
+            signal = wire.RequiresGradLate(
+                line=self._here().line, step=self._steps.index, name=name[: wire.NAME_LENGTH], passes=passes
+            )
             self._late.add(tensor, signal)
 
     def ended(self) -> None:
@@ -152,16 +153,18 @@ class Updates(ForwardObserver):
         if graph < 0 or line in self._missing_lines:
             return
         self._missing_lines.add(line)
-        detail: dict[str, str | int | float | bool | None] = {"graph": graph, "name": self._names.binding(tensor)[0]}
-        self._emitter.emit(wire.Signal("non-leaf-grad", line=line, step=self._steps.index, detail=detail))
+        name = self._names.binding(tensor)[0]
+        name = name[: wire.NAME_LENGTH] if name is not None else None
+        self._emitter.emit(wire.NonLeafGrad(line=line, step=self._steps.index, graph=graph, name=name))
 
     def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
         if len(given) != 2 or any(shape_of(each) == shape_of(out[0]) for each in given):
             return
-        line, shapes = self._here().line, " ".join(",".join(map(str, shape_of(each))) for each in given)
-        if (line, shapes) not in self._broadcasts and len(self._broadcasts) < _MOST:
-            self._broadcasts.add((line, shapes))
-            self._emitter.emit(wire.Signal("broadcast", line=line, step=self._steps.index, detail={"shapes": shapes}))
+        line, first, second = self._here().line, *(tuple(map(int, shape_of(each))) for each in given)
+        if (line, first, second) not in self._broadcasts and len(self._broadcasts) < _MOST:
+            self._broadcasts.add((line, first, second))
+            shapes = list(first), list(second)
+            self._emitter.emit(wire.Broadcast(line=line, step=self._steps.index, shapes=shapes))
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
         self._trail.extend(out, args)

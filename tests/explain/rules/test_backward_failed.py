@@ -208,12 +208,24 @@ def test_a_lie_about_a_failure_is_no_finding_and_no_failure() -> None:
     """What records runs in the program's own process: what it tells is a stranger's."""
     end = wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", "no", None, 3, ""), 1.0)
     lies = [
-        wire.Signal(
-            "pass-failed", line=2**31 - 1, step=7, node=99, detail={"pass": 12345, "graph": "g", "changed": -7, "type": 3}
+        wire.PassFailed(
+            line=2**31 - 1,
+            error="",
+            message="",
+            step=7,
+            pass_=12345,
+            graph=10**9,
+            node=99,
+            raised=-1,
+            earlier=10**9,
+            saved=None,
+            changed=-7,
         ),
-        wire.Signal("pass-failed", detail={}),
-        wire.Signal("caught", detail={"message": 1.5}),
-        wire.Signal("non-leaf-grad", line=7, detail={"graph": 10**9, "name": True}),
+        wire.PassFailed(
+            error="RuntimeError", message="no", step=0, pass_=0, graph=0, node=-1, raised=-1, earlier=-1, saved=None, changed=-1
+        ),
+        wire.Caught(error="", message="", handler=2**31 - 1),
+        wire.NonLeafGrad(line=7, step=0, graph=10**9, name=None),
         end,
     ]
     program = "import torch\n"

@@ -443,4 +443,4 @@ def test_a_program_comes_to_the_same_bits_as_alone(text: str) -> None:
     assert outcome.error == expected.error
     assert outcome.stdout == expected.stdout
     assert all_bits(outcome.variables) == all_bits(expected.variables)
-    assert not any(signal.code == "recorder-failed" for signal in recording.signals())
+    assert not recording.signals(wire.RecorderFailed)

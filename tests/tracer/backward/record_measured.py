@@ -33,7 +33,7 @@ def main() -> None:
         "stdout": "".join(event.text for event in events if isinstance(event, wire.OutputEvent)),
         "graphs": [len(event.kind) for event in events if isinstance(event, wire.GraphEvent)],
         "passes": [len(event.order) // 4 for event in events if isinstance(event, wire.PassEvent)],
-        "signals": [event.code for event in events if isinstance(event, wire.Signal)],
+        "signals": [type(event).__name__ for event in events if isinstance(event, wire.Signal)],
     }
     print(json.dumps(told))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 from tapedeck import wire
 from tapedeck.recording import Recording
@@ -13,8 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-def signals(events: list[wire.AnyEvent], code: str) -> list[wire.Signal]:
-    return [event for event in events if isinstance(event, wire.Signal) and event.code == code]
+S = TypeVar("S", bound=wire.Signal)
+
+
+def signals(events: list[wire.AnyEvent], kind: type[S]) -> list[S]:
+    return [event for event in events if isinstance(event, kind)]
 
 
 def pass_of(recording: Recording, index: int) -> wire.PassEvent:
@@ -30,7 +35,7 @@ def test_a_program_fails_as_it_does_alone_and_what_came_before_is_kept(case: Cas
     assert end.failure is not None
     assert (got.error, end.status) == (expected.error, "failed")
     assert end.failure.line == (marked(case.program, "raised") or marked(case.program, "stops"))
-    assert not signals(events, "recorder-failed")
+    assert not signals(events, wire.RecorderFailed)
     assert all_bits(got.variables) == all_bits(expected.variables)
     edge = recording.numbers(0).edge(0)
     assert edge is not None
@@ -41,21 +46,19 @@ def test_a_program_fails_as_it_does_alone_and_what_came_before_is_kept(case: Cas
 @cases
 def test_the_node_that_raised_and_its_lines_are_told(case: Case) -> None:
     _, events, recording = recorded(case.program)
-    told = signals(events, "pass-failed")
+    told = signals(events, wire.PassFailed)
     if case.op is None:
         assert all(signal.node == -1 for signal in told)
         return
     innermost = told[0]
-    assert innermost.detail["type"] == recorded(case.program)[0].error[0]  # type: ignore[index]
-    index = innermost.detail["pass"]
-    assert isinstance(index, int)
-    event = pass_of(recording, index)
+    assert innermost.error == recorded(case.program)[0].error[0]  # type: ignore[index]
+    event = pass_of(recording, innermost.pass_)
     assert event.failed == innermost.node
     node = recording.graph(event.graph).nodes[event.failed]
     assert (node.op, node.line) == (case.op, marked(case.program, "node"))
-    assert innermost.detail["raised"] == (marked(case.program, "raised") or -1)
-    assert innermost.detail["changed"] == (marked(case.program, "changed") or -1)
-    assert innermost.detail["earlier"] != -1 or case.code != "backward-twice"
+    assert innermost.raised == (marked(case.program, "raised") or -1)
+    assert innermost.changed == (marked(case.program, "changed") or -1)
+    assert innermost.earlier != -1 or case.code != "backward-twice"
 
 
 @cases
@@ -65,9 +68,9 @@ def test_a_program_that_catches_it_goes_on_and_so_does_the_recording(case: Case)
     assert (got.error, expected.error) == (None, None)
     assert got.stdout == expected.stdout
     assert all_bits(got.variables) == all_bits(expected.variables)
-    assert not signals(events, "recorder-failed")
-    caught = signals(events, "caught")[-1]
-    assert caught.detail["handler"] == next(
+    assert not signals(events, wire.RecorderFailed)
+    caught = signals(events, wire.Caught)[-1]
+    assert caught.handler == next(
         number for number, line in enumerate(case.caught.split("\n"), 1) if line.startswith("except BaseException")
     )
     last = recording.numbers(recording.log.counts()[1] - 1)
@@ -93,8 +96,8 @@ for i in range(300):
 """
     events, recording = record(program)
     assert recording.log.counts()[1] == 301
-    assert len(signals(events, "pass-failed")) == 100
-    assert len(signals(events, "caught")) == 1
+    assert len(signals(events, wire.PassFailed)) == 100
+    assert len(signals(events, wire.Caught)) == 1
 
 
 def test_an_exception_that_cannot_be_said_is_told_all_the_same() -> None:
@@ -114,8 +117,8 @@ except Odd:
 raise RuntimeError("\\ud800")
 """
     events, _ = record(program)
-    (caught,) = signals(events, "caught")
-    assert caught.detail["message"] == "<exception str() failed: Odd>"
+    (caught,) = signals(events, wire.Caught)
+    assert caught.message == "<exception str() failed: Odd>"
     end = events[-1]
     assert isinstance(end, wire.EndEvent)
     assert end.failure is not None
@@ -137,7 +140,7 @@ print(x.grad.tolist())
 """
     got, events, _ = recorded(program)
     assert (got.stdout, got.error) == ("[1.0, 1.0]\n", None)
-    assert not signals(events, "recorder-failed")
+    assert not signals(events, wire.RecorderFailed)
 
 
 def test_our_own_pass_that_fails_is_no_failure_of_the_program() -> None:
@@ -154,6 +157,6 @@ x = torch.ones(2, requires_grad=True)
 y = Bad.apply(x)
 """
     events, recording = record(program)
-    assert signals(events, "implicit-pass-failed")
-    assert not signals(events, "pass-failed")
+    assert signals(events, wire.ImplicitPassFailed)
+    assert not signals(events, wire.PassFailed)
     assert recording.graph(recording.log.pass_(0).graph).nodes[recording.log.pass_(0).failed].op == "BadBackward"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tapedeck import model
+from tapedeck import model, wire
 from tapedeck.web.series import series
 from torch import Tensor
 
@@ -17,7 +17,7 @@ HEAD = "import torch\nfrom torch import nn\ntold = []\n"
 
 def all_steps(program: str, **options: Any) -> list[model.Step]:
     recording = record(program, **options)[1]
-    assert not [signal for signal in recording.signals() if signal.code == "recorder-failed"]
+    assert not recording.signals(wire.RecorderFailed)
     return [recording.step(index) for index in range(recording.log.counts()[2])]
 
 

@@ -1,0 +1,168 @@
+"""Define the signals: facts that only the tracer can see and that a rule may turn into a finding.
+
+Each kind of signal is a struct of its own, so that every field has a type and a bound. Its tag is its code on the wire.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from .fields import Count, Event, Index, Name, Text
+
+Shape = Annotated[list[Annotated[int, Meta(ge=0, le=2**63 - 1)]], Meta(max_length=1_000)]
+
+
+class Signal(Event, frozen=True, kw_only=True):
+    """The fields that all signals share. ``line`` is the line of the program that caused the signal, -1 if there is none."""
+
+    line: Index = -1
+
+
+class Caught(Signal, tag="caught", frozen=True, kw_only=True):
+    """The program caught an exception. ``line`` raised it; the ``except`` clause is on line ``handler``.
+
+    ``error`` is the name of the exception's class.
+    """
+
+    error: Name
+    message: Text
+    handler: Index
+
+
+class PassFailed(Signal, tag="pass-failed", frozen=True, kw_only=True):
+    """A pass ended with an exception. The event of the pass follows this signal.
+
+    ``error`` is the name of the exception's class. Node ``node`` of graph ``graph`` raised it, -1 if it is unknown. The
+    fields below ``node`` are -1 or ``None`` where they do not apply.
+    """
+
+    error: Name
+    message: Text
+    step: Count
+    pass_: Count
+    graph: Count
+    node: Index
+    raised: Index
+    """The line inside a hook or custom function that raised the exception."""
+    earlier: Index
+    """The graph of the last pass that had already run the node."""
+    saved: Name | None
+    """The name of the saved tensor that was modified in place after it was saved."""
+    changed: Index
+    """The line that modified it."""
+
+
+class LeafRebound(Signal, tag="leaf-rebound", frozen=True, kw_only=True):
+    """A name now refers to a tensor computed from a parameter's gradient, and the program misses a gradient there.
+
+    ``grad_fn`` is the function that computed the tensor, ``None`` if gradients were off.
+    """
+
+    step: Count
+    parameter: Count
+    name: Name
+    grad_fn: Name | None
+
+
+class NonLeafGrad(Signal, tag="non-leaf-grad", frozen=True, kw_only=True):
+    """The program read ``.grad`` of a tensor that is not a leaf and does not retain it; a pass over ``graph`` reached it."""
+
+    step: Count
+    graph: Count
+    name: Name | None
+
+
+class RequiresGradLate(Signal, tag="requires-grad-late", frozen=True, kw_only=True):
+    """A tensor was made to require a gradient after ``passes`` passes, and no pass reached it."""
+
+    step: Count
+    name: Name
+    passes: Count
+
+
+class Broadcast(Signal, tag="broadcast", frozen=True, kw_only=True):
+    """Two tensors were broadcast, and the result has the shape of neither."""
+
+    step: Count
+    shapes: tuple[Shape, Shape]
+
+
+class UnusedParameter(Signal, tag="unused-parameter", frozen=True, kw_only=True):
+    """After ``steps`` steps of an optimizer, no pass has reached one of its parameters. ``line`` created the parameter."""
+
+    name: Name
+    optimizer: Name
+    steps: Count
+
+
+class ImplicitPass(Signal, tag="implicit-pass", frozen=True, kw_only=True):
+    """The program never called ``backward()``, so the tracer did. ``scalar`` is true if the root had one element."""
+
+    scalar: bool
+
+
+class ImplicitPassFailed(Signal, tag="implicit-pass-failed", frozen=True, kw_only=True):
+    """The pass that the tracer started itself raised an exception."""
+
+    message: Text
+
+
+class GraphTooLarge(Signal, tag="graph-too-large", frozen=True, kw_only=True):
+    """A pass ran without being recorded, because its graph has more than ``limit`` nodes."""
+
+    limit: Count
+
+
+class StdoutTruncated(Signal, tag="stdout-truncated", frozen=True, kw_only=True):
+    """The program printed more than ``limit`` characters. The rest was dropped."""
+
+    limit: Count
+
+
+class RecorderFailed(Signal, tag="recorder-failed", frozen=True, kw_only=True):
+    """The tracer itself raised an exception, so a part of the run is missing. Emitted once per run."""
+
+    message: Text
+
+
+class NumbersLeftOut(Signal, tag="numbers-left-out", frozen=True):
+    """A pass or step had more values than one event may carry. Emitted once per run."""
+
+
+class PlottingStandIn(Signal, tag="plotting-stand-in", frozen=True):
+    """The program plotted without matplotlib; a stand-in ignored the calls."""
+
+
+class SavedTensorsUnread(Signal, tag="saved-tensors-unread", frozen=True):
+    """Saved tensors were skipped, because reading them would have called the program's own hooks. Emitted once per run."""
+
+
+class Batched(Signal, tag="batched", frozen=True):
+    """A pass ran under ``vmap``, where tensors have no values of their own. Emitted once per run."""
+
+
+class ForwardMode(Signal, tag="forward-mode", frozen=True):
+    """The program used forward-mode differentiation, which is not recorded. Emitted once per run."""
+
+
+AnySignal = (
+    Caught
+    | PassFailed
+    | LeafRebound
+    | NonLeafGrad
+    | RequiresGradLate
+    | Broadcast
+    | UnusedParameter
+    | ImplicitPass
+    | ImplicitPassFailed
+    | GraphTooLarge
+    | StdoutTruncated
+    | RecorderFailed
+    | NumbersLeftOut
+    | PlottingStandIn
+    | SavedTensorsUnread
+    | Batched
+    | ForwardMode
+)
