@@ -1,1 +1,1 @@
-"""Read tensors: what torch knows one by, its elements or their statistics, and the columns that cross the wire."""
+"""Read tensors: their identity, elements and statistics, and the columns that cross the wire."""

@@ -1,4 +1,4 @@
-"""Get hold of what torch knows a tensor or a node by: its number and its memory."""
+"""Identify nodes and tensors: sequence numbers, data pointers, and the tensors in a call's arguments or result."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from .snapshot import Snapshot
 
 next_sequence_nr: Callable[[], int] = torch._C._autograd._get_sequence_nr
-"""The number that the next node of this thread gets."""
+"""The sequence number that the next node of this thread gets."""
 
 
 def sequence_nr(node: Any) -> int:
-    """The sequence number of a node; -1 where it has none."""
+    """Return the sequence number of a node, or -1 if it has none."""
     try:
         return int(node._sequence_nr())
     except AttributeError:
@@ -23,7 +23,10 @@ def sequence_nr(node: Any) -> int:
 
 
 def storage_pointer(tensor: Tensor) -> int:
-    """What tells the memory of a tensor; 0 where it has none."""
+    """Return the address of a tensor's storage, or 0 if it has none.
+
+    Tensors that share memory share this address.
+    """
     try:
         return tensor.untyped_storage().data_ptr()
     except (NotImplementedError, RuntimeError):
@@ -31,7 +34,7 @@ def storage_pointer(tensor: Tensor) -> int:
 
 
 def data_pointer(tensor: Tensor) -> int:
-    """Where a tensor's first element lies; 0 where that is not known."""
+    """Return the address of a tensor's first element, or 0 if it is unknown."""
     try:
         return tensor.data_ptr()
     except (NotImplementedError, RuntimeError):
@@ -39,7 +42,7 @@ def data_pointer(tensor: Tensor) -> int:
 
 
 def tensors_in(value: Any) -> Iterator[Tensor | Snapshot]:
-    """The tensors in what a call takes or returns, one level of lists deep."""
+    """Yield the tensors in a call's arguments or result, searching lists one level deep."""
     if isinstance(value, Tensor | Snapshot):
         yield value
     elif isinstance(value, list | tuple):
@@ -51,14 +54,14 @@ def tensors_in(value: Any) -> Iterator[Tensor | Snapshot]:
 
 
 def elements_of(tensor: Tensor) -> Tensor:
-    """The elements of a tensor, also of a sparse or a nested one."""
+    """Return the elements of a tensor as a dense one, also for sparse and nested tensors."""
     if tensor.is_nested:
         return tensor.values()
     return tensor.to_dense() if tensor.layout is not torch.strided else tensor
 
 
 def equal_elements(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same elements to the bit; NaN is NaN."""
+    """Return whether two tensors have the same shape, dtype and elements; NaN equals NaN."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     one, other = elements_of(one), elements_of(other)

@@ -1,4 +1,4 @@
-"""Tell which tensors a write reaches, and who has to know: all that hold memory that is about to change."""
+"""Determine which tensors a write reaches, so that their old values can be copied first."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from .handles import storage_pointer
 _C: Any = torch._C
 _uses = _C._storage_Use_Count
 _OWN_USES = 2
-"""What counts a storage's uses counts the tensor, and the handle by which it was asked."""
+"""The use count includes the tensor and our temporary handle."""
 
 
 class Write:
     """Memory that is about to be written to.
 
-    Most often nobody but the ``targets`` themselves has it: then these very objects are all that has to be looked for
-    (``ids``), and only memory in ``shared`` is looked for by its storage. ``storages`` is all of it.
+    Usually only the ``targets`` themselves use the memory. Then comparing object ids (``ids``) is enough. Storages that
+    other tensors may use too are in ``shared`` and are compared by address. ``storages`` contains the addresses of all of
+    them.
     """
 
     __slots__ = ("ids", "shared", "storages", "targets")
@@ -35,33 +36,33 @@ class Write:
             try:
                 handle = target.untyped_storage()
                 key = handle.data_ptr()
-                alone = _uses(handle._cdata) == _OWN_USES and handle.resizable()  # else numpy may have it too
-            except (NotImplementedError, RuntimeError):  # it has no memory of its own, or not here
+                alone = _uses(handle._cdata) == _OWN_USES and handle.resizable()  # otherwise NumPy may share it
+            except (NotImplementedError, RuntimeError):  # no storage, or none on this device
                 key, alone = 0, False
             self.storages.add(key)
             if not alone:
                 self.shared.add(key)
 
     def reaches(self, tensor: Tensor) -> bool:
-        """Whether a tensor's elements are among those that change."""
+        """Return whether the write changes elements of ``tensor``."""
         return id(tensor) in self.ids or (bool(self.shared) and storage_pointer(tensor) in self.shared)
 
 
 class WriteListener(Protocol):
-    """Somebody who holds tensors that are still to be told as they are now."""
+    """An object that keeps tensors whose values are still to be sent."""
 
     def protect(self, write: Write) -> None:
-        """Memory is about to be written to: copy what is held of it."""
+        """Copy the pending tensors that ``write`` is about to change."""
 
 
 def may_overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors of one storage may have elements in common: they lie between the same addresses."""
+    """Return whether the address ranges of two tensors of one storage intersect."""
     (first, end), (start, last) = _reach(one), _reach(other)
     return first < last and start < end
 
 
 def _reach(tensor: Tensor) -> tuple[int, int]:
-    """Where a tensor's first element begins, and its last one ends."""
+    """Return the addresses at which a tensor's elements start and end."""
     try:
         start = tensor.data_ptr()
         reach = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)) + 1

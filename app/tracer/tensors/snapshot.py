@@ -1,4 +1,4 @@
-"""Hold what is true of a tensor at one instant: the traits that it shares with others, and its elements or their statistics."""
+"""Copy a tensor at one instant: its traits, and its elements or their statistics."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _WIDTHS = [np.dtype(wire.PACKED[name]).itemsize if name in wire.PACKED else 0 fo
 PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 SPARSE_LAYOUTS = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
 COPY_LIMIT = 1 << 20
-"""Elements up to which a tensor is copied whole, or a sparse one told with its zeros."""
+"""Largest number of elements that is copied whole, or that a sparse tensor may have to be sent as a dense one."""
 MAX_CACHED_TRAITS = 20_000
-"""Sets of traits that are remembered; a program whose shapes never repeat starts over."""
+"""Number of cached traits at which the cache is cleared."""
 
 
 class TensorTraits:
-    """What tensors of one kind have in common: all that a row of a table says besides the elements.
+    """Everything a table row contains except the elements; tensors of one kind share it.
 
-    ``code`` is the place of the dtype in :data:`~tapedeck.wire.DTYPES`; ``grad_fn`` is a name; ``readable`` tells whether
-    elements can be read here and now: there is storage, and it is no stand-in of a transform. ``width`` is the bytes that
-    the elements take on the wire.
+    ``code`` is the index of the dtype in :data:`~tapedeck.wire.DTYPES`, and ``grad_fn`` a node's name. ``readable`` is true
+    if the elements can be read: there is storage, and the tensor is no wrapper of a transform. ``width`` is the number of
+    bytes that the elements take on the wire.
     """
 
     __slots__ = ("code", "count", "dtype", "flags", "grad_fn", "readable", "shape", "sparse", "width")
@@ -49,7 +49,7 @@ class TensorTraits:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether the tensor takes part in autograd."""
+        """True if the tensor takes part in autograd."""
         return bool(self.flags & wire.REQUIRES_GRAD)
 
 
@@ -60,12 +60,12 @@ _grad_fn_names: dict[type, str] = {}
 
 
 def traits_of(tensor: Tensor) -> TensorTraits:
-    """The traits of a tensor: the very same object for all that share them."""
+    """Return the traits of a tensor: the same object for all tensors that share them."""
     if type(tensor) not in PLAIN_TYPES or _wrapped(tensor) or _batched(tensor) or tensor.is_nested:
         return TensorTraits(tensor, _grad_fn_name(tensor), readable=is_readable(tensor))
     try:
         node = tensor.grad_fn
-    except RuntimeError:  # see grad_fn_of()
+    except RuntimeError:  # see `grad_fn_of`
         return TensorTraits(tensor, None, readable=is_readable(tensor))
     made: str | bool | None = tensor.requires_grad if node is None else _grad_fn_names.get(type(node)) or _grad_fn_name(tensor)
     key = (tensor.shape, tensor.dtype, made, tensor.layout, tensor.is_cpu)
@@ -79,7 +79,7 @@ def traits_of(tensor: Tensor) -> TensorTraits:
 
 
 def _grad_fn_name(tensor: Tensor) -> str | None:
-    """The name of the node that made a tensor."""
+    """Return the name of a tensor's ``grad_fn``, if any."""
     node = grad_fn_of(tensor)
     if node is None:
         return None
@@ -87,16 +87,16 @@ def _grad_fn_name(tensor: Tensor) -> str | None:
     known = _grad_fn_names.get(kind)
     if known is None:
         name: str = node.name()
-        if kind.__name__ != name:  # nodes of several kinds share a type
+        if kind.__name__ != name:  # several node types share one Python type
             return name
         known = _grad_fn_names[kind] = name
     return known
 
 
 def grad_fn_of(tensor: Tensor) -> Any:
-    """The node that made a tensor; ``None`` for none, and where torch refuses to say.
+    """Return a tensor's ``grad_fn``, or ``None`` if it has none or PyTorch raises.
 
-    It does of a view that was taken with gradients off, once its base has been written to with gradients on.
+    PyTorch raises for a view that was created with gradients disabled, once its base was written to with gradients enabled.
     """
     try:
         return tensor.grad_fn
@@ -105,7 +105,7 @@ def grad_fn_of(tensor: Tensor) -> Any:
 
 
 def is_leaf(tensor: Tensor) -> bool:
-    """Whether no node made a tensor; not where torch refuses to say."""
+    """Return whether a tensor is a leaf; ``False`` where PyTorch raises (see :func:`grad_fn_of`)."""
     try:
         return tensor.is_leaf
     except RuntimeError:
@@ -113,12 +113,12 @@ def is_leaf(tensor: Tensor) -> bool:
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
-    """The shape of a tensor; of a nested one, which has none that is made of numbers, that of its elements in a row."""
+    """Return the shape of a tensor; for a nested one, the shape of its elements in a row."""
     return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
 
 
 def is_readable(tensor: Tensor) -> bool:
-    """Whether a tensor's elements can be read here and now; of a sparse one, with its zeros."""
+    """Return whether a tensor's elements can be read here and now."""
     return (
         (tensor.layout is torch.strided or (tensor.layout in SPARSE_LAYOUTS and tensor.numel() <= COPY_LIMIT))
         and tensor.is_cpu
@@ -130,11 +130,12 @@ def is_readable(tensor: Tensor) -> bool:
 
 
 class Snapshot:
-    """A tensor as it is now, before something writes to it.
+    """A copy of a tensor, taken before something writes to it.
 
-    ``value`` is its only element as a Python number, or a copy of up to ``kept`` elements; above that ``numbers`` are the
-    statistics of the elements. Both are ``None`` for what has no elements, or none that can be read, and where ``kept`` is
-    negative. ``seq`` is the number of the node that made it; ``dense`` whether its elements lay side by side, as in a copy.
+    ``value`` is the only element as a Python number, or a copy of up to ``kept`` elements. For more elements, ``numbers``
+    are their statistics. Both are ``None`` if there are no elements, if they cannot be read, or if ``kept`` is negative.
+    ``seq`` is the sequence number of the node that computed the tensor. ``dense`` is true if the elements filled a block of
+    memory, as those of the copy do.
     """
 
     __slots__ = ("dense", "numbers", "seq", "traits", "value")
@@ -169,39 +170,39 @@ class Snapshot:
                 with torch.no_grad():
                     self.numbers = statistics.of_one(tensor)
         except (RuntimeError, NotImplementedError, TypeError):
-            pass  # a kind of tensor that torch itself cannot read keeps its shape
+            pass  # a tensor that PyTorch itself cannot read is recorded by its shape
 
     @classmethod
     def of(
         cls, traits: TensorTraits, value: Any, numbers: statistics.Statistics | None = None, *, dense: bool = True
     ) -> Snapshot:
-        """A tensor of which this is known: elements, as a number where there is one, or statistics.
+        """Create a snapshot from known elements (a number for a single one) or statistics.
 
-        Elements that are too many to be kept whole stand here until a table sums them up.
+        A tensor with too many elements to keep may be passed as ``value``; a table summarizes it later.
         """
         made = cls.__new__(cls)
         made.traits, made.seq, made.value, made.numbers, made.dense = traits, None, value, numbers, dense
         return made
 
     def viewed_as(self, view: Tensor) -> Snapshot:
-        """What a view that begins at the same element was, as long as nothing has written there."""
+        """Return the snapshot of a view that starts at the same element; nothing may have been written since."""
         traits = traits_of(view)
         if traits.dtype != self.traits.dtype or view.is_conj() or view.is_neg():
             return Snapshot(view, COPY_LIMIT)
         whole = traits.count == self.traits.count and is_dense(view)
         if not isinstance(self.value, Tensor):
             return Snapshot.of(traits, self.value, self.numbers) if whole else Snapshot(view, COPY_LIMIT)
-        if not self.dense:  # the copy has other strides
+        if not self.dense:  # the copy has different strides
             return Snapshot(view, COPY_LIMIT)
         try:
             shown = self.value.as_strided(view.shape, view.stride())
-        except RuntimeError:  # it reaches beyond what was copied
+        except RuntimeError:  # the view extends beyond the copied elements
             return Snapshot(view, COPY_LIMIT)
         return Snapshot.of(traits, shown if traits.count > 1 else shown.item(), self.numbers if whole else None)
 
     @property
     def tensor(self) -> Tensor | None:
-        """The elements as a tensor of their own, where they were kept."""
+        """The elements as a tensor, if they were kept."""
         if self.value is None or isinstance(self.value, Tensor):
             return self.value
         return torch.tensor(self.value, dtype=self.traits.dtype).reshape(self.traits.shape)

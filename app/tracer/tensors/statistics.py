@@ -1,7 +1,7 @@
-"""Say of a tensor's elements what a person would ask: least, greatest, mean and norm, and how many are zero, NaN or infinite.
+"""Compute statistics of tensors: min, max, mean, L2 norm, and the counts of zeros, NaN and Inf.
 
-All of it is computed by torch. Mean and norm of a large tensor are computed in its own dtype, as ``mean()`` and ``norm()``
-do; those of small ones, and wherever that overflows or loses everything, in float64.
+PyTorch computes all of them. Mean and norm of a large tensor are computed in its own dtype, as ``mean()`` and ``norm()`` do.
+Those of a small tensor are computed in float64, and so are results that overflow or underflow.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ _FAINT = 1e-15
 _INFINITY = float("inf")
 _amin, _amax, _sum, _norm, _sign, _dot = torch.amin, torch.amax, torch.sum, torch.linalg.vector_norm, torch.sign, torch.dot
 _SHORT = 64
-"""Elements up to which numbers are computed in float64, whatever the dtype."""
+"""Largest number of elements for which statistics are always computed in float64."""
 _LONG = 8192
-"""Elements beyond which the work takes longer than the calls for it."""
+"""Number of elements above which the computation takes longer than the call overhead."""
 _EXACT = 1 << 24
-"""Below this float32 has every whole number."""
+"""Float32 represents every integer below this."""
 
 
 def of_one(tensor: Tensor) -> Statistics:
-    """The statistics of all elements of a tensor, of which there is at least one.
+    """Return the statistics of a tensor with at least one element.
 
-    They are added in the order in which they lie in memory: a transpose has the very same.
+    Elements are added in memory order, so a transposed view has exactly the same statistics.
     """
     count = tensor.numel()
     if not tensor.is_contiguous() and is_dense(tensor):
         tensor = tensor.as_strided((count,), (1,))
     if tensor.dtype is torch.float32:
-        if count > _LONG:  # two reductions that are vectorized beat one that is not
+        if count > _LONG:  # two vectorized reductions are faster than aminmax, which is not vectorized
             low, high = _amin(tensor).item(), _amax(tensor).item()
         else:
             ends = torch.aminmax(tensor)
             low, high = ends.min.item(), ends.max.item()
         total, norm = _sum(tensor).item(), _norm(tensor).item()
-        # a NaN or an Inf anywhere shows in the sum
+        # the sum is not finite if any element is NaN or Inf
         if (_FAINT < norm < _INFINITY and -_INFINITY < total < _INFINITY) or low == high == 0:
             zeros = 0 if low > 0 or high < 0 else _zeros(tensor, count)
             return low, high, total / count, norm, zeros, 0, 0
@@ -62,22 +62,23 @@ def of_one(tensor: Tensor) -> Statistics:
 
 
 def of_many(tensors: Sequence[Tensor]) -> list[Statistics]:
-    """The statistics of several tensors of one dtype and number of elements, whose elements lie side by side."""
+    """Return the statistics of dense tensors that share a dtype and a number of elements."""
     first = tensors[0]
     count = first.numel()
     if count > _LONG or (count > _SHORT and len(tensors) == 1):
-        return [of_one(tensor) for tensor in tensors]  # there the work takes longer than the calls
+        return [of_one(tensor) for tensor in tensors]  # the computation dominates the call overhead
     stack = torch.stack([tensor.as_strided((count,), (1,)) for tensor in tensors])
     if count <= _SHORT or first.dtype is not torch.float32:
         numbers, counts = of_rows(stack)
-        return [(*row, *told) for row, told in zip(numbers.tolist(), counts.tolist(), strict=True)]
+        return [(*row, *counted) for row, counted in zip(numbers.tolist(), counts.tolist(), strict=True)]
     columns = torch.stack(
         (
             _amin(stack, dim=1),
             _amax(stack, dim=1),
             _sum(stack, dim=1),
             _norm(stack, dim=1),
-            _norm(_sign(stack), dim=1),  # the root of how many are not zero: exact enough for as few
+            # the square root of the number of nonzero elements, exact enough for counts this small
+            _norm(_sign(stack), dim=1),
         )
     ).tolist()
     return [
@@ -89,7 +90,10 @@ def of_many(tensors: Sequence[Tensor]) -> list[Statistics]:
 
 
 def of_rows(stack: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.int64]]]:
-    """The statistics of each row of ``stack`` (rows × elements), in float64: rows × 4 numbers, and rows × 3 counts."""
+    """Return the statistics of each row of ``stack`` (rows × elements), computed in float64.
+
+    Returns rows × 4 numbers (min, max, mean, norm) and rows × 3 counts (zeros, NaN, Inf).
+    """
     wide = _real(stack).to(torch.float64)
     count = wide.shape[1]
     mean = _sum(wide, dim=1) / count
@@ -103,15 +107,15 @@ def of_rows(stack: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.nd
 
 
 def _zeros(tensor: Tensor, count: int) -> int:
-    """How many elements are zero; of none of them is NaN."""
+    """Return the number of zeros in a tensor without NaN."""
     if tensor.dtype is torch.float32 and count < _EXACT and tensor.is_contiguous():
         signs = _sign(tensor).view(-1)
-        return count - int(_dot(signs, signs).item())  # takes half the time that counting does
+        return count - int(_dot(signs, signs).item())  # half the time of count_nonzero
     return count - int(torch.count_nonzero(tensor))
 
 
 def _real(tensor: Tensor) -> Tensor:
-    """The tensor itself, the magnitudes of complex numbers, or float64 for a dtype that is not reduced as it is."""
+    """Return the tensor, the magnitudes of a complex tensor, or a float64 copy if the dtype has no reductions."""
     if tensor.dtype in _FLOATS or tensor.dtype in _HALVES:
         return tensor
     if tensor.is_complex():
@@ -120,7 +124,7 @@ def _real(tensor: Tensor) -> Tensor:
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Whether a tensor's elements lie side by side, each once, in whatever order."""
+    """Return whether a tensor's elements fill a block of memory, each once, in any order."""
     if tensor.is_contiguous():
         return True
     expected = 1

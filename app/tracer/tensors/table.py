@@ -1,7 +1,7 @@
-"""Gather the tensors that an event contents of, a row each, and sum the large ones up.
+"""Collect the tensors of one event as rows of a table, and summarize the large ones.
 
-That is done as soon as a table is complete, so that nothing holds them any longer, and for all of one size together. Small
-ones are held until they are packed, or until something is about to write to them.
+Large tensors are summarized as soon as the table is complete, all those of one size together, so that the table does not
+keep them alive. Small ones are kept until they are packed, or until something is about to write to them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .statistics import is_dense
 from .transforms import outside_transforms
 
 OMITTED, EMPTY, VALUE, BOTH, STATISTICS = range(5)
-"""What a row contains: nothing, an empty tensor, one value, values with statistics, or statistics alone."""
+"""Contents of a row: nothing, an empty tensor, one value, values with statistics, or statistics alone."""
 SMALL = 1024
-"""Elements up to which a tensor is held until it is packed, and then summed up with those of other tables."""
+"""Largest number of elements for which a tensor is kept until packing and then summarized with other tables' tensors."""
 TABLE_BYTES = 14 << 20
-"""What the numbers of a table may take; past it the elements of its largest tensors are left out, then its last statistics."""
+"""Size limit of a table's numbers. Above it, the elements of the largest tensors are omitted, then the last statistics."""
 _STATS_BYTES = 56
-"""What the statistics of a row take."""
+"""Size of a row's statistics."""
 
 
 class TableBuilder:
-    """Tensors on their way to one event. A row is known by its place; -1 stands for no tensor.
+    """The tensors of one event, one per row; row -1 means no tensor.
 
     ``kept`` is the largest number of elements that is kept whole.
     """
@@ -43,46 +43,49 @@ class TableBuilder:
         self.traits: list[TensorTraits] = []
         self.contents: list[int] = []
         self.deferred: list[int] = []
-        """The rows whose statistics are still to be read."""
+        """The rows whose statistics are computed when the table is packed."""
         self.deferred_bytes = 0
-        """The bytes of their elements."""
+        """The size of their elements in bytes."""
         self.shortened = False
-        """Whether there were more numbers than :data:`TABLE_BYTES`."""
+        """True if the numbers exceeded :data:`TABLE_BYTES`."""
         self._size = 0
-        """The bytes of all its numbers."""
+        """The size of all numbers in bytes."""
         self._seen: dict[int, int] = {}
 
     def add(self, tensor: Tensor | Snapshot | None) -> int:
-        """Give a tensor a row. Its elements are read when the table is packed: nothing may write to it until then."""
+        """Return the row of a tensor, adding one if needed.
+
+        The elements are read when the table is packed. A write to the tensor before that must call :meth:`protect` first.
+        """
         return self.add_all((tensor,))[0]
 
     def add_all(self, tensors: Iterable[Tensor | Snapshot | None]) -> list[int]:
-        """Give each of several tensors a row; what has one already keeps it."""
+        """Return the rows of several tensors, adding those that are missing."""
         seen, rows = self._seen, self.rows
-        places = []
+        indexes = []
         for tensor in tensors:
             if tensor is None:
-                places.append(-1)
+                indexes.append(-1)
                 continue
-            place = seen.get(id(tensor))
-            if place is None:
-                place = seen[id(tensor)] = len(rows)
+            row_index = seen.get(id(tensor))
+            if row_index is None:
+                row_index = seen[id(tensor)] = len(rows)
                 rows.append(tensor)
-            places.append(place)
-        return places
+            indexes.append(row_index)
+        return indexes
 
     def add_copy(self, tensor: Tensor | None) -> int:
-        """Give a tensor a row with the elements that it has now."""
+        """Add a row with the elements that a tensor has now, and return it."""
         return -1 if tensor is None else self.add(self.snapshot(tensor))
 
     def snapshot(self, tensor: Tensor) -> Snapshot:
-        """A tensor as it is now, with as much of it as this table keeps."""
+        """Return a snapshot of a tensor with as many elements as this table keeps."""
         return Snapshot(tensor, self._copied)
 
     def shareable(self, tensor: Tensor, *, in_transform: bool = False) -> Tensor | Snapshot:
-        """What several tables can tell a tensor by: itself where it is small, else what is summed up but once.
+        """Return an object by which several tables can add a tensor and summarize it only once.
 
-        ``in_transform``: what it shows of others, inside a transform, is read now.
+        A small tensor is returned as it is. With ``in_transform``, the tensor may be a transform's wrapper and is read now.
         """
         if in_transform or tensor.layout is not torch.strided or type(tensor) not in PLAIN_TYPES:
             return self.snapshot(tensor)
@@ -92,46 +95,46 @@ class TableBuilder:
         return Snapshot.of(traits, tensor) if traits.readable and traits.code != OTHER_DTYPE else self.snapshot(tensor)
 
     def add_snapshot(self, tensor: Tensor, snapshot: Tensor | Snapshot) -> int:
-        """Give a snapshot a row, and let the tensor that it was taken of be known by that row."""
-        place = self._seen[id(tensor)] = self.add(snapshot)
-        return place
+        """Return the row of a snapshot, and use that row for ``tensor`` too."""
+        row_index = self._seen[id(tensor)] = self.add(snapshot)
+        return row_index
 
     def protect(self, write: Write) -> None:
-        """Memory is about to be written to: copy the rows that are there. They are known by no tensor any more."""
+        """Copy the rows that ``write`` is about to change. Their tensors get new rows if they are added again."""
         seen = self._seen
         if write.shared:
-            for place, row in enumerate(self.rows):
+            for row_index, row in enumerate(self.rows):
                 if isinstance(row, Tensor) and write.reaches(row):
-                    self.copy_row(place)
+                    self.copy_row(row_index)
             return
         for target in write.targets:
             known = seen.get(id(target))
             if known is not None and self.rows[known] is target:
                 self.copy_row(known)
             elif known is not None:
-                del seen[id(target)]  # it is known by a snapshot of what it was
+                del seen[id(target)]  # its row is a snapshot of an earlier value
 
-    def copy_row(self, place: int) -> None:
-        """Copy a row's tensor."""
-        row = self.rows[place]
+    def copy_row(self, row_index: int) -> None:
+        """Replace the tensor of a row by a snapshot."""
+        row = self.rows[row_index]
         if isinstance(row, Tensor):
             self._seen.pop(id(row), None)
-            self.rows[place] = Snapshot(row, self._copied)
+            self.rows[row_index] = Snapshot(row, self._copied)
 
     def finalize(self) -> None:
-        """The table is complete: note what is true of each row, and sum up the large ones."""
-        with torch._C.DisableTorchFunction():  # the program's own modes and subclasses are not to see it
+        """Determine the traits and contents of the rows added so far, and summarize the large tensors."""
+        with torch._C.DisableTorchFunction():  # hide it from the program's modes and subclasses
             self._finalize()
 
     def _finalize(self) -> None:
         kept, rows, contents = self.kept, self.rows, self.contents
         large: list[int] = []
-        for place in range(len(self.traits), len(rows)):
-            row = rows[place]
+        for row_index in range(len(self.traits), len(rows)):
+            row = rows[row_index]
             traits = row.traits if type(row) is Snapshot else traits_of(row)
             count = traits.count
             if traits.sparse and type(row) is not Snapshot:
-                row = rows[place] = Snapshot(row, self._copied)
+                row = rows[row_index] = Snapshot(row, self._copied)
             self.traits.append(traits)
             if not self.has_values or not traits.readable:
                 contents.append(EMPTY if count == 0 and traits.code != OTHER_DTYPE else OMITTED)
@@ -144,48 +147,48 @@ class TableBuilder:
                 contents.append(STATISTICS)
                 self._size += _STATS_BYTES
                 if count <= SMALL and traits.code != OTHER_DTYPE:
-                    self.deferred.append(place)
+                    self.deferred.append(row_index)
                     self.deferred_bytes += traits.width
                 else:
-                    large.append(place)
+                    large.append(row_index)
         if large:
             summarize([(self, large)])
         if self._size > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
 
     def _shorten(self, most: int) -> None:
-        """Leave out numbers until they take no more bytes than ``most``."""
+        """Omit numbers until they take at most ``most`` bytes."""
         self.shortened = True
-        whole = [place for place, content in enumerate(self.contents) if content == BOTH]
-        for place in sorted(whole, key=lambda place: -self.traits[place].width):
+        whole = [row_index for row_index, content in enumerate(self.contents) if content == BOTH]
+        for row_index in sorted(whole, key=lambda row_index: -self.traits[row_index].width):
             if self._size <= most:
                 return
-            self._size -= self.traits[place].width
-            self.contents[place] = STATISTICS
-            self.deferred.append(place)
-        for place in reversed([place for place, content in enumerate(self.contents) if content >= BOTH]):
+            self._size -= self.traits[row_index].width
+            self.contents[row_index] = STATISTICS
+            self.deferred.append(row_index)
+        for row_index in reversed([row_index for row_index, content in enumerate(self.contents) if content >= BOTH]):
             if self._size <= most:
                 return
             self._size -= _STATS_BYTES
-            self.contents[place] = OMITTED
+            self.contents[row_index] = OMITTED
 
     def omit_dtype(self, code: int) -> None:
-        """Tell nothing of the elements of a dtype, which cannot be read after all."""
+        """Omit the elements of a dtype that turned out to be unreadable."""
         rows = zip(self.traits, self.contents, strict=True)
         self.contents = [OMITTED if traits.code == code else content for traits, content in rows]
 
 
 def summarize(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> None:
-    """Put statistics in the place of tensors: rows of several tables, those of one dtype and size together.
+    """Replace rows of several tables by their statistics, computing those of one dtype and size together.
 
-    Views of all the same elements, as a transpose is one, share them.
+    Views that show all the same elements, such as a transpose, share one computation.
     """
     views: dict[tuple[Any, ...], list[tuple[TableBuilder, int]]] = {}
     waiting = list(waiting)
-    for table, places in waiting:
+    for table, indexes in waiting:
         rows = table.rows
-        for place in places:
-            row = rows[place]
+        for row_index in indexes:
+            row = rows[row_index]
             tensor = row
             if type(row) is Snapshot:
                 if row.numbers is not None or row.value is None:
@@ -193,39 +196,39 @@ def summarize(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> None:
                 tensor = row.value
             if type(tensor) in PLAIN_TYPES and is_dense(tensor):
                 key = (tensor.dtype, tensor.numel(), tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
-                views.setdefault(key, []).append((table, place))
+                views.setdefault(key, []).append((table, row_index))
             elif tensor is row:
-                rows[place] = Snapshot(tensor, 0)
+                rows[row_index] = Snapshot(tensor, 0)
             else:
                 _set_statistics(row, _statistics([tensor])[0])
     alike: dict[tuple[torch.dtype, int], list[list[tuple[TableBuilder, int]]]] = {}
     for key, shown in views.items():
         alike.setdefault(key[:2], []).append(shown)
     for shared in alike.values():
-        first = [table.rows[place] for (table, place), *_ in shared]
+        first = [table.rows[row_index] for (table, row_index), *_ in shared]
         found = _statistics([row.value if type(row) is Snapshot else row for row in first])
         for shown, numbers in zip(shared, found, strict=True):
-            for table, place in shown:
-                row = table.rows[place]
+            for table, row_index in shown:
+                row = table.rows[row_index]
                 if type(row) is Snapshot:
                     _set_statistics(row, numbers)
                 else:
-                    table.rows[place] = Snapshot.of(table.traits[place], None, numbers)
-    for table, places in waiting:
-        for place in places:
-            if table.rows[place].numbers is None:
-                table.contents[place] = OMITTED
+                    table.rows[row_index] = Snapshot.of(table.traits[row_index], None, numbers)
+    for table, indexes in waiting:
+        for row_index in indexes:
+            if table.rows[row_index].numbers is None:
+                table.contents[row_index] = OMITTED
 
 
 def _set_statistics(snapshot: Snapshot, numbers: statistics.Statistics | None) -> None:
-    """Let a snapshot tell statistics, wherever it stands, and hold the elements no longer if these were too many."""
+    """Set the statistics of a snapshot, and drop its elements if there are too many to keep."""
     snapshot.numbers = numbers
-    if snapshot.traits.count > SMALL:  # else another table may tell its elements
+    if snapshot.traits.count > SMALL:  # smaller values may still be sent by another table
         snapshot.value = None
 
 
 def _statistics(tensors: Sequence[Tensor]) -> Sequence[statistics.Statistics | None]:
-    """The statistics of tensors of one dtype and size; ``None`` for what torch itself cannot read."""
+    """Return the statistics of tensors of one dtype and size; ``None`` for those that PyTorch cannot read."""
     with torch.no_grad(), outside_transforms():
         try:
             return statistics.of_many(tensors)
@@ -234,5 +237,5 @@ def _statistics(tensors: Sequence[Tensor]) -> Sequence[statistics.Statistics | N
 
 
 def width_of(traits: TensorTraits, content: int) -> int:
-    """Bytes of the elements that a row contents."""
+    """Return the number of bytes that the elements of a row take."""
     return traits.width if content in (VALUE, BOTH) else 0

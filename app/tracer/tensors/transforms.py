@@ -1,4 +1,4 @@
-"""Tell the stand-ins that the transforms of ``torch.func`` compute with from tensors that have elements of their own."""
+"""Compute without being observed by the program's modes, subclasses and ``torch.func`` transforms."""
 
 from __future__ import annotations
 
@@ -14,29 +14,25 @@ _C: Any = torch._C
 _FUNCTORCH: Any = torch._C._functorch
 _wrapped = _FUNCTORCH.is_functorch_wrapped_tensor
 _batched = _FUNCTORCH.is_legacy_batchedtensor
-
-
-_NOTHING = contextlib.nullcontext()
-
-
-def without_dispatch_modes() -> contextlib.AbstractContextManager[None]:
-    """A context in which what we compute is not seen by a dispatch mode of the program's, if it has put one on."""
-    return torch._C._DisableTorchDispatch() if torch._C._len_torch_dispatch_stack() else _NOTHING
-
-
-def is_unobserved() -> bool:
-    """Whether neither a transform nor a dispatch mode of the program's would see what we compute."""
-    return not _dispatchers() and _interpreters() is None
-
-
 _dispatchers = _C._len_torch_dispatch_stack
 _interpreters = _FUNCTORCH.peek_interpreter_stack
 _is_grad_enabled, _set_grad_enabled = _C.is_grad_enabled, _C._set_grad_enabled
+_NO_CONTEXT = contextlib.nullcontext()
+
+
+def without_dispatch_modes() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which the program's dispatch modes, if any, do not observe what we compute."""
+    return torch._C._DisableTorchDispatch() if torch._C._len_torch_dispatch_stack() else _NO_CONTEXT
+
+
+def is_unobserved() -> bool:
+    """Return whether no transform and no dispatch mode of the program is active."""
+    return not _dispatchers() and _interpreters() is None
 
 
 def outside_transforms() -> contextlib.AbstractContextManager[Any, bool | None]:
-    """A context in which what we compute is made of plain tensors, even inside a transform or a dispatch mode."""
-    return _NOTHING if is_unobserved() else _Outside()
+    """Return a context in which we compute with plain tensors, even inside a transform or a dispatch mode."""
+    return _NO_CONTEXT if is_unobserved() else _Outside()
 
 
 class _Outside(contextlib.ExitStack):
@@ -47,10 +43,10 @@ class _Outside(contextlib.ExitStack):
 
 
 class Unobserved:
-    """A context in which nobody sees what we compute: no mode or subclass of the program's, and no autograd.
+    """A context in which no mode, subclass or autograd of the program observes what we compute.
 
-    Nor does the collector run, which would call the program's finalizers there, and look through a large graph again and
-    again while we make an object for each of its nodes.
+    The garbage collector is paused too. It would run the program's finalizers here, and it would traverse a large graph
+    again and again while we create an object for each node.
     """
 
     __slots__ = ("_collecting", "_dispatch", "_function", "_graded")
@@ -79,19 +75,19 @@ class Unobserved:
 
 
 def is_transform_wrapper(tensor: Tensor) -> bool:
-    """Whether a tensor is what a transform shows of others: it has no elements of its own."""
+    """Return whether a tensor is a wrapper that a transform created, without elements of its own."""
     return bool(_wrapped(tensor) or _batched(tensor))
 
 
-def inside_transform(given: Iterable[Any]) -> bool:
-    """Whether the program is inside a transform of ``torch.func``, or some of these tensors were made in one."""
+def inside_transform(tensors: Iterable[Any]) -> bool:
+    """Return whether a ``torch.func`` transform is active, or created one of these tensors."""
     if _interpreters() is not None:
         return True
-    return any(isinstance(tensor, Tensor) and is_transform_wrapper(tensor) for tensor in given)
+    return any(isinstance(tensor, Tensor) and is_transform_wrapper(tensor) for tensor in tensors)
 
 
 def unwrapped(tensor: Tensor) -> Tensor:
-    """The tensor behind what ``torch.func.grad`` shows of it: the same elements. One of a batch stays what it is."""
+    """Return the tensor that ``torch.func.grad`` wrapped; a batched tensor is returned unchanged."""
     while _FUNCTORCH.is_gradtrackingtensor(tensor):
         tensor = _FUNCTORCH.get_unwrapped(tensor)
     return tensor

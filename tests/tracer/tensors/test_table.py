@@ -1,4 +1,4 @@
-"""Tensors cross the wire as they are."""
+"""Tests of packed tables: they contain each tensor's values and statistics as PyTorch computes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tapedeck.tracer.tensors.snapshot import Snapshot
 from tapedeck.tracer.tensors.table import TableBuilder
 
 
-def told(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:
+def packed_summaries(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:
     table = TableBuilder(kept, "full")
     rows = [table.add(tensor) for tensor in tensors]
     packed = pack([table])[0]
@@ -30,14 +30,14 @@ def told(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.Tensor
 )
 def test_values_are_those_of_tolist(dtype: torch.dtype) -> None:
     for tensor in (torch.tensor(3, dtype=dtype), torch.tensor([[1, 2, 0], [4, 5, 6]], dtype=dtype)):
-        (summary,) = told(tensor)
+        (summary,) = packed_summaries(tensor)
         assert summary.values == tensor.tolist()
         assert summary.dtype == str(dtype).removeprefix("torch.")
         assert summary.shape == list(tensor.shape)
 
 
-def test_booleans_and_complex_numbers_are_as_the_contract_says() -> None:
-    flags, numbers = told(torch.tensor([True, False]), torch.tensor([1 + 2j, -3j]))
+def test_booleans_and_complex_numbers_follow_the_contract() -> None:
+    flags, numbers = packed_summaries(torch.tensor([True, False]), torch.tensor([1 + 2j, -3j]))
     assert flags.values == [True, False]
     assert flags.zeros == 1
     assert numbers.values == [[1.0, 2.0], [0.0, -3.0]]
@@ -45,9 +45,9 @@ def test_booleans_and_complex_numbers_are_as_the_contract_says() -> None:
     assert numbers.max == pytest.approx(3.0)
 
 
-def test_statistics_of_a_small_tensor_are_torchs_in_float64() -> None:
+def test_statistics_of_a_small_tensor_are_those_of_torch_in_float64() -> None:
     tensor = torch.randn(3, 7, generator=torch.Generator().manual_seed(1))
-    (summary,) = told(tensor)
+    (summary,) = packed_summaries(tensor)
     wide = tensor.double()
     assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-12)
     assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-12)
@@ -55,10 +55,10 @@ def test_statistics_of_a_small_tensor_are_torchs_in_float64() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
-def test_statistics_of_a_large_tensor_are_what_torch_says_in_its_dtype(dtype: torch.dtype) -> None:
+def test_statistics_of_a_large_tensor_are_those_of_torch_in_its_dtype(dtype: torch.dtype) -> None:
     tensor = (torch.randn(3, 7, generator=torch.Generator().manual_seed(1)) * 3).to(dtype)
     wide = tensor if tensor.is_floating_point() else tensor.double()
-    for summary in told(tensor, tensor.T, Snapshot(tensor, 1), kept=4):
+    for summary in packed_summaries(tensor, tensor.T, Snapshot(tensor, 1), kept=4):
         assert summary.values is None
         assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-6)
         assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-6)
@@ -68,7 +68,7 @@ def test_statistics_of_a_large_tensor_are_what_torch_says_in_its_dtype(dtype: to
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
 def test_norms_that_float32_cannot_square_are_computed_in_float64(scale: float) -> None:
     tensor = torch.arange(-8.0, 9.0) * scale
-    (summary,) = told(tensor, kept=4)
+    (summary,) = packed_summaries(tensor, kept=4)
     assert summary.norm == pytest.approx(tensor.double().norm().item(), rel=1e-12)
     assert summary.norm != tensor.norm().item()
 
@@ -80,95 +80,95 @@ def test_statistics_of_many_tensors_of_one_size_are_those_of_each() -> None:
     broken = [plain[0].clone(), plain[1].clone(), torch.full((40, 60), 3e35)]
     broken[0][3, 5], broken[1][0, 0] = float("nan"), float("-inf")
     tensors = [*plain, *odd, *broken]
-    for summary, tensor in zip(told(*tensors), tensors, strict=True):
+    for summary, tensor in zip(packed_summaries(*tensors), tensors, strict=True):
         wide = tensor.double()
-        assert [summary.min, summary.max] == pytest.approx([said(wide.min()), said(wide.max())], nan_ok=True)
+        assert [summary.min, summary.max] == pytest.approx([json_number(wide.min()), json_number(wide.max())], nan_ok=True)
         assert summary.zeros == int((tensor == 0).sum())
         assert (summary.nan, summary.inf) == (int(tensor.isnan().sum()), int(tensor.isinf().sum()))
         assert [summary.mean, summary.norm] == [
             value
             if isinstance(value, str)
             else pytest.approx(value, rel=1e-5, abs=1e-6 * float(tensor.nan_to_num(0, 0, 0).abs().max()))
-            for value in (said(wide.mean()), said(wide.norm()))
+            for value in (json_number(wide.mean()), json_number(wide.norm()))
         ]
 
 
-def said(number: torch.Tensor) -> float | str:
-    """A number as the contract writes it."""
+def json_number(number: torch.Tensor) -> float | str:
+    """Return a number as the API writes it."""
     value = number.item()
     return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
 
 
 def test_values_above_the_kept_size_are_left_out() -> None:
-    small, large = told(torch.ones(4), torch.ones(5), kept=4)
+    small, large = packed_summaries(torch.ones(4), torch.ones(5), kept=4)
     assert small.values == [1.0] * 4
     assert large.values is None
     assert large.norm == pytest.approx(math.sqrt(5))
 
 
 def test_non_finite_numbers_are_counted_and_spelled() -> None:
-    (summary,) = told(torch.tensor([float("nan"), float("inf"), float("-inf"), 0.0]))
+    (summary,) = packed_summaries(torch.tensor([float("nan"), float("inf"), float("-inf"), 0.0]))
     assert summary.values == ["NaN", "Infinity", "-Infinity", 0.0]
     assert (summary.nan, summary.inf, summary.zeros) == (1, 2, 1)
-    (scalar,) = told(torch.tensor(float("nan")))
+    (scalar,) = packed_summaries(torch.tensor(float("nan")))
     assert (scalar.values, scalar.norm, scalar.nan) == ("NaN", "NaN", 1)
 
 
 def test_an_empty_tensor_has_no_statistics() -> None:
-    (summary,) = told(torch.empty(0, 3))
+    (summary,) = packed_summaries(torch.empty(0, 3))
     assert (summary.shape, summary.min, summary.norm, summary.zeros) == ([0, 3], None, None, 0)
     assert summary.values == []
 
 
-def test_what_cannot_be_read_keeps_its_shape() -> None:
-    (summary,) = told(torch.empty(3, device="meta"))
+def test_a_tensor_that_cannot_be_read_is_recorded_by_its_shape() -> None:
+    (summary,) = packed_summaries(torch.empty(3, device="meta"))
     assert summary.shape == [3]
     assert (summary.values, summary.norm) == (None, None)
 
 
 @pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc], ids=str)
 @pytest.mark.filterwarnings("ignore")
-def test_a_sparse_tensor_is_told_with_its_zeros(layout: torch.layout) -> None:
+def test_a_sparse_tensor_is_recorded_with_its_zeros(layout: torch.layout) -> None:
     tensor = torch.tensor([[0.0, 2.0], [0.0, -3.0]])
-    (summary,) = told(tensor.to_sparse(layout=layout))
+    (summary,) = packed_summaries(tensor.to_sparse(layout=layout))
     assert (summary.values, summary.shape, summary.zeros, summary.min) == (tensor.tolist(), [2, 2], 2, -3.0)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_sparse_tensor_that_would_be_large_keeps_its_shape() -> None:
-    (summary,) = told(torch.sparse_coo_tensor([[5], [7]], [1.0], (100_000, 100_000)))
+def test_a_sparse_tensor_that_would_be_large_is_recorded_by_its_shape() -> None:
+    (summary,) = packed_summaries(torch.sparse_coo_tensor([[5], [7]], [1.0], (100_000, 100_000)))
     assert (summary.shape, summary.values, summary.norm) == ([100_000, 100_000], None, None)
 
 
-def test_views_conjugates_and_broadcasts_are_read_through() -> None:
+def test_views_conjugates_and_broadcasts_are_recorded_with_the_values_they_show() -> None:
     base = torch.arange(6.0).reshape(2, 3)
     tensors: list[torch.Tensor] = [base.T, base[:, 1], torch.ones(1).expand(3), torch.tensor([1 + 1j]).conj(), base.flip(0)]
-    for summary, tensor in zip(told(*tensors), tensors, strict=True):
+    for summary, tensor in zip(packed_summaries(*tensors), tensors, strict=True):
         plain: Any = torch.view_as_real(tensor.resolve_conj()).tolist() if tensor.is_complex() else tensor.tolist()
         assert summary.values == plain
 
 
-def test_a_snapshot_keeps_what_was_overwritten() -> None:
+def test_a_snapshot_keeps_the_values_that_were_overwritten() -> None:
     leaf = torch.tensor([1.0, 2.0], requires_grad=True)
     out = leaf * 2
     snapshot = Snapshot(out, 64)
     with torch.no_grad():
         out.zero_()
-    (summary,) = told(snapshot)
+    (summary,) = packed_summaries(snapshot)
     assert (summary.values, summary.grad_fn, summary.requires_grad) == ([2.0, 4.0], "MulBackward0", True)
     large = Snapshot(leaf, 1)
-    (summary,) = told(large, kept=1)
+    (summary,) = packed_summaries(large, kept=1)
     assert (summary.values, summary.is_leaf) == (None, True)
     assert summary.norm == pytest.approx(math.sqrt(5))
 
 
-def test_statistics_do_not_depend_on_what_they_are_computed_with() -> None:
+def test_statistics_do_not_depend_on_the_tensors_computed_together() -> None:
     generator = torch.Generator().manual_seed(3)
     for size in (8, 24, 60, 120):
         tensors = [torch.randn(size, size, generator=generator) for _ in range(6)]
-        alone = [told(tensor, kept=1)[0] for tensor in tensors]
-        turned = [told(tensor.T, kept=1)[0] for tensor in tensors]
-        together = told(*(tensor.T if place % 2 else tensor for place, tensor in enumerate(tensors)), kept=1)
+        alone = [packed_summaries(tensor, kept=1)[0] for tensor in tensors]
+        turned = [packed_summaries(tensor.T, kept=1)[0] for tensor in tensors]
+        together = packed_summaries(*(tensor.T if index % 2 else tensor for index, tensor in enumerate(tensors)), kept=1)
         for one, other, third in zip(alone, turned, together, strict=True):
             assert (one.min, one.max, one.mean, one.norm) == (other.min, other.max, other.mean, other.norm)
             assert (one.min, one.max, one.mean, one.norm) == (third.min, third.max, third.mean, third.norm)
