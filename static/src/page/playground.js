@@ -244,7 +244,7 @@ state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran"], (now)
 });
 
 state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
-  if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to look into.");
+  if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");
   else details.show(inspected(now));
 });
 

@@ -106,7 +106,7 @@ export function inspector({ onpick, online }) {
       node.module && fact("module", node.module),
       first && fact("made by", [h("small", null, sums), h("code", null, made), first.line === null ? null : [" ", at(first.line)]]),
       saved.map(({ name, tensor }, i) => {
-        const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : stopped ? "not there" : "not saved: not needed");
+        const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : stopped ? "not there" : "not saved (not needed)");
         return fact(i ? "" : "saved", [`${name} = `, kept]);
       }),
       ran && fact("ran", h("small", null, `${ordinal(rank + 1)} of ${of} in this backward pass`)),

@@ -48,7 +48,7 @@ export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
     const where = error.line === null ? "" : `, ${error.file ?? "line"} ${error.line}`;
     const told = `${error.type}${where}`;
     if (!run.steps) return h("span", { class: "bad" }, told);
-    return h("button", { type: "button", class: "to bad", title: "Go to where it stopped", onclick: toEnd }, told);
+    return h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, told);
   }
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
   return `${what}${took}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
