@@ -1,1 +1,1 @@
-"""Record a pass: the graph that it walks, the gradient on each edge, and how it failed."""
+"""Record backward passes: walk the graph, run the engine, and emit the gradients that its hooks have captured."""

@@ -291,7 +291,7 @@ class PassRecorder:
         template, hooked = begun.template, self._changes.hooked
         table = self._table()
         nested = self._steps.passes_begun > begun.facts.index + 1
-        touched = hooked or template.own or nested or begun.changes != self._changes.count
+        touched = hooked or template.has_python_formula or nested or begun.changes != self._changes.count
         contributions = begun.contributions(table, result, touched=touched)
         failing = self._failures.failed(begun, failure) if failure is not None else -1
         build = begun.event(table, result, contributions, failing=failing, hooked=hooked)

@@ -14,8 +14,9 @@ from ..source.exceptions import encodable, exception_text
 from ..source.instrument import ProgramSource
 from ..source.tracebacks import Location, entries, raised_at
 from ..tensors.handles import storage_pointer
-from .graph import Template, grad_node
+from .graph import grad_node
 from .passes import OpenPass
+from .template import Template
 
 TOLD = 100
 """Failures that are told of one run, and exceptions that the program caught; a loop may fail for ever."""
@@ -126,9 +127,9 @@ def failing(begun: OpenPass, error: BaseException) -> int:
     for source, target in zip(sources, targets, strict=True):
         waits[target] += source not in done
     asked = {
-        walk.places[node]: given
+        walk.indexes[node]: given
         for node, given in zip(map(_node, begun.inputs), begun.inputs, strict=True)
-        if node in walk.places
+        if node in walk.indexes
     }
     runs = _ancestors(begun.template, asked) if begun.inputs else set(range(len(walk.nodes)))
     if begun.facts.accumulates:

@@ -12,8 +12,10 @@ from ..forward.calls import Calls
 from ..source.instrument import ProgramSource
 from ..source.names import Names
 from ..training.parameters import Parameters
-from .graph import UNKNOWN, Template, TooManyNodes, Walk, describe
+from .graph import TooManyNodes, Walk
+from .graph_event import describe
 from .saved_tensors import SavedTensors
+from .template import UNKNOWN, Template
 
 
 class Graphs:

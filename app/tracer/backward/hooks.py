@@ -1,4 +1,4 @@
-"""See with a hook on each node what a pass computes, in the order in which the engine does."""
+"""Capture the gradients of a pass with a post hook on each node."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _FUNCTION: Any = Function
 
 
 class Capture:
-    """What the hooks of one pass see, by the places of nodes.
+    """The gradients that the hooks of one pass have seen, by the indexes of nodes.
 
-    The hooks hold no node, which would keep the graph alive until a collection.
+    ``order`` is the order in which nodes ran. ``at_outputs`` are the gradients that a node was given, ``on_edges`` those
+    that it computed. The hooks don't reference the nodes, which would keep the graph alive until a garbage collection.
     """
 
     def __init__(self, nodes: Sequence[Any]) -> None:
@@ -27,48 +28,48 @@ class Capture:
         self.on_edges: list[Sequence[Tensor | None]] = [()] * len(nodes)
         self.at_outputs: list[Sequence[Tensor | None]] = [()] * len(nodes)
         self.numbers: list[int] = []
-        """With ``create_graph``, the number of the next node when each had run."""
+        """With ``create_graph``, the next sequence number after each node had run."""
         self.resting = False
-        """While a pass inside this one runs, which may go through the same nodes: what they then compute is not this one's."""
+        """True while a pass inside this one runs. It may run the same nodes, whose gradients then belong to that pass."""
         self._nodes = nodes
         self._hooks: list[dict[Any, Any]] = []
 
     def attach(self, *, numbered: bool) -> None:
-        """Put a post hook on each node, or on none if there is no room for all of them. ``numbered``: they make nodes."""
+        """Add a hook to each node. If that fails, remove the hooks and raise. ``numbered``: record :attr:`numbers`."""
         order, on_edges, at_outputs, numbers, attached = self.order, self.on_edges, self.at_outputs, self.numbers, self._hooks
-        itself = weakref.ref(self)  # it holds the nodes
+        reference = weakref.ref(self)  # a capture references the nodes
 
-        def fired(place: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
-            capture = itself()
+        def fired(index: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
+            capture = reference()
             if capture is None or capture.resting:
                 return
-            order.append(place)
-            on_edges[place] = gradients
-            at_outputs[place] = outputs
+            order.append(index)
+            on_edges[index] = gradients
+            at_outputs[index] = outputs
             if numbered:
                 numbers.append(next_sequence_nr())
 
         def register(hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], None]:
-            """Stand in for what keeps the hooks of a node: the program's own stay where they are, before ours."""
+            """Add a hook after the program's own, in place of ``Function._register_hook``."""
             if hooks is None:
-                hooks = OrderedDict()  # as torch makes it: the program may add to it later
+                hooks = OrderedDict()  # the type that torch uses: the program may add hooks later
             hooks[self] = hook
             attached.append(hooks)
             return hooks, None
 
-        # a node asks this class how to register a hook: without the handles that it makes, that takes a third of the time
+        # Node.register_hook calls Function._register_hook. Without the handles that it makes, this takes a third of the time
         _FUNCTION._register_hook = register
         try:
-            for place, node in enumerate(self._nodes):
-                node.register_hook(partial(fired, place))
+            for index, node in enumerate(self._nodes):
+                node.register_hook(partial(fired, index))
         except BaseException:
             self.detach()
             raise
         finally:
-            del _FUNCTION._register_hook  # what it inherits comes to light again
+            del _FUNCTION._register_hook  # uncovers the inherited function
 
     def detach(self) -> None:
-        """Take the hooks off again."""
+        """Remove the hooks."""
         for hooks in self._hooks:
             hooks.pop(self, None)
         self._hooks.clear()

@@ -18,8 +18,9 @@ from ..tensors.table import TableBuilder
 from ..tensors.transforms import is_transform_wrapper, unwrapped
 from ..training.facts import PassFacts
 from ..training.parameter_step import Contribution
-from .graph import Template, Walk, grad_node
+from .graph import Walk, grad_node
 from .hooks import Capture
+from .template import Template
 
 
 @dataclass(slots=True)
@@ -223,7 +224,7 @@ class OpenPass:
             if node is None:  # a leaf of another level of torch.func has none that can be asked for
                 place = next((place for place, leaf in self.walk.leaves if leaf is given), None)
             else:
-                place = self.walk.places.get(node)
+                place = self.walk.indexes.get(node)
             if place is not None and isinstance(gradient, Tensor):
                 found.setdefault(place, [None] * self.template.outputs[place])[given.output_nr] = gradient
         return found
@@ -234,7 +235,7 @@ class OpenPass:
         first = [0, *accumulate(template.outputs)]
         sums: dict[int, Tensor] = {}
         for output, gradient in zip(self.outputs, self.given, strict=False):
-            place = walk.places.get(grad_node(output)) if isinstance(output, Tensor) else None
+            place = walk.indexes.get(grad_node(output)) if isinstance(output, Tensor) else None
             if place is not None and gradient is not None:
                 sums[first[place] + output.output_nr] = gradient
         rank = {place: at for at, place in enumerate(capture.order)}

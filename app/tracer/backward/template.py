@@ -1,0 +1,171 @@
+"""Describe how the tensors of a pass belong to the structure of its graph, once for all passes that share it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..forward.calls import Call
+from ..source.instrument import ProgramSource
+from ..tensors.handles import data_pointer
+from ..tensors.snapshot import Snapshot
+from .graph import Walk
+from .saved_tensors import SavedTensors, Slot
+
+_FunctionBase: Any = torch._C._FunctionBase
+UNKNOWN, RESULT = -2, -1
+"""The origin of a saved tensor that must be read from its node, and of one that the call returned. Else an argument's index."""
+
+
+class Template:
+    """A graph's structure that has been emitted, and how to read the tensors of a pass that shares it.
+
+    ``edges`` are columns of indexes: source, slot, target and input. ``lines`` are the lines that made the graph, and
+    ``root_line`` is the line that made its first root.
+    """
+
+    def __init__(self, index: int, walk: Walk, saved: SavedTensors, parameters: Sequence[int], source: ProgramSource) -> None:
+        self.index = index
+        self.outputs = [_output_count(node) for node in walk.nodes]
+        """The number of outputs of each node."""
+        self.saved: list[tuple[int, Slot]] = [(at, slot) for at, node in enumerate(walk.nodes) for slot in saved.slots(node)]
+        """The saved tensors, each with the index of its node."""
+        self.origins = [UNKNOWN] * len(self.saved)
+        """For each saved tensor, the argument of its node's call that it is, :data:`RESULT` or :data:`UNKNOWN`."""
+        self._origins_found = False
+        edges = list(walk.edges())
+        self.edges = tuple([edge[column] for edge in edges] for column in range(4))
+        self.has_python_formula = any(isinstance(node, _FunctionBase) for node in walk.nodes)
+        """True if a node's formula is Python code, as that of a custom function is."""
+        self.parameters = list(parameters)
+        """The parameter of each leaf."""
+        self.constants: list[tuple[int, int]] = []
+        """For each constant, the index of a node whose call was given it, and the index of the argument."""
+        self.constant_edges: list[tuple[int, int, int]] = []
+        """The source node, slot and constant of each edge to a constant; slot -1 if unknown."""
+        self._find_constants(walk)
+        sites = {call.site for call in walk.calls if call is not None}
+        lines = {site: source.locate(site.code, site.offset)[0] for site in sites if site.code is not None}
+        self.lines = frozenset(lines.values()) - {0}
+        root = walk.calls[0]
+        self.root_line = (lines.get(root.site, 0) if root is not None else 0) or -1
+        self._columns: list[int] = []
+        self._order: list[int] = []
+        self._packed: list[bytes] = []
+
+    def packed(self, order: list[int], columns: list[int], ends: Sequence[int]) -> list[bytes]:
+        """Pack the order of a pass and its columns of rows, which end at ``ends`` in ``columns``.
+
+        Most passes have the columns of the pass before, which are then returned again.
+        """
+        if columns != self._columns or order != self._order:
+            self._columns, self._order = columns, order
+            starts = (0, *ends)
+            self._packed = [int32(order), *(int32(columns[start:end]) for start, end in zip(starts, ends, strict=False))]
+        return self._packed
+
+    def _find_constants(self, walk: Walk) -> None:
+        seen: dict[int, int] = {}
+        by_call: dict[int, list[int]] = {}
+        for index, call in enumerate(walk.calls):
+            if call is not None:
+                by_call.setdefault(id(call), []).append(index)
+        for nodes in by_call.values():
+            call = walk.calls[nodes[0]]
+            assert call is not None
+            given = [(at, argument) for at, argument in enumerate(call.arguments) if _is_constant(argument, call)]
+            if not given:
+                continue
+            free = [
+                (index, slot)
+                for index in nodes
+                for slot, (node, _) in enumerate(walk.nodes[index].next_functions)
+                if node is None
+            ]
+            for (at, argument), (index, slot) in _match(given, free, nodes):
+                constant = seen.get(id(argument))
+                if constant is None:
+                    constant = seen[id(argument)] = len(self.constants)
+                    self.constants.append((index, at))
+                self.constant_edges.append((index, slot, constant))
+
+    def constant(self, walk: Walk, index: int) -> Tensor | Snapshot | None:
+        """Return a constant as its call was given it."""
+        node, at = self.constants[index]
+        call = walk.calls[node]
+        return call.constant(at) if call is not None else None
+
+    def find_origins(self, walk: Walk, saved: Sequence[Any]) -> None:
+        """Find, the first time, which saved tensors are arguments or results of their node's call.
+
+        They need not be read from the node again: it saves the same argument in every pass.
+        """
+        if self._origins_found:
+            return
+        self._origins_found = True
+        for index, ((node, _), tensor) in enumerate(zip(self.saved, saved, strict=True)):
+            call = walk.calls[node]
+            found = _same_arguments(tensor, call) if call is not None and isinstance(tensor, Tensor) else []
+            if len(found) == 1:
+                self.origins[index] = found[0]
+
+
+def _is_constant(argument: Any, call: Call) -> bool:
+    """Return whether an argument is a tensor that no gradient flows to and that the call has not written to."""
+    if isinstance(argument, Tensor):
+        return not argument.requires_grad and argument is not call.out
+    return isinstance(argument, Snapshot) and not argument.traits.requires_grad and argument is not call.out
+
+
+def _match(
+    given: list[tuple[int, Any]], free: list[tuple[int, int]], nodes: Sequence[int]
+) -> list[tuple[tuple[int, Any], tuple[int, int]]]:
+    """Match a call's constants with the ``free`` slots of its nodes, which have no edge; slot -1 where that is unknown.
+
+    A call that makes one node has an operand per slot, in the order of its arguments. A call that makes several nodes
+    (``F.linear``) is matched only if it has as many constants as free slots.
+    """
+    if len(nodes) > 1 and len(given) == len(free):
+        return list(zip(given, free, strict=True))
+    slots = {slot: (node, slot) for node, slot in free} if len(nodes) == 1 else {}
+    return [((at, argument), slots.get(at, (nodes[0], -1))) for at, argument in given]
+
+
+def int32(values: Sequence[int]) -> bytes:
+    """Pack a column of 32-bit integers, little-endian."""
+    return struct.pack(f"<{len(values)}i", *values)
+
+
+def _same_arguments(tensor: Tensor, call: Call) -> list[int]:
+    """Return the indexes of the call's arguments, and :data:`RESULT`, that are the same view as a tensor."""
+    start = data_pointer(tensor)
+    if not start:
+        return []
+    candidates = [(RESULT, call.out), *enumerate(call.arguments)]
+    return [
+        index
+        for index, other in candidates
+        if isinstance(other, Tensor) and data_pointer(other) == start and _is_same_view(tensor, other)
+    ]
+
+
+def _is_same_view(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors have the same elements in memory in the same order."""
+    return (
+        data_pointer(one) == data_pointer(other)
+        and not (one.is_nested or other.is_nested)  # nested tensors have no shape to compare
+        and one.shape == other.shape
+        and one.stride() == other.stride()
+        and one.dtype == other.dtype
+        and one.is_conj() == other.is_conj()
+        and one.is_neg() == other.is_neg()
+    )
+
+
+def _output_count(node: Any) -> int:
+    metadata = getattr(node, "_input_metadata", None)
+    return max(len(metadata), 1) if metadata is not None else 1
