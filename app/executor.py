@@ -48,6 +48,11 @@ def job_for(program: Program, options: Options, limits: Limits) -> wire.Job:
     )
 
 
+def cancelled_before_start() -> wire.EndEvent:
+    """Return the end of a run that was cancelled before it started."""
+    return ended("cancelled", "The run was cancelled before it started.", 0.0)
+
+
 class Executor(Protocol):
     """Where runs execute. Made and used on one event loop."""
 
@@ -168,7 +173,7 @@ class LocalExecutor:
         for last in (False, True):
             child = await self._take(cancelled)
             if child is None:
-                yield [ended("cancelled", "The run was cancelled before it began.", 0.0)]
+                yield [cancelled_before_start()]
                 return
             told = False
             try:

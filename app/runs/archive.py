@@ -1,4 +1,4 @@
-"""Keep the store beside the event loop, and what was used last in memory, so that a picture of it needs no reading."""
+"""Access the store from the event loop, through threads and a cache of recent runs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ T = TypeVar("T")
 Json = bytes
 
 SWEEP_SECONDS: Final = 600.0
+"""Seconds between two searches for expired runs."""
 RECENT_BYTES: Final = 16 * 1024 * 1024
+"""Total size of the ended runs that are cached in memory."""
 RECENT_RUNS: Final = 512
-HELD_BYTES: Final = 4 * 1024 * 1024
-"""Events of a run that goes on are held in memory up to this size; beyond it, those are left to the store that it has."""
+"""Number of ended runs that are cached in memory."""
+LIVE_BYTES: Final = 4 * 1024 * 1024
+"""Size of a live run's events above which the events that the store has are dropped from memory."""
 
 log = logging.getLogger(__name__)
 
 
 class Archive:
-    """All runs that are kept. Made and used on one event loop; the store's own work is done in threads."""
+    """All stored runs. Create and use an instance on one event loop; the store itself is used in threads."""
 
     def __init__(self, store: Store, limits: model.Limits) -> None:
         self._store = store
@@ -40,18 +43,18 @@ class Archive:
 
     @property
     def bytes(self) -> int:
-        """Size of all recordings, as stored."""
+        """Size of all recordings in the store, in bytes."""
         return self._store.bytes
 
     async def start(self) -> None:
-        """Mark what a stop cut off, get ready to read, and begin to sweep."""
-        if cut_off := await self._write(self._store.interrupt):
-            log.info("%d runs were cut off by the last stop", cut_off)
+        """Mark the runs that the last stop interrupted, prepare the readers, and start to delete expired runs."""
+        if interrupted := await self._write(self._store.interrupt):
+            log.info("The last stop interrupted %d runs.", interrupted)
         await self.beside(self._store.prepare)
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
-        """Finish what is being written, and close the store."""
+        """Finish pending writes and close the store."""
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
@@ -60,7 +63,7 @@ class Archive:
         self._store.close()
 
     async def find(self, id: str) -> RecordedRun | None:
-        """The run with an id, if it is kept."""
+        """Return the run with an id, or ``None`` if it is not stored."""
         if (recent := self._recent.get(id)) is not None:
             self._recent.move_to_end(id)
             return recent
@@ -68,53 +71,59 @@ class Archive:
         return None if stored is None else self._from_store(stored)
 
     async def by_idempotency(self, key: str) -> RecordedRun | None:
-        """The run that was asked for with a key."""
+        """Return the run that was started with an idempotency key, or ``None``."""
         stored = await self.beside(self._store.by_idempotency, key)
         return None if stored is None else self._from_store(stored)
 
     async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
-        """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""
+        """Return up to ``count`` runs of an owner, newest first.
+
+        ``before`` is the time of creation and the number of a run; only older runs are returned.
+        """
         found: Sequence[RunRow] = await self.beside(self._store.of_owner, owner, count, before)
         return [StoredRun(run, self._store.log(run), self._limits) for run in found]
 
     async def save(self, recorded: LiveRun, status: model.Status) -> None:
-        """Write what a run has told since the last time; the caller holds ``take.writing``. Raises :class:`StoreFull`."""
+        """Write the events of a run that are not final in the store yet, and its status.
+
+        The caller has acquired ``recorded.writing``. Raises :class:`StoreFull`.
+        """
         first = recorded.sealed
         batch = recorded.events[first - recorded.forgotten :]
-        known = recorded.new if recorded.number is None else recorded.number
-        writing = asyncio.ensure_future(self._write(self._store.write, known, batch, first, recorded.outcome(status)))
+        run = recorded.new if recorded.number is None else recorded.number
+        writing = asyncio.ensure_future(self._write(self._store.write, run, batch, first, recorded.outcome(status)))
         try:
             await asyncio.shield(writing)
-        finally:  # a thread cannot be called back: even if this is cancelled, what it writes is written
+        finally:  # a thread cannot be cancelled: wait for its result even if this task is cancelled
             written = await writing
             recorded.number, recorded.sealed, recorded.written = written.number, written.sealed, first + len(batch)
-        if recorded.size > HELD_BYTES:
+        if recorded.size > LIVE_BYTES:
             recorded.forget(lambda counts, end: self._store.log_of(written.number, counts, end))
 
     async def replay(self, run: str, id: str) -> Json | None:
-        """The answer of a replay that was made, if it is kept."""
+        """Return the stored result of a replay, or ``None``."""
         return await self.beside(self._store.replay, run, id)
 
-    async def keep_replay(self, run: str, id: str, answer: Json) -> bool:
-        """Keep the answer of a replay with its run, as long as there is room; tells whether it is kept."""
-        if self.bytes + len(answer) > self._limits.store_bytes:
+    async def keep_replay(self, run: str, id: str, result: Json) -> bool:
+        """Store the result of a replay with its run. Return whether there was room for it."""
+        if self.bytes + len(result) > self._limits.store_bytes:
             return False
-        return await self._write(self._store.keep_replay, run, id, answer)
+        return await self._write(self._store.keep_replay, run, id, result)
 
     async def flush(self, recorded: RecordedRun) -> None:
-        """Write what a run that goes on has told so far, so that it outlives this process."""
+        """Write the events of a live run that the store does not have yet, so that they survive this process."""
         if isinstance(recorded, LiveRun) and recorded.kept and not recorded.ended:
             async with recorded.writing:
                 if not recorded.ended and (recorded.number is None or recorded.written < recorded.count):
                     await self.save(recorded, recorded.status)
 
     async def delete(self, id: str) -> None:
-        """Delete a run and all that was recorded of it."""
+        """Delete a run and its recording."""
         await self._write(self._store.delete, id)
         self.forget(id)
 
     def remember(self, recorded: RecordedRun) -> None:
-        """Keep a run that has ended in memory, as long as there is room."""
+        """Add an ended run to the cache, and drop the least recently used runs that no longer fit."""
         if recorded.kept and recorded.size <= RECENT_BYTES // 4:
             self.forget(recorded.id)
             self._recent[recorded.id] = recorded
@@ -123,12 +132,12 @@ class Archive:
             self.forget(next(iter(self._recent)))
 
     def forget(self, id: str) -> None:
-        """Leave a run to the store alone."""
+        """Drop a run from the cache."""
         if (recorded := self._recent.pop(id, None)) is not None:
             self._recent_bytes -= recorded.size
 
     async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do something that takes long, or reads the store, beside the event loop."""
+        """Run slow work, or work that reads the store, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
 
     async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -144,7 +153,7 @@ class Archive:
         while True:
             try:
                 if count := await self._write(self._store.sweep, time.time()):
-                    log.info("%d runs were deleted: their time had come", count)
+                    log.info("Deleted %d expired runs.", count)
                 now = time.time()
                 for id in [
                     id
@@ -153,5 +162,5 @@ class Archive:
                 ]:
                     self.forget(id)
             except Exception:
-                log.exception("runs whose time has come could not be deleted")
+                log.exception("Expired runs could not be deleted.")
             await asyncio.sleep(SWEEP_SECONDS)

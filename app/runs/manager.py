@@ -1,7 +1,7 @@
-"""Tell the story of a run: admit it, execute it, record what it tells, publish it, and find it again.
+"""Manage the life of a run: admit it, execute it, record its events, store it, and find it again.
 
-A run that goes on lives in memory and is written to the store as it comes; a quick one is written once, at its end. One
-that has just ended stays in memory for a while, so that its picture needs no reading.
+A live run is in memory, and its events are written to the store as they arrive. A short run is written once, at its end.
+A run that has just ended stays in memory for a while, so that drawing it does not read the store.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from .. import model, wire
+from .. import model
 from ..errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
-from ..executor import Executor, job_for
+from ..executor import Executor, cancelled_before_start, job_for
 from ..inputs.request import Request
 from ..recording import Recording
 from ..settings import Settings
@@ -28,17 +28,17 @@ from .slots import Slots
 Find = Callable[[Recording, model.Program], list[model.Finding]]
 
 FLUSH_SECONDS: Final = 0.5
-"""How long events of a run that goes on may wait to be written."""
+"""Seconds that events of a live run may wait to be written."""
 HEAVY_NODES: Final = 2_000
-"""Recordings of more nodes and passes than this are worked on beside the event loop."""
+"""Number of nodes and passes above which the findings of a recording are made in a thread."""
 HEAVY_TEXT: Final = 20_000
-"""So are programs of more characters."""
+"""Number of characters above which the findings of a program are made in a thread."""
 
 log = logging.getLogger(__name__)
 
 
 class Runs:
-    """All runs of this server. Made and used on one event loop."""
+    """All runs of this server. Create and use an instance on one event loop."""
 
     def __init__(self, settings: Settings, archive: Archive, executor: Executor, find: Find, concurrent: int) -> None:
         self._settings = settings
@@ -54,10 +54,10 @@ class Runs:
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False
         self.ended: dict[model.Status, int] = {}
-        """How many runs ended how since the start."""
+        """Number of runs that ended with each status since the server started."""
 
     async def close(self) -> None:
-        """Stop every run; each is kept as interrupted, with what was recorded."""
+        """Stop every run and store it as ``interrupted``, with its recording so far."""
         self._closing = True
         for task in [*self._executing, *self._background]:
             task.cancel()
@@ -65,12 +65,12 @@ class Runs:
 
     @property
     def running(self) -> int:
-        """Runs that execute just now."""
+        """Number of runs that are executing."""
         return len(self._executing)
 
     @property
     def waiting(self) -> int:
-        """Runs and replays that wait for a place."""
+        """Number of runs and replays that wait for a slot."""
         return self.slots.waiting
 
     # -- admit
@@ -78,16 +78,16 @@ class Runs:
     async def submit(
         self, request: Request, owner: str, *, key: str | None = None, fingerprint: str | None = None
     ) -> RecordedRun:
-        """Begin a run, or find the one that was begun with the same idempotency key.
+        """Start a run, or return the one that was started with the same idempotency key.
 
-        Raises :class:`Busy` when too many wait, :class:`StoreFull`.
+        Raises :class:`Busy` if the queue is full or the server is stopping, and :class:`StoreFull` if the store is full.
         """
         if key is not None and (earlier := await self._earlier(key)) is not None:
             return earlier
         if self._closing:
             raise Busy("This server is stopping: try again in a moment.", retry_after=5)
         if request.store and self._archive.bytes >= self._limits.store_bytes:
-            raise StoreFull('There is no room for another recording: delete some, or send "store": false.')
+            raise StoreFull('There is no room for another recording: delete old runs, or send "store": false.')
         self.slots.admit()
         now = time.time()
         days = self._settings.keep_days
@@ -105,27 +105,27 @@ class Runs:
         self._live[new.id] = recorded
         if key is not None:
             self._by_key[key] = recorded
-        self._spawn(self._tell(recorded, key), self._tasks)
+        self._spawn(self._manage(recorded, key), self._tasks)
         return recorded
 
     async def _earlier(self, key: str) -> RecordedRun | None:
         if (live := self._by_key.get(key)) is not None:
             return live
         stored = await self._archive.by_idempotency(key)
-        if (live := self._by_key.get(key)) is not None:  # begun while we looked
+        if (live := self._by_key.get(key)) is not None:  # started during the lookup
             return live
         return stored
 
     # -- execute, record, publish
 
-    async def _tell(self, recorded: LiveRun, key: str | None) -> None:
-        """Take a run from its beginning to its end."""
+    async def _manage(self, recorded: LiveRun, key: str | None) -> None:
+        """Execute and store a run."""
         flush = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_later, recorded)
         status: model.Status = "interrupted"
         try:
             try:
                 await self._execute(recorded)
-            except asyncio.CancelledError:  # the server stops
+            except asyncio.CancelledError:  # the server is stopping
                 pass
             except Exception as error:
                 recorded.failure = error
@@ -136,23 +136,17 @@ class Runs:
         except Exception as error:
             recorded.failure = error
             if not isinstance(error, StoreFull):
-                log.exception("run %s could not be kept", recorded.id)
+                log.exception("Run %s could not be stored.", recorded.id)
         finally:
             flush.cancel()
             self._live.pop(recorded.id, None)
             if key is not None and self._by_key.get(key) is recorded:
-                del self._by_key[key]  # from now on the store knows it
+                del self._by_key[key]  # from now on the store finds it
             recorded.wake()
 
     async def _execute(self, recorded: LiveRun) -> None:
         if not await self.slots.acquire(recorded.cancelled):
-            recorded.append(
-                [
-                    wire.EndEvent(
-                        "cancelled", wire.ProgramFailure("cancelled", "It was cancelled before it began.", None, -1, ""), 0.0
-                    )
-                ]
-            )
+            recorded.append([cancelled_before_start()])
             return
         task = asyncio.current_task()
         assert task is not None
@@ -173,7 +167,7 @@ class Runs:
             self.slots.release()
 
     async def _finish(self, recorded: LiveRun, status: model.Status) -> None:
-        """Find what is worth telling, write the rest, and let everybody know."""
+        """Make the findings of a run, store it, and set its final status."""
         if status in ("done", "failed", "timed_out", "out_of_memory", "output_limit", "killed", "cancelled"):
             recorded.findings = await self._findings(recorded)
         if recorded.kept:
@@ -190,7 +184,7 @@ class Runs:
                 return await self._archive.beside(self._find, recorded.recording, recorded.new.program)
             return self._find(recorded.recording, recorded.new.program)
         except Exception:
-            log.exception("the findings of run %s could not be made", recorded.id)
+            log.exception("The findings of run %s could not be made.", recorded.id)
             return []
 
     def _flush_later(self, recorded: LiveRun) -> None:
@@ -204,16 +198,16 @@ class Runs:
     # -- find again
 
     async def find(self, id: str) -> RecordedRun:
-        """The run with an id, wherever it is; raises :class:`NotFound`."""
+        """Return the run with an id. Raise :class:`NotFound` if there is none."""
         if (live := self._live.get(id)) is not None and live.kept:
             return live
         found = await self._archive.find(id)
         if found is None:
-            raise NotFound("There is no such run: it was deleted, its time has passed, or the address is wrong.")
+            raise NotFound("There is no such run: it was deleted, it has expired, or the address is wrong.")
         return self._live.get(id) or found
 
     async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
-        """An owner's runs, newest first. Those that go on are there as far as they were written."""
+        """Return up to ``count`` runs of an owner, newest first, older than ``before``. Live runs are stored first."""
         for recorded in [recorded for recorded in self._live.values() if recorded.new.owner == owner]:
             await self._archive.flush(recorded)
         return await self._archive.of_owner(owner, count, before)
@@ -221,7 +215,7 @@ class Runs:
     # -- stop, delete
 
     async def cancel(self, id: str, owner: str | None) -> RecordedRun:
-        """Stop a run, keeping what was recorded; one that has ended stays as it is. Raises :class:`NotAllowed`."""
+        """Stop a run and keep its recording. An ended run does not change. Raises :class:`NotFound` or :class:`NotAllowed`."""
         recorded = await self.own(id, owner, "stop")
         if isinstance(recorded, LiveRun) and not recorded.ended:
             recorded.cancelled.set()
@@ -229,7 +223,7 @@ class Runs:
         return recorded
 
     async def delete(self, id: str, owner: str | None) -> None:
-        """Delete a run, stopping it if it goes on. Raises :class:`NotAllowed`."""
+        """Delete a run, and stop it first if it is live. Raises :class:`NotFound` or :class:`NotAllowed`."""
         recorded = await self.own(id, owner, "delete")
         if isinstance(recorded, LiveRun) and not recorded.ended:
             recorded.cancelled.set()
@@ -237,15 +231,15 @@ class Runs:
                 await recorded.until_ended()
         await self._archive.delete(id)
 
-    async def own(self, id: str, owner: str | None, what: str) -> RecordedRun:
-        """A run of the caller's own, who wants to do something to it. Raises :class:`NotAllowed`."""
+    async def own(self, id: str, owner: str | None, action: str) -> RecordedRun:
+        """Return a run of ``owner``. Raise :class:`NotFound`, or :class:`NotAllowed` with a message that names the action."""
         recorded = await self.find(id)
         if owner is None or recorded.new.owner != owner:
-            raise NotAllowed(f"This run belongs to somebody else: only its owner may {what} it, with the cookie or owner_key.")
+            raise NotAllowed(f"Only the owner of this run may {action} it: send the owner's cookie or `owner_key`.")
         return recorded
 
     @staticmethod
-    def _spawn(story: Coroutine[Any, Any, None], among: set[asyncio.Task[Any]]) -> None:
-        task = asyncio.get_running_loop().create_task(story)
+    def _spawn(work: Coroutine[Any, Any, None], among: set[asyncio.Task[Any]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         among.add(task)
         task.add_done_callback(among.discard)

@@ -1,4 +1,4 @@
-"""Hold one run and all that is recorded of it so far, wherever its events are."""
+"""Represent one run and its recording, in memory or in the store."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ..store import NewRun, Outcome, RunRow, StoredLog
 
 
 class RecordedRun:
-    """A run: what was asked for, what has come of it, and its recording, which can be read while it still goes on.
+    """A run: its request, its outcome, and its recording, which can be read while the run is live.
 
-    ``log`` holds the events in memory (a run that goes on, or has just ended) or finds them in the store.
+    ``log`` reads the events from memory (a live run, or one that has just ended) or from the store.
+    ``kept`` is false for a run that is never stored.
     """
 
     def __init__(self, new: NewRun, log: Log, limits: model.Limits, *, kept: bool = True) -> None:
@@ -31,7 +32,7 @@ class RecordedRun:
         self.findings: list[model.Finding] = []
         self.truncated = False
         self.size = 0
-        """Roughly how many bytes of memory its events take."""
+        """Approximate size of its events in memory, in bytes."""
 
     @property
     def id(self) -> str:
@@ -39,16 +40,16 @@ class RecordedRun:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes."""
+        """True if the run has a final status."""
         return self.status in model.FINAL
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """How many graphs, passes and steps there are so far."""
+        """Number of graphs, passes and steps so far."""
         return self.recording.log.counts()
 
     def run(self, links: Mapping[str, str]) -> model.Run:
-        """The run as the API tells it."""
+        """Return the run as the API sends it."""
         new, recording = self.new, self.recording
         _, passes, steps = self.counts
         return model.Run(
@@ -76,22 +77,22 @@ class RecordedRun:
         )
 
     def heading(self, links: Mapping[str, str]) -> model.RunHeading:
-        """The run as a list of runs tells it."""
+        """Return the run as an entry in a list of runs."""
         new = self.new
-        shown = None if self.duration_ms is None else round(self.duration_ms, 3)
+        duration_ms = None if self.duration_ms is None else round(self.duration_ms, 3)
         return model.RunHeading(
             new.id,
             self.status,
             new.program.kind,
             title(new.program.text),
             moment(new.created),
-            shown,
+            duration_ms,
             self.counts[2],
             dict(links),
         )
 
     def outcome(self, status: model.Status) -> Outcome:
-        """How far it is, for the store, with the status that it is about to have."""
+        """Return the run's progress and result as the store saves them, with ``status`` as its status."""
         graphs, passes, steps = self.counts
         return Outcome(
             status=status,
@@ -107,7 +108,7 @@ class RecordedRun:
 
 
 class StoredRun(RecordedRun):
-    """A run that the store has."""
+    """A run that was read from the store."""
 
     def __init__(self, stored: RunRow, log: StoredLog, limits: model.Limits) -> None:
         new = NewRun(
@@ -132,33 +133,33 @@ class StoredRun(RecordedRun):
 
 
 class LiveRun(RecordedRun):
-    """A run whose events are in memory: it takes in what comes, and wakes those who listen."""
+    """A run whose events arrive in memory. It wakes its listeners on each change."""
 
     def __init__(self, new: NewRun, limits: model.Limits, *, kept: bool = True) -> None:
         self._log = MemoryLog()
         super().__init__(new, self._log, limits, kept=kept)
         self.events: list[wire.AnyEvent] = []
-        """Those at hand: the last ones."""
+        """The events in memory: the last ones of the run."""
         self.forgotten = 0
-        """How many came before them, which only the store has."""
+        """Number of earlier events, which were dropped from memory and are only in the store."""
         self.earlier: StoredLog | None = None
-        """Where these are."""
+        """The store's log of the dropped events."""
         self.written = 0
-        """How many events of the run the store has."""
+        """Number of events that the store has."""
         self.sealed = 0
-        """How many of these are as they will stay there."""
+        """Number of stored events that the store will not rewrite."""
         self.number: int | None = None
-        """The store's number of the run, once it has it."""
+        """Number of the run in the store, once it is stored."""
         self.cancelled = asyncio.Event()
         self.writing = asyncio.Lock()
         self.failure: Exception | None = None
-        """Our own failure to run it at all."""
+        """Error of Tapedeck itself that prevented or ended the run."""
         self.end: wire.EndEvent | None = None
         self._printed = 0
         self._changed = asyncio.Event()
 
     def append(self, batch: list[wire.AnyEvent]) -> None:
-        """Take in the next events. Printed text past the limit is cut."""
+        """Append events. Printed text beyond the limit is cut."""
         for event in batch:
             match event:
                 case wire.StartedEvent():
@@ -183,14 +184,19 @@ class LiveRun(RecordedRun):
 
     @property
     def count(self) -> int:
-        """How many events there are so far."""
+        """Number of events so far."""
         return self.forgotten + len(self.events)
 
     def forget(self, stored: Callable[[tuple[int, int, int], int], StoredLog]) -> None:
-        """Leave to the store what it has for good; ``stored`` gives the log of what is before a place, with its counts."""
-        gone, kept = self.events[: self.sealed - self.forgotten], self.events[self.sealed - self.forgotten :]
-        if not gone:
+        """Drop the events from memory that the store will not rewrite.
+
+        ``stored`` takes the number of graphs, passes and steps among the dropped events and the number of these events, and
+        returns the store's log of them.
+        """
+        dropped = self.sealed - self.forgotten
+        if dropped <= 0:
             return
+        kept = self.events[dropped:]
         counts = self.counts
         graphs, passes, steps = (
             count - sum(isinstance(event, kind) for event in kept)
@@ -203,16 +209,16 @@ class LiveRun(RecordedRun):
 
     @property
     def changed(self) -> asyncio.Event:
-        """Is set when there is something newer than now."""
+        """Event that is set at the next change."""
         return self._changed
 
     def wake(self) -> None:
-        """Tell all who wait that there is something new."""
+        """Wake everything that waits for a change."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def until_ended(self) -> None:
-        """Wait for the end; raises our own failure, if it was one."""
+        """Wait for the end of the run. Raise :attr:`failure` if there is one."""
         while not (self.ended or self.failure):
             await self._changed.wait()
         if self.failure is not None:
@@ -231,7 +237,7 @@ class LiveRun(RecordedRun):
 
 
 def program_error(failure: wire.ProgramFailure | None) -> model.ProgramError | None:
-    """A failure as the API tells it."""
+    """Return a failure as the API sends it."""
     if failure is None:
         return None
     line = failure.line if failure.line >= 0 else None
@@ -239,7 +245,7 @@ def program_error(failure: wire.ProgramFailure | None) -> model.ProgramError | N
 
 
 def moment(seconds: float) -> str:
-    """A time as the API writes it.
+    """Return a Unix time in seconds as the API writes it: ISO 8601, UTC, with milliseconds.
 
     >>> moment(0.0)
     '1970-01-01T00:00:00.000Z'
@@ -248,15 +254,15 @@ def moment(seconds: float) -> str:
 
 
 def title(program: str) -> str:
-    """What to call a program in a list: its first line that says something.
+    """Return a title for a program: its first line that is not an import, or its first line.
 
     >>> title("import torch\\n\\n# Fit a line\\nx = 1")
     'Fit a line'
     """
     lines = [line.strip() for line in program.splitlines() if line.strip()]
-    telling = next((line for line in lines if not line.startswith(("import ", "from ", "pass  #"))), lines[0] if lines else "")
-    telling = telling.lstrip("# ") or telling
-    return telling if len(telling) <= 80 else f"{telling[:79]}…"
+    first = next((line for line in lines if not line.startswith(("import ", "from ", "pass  #"))), lines[0] if lines else "")
+    first = first.lstrip("# ") or first
+    return first if len(first) <= 80 else f"{first[:79]}…"
 
 
 def _size(event: wire.AnyEvent) -> int:

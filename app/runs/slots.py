@@ -1,4 +1,4 @@
-"""Let so many programs execute at once, and so many wait."""
+"""Limit how many programs run at once and how many may queue."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ..errors import Busy
 
 
 class Slots:
-    """The places in which programs execute. Made and used on one event loop.
+    """The slots in which programs run. Create and use an instance on one event loop.
 
-    Who wants one is admitted, takes it when it is free, and gives it back.
+    A caller calls :meth:`admit`, then :meth:`acquire`, and :meth:`release` if it got a slot.
     """
 
     def __init__(self, count: int, queue: int) -> None:
@@ -18,28 +18,28 @@ class Slots:
         self._count = count
         self._queue = queue
         self.waiting = 0
-        """How many have been admitted and have no place yet."""
+        """Number of callers that were admitted and have no slot yet."""
 
     def admit(self) -> None:
-        """Begin to wait for a place; raises :class:`Busy` when too many do."""
+        """Add the caller to the queue. Raise :class:`Busy` if the queue is full."""
         if self.waiting >= self._queue:
             seconds = max(1.0, self.waiting / self._count * 0.5)
-            raise Busy(f"{self.waiting} runs are waiting already: try again in a moment.", retry_after=seconds)
+            raise Busy(f"{self.waiting} runs are already waiting: try again in a moment.", retry_after=seconds)
         self.waiting += 1
 
     async def acquire(self, cancelled: asyncio.Event) -> bool:
-        """Wait for a place; tells whether there is one, and it was not cancelled before."""
+        """Wait for a slot. Return whether the caller got one before ``cancelled`` was set."""
         try:
             if not self._free.locked():
                 return await self._free.acquire()
-            placed = asyncio.ensure_future(self._free.acquire())
+            acquiring = asyncio.ensure_future(self._free.acquire())
             stopped = asyncio.ensure_future(cancelled.wait())
             try:
-                await asyncio.wait((placed, stopped), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((acquiring, stopped), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 stopped.cancel()
-                if not placed.done():
-                    placed.cancel()
+                if not acquiring.done():
+                    acquiring.cancel()
                 elif cancelled.is_set():
                     self._free.release()
             return not cancelled.is_set()
@@ -47,5 +47,5 @@ class Slots:
             self.waiting -= 1
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Free a slot for the next caller."""
         self._free.release()

@@ -121,7 +121,7 @@ LONG = 120
 async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Archive, LiveRun, asyncio.Event]]:
     """A run that goes on until the event is set, most of which has been left to the store meanwhile."""
     monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 0.005)
-    monkeypatch.setattr("tapedeck.runs.archive.HELD_BYTES", 1)
+    monkeypatch.setattr("tapedeck.runs.archive.LIVE_BYTES", 1)
     monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 20)
     archive = Archive(Store(folder), model.Limits())
     event, wait = gate()

@@ -1,0 +1,41 @@
+"""Describe in words how a run ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .. import model
+
+STOPPED: Final[dict[str, str]] = {
+    "timed_out": "Stopped at the time limit",
+    "out_of_memory": "Out of memory",
+    "output_limit": "Stopped at the output limit",
+    "killed": "The process was killed",
+    "cancelled": "Cancelled",
+    "interrupted": "Interrupted",
+}
+"""Headline of each status in which something other than an exception of the program ended the run."""
+
+
+def headline(status: model.Status, error: model.ProgramError | None) -> str:
+    """Return a short phrase that says how a run ended.
+
+    >>> headline("failed", model.ProgramError("RuntimeError", "sizes differ", "train.py", 12, ""))
+    'RuntimeError on line 12 of train.py'
+    >>> headline("timed_out", model.ProgramError("timed_out", "It was stopped after 10 s.", None, None, ""))
+    'Stopped at the time limit'
+    """
+    if error is None or error.type in STOPPED:
+        return STOPPED.get(status if error is None else error.type, status.capitalize())
+    line = f" on line {error.line}" if error.line else ""
+    return f"{error.type}{line}{f' of {error.file}' if error.file else ''}"
+
+
+def explanation(status: model.Status, error: model.ProgramError | None) -> str:
+    """Return the headline, followed by the message of the exception or the reason of the stop.
+
+    >>> explanation("cancelled", model.ProgramError("cancelled", "The run was cancelled.", None, None, ""))
+    'Cancelled: The run was cancelled.'
+    """
+    start = headline(status, error)
+    return f"{start}: {error.message}" if error is not None and error.message else start
