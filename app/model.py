@@ -1,13 +1,13 @@
-"""Name the things Tapedeck talks about, in the field's own words.
+"""Define the values that the API sends: runs, steps, passes, graphs and tensors.
 
-Every noun here is a frozen value, and its fields are the fields of the JSON that the API answers: encoding one with
-:func:`msgspec.json.encode` gives the contract's object. Nothing here imports anything of ours.
+Each class is a frozen value whose fields are the fields of the JSON: :func:`msgspec.json.encode` turns it into the object
+that the API sends. Docstrings of classes become descriptions in ``/openapi.json``. This module imports nothing from Tapedeck.
 
 A recording, from the outside in::
 
     Run ── Cell, Line, Parameter, ProgramError, Finding ── Fix ── Edit
-     ├── Graph ── Node, Edge                  the structure, once for every pass that shares it
-     └── Step ── Pass ── NodeNumbers          the numbers, one pass at a time
+     ├── Graph ── Node, Edge                  the structure, shared by all passes over the same graph
+     └── Step ── Pass ── NodeNumbers          the numbers of one pass
              ├── ParameterStep
              ├── OptimizerGroup
              └── Rebind
@@ -23,7 +23,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 Status = Literal[
     "queued", "running", "done", "failed", "timed_out", "out_of_memory", "output_limit", "killed", "cancelled", "interrupted"
 ]
-"""How far a run is, or how it ended. All but the first two are final."""
+"""State of a run. ``queued`` and ``running`` are temporary; all others are final."""
 
 FINAL: frozenset[Status] = frozenset(
     {"done", "failed", "timed_out", "out_of_memory", "output_limit", "killed", "cancelled", "interrupted"}
@@ -41,15 +41,19 @@ PHASES: tuple[Phase, ...] = ("forward", "loss", "backward", "update")
 
 
 class TensorSummary(Struct, frozen=True):
-    """One tensor at one instant.
+    """A tensor at one instant.
 
-    ``values`` is what ``tensor.tolist()`` gives (a number for a scalar, ``[re, im]`` for a complex number), with
-    non-finite numbers as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; ``None`` above the kept size.
-    ``norm`` is the L2 norm. Mean and norm of a tensor that is kept whole are computed in float64, those of a larger one as
-    ``mean()`` and ``norm()`` give them in its own dtype, unless that overflows or loses everything. Of a complex tensor,
-    ``min``, ``max`` and ``mean`` are those of the magnitudes. Statistics leave non-finite elements in (so a NaN shows), and
-    are ``None`` for an empty tensor, a tensor without numbers (``capture: graph``), or one that cannot be read (meta). A
-    sparse tensor is told with its zeros.
+    ``values`` has the elements as ``tensor.tolist()`` returns them: nested lists of ``shape``, or a number for a scalar.
+    A complex number is ``[re, im]``. Non-finite numbers are the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+    ``values`` is ``null`` for a tensor with more elements than the option ``values`` of the run.
+
+    ``min``, ``max``, ``mean`` and ``norm`` (the L2 norm) include non-finite elements, so a NaN is visible in them. For a
+    complex tensor, ``min``, ``max`` and ``mean`` are those of the magnitudes. Mean and norm of a tensor with ``values`` are
+    computed in float64. Those of a larger tensor are computed by ``mean()`` and ``norm()`` in its own dtype, or in a wider
+    one if that overflows or underflows. ``zeros``, ``nan`` and ``inf`` count elements.
+
+    All statistics are ``null`` for an empty tensor, for one on the meta device, and with ``capture: graph``. A sparse tensor
+    is summarized as the dense tensor that it represents.
     """
 
     shape: list[int]
@@ -68,11 +72,15 @@ class TensorSummary(Struct, frozen=True):
 
 
 class Node(Struct, frozen=True):
-    """A ``grad_fn``, a leaf (its AccumulateGrad) or a constant of a graph.
+    """A node of a graph: a ``grad_fn`` (``op``), a leaf with its ``AccumulateGrad`` (``leaf``), or a ``constant``.
 
-    ``line`` is 1-based and ``columns`` 0-based, half open, in ``file`` (``None`` is the program itself).
-    ``saved`` names the slots of its saved tensors, as in ``_saved_<name>``. ``backward_of`` is the node whose formula made
-    this one, or at which it sums gradients up, where a pass with ``create_graph`` did; ``line`` is then that of the pass.
+    ``op`` is the name of its class in autograd, ``call`` the call that made it, ``name`` the variable that it was bound to.
+    ``line`` is 1-based; ``columns`` is a 0-based, half-open range. Both are positions in ``file``, or in the program if
+    ``file`` is ``null``. ``outputs`` is the number of tensors that the operation returned. ``saved`` names its saved tensors,
+    as in the attributes ``_saved_<name>``. ``parameter`` is the id of the leaf's parameter.
+
+    ``backward_of`` is set for a node that a pass with ``create_graph`` made: it is the node whose backward formula made this
+    one, or at which this one sums gradients. ``line`` is then the line of the pass.
     """
 
     id: str
@@ -91,17 +99,17 @@ class Node(Struct, frozen=True):
 
 
 class Formula(Struct, frozen=True):
-    """A node of an earlier graph, whose formula was carried out with ``create_graph``."""
+    """A node of an earlier graph whose backward formula was computed with ``create_graph``."""
 
     graph: str
     node: Node
 
 
 class Edge(Struct, frozen=True):
-    """The way a gradient flows: from ``source`` to the node at place ``slot`` of its ``next_functions``.
+    """A path of a gradient, from the node ``source`` to ``source.next_functions[slot]``, which is the node ``target``.
 
-    ``input`` is the output of ``target`` that the gradient is for. ``gradient`` is false on an edge to a constant,
-    where nothing flows; there ``slot`` is -1 when the place is not known.
+    ``input`` is the index of the output of ``target`` that the gradient belongs to. ``gradient`` is false on an edge to a
+    constant, which receives no gradient; ``slot`` is -1 there if it is unknown.
     """
 
     id: str
@@ -113,7 +121,7 @@ class Edge(Struct, frozen=True):
 
 
 class Graph(Struct, frozen=True):
-    """The structure of a backward graph: no shapes, no values."""
+    """The structure of a backward graph, without shapes and values. ``roots`` are the ids of the nodes where a pass starts."""
 
     id: str
     roots: list[str]
@@ -122,23 +130,26 @@ class Graph(Struct, frozen=True):
 
 
 class Gradient(Struct, frozen=True):
-    """The gradient at one output of a node: the sum of what arrived on its edges, and what was used after hooks."""
+    """The gradient at one output of a node: ``arrived`` is the sum over its edges, ``used`` the gradient after the hooks."""
 
     arrived: TensorSummary | None
     used: TensorSummary | None
 
 
 class NodeNumbers(Struct, frozen=True):
-    """The numbers of a node in a pass: its forward value, and one gradient for each of its outputs."""
+    """The numbers of a node in a pass: its forward value, and the gradient at each of its outputs."""
 
     value: TensorSummary | None
     grads: list[Gradient]
 
 
 class Pass(Struct, frozen=True):
-    """One call into autograd's engine. ``order`` is that in which the engine ran the nodes, ``failed`` the one that raised.
+    """One call into autograd's engine, by ``backward()`` or ``torch.autograd.grad()``.
 
-    ``nodes`` and ``edges`` are unset when the graph is too large for one answer: ask for ``frames``.
+    ``parent`` is the index of the pass during which a nested pass ran. ``order`` lists the ids of the nodes in the order in
+    which the engine ran them. ``failed`` is the node that raised an error. ``nodes`` has the numbers of each node by its id,
+    ``edges`` the gradient on each edge by its id. Both are missing if the graph is too large for one response: request
+    ``frames`` instead.
     """
 
     index: int
@@ -154,14 +165,14 @@ class Pass(Struct, frozen=True):
 
 
 class Saved(Struct, frozen=True):
-    """A saved tensor of a node in a pass; ``tensor`` is ``None`` where torch did not need to save it."""
+    """A saved tensor of a node in a pass. ``tensor`` is ``null`` if PyTorch did not save it."""
 
     name: str
     tensor: TensorSummary | None
 
 
 class Flow(Struct, frozen=True):
-    """One edge of an inspected node, seen from that node."""
+    """An edge of a node. ``node`` and ``title`` are the id and the title of the node at its other end."""
 
     edge: str
     node: str
@@ -172,7 +183,10 @@ class Flow(Struct, frozen=True):
 
 
 class NodeDetail(Struct, frozen=True):
-    """All about one node in one pass, for the inspector."""
+    """A node in one pass, with its saved tensors and edges.
+
+    ``rank`` is the index of the node in the order in which the engine ran them. ``source`` is the text of its line.
+    """
 
     node: Node
     numbers: NodeNumbers
@@ -184,11 +198,13 @@ class NodeDetail(Struct, frozen=True):
 
 
 class ParameterStep(Struct, frozen=True):
-    """A parameter over one step.
+    """A parameter in one step.
 
-    ``contribution`` is what this step's passes added to its gradient, or took out by ``torch.autograd.grad`` if none
-    added. ``grad_used`` is the gradient as the update found it, clipped or scaled; ``None`` where nothing was updated.
-    ``update`` is ``value_after - value``, by torch; ``state`` what an optimizer keeps for it, after the update.
+    ``value`` is its value in the forward phase, ``value_after`` the value after the update, and ``update`` is
+    ``value_after - value``, computed by PyTorch. ``grad_before`` is its ``.grad`` before the first pass of the step,
+    ``grad_after`` after the last one. ``contribution`` is the gradient that the passes of the step added, or the one that
+    ``torch.autograd.grad`` returned if no pass added any. ``grad_used`` is the gradient that the update used, after clipping
+    or scaling; ``null`` if the parameter was not updated. ``state`` is the optimizer's state for it after the update.
     """
 
     id: str
@@ -204,7 +220,7 @@ class ParameterStep(Struct, frozen=True):
 
 
 class OptimizerGroup(Struct, frozen=True):
-    """Parameters that an optimizer updated with the same options: numbers, words and lists of numbers, as they were then."""
+    """Parameters that an optimizer updated with the same options. ``options`` has their values at the time of the update."""
 
     optimizer: str
     parameters: list[str]
@@ -212,9 +228,11 @@ class OptimizerGroup(Struct, frozen=True):
 
 
 class Rebind(Struct, frozen=True, rename={"source": "from"}):
-    """A name of a parameter moved to another tensor; so can an attribute or an item, ``self.w`` or ``params[0]``.
+    """An assignment that bound the name of a parameter to another tensor.
 
-    ``graph`` is that of the new tensor, if it has one.
+    ``name`` can be a variable, an attribute such as ``self.w``, or an item such as ``params[0]``. ``from`` is the id of the
+    parameter, ``to`` the new tensor, and ``graph`` the id of its graph, if it has one. ``uses_gradient`` is true if the new
+    tensor was computed from the parameter's gradient.
     """
 
     name: str
@@ -226,16 +244,16 @@ class Rebind(Struct, frozen=True, rename={"source": "from"}):
 
 
 class Iteration(Struct, frozen=True):
-    """The loop a step stands in: the line of its ``for`` or ``while``, and how often it had gone round."""
+    """An iteration of a loop: the line of its ``for`` or ``while`` statement, and the 0-based index of the iteration."""
 
     line: int
     index: int
 
 
 class LineValue(Struct, frozen=True):
-    """What a line's value was in a step: that of its last run, and the phase in which that was.
+    """The value of a line in a step, from the last time that it ran in the step, and the phase in which it ran then.
 
-    What a line did between the passes of a step is told by the main pass: ``forward`` is before it, ``backward`` after it.
+    For a line that ran between several passes, ``phase`` is ``forward`` before the main pass and ``backward`` after it.
     """
 
     text: str
@@ -244,7 +262,7 @@ class LineValue(Struct, frozen=True):
 
 
 class EarlierValue(Struct, frozen=True):
-    """What the value of a line still was: that of the last step in which it had run."""
+    """The value of a line that did not run in a step, from the last earlier step in which it ran."""
 
     step: int
     text: str
@@ -252,12 +270,13 @@ class EarlierValue(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """What a person calls a training step: forward work, one or more passes, an update.
+    """A training step: a forward computation, one or more passes, and an update.
 
-    ``values`` are those of the lines that ran in it, ``earlier`` those of the lines that did not, but had run before.
-    ``loss`` is the root of the main pass; ``losses`` are those of other passes that accumulated, by name. ``optimizer`` has the
-    name and the options of the first group that was updated, as they were then (``lr`` as scheduled); ``groups`` lists all
-    where there are several.
+    ``lines`` has the numbers of the lines that ran in each phase. ``values`` has the values of the lines that ran in the
+    step, ``earlier`` those of the lines that ran only in earlier steps; both are keyed by line number. ``main`` is the index
+    of the main pass. ``loss`` is its root and ``loss_name`` the variable of that; ``losses`` has the roots of other passes that
+    accumulated gradients, by name. ``optimizer`` has the name and the options of the first parameter group that was updated,
+    with their values at that time (``lr`` as scheduled). ``groups`` lists all groups if there are several.
     """
 
     index: int
@@ -277,7 +296,7 @@ class Step(Struct, frozen=True):
 
 
 class Parameter(Struct, frozen=True):
-    """A leaf that requires grad and took part in a pass, with the names that were bound to it over time."""
+    """A leaf that requires grad and took part in a pass. ``names`` are the names that were bound to it over time."""
 
     id: str
     names: list[str]
@@ -287,7 +306,10 @@ class Parameter(Struct, frozen=True):
 
 
 class Cell(Struct, frozen=True):
-    """A cell of a notebook (a program is one cell): its lines, what it printed, and its output as a notebook shows it."""
+    """A cell of a notebook. A program is one cell. ``start_line`` and ``end_line`` are 1-based and inclusive.
+
+    ``stdout`` is the text that it printed, ``output`` the text of its last expression, as a notebook shows it.
+    """
 
     index: int
     start_line: int
@@ -297,7 +319,10 @@ class Cell(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """The last value of a line, and the step in which it ran: ``None`` where no step has ended since."""
+    """The last value of a line. ``step`` is the step in which it ran last; ``null`` if no step has ended since.
+
+    ``graph`` is the id of the value's graph, if it has one.
+    """
 
     line: int
     file: str | None
@@ -308,7 +333,11 @@ class Line(Struct, frozen=True):
 
 
 class ProgramError(Struct, frozen=True):
-    """The exception that ended a program. ``columns`` marks the caret, 0-based and half open."""
+    """The exception that ended a program, or the reason for which it was stopped.
+
+    ``type`` is the name of the exception's class, or the status of the run. ``line`` is 1-based; ``columns`` is the 0-based,
+    half-open range of the failing expression.
+    """
 
     type: str
     message: str
@@ -319,7 +348,7 @@ class ProgramError(Struct, frozen=True):
 
 
 class Edit(Struct, frozen=True):
-    """A replacement in the program's text, from ``start`` to ``end``: (1-based line, 0-based column)."""
+    """A replacement in the program's text. ``start`` and ``end`` are each ``[line, column]``: 1-based line, 0-based column."""
 
     start: tuple[int, int]
     end: tuple[int, int]
@@ -327,14 +356,17 @@ class Edit(Struct, frozen=True):
 
 
 class Fix(Struct, frozen=True):
-    """Edits that mend what a finding is about."""
+    """Edits of the program that resolve a finding."""
 
     title: str
     edits: list[Edit]
 
 
 class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
-    """Something worth telling about a run. ``node`` is one of the graph of ``pass``, else of the step's main pass."""
+    """A diagnosis of a run: ``message`` says what happened, ``why`` explains the cause and the remedy.
+
+    ``node`` is the id of a node in the graph of ``pass``, or of the step's main pass if ``pass`` is ``null``.
+    """
 
     code: str
     severity: Severity
@@ -349,7 +381,7 @@ class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
 
 
 class GraphSize(Struct, frozen=True):
-    """A graph as a run lists it."""
+    """The id and the size of a graph."""
 
     id: str
     nodes: int
@@ -357,7 +389,11 @@ class GraphSize(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """One execution, and all that was recorded."""
+    """One execution of a program, and its recording except for its steps and graphs.
+
+    ``created`` and ``expires`` are times in ISO 8601 (UTC); ``expires`` is ``null`` for a run that is kept forever.
+    ``torch`` is the version of PyTorch. ``truncated`` is true if ``stdout`` was cut. ``passes`` and ``steps`` are counts.
+    """
 
     id: str
     status: Status
@@ -383,7 +419,7 @@ class Run(Struct, frozen=True):
 
 
 class RunHeading(Struct, frozen=True):
-    """A run as the list of its owner's runs shows it."""
+    """A run as an entry in the list of its owner's runs. ``steps`` is their count."""
 
     id: str
     status: Status
@@ -396,49 +432,52 @@ class RunHeading(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """What one run may use. Bytes, seconds, counts; each has a clear answer of its own when it is passed."""
+    """The limits of one run, in bytes, seconds or counts."""
 
     source_bytes: int = 256 * 1024
-    """Text of a program, or of all code cells of a notebook together."""
+    """Size of a program, or of all code cells of a notebook together."""
     body_bytes: int = 12 * 1024 * 1024
-    """Body of a request (notebooks carry their pictures)."""
+    """Size of a request's body. It is larger than ``source_bytes`` because notebooks contain their pictures."""
     wall_seconds: float = 10.0
+    """Wall-clock time after which the program is stopped."""
     memory_bytes: int = 1536 * 1024 * 1024
+    """Address space that the program may add to that of the loaded interpreter."""
     stdout_bytes: int = 256 * 1024
-    """Printed text that is kept; more is cut, and the program goes on."""
+    """Size of the printed text that is kept. More text is cut; the program continues."""
     printed_bytes: int = 8 * 1024 * 1024
-    """Printed text at which the program is stopped."""
+    """Size of the printed text at which the program is stopped."""
     recording_bytes: int = 64 * 1024 * 1024
-    """Packed events of a run; past it the run ends as ``output_limit``, keeping what came before."""
+    """Size of the recorded events. A larger run ends as ``output_limit`` and keeps the events before."""
     message_bytes: int = 24 * 1024 * 1024
-    """One event, after its frames are put together."""
+    """Size of one message from the program's process."""
     nodes: int = 250_000
-    """Nodes of one graph."""
+    """Number of nodes of one graph."""
     events: int = 200_000
+    """Number of recorded events."""
     kept_values: int = 4096
-    """Highest number of elements that ``values`` may ask to keep whole."""
+    """Largest value of the option ``values``."""
     training_steps: int = 10_000
-    """Steps that a training may ask for."""
+    """Largest number of steps of a training."""
     answer_nodes: int = 2_000
-    """Nodes above which a step leaves out ``nodes`` and ``edges``."""
+    """Number of nodes above which a pass is sent without ``nodes`` and ``edges``."""
     store_bytes: int = 2 * 1024 * 1024 * 1024
-    """All recordings together; past it new runs are answered 507 unless ``store`` is false."""
+    """Size of all recordings together. When it is reached, new runs are rejected with 507 unless ``store`` is false."""
 
 
 class Options(Struct, frozen=True):
-    """How to record a run."""
+    """Options of a recording. ``seed`` seeds random, numpy and torch."""
 
     seed: int = 0
     capture: Capture = "full"
     values: int = 64
-    """Largest number of elements of a tensor that is kept whole."""
+    """Largest number of elements of a tensor whose elements are all recorded."""
 
 
 class Program(Struct, frozen=True):
-    """What a run executes: Python text, and the lines of each of its cells (1-based, inclusive)."""
+    """A program to run: Python text, and the first and last line of each of its cells (1-based, inclusive)."""
 
     text: str
     kind: Kind = "program"
     cells: Sequence[tuple[int, int]] = ()
     notes: Sequence[Mapping[str, Any]] = ()
-    """What was changed on the way in: ``{"code": "skipped-magic", "line": 3, "text": "%matplotlib inline"}``."""
+    """Changes that were made to a notebook's code: ``{"code": "skipped-magic", "line": 3, "text": "%matplotlib inline"}``."""
