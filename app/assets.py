@@ -1,4 +1,4 @@
-"""Find the templates and the bundled front end: inside the installed package, or beside it in a checkout."""
+"""Locate the templates and the bundled front end, in the installed package or in a checkout."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def templates_path() -> Path:
 
 
 def static_path() -> Path:
-    """Return the folder of the bundled front end; ``manifest.json`` in it maps an entry's name to its file.
+    """Return the folder of the bundled front end. Its ``manifest.json`` maps the name of an entry to its file.
 
-    Raises ``FileNotFoundError``, naming the remedy, when the front end was never bundled.
+    Raises :class:`FileNotFoundError`, which names the remedy, if the front end was never bundled.
     """
     return _first(PACKAGE / "static", PACKAGE.parent / "static" / "dist")
 
 
-def _first(*places: Path) -> Path:
-    for place in places:
-        if place.is_dir():
-            return place
-    raise FileNotFoundError(f"{places[-1]} is missing: `python static/bundle.py` makes it, as `make run` does")
+def _first(*folders: Path) -> Path:
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"{folders[-1]} is missing: run `python static/bundle.py` or `make run` to create it")

@@ -1,31 +1,31 @@
-"""Every error that Tapedeck itself raises. A program's own failure is a result, never one of these.
+"""Define the errors that Tapedeck raises. A failure of the user's program is a result, not one of these.
 
 ::
 
-    TapedeckError                      carries the sentence that a person reads, naming the remedy
+    TapedeckError                      has a message for a person, which names the remedy
     ├── BadRequest                     the input cannot be run: 400 or 422
-    │   ├── UnreadableInput            not the format it says it is
-    │   └── InvalidInput               well formed, but not something to run
-    ├── TooLarge                       above a limit: 413
-    ├── UnsupportedMedia               415
+    │   ├── UnreadableInput            the input does not have the stated format
+    │   └── InvalidInput               the input is well formed but cannot be run
+    ├── TooLarge                       the input is above a limit: 413
+    ├── UnsupportedMedia               the media type is not supported: 415
     ├── NotFound                       no such run, step, graph, pass or node: 404
-    ├── NotEnded                       it can be asked for once the run has ended: 409
-    ├── NotAllowed                     somebody else's run, or replay: 403
-    ├── Busy                           no place just now: 503 with Retry-After
-    ├── TooMany                        this caller has asked for too much: 429 with Retry-After
-    ├── StoreFull                      507
-    ├── SandboxError                   nothing can confine, or the sandbox itself broke: 503
-    ├── ProtocolError                  what came out of a child is not a valid frame: the child is killed
-    └── DrawingError                   Graphviz or a converter failed or ran out of time
+    ├── NotEnded                       the request needs a run that has ended: 409
+    ├── NotAllowed                     the run or replay belongs to another caller: 403
+    ├── Busy                           the queue is full, or the server is stopping: 503 with Retry-After
+    ├── TooMany                        the caller sent too many requests: 429 with Retry-After
+    ├── StoreFull                      the store is full: 507
+    ├── SandboxError                   programs cannot be confined, or the sandbox failed: 503
+    ├── ProtocolError                  a child sent an invalid frame: the child is killed
+    └── DrawingError                   Graphviz or a converter failed or timed out
 """
 
 from __future__ import annotations
 
 
 class TapedeckError(Exception):
-    """Base of all our errors: ``str(error)`` is a sentence for a person.
+    """Base class of Tapedeck's errors. ``str(error)`` is a message for a person.
 
-    ``where`` points at the offending input (``"inputs.x"``), ``retry_after`` is in seconds.
+    ``where`` is the path of the field that is wrong, such as ``"inputs.x"``. ``retry_after`` is in seconds.
     """
 
     def __init__(self, message: str, *, where: str | None = None, retry_after: float | None = None) -> None:
@@ -39,11 +39,11 @@ class BadRequest(TapedeckError):
 
 
 class UnreadableInput(BadRequest):
-    """The input is not the format that it says it is."""
+    """The input does not have the format that its media type or field states."""
 
 
 class InvalidInput(BadRequest):
-    """The input is well formed, but not something to run."""
+    """The input is well formed but cannot be run."""
 
 
 class TooLarge(TapedeckError):
@@ -51,7 +51,7 @@ class TooLarge(TapedeckError):
 
 
 class UnsupportedMedia(TapedeckError):
-    """The input's media type is none that is understood."""
+    """The input's media type is not supported."""
 
 
 class NotFound(TapedeckError):
@@ -59,32 +59,32 @@ class NotFound(TapedeckError):
 
 
 class NotEnded(TapedeckError):
-    """It can be asked for once the run has ended."""
+    """The request needs a run that has ended."""
 
 
 class NotAllowed(TapedeckError):
-    """The run belongs to somebody else, or somebody else asked for the replay."""
+    """The run or replay belongs to another caller."""
 
 
 class Busy(TapedeckError):
-    """There is no place to run this just now."""
+    """The queue is full, or the server is stopping."""
 
 
 class TooMany(TapedeckError):
-    """This caller has asked for too much in too short a time."""
+    """The caller sent too many requests in a short time."""
 
 
 class StoreFull(TapedeckError):
-    """There is no room for another recording."""
+    """The store has no room for another recording."""
 
 
 class SandboxError(TapedeckError):
-    """Nothing here can confine a program, or the sandbox itself broke."""
+    """Programs cannot be confined on this machine, or the sandbox failed."""
 
 
 class ProtocolError(TapedeckError):
-    """What came out of a child is not a valid frame."""
+    """A child sent an invalid frame."""
 
 
 class DrawingError(TapedeckError):
-    """Graphviz or a converter failed, or ran out of time."""
+    """Graphviz or a converter failed or timed out."""

@@ -1,4 +1,4 @@
-"""Make the server: an app is a function of its settings."""
+"""Create the server's app from settings."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from .web.security import Guard, OpenApi
 from .web.service import Service, root_of
 
 ONE_PROCESS: Final = (
-    "Tapedeck serves from one process: what runs, and who listens to it, is known to that process only. "
-    "Leave --workers and WEB_CONCURRENCY at 1; for more, start another instance with a TAPEDECK_DATA of its own."
+    "Tapedeck serves from one process, because live runs and their listeners are in that process's memory. "
+    "Leave --workers and WEB_CONCURRENCY at 1. To serve more, start another instance with a different TAPEDECK_DATA."
 )
 log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None, *, executor: Executor | None = None) -> FastAPI:
-    """The app with these settings, or those of the environment; tests may give an executor of their own.
+    """Return an app with the given settings, or with those of the environment. Tests pass an executor.
 
-    Raises :class:`SettingsError` for what cannot work. The folder of data is taken when the app starts, not before.
+    The data folder is locked when the app starts, not before. Raises :class:`SettingsError` for invalid settings.
     """
     chosen = settings if settings is not None else settings_module.read()
     if os.environ.get("WEB_CONCURRENCY", "1").strip() not in ("", "0", "1"):
@@ -60,12 +60,12 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         folder = None if chosen.data == ":memory:" else Path(chosen.data)
-        with _alone(folder):
+        with _locked(folder):
             app.state.service = service = _service(chosen, folder, executor or LocalExecutor(chosen))
             app.state.metrics = health.registry_of(service)
             await service.archive.start()
             await service.executor.start()
-            await run_in_threadpool(int)  # loads what compresses answers: else the first one waits for it
+            await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
             try:
                 yield
             finally:
@@ -112,8 +112,8 @@ def _service(settings: Settings, folder: Path | None, executor: Executor) -> Ser
 
 
 @contextlib.contextmanager
-def _alone(folder: Path | None) -> Iterator[None]:
-    """Hold the folder of data for this process; raises :class:`SettingsError` where another holds it."""
+def _locked(folder: Path | None) -> Iterator[None]:
+    """Lock the data folder for this process. Raise :class:`SettingsError` if another process has locked it."""
     if folder is None:
         yield
         return
@@ -122,21 +122,21 @@ def _alone(folder: Path | None) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SettingsError(f"Another Tapedeck uses {folder} already. {ONE_PROCESS}") from error
+            raise SettingsError(f"Another Tapedeck already uses {folder}. {ONE_PROCESS}") from error
         yield
 
 
 class Bundle(StaticFiles):
-    """Serves the bundled front end, compressed as it was when it was built, to whom takes it so.
+    """Serve the bundled front end, from the files that were compressed at build time if the client accepts gzip.
 
-    Names carry a hash of their content, so what they name may be kept for ever.
+    A name with a hash of the file's content is cacheable forever.
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         packed = f"{path}.gz"
         if "gzip" in Headers(scope=scope).get("accept-encoding", "") and self.lookup_path(packed)[1] is not None:
             response = await super().get_response(packed, scope)
-            response.headers["Content-Type"] = _typed(path)
+            response.headers["Content-Type"] = _content_type(path)
             response.headers["Content-Encoding"] = "gzip"
             response.headers.add_vary_header("Accept-Encoding")
         else:
@@ -146,13 +146,13 @@ class Bundle(StaticFiles):
         return response
 
 
-def _typed(path: str) -> str:
+def _content_type(path: str) -> str:
     kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 def __getattr__(name: str) -> Any:
-    """``tapedeck.main:app`` for a server that is given a name; made only when it is asked for."""
+    """Create ``tapedeck.main:app`` on first use, for servers that import an app by name."""
     if name == "app":
         return create_app()
     raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""Read the settings from the environment, once, into a frozen value."""
+"""Read the settings from environment variables."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ PREFIX = "TAPEDECK_"
 
 
 class Settings(Struct, frozen=True):
-    """How this instance runs; each field can be set by ``TAPEDECK_<FIELD>`` in the environment.
+    """The settings of a server. Each field is set by the environment variable ``TAPEDECK_<FIELD>``.
 
-    ``limits`` are set by ``TAPEDECK_LIMIT_<FIELD>``.
+    The fields of ``limits`` are set by ``TAPEDECK_LIMIT_<FIELD>``.
     """
 
     data: str = field(default_factory=lambda: platformdirs.user_data_dir("tapedeck"))
-    """Folder of the store; the address ``:memory:`` keeps nothing beyond the process."""
+    """Folder of the store. ``:memory:`` keeps recordings in memory until the server stops."""
     secret: str = ""
-    """Signs the owner's cookie. Empty: one is made and kept in the data folder."""
+    """Secret that signs owners' cookies. If empty, one is generated and saved in the data folder."""
     root_path: str = ""
-    """The path under which a proxy serves us."""
+    """Path under which a proxy serves Tapedeck, such as ``/tapedeck``."""
     dot: str = ""
-    """Path of a Graphviz ``dot`` to use instead of the one from the wheel."""
+    """Path of the Graphviz ``dot`` to use instead of the one in the wheel."""
     children: int = 0
-    """Idle confined children kept ready; 0 means two for each core."""
+    """Number of idle sandboxed processes that are kept ready; 0 means two per core."""
     concurrent: int = 0
-    """Runs that execute at once; 0 means one for each core."""
+    """Number of programs that run at once; 0 means one per core."""
     queue: int = 64
-    """Runs that may wait for a place before new ones are answered 503."""
+    """Number of runs that may wait in the queue. Further runs are rejected with 503."""
     keep_days: float = 30.0
-    """Days until a finished run is deleted; 0 keeps it for ever."""
+    """Days until a run is deleted; 0 keeps runs forever."""
     unconfined: bool = False
-    """Run programs without a sandbox: for one's own code, on a loopback address only."""
+    """Run programs without a sandbox. Only for your own code, on a loopback address."""
     limits: Limits = Limits()
 
 
 class SettingsError(ValueError):
-    """A variable of the environment has a value that cannot be used."""
+    """A setting has an invalid value."""
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings.
+    """Return the settings of an environment.
 
     >>> read({"TAPEDECK_CHILDREN": "3", "TAPEDECK_LIMIT_WALL_SECONDS": "5"}).limits.wall_seconds
     5.0
 
-    Raises :class:`SettingsError`, naming the variable.
+    Raises :class:`SettingsError`, which names the variable.
     """
     limits = _fields(Limits, f"{PREFIX}LIMIT_", environment)
     fields = _fields(Settings, PREFIX, environment, skip={"limits"})
@@ -60,16 +60,16 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _fields(kind: type[Struct], prefix: str, environment: Mapping[str, str], skip: set[str] | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, annotation in zip(kind.__struct_fields__, _types(kind), strict=True):
         text = environment.get(prefix + name.upper())
         if text is None or (skip and name in skip):
             continue
         try:
-            found[name] = convert(text, annotation, strict=False)
+            values[name] = convert(text, annotation, strict=False)
         except MsgspecError as error:
             raise SettingsError(f"{prefix}{name.upper()}={text!r}: {error}") from error
-    return found
+    return values
 
 
 def _types(kind: type[Struct]) -> list[type]:

@@ -214,7 +214,7 @@ def test_a_folder_of_recordings_that_another_server_holds_is_said_in_one_line(tm
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = command("serve", "--port", "0", "--data", str(tmp_path), folder=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"tapedeck: Another Tapedeck uses {tmp_path} already.")
+    assert result.stderr.startswith(f"tapedeck: Another Tapedeck already uses {tmp_path}.")
     assert result.stderr.count("\n") == 1
 
 
