@@ -108,7 +108,7 @@ def _service(settings: Settings, folder: Path | None, executor: Executor) -> Ser
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
     runs = Runs(settings, archive, executor, find, settings.concurrent or os.cpu_count() or 1)
     replayed = Replays(settings.limits, archive, executor, runs.slots)
-    return Service(settings, archive, runs, replayed, executor, Owners(secret), picture.engine(settings.dot), gallery())
+    return Service(settings, archive, runs, replayed, executor, Owners(secret), picture.shared_engine(settings.dot), gallery())
 
 
 @contextlib.contextmanager

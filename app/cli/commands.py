@@ -141,7 +141,7 @@ def render(
     source = record.read(file)
     asked = record.request(source, settings.limits if sandbox else record.OWN, seed=str(seed))
 
-    look: Any = {"theme": theme, "direction": direction, "engine": picture.engine(settings.dot)}
+    look: Any = {"theme": theme, "direction": direction, "engine": picture.shared_engine(settings.dot)}
 
     async def story() -> tuple[RecordedRun, bytes]:
         recorded = await record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))

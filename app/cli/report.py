@@ -13,6 +13,7 @@ from rich.text import Text
 
 from .. import model
 from ..drawing.description import describe
+from ..drawing.sheet import Sheet
 from ..recording import default_graph
 from ..runs.run import RecordedRun
 
@@ -96,7 +97,7 @@ def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
     if len(numbers.graph.nodes) > LONGEST:
         yield Text(f"The graph of pass {index} has {len(numbers.graph.nodes):,} nodes: `tapedeck render` draws or tells it.")
         return
-    yield Text(describe(numbers.graph, numbers, program=recorded.recording.program).rstrip("\n"))
+    yield Text(describe(Sheet(numbers.graph, numbers, recorded.recording.program)).rstrip("\n"))
 
 
 def failure(run: model.Run) -> Iterator[Text]:

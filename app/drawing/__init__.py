@@ -1,1 +1,1 @@
-"""Draw a graph and the numbers of a pass: as SVG, PNG, PDF, DOT, or in labels."""
+"""Draw a graph and the numbers of a pass as SVG, PNG, PDF, DOT or a text description."""

@@ -1,4 +1,4 @@
-"""Draw a node: its card, the smaller one of a constant, the stub of a leaf that stands elsewhere."""
+"""Draw one node: the card of an operation or leaf, the smaller card of a constant, or the stub of a leaf drawn elsewhere."""
 
 from __future__ import annotations
 
@@ -13,51 +13,53 @@ from .plan import Box
 
 PAD: Final = 10
 COLUMN: Final = 50
-"""Where the numbers of a card begin, after the room for ``m.grad``."""
+"""Pixels between the padding and the numbers of a card: the room for a label such as ``m.grad``."""
 RADIUS: Final = 6
 ROWS: Final = 70
-"""A card at least this high has room for numbers."""
+"""Height in pixels from which a card has room for numbers."""
 NOTHING: Final = "·"
 
 
 class CardContent(Struct):
-    """All that the drawing of one node depends on.
-
-    ``label`` is what its gradient is called, ``grads`` are what arrived at each output (of a leaf: what was added), ``sum`` the
-    number of edges where several meet at one output (else 0), ``hooked`` that hooks changed the gradient, ``accumulated`` that
-    the leaf had a gradient before, ``failed`` that the pass stopped at it.
-    """
+    """Everything that is shown of one node."""
 
     node: Node
     title: str
     recorded: bool
+    """True if the picture shows a pass."""
     value: TensorSummary | None
     label: str
+    """Name of the gradient, such as ``m.grad``."""
     grads: list[TensorSummary | None]
+    """Gradient that arrived at each output; for a leaf, the gradient that was used."""
     sum: int
+    """Largest number of gradients summed at one output, or 0 if no output has more than one."""
     hooked: bool
+    """True if a hook changed the gradient."""
     root: bool
     selected: bool
     accumulated: bool
+    """True if the leaf had a gradient before the pass."""
     failed: bool = False
+    """True if the pass stopped at this node with an error."""
 
 
-def body(pen: Pen, box: Box, facts: CardContent) -> str:
-    """What stands inside a node's group, from the corner of its box."""
+def body(pen: Pen, box: Box, content: CardContent) -> str:
+    """Return the SVG of a node, drawn from the upper left corner of its box."""
     if box.role == "stub":
-        return _stub(pen, box, facts)
+        return _stub(pen, box, content)
     if box.role == "constant":
-        return _constant(pen, box, facts)
-    return _card(pen, box, facts)
+        return _constant(pen, box, content)
+    return _card(pen, box, content)
 
 
 def room(width: float) -> int:
-    """How many characters of a fixed-width font fit."""
+    """Return how many characters of the fixed-width font fit into ``width`` pixels."""
     return int(width / (11 * measure.MONO))
 
 
-def _border(pen: Pen, box: Box, facts: CardContent) -> str:
-    kind, selected = facts.node.kind, facts.selected
+def _border(pen: Pen, box: Box, content: CardContent) -> str:
+    kind, selected = content.node.kind, content.selected
     dashed = ""
     if kind == "leaf":
         thick = 2.5 if selected else 1.5
@@ -66,32 +68,32 @@ def _border(pen: Pen, box: Box, facts: CardContent) -> str:
         thick, dashed = (2.0 if selected else 1.0), ' stroke-dasharray="4 3"'
         paint = pen.paint("bg", "ink" if selected else "line-2", "border ")
     else:
-        thick = 2.0 if selected else 1.25 if facts.root else 1.0
-        paint = pen.paint("surface", "ink" if selected or facts.root else "line-2", "border ")
-    if facts.failed:
+        thick = 2.0 if selected else 1.25 if content.root else 1.0
+        paint = pen.paint("surface", "ink" if selected or content.root else "line-2", "border ")
+    if content.failed:
         thick, paint = 2.0, pen.paint("bad-tint", "bad", "border ")
     radius = box.height / 2 if box.role == "stub" else RADIUS
     return f'<rect {paint} width="{box.width}" height="{box.height}" rx="{radius:g}" stroke-width="{thick:g}"{dashed}/>'
 
 
-def _card(pen: Pen, box: Box, facts: CardContent) -> str:
-    node, right = facts.node, box.width - PAD
+def _card(pen: Pen, box: Box, content: CardContent) -> str:
+    node, right = content.node, box.width - PAD
     where = labels.location(node)
-    kind = numerals.shape_and_dtype(facts.value) if facts.value is not None else ""
+    kind = numerals.shape_and_dtype(content.value) if content.value is not None else ""
     second = labels.subtitle(node)
-    if second == facts.title:
+    if second == content.title:
         second = labels.clean(node.call) if node.call else ""
-    if node.module and node.module != facts.title:
+    if node.module and node.module != content.title:
         second = f"{second} · {labels.clean(node.module)}" if second else labels.clean(node.module)
-    marks = [f"Σ of {facts.sum}"] if facts.sum else []
-    if facts.hooked:
+    marks = [f"Σ of {content.sum}"] if content.sum else []
+    if content.hooked:
         marks.append("hook")
     badges = [(mark, round(pen.wide(mark, 9.5, bold=True)) + 12) for mark in marks]
     free = right - PAD - (pen.wide(kind) + 8 if kind else 0) - sum(wide + 6 for _, wide in badges)
     second = measure.fit(second, free, pen.size, mono=pen.face.fixed)
     parts = [
-        _border(pen, box, facts),
-        pen.title(facts.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
+        _border(pen, box, content),
+        pen.title(content.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
         pen.right(where, right, 18),
         f'<text {pen.fill("ink-3")} x="{PAD}" y="33">{escape(second)}</text>',
         pen.right(kind, right, 33),
@@ -101,21 +103,21 @@ def _card(pen: Pen, box: Box, facts: CardContent) -> str:
         parts.append(_badge(pen, mark, x, wide))
         x += wide + 6
     if box.height >= ROWS:
-        parts.append(_rows(pen, box, facts))
+        parts.append(_rows(pen, box, content))
     return "".join(parts)
 
 
-def _rows(pen: Pen, box: Box, facts: CardContent) -> str:
-    node, value = facts.node, facts.value
+def _rows(pen: Pen, box: Box, content: CardContent) -> str:
+    node, value = content.node, content.value
     characters = room(box.width - COLUMN - 2 * PAD + 2)
     token = "bad" if numerals.is_nonfinite(value) else "param" if node.kind == "leaf" else "ink"
     shown = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
-    label = facts.label
-    if facts.accumulated:
+    label = content.label
+    if content.accumulated:
         label = "grad +="
     elif pen.wide(label) > COLUMN - 5:
         label = "grad"
-    gradient, of_gradient = gradients(facts, characters)
+    gradient, of_gradient = gradients(content, characters)
     return (
         f'<text {pen.fill("ink-3")} x="{PAD}" y="52">value</text>'
         + pen.numbers(shown, token, PAD + COLUMN, 52, "value", characters)
@@ -124,10 +126,13 @@ def _rows(pen: Pen, box: Box, facts: CardContent) -> str:
     )
 
 
-def gradients(facts: CardContent, characters: int) -> tuple[str, str]:
-    """The text of the gradient's row, and its colour: the one gradient, or the norms at each output."""
-    grads = facts.grads
-    if not facts.recorded:
+def gradients(content: CardContent, characters: int) -> tuple[str, str]:
+    """Return the text of a card's gradient and its colour token.
+
+    A node with one output shows its gradient; one with several shows the norm at each output.
+    """
+    grads = content.grads
+    if not content.recorded:
         return NOTHING, "ink-3"
     if len(grads) == 1:
         only = grads[0]
@@ -142,17 +147,17 @@ def gradients(facts: CardContent, characters: int) -> tuple[str, str]:
     return numerals.typeset(text), token
 
 
-def _constant(pen: Pen, box: Box, facts: CardContent) -> str:
+def _constant(pen: Pen, box: Box, content: CardContent) -> str:
     right = box.width - PAD
-    where = labels.location(facts.node)
+    where = labels.location(content.node)
     parts = [
-        _border(pen, box, facts),
-        pen.title(facts.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
+        _border(pen, box, content),
+        pen.title(content.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
         pen.right(where, right, 18),
     ]
     low = box.height < 60
     if not low:
-        value = facts.value
+        value = content.value
         characters = room(right - PAD + 2)
         text = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
         parts.append(pen.numbers(text, "bad" if numerals.is_nonfinite(value) else "ink-2", PAD, 36, "value", characters))
@@ -160,17 +165,17 @@ def _constant(pen: Pen, box: Box, facts: CardContent) -> str:
     return "".join(parts)
 
 
-def _stub(pen: Pen, box: Box, facts: CardContent) -> str:
-    shown = measure.fit(facts.title, box.width - 2 * PAD - 4, pen.size, bold=True, mono=pen.face.fixed)
-    fill = pen.fill("param" if facts.node.kind == "leaf" else "ink-2")
+def _stub(pen: Pen, box: Box, content: CardContent) -> str:
+    shown = measure.fit(content.title, box.width - 2 * PAD - 4, pen.size, bold=True, mono=pen.face.fixed)
+    fill = pen.fill("param" if content.node.kind == "leaf" else "ink-2")
     return (
-        f"{_border(pen, box, facts)}"
+        f"{_border(pen, box, content)}"
         f'<text {fill} x="{box.width / 2:g}" y="17" text-anchor="middle" font-weight="600">{escape(shown)}</text>'
     )
 
 
 def _badge(pen: Pen, text: str, x: float, wide: int) -> str:
-    """A small mark after the class: that gradients are summed here, or changed by a hook."""
+    """Return a small mark, such as ``Σ of 2`` or ``hook``, after the node's class."""
     return (
         f'<rect {pen.paint("grad-tint", "grad-fill", "mark ")} x="{x:.1f}" y="22.5" width="{wide}" height="14" rx="7"/>'
         f'<text {pen.fill("grad")} x="{x + wide / 2:.1f}" y="33" text-anchor="middle" '

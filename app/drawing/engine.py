@@ -1,7 +1,7 @@
-"""Run Graphviz as a subprocess that is killed past a time limit, and read where it put the boxes.
+"""Run Graphviz as a subprocess with a time limit, and read the positions of boxes and edges from its output.
 
-The engine is ``graphviz-pure`` from its wheel, or any ``dot`` that the operator names. A structure is laid out once: layouts
-are kept by the hash of what was planned, so a step only writes numbers.
+The program is ``graphviz-pure`` from its wheel, or any ``dot`` that the operator names. A structure is laid out once: layouts
+are cached by the hash of their plan, so another step of the same structure only writes other numbers.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from . import dot
 from .plan import Box, LayoutPlan, Link
 
 SECONDS: Final = 10.0
-KEPT: Final = 512
+"""Time limit for one layout."""
+CACHED: Final = 512
+"""Layouts in the cache."""
 Position = tuple[float, float]
+"""x and y in pixels, y downwards."""
 
 
 class PlacedBox(Struct, frozen=True):
-    """A box, and its upper left corner in pixels."""
+    """A box and the position of its upper left corner, in pixels."""
 
     box: Box
     x: float
@@ -41,25 +44,26 @@ class PlacedBox(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """An edge's way: its path, the length of it, its middle, its tip, the transform that takes an arrowhead there, and the
-    middle of its label's left side.
-    """
+    """The path of an edge."""
 
     link: Link
     path: str
+    """Path data of the SVG."""
     length: float
     middle: Position
     tip: Position
     arrival: str
+    """SVG transform that moves an arrowhead to the tip and turns it along the path."""
     label: Position | None
+    """Middle of the left side of the edge's label."""
 
 
 class GraphLayout(Struct, frozen=True):
-    """Where everything stands, in pixels, y downwards."""
+    """The positions of all boxes and edges of a graph, and the size of the whole, in pixels."""
 
     width: float
     height: float
-    places: list[PlacedBox]
+    boxes: list[PlacedBox]
     routes: list[Route]
 
 
@@ -85,26 +89,30 @@ _encoder: Final = msgspec.msgpack.Encoder()
 
 
 def find(named: str = "") -> str:
-    """Path of the engine: the one that is named, else the wheel's, else one on the PATH.
+    """Return the path of the layout program: the named one, else the one from our wheel, else one on the PATH.
 
-    Raises :class:`DrawingError`, naming the remedy.
+    Raise :class:`DrawingError` if there is none.
     """
     if named:
         path = shutil.which(named)
         if path is None:
-            raise DrawingError(f"There is no program {named!r} to lay out graphs: name the path of a dot, or none.")
+            raise DrawingError(
+                f"There is no program {named!r} to lay out graphs: set TAPEDECK_DOT to the path of a `dot`, or unset it."
+            )
         return path
     for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent)):
         if path := shutil.which("graphviz-pure", path=folder):
             return path
     found = shutil.which("graphviz-pure") or shutil.which("dot")
     if found is None:
-        raise DrawingError("There is no Graphviz: run `pip install graphviz-pure`, or set TAPEDECK_DOT to the path of a dot.")
+        raise DrawingError(
+            "Graphviz is not installed: run `pip install graphviz-pure`, or set TAPEDECK_DOT to the path of a `dot`."
+        )
     return found
 
 
 def command(path: str) -> list[str]:
-    """The command line: DOT from standard input, positions as JSON to standard output.
+    """Return the command line: DOT on standard input, positions as JSON on standard output.
 
     >>> command("/usr/bin/dot")
     ['/usr/bin/dot', '-Kdot', '-Tjson0']
@@ -113,25 +121,28 @@ def command(path: str) -> list[str]:
 
 
 async def execute(path: str, source: str, seconds: float = SECONDS) -> bytes:
-    """Lay out DOT; raises :class:`DrawingError` if the engine fails, or is killed with all that it started, at the limit."""
-    keep = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "GVBINDIR", "SYSTEMROOT") if name in os.environ}
+    """Lay out DOT and return the program's output.
+
+    Kill the program and its children at the time limit. Raise :class:`DrawingError` if it fails or takes too long.
+    """
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "GVBINDIR", "SYSTEMROOT") if name in os.environ}
     try:
         process = await asyncio.create_subprocess_exec(
             *command(path),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**keep, "LC_ALL": "C"},
+            env={**kept, "LC_ALL": "C"},
             start_new_session=True,
         )
     except OSError as error:
         raise DrawingError(f"{path} could not be started to lay out the graph: {error.strerror}.") from error
     try:
         async with asyncio.timeout(seconds):
-            output, complaint = await process.communicate(source.encode())
+            output, errors = await process.communicate(source.encode())
     except TimeoutError as error:
         raise DrawingError(
-            f"Laying out the graph took longer than {seconds:g} s and was stopped: take it as .txt; the API has its numbers."
+            f"The layout of the graph took longer than {seconds:g} s and was stopped: use .txt or the API instead."
         ) from error
     finally:
         if process.returncode is None:
@@ -140,26 +151,26 @@ async def execute(path: str, source: str, seconds: float = SECONDS) -> bytes:
             await process.wait()
     if process.returncode:
         how = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
-        said = complaint.decode(errors="replace").strip().splitlines()
-        raise DrawingError(f"{path} ended with {how} while laying out the graph{': ' + said[0][:200] if said else ''}.")
+        lines = errors.decode(errors="replace").strip().splitlines()
+        raise DrawingError(f"{path} ended with {how} during the layout of the graph{': ' + lines[0][:200] if lines else ''}.")
     return output
 
 
 def read(output: bytes, plan: LayoutPlan) -> GraphLayout:
-    """What the engine answered, as a layout of the plan; raises :class:`DrawingError` where it is none."""
+    """Read the layout of a plan from the program's output. Raise :class:`DrawingError` if that is not a layout."""
     try:
         drawn = _decoder.decode(output)
         left, low, right, high = (float(part) for part in drawn.bb.split(","))
         middles = {item.name: _point(item.pos, left, high) for item in drawn.objects}
         edges = {item.id: item for item in drawn.edges}
-        places = [
+        boxes = [
             PlacedBox(box, _round(middles[box.key][0] - box.width / 2), _round(middles[box.key][1] - box.height / 2))
             for box in plan.boxes
         ]
         routes = [_route(link, edges[f"e{link.edge}"], left, high) for link in plan.links]
     except (msgspec.DecodeError, ValueError, KeyError, IndexError) as error:
-        raise DrawingError(f"The engine answered something that is no layout: {error!r}.") from error
-    return GraphLayout(_round(right - left), _round(high - low), places, routes)
+        raise DrawingError(f"The output of the layout program is not a layout: {error!r}.") from error
+    return GraphLayout(_round(right - left), _round(high - low), boxes, routes)
 
 
 def _route(link: Link, drawn: _DotEdge, left: float, high: float) -> Route:
@@ -177,10 +188,13 @@ def _route(link: Link, drawn: _DotEdge, left: float, high: float) -> Route:
 
 
 def _measure(points: list[Position], fine: int = 12) -> tuple[float, Position, Position]:
-    """Length of a chain of cubic Béziers, the point some ten pixels before its end (a head lies along that), its middle."""
+    """Return the length of a chain of cubic Béziers, the point about ten pixels before its end, and its middle.
+
+    An arrowhead is turned along the line from that point to the end.
+    """
     walked = [points[0]]
-    for at in range(0, len(points) - 3, 3):
-        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = points[at : at + 4]
+    for start in range(0, len(points) - 3, 3):
+        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = points[start : start + 4]
         for step in range(1, fine + 1):
             t = step / fine
             s = 1 - t
@@ -202,31 +216,39 @@ def _round(value: float) -> float:
 
 
 class LayoutEngine:
-    """Lays out plans, one process each, at most two at once; keeps the layouts that were used last."""
+    """Lays out plans, each in a process of its own, with a limit on how many run at once, and caches the layouts.
 
-    def __init__(self, dot: str = "", *, seconds: float = SECONDS, kept: int = KEPT, at_once: int = 2) -> None:
+    ``dot`` names the program, as for :func:`find`. ``seconds`` limits the time of one layout, ``cached`` the size of the cache,
+    and ``at_once`` the number of processes.
+    """
+
+    def __init__(self, dot: str = "", *, seconds: float = SECONDS, cached: int = CACHED, at_once: int = 2) -> None:
         self._dot = dot
         self._seconds = seconds
-        self._kept = kept
+        self._cached = cached
         self._at_once = at_once
         self._layouts: OrderedDict[bytes, GraphLayout] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate = asyncio.Semaphore(at_once)
-        self._under_way: dict[bytes, asyncio.Task[GraphLayout]] = {}
+        self._running: dict[bytes, asyncio.Task[GraphLayout]] = {}
         self.runs = 0
+        """Number of processes started."""
 
     async def layout(self, plan: LayoutPlan) -> GraphLayout:
-        """The layout of a plan; raises :class:`DrawingError`. Whoever asks for one that is under way waits with the others."""
+        """Return the layout of a plan. Raise :class:`DrawingError` if that fails.
+
+        Callers that ask for the same plan at the same time share one process.
+        """
         key = _key(plan)
         if layout := self._layouts.get(key):
             self._layouts.move_to_end(key)
             return layout
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a process that runs one loop after another, such as the command line
-            self._loop, self._gate, self._under_way = loop, asyncio.Semaphore(self._at_once), {}
-        task = self._under_way.get(key)
+        if loop is not self._loop:  # one process may run several loops in turn, as the command line does
+            self._loop, self._gate, self._running = loop, asyncio.Semaphore(self._at_once), {}
+        task = self._running.get(key)
         if task is None:
-            task = self._under_way[key] = loop.create_task(self._run(key, plan))
+            task = self._running[key] = loop.create_task(self._run(key, plan))
             task.add_done_callback(lambda done: self._done(key, done))
         return await asyncio.shield(task)
 
@@ -235,16 +257,16 @@ class LayoutEngine:
             self.runs += 1
             layout = read(await execute(find(self._dot), dot.boxes(plan), self._seconds), plan)
         self._layouts[key] = layout
-        while len(self._layouts) > self._kept:
+        while len(self._layouts) > self._cached:
             self._layouts.popitem(last=False)
         return layout
 
     def _done(self, key: bytes, task: asyncio.Task[Any]) -> None:
-        self._under_way.pop(key, None)
+        self._running.pop(key, None)
         if not task.cancelled():
-            task.exception()  # somebody heard it, or everybody has gone
+            task.exception()  # mark it as retrieved, in case every caller was cancelled
 
 
 def _key(plan: LayoutPlan) -> bytes:
-    """The hash of a plan, which says all that its DOT says, and is made in a tenth of the time."""
+    """Return a hash of a plan, which determines its DOT and takes a tenth of the time to make."""
     return hashlib.blake2b(_encoder.encode(plan), digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Draw the key at the foot of a picture that stands alone: what it is of, and what its lines and boxes mean."""
+"""Draw the footer of a standalone picture: a caption, and the key to its lines and boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEIGHT: Final = 68
 
 
 class Footer(Struct, frozen=True):
-    """The key, drawn from its own upper left corner; it needs so much room."""
+    """The SVG of a footer, drawn from its own upper left corner, and its size in pixels."""
 
     drawn: str
     rule: str
@@ -23,16 +23,16 @@ class Footer(Struct, frozen=True):
     height: float
 
     def at(self, wide: float, top: float) -> str:
-        """The key at the foot of a picture so wide, below ``top``."""
+        """Return the footer of a picture ``wide`` pixels wide, moved down to ``top``."""
         return f'<g class="key" transform="translate(0 {top:g})"><path d="M0 .5H{wide:g}" {self.rule}/>{self.drawn}</g>'
 
 
-def draw_footer(pen: Pen, told: str, gradients: bool) -> Footer:
-    """The key; ``told`` is one line about the picture. Without ``gradients`` there is no scale to explain."""
+def draw_footer(pen: Pen, caption: str, gradients: bool) -> Footer:
+    """Return the footer with a one-line ``caption``. Without ``gradients`` it has no key."""
     rule = f'class="s-line" stroke="{pen.tokens["line"]}"'
     if not gradients:
-        return Footer(f'<text {pen.fill("ink-3")} x="{MARGIN}" y="20">{escape(told)}</text>', rule, 280, 32)
-    parts = [f'<text {pen.fill("ink-3")} x="{MARGIN}" y="22">{escape(told)}</text>']
+        return Footer(f'<text {pen.fill("ink-3")} x="{MARGIN}" y="20">{escape(caption)}</text>', rule, 280, 32)
+    parts = [f'<text {pen.fill("ink-3")} x="{MARGIN}" y="22">{escape(caption)}</text>']
     x = float(MARGIN)
     parts.append(f'<text {pen.fill("ink-3")} x="{x:g}" y="42">|gradient|</text>')
     x += pen.wide("|gradient|") + 12
@@ -50,8 +50,8 @@ def draw_footer(pen: Pen, told: str, gradients: bool) -> Footer:
     parts.append(f'<rect {leaf} x="{x:g}" y="32.5" width="16" height="11" rx="3" stroke-width="1.5"/>')
     parts.append(f'<text {pen.fill("ink-3")} x="{x + 22:g}" y="42">leaf</text>')
     x += 22 + pen.wide("leaf") + 16
-    free = pen.paint("bg", "ink-3")
-    parts.append(f'<rect {free} x="{x:g}" y="32.5" width="16" height="11" rx="3" stroke-dasharray="3 2"/>')
+    constant = pen.paint("bg", "ink-3")
+    parts.append(f'<rect {constant} x="{x:g}" y="32.5" width="16" height="11" rx="3" stroke-dasharray="3 2"/>')
     parts.append(f'<text {pen.fill("ink-3")} x="{x + 22:g}" y="42">no gradient</text>')
     x += 22 + pen.wide("no gradient")
     return Footer("".join(parts), rule, round(x + MARGIN), HEIGHT)

@@ -1,26 +1,29 @@
-"""Say what a node is: its title, as the person wrote it, and where it stands.
+"""Name nodes, passes and graphs for a person: what the program calls a node, what it is, and where it was made.
 
-Whatever comes from a program is cleaned here of characters that no XML can carry or that turn text around.
+All text that comes from a program is cleaned here: characters that XML cannot carry or that change the reading direction are
+replaced.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
-from ..model import Graph, Node, PassKind
+from ..model import Edge, Graph, Node, PassKind
+from ..recording import PassNumbers
+from . import numerals
 
-PASS_NAMES = {
+PASS_NAMES: Final[dict[PassKind, str]] = {
     "backward": "backward()",
     "grad": "torch.autograd.grad()",
     "nested": "a pass inside another",
     "implicit": "an implicit backward(): the program never calls it",
 }
-"""What each kind of pass is called."""
-LONGEST = 200
-"""Characters of a text that are kept at all: a picture has no room for more, and neither has a tooltip."""
+LONGEST: Final = 200
+"""Characters kept of any text: neither a picture nor a tooltip has room for more."""
 
-# C0 and C1 controls, surrogates, non-characters, and the marks that reorder or hide what follows them.
+# C0 and C1 control characters, surrogates, non-characters, and the marks that reorder or hide the text after them.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\ud800-\udfff]")
 _FOLDERS = re.compile(r".*[/\\]", re.DOTALL)
 _PLAIN = re.compile(r"[ -~]*\Z")
@@ -28,7 +31,7 @@ _PLAIN = re.compile(r"[ -~]*\Z")
 
 @lru_cache(maxsize=4096)
 def clean(text: str, longest: int = LONGEST) -> str:
-    """The text on one line, without characters that cannot be drawn.
+    """Return the text on one line, without characters that cannot be drawn.
 
     >>> clean("a\\n  b\\x00\\u202ec")
     'a b··c'
@@ -43,13 +46,16 @@ def clean(text: str, longest: int = LONGEST) -> str:
 
 
 class ProgramText:
-    """A program's text, asked by nodes for what was written where they were made."""
+    """The lines of a program, in which nodes find the expression that made them."""
 
     def __init__(self, program: str) -> None:
         self._lines = program.splitlines()
 
-    def text(self, node: Node) -> str | None:
-        """The expression that made a node, if it is known and stands in the program itself; of what a formula made, whose."""
+    def expression(self, node: Node) -> str | None:
+        """Return the expression that made a node; ``None`` if its location is unknown or in another file.
+
+        For an unnamed node of a backward formula (made by ``create_graph=True``), name the node whose formula it is.
+        """
         if node.backward_of is not None and not node.name:
             first = node.backward_of.node
             return clean(("sum of gradients of " if first.kind == "leaf" else "backward of ") + self.title(first))
@@ -61,18 +67,18 @@ class ProgramText:
         return found or None
 
     def title(self, node: Node) -> str:
-        """What the person wrote: ``y_pred = m * x``, ``y_pred - y``, ``m``; else the class.
+        """Return a node's code, such as ``y_pred = m * x``, ``y_pred - y`` or ``m``; else the name of its class.
 
-        Of what a module of the program's computed inside, the module is what there is to say.
+        A node that a module computed internally is named after the module.
 
-        >>> add = Node("n0", "op", "MulBackward0", None, "y", None, 1, (4, 9), "", 1, [], None)
-        >>> ProgramText("y = m * x").title(add)
+        >>> multiply = Node("n0", "op", "MulBackward0", None, "y", None, 1, (4, 9), "", 1, [], None)
+        >>> ProgramText("y = m * x").title(multiply)
         'y = m * x'
         """
         name = clean(node.name) if node.name else None
         if node.kind == "leaf":
             return name or "leaf"
-        text = self.text(node)
+        text = self.expression(node)
         if node.kind == "constant":
             return name or text or "constant"
         if name and text and name != text:
@@ -81,7 +87,7 @@ class ProgramText:
 
 
 def subtitle(node: Node) -> str:
-    """What a node is, after its title."""
+    """Return what a node is, to be shown below its title."""
     if node.kind == "leaf":
         return "leaf"
     if node.kind == "constant":
@@ -90,7 +96,7 @@ def subtitle(node: Node) -> str:
 
 
 def location(node: Node) -> str:
-    """Where a node was made.
+    """Return the line that made a node, with the file's name if that is not the program's own.
 
     >>> location(Node("n0", "op", "AddBackward0", None, None, "lib/net.py", 3, None, "", 1, [], None))
     'net.py:3'
@@ -103,7 +109,9 @@ def location(node: Node) -> str:
 
 
 def gradient_label(node: Node, kind: PassKind) -> str:
-    """What the gradient of a node is called in a pass: one that ``autograd.grad`` returns is not in the leaf's ``.grad``.
+    """Return the name of a node's gradient in a pass.
+
+    ``autograd.grad`` returns the gradient of a leaf, and does not store it in the leaf's ``.grad``.
 
     >>> m = Node("n0", "leaf", "AccumulateGrad", None, "m", None, 5, None, "", 1, [], "p0")
     >>> gradient_label(m, "backward"), gradient_label(m, "grad")
@@ -112,8 +120,29 @@ def gradient_label(node: Node, kind: PassKind) -> str:
     return f"{clean(node.name, 60)}.grad" if node.kind == "leaf" and node.name and kind != "grad" else "grad"
 
 
-def graph_title(graph: Graph, source: ProgramText) -> str:
-    """What a graph is the graph of."""
+def pass_title(numbers: PassNumbers) -> str:
+    """Return the call that started a pass, with its line if that is known."""
+    event = numbers.event
+    line = f" on line {event.line}" if event.line >= 0 else ""
+    return f"{PASS_NAMES[event.kind]}{line}"
+
+
+def graph_title(graph: Graph, program: ProgramText) -> str:
+    """Return the names of a graph's roots, at most three of them."""
     roots = [node for node in graph.nodes if node.id in set(graph.roots)]
-    named = ", ".join(clean(node.name) if node.name else source.title(node) for node in roots[:3])
+    named = ", ".join(clean(node.name) if node.name else program.title(node) for node in roots[:3])
     return named + (f" and {len(roots) - 3} more" if len(roots) > 3 else "")
+
+
+def graph_size(graph: Graph) -> str:
+    """Return the number of nodes and edges in words."""
+    return f"{numerals.count_of(len(graph.nodes), 'node')}, {numerals.count_of(len(graph.edges), 'edge')}"
+
+
+def gradients_per_output(edges: list[Edge]) -> dict[tuple[str, int], int]:
+    """Return how many edges carry a gradient to each output, keyed by the node's id and the output's index."""
+    counts: dict[tuple[str, int], int] = {}
+    for edge in edges:
+        if edge.gradient:
+            counts[edge.target, edge.input] = counts.get((edge.target, edge.input), 0) + 1
+    return counts

@@ -1,6 +1,6 @@
-"""Guess how wide text is, without a font: enough to cut it where it would run out of its box.
+"""Estimate the width of text without a font, exactly enough to cut it before it leaves its box.
 
-Widths are those of Helvetica, in thousandths of the font's size, rounded up to a few classes.
+Widths are those of Helvetica, in thousandths of the font size, rounded up to a few classes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Final
 
 MONO: Final = 0.602
-"""Width of a character of a fixed-width font, as a share of its size."""
+"""Width of a character of a fixed-width font, as a share of the font size."""
 BOLD: Final = 1.07
+"""Width of bold text, as a multiple of regular text."""
 
 _WIDTHS: Final = {
     **dict.fromkeys("ijl|'", 230),
@@ -30,7 +31,7 @@ _WIDTHS: Final = {
 
 @lru_cache(maxsize=4096)
 def width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> float:
-    """Width in pixels.
+    """Return the width of a text in pixels.
 
     >>> width("m", 10) > width("i", 10), width("ab", 10, mono=True)
     (True, 12.04)
@@ -38,8 +39,8 @@ def width(text: str, size: float, *, bold: bool = False, mono: bool = False) -> 
     if mono and text.isascii():
         return len(text) * MONO * size
     if mono:
-        return sum(2 if unicodedata.east_asian_width(at) in "WF" else 1 for at in text) * MONO * size
-    return sum(_WIDTHS.get(at) or _other(at) for at in text) * size / 1000 * (BOLD if bold else 1)
+        return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text) * MONO * size
+    return sum(_WIDTHS.get(character) or _other(character) for character in text) * size / 1000 * (BOLD if bold else 1)
 
 
 def _other(character: str) -> int:
@@ -50,7 +51,7 @@ def _other(character: str) -> int:
 
 @lru_cache(maxsize=4096)
 def fit(text: str, room: float, size: float, *, bold: bool = False, mono: bool = False) -> str:
-    """The text, cut with an ellipsis where there is no room for it.
+    """Return the text, shortened with an ellipsis if it is wider than ``room`` pixels.
 
     >>> fit("abcdefgh", 24, 10, mono=True)
     'ab…'

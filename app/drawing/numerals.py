@@ -1,6 +1,6 @@
-"""Write numbers the way every picture shows them: four decimals, a shared exponent, a norm where there are too many.
+"""Format numbers as every picture shows them: four decimals, one exponent for all elements, a norm for many elements.
 
-Everything here writes an ASCII minus; :func:`typeset` turns it into the true one where a number is drawn.
+Functions return text with an ASCII minus; :func:`typeset` replaces it with the true minus sign for drawing.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from ..model import TensorSummary
 from .style import CHARACTERS, DECIMALS, HIGH, LOW, MINUS, SHARED_DECIMALS
 
 Number = float | int | str | bool
-"""A number as a summary carries it: not finite ones are ``"NaN"``, ``"Infinity"``, ``"-Infinity"``."""
+"""A number of a :class:`~tapedeck.model.TensorSummary`, in which ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are strings."""
 
 _LEAST = LOW - 10.0 ** -(DECIMALS + 2) / 2
-"""0.01 as a float32 is a little less than 0.01."""
+"""Lowest size without an exponent: slightly below 0.01, because 0.01 as a float32 is too."""
 _NAMED = {"NaN": "NaN", "Infinity": "inf", "-Infinity": "-inf"}
-SAID = 100
-"""Characters that a tensor may take in labels: about a dozen elements."""
+LONGEST = 100
+"""Most characters of a tensor in a text description: about a dozen elements."""
 SHORT = 3
-"""An edge's label shows the values of a tensor of up to this many elements, else its norm."""
+"""Most elements whose values an edge's label shows; for more it shows the norm."""
 
 
 def typeset(text: str) -> str:
-    """The text as it is drawn.
+    """Return the text with the signs that are drawn: a true minus and ∞.
 
     >>> typeset("[-1.5000, inf]e-3")
     '[−1.5000, ∞]e−3'
@@ -35,7 +35,7 @@ def typeset(text: str) -> str:
 
 
 def number(value: Number | None, decimals: int = DECIMALS) -> str:
-    """One number.
+    """Return one number as text.
 
     >>> number(-9.333333015441895), number(0.0), number(1.234e-10), number(123456.0), number("NaN"), number(True), number(7)
     ('-9.3333', '0.0000', '1.2340e-10', '1.2346e5', 'NaN', 'True', '7')
@@ -54,17 +54,17 @@ def number(value: Number | None, decimals: int = DECIMALS) -> str:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """A number with so many decimals; what rounds to zero has no sign.
+    """Return a number with a fixed number of decimals. A number that rounds to zero has no sign.
 
     >>> fixed(-0.00001, 4), fixed(2.5, 1)
     ('0.0000', '2.5')
     """
-    text = "%.*f" % (decimals, value)  # noqa: UP031, in half the time
+    text = "%.*f" % (decimals, value)  # noqa: UP031 -- twice as fast as an f-string
     return text[1:] if text[0] == "-" and not text.strip("-0.") else text
 
 
 def exponent(value: float, decimals: int) -> str:
-    """A number with an exponent, without the padding of C.
+    """Return a number with an exponent that has no padding.
 
     >>> exponent(-1.5e-05, 2)
     '-1.50e-5'
@@ -74,7 +74,7 @@ def exponent(value: float, decimals: int) -> str:
 
 
 def complex_number(pair: list[Number], decimals: int = DECIMALS) -> str:
-    """A complex number from its parts.
+    """Return a complex number from its real and imaginary parts.
 
     >>> complex_number([1.0, -2.0])
     '1.0000-2.0000j'
@@ -84,7 +84,7 @@ def complex_number(pair: list[Number], decimals: int = DECIMALS) -> str:
 
 
 def shape_and_dtype(summary: TensorSummary) -> str:
-    """Shape and dtype.
+    """Return the shape and dtype of a tensor.
 
     >>> shape_and_dtype(TensorSummary([3], "float32"))
     '[3] float32'
@@ -93,7 +93,7 @@ def shape_and_dtype(summary: TensorSummary) -> str:
 
 
 def flat(values: Any, depth: int) -> Iterator[Any]:
-    """The elements of nested lists, ``depth`` deep."""
+    """Yield the elements of lists nested ``depth`` deep."""
     if depth <= 0:
         yield values
         return
@@ -102,7 +102,9 @@ def flat(values: Any, depth: int) -> Iterator[Any]:
 
 
 def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int, ...] = (DECIMALS, 3, 2)) -> str | None:
-    """All values in at most ``limit`` characters, with as many ``decimals`` as fit; ``None`` if they do not, or were not kept.
+    """Return all values in at most ``limit`` characters, with the first of ``decimals`` that fits.
+
+    Return ``None`` if no choice fits, or if the values were not recorded.
 
     >>> values(TensorSummary([3], "float32", values=[-0.666667, -1.333333, -2.0]))
     '[-0.6667, -1.3333, -2.0000]'
@@ -119,27 +121,27 @@ def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int,
         return text
     paired = summary.dtype.startswith("complex")
     if not summary.shape:
-        return _first(limit, (_element(summary.values, paired, at) for at in (*decimals, 1)))
+        return _first(limit, (_element(summary.values, paired, digits) for digits in (*decimals, 1)))
     count = math.prod(summary.shape)
-    if 2 * count + max(0, count - 1) > limit:  # no number is shorter than one digit, a comma and a space
+    if 2 * count + max(0, count - 1) > limit:  # each element needs at least a digit, a comma and a space
         return None
     items = list(flat(summary.values, len(summary.shape)))
     real = not paired and any(isinstance(item, float) for item in items)
     largest = max((abs(item) for item in items if isinstance(item, float)), default=0.0) if real else 0.0
     if largest and not LOW <= largest < HIGH:
-        power = int(f"{largest:.{SHARED_DECIMALS}e}".split("e")[1])  # that of the largest element as it will be shown
-        up, down = (1.0, 10.0**power) if power > -300 else (1e300, 10.0 ** (power + 300))  # 1e-324 is nothing
+        power = int(f"{largest:.{SHARED_DECIMALS}e}".split("e")[1])  # of the largest element after rounding
+        up, down = (1.0, 10.0**power) if power > -300 else (1e300, 10.0 ** (power + 300))  # 10.0**-324 is 0.0
         scaled = [fixed(item * up / down, SHARED_DECIMALS) if isinstance(item, float) else number(item) for item in items]
         return _first(limit, [_nest(scaled, summary.shape) + f"e{power}"])
-    digits = decimals if real or paired else (DECIMALS,)
-    fitting = _first(limit, (_nest([_inside(item, paired, at) for item in items], summary.shape) for at in digits))
+    choices = decimals if real or paired else (DECIMALS,)
+    fitting = _first(limit, (_nest([_inside(item, paired, digits) for item in items], summary.shape) for digits in choices))
     if fitting is None and real and len(decimals) > 1 and all(isinstance(item, float) and item.is_integer() for item in items):
         return _first(limit, [_nest([f"{item:.0f}." for item in items], summary.shape)])
     return fitting
 
 
 def _inside(item: Any, paired: bool, decimals: int) -> str:
-    """An element among others: never with an exponent of its own."""
+    """Return an element of a list, which never has an exponent of its own."""
     return fixed(item, decimals) if isinstance(item, float) else _element(item, paired, decimals)
 
 
@@ -148,7 +150,7 @@ def _element(item: Any, paired: bool, decimals: int) -> str:
 
 
 def _nest(texts: list[str], shape: list[int]) -> str:
-    """Texts in the brackets of a shape.
+    """Return texts in nested brackets, as a shape says.
 
     >>> _nest(["1", "2", "3", "4"], [2, 2])
     '[[1, 2], [3, 4]]'
@@ -156,7 +158,7 @@ def _nest(texts: list[str], shape: list[int]) -> str:
     for size in reversed(shape):
         if size == 0:
             return "[]"
-        texts = ["[" + ", ".join(texts[at : at + size]) + "]" for at in range(0, len(texts), size)]
+        texts = ["[" + ", ".join(texts[start : start + size]) + "]" for start in range(0, len(texts), size)]
     return texts[0]
 
 
@@ -164,8 +166,8 @@ def _first(limit: int, texts: Any) -> str | None:
     return next((text for text in texts if len(text) <= limit), None)
 
 
-def in_words(summary: TensorSummary | None, limit: int = SAID) -> str:
-    """A tensor in labels, in plain ASCII and always to four decimals: its values where they fit, else norm and range.
+def in_words(summary: TensorSummary | None, limit: int = LONGEST) -> str:
+    """Return a tensor in plain ASCII with four decimals: its values if they fit, else its norm and range.
 
     >>> in_words(TensorSummary([64], "float32", min=-1.25, max=0.8, norm=3.7417))
     'norm 3.7417, from -1.2500 to 0.8000'
@@ -177,13 +179,16 @@ def in_words(summary: TensorSummary | None, limit: int = SAID) -> str:
         return whole
     if summary.norm is None:
         return "not recorded"
-    odd = [f"{count} {what}" for count, what in ((summary.nan, "NaN"), (summary.inf, "inf")) if count]
-    ranged = f"norm {number(summary.norm)}, from {number(summary.min)} to {number(summary.max)}"
-    return ", ".join([ranged, *odd])
+    statistics = f"norm {number(summary.norm)}, from {number(summary.min)} to {number(summary.max)}"
+    return ", ".join([statistics, *_nonfinite_counts(summary)])
+
+
+def _nonfinite_counts(summary: TensorSummary) -> list[str]:
+    return [f"{count} {name}" for count, name in ((summary.nan, "NaN"), (summary.inf, "inf")) if count]
 
 
 def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
-    """A tensor in at most ``limit`` characters: its values, else its norm and range, else its shape.
+    """Return a tensor in at most ``limit`` characters: its values, else its norm and range, else its shape.
 
     >>> brief(TensorSummary([64], "float32", min=-1.25, max=0.8, norm=3.7417))
     '‖3.7417‖ -1.2500 to 0.8000'
@@ -200,8 +205,7 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
     if whole is not None:
         return whole
     if summary.nan or summary.inf:
-        parts = [f"{count} {what}" for count, what in ((summary.nan, "NaN"), (summary.inf, "inf")) if count]
-        return _cut(f"{', '.join(parts)} of {math.prod(summary.shape)}", limit)
+        return _cut(f"{', '.join(_nonfinite_counts(summary))} of {math.prod(summary.shape)}", limit)
     if summary.norm is None:
         return _cut(shape_and_dtype(summary), limit)
     if (text := integer_range(summary)) is not None:
@@ -216,7 +220,7 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
 
 
 def integer_range(summary: TensorSummary) -> str | None:
-    """The range of a tensor of whole numbers, of which a norm says nothing: ``None`` for one of others.
+    """Return the range of a tensor of integers or booleans, whose norm means little; ``None`` for other dtypes.
 
     >>> integer_range(TensorSummary([16], "int64", min=0.0, max=49.0))
     '[16] 0 to 49'
@@ -234,30 +238,30 @@ def integer_range(summary: TensorSummary) -> str | None:
 
 
 def typeset_literals(text: str) -> str:
-    """A plain value's text as it is drawn: its numbers as they are written everywhere, unless they are short or quoted.
+    """Return the text of a plain Python value for drawing: numbers are rounded, except short or quoted ones.
 
     >>> typeset_literals("0.40265321731567383"), typeset_literals("lr = 0.05"), typeset_literals("'-0.123456789'")
     ('0.4027', 'lr = 0.05', "'-0.123456789'")
     >>> typeset_literals("[-1.0, 0.333333333, 12345678]")
     '[−1.0, 0.3333, 12345678]'
     """
-    return _WRITTEN.sub(_as_drawn, text)
+    return _LITERALS.sub(_typeset_literal, text)
 
 
-def _as_drawn(found: re.Match[str]) -> str:
+def _typeset_literal(found: re.Match[str]) -> str:
     text: str | None = found[1]
     if text is None:
         return str(found[0])
-    return typeset(text if len(text) <= ROOM or text.lstrip("-").isdigit() else number(float(text)))
+    return typeset(text if len(text) <= SHORT_LITERAL or text.lstrip("-").isdigit() else number(float(text)))
 
 
-_WRITTEN = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w.])""")
-ROOM = 7
-"""Characters of a number that a person may have written."""
+_LITERALS = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w.])""")
+SHORT_LITERAL = 7
+"""Most characters of a number that is left as it is, because a person may have written it."""
 
 
 def edge_text(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
-    """A gradient as an edge's label shows it: the values of a few elements, else the norm.
+    """Return a gradient as an edge's label shows it: the values of a few elements, else the norm.
 
     >>> edge_text(TensorSummary([9], "float32", norm=0.5)), edge_text(TensorSummary([], "float32", values=-9.33333))
     ('‖0.5000‖', '-9.3333')
@@ -274,7 +278,7 @@ def edge_text(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
 
 
 def all_digits(summary: TensorSummary | None, most: int = 16) -> str:
-    """A tensor with every digit that its dtype holds, for a tooltip: up to ``most`` elements, then norm and range.
+    """Return a tensor with every digit of its dtype, for a tooltip; above ``most`` elements return its norm and range.
 
     >>> all_digits(TensorSummary([], "float32", values=-9.333333015441895))
     '-9.333333'
@@ -290,8 +294,8 @@ def all_digits(summary: TensorSummary | None, most: int = 16) -> str:
     if summary.norm is None:
         return shape_and_dtype(summary)
     bounds = f", from {number(summary.min)} to {number(summary.max)}"
-    strange = f", {summary.nan} NaN, {summary.inf} inf" if summary.nan or summary.inf else ""
-    return f"{shape_and_dtype(summary)}, norm {number(summary.norm)}{bounds}{strange}"
+    counts = f", {summary.nan} NaN, {summary.inf} inf" if summary.nan or summary.inf else ""
+    return f"{shape_and_dtype(summary)}, norm {number(summary.norm)}{bounds}{counts}"
 
 
 def _digits(item: Any, paired: bool, double: bool) -> str:
@@ -304,7 +308,7 @@ def _digits(item: Any, paired: bool, double: bool) -> str:
 
 
 def is_nonfinite(summary: TensorSummary | None) -> bool:
-    """Whether a tensor holds a NaN or an infinity."""
+    """Return whether a tensor has an element that is NaN or infinite."""
     return summary is not None and bool(summary.nan or summary.inf or summary.norm in ("NaN", "Infinity"))
 
 
@@ -313,5 +317,5 @@ def _cut(text: str, limit: int) -> str:
 
 
 def count_of(count: int, noun: str) -> str:
-    """A number of things: ``1 edge``, ``2 edges``."""
+    """Return a count with its noun, such as ``1 edge`` or ``2 edges``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

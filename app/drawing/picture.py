@@ -1,4 +1,4 @@
-"""Make a picture of a pass, or of a graph that no pass reached, in any form: one table of functions."""
+"""Render a pass, or a graph that no pass reached, in any picture format."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final, Literal, get_args
 
 import typst
-from msgspec import Struct
+from msgspec import structs
 
 from ..errors import DrawingError, InvalidInput, NotFound, TooLarge
-from ..model import Graph
 from ..recording import PassNumbers, Recording, Tensors
 from . import description, dot, placeholder, svg
 from .engine import LayoutEngine
-from .pen import BROWSER, EMBEDDED, Face
+from .pen import EMBEDDED
 from .plan import BOXES, plan
+from .sheet import Sheet
 from .style import Direction, Theme
 
 Form = Literal["svg", "png", "pdf", "dot", "txt"]
@@ -30,40 +29,28 @@ MEDIA: Final[dict[Form, str]] = {
     "dot": "text/vnd.graphviz; charset=utf-8",
     "txt": "text/plain; charset=utf-8",
 }
-"""The forms of a picture, with their media types."""
+"""Picture formats with their media types."""
 
 CONVERTING_SECONDS: Final = 20.0
+"""Time limit for the conversion to PNG or PDF."""
 DENSITY: Final = 144.0
-"""Pixels to the inch of a PNG: two for each of the SVG's."""
+"""Pixels per inch of a PNG: two for each pixel of the SVG."""
 LARGEST_SIDE: Final = 8_000
-"""Pixels of a PNG's longer side, at the most: larger pictures are drawn less dense."""
+"""Most pixels of a PNG's longer side. Larger pictures have a lower density."""
 
 SHORT_TEXT: Final = 200
+"""Most nodes of a graph whose text is written on the event loop."""
 LONGEST_TEXT: Final = 20_000
-"""Nodes up to which a graph is written out at once, and at all."""
+"""Most nodes of a graph that is written as text."""
 LAST_COVERED: Final = "\u2fff"
-"""Past it typst's own fixed-width font has no letters worth the name."""
+"""Last character that is looked for in typst's embedded fonts only."""
 
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
 _engines: dict[str, LayoutEngine] = {}
 
 
-class Scene(Struct, frozen=True):
-    """All that a picture is made from."""
-
-    graph: Graph
-    numbers: PassNumbers | None
-    program: str
-    theme: Theme
-    direction: Direction
-    selected: str | None
-    standalone: bool
-    accumulated: frozenset[str]
-    engine: LayoutEngine
-
-
-def engine(path: str = "") -> LayoutEngine:
-    """The engine for this ``Settings.dot``: one for the process, with its layouts."""
+def shared_engine(path: str = "") -> LayoutEngine:
+    """Return the process's layout engine for a ``dot`` (:attr:`Settings.dot`), with its cached layouts."""
     return _engines.setdefault(path, LayoutEngine(path))
 
 
@@ -78,15 +65,17 @@ async def render(
     standalone: bool = True,
     engine: LayoutEngine | None = None,
 ) -> bytes:
-    """The picture of a pass.
+    """Return the picture of a pass; see :class:`Sheet` for the options.
 
-    ``standalone`` is a file of its own (a ground, a caption); otherwise the SVG is for the inside of a page. Raises
-    :class:`NotFound` for a pass, :class:`InvalidInput` for a form, theme or direction that there is not,
-    :class:`TooLarge` for a text without end, and :class:`DrawingError` where the engine or a converter fails.
+    Raise :class:`NotFound` for a missing pass, :class:`InvalidInput` for an unknown format, theme or direction,
+    :class:`TooLarge` for a graph that is too large to be written as text, and :class:`DrawingError` if the layout or a
+    conversion fails.
     """
     numbers = recording.numbers(pass_index)
-    added = _accumulated(recording, numbers)
-    return await _render(recording, numbers.graph, numbers, form, theme, direction, selected, standalone, added, engine)
+    sheet = Sheet(
+        numbers.graph, numbers, recording.program, theme, direction, selected, standalone, _accumulated(recording, numbers)
+    )
+    return await _render(sheet, form, engine)
 
 
 async def render_graph(
@@ -100,150 +89,119 @@ async def render_graph(
     standalone: bool = True,
     engine: LayoutEngine | None = None,
 ) -> bytes:
-    """The picture of a structure without any numbers: that of a displayed tensor that no pass reached. See :func:`render`."""
+    """Return the picture of a structure without gradients, such as that of a displayed tensor. See :func:`render`."""
     graph = recording.graph(graph_index)
-    return await _render(recording, graph, None, form, theme, direction, selected, standalone, frozenset(), engine)
+    return await _render(Sheet(graph, None, recording.program, theme, direction, selected, standalone), form, engine)
 
 
-async def _render(
-    recording: Recording,
-    graph: Graph,
-    numbers: PassNumbers | None,
-    form: str,
-    theme: Theme,
-    direction: Direction,
-    selected: str | None,
-    standalone: bool,
-    accumulated: frozenset[str],
-    using: LayoutEngine | None,
-) -> bytes:
+async def _render(sheet: Sheet, form: str, engine: LayoutEngine | None) -> bytes:
     make = FORMS.get(form)
     if make is None:
-        raise InvalidInput(f"There is no picture as {form!r}: take {', '.join(FORMS)}.", where="form")
-    for given, known, name in ((theme, Theme, "theme"), (direction, Direction, "direction")):
-        if given not in get_args(known):
-            raise InvalidInput(f"There is no {name} {given!r}: take {', '.join(get_args(known))}.", where=name)
-    scene = Scene(
-        graph, numbers, recording.program, theme, direction, selected, standalone, accumulated, using or engine_of_process()
-    )
-    return await make(scene)
-
-
-def engine_of_process() -> LayoutEngine:
-    """The engine where none is named."""
-    return engine()
+        raise InvalidInput(f"There is no picture format {form!r}: use one of {', '.join(FORMS)}.", where="form")
+    for value, choices, name in ((sheet.theme, Theme, "theme"), (sheet.direction, Direction, "direction")):
+        if value not in get_args(choices):
+            raise InvalidInput(f"There is no {name} {value!r}: use one of {', '.join(get_args(choices))}.", where=name)
+    return await make(sheet, engine or shared_engine())
 
 
 def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
-    """Parameters whose gradient was not empty when this pass added its own, as far as the step tells."""
+    """Return the ids of the parameters that had a gradient before this pass, as far as its step was recorded."""
     event = numbers.event
     if event.kind == "grad":
         return frozenset()
     try:
         step = recording.log.step(event.step)
-    except NotFound:  # the program ended in the middle of it
+    except NotFound:  # the program ended during this step
         return frozenset()
     tensors = Tensors(step.tensors)
-    found = {f"p{row.parameter}" for row in step.parameters if row.grad_before >= 0 and tensors.norm(row.grad_before) != 0}
+    ids = {f"p{row.parameter}" for row in step.parameters if row.grad_before >= 0 and tensors.norm(row.grad_before) != 0}
     for index in step.passes:
         earlier = recording.log.pass_(index) if index < event.index else None
         if earlier is not None and earlier.kind != "grad" and earlier.graph >= 0:
-            found.update(node.parameter for node in recording.graph(earlier.graph).nodes if node.parameter is not None)
-    return frozenset(found)
+            ids.update(node.parameter for node in recording.graph(earlier.graph).nodes if node.parameter is not None)
+    return frozenset(ids)
 
 
-async def _svg(scene: Scene, face: Face = BROWSER) -> str:
+async def _svg(sheet: Sheet, engine: LayoutEngine) -> str:
     planned = None
-    if len(scene.graph.nodes) <= BOXES:
-        planned = plan(scene.graph, scene.direction, numbers=scene.numbers is not None)
+    if len(sheet.graph.nodes) <= BOXES:
+        planned = plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None)
     if planned is None or not planned.fits:
-        return placeholder.draw_placeholder(scene.graph, theme=scene.theme, face=face, standalone=scene.standalone)
-    layout = await scene.engine.layout(planned)
-    return svg.draw(
-        layout,
-        scene.graph,
-        scene.numbers,
-        theme=scene.theme,
-        direction=scene.direction,
-        selected=scene.selected,
-        standalone=scene.standalone,
-        program=scene.program,
-        face=face,
-        accumulated=scene.accumulated,
-    )
+        return placeholder.draw_placeholder(sheet)
+    return svg.draw(sheet, await engine.layout(planned))
 
 
-async def _as_svg(scene: Scene) -> bytes:
-    return (await _svg(scene)).encode()
+async def _as_svg(sheet: Sheet, engine: LayoutEngine) -> bytes:
+    return (await _svg(sheet, engine)).encode()
 
 
-async def _as_txt(scene: Scene) -> bytes:
-    return (await _written(scene, lambda: description.describe(scene.graph, scene.numbers, program=scene.program))).encode()
+async def _as_txt(sheet: Sheet, _engine: LayoutEngine) -> bytes:
+    return await _as_text(sheet, description.describe)
 
 
-async def _as_dot(scene: Scene) -> bytes:
-    theme: Literal["light", "dark"] = "dark" if scene.theme == "dark" else "light"
-    export = partial(dot.export, program=scene.program, theme=theme, direction=scene.direction)
-    return (await _written(scene, lambda: export(scene.graph, scene.numbers))).encode()
+async def _as_dot(sheet: Sheet, _engine: LayoutEngine) -> bytes:
+    return await _as_text(sheet, dot.export)
 
 
-async def _written(scene: Scene, write: Callable[[], str]) -> str:
-    """A text, written beside the event loop where it is long; raises :class:`TooLarge` where it would have no end."""
-    nodes = len(scene.graph.nodes)
+async def _as_text(sheet: Sheet, write: Callable[[Sheet], str]) -> bytes:
+    """Write a text, in a thread if the graph is large. Raise :class:`TooLarge` above :data:`LONGEST_TEXT` nodes."""
+    nodes = len(sheet.graph.nodes)
     if nodes > LONGEST_TEXT:
-        raise TooLarge(f"A graph of {nodes} nodes is too large to be written out: the API has its numbers.")
-    return write() if nodes <= SHORT_TEXT else await asyncio.get_running_loop().run_in_executor(_threads, write)
+        raise TooLarge(f"A graph of {nodes} nodes is too large to be written as text: read its numbers from the API.")
+    if nodes <= SHORT_TEXT:
+        return write(sheet).encode()
+    return (await asyncio.get_running_loop().run_in_executor(_threads, write, sheet)).encode()
 
 
-async def _as_png(scene: Scene) -> bytes:
-    return await _converted(scene, "png")
+async def _as_png(sheet: Sheet, engine: LayoutEngine) -> bytes:
+    return await _converted(sheet, engine, "png")
 
 
-async def _as_pdf(scene: Scene) -> bytes:
-    return await _converted(scene, "pdf")
+async def _as_pdf(sheet: Sheet, engine: LayoutEngine) -> bytes:
+    return await _converted(sheet, engine, "pdf")
 
 
-async def _converted(scene: Scene, form: Literal["png", "pdf"]) -> bytes:
-    drawn = await _svg(scene, EMBEDDED)
+async def _converted(sheet: Sheet, engine: LayoutEngine, form: Literal["png", "pdf"]) -> bytes:
+    drawn = await _svg(structs.replace(sheet, face=EMBEDDED), engine)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONVERTING_SECONDS):
             return await loop.run_in_executor(_threads, convert, drawn, form)
     except TimeoutError as error:
-        raise DrawingError(f"Turning the picture into {form.upper()} took too long: take it as .svg.") from error
+        raise DrawingError(f"The conversion of the picture to {form.upper()} took too long: use .svg instead.") from error
 
 
 def convert(drawn: str, form: Literal["png", "pdf"]) -> bytes:
-    """One of our SVGs as PNG or PDF, with the fonts that typst carries within itself; raises :class:`DrawingError`."""
+    """Convert one of our SVGs to PNG or PDF, with typst's embedded fonts. Raise :class:`DrawingError` if that fails."""
     width, height = size(drawn)
     page = (
         f"#set page(width: {width:g}pt, height: {height:g}pt, margin: 0pt, fill: none)\n"
         f'#image(bytes(sys.inputs.svg), format: "svg", width: {width:g}pt, alt: "Backward graph")'
     )
-    # Scripts that the font within typst lacks are left to the machine's own fonts, where it has any.
-    beyond = any(character > LAST_COVERED for character in drawn)
+    # Typst's embedded font lacks some scripts, for which the machine's fonts are used if there are any.
+    uncovered = any(character > LAST_COVERED for character in drawn)
     density = min(DENSITY, 72.0 * LARGEST_SIDE / max(width, height))
     try:
         made: Any = typst.compile(
-            page.encode(), sys_inputs={"svg": drawn}, format=form, ppi=density, ignore_system_fonts=not beyond, timestamp=0
+            page.encode(), sys_inputs={"svg": drawn}, format=form, ppi=density, ignore_system_fonts=not uncovered, timestamp=0
         )
     except typst.TypstError as error:
-        raise DrawingError(f"The picture could not be turned into {form.upper()}: {error}") from error
+        raise DrawingError(f"The picture could not be converted to {form.upper()}: {error}") from error
     return bytes(made)
 
 
 def size(drawn: str) -> tuple[float, float]:
-    """Width and height of one of our pictures, in pixels.
+    """Return the width and height of one of our SVGs, in pixels.
 
     >>> size('<svg width="10" height="20.5" viewBox="0 0 10 20.5">')
     (10.0, 20.5)
     """
     found = re.search(r'width="([\d.e+]+)" height="([\d.e+]+)"', drawn)
-    assert found, "every picture of ours begins with its size"
+    assert found, "each of our SVGs begins with its size"
     return float(found[1]), float(found[2])
 
 
-FORMS: Final[dict[str, Callable[[Scene], Awaitable[bytes]]]] = {
+FORMS: Final[dict[str, Callable[[Sheet, LayoutEngine], Awaitable[bytes]]]] = {
     "svg": _as_svg,
     "png": _as_png,
     "pdf": _as_pdf,

@@ -1,8 +1,8 @@
-"""Decide what is drawn for a graph: a box for each node, and stubs for a leaf that is used all over the place.
+"""Decide which boxes are drawn for a graph: a card for each node, and stubs for a leaf that is used in many operations.
 
-A hub kills ``dot`` (an unrolled network whose steps all point at the same two leaves never ended at 485 nodes), and hides
-what it is meant to show. So a leaf with more than :data:`HUB` uses has its card at one of them, the deepest, and at each of
-the others a stub: several boxes stand for one node, and each has an edge of its own.
+Many edges to one node make ``dot`` very slow and the picture unreadable: an unrolled network of 485 nodes, all of whose steps
+use the same two leaves, was never laid out. So a leaf or constant with more than :data:`HUB` uses has its card at the deepest
+use, and a stub at each other use. All these boxes are the same node, and each has an edge of its own.
 """
 
 from __future__ import annotations
@@ -20,51 +20,53 @@ HUB: Final = 3
 """Uses of a leaf or constant above which it is drawn with stubs."""
 BOXES: Final = 600
 LINKS: Final = 1_200
-"""The most that is laid out whole."""
+"""Most boxes and links that are laid out."""
 
 CARD: Final = (250, 76)
 NARROW: Final = (216, 76)
-"""From left to right a card is narrower, so that five stand side by side."""
+"""A card of a picture from left to right, narrower so that five fit side by side."""
 LOW_CARD: Final = (250, 44)
 """A card without numbers."""
 CONSTANT: Final = (140, 64)
 LOW_CONSTANT: Final = (140, 44)
 STUB: Final = (104, 26)
 LABEL: Final = 194
-"""Room for an edge's label: 27 characters. From left to right 10 are enough, for there it shows a norm."""
+"""Width of an edge's label: 27 characters."""
 NARROW_LABEL: Final = 84
+"""Width of an edge's label from left to right: 10 characters, enough for a norm."""
 LABEL_HEIGHT: Final = 18
 NARROW_LABEL_HEIGHT: Final = 30
-"""From left to right it stands above the edge, clear of the widest shaft."""
+"""Height of a label from left to right, where it is above the edge and must clear the widest shaft."""
 
 
 class Box(Struct, frozen=True):
-    """A box of fixed size for the node at a place. A stub also says at the end of which edge it stands (else -1)."""
+    """A box of fixed size for a node; a node may have several."""
 
     key: str
     node: int
+    """Index of the node."""
     edge: int
+    """Index of the edge that ends at a stub; -1 for other boxes."""
     role: Role
     width: int
     height: int
 
 
 class Link(Struct, frozen=True):
-    """An edge, between the boxes that stand for its ends.
-
-    ``label`` is the width kept free for its text, 0 for none; ``weight`` how much it is to be straight: most where one
-    operation follows another, least to what stands aside.
-    """
+    """An edge between the boxes of its ends."""
 
     edge: int
+    """Index of the edge."""
     source: str
     target: str
     label: int
+    """Width reserved for the edge's text, 0 for none."""
     weight: int
+    """Graphviz weight: the larger it is, the straighter the edge. Edges between operations have the largest."""
 
 
 class LayoutPlan(Struct, frozen=True):
-    """What is to be laid out."""
+    """Boxes and links to be laid out."""
 
     direction: Direction
     boxes: list[Box]
@@ -72,52 +74,52 @@ class LayoutPlan(Struct, frozen=True):
 
     @property
     def fits(self) -> bool:
-        """Whether it is small enough to be laid out whole."""
+        """True if the plan is small enough to be laid out."""
         return len(self.boxes) <= BOXES and len(self.links) <= LINKS
 
 
 def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True) -> LayoutPlan:
-    """LayoutPlan the picture of a graph; without ``numbers`` cards are low and edges have no labels."""
+    """Plan the picture of a graph. Without ``numbers``, cards are low and edges have no labels."""
     if numbers:
         card, constant, label = (NARROW, CONSTANT, NARROW_LABEL) if direction == "LR" else (CARD, CONSTANT, LABEL)
     else:
         card, constant, label = LOW_CARD, LOW_CONSTANT, 0
-    places = {node.id: place for place, node in enumerate(graph.nodes)}
+    indices = {node.id: index for index, node in enumerate(graph.nodes)}
     boxes: list[Box] = []
-    for place, node in enumerate(graph.nodes):
+    for index, node in enumerate(graph.nodes):
         role: Role = "constant" if node.kind == "constant" else "card"
         width, height = constant if role == "constant" else card
-        boxes.append(Box(f"n{place}", place, -1, role, width, height))
-    stubs = _stubs(graph, places)
+        boxes.append(Box(f"n{index}", index, -1, role, width, height))
+    stubs = _stubs(graph, indices)
     links: list[Link] = []
-    for at, edge in enumerate(graph.edges):
-        target = f"n{places[edge.target]}"
-        if at in stubs:
-            target = f"s{at}"
-            boxes.append(Box(target, places[edge.target], at, "stub", *STUB))
-        weight = 1 if at in stubs or not edge.gradient else 8 if graph.nodes[places[edge.target]].kind == "op" else 3
-        links.append(Link(at, f"n{places[edge.source]}", target, label if edge.gradient else 0, weight))
+    for index, edge in enumerate(graph.edges):
+        target = f"n{indices[edge.target]}"
+        if index in stubs:
+            target = f"s{index}"
+            boxes.append(Box(target, indices[edge.target], index, "stub", *STUB))
+        weight = 1 if index in stubs or not edge.gradient else 8 if graph.nodes[indices[edge.target]].kind == "op" else 3
+        links.append(Link(index, f"n{indices[edge.source]}", target, label if edge.gradient else 0, weight))
     return LayoutPlan(direction, boxes, links)
 
 
-def _stubs(graph: Graph, places: dict[str, int]) -> set[int]:
-    """The edges that end at a stub."""
+def _stubs(graph: Graph, indices: dict[str, int]) -> set[int]:
+    """Return the indices of the edges that end at a stub."""
     uses: dict[str, list[int]] = {}
-    for at, edge in enumerate(graph.edges):
-        uses.setdefault(edge.target, []).append(at)
-    hubs = {target: edges for target, edges in uses.items() if len(edges) > HUB and graph.nodes[places[target]].kind != "op"}
+    for index, edge in enumerate(graph.edges):
+        uses.setdefault(edge.target, []).append(index)
+    hubs = {target: edges for target, edges in uses.items() if len(edges) > HUB and graph.nodes[indices[target]].kind != "op"}
     if not hubs:
         return set()
     depth = _depths(graph.edges)
     stubs: set[int] = set()
     for edges in hubs.values():
-        deepest = max(edges, key=lambda at: (depth[graph.edges[at].source], at))
-        stubs.update(at for at in edges if at != deepest)
+        deepest = max(edges, key=lambda edge: (depth[graph.edges[edge].source], edge))
+        stubs.update(edge for edge in edges if edge != deepest)
     return stubs
 
 
 def _depths(edges: list[Edge]) -> dict[str, int]:
-    """The longest way from a root to each node."""
+    """Return the length of the longest path from a root to each node."""
     waiting: dict[str, int] = {}
     after: dict[str, list[str]] = {}
     for edge in edges:

@@ -1,21 +1,22 @@
-"""Keep the one legend: the colours, sizes and scale that every picture, page and document uses.
+"""Define the colours, sizes and scale that every picture, page and document uses.
 
-The browser gets the same table as JSON from :func:`legend` and the same rules for an inline SVG from :func:`css`, so that
-nothing is written down twice.
+The browser gets the same values as JSON from :func:`legend`, and the same rules for an inline SVG from :func:`css`, so that
+each value is defined once.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 Theme = Literal["light", "dark", "auto"]
-"""``auto`` has the colours of ``light``, and leaves it to the classes and the page's own sheet to change them."""
+"""``auto`` has the colours of ``light``, which the page's stylesheet may override through the classes."""
 Direction = Literal["TB", "BT", "LR"]
-"""Where the root stands: on top, at the bottom, at the left."""
+"""Side of the root: top, bottom or left."""
 
 THEMES: Final = MappingProxyType(
     {
@@ -39,7 +40,7 @@ THEMES: Final = MappingProxyType(
         ),
     }
 )  # fmt: skip
-"""Tokens of both themes. Amber means gradient, blue means leaf, red means error, and nothing else is coloured so."""
+"""Colour tokens of both themes. Amber is used only for gradients, blue for leaves, and red for errors."""
 
 SANS: Final = (
     "-apple-system, BlinkMacSystemFont, 'Segoe UI', 'Helvetica Neue', Helvetica, 'Liberation Sans', Arial, "
@@ -51,13 +52,14 @@ MONO: Final = (
 )
 
 KNOTS: Final = ((-12.0, 0.0), (-4.0, 0.22), (1.0, 1.0))
-"""log10 of an L2 norm, and how far up the scale it stands: most of the scale is given to 1e-4 to 10."""
+"""log10 of an L2 norm and its position on the scale from 0 to 1. Most of the scale is for norms from 1e-4 to 10."""
 THIN: Final = 1.0
 THICK: Final = 7.0
+"""Width of the edges at both ends of the scale, in pixels."""
 FAINT: Final = 0.25
-"""Share of amber in the colour of the smallest gradient: less than every other, and still not the grey of none."""
+"""Share of amber in the colour of the smallest gradient, so that it differs from the grey of no gradient."""
 LEVELS: Final = 16
-"""Colours are one of this many steps (classes ``g0`` to ``g16``), so that a sheet can name them."""
+"""Number of steps above the lowest colour. The classes ``g0`` to ``g16`` name them for a stylesheet."""
 HEAD_LENGTH: Final = 7.0
 HEAD_HALF: Final = 2.8
 HEAD_BASE: Final = 0.75
@@ -71,10 +73,16 @@ CHARACTERS: Final = 27
 MINUS: Final = "−"
 
 
-def height(norm: float | None) -> float | None:
-    """How far up the scale a norm stands, from 0 to 1; ``None`` for no gradient, for zero, and for what is not finite.
+def palette(theme: Theme) -> tuple[Literal["light", "dark"], Mapping[str, str]]:
+    """Return the theme whose colours a picture has, and its colour tokens."""
+    name: Literal["light", "dark"] = "dark" if theme == "dark" else "light"
+    return name, THEMES[name]
 
-    >>> height(1e-12), height(10.0), height(0.0), height(1e30)
+
+def scale_position(norm: float | None) -> float | None:
+    """Return the position of a norm on the scale, from 0 to 1; ``None`` if it is missing, zero or not finite.
+
+    >>> scale_position(1e-12), scale_position(10.0), scale_position(0.0), scale_position(1e30)
     (0.0, 1.0, None, 1.0)
     """
     if norm is None or not norm > 0 or math.isinf(norm):
@@ -89,19 +97,19 @@ def height(norm: float | None) -> float | None:
 
 
 def width(norm: float | None) -> float:
-    """Width of an edge in pixels: 1 to 7; NaN and infinity stand in the middle, marked by their colour.
+    """Return the width of an edge in pixels, from 1 to 7. NaN and infinity have the middle width, and their own colour.
 
     >>> width(None), width(10.0), width(float("nan"))
     (1.0, 7.0, 4.0)
     """
     if norm is not None and not math.isfinite(norm):
         return (THIN + THICK) / 2
-    at = height(norm)
+    at = scale_position(norm)
     return THIN if at is None else round(THIN + (THICK - THIN) * at, 2)
 
 
 def head(shaft: float) -> float:
-    """Size of an arrowhead for a shaft, as a multiple of the head 7 long and 5.6 wide.
+    """Return the size of the arrowhead for a shaft, as a multiple of a head 7 pixels long and 5.6 wide.
 
     >>> round(head(1.0), 2), round(head(7.0), 2)
     (1.02, 2.64)
@@ -110,32 +118,32 @@ def head(shaft: float) -> float:
 
 
 def level(norm: float | None) -> str:
-    """The class that colours an edge.
+    """Return the class that colours an edge with this norm.
 
     >>> level(None), level(1e-12), level(10.0), level(float("inf"))
     ('flat', 'g0', 'g16', 'bad')
     """
     if norm is not None and not math.isfinite(norm):
         return "bad"
-    at = height(norm)
+    at = scale_position(norm)
     return "flat" if at is None else f"g{round(at * LEVELS)}"
 
 
 @lru_cache(maxsize=256)
 def level_colour(name: str, theme: Literal["light", "dark"]) -> str:
-    """The colour of a class of :func:`level`, in six digits."""
+    """Return the colour of a class from :func:`level`, as six hexadecimal digits."""
     tokens = THEMES[theme]
     if name in ("flat", "bad"):
         return tokens["edge0" if name == "flat" else "bad"]
     return mix(tokens["grad-fill"], tokens["edge0"], _share(int(name[1:])))
 
 
-def _share(place: int) -> float:
-    return FAINT + (1 - FAINT) * place / LEVELS
+def _share(step: int) -> float:
+    return FAINT + (1 - FAINT) * step / LEVELS
 
 
 def mix(one: str, other: str, share: float) -> str:
-    """Mix two colours in Oklab, as CSS's ``color-mix`` does: ``share`` of the first, the rest of the second.
+    """Return two colours mixed in Oklab, as CSS ``color-mix`` does: ``share`` of the first, the rest of the second.
 
     >>> mix("#ffffff", "#000000", 1.0), mix("#ffffff", "#000000", 0.5)
     ('#ffffff', '#636363')
@@ -179,11 +187,11 @@ def _curve(part: float) -> float:
 
 
 SAMPLES: Final = ((1e-12, "10⁻¹²"), (1e-8, "10⁻⁸"), (1e-4, "10⁻⁴"), (1e-2, "0.01"), (0.1, "0.1"), (1.0, "1"), (10.0, "10"))
-"""The norms that a printed legend shows, with their labels."""
+"""Norms and labels of the key at the foot of a picture."""
 
 
 def legend() -> dict[str, Any]:
-    """The whole table as JSON can carry it: what the browser needs to draw a step as the server does."""
+    """Return all values in a form for JSON: the browser needs them to draw a step as the server does."""
     return {
         "themes": {name: dict(tokens) for name, tokens in THEMES.items()},
         "fonts": {"sans": SANS, "mono": MONO},
@@ -192,9 +200,7 @@ def legend() -> dict[str, Any]:
             "width": [THIN, THICK],
             "faint": FAINT,
             "levels": LEVELS,
-            "colours": {
-                theme: [level_colour(f"g{place}", theme) for place in range(LEVELS + 1)] for theme in ("light", "dark")
-            },
+            "colours": {theme: [level_colour(f"g{step}", theme) for step in range(LEVELS + 1)] for theme in ("light", "dark")},
             "samples": [{"norm": norm, "label": label, "width": width(norm), "level": level(norm)} for norm, label in SAMPLES],
         },
         "head": {"length": HEAD_LENGTH, "half": HEAD_HALF, "base": HEAD_BASE, "per_pixel": HEAD_PER_PIXEL},
@@ -210,13 +216,13 @@ def legend() -> dict[str, Any]:
 
 
 def css() -> str:
-    """Rules that theme an inline SVG by its classes, from the page's own tokens (``--ink``, ``--grad`` and so on)."""
+    """Return rules that colour an inline SVG by its classes, from the page's tokens (``--ink``, ``--grad`` and so on)."""
     lines = [
         f"svg.graph .f-{token}{{fill:var(--{token})}}svg.graph .s-{token}{{stroke:var(--{token})}}" for token in THEMES["light"]
     ]
-    for place in range(LEVELS + 1):
-        mixed = f"color-mix(in oklab,var(--grad-fill) {100 * _share(place):g}%,var(--edge0))"
-        lines.append(f"svg.graph .shaft.g{place}{{stroke:{mixed}}}svg.graph .head.g{place}{{fill:{mixed}}}")
+    for step in range(LEVELS + 1):
+        mixed = f"color-mix(in oklab,var(--grad-fill) {100 * _share(step):g}%,var(--edge0))"
+        lines.append(f"svg.graph .shaft.g{step}{{stroke:{mixed}}}svg.graph .head.g{step}{{fill:{mixed}}}")
     for name, token in (("flat", "edge0"), ("bad", "bad")):
         lines.append(f"svg.graph .shaft.{name}{{stroke:var(--{token})}}svg.graph .head.{name}{{fill:var(--{token})}}")
     return "\n".join(lines) + "\n"

@@ -24,7 +24,7 @@ loss.backward()
 
 @dataclass
 class Table:
-    """Rows of tensors, packed as they cross the wire."""
+    """Rows of tensors, packed as in an event."""
 
     dtype: bytes = b""
     flags: bytes = b""
@@ -37,7 +37,7 @@ class Table:
     rows: int = 0
 
     def add(self, value: Any, dtype: str = "float32", *, keep: bool = True) -> int:
-        """Put a tensor in; its row. ``None`` is no tensor."""
+        """Add a tensor and return its row, or -1 for ``None``."""
         if value is None:
             return -1
         array = np.asarray(value, np.dtype(wire.PACKED[dtype]))
@@ -67,7 +67,7 @@ class Table:
 
 @dataclass
 class Sketch:
-    """A graph that is put together node by node."""
+    """A graph that is built node by node."""
 
     nodes: list[dict[str, Any]] = field(default_factory=list)
     edges: list[dict[str, Any]] = field(default_factory=list)
@@ -91,13 +91,13 @@ class Sketch:
         call: str | None = None,
         file: str | None = None,
     ) -> int:
-        arrived = [self.table.add(at, dtype, keep=keep) for at in grads]
+        arrived = [self.table.add(grad, dtype, keep=keep) for grad in grads]
         self.nodes.append(
             {
                 "op": op, "kind": kind, "name": name, "line": line, "columns": columns, "parameter": parameter,
                 "module": module, "call": call, "file": file, "value": self.table.add(value, dtype, keep=keep),
                 "arrived": arrived,
-                "used": arrived if used is None else [self.table.add(at, dtype, keep=keep) for at in used],
+                "used": arrived if used is None else [self.table.add(grad, dtype, keep=keep) for grad in used],
             }
         )  # fmt: skip
         return len(self.nodes) - 1
@@ -115,7 +115,7 @@ class Sketch:
     def graph(self, index: int = 0, roots: Sequence[int] = (0,)) -> wire.GraphEvent:
         strings: list[str] = []
 
-        def place(text: str | None) -> int:
+        def string_index(text: str | None) -> int:
             if text is None:
                 return -1
             strings.append(text)
@@ -129,11 +129,11 @@ class Sketch:
             index=index,
             strings=strings,
             kind=bytes(node["kind"] for node in nodes),
-            op=column(place(node["op"]) for node in nodes),
-            call=column(place(node["call"]) for node in nodes),
-            name=column(place(node["name"]) for node in nodes),
-            file=column(place(node["file"]) for node in nodes),
-            module=column(place(node["module"]) for node in nodes),
+            op=column(string_index(node["op"]) for node in nodes),
+            call=column(string_index(node["call"]) for node in nodes),
+            name=column(string_index(node["name"]) for node in nodes),
+            file=column(string_index(node["file"]) for node in nodes),
+            module=column(string_index(node["module"]) for node in nodes),
             line=column(node["line"] for node in nodes),
             start_column=column(node["columns"][0] for node in nodes),
             end_column=column(node["columns"][1] for node in nodes),
@@ -158,7 +158,7 @@ class Sketch:
         kind: Any = "backward",
         failed: int = -1,
     ) -> wire.PassEvent:
-        ran = [at for at, node in enumerate(self.nodes) if node["kind"] != wire.CONSTANT] if order is None else order
+        ran = [index for index, node in enumerate(self.nodes) if node["kind"] != wire.CONSTANT] if order is None else order
         nodes = self.nodes
 
         def column(values: Any) -> bytes:
@@ -186,7 +186,7 @@ class Sketch:
 
 
 def seed() -> Recording:
-    """The notebook's last section: loss 4.6667, m.grad -9.3333."""
+    """Return a recording of :data:`SEED`, with a loss of 4.6667 and an ``m.grad`` of -9.3333."""
     sketch = Sketch()
     third = [1 / 3] * 3
     twice = [-2 / 3, -4 / 3, -2.0]
@@ -209,7 +209,7 @@ def seed() -> Recording:
 
 
 def chain(length: int, *, line: int = -1) -> Sketch:
-    """A straight line of nodes down to a leaf, its gradient shrinking tenfold at each."""
+    """Return a chain of ``length`` nodes and a leaf, in which each gradient is a tenth of the one before."""
     sketch = Sketch()
     for at in range(length):
         sketch.node("TanhBackward0", line=line, value=[1.0, 2.0], grads=[[10.0**-at, 0.0]])
@@ -220,7 +220,7 @@ def chain(length: int, *, line: int = -1) -> Sketch:
 
 
 def unrolled(steps: int) -> Sketch:
-    """A network unrolled in time: at every step a product with ``W``, a sum with ``b`` and a tanh."""
+    """Return a network unrolled in time: each step is a product with ``W``, a sum with ``b`` and a tanh."""
     sketch = Sketch()
     for _ in range(steps):
         sketch.node("TanhBackward0", value=1.0, grads=[0.5])

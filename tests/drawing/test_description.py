@@ -1,13 +1,20 @@
-"""The account in labels."""
+"""The text description of a pass."""
 
 from __future__ import annotations
 
 from tapedeck import wire
 from tapedeck.drawing.description import describe
+from tapedeck.drawing.sheet import Sheet
+from tapedeck.recording import Recording
 
 from .handmade import SEED, Sketch, seed
 
-TOLD = """\
+
+def description(recording: Recording) -> str:
+    return describe(Sheet(recording.graph(0), recording.numbers(0), recording.program))
+
+
+EXPECTED = """\
 step 0, pass 0: backward() on line 8, from loss
 loss = ((y_pred - y) ** 2).mean(): 4.6667
 graph g0: 7 nodes, 6 edges
@@ -47,62 +54,60 @@ constants
 """
 
 
-def test_the_seeds_pass_is_told_from_the_loss_to_the_leaf() -> None:
-    recording = seed()
-    assert describe(recording.graph(0), recording.numbers(0), program=SEED) == TOLD
+def test_a_pass_is_described_from_the_loss_to_the_leaf() -> None:
+    assert description(seed()) == EXPECTED
 
 
-def test_nodes_are_told_in_the_order_in_which_they_ran() -> None:
+def test_nodes_are_listed_in_the_order_in_which_they_ran() -> None:
     sketch = Sketch()
     for at in range(3):
         sketch.node(f"Op{at}", value=1.0, grads=[1.0])
     recording = sketch.recording(order=[0, 2])
-    lines = describe(recording.graph(0), recording.numbers(0)).splitlines()
+    lines = description(recording).splitlines()
     assert [line for line in lines if line.startswith("n")] == ["n0  Op0", "n2  Op2", "n1  Op1  (did not run in this pass)"]
 
 
-def test_sums_and_hooks_are_told() -> None:
+def test_sums_and_hooks_are_described() -> None:
     sketch = Sketch()
     root = sketch.node("MulBackward0", value=4.0, grads=[1.0])
     leaf = sketch.node("AccumulateGrad", kind=wire.LEAF, name="a", value=2.0, grads=[4.0], used=[1.0])
     sketch.edge(root, leaf, 2.0)
     sketch.edge(root, leaf, 2.0)
     recording = sketch.recording()
-    told = describe(recording.graph(0), recording.numbers(0)).splitlines()
-    assert "    a.grad 4.0000  (sum of 2)" in told
-    assert "    a.grad after hooks 1.0000" in told
-    assert told.count("  -> n1 a: 2.0000") == 2
+    lines = description(recording).splitlines()
+    assert "    a.grad 4.0000  (sum of 2)" in lines
+    assert "    a.grad after hooks 1.0000" in lines
+    assert lines.count("  -> n1 a: 2.0000") == 2
 
 
-def test_the_node_that_raised_is_told_apart_from_those_that_did_not_run() -> None:
+def test_a_node_that_raised_is_marked_differently_from_nodes_that_did_not_run() -> None:
     sketch = Sketch()
     root, at, behind = (sketch.node("MulBackward0", value=1.0, grads=[1.0]) for _ in range(3))
     sketch.edge(root, at, 1.0)
     sketch.edge(at, behind)
     recording = sketch.recording(order=[root], failed=at)
-    told = describe(recording.graph(0), recording.numbers(0)).splitlines()
-    assert "n1  MulBackward0  (raised: the pass stopped here)" in told
-    assert "n2  MulBackward0  (did not run in this pass)" in told
+    lines = description(recording).splitlines()
+    assert "n1  MulBackward0  (raised an error: the pass stopped here)" in lines
+    assert "n2  MulBackward0  (did not run in this pass)" in lines
 
 
-def test_outputs_are_told_apart() -> None:
+def test_outputs_are_listed_separately() -> None:
     sketch = Sketch()
     root = sketch.node("AddBackward0", value=1.0, grads=[1.0])
     split = sketch.node("UnbindBackward0", grads=[1.0, None])
     sketch.edge(root, split, 1.0, at=0)
     recording = sketch.recording()
-    told = describe(recording.graph(0), recording.numbers(0)).splitlines()
-    assert "  -> n1 UnbindBackward0, output 0: 1.0000" in told
-    assert "  grad of output 1 none" in told
+    lines = description(recording).splitlines()
+    assert "  -> n1 UnbindBackward0, output 0: 1.0000" in lines
+    assert "  grad of output 1 none" in lines
 
 
-def test_a_graph_without_a_pass_is_told_as_structure() -> None:
-    told = describe(seed().graph(0), None, program=SEED)
-    assert told.startswith("graph g0 of loss: 7 nodes, 6 edges. No backward pass reached it: there are no gradients.\n")
-    assert "  -> n4 m\n" in told
-    assert "grad " not in told.split("\n", 1)[1]
+def test_a_graph_without_a_pass_is_described_as_structure() -> None:
+    text = describe(Sheet(seed().graph(0), program=SEED))
+    assert text.startswith("graph g0 of loss: 7 nodes, 6 edges. No backward pass reached it: there are no gradients.\n")
+    assert "  -> n4 m\n" in text
+    assert "grad " not in text.split("\n", 1)[1]
 
 
-def test_the_account_of_ascii_names_is_ascii() -> None:
-    recording = seed()
-    assert describe(recording.graph(0), recording.numbers(0), program=SEED).isascii()
+def test_the_description_of_ascii_names_is_ascii() -> None:
+    assert description(seed()).isascii()

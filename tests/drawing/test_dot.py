@@ -1,4 +1,4 @@
-"""The DOT that a person takes along."""
+"""The exported DOT file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.drawing import dot, engine, labels, picture
+from tapedeck.drawing.sheet import Sheet
 from tapedeck.recording import Recording
 
 from .handmade import Sketch, seed
 
 
 def parsed(source: str) -> dict[str, Any]:
-    """What Graphviz itself reads in a DOT."""
+    """Return what Graphviz reads from a DOT file, as JSON."""
     done = subprocess.run([engine.find(), "-Tdot_json"], input=source.encode(), capture_output=True, check=False, timeout=20)
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
@@ -28,7 +29,7 @@ def exported(recording: Recording) -> str:
     return asyncio.run(picture.render(recording, 0, "dot")).decode()
 
 
-def test_the_export_names_nodes_and_edges_by_their_ids_and_has_their_numbers() -> None:
+def test_the_export_has_the_ids_and_numbers_of_nodes_and_edges() -> None:
     read = parsed(exported(seed()))
     nodes = {item["name"]: item for item in read["objects"]}
     assert set(nodes) == {f"n{at}" for at in range(7)}
@@ -48,18 +49,18 @@ def test_the_export_uses_six_digit_colours_and_no_record_shapes() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
-def test_whatever_a_name_is_graphviz_reads_back_just_that_text(name: str) -> None:
+def test_graphviz_reads_back_any_name_unchanged(name: str) -> None:
     sketch = Sketch()
     sketch.edge(sketch.node(name, name=name), sketch.node("AccumulateGrad", kind=wire.LEAF, name=name), 1.0)
-    read = parsed(dot.export(sketch.recording().graph(0), None))
+    read = parsed(dot.export(Sheet(sketch.recording().graph(0))))
     assert [item["name"] for item in read["objects"]] == ["n0", "n1"]
     label = read["objects"][1]["label"]
     assert label == (labels.clean(name) or "leaf").replace("\\", "\\\\") + "\\lleaf\\l"
     assert len(read["edges"]) == 1
 
 
-def test_a_label_is_never_taken_for_html() -> None:
+def test_a_label_is_never_read_as_html() -> None:
     sketch = Sketch()
     sketch.node("<b>bold</b>", name="<table>")
-    label = parsed(dot.export(sketch.recording().graph(0), None))["objects"][0]["label"]
+    label = parsed(dot.export(Sheet(sketch.recording().graph(0))))["objects"][0]["label"]
     assert label.startswith("<table>\\l<b>bold</b>\\l")

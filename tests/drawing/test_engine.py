@@ -1,4 +1,4 @@
-"""The layout engine as a subprocess: found, limited, killed, and asked once for each structure."""
+"""The layout engine: how its program is found, limited and killed, and that each structure is laid out once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAN = plan(seed().graph(0))
 
 
 def script(folder: Path, text: str) -> str:
-    """An executable that stands in for a dot."""
+    """Write a script to be run in place of ``dot``, and return its path."""
     path = folder / "dot"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -32,15 +32,15 @@ def script(folder: Path, text: str) -> str:
 
 
 def check(layout: GraphLayout) -> None:
-    """Every box stands inside, no two overlap, and every edge ends at the border of its target."""
-    places = {place.box.key: place for place in layout.places}
-    for place in layout.places:
-        assert place.x >= -0.2
-        assert place.x + place.box.width <= layout.width + 0.2
-        assert place.y >= -0.2
-        assert place.y + place.box.height <= layout.height + 0.2
-    for at, one in enumerate(layout.places):
-        for other in layout.places[at + 1 :]:
+    """Assert that boxes are inside the picture and do not overlap, and that edges end at their target's border."""
+    placed = {each.box.key: each for each in layout.boxes}
+    for each in layout.boxes:
+        assert each.x >= -0.2
+        assert each.x + each.box.width <= layout.width + 0.2
+        assert each.y >= -0.2
+        assert each.y + each.box.height <= layout.height + 0.2
+    for index, one in enumerate(layout.boxes):
+        for other in layout.boxes[index + 1 :]:
             apart = (
                 one.x + one.box.width <= other.x + 1
                 or other.x + other.box.width <= one.x + 1
@@ -49,7 +49,7 @@ def check(layout: GraphLayout) -> None:
             )
             assert apart, (one, other)
     for route in layout.routes:
-        box = places[route.link.target]
+        box = placed[route.link.target]
         x, y = route.tip
         assert box.x - 1.5 <= x <= box.x + box.box.width + 1.5
         assert box.y - 1.5 <= y <= box.y + box.box.height + 1.5
@@ -62,13 +62,13 @@ async def test_boxes_do_not_overlap_and_edges_end_at_them(direction: Direction) 
         check(await LayoutEngine().layout(plan(recording.graph(0), direction)))
 
 
-async def test_the_root_stands_where_the_direction_says() -> None:
+async def test_the_direction_says_on_which_side_the_root_is() -> None:
     graph = seed().graph(0)
     root, leaf = {}, {}
     for direction in ("TB", "BT", "LR"):
         layout = await LayoutEngine().layout(plan(graph, direction))
-        places = {place.box.key: place for place in layout.places}
-        root[direction], leaf[direction] = places["n0"], places["n4"]
+        placed = {each.box.key: each for each in layout.boxes}
+        root[direction], leaf[direction] = placed["n0"], placed["n4"]
     assert root["TB"].y < leaf["TB"].y
     assert root["BT"].y > leaf["BT"].y
     assert root["LR"].x < leaf["LR"].x
@@ -82,16 +82,16 @@ async def test_an_arrow_in_a_straight_chain_points_straight_down() -> None:
     assert label[0] >= layout.routes[0].tip[0]
 
 
-async def test_a_structure_is_laid_out_once_however_many_ask() -> None:
-    asked = LayoutEngine()
-    layouts = await asyncio.gather(*(asked.layout(PLAN) for _ in range(20)))
-    again = await asked.layout(PLAN)
-    assert asked.runs == 1
+async def test_callers_that_ask_at_once_share_one_layout() -> None:
+    engine_ = LayoutEngine()
+    layouts = await asyncio.gather(*(engine_.layout(PLAN) for _ in range(20)))
+    again = await engine_.layout(PLAN)
+    assert engine_.runs == 1
     assert all(layout is again for layout in layouts)
 
 
-async def test_only_the_layouts_that_were_used_last_are_kept() -> None:
-    small = LayoutEngine(kept=2)
+async def test_only_the_layouts_used_last_are_cached() -> None:
+    small = LayoutEngine(cached=2)
     plans = [plan(chain(length).recording().graph(0)) for length in (1, 2, 3)]
     for planned in plans:
         await small.layout(planned)
@@ -101,28 +101,28 @@ async def test_only_the_layouts_that_were_used_last_are_kept() -> None:
     assert small.runs == 4
 
 
-async def test_whoever_gives_up_waiting_takes_nothing_from_the_others(tmp_path: Path) -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_layout_for_others(tmp_path: Path) -> None:
     slow = LayoutEngine(script(tmp_path, f'sleep 0.3; exec "{engine.find()}" "$@"'))
     impatient = asyncio.create_task(slow.layout(PLAN))
     patient = asyncio.create_task(slow.layout(PLAN))
     await asyncio.sleep(0.05)
     impatient.cancel()
-    assert (await patient).places
+    assert (await patient).boxes
     assert slow.runs == 1
 
 
-def test_an_engine_serves_one_loop_after_another() -> None:
-    asked = LayoutEngine(at_once=1)
+def test_an_engine_works_in_one_loop_after_another() -> None:
+    engine_ = LayoutEngine(at_once=1)
     for length in (1, 2):
         plans = [plan(chain(length + extra).recording().graph(0)) for extra in (0, 5, 10)]
 
         async def all_of(plans: list[LayoutPlan] = plans) -> list[GraphLayout]:
-            return list(await asyncio.gather(*map(asked.layout, plans)))
+            return list(await asyncio.gather(*map(engine_.layout, plans)))
 
         assert len(asyncio.run(all_of())) == 3
 
 
-async def test_an_engine_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+async def test_a_program_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     slow = LayoutEngine(script(tmp_path, f"echo $$ >> {pids}; sleep 60 & echo $! >> {pids}; wait"), seconds=0.4)
     began = time.monotonic()
@@ -139,37 +139,37 @@ async def test_an_engine_that_takes_too_long_is_killed_with_all_that_it_started(
             pytest.fail("a process outlived the limit")
 
 
-async def test_a_failure_is_not_kept(tmp_path: Path) -> None:
+async def test_a_failed_layout_is_not_cached(tmp_path: Path) -> None:
     flag = tmp_path / "well"
     moody = LayoutEngine(script(tmp_path, f'[ -e {flag} ] || exit 3\nexec "{engine.find()}" "$@"'))
     with pytest.raises(DrawingError, match="status 3"):
         await moody.layout(PLAN)
     flag.touch()
-    assert (await moody.layout(PLAN)).places
+    assert (await moody.layout(PLAN)).boxes
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("kill -SEGV $$", "signal 11"),
         ("echo 'Error: <stdin>: syntax' >&2; exit 1", "status 1 .*: Error: <stdin>: syntax"),
-        ("echo '{not json'", "no layout"),
-        ('echo \'{"bb": "0,0,1,1"}\'', "no layout"),
-        ('cat >/dev/null; echo \'{"bb": "0,0,nan,1", "objects": [], "edges": []}\'', "no layout"),
-        ("true", "no layout"),
+        ("echo '{not json'", "not a layout"),
+        ('echo \'{"bb": "0,0,1,1"}\'', "not a layout"),
+        ('cat >/dev/null; echo \'{"bb": "0,0,nan,1", "objects": [], "edges": []}\'', "not a layout"),
+        ("true", "not a layout"),
     ],
 )
-async def test_an_engine_that_breaks_is_an_error_that_says_so(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(DrawingError, match=said):
+async def test_a_program_that_fails_raises_an_error_that_says_how(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DrawingError, match=message):
         await LayoutEngine(script(tmp_path, text)).layout(PLAN)
 
 
-async def test_a_dot_that_is_not_there_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(DrawingError, match="name the path of a dot"):
+async def test_a_missing_program_raises_an_error_with_a_remedy() -> None:
+    with pytest.raises(DrawingError, match="set TAPEDECK_DOT"):
         await LayoutEngine("/nowhere/dot").layout(PLAN)
 
 
-async def test_a_dot_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
+async def test_a_program_that_cannot_be_started_raises_an_error(tmp_path: Path) -> None:
     path = tmp_path / "dot"
     path.write_bytes(b"\x7fELF no")
     path.chmod(0o755)
@@ -177,14 +177,14 @@ async def test_a_dot_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
         await LayoutEngine(str(path)).layout(PLAN)
 
 
-async def test_the_operators_dot_is_the_one_that_runs(tmp_path: Path) -> None:
+async def test_the_program_that_the_operator_names_is_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     named = LayoutEngine(script(tmp_path, f'echo "$@" > {mark}; exec "{engine.find()}" "$@"'))
     check(await named.layout(PLAN))
     assert mark.read_text().split() == engine.command("dot")[1:]
 
 
-async def test_the_engine_sees_none_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_program_does_not_get_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPEDECK_SECRET", "hush")
     seen = tmp_path / "env"
     await LayoutEngine(script(tmp_path, f'env > {seen}; exec "{engine.find()}" "$@"')).layout(PLAN)
@@ -197,11 +197,11 @@ async def test_a_leaf_with_five_hundred_uses_is_laid_out_in_time() -> None:
     for at in range(500):
         sketch.edge(at, hub, 1.0)
     planned = plan(sketch.recording().graph(0))
-    layout = await LayoutEngine(seconds=30).layout(planned)  # without stubs it takes minutes
-    assert sum(place.box.node == hub for place in layout.places) == 500
+    layout = await LayoutEngine(seconds=30).layout(planned)  # takes minutes without stubs
+    assert sum(each.box.node == hub for each in layout.boxes) == 500
 
 
-def test_the_length_of_a_path_is_that_of_its_curve() -> None:
+def test_the_length_of_a_path_is_the_length_of_its_curve() -> None:
     length, back, middle = engine._measure([(0.0, 0.0), (0.0, 10.0), (0.0, 20.0), (0.0, 30.0)])
     assert length == pytest.approx(30)
     assert middle == (0.0, 15.0)

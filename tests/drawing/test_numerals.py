@@ -1,4 +1,4 @@
-"""Numbers as they are written everywhere."""
+"""The text of numbers in pictures and descriptions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_number_has_four_decimals_or_an_exponent(value: Any, text: str) -> Non
 
 
 @given(st.floats(-1e300, 1e300))
-def test_a_written_number_is_the_number_up_to_its_last_digit(value: float) -> None:
+def test_a_number_is_exact_up_to_its_last_digit(value: float) -> None:
     assert float(numerals.number(value)) == pytest.approx(value, rel=6e-3 if abs(value) < 1 else 6e-5, abs=1e-308)
 
 
@@ -53,7 +53,7 @@ def test_a_drawn_number_has_a_true_minus_and_never_a_hyphen(value: float) -> Non
 
 
 @given(st.lists(FLOATS, max_size=30), st.integers(10, 60))
-def test_a_tensor_is_never_longer_than_its_room(items: list[float], limit: int) -> None:
+def test_the_text_of_a_tensor_is_never_longer_than_its_limit(items: list[float], limit: int) -> None:
     with np.errstate(all="ignore"):
         found = summary(items, "float64")
     assert len(numerals.brief(found, limit)) <= limit
@@ -80,14 +80,14 @@ def test_small_and_large_vectors_share_one_exponent() -> None:
     assert numerals.values(summary([5e-324], "float64")) == "[4.94]e-324"
 
 
-def test_a_vector_gives_up_decimals_before_it_gives_up_its_values() -> None:
+def test_a_vector_is_shown_with_fewer_decimals_before_its_norm_is_shown() -> None:
     assert numerals.values(summary([-2 / 3, -4 / 3, -2.0])) == "[-0.6667, -1.3333, -2.0000]"
     assert numerals.values(summary([-2 / 3, -4 / 3, -2.0]), 24) == "[-0.667, -1.333, -2.000]"
     assert numerals.values(summary([-2 / 3, -4 / 3, -2.0]), 20) is None
     assert numerals.brief(summary([-2 / 3, -4 / 3, -2.0]), 20) == "‖2.4944‖"
 
 
-def test_strange_values_are_shown_as_they_are() -> None:
+def test_nan_and_infinity_are_shown() -> None:
     nan, inf = math.nan, math.inf
     assert numerals.values(summary([1.0, nan, -inf])) == "[1.0000, NaN, -inf]"
     assert numerals.brief(summary([nan, inf, nan] + [1.0] * 61, keep=False)) == "2 NaN, 1 inf of 64"
@@ -109,7 +109,7 @@ def test_every_shape_and_dtype_has_a_text() -> None:
     assert numerals.brief(TensorSummary([1] * 40, "float8_e4m3fnuz"), 12) == "[1, 1, 1, 1…"
 
 
-def test_a_large_tensor_is_its_norm_and_range() -> None:
+def test_a_large_tensor_is_shown_by_its_norm_and_range() -> None:
     values = np.linspace(-1, 2, 100)
     text = numerals.brief(summary(values, keep=False))
     assert text == f"‖{np.linalg.norm(values.astype(np.float32)):.4f}‖ -1.0000 to 2.0000"
@@ -133,10 +133,10 @@ def test_a_tooltip_has_all_digits_of_a_float64() -> None:
     assert re.fullmatch(r"\[100\] float32, norm 10\.0000, from 1\.0000 to 1\.0000", numerals.all_digits(summary(np.ones(100))))
 
 
-def test_the_values_read_are_those_that_were_packed() -> None:
+def test_the_values_of_a_summary_are_those_that_were_packed() -> None:
     array = np.array([[1.0, np.nan], [np.inf, -2.0]], np.float32)
     assert summary(array).values == json_values(array)
 
 
-def test_one_thing_is_told_in_the_singular() -> None:
+def test_a_count_of_one_has_a_singular_noun() -> None:
     assert [numerals.count_of(count, "edge") for count in (0, 1, 2)] == ["0 edges", "1 edge", "2 edges"]

@@ -1,4 +1,4 @@
-"""Every form of a picture, also on a machine without fonts."""
+"""Every picture format, also on a machine without fonts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 def pixels(png: bytes, most: int = 10_000) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The picture's first rows as height × width × channels."""
+    """Decode the first rows of a PNG, as height × width × channels."""
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     at, data = 8, b""
     width = height = channels = 0
@@ -42,8 +42,8 @@ def pixels(png: bytes, most: int = 10_000) -> np.ndarray[tuple[int, ...], np.dty
     raw = raw[:most]
     rows = np.zeros((len(raw), width * channels), np.uint8)
     before = np.zeros(width * channels, np.int32)
-    for place, line in enumerate(raw):
-        before = rows[place] = unfilter(int(line[0]), line[1:].astype(np.int32), before.astype(np.int32), channels)
+    for row, line in enumerate(raw):
+        before = rows[row] = unfilter(int(line[0]), line[1:].astype(np.int32), before.astype(np.int32), channels)
     return rows.reshape(len(raw), width, channels)
 
 
@@ -69,7 +69,7 @@ def unfilter(kind: int, line: np.ndarray, above: np.ndarray, step: int) -> np.nd
 
 
 def step(before: float | None) -> StepEvent:
-    """A step with one pass, in which the parameter had this gradient before."""
+    """Return a step with one pass, before which the parameter had the gradient ``before``."""
     table = Table()
     row = ParameterRow(0, "w", -1, -1, table.add(before), -1, -1)
     return StepEvent(0, None, [], [], [], [], [], 0, [0], -1, None, [row], [], None, table.pack())
@@ -79,7 +79,7 @@ def colour(text: str) -> list[int]:
     return [int(text[at : at + 2], 16) for at in (1, 3, 5)]
 
 
-async def test_every_form_has_a_media_type_and_the_first_bytes_of_its_kind() -> None:
+async def test_every_format_has_a_media_type_and_its_first_bytes() -> None:
     begins = {"svg": b"<svg ", "png": b"\x89PNG", "pdf": b"%PDF-", "dot": b"digraph g0 {", "txt": b"step 0, pass 0"}
     assert set(begins) == set(picture.FORMS) == set(picture.MEDIA)
     for form, first in begins.items():
@@ -87,12 +87,12 @@ async def test_every_form_has_a_media_type_and_the_first_bytes_of_its_kind() -> 
         assert await picture.render_graph(seed(), 0, form)
 
 
-async def test_a_png_is_twice_as_fine_as_the_svg() -> None:
+async def test_a_png_has_twice_the_pixels_of_the_svg() -> None:
     width, height = size((await picture.render(seed(), 0, "svg")).decode())
     image = await picture.render(seed(), 0, "png")
     wide, high = struct.unpack(">II", image[16:24])
     assert abs(high - 2 * height) <= 2
-    assert wide >= 2 * width  # its letters are wider, and so is the key
+    assert wide >= 2 * width  # its font is wider, and so is the key
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -106,9 +106,9 @@ async def test_a_png_has_the_colours_of_its_theme(theme: style.Theme, monkeypatc
 
 
 async def test_a_png_has_text_on_a_machine_without_fonts() -> None:
-    """The same in a process that finds no font: typst's own are within its wheel."""
+    """A process that finds no font gives the same PNG, because typst's wheel has fonts."""
     made = await picture.render(seed(), 0, "png")
-    name = pixels(made, 80)[44:80, 180:560, :3].astype(int).sum(axis=2)  # where the root's title stands
+    name = pixels(made, 80)[44:80, 180:560, :3].astype(int).sum(axis=2)  # the area of the root's title
     assert (name < 250).sum() > 300
     code = (
         "import sys, asyncio; sys.path.insert(0, sys.argv[1]); import importlib;"
@@ -127,7 +127,7 @@ async def test_a_png_has_text_on_a_machine_without_fonts() -> None:
     assert bare.stdout == made
 
 
-async def test_a_pdf_carries_its_fonts_within_itself() -> None:
+async def test_a_pdf_embeds_its_fonts() -> None:
     made = await picture.render(seed(), 0, "pdf")
     assert b"DejaVuSansMono" in made
     assert b"FontFile" in made
@@ -138,13 +138,13 @@ async def test_pictures_are_the_same_bytes_every_time() -> None:
         assert await picture.render(seed(), 0, form) == await picture.render(seed(), 0, form), form
 
 
-async def test_a_name_in_letters_that_the_embedded_font_lacks_is_still_a_picture() -> None:
+async def test_a_name_with_letters_that_the_embedded_font_lacks_can_be_drawn() -> None:
     sketch = Sketch()
     sketch.node("AddBackward0", name="損失", value=1.0, grads=[1.0])
     assert (await picture.render(sketch.recording(), 0, "png")).startswith(b"\x89PNG")
 
 
-async def test_a_very_long_picture_is_drawn_less_dense_rather_than_without_end() -> None:
+async def test_a_very_long_picture_has_a_lower_density() -> None:
     image = await picture.render(chain(120).recording(), 0, "png")
     width, height = struct.unpack(">II", image[16:24])
     assert max(width, height) <= picture.LARGEST_SIDE + 1
@@ -154,32 +154,32 @@ async def test_a_very_long_picture_is_drawn_less_dense_rather_than_without_end()
     ("options", "where"),
     [({"form": "gif"}, "form"), ({"theme": "blue"}, "theme"), ({"direction": "RL"}, "direction")],
 )
-async def test_what_there_is_not_is_answered_with_what_there_is(options: dict[str, str], where: str) -> None:
+async def test_an_unknown_option_is_an_error_that_lists_the_choices(options: dict[str, str], where: str) -> None:
     given = {"form": "svg"} | options
-    with pytest.raises(InvalidInput, match="take ") as caught:
+    with pytest.raises(InvalidInput, match="use one of ") as caught:
         await picture.render(seed(), 0, given.pop("form"), **given)  # type: ignore[arg-type]
     assert caught.value.where == where
 
 
-async def test_a_pass_or_graph_that_there_is_not_is_not_found() -> None:
+async def test_a_missing_pass_or_graph_is_not_found() -> None:
     with pytest.raises(NotFound):
         await picture.render(seed(), 1, "svg")
     with pytest.raises(NotFound):
         await picture.render_graph(seed(), 5, "svg")
 
 
-async def test_a_step_of_the_same_structure_never_runs_the_engine_again() -> None:
-    asked = engine.LayoutEngine()
+async def test_a_step_of_the_same_structure_is_not_laid_out_again() -> None:
+    shared = engine.LayoutEngine()
     for norm in (1.0, 2.0, 3.0):
         sketch = Sketch()
         root = sketch.node("SumBackward0", value=norm, grads=[norm])
         sketch.edge(root, sketch.node("AccumulateGrad", kind=1, name="w", value=norm, grads=[norm]), norm)
-        await picture.render(sketch.recording(), 0, "svg", engine=asked)
-        await picture.render(sketch.recording(), 0, "svg", theme="dark", engine=asked)
-    assert asked.runs == 1
+        await picture.render(sketch.recording(), 0, "svg", engine=shared)
+        await picture.render(sketch.recording(), 0, "svg", theme="dark", engine=shared)
+    assert shared.runs == 1
 
 
-async def test_a_graph_that_is_too_large_still_has_every_form() -> None:
+async def test_a_graph_that_is_too_large_has_every_format() -> None:
     recording = chain(700).recording()
     for form in picture.FORMS:
         made = await picture.render(recording, 0, form)
@@ -187,19 +187,19 @@ async def test_a_graph_that_is_too_large_still_has_every_form() -> None:
     assert b"701 nodes" in await picture.render(recording, 0, "svg")
 
 
-async def test_a_text_without_end_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_graph_above_the_limit_is_too_large_to_be_written_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(picture, "LONGEST_TEXT", 100)
     for form in ("txt", "dot"):
         with pytest.raises(TooLarge, match="101 nodes"):
             await picture.render(chain(100).recording(), 0, form)
 
 
-async def test_a_conversion_that_fails_is_our_error() -> None:
+async def test_a_failed_conversion_raises_a_drawing_error() -> None:
     with pytest.raises(DrawingError, match="PNG"):
         picture.convert('<svg width="10" height="10"><broken', "png")
 
 
-async def test_a_conversion_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_conversion_that_takes_too_long_raises_a_drawing_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     def slow(drawn: str, form: str) -> bytes:
@@ -212,7 +212,7 @@ async def test_a_conversion_that_takes_too_long_is_given_up(monkeypatch: pytest.
         await picture.render(seed(), 0, "png")
 
 
-async def test_a_pass_that_adds_to_a_gradient_says_so() -> None:
+async def test_a_pass_that_adds_to_a_gradient_is_marked() -> None:
     def recording(before: float | None) -> Recording:
         sketch = Sketch()
         root = sketch.node("SumBackward0", value=1.0, grads=[1.0])
@@ -223,13 +223,13 @@ async def test_a_pass_that_adds_to_a_gradient_says_so() -> None:
         assert label in await picture.render(recording(before), 0, "svg")
 
 
-async def test_a_recording_whose_step_never_ended_can_be_drawn() -> None:
+async def test_a_recording_whose_step_did_not_end_can_be_drawn() -> None:
     recording = seed()
     assert recording.log.counts()[2] == 0
     assert b"m.grad" in await picture.render(recording, 0, "svg")
 
 
-async def test_an_empty_graph_is_a_picture() -> None:
+async def test_an_empty_graph_can_be_drawn() -> None:
     event = Sketch().graph(roots=[])
     assert isinstance(event, GraphEvent)
     recording = Recording(MemoryLog([event]), SEED)
@@ -238,5 +238,5 @@ async def test_an_empty_graph_is_a_picture() -> None:
         assert await picture.render_graph(recording, 0, form)
 
 
-def test_rendering_works_where_no_loop_runs() -> None:
+def test_rendering_works_without_a_running_loop() -> None:
     assert asyncio.run(picture.render(seed(), 0, "txt")).startswith(b"step 0")

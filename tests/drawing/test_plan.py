@@ -1,4 +1,4 @@
-"""What is laid out, and the stubs that keep hubs from killing the engine."""
+"""The boxes and links of a layout plan, and the stubs of leaves with many uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_node_has_a_box_and_every_edge_a_link() -> None:
     ]
 
 
-def test_a_leaf_used_all_over_the_place_has_one_card_and_a_stub_for_each_other_use() -> None:
+def test_a_leaf_with_many_uses_has_one_card_and_a_stub_for_each_other_use() -> None:
     graph = unrolled(20).recording().graph(0)
     planned = plan(graph)
     leaf = next(at for at, node in enumerate(graph.nodes) if node.name == "W")
@@ -31,14 +31,14 @@ def test_a_leaf_used_all_over_the_place_has_one_card_and_a_stub_for_each_other_u
     assert all(ends.count(box.key) == 1 for box in shown)
 
 
-def test_the_card_of_a_hub_stands_at_its_deepest_use() -> None:
+def test_the_card_of_a_leaf_with_many_uses_is_at_the_deepest_use() -> None:
     graph = unrolled(20).recording().graph(0)
     card = next(link for link in plan(graph).links if link.target == f"n{len(graph.nodes) - 2}")
     assert card.source == "n59"
 
 
 @pytest.mark.parametrize("uses", [HUB, HUB + 1])
-def test_a_leaf_used_a_few_times_is_drawn_as_it_is(uses: int) -> None:
+def test_a_leaf_with_few_uses_has_no_stubs(uses: int) -> None:
     sketch = Sketch()
     root = sketch.node("SumBackward0")
     parts = [sketch.node("MulBackward0") for _ in range(uses)]
@@ -50,7 +50,7 @@ def test_a_leaf_used_a_few_times_is_drawn_as_it_is(uses: int) -> None:
     assert len(stubs) == (0 if uses <= HUB else uses - 1)
 
 
-def test_an_operation_is_never_a_stub_however_often_it_is_used() -> None:
+def test_an_operation_with_many_uses_has_no_stubs() -> None:
     sketch = Sketch()
     root, shared = sketch.node("StackBackward0"), sketch.node("ExpBackward0")
     for _ in range(10):
@@ -58,19 +58,19 @@ def test_an_operation_is_never_a_stub_however_often_it_is_used() -> None:
     assert not [box for box in plan(sketch.recording().graph(0)).boxes if box.role == "stub"]
 
 
-def test_above_the_limit_a_plan_does_not_fit() -> None:
+def test_a_plan_above_the_limit_does_not_fit() -> None:
     assert plan(chain(BOXES - 1).recording().graph(0)).fits
     assert not plan(chain(BOXES).recording().graph(0)).fits
 
 
-def test_without_numbers_cards_are_low_and_edges_keep_no_room_for_labels() -> None:
+def test_without_numbers_cards_are_low_and_edges_have_no_labels() -> None:
     graph = seed().graph(0)
     low = plan(graph, numbers=False)
     assert max(box.height for box in low.boxes) < min(box.height for box in plan(graph).boxes)
     assert not any(link.label for link in low.links)
 
 
-def test_what_is_laid_out_holds_nothing_that_the_program_wrote() -> None:
+def test_the_dot_to_lay_out_has_no_text_of_the_program() -> None:
     sketch = Sketch()
     hostile = '"]; node [label="x'
     root = sketch.node(hostile, name=hostile, module=hostile, call=hostile)

@@ -38,12 +38,12 @@ def test_every_width_is_from_one_to_seven_pixels(norm: float | None) -> None:
     assert style.level_colour(style.level(norm), "dark").startswith("#")
 
 
-def test_most_of_the_scale_is_given_to_the_five_decades_from_a_ten_thousandth_to_ten() -> None:
+def test_most_of_the_scale_is_for_norms_from_a_ten_thousandth_to_ten() -> None:
     assert style.width(10) - style.width(1e-4) > 0.7 * (style.THICK - style.THIN)
     assert style.width(1e-4) > style.width(1e-8) > style.width(1e-12)
 
 
-def test_the_smallest_gradient_does_not_look_like_none() -> None:
+def test_the_smallest_gradient_differs_from_no_gradient() -> None:
     for theme in ("light", "dark"):
         assert style.level_colour(style.level(1e-300), theme) != style.level_colour(style.level(None), theme)
     assert style.level(0.0) == style.level(None)
@@ -51,7 +51,7 @@ def test_the_smallest_gradient_does_not_look_like_none() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_reads_on_every_ground_it_stands_on(theme: str) -> None:
+def test_text_has_enough_contrast_on_every_background(theme: str) -> None:
     tokens = style.THEMES[theme]
     for ground in ("surface", "bg", "param-tint"):
         for text in ("ink", "ink-2", "ink-3", "grad", "param", "bad"):
@@ -67,12 +67,12 @@ def test_every_colour_has_six_digits() -> None:
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in colours)
 
 
-def test_mixing_in_oklab_ends_at_both_colours() -> None:
+def test_a_mix_in_oklab_has_both_colours_at_its_ends() -> None:
     assert style.mix("#d07c00", "#c9c5bb", 1.0) == "#d07c00"
     assert style.mix("#d07c00", "#c9c5bb", 0.0) == "#c9c5bb"
 
 
-def test_a_browser_can_draw_from_the_legend_what_the_server_draws() -> None:
+def test_a_browser_can_compute_the_same_widths_and_colours_from_the_legend() -> None:
     legend = json.loads(json.dumps(style.legend()))
     scale = legend["scale"]
     for norm in (1e-13, 3e-7, 1e-4, 0.02, 0.57735, 9.3333, 400.0):
@@ -89,11 +89,11 @@ def test_a_browser_can_draw_from_the_legend_what_the_server_draws() -> None:
         assert scale["colours"]["light"][level] == style.level_colour(f"g{level}", "light")
 
 
-def test_the_sheet_has_a_rule_for_every_class_of_colour() -> None:
-    sheet = style.css()
+def test_the_stylesheet_has_a_rule_for_every_colour_class() -> None:
+    stylesheet = style.css()
     for token in style.THEMES["light"]:
-        assert f".f-{token}{{fill:var(--{token})}}" in sheet
-        assert f".s-{token}{{stroke:var(--{token})}}" in sheet
+        assert f".f-{token}{{fill:var(--{token})}}" in stylesheet
+        assert f".s-{token}{{stroke:var(--{token})}}" in stylesheet
     for level in [f"g{at}" for at in range(style.LEVELS + 1)] + ["flat", "bad"]:
-        assert f".shaft.{level}{{stroke:" in sheet
-        assert f".head.{level}{{fill:" in sheet
+        assert f".shaft.{level}{{stroke:" in stylesheet
+        assert f".head.{level}{{fill:" in stylesheet

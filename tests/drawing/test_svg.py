@@ -1,4 +1,4 @@
-"""The SVG: its marks for scripts, its text, and that nothing from a program gets out of its text."""
+"""The SVG: its attributes for scripts, its texts, and that text of a program cannot become markup."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.drawing import picture, style
+from tapedeck.drawing.engine import LayoutEngine
 from tapedeck.drawing.picture import size
 from tapedeck.drawing.placeholder import draw_placeholder
+from tapedeck.drawing.sheet import Sheet
 from tapedeck.recording import Recording
 
 from .handmade import Sketch, chain, seed, unrolled
@@ -58,7 +60,7 @@ def shafts(element: ET.Element) -> Iterator[ET.Element]:
     return (path for path in element.iter(f"{NS}path") if "shaft" in (path.get("class") or "").split())
 
 
-def test_the_seeds_picture_has_its_numbers_where_they_belong() -> None:
+def test_each_number_is_at_its_node_or_edge() -> None:
     root = draw(seed())
     assert field(the(root, node="n0"), "value") == "4.6667"
     m = the(root, node="n4")
@@ -70,7 +72,7 @@ def test_the_seeds_picture_has_its_numbers_where_they_belong() -> None:
     assert "needs no gradient" in texts(the(root, node="n6"))
 
 
-def test_drawn_numbers_have_a_true_minus_and_tooltips_a_plain_one() -> None:
+def test_drawn_numbers_have_a_true_minus_and_tooltips_an_ascii_one() -> None:
     root = draw(seed())
     assert title(the(root, edge="e4")) == "y_pred = m * x → m: gradient -9.333333"
     assert "m.grad -9.333333" in title(the(root, node="n4")).splitlines()
@@ -78,7 +80,7 @@ def test_drawn_numbers_have_a_true_minus_and_tooltips_a_plain_one() -> None:
         assert "−" not in "".join(value for name, value in element.attrib.items() if name.startswith("data-"))
 
 
-def test_every_node_and_edge_can_be_found_by_a_script_and_has_a_name() -> None:
+def test_every_node_and_edge_has_an_id_for_scripts_and_an_accessible_name() -> None:
     recording = seed()
     root = draw(recording)
     graph = recording.graph(0)
@@ -94,7 +96,7 @@ def test_every_node_and_edge_can_be_found_by_a_script_and_has_a_name() -> None:
     assert root.get("aria-label") == "Backward graph of loss: 7 nodes, 6 edges"
 
 
-def test_there_is_no_style_and_every_colour_has_a_class() -> None:
+def test_there_are_no_styles_and_every_colour_has_a_class() -> None:
     drawn = asyncio.run(picture.render(seed(), 0, "svg")).decode()
     assert "style=" not in drawn
     assert "<style" not in drawn
@@ -107,7 +109,7 @@ def test_there_is_no_style_and_every_colour_has_a_class() -> None:
                 assert any(name.startswith(prefix) or name in ("shaft", "head") for name in classes), element.attrib
 
 
-def test_each_class_names_the_colour_that_stands_beside_it() -> None:
+def test_each_class_names_the_colour_of_its_attribute() -> None:
     for theme in ("light", "dark"):
         for element in draw(seed(), theme=theme).iter():
             for name in (element.get("class") or "").split():
@@ -116,17 +118,17 @@ def test_each_class_names_the_colour_that_stands_beside_it() -> None:
                         assert element.get(attribute) == style.THEMES[theme][name[2:]]
 
 
-def test_auto_is_the_light_picture_for_a_page_to_theme() -> None:
+def test_the_auto_theme_has_the_colours_of_the_light_theme() -> None:
     render = picture.render
     assert asyncio.run(render(seed(), 0, "svg", theme="auto")) == asyncio.run(render(seed(), 0, "svg", theme="light"))
 
 
-def test_the_same_recording_is_always_the_same_picture() -> None:
-    first, second = (asyncio.run(picture.render(seed(), 0, "svg", engine=picture.LayoutEngine())) for _ in range(2))
+def test_the_same_recording_always_gives_the_same_picture() -> None:
+    first, second = (asyncio.run(picture.render(seed(), 0, "svg", engine=LayoutEngine())) for _ in range(2))
     assert first == second
 
 
-def test_wider_is_larger_and_a_head_keeps_to_its_shaft() -> None:
+def test_a_larger_gradient_has_a_wider_shaft_and_a_larger_head() -> None:
     root = draw(chain(14).recording())
     widths = [float(next(shafts(the(root, edge=f"e{at}"))).get("stroke-width", "0")) for at in range(14)]
     assert widths == sorted(widths, reverse=True)
@@ -141,7 +143,7 @@ def test_wider_is_larger_and_a_head_keeps_to_its_shaft() -> None:
         assert shown < float(shaft.get("data-length", "0")) - 4
 
 
-def test_gradients_that_meet_at_a_node_are_marked_as_a_sum() -> None:
+def test_gradients_that_are_summed_at_a_node_are_marked() -> None:
     sketch = Sketch()
     root, left, right = (sketch.node(op, value=1.0, grads=[1.0]) for op in ("AddBackward0", "MulBackward0", "ExpBackward0"))
     leaf = sketch.node("AccumulateGrad", kind=wire.LEAF, name="a", value=1.0, grads=[5.0], parameter=0)
@@ -180,7 +182,7 @@ def test_each_output_of_a_node_has_its_own_gradient() -> None:
     assert "grad 1 none" in title(group).splitlines()
 
 
-def test_where_nothing_flows_an_edge_is_dashed_and_has_no_head() -> None:
+def test_an_edge_without_a_gradient_is_dashed_and_has_no_head() -> None:
     recording = seed()
     root = draw(recording)
     for edge in recording.graph(0).edges:
@@ -189,7 +191,7 @@ def test_where_nothing_flows_an_edge_is_dashed_and_has_no_head() -> None:
         assert ("none" in (group.get("class") or "").split()) is not edge.gradient
 
 
-def test_an_edge_that_this_pass_did_not_take_is_dashed_and_its_node_pale() -> None:
+def test_an_edge_that_a_pass_did_not_take_is_dashed_and_its_node_is_faded() -> None:
     sketch = Sketch()
     root = sketch.node("AddBackward0", value=1.0, grads=[1.0])
     idle = sketch.node("MulBackward0", value=1.0, grads=[None])
@@ -200,7 +202,7 @@ def test_an_edge_that_this_pass_did_not_take_is_dashed_and_its_node_pale() -> No
     assert the(drawn, node="n0").get("opacity") is None
 
 
-def test_the_node_that_raised_is_red_and_not_pale() -> None:
+def test_a_node_that_raised_is_red_and_not_faded() -> None:
     sketch = Sketch()
     root = sketch.node("AddBackward0", value=1.0, grads=[1.0])
     sketch.edge(root, sketch.node("MulBackward0", value=1.0, grads=[1.0]), 1.0)
@@ -208,10 +210,10 @@ def test_the_node_that_raised_is_red_and_not_pale() -> None:
     assert "failed" in drawn.get("class", "").split()
     assert drawn.get("opacity") is None
     assert "bad" in next(drawn.iter(f"{NS}rect")).get("class", "")
-    assert "it raised: the pass stopped here" in title(drawn)
+    assert "it raised an error: the pass stopped here" in title(drawn)
 
 
-def test_a_detached_operand_is_cut_off_by_a_slash() -> None:
+def test_the_edge_to_a_detached_operand_has_a_slash() -> None:
     def strokes(call: str | None) -> int:
         sketch = Sketch()
         root = sketch.node("MulBackward0", value=1.0, grads=[1.0])
@@ -221,7 +223,7 @@ def test_a_detached_operand_is_cut_off_by_a_slash() -> None:
     assert strokes("torch.Tensor.detach") == strokes(None) + 1
 
 
-def test_a_nan_is_red_and_so_is_its_edge() -> None:
+def test_nan_and_infinity_are_red_on_nodes_and_edges() -> None:
     sketch = Sketch()
     root = sketch.node("LogBackward0", value=float("nan"), grads=[1.0])
     leaf = sketch.node("AccumulateGrad", kind=wire.LEAF, name="a", value=0.0, grads=[float("inf")], parameter=0)
@@ -234,7 +236,7 @@ def test_a_nan_is_red_and_so_is_its_edge() -> None:
     assert field(the(drawn, node="n1"), "grad") == "∞"
 
 
-def test_stubs_share_the_node_and_have_an_edge_each() -> None:
+def test_stubs_have_the_id_of_their_node_and_an_edge_each() -> None:
     root = draw(unrolled(8).recording())
     drawn = by(root, node="n24")
     assert len(drawn) == 8
@@ -285,7 +287,7 @@ def test_any_name_and_any_program_make_well_formed_xml(name: str, program: str) 
     draw(sketch.recording(program))
 
 
-def test_every_text_of_a_card_keeps_to_its_box() -> None:
+def test_every_number_of_a_card_is_inside_its_box() -> None:
     sketch = Sketch()
     long = "encoder.layers.11.attention.output.dense"
     root = sketch.node(
@@ -308,27 +310,27 @@ def test_every_text_of_a_card_keeps_to_its_box() -> None:
                     assert end <= float(box.get("width", "0")) - 4, text.text
 
 
-def test_a_structure_without_a_pass_has_no_numbers_and_says_so() -> None:
+def test_a_picture_of_a_structure_has_no_numbers_and_a_caption_that_says_so() -> None:
     root = ET.fromstring(asyncio.run(picture.render_graph(seed(), 0, "svg")))
     assert "No backward pass reached this graph" in texts(root)
     assert not [text for text in root.iter(f"{NS}text") if text.get("data-field")]
     assert {path.get("class") for path in shafts(root)} == {"shaft s-ink-3"}
 
 
-def test_a_picture_for_a_page_has_neither_ground_nor_key() -> None:
+def test_a_picture_for_a_page_has_neither_background_nor_key() -> None:
     root = draw(seed(), standalone=False)
     assert not [group for group in root.iter(f"{NS}g") if group.get("class") == "key"]
     assert [child.tag for child in root] == [f"{NS}g"]
 
 
-def test_a_graph_that_is_too_large_is_answered_with_its_counts() -> None:
+def test_a_graph_that_is_too_large_gives_a_picture_of_its_size() -> None:
     recording = chain(2_000).recording()
     root = draw(recording)
     assert "2 001 nodes, 2 000 edges" in texts(root)
-    assert size(draw_placeholder(recording.graph(0))) == (470, 100)
+    assert size(draw_placeholder(Sheet(recording.graph(0)))) == (470, 100)
 
 
-def test_a_node_of_every_kind_of_tensor_can_be_drawn() -> None:
+def test_tensors_of_every_dtype_can_be_drawn() -> None:
     sketch = Sketch()
     root = sketch.node("A", value=[[]], grads=[[]])
     for dtype, value in (("bool", [True, False]), ("int64", 2**62), ("complex64", [1 + 2j]), ("bfloat16", [[1.0] * 8] * 8)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from tapedeck.drawing import labels
 from tapedeck.drawing.description import describe
+from tapedeck.drawing.sheet import Sheet
 from tapedeck.model import Node
 
 from ..run_twice import record
@@ -90,7 +91,7 @@ for step in range(3):
 def test_the_account_says_whose_formula_a_node_comes_from() -> None:
     recording = record(PROGRAM)[1]
     numbers = recording.numbers(1)
-    told = describe(numbers.graph, numbers, program=PROGRAM)
+    told = describe(Sheet(numbers.graph, numbers, PROGRAM))
     assert "n1  g = torch.autograd.grad(z, x, create_graph=True)  AddBackward0  line 5  from n2 in g0" in told
     assert "n9  backward of x ** 3  PowBackward0  line 5  from n5 in g0" in told
 

@@ -1,0 +1,29 @@
+"""Collect what one picture shows and how it looks, before anything is drawn."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from ..model import Graph
+from ..recording import PassNumbers
+from .pen import BROWSER, Face
+from .style import Direction, Theme
+
+
+class Sheet(Struct, frozen=True):
+    """Everything that one picture is made from: a graph, the numbers of a pass over it, and its look."""
+
+    graph: Graph
+    numbers: PassNumbers | None = None
+    """Numbers of the pass; without them only the structure is drawn."""
+    program: str = ""
+    """Text of the program, into which the lines and columns of nodes point."""
+    theme: Theme = "light"
+    direction: Direction = "TB"
+    selected: str | None = None
+    """Id of the selected node."""
+    standalone: bool = True
+    """True for a picture with a background and a key; False for an SVG inside a page."""
+    accumulated: frozenset[str] = frozenset()
+    """Ids of the parameters that had a gradient before this pass added to it."""
+    face: Face = BROWSER
