@@ -37,11 +37,13 @@ from .forward.shortcuts import observe_zero_grad, skip_mode_dispatch, track_runn
 from .forward.writes import WriteLog
 from .replay.answers import ReplayAnswerer, ReplayedStep
 from .replay.tape import Tape
-from .source.instrument import HOOK, ProgramSource, Statement
+from .source.instrument import ProgramSource
 from .source.lines import LineValues
 from .source.loop_lengths import loop_length
+from .source.marker import HOOK
 from .source.names import Names
 from .source.scopes import Scopes
+from .source.statements import Statement
 from .source.tracebacks import leave_out
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
@@ -56,7 +58,7 @@ from .training.steps import NoStepObserver, StepObserver, Steps
 from .training.updates import Updates
 from .training.write_guard import WriteGuard
 
-_LOOP_STATEMENTS = frozenset({"enter", "round", "target"})
+_LOOP_STATEMENTS = frozenset({"enter", "iteration", "target"})
 
 
 class Output(Protocol):
@@ -223,7 +225,7 @@ class Recorder:
             return
         if self._emitter.due():
             self._send_pending()
-        if kind == "round" or kind == "enter":
+        if kind == "iteration" or kind == "enter":
             return
         names = statement.names
         if names:

@@ -22,7 +22,8 @@ from ...model import PassKind
 from ..emitter import Build, Emitter
 from ..forward.calls import Call, Calls
 from ..forward.mode import ForwardMode
-from ..source.instrument import ProgramSource, frames
+from ..source.instrument import ProgramSource
+from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr
 from ..tensors.memory import Write
 from ..tensors.table import TableBuilder
@@ -273,14 +274,14 @@ class PassRecorder:
         """Add a call for the nodes since ``first``, which the engine made. They belong to the line that called it."""
         last = next_sequence_nr()
         if last != first:
-            code, offset = next(frames(sys._getframe(2), self._source.filename), (None, 0))
+            code, offset = next(program_frames(sys._getframe(2), self._source.filename), (None, 0))
             self._calls.add(Call(first, last, self._calls.site(code, offset, ""), torch.autograd.grad, result, ()))
 
     def _add_formula_calls(self, begun: OpenPass, first: int, result: Any) -> None:
         """Add a call for each node of the pass whose formula made nodes, as ``create_graph`` has it."""
         if not begun.makes or next_sequence_nr() == first:
             return
-        code, offset = next(frames(sys._getframe(2), self._source.filename), (None, 0))
+        code, offset = next(program_frames(sys._getframe(2), self._source.filename), (None, 0))
         site = self._calls.site(code, offset, "")
         for start, end, node, results in begun.made(first, result):
             call = Call(start, end, site, torch.autograd.grad, results, ())

@@ -12,7 +12,7 @@ from ..emitter import Emitter
 from ..forward.writes import WriteLog
 from ..source.exceptions import encodable, exception_text
 from ..source.instrument import ProgramSource
-from ..source.tracebacks import Location, entries, raised_at
+from ..source.tracebacks import Location, raised_at, traceback_entries
 from ..tensors.handles import storage_pointer
 from .graph import grad_node
 from .passes import OpenPass
@@ -165,6 +165,6 @@ def _hook_failed(given: Any, error: BaseException) -> bool:
     """Whether an exception came from one of a tensor's own hooks."""
     hooks = (given._backward_hooks or {}) if isinstance(given, Tensor) else {}
     codes = {getattr(hook, "__code__", None) for hook in hooks.values()}
-    if any(trace.tb_frame.f_code in codes for trace in entries(error.__traceback__)):
+    if any(trace.tb_frame.f_code in codes for trace in traceback_entries(error.__traceback__)):
         return True
     return bool(hooks) and "hook" in exception_text(error)

@@ -16,8 +16,8 @@ import torch
 from torch.autograd import Function, forward_ad
 
 from .. import FOLDER
-from ..source.instrument import frames
 from ..source.names import parts
+from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr, tensors_in
 from .calls import Call, Calls
 from .mode import ForwardMode
@@ -36,7 +36,7 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> 
         out = run(*args, **kwargs)
         last = next_sequence_nr()
         if last != first and not mode.paused:
-            code, offset = next(frames(sys._getframe(2), filename), (None, 0))
+            code, offset = next(program_frames(sys._getframe(2), filename), (None, 0))
             with torch._C.DisableTorchFunction():
                 site = calls.site(code, offset, mode.modules[-1] if mode.modules else "")
                 calls.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
@@ -218,7 +218,7 @@ def show_warnings_at_program_lines(filename: str, module: dict[str, Any]) -> Ite
     original = shown._showwarnmsg
 
     def show(message: Any) -> None:
-        place = next(frames(sys._getframe(1), filename), None) if message.filename.startswith(FOLDER) else None
+        place = next(program_frames(sys._getframe(1), filename), None) if message.filename.startswith(FOLDER) else None
         if place is None:
             original(message)
             return

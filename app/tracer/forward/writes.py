@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 
-from ..source.instrument import frames
-from ..source.tracebacks import Location
+from ..source.tracebacks import Location, program_frames
 from ..tensors.handles import next_sequence_nr
 
 WRITES = 4096
@@ -22,7 +21,7 @@ class WriteLog:
 
     def record(self, storages: set[int]) -> None:
         """These storages are about to be written to."""
-        self._log.append((next_sequence_nr(), storages, next(frames(sys._getframe(2), self._filename), None)))
+        self._log.append((next_sequence_nr(), storages, next(program_frames(sys._getframe(2), self._filename), None)))
 
     def written_after(self, number: int, key: int) -> tuple[bool, Location | None]:
         """Whether a storage was written to after the node with a number was made, and where the program did so first."""

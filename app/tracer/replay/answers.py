@@ -16,7 +16,7 @@ from ... import wire
 from ..backward.passes import OpenPass
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
-from ..source.instrument import HOOK
+from ..source.marker import HOOK
 from ..tensors.table import TableBuilder
 from .evaluate import CannotReplay
 from .gradcheck import GradientCheck

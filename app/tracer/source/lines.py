@@ -14,7 +14,7 @@ from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of
 from ..tensors.table import TableBuilder
 from ..tensors.transforms import without_dispatch_modes
-from .instrument import Statement
+from .statements import Statement
 
 TEXT = 2_000
 """Characters of a line's value that are kept; of a cell's output, ten times as many."""

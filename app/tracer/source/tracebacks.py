@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import CodeType, TracebackType
+from collections.abc import Iterator
+from types import CodeType, FrameType, TracebackType
 
 from .. import FOLDER
 
@@ -12,9 +13,18 @@ _HANDING = "torch/overrides.py"
 """Where a function of torch's hands its call over to a mode, which then calls that function again."""
 
 
+def program_frames(frame: FrameType | None, filename: str) -> Iterator[Location]:
+    """Yield the locations of the program's own frames, innermost first."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename == filename:
+            yield code, frame.f_lasti
+        frame = frame.f_back
+
+
 def raised_at(error: BaseException, filename: str) -> Location | None:
     """The program's innermost place in an exception's traceback."""
-    places = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in entries(error.__traceback__)]
+    places = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in traceback_entries(error.__traceback__)]
     return next((place for place in reversed(places) if place[0].co_filename == filename), None)
 
 
@@ -34,7 +44,7 @@ def leave_out(error: BaseException) -> None:
 
 
 def _without_us(first: TracebackType | None) -> TracebackType | None:
-    found = entries(first)
+    found = traceback_entries(first)
     files = [entry.tb_frame.f_code.co_filename for entry in found]
     ours = [file.startswith(FOLDER) for file in files]
     for place, file in enumerate(files[:-1]):
@@ -48,7 +58,7 @@ def _without_us(first: TracebackType | None) -> TracebackType | None:
     return kept[0] if kept else first
 
 
-def entries(trace: TracebackType | None) -> list[TracebackType]:
+def traceback_entries(trace: TracebackType | None) -> list[TracebackType]:
     """The entries of a traceback, the outermost first."""
     found = []
     while trace is not None:

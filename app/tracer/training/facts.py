@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ...model import PassKind
-from ..source.instrument import LineContext
+from ..source.statements import LineContext
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from ..source.instrument import LineContext, ProgramSource
+from ..source.instrument import ProgramSource
+from ..source.statements import LineContext
 
 
 class Locator:

@@ -11,9 +11,9 @@ from torch import Tensor
 from ... import wire
 from ..emitter import Emitter
 from ..forward.calls import Calls
-from ..source.instrument import LineContext, Statement
 from ..source.lookup import ITEMS, TargetValue, is_reachable, look_up
 from ..source.scopes import Scopes
+from ..source.statements import LineContext, Statement
 from ..source.targets import Access, AssignmentTarget
 from ..tensors.snapshot import grad_fn_of, is_leaf, traits_of
 from .gradient_trail import GradientTrail

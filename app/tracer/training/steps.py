@@ -16,9 +16,10 @@ from torch import Tensor
 from ... import wire
 from ..emitter import Emitter
 from ..forward.calls import Calls
-from ..source.instrument import LineContext, ProgramSource
+from ..source.instrument import ProgramSource
 from ..source.lines import LineValues
 from ..source.names import Names
+from ..source.statements import LineContext
 from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot
@@ -74,7 +75,7 @@ class Steps:
         self.parameters = parameters
         self._observer = observer
         self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters)
-        self._boundaries = StepBoundaries(source.passing, self._have_optimizer)
+        self._boundaries = StepBoundaries(source.loops_with_passes, self._have_optimizer)
         self._step = OpenStep(table())
         self._ended = 0
         self._begun = 0

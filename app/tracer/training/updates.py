@@ -13,8 +13,8 @@ from ..emitter import Emitter
 from ..forward.calls import Calls
 from ..forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from ..forward.mode import ForwardObserver
-from ..source.instrument import Statement
 from ..source.names import Names
+from ..source.statements import Statement
 from ..tensors.handles import storage_pointer
 from ..tensors.memory import Write
 from ..tensors.snapshot import is_leaf, shape_of
