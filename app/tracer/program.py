@@ -24,8 +24,8 @@ from .recorder import Recorder
 from .replay.answers import ReplayFinished
 from .source.exceptions import encodable, exception_text
 from .source.instrument import PROGRAM, ProgramSource
-from .source.lines import TEXT, tensor_text
 from .source.tracebacks import leave_out, raised_at
+from .source.value_text import MAX_TEXT, tensor_text
 
 SCRIPT = "program.py"
 """The value of ``__file__`` for a program that has no file."""
@@ -109,9 +109,9 @@ def _end_cell(index: int, value: Any, emitter: Emitter, printer: Printer) -> Non
 def _repr(value: Any) -> str:
     """Return the output that a notebook shows for an object: its repr, which is the program's own code and may fail."""
     try:
-        return repr(value)[: 10 * TEXT - 1]
+        return repr(value)[: 10 * MAX_TEXT - 1]
     except Exception as error:
-        return f"<repr failed: {type(error).__name__}: {error}>"[:TEXT]
+        return f"<repr failed: {type(error).__name__}: {error}>"[:MAX_TEXT]
 
 
 def _run_implicit_pass(recorder: Recorder, emitter: Emitter) -> None:
@@ -133,7 +133,7 @@ def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFail
     columns = (start - 1, max(end - 1, start)) if start > 0 else None
     text = "".join(traceback.format_exception_only(type(error), error))
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    return wire.ProgramFailure(type(error).__name__, message[:TEXT], None, line, text[: 10 * TEXT], columns)
+    return wire.ProgramFailure(type(error).__name__, message[:MAX_TEXT], None, line, text[: 10 * MAX_TEXT], columns)
 
 
 def _failure(error: BaseException, source: ProgramSource) -> wire.ProgramFailure:
@@ -147,5 +147,10 @@ def _failure(error: BaseException, source: ProgramSource) -> wire.ProgramFailure
         message = f"{message}: {instead}"
     text = "".join(stack.format())
     return wire.ProgramFailure(
-        type(error).__name__[:300], encodable(message)[: 10 * TEXT - 1], None, line, encodable(text)[-10 * TEXT + 1 :], columns
+        type(error).__name__[:300],
+        encodable(message)[: 10 * MAX_TEXT - 1],
+        None,
+        line,
+        encodable(text)[-10 * MAX_TEXT + 1 :],
+        columns,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ... import wire
@@ -13,11 +12,8 @@ from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of
 from ..tensors.table import TableBuilder
-from ..tensors.transforms import without_dispatch_modes
 from .statements import Statement
-
-TEXT = 2_000
-"""Characters of a line's value that are kept; of a cell's output, ten times as many."""
+from .value_text import is_plain, short_text, snapshot_text, tensor_text
 
 
 class LineValue:
@@ -61,7 +57,7 @@ class LineValues:
             self.record_tensor(statement, value)
             return
         text = short_text(value)
-        if text == "" or (statement.kind == "show" and text is not None and not _is_plain(value)):
+        if text == "" or (statement.kind == "show" and text is not None and not is_plain(value)):
             return  # a function, or an object that shows nothing but its address
         if text is not None and statement.kind == "target":
             text = f"{statement.names[0]} = {text}"
@@ -178,80 +174,3 @@ class LineValues:
             if isinstance(value.content, Tensor) and grad_fn_of(value.content) is not None
         ]
         return max(found, key=lambda each: each[:2])[2] if found else None
-
-
-def short_text(value: Any) -> str | None:
-    """A short text for a plain value. Objects are named by their class: to ask them for a repr would run their code.
-
-    >>> short_text(0.5), short_text([1, 2]), short_text(None), short_text(object()), short_text(print)
-    ('0.5', '[1, 2]', None, 'object', '')
-    >>> short_text((torch.ones(2), torch.ones(3))), short_text([torch.ones(2), 0.5]), short_text({"a": torch.ones(2)})
-    ('2 tensors', 'tensor, float', 'a: tensor')
-    """
-    if value is None:
-        return None
-    if type(value) is not float and not _is_plain(value):
-        if type(value) in _CONTAINERS or (type(value).__module__ == "torch.return_types" and tuple in type(value).__mro__):
-            return _contents(value)
-        return "" if callable(value) and not isinstance(value, torch.nn.Module) else type(value).__name__
-    text = repr(value)
-    return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
-
-
-_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
-NAMED = 3
-"""Items of a container that are named one by one."""
-MANY = 100
-"""Items that are looked at."""
-
-
-def _contents(value: Any) -> str:
-    """What is in a container, without looking into its items."""
-    kind = type(value)
-    if kind in _CONTAINERS and len(value) > MANY:
-        return f"{kind.__name__} of {len(value)}"
-    items = list(dict.values(value)) if kind is dict else list(tuple.__iter__(value) if kind not in _CONTAINERS else value)
-    kinds = ["tensor" if Tensor in type(item).__mro__ else type(item).__name__ for item in items]
-    if kind is dict:
-        if len(items) <= NAMED and all(type(key) is str for key in value):
-            return ", ".join(f"{key}: {item}" for key, item in zip(value, kinds, strict=True))
-        return f"dict of {len(items)}"
-    if len(set(kinds)) == 1:
-        one = kinds[0]
-        return f"1 {one}" if len(kinds) == 1 else f"{len(kinds)} tensors" if one == "tensor" else f"{len(kinds)} × {one}"
-    return ", ".join(kinds) if len(kinds) <= NAMED else f"{kind.__name__} of {len(kinds)}"
-
-
-_PLAIN = frozenset({bool, float, complex, str, bytes, range, torch.Size, torch.dtype, torch.device})
-
-
-def _is_plain(value: Any, depth: int = 2) -> bool:
-    kind = type(value)
-    if kind is int:
-        return bool(value.bit_length() < 10_000)
-    if kind in _PLAIN:
-        return True
-    if kind in (list, tuple, set, frozenset):
-        return depth > 0 and len(value) <= MANY and all(_is_plain(item, depth - 1) for item in value)
-    if kind is dict:
-        return depth > 0 and len(value) <= MANY and all(_is_plain(item, depth - 1) for pair in value.items() for item in pair)
-    return kind.__module__ == "numpy"
-
-
-def tensor_text(tensor: Tensor) -> str:
-    """A tensor as a notebook prints it."""
-    with torch._C.DisableTorchFunction(), without_dispatch_modes():
-        try:
-            return repr(tensor)[: 10 * TEXT]
-        except Exception:  # a subclass or a wrapper whose repr fails here is no reason to fail the program
-            return f"{type(tensor).__name__} of shape {list(tensor.shape)}"
-
-
-def snapshot_text(snapshot: Snapshot) -> str:
-    """How a tensor printed before something wrote to it."""
-    traits, tensor = snapshot.traits, snapshot.tensor
-    if tensor is None:
-        return f"tensor of shape {list(traits.shape)}, overwritten since"
-    text = tensor_text(tensor)
-    suffix = f", grad_fn=<{traits.grad_fn}>" if traits.grad_fn else ", requires_grad=True" if traits.requires_grad else ""
-    return f"{text[:-1]}{suffix})" if suffix else text
