@@ -167,7 +167,7 @@ class Recorder:
         with Unobserved():
             try:
                 self._optimizers.close_abandoned()
-                self.lines.close_segment()
+                self.lines.assign_to_step()
                 self.steps.end_step()
                 self._updates.ended()
                 self._optimizers.ended()
@@ -246,7 +246,7 @@ class Recorder:
 
     def _bind(self, statement: Statement, name: str, value: Any) -> None:
         if isinstance(value, Tensor):
-            self._names.bind(name, value, statement.line, passing=statement.kind == "target")
+            self._names.bind(name, value, statement.line, transient=statement.kind == "target")
             self._calls.name(value, name)
         parameter = self.steps.parameters.with_name(name)
         if parameter is not None:

@@ -138,7 +138,8 @@ def test_a_missing_module_is_told_with_what_there_is() -> None:
     failure = end(events).failure
     assert failure is not None
     assert (
-        failure.message == "No module named 'no_such_module_at_all': here there are torch, numpy and Python's standard library"
+        failure.message == "No module named 'no_such_module_at_all': "
+        "only torch, numpy and Python's standard library are available here"
     )
 
 

@@ -1,4 +1,4 @@
-"""Let ``asyncio.run`` work where there are no sockets: with an event loop that waits by ``select`` alone."""
+"""Make ``asyncio.run`` work without sockets, by an event loop that waits with ``select``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 class SelectEventLoop(asyncio.SelectorEventLoop):
-    """An event loop without the pair of sockets by which other threads and signals wake one: there are none here."""
+    """An event loop without the socket pair by which other threads and signals wake it; the sandbox forbids sockets."""
 
     def __init__(self) -> None:
         super().__init__(selectors.SelectSelector())
@@ -24,7 +24,7 @@ class SelectEventLoop(asyncio.SelectorEventLoop):
 
 
 class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
-    """Makes loops as Python does where it can, else :class:`SelectEventLoop`."""
+    """Creates Python's default event loops where possible, else :class:`SelectEventLoop`."""
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return super().new_event_loop() if _ordinary() else SelectEventLoop()
@@ -32,7 +32,7 @@ class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
 
 @contextmanager
 def install_event_loops() -> Iterator[None]:
-    """Have event loops made by :class:`EventLoopPolicy`, while this lasts."""
+    """Create event loops by :class:`EventLoopPolicy` inside the ``with`` block."""
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(EventLoopPolicy())
     try:
@@ -42,7 +42,7 @@ def install_event_loops() -> Iterator[None]:
 
 
 def _ordinary() -> bool:
-    """Whether this process may have what an ordinary loop needs."""
+    """Return whether this process may use ``epoll`` and sockets, which a default loop needs."""
     try:
         if hasattr(select, "epoll"):
             select.epoll().close()

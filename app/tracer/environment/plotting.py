@@ -1,4 +1,4 @@
-"""Answer for what is not there: an inert matplotlib, and a sentence for every other missing module."""
+"""Replace a missing matplotlib by an inert stand-in, and explain every other missing module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLOTTING = "matplotlib"
 
 
 class InertObject:
-    """Takes every call, attribute, item and operator, and does nothing."""
+    """Accepts every call, attribute, item and operator, and does nothing."""
 
     def __call__(self, *_: Any, **__: Any) -> InertObject:
         return self
@@ -46,15 +46,15 @@ class InertObject:
 
 
 def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, squeeze: bool = True, **__: Any) -> tuple[InertObject, Any]:
-    """A figure and as many axes as were asked for, in the array that matplotlib gives."""
+    """Return a figure and axes in the shape that matplotlib returns them."""
     axes = np.empty((nrows, ncols), dtype=object)
-    for place in np.ndindex(nrows, ncols):
-        axes[place] = InertObject()
+    for index in np.ndindex(nrows, ncols):
+        axes[index] = InertObject()
     return InertObject(), axes if not squeeze else axes.item() if axes.size == 1 else axes.squeeze()
 
 
 class _Plotting(ModuleType):
-    """A module of matplotlib in which every name is there and does nothing."""
+    """A module of matplotlib in which every name exists and does nothing."""
 
     subplots = staticmethod(_subplots)
 
@@ -65,19 +65,22 @@ class _Plotting(ModuleType):
 
 
 class MatplotlibStandIn(MetaPathFinder, Loader):
-    """Finds matplotlib where there is none, and tells ``on_first_use`` of it once. ``with`` it, imports are answered."""
+    """Imports a stand-in for matplotlib where it is not installed; the ``with`` block installs it.
+
+    ``on_first_use`` is called once, at the first import of the stand-in.
+    """
 
     def __init__(self, on_first_use: Callable[[], None]) -> None:
         self._on_first_use = on_first_use
         self._used = False
 
     def __enter__(self) -> MatplotlibStandIn:
-        sys.meta_path.append(self)  # last: a real one comes first
+        sys.meta_path.append(self)  # last, so that an installed matplotlib is preferred
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.meta_path.remove(self)
-        if self._used:  # else there are none, and looking would copy the pages of every module into this process
+        if self._used:  # otherwise there are none, and searching would copy every module's memory pages into this process
             for name in [name for name, module in sys.modules.items() if isinstance(module, _Plotting)]:
                 del sys.modules[name]
 
@@ -96,5 +99,5 @@ class MatplotlibStandIn(MetaPathFinder, Loader):
 
 
 def missing_module_text(error: ModuleNotFoundError) -> str:
-    """A sentence for a module that is not there, saying what is."""
-    return f"{error}: here there are torch, numpy and Python's standard library"
+    """Return the error message for a missing module, with the modules that are available."""
+    return f"{error}: only torch, numpy and Python's standard library are available here"

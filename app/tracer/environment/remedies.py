@@ -1,4 +1,4 @@
-"""Say what a program that is run for a stranger cannot do, and what to do instead."""
+"""Explain what the sandbox forbids, and what to do instead."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import traceback
 from ..source.exceptions import exception_text
 
 _OWN = "or run it on your own machine, with tapedeck run"
-_FILES = f"here there are no files but Python's own: put data into the program, keep what you save in an io.BytesIO, {_OWN}"
+_FILES = f"here a program cannot use files: put data into the program, save to an io.BytesIO, {_OWN}"
 _PROCESSES = f"here a program is one process: use num_workers=0 in a DataLoader, start no other program, {_OWN}"
-_THREADS = f"here a program is one thread: leave out threads and pools of them, {_OWN}"
+_THREADS = f"here a program is one thread: remove threads and thread pools, {_OWN}"
 _NETWORK = f"here there is no network: put data into the program, {_OWN}"
-_NOTHING = f"here a program can compute and print, but use no files, processes or network: do without, {_OWN}"
+_OTHER = f"here a program can compute and print, but cannot use files, processes or the network: remove them, {_OWN}"
 
 
 def remedy(error: BaseException) -> str | None:
-    """What to do about an exception that confinement brought about; ``None`` for any other.
+    """Return the remedy for an exception that the sandbox caused, or ``None`` for any other exception.
 
     >>> remedy(RuntimeError("can't start new thread"))
-    'here a program is one thread: leave out threads and pools of them, or run it on your own machine, with tapedeck run'
+    'here a program is one thread: remove threads and thread pools, or run it on your own machine, with tapedeck run'
     >>> remedy(ValueError("no"))
     """
     text = exception_text(error)
-    passed = [entry.filename for entry in traceback.extract_tb(error.__traceback__)]
+    filenames = [entry.filename for entry in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, RuntimeError):
         if "can't start new thread" in text:
             return _THREADS
         return _FILES if "open file failed" in text or "Parent directory" in text else None
     if not isinstance(error, OSError):
         return None
-    if _through(passed, "socket.py", "urllib/request.py", "http/client.py", "ssl.py"):
+    if _through(filenames, "socket.py", "urllib/request.py", "http/client.py", "ssl.py"):
         return _NETWORK
     if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT):
         return None
@@ -38,9 +38,9 @@ def remedy(error: BaseException) -> str | None:
         return _FILES
     if error.errno != errno.EPERM:
         return None
-    return _PROCESSES if _through(passed, "subprocess.py", "multiprocessing/", "dataloader.py") else _NOTHING
+    return _PROCESSES if _through(filenames, "subprocess.py", "multiprocessing/", "dataloader.py") else _OTHER
 
 
-def _through(passed: list[str], *names: str) -> bool:
-    """Whether a traceback goes through one of these files of Python's or torch's."""
-    return any(name in filename for filename in passed for name in names)
+def _through(filenames: list[str], *names: str) -> bool:
+    """Return whether a traceback contains one of these files of Python or PyTorch."""
+    return any(name in filename for filename in filenames for name in names)

@@ -1,4 +1,4 @@
-"""Stand in for stdout and stderr: send on what a program prints, as far as anybody would read it."""
+"""Replace stdout and stderr, and send what the program prints, up to a limit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from ..emitter import Emitter
 
 
 class OutputLimit(BaseException):
-    """The program has printed more than anybody would read."""
+    """Raised to stop a program that has printed more than the limit."""
 
 
 class Printer(io.TextIOBase):
-    """Stands in for stdout and stderr: sends the first ``limit`` bytes on, drops what follows, and raises past ``most``."""
+    """A replacement for stdout and stderr.
+
+    It sends the first ``limit`` characters, drops the rest, and raises :class:`OutputLimit` above ``most``.
+    """
 
     encoding = "utf-8"
     errors = "replace"
@@ -51,16 +54,16 @@ class Printer(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was printed."""
+        """Send the text that waits."""
         if self._waiting:
             text, self._waiting, self._size = "".join(self._waiting), [], 0
-            text = text.encode("utf-8", "replace").decode()  # lone surrogates can't travel
+            text = text.encode("utf-8", "replace").decode()  # lone surrogates cannot be encoded
             for start in range(0, len(text), 1 << 17):
                 self._emitter.emit(wire.OutputEvent(text[start : start + (1 << 17)], self.cell))
 
 
 class _Bytes(io.BufferedIOBase):
-    """What ``sys.stdout.buffer`` is: takes bytes, of which the printer sends the text."""
+    """The replacement for ``sys.stdout.buffer``: decodes bytes and writes the text."""
 
     def __init__(self, printer: Printer) -> None:
         self._printer = printer

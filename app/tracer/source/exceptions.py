@@ -1,10 +1,10 @@
-"""Read what an exception says, so that it can travel."""
+"""Read the message of an exception in a form that can be sent."""
 
 from __future__ import annotations
 
 
 def exception_text(error: BaseException) -> str:
-    """What an exception says, fit to travel; saying it is the program's own code and may fail."""
+    """Return the message of an exception as text that can be sent; ``str()`` of it may fail."""
     try:
         if isinstance(error, SystemExit) and isinstance(error.code, int):
             return f"The program ended itself with exit status {error.code}."
@@ -14,5 +14,5 @@ def exception_text(error: BaseException) -> str:
 
 
 def encodable(text: str) -> str:
-    """Text without what cannot travel: halves of surrogate pairs."""
+    """Return text with lone surrogates replaced, since UTF-8 cannot encode them."""
     return text.encode("utf-8", "replace").decode()

@@ -15,7 +15,7 @@ PROGRAM = "<program>"
 
 
 class ProgramSource:
-    """The text of a program, what its statements are, and where its loops stand."""
+    """The text of a program, its statements and loops, and the positions of its instructions."""
 
     def __init__(self, text: str, cells: Sequence[tuple[int, int]], filename: str = PROGRAM) -> None:
         self.text = text
@@ -31,11 +31,11 @@ class ProgramSource:
         self._locations: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
         self._contexts: dict[tuple[int, int], LineContext] = {}
         self._trees: list[ast.Module] = []
-        self._codes: list[CodeType] = []  # kept, since places are known by the id of a code object
+        self._codes: list[CodeType] = []  # kept alive, since the caches use their ids as keys
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
 
     def compile(self, cell: int) -> CodeType:
-        """Compile a cell with its values marked; raises SyntaxError at the program's own line."""
+        """Compile a cell with its statements marked. Raises ``SyntaxError`` at the program's own line."""
         start, end = self.cells[cell]
         text = "\n" * (start - 1) + "\n".join(self.lines[start - 1 : end]) + "\n"
         tree = ast.parse(text, self.filename)
@@ -43,10 +43,11 @@ class ProgramSource:
         self._trees.append(marked)
         return compile(marked, self.filename, "exec", dont_inherit=True)
 
-    def operand(self, code: CodeType, offset: int, place: int, *, method: bool) -> str | None:
-        """The text of an operand of the operation or call at an instruction, by its place among the arguments.
+    def operand(self, code: CodeType, offset: int, index: int, *, method: bool) -> str | None:
+        """Return the text of an argument of the operation or call at an instruction, by its index.
 
-        ``None`` if it is not written there in one line. The receiver of a ``method`` has place 0.
+        The receiver of a ``method`` has index 0. Returns ``None`` if the text spans several lines or does not list the
+        argument.
         """
         self.locate(code, offset)
         span = self._positions[id(code)][offset // 2]
@@ -57,13 +58,13 @@ class ProgramSource:
         elif isinstance(node, ast.Call) and not node.keywords:
             receiver = [node.func.value] if method and isinstance(node.func, ast.Attribute) else []
             written = [*receiver, *node.args]
-        if place >= len(written) or written[place].lineno != written[place].end_lineno:
+        if index >= len(written) or written[index].lineno != written[index].end_lineno:
             return None
-        line = self.lines[written[place].lineno - 1].encode()
-        return line[written[place].col_offset : written[place].end_col_offset].decode(errors="ignore")
+        line = self.lines[written[index].lineno - 1].encode()
+        return line[written[index].col_offset : written[index].end_col_offset].decode(errors="ignore")
 
     def _expression(self, span: tuple[int | None, ...]) -> ast.expr | None:
-        """The operation or call that takes up a span of lines and columns, looked for in the statement around it."""
+        """Return the operation or call that has a position in the text, as in ``code.co_positions``."""
         line = span[0] or 0
         for tree in self._trees:
             for statement in tree.body:
@@ -74,18 +75,21 @@ class ProgramSource:
         return None
 
     def locate(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
-        """Line of an instruction and its columns, in characters, cut at the end of that line; line 0 if unknown."""
+        """Return the line of an instruction (0 if unknown) and its columns.
+
+        Columns count characters; an expression over several lines ends with its first line.
+        """
         found = self._locations.get((id(code), offset))
         if found is None:
             found = self._locations[id(code), offset] = self._find(code, offset)
         return found
 
     def _find(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
-        known = self._positions.get(id(code))
-        if known is None:
-            known = self._positions[id(code)] = list(code.co_positions())
+        positions = self._positions.get(id(code))
+        if positions is None:
+            positions = self._positions[id(code)] = list(code.co_positions())
             self._codes.append(code)
-        line, end_line, start, end = known[offset // 2] if offset // 2 < len(known) else (None,) * 4
+        line, end_line, start, end = positions[offset // 2] if offset // 2 < len(positions) else (None,) * 4
         if line is None or not 1 <= line <= len(self.lines):
             return line or 0, None
         if start is None or end is None:
@@ -95,30 +99,30 @@ class ProgramSource:
         return line, (len(data[:start].decode(errors="ignore")), len(data[:stop].decode(errors="ignore")))
 
     def context_of(self, frame: FrameType | None) -> LineContext:
-        """Where the program stands, seen from a frame that it has called."""
+        """Return the line of the innermost frame of the program, with the loops of all its frames."""
         found = NO_LINE
         filename = self.filename
         while frame is not None:
             code = frame.f_code
             if code.co_filename == filename:
                 key = (id(code), frame.f_lasti)
-                known = self._contexts.get(key)
-                if known is None:
-                    known = self._contexts[key] = self.context_at(self.locate(code, frame.f_lasti)[0])
+                context = self._contexts.get(key)
+                if context is None:
+                    context = self._contexts[key] = self.context_at(self.locate(code, frame.f_lasti)[0])
                 if found is NO_LINE:
-                    found = known
-                elif known.loops:
-                    found = LineContext(found.line, found.heads, found.loops + known.loops)
+                    found = context
+                elif context.loops:
+                    found = LineContext(found.line, found.heads, found.loops + context.loops)
             frame = frame.f_back
         return found
 
     def context_at(self, line: int) -> LineContext:
-        """Where a line stands."""
-        loops = sorted(((span.start, place) for place, span in enumerate(self.loops) if line in span), reverse=True)
-        heads = tuple(span.head for span in self._structure.grad_modes if line in span)
-        return LineContext(line, heads, tuple(place for _, place in loops))
+        """Return the gradient modes and loops around a line."""
+        loops = sorted(((loop.start, index) for index, loop in enumerate(self.loops) if line in loop), reverse=True)
+        heads = tuple(each.head for each in self._structure.grad_modes if line in each)
+        return LineContext(line, heads, tuple(index for _, index in loops))
 
 
 def _span_of(node: ast.expr) -> tuple[int | None, ...]:
-    """Where an expression stands, in the order of ``code.co_positions``."""
+    """Return the position of an expression, in the order of ``code.co_positions``."""
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset

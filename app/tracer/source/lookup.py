@@ -1,4 +1,4 @@
-"""Look at what an attribute or an item holds, and what else does, without running any of the program's code."""
+"""Look up attributes and items without running any of the program's code."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from torch.nn import Module, Parameter
 from .targets import Access, AssignmentTarget
 
 _LONGEST = 300
-"""Characters of a name."""
+"""Maximum number of characters of a name."""
 ITEMS = 1_000
-"""Members of one container that are looked at."""
+"""Maximum number of members of a container that are inspected."""
 _MISSING: Any = object()
-_classes: Any = vars(type)["__mro__"].__get__  # a metaclass of the program's may answer for itself
+_classes: Any = vars(type)["__mro__"].__get__  # a metaclass of the program may override these
 _namespace: Any = vars(type)["__dict__"].__get__
 _READS = frozenset(vars(kind)["__getattribute__"] for kind in (object, type, ModuleType, SimpleNamespace))
 _WRITES = frozenset(vars(kind)["__setattr__"] for kind in (object, type, Module, SimpleNamespace))
@@ -43,12 +43,12 @@ _CONTAINERS: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
     (frozenset, frozenset.__iter__),
     (deque, deque.__iter__),
 )
-"""Kinds of containers, with what gives their members whatever a class of the program's makes of them."""
+"""Container types, each with a function that iterates over its members even if a subclass overrides ``__iter__``."""
 _PASSED_OVER = (Tensor, ModuleType, FunctionType, BuiltinFunctionType)
 
 
 class TargetValue(NamedTuple):
-    """What a target holds, with the indices and keys that its variables hold, and the object that it is part of."""
+    """The value of an assignment target, with its indices and keys resolved, and the object that contains it."""
 
     target: AssignmentTarget
     holder: Any
@@ -56,28 +56,31 @@ class TargetValue(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What a person would call the target."""
+        """The target as a person would write it."""
         return str(self.target)[:_LONGEST]
 
 
 def look_up(target: AssignmentTarget, value: Any, variable: Callable[[str], Any]) -> TargetValue | None:
-    """What a target holds that is about to be given a value; ``None`` where only the program's own code knows."""
-    holder, held = None, variable(target.variable)
+    """Return the current value of a target that is about to be assigned ``value``.
+
+    Returns ``None`` if only the program's own code could find it.
+    """
+    holder, current = None, variable(target.variable)
     accesses = target.accesses
-    for place, (kind, key) in enumerate(accesses):
-        holder = held
+    for index, (kind, key) in enumerate(accesses):
+        holder = current
         if kind == "variable":
             key = variable(str(key))
-            accesses = (*accesses[:place], Access("item", key), *accesses[place + 1 :])
+            accesses = (*accesses[:index], Access("item", key), *accesses[index + 1 :])
         if kind != "attribute":
-            held = _item(holder, key)
-        elif place < len(accesses) - 1:
-            held = _attribute(holder, str(key))
+            current = _item(holder, key)
+        elif index < len(accesses) - 1:
+            current = _attribute(holder, str(key))
         else:
-            held = _replaced(holder, str(key), value)
-        if held is _MISSING:
+            current = _replaced(holder, str(key), value)
+        if current is _MISSING:
             return None
-    return TargetValue(AssignmentTarget(target.variable, accesses), holder, held)
+    return TargetValue(AssignmentTarget(target.variable, accesses), holder, current)
 
 
 def _item(holder: Any, key: Any) -> Any:
@@ -87,7 +90,7 @@ def _item(holder: Any, key: Any) -> Any:
 
 
 def _attribute(holder: Any, name: str) -> Any:
-    """What an attribute is read as."""
+    """Return the value that reading an attribute gives."""
     kind = type(holder)
     if _of_class(kind, "__getattribute__") not in _READS:
         return _MISSING
@@ -96,18 +99,18 @@ def _attribute(holder: Any, name: str) -> Any:
 
 
 def _replaced(holder: Any, name: str, value: Any) -> Any:
-    """What an attribute holds that is replaced if a value is assigned to it."""
+    """Return the value of an attribute that assigning ``value`` would replace."""
     kind = type(holder)
     if _of_class(kind, "__setattr__") not in _WRITES:
         return _MISSING
     if not issubclass(kind, Module):
         return _own(holder, kind, name)
-    # a module takes nothing but another parameter in a parameter's place
+    # a module's parameter can only be replaced by another parameter
     return _own(holder, kind, name, ("_parameters", "_buffers") if isinstance(value, Parameter) else ("_buffers",))
 
 
 def _own(holder: Any, kind: type, name: str, parts: tuple[str, ...] = ()) -> Any:
-    """What an object itself holds under a name: in a slot, in its dict, or in dicts that are parts of that."""
+    """Return the value that an object stores under a name: in a slot, in its dict, or in ``parts`` of its dict."""
     of_class = _of_class(kind, name)
     if type(of_class) is MemberDescriptorType:
         return _in_slot(of_class, holder)
@@ -122,15 +125,15 @@ def _own(holder: Any, kind: type, name: str, parts: tuple[str, ...] = ()) -> Any
 
 
 def dict_of(holder: Any) -> Mapping[str, Any]:
-    """The dict of an object; an empty one where it has none, or one that the program's own code makes."""
+    """Return the dict of an object; empty if it has none, or if the program's own code creates it."""
     kind = type(holder)
     descriptor = _of_class(kind, "__dict__")
-    held = descriptor.__get__(holder, kind) if type(descriptor) in _DESCRIPTORS else None
-    return held if type(held) is dict or type(held) is MappingProxyType else {}
+    own = descriptor.__get__(holder, kind) if type(descriptor) in _DESCRIPTORS else None
+    return own if type(own) is dict or type(own) is MappingProxyType else {}
 
 
 def _of_class(kind: type, name: str) -> Any:
-    """What the classes of an object hold under a name."""
+    """Return the value that an object's classes define under a name."""
     for each in _classes(kind):
         found = _namespace(each).get(name, _MISSING)
         if found is not _MISSING:
@@ -139,13 +142,13 @@ def _of_class(kind: type, name: str) -> Any:
 
 
 def is_reachable(value: Tensor, holder: Any, variables: Iterable[tuple[Any, bool]]) -> bool:
-    """Whether a variable leads to a tensor by another way than through what ``holder`` holds.
+    """Return whether a variable leads to a tensor by a path that does not end in ``holder``.
 
-    ``variables`` are values, each with whether the variable is but a passing name for it.
+    ``variables`` are values, each with whether the variable is a transient name.
     """
     waiting: deque[tuple[Any, int]] = deque()
-    for found, passing in variables:
-        if found is value and not passing:
+    for found, transient in variables:
+        if found is value and not transient:
             return True
         waiting.append((found, 2))
     seen: set[int] = set()
@@ -166,7 +169,7 @@ def is_reachable(value: Tensor, holder: Any, variables: Iterable[tuple[Any, bool
 
 
 def _inside(container: Any) -> list[Any]:
-    """What a container or an object holds."""
+    """Return the members of a container or an object."""
     kind = type(container)
     for each, members in _CONTAINERS:
         if issubclass(kind, each):

@@ -1,4 +1,4 @@
-"""Say how many rounds a loop will make, where what it goes over tells so without being consumed."""
+"""Determine how many iterations a loop will have, without consuming the iterable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 
 def loop_length(iterable: Any) -> int | None:
-    """How many items an iterable has, if it is known by now; a program's own classes are not asked.
+    """Return the number of items of an iterable, or ``None`` if it is unknown; classes of the program are not asked.
 
     >>> loop_length(range(3)), loop_length(enumerate([1, 2])), loop_length(zip(range(3), "ab")), loop_length(iter({1: 2}))
     (3, 2, 2, 1)
@@ -24,7 +24,7 @@ def loop_length(iterable: Any) -> int | None:
     if kind is DataLoader or isinstance(iterable, _BaseDataLoaderIter):
         try:
             return len(iterable)
-        except TypeError:  # over a dataset that has no length
+        except TypeError:  # the dataset has no length
             return None
     if kind.__module__.partition(".")[0] == "tqdm":
         total = getattr(iterable, "total", None)

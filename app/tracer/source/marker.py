@@ -21,13 +21,14 @@ GRAD_MODES = frozenset({"no_grad", "enable_grad", "inference_mode", "set_grad_en
 
 
 class Marker(ast.NodeTransformer):
-    """Pass the value of every statement through the hook."""
+    """Pass the value of every statement to the hook, and collect the program's structure."""
 
     def __init__(self, structure: ProgramStructure, *, quiet: bool) -> None:
         self._structure = structure
         self._quiet = quiet
 
     def mark(self, tree: ast.Module) -> ast.Module:
+        """Return ``tree`` with all its statements marked."""
         last = tree.body[-1] if tree.body else None
         self._last = last if isinstance(last, ast.Expr) else None
         marked: ast.Module = self.visit(tree)
@@ -104,9 +105,9 @@ class Marker(ast.NodeTransformer):
 
     def _hooked(self, value: ast.expr, statement: Statement) -> ast.expr:
         self._structure.statements.append(statement)
-        place = ast.copy_location(ast.Constant(len(self._structure.statements) - 1), value)
+        index = ast.copy_location(ast.Constant(len(self._structure.statements) - 1), value)
         hook = ast.copy_location(ast.Name(HOOK, ast.Load()), value)
-        return ast.copy_location(ast.Call(hook, [place, value], []), value)
+        return ast.copy_location(ast.Call(hook, [index, value], []), value)
 
     def _statement(self, value: ast.expr, statement: Statement, at: ast.expr) -> ast.stmt:
         located = ast.copy_location(value, at)
@@ -114,7 +115,7 @@ class Marker(ast.NodeTransformer):
 
 
 def ends_quietly(tree: ast.Module, lines: Sequence[str]) -> bool:
-    """Whether a semicolon follows the last statement: a notebook shows nothing then."""
+    """Return whether a semicolon follows the last statement; a notebook shows no value then."""
     last = tree.body[-1] if tree.body else None
     if last is None or last.end_lineno is None or last.end_col_offset is None:
         return False
@@ -122,7 +123,7 @@ def ends_quietly(tree: ast.Module, lines: Sequence[str]) -> bool:
 
 
 def _targets(targets: list[ast.expr]) -> tuple[tuple[str, ...], bool]:
-    """The plain names that targets bind, and whether a value is unpacked over them."""
+    """Return the plain names that targets bind, and whether a value is unpacked over them."""
     if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List):
         parts = targets[0].elts
         return (
@@ -134,10 +135,12 @@ def _targets(targets: list[ast.expr]) -> tuple[tuple[str, ...], bool]:
 
 
 def is_mark(node: ast.expr) -> bool:
+    """Return whether an expression is a call to the hook."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == HOOK
 
 
 def _called(node: ast.expr) -> str | None:
+    """Return the name of the function or method that an expression calls."""
     function = node.func if isinstance(node, ast.Call) else None
     return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else None
 

@@ -1,4 +1,4 @@
-"""Look at the program's variables, in the functions of it that run and in its namespace."""
+"""Read the program's variables, in its running functions and in its namespace."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .instrument import ProgramSource
 
 
 class Scopes:
-    """The variables of a program where it stands."""
+    """The variables that the program can use at its current line."""
 
     def __init__(self, source: ProgramSource, namespace: Mapping[str, Any]) -> None:
         self._source = source
         self._namespace = namespace
 
     def of(self, name: str) -> tuple[Mapping[str, Any], bool]:
-        """The variables among which the statement that runs binds a name, and whether it is an argument's."""
+        """Return the variables in which the current statement binds a name, and whether it is an argument's name."""
         frame = next(self._frames(), None)
         if frame is None or frame.f_locals is self._namespace:
             return self._namespace, False
@@ -28,23 +28,23 @@ class Scopes:
         return frame.f_locals, name in _arguments(frame)
 
     def local(self) -> list[dict[str, Any]]:
-        """The local variables, innermost first."""
+        """Return the local variables of the running functions, innermost first."""
         return [frame.f_locals for frame in self._frames() if frame.f_locals is not self._namespace]
 
     def values(self) -> Iterator[tuple[Any, bool]]:
-        """What all variables hold, each with whether it is but a passing name for that: an argument, or a loop's variable."""
-        passing = self._source.loop_variables
+        """Yield the value of each variable, and whether that name is transient: an argument's or a loop variable's."""
+        transient = self._source.loop_variables
         for name, value in list(self._namespace.items()):
             if not name.startswith("__"):
-                yield value, name in passing
+                yield value, name in transient
         for frame in self._frames():
             if frame.f_locals is not self._namespace:
                 arguments = _arguments(frame)
                 for name, value in list(frame.f_locals.items()):
-                    yield value, name in passing or name in arguments
+                    yield value, name in transient or name in arguments
 
     def _frames(self) -> Iterator[FrameType]:
-        """The program's own frames, from the inside out."""
+        """Yield the program's own frames, innermost first."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             if frame.f_code.co_filename == self._source.filename:

@@ -10,10 +10,11 @@ from .targets import AssignmentTarget
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A place where a value becomes visible.
+    """A statement whose value is passed to the recorder.
 
-    ``names`` are the variables that it binds, and ``targets`` the attributes and items that it assigns to (``None`` for
-    what is neither); with ``unpacks`` the value is taken apart over them.
+    ``names`` are the variables that it binds. ``targets`` are the attributes and items that it assigns to, ``None`` at the
+    position of any other target. With ``unpacks``, the value is unpacked over them. ``last`` marks the last expression of a
+    cell, and ``loop`` is an index in :attr:`ProgramStructure.loops`.
     """
 
     line: int
@@ -27,7 +28,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class LineRange:
-    """A region of lines, 1-based and inclusive, with the line of its head."""
+    """A range of lines, 1-based and inclusive, with the line of the statement that it belongs to."""
 
     head: int
     start: int
@@ -39,9 +40,10 @@ class LineRange:
 
 @dataclass(frozen=True, slots=True)
 class LineContext:
-    """Where a program stands: its line (-1 for none), the lines of the gradient modes and the loops around that.
+    """The current line of a program (-1 for none) with its enclosing gradient modes and loops.
 
-    Loops are places in :attr:`ProgramSource.loops`, the innermost first, through all the program's functions.
+    ``heads`` are the lines of the ``with`` statements that change the gradient mode. ``loops`` are indexes in
+    :attr:`ProgramStructure.loops`, innermost first, through all running functions.
     """
 
     line: int
@@ -62,4 +64,4 @@ class ProgramStructure:
     """The indexes in ``loops`` of the loops whose bodies call ``backward`` or ``grad``."""
     grad_modes: list[LineRange] = field(default_factory=list)
     loop_variables: set[str] = field(default_factory=set)
-    """The variables of ``for`` loops: each names one object after another."""
+    """The variables of ``for`` loops, which name one object after another."""

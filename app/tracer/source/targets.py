@@ -1,4 +1,4 @@
-"""Tell which attributes and items a statement assigns to."""
+"""Parse the attributes and items that a statement assigns to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 
 class Access(NamedTuple):
-    """An attribute's name, an index or a key, or the variable that holds an index or a key."""
+    """One step from an object to a part of it: an attribute, an index or key, or a variable that contains one."""
 
     kind: Literal["attribute", "item", "variable"]
     key: str | int
@@ -19,7 +19,7 @@ class Access(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AssignmentTarget:
-    """An attribute or an item that a statement assigns to: a variable, and how it is reached from there."""
+    """An attribute or an item that a statement assigns to: a variable, and the accesses from there."""
 
     variable: str
     accesses: tuple[Access, ...]
@@ -29,7 +29,7 @@ class AssignmentTarget:
 
 
 def assignment_targets(targets: list[ast.expr]) -> tuple[AssignmentTarget | None, ...]:
-    """The attributes and items among targets, by their places; empty where there are none."""
+    """Return the attribute or item at each position of the targets; empty if there are none."""
     parts = targets[0].elts if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) else targets
     found = tuple(_target(part) for part in parts)
     return found if any(found) else ()
@@ -47,7 +47,7 @@ def _target(node: ast.expr) -> AssignmentTarget | None:
 
 
 def _access(node: ast.expr) -> Access | None:
-    """How an attribute or an item is reached from what stands before the dot or the bracket."""
+    """Return the access that an expression ends with, or ``None`` if it is none of the known kinds."""
     match node:
         case ast.Attribute(attr=name):
             return Access("attribute", name)

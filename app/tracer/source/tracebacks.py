@@ -1,4 +1,4 @@
-"""Leave the recorder out of the tracebacks that a program sees: they are those that it has alone."""
+"""Find the program's locations in frames and tracebacks, and remove the recorder's frames from tracebacks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from types import CodeType, FrameType, TracebackType
 from .. import FOLDER
 
 Location = tuple[CodeType, int]
-"""An instruction: its code and its offset there."""
-_HANDING = "torch/overrides.py"
-"""Where a function of torch's hands its call over to a mode, which then calls that function again."""
+"""A code object and the offset of an instruction in it."""
+_DISPATCH_FILE = "torch/overrides.py"
+"""The file whose frames pass a call on to a mode, which then calls the function again."""
 
 
 def program_frames(frame: FrameType | None, filename: str) -> Iterator[Location]:
@@ -23,13 +23,13 @@ def program_frames(frame: FrameType | None, filename: str) -> Iterator[Location]
 
 
 def raised_at(error: BaseException, filename: str) -> Location | None:
-    """The program's innermost place in an exception's traceback."""
-    places = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in traceback_entries(error.__traceback__)]
-    return next((place for place in reversed(places) if place[0].co_filename == filename), None)
+    """Return the program's innermost location in an exception's traceback."""
+    locations = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in traceback_entries(error.__traceback__)]
+    return next((location for location in reversed(locations) if location[0].co_filename == filename), None)
 
 
 def leave_out(error: BaseException) -> None:
-    """Take the recorder's frames out of the tracebacks of an exception, and of those that it came from."""
+    """Remove the recorder's frames from the tracebacks of an exception and of its causes and contexts."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
@@ -44,24 +44,24 @@ def leave_out(error: BaseException) -> None:
 
 
 def _without_us(first: TracebackType | None) -> TracebackType | None:
-    found = traceback_entries(first)
-    files = [entry.tb_frame.f_code.co_filename for entry in found]
+    entries = traceback_entries(first)
+    files = [entry.tb_frame.f_code.co_filename for entry in entries]
     ours = [file.startswith(FOLDER) for file in files]
-    for place, file in enumerate(files[:-1]):
-        if ours[place + 1] and file.endswith(_HANDING):
-            ours[place] = True
-            if place:  # what handed over stands there a second time, further in
-                ours[place - 1] = True
-    kept = [entry for entry, left_out in zip(found, ours, strict=True) if not left_out]
+    for index, file in enumerate(files[:-1]):
+        if ours[index + 1] and file.endswith(_DISPATCH_FILE):
+            ours[index] = True
+            if index:  # the frame that passed the call on appears a second time, further in
+                ours[index - 1] = True
+    kept = [entry for entry, left_out in zip(entries, ours, strict=True) if not left_out]
     for entry, following in zip(kept, [*kept[1:], None], strict=True):
         entry.tb_next = following
     return kept[0] if kept else first
 
 
 def traceback_entries(trace: TracebackType | None) -> list[TracebackType]:
-    """The entries of a traceback, the outermost first."""
-    found = []
+    """Return the entries of a traceback, outermost first."""
+    entries = []
     while trace is not None:
-        found.append(trace)
+        entries.append(trace)
         trace = trace.tb_next
-    return found
+    return entries

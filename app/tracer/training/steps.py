@@ -201,7 +201,7 @@ class Steps:
                 step.parameters[parameter].accumulated()
         self._boundaries.end_pass()
         self.parameters.forget_gradients()
-        self._lines.close_segment()
+        self._lines.assign_to_step()
         self._lines.moment = len(step.passes)
 
     # ------------------------------------------------------------------ updates
@@ -254,7 +254,7 @@ class Steps:
         """
         if row is None or value is None:
             self._begin_update(here)
-            self._lines.close_segment()
+            self._lines.assign_to_step()
             return
         copied = replace(row, row=self._step.table.add_copy(value))
         self._step.rebinds.append(Rebind(copied, weakref.ref(value)))
@@ -277,21 +277,21 @@ class Steps:
     def _update(self, here: LineContext) -> None:
         self._begin_update(here)
         self._step.update.update((here.line, *here.heads))
-        self._lines.close_segment()
+        self._lines.assign_to_step()
 
     # ------------------------------------------------------------------ loops
 
     def enter_loop(self, loop: int, length: int | None) -> None:
         """Record that a loop begins, with its number of iterations if known."""
         if self._boundaries.enter_loop(loop, length, next_sequence_nr()).action is Action.BORDER:
-            self._lines.close_segment()
+            self._lines.assign_to_step()
 
     def next_iteration(self, loop: int) -> None:
         """Record that an iteration of a loop begins."""
         action = self._boundaries.next_iteration(loop, next_sequence_nr()).action
         if action is Action.IGNORE:
             return
-        self._lines.close_segment()
+        self._lines.assign_to_step()
         if action is Action.END:
             self.end_step()
 
@@ -305,7 +305,7 @@ class Steps:
         index = self._ended
         self._observer.step_ending(index)
         if end.cut is not None:
-            self._lines.close_segment(end.cut)
+            self._lines.assign_to_step(end.cut)
         self._emission.emit_step(index, self._step, end)
         self._ended += 1
         self._calls.release(next_sequence_nr() if before is None else before)

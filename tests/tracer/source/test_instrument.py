@@ -1,4 +1,4 @@
-"""Places in a program are where a person sees them."""
+"""Tests of the relation between a recording and the program's text: lines, columns, names and targets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_an_expression_over_several_lines_is_marked_to_the_end_of_its_first() ->
     assert (node.line, node.columns) == (3, (5, 8))
 
 
-def test_names_are_those_a_person_would_say() -> None:
+def test_nodes_are_named_by_the_variables_of_the_program() -> None:
     program = (
         "import torch\nfrom torch import nn\nmodel = nn.Sequential(nn.Linear(2, 2), nn.ReLU())\n"
         "params = [torch.ones(2, requires_grad=True)]\n"
@@ -39,7 +39,7 @@ def test_names_are_those_a_person_would_say() -> None:
     assert modules["SumBackward0"] == ""
 
 
-def test_loops_and_gradient_modes_are_known_by_their_lines() -> None:
+def test_the_loops_and_gradient_modes_around_a_line_are_found() -> None:
     text = "import torch\nfor i in range(2):\n    while True:\n        break\n    with torch.no_grad():\n        x = 1\n"
     source = ProgramSource(text, [(1, 6)])
     source.compile(0)
@@ -48,7 +48,7 @@ def test_loops_and_gradient_modes_are_known_by_their_lines() -> None:
     assert source.context_at(4).heads == ()
 
 
-def test_a_module_s_own_tensors_are_called_by_the_way_to_them() -> None:
+def test_tensors_of_a_module_are_named_by_the_path_to_them() -> None:
     program = (
         "import torch\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
         "        self.w = torch.ones(2, requires_grad=True)\n        self.parts = [torch.ones(2, requires_grad=True)]\n"
@@ -74,13 +74,13 @@ def test_a_module_s_own_tensors_are_called_by_the_way_to_them() -> None:
         ("self.w += 1", []),
     ],
 )
-def test_the_attributes_and_items_that_a_statement_assigns_to_are_known(statement: str, targets: list[str | None]) -> None:
+def test_the_attributes_and_items_that_a_statement_assigns_to_are_parsed(statement: str, targets: list[str | None]) -> None:
     source = ProgramSource(statement, [(1, 1)])
     source.compile(0)
-    assert [str(target) if target else None for known in source.statements for target in known.targets] == targets
+    assert [str(target) if target else None for found in source.statements for target in found.targets] == targets
 
 
-def test_a_marked_program_behaves_like_the_one_that_was_written() -> None:
+def test_a_marked_program_behaves_like_the_original() -> None:
     program = '''"""A docstring."""
 from __future__ import annotations
 import dataclasses, asyncio, inspect
@@ -126,7 +126,7 @@ print(inspect.getsource(generator))
     )
 
 
-def test_a_constant_without_a_name_is_called_by_what_was_written() -> None:
+def test_a_constant_without_a_name_is_named_by_its_source_text() -> None:
     program = (
         "import torch\nw = torch.ones(2, requires_grad=True)\ny = w * torch.tensor([1., 2.])\n"
         "z = (y - y.detach()).mul(torch.arange(2) + 1).sum()\nu = z.add(torch.ones(1) * 2)\nu.backward()\n"
