@@ -1,6 +1,6 @@
-"""Run one job in this very process: read it from a file descriptor, write its frames to another.
+"""Run one job in this process: read it from one file descriptor, and write its frames to another.
 
-``python -m tapedeck.tracer JOB_FD EVENTS_FD`` is how a user's own file is run on the user's own machine.
+``python -m tapedeck.tracer JOB_FD EVENTS_FD`` runs a user's own file on the user's own machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .main import execute
 
 
 def main() -> None:
-    """Read the job to its end, then run it."""
+    """Read the job, then run it."""
     job_fd, events_fd = int(sys.argv[1]), int(sys.argv[2])
     with os.fdopen(job_fd, "rb") as pipe:
         job = wire.decode_job(pipe.read())

@@ -1,4 +1,4 @@
-"""Gather events and send them on as framed messages, soon but not one by one."""
+"""Collect events and send them as framed messages, several at a time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from .tensors.packing import blank, pack
 from .tensors.table import TableBuilder
 
 MESSAGE_EVENTS = 256
+"""The number of pending events at which they are sent."""
 MESSAGE_BYTES = 1 << 20
-"""Size of a message beyond which its events are sent in several."""
+"""The size of a message above which its events are sent as several messages."""
 WAITING_ROWS = 2_000
-"""Tensors that wait to be read, at most: they are held until then."""
+"""The number of pending tensors at which they are read and sent. They stay alive until then."""
 WAITING_BYTES = 4 << 20
-"""Bytes of those that are to be summed up."""
+"""The size of pending tensors, of which statistics are computed, at which they are read and sent."""
 INTERVAL = 0.04
-"""Seconds that an event waits at most for others, while the program makes more of them."""
+"""Seconds after which pending events are sent when another event is emitted."""
 
 
 Build = Callable[[wire.TensorTable], wire.Event]
@@ -30,51 +31,52 @@ Build = Callable[[wire.TensorTable], wire.Event]
 class Emitter:
     """Sends events through ``write``, which takes framed bytes.
 
-    The numbers of events that wait are read together when they are sent; what is written to before that is copied.
+    The tensors of all pending events are read together when the events are sent. A tensor that is written to before that is
+    copied first.
     """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
         self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
         self._sent = monotonic()
-        self._told: set[type[wire.Signal]] = set()
+        self._emitted: set[type[wire.Signal]] = set()
         self._rows = 0
         self._bytes = 0
         self._unsorted: list[TableBuilder] = []
         self._by_storage: dict[int, list[tuple[TableBuilder, int]]] = {}
-        """Rows that wait to be read, by their memory; those of tables that are unsorted are not among them."""
-        self._holding: set[int] = set()
-        """The ids of what waits to be read."""
+        """The pending rows by storage, except those of the tables in ``_unsorted``."""
+        self._ids: set[int] = set()
+        """The ids of the pending tensors."""
 
     def emit(self, event: wire.Event) -> None:
-        """Take an event; events keep their order."""
+        """Add an event. Events are sent in the order in which they were added."""
         self._waiting.append(event)
         if len(self._waiting) >= MESSAGE_EVENTS or self.due():
             self.flush()
 
     def emit_with(self, table: TableBuilder, build: Build) -> None:
-        """Take an event that is built once its table is read."""
+        """Add an event that ``build`` makes once its table has been read."""
         table.finalize()
         self._waiting.append((table, build))
         self._unsorted.append(table)
-        self._holding.update(map(id, table.rows))
+        self._ids.update(map(id, table.rows))
         self._rows += len(table.rows)
         self._bytes += table.deferred_bytes
         if self._rows >= WAITING_ROWS or self._bytes >= WAITING_BYTES or self.due():
             self.flush()
 
     def protect(self, write: Write) -> None:
-        """Memory is about to be written to: copy what waits to be read there."""
+        """Copy the pending tensors that are about to be written to."""
         if write.shared:
             for table in self._unsorted:
-                for place, row in enumerate(table.rows):
+                for index, row in enumerate(table.rows):
                     if isinstance(row, Tensor):
-                        self._by_storage.setdefault(storage_pointer(row), []).append((table, place))
+                        self._by_storage.setdefault(storage_pointer(row), []).append((table, index))
             self._unsorted.clear()
             for key in write.storages:
-                for table, place in self._by_storage.pop(key, ()):
-                    table.copy_row(place)
-        elif not self._holding.isdisjoint(write.ids):
+                for table, index in self._by_storage.pop(key, ()):
+                    table.copy_row(index)
+        elif not self._ids.isdisjoint(write.ids):
             for item in self._waiting:
                 if isinstance(item, tuple):
                     item[0].protect(write)
@@ -84,41 +86,43 @@ class Emitter:
         signals: list[wire.Signal] = []
         try:
             packed = pack(tables)
-        except Exception as error:  # a tensor that cannot even be asked: the program must not hear of it
+        except Exception as error:  # a tensor that cannot be read must not fail the program
             packed = [blank(len(table.rows)) for table in tables]
             signals.append(_failure(error))
         if any(table.shortened for table in tables):
             signals.append(wire.NumbersLeftOut())
         read = iter(packed)
         self._waiting = [item[1](next(read)) if isinstance(item, tuple) else item for item in self._waiting]
-        self._waiting[-1:-1] = [signal for signal in signals if self._is_first(signal)]  # nothing follows the end
+        self._waiting[-1:-1] = [
+            signal for signal in signals if self._is_first(signal)
+        ]  # the last event stays last: it may be the end
         self._unsorted.clear()
         self._by_storage.clear()
-        self._holding.clear()
+        self._ids.clear()
         self._rows = self._bytes = 0
 
     def emit_once(self, signal: wire.Signal) -> None:
-        """Take a signal unless one of its kind has been taken."""
+        """Add a signal unless one of its type has been added before."""
         if self._is_first(signal):
             self.emit(signal)
 
     def _is_first(self, signal: wire.Signal) -> bool:
-        first = type(signal) not in self._told
-        self._told.add(type(signal))
+        first = type(signal) not in self._emitted
+        self._emitted.add(type(signal))
         return first
 
     def failed(self, error: Exception) -> None:
-        """The recorder itself has failed at something: say so once, since the program must go on as if it were alone."""
-        if isinstance(error, RecursionError):  # the program stands at the end of the stack: there is no room for us
+        """Report, once per run, that the recorder itself has failed. The program goes on as if it were not recorded."""
+        if isinstance(error, RecursionError):  # the program has used up the stack: it is not a failure of the recorder
             return
         self.emit_once(_failure(error))
 
     def due(self) -> bool:
-        """Whether it is time to let those who listen know more."""
+        """Return whether the last message was sent more than :data:`INTERVAL` ago."""
         return monotonic() - self._sent > INTERVAL
 
     def flush(self) -> None:
-        """Send all that waits."""
+        """Send all pending events."""
         if self._waiting:
             self._read()
             events = [item for item in self._waiting if not isinstance(item, tuple)]
@@ -127,7 +131,7 @@ class Emitter:
         self._sent = monotonic()
 
     def _send(self, events: list[wire.Event]) -> None:
-        """Send events as one message, or as several where they are large: who reads holds a whole message in memory."""
+        """Send events as one message, or as several if it would be large: the reader keeps a whole message in memory."""
         message = wire.pack(events)
         if len(message) <= MESSAGE_BYTES or len(events) == 1:
             self._write(wire.frames(message))

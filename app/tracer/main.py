@@ -1,4 +1,4 @@
-"""Enter the tracer: warm it up, or have it run a job."""
+"""The tracer's entry points: warm the process up, and run a job."""
 
 from __future__ import annotations
 
@@ -10,25 +10,16 @@ from .. import wire
 from ..wire.catalogue import OptimizerCatalogue
 from .program import run
 
-_SMALL = """\
-import torch
-w = torch.ones(2, requires_grad=True)
-loss = ((w * 2 - 1) ** 2).mean()
-loss.backward()
-w = w - 0.1 * w.grad
-w
-"""
-
 
 def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
-    """Run a job, sending framed events through ``write``; a program's failure is one of them, never an exception."""
+    """Run a job and send its framed events through ``write``. A program's failure is an event, never an exception."""
     run(job, write)
 
 
 def preload() -> None:
-    """Load what programs use and touch it once, so that a fork finds it warm.
+    """Import and use the modules that programs need, so that they are warm in a forked child.
 
-    No backward: an engine that has run in the parent breaks deep reentrant checkpoints in its children.
+    This runs no backward: an engine that has run in the parent breaks deep reentrant checkpoints in its children.
     """
     import torch._dynamo
     import torch.nn.functional as functional
@@ -36,7 +27,7 @@ def preload() -> None:
     import torch.utils.checkpoint
 
     torch.set_num_threads(1)
-    torch.overrides.resolve_name(torch.ones)  # builds a table of every function once, which each child would else do again
+    torch.overrides.resolve_name(torch.ones)  # builds a table of all functions, which each child would build again
     torch.manual_seed(0)
     np.random.default_rng(0)
     with torch.no_grad():
@@ -61,9 +52,9 @@ def optimizers() -> OptimizerCatalogue:
 
 
 def warm() -> None:
-    """Record a small program and forget it, in a child that waits for its job: the first time costs three times the second."""
-    text = (
+    """Record a small program in a child that waits for its job: the first recording takes three times as long as the second."""
+    program = (
         "import torch\nw = torch.ones(2, requires_grad=True)\n"
         "loss = ((w * 2 - 1) ** 2).mean()\nloss.backward()\nw = w - w.grad\nw"
     )
-    run(wire.Job(text, [(1, 6)]), lambda frames: None)
+    run(wire.Job(program, [(1, 6)]), lambda frames: None)

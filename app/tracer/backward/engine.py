@@ -226,7 +226,7 @@ class PassRecorder:
             adds = Write([leaf.grad for leaf in leaves.values() if leaf.grad is not None])
             self._guard.before_write(adds)
         template = self._graphs.template(walk, parameters)
-        saved, asked = self._graphs.read_saved(walk, template)
+        saved, read_from_nodes = self._graphs.read_saved(walk, template)
         if self._saved.unread:
             self._emitter.emit_once(wire.SavedTensorsUnread(line=here.line))
         capture = Capture(walk.nodes)
@@ -240,7 +240,7 @@ class PassRecorder:
             parent=outer.facts.index if outer else -1,
             values=values,
             saved=saved,
-            asked=asked,
+            read_from_nodes=read_from_nodes,
             capture=capture,
             thread=threading.get_ident(),
             fresh=fresh,
@@ -248,7 +248,7 @@ class PassRecorder:
             outputs=tuple(outputs),
             given=given,
             inputs=args[3] if len(args) > 3 else (),
-            makes=bool(args[2]) if len(args) > 2 else False,
+            creates_graph=bool(args[2]) if len(args) > 2 else False,
             transformed=inside_transform((*outputs, *given)),
         )
         if adds is not None:
@@ -260,7 +260,7 @@ class PassRecorder:
         """Put a hook on every node of a pass. If memory runs out, emit the pass as empty and return ``False``."""
         try:
             with Unobserved():
-                begun.capture.attach(numbered=begun.makes)
+                begun.capture.attach(numbered=begun.creates_graph)
         except Exception as error:
             self._open.remove(begun)
             self._emitter.failed(error)
@@ -279,11 +279,11 @@ class PassRecorder:
 
     def _add_formula_calls(self, begun: OpenPass, first: int, result: Any) -> None:
         """Add a call for each node of the pass whose formula made nodes, as ``create_graph`` has it."""
-        if not begun.makes or next_sequence_nr() == first:
+        if not begun.creates_graph or next_sequence_nr() == first:
             return
         code, offset = next(program_frames(sys._getframe(2), self._source.filename), (None, 0))
         site = self._calls.site(code, offset, "")
-        for start, end, node, results in begun.made(first, result):
+        for start, end, node, results in begun.made_nodes(first, result):
             call = Call(start, end, site, torch.autograd.grad, results, ())
             call.backward_of = (begun.template.index, node)
             self._calls.add(call)

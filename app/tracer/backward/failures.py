@@ -1,4 +1,4 @@
-"""Tell how things failed: the line that raised, the node that raised, and who changed what that node had saved."""
+"""Report failures: the line and the node that raised, and the line that changed a tensor which the node had saved."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .graph import grad_node
 from .passes import OpenPass
 from .template import Template
 
-TOLD = 100
-"""Failures that are told of one run, and exceptions that the program caught; a loop may fail for ever."""
-SAID = 1_000
-"""Characters of what an exception says that a signal carries."""
+MAX_REPORTED = 100
+"""The number of failed passes that are reported in one run, and of caught exceptions: a loop may fail forever."""
+MAX_MESSAGE = 1_000
+"""The number of characters of an exception's message that a signal has."""
 
 
 class Failures:
-    """Tells of passes that failed and of exceptions that the program caught: what a finding is made of."""
+    """Emits signals for passes that failed and for exceptions that the program caught."""
 
     def __init__(self, source: ProgramSource, emitter: Emitter, writes: WriteLog) -> None:
         self._source = source
@@ -35,18 +35,20 @@ class Failures:
         self._caught: set[tuple[type[BaseException], Location | None]] = set()
 
     def caught(self, error: BaseException, line: int) -> None:
-        """The program has caught an exception, in the handler on this line; each kind is told once for each place."""
-        place = raised_at(error, self._source.filename)
-        key = (type(error), place)
-        if key in self._caught or len(self._caught) >= TOLD:
+        """Report an exception that the program has caught, in the handler on ``line``; once for each type and location."""
+        location = raised_at(error, self._source.filename)
+        key = (type(error), location)
+        if key in self._caught or len(self._caught) >= MAX_REPORTED:
             return
         self._caught.add(key)
-        self._emitter.emit(wire.Caught(line=self._line(place), handler=line, **_facts(error)))
+        self._emitter.emit(wire.Caught(line=self._line(location), handler=line, **_facts(error)))
 
     def failed(self, begun: OpenPass, error: BaseException) -> int:
-        """A pass has ended with an exception: tell it; returns the node that raised, -1 where that is not known."""
+        """Report a pass that has raised; return the node that raised, -1 if unknown."""
         node = failing(begun, error)
-        if self._passes >= TOLD or begun.facts.kind == "implicit":  # that one is ours, and told by itself
+        if (
+            self._passes >= MAX_REPORTED or begun.facts.kind == "implicit"
+        ):  # the program has not called for it: it has a signal of its own
             return node
         self._passes += 1
         facts = begun.facts
@@ -71,27 +73,27 @@ class Failures:
         return node
 
     def _changed(self, begun: OpenPass, node: int) -> tuple[str | None, Location | None]:
-        """The saved tensor of a node that was written to after it was saved, and where that was done first."""
+        """Return the saved tensor of a node that was written to after it was saved, and the location of the first write."""
         walk = begun.walk
         number = walk.numbers[node] if node >= 0 else -1
         if number < 0:
             return None, None
         for slot, tensor in _modified(walk.nodes[node]):
-            written, place = self._writes.written_after(number, storage_pointer(tensor))
+            written, location = self._writes.written_after(number, storage_pointer(tensor))
             if written:
-                return slot, place
+                return slot, location
         return None, None
 
-    def _line(self, place: Location | None) -> int:
-        return self._source.locate(*place)[0] if place is not None else -1
+    def _line(self, location: Location | None) -> int:
+        return self._source.locate(*location)[0] if location is not None else -1
 
 
 def _facts(error: BaseException) -> dict[str, str]:
-    return {"error": encodable(type(error).__name__)[: wire.NAME_LENGTH], "message": exception_text(error)[:SAID]}
+    return {"error": encodable(type(error).__name__)[: wire.NAME_LENGTH], "message": exception_text(error)[:MAX_MESSAGE]}
 
 
 def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
-    """The saved tensors of a node, as they are now, in the slots that torch refuses to read."""
+    """Yield the current saved tensors of a node in the slots that torch refuses to read, with the names of the slots."""
     for name in dir(type(node)):
         if not name.startswith("_raw_saved_"):
             continue
@@ -99,10 +101,10 @@ def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
         try:
             saved = getattr(node, name)
             if getattr(saved, "unpack_hook", None) is not None:
-                continue  # the program's own code, which torch asks instead of looking at versions
+                continue  # torch unpacks it with the program's own code and checks no version
             getattr(node, f"_saved_{slot}")
             continue
-        except AttributeError:  # a custom function has but one list of them
+        except AttributeError:  # a custom function has one list of saved tensors
             pass
         except RuntimeError as refused:
             if "modified" not in str(refused):
@@ -113,42 +115,42 @@ def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def failing(begun: OpenPass, error: BaseException) -> int:
-    """The node that raised: of those that were ready and had not run, the one that the engine takes first.
+    """Return the node that raised: the next one that the engine would have run; -1 if unknown.
 
-    That is a leaf, else what was made last. What a pass was not asked for never runs, and where ``autograd.grad`` takes
-    its result out, only the tensor's own hooks run.
+    Of the nodes that are ready, the engine runs leaves first, then the node that was made last. Nodes that no input needs
+    never run. At an input of ``autograd.grad``, only the tensor's own hooks run.
     """
     walk, order = begun.walk, begun.capture.order
-    if "returned nan values" in exception_text(error):  # anomaly mode looks at what a node has returned
+    if "returned nan values" in exception_text(error):  # anomaly mode checks the results of a node after its hooks
         return order[-1] if order else -1
     done = set(order)
     waits = [0] * len(walk.nodes)
     sources, _, targets, _ = begun.template.edges
     for source, target in zip(sources, targets, strict=True):
         waits[target] += source not in done
-    asked = {
+    requested = {
         walk.indexes[node]: given
         for node, given in zip(map(_node, begun.inputs), begun.inputs, strict=True)
         if node in walk.indexes
     }
-    runs = _ancestors(begun.template, asked) if begun.inputs else set(range(len(walk.nodes)))
+    runs = _ancestors(begun.template, requested) if begun.inputs else set(range(len(walk.nodes)))
     if begun.facts.accumulates:
-        runs |= asked.keys()
+        runs |= requested.keys()
     else:
-        runs |= {place for place, given in asked.items() if _hook_failed(given, error)}
-    ready = [place for place in sorted(runs) if place not in done and not waits[place]]
-    leaves = {place for place, _ in walk.leaves}
-    return max(ready, key=lambda place: (place in leaves, walk.numbers[place]), default=-1)
+        runs |= {node for node, given in requested.items() if _hook_failed(given, error)}
+    ready = [node for node in sorted(runs) if node not in done and not waits[node]]
+    leaves = {node for node, _ in walk.leaves}
+    return max(ready, key=lambda node: (node in leaves, walk.numbers[node]), default=-1)
 
 
-def _ancestors(template: Template, places: Iterable[int]) -> set[int]:
-    """The nodes whose gradient flows on to some of these."""
+def _ancestors(template: Template, nodes: Iterable[int]) -> set[int]:
+    """Return the nodes whose gradients flow on to any of ``nodes``."""
     above: dict[int, list[int]] = {}
     sources, _, targets, _ = template.edges
     for source, target in zip(sources, targets, strict=True):
         above.setdefault(target, []).append(source)
     found: set[int] = set()
-    waiting = list(places)
+    waiting = list(nodes)
     while waiting:
         for source in above.get(waiting.pop(), ()):
             if source not in found:
@@ -162,7 +164,7 @@ def _node(given: Any) -> Any:
 
 
 def _hook_failed(given: Any, error: BaseException) -> bool:
-    """Whether an exception came from one of a tensor's own hooks."""
+    """Return whether an exception came from one of a tensor's own hooks."""
     hooks = (given._backward_hooks or {}) if isinstance(given, Tensor) else {}
     codes = {getattr(hook, "__code__", None) for hook in hooks.values()}
     if any(trace.tb_frame.f_code in codes for trace in traceback_entries(error.__traceback__)):

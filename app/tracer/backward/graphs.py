@@ -80,16 +80,16 @@ class Graphs:
         The others are known from the call that made their node.
         """
         saved: list[Any] = []
-        asked: list[int] = []
+        read_from_nodes: list[int] = []
         hooked = self._saved.hooked
         nodes, calls = walk.nodes, walk.calls
         for (node, slot), origin in zip(template.saved, template.origins, strict=True):
             call = calls[node]
             if origin == UNKNOWN or hooked or call is None:
-                asked.append(len(saved))
+                read_from_nodes.append(len(saved))
                 saved.append(self._saved.read(nodes[node], slot))
             else:
                 saved.append(call.argument(origin))
         if not hooked:
             template.find_origins(walk, saved)
-        return saved, asked
+        return saved, read_from_nodes
