@@ -1,4 +1,4 @@
-"""Record autograd in the process where a program runs: the only place that imports torch."""
+"""Record autograd in the process that runs the program. Only this package imports torch."""
 
 from __future__ import annotations
 

@@ -140,8 +140,8 @@ def _failure(error: BaseException, source: ProgramSource) -> wire.ProgramFailure
     """Describe an exception, with the program's innermost line. The recorder's own frames are left out of the traceback."""
     leave_out(error)
     stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
-    place = raised_at(error, source.filename)
-    line, columns = source.locate(*place) if place is not None else (-1, None)
+    location = raised_at(error, source.filename)
+    line, columns = source.locate(*location) if location is not None else (-1, None)
     message = missing_module_text(error) if isinstance(error, ModuleNotFoundError) else exception_text(error)
     if source.filename == PROGRAM and (instead := remedy(error)) is not None:
         message = f"{message}: {instead}"

@@ -28,12 +28,12 @@ from .write_guard import BeforeWrite
 class _OptimizerStep(NamedTuple):
     """A call of an optimizer's ``step`` that is running.
 
-    ``rests``: the calls inside it are not recorded. ``off``: the mode has left the stack meanwhile.
+    ``pauses``: the calls inside it are not recorded. ``off``: the mode has left the stack meanwhile.
     """
 
     frame: FrameType
     optimizer: torch.optim.Optimizer
-    rests: bool
+    pauses: bool
     off: bool
 
 
@@ -109,9 +109,9 @@ class Optimizers:
         with torch._C.DisableTorchFunction():
             self._guard.before_write(Write(list(_written_by(optimizer))))
         # a differentiable step makes nodes, which are recorded like any others
-        rests = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._open.append(_OptimizerStep(sys._getframe(2), optimizer, rests, rests and self._mode.leave_stack()))
-        self._mode.paused += rests
+        pauses = not any(group.get("differentiable") for group in optimizer.param_groups)
+        self._open.append(_OptimizerStep(sys._getframe(2), optimizer, pauses, pauses and self._mode.leave_stack()))
+        self._mode.paused += pauses
         self._steps.suspend()
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
         if closure is None:
@@ -125,14 +125,14 @@ class Optimizers:
         """Return the closure with recording switched on: it computes the loss, which is the program's own work."""
 
         def run() -> Any:
-            resting, self._mode.paused = self._mode.paused, 0
+            paused, self._mode.paused = self._mode.paused, 0
             off = any(step.off for step in self._open)
             if off:
                 self._mode.rejoin_stack()
             try:
                 return closure()
             finally:
-                self._mode.paused = resting
+                self._mode.paused = paused
                 if off:
                     self._mode.leave_stack()
 
@@ -176,7 +176,7 @@ class Optimizers:
         self._steps.parameters.forget_all_values()
         if step.off:
             self._mode.rejoin_stack()
-        self._mode.paused = max(0, self._mode.paused - step.rests)
+        self._mode.paused = max(0, self._mode.paused - step.pauses)
         self._steps.resume()
 
     def close_abandoned(self) -> None:

@@ -72,7 +72,7 @@ class Rebinds:
         scope, given = self._scopes.of(name)
         before = scope.get(name)
         if before is not leaf:
-            self._again(statement, before, value)
+            self._report_again(statement, before, value)
         if value is leaf or before is not leaf:
             return
         if given and isinstance(value, Tensor) and not self._uses(value, parameter):
@@ -87,23 +87,23 @@ class Rebinds:
         """
         if not self._steps.has_passes:
             return
-        held = look_up(target, value, self._variable)
-        if held is None or held.value is value:
+        current = look_up(target, value, self._variable)
+        if current is None or current.value is value:
             return
-        if held.value not in self._parameters:
-            self._again(statement, held.value, value)
+        if current.value not in self._parameters:
+            self._report_again(statement, current.value, value)
             return
-        leaf: Tensor = held.value
+        leaf: Tensor = current.value
         parameter = self._parameters.index(leaf)
         if not self._steps.takes_part(parameter):
             return
         uses = self._uses(value, parameter)
-        if not (uses and _is_new_leaf(value)) and is_reachable(leaf, held.holder, self._scopes.values()):
+        if not (uses and _is_new_leaf(value)) and is_reachable(leaf, current.holder, self._scopes.values()):
             if uses:
-                self._substitute(statement, held.name, parameter, value)
+                self._substitute(statement, current.name, parameter, value)
             return
-        self._calls.name(value, held.name)
-        self._report(statement, held.name, parameter, value)
+        self._calls.name(value, current.name)
+        self._report(statement, current.name, parameter, value)
 
     def replaced(self, statement: Statement, name: str, value: Any) -> None:
         """Report a statement that is about to bind a name to a new list or dict, in which new leaves replace old ones."""
@@ -117,8 +117,8 @@ class Rebinds:
             if isinstance(new, Tensor) and isinstance(old, Tensor) and new is not old and old in self._parameters:
                 parameter = self._parameters.index(old)
                 if self._steps.takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
-                    held = TargetValue(AssignmentTarget(name, (Access("item", key),)), before, old)
-                    self._report(statement, held.name, parameter, new)
+                    current = TargetValue(AssignmentTarget(name, (Access("item", key),)), before, old)
+                    self._report(statement, current.name, parameter, new)
 
     def _uses(self, value: Any, parameter: int) -> bool:
         """Return whether a tensor was computed from a parameter's gradient as its new value.
@@ -128,7 +128,7 @@ class Rebinds:
         sources = self._trail.sources(value)
         return parameter in sources or (~parameter in sources and (is_leaf(value) or not value.requires_grad))
 
-    def _again(self, statement: Statement, before: Any, value: Any) -> None:
+    def _report_again(self, statement: Statement, before: Any, value: Any) -> None:
         parameters = self._trail.sources(value)
         if parameters and isinstance(before, Tensor) and _is_new_leaf(value):
             own = frozenset(max(each, ~each) for each in parameters)
@@ -171,16 +171,16 @@ class Rebinds:
             if any(self._uses(root, substitute.parameter) for root in roots):
                 self._report_lost(substitute)
 
-    def _report_lost(self, known: _Substitute) -> None:
-        if (known.name, known.line) not in self._lost:
-            self._lost.add((known.name, known.line))
+    def _report_lost(self, substitute: _Substitute) -> None:
+        if (substitute.name, substitute.line) not in self._lost:
+            self._lost.add((substitute.name, substitute.line))
             self._emitter.emit(
                 wire.LeafRebound(
-                    line=known.line,
-                    step=known.step,
-                    parameter=known.parameter,
-                    name=known.name[: wire.NAME_LENGTH],
-                    grad_fn=known.grad_fn[: wire.NAME_LENGTH] if known.grad_fn is not None else None,
+                    line=substitute.line,
+                    step=substitute.step,
+                    parameter=substitute.parameter,
+                    name=substitute.name[: wire.NAME_LENGTH],
+                    grad_fn=substitute.grad_fn[: wire.NAME_LENGTH] if substitute.grad_fn is not None else None,
                 )
             )
 

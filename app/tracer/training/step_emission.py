@@ -28,9 +28,11 @@ class StepEmission:
         main = next(facts for facts in step.passes if facts.index == end.main)
         loss_line = step.loss_line.get(main.index, -1)
         iteration = (self._source.loops[end.loop].head, end.iteration) if end.loop is not None else None
-        rebinds, known = self._rebinds(step), self._parameters  # first: a rebind may replace a parameter's leaf
+        rebinds, registered = self._rebinds(step), self._parameters  # first: a rebind may replace a parameter's leaf
         parameters = [
-            changes.row(parameter, known.name(parameter), known.leaf(parameter), known.value(parameter, step.table))
+            changes.row(
+                parameter, registered.name(parameter), registered.leaf(parameter), registered.value(parameter, step.table)
+            )
             for parameter, changes in sorted(step.parameters.items())
         ]
         losses = {

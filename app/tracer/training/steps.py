@@ -107,8 +107,8 @@ class Steps:
         return index in self._step.parameters and self.parameters.has_changed(index, self._step.table)
 
     def _have_optimizer(self, parameters: Iterable[int]) -> bool:
-        held = {id(leaf) for optimizer in self.optimizers for group in optimizer.param_groups for leaf in group["params"]}
-        return any(id(self.parameters.leaf(parameter)) in held for parameter in parameters)
+        owned = {id(leaf) for optimizer in self.optimizers for group in optimizer.param_groups for leaf in group["params"]}
+        return any(id(self.parameters.leaf(parameter)) in owned for parameter in parameters)
 
     # ------------------------------------------------------------------ memory
 
