@@ -58,7 +58,7 @@ async def follow(
         message = f"The program was stopped after {wall_seconds:g} s, the most that one run may take."
         timer = loop.call_later(wall_seconds, stop, "timed_out", message)
     watcher = loop.create_task(_on(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
-    reader = wire.Reader(limits, asked=job.replay is not None)
+    reader = wire.Reader(limits, replay=job.replay is not None)
     undecoded = 0
     try:
         with contextlib.suppress(BrokenPipeError):  # it is dead already: reading says how

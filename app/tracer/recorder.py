@@ -184,7 +184,7 @@ class Recorder:
             self._emitter.failed(error)
 
     def _report_forward_mode(self) -> None:
-        self._emitter.emit_once(wire.ForwardMode(line=self.line))
+        self._emitter.emit_once(wire.ForwardModeUsed(line=self.line))
 
     def _finish_early(self) -> None:
         """Emit everything that was recorded: the program is about to end its process."""

@@ -1,11 +1,12 @@
-"""Turn events into bytes and back: the trust boundary between a program's process and ours.
+"""Encode and decode events: the trust boundary between a program's process and the server.
 
-What records a program is inside its process, so whatever arrives is a stranger's data. Decoding checks the length before
-it buffers, the schema, every text's length, every count and every index, and raises :class:`ProtocolError` at the first
-thing amiss. Numbers cross as packed little-endian arrays, never as a value per object.
+The tracer runs inside the program's process, so the server treats everything that it sends as untrusted. Decoding checks
+the length of a frame before buffering it, then the schema, then every text's length, every count and every index. It
+raises :class:`ProtocolError` at the first violation. Numbers are sent as packed little-endian arrays.
 
-A **message** is a msgpack list of events. It travels as one or more **frames**: a 4-byte little-endian header, whose top
-bit says that more of the message follows and whose other bits are the length, then at most :data:`FRAME_BYTES` bytes.
+A **message** is a msgpack list of events. It is sent as one or more **frames**: a 4-byte little-endian header, then at most
+:data:`FRAME_BYTES` bytes. The top bit of the header is set if more frames of the message follow; the other bits are the
+length of the frame.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ from .signals import (
     Batched,
     Broadcast,
     Caught,
-    ForwardMode,
+    ForwardModeUsed,
     GraphTooLarge,
     ImplicitPass,
     ImplicitPassFailed,
@@ -107,7 +108,7 @@ __all__ = [
     "Event",
     "FactorRow",
     "Factors",
-    "ForwardMode",
+    "ForwardModeUsed",
     "GraphEvent",
     "GraphTooLarge",
     "GroupRow",

@@ -1,4 +1,4 @@
-"""Define what can be told of a run: events, and the job that a process is given."""
+"""Define the events that the tracer emits, and the job that it is given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DTYPES: Final = (
     "complex64", "complex128", "complex32", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2",
     "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "other",
 )  # fmt: skip
-"""The place of a dtype in this table is its code on the wire."""
+"""Names of dtypes. The index of a name is its code on the wire."""
 
 PACKED: Final = {
     "float32": "<f4", "float64": "<f8", "float16": "<f2", "bfloat16": "<f4", "int64": "<i8", "int32": "<i4", "int16": "<i2",
@@ -24,7 +24,7 @@ PACKED: Final = {
     "uint32": "<u4", "uint64": "<u8", "float8_e4m3fn": "<f4", "float8_e5m2": "<f4", "float8_e4m3fnuz": "<f4",
     "float8_e5m2fnuz": "<f4", "float8_e8m0fnu": "<f4",
 }  # fmt: skip
-"""How values of a dtype are packed: narrow floats that numpy lacks are widened, which is exact."""
+"""The NumPy dtype in which values of a dtype are packed. Narrow floats that NumPy lacks are widened, which is exact."""
 
 REQUIRES_GRAD, IS_LEAF, HAS_VALUES, HAS_STATS = 1, 2, 4, 8
 """Bits of :attr:`TensorTable.flags`."""
@@ -36,18 +36,22 @@ RIGHT, KINK, WRONG, UNKNOWN, DEFINED = 0, 1, 2, 3, 4
 """Codes of :attr:`Checked.verdict`."""
 
 LINES: Final = 200_000
-"""Lines that a program may have: more than its text has room for."""
+"""Maximum number of rows for lines in one event. The text of a program has fewer lines."""
 LEAVES: Final = 250_000
-"""Leaves that a graph may have: no more than nodes."""
+"""Maximum number of leaves in one event. A graph has no more leaves than nodes."""
 
 
 class TensorTable(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Summaries of tensors, a row each, by columns. Other events point at rows; -1 is no tensor.
+    """Summaries of tensors, stored by columns, one row per tensor. Events refer to rows by index; -1 means no tensor.
 
-    ``dtype`` uint8, ``flags`` uint8, ``grad_fn`` uint16 (place in ``names`` plus one, 0 for none), ``ndim`` uint8,
-    ``dims`` int64 (all shapes end to end); ``stats`` float64 (min, max, mean, L2 norm) and ``counts`` int64 (zeros,
-    NaN, Inf) for the rows flagged ``HAS_STATS``; ``values`` the elements, packed as in :data:`PACKED`, of the rows
-    flagged ``HAS_VALUES``. A row with one value and no stats has its value as every statistic.
+    - ``dtype`` (uint8): codes of :data:`DTYPES`.
+    - ``flags`` (uint8): bits such as :data:`REQUIRES_GRAD`.
+    - ``grad_fn`` (uint16): index into ``names`` plus one, 0 for none.
+    - ``ndim`` (uint8) and ``dims`` (int64): the shapes, concatenated.
+    - ``stats`` (float64: min, max, mean, L2 norm) and ``counts`` (int64: zeros, NaN, Inf): for rows flagged ``HAS_STATS``.
+    - ``values``: the elements of rows flagged ``HAS_VALUES``, packed as in :data:`PACKED`, concatenated.
+
+    The statistics of a row with one value and no stats follow from the value.
     """
 
     dtype: Packed = b""
@@ -69,31 +73,31 @@ class StartedEvent(Event, tag="started", frozen=True):
 
 
 class OutputEvent(Event, tag="output", frozen=True):
-    """Text that the program printed; ``cell`` printed it."""
+    """Text that cell ``cell`` printed."""
 
     text: LongText
     cell: Count = 0
 
 
 class ProgressEvent(Event, tag="progress", frozen=True):
-    """How far a loop of steps is; ``of`` is -1 where it is not known."""
+    """Progress of a loop: ``done`` of ``of`` iterations, where ``of`` is -1 if the total is unknown."""
 
     done: Count
     of: Index = -1
 
 
 class CellEvent(Event, tag="cell", frozen=True):
-    """A cell has run to its end; ``output`` is what a notebook shows under it."""
+    """A cell has run to its end. ``output`` is the text that a notebook shows below the cell."""
 
     index: Count
     output: Text | None
 
 
 class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The value of a line. ``text`` is its repr; ``None`` leaves it to be written from the tensor.
+    """The value of a line. ``text`` is its repr, or ``None`` if the text is made from the tensor in row ``row``.
 
-    ``at`` is, among the values of a step, when the line ran in it: how many of the step's passes had ended, and one more
-    once its update had begun (-1: not known). Among the last values it is the step, -1 where that has not ended.
+    In a step, ``at`` is the moment at which the line ran: the number of the step's passes that had ended, plus one if its
+    update had begun, or -1 if unknown. In a :class:`LinesEvent`, ``at`` is the index of the step, or -1 if it has not ended.
     """
 
     line: Count
@@ -105,18 +109,19 @@ class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 class LinesEvent(Event, tag="lines", frozen=True):
-    """The last values of lines, newer ones replacing older."""
+    """The last values of lines. A newer event replaces the rows of the same lines in older ones."""
 
     rows: Annotated[list[LineRow], Meta(max_length=LINES)]
     tensors: TensorTable
 
 
 class GraphEvent(Event, tag="graph", frozen=True):
-    """A structure not seen before. Columns are int32, ``kind`` and ``gradient`` uint8; texts are places in ``strings`` or -1.
+    """A graph whose structure is new. All columns are int32, except ``kind`` and ``gradient``, which are uint8.
 
-    ``saved_count`` has an entry for each node and ``saved`` all names of slots end to end. ``source``, ``target`` and
-    ``roots`` are places of nodes. ``line``, ``parameter`` and the columns are -1 where there is none. A node that a pass
-    made with ``create_graph`` comes from the formula of the node ``formula_node`` of the graph ``formula_graph``.
+    Texts are indices into ``strings``, or -1. ``source``, ``target`` and ``roots`` are indices of nodes. ``saved_count`` has
+    one entry per node; ``saved`` has the names of all saved tensors, concatenated. ``line``, ``start_column``, ``end_column``
+    and ``parameter`` are -1 where they do not apply. If a pass with ``create_graph`` made a node, the node is part of the
+    derivative of node ``formula_node`` of graph ``formula_graph``.
     """
 
     index: Count
@@ -145,10 +150,11 @@ class GraphEvent(Event, tag="graph", frozen=True):
 
 
 class PassEvent(Event, tag="pass", frozen=True):
-    """One call into the engine: ``order`` int32 places of nodes; the rest int32 rows of ``tensors``.
+    """One call into autograd's engine. ``order`` (int32) are the indices of the nodes in the order in which they ran.
 
-    ``value`` has an entry for each node, ``arrived`` and ``used`` one for each output of each node, ``edge`` one for
-    each edge, ``saved`` one for each saved slot, all in the order of the graph. ``failed`` is the node that raised.
+    The other columns are int32 rows of ``tensors``, in the order of the graph: ``value`` has one entry per node, ``arrived``
+    and ``used`` one per output of each node, ``edge`` one per edge, ``saved`` one per saved tensor. ``failed`` is the index
+    of the node that raised an exception, or -1.
     """
 
     index: Count
@@ -168,7 +174,7 @@ class PassEvent(Event, tag="pass", frozen=True):
 
 
 class ParameterEvent(Event, tag="parameter", frozen=True):
-    """A leaf took part in a pass for the first time, or has a new name."""
+    """A leaf that took part in a pass for the first time, or that has a new name."""
 
     index: Count
     name: Name | None
@@ -178,9 +184,9 @@ class ParameterEvent(Event, tag="parameter", frozen=True):
 
 
 class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A parameter over a step, as rows of the step's tensors.
+    """One parameter in one step. All fields but the first two are rows of the step's tensors.
 
-    ``grad_used`` is the gradient as the update found it, ``update`` what was added to the value.
+    ``grad_used`` is the gradient that the update read, ``update`` the difference that it added to the value.
     """
 
     parameter: Count
@@ -207,10 +213,10 @@ class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
 
 
 class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A name, an attribute or an item that held a parameter moved to another tensor.
+    """A name, attribute or item that referred to a parameter and now refers to another tensor.
 
-    ``uses_gradient``: that was computed from the parameter's ``.grad``. ``leaf``: it is a leaf itself that requires grad, at
-    the end of the step. ``graph`` is the new tensor's.
+    ``uses_gradient`` is true if the new tensor was computed from the parameter's ``.grad``. ``leaf`` is true if the new
+    tensor is itself a leaf that requires grad at the end of the step. ``graph`` is the graph of the new tensor.
     """
 
     name: Name
@@ -223,10 +229,10 @@ class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
 
 
 class StepEvent(Event, tag="step", frozen=True):
-    """A step has ended. ``update`` and its like are lines; ``optimizer`` has the name and the options of numbers.
+    """A step that has ended. ``forward``, ``loss``, ``backward`` and ``update`` are the lines of its phases.
 
-    ``groups`` are told where there is more than one; ``optimizer`` is the first. ``losses`` are the rows of what other passes
-    than the main one accumulated from, by name.
+    ``optimizer`` has the name of the optimizer and the options of its first parameter group. ``groups`` is empty unless there
+    are several groups. ``losses`` are the rows of the roots of passes other than the main one, by name.
     """
 
     index: Count
@@ -260,7 +266,7 @@ class ProgramFailure(Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class EndEvent(Event, tag="end", frozen=True):
-    """Nothing follows. ``status`` is a :data:`~tapedeck.model.Status`; a program itself can only say ``done`` or ``failed``."""
+    """The last event of a run. ``status`` is a :data:`~tapedeck.model.Status`; from a child, only ``done`` or ``failed``."""
 
     status: Name
     failure: ProgramFailure | None
@@ -268,10 +274,10 @@ class EndEvent(Event, tag="end", frozen=True):
 
 
 class Surface(Event, tag="surface", frozen=True):
-    """The loss of a pass over values of one or two of its parameters' elements, in the order in which they were asked for.
+    """The loss of a pass as a function of one or two elements of its parameters, in the order of the request.
 
-    ``at``, ``loss`` and ``slope`` are of the point that was recorded, evaluated again. ``axes`` are float64 columns of the
-    values, ``losses`` float64 with the last axis running fastest, ``failed`` uint8: 1 where evaluating raised.
+    ``at``, ``loss`` and ``slope`` describe the recorded point, evaluated again. ``axes`` are float64 columns of the elements'
+    values. ``losses`` is float64, with the last axis varying fastest. ``failed`` is uint8: 1 where evaluating raised.
     """
 
     index: Count
@@ -284,11 +290,11 @@ class Surface(Event, tag="surface", frozen=True):
 
 
 class Checked(Event, tag="checked", frozen=True):
-    """The gradient of a leaf in a pass beside the slope that differences of the loss give.
+    """The gradient of a leaf in a pass, compared with slopes computed by finite differences of the loss.
 
-    The columns have an entry for each element that was looked at: ``elements`` int64 places in the flattened leaf (of a
-    complex one, twice as many: real and imaginary parts); ``recorded``, ``central``, ``left``, ``right`` and ``tolerance``
-    float64; ``verdict`` uint8. ``precision`` is the dtype that the differences were computed in.
+    Each column has one entry per checked element. ``elements`` (int64) are indices into the flattened leaf; a complex leaf
+    has twice as many, for real and imaginary parts. ``recorded``, ``central``, ``left``, ``right`` and ``tolerance`` are
+    float64, ``verdict`` is uint8. ``precision`` is the dtype in which the differences were computed.
     """
 
     index: Count
@@ -302,15 +308,15 @@ class Checked(Event, tag="checked", frozen=True):
     tolerance: Packed
     verdict: Packed
     functions: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
-    """Classes of the program's own that the pass goes through."""
+    """The program's own autograd functions in the graph of the pass."""
     own: Name = ""
-    """The dtype that the gradients were computed in: the coarsest that the pass went through."""
+    """The dtype in which the gradients were computed: the least precise one in the pass."""
     definitions: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
-    """What torch defines, so that the gradient of an element that is ``DEFINED`` is not the slope."""
+    """PyTorch's conventions that explain why the gradient of a ``DEFINED`` element is not the slope."""
 
 
 class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The derivative of one output of a node by what one of its edges leads to: shape of the output, then of the input."""
+    """The derivative of one output of a node with respect to the input at ``slot``. Shape: output shape, then input shape."""
 
     slot: Count
     output: Count
@@ -318,7 +324,7 @@ class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
 
 
 class ProductRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What the node gives on an edge for the gradient that arrived, and the sum of that gradient times the factors."""
+    """Two rows that must agree: the gradient that a node sent along an edge, and the arrived gradient times the factors."""
 
     slot: Count
     given: Index
@@ -326,7 +332,7 @@ class ProductRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tru
 
 
 class Factors(Event, tag="factors", frozen=True):
-    """The local derivatives of a node in a pass, got by calling it with unit vectors."""
+    """The local derivatives of a node in a pass, computed by calling the node with unit vectors."""
 
     index: Count
     node: Count
@@ -336,14 +342,14 @@ class Factors(Event, tag="factors", frozen=True):
 
 
 class Refused(Event, tag="refused", frozen=True):
-    """What a replay was asked for cannot be had of a pass, and why: a sentence."""
+    """A replay that is impossible for a pass. ``reason`` is a sentence."""
 
     index: Count
     reason: Text
 
 
 Answer = Surface | Checked | Factors | Refused
-"""What only a job with a replay tells."""
+"""Events that only a job with a replay may emit."""
 
 AnyEvent = (
     StartedEvent
@@ -362,9 +368,9 @@ AnyEvent = (
 
 
 class SweepTarget(Struct, frozen=True):
-    """An element of a parameter, by its place in the flattened tensor, and the values that it is to take.
+    """An element to vary, by its index in the flattened parameter, and the range of its values.
 
-    ``low`` and ``high`` are ``None`` where the values are to lie around its own.
+    ``low`` and ``high`` are ``None`` if the range is chosen around the recorded value.
     """
 
     parameter: int
@@ -374,9 +380,9 @@ class SweepTarget(Struct, frozen=True):
 
 
 class ReplayOrder(Struct, frozen=True):
-    """What a program is run again for: ``what`` of the pass ``index``, in the step ``step``, after which it stops.
+    """The purpose of a replay: compute ``what`` for pass ``index`` of step ``step``, then stop the program.
 
-    ``every``: of the first pass of each graph instead, and the program goes on to its end.
+    If ``every`` is true, compute it for the first pass of each graph instead, and let the program run to its end.
     """
 
     what: ReplayKind
@@ -385,15 +391,15 @@ class ReplayOrder(Struct, frozen=True):
     targets: list[SweepTarget] = []
     points: int = 101
     elements: int = 16
-    """Elements of each leaf that are checked, at most."""
+    """Maximum number of elements to check in each leaf."""
     node: int = 0
     every: bool = False
     seconds: float = 0.0
-    """After which a check tells what it has; 0 for never."""
+    """Time in seconds after which a check reports its partial result; 0 for no limit."""
 
 
 class Job(Struct, frozen=True):
-    """What a child is given to run: the text, the lines of its cells (1-based, inclusive) and how to record it."""
+    """The input of a child: the program, the lines of its cells (1-based, inclusive) and how to record it."""
 
     program: str
     cells: list[tuple[int, int]]
@@ -401,13 +407,13 @@ class Job(Struct, frozen=True):
     capture: Capture = "full"
     values: int = 64
     nodes: int = 250_000
-    """Nodes that one graph may have."""
+    """Maximum number of nodes in one graph."""
     stdout_bytes: int = 256 * 1024
-    """Printed text that is sent; the rest is dropped there."""
+    """Maximum amount of printed text to send. The tracer drops the rest."""
     printed_bytes: int = 8 * 1024 * 1024
-    """Printed text at which the program is stopped; 0 for never."""
+    """Amount of printed text at which the program is stopped; 0 for no limit."""
     notebook: bool = False
     path: str | None = None
-    """Of a script that runs as a user's own: ``__file__`` and the folder that its imports are found in."""
+    """The path of a script that runs in a user's own process. It sets ``__file__`` and the folder for imports."""
     arguments: list[str] = []
     replay: ReplayOrder | None = None

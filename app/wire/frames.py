@@ -1,4 +1,4 @@
-"""Put events into messages and messages into frames, and take them out again."""
+"""Encode events as messages and messages as frames, and decode them again."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import msgspec
 
 from ..errors import ProtocolError
 from ..model import Limits
-from .check import Check
+from .check import EventChecker
 from .events import AnyEvent, Job
 from .fields import Event
 
 FRAME_BYTES: Final = 1 << 20
+"""Maximum size of a frame, without its header."""
 _HEADER: Final = struct.Struct("<I")
 _MORE: Final = 1 << 31
+"""The bit of a header that is set if more frames of the message follow."""
 
 
 def encode_job(job: Job) -> bytes:
-    """Pack a job for a child's pipe."""
+    """Encode a job for a child's pipe."""
     return msgspec.msgpack.encode(job)
 
 
 def decode_job(data: bytes) -> Job:
-    """Unpack a job: the program's side of the pipe trusts the server."""
+    """Decode a job. The child trusts the server, so nothing is checked but the schema."""
     return msgspec.msgpack.decode(data, type=Job)
 
 
@@ -36,17 +38,17 @@ _event_decoder: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyE
 
 
 def pack(events: Sequence[Event]) -> bytes:
-    """Encode events as one message, without frames: the form in which the store keeps them."""
+    """Encode events as one message, without frames."""
     return _encoder.encode(events)
 
 
 def unpack(message: bytes) -> list[AnyEvent]:
-    """Decode a message that was checked when it came in."""
+    """Decode a message without checking its indices. Use :class:`Reader` for messages from a child."""
     return _decoder.decode(message)
 
 
 def frames(message: bytes) -> bytes:
-    """Cut a message into frames, as it goes over a pipe.
+    """Split a message into frames, concatenated as they are written to a pipe.
 
     >>> frames(b"abc")
     b'\\x03\\x00\\x00\\x00abc'
@@ -60,25 +62,25 @@ def frames(message: bytes) -> bytes:
 
 
 class Reader:
-    """Put frames together and decode them, checking everything: one reader for the life of one child.
+    """Joins frames, decodes messages and checks events, for the lifetime of one child.
 
-    ``asked``: the child's job has a replay, which it may answer.
-    ``total`` counts the bytes seen, ``events`` the events; both are held to the limits by :meth:`feed`.
+    ``replay`` is true if the child's job has a replay, which its events may answer. :attr:`total` is the number of bytes
+    read, :attr:`events` the number of events. :meth:`feed` enforces the limits on both.
     """
 
-    def __init__(self, limits: Limits, *, asked: bool = False) -> None:
+    def __init__(self, limits: Limits, *, replay: bool = False) -> None:
         self._limits = limits
         self._buffer = bytearray()
         self._message = bytearray()
-        self._check = Check(limits, asked=asked)
+        self._checker = EventChecker(limits, replay=replay)
         self.total = 0
         self.events = 0
 
     def feed(self, data: bytes) -> Iterator[AnyEvent]:
-        """Take in what came from the pipe; yield the events that are complete and sound.
+        """Add bytes from the pipe, and yield the events that are complete and valid.
 
-        Raises :class:`ProtocolError` for anything malformed and :class:`Overflow` past a limit: either way the child is
-        done for.
+        Raises :class:`ProtocolError` for malformed data and :class:`Overflow` beyond a limit. The reader is unusable
+        afterwards, and the child must be killed.
         """
         self.total += len(data)
         if self.total > self._limits.recording_bytes:
@@ -87,32 +89,32 @@ class Reader:
         while len(self._buffer) >= _HEADER.size:
             (header,) = _HEADER.unpack_from(self._buffer)
             length = header & ~_MORE
-            # All frames of a message but the last are full: empty ones without end would cost more to read than to send.
+            # All frames but the last must be full: reading endless empty frames would cost more than sending them.
             if length > FRAME_BYTES or (header & _MORE and length != FRAME_BYTES):
-                raise ProtocolError(f"a frame of {length} bytes")
+                raise ProtocolError(f"a frame has {length} bytes")
             if len(self._buffer) < _HEADER.size + length:
                 return
             self._message += self._buffer[_HEADER.size : _HEADER.size + length]
             del self._buffer[: _HEADER.size + length]
             if len(self._message) > self._limits.message_bytes:
-                raise ProtocolError("a message that never ends")
+                raise ProtocolError(f"a message has more than {self._limits.message_bytes} bytes")
             if not header & _MORE:
                 message, self._message = bytes(self._message), bytearray()
                 yield from self._decode(message)
 
     def _decode(self, message: bytes) -> Iterator[AnyEvent]:
         try:
-            # One event at a time: decoding holds the interpreter, and a large message would hold it for seconds.
+            # Decode one event at a time: decoding does not release the GIL, and a large message would block for seconds.
             for raw in _envelope.decode(message):
                 self.events += 1
                 if self.events > self._limits.events:
                     raise Overflow(f"More than {self._limits.events:,} events were recorded.")
                 event = _event_decoder.decode(raw)
-                self._check.event(event)
+                self._checker.check(event)
                 yield event
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise ProtocolError(f"a message that is not one of events: {error}") from error
+            raise ProtocolError(f"a message is not a list of events: {error}") from error
 
 
 class Overflow(ProtocolError):
-    """A recording is above a limit of size: not a lie, only too much."""
+    """The recording exceeds a size limit. Its events are valid, but there are too many."""

@@ -143,7 +143,7 @@ class Batched(Signal, tag="batched", frozen=True):
     """A pass ran under ``vmap``, where tensors have no values of their own. Emitted once per run."""
 
 
-class ForwardMode(Signal, tag="forward-mode", frozen=True):
+class ForwardModeUsed(Signal, tag="forward-mode", frozen=True):
     """The program used forward-mode differentiation, which is not recorded. Emitted once per run."""
 
 
@@ -164,5 +164,5 @@ AnySignal = (
     | PlottingStandIn
     | SavedTensorsUnread
     | Batched
-    | ForwardMode
+    | ForwardModeUsed
 )

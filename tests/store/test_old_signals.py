@@ -74,7 +74,7 @@ PAIRS: list[tuple[OldSignal, wire.Signal]] = [
     (OldSignal("plotting-stand-in", line=1), wire.PlottingStandIn(line=1)),
     (OldSignal("saved-tensors-unread", line=1), wire.SavedTensorsUnread(line=1)),
     (OldSignal("batched", line=1), wire.Batched(line=1)),
-    (OldSignal("forward-mode", line=1), wire.ForwardMode(line=1)),
+    (OldSignal("forward-mode", line=1), wire.ForwardModeUsed(line=1)),
 ]
 
 

@@ -53,7 +53,7 @@ class InProcess(FakeExecutor):
 
     async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
         self.jobs.append(job)
-        reader = wire.Reader(limits, asked=job.replay is not None)
+        reader = wire.Reader(limits, replay=job.replay is not None)
         events: list[wire.AnyEvent] = []
         execute(job, lambda data: events.extend(reader.feed(data)))
         yield events

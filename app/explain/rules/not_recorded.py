@@ -19,7 +19,7 @@ _UNSEEN: dict[type[wire.Signal], tuple[str, str, str]] = {
         "Under vmap the graph is shown, but not the numbers in it.",
         "Each tensor there stands for a whole batch at once: it has no elements of its own that could be shown.",
     ),
-    wire.ForwardMode: (
+    wire.ForwardModeUsed: (
         "forward-mode",
         "Forward-mode derivatives are not shown: only what runs backward is recorded.",
         "Dual numbers carry their tangents along with the forward calls, which make no graph and no pass.",

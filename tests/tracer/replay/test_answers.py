@@ -51,7 +51,7 @@ for step in range(3):
 
 def replay(program: str, **asked: Any) -> list[wire.AnyEvent]:
     """Run a program again for something, everything it tells checked as the server would check it."""
-    reader = wire.Reader(Limits(), asked=True)
+    reader = wire.Reader(Limits(), replay=True)
     events: list[wire.AnyEvent] = []
     job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.ReplayOrder(**asked))
     execute(job, lambda data: events.extend(reader.feed(data)))
@@ -526,9 +526,9 @@ def test_a_replay_stops_after_its_step() -> None:
 
 def test_an_answer_to_nothing_that_was_asked_is_no_event() -> None:
     message = wire.frames(wire.pack([wire.Refused(0, "why")]))
-    with pytest.raises(ProtocolError, match="nothing that was asked"):
+    with pytest.raises(ProtocolError, match="not requested"):
         list(wire.Reader(Limits()).feed(message))
-    assert list(wire.Reader(Limits(), asked=True).feed(message)) == [wire.Refused(0, "why")]
+    assert list(wire.Reader(Limits(), replay=True).feed(message)) == [wire.Refused(0, "why")]
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ def test_an_answer_to_nothing_that_was_asked_is_no_event() -> None:
 )
 def test_an_answer_whose_columns_do_not_fit_is_refused(event: wire.AnyEvent) -> None:
     with pytest.raises(ProtocolError):
-        list(wire.Reader(Limits(), asked=True).feed(wire.frames(wire.pack([event]))))
+        list(wire.Reader(Limits(), replay=True).feed(wire.frames(wire.pack([event]))))
 
 
 def test_gradients_that_a_pass_adds_to_are_told_as_they_were_before() -> None:
