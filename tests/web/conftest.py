@@ -1,4 +1,4 @@
-"""Give each test an app of its own, on a database of its own, asked in process."""
+"""Provide each test with its own app and database, called in process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """Start an app whose programs tell the given batches of events; ends with the block."""
+    """Start an app whose programs emit the given batches of events. The app stops when the block ends."""
 
     @asynccontextmanager
     async def started(
@@ -37,13 +37,13 @@ def serve(tmp_path: Path) -> Serve:
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:
-    """A caller of an app, with cookies of its own."""
+    """Return a client of an app, with its own cookies."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://testserver")
 
 
 @pytest.fixture
 async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
-    """A caller of an app on which every program is the same small training loop."""
+    """A client of an app on which every program is the same small training loop."""
     async with serve() as caller:
         yield caller

@@ -1,4 +1,4 @@
-"""Pages show their main content without JavaScript, under a strict policy."""
+"""Test that pages show their main content without JavaScript, under a strict content policy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def state_of(page: str) -> dict[str, Any]:
     return state
 
 
-async def test_a_saved_run_shows_program_values_picture_and_the_next_step_without_scripts(client: httpx.AsyncClient) -> None:
+async def test_a_saved_run_shows_everything_without_scripts(client: httpx.AsyncClient) -> None:
     id = await start(client)
     page = (await client.get(f"/r/{id}", headers=HTML)).text
     plain = unescape(re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
@@ -51,7 +51,7 @@ async def test_a_saved_run_shows_program_values_picture_and_the_next_step_withou
     assert f"/api/v1/runs/{id}/passes/1/graph.png?theme=dark" in after
 
 
-async def test_the_script_finds_the_whole_state_in_the_page(client: httpx.AsyncClient) -> None:
+async def test_the_page_contains_the_whole_state_for_the_script(client: httpx.AsyncClient) -> None:
     id = await start(client)
     state = state_of((await client.get(f"/r/{id}?step=1&node=n2", headers=HTML)).text)
     assert state["run"] == (await client.get(f"/api/v1/runs/{id}")).json()
@@ -62,7 +62,7 @@ async def test_the_script_finds_the_whole_state_in_the_page(client: httpx.AsyncC
     assert len(state["examples"]) >= 10
 
 
-async def test_the_first_visit_opens_on_a_recording_that_is_made_once(serve: Serve) -> None:
+async def test_the_first_visit_shows_a_recording_that_is_made_only_once(serve: Serve) -> None:
     executor = FakeExecutor(fit())
     async with serve(executor=executor) as client:
         first = (await client.get("/", headers=HTML)).text
@@ -79,7 +79,7 @@ async def test_the_first_visit_opens_on_a_recording_that_is_made_once(serve: Ser
         assert len(executor.jobs) == 1
 
 
-async def test_while_no_program_can_be_run_the_first_visit_shows_one_to_run_later(serve: Serve) -> None:
+async def test_the_first_visit_shows_a_program_while_none_can_be_run(serve: Serve) -> None:
     executor = FakeExecutor()
     executor.ready = False
     async with serve(executor=executor) as client:
@@ -92,7 +92,7 @@ async def test_while_no_program_can_be_run_the_first_visit_shows_one_to_run_late
         assert state_of((await client.get("/", headers=HTML)).text)["mode"] == "refused"
 
 
-async def test_what_a_stranger_wrote_is_shown_and_never_obeyed(serve: Serve) -> None:
+async def test_text_from_a_program_is_escaped(serve: Serve) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
     events = [
         wire.StartedEvent("2.13.0", "3.11"),
@@ -114,7 +114,7 @@ async def test_what_a_stranger_wrote_is_shown_and_never_obeyed(serve: Serve) -> 
         assert b"<script>" not in picture.content
 
 
-async def test_a_finding_that_quotes_a_stranger_shows_code_and_obeys_none(serve: Serve) -> None:
+async def test_code_quoted_in_a_finding_is_escaped(serve: Serve) -> None:
     program = "x = f('<script>alert(1)</script>').detach()\nx.backward()"
     lost = "element 0 of tensors does not require grad and does not have a grad_fn"
     async with serve([wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", lost, None, 2, ""), 1.0)]) as client:
@@ -123,7 +123,7 @@ async def test_a_finding_that_quotes_a_stranger_shows_code_and_obeys_none(serve:
         assert "<code>f(&#39;&lt;script&gt;alert(1)&lt;/script&gt;&#39;).detach()</code> on line 1 cuts it off." in page
 
 
-async def test_every_page_has_a_strict_policy_with_a_nonce_of_its_own(client: httpx.AsyncClient) -> None:
+async def test_every_page_has_a_strict_policy_with_its_own_nonce(client: httpx.AsyncClient) -> None:
     id = await start(client)
     nonces = set()
     for path in ("/", f"/r/{id}", "/examples", "/docs", "/nothing"):
@@ -138,7 +138,7 @@ async def test_every_page_has_a_strict_policy_with_a_nonce_of_its_own(client: ht
         nonces.add(nonce[1])
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
-        # nothing that the policy would block, nothing from elsewhere
+        # no inline script or style, which the policy would block, and no link to another origin
         assert not re.search(r"<script(?![^>]*(src=|application/json))", answer.text)
         assert not re.search(
             r"\sstyle=|\son\w+=|<style", re.sub(r"<pre.*?</pre>|<script.*?</script>", "", answer.text, flags=re.DOTALL)
@@ -147,7 +147,7 @@ async def test_every_page_has_a_strict_policy_with_a_nonce_of_its_own(client: ht
     assert len(nonces) == 5
 
 
-async def test_what_the_pages_link_to_is_there(client: httpx.AsyncClient) -> None:
+async def test_every_link_on_the_pages_leads_to_something(client: httpx.AsyncClient) -> None:
     for path in ("/", "/examples", "/docs"):
         page = unescape((await client.get(path, headers=HTML)).text)
         for link in sorted(set(re.findall(r'(?:href|src|data-openapi)="(/[^"#]*)', page))):
@@ -157,7 +157,7 @@ async def test_what_the_pages_link_to_is_there(client: httpx.AsyncClient) -> Non
                 assert "immutable" in answer.headers["cache-control"]
 
 
-async def test_the_bundle_is_sent_as_it_was_compressed_when_it_was_built(client: httpx.AsyncClient) -> None:
+async def test_the_bundle_is_sent_with_the_compression_of_its_build(client: httpx.AsyncClient) -> None:
     manifest = (await client.get("/static/manifest.json")).json()
     for name in ("playground.js", "playground.css"):
         link = f"/static/{manifest[name]}"
@@ -174,11 +174,11 @@ async def test_the_bundle_is_sent_as_it_was_compressed_when_it_was_built(client:
     assert (await client.get("/static/none.js", headers={"Accept-Encoding": "gzip"})).status_code == 404
 
 
-async def test_under_a_proxys_path_every_link_has_it(serve: Serve) -> None:
+async def test_every_link_includes_the_path_of_the_proxy(serve: Serve) -> None:
     async with serve(root_path="/tape/deck/") as client:
         run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
         assert run["links"]["self"] == f"/tape/deck/api/v1/runs/{run['id']}"
-        for prefix in ("", "/tape/deck"):  # a proxy may strip its path, or pass it on
+        for prefix in ("", "/tape/deck"):  # a proxy may remove its path or pass it on
             for path in ("/", f"/r/{run['id']}?step=1", "/examples", "/docs"):
                 page = unescape((await client.get(prefix + path, headers=HTML)).text)
                 links = re.findall(r'(?:href|src|data-openapi)="(/[^"]*)', page)
@@ -192,7 +192,7 @@ async def test_under_a_proxys_path_every_link_has_it(serve: Serve) -> None:
         assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/tape/deck"}]
 
 
-async def test_a_browser_gets_a_page_for_what_is_not_there_and_a_program_gets_json(client: httpx.AsyncClient) -> None:
+async def test_a_missing_page_is_html_for_a_browser_and_json_for_a_program(client: httpx.AsyncClient) -> None:
     id = await start(client)
     for path in ("/nothing", "/r/nothing", f"/r/{id}?step=99", f"/r/{id}?node=n99"):
         page = await client.get(path, headers=HTML)
@@ -204,7 +204,7 @@ async def test_a_browser_gets_a_page_for_what_is_not_there_and_a_program_gets_js
     assert api.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_run_without_a_graph_says_why(serve: Serve) -> None:
+async def test_the_page_of_a_run_without_a_graph_explains_why(serve: Serve) -> None:
     failed = [
         wire.StartedEvent("2.13.0", "3.11"),
         wire.EndEvent("failed", wire.ProgramFailure("ValueError", "no", None, 3, "…"), 1.0),
@@ -214,7 +214,7 @@ async def test_a_run_without_a_graph_says_why(serve: Serve) -> None:
         assert "No graph: the program stopped on line 3 with ValueError: no" in page
 
 
-async def test_a_displayed_graph_that_no_pass_reached_is_shown(serve: Serve) -> None:
+async def test_the_graph_of_a_displayed_tensor_is_shown_without_a_pass(serve: Serve) -> None:
     events = [event for event in fit() if not isinstance(event, wire.PassEvent | wire.StepEvent)]
     async with serve(events) as client:
         id = await start(client)
@@ -226,7 +226,7 @@ async def test_a_displayed_graph_that_no_pass_reached_is_shown(serve: Serve) -> 
         assert (await client.get(f"/r/{id}?graph=g7", headers=HTML)).status_code == 404
 
 
-async def test_lines_know_their_value_their_phase_and_their_cell() -> None:
+async def test_a_listing_has_the_value_the_phase_and_the_cell_of_each_line() -> None:
     from tapedeck import model
     from tapedeck.recording import MemoryLog, Recording
 
@@ -245,10 +245,10 @@ async def test_lines_know_their_value_their_phase_and_their_cell() -> None:
     assert [line.cell for line in lines] == [0] * 5 + [1] * 8
     assert [line.number for line in lines if line.error] == [8]
     earlier = listing(Playhead(run, recording.step(0), "backward"))
-    assert [line.number for line in earlier if line.error] == []  # it belongs to the end
+    assert [line.number for line in earlier if line.error] == []  # the error is shown at the end only
 
 
-async def test_a_line_shows_what_it_was_at_the_playhead_and_nothing_of_later_steps(serve: Serve) -> None:
+async def test_a_line_shows_its_value_at_the_playhead_and_none_of_later_steps(serve: Serve) -> None:
     async with serve(turns()) as client:
         id = await start(client, TURNS)
 
@@ -256,14 +256,14 @@ async def test_a_line_shows_what_it_was_at_the_playhead_and_nothing_of_later_ste
             page = unescape((await client.get(f"/r/{id}?{query}", headers=HTML)).text)
             found = re.findall(r'<li id="L(\d+)".*?</li>', page, re.DOTALL)
             lines = [re.search(rf'<li id="L{line}".*?</li>', page, re.DOTALL)[0] for line in found]  # type: ignore[index]
-            told = [re.search(r"<output([^>]*)>(.*?)</output>", line) for line in lines]
-            return {int(line): (each[2], each[1]) for line, each in zip(found, told, strict=True) if each}
+            outputs = [re.search(r"<output([^>]*)>(.*?)</output>", line) for line in lines]
+            return {int(line): (each[2], each[1]) for line, each in zip(found, outputs, strict=True) if each}
 
         first = await shown("step=0&phase=backward")
         assert first[4][0] == "1.0000"
         assert (first[6][0], first[8][0]) == ("·", "·")
         later = await shown("step=2&phase=backward")
-        assert later[1] == ("leaf", ' title="leaf"')  # set up once
+        assert later[1] == ("leaf", ' title="leaf"')  # set once, before the loop
         assert later[4][0] == "3.0000"
         assert later[6] == ("2.0000", ' class="before" title="of step 1: 2.0"')
         assert later[3] == ("epoch = 0", ' class="before" title="of step 0: epoch = 0"')
@@ -272,7 +272,7 @@ async def test_a_line_shows_what_it_was_at_the_playhead_and_nothing_of_later_ste
         assert (await shown("step=3&phase=backward"))[8][0] == "8 at the end"
 
 
-async def test_an_error_stands_at_its_line_where_the_recording_ends_and_leads_there_from_before(serve: Serve) -> None:
+async def test_an_error_is_shown_at_the_end_of_the_recording_and_linked_from_before(serve: Serve) -> None:
     failure = wire.ProgramFailure("RuntimeError", "of `a` alone", None, 8, "Traceback")
     events = [*(event for event in turns() if not isinstance(event, wire.EndEvent)), wire.EndEvent("failed", failure, 1.0)]
     async with serve(events) as client:

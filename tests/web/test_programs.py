@@ -1,4 +1,4 @@
-"""Real programs, confined: what the notebook says is what the API answers; what a bad one does is told, and hurts nobody."""
+"""Run real programs in the sandbox: the API returns the notebook's numbers, and bad programs harm no later run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ m
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """One event loop for the one server of this module."""
+    """Use one event loop for the server that all tests of this module share."""
     return "asyncio"
 
 
@@ -56,46 +56,46 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
 async def run(client: httpx.AsyncClient, program: str, **more: Any) -> dict[str, Any]:
     answer = await client.post(RUNS, json={"program": program, **more}, headers={"Prefer": "wait=60"})
     assert answer.status_code == 201, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    result: dict[str, Any] = answer.json()
+    return result
 
 
-async def test_the_last_section_says_what_the_notebook_says(server: httpx.AsyncClient) -> None:
-    told = await run(server, LAST)
-    assert (told["status"], told["steps"]) == ("done", 1)
-    step = (await server.get(f"{told['links']['self']}/steps/0")).json()
+async def test_the_last_section_gives_the_numbers_of_the_notebook(server: httpx.AsyncClient) -> None:
+    result = await run(server, LAST)
+    assert (result["status"], result["steps"]) == ("done", 1)
+    step = (await server.get(f"{result['links']['self']}/steps/0")).json()
     assert step["loss"]["values"] == pytest.approx(4.6667, abs=5e-5)
     parameter = step["parameters"][0]
     assert parameter["name"] == "m"
     assert parameter["grad_after"]["values"] == pytest.approx(-9.3333, abs=5e-5)
-    graph = (await server.get(f"{told['links']['self']}/graphs/{step['passes'][0]['graph']}")).json()
+    graph = (await server.get(f"{result['links']['self']}/graphs/{step['passes'][0]['graph']}")).json()
     leaf = next(node["id"] for node in graph["nodes"] if node["kind"] == "leaf")
     into = [edge["id"] for edge in graph["edges"] if edge["target"] == leaf]
     assert [step["passes"][0]["edges"][edge]["values"] for edge in into] == [pytest.approx(-9.3333, abs=5e-5)]
     moved = step["rebinds"][0]
     assert (moved["name"], moved["to"]["grad_fn"], moved["to"]["is_leaf"]) == ("m", "SubBackward0", False)
     assert moved["to"]["values"] == pytest.approx(1.0933, abs=5e-5)
-    picture = (await server.get(f"{told['links']['self']}/passes/0/graph.svg")).text
+    picture = (await server.get(f"{result['links']['self']}/passes/0/graph.svg")).text
     assert f"{MINUS}9.3333" in picture
-    page = (await server.get(told["links"]["page"], headers={"Accept": "text/html"})).text
+    page = (await server.get(result["links"]["page"], headers={"Accept": "text/html"})).text
     assert f"{MINUS}9.3333" in page
 
 
-async def test_the_finding_has_an_edit_that_runs_clean(server: httpx.AsyncClient) -> None:
-    told = await run(server, LAST)
-    finding = next(each for each in told["findings"] if each["code"] == "leaf-rebound")
+async def test_applying_the_edits_of_a_finding_removes_it(server: httpx.AsyncClient) -> None:
+    result = await run(server, LAST)
+    finding = next(each for each in result["findings"] if each["code"] == "leaf-rebound")
     assert finding["line"] == 11
     lines = LAST.split("\n")
     for edit in sorted(finding["fix"]["edits"], key=lambda each: each["start"], reverse=True):
         (first, left), (last, right) = edit["start"], edit["end"]
         before, after = lines[first - 1][:left], lines[last - 1][right:]
         lines[first - 1 : last] = (before + edit["text"] + after).split("\n")
-    mended = await run(server, "\n".join(lines))
-    assert mended["status"] == "done"
-    assert not [each for each in mended["findings"] if each["code"] == "leaf-rebound"]
+    fixed = await run(server, "\n".join(lines))
+    assert fixed["status"] == "done"
+    assert not [each for each in fixed["findings"] if each["code"] == "leaf-rebound"]
 
 
-SPOILT = """\
+MODIFIED_IN_PLACE = """\
 import torch
 w = torch.tensor([1.0, 2.0], requires_grad=True)
 for step in range(3):
@@ -110,23 +110,23 @@ for step in range(3):
 """
 
 
-async def test_what_was_changed_in_place_is_told_with_both_lines_and_the_node_that_raised(server: httpx.AsyncClient) -> None:
-    told = await run(server, SPOILT)
-    assert (told["status"], told["error"]["line"], told["steps"]) == ("failed", 8, 3)
-    (finding,) = told["findings"]
+async def test_an_in_place_change_is_reported_with_both_lines_and_the_node(server: httpx.AsyncClient) -> None:
+    result = await run(server, MODIFIED_IN_PLACE)
+    assert (result["status"], result["error"]["line"], result["steps"]) == ("failed", 8, 3)
+    (finding,) = result["findings"]
     assert (finding["code"], finding["severity"], finding["line"], finding["step"]) == ("saved-modified", "error", 7, 2)
     assert finding["message"] == "Line 7 changes in place what `h * h` on line 5 had saved for its gradient."
-    shown = (await server.get(f"{told['links']['self']}/passes/{finding['pass']}")).json()
+    shown = (await server.get(f"{result['links']['self']}/passes/{finding['pass']}")).json()
     assert shown["failed"] == finding["node"]
-    graph = (await server.get(f"{told['links']['self']}/graphs/{shown['graph']}")).json()
+    graph = (await server.get(f"{result['links']['self']}/graphs/{shown['graph']}")).json()
     node = next(node for node in graph["nodes"] if node["id"] == finding["node"])
     assert (node["op"], node["line"]) == ("MulBackward0", 5)
     assert shown["nodes"][node["id"]]["grads"][0]["arrived"]["values"] == [1.0, 1.0]
-    before = (await server.get(f"{told['links']['self']}/steps/1")).json()
+    before = (await server.get(f"{result['links']['self']}/steps/1")).json()
     assert before["passes"][0]["failed"] is None
 
 
-async def test_training_that_turns_nan_is_told_at_its_step(server: httpx.AsyncClient) -> None:
+async def test_training_that_becomes_nan_is_reported_at_its_step(server: httpx.AsyncClient) -> None:
     program = """\
 import torch
 w = torch.tensor([0.5, 1.0], requires_grad=True)
@@ -139,50 +139,50 @@ for step in range(60):
     loss.backward()
     opt.step()
 """
-    told = await run(server, program)
-    (finding,) = told["findings"]
+    result = await run(server, program)
+    (finding,) = result["findings"]
     assert (finding["code"], finding["line"], finding["step"], finding["pass"]) == ("nan-origin", 6, 40, 40)
-    shown = (await server.get(f"{told['links']['self']}/passes/40")).json()
-    graph = (await server.get(f"{told['links']['self']}/graphs/{shown['graph']}")).json()
+    shown = (await server.get(f"{result['links']['self']}/passes/40")).json()
+    graph = (await server.get(f"{result['links']['self']}/graphs/{shown['graph']}")).json()
     handed_on = next(edge["id"] for edge in graph["edges"] if edge["source"] == finding["node"])
     assert shown["nodes"][finding["node"]]["grads"][0]["used"]["values"] == [0.0, 0.0]
     assert shown["edges"][handed_on]["values"] == ["NaN", "NaN"]
 
 
-async def test_the_gradient_of_given_numbers_is_torchs_own(server: httpx.AsyncClient) -> None:
-    asked = {"expression": "(2 * (x + 2) ** 2).mean()", "inputs": {"x": [0.8894, -0.1854, -1.1037]}}
-    told = (await server.post(RUNS, json=asked)).json()
-    assert (told["kind"], told["status"]) == ("expression", "done")
-    step = (await server.get(f"{told['links']['self']}/steps/0")).json()
+async def test_the_gradient_of_an_expression_equals_that_of_torch(server: httpx.AsyncClient) -> None:
+    request = {"expression": "(2 * (x + 2) ** 2).mean()", "inputs": {"x": [0.8894, -0.1854, -1.1037]}}
+    result = (await server.post(RUNS, json=request)).json()
+    assert (result["kind"], result["status"]) == ("expression", "done")
+    step = (await server.get(f"{result['links']['self']}/steps/0")).json()
     assert step["parameters"][0]["contribution"]["values"] == pytest.approx([3.8525, 2.4195, 1.1951], abs=5e-5)
-    picture = (await server.get(f"{told['links']['self']}/passes/0/graph.svg")).text
+    picture = (await server.get(f"{result['links']['self']}/passes/0/graph.svg")).text
     assert "3.8525" in picture
 
 
-async def test_the_whole_notebook_gives_each_cells_output_and_its_pictures(server: httpx.AsyncClient) -> None:
+async def test_the_whole_notebook_reproduces_its_outputs_and_pictures(server: httpx.AsyncClient) -> None:
     document = msgspec.json.decode(NOTEBOOK.read_bytes())
     cells = [cell for cell in document["cells"] if cell["cell_type"] == "code"]
     answer = await server.post(RUNS, content=NOTEBOOK.read_bytes(), headers={"Content-Type": "application/x-ipynb+json"})
-    told = answer.json()
-    assert (told["status"], told["kind"]) == ("done", "notebook")
-    assert len(told["cells"]) == len(cells)
-    random = {1, 2, 4, 5}  # of torch.randn
-    for place, (cell, recorded) in enumerate(zip(cells, told["cells"], strict=True)):
+    result = answer.json()
+    assert (result["status"], result["kind"]) == ("done", "notebook")
+    assert len(result["cells"]) == len(cells)
+    random = {1, 2, 4, 5}  # cells that use torch.randn
+    for index, (cell, recorded) in enumerate(zip(cells, result["cells"], strict=True)):
         shown = ["".join(output["data"]["text/plain"]) for output in cell["outputs"] if "data" in output]
         assert (recorded["output"] is not None) == bool(shown)
-        if shown and place not in random:
+        if shown and index not in random:
             assert recorded["output"] == shown[0]
         elif shown:
             assert re.sub(r"[-\d. ]", "", recorded["output"]) == re.sub(r"[-\d. ]", "", shown[0])
-    text = told["program"].split("\n")
-    drawn = {text[line["line"] - 1]: line["graph"] for line in told["lines"] if line["graph"]}
+    text = result["program"].split("\n")
+    drawn = {text[line["line"] - 1]: line["graph"] for line in result["lines"] if line["graph"]}
     assert {"y", "4 * y / 3", "m"} <= set(drawn)
     for graph in drawn.values():
-        picture = await server.get(f"{told['links']['self']}/graphs/{graph}/graph.svg")
+        picture = await server.get(f"{result['links']['self']}/graphs/{graph}/graph.svg")
         assert picture.text.startswith("<svg")
 
 
-async def test_curl_gets_a_picture(server: httpx.AsyncClient) -> None:
+async def test_a_raw_program_returns_a_picture_if_svg_is_accepted(server: httpx.AsyncClient) -> None:
     answer = await server.post(RUNS, content=LAST, headers={"Content-Type": "text/x-python", "Accept": "image/svg+xml"})
     assert answer.headers["content-type"] == "image/svg+xml"
     assert f"{MINUS}9.3333" in answer.text
@@ -219,33 +219,33 @@ BAD: list[tuple[str, str, set[str], str]] = [
     [pytest.param(*each, id=name, marks=[pytest.mark.slow] * (each[1] == {"timed_out"})) for name, *each in BAD],
 )
 async def test_a_program_that(server: httpx.AsyncClient, program: str, statuses: set[str], kind: str) -> None:
-    told = await run(server, program)
-    assert told["status"] in statuses, told
-    if told["status"] != "done":
-        assert told["error"] is not None
-        assert re.search(kind, told["error"]["type"])
-        assert told["error"]["message"]
+    result = await run(server, program)
+    assert result["status"] in statuses, result
+    if result["status"] != "done":
+        assert result["error"] is not None
+        assert re.search(kind, result["error"]["type"])
+        assert result["error"]["message"]
     after = await run(server, HARMLESS)
     assert (after["status"], after["lines"][-1]["tensor"]["values"]) == ("done", [3.0, 3.0])
     assert (await server.get("/readyz")).status_code == 200
 
 
-async def test_a_syntax_error_has_its_line_and_its_caret(server: httpx.AsyncClient) -> None:
-    told = await run(server, "x = 1\ny = 2 = = 3\n")
-    assert (told["status"], told["error"]["type"], told["error"]["line"]) == ("failed", "SyntaxError", 2)
-    start, end = told["error"]["columns"]
+async def test_a_syntax_error_has_its_line_and_columns(server: httpx.AsyncClient) -> None:
+    result = await run(server, "x = 1\ny = 2 = = 3\n")
+    assert (result["status"], result["error"]["type"], result["error"]["line"]) == ("failed", "SyntaxError", 2)
+    start, end = result["error"]["columns"]
     assert 0 <= start < end
 
 
-async def test_what_was_printed_before_too_much_is_kept_and_cut(server: httpx.AsyncClient) -> None:
-    told = await run(server, "print('begin')\nfor _ in range(1000):\n    print('x' * 1023)")
-    assert told["status"] == "done"
-    assert told["truncated"]
-    assert told["stdout"].startswith("begin\nx")
-    assert len(told["stdout"]) <= Limits().stdout_bytes
+async def test_output_above_the_limit_is_truncated(server: httpx.AsyncClient) -> None:
+    result = await run(server, "print('begin')\nfor _ in range(1000):\n    print('x' * 1023)")
+    assert result["status"] == "done"
+    assert result["truncated"]
+    assert result["stdout"].startswith("begin\nx")
+    assert len(result["stdout"]) <= Limits().stdout_bytes
 
 
-async def test_a_run_can_be_stopped_and_keeps_what_it_recorded(server: httpx.AsyncClient) -> None:
+async def test_a_cancelled_run_keeps_its_recording(server: httpx.AsyncClient) -> None:
     program = """\
 import torch, time
 m = torch.tensor(1.0, requires_grad=True)

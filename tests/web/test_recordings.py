@@ -1,4 +1,4 @@
-"""What a run recorded is given out: steps, graphs, passes, nodes, pictures and columns of numbers."""
+"""Test the routes of a recording: steps, graphs, passes, nodes, pictures and columns of numbers."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def many(steps: int) -> list[wire.AnyEvent]:
     return [*events, *END]
 
 
-async def test_a_step_has_its_numbers_to_the_last(client: httpx.AsyncClient) -> None:
+async def test_a_step_has_all_its_numbers(client: httpx.AsyncClient) -> None:
     run = await start(client)
-    told = (await client.get(f"{run}/steps/0")).json()
-    assert told["loss"]["values"] == pytest.approx(14 / 3)
-    assert told["lines"] == {"forward": [6], "loss": [7], "backward": [8], "update": [10, 11]}
-    passed = told["passes"][0]
+    body = (await client.get(f"{run}/steps/0")).json()
+    assert body["loss"]["values"] == pytest.approx(14 / 3)
+    assert body["lines"] == {"forward": [6], "loss": [7], "backward": [8], "update": [10, 11]}
+    passed = body["passes"][0]
     assert passed["edges"]["e3"]["values"] == pytest.approx(-28 / 3)
     assert passed["nodes"]["n4"]["grads"][0]["arrived"]["values"] == pytest.approx(-28 / 3)
     assert passed["order"] == ["n0", "n1", "n2", "n3", "n4"]
-    assert told["parameters"][0]["grad_after"]["values"] == pytest.approx(-28 / 3)
+    assert body["parameters"][0]["grad_after"]["values"] == pytest.approx(-28 / 3)
     assert (await client.get(f"{run}/passes/0")).json() == passed
 
 
-async def test_steps_come_page_by_page(serve: Serve) -> None:
+async def test_steps_are_returned_in_pages(serve: Serve) -> None:
     async with serve(many(25)) as client:
         run = await start(client)
         first = (await client.get(f"{run}/steps")).json()
@@ -57,7 +57,7 @@ async def test_steps_come_page_by_page(serve: Serve) -> None:
         assert (await client.get(f"{run}/steps?start=25")).json() == {"steps": [], "next": None}
 
 
-async def test_steps_that_would_be_too_much_are_left_for_the_next_page(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_of_steps_ends_at_the_size_limit(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.web.recordings.STEPS_BYTES", 1)
     async with serve(many(3)) as client:
         run = await start(client)
@@ -65,7 +65,7 @@ async def test_steps_that_would_be_too_much_are_left_for_the_next_page(serve: Se
         assert ([each["index"] for each in first["steps"]], first["next"]) == ([0], 1)
 
 
-async def test_packed_steps_say_once_what_they_share_and_of_each_the_rest(serve: Serve) -> None:
+async def test_packed_steps_contain_shared_data_once(serve: Serve) -> None:
     events = many(5)
     other = step(5, 1.0, -9.0)
     events[-1:] = [pass_(5, 7.0), msgspec.structs.replace(other, update=[12]), *END]
@@ -75,31 +75,35 @@ async def test_packed_steps_say_once_what_they_share_and_of_each_the_rest(serve:
         answer = await client.get(f"{run}/steps?start=1&count=9", headers=headers)
         assert answer.headers["content-type"] == "application/msgpack"
         assert answer.headers["vary"].startswith("Accept,")
-        told = msgspec.msgpack.decode(answer.content)
-        assert [[each["index"] for each in span["steps"]] for span in told["spans"]] == [[1, 2, 3, 4], [5]]
-        assert [span["lines"]["update"] for span in told["spans"]] == [[10, 11], [12]]
-        assert told["next"] is None
-        (passed,) = told["spans"][0]["passes"]
+        body = msgspec.msgpack.decode(answer.content)
+        assert [[each["index"] for each in span["steps"]] for span in body["spans"]] == [[1, 2, 3, 4], [5]]
+        assert [span["lines"]["update"] for span in body["spans"]] == [[10, 11], [12]]
+        assert body["next"] is None
+        (passed,) = body["spans"][0]["passes"]
         table = passed["table"]
         edge = np.frombuffer(passed["edge"], "<i4")
         assert {packed for *_, packed, _ in table["rows"]} == {"<f4"}
         sizes = [math.prod(row[0]) for row in table["rows"]]
         values = np.frombuffer(table["values"], "<f4").reshape(4, -1)
-        for place, index in enumerate(range(1, 5)):
+        for position, index in enumerate(range(1, 5)):
             plain = (await client.get(f"{run}/passes/{index}")).json()["edges"]
             row = edge[3]
-            assert values[place, sum(sizes[:row]) : sum(sizes[: row + 1])].tolist() == np.ravel(plain["e3"]["values"]).tolist()
+            assert (
+                values[position, sum(sizes[:row]) : sum(sizes[: row + 1])].tolist() == np.ravel(plain["e3"]["values"]).tolist()
+            )
         first = msgspec.msgpack.decode((await client.get(f"{run}/steps?count=2", headers=headers)).content)
         assert first["next"] == 2
 
 
-async def test_a_step_tells_what_lines_were_that_ran_in_earlier_steps_only(serve: Serve) -> None:
+async def test_a_step_has_the_values_of_lines_that_ran_only_earlier(serve: Serve) -> None:
     async with serve(turns()) as client:
         run = await start(client)
         steps = (await client.get(f"{run}/steps")).json()["steps"]
-        told = [{int(line): (value["step"], value["text"]) for line, value in step["earlier"].items()} for step in steps]
+        earlier_values = [
+            {int(line): (value["step"], value["text"]) for line, value in step["earlier"].items()} for step in steps
+        ]
         before = {1: (0, "leaf"), 3: (0, "epoch = 0")}
-        assert told == [{}, before | {4: (0, "1.0")}, before | {6: (1, "2.0")}, before | {4: (2, "3.0")}]
+        assert earlier_values == [{}, before | {4: (0, "1.0")}, before | {6: (1, "2.0")}, before | {4: (2, "3.0")}]
         assert (await client.get(f"{run}/steps/2")).json() == steps[2]
         for start_at in range(4):
             packed = await client.get(f"{run}/steps?start={start_at}", headers={"Accept": "application/msgpack"})
@@ -110,26 +114,24 @@ async def test_a_step_tells_what_lines_were_that_ran_in_earlier_steps_only(serve
         assert [(line["line"], line["step"]) for line in lines] == [(1, 0), (4, 2), (6, 3), (8, None)]
 
 
-async def test_packed_steps_that_would_be_too_much_are_left_for_the_next_answer(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_packed_steps_end_at_the_size_limit(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.web.packed_steps.BYTES", 1)
     async with serve(many(3)) as client:
         run = await start(client)
-        told = msgspec.msgpack.decode((await client.get(f"{run}/steps", headers={"Accept": "application/msgpack"})).content)
-        assert ([each["index"] for span in told["spans"] for each in span["steps"]], told["next"]) == ([0], 1)
+        body = msgspec.msgpack.decode((await client.get(f"{run}/steps", headers={"Accept": "application/msgpack"})).content)
+        assert ([each["index"] for span in body["spans"] for each in span["steps"]], body["next"]) == ([0], 1)
 
 
-async def test_packed_steps_of_a_graph_too_large_for_one_answer_leave_its_numbers_to_frames(serve: Serve) -> None:
+async def test_packed_steps_omit_the_numbers_of_a_graph_that_is_too_large(serve: Serve) -> None:
     async with serve(many(2), limits=model.Limits(answer_nodes=3)) as client:
         run = await start(client)
-        told = msgspec.msgpack.decode((await client.get(f"{run}/steps", headers={"Accept": "application/msgpack"})).content)
-        (passed,) = told["spans"][0]["passes"]
+        body = msgspec.msgpack.decode((await client.get(f"{run}/steps", headers={"Accept": "application/msgpack"})).content)
+        (passed,) = body["spans"][0]["passes"]
         assert (passed["value"], passed["edge"], passed["table"]["rows"]) == (None, b"", [])
         assert len(passed["order"]) == 4 * 5
 
 
-async def test_a_graph_is_structure_and_a_node_is_all_about_it(client: httpx.AsyncClient) -> None:
+async def test_a_graph_has_the_structure_and_a_node_has_the_details(client: httpx.AsyncClient) -> None:
     run = await start(client)
     graph = (await client.get(f"{run}/graphs/g0")).json()
     assert [node["id"] for node in graph["nodes"]] == ["n0", "n1", "n2", "n3", "n4"]
@@ -152,14 +154,16 @@ async def test_a_graph_is_structure_and_a_node_is_all_about_it(client: httpx.Asy
         ("txt", "text/plain; charset=utf-8", b"step 1, pass 1"),
     ],
 )
-async def test_a_picture_comes_in_every_form(client: httpx.AsyncClient, form: str, media_type: str, beginning: bytes) -> None:
+async def test_a_picture_is_available_in_every_form(
+    client: httpx.AsyncClient, form: str, media_type: str, beginning: bytes
+) -> None:
     run = await start(client)
     answer = await client.get(f"{run}/passes/1/graph.{form}")
     assert answer.headers["content-type"] == media_type
     assert answer.content.startswith(beginning)
 
 
-async def test_a_picture_has_the_look_that_is_asked_for(client: httpx.AsyncClient) -> None:
+async def test_a_picture_has_the_requested_theme_and_direction(client: httpx.AsyncClient) -> None:
     run = await start(client)
     light = await client.get(f"{run}/passes/0/graph.svg")
     dark = await client.get(f"{run}/passes/0/graph.svg?theme=dark")
@@ -173,7 +177,7 @@ async def test_a_picture_has_the_look_that_is_asked_for(client: httpx.AsyncClien
     assert "−9.3333" not in structure.text
 
 
-async def test_what_belongs_to_an_ended_run_is_kept_by_who_asked(client: httpx.AsyncClient) -> None:
+async def test_responses_about_an_ended_run_can_be_cached(client: httpx.AsyncClient) -> None:
     run = await start(client)
     for rest in ("", "/steps", "/steps/0", "/graphs/g0", "/passes/0/graph.svg", "/frames", "/series"):
         answer = await client.get(run + rest)
@@ -184,25 +188,25 @@ async def test_what_belongs_to_an_ended_run_is_kept_by_who_asked(client: httpx.A
         assert (await client.get(run + rest, headers={"If-None-Match": 'W/"other"'})).status_code == 200
 
 
-async def test_frames_are_the_numbers_of_many_passes_by_columns(serve: Serve) -> None:
+async def test_frames_are_columns_of_the_numbers_of_many_passes(serve: Serve) -> None:
     async with serve(many(5)) as client:
         run = await start(client)
         fields = "edge.norm,value.values,arrived.mean,value.shape,used.nan"
-        told = (await client.get(f"{run}/frames", params={"graph": "g0", "start": 1, "count": 3, "fields": fields})).json()
-        assert (told["graph"], told["passes"], told["steps"], told["next"]) == ("g0", [1, 2, 3], [1, 2, 3], 4)
-        for place, index in enumerate(told["passes"]):
+        body = (await client.get(f"{run}/frames", params={"graph": "g0", "start": 1, "count": 3, "fields": fields})).json()
+        assert (body["graph"], body["passes"], body["steps"], body["next"]) == ("g0", [1, 2, 3], [1, 2, 3], 4)
+        for row, index in enumerate(body["passes"]):
             passed = (await client.get(f"{run}/passes/{index}")).json()
             edges, nodes = list(passed["edges"].values()), list(passed["nodes"].values())
-            assert told["fields"]["edge.norm"][place] == [edge["norm"] for edge in edges]
-            assert told["fields"]["value.values"][place] == [node["value"]["values"] for node in nodes]
-            assert told["fields"]["value.shape"][place] == [node["value"]["shape"] for node in nodes]
-            assert told["fields"]["arrived.mean"][place] == [node["grads"][0]["arrived"]["mean"] for node in nodes]
+            assert body["fields"]["edge.norm"][row] == [edge["norm"] for edge in edges]
+            assert body["fields"]["value.values"][row] == [node["value"]["values"] for node in nodes]
+            assert body["fields"]["value.shape"][row] == [node["value"]["shape"] for node in nodes]
+            assert body["fields"]["arrived.mean"][row] == [node["grads"][0]["arrived"]["mean"] for node in nodes]
         rest = (await client.get(f"{run}/frames?start=4")).json()
         assert (rest["passes"], rest["next"]) == ([4], None)
         assert set(rest["fields"]) == {"value.norm", "arrived.norm", "edge.norm"}
 
 
-async def test_frames_come_packed_for_who_takes_msgpack(serve: Serve) -> None:
+async def test_frames_are_packed_if_msgpack_is_accepted(serve: Serve) -> None:
     async with serve(many(3)) as client:
         run = await start(client)
         plain = (await client.get(f"{run}/frames?fields=edge.norm")).json()
@@ -216,7 +220,7 @@ async def test_frames_come_packed_for_who_takes_msgpack(serve: Serve) -> None:
         assert refused.status_code == 422
 
 
-async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_frames_end_at_the_size_limit(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.web.pass_columns.CELLS", 1)
     async with serve(many(3)) as client:
         run = await start(client)
@@ -226,7 +230,7 @@ async def test_frames_that_would_be_too_much_are_left_for_the_next_call(serve: S
 
 
 @pytest.mark.parametrize("kind", pass_columns.STATISTICS)
-def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
+def test_a_column_of_statistics_equals_those_of_each_row(kind: str) -> None:
     rows = table(1.5, [1.0, -2.0], math.nan, -math.inf, [3.0], -4.0, 0.0)
     stack, tensors = TableStack.of([rows]), Tensors(rows)
     for row in range(7):
@@ -236,38 +240,38 @@ def test_a_columns_statistic_is_that_of_each_row(kind: str) -> None:
     assert not stack.statistic(-1, kind)[1].any()  # row -1 is no tensor
 
 
-async def test_passes_of_different_layouts_stand_in_order(serve: Serve) -> None:
+async def test_frames_of_passes_with_different_layouts_are_in_order(serve: Serve) -> None:
     events: list[wire.AnyEvent] = [wire.StartedEvent("2.13.0", "3.11"), wire.ParameterEvent(0, "m", [], "float32", 4), GRAPH]
     for index in range(6):
-        told = pass_(index, 1.0 + index / 10)
-        events += [told if index % 3 else msgspec.structs.replace(told, value=ints(0, 1, 2, -1, 4)), step(index, 1.0, -9.0)]
+        event = pass_(index, 1.0 + index / 10)
+        events += [event if index % 3 else msgspec.structs.replace(event, value=ints(0, 1, 2, -1, 4)), step(index, 1.0, -9.0)]
     async with serve([*events, *END]) as client:
         run = await start(client)
-        told = (await client.get(f"{run}/frames?fields=value.max,value.zeros")).json()
-        for place in range(6):
-            nodes = (await client.get(f"{run}/passes/{place}")).json()["nodes"].values()
-            assert told["fields"]["value.max"][place] == [node["value"] and node["value"]["max"] for node in nodes]
-            assert told["fields"]["value.zeros"][place] == [node["value"] and node["value"]["zeros"] for node in nodes]
+        body = (await client.get(f"{run}/frames?fields=value.max,value.zeros")).json()
+        for index in range(6):
+            nodes = (await client.get(f"{run}/passes/{index}")).json()["nodes"].values()
+            assert body["fields"]["value.max"][index] == [node["value"] and node["value"]["max"] for node in nodes]
+            assert body["fields"]["value.zeros"][index] == [node["value"] and node["value"]["zeros"] for node in nodes]
 
 
-def test_frames_leave_out_what_was_not_recorded() -> None:
+def test_frames_are_null_for_tensors_that_were_not_recorded() -> None:
     empty = msgspec.structs.replace(pass_(0, 1.0), edge=ints(-1, 7, -1, 9))
     recording = Recording(MemoryLog([GRAPH, empty]), FIT)
-    told = pass_columns.frames(recording, 0, 0, 10, ["edge.norm", "edge.values"])
-    norms, values = told.fields["edge.norm"][0], told.fields["edge.values"][0]
+    frames = pass_columns.frames(recording, 0, 0, 10, ["edge.norm", "edge.values"])
+    norms, values = frames.fields["edge.norm"][0], frames.fields["edge.values"][0]
     assert [norm is None for norm in norms] == [value is None for value in values] == [True, False, True, False]
     column = pass_columns.packed(recording, 0, 0, 10, ["edge.norm"]).fields["edge.norm"]
     assert np.isnan(np.frombuffer(column.data)).tolist() == [True, False, True, False]
 
 
-async def test_a_run_that_goes_on_is_not_kept_by_who_asked(serve: Serve) -> None:
+async def test_responses_about_a_run_in_progress_cannot_be_cached(serve: Serve) -> None:
     from ..fake_executor import forever
 
     async with serve(fit()[:5], forever) as client:
         answer = await client.post("/api/v1/runs", json={"program": FIT}, headers={"Prefer": "wait=0"})
         run = answer.headers["location"]
-        while (told := await client.get(f"{run}/steps")).json()["steps"] == []:
+        while (page := await client.get(f"{run}/steps")).json()["steps"] == []:
             pass
-        assert told.headers["cache-control"] == "no-store"
-        assert "etag" not in told.headers
+        assert page.headers["cache-control"] == "no-store"
+        assert "etag" not in page.headers
         await client.post(f"{run}/cancel")

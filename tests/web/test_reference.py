@@ -1,4 +1,4 @@
-"""The description of the API is true: what is answered is what it says."""
+"""Test that the API returns what ``/openapi.json`` describes."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def description(tmp_path: Path) -> dict[str, Any]:
 
     async def ask() -> dict[str, Any]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver") as client:
-            told: dict[str, Any] = (await client.get("/openapi.json")).json()
-            return told
+            body: dict[str, Any] = (await client.get("/openapi.json")).json()
+            return body
 
     return asyncio.run(ask())
 
 
 @pytest.mark.slow
-def test_what_is_answered_is_what_the_description_says(tmp_path: Path) -> None:
-    """A bounded number of generated calls, valid and not, each checked against the description."""
+def test_generated_calls_are_answered_as_described(tmp_path: Path) -> None:
+    """Send a bounded number of generated calls, valid and invalid, and check each response against the description."""
     app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(fit()))
     with (
         anyio.from_thread.start_blocking_portal("asyncio") as portal,
@@ -66,12 +66,12 @@ def test_what_is_answered_is_what_the_description_says(tmp_path: Path) -> None:
         call = portal.call
 
         def ask(method: str, url: str, **more: Any) -> httpx.Response:
-            async def asked() -> httpx.Response:
+            async def send() -> httpx.Response:
                 transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
                 async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
                     return await client.request(method, url, **more)
 
-            return call(asked)
+            return call(send)
 
         run = ask("POST", "/api/v1/runs", json={"program": FIT}).json()["id"]
         schema = schemathesis.openapi.from_dict(ask("GET", "/openapi.json").json())
@@ -96,6 +96,6 @@ def exercise(operation: Any, mode: GenerationMode, run: str, ask: Any) -> None:
         response = ask(arguments.pop("method"), arguments.pop("url"), **arguments)
         case.validate_response(response, checks=CHECKS)
 
-    # a call without parameters cannot be made wrong
+    # no invalid call can be generated for an operation without parameters
     with contextlib.suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else contextlib.nullcontext():
         try_out()

@@ -1,4 +1,4 @@
-"""Replays over the API: what is asked for, what is answered, and what is refused."""
+"""Test replays over the API: their results, their progress, and the requests that are refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ loss.backward()
 
 
 class InProcess(FakeExecutor):
-    """Runs programs in this very process, unconfined."""
+    """Runs programs in the test's own process, unconfined."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,47 +70,47 @@ async def test_a_surface_has_the_recorded_point_the_tangent_and_the_path(serve: 
         run = await posted(client, FIT)
         answer = await client.post(f"{run}/replays", json={"what": "surface", "step": 1})
         assert answer.status_code == 201, answer.text
-        told = answer.json()
-        assert told["repeatable"] is True
-        assert told["parameters"] == [{"key": "p0", "id": "p0", "name": "m", "element": None}]
-        assert told["loss_name"] == "loss"
+        result = answer.json()
+        assert result["repeatable"] is True
+        assert result["parameters"] == [{"key": "p0", "id": "p0", "name": "m", "element": None}]
+        assert result["loss_name"] == "loss"
         step = (await client.get(f"{run}/steps/1")).json()
         (parameter,) = step["parameters"]
-        assert told["at"] == {
+        assert result["at"] == {
             "p0": parameter["value"]["values"],
             "loss": step["loss"]["values"],
             "grad": parameter["contribution"]["values"],
         }
         x, y = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])
-        assert told["loss"] == [((torch.tensor(m) * x - y) ** 2).mean().item() for m in told["grid"]["p0"]]
+        assert result["loss"] == [((torch.tensor(m) * x - y) ** 2).mean().item() for m in result["grid"]["p0"]]
         series = (await client.get(f"{run}/series?key=loss&key=p0")).json()
-        assert told["path"]["step"] == [0, 1, 2, 3]
-        assert told["path"]["p0"] == series["series"]["p0"]
-        assert told["path"]["loss"] == series["series"]["loss"]
-        assert told["grid"]["p0"][0] < min(told["path"]["p0"]) < max(told["path"]["p0"]) < told["grid"]["p0"][-1]
-        assert "step 1 fixed" in told["fixed"]
+        assert result["path"]["step"] == [0, 1, 2, 3]
+        assert result["path"]["p0"] == series["series"]["p0"]
+        assert result["path"]["loss"] == series["series"]["loss"]
+        assert result["grid"]["p0"][0] < min(result["path"]["p0"]) < max(result["path"]["p0"]) < result["grid"]["p0"][-1]
+        assert "step 1 fixed" in result["fixed"]
 
 
 async def test_a_surface_over_two_elements_is_a_matrix(serve: Serve) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, LINE)
-        asked = {"what": "surface", "step": 0, "parameters": ["w[1, 0]", "b"], "points": 3, "ranges": [[-1, 1], None]}
-        told = (await client.post(f"{run}/replays", json=asked)).json()
-        assert list(told["grid"]) == ["p1[1,0]", "p0"]
-        assert told["grid"]["p1[1,0]"] == [-1, 0, 1]
-        for one, row in zip(told["grid"]["p1[1,0]"], told["loss"], strict=True):
-            for other, loss in zip(told["grid"]["p0"], row, strict=True):
+        body = {"what": "surface", "step": 0, "parameters": ["w[1, 0]", "b"], "points": 3, "ranges": [[-1, 1], None]}
+        result = (await client.post(f"{run}/replays", json=body)).json()
+        assert list(result["grid"]) == ["p1[1,0]", "p0"]
+        assert result["grid"]["p1[1,0]"] == [-1, 0, 1]
+        for one, row in zip(result["grid"]["p1[1,0]"], result["loss"], strict=True):
+            for other, loss in zip(result["grid"]["p0"], row, strict=True):
                 w, b = torch.tensor([[1.0, 2.0], [one, -1.0]]), torch.tensor(other)
                 assert loss == (torch.relu(w @ torch.tensor([1.0, 3.0]) + b) ** 2).sum().item()
-        assert told["at"]["grad"] == {"p1[1,0]": 0.0, "p0": 15.0}
+        assert result["at"]["grad"] == {"p1[1,0]": 0.0, "p0": 15.0}
 
 
 async def test_a_check_compares_each_leaf_and_factors_give_the_gradients_of_the_edges(serve: Serve) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, LINE)
-        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json()
-        assert told["right"] is True
-        assert [(leaf["name"], leaf["verdict"], leaf["checked"], leaf["of"]) for leaf in told["leaves"]] == [
+        result = (await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json()
+        assert result["right"] is True
+        assert [(leaf["name"], leaf["verdict"], leaf["checked"], leaf["of"]) for leaf in result["leaves"]] == [
             ("b", "right", 1, 1),
             ("w", "right", 4, 4),
         ]
@@ -119,12 +119,12 @@ async def test_a_check_compares_each_leaf_and_factors_give_the_gradients_of_the_
         graph = (await client.get(f"{run}/graphs/g0")).json()
         for node in graph["nodes"]:
             if node["kind"] == "op":
-                told = (await client.post(f"{run}/replays", json={"what": "factors", "step": 0, "node": node["id"]})).json()
-                assert told["edges"], told
-                assert all(edge["equal"] for edge in told["edges"])
+                result = (await client.post(f"{run}/replays", json={"what": "factors", "step": 0, "node": node["id"]})).json()
+                assert result["edges"], result
+                assert all(edge["equal"] for edge in result["edges"])
         power = next(node["id"] for node in graph["nodes"] if node["op"] == "PowBackward0")
-        told = (await client.post(f"{run}/replays", json={"what": "factors", "step": 0, "node": power})).json()
-        (edge,) = told["edges"]
+        result = (await client.post(f"{run}/replays", json={"what": "factors", "step": 0, "node": power})).json()
+        (edge,) = result["edges"]
         assert edge["factors"] == [{"output": 0, "of": [2], "by": [2], "diagonal": True, "values": [15.0, 0.0]}]
 
 
@@ -140,7 +140,7 @@ async def test_a_check_compares_each_leaf_and_factors_give_the_gradients_of_the_
         ("Tripled.apply(w).sum() + v.sqrt().sum()", False, "wrong", []),
     ],
 )
-async def test_a_check_tells_wrong_from_what_nobody_can_say(
+async def test_a_check_distinguishes_wrong_gradients_from_undecidable_ones(
     serve: Serve, loss: str, right: bool | None, verdict: str, definitions: list[str]
 ) -> None:
     program = f"""\
@@ -154,14 +154,14 @@ v = torch.zeros(2, requires_grad=True)
 """
     async with serve(executor=InProcess()) as client:
         run = await posted(client, program)
-        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json()
-        assert told["right"] is right
-        assert (told["precision"], told["gradient_precision"]) == ("float64", "float32")
-        (leaf,) = [leaf for leaf in told["leaves"] if leaf["name"] == "w"]
+        result = (await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json()
+        assert result["right"] is right
+        assert (result["precision"], result["gradient_precision"]) == ("float64", "float32")
+        (leaf,) = [leaf for leaf in result["leaves"] if leaf["name"] == "w"]
         assert (leaf["verdict"], leaf["definitions"]) == (verdict, definitions)
 
 
-async def test_the_same_request_is_answered_from_the_store_without_running_again(serve: Serve) -> None:
+async def test_a_repeated_request_is_answered_from_the_store(serve: Serve) -> None:
     executor = InProcess()
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
@@ -177,31 +177,31 @@ async def test_the_same_request_is_answered_from_the_store_without_running_again
         await client.delete(run)
 
 
-async def test_a_program_that_depends_on_the_time_is_said_to_be_not_repeatable(serve: Serve) -> None:
+async def test_a_program_whose_numbers_depend_on_the_time_is_not_repeatable(serve: Serve) -> None:
     program = FIT.replace("import torch", "import time, torch\ntorch.manual_seed(time.time_ns() % 2**31)").replace(
         "tensor(1., requires", "tensor(torch.rand(()).item(), requires"
     )
     async with serve(executor=InProcess()) as client:
         run = await posted(client, program)
-        told = (await client.post(f"{run}/replays", json={"what": "surface", "step": 3})).json()
-        assert told["repeatable"] is False
-        assert "loss" not in told
-        difference = told["difference"]
+        result = (await client.post(f"{run}/replays", json={"what": "surface", "step": 3})).json()
+        assert result["repeatable"] is False
+        assert "loss" not in result
+        difference = result["difference"]
         assert difference["step"] == 0
         assert difference["recorded"] != difference["replayed"]
         assert isinstance(difference["recorded"], float)
         assert difference["sentence"].startswith("Not repeatable: in step 0, ")
 
 
-async def test_a_program_that_shows_the_time_and_computes_the_same_is_repeatable(serve: Serve) -> None:
+async def test_a_program_that_only_reads_the_time_is_repeatable(serve: Serve) -> None:
     program = FIT.replace("import torch", "import time, torch").replace("    loss = ", "    now = time.time_ns()\n    loss = ")
     async with serve(executor=InProcess()) as client:
         run = await posted(client, program)
-        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 3})).json()
-        assert (told["repeatable"], told["right"]) == (True, True)
+        result = (await client.post(f"{run}/replays", json={"what": "check", "step": 3})).json()
+        assert (result["repeatable"], result["right"]) == (True, True)
 
 
-async def test_a_program_that_takes_another_way_is_said_to_be_not_repeatable(serve: Serve) -> None:
+async def test_a_program_that_takes_another_branch_is_not_repeatable(serve: Serve) -> None:
     program = FIT.replace("import torch", "import torch, os").replace(
         "    m.grad = None",
         "    if os.environ.get('TAPEDECK_TEST_WAY'):\n        m.grad = None\n    else:\n        m.grad.zero_()",
@@ -210,28 +210,28 @@ async def test_a_program_that_takes_another_way_is_said_to_be_not_repeatable(ser
         async with serve(executor=InProcess()) as client:
             run = await posted(client, program)
             patch.setenv("TAPEDECK_TEST_WAY", "1")
-            told = (await client.post(f"{run}/replays", json={"what": "check", "step": 3})).json()
-    assert told["repeatable"] is False
-    assert told["difference"]["name"] == "which lines ran"
+            result = (await client.post(f"{run}/replays", json={"what": "check", "step": 3})).json()
+    assert result["repeatable"] is False
+    assert result["difference"]["name"] == "which lines ran"
 
 
 @pytest.mark.parametrize("each", gallery(), ids=lambda each: each.slug)
-async def test_a_replay_of_every_example_proves_itself_equal_to_its_recording(serve: Serve, each: Any) -> None:
+async def test_a_replay_of_every_example_reproduces_its_recording(serve: Serve, each: Any) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, each.program)
         steps = (await client.get(run)).json()["steps"]
-        told = (
+        result = (
             await client.post(
                 f"{run}/replays", json={"what": "check", "step": steps - 1, "elements": 2}, headers={"Prefer": "wait=60"}
             )
         ).json()
-        assert told["repeatable"] is True, told
-        assert told.get("reason") is None
-        assert told["right"] is (each.slug != "straight-through")  # whose backward is not the derivative of its forward
+        assert result["repeatable"] is True, result
+        assert result.get("reason") is None
+        assert result["right"] is (each.slug != "straight-through")  # its backward is not the derivative of its forward
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("body", "sentence"),
     [
         ({"what": "surface", "step": 4}, "they are 0 to 3"),
         ({"what": "surface", "step": "last"}, "they are 0 to 3"),
@@ -254,16 +254,16 @@ async def test_a_replay_of_every_example_proves_itself_equal_to_its_recording(se
         ([], "not an object"),
     ],
 )
-async def test_what_cannot_be_replayed_is_said(serve: Serve, asked: Any, said: str) -> None:
+async def test_an_invalid_replay_request_is_rejected_with_a_reason(serve: Serve, body: Any, sentence: str) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, FIT)
-        answer = await client.post(f"{run}/replays", json=asked)
+        answer = await client.post(f"{run}/replays", json=body)
         assert answer.status_code == 422, answer.text
-        assert said in answer.json()["detail"]
+        assert sentence in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
-    ("program", "options", "asked", "said"),
+    ("program", "options", "body", "sentence"),
     [
         (LINE, {}, {"what": "surface", "step": 0}, '"parameters": ["b"]'),
         (LINE, {}, {"what": "surface", "step": 0, "parameters": ["w"]}, "as w[0,0]"),
@@ -279,17 +279,17 @@ async def test_what_cannot_be_replayed_is_said(serve: Serve, asked: Any, said: s
         ("import torch\n1/0\n", {}, {"what": "check", "step": 0}, "This run has no step"),
     ],
 )
-async def test_what_a_run_has_not_got_cannot_be_replayed(
-    serve: Serve, program: str, options: dict[str, Any], asked: dict[str, Any], said: str
+async def test_a_replay_that_the_run_does_not_allow_is_rejected_with_a_reason(
+    serve: Serve, program: str, options: dict[str, Any], body: dict[str, Any], sentence: str
 ) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, program, **options)
-        answer = await client.post(f"{run}/replays", json=asked)
+        answer = await client.post(f"{run}/replays", json=body)
         assert answer.status_code == 422, answer.text
-        assert said in answer.json()["detail"]
+        assert sentence in answer.json()["detail"]
 
 
-async def test_a_run_that_goes_on_cannot_be_replayed_yet_and_one_that_is_not_kept_never(serve: Serve) -> None:
+async def test_a_run_in_progress_or_not_stored_cannot_be_replayed(serve: Serve) -> None:
     async with serve([wire.StartedEvent("2", "3")], forever) as client:
         started = await client.post("/api/v1/runs", json={"program": "…"}, headers={"Prefer": "wait=0"})
         run = f"/api/v1/runs/{started.json()['id']}"
@@ -301,8 +301,8 @@ async def test_a_run_that_goes_on_cannot_be_replayed_yet_and_one_that_is_not_kep
         assert (await client.get(f"{run}/replays/{'0' * 24}")).status_code == 404
 
 
-class Held(InProcess):
-    """Replays that do not tell what they came to before they are let go."""
+class Paused(InProcess):
+    """Replays that wait for ``gone`` before they emit their results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -315,19 +315,19 @@ class Held(InProcess):
             yield batch
 
 
-async def test_a_replay_that_goes_on_is_asked_for_at_its_own_address(serve: Serve) -> None:
-    executor = Held()
+async def test_a_replay_in_progress_can_be_read_at_its_location(serve: Serve) -> None:
+    executor = Paused()
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
-        asked = {"what": "check", "step": 1}
-        begun = await client.post(f"{run}/replays", json=asked, headers={"Prefer": "wait=0"})
+        body = {"what": "check", "step": 1}
+        begun = await client.post(f"{run}/replays", json=body, headers={"Prefer": "wait=0"})
         assert (begun.status_code, begun.headers["Retry-After"], begun.headers["Cache-Control"]) == (202, "1", "no-store")
         own = begun.headers["Location"]
         assert own == f"{run}/replays/{begun.json()['id']}" == begun.json()["links"]["self"]
         meanwhile = await client.get(own)
         assert (meanwhile.status_code, meanwhile.headers["Retry-After"], meanwhile.headers["Location"]) == (202, "1", own)
         assert meanwhile.json()["status"] in ("queued", "running")
-        assert (await client.post(f"{run}/replays", json=asked, headers={"Prefer": "wait=0"})).headers["Location"] == own
+        assert (await client.post(f"{run}/replays", json=body, headers={"Prefer": "wait=0"})).headers["Location"] == own
         waiting = asyncio.ensure_future(client.get(own, headers={"Prefer": "wait=60"}))
         await asyncio.sleep(0.05)
         assert not waiting.done()
@@ -336,22 +336,22 @@ async def test_a_replay_that_goes_on_is_asked_for_at_its_own_address(serve: Serv
         assert (done.status_code, done.json()["status"], done.json()["right"]) == (200, "done", True)
         assert "immutable" in done.headers["Cache-Control"]
         assert (await client.get(own, headers={"If-None-Match": done.headers["ETag"]})).status_code == 304
-        again = await client.post(f"{run}/replays", json=asked)
+        again = await client.post(f"{run}/replays", json=body)
         assert (again.status_code, again.json()) == (200, done.json())
         assert len(executor.jobs) == 2, "the program and one replay"
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "sentence"),
     [
         (SandboxError("The sandbox broke."), 503, "The sandbox broke."),
         (RuntimeError("secret"), 500, "Tapedeck failed because of a bug. The server's log has the details."),
     ],
 )
-async def test_a_replay_that_failed_tells_so_at_its_address_as_it_does_to_who_begins_it(
-    serve: Serve, error: Exception, status: int, said: str
+async def test_a_failed_replay_gives_the_same_problem_to_readers_and_to_the_caller_who_started_it(
+    serve: Serve, error: Exception, status: int, sentence: str
 ) -> None:
-    class Broken(Held):
+    class Broken(Paused):
         async def run(
             self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
         ) -> AsyncIterator[list[wire.AnyEvent]]:
@@ -363,23 +363,21 @@ async def test_a_replay_that_failed_tells_so_at_its_address_as_it_does_to_who_be
     executor = Broken()
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
-        asked = {"what": "check", "step": 1}
-        begun = await client.post(f"{run}/replays", json=asked, headers={"Prefer": "wait=0"})
+        body = {"what": "check", "step": 1}
+        begun = await client.post(f"{run}/replays", json=body, headers={"Prefer": "wait=0"})
         assert begun.status_code == 202
         executor.gone.set()
-        told = await client.get(begun.headers["Location"], headers={"Prefer": "wait=60"})
-        for answer in (told, await client.get(begun.headers["Location"]), await client.post(f"{run}/replays", json=asked)):
-            assert (answer.status_code, answer.json()["detail"]) == (status, said)
+        waited = await client.get(begun.headers["Location"], headers={"Prefer": "wait=60"})
+        for answer in (waited, await client.get(begun.headers["Location"]), await client.post(f"{run}/replays", json=body)):
+            assert (answer.status_code, answer.json()["detail"]) == (status, sentence)
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert answer.headers["Cache-Control"] == "no-store"
-        assert len(executor.jobs) == 3, "who posts again lets it run again"
-        assert (await client.post(f"{run}/replays", json=asked)).json()["right"] is True
+        assert len(executor.jobs) == 3, "a second POST runs it again"
+        assert (await client.post(f"{run}/replays", json=body)).json()["right"] is True
         assert (await client.get(begun.headers["Location"])).json()["right"] is True
 
 
-async def test_a_replay_for_which_there_is_no_room_is_at_its_address_all_the_same(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_replay_that_the_store_has_no_room_for_can_still_be_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.store.store.MOST_REPLAYS", 1)
     async with serve(executor=InProcess()) as client:
         run = await posted(client, FIT)
@@ -389,15 +387,15 @@ async def test_a_replay_for_which_there_is_no_room_is_at_its_address_all_the_sam
             assert (await client.get(made.headers["Location"])).json() == made.json()
 
 
-async def test_a_replay_that_takes_long_is_followed_by_its_events(serve: Serve) -> None:
-    executor = Held()
+async def test_a_long_replay_can_be_followed_by_its_events(serve: Serve) -> None:
+    executor = Paused()
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
         answer = await client.post(f"{run}/replays", json={"what": "check", "step": 1}, headers={"Prefer": "wait=0"})
         assert answer.status_code == 202
-        told = answer.json()
-        assert told["status"] in ("queued", "running")
-        following = asyncio.ensure_future(client.get(told["links"]["events"]))
+        result = answer.json()
+        assert result["status"] in ("queued", "running")
+        following = asyncio.ensure_future(client.get(result["links"]["events"]))
         await asyncio.sleep(0)
         executor.gone.set()
         stream = (await following).text
@@ -408,7 +406,7 @@ async def test_a_replay_that_takes_long_is_followed_by_its_events(serve: Serve) 
         assert msgspec.json.decode(last.split("data: ")[1])["right"] is True
 
 
-async def test_a_replay_that_runs_out_of_time_says_so_and_can_be_asked_for_again(serve: Serve) -> None:
+async def test_a_replay_that_times_out_has_a_reason_and_is_not_cached(serve: Serve) -> None:
     class Short(InProcess):
         async def run(
             self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
@@ -426,15 +424,15 @@ async def test_a_replay_that_runs_out_of_time_says_so_and_can_be_asked_for_again
 
     async with serve(executor=Short()) as client:
         run = await posted(client, FIT)
-        told = (await client.post(f"{run}/replays", json={"what": "check", "step": 1})).json()
-        assert told["repeatable"] is None
-        assert told["reason"] == "The replay did not come to an end: It was stopped after 10 s."
-        read = await client.get(told["links"]["self"])
-        assert (read.json(), read.headers["Cache-Control"]) == (told, "no-store"), "the next one may come to something"
+        result = (await client.post(f"{run}/replays", json={"what": "check", "step": 1})).json()
+        assert result["repeatable"] is None
+        assert result["reason"] == "The replay did not come to an end: It was stopped after 10 s."
+        read = await client.get(result["links"]["self"])
+        assert (read.json(), read.headers["Cache-Control"]) == (result, "no-store"), "the next replay may have a result"
 
 
 class Stoppable(InProcess):
-    """Replays that go on until they are stopped, as long as ``held``."""
+    """Replays that run until they are cancelled, while ``held`` is true."""
 
     held = True
 
@@ -449,15 +447,15 @@ class Stoppable(InProcess):
 
 
 async def until(true: Callable[[], bool]) -> None:
-    for _ in range(200):  # counted, not timed: the machine may stand still meanwhile
+    for _ in range(200):  # counted, not timed, because a busy machine may pause for long
         if true():
             return
         await asyncio.sleep(0.01)
-    pytest.fail("It did not come true.")
+    pytest.fail("The condition was never met.")
 
 
-async def going_on(client: httpx.AsyncClient, run: str, step: int = 0, **headers: str) -> dict[str, str]:
-    """Begin a replay, or ask for it too, and give its links."""
+async def in_progress(client: httpx.AsyncClient, run: str, step: int = 0, **headers: str) -> dict[str, str]:
+    """Request a replay without waiting for it, and return its links."""
     headers["Prefer"] = "wait=0"
     answer = await client.post(f"{run}/replays", json={"what": "check", "step": step}, headers=headers)
     assert answer.status_code == 202
@@ -466,15 +464,15 @@ async def going_on(client: httpx.AsyncClient, run: str, step: int = 0, **headers
 
 
 def another(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Somebody else, with cookies of his own, whom the server does not know yet."""
+    """Return a client without cookies, which the server does not know yet."""
     return client_of(client._transport.app)  # type: ignore[attr-defined]
 
 
-async def test_a_replay_is_stopped_by_who_asked_for_it_and_begins_anew_when_it_is_asked_for_again(serve: Serve) -> None:
+async def test_the_caller_can_cancel_a_replay_and_request_it_again(serve: Serve) -> None:
     executor = Stoppable()
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
-        links = await going_on(client, run)
+        links = await in_progress(client, run)
         following = asyncio.ensure_future(client.get(links["events"]))
         async with another(client) as stranger:
             refused = await stranger.post(f"{links['self']}/cancel")
@@ -483,30 +481,30 @@ async def test_a_replay_is_stopped_by_who_asked_for_it_and_begins_anew_when_it_i
         assert (await client.get(links["self"])).json()["status"] == "running"
         answer = await client.post(f"{links['self']}/cancel")
         assert answer.status_code == 200
-        told = answer.json()
-        assert (told["status"], told["repeatable"], told["reason"]) == ("done", None, "The replay was cancelled.")
+        result = answer.json()
+        assert (result["status"], result["repeatable"], result["reason"]) == ("done", None, "The replay was cancelled.")
         assert '"reason":"The replay was cancelled."' in (await following).text
         assert executor.together == 0
-        assert (await client.get(links["self"])).json() == told
-        assert (await client.post(f"{links['self']}/cancel")).json() == told
+        assert (await client.get(links["self"])).json() == result
+        assert (await client.post(f"{links['self']}/cancel")).json() == result
         executor.held = False
         again = await client.post(f"{run}/replays", json={"what": "check", "step": 0})
         assert (again.status_code, again.json()["right"]) == (201, True)
         assert again.headers["Location"] == links["self"]
         assert (await client.get(links["self"])).json()["right"] is True
-        assert (await client.post(f"{links['self']}/cancel")).json()["right"] is True  # it has ended, and stays as it is
+        assert (await client.post(f"{links['self']}/cancel")).json()["right"] is True  # an ended replay is not changed
         assert (await client.post(f"{run}/replays/{'0' * 24}/cancel")).status_code == 404
 
 
-async def test_whoever_began_a_replay_of_somebody_else_s_run_may_stop_it_and_nobody_else_may(serve: Serve) -> None:
+async def test_only_the_caller_who_requested_a_replay_can_cancel_it(serve: Serve) -> None:
     executor = Stoppable()
     async with serve(executor=executor) as owner, another(owner) as caller, another(owner) as program:
         run = await posted(owner, FIT)
-        links = await going_on(caller, run)
+        links = await in_progress(caller, run)
         assert (await owner.post(f"{links['self']}/cancel")).status_code == 403, "the owner of the run did not ask for it"
-        told = (await caller.post(f"{links['self']}/cancel")).json()
-        assert (told["status"], told["reason"]) == ("done", "The replay was cancelled.")
-        # a program that keeps no cookies is known by the key that it was answered
+        result = (await caller.post(f"{links['self']}/cancel")).json()
+        assert (result["status"], result["reason"]) == ("done", "The replay was cancelled.")
+        # a program without cookies is identified by the key that it received
         begun = await program.post(f"{run}/replays", json={"what": "check", "step": 1}, headers={"Prefer": "wait=0"})
         key, own = begun.json()["owner_key"], begun.headers["Location"]
         assert "tapedeck_owner" in begun.cookies
@@ -518,56 +516,56 @@ async def test_whoever_began_a_replay_of_somebody_else_s_run_may_stop_it_and_nob
         assert (await program.post(f"{own}/cancel", headers=bearer)).json()["status"] == "done"
         executor.held = False
         made = await program.post(f"{run}/replays", json={"what": "check", "step": 2})
-        assert (made.status_code, "owner_key" in made.json(), dict(made.cookies)) == (201, False, {}), "nothing is left to stop"
+        assert (made.status_code, "owner_key" in made.json(), dict(made.cookies)) == (201, False, {}), "no key is needed"
         wrong = await caller.post(f"{run}/replays", json={"what": "check", "step": 1}, headers={"Authorization": "Bearer x"})
         assert wrong.status_code == 403
 
 
-async def test_a_replay_goes_on_for_those_who_asked_for_it_too_when_one_stops_it(serve: Serve) -> None:
+async def test_a_replay_continues_until_every_caller_who_requested_it_cancels(serve: Serve) -> None:
     executor = Stoppable()
     async with serve(executor=executor) as first, another(first) as second, another(first) as third:
         run = await posted(first, FIT)
-        links = await going_on(first, run)
-        assert await going_on(second, run) == await going_on(third, run) == links
-        for client in (first, first, second):  # who takes it back twice takes back no other's
-            told = await client.post(f"{links['self']}/cancel")
-            assert (told.status_code, told.json()["status"]) == (200, "running")
-        await going_on(first, run)
-        assert (await third.post(f"{links['self']}/cancel")).json()["status"] == "running", "it was asked for again"
+        links = await in_progress(first, run)
+        assert await in_progress(second, run) == await in_progress(third, run) == links
+        for client in (first, first, second):  # cancelling twice counts once
+            answer = await client.post(f"{links['self']}/cancel")
+            assert (answer.status_code, answer.json()["status"]) == (200, "running")
+        await in_progress(first, run)
+        assert (await third.post(f"{links['self']}/cancel")).json()["status"] == "running", "it was requested again"
         assert executor.together == 1
         assert (await first.post(f"{links['self']}/cancel")).json()["status"] == "done"
         assert executor.together == 0
 
 
-async def test_who_asks_for_a_replay_that_is_being_stopped_gets_one_of_his_own(serve: Serve) -> None:
+async def test_requesting_a_replay_that_is_being_cancelled_starts_another(serve: Serve) -> None:
     executor = Stoppable()
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
-        links = await going_on(client, run)
+        links = await in_progress(client, run)
         await until(lambda: executor.together == 1)
         stopping = asyncio.ensure_future(client.post(f"{links['self']}/cancel"))
         executor.held = False
-        told = [(await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json() for _ in range(2)]
-        assert [each.get("right") for each in told] == [True, True]
+        results = [(await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json() for _ in range(2)]
+        assert [each.get("right") for each in results] == [True, True]
         assert (await stopping).json()["reason"] == "The replay was cancelled."
 
 
-async def test_a_replay_that_waits_for_its_place_is_stopped_before_it_begins(serve: Serve) -> None:
+async def test_a_queued_replay_can_be_cancelled_before_it_starts(serve: Serve) -> None:
     executor = Stoppable()
     async with serve(executor=executor, concurrent=1) as client:
         run = await posted(client, FIT)
-        first, second = await going_on(client, run, 0), await going_on(client, run, 1)
+        first, second = await in_progress(client, run, 0), await in_progress(client, run, 1)
         assert (await client.get(second["self"])).json()["status"] == "queued"
         assert (await client.post(f"{second['self']}/cancel")).json()["reason"] == "The replay was cancelled."
         assert (await client.post(f"{first['self']}/cancel")).json()["reason"] == "The replay was cancelled."
         assert [job.replay.step for job in executor.jobs if job.replay is not None] == [0]
 
 
-async def test_the_replays_of_a_run_that_is_deleted_are_stopped(serve: Serve) -> None:
+async def test_deleting_a_run_stops_its_replays(serve: Serve) -> None:
     executor = Stoppable()
     async with serve(executor=executor) as client:
         run, other = await posted(client, FIT), await posted(client, FIT)
-        links, kept = await going_on(client, run), await going_on(client, other)
+        links, kept = await in_progress(client, run), await in_progress(client, other)
         await until(lambda: executor.together == 2)
         assert (await client.delete(run)).status_code == 204
         await until(lambda: executor.together == 1)
@@ -576,7 +574,7 @@ async def test_the_replays_of_a_run_that_is_deleted_are_stopped(serve: Serve) ->
 
 
 @pytest.mark.sandbox
-async def test_a_replay_that_is_stopped_takes_its_process_along(serve: Serve) -> None:
+async def test_cancelling_a_replay_kills_its_process(serve: Serve) -> None:
     began = asyncio.Event()
 
     class Watched(LocalExecutor):
@@ -594,23 +592,23 @@ async def test_a_replay_that_is_stopped_takes_its_process_along(serve: Serve) ->
         slow = "    time.sleep(3 if step == 3 else 0)\n    loss ="
         run = await posted(client, FIT.replace("import torch", "import time, torch").replace("    loss =", slow))
         before = children(executor.zygote)
-        links = await going_on(client, run, 3)
+        links = await in_progress(client, run, 3)
         await began.wait()
         assert (await client.post(f"{links['self']}/cancel")).json()["reason"] == "The replay was cancelled."
-        await until(lambda: not before & children(executor.zygote))  # it would sleep for longer
+        await until(lambda: not before & children(executor.zygote))  # without the kill it would sleep for longer
 
 
 def children(process: int | None) -> set[str]:
-    """The processes that a process has started, and that have not been waited for."""
+    """Return the ids of a process's children that have not been waited for."""
     return set(Path(f"/proc/{process}/task/{process}/children").read_text().split())
 
 
 @pytest.mark.sandbox
-async def test_a_replay_is_confined_like_any_run(serve: Serve) -> None:
+async def test_a_replay_is_confined_like_a_run(serve: Serve) -> None:
     executor = LocalExecutor(Settings(children=1))
     async with serve(executor=executor) as client:
         await executor.settled()
         run = await posted(client, FIT)
-        told = (await client.post(f"{run}/replays", json={"what": "surface", "step": 1})).json()
-        assert told["repeatable"] is True, told
-        assert len(told["loss"]) == 101
+        result = (await client.post(f"{run}/replays", json={"what": "surface", "step": 1})).json()
+        assert result["repeatable"] is True, result
+        assert len(result["loss"]) == 101

@@ -1,4 +1,4 @@
-"""Runs are started, read, listed, stopped and deleted over HTTP."""
+"""Test that runs are started, read, listed, cancelled and deleted over HTTP."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def start(client: httpx.AsyncClient, **headers: str) -> dict[str, object]:
     return run
 
 
-async def test_a_program_is_run_and_the_answer_is_the_run(client: httpx.AsyncClient) -> None:
+async def test_posting_a_program_runs_it_and_returns_the_run(client: httpx.AsyncClient) -> None:
     answer = await client.post(RUNS, json={"program": FIT, "seed": 3})
     run = answer.json()
     assert answer.status_code == 201
@@ -46,7 +46,7 @@ async def test_a_program_is_run_and_the_answer_is_the_run(client: httpx.AsyncCli
     assert again.json() == run
 
 
-async def test_a_notebook_and_an_expression_are_run(client: httpx.AsyncClient) -> None:
+async def test_posting_a_notebook_or_an_expression_runs_it(client: httpx.AsyncClient) -> None:
     notebook = {"cells": [{"cell_type": "code", "source": "x = 1"}, {"cell_type": "code", "source": "x"}]}
     raw = await client.post(
         f"{RUNS}?seed=4", content=json.dumps(notebook), headers={"Content-Type": "application/x-ipynb+json"}
@@ -64,7 +64,7 @@ async def test_a_notebook_and_an_expression_are_run(client: httpx.AsyncClient) -
     ("accept", "media_type", "beginning"),
     [("image/svg+xml", "image/svg+xml", b"<svg"), ("text/plain", "text/plain; charset=utf-8", b"step 1, pass 1")],
 )
-async def test_who_wants_a_picture_gets_that_of_the_last_step(
+async def test_a_caller_who_accepts_a_picture_gets_that_of_the_last_step(
     client: httpx.AsyncClient, accept: str, media_type: str, beginning: bytes
 ) -> None:
     answer = await client.post(f"{RUNS}?theme=dark", content=FIT, headers=PYTHON | {"Accept": accept})
@@ -75,7 +75,7 @@ async def test_who_wants_a_picture_gets_that_of_the_last_step(
     assert answer.headers["tapedeck-owner-key"]
 
 
-async def test_a_run_without_a_graph_gives_a_picture_that_says_so(serve: Serve) -> None:
+async def test_a_run_without_a_graph_returns_a_placeholder_that_explains_why(serve: Serve) -> None:
     async with serve(STOPPED) as client:
         svg = await client.post(RUNS, content="x", headers=PYTHON | {"Accept": "image/svg+xml"})
         txt = await client.post(RUNS, content="x", headers=PYTHON | {"Accept": "text/plain"})
@@ -85,13 +85,13 @@ async def test_a_run_without_a_graph_gives_a_picture_that_says_so(serve: Serve) 
     assert txt.text == "No graph: the program stopped on line 3 with ValueError: <no>\n"
 
 
-async def test_a_program_that_fails_is_a_run_all_the_same(serve: Serve) -> None:
+async def test_a_program_that_fails_is_returned_as_a_run(serve: Serve) -> None:
     async with serve(fit()[:5], STOPPED[-1:]) as client:
         run = (await client.post(RUNS, json={"program": FIT})).json()
     assert (run["status"], run["steps"], run["error"]["line"], run["error"]["type"]) == ("failed", 1, 3, "ValueError")
 
 
-async def test_a_run_that_is_not_to_be_kept_is_answered_and_forgotten(client: httpx.AsyncClient) -> None:
+async def test_a_run_with_store_false_is_returned_and_not_stored(client: httpx.AsyncClient) -> None:
     answer = await client.post(RUNS, json={"program": FIT, "store": False})
     assert answer.status_code == 200
     assert answer.json()["status"] == "done"
@@ -100,7 +100,7 @@ async def test_a_run_that_is_not_to_be_kept_is_answered_and_forgotten(client: ht
     assert (await client.get(f"{RUNS}/{answer.json()['id']}")).status_code == 404
 
 
-async def test_who_does_not_wait_is_told_where_to_look(serve: Serve, tmp_path: Path) -> None:
+async def test_a_caller_who_does_not_wait_gets_202_and_a_location(serve: Serve, tmp_path: Path) -> None:
     event, wait = gate()
     async with serve(fit()[:5], wait, fit()[5:]) as client:
         answer = await client.post(RUNS, json={"program": FIT}, headers={"Prefer": "respond-async, wait=0"})
@@ -114,7 +114,7 @@ async def test_who_does_not_wait_is_told_where_to_look(serve: Serve, tmp_path: P
         assert (run["status"], run["steps"]) == ("done", 2)
 
 
-async def test_the_owner_is_known_by_the_cookie_or_by_the_key(client: httpx.AsyncClient) -> None:
+async def test_the_owner_is_identified_by_the_cookie_or_by_the_key(client: httpx.AsyncClient) -> None:
     first = await start(client)
     second = await start(client)  # with the cookie
     assert "owner_key" in first
@@ -130,7 +130,7 @@ async def test_the_owner_is_known_by_the_cookie_or_by_the_key(client: httpx.Asyn
         assert (await program.delete(f"{RUNS}/{first['id']}", headers=forged)).status_code == 403
         assert (await program.delete(f"{RUNS}/{first['id']}", headers=bearer)).status_code == 204
         assert (await program.get(f"{RUNS}/{first['id']}")).status_code == 404
-        assert (await program.get(f"{RUNS}/{second['id']}")).status_code == 200  # who has the link can read
+        assert (await program.get(f"{RUNS}/{second['id']}")).status_code == 200  # anyone with the link can read
 
 
 async def test_a_forged_cookie_owns_nothing(client: httpx.AsyncClient) -> None:
@@ -141,14 +141,14 @@ async def test_a_forged_cookie_owns_nothing(client: httpx.AsyncClient) -> None:
         assert (await other.delete(f"{RUNS}/{run['id']}")).status_code == 403
 
 
-async def test_the_cookie_stays_with_this_site_and_away_from_scripts(client: httpx.AsyncClient) -> None:
+async def test_the_cookie_is_same_site_and_hidden_from_scripts(client: httpx.AsyncClient) -> None:
     answer = await client.post(RUNS, json={"program": FIT})
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
 
 
-async def test_runs_are_listed_newest_first_page_by_page(client: httpx.AsyncClient) -> None:
+async def test_runs_are_listed_newest_first_in_pages(client: httpx.AsyncClient) -> None:
     ids = [(await start(client))["id"] for _ in range(5)]
     first = (await client.get(f"{RUNS}?count=2")).json()
     second = (await client.get(f"{RUNS}", params={"count": 2, "after": first["next"]})).json()
@@ -159,7 +159,7 @@ async def test_runs_are_listed_newest_first_page_by_page(client: httpx.AsyncClie
     assert (await client.get(f"{RUNS}?after=x")).status_code == 422
 
 
-async def test_only_the_owner_stops_a_run(serve: Serve) -> None:
+async def test_only_the_owner_can_cancel_a_run(serve: Serve) -> None:
     async with serve(fit()[:5], forever) as client:
         run = await start(client, Prefer="wait=0")
         app = client._transport.app  # type: ignore[attr-defined]
@@ -170,7 +170,7 @@ async def test_only_the_owner_stops_a_run(serve: Serve) -> None:
         assert (stopped.json()["status"], stopped.json()["steps"]) == ("cancelled", 1)
 
 
-async def test_the_same_key_starts_one_run_only(client: httpx.AsyncClient) -> None:
+async def test_the_same_idempotency_key_starts_only_one_run(client: httpx.AsyncClient) -> None:
     await start(client)
     first = await start(client, **{"Idempotency-Key": "a"})
     assert (await start(client, **{"Idempotency-Key": "a"}))["id"] == first["id"]
@@ -180,7 +180,7 @@ async def test_the_same_key_starts_one_run_only(client: httpx.AsyncClient) -> No
     assert other.json()["where"] == "Idempotency-Key"
 
 
-async def test_a_key_gives_nobody_somebody_elses_run_nor_their_owner_key(client: httpx.AsyncClient) -> None:
+async def test_an_idempotency_key_reveals_neither_another_callers_run_nor_their_owner_key(client: httpx.AsyncClient) -> None:
     app = client._transport.app  # type: ignore[attr-defined]
     await start(client)
     mine = await start(client, **{"Idempotency-Key": "a"})
@@ -198,7 +198,7 @@ async def test_a_key_gives_nobody_somebody_elses_run_nor_their_owner_key(client:
         assert other.json()["id"] not in (first["id"], mine["id"])
 
 
-async def test_too_many_runs_are_told_when_to_come_again(serve: Serve) -> None:
+async def test_a_full_queue_is_answered_503_with_retry_after(serve: Serve) -> None:
     async with serve(forever, concurrent=1, queue=1) as client:
         running = [await start(client, Prefer="wait=0")]
         running.append(await start(client, Prefer="wait=0"))
@@ -210,7 +210,7 @@ async def test_too_many_runs_are_told_when_to_come_again(serve: Serve) -> None:
             await client.post(f"{RUNS}/{run['id']}/cancel")
 
 
-async def test_a_full_store_is_told_with_a_remedy(serve: Serve) -> None:
+async def test_a_full_store_is_answered_507_with_a_remedy(serve: Serve) -> None:
     async with serve(limits=Limits(store_bytes=1)) as client:
         await start(client)
         full = await client.post(RUNS, json={"program": FIT})
@@ -219,7 +219,7 @@ async def test_a_full_store_is_told_with_a_remedy(serve: Serve) -> None:
         assert (await client.post(RUNS, json={"program": FIT, "store": False})).status_code == 200
 
 
-async def test_a_sandbox_that_cannot_run_anything_is_told_so(serve: Serve) -> None:
+async def test_a_missing_sandbox_is_answered_503_with_the_reason(serve: Serve) -> None:
     async with serve(executor=FakeExecutor(SandboxError("Nothing here can confine a program."))) as client:
         refused = await client.post(RUNS, json={"program": FIT})
         assert refused.status_code == 503
@@ -227,7 +227,7 @@ async def test_a_sandbox_that_cannot_run_anything_is_told_so(serve: Serve) -> No
         assert "retry-after" in refused.headers
 
 
-async def test_a_mistake_of_ours_is_told_without_its_inside(serve: Serve) -> None:
+async def test_an_internal_error_is_answered_500_without_details(serve: Serve) -> None:
     async with serve(executor=FakeExecutor(RuntimeError("secret"))) as client:
         broken = await client.post(RUNS, json={"program": FIT})
         assert broken.status_code == 500

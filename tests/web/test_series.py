@@ -1,4 +1,4 @@
-"""Numbers over steps: each is the step's own, gaps are null, and what is left out is never an extreme."""
+"""Test series: each number equals that of its step, gaps are null, and thinning keeps extremes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ async def start(client: httpx.AsyncClient) -> str:
 async def ask(client: httpx.AsyncClient, run: str, *keys: str, **more: Any) -> dict[str, Any]:
     answer = await client.get(f"{run}/series", params={"key": list(keys), **more})
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def made(*steps: wire.StepEvent) -> Recording:
@@ -40,23 +40,23 @@ def made(*steps: wire.StepEvent) -> Recording:
 
 
 def of_losses(*losses: float) -> Recording:
-    """A run of steps that have nothing but a loss."""
+    """Return a recording of steps that have only a loss."""
     return made(
         *(msgspec.structs.replace(step(at, 1.0, 1.0), parameters=[], tensors=table(loss)) for at, loss in enumerate(losses))
     )
 
 
-async def test_every_number_is_that_of_its_step(serve: Serve) -> None:
+async def test_every_number_equals_that_of_its_step(serve: Serve) -> None:
     async with serve(fit(30)) as client:
         run = await start(client)
-        told = await ask(
+        body = await ask(
             client, run, "loss", "loss:loss", "p0", "p0.grad.norm", "p0.value_after", "p0.contribution", "iteration"
         )
-        assert told["index"] == list(range(30))
-        for at in told["index"]:
+        assert body["index"] == list(range(30))
+        for at in body["index"]:
             own = (await client.get(f"{run}/steps/{at}")).json()
             (parameter,) = own["parameters"]
-            assert {key: column[at] for key, column in told["series"].items()} == {
+            assert {key: column[at] for key, column in body["series"].items()} == {
                 "loss": own["loss"]["values"],
                 "loss:loss": own["loss"]["values"],
                 "p0": parameter["value"]["values"],
@@ -67,7 +67,7 @@ async def test_every_number_is_that_of_its_step(serve: Serve) -> None:
             }
 
 
-async def test_without_a_key_come_the_losses_the_parameters_and_the_learning_rate(serve: Serve) -> None:
+async def test_the_default_keys_are_the_losses_the_parameters_and_the_learning_rate(serve: Serve) -> None:
     events = [
         msgspec.structs.replace(event, optimizer={"name": "SGD", "lr": 0.1 / (event.index + 1), "nesterov": True})
         if isinstance(event, wire.StepEvent)
@@ -76,14 +76,14 @@ async def test_without_a_key_come_the_losses_the_parameters_and_the_learning_rat
     ]
     async with serve(events) as client:
         run = await start(client)
-        told = (await client.get(f"{run}/series")).json()
-        assert list(told["series"]) == ["loss:loss", "p0", "lr"]
-        assert told["series"]["lr"] == [0.1, 0.05, 0.1 / 3]
-        told = await ask(client, run, "optimizer.*")
-        assert told["series"] == {"lr": [0.1, 0.05, 0.1 / 3], "optimizer.nesterov": [1.0, 1.0, 1.0]}
+        body = (await client.get(f"{run}/series")).json()
+        assert list(body["series"]) == ["loss:loss", "p0", "lr"]
+        assert body["series"]["lr"] == [0.1, 0.05, 0.1 / 3]
+        body = await ask(client, run, "optimizer.*")
+        assert body["series"] == {"lr": [0.1, 0.05, 0.1 / 3], "optimizer.nesterov": [1.0, 1.0, 1.0]}
 
 
-async def test_some_steps_only(serve: Serve) -> None:
+async def test_start_and_count_select_steps(serve: Serve) -> None:
     async with serve(fit(5)) as client:
         run = await start(client)
         whole = await ask(client, run, "loss")
@@ -92,68 +92,68 @@ async def test_some_steps_only(serve: Serve) -> None:
         assert await ask(client, run, "loss", start=9) == {"index": [], "series": {"loss": []}}
 
 
-async def test_columns_come_packed_for_who_takes_msgpack(serve: Serve) -> None:
+async def test_series_are_packed_if_msgpack_is_accepted(serve: Serve) -> None:
     steps = [step(0, 1.0, 2.0), msgspec.structs.replace(step(1, 1.0, 2.0), loss_row=-1), step(2, math.nan, 2.0)]
     passes = [pass_(at, 1.0) for at in range(3)]
     async with serve([wire.StartedEvent("2.13.0", "3.11"), GRAPH, *passes, *steps, wire.EndEvent("done", None, 1.0)]) as client:
         run = await start(client)
         answer = await client.get(f"{run}/series?key=loss&key=p0", headers={"Accept": "application/msgpack"})
         assert answer.headers["content-type"] == "application/msgpack"
-        told = msgspec.msgpack.decode(answer.content)
-        assert np.frombuffer(told["index"]["data"], "<i4").tolist() == [0, 1, 2]
-        loss, m = told["series"]["loss"], told["series"]["p0"]
+        body = msgspec.msgpack.decode(answer.content)
+        assert np.frombuffer(body["index"]["data"], "<i4").tolist() == [0, 1, 2]
+        loss, m = body["series"]["loss"], body["series"]["p0"]
         assert np.isnan(np.frombuffer(loss["data"], loss["dtype"])).tolist() == [False, True, False]
         assert loss["gaps"] == [1]
         assert np.isnan(np.frombuffer(m["data"], m["dtype"])).tolist() == [False, False, True]
-        assert m["gaps"] == []  # a NaN of the program's
+        assert m["gaps"] == []  # this NaN is a value of the program
 
 
-def test_losses_of_several_names_are_several_series() -> None:
+def test_each_name_of_a_loss_is_a_series() -> None:
     names = ("d_loss", "g_loss", "d_loss")
     steps = [msgspec.structs.replace(step(at, 1.0, 2.0), loss_name=name) for at, name in enumerate(names)]
-    told = series(made(*steps), ["loss", "loss:*"], 0, None, None)
-    assert set(told.series) == {"loss", "loss:d_loss", "loss:g_loss"}
-    assert [value is None for value in told.series["loss:d_loss"]] == [False, True, False]
-    assert [value is None for value in told.series["loss:g_loss"]] == [True, False, True]
-    assert None not in told.series["loss"]
+    result = series(made(*steps), ["loss", "loss:*"], 0, None, None)
+    assert set(result.series) == {"loss", "loss:d_loss", "loss:g_loss"}
+    assert [value is None for value in result.series["loss:d_loss"]] == [False, True, False]
+    assert [value is None for value in result.series["loss:g_loss"]] == [True, False, True]
+    assert None not in result.series["loss"]
 
 
-def test_what_is_not_finite_is_told_in_words() -> None:
-    told = series(of_losses(1.0, math.nan, math.inf, -math.inf), ["loss"], 0, None, None)
-    assert told.series["loss"] == [1.0, "NaN", "Infinity", "-Infinity"]
+def test_non_finite_numbers_are_strings() -> None:
+    result = series(of_losses(1.0, math.nan, math.inf, -math.inf), ["loss"], 0, None, None)
+    assert result.series["loss"] == [1.0, "NaN", "Infinity", "-Infinity"]
 
 
-def test_elements_and_statistics_of_a_vector() -> None:
+def test_keys_select_elements_and_statistics_of_a_vector() -> None:
     changed = [
         msgspec.structs.replace(each, parameters=[wire.ParameterRow(0, "m", 4, 2, -1, 2, 3, state={"exp_avg": 4})])
         for each in (step(0, 1.0, 2.0), step(1, 3.0, 2.0))
     ]
     keys = ["p0", "p0.value[1]", "p0.value.max", "p0.value.zeros", "p0.state.exp_avg.mean", "p0.state.*", "p0.grad_before"]
-    told = series(made(*changed), keys, 0, None, None).series
-    assert told["p0.value[1]"] == [2.0, 6.0]
-    assert told["p0.value.max"] == [3.0, 9.0]
-    assert told["p0.value.zeros"] == [0.0, 0.0]
-    assert told["p0.state.exp_avg.mean"] == [2.0, 6.0]
-    assert told["p0"] == told["p0.state.exp_avg"] == [14**0.5, 3 * 14**0.5]
-    assert told["p0.grad_before"] == [None, None]
+    result = series(made(*changed), keys, 0, None, None).series
+    assert result["p0.value[1]"] == [2.0, 6.0]
+    assert result["p0.value.max"] == [3.0, 9.0]
+    assert result["p0.value.zeros"] == [0.0, 0.0]
+    assert result["p0.state.exp_avg.mean"] == [2.0, 6.0]
+    assert result["p0"] == result["p0.state.exp_avg"] == [14**0.5, 3 * 14**0.5]
+    assert result["p0.grad_before"] == [None, None]
 
 
-def test_steps_of_different_layouts_stand_in_order() -> None:
+def test_series_of_steps_with_different_layouts_are_in_order() -> None:
     odd = [msgspec.structs.replace(step(at, float(at), 2.0), loss_row=0 if at % 2 else 1) for at in range(6)]
-    told = series(made(*odd), ["p0", "loss"], 0, None, None)
-    assert told.index == list(range(6))
-    assert told.series["p0"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-    assert told.series["loss"][::2] == [0.0, 2.0, 4.0]
+    result = series(made(*odd), ["p0", "loss"], 0, None, None)
+    assert result.index == list(range(6))
+    assert result.series["p0"] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert result.series["loss"][::2] == [0.0, 2.0, 4.0]
 
 
-def test_what_is_left_out_is_never_an_extreme() -> None:
+def test_thinning_never_drops_an_extreme() -> None:
     generator = np.random.default_rng(0)
     losses = np.float32(generator.normal(size=5000)).tolist()
     losses[1234], losses[3210], losses[4000] = 50.0, -50.0, math.nan
-    told = series(of_losses(*losses), ["loss"], 0, None, 100)
-    assert len(told.index) <= 101
-    assert (told.index[0], told.index[-1]) == (0, 4999)
-    kept = dict(zip(told.index, told.series["loss"], strict=True))
+    result = series(of_losses(*losses), ["loss"], 0, None, 100)
+    assert len(result.index) <= 101
+    assert (result.index[0], result.index[-1]) == (0, 4999)
+    kept = dict(zip(result.index, result.series["loss"], strict=True))
     assert (kept[1234], kept[3210], kept[4000]) == (50.0, -50.0, "NaN")
     edges = np.linspace(0, 5000, 50).astype(int)
     for low, high in itertools.pairwise(edges):
@@ -165,7 +165,7 @@ def test_what_is_left_out_is_never_an_extreme() -> None:
 @given(
     st.lists(st.sampled_from([None, math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 2.0]), min_size=3, max_size=40), st.data()
 )
-def test_of_each_stretch_the_first_of_the_extremes_and_of_what_is_not_finite_is_left(
+def test_thinning_keeps_the_first_extremes_and_the_first_non_finite_number_of_each_interval(
     losses: list[float | None], data: st.DataObject
 ) -> None:
     points = data.draw(st.integers(2, len(losses) - 1))
@@ -196,16 +196,16 @@ def test_of_each_stretch_the_first_of_the_extremes_and_of_what_is_not_finite_is_
         ("p0.value[1]", "p0.value has the shape []: there is no element [1] in it."),
     ],
 )
-async def test_a_key_that_is_none_is_answered_with_those_that_are(client: httpx.AsyncClient, key: str, sentence: str) -> None:
+async def test_an_unknown_key_is_rejected_with_the_available_ones(client: httpx.AsyncClient, key: str, sentence: str) -> None:
     run = await start(client)
     answer = await client.get(f"{run}/series", params={"key": ["loss", key]})
     assert answer.status_code == 422
-    told = answer.json()
-    assert sentence in told["detail"]
-    assert told["where"] == "query.key"
+    body = answer.json()
+    assert sentence in body["detail"]
+    assert body["where"] == "query.key"
 
 
-async def test_too_much_for_one_answer(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_for_too_many_numbers_is_rejected(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.web.series.CELLS", 3)
     run = await start(client)
     answer = await client.get(f"{run}/series", params={"key": ["loss", "p0"]})

@@ -1,4 +1,4 @@
-"""The server says how it is, guards every answer, and is one process."""
+"""Test the server's health, metrics, security headers, start and single process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_server_is_alive_before_it_is_ready(serve: Serve) -> None:
         assert (await client.get("/readyz")).json()["mode"] == "unconfined"
 
 
-async def test_figures_are_told_for_prometheus(client: httpx.AsyncClient) -> None:
+async def test_metrics_are_available_for_prometheus(client: httpx.AsyncClient) -> None:
     await client.post("/api/v1/runs", json={"program": FIT})
     text = (await client.get("/metrics")).text
     assert 'tapedeck_runs_ended_total{status="done"} 1.0' in text
@@ -46,7 +46,7 @@ async def test_figures_are_told_for_prometheus(client: httpx.AsyncClient) -> Non
     assert "tapedeck_ready 1.0" in text
 
 
-async def test_limits_and_examples_are_told(client: httpx.AsyncClient) -> None:
+async def test_limits_and_examples_can_be_read(client: httpx.AsyncClient) -> None:
     offer = (await client.get("/api/v1/limits")).json()
     assert offer["limits"]["source_bytes"] == 262_144
     assert offer["packages"]["numpy"]
@@ -56,13 +56,16 @@ async def test_limits_and_examples_are_told(client: httpx.AsyncClient) -> None:
     assert {"slug", "title", "summary", "program"} <= set(examples[0])
 
 
-async def test_the_api_is_open_to_other_origins_and_the_pages_are_not(client: httpx.AsyncClient) -> None:
+async def test_other_origins_can_use_the_api_but_not_the_pages(client: httpx.AsyncClient) -> None:
     origin = {"Origin": "https://course.example"}
     answer = await client.get("/api/v1/limits", headers=origin)
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in answer.headers
-    asked = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,prefer"}
-    preflight = await client.options("/api/v1/runs", headers=asked)
+    preflight_headers = origin | {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type,prefer",
+    }
+    preflight = await client.options("/api/v1/runs", headers=preflight_headers)
     assert preflight.status_code == 200
     assert "POST" in preflight.headers["access-control-allow-methods"]
     refused = await client.post("/api/v1/runs", json={"program": ""}, headers=origin)
@@ -70,7 +73,7 @@ async def test_the_api_is_open_to_other_origins_and_the_pages_are_not(client: ht
     assert "access-control-allow-origin" not in (await client.get("/", headers=origin)).headers
 
 
-async def test_what_is_no_page_may_do_nothing(client: httpx.AsyncClient) -> None:
+async def test_responses_other_than_pages_can_load_and_run_nothing(client: httpx.AsyncClient) -> None:
     run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
     answer = await client.get(f"{run['links']['self']}/passes/0/graph.svg")
     assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
@@ -79,14 +82,14 @@ async def test_what_is_no_page_may_do_nothing(client: httpx.AsyncClient) -> None
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/limits", "/static/manifest.json", "/api/v1/runs/x"])
-async def test_head_is_get_without_the_body(client: httpx.AsyncClient, path: str) -> None:
+async def test_head_returns_the_headers_of_get(client: httpx.AsyncClient, path: str) -> None:
     head, get = await client.head(path), await client.get(path)
     assert head.status_code == get.status_code
     assert head.content == b""
     assert head.headers["content-type"] == get.headers["content-type"]
 
 
-async def test_answers_are_compressed_for_who_takes_that(client: httpx.AsyncClient) -> None:
+async def test_responses_are_compressed_if_gzip_is_accepted(client: httpx.AsyncClient) -> None:
     answer = await client.get("/openapi.json", headers={"Accept-Encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.json()["openapi"]
@@ -104,10 +107,10 @@ from tests.web.conftest import client_of
 async def story():
     app = create_app(Settings(data=":memory:"), executor=FakeExecutor(fit(100)))
     async with app.router.lifespan_context(app), client_of(app) as client:
-        await client.get("/healthz")  # what the caller itself loads
+        await client.get("/healthz")  # loads the modules of the client
         before = set(sys.modules)
         run = (await client.post("/api/v1/runs", json={"program": FIT})).json()["links"]["self"]
-        app.state.service.archive.forget(run.rpartition("/")[2])  # so that it is read from the store
+        app.state.service.archive.forget(run.rpartition("/")[2])  # forces reads from the store
         for path in ("", "/series", "/steps/0", "/frames", "/graphs/g0", "/passes/0/nodes/n0"):
             assert (await client.get(run + path)).status_code == 200
         large = await client.get(run + "/steps?count=100")
@@ -118,14 +121,14 @@ asyncio.run(story())
 """
 
 
-def test_the_first_answers_need_nothing_that_is_not_loaded() -> None:
+def test_the_first_responses_import_no_further_modules() -> None:
     root = Path(__file__).parent.parent.parent
     done = subprocess.run([sys.executable, "-c", LOADING], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
 
 
-def test_what_is_loaded_when_the_server_starts_is_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_loaded_at_the_start_are_frozen_for_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen = []
 
     def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
@@ -147,28 +150,28 @@ def test_what_is_loaded_when_the_server_starts_is_not_looked_through_again(monke
     assert frozen[0] > 10_000
 
 
-async def test_a_second_process_on_the_same_data_is_refused_with_a_sentence(serve: Serve, tmp_path: Path) -> None:
+async def test_a_second_process_on_the_same_data_is_refused(serve: Serve, tmp_path: Path) -> None:
     async with serve():
         second = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor())
         with pytest.raises(SettingsError, match="one process"):
             async with second.router.lifespan_context(second):
                 pass
-    async with serve() as client:  # it is free again
+    async with serve() as client:  # the folder is free again
         assert (await client.get("/healthz")).status_code == 200
 
 
-def test_several_workers_are_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_workers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     with pytest.raises(SettingsError, match="WEB_CONCURRENCY at 1"):
         create_app(Settings(data=":memory:"), executor=FakeExecutor())
 
 
-def test_a_root_path_that_is_none_is_refused() -> None:
+def test_an_invalid_root_path_is_refused() -> None:
     with pytest.raises(SettingsError, match="TAPEDECK_ROOT_PATH"):
         create_app(Settings(data=":memory:", root_path='/"><script>'), executor=FakeExecutor())
 
 
-async def test_the_secret_is_kept_so_that_owners_stay_known(serve: Serve, tmp_path: Path) -> None:
+async def test_the_secret_is_stored_so_that_owner_keys_stay_valid(serve: Serve, tmp_path: Path) -> None:
     async with serve() as client:
         run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
     assert (tmp_path / "secret").stat().st_mode & 0o077 == 0
@@ -179,6 +182,7 @@ async def test_the_secret_is_kept_so_that_owners_stay_known(serve: Serve, tmp_pa
         assert (await client.get("/api/v1/runs", headers=bearer)).status_code == 403
 
 
-async def test_data_in_memory_leaves_nothing(serve: Serve) -> None:
-    async with serve(folder=None) as client:
+async def test_data_in_memory_leaves_no_files(serve: Serve, tmp_path: Path) -> None:
+    async with serve(folder=Path(":memory:")) as client:
         assert (await client.post("/api/v1/runs", json={"program": FIT})).status_code == 201
+    assert not list(tmp_path.iterdir())

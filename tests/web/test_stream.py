@@ -1,4 +1,4 @@
-"""A run is followed as events: live, replayed, resumed, and never again after its end."""
+"""Test the event stream of a run: live, replayed, resumed, and after the end."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ async def start(client: httpx.AsyncClient) -> str:
     return (await client.post("/api/v1/runs", json={"program": FIT})).headers["location"]
 
 
-async def test_what_was_recorded_is_told_in_order_and_ends(client: httpx.AsyncClient) -> None:
+async def test_recorded_events_are_sent_in_order_and_end(client: httpx.AsyncClient) -> None:
     events = await followed(client, await start(client))
     assert [name for _, name, _ in events] == [
         "started", "graph", "step", "progress", "step", "progress", "output", "lines", "lines", "end",
     ]  # fmt: skip
     ids = [seq for seq, _, _ in events]
     assert ids == sorted(set(ids))
-    told = {name: data for _, name, data in reversed(events)}
-    assert told["started"] == {"torch": "2.13.0", "python": "3.11.7"}
-    assert told["graph"] == {"id": "g0", "nodes": 5, "edges": 4}
-    assert told["step"]["loss"]["values"] == pytest.approx(14 / 3)
-    assert told["progress"] == {"done": 1, "of": 2}
-    assert told["output"] == {"text": "done\n", "cell": 0}
-    assert told["lines"]["lines"][0]["line"] == 7
-    assert told["end"] == {"status": "done"}
+    first = {name: data for _, name, data in reversed(events)}
+    assert first["started"] == {"torch": "2.13.0", "python": "3.11.7"}
+    assert first["graph"] == {"id": "g0", "nodes": 5, "edges": 4}
+    assert first["step"]["loss"]["values"] == pytest.approx(14 / 3)
+    assert first["progress"] == {"done": 1, "of": 2}
+    assert first["output"] == {"text": "done\n", "cell": 0}
+    assert first["lines"]["lines"][0]["line"] == 7
+    assert first["end"] == {"status": "done"}
 
 
-async def test_the_store_tells_the_same_events_as_memory(serve: Serve, tmp_path: Path) -> None:
+async def test_the_store_gives_the_same_events_as_memory(serve: Serve, tmp_path: Path) -> None:
     async with serve() as client:
         run = await start(client)
         live = await followed(client, run)
@@ -76,22 +76,22 @@ async def test_the_store_tells_the_same_events_as_memory(serve: Serve, tmp_path:
         assert await followed(client, run, **{"Last-Event-ID": str(live[3][0])}) == live[4:]
 
 
-async def test_following_goes_on_after_the_last_event_that_was_seen(client: httpx.AsyncClient) -> None:
+async def test_a_stream_resumes_after_the_last_event_seen(client: httpx.AsyncClient) -> None:
     run = await start(client)
     events = await followed(client, run)
-    for place, (seq, _, _) in enumerate(events[:-1]):
-        assert await followed(client, run, **{"Last-Event-ID": str(seq)}) == events[place + 1 :]
+    for index, (seq, _, _) in enumerate(events[:-1]):
+        assert await followed(client, run, **{"Last-Event-ID": str(seq)}) == events[index + 1 :]
     assert await followed(client, run, **{"Last-Event-ID": "nonsense"}) == events
 
 
-async def test_after_the_end_there_is_nothing(client: httpx.AsyncClient) -> None:
+async def test_a_stream_resumed_after_the_end_is_answered_204(client: httpx.AsyncClient) -> None:
     run = await start(client)
     last = (await followed(client, run))[-1][0]
     answer = await client.get(f"{run}/events", headers={"Last-Event-ID": str(last)})
     assert answer.status_code == 204
 
 
-async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_live_stream_sends_new_events_and_keep_alive_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "QUIET_SECONDS", 0.01)
     event, wait = gate()
     archive = Archive(Store(tmp_path), model.Limits())
@@ -100,16 +100,16 @@ async def test_who_listens_hears_what_comes_and_is_kept_awake(tmp_path: Path, mo
     await archive.start()
     recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
     assert isinstance(recorded, LiveRun)
-    heard = b""
+    data = b""
     async for piece in stream.events(archive, recorded, -1):
-        heard += piece
+        data += piece
         if piece.startswith(b":") and not event.is_set():
-            assert [name for _, name, _ in parse(heard.decode())][-1] == "step"
+            assert [name for _, name, _ in parse(data.decode())][-1] == "step"
             event.set()
-    told = parse(heard.decode())
-    assert [name for _, name, _ in told][-2:] == ["finding", "end"]
-    assert told[-2][2]["code"] == "x"
-    assert stream.last_id(recorded) == told[-1][0]
+    received = parse(data.decode())
+    assert [name for _, name, _ in received][-2:] == ["finding", "end"]
+    assert received[-2][2]["code"] == "x"
+    assert stream.last_id(recorded) == received[-1][0]
     await runs.close()
     await archive.close()
 
@@ -119,7 +119,7 @@ LONG = 120
 
 @asynccontextmanager
 async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Archive, LiveRun, asyncio.Event]]:
-    """A run that goes on until the event is set, most of which has been left to the store meanwhile."""
+    """Start a run that ends when the event is set, and whose first events have left memory for the store."""
     monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 0.005)
     monkeypatch.setattr("tapedeck.runs.archive.LIVE_BYTES", 1)
     monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 20)
@@ -127,8 +127,8 @@ async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     event, wait = gate()
     events = fit(LONG)
     batches: list[Any] = []
-    for place in range(0, len(events) - 2, 30):
-        batches += [events[place : min(place + 30, len(events) - 2)], lambda: asyncio.sleep(0.02)]
+    for index in range(0, len(events) - 2, 30):
+        batches += [events[index : min(index + 30, len(events) - 2)], lambda: asyncio.sleep(0.02)]
     runs = Runs(Settings(), archive, FakeExecutor(*batches, wait, events[-2:]), lambda *_: [], 1)  # type: ignore[arg-type]
     await archive.start()
     recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
@@ -142,23 +142,23 @@ async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def until(true: Callable[[], bool]) -> None:
-    for _ in range(2_000):  # counted, not timed: the machine may stand still for longer than anybody would wait
+    for _ in range(2_000):  # counted, not timed, because a busy machine may pause for long
         if true():
             return
         await asyncio.sleep(0.005)
-    pytest.fail("It did not come true.")
+    pytest.fail("The condition was never met.")
 
 
-async def heard(archive: Archive, recorded: RecordedRun, after: int = -1) -> list[Event]:
+async def received_events(archive: Archive, recorded: RecordedRun, after: int = -1) -> list[Event]:
     return parse(b"".join([piece async for piece in stream.events(archive, recorded, after)]).decode())
 
 
-async def test_a_long_run_holds_its_end_alone_and_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_run_keeps_only_its_end_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with long_run(tmp_path, monkeypatch) as (_, recorded, event):
         whole = Recording(MemoryLog(fit(LONG)), FIT)
         await until(
             lambda: recorded.forgotten > 200 and recorded.written == recorded.count
-        )  # what comes during a write waits for the next
+        )  # events that arrive during a write are written by the next one
         assert len(recorded.events) < 20  # no full block
         assert recorded.size < 25_000
         assert recorded.counts[2] >= 60
@@ -176,15 +176,13 @@ async def test_a_long_run_holds_its_end_alone_and_reads_the_same(tmp_path: Path,
         assert losses.tolist() == whole.series(["loss"]).values["loss"].tolist()
 
 
-async def test_a_long_run_is_resumed_anywhere_while_it_goes_on_and_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_stream_of_a_long_run_can_be_resumed_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with long_run(tmp_path, monkeypatch) as (archive, recorded, event):
-        listeners = [asyncio.create_task(heard(archive, recorded)) for _ in range(2)]
+        listeners = [asyncio.create_task(received_events(archive, recorded)) for _ in range(2)]
         stopped = stream.events(archive, recorded, -1)
-        await anext(stopped)  # and this one reads no more
+        await anext(stopped)  # this listener stops reading
         await until(lambda: recorded.forgotten > 200)
-        late = [asyncio.create_task(heard(archive, recorded, after)) for after in range(-1, 300, 37)]
+        late = [asyncio.create_task(received_events(archive, recorded, after)) for after in range(-1, 300, 37)]
         await asyncio.sleep(0.02)
         event.set()
         first, second = await asyncio.gather(*listeners)
@@ -198,5 +196,5 @@ async def test_a_long_run_is_resumed_anywhere_while_it_goes_on_and_after(
     stored = await again.find(recorded.id)
     assert stored is not None
     for after in range(-1, len(fit(LONG)), 29):
-        assert await heard(again, stored, after) == [each for each in first if each[0] > after]
+        assert await received_events(again, stored, after) == [each for each in first if each[0] > after]
     await again.close()
