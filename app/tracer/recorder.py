@@ -21,6 +21,8 @@ from .backward.open_passes import OpenPasses
 from .backward.saved_tensors import SavedTensors
 from .emitter import Emitter
 from .environment.event_loop import install_event_loops
+from .environment.silence import send_before_silence
+from .environment.warning_lines import show_warnings_at_program_lines
 from .forward.calls import Calls
 from .forward.mode import ForwardMode, below_program_modes, mode_depth
 from .forward.patches import (
@@ -30,8 +32,6 @@ from .forward.patches import (
     observe_forward_ad,
     observe_set_,
     pause_during_jit_trace,
-    send_before_silence,
-    show_warnings_at_program_lines,
 )
 from .forward.shortcuts import observe_zero_grad, skip_mode_dispatch, track_running_module
 from .forward.writes import WriteLog

@@ -1,1 +1,1 @@
-"""Provide what a program expects around it: standard output, an event loop, plotting, and remedies for missing resources."""
+"""Provide what a program expects around it: output, an event loop, plotting, warnings, and remedies for missing resources."""

@@ -1,1 +1,1 @@
-"""Observe the forward: each call that makes a node, the functions of torch, and writes in place."""
+"""Observe the forward computation: calls that make nodes, PyTorch's functions, and in-place writes."""

@@ -1,4 +1,4 @@
-"""Remember the calls that made nodes, by the numbers of their nodes, for as long as these may be asked for."""
+"""Keep the calls that made nodes, by the sequence numbers of their nodes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ..tensors.handles import sequence_nr, storage_pointer, tensors_in
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
 
-KEPT_CALLS = 300_000
-"""Nodes beyond which the oldest calls are forgotten: if they still live, they have no line any more."""
-KEPT_BYTES = 256 << 20
-"""Memory of results that no pass has read yet, beyond which the oldest are let go: their values are not known then."""
-SMALL = 4096
-"""Bytes of a result below which it is not counted."""
-COMPRESSED = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
-"""Layouts of sparse tensors that ``is_sparse`` does not count."""
+MAX_CALLS = 300_000
+"""Number of nodes above which the oldest calls are dropped; their nodes are then recorded without a line."""
+MAX_RESULT_BYTES = 256 << 20
+"""Bytes of results not yet read by a pass, above which the oldest are dropped; their values are then not recorded."""
+SMALL_BYTES = 4096
+"""Results of at most this many bytes are not counted."""
+COMPRESSED_LAYOUTS = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
+"""Sparse layouts for which ``Tensor.is_sparse`` is false."""
 
 
 def data_bytes(tensor: Tensor) -> int:
-    """The bytes of a tensor's elements; of a sparse one, which has no such size, those of its values."""
+    """Return the size of a tensor's elements in bytes; for a sparse tensor, that of its values."""
     if tensor.layout is torch.strided:
         return tensor.nbytes
-    values = tensor._nnz() if tensor.is_sparse or tensor.layout in COMPRESSED else tensor.numel()
+    values = tensor._nnz() if tensor.is_sparse or tensor.layout in COMPRESSED_LAYOUTS else tensor.numel()
     return values * tensor.element_size()
 
 
 class CallSite:
-    """A place in the program, in a module: the same object for all calls made from there."""
+    """A location in the program within a module; all calls from there share one object."""
 
     __slots__ = ("code", "module", "offset")
 
@@ -44,12 +44,12 @@ class CallSite:
 
 
 class Call:
-    """One call that made nodes.
+    """One call that made the nodes with sequence numbers ``first`` to ``last`` (exclusive).
 
-    ``out`` is what it returned, ``arguments`` what it was given, keyword arguments last; what was overwritten since is a
-    snapshot. ``direct`` tells whether the program itself made the call, and not a function of torch's that it called;
-    ``graph`` is that of the last pass that reached a node of it. ``backward_of``: the graph and the place of the node whose
-    formula the engine carried out, where that made the nodes.
+    ``out`` is the result, and ``arguments`` are the arguments, keyword arguments last. A tensor that was overwritten since
+    is replaced by a snapshot. ``direct`` is true if the program itself made the call, and not a PyTorch function that it
+    called. ``graph`` is the index of the graph of the last pass that reached one of the nodes. If the engine made the nodes
+    while it computed the formula of another node, ``backward_of`` is the graph and index of that node.
     """
 
     __slots__ = ("arguments", "backward_of", "direct", "first", "function", "graph", "last", "name", "out", "site")
@@ -69,12 +69,12 @@ class Call:
         self.backward_of: tuple[int, int] | None = None
 
     def drop_tensors(self) -> None:
-        """Hold no tensor any more."""
+        """Drop the result and the arguments."""
         self.out = None
         self.arguments = ()
 
     def value(self, seq: int) -> Tensor | Snapshot | None:
-        """What the node with this sequence number computed, where the call returned it."""
+        """Return the part of the result that the node with this sequence number computed, if it was returned."""
         for each in (self.out,) if type(self.out) is Tensor else tensors_in(self.out):
             if isinstance(each, Snapshot):
                 if each.seq == seq:
@@ -83,40 +83,40 @@ class Call:
                 return each
         return None
 
-    def argument(self, place: int) -> Any:
-        """The argument at a place, or what the call returned for a negative one."""
-        if place < 0:
+    def argument(self, index: int) -> Any:
+        """Return the argument at an index, or the result for a negative index."""
+        if index < 0:
             return self.out
-        return self.arguments[place] if place < len(self.arguments) else None
+        return self.arguments[index] if index < len(self.arguments) else None
 
-    def constant(self, place: int) -> Tensor | Snapshot | None:
-        """The argument at a place, if it is a tensor that needs no gradient."""
-        found = self.argument(place)
+    def constant(self, index: int) -> Tensor | Snapshot | None:
+        """Return the argument at an index if it is a tensor that does not require a gradient."""
+        found = self.argument(index)
         if isinstance(found, Snapshot):
             return None if found.traits.requires_grad else found
         return found if isinstance(found, Tensor) and not found.requires_grad else None
 
 
 class Calls:
-    """The calls whose nodes may still be asked for, by the numbers of their nodes."""
+    """The calls whose nodes may still be needed, by the sequence numbers of their nodes."""
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._by_number: dict[int, Call] = {}
+        self._by_sequence_nr: dict[int, Call] = {}
         self._sites: dict[tuple[int, int, str], CallSite] = {}
         self._recent: list[Call] = []
         self._indexed = 0
-        """How many of the recent calls are sorted by storage."""
+        """The number of recent calls that are indexed by storage."""
         self._returned: set[int] = set()
-        """The ids of what recent calls returned."""
+        """The ids of the tensors that recent calls returned."""
         self._by_storage: dict[int, list[Call]] = {}
         self._large: deque[tuple[Call, int]] = deque()
         self._bytes = 0
-        self.of = self._by_number.get
-        """The call that made the node with a number, or ``None``."""
+        self.of = self._by_sequence_nr.get
+        """Return the call that made the node with a sequence number, or ``None``."""
 
     def site(self, code: CodeType | None, offset: int, module: str) -> CallSite:
-        """The place of an instruction, in a module."""
+        """Return the call site of an instruction in a module."""
         key = (id(code), offset, module)
         known = self._sites.get(key)
         if known is None:
@@ -124,8 +124,8 @@ class Calls:
         return known
 
     def add(self, call: Call) -> None:
-        """Take in a call. What it made inside a call that has already been taken in stays with the inner one."""
-        known = self._by_number
+        """Add a call. Nodes that an inner call made stay assigned to the inner call."""
+        known = self._by_sequence_nr
         if call.last == call.first + 1:
             known.setdefault(call.first, call)
         else:
@@ -143,24 +143,24 @@ class Calls:
                 if isinstance(part, Tensor):
                     self._returned.add(id(part))
                     size += data_bytes(part)
-        if size > SMALL:
+        if size > SMALL_BYTES:
             self._large.append((call, size))
             self._bytes += size
-            if self._bytes > KEPT_BYTES:
+            if self._bytes > MAX_RESULT_BYTES:
                 self._drop_oldest_tensors()
-        if len(known) > KEPT_CALLS:
+        if len(known) > MAX_CALLS:
             self._drop_oldest_calls()
 
     def _drop_oldest_tensors(self) -> None:
-        while self._bytes > KEPT_BYTES:
+        while self._bytes > MAX_RESULT_BYTES:
             call, size = self._large.popleft()
             self._bytes -= size
             call.drop_tensors()
 
     def _drop_oldest_calls(self) -> None:
-        for seq in list(self._by_number)[: KEPT_CALLS // 6]:
-            del self._by_number[seq]
-        self._recent = self._recent[-KEPT_CALLS:]
+        for seq in list(self._by_sequence_nr)[: MAX_CALLS // 6]:
+            del self._by_sequence_nr[seq]
+        self._recent = self._recent[-MAX_CALLS:]
         self._indexed = 0
         self._by_storage.clear()
 
@@ -170,21 +170,21 @@ class Calls:
         return call.graph if call is not None else -1
 
     def name(self, value: Tensor, name: str) -> None:
-        """Note the variable that holds what a call computed."""
+        """Record the name of the variable to which a call's result is assigned."""
         call = self._recent[-1] if self._recent else None
-        if call is None or call.out is not value or self._by_number.get(call.last - 1) is not call:
+        if call is None or call.out is not value or self._by_sequence_nr.get(call.last - 1) is not call:
             if value.requires_grad and value._is_view() and value._version:
-                return  # it may make its node anew for who asks for it: that is to be the program
+                return  # reading its ``grad_fn`` may make a new node, which only the program should do
             node = grad_fn_of(value)
-            call = self._by_number.get(sequence_nr(node)) if node is not None else None
+            call = self._by_sequence_nr.get(sequence_nr(node)) if node is not None else None
         if call is not None and call.name is None:
             call.name = name
 
     def protect(self, write: Write) -> None:
-        """Memory is about to be written to: copy what calls returned there, or were given."""
+        """Replace results and arguments by snapshots if ``write`` is about to change them."""
         keys = write.shared
         if len(keys) < len(write.storages):
-            # what needs a gradient is looked for only among what calls returned, and a leaf most often is not there
+            # a tensor that requires a gradient is only searched among results, and a leaf is usually none
             alone = [
                 target
                 for target in write.targets
@@ -203,7 +203,7 @@ class Calls:
                 ]
 
     def _index(self) -> None:
-        """Sort the calls of late by the memory of what they returned, and of what they were given without a gradient."""
+        """Index the recent calls by the storages of their results, and of arguments that do not require a gradient."""
         index = self._by_storage
         for call in self._recent[self._indexed :]:
             out = call.out
@@ -219,7 +219,7 @@ class Calls:
         self._indexed = len(self._recent)
 
     def release(self, before: int) -> None:
-        """A step is over: let go of what calls before a number returned and were given. Their lines stay known."""
+        """Drop the results and arguments of calls before a sequence number, since their step is over; their lines are kept."""
         recent = self._recent
         self._recent = []
         self._indexed = 0

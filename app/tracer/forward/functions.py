@@ -1,4 +1,4 @@
-"""Tell the functions of torch apart: what a call to each one does, what it is called, and which are made of others."""
+"""Classify PyTorch's functions: what a call does, its public name, and which functions are composed of others."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.overrides import resolve_name
 
-READ, CALL, WRITE, UPDATES_STATISTICS, COMPOSITE = "read", "call", "write", "count", "opened"
-"""``UPDATES_STATISTICS``: what keeps running statistics writes to tensors that it is given, and its name does not say so."""
+READ, CALL, WRITE, UPDATES_STATISTICS, COMPOSITE = "read", "call", "write", "updates-statistics", "composite"
+"""The kinds of calls. One that updates running statistics writes to arguments although its name does not end in ``_``."""
 GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "data-set", "late", "hook", "detach"
 SHARE = "share"
-"""What hands a tensor's memory to numpy, which can then write there unseen."""
+"""A call that shares a tensor's memory with NumPy, which can then write to it unobserved."""
 
-_grad: Any = Tensor.grad  # on the class these are descriptors
+_grad: Any = Tensor.grad  # these are descriptors on the class
 _data: Any = Tensor.data
 _grad_fn: Any = Tensor.grad_fn
 _requires_grad: Any = Tensor.requires_grad
@@ -27,14 +27,14 @@ KINDS: dict[Any, str] = {
     Tensor.requires_grad_: LATE,
     _requires_grad.__set__: LATE,
     Tensor.register_hook: HOOK,
-    _grad_fn.__get__: HOOK,  # who has a node in his hands can put a hook on it
+    _grad_fn.__get__: HOOK,  # a caller that has a node can register a hook on it
     Tensor.detach: DETACH,
     **dict.fromkeys((Tensor.numpy, Tensor.__array__, Tensor.__dlpack__), SHARE),
     Tensor.item: READ,
     Tensor.tolist: READ,
     torch.batch_norm: UPDATES_STATISTICS,
     torch.instance_norm: UPDATES_STATISTICS,
-    # what prints or copies is no part of what is computed, and the engine's own entrances are seen at the engine
+    # printing and copying compute nothing, and the engine's entry points are observed at the engine
     **dict.fromkeys(
         (Tensor.__repr__, Tensor.__format__, Tensor.__len__, Tensor.__hash__, Tensor.__deepcopy__, Tensor.__reduce_ex__,
          Tensor.__dir__, Tensor.storage, Tensor.untyped_storage, Tensor.backward, torch.autograd.backward,
@@ -45,10 +45,10 @@ KINDS: dict[Any, str] = {
 
 
 def classify(func: Any) -> str:
-    """What to do about a function of torch; remembered."""
+    """Return the kind of a function of PyTorch, and cache it."""
     name = getattr(func, "__name__", "")
     if name == "__get__":
-        kind = CALL if getattr(func, "__self__", None) in _VIEWS else READ
+        kind = CALL if getattr(func, "__self__", None) in _COMPUTED_ATTRIBUTES else READ
     elif name == "__set__":
         kind = READ
     elif composite_copy(func) is not None:
@@ -57,41 +57,41 @@ def classify(func: Any) -> str:
         kind = WRITE if func._schema.is_mutable else CALL
     elif (
         (name.endswith("_") and not name.endswith("__"))
-        or (name.startswith("__i") and name[3:-2] in _IN_PLACE)
+        or (name.startswith("__i") and name[3:-2] in _IN_PLACE_OPERATORS)
         or name == "__setitem__"
     ):
         kind = WRITE
     else:
         kind = CALL
-    with contextlib.suppress(TypeError):  # what cannot be hashed is asked again next time
+    with contextlib.suppress(TypeError):  # an unhashable function is classified again next time
         KINDS[func] = kind
     return kind
 
 
-_IN_PLACE = frozenset(
+_IN_PLACE_OPERATORS = frozenset(
     {"add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"}
 )
-_VIEWS = (Tensor.T, Tensor.mT, Tensor.H, Tensor.mH, Tensor.real, Tensor.imag)  # attributes that compute
+_COMPUTED_ATTRIBUTES = (Tensor.T, Tensor.mT, Tensor.H, Tensor.mH, Tensor.real, Tensor.imag)
 _COPIES: dict[Any, Any] = {}
 _GLOBALS: dict[int, dict[str, Any]] = {}
 
 
-def _no(*_: Any) -> bool:
+def _false(*_: Any) -> bool:
     return False
 
 
-_NOT_HANDED_OVER = {"has_torch_function": _no, "has_torch_function_unary": _no, "has_torch_function_variadic": _no}
+_WITHOUT_DISPATCH = {"has_torch_function": _false, "has_torch_function_unary": _false, "has_torch_function_variadic": _false}
 
 
 def composite_copy(func: Any) -> Any:
-    """A copy of a Python function of torch that does not look for modes itself; ``None`` for what is not one."""
+    """Return a copy of a Python function of PyTorch that does not dispatch to modes; ``None`` for other functions."""
     if type(func) is not types.FunctionType or not (func.__module__ or "").startswith("torch"):
         return None
     found = _COPIES.get(func)
     if found is None:
         known = _GLOBALS.get(id(func.__globals__))
         if known is None:
-            known = _GLOBALS[id(func.__globals__)] = {**func.__globals__, **_NOT_HANDED_OVER}
+            known = _GLOBALS[id(func.__globals__)] = {**func.__globals__, **_WITHOUT_DISPATCH}
         found = types.FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
         found.__kwdefaults__ = func.__kwdefaults__
         _COPIES[func] = found
@@ -99,7 +99,7 @@ def composite_copy(func: Any) -> Any:
 
 
 def call_name(func: Any) -> str:
-    """The public name of a function of torch, as ``torch.Tensor.mul``; remembered, since torch looks through a table."""
+    """Return the public name of a function of PyTorch, such as ``torch.Tensor.mul``; cached, as the lookup is slow."""
     known = _NAMES.get(func)
     if known is None:
         known = _NAMES[func] = _public_name(func)
@@ -116,4 +116,4 @@ def _public_name(func: Any) -> str:
         name = None
     return str(
         name or getattr(func, "__name__", None) or type(func).__name__
-    )  # never an address, which each run has its own of
+    )  # never an address, which differs from run to run

@@ -1,7 +1,7 @@
-"""See every call that makes nodes: which line made it, what went in and what came out.
+"""Observe every call that makes nodes: its location, its arguments and its result.
 
-Autograd numbers its nodes as they are made. Whatever was numbered while a call ran was made by that call, so that every
-node of a graph finds its call, however many it made, without touching what it computes.
+Autograd numbers nodes in the order in which they are made. All nodes numbered during a call were made by that call. Every
+node of a graph is therefore matched to its call without changing the computation.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from .functions import CALL, COMPOSITE, KINDS, READ, UPDATES_STATISTICS, WRITE, 
 _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass
 _BROADCAST = _C._VariableFunctions.broadcast_tensors
-_NOTHING = contextlib.nullcontext()
+_NO_CONTEXT = contextlib.nullcontext()
 
 
 class ForwardMode(TorchFunctionMode):
-    """Passes every call into torch on, unchanged, and notes what it made.
+    """Passes every call into PyTorch on unchanged, and records those that make nodes.
 
-    Python functions of torch that are made of several calls (``F.multi_head_attention_forward``) are opened: they run
-    with the mode on, from a copy of themselves that does not hand over to a mode a second time.
+    A composite Python function of PyTorch (such as ``F.multi_head_attention_forward``) runs with the mode active, so that
+    its inner calls are observed. A copy of the function runs that does not dispatch to a mode again.
+
+    Limits: only this thread is observed, and neither scripted functions nor ``Function.apply`` (see :mod:`.patches`).
     """
 
     def __init__(self, calls: Calls, observer: ForwardObserver, filename: str = PROGRAM) -> None:
@@ -42,20 +44,20 @@ class ForwardMode(TorchFunctionMode):
         self._calls = calls
         self._filename = filename
         self._observer = observer
-        self._opening: set[Any] = set()
+        self._open_functions: set[Any] = set()
         self.modules: list[str] = []
         self.paused = 0
-        """Above 0, calls pass through unseen: inside an optimizer's step, or in our own work."""
-        self._first = 0
-        """The number of the first node that a call could make: a view that is looked at before it may make its node anew."""
+        """While above 0, calls are passed on unobserved: inside an optimizer's step, or in our own computations."""
+        self._first_sequence_nr = 0
+        """The sequence number before the last write; inspecting a view earlier may make its node anew."""
         self.depth = 1
-        """How many modes are on when this one is, and none of the program's."""
+        """The number of modes on the stack when this one is on top and the program has none."""
 
     def __exit__(self, *failure: object) -> None:
         remove_mode(self)
 
     def leave_stack(self) -> bool:
-        """Leave the stack of modes for a while, so that calls cost what they cost alone; only from its top."""
+        """Leave the stack of modes so that calls have no overhead; returns false if this mode is not on top."""
         length = _C._len_torch_function_stack()
         if not length or _C._get_function_stack_at(length - 1) is not self:
             return False
@@ -63,8 +65,8 @@ class ForwardMode(TorchFunctionMode):
         return True
 
     def rejoin_stack(self) -> None:
-        """Come back to the stack where this stood, below what the program has put there since."""
-        modes = [_C._get_function_stack_at(place) for place in range(_C._len_torch_function_stack())]
+        """Return to the stack at the former position, below the modes that the program has added since."""
+        modes = [_C._get_function_stack_at(index) for index in range(_C._len_torch_function_stack())]
         if self in modes:
             return
         above = modes[self.depth - 1 + _device_is_set() :]
@@ -85,41 +87,41 @@ class ForwardMode(TorchFunctionMode):
         if kind is CALL and not (kwargs and "out" in kwargs):
             out = func(*args, **kwargs) if kwargs else func(*args)
         elif kind is COMPOSITE:
-            out = self._open(func, args, kwargs or {})
+            out = self._run_composite(func, args, kwargs or {})
         elif kind is WRITE or kind is CALL:
             out = self.write(func, args, kwargs or {}, types)
-            first = self._first
+            first = self._first_sequence_nr
         elif kind is UPDATES_STATISTICS:
-            out = self._count(func, args, kwargs or {})
-            first = self._first
+            out = self._run_updating_statistics(func, args, kwargs or {})
+            first = self._first_sequence_nr
         else:
             return self._observer.special(kind, func, args, kwargs or {})
         last = next_sequence_nr()
         if last == first and not types and not self._observer.followed and func is not _AS_SUBCLASS:
             return out
         try:
-            if types or func is _AS_SUBCLASS:  # to look at one that has a __torch_function__ of its own would call that
+            if types or func is _AS_SUBCLASS:  # inspecting a tensor with its own ``__torch_function__`` would call that
                 with torch._C.DisableTorchFunction():
-                    self._note(first, last, func, out, args, kwargs)
+                    self._record(first, last, func, out, args, kwargs)
             elif last != first:
-                self._note(first, last, func, out, args, kwargs)
+                self._record(first, last, func, out, args, kwargs)
             else:
                 self._observer.follow(out, args)
-        except Exception as error:  # what we fail at is no failure of the program
+        except Exception as error:  # our failure must not fail the program
             self._observer.failed(error)
         return out
 
-    def _open(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        if func in self._opening:  # its copy has come round to the original, which hands over to us again
+    def _run_composite(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if func in self._open_functions:  # the copy called the original function again
             return func(*args, **kwargs)
-        self._opening.add(func)
+        self._open_functions.add(func)
         try:
             with self:
                 return composite_copy(func)(*args, **kwargs)
         finally:
-            self._opening.discard(func)
+            self._open_functions.discard(func)
 
-    def _note(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any] | None) -> None:
+    def _record(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any] | None) -> None:
         direct = sys._getframe(2)
         frame: FrameType | None = direct
         filename = self._filename
@@ -129,7 +131,7 @@ class ForwardMode(TorchFunctionMode):
         calls = self._calls
         site = calls.site(None, 0, module) if frame is None else calls.site(frame.f_code, frame.f_lasti, module)
         if isinstance(out, Tensor) and out.requires_grad and out._version and out._is_view():
-            grad_fn_of(out)  # a view that was written to makes its node anew when asked for it
+            grad_fn_of(out)  # a view that was written to makes a new node when its ``grad_fn`` is read
             last = next_sequence_nr()
         if last != first:
             given = (*args, *kwargs.values()) if kwargs else args
@@ -139,7 +141,7 @@ class ForwardMode(TorchFunctionMode):
         if self._observer.followed:
             self._observer.follow(out, args)
 
-    def _count(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def _run_updating_statistics(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         given = (argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor))
         try:
             self._observer.before_write(Write([tensor for tensor in given if not tensor.requires_grad]))
@@ -147,11 +149,11 @@ class ForwardMode(TorchFunctionMode):
             self._observer.failed(error)
         first = next_sequence_nr()
         out = func(*args, **kwargs)
-        self._first = first
+        self._first_sequence_nr = first
         return out
 
     def may_write(self, given: list[Tensor]) -> None:
-        """Something is called that cannot be seen into: it may write to what it is given."""
+        """Report the tensors that an opaque call may write to."""
         if given and not self.paused:
             try:
                 with _C.DisableTorchFunction():
@@ -160,29 +162,29 @@ class ForwardMode(TorchFunctionMode):
                 self._observer.failed(error)
 
     def write(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], types: Any = ()) -> Any:
-        """Carry out a call that writes to its first argument, or to ``out``."""
+        """Run a call that writes to its first argument or to ``out``."""
         written: Any = kwargs.get("out", args[0] if args else None)
         targets: list[Tensor] = (
             [written] if type(written) in PLAIN_TYPES else [each for each in tensors_in(written) if isinstance(each, Tensor)]
         )
         try:
-            with _C.DisableTorchFunction() if types else _NOTHING:
+            with _C.DisableTorchFunction() if types else _NO_CONTEXT:
                 self._observer.before_write(Write(targets))
         except Exception as error:
             self._observer.failed(error)
         first = next_sequence_nr()
         out = func(*args, **kwargs)
         try:
-            with _C.DisableTorchFunction() if types else _NOTHING:
+            with _C.DisableTorchFunction() if types else _NO_CONTEXT:
                 self._observer.after_write(func, targets)
         except Exception as error:
             self._observer.failed(error)
-        self._first = first  # another may have come in between
+        self._first_sequence_nr = first  # an inner call may have changed it
         return out
 
 
 def remove_mode(mode: TorchFunctionMode) -> None:
-    """Take a mode off the stack, from wherever it stands: the program may have left one of its own on above it."""
+    """Remove a mode from any position of the stack; the program may have left one of its own above it."""
     above = []
     while _C._len_torch_function_stack():
         top = _C._pop_torch_function_stack()
@@ -194,18 +196,18 @@ def remove_mode(mode: TorchFunctionMode) -> None:
 
 
 def _device_is_set() -> bool:
-    """Whether ``torch.set_default_device`` has a mode on: that one stands below all others, and looks for itself there."""
+    """Return whether ``torch.set_default_device`` has a mode at the bottom of the stack, where it must stay."""
     return bool(_C._len_torch_function_stack()) and isinstance(_C._get_function_stack_at(0), DeviceContext)
 
 
 def mode_depth() -> int:
-    """How many modes are on, but for that of a default device."""
+    """Return the number of active modes, not counting that of a default device."""
     return int(_C._len_torch_function_stack()) - _device_is_set()
 
 
 @contextlib.contextmanager
 def below_program_modes() -> Iterator[None]:
-    """Enter modes below those that the program has left on, as a cell of a notebook may for the next one."""
+    """Enter modes below those that the program has left active, as one cell of a notebook may for the next."""
     left = [_C._pop_torch_function_stack() for _ in range(_C._len_torch_function_stack() - _device_is_set())]
     try:
         yield
@@ -215,27 +217,27 @@ def below_program_modes() -> Iterator[None]:
 
 
 class ForwardObserver:
-    """What the mode tells the rest of the recorder. This one does nothing with it."""
+    """Receives what the forward mode observes; this base class does nothing."""
 
     followed: Mapping[int, Any] = {}
-    """What is alive of all that was computed from a gradient: while there is any, calls have to be looked at."""
+    """The living tensors that were computed from a gradient; while there are any, every call is reported."""
 
     def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Carry out a call of a special kind."""
+        """Run a call of a special kind."""
         return func(*args, **kwargs)
 
     def failed(self, error: Exception) -> None:
-        """What was to be done with a call failed: the call itself goes on."""
+        """Handle our own failure to record a call, which itself continues."""
         raise error
 
     def follow(self, out: Any, args: Sequence[Any]) -> None:
-        """A call was made while something is followed."""
+        """Record a call made while tensors are followed."""
 
     def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
-        """Tensors were brought to one shape, as the losses of torch do it."""
+        """Record that tensors were broadcast to one shape, as loss functions do."""
 
     def before_write(self, write: Write) -> None:
-        """Memory is about to be written to."""
+        """Prepare for a write."""
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
-        """These tensors were written to in place."""
+        """Record that these tensors were written to in index."""

@@ -1,21 +1,16 @@
-"""See what no mode sees: custom functions being applied or compiled, warnings, and programs about to fall silent."""
+"""Observe calls that no mode observes, by replacing functions of PyTorch inside a ``with`` block."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch.autograd import Function, forward_ad
 
-from .. import FOLDER
 from ..source.names import parts
 from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr, tensors_in
@@ -27,11 +22,14 @@ _C: Any = torch._C
 
 @contextmanager
 def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[None]:
-    """Note the calls that no mode sees: of the program's own functions, and of scripted ones, while this lasts."""
+    """Record calls of custom and scripted functions, which no ``TorchFunctionMode`` observes.
+
+    Limits: the operations inside them are recorded as one call, and a subclass that overrides ``apply`` is not observed.
+    """
     apply = Function.__dict__["apply"]
     scripted = [(kind, kind.__call__) for kind in (_C.ScriptFunction, _C.ScriptMethod)]
 
-    def noted(function: Any, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def recorded_call(function: Any, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         first = next_sequence_nr()
         out = run(*args, **kwargs)
         last = next_sequence_nr()
@@ -42,19 +40,19 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> 
                 calls.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
         return out
 
-    def seen_apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
-        return noted(cls, apply.__get__(None, cls), args, kwargs)
+    def observed_apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
+        return recorded_call(cls, apply.__get__(None, cls), args, kwargs)
 
-    def seen_script(original: Callable[..., Any]) -> Callable[..., Any]:
+    def observed_script(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             mode.may_write([*_memory_of((*args, *kwargs.values()))])
-            return noted(self, original.__get__(self), args, kwargs)
+            return recorded_call(self, original.__get__(self), args, kwargs)
 
         return call
 
-    Function.apply = classmethod(seen_apply)  # type: ignore[assignment]
+    Function.apply = classmethod(observed_apply)  # type: ignore[assignment]
     for kind, original in scripted:
-        kind.__call__ = seen_script(original)
+        kind.__call__ = observed_script(original)
     try:
         yield
     finally:
@@ -63,9 +61,9 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> 
             kind.__call__ = original
 
 
-def _memory_of(given: Iterable[Any]) -> Iterator[torch.Tensor]:
-    """The tensors that a function is given, and those of modules."""
-    for each in given:
+def _memory_of(arguments: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """Yield the tensors that a function is arguments, and those of modules."""
+    for each in arguments:
         if isinstance(each, torch.nn.Module):
             yield from (part for _, part in parts("", each) if isinstance(part, torch.Tensor))
         else:
@@ -74,7 +72,7 @@ def _memory_of(given: Iterable[Any]) -> Iterator[torch.Tensor]:
 
 @contextmanager
 def observe_set_(mode: ForwardMode) -> Iterator[None]:
-    """Note that ``Tensor.set_`` gives a tensor other memory: torch tells no mode of it."""
+    """Record ``Tensor.set_``, which gives a tensor different memory and is not dispatched to modes."""
     original = torch.Tensor.set_
 
     def set_(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -87,15 +85,18 @@ def observe_set_(mode: ForwardMode) -> Iterator[None]:
     try:
         yield
     finally:
-        del torch.Tensor.set_  # what it inherits comes to light again
+        del torch.Tensor.set_  # the inherited method becomes visible again
 
 
 @contextmanager
 def pause_during_jit_trace(mode: ForwardMode) -> Iterator[None]:
-    """Look away while ``torch.jit.trace`` runs a function: a trace takes what is looked at for a part of what it traces."""
+    """Pause ``mode`` during ``torch.jit.trace``, which would trace the recorder's own operations too.
+
+    Limit: nothing that the traced function computes is recorded.
+    """
     originals: dict[str, Callable[..., Any]] = {name: getattr(torch.jit, name) for name in ("trace", "trace_module")}
 
-    def unseen(original: Callable[..., Any]) -> Callable[..., Any]:
+    def pausing(original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
         def trace(*args: Any, **kwargs: Any) -> Any:
             mode.may_write([*_memory_of((*args, *kwargs.values()))])
@@ -108,7 +109,7 @@ def pause_during_jit_trace(mode: ForwardMode) -> Iterator[None]:
         return trace
 
     for name, original in originals.items():
-        setattr(torch.jit, name, unseen(original))
+        setattr(torch.jit, name, pausing(original))
     try:
         yield
     finally:
@@ -118,9 +119,9 @@ def pause_during_jit_trace(mode: ForwardMode) -> Iterator[None]:
 
 @contextmanager
 def force_eager_compile() -> Iterator[None]:
-    """Let ``torch.compile`` return functions that run as they are written: a compiler would trace the recorder too.
+    """Make ``torch.compile`` return functions that run eagerly, since a compiler would trace the recorder too.
 
-    The result is the same; nothing of dynamo is loaded for a program that does not ask for it.
+    The results are equal. Dynamo is not loaded unless the program asks for it.
     """
     original = torch.compile
 
@@ -138,15 +139,15 @@ def force_eager_compile() -> Iterator[None]:
 
 
 @contextmanager
-def observe_forward_ad(notice: Callable[[], None]) -> Iterator[None]:
-    """Call ``notice`` when the program begins to compute derivatives forward."""
+def observe_forward_ad(on_enter: Callable[[], None]) -> Iterator[None]:
+    """Call ``on_enter`` when the program starts to compute forward-mode derivatives."""
     enter: Callable[[], Any] = forward_ad.enter_dual_level
 
-    def noticed() -> Any:
-        notice()
+    def observed_enter() -> Any:
+        on_enter()
         return enter()
 
-    forward_ad.enter_dual_level = noticed
+    forward_ad.enter_dual_level = observed_enter
     try:
         yield
     finally:
@@ -154,83 +155,28 @@ def observe_forward_ad(notice: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def observe_array_tensors(notice: Callable[[torch.Tensor], None]) -> Iterator[None]:
-    """Call ``notice`` with each tensor that is made on the memory of an array, while this lasts."""
+def observe_array_tensors(on_tensor: Callable[[torch.Tensor], None]) -> Iterator[None]:
+    """Call ``on_tensor`` with each tensor created on the memory of a NumPy array or buffer.
+
+    Limit: tensors from ``torch.utils.dlpack`` and from extensions are not observed.
+    """
     originals: dict[str, Any] = {name: getattr(torch, name) for name in ("from_numpy", "as_tensor", "frombuffer")}
 
-    def noticing(original: Any) -> Any:
+    def observed(original: Any) -> Any:
         @wraps(original)
         def make(*args: Any, **kwargs: Any) -> Any:
             out = original(*args, **kwargs)
             with torch._C.DisableTorchFunction():
                 if out.layout is torch.strided and not out.untyped_storage().resizable():
-                    notice(out)
+                    on_tensor(out)
             return out
 
         return make
 
     for name, original in originals.items():
-        setattr(torch, name, noticing(original))
+        setattr(torch, name, observed(original))
     try:
         yield
     finally:
         for name, original in originals.items():
             setattr(torch, name, original)
-
-
-@contextmanager
-def send_before_silence(tell: Callable[[], None], finish: Callable[[], None]) -> Iterator[None]:
-    """Call ``tell`` when the program goes to sleep, since it may be stopped before it wakes; ``finish`` when it ends itself."""
-    sleep, leave, abort, kill = time.sleep, os._exit, os.abort, os.kill
-
-    def told_sleep(seconds: Any, /) -> None:
-        with torch._C.DisableTorchFunction():
-            tell()
-        sleep(seconds)
-
-    def told_exit(status: int) -> NoReturn:
-        finish()
-        leave(status)
-
-    def told_abort() -> NoReturn:
-        finish()
-        abort()
-
-    def told_kill(pid: int, number: int, /) -> None:
-        if pid == os.getpid() and number == signal.SIGKILL:
-            finish()
-        kill(pid, number)
-
-    time.sleep, os._exit, os.abort, os.kill = told_sleep, told_exit, told_abort, told_kill
-    try:
-        yield
-    finally:
-        time.sleep, os._exit, os.abort, os.kill = sleep, leave, abort, kill
-
-
-@contextmanager
-def show_warnings_at_program_lines(filename: str, module: dict[str, Any]) -> Iterator[None]:
-    """Have warnings that would name the recorder's own lines name the program's, in the file and module given.
-
-    Such a warning is warned anew at the program's line, and there the program's own filters decide about it.
-    """
-    shown: Any = warnings
-    original = shown._showwarnmsg
-
-    def show(message: Any) -> None:
-        place = next(program_frames(sys._getframe(1), filename), None) if message.filename.startswith(FOLDER) else None
-        if place is None:
-            original(message)
-            return
-        for loaded in [loaded for loaded in sys.modules.values() if getattr(loaded, "__file__", None) == message.filename]:
-            loaded.__dict__.pop("__warningregistry__", None)  # else the next one would be held for this one again
-        shown.onceregistry.pop((str(message.message), message.category), None)
-        line = list(place[0].co_positions())[place[1] // 2][0] or 1
-        registry = module.setdefault("__warningregistry__", {})
-        warnings.warn_explicit(message.message, message.category, filename, line, module["__name__"], registry)
-
-    shown._showwarnmsg = show
-    try:
-        yield
-    finally:
-        shown._showwarnmsg = original

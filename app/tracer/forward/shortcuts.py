@@ -1,7 +1,7 @@
-"""Let torch's own Python code take its short way, where its long one is only there for the recorder.
+"""Avoid overhead in PyTorch's Python code that exists only because a mode is active.
 
-While a mode is on, torch's Python functions hand themselves over to it one by one, a module that has hooks is called the
-slow way, and clearing gradients asks for each of them through the mode. What is changed here is put back when it ends.
+While a mode is active, PyTorch's Python functions dispatch to it one by one, modules with hooks are called slowly, and
+clearing gradients reads each of them through the mode. Each context manager here undoes its change when it exits.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ from .mode import ForwardMode
 
 _C: Any = torch._C
 _INERT = PLAIN_TYPES | {NoneType, bool, int, float, str}
-"""Types of arguments that nothing has to be handed over for, but for a mode."""
+"""Argument types that are never dispatched, except to a mode."""
 _NAMES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
-_has, _has_unary, _has_variadic = _C._has_torch_function, _C._has_torch_function_unary, _C._has_torch_function_variadic
+_original = _C._has_torch_function
+_original_unary = _C._has_torch_function_unary
+_original_variadic = _C._has_torch_function_variadic
 _length = _C._len_torch_function_stack
 _recording: list[ForwardMode] = []
 
 
 def has_torch_function(values: Sequence[Any]) -> bool:
-    """Whether a function of torch's has to hand over its call for one of these arguments, or to a mode of the program's."""
-    return not _all_inert(values) and bool(_has(values))
+    """Return whether a call must be dispatched for one of these arguments, or to a mode of the program."""
+    return not _all_inert(values) and bool(_original(values))
 
 
 def has_torch_function_unary(value: Any) -> bool:
-    """The same for one argument."""
-    return not (type(value) in _INERT and _length() <= _depth()) and bool(_has_unary(value))
+    """Return the same for one argument."""
+    return not (type(value) in _INERT and _length() <= _depth()) and bool(_original_unary(value))
 
 
 def has_torch_function_variadic(*values: Any) -> bool:
-    """The same for arguments in a row."""
-    return not _all_inert(values) and bool(_has_variadic(*values))
+    """Return the same for several positional arguments."""
+    return not _all_inert(values) and bool(_original_variadic(*values))
 
 
 def _depth() -> int:
@@ -57,21 +59,25 @@ def _all_inert(values: Sequence[Any]) -> bool:
     return bool(_length() <= _depth())
 
 
-_REPLACED = {_has: has_torch_function, _has_unary: has_torch_function_unary, _has_variadic: has_torch_function_variadic}
-for _function in _REPLACED.values():  # else TorchScript would look for their source, to compile it
+_REPLACED = {
+    _original: has_torch_function,
+    _original_unary: has_torch_function_unary,
+    _original_variadic: has_torch_function_variadic,
+}
+for _function in _REPLACED.values():  # otherwise TorchScript would look for their source to compile it
     torch.jit._builtins._register_builtin(_function, "aten::has_torch_function")
 
 
 @contextmanager
 def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
-    """Let functions of ``torch.nn.functional`` and its like run on, and the mode see the calls that they are made of.
+    """Run functions such as those of ``torch.nn.functional`` directly, so that ``mode`` observes their inner calls.
 
-    They still hand over for subclasses of tensors, and to a mode that the program has put on itself.
+    They still dispatch for tensor subclasses, and to modes that the program itself has activated.
     """
-    # Tensor.backward asks the one for a single tensor, and does better with the mode aside
+    # `Tensor.backward` uses the first one for a single tensor, and should leave the mode
     tensor = sys.modules["torch._tensor"].__dict__
-    places = [(torch.nn.functional.__dict__, _NAMES), (torch.functional.__dict__, _NAMES), (tensor, _NAMES[:1])]
-    originals = [(scope, name, scope[name]) for scope, names in places for name in names if name in scope]
+    scopes = [(torch.nn.functional.__dict__, _NAMES), (torch.functional.__dict__, _NAMES), (tensor, _NAMES[:1])]
+    originals = [(scope, name, scope[name]) for scope, names in scopes for name in names if name in scope]
     _recording.append(mode)
     for scope, name, original in originals:
         scope[name] = _REPLACED.get(original, original)
@@ -85,7 +91,10 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
 
 @contextmanager
 def track_running_module(mode: ForwardMode, path_of: Callable[[Module], str]) -> Iterator[None]:
-    """Note which module is running, without a hook on each."""
+    """Keep ``mode.modules`` up to date with the running modules, without a hook on each.
+
+    Limit: a subclass that overrides ``__call__`` is not observed.
+    """
     original: Any = Module.__call__
 
     @wraps(original)
@@ -106,9 +115,12 @@ def track_running_module(mode: ForwardMode, path_of: Callable[[Module], str]) ->
 
 @contextmanager
 def observe_zero_grad(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]) -> Iterator[None]:
-    """Tell ``cleared`` of the leaves whose gradients ``zero_grad`` takes away, which the mode is spared."""
+    """Call ``cleared`` with the leaves whose gradients ``zero_grad`` removed, without dispatching each access to ``mode``.
 
-    def sparing(original: Any, leaves_of: Callable[[Any], list[Tensor] | None]) -> Any:
+    Limit: subclasses that override ``zero_grad`` are observed only where they call the original.
+    """
+
+    def without_dispatch(original: Any, leaves_of: Callable[[Any], list[Tensor] | None]) -> Any:
         @wraps(original)
         def zero_grad(self: Any, set_to_none: bool = True) -> None:
             leaves = leaves_of(self) if set_to_none else None
@@ -131,7 +143,7 @@ def observe_zero_grad(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]
         (Module, Module.zero_grad, _parameters),
     ]
     for owner, original, leaves_of in originals:
-        owner.zero_grad = sparing(original, leaves_of)
+        owner.zero_grad = without_dispatch(original, leaves_of)
     try:
         yield
     finally:
@@ -143,9 +155,9 @@ _LISTING = ("parameters", "named_parameters", "_named_members", "modules", "name
 
 
 def _parameters(module: Module) -> list[Tensor] | None:
-    """The parameters of a module; ``None`` where asking for them is the program's own code, which is not to run once more."""
-    held = [part for _, part in parts("", module)]
-    for part in held:
+    """Return the parameters of a module, or ``None`` if listing them would run the program's own code once more."""
+    members = [part for _, part in parts("", module)]
+    for part in members:
         if isinstance(part, Module) and any(getattr(type(part), name) is not getattr(Module, name) for name in _LISTING):
             return None
-    return [part for part in held if isinstance(part, torch.nn.Parameter)]
+    return [part for part in members if isinstance(part, torch.nn.Parameter)]

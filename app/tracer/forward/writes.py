@@ -1,4 +1,4 @@
-"""Remember what was written to in place lately, and where."""
+"""Keep a log of in-location writes: which storages, and where in the program."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from ..source.tracebacks import Location, program_frames
 from ..tensors.handles import next_sequence_nr
 
 WRITES = 4096
-"""In-place writes that are remembered; a saved tensor that was changed longer ago is told without the line."""
+"""Number of writes that are kept. For an older write to a saved tensor, no line is reported."""
 
 
 class WriteLog:
-    """What was written to in place lately, and where."""
+    """The recent in-location writes."""
 
     def __init__(self, filename: str) -> None:
         self._filename = filename
         self._log: deque[tuple[int, set[int], Location | None]] = deque(maxlen=WRITES)
 
     def record(self, storages: set[int]) -> None:
-        """These storages are about to be written to."""
+        """Record that these storages are about to be written to; call it from two frames below the program's call."""
         self._log.append((next_sequence_nr(), storages, next(program_frames(sys._getframe(2), self._filename), None)))
 
-    def written_after(self, number: int, key: int) -> tuple[bool, Location | None]:
-        """Whether a storage was written to after the node with a number was made, and where the program did so first."""
-        found = (place for at, storages, place in self._log if at > number and key in storages)
-        for place in found:
-            return True, place
+    def written_after(self, sequence_nr: int, key: int) -> tuple[bool, Location | None]:
+        """Return whether a storage was written to after a node was made, and the location of the first such write."""
+        found = (location for at, storages, location in self._log if at > sequence_nr and key in storages)
+        for location in found:
+            return True, location
         return False, None
