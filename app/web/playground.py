@@ -226,7 +226,7 @@ def _value_at(playhead: Playhead, line: int, last: model.Line | None) -> tuple[s
         return NONE, "not run yet", "off"
     text = written(value.tensor, value.text)
     if isinstance(value, model.EarlierValue) and not playhead.stays(line, value, last):
-        return text, f"of step {value.step}: {value.text}", "before"
+        return text, f"from step {value.step}: {value.text}", "before"
     return text, value.text, ""
 
 

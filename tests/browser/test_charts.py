@@ -126,8 +126,8 @@ def test_no_words_of_the_tape_are_cut_or_crossed(page: Page, width: int, program
 def test_a_long_run_that_was_stopped_has_room_for_what_is_said_of_it(page: Page) -> None:
     made = recorded(page, FIT.replace("range(4)", "range(2500)") + "    if step == 2400: raise ValueError\n")
     page.goto(f"/r/{made['id']}?step=2399")
-    expect(page.locator(".count")).to_contain_text("stopped")
-    count, transport = page.locator(".count > span").bounding_box(), page.locator(".transport").bounding_box()
+    expect(page.locator(".count")).to_contain_text("then an error")
+    count, transport = page.locator(".count > span").last.bounding_box(), page.locator(".transport").bounding_box()
     assert count
     assert transport
     assert count["x"] + count["width"] <= transport["x"] + transport["width"]
@@ -195,11 +195,11 @@ def test_back_and_forward_restore_what_was_compared_and_no_run_is_compared_with_
 def test_what_stays_as_it_was_under_the_loss_over_a_parameter_is_said_and_explained_on_demand(page: Page) -> None:
     page.goto(f"/r/{recorded(page, FIT)['id']}?step=1&tab=loss")
     kept = page.locator(".landscape .kept")
-    expect(kept).to_contain_text("Only m moves; step 1’s batch and random numbers stay.", timeout=15_000)
+    expect(kept).to_contain_text("Only m changes; batch and random numbers as in step 1.", timeout=15_000)
     summary = kept.locator("summary")
     summary.focus()
     page.keyboard.press("Enter")
-    expect(kept.locator(".sheet")).to_contain_text("For each value of m, torch carries out the recorded calls of step 1 again.")
+    expect(kept.locator(".sheet")).to_contain_text("For each value of m, PyTorch runs the recorded operations of step 1 again.")
     page.keyboard.press("Escape")
     expect(kept.locator(".sheet")).to_be_hidden()
     expect(summary).to_be_focused()

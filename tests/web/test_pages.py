@@ -265,8 +265,8 @@ async def test_a_line_shows_its_value_at_the_playhead_and_none_of_later_steps(se
         later = await shown("step=2&phase=backward")
         assert later[1] == ("leaf", ' title="leaf"')  # set once, before the loop
         assert later[4][0] == "3.0000"
-        assert later[6] == ("2.0000", ' class="before" title="of step 1: 2.0"')
-        assert later[3] == ("epoch = 0", ' class="before" title="of step 0: epoch = 0"')
+        assert later[6] == ("2.0000", ' class="before" title="from step 1: 2.0"')
+        assert later[3] == ("epoch = 0", ' class="before" title="from step 0: epoch = 0"')
         assert later[8][0] == "·"
         assert (await shown("step=3&phase=forward"))[8][0] == "·"
         assert (await shown("step=3&phase=backward"))[8][0] == "8 at the end"

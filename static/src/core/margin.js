@@ -92,7 +92,7 @@ function inStep(state, run, step, all, put) {
     else {
       put(line, earlier, "before");
       const shown = all.notes.get(line);
-      if (shown) all.notes.set(line, { ...shown, title: `of step ${earlier.step}: ${shown.title}` });
+      if (shown) all.notes.set(line, { ...shown, title: `from step ${earlier.step}: ${shown.title}` });
     }
   }
   for (const [key, value] of Object.entries(step.values)) {
@@ -103,8 +103,8 @@ function inStep(state, run, step, all, put) {
   for (const { name, line, to } of step.rebinds) {
     if (to)
       all.notes.set(line, {
-        text: `${name} = ${format.tensor(to, 16)}${to.is_leaf ? "" : ", no leaf"}`,
-        title: `${name} now names another tensor: ${to.grad_fn ?? "no grad_fn"}`,
+        text: `${name} = ${format.tensor(to, 16)}${to.is_leaf ? "" : ", not a leaf"}`,
+        title: `${name} now refers to another tensor (${to.grad_fn ?? "no grad_fn"})`,
         tone: "param",
       });
   }
@@ -132,10 +132,10 @@ function onTheWay(state, run, put, all) {
 
 /** When a line runs that is still to run. @type {Record<Phase, string>} */
 const LATER = {
-  forward: "it belongs to forward",
-  loss: "it belongs to the loss",
-  backward: "backward() comes first",
-  update: "it belongs to the update, or comes after it",
+  forward: "it runs in the forward phase",
+  loss: "it runs in the loss phase",
+  backward: "it runs with backward()",
+  update: "it runs in the update phase or after it",
 };
 
 /** The phase of each line of a step; a line of two phases counts for the first. @param {Step} step */
@@ -153,7 +153,7 @@ function gradients(state, step, all) {
   if (!pass || pass.line === null || step.values[pass.line]?.tensor) return;
   if (state.phase === "backward" && state.ran !== null) {
     const text = `${state.ran} of ${format.counted(pass.order.length, "node")}`;
-    return void all.notes.set(pass.line, { text, title: "nodes that the engine has run in this pass", tone: "grad" });
+    return void all.notes.set(pass.line, { text, title: "nodes that autograd has run in this pass", tone: "grad" });
   }
   const filled = step.parameters.filter(({ contribution }) => contribution);
   const [only] = filled;
@@ -172,7 +172,7 @@ function note(text, tensor, tone, source) {
   const leaf = tensor.requires_grad && tensor.is_leaf;
   if (/=\s*torch\.(tensor|as_tensor|arange|linspace|from_numpy)\(/.test(source)) {
     return {
-      text: leaf ? `${format.shape(tensor.shape)} leaf` : format.kind(tensor),
+      text: leaf ? `${tensor.shape.length ? format.shape(tensor.shape) : "scalar"} leaf` : format.described(tensor),
       title: text,
       tone: leaf ? "param" : tone,
     };

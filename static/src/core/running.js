@@ -15,7 +15,7 @@ const AGAIN = 250; // milliseconds between two looks at a run that goes on
 export const trouble = (error) =>
   error instanceof Problem
     ? { title: error.title, detail: error.message }
-    : { title: "Something went wrong here", detail: String(error) };
+    : { title: "Something went wrong on this page", detail: String(error) };
 
 /**
  * @param {Store<State>} store

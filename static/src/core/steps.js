@@ -86,7 +86,7 @@ export function steps(api, run, size) {
     const end = (which + 1) * length;
     for (let start = /** @type {number | null} */ (from); start !== null && start < end;) {
       const answer = /** @type {PackedSteps} */ (unpack(await api.packed(run, start, end - start)));
-      if (!answer.spans.length) throw new Error(`The server tells of no step ${start}.`);
+      if (!answer.spans.length) throw new Error(`The server did not send step ${start}.`);
       for (const step of stepsOf(answer)) packed.set(step.index, step.read);
       used.set(which, true);
       start = answer.next;

@@ -32,7 +32,7 @@ export function client(base) {
       answer = await fetch(base + path, init);
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw new Problem(0, "No answer", "The server cannot be reached. Is it still running?");
+      throw new Problem(0, "No answer from the server", "The server cannot be reached. Is it still running?");
     }
     if (answer.ok) return answer;
     const problem = await answer.json().catch(() => ({}));

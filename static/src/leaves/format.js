@@ -114,8 +114,11 @@ function complex(values, decimals) {
 /** The shape as torch prints it: `[3, 4]`, and `[]` for a scalar. @param {number[]} sizes */
 export const shape = (sizes) => `[${sizes.join(", ")}]`;
 
-/** @param {Tensor} tensor */
+/** The shape and dtype, as pictures show them: `[3, 4] float32`. @param {Tensor} tensor */
 export const kind = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dtype}`;
+
+/** The shape and dtype in words: `[3, 4] float32`, or `scalar float32`. @param {Tensor} tensor */
+export const described = (tensor) => (tensor.shape.length ? kind(tensor) : `scalar ${tensor.dtype}`);
 
 /** How long a text is as the server counts, which writes `inf`. @param {string} text */
 const long = (text) => text.length + 2 * (text.split("∞").length - 1);
@@ -290,7 +293,7 @@ function exact(item, dtype, depth) {
 export function all(value) {
   if (!value) return NONE;
   if (value.values !== null && value.values !== undefined) return nested(value.values, { dtype: value.dtype });
-  if (value.norm === null || value.norm === undefined) return "not kept";
+  if (value.norm === null || value.norm === undefined) return "not recorded";
   return `${tensor(value, 60)}, ${number(value.min)} to ${number(value.max)}, mean ${number(value.mean)}`;
 }
 

@@ -227,7 +227,7 @@ state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   fill(find("#found-summary"), recorded && summary(recorded.findings));
   find("#findings").hidden = !recorded?.findings.length;
   const known = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""));
-  find("#example").textContent = known?.title ?? "Choose one";
+  find("#example").textContent = known?.title ?? "Choose an example";
 });
 
 state.watch(["node", "graph"], ({ node, graph: shown }) => canvas.select(node, shown !== null && node !== first(shown)));

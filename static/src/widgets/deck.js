@@ -18,7 +18,7 @@ import { tape } from "./deck/tape.js";
  * @property {number | null} ran             nodes of a backward phase that have run, where not all have
  * @property {number} nodes                  that run in it
  * @property {Step | null} step
- * @property {boolean} stopped               an error ended the program after the last step
+ * @property {"an error" | "stopped" | null} ending    what follows the last step, if the program did not finish
  * @property {boolean} playing
  * @property {Speed} speed
  * @property {boolean} logarithmic
@@ -37,10 +37,10 @@ const ICONS = {
 /** @type {readonly [Speed, string, string][]} */
 const SPEEDS = [
   [0.5, "½×", "Half speed"],
-  [1, "1×", "Usual speed: a gradient goes node by node"],
+  [1, "1×", "Normal speed: the gradient moves node by node"],
   [2, "2×", "Twice as fast"],
   [4, "4×", "Four times as fast"],
-  ["steps", "≫", "Whole steps: the tape in 15 seconds at most"],
+  ["steps", "≫", "Whole steps: the full tape in at most 15 seconds"],
 ];
 
 /**
@@ -62,7 +62,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     ran: null,
     nodes: 0,
     step: null,
-    stopped: false,
+    ending: null,
     playing: false,
     speed: 1,
     logarithmic: false,
@@ -96,7 +96,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     h("span", { class: "from-760" }, " scale"),
   );
   const bar = h("i");
-  const progress = h("div", { class: "progress", role: "progressbar", "aria-label": "The run", hidden: true }, bar);
+  const progress = h("div", { class: "progress", role: "progressbar", "aria-label": "Run progress", hidden: true }, bar);
   const reel = tape({ onseek: onstep });
   const phases = PHASES.map((phase) =>
     h(
@@ -114,8 +114,8 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     h(
       "div",
       { class: "transport" },
-      h("div", { class: "count" }, number, h("span", null, unit, of, ending)),
-      h("div", { class: "keys", role: "group", "aria-label": "Playing" }, first, previous, play, next, end),
+      h("div", { class: "count" }, unit, number, h("span", null, of, ending)),
+      h("div", { class: "keys", role: "group", "aria-label": "Playback" }, first, previous, play, next, end),
       h("div", { class: "seg speeds", role: "group", "aria-label": "Speed" }, speeds),
     ),
     h(
@@ -164,10 +164,10 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
       shown = now;
       const { at, steps, step, phase: place, playing, speed } = now;
       element.dataset.steps = steps > 1 ? "many" : String(steps);
-      text(number, steps > 1 ? String(at).padStart(2, "0") : String(steps));
-      text(unit, "step");
-      text(of, steps > 1 ? ` of ${format.thousands(last())}` : "");
-      text(ending, now.stopped ? (steps > 1 ? ", stopped" : ", then stopped") : "");
+      text(number, String(steps > 1 ? at : steps));
+      text(unit, steps > 1 ? "step" : "");
+      text(of, steps > 1 ? `of 0–${format.thousands(last())}` : steps === 1 ? "step" : "steps");
+      text(ending, now.ending ? `, then ${now.ending}` : "");
       for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([
         [first, at <= 0 && place === "forward"],
         [previous, at <= 0],

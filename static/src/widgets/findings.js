@@ -37,7 +37,7 @@ export function findings({ onfix, onfinding }) {
         fix && [
           lines(fix, program),
           h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix) }, "Apply fix and run"),
-          h("span", { class: "fix-title" }, stale ? "The text was edited: run it again first." : fix.title),
+          h("span", { class: "fix-title" }, stale ? "You edited the code. Run it again to use this fix." : fix.title),
         ],
       ),
     );
@@ -73,7 +73,7 @@ function lines(fix, program) {
   const bare = (/** @type {string} */ text) => text.slice(Number.isFinite(indent) ? indent : 0);
   return h(
     "pre",
-    { class: "diff", "aria-label": "The edit" },
+    { class: "diff", "aria-label": "Suggested edit" },
     removed.map((text) => h("del", null, `−  ${bare(text)}\n`)),
     added.map((text) => h("ins", null, `+  ${bare(text)}\n`)),
   );

@@ -33,7 +33,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  */
 
 const ROOM = 27; // characters of a value at the end of a row
-const NONE = "None arrived in this pass.";
+const NONE = "No gradient arrived in this pass.";
 
 /** A tensor of an optimizer's state; its count of steps is a whole number. @param {string} key @param {Tensor | null} tensor */
 const counted = (key, tensor) =>
@@ -70,10 +70,10 @@ export function inspector({ onpick, online }) {
     const { detail, reached, apart, parameter, path, before } = shown;
     if (detail.node.kind === "constant") {
       const name = detail.node.name ?? "this tensor";
-      return remark(`Autograd keeps no node for ${name}: it needs no gradient, so none flows to it. An operation reads it.`);
+      return remark(`${name} does not require a gradient, so autograd has no node for it and no gradient flows to it. An operation reads its value.`);
     }
     if (apart)
-      return part("Gradient", null, remark("No backward pass reaches this graph: it shows only how the value was made."));
+      return part("Gradient", null, remark("No backward pass reaches this graph. It only shows how the value was computed."));
     if (!reached) return part("Gradient", null, held(parameter), remark(before));
     return [
       detail.node.kind === "leaf" ? whence(shown) : [arrived(shown), sent(shown)],
@@ -102,14 +102,14 @@ export function inspector({ onpick, online }) {
     const ran = rank !== null && of !== null && reached;
     return [
       fact("value", written),
-      value && fact("shape", [format.kind(value), leaf && h("small", { class: "apart" }, "leaf")]),
+      value && fact("shape", [format.described(value), leaf && h("small", { class: "apart" }, "leaf")]),
       node.module && fact("module", node.module),
       first && fact("made by", [h("small", null, sums), h("code", null, made), first.line === null ? null : [" ", at(first.line)]]),
       saved.map(({ name, tensor }, i) => {
-        const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : stopped ? "not there" : "not saved (not needed)");
+        const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : stopped ? "not available" : "not saved (not needed)");
         return fact(i ? "" : "saved", [`${name} = `, kept]);
       }),
-      ran && fact("ran", h("small", null, `${ordinal(rank + 1)} of ${of} in this backward pass`)),
+      ran && fact("ran", h("small", null, `${ordinal(rank + 1)} of ${of}`)),
     ];
   }
 
@@ -151,7 +151,7 @@ export function inspector({ onpick, online }) {
       products.sum !== null &&
       products.sum !== undefined &&
       remark(
-        `${name} is one number that meets ${count} elements of ${products.factor}: its gradient is the sum of ${count} products.`,
+        `${name} is a single number that is multiplied by ${count} elements of ${products.factor}, so its gradient is the sum of ${count} products.`,
       );
     return part(
       ["Where does ", h("span", { class: "grad" }, asked), " come from?"],
@@ -183,7 +183,7 @@ export function inspector({ onpick, online }) {
         // what an optimizer keeps is told as it is after its step
         updated && Object.entries(state).map(([key, tensor]) => row(key.replaceAll("_", " "), counted(key, tensor))),
       ]),
-      untouched && remark("The gradient was given to the program: autograd.grad leaves .grad as it is."),
+      untouched && remark("autograd.grad() returns the gradient to the program and does not change .grad."),
       updated && rebinds.map(rebound),
     );
   }
@@ -193,9 +193,9 @@ export function inspector({ onpick, online }) {
     h(
       "p",
       { class: "remark strong" },
-      [h("code", null, name), ` then moves to ${to?.is_leaf && to.requires_grad ? "a new leaf" : "another tensor"} on `, at(line), ": ", h("code", null, format.tensor(to))],
+      [h("code", null, name), ` then refers to ${to?.is_leaf && to.requires_grad ? "a new leaf" : "another tensor"} from `, at(line), ": ", h("code", null, format.tensor(to))],
       to?.grad_fn && [", made by ", h("code", null, to.grad_fn)],
-      to && !to.is_leaf ? ", which is no leaf." : ".",
+      to && !to.is_leaf ? ", which is not a leaf." : ".",
     );
 
   return widget(element, {

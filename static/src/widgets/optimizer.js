@@ -13,7 +13,7 @@ const STATES = /** @type {Record<string, string>} */ ({
   momentum_buffer: "momentum",
   exp_avg: "momentum",
   exp_avg_sq: "2nd moment",
-  max_exp_avg_sq: "greatest 2nd moment",
+  max_exp_avg_sq: "maximum 2nd moment",
   square_avg: "2nd moment",
   sum: "sum of squares",
 });
@@ -92,9 +92,9 @@ export function optimizer({ onpick }) {
               head("value"),
               adds && head("adds", "what the passes of this step added to the gradient"),
               head("grad"),
-              states.map((name) => head(STATES[name] ?? name.replaceAll("_", " "), `state["${name}"], as it was after the update`)),
+              states.map((name) => head(STATES[name] ?? name.replaceAll("_", " "), `state["${name}"] after the update`)),
               head("update"),
-              head("rate", "‖update‖ ÷ ‖gradient‖: the rate that came into effect"),
+              head("rate", "‖update‖ ÷ ‖gradient‖: the effective learning rate"),
             ),
           ),
           h(

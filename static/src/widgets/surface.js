@@ -244,7 +244,7 @@ export function surface() {
       shown = now;
       scale = scaleOf(now?.losses ?? [], now?.axes.length === 1 ? now.way.losses : [], now?.logarithmic ?? false);
       const said = scale.logarithmic && now?.axes.length === 1 ? ", on a logarithmic scale" : "";
-      svg.setAttribute("aria-label", now ? `${now.loss} over ${now.axes.map(({ name }) => name).join(" and ")}${said}` : "");
+      svg.setAttribute("aria-label", now ? `${now.loss} vs. ${now.axes.map(({ name }) => name).join(" and ")}${said}` : "");
       draw();
       if (!now || now.axes.length < 2 || contours) return;
       void import("d3-contour").then((module) => {

@@ -27,7 +27,7 @@ export function apart(one, other) {
   const first = mine.find((line) => !theirs.includes(line));
   const second = theirs.find((line) => !mine.includes(line));
   if (first === undefined && second === undefined) return null;
-  return [part(first ?? "without it", second ?? ""), part(second ?? "without it", first ?? "")];
+  return [part(first ?? "without this line", second ?? ""), part(second ?? "without this line", first ?? "")];
 }
 
 /** What tells a line from another: the arguments that differ, where it is long and begins alike. @param {string} line @param {string} other */
@@ -40,7 +40,7 @@ function part(line, other) {
   if (Math.max(line.length, other.length) <= WHOLE || head < ALIKE) return cut(line);
   const start = Math.max(...[" ", ",", "("].map((each) => line.lastIndexOf(each, head - 1))) + 1;
   const rest = line.slice(line.length - tail).search(/[,)]/);
-  return cut(closed(line.slice(start, rest < 0 ? line.length : line.length - tail + rest).replace(/[\s,]+$/, ""))) || "without it";
+  return cut(closed(line.slice(start, rest < 0 ? line.length : line.length - tail + rest).replace(/[\s,]+$/, ""))) || "without this line";
 }
 
 /** A part of a line up to the first bracket that it does not close, but for one that it begins with. @param {string} text */
@@ -126,9 +126,9 @@ export function compare(state, api) {
       );
     fill(
       list,
-      last && [h("p", { class: "group" }, "The run before"), item(last, line)],
-      rest.length > 0 && [h("p", { class: "group" }, last ? "Other runs of yours" : "Runs of yours"), rest.map((run) => item(run))],
-      !known.length && h("p", { class: "group" }, "Change the program and run it again: then the two can be laid over each other."),
+      last && [h("p", { class: "group" }, "Previous run"), item(last, line)],
+      rest.length > 0 && [h("p", { class: "group" }, last ? "Your other runs" : "Your runs"), rest.map((run) => item(run))],
+      !known.length && h("p", { class: "group" }, "Nothing to compare yet. Change the program and run it again, then compare the two runs here."),
     );
   }
   menu.addEventListener("toggle", () => menu.open && void offer());
@@ -141,7 +141,7 @@ export function compare(state, api) {
     menu.hidden = other !== null || !run || run.steps < 2;
     const solid = h("i", { class: "stroke", "aria-hidden": "true" });
     fill(mine, solid, h("code", null, differ?.[0] ?? "this run"));
-    fill(theirs, h("i", { class: "stroke", "aria-hidden": "true" }), h("code", null, differ?.[1] ?? "the run compared"));
+    fill(theirs, h("i", { class: "stroke", "aria-hidden": "true" }), h("code", null, differ?.[1] ?? "the other run"));
   });
 
   return element;

@@ -18,7 +18,7 @@ export function files({ limit, onnotebook, onprogram, ontrouble }) {
   async function take(file) {
     if (!file) return;
     if (file.size > limit) {
-      const detail = `${file.name} has ${thousands(file.size)} bytes, and ${thousands(limit)} is the most that is taken.`;
+      const detail = `${file.name} has ${thousands(file.size)} bytes; the limit is ${thousands(limit)} bytes.`;
       return ontrouble({ title: "The file is too large", detail });
     }
     const content = await file.text();
@@ -33,7 +33,7 @@ export function files({ limit, onnotebook, onprogram, ontrouble }) {
     input.value = "";
   });
 
-  const veil = h("div", { class: "drop", hidden: true }, "Drop a notebook or a Python file to run it");
+  const veil = h("div", { class: "drop", hidden: true }, "Drop a notebook or a Python file here to run it");
   document.body.append(veil);
   /** @param {DragEvent} event */
   const carries = (event) => event.dataTransfer?.types.includes("Files") ?? false;

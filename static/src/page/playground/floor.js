@@ -101,7 +101,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["tab"] === shown));
     const name = parameter?.names.at(-1) ?? parameter?.id ?? "";
     const over = tabs.find(({ dataset }) => dataset["tab"] === "loss");
-    if (over) fill(over, "Loss", h("span", { class: "wide" }, ` over ${name.length <= SHORT ? name : "it"}`));
+    if (over) fill(over, "Loss", h("span", { class: "wide" }, ` vs. ${name.length <= SHORT ? name : "parameter"}`));
     drawn.hidden = shown !== "curves";
     table.hidden = shown !== "optimizer";
     ground.element.hidden = shown !== "loss";
@@ -154,7 +154,7 @@ export function floor({ state, go, onplay, onspeed, onpick, compare, api }) {
       nodes: nodesRun(now),
       steps: run?.steps ?? 0,
       step: here,
-      stopped: stopped(run),
+      ending: !run || !stopped(run) ? null : run.status === "failed" ? "an error" : "stopped",
       playing,
       speed,
       logarithmic,
@@ -217,7 +217,7 @@ function chartsOf(parameter, curves, other) {
     return read(other.curves).map((column) => index.map((step) => column[places.get(step) ?? -1] ?? null));
   };
   const flowed = given
-    ? /** @type {const} */ (["contribution", "gradient", "grad", "none in any step"])
+    ? /** @type {const} */ (["contribution", "gradient", "grad", "no gradient in any step"])
     : /** @type {const} */ (["grad", grad, "grad", "None in every step"]);
   return [
     /** @type {const} */ (["value", name, "param", "no value in any step"]),

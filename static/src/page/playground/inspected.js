@@ -32,7 +32,7 @@ export function inspected(state) {
     stopped: stopped(pass, detail.rank, node.id),
     apart: pass === null,
     reached: backward && !waits,
-    before: waits ? "Not computed yet: the engine has not come to it." : "Not computed yet: the playhead is before backward.",
+    before: waits ? "Not computed yet: autograd has not reached this node." : "Not computed yet: the playhead is before backward.",
     updated: phase === "update",
     root: graph.roots.includes(node.id),
     loss: step?.loss_name ?? null,
@@ -49,7 +49,7 @@ export function inspected(state) {
 /** Why a node that a pass was to run is not through. @param {Pass | null} pass @param {number | null} rank @param {string} node */
 function stopped(pass, rank, node) {
   if (!pass?.failed || rank !== null) return null;
-  return node === pass.failed ? "the pass stopped here" : "the pass stopped before";
+  return node === pass.failed ? "the pass stopped here" : "the pass stopped before this node";
 }
 
 /**

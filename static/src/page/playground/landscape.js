@@ -56,17 +56,17 @@ function element(values, key) {
  */
 export function landscape(state, api) {
   const drawn = surface();
-  const over = h("select", { class: "choose", "aria-label": "Loss over", onchange: () => state.set({ over: over.value }) });
+  const over = h("select", { class: "choose", "aria-label": "Loss vs.", onchange: () => state.set({ over: over.value }) });
   const choice = h("span", { class: "chosen" }, over);
   const slope = h("span", { class: "slope" });
   const scale = h("span", { class: "scale" });
   const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
   const words = h("p", { class: "remark" });
   const [short, long] = [h("span"), h("p")];
-  const more = h("details", { class: "menu up" }, h("summary", { class: "to" }, "how"), h("div", { class: "sheet" }, long));
+  const more = h("details", { class: "menu up" }, h("summary", { class: "to" }, "how?"), h("div", { class: "sheet" }, long));
   const kept = h("div", { class: "kept" }, short, " ", more);
-  const rerun = h("button", { type: "button", class: "to", onclick: () => void ask() }, "run it again");
-  const halt = h("button", { type: "button", class: "to late", onclick: () => wish.abort() }, "stop");
+  const rerun = h("button", { type: "button", class: "to", onclick: () => void ask() }, "Run again");
+  const halt = h("button", { type: "button", class: "to late", onclick: () => wish.abort() }, "Stop");
   const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, scale, kept, again), words, drawn);
 
   /** @type {{run: string, keys: string[], told: Surface} | null} */
@@ -102,7 +102,7 @@ export function landscape(state, api) {
     } catch (error) {
       if (mine !== turn) return;
       here = null;
-      if (own.signal.aborted) fill(words, "Stopped before it had come to that step. ", rerun);
+      if (own.signal.aborted) fill(words, "Stopped before it reached that step. ", rerun);
       else {
         const { title, detail } = trouble(error);
         wanted = ""; // another look asks again
@@ -152,8 +152,8 @@ export function landscape(state, api) {
   function scaled() {
     const { logarithmic: log, ratio } = drawn.scale();
     if (!logarithmic || drawn.hidden) return "";
-    if (!log) return "linear: not every loss is above 0";
-    return ratio && (here?.keys.length ?? 0) > 1 ? `each line × ${ratio}` : "";
+    if (!log) return "linear scale: some losses are ≤ 0";
+    return ratio && (here?.keys.length ?? 0) > 1 ? `each line: loss × ${ratio}` : "";
   }
 
   /** What follows the playhead. */
@@ -171,7 +171,7 @@ export function landscape(state, api) {
     scale.textContent = scale.title = scaled();
     fill(slope, slopes && [slopes.length > 1 ? "gradient " : "slope ", h("b", { class: "grad" }, slopes.map((each) => format.number(each)).join(", "))]);
     again.hidden = asking || !told?.grid || told.step === at;
-    again.textContent = `with the data of step ${at}`;
+    again.textContent = `Use the data of step ${at}`;
     if (!asking && told && !told.grid) fill(words, told.difference?.sentence ?? told.reason ?? "");
     words.hidden = !asking && Boolean(told?.grid);
   }
@@ -179,12 +179,12 @@ export function landscape(state, api) {
   /** Say what moves and what does not. @param {string[]} names @param {number} step @param {string} loss */
   function explain(names, step, loss) {
     const moving = names.join(" and ");
-    short.textContent = `Only ${moving} ${names.length > 1 ? "move" : "moves"}; step ${step}’s batch and random numbers stay.`;
+    short.textContent = `Only ${moving} ${names.length > 1 ? "change" : "changes"}; batch and random numbers as in step ${step}.`;
     long.textContent =
-      `For each value of ${moving}, torch carries out the recorded calls of step ${step} again. All else stays as it was in that step: ` +
-      `the data, the random numbers, the other parameters, and what detach() or no_grad() cuts off. So ${
-        names.length > 1 ? `the gradient that autograd computed is that of the ${loss} drawn here` : `the slope of the ${loss} drawn here is the gradient that autograd computed`
-      }.` + (names.length > 1 ? ` A line joins places of equal ${loss}.` : "");
+      `For each value of ${moving}, PyTorch runs the recorded operations of step ${step} again. Everything else stays as recorded: ` +
+      `the data, the random numbers, the other parameters, and every value behind detach() or no_grad(). So ${
+        names.length > 1 ? `the gradient that autograd computed is the gradient of the ${loss} drawn here` : `the slope of the ${loss} drawn here is the gradient that autograd computed`
+      }.` + (names.length > 1 ? ` Each line joins points of equal ${loss}.` : "");
   }
 
   /** @param {Step} step @param {string} key */

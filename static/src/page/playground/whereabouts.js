@@ -41,7 +41,7 @@ export function whereabouts(state, work, given, program) {
     here.hash = saved ? "" : withProgram(program());
     try {
       await navigator.clipboard.writeText(here.href);
-      toast(saved ? "Link copied" : "Link with the program copied");
+      toast(saved ? "Link copied" : "Link to this program copied");
     } catch {
       history.replaceState(history.state, "", here);
       toast("The link is in the address bar");

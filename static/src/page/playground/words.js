@@ -11,10 +11,10 @@ import * as format from "../../leaves/format.js";
 const ENDS = {
   timed_out: "stopped: out of time",
   out_of_memory: "stopped: out of memory",
-  output_limit: "stopped: it printed or recorded too much",
+  output_limit: "stopped: printed or recorded too much",
   killed: "stopped: the process was killed",
   cancelled: "stopped by you",
-  interrupted: "interrupted: the server went down",
+  interrupted: "interrupted: the server stopped",
 };
 
 /**
@@ -39,10 +39,11 @@ export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
   const end = ENDS[run.status];
   const took = run.duration_ms === null ? "" : ` in ${format.duration(run.duration_ms)}`;
   if (run.status === "timed_out") {
-    const kept = run.steps ? `at step ${format.thousands(run.steps - 1)}. All of it can be played.` : "before the first step ended.";
-    return [h("span", { class: "bad" }, `Stopped after ${seconds} s`), ` ${kept}`];
+    const recorded = run.steps === 1 ? "it is recorded" : "all are recorded";
+    const after = run.steps ? `after ${format.counted(run.steps, "step")}; ${recorded}.` : "before the first step ended.";
+    return [h("span", { class: "bad" }, `Stopped at the ${seconds} s limit`), ` ${after}`];
   }
-  if (end) return [h("span", { class: "bad", title: run.error?.message }, end), run.steps ? `, ${format.counted(run.steps, "step")} kept` : took];
+  if (end) return [h("span", { class: "bad", title: run.error?.message }, end), run.steps ? `, ${format.counted(run.steps, "step")} recorded` : took];
   const { error } = run;
   if (error) {
     const where = error.line === null ? "" : `, ${error.file ?? "line"} ${error.line}`;
@@ -62,29 +63,29 @@ export function absence(state, go) {
       h("h3", null, busy ? "Running…" : "Nothing recorded yet"),
       !busy && h("p", null, "Paste PyTorch code and press Run. The graph appears after the first backward()."),
     ];
-  if (absent) return [h("h3", null, "No picture of this graph"), h("p", null, absent)];
+  if (absent) return [h("h3", null, "This graph is not drawn"), h("p", null, absent)];
   if (run.steps && step)
     return [
       h("h3", null, `No backward graph in step ${at}`),
-      h("p", null, "Nothing in this step called backward()."),
+      h("p", null, "No code in this step called backward()."),
       at > 0 && h("button", { type: "button", class: "btn", onclick: () => go(at - 1) }, `Go to step ${at - 1}`),
     ];
   if (run.steps) return h("p", null, "Loading…");
   if (run.error)
     return [
       // of a process that ended by force, what it had not sent yet is lost: it may have come further
-      h("h3", null, run.status === "killed" ? "Ended before anything was kept" : "Stopped before the first backward()"),
+      h("h3", null, run.status === "killed" ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
       h("p", null, h("span", { class: "bad" }, run.error.type), ": ", prose(run.error.message)),
     ];
   const ended = ENDS[run.status];
   if (ended)
     return [
       h("h3", null, "Nothing to show"),
-      h("p", null, `The program was ${ended.replace(/^stopped/, "stopped")}, before it called backward().`),
+      h("p", null, `The program was ${ended}. It had not called backward() yet.`),
     ];
   return [
     h("h3", null, "No graph"),
-    h("p", null, "No tensor of this program requires a gradient, so autograd recorded nothing. Give one requires_grad=True."),
+    h("p", null, "No tensor in this program requires a gradient, so autograd recorded nothing. Create one with requires_grad=True."),
   ];
 }
 
@@ -125,7 +126,7 @@ export function outputs({ cells, truncated }, over) {
   const last = cells.findLastIndex(({ stdout }) => stdout);
   return cells.map((cell, i) => ({
     ...cell,
-    stdout: cell.stdout.replace(/\n+$/, "") + (truncated && i === last ? "\n… and more, which was not kept" : ""),
+    stdout: cell.stdout.replace(/\n+$/, "") + (truncated && i === last ? "\n… the rest of the output was not recorded" : ""),
     over: over.has(cell),
   }));
 }

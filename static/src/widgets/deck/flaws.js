@@ -43,5 +43,5 @@ function tell({ value, first, last, open }) {
 export function words(found) {
   const [first] = found;
   if (!first || found.length < 3) return found.map(tell).join(", ");
-  return `${tell(first)}, and ${found.length - 1} times more`;
+  return `${tell(first)}, and ${found.length - 1} more times`;
 }

@@ -153,7 +153,7 @@ export function tape({ onseek }) {
     fill(signs);
     if (!small()) {
       const free = room([...curves, ...others].flatMap(pieces));
-      if (stopped) sign(free, x(steps), [`stopped here: nothing to play after step ${format.thousands(steps - 1)}`, "stopped here"], "stopped");
+      if (stopped) sign(free, x(steps), [`stopped here: step ${format.thousands(steps - 1)} is the last`, "stopped here"], "stopped");
       for (const { name, found } of broken)
         sign(free, x(found[0]?.first ?? 0, 0.5), [`${curves.length > 1 ? `${name} ` : ""}${words(found)}`], "bad");
       if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) ending(free, curve);

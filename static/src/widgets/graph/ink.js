@@ -27,11 +27,15 @@ import * as format from "../../leaves/format.js";
 
 const AT_REST = 160; // milliseconds without a change after which tooltips are written too
 const LABEL = 7; // characters of a gradient's name that have room on a card
+const SHORT = 8; // characters of a name that leave room for words beside it
 const GRADIENT = ": gradient ";
 
 /** @param {Tensor | null} tensor */
 const strange = (tensor) =>
   tensor !== null && Boolean(tensor.nan || tensor.inf || tensor.norm === "NaN" || tensor.norm === "Infinity");
+
+/** The name of a leaf whose name refers to another tensor by now. @param {string} name */
+const renamed = (name) => (name.length <= SHORT ? `${name} before the update` : `old ${name}`);
 
 /** @param {Tensor | null} tensor */
 const norm = (tensor) => (tensor?.norm === null || tensor === null ? null : Number(tensor.norm));
@@ -152,7 +156,7 @@ export function ink(svg, scale, onflow) {
     if (kind === "leaf") {
       const plain = label.first !== "grad +=" ? label.first : card.label.length <= LABEL ? card.label : "grad";
       label.put(adds && grads ? "grad +=" : plain);
-      name.put(moved ? `old ${name.first}` : name.first);
+      name.put(moved ? renamed(name.first) : name.first);
     }
     group.classList.toggle("ahead", ahead);
     group.classList.toggle("now", card.now);

@@ -115,10 +115,10 @@ export function moves(svg) {
 /** The tensor that took a name. @param {Rebind} rebind */
 function card({ name, line, to }) {
   const leaf = to?.is_leaf ?? true;
-  const second = leaf ? "a new leaf" : `${to?.grad_fn ?? "made by an operation"} · no leaf`;
+  const second = leaf ? "a new leaf" : `${to?.grad_fn ?? "made by an operation"} · not a leaf`;
   return s(
     "g",
-    { class: "taker", role: "img", "aria-label": `${name} now names another tensor: ${format.all(to)}, ${second}` },
+    { class: "taker", role: "img", "aria-label": `${name} now refers to another tensor: ${format.all(to)}, ${second}` },
     s("rect", { class: "border", width: WIDE, height: HIGH, rx: 6 }),
     s("g", { class: "name" }, s("text", { x: 10, y: 18, "font-size": 12, "font-weight": 600 }, format.cut(name, NAME))),
     s("text", { class: "small", x: WIDE - 10, y: 18, "text-anchor": "end" }, `line ${line}`),

@@ -38,7 +38,7 @@ export const table = (name, rows, caption = null) =>
 
 /** A gradient, in its colour. @param {Tensor | null} tensor */
 export const amber = (tensor) =>
-  h("span", { class: "grad", title: tensor ? format.kind(tensor) : null }, format.tensor(tensor, 40));
+  h("span", { class: "grad", title: tensor ? format.described(tensor) : null }, format.tensor(tensor, 40));
 
 /**
  * Gradients that arrive, their sum where there are several, and what hooks made of it.
