@@ -14,6 +14,7 @@ from rich.text import Text
 from .. import model
 from ..drawing.description import describe
 from ..drawing.sheet import Sheet
+from ..explain import fixes
 from ..recording import default_graph
 from ..runs.run import RecordedRun
 
@@ -137,26 +138,11 @@ def told(finding: model.Finding, program: str) -> Iterator[Text]:
 
 def difference(program: str, fix: model.Fix) -> Iterator[Text]:
     """The lines that a fix takes out and puts in."""
-    before, after = program.splitlines(), mended(program, fix).splitlines()
+    before, after = program.splitlines(), fixes.apply(program, fix).splitlines()
     for line in difflib.unified_diff(before, after, n=0, lineterm=""):
         if line.startswith(("---", "+++", "@@")):
             continue
         yield Text(f"    {line[0]} {line[1:]}", style="red" if line[0] == "-" else "green")
-
-
-def mended(program: str, fix: model.Fix) -> str:
-    """The program after a fix's edits.
-
-    >>> mended("m = m - g\\n", model.Fix("", [model.Edit((1, 0), (1, 9), "m -= g")]))
-    'm -= g\\n'
-    """
-    starts = [0]
-    for line in program.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    for edit in sorted(fix.edits, key=lambda edit: edit.start, reverse=True):
-        (first, column), (last, end) = edit.start, edit.end
-        program = program[: starts[first - 1] + column] + edit.text + program[starts[last - 1] + end :]
-    return program
 
 
 def _summary(run: model.Run, name: str) -> Text:

@@ -1,1 +1,1 @@
-"""Explain a recording: what is worth telling of it, and what would mend it."""
+"""Explain a recording: report mistakes and remarkable things in it, with fixes where one is certain."""

@@ -1,4 +1,4 @@
-"""Hold one exception out of autograd with all that a finding may be made of."""
+"""Describe an exception that autograd raised, for the rules that explain it."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from ..recording import Recording
 from .syntax import Syntax
 from .troubles import Trouble
 
+_LONGEST = 40
+"""Characters of an expression up to which it is quoted in a sentence."""
+
 
 @dataclass(frozen=True)
 class Failure:
-    """One exception, in its recording and its program."""
+    """One exception, with the recording and the program in which it happened."""
 
     recording: Recording
     syntax: Syntax
     trouble: Trouble
 
     @property
-    def made(self) -> str:
-        """The node that raised, as the person wrote it, with its line."""
+    def operation(self) -> str:
+        """The operation that raised, as the program spells it, with its line."""
         node = self.trouble.node
         if node is None:
             return "an operation"
-        text = f"`{node.call.rpartition('.')[2]}`" if node.call else node.op
+        text = f"`{node.call.rpartition('.')[2]}`" if node.call else f"`{node.op}`"
         if node.line is None or not 1 <= node.line <= len(self.syntax.lines):
             return text
-        written = self.syntax.lines[node.line - 1][slice(*node.columns)] if node.columns is not None else ""
-        return f"`{written}` on line {node.line}" if 0 < len(written) <= 40 else f"{text} on line {node.line}"
+        source = self.syntax.lines[node.line - 1][slice(*node.columns)] if node.columns is not None else ""
+        return f"`{source}` on line {node.line}" if 0 < len(source) <= _LONGEST else f"{text} on line {node.line}"
 
     @property
-    def at(self) -> int | None:
-        """The line that raised, inside a hook or a function where it was there."""
+    def line(self) -> int | None:
+        """The line that raised: inside a hook or a custom function, if the exception came from there."""
         return self.trouble.raised or self.trouble.line
 
     @property
-    def here(self) -> str:
-        """That line at the beginning of a sentence."""
-        return f"Line {self.at}" if self.at is not None else "The program"
+    def raising_line(self) -> str:
+        """:attr:`line` as the subject of a sentence."""
+        return f"Line {self.line}" if self.line is not None else "The program"
 
     @property
-    def stop(self) -> str:
-        """The line that the exception came out of, at the beginning of a sentence."""
+    def calling_line(self) -> str:
+        """The line that called into autograd, as the subject of a sentence."""
         return f"Line {self.trouble.line}" if self.trouble.line is not None else "The program"
 
     def finding(self, code: str, message: str, why: str, *, line: int | None, fix: model.Fix | None = None) -> model.Finding:
+        """Return a finding: an error if the exception ended the program, a note if the program caught it."""
         trouble = self.trouble
         return model.Finding(
             code=code,
@@ -55,13 +59,7 @@ class Failure:
             step=trouble.step,
             node=trouble.node.id if trouble.node is not None else None,
             message=message,
-            why=why if trouble.ended else f"{why} The program caught this and went on.",
+            why=why if trouble.ended else f"{why} The program caught this error and continued.",
             fix=fix,
             pass_=trouble.pass_,
         )
-
-
-def short(text: str) -> str:
-    """The first line of a text, cut where it is long."""
-    line = text.split("\n")[0]
-    return line if len(line) <= 80 else f"{line[:79]}…"

@@ -1,4 +1,4 @@
-"""Read a program's text for what a fix has to know: a statement, what stands around it, and where it can be cut."""
+"""Parse a program for the rules: find statements and calls by line, and make edits that fit their surroundings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from .. import model
 N = TypeVar("N", bound=ast.AST)
 GRAD_MODES = frozenset({"no_grad", "inference_mode"})
 ROUNDS = 10
-"""Assignments that are followed from a ``.grad`` to what is computed from it."""
+"""Rounds in which assignments are followed from a ``.grad`` to the names computed from it."""
 
 
 class Syntax:
-    """The parsed text of a program. Places are (1-based line, 0-based column in characters), as in an edit."""
+    """The syntax tree of a program. Positions are (1-based line, 0-based column in characters), as in an edit.
+
+    The text is parsed on first use, because few programs have findings that need it.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -29,7 +32,7 @@ class Syntax:
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:
-        """What each piece of the program stands in; read when it is first asked for, since few programs need it."""
+        """The parent of each node of the syntax tree."""
         try:
             tree = ast.parse(self._text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -38,7 +41,7 @@ class Syntax:
 
     @cached_property
     def from_gradients(self) -> frozenset[str]:
-        """The names that are assigned what is computed from a ``.grad``, but for those of leaves."""
+        """The names that are assigned a value computed from a ``.grad``, without the names of leaves."""
         assigned = [(node.value, node.targets) for node in self.statements(ast.Assign)]
         assigned += [(node.value, [node.target]) for node in self.statements(ast.AugAssign)]
         grads = (node.value for node in self.statements(ast.Attribute) if node.attr == "grad")
@@ -55,9 +58,9 @@ class Syntax:
         return frozenset(names)
 
     def assignment(self, name: str, line: int) -> ast.Assign | None:
-        """The statement on a line that assigns to one name, attribute or item and nothing else.
+        """Return the statement on a line that assigns to exactly one target, which may be ``name``.
 
-        An item is named with its index or key, and may be written with a variable for that.
+        ``name`` gives an item with its index or key. The program may use a variable there.
         """
         try:
             named = ast.parse(name, mode="eval").body
@@ -74,7 +77,7 @@ class Syntax:
         return None
 
     def torch_name(self) -> str | None:
-        """What the program calls the torch module."""
+        """Return the name by which the program imports torch, ``None`` if it does not."""
         for node in self._parents:
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -83,11 +86,11 @@ class Syntax:
         return None
 
     def in_no_grad(self, node: ast.AST) -> bool:
-        """Whether a statement stands under ``with torch.no_grad():`` or in a function that is decorated so."""
+        """Return whether a statement is under ``with torch.no_grad():`` or in a function with that decorator."""
         return self.no_grad_line(node) is not None
 
     def no_grad_line(self, node: ast.AST) -> int | None:
-        """The line that turns gradients off for a statement: that of the ``with`` or of the decorator around it."""
+        """Return the line of the ``with`` or decorator that turns gradients off for a statement, ``None`` without one."""
         while (parent := self._parents.get(node)) is not None:
             wrapped = (
                 [item.context_expr for item in parent.items]
@@ -103,22 +106,22 @@ class Syntax:
         return None
 
     def parent(self, node: ast.AST) -> ast.AST | None:
-        """What a piece of the program stands in."""
+        """Return the parent of a node of the syntax tree."""
         return self._parents.get(node)
 
     def turns_off(self, node: ast.expr) -> bool:
-        """Whether an expression is ``torch.set_grad_enabled(False)``."""
+        """Return whether an expression is ``torch.set_grad_enabled(False)``."""
         return _turns_off(node)
 
     def statements(self, kind: type[N]) -> Iterator[N]:
-        """Every piece of the program of one kind, in the order of lines."""
+        """Iterate over the nodes of one kind, in the order of their lines."""
         if kind not in self._kinds:
             found = [node for node in self._parents if isinstance(node, kind)]
             self._kinds[kind] = sorted(found, key=lambda node: (getattr(node, "lineno", 0), getattr(node, "col_offset", 0)))
         return iter(self._kinds[kind])
 
     def function_of(self, node: ast.AST) -> ast.FunctionDef | None:
-        """The innermost function that a piece of the program stands in."""
+        """Return the innermost function around a node, ``None`` at module level."""
         while (parent := self._parents.get(node)) is not None:
             if isinstance(parent, ast.FunctionDef):
                 return parent
@@ -126,26 +129,26 @@ class Syntax:
         return None
 
     def statement_of(self, node: ast.AST) -> ast.stmt | None:
-        """The innermost statement that a piece of the program stands in."""
-        at: ast.AST | None = node
-        while at is not None and not isinstance(at, ast.stmt):
-            at = self._parents.get(at)
-        return at
+        """Return the innermost statement that contains a node."""
+        around: ast.AST | None = node
+        while around is not None and not isinstance(around, ast.stmt):
+            around = self._parents.get(around)
+        return around
 
     def call(self, line: int, *names: str) -> ast.Call | None:
-        """The call of a function or method of one of these names on a line."""
+        """Return the first call on a line of a function or method with one of these names."""
         for node in self.statements(ast.Call):
             if node.lineno <= line <= (node.end_lineno or node.lineno) and _called(node) in names:
                 return node
         return None
 
     def at(self, line: int | None, columns: tuple[int, int] | None) -> list[ast.expr]:
-        """The expressions that stand exactly there, on one line, the outermost first."""
+        """Return the expressions that span exactly these columns of a line, the outermost first."""
         found = (node for node in self.statements(ast.expr) if node.lineno == node.end_lineno == line)
         return [node for node in found if columns == (self.span(node)[0][1], self.span(node)[1][1])]
 
     def assigned(self, name: str) -> list[ast.expr]:
-        """All that the program assigns to a name alone."""
+        """Return the values that the program assigns to a name, in the order of lines."""
         return [
             node.value
             for node in self.statements(ast.Assign)
@@ -153,12 +156,12 @@ class Syntax:
         ]
 
     def statement(self, line: int) -> ast.stmt | None:
-        """The innermost statement that begins on a line."""
+        """Return the innermost statement that begins on a line."""
         found = [node for node in self.statements(ast.stmt) if node.lineno == line]
         return found[-1] if found else None
 
     def in_loop(self, node: ast.AST) -> bool:
-        """Whether a statement may run more than once: in a loop, or in a function."""
+        """Return whether a statement may run more than once: in a loop or in a function."""
         while (parent := self._parents.get(node)) is not None:
             if isinstance(parent, ast.For | ast.While | ast.FunctionDef):
                 return True
@@ -166,7 +169,7 @@ class Syntax:
         return False
 
     def cleared(self) -> set[str]:
-        """Whose gradients the program resets itself, as it writes them."""
+        """Return the expressions whose ``.grad`` the program resets, as they are spelled."""
         found: list[ast.expr] = []
         for node in self._parents:
             if isinstance(node, ast.Assign):
@@ -176,71 +179,81 @@ class Syntax:
         return self.graded(found)
 
     def graded(self, nodes: Iterable[ast.AST]) -> set[str]:
-        """Of what the ``.grad`` is among some expressions, as it is written."""
+        """Return the expressions whose ``.grad`` is among these nodes, as they are spelled."""
         return {self.text(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "grad"}
 
     def calls(self, method: str) -> bool:
-        """Whether the program calls a method of this name, of whatever object."""
+        """Return whether the program calls a method of this name on any object."""
         return any(isinstance(node.func, ast.Attribute) and node.func.attr == method for node in self.statements(ast.Call))
 
     def span(self, node: ast.stmt | ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Where a piece of the program begins and ends."""
+        """Return the positions at which a node begins and ends."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
-        return self._place(node.lineno, node.col_offset), self._place(node.end_lineno, node.end_col_offset)
+        return self._position(node.lineno, node.col_offset), self._position(node.end_lineno, node.end_col_offset)
 
     def text(self, node: ast.expr | ast.stmt) -> str:
-        """The text of an expression or a statement, as the person wrote it."""
+        """Return the text of an expression or a statement as it is in the program."""
         (first, start), (last, end) = self.span(node)
         if first == last:
             return self.lines[first - 1][start:end]
         return "\n".join([self.lines[first - 1][start:], *self.lines[first : last - 1], self.lines[last - 1][:end]])
 
     def operand(self, node: ast.expr) -> str:
-        """The text of an expression as an operand of another: in brackets if it needs them."""
+        """Return the text of an expression as an operand of another one, in parentheses if it needs them."""
         simple = isinstance(node, ast.Name | ast.Call | ast.Attribute | ast.Subscript | ast.Constant)
         return self.text(node) if simple else f"({self.text(node)})"
 
     def argument(self, call: ast.Call, text: str) -> model.Edit:
-        """The edit that gives a call one more argument."""
+        """Return the edit that adds an argument to a call."""
         _, (line, column) = self.span(call)
         before = self.text(call)[:-1].rstrip()
-        place = (line, column - 1)
-        return model.Edit(place, place, text if before.endswith(("(", ",")) else f", {text}")
+        position = (line, column - 1)
+        return model.Edit(position, position, text if before.endswith(("(", ",")) else f", {text}")
 
     def alone(self, node: ast.stmt) -> bool:
-        """Whether a statement has its line to itself, so that it can be put into a block of its own."""
+        """Return whether no other statement shares a line with this one, so that it can be moved into a block."""
         (first, start), (last, end) = self.span(node)
         after = self.lines[last - 1][end:].strip()
         return not self.lines[first - 1][:start].strip() and (not after or after.startswith("#"))
 
     def before(self, node: ast.stmt, text: str) -> model.Edit:
-        """The edit that puts a statement of its own before one that is alone on its line."""
+        """Return the edit that inserts a statement before one that is alone on its line."""
         start, _ = self.span(node)
         return model.Edit(start, start, f"{text}\n{self.indent(node)}")
 
     def after(self, node: ast.stmt, text: str) -> model.Edit:
-        """The edit that puts a statement of its own after one that is alone on its line, and after its comment."""
+        """Return the edit that inserts a statement after one that is alone on its line, and after its comment."""
         _, (line, _) = self.span(node)
         end = (line, len(self.lines[line - 1]))
         return model.Edit(end, end, f"\n{self.indent(node)}{text}")
 
     def indent(self, node: ast.stmt) -> str:
-        """What stands before a statement on its line."""
+        """Return the indentation of a statement."""
         (line, start), _ = self.span(node)
         return self.lines[line - 1][:start]
 
-    def _place(self, line: int, offset: int) -> tuple[int, int]:
+    def _position(self, line: int, offset: int) -> tuple[int, int]:
         return line, len(self.lines[line - 1].encode()[:offset].decode(errors="ignore"))
 
 
+def root_of_pass(call: ast.Call | None) -> ast.expr | None:
+    """Return the root of a pass: the receiver of ``backward``, or the first argument of another call."""
+    match call:
+        case ast.Call(func=ast.Attribute(attr="backward", value=receiver)) if getattr(receiver, "attr", "") != "autograd":
+            return receiver
+        case ast.Call(args=[first, *_]):
+            return first
+    return None
+
+
 def is_gradient(node: ast.AST, names: Set[str]) -> bool:
-    """Whether a piece of a program is a ``.grad`` or one of these names."""
+    """Return whether a node is a ``.grad`` or one of these names."""
     return (isinstance(node, ast.Attribute) and node.attr == "grad") or (isinstance(node, ast.Name) and node.id in names)
 
 
 def _may_name(node: ast.expr, named: ast.expr) -> bool:
-    """Whether an expression is a name, attribute or item that was called so, where its variables may hold any key."""
+    """Return whether a target can be the name, attribute or item ``named``. A variable as index matches every key."""
     match node, named:
         case ast.Name(id=one), ast.Name(id=other):
             return one == other
@@ -258,7 +271,7 @@ def _called(node: ast.expr) -> str | None:
 
 
 def _turns_off(node: ast.expr) -> bool:
-    """Whether an expression is ``set_grad_enabled(False)``."""
+    """Return whether an expression is ``set_grad_enabled(False)``."""
     if not isinstance(node, ast.Call) or _called(node) != "set_grad_enabled" or not node.args:
         return False
     given = node.args[0]

@@ -1,4 +1,4 @@
-"""Gather what went wrong in a run: each exception of autograd's once, with its pass and node, and whether it ended the run."""
+"""Collect the exceptions of a run that autograd raised, each once, with the pass and the node that failed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from .. import model, wire
 from ..recording import Recording
 
-SAID = 1_000
-"""Characters of a message that a signal carries, and by which it is known again."""
+MESSAGE_LIMIT = 1_000
+"""Characters of a message that a signal carries. Messages are compared up to this length."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """An exception. ``line`` is where the program called what raised, ``raised`` the line inside a hook or function of its own.
+    """An exception that autograd raised.
 
-    ``pass_`` and ``node`` are of the pass that failed, if one did; ``changed`` is the line that wrote to what ``node`` had
-    saved, ``earlier`` the pass that had run that node before.
+    ``line`` is the line that called into autograd, ``raised`` the line inside a hook or a custom function that raised.
+    ``ended`` is True if the exception ended the run. ``pass_`` and ``node`` are the pass and the node that failed, if any.
+    ``changed`` is the line that wrote to a tensor saved by ``node``, ``earlier`` the pass that had run ``node`` before.
     """
 
     type: str
@@ -32,17 +33,17 @@ class Trouble:
 
 
 def troubles(recording: Recording) -> list[Trouble]:
-    """All exceptions that the tracer told of, in their order, the one that ended the run last."""
+    """Return the exceptions of a run in their order, the one that ended the run last."""
     failed = _innermost(recording, recording.signals(wire.PassFailed))
     end = _end(recording)
     ended_by = next((signal for signal in reversed(failed) if end is not None and _same(signal, end)), None)
     found = [_of_pass(recording, signal, ended=signal is ended_by) for signal in failed]
-    known = {(trouble.type, trouble.message[:SAID], trouble.raised or trouble.line) for trouble in found}
+    keys = {(trouble.type, trouble.message[:MESSAGE_LIMIT], trouble.raised or trouble.line) for trouble in found}
     for signal in recording.signals(wire.Caught):
         key = (signal.error, signal.message, _line(signal.line))
-        again = end is not None and key == (end.type, end.message[:SAID], _line(end.line))
-        if key not in known and not again:
-            known.add(key)
+        again = end is not None and key == (end.type, end.message[:MESSAGE_LIMIT], _line(end.line))
+        if key not in keys and not again:
+            keys.add(key)
             found.append(Trouble(*key, ended=False))
     if end is not None and ended_by is None:
         found.append(Trouble(end.type, end.message, _line(end.line), ended=True))
@@ -59,13 +60,13 @@ def _end(recording: Recording) -> wire.ProgramFailure | None:
 def _same(signal: wire.PassFailed, end: wire.ProgramFailure) -> bool:
     return (
         signal.error == end.type
-        and signal.message == end.message[:SAID]
+        and signal.message == end.message[:MESSAGE_LIMIT]
         and (signal.raised if signal.raised > 0 else signal.line) == end.line
     )
 
 
 def _innermost(recording: Recording, signals: list[wire.PassFailed]) -> list[wire.PassFailed]:
-    """Without the passes around those that failed: an exception goes through every one of them."""
+    """Return the signals of the innermost failed passes. An exception also passes through every pass around them."""
     around: set[tuple[int, str]] = set()
     found = []
     for signal in signals:

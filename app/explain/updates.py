@@ -1,4 +1,4 @@
-"""Read the statements that update parameters: what each one writes to, and whether it does so by a gradient."""
+"""Find the statements that update parameters, and what each one writes to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .syntax import Syntax, is_gradient
 
 @dataclass(frozen=True)
 class Update:
-    """A statement that writes to a tensor in place: ``target`` is what it writes to, without its ``.data``."""
+    """A statement that writes to a tensor in place. ``target`` is the tensor's expression, without its ``.data``."""
 
     statement: ast.stmt
     target: ast.expr
@@ -19,7 +19,7 @@ class Update:
 
 
 def updates(syntax: Syntax, lines: Iterable[int]) -> Iterator[Update]:
-    """The statements on these lines that write to a tensor in place, in the order of lines."""
+    """Yield the statements on these lines that write to a tensor in place, in the order of the lines."""
     wanted = set(lines)
     for statement in syntax.statements(ast.stmt):
         if statement.lineno in wanted and (written := written_by(statement)) is not None:
@@ -29,7 +29,7 @@ def updates(syntax: Syntax, lines: Iterable[int]) -> Iterator[Update]:
 
 
 def written_by(statement: ast.stmt) -> ast.expr | None:
-    """What a statement writes to: ``w`` in ``w -= …``, ``w.data = …``, ``w[0] = …`` and ``w.sub_(…)``."""
+    """Return the expression that a statement writes to: of ``w -= …``, ``w.data = …``, ``w[0] = …`` or ``w.sub_(…)``."""
     match statement:
         case ast.AugAssign(target=target):
             return target
@@ -45,15 +45,15 @@ def _in_place(name: str) -> bool:
 
 
 def _owner(written: ast.expr) -> tuple[ast.expr, bool]:
-    """The tensor whose numbers are written to, and whether that is done through its ``.data``."""
-    at, through = written, False
-    while isinstance(at, ast.Subscript) or (isinstance(at, ast.Attribute) and at.attr == "data"):
-        if isinstance(at, ast.Attribute):
-            return at.value, True
-        if not _has_data(at.value):
+    """Return the tensor whose numbers are written, and whether they are written through its ``.data``."""
+    node = written
+    while isinstance(node, ast.Subscript) or (isinstance(node, ast.Attribute) and node.attr == "data"):
+        if isinstance(node, ast.Attribute):
+            return node.value, True
+        if not _has_data(node.value):
             break
-        at = at.value
-    return at, through
+        node = node.value
+    return node, False
 
 
 def _has_data(node: ast.expr) -> bool:
@@ -63,13 +63,13 @@ def _has_data(node: ast.expr) -> bool:
 
 
 def by_gradient(syntax: Syntax, statement: ast.stmt) -> bool:
-    """Whether a statement uses a ``.grad``, itself or through names that are assigned what was computed from one."""
+    """Return whether a statement uses a ``.grad``, directly or through names assigned from one."""
     names = syntax.from_gradients
     return any(is_gradient(node, names) for node in ast.walk(statement))
 
 
 def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:
-    """The ``for`` around an expression that binds the name that it is."""
+    """Return the ``for`` loop that binds a name, ``None`` if the expression is no name or no loop around it binds the name."""
     node: ast.AST | None = target
     while node is not None and isinstance(target, ast.Name):
         if isinstance(node, ast.For):

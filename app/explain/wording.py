@@ -1,28 +1,35 @@
-"""Write names and numbers as a sentence has them."""
+"""Write names and numbers the way a sentence needs them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-NAMED = 3
-"""Names that are all told; of more, how many there are."""
+MOST_NAMES = 3
+"""Names that are all listed. Of more names, the first ones are listed and the rest counted."""
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a row.
+    """Return names as an enumeration, each as code.
 
     >>> listed(["w"]), listed(["w", "b"]), listed(["a", "b", "c", "d"])
-    ('w', 'w and b', 'a, b and 2 more')
+    ('`w`', '`w` and `b`', '`a`, `b` and 2 more')
     """
-    if len(names) > NAMED:
-        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
-    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part])
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) > MOST_NAMES:
+        return f"{', '.join(quoted[: MOST_NAMES - 1])} and {len(quoted) - MOST_NAMES + 1} more"
+    return " and ".join([part for part in (", ".join(quoted[:-1]), quoted[-1]) if part])
 
 
 def short(value: float) -> str:
-    """A number in four digits, with a minus sign.
+    """Return a number in four digits, with a minus sign.
 
     >>> short(-9.33333), short(123456789.0)
     ('−9.333', '1.235e+08')
     """
     return f"{value:.4g}".replace("-", "−")
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text, cut off after 79 characters."""
+    line = text.split("\n")[0]
+    return line if len(line) <= 80 else f"{line[:79]}…"

@@ -447,7 +447,7 @@ def test_an_attribute_that_leaves_a_leaf_is_drawn_beside_it(page: Page) -> None:
     )
     name = "net.an_attribute_of_its_own"
     run(page, f"{program}({name} ** 2).backward()\n{name} = {name} - 0.1 * {name}.grad\n")
-    expect(page.locator("#found li")).to_contain_text(f"{name} is rebound")
+    expect(page.locator("#found li")).to_contain_text(f"makes {name} a new tensor")
     page.locator(".phase.update").click()
     expect(page.locator(".taker .name")).to_have_text("net.an_attribute_of_i…")
     expect(page.locator(".taker")).to_have_attribute(

@@ -294,7 +294,7 @@ def test_a_confined_run_shows_the_finding_with_its_fix_as_a_diff(tmp_path: Path)
     result = command("run", "-", "--sandbox", folder=tmp_path, text=failing.program)
     assert result.returncode == 1, result.stderr
     assert "RuntimeError on line 12: element 0 of tensors does not require grad" in result.stdout
-    assert "error  line 14  m is rebound" in result.stdout
+    assert "error  line 14  Line 14 makes `m` a new tensor." in result.stdout
     assert "    -         m = m - lr * m.grad\n    +         m -= lr * m.grad\n" in result.stdout
 
 

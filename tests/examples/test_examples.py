@@ -11,6 +11,7 @@ import torch
 from tapedeck import model, wire
 from tapedeck.examples import FIRST_VISIT, Example, example, gallery
 from tapedeck.explain.findings import find
+from tapedeck.explain.fixes import apply
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.tracer.main import execute
 
@@ -149,12 +150,7 @@ def test_the_fix_of_the_example_that_fails_makes_it_run_to_the_end() -> None:
     recording, program, _ = record(failing.program)
     (finding,) = (each for each in find(recording, program) if each.code == "leaf-rebound")
     assert finding.fix is not None
-    lines = failing.program.splitlines(keepends=True)
-    for edit in finding.fix.edits:
-        (line, start), (last, stop) = edit.start, edit.end
-        assert line == last
-        lines[line - 1] = lines[line - 1][:start] + edit.text + lines[line - 1][stop:]
-    mended, _, end = record("".join(lines))
+    mended, _, end = record(apply(failing.program, finding.fix))
     assert (end.status, mended.log.counts()[2]) == ("done", 20)
 
 

@@ -6,6 +6,7 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.examples import gallery
 from tapedeck.explain.findings import find
+from tapedeck.explain.fixes import apply
 from tapedeck.recording import Recording
 
 from ..tracer.run_twice import PROGRAMS, record
@@ -22,17 +23,9 @@ def wrong(recording: Recording, program: model.Program) -> list[model.Finding]:
     return [finding for finding in find(recording, program) if finding.severity != "good"]
 
 
-def applied(text: str, fix: model.Fix) -> str:
-    lines = text.split("\n")
-    for edit in sorted(fix.edits, key=lambda edit: edit.start, reverse=True):
-        (first, start), (last, end) = edit.start, edit.end
-        lines[first - 1 : last] = (lines[first - 1][:start] + edit.text + lines[last - 1][end:]).split("\n")
-    return "\n".join(lines)
-
-
 def run_mended(text: str, fix: model.Fix) -> tuple[str, Recording]:
     """A program after a fix, which runs to its end, and its recording."""
-    mended = applied(text, fix)
+    mended = apply(text, fix)
     events, recording = record(mended)
     assert isinstance(events[-1], wire.EndEvent)
     assert events[-1].failure is None, mended
@@ -44,7 +37,7 @@ def test_the_seeds_rebound_leaf_is_found_and_its_fix_runs_clean() -> None:
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-rebound", "warning", 11, 0)
     assert finding.fix is not None
     assert finding.fix.edits == [model.Edit((11, 0), (11, 30), "with torch.no_grad():\n    m -= learning_rate * m.grad")]
-    mended = applied(SEED, finding.fix)
+    mended = apply(SEED, finding.fix)
     events, recording = record(mended)
     assert isinstance(events[-1], wire.EndEvent)
     assert events[-1].status == "done"
@@ -85,7 +78,7 @@ def test_a_leaf_that_a_function_binds_anew_is_found_there() -> None:
     (finding,) = [finding for finding in findings(text) if finding.code == "leaf-rebound"]
     assert finding.line == 7
     assert finding.fix is not None
-    mended = applied(text, finding.fix)
+    mended = apply(text, finding.fix)
     assert wrong(record(mended)[1], model.Program(mended)) == []
 
 
@@ -151,13 +144,13 @@ def test_nothing_is_found_in_the_manual_loop() -> None:
 def test_an_implicit_pass_is_told() -> None:
     (finding,) = findings("import torch\nx = torch.ones(2, requires_grad=True)\ny = x * 2\n")
     assert (finding.code, finding.severity) == ("implicit-pass", "note")
-    assert "ran it once on `y`, starting from ones" in finding.message
+    assert "called it once on `y`, starting from ones" in finding.message
 
 
 def test_skipped_lines_of_a_notebook_are_told() -> None:
     notes = [{"code": "skipped-magic", "line": 1, "text": "%matplotlib inline"}]
     (finding,) = findings("pass  # %matplotlib inline\n", notes=notes)
-    assert (finding.line, finding.message) == (1, "Line 1 was skipped: %matplotlib inline")
+    assert (finding.line, finding.message) == (1, "Line 1 was skipped: `%matplotlib inline` is a command of the notebook.")
 
 
 def test_a_statement_that_shares_its_line_gets_no_edit() -> None:

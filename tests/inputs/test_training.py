@@ -159,9 +159,9 @@ def test_a_loss_that_does_not_parse_is_a_run_that_says_where() -> None:
 @pytest.mark.parametrize(
     ("changed", "code", "sentence"),
     [
-        ({"loss": "(m * x - y) ** 2"}, "not-scalar", "sum() or mean()"),
-        ({"data": {"x": [1, 2, 3], "y": [2, 4]}}, "shape-mismatch", "sizes must be equal, or one of them 1"),
-        ({"loss": "(x.reshape(1, 3) @ y.reshape(1, 3) * m).sum()"}, "shape-mismatch", "transpose one by .T"),
+        ({"loss": "(m * x - y) ** 2"}, "not-scalar", "`loss.sum()` or `loss.mean()`"),
+        ({"data": {"x": [1, 2, 3], "y": [2, 4]}}, "shape-mismatch", "sizes must be equal, or one of them must be 1"),
+        ({"loss": "(x.reshape(1, 3) @ y.reshape(1, 3) * m).sum()"}, "shape-mismatch", "transpose one with `.T`"),
         ({"loss": "(x * y).sum()"}, "no-grad-path", ""),
     ],
 )

@@ -120,7 +120,7 @@ async def test_code_quoted_in_a_finding_is_escaped(serve: Serve) -> None:
     async with serve([wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", lost, None, 2, ""), 1.0)]) as client:
         page = (await client.get(f"/r/{await start(client, program)}", headers=HTML)).text
         assert "<script>alert" not in page
-        assert "<code>f(&#39;&lt;script&gt;alert(1)&lt;/script&gt;&#39;).detach()</code> on line 1 cuts it off." in page
+        assert "<code>f(&#39;&lt;script&gt;alert(1)&lt;/script&gt;&#39;).detach()</code> on line 1 cuts the graph." in page
 
 
 async def test_every_page_has_a_strict_policy_with_its_own_nonce(client: httpx.AsyncClient) -> None:

@@ -11,7 +11,9 @@ import anyio
 import httpx
 import msgspec
 import pytest
+from tapedeck import model
 from tapedeck.drawing.numerals import MINUS
+from tapedeck.explain.fixes import apply
 from tapedeck.main import create_app
 from tapedeck.model import Limits
 from tapedeck.settings import Settings
@@ -85,12 +87,7 @@ async def test_applying_the_edits_of_a_finding_removes_it(server: httpx.AsyncCli
     result = await run(server, LAST)
     finding = next(each for each in result["findings"] if each["code"] == "leaf-rebound")
     assert finding["line"] == 11
-    lines = LAST.split("\n")
-    for edit in sorted(finding["fix"]["edits"], key=lambda each: each["start"], reverse=True):
-        (first, left), (last, right) = edit["start"], edit["end"]
-        before, after = lines[first - 1][:left], lines[last - 1][right:]
-        lines[first - 1 : last] = (before + edit["text"] + after).split("\n")
-    fixed = await run(server, "\n".join(lines))
+    fixed = await run(server, apply(LAST, msgspec.convert(finding["fix"], model.Fix)))
     assert fixed["status"] == "done"
     assert not [each for each in fixed["findings"] if each["code"] == "leaf-rebound"]
 
@@ -115,7 +112,7 @@ async def test_an_in_place_change_is_reported_with_both_lines_and_the_node(serve
     assert (result["status"], result["error"]["line"], result["steps"]) == ("failed", 8, 3)
     (finding,) = result["findings"]
     assert (finding["code"], finding["severity"], finding["line"], finding["step"]) == ("saved-modified", "error", 7, 2)
-    assert finding["message"] == "Line 7 changes in place what `h * h` on line 5 had saved for its gradient."
+    assert finding["message"] == "Line 7 changes a tensor in place, but `h * h` on line 5 still needs its old values."
     shown = (await server.get(f"{result['links']['self']}/passes/{finding['pass']}")).json()
     assert shown["failed"] == finding["node"]
     graph = (await server.get(f"{result['links']['self']}/graphs/{shown['graph']}")).json()

@@ -1,1 +1,1 @@
-"""The rules: each module detects one kind of mistake, or one thing done right, and reports it as findings."""
+"""The rules, one module each, named after the code of its findings. The registry lists them."""

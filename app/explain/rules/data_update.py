@@ -1,22 +1,63 @@
-"""Tell of a parameter that is updated through ``.data``, where autograd does not see it."""
+"""Report a parameter that is updated through `.data`, where autograd does not see the change.
+
+## Why it matters
+
+A change through `.data` is invisible to autograd. If a graph still needs the old values, its gradients are silently wrong.
+An update under `torch.no_grad()` is just as fast, and PyTorch raises an error in that case.
+
+## Example
+
+```python
+import torch
+
+w = torch.tensor(3.0, requires_grad=True)
+for step in range(3):
+    loss = (w - 1) ** 2
+    loss.backward()
+    w.data -= 0.1 * w.grad
+    w.grad = None
+```
+
+Write to the parameter itself, with gradients off:
+
+```python
+import torch
+
+w = torch.tensor(3.0, requires_grad=True)
+for step in range(3):
+    loss = (w - 1) ** 2
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+```
+
+## What it does not report
+
+Parameters whose shape changes: a new size can be assigned only through `.data`.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
 from ..syntax import Syntax
 from ..updates import Update, updates
+from ..wording import listed
 
-STEPS = 50
-"""Steps whose updates are looked at: an update is made in the first steps as in the last."""
+CODE: Final = "data-update"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
+STEPS: Final = 50
+"""Steps whose updates are searched."""
 
 
-def data_update(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """``w.data -= lr * w.grad``: it works, and goes unseen where a graph still needs the old value."""
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield one note for all updates through ``.data``, with a fix that rewrites them."""
     found: dict[ast.stmt, Update] = {}
     first: int | None = None
     for index in range(min(recording.log.counts()[2], STEPS)):
@@ -24,7 +65,7 @@ def data_update(recording: Recording, program: model.Program, syntax: Syntax) ->
         tensors = Tensors(step.tensors)
         shapes = ((row.value, row.value_after) for row in step.parameters if min(row.value, row.value_after) >= 0)
         if any(tensors.shape(before) != tensors.shape(after) for before, after in shapes):
-            return  # a parameter that grows can be given its new size in no other way
+            return  # a new size can be assigned only through .data
         for each in updates(syntax, step.update):
             if each.through_data:
                 found[each.statement] = each
@@ -32,23 +73,22 @@ def data_update(recording: Recording, program: model.Program, syntax: Syntax) ->
     if not found:
         return
     names = list(dict.fromkeys(syntax.text(each.target) for each in found.values()))
-    what = f"`{names[0]}` is" if len(names) == 1 else f"`{'`, `'.join(names[:-1])}` and `{names[-1]}` are"
     yield model.Finding(
-        code="data-update",
+        code=CODE,
         severity="note",
         file=None,
         line=min(statement.lineno for statement in found),
         step=first,
         node=None,
-        message=f"{what} updated through .data, which autograd does not see.",
-        why="Where a graph still needs the old value, its gradient is then wrong without a word. "
-        "Under no_grad the parameter itself can be written to, and torch notices.",
+        message=f"{listed(names)} {'is' if len(names) == 1 else 'are'} updated through `.data`, which autograd does not see.",
+        why="If a graph still needs the old values, its gradients are silently wrong. "
+        "Write to the parameter itself under `torch.no_grad()`: PyTorch then raises an error in that case.",
         fix=_fix(syntax, list(found.values())),
     )
 
 
 def _fix(syntax: Syntax, found: list[Update]) -> model.Fix | None:
-    """Write to the parameters themselves, under ``no_grad``: statements that follow each other under one."""
+    """Return the fix that writes to the parameters themselves, with adjacent statements under one ``no_grad``."""
     torch = syntax.torch_name()
     if not all(syntax.alone(each.statement) for each in found):
         return None
@@ -61,7 +101,7 @@ def _fix(syntax: Syntax, found: list[Update]) -> model.Fix | None:
             groups[-1].append(other)
         else:
             groups.append([other])
-    return model.Fix("Write to the parameter itself, under no_grad", [_edit(syntax, group, torch) for group in groups])
+    return model.Fix("Write to the parameter itself, under `no_grad`", [_edit(syntax, group, torch) for group in groups])
 
 
 def _edit(syntax: Syntax, group: list[Update], torch: str | None) -> model.Edit:
@@ -79,7 +119,7 @@ def _edit(syntax: Syntax, group: list[Update], torch: str | None) -> model.Edit:
 
 
 def _itself(syntax: Syntax, update: Update) -> str:
-    """A statement that does the same to the parameter itself."""
+    """Return the statement that makes the same change to the parameter itself."""
     statement, target = update.statement, syntax.text(update.target)
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute):
         value = statement.value
@@ -93,7 +133,7 @@ def _itself(syntax: Syntax, update: Update) -> str:
 
 
 def _plain(syntax: Syntax, node: ast.expr | ast.stmt, target: str) -> str:
-    """The text of a piece of the program without the ``.data`` of a parameter and of gradients."""
+    """Return the text of a piece of the program without the ``.data`` of a parameter and of gradients."""
     text = syntax.text(node)
     for each in ast.walk(node):
         if isinstance(each, ast.Attribute) and each.attr == "data":

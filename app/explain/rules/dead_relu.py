@@ -1,26 +1,78 @@
-"""Tell of a relu that gives nothing but zeros any more, so that nothing below it learns."""
+"""Report a ReLU that returns only zeros, so that no parameter below it learns.
+
+## Why it matters
+
+Where ReLU returns zero its slope is zero, and no gradient passes. If it returns zero for every input, the parameters below it
+receive no gradient at all, and nothing in training can revive it. A step that was too long is a common cause.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x = torch.randn(16, 4)
+y = x.sum(1, keepdim=True)
+net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+nn.init.constant_(net[0].bias, -100.0)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(25):
+    optimizer.zero_grad()
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+```
+
+Leave the initial bias near zero, or use `nn.LeakyReLU`:
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x = torch.randn(16, 4)
+y = x.sum(1, keepdim=True)
+net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(25):
+    optimizer.zero_grad()
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- Single units that are zero while others of the same layer are not.
+- A ReLU that is part of a loss, such as a hinge: there zero means that the condition is met.
+- Runs of fewer than 20 steps.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
+from typing import Final
 
 from ... import model
 from ...recording import PassNumbers, Recording
 from ..syntax import Syntax
 from ..wording import listed
 
-STEPS = 20
-"""The last steps of a run, in all of which a relu must have been dead."""
-NODES = 2_000
-"""Nodes of a graph above which it is not looked through."""
-_RELUS = ("Relu", "ClampMin")
-_LAYERS = ("Addmm", "Mm", "Bmm", "Mv", "Convolution", "ConvolutionOverrideable", "MkldnnLinear")
-"""What weighs the outputs of a relu: one that has no layer behind it is part of a loss, and may be zero."""
+CODE: Final = "dead-relu"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 20
+"""Last steps of a run in all of which a ReLU must be dead."""
+NODES: Final = 2_000
+"""Nodes of a graph above which it is not searched."""
+_RELUS: Final = ("Relu", "ClampMin")
+_LAYERS: Final = ("Addmm", "Mm", "Bmm", "Mv", "Convolution", "ConvolutionOverrideable", "MkldnnLinear")
+"""Operations that apply weights. A ReLU with none of them above it is part of a loss and may be zero."""
 
 
-def dead_relu(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """All outputs of a relu are zero in each of the last steps, and so is every gradient below it."""
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each ReLU whose outputs, and all gradients below it, are zero in each of the last steps."""
     count = recording.log.counts()[2]
     mains = [recording.log.step(index).main for index in range(max(0, count - STEPS), count)]
     if len(mains) < STEPS or min(mains) < 0:
@@ -29,35 +81,35 @@ def dead_relu(recording: Recording, program: model.Program, syntax: Syntax) -> I
     if len(graphs) != 1 or (graph := graphs.pop()) < 0 or len(recording.graph(graph).nodes) > NODES:
         return
     nodes = recording.graph(graph).nodes
-    dead = [place for place, node in enumerate(nodes) if node.kind == "op" and node.op.startswith(_RELUS)]
-    ways = _Ways(recording.numbers(mains[0])) if dead else None
-    below = {place: ways.leaves(place) for place in dead if ways.is_weighed(place)} if ways else {}
+    dead = [index for index, node in enumerate(nodes) if node.kind == "op" and node.op.startswith(_RELUS)]
+    paths = _Paths(recording.numbers(mains[0])) if dead else None
+    below = {index: paths.leaves(index) for index in dead if paths.feeds_layer(index)} if paths else {}
     for main in mains:
         if not dead:
             return
         numbers = recording.numbers(main)
-        learns = any(_norm(numbers, place) for place, node in enumerate(nodes) if node.kind == "leaf")
+        learns = any(_norm(numbers, index) for index, node in enumerate(nodes) if node.kind == "leaf")
         dead = [each for each in dead if learns and each in below and _is_dead(numbers, each, below[each])]
-    for place in dead:
-        node = nodes[place]
-        names = [nodes[leaf].name or nodes[leaf].op for leaf in below[place]]
+    for index in dead:
+        node = nodes[index]
+        names = [nodes[leaf].name or nodes[leaf].op for leaf in below[index]]
         yield model.Finding(
-            code="dead-relu",
+            code=CODE,
             severity="warning",
             file=None,
             line=node.line,
             step=count - 1,
             node=node.id,
-            message=f"This relu gave nothing but zeros in each of the last {STEPS} steps: {listed(names)} "
-            f"{'does' if len(names) == 1 else 'do'} not learn any more.",
-            why="Where relu gives zero its slope is zero, and no gradient comes through to raise what is below. "
-            "Shorter steps, other initial weights or leaky_relu keep it alive.",
+            message=f"This ReLU returned only zeros in each of the last {STEPS} steps, so {listed(names)} "
+            f"{'does' if len(names) == 1 else 'do'} not learn.",
+            why="Where ReLU returns zero its slope is zero, and no gradient reaches the parameters below it. "
+            "A smaller learning rate, other initial weights or `leaky_relu` prevent this.",
             pass_=mains[-1],
         )
 
 
-def _is_dead(numbers: PassNumbers, place: int, leaves: list[int]) -> bool:
-    value = numbers.value(place)
+def _is_dead(numbers: PassNumbers, index: int, leaves: list[int]) -> bool:
+    value = numbers.value(index)
     if value is None or value.zeros is None or not leaves:
         return False
     return value.zeros == prod(value.shape) > 1 and all(_norm(numbers, leaf) == 0 for leaf in leaves)
@@ -68,8 +120,8 @@ def _norm(numbers: PassNumbers, leaf: int) -> float | None:
     return gradient.norm if gradient is not None and isinstance(gradient.norm, float) else None
 
 
-class _Ways:
-    """The ways up and down from a node."""
+class _Paths:
+    """The paths that gradients take through a graph."""
 
     def __init__(self, numbers: PassNumbers) -> None:
         self._nodes = numbers.graph.nodes
@@ -81,20 +133,21 @@ class _Ways:
                 self._up.setdefault(target, []).append(source)
                 self._down.setdefault(source, []).append(target)
 
-    def leaves(self, place: int) -> list[int]:
-        """The leaves below a node."""
-        return sorted(each for each in _reached(place, self._down) if self._nodes[each].kind == "leaf")
+    def leaves(self, index: int) -> list[int]:
+        """Return the leaves below a node."""
+        return sorted(each for each in _reached(index, self._down) if self._nodes[each].kind == "leaf")
 
-    def is_weighed(self, place: int) -> bool:
-        """Whether a layer stands between a node and the root."""
-        return any(self._nodes[each].op.startswith(_LAYERS) for each in _reached(place, self._up))
+    def feeds_layer(self, index: int) -> bool:
+        """Return whether there is a layer between a node and the root."""
+        return any(self._nodes[each].op.startswith(_LAYERS) for each in _reached(index, self._up))
 
 
-def _reached(place: int, ways: dict[int, list[int]]) -> set[int]:
-    seen, waiting = {place}, [place]
+def _reached(start: int, edges: dict[int, list[int]]) -> set[int]:
+    """Return the nodes that edges lead to from a node, without the node itself."""
+    seen, waiting = {start}, [start]
     while waiting:
-        for each in ways.get(waiting.pop(), ()):
+        for each in edges.get(waiting.pop(), ()):
             if each not in seen:
                 seen.add(each)
                 waiting.append(each)
-    return seen - {place}
+    return seen - {start}

@@ -1,8 +1,48 @@
-"""Tell of a loss that grows without bound, although each update goes against the gradient."""
+"""Report a loss that grows without bound although each update moves against the gradient.
+
+## Why it matters
+
+An update that is too long jumps over the minimum and ends higher on the other side. Each step makes it worse, until the
+numbers become infinite. The remedy is nearly always a smaller learning rate.
+
+## Example
+
+```python
+import torch
+
+w = torch.tensor(0.0, requires_grad=True)
+for step in range(40):
+    loss = (3 * w - 1) ** 2
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.2 * w.grad
+    w.grad = None
+```
+
+Take shorter steps:
+
+```python
+import torch
+
+w = torch.tensor(0.0, requires_grad=True)
+for step in range(40):
+    loss = (3 * w - 1) ** 2
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.02 * w.grad
+    w.grad = None
+```
+
+## What it does not report
+
+- A loss that is maximized, and a loss that grows only because it is scaled by a growing factor.
+- A spike: the loss must grow in six steps one after another, and to the end of the run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
@@ -11,22 +51,24 @@ from ...recording import Recording, Tensors
 from ..syntax import Syntax
 from ..wording import short
 
-STEPS = 1_000
-"""Steps that are looked at: a loss that diverges does so early."""
-ROUNDS = 6
-"""Steps one after another in which a loss must have grown."""
-EACH = 1.2
-"""By how much at least in each of them."""
-ALL = 1e4
-"""By how much in all of them, and against the least that the loss has been."""
-AWAY = 10
-"""By how much a parameter must have grown meanwhile."""
-ON = 1.05
-"""By how much it must grow in each of the last steps."""
+CODE: Final = "diverging"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 1_000
+"""Steps that are searched. A loss that diverges does so early."""
+ROUNDS: Final = 6
+"""Consecutive steps in which the loss must grow."""
+STEP_GROWTH: Final = 1.2
+"""Factor by which the loss must grow in each of these steps."""
+TOTAL_GROWTH: Final = 1e4
+"""Factor by which the loss must grow in all of them together, and above its highest value before them."""
+PARAMETER_GROWTH: Final = 10
+"""Factor by which a parameter must grow meanwhile."""
+PARAMETER_STEP_GROWTH: Final = 1.05
+"""Factor by which that parameter must grow in each of the last steps."""
 
 
-def diverging(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """The loss grows by a factor in each of many steps, to many times what it was: the steps are too long."""
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each loss that grows to the end of the run."""
     series = recording.series(["loss:*"], count=STEPS)
     for key, numbers in series.values.items():
         known = series.present[key]
@@ -44,9 +86,9 @@ def diverging(recording: Recording, program: model.Program, syntax: Syntax) -> I
         each = float(losses[stop] / losses[start]) ** (1 / (stop - start))
         options = steps[0].optimizer or {}
         rate = options.get("lr")
-        longer = f"lr = {rate:g} is too large here" if isinstance(rate, int | float) else "the step is too long"
+        remedy = f"`lr = {rate:g}` is too large here" if isinstance(rate, int | float) else "use a smaller learning rate"
         yield model.Finding(
-            code="diverging",
+            code=CODE,
             severity="warning",
             file=None,
             line=next(iter(steps[0].update), None),
@@ -54,43 +96,43 @@ def diverging(recording: Recording, program: model.Program, syntax: Syntax) -> I
             node=None,
             message=f"`{name}` grows without bound: from {short(float(losses[start]))} in step {index[start]} to "
             f"{short(float(losses[stop]))} in step {index[stop]}.",
-            why="Each update goes against the gradient, but so far beyond the minimum that the loss behind it is "
-            f"{short(each)} times as high: {longer}.",
+            why="Each update moves against the gradient, but so far that it jumps over the minimum: "
+            f"the loss is {short(each)} times as high after each step. The steps are too long: {remedy}.",
         )
 
 
 def _grown(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[int, int] | None:
-    """Where the growth of a loss to its end begins and ends, if there is one; what is not finite may follow it."""
+    """Return the first and last index of a growth of the loss that lasts to its last finite value, if there is one."""
     finite = np.isfinite(losses)
     stop = (len(losses) if finite.all() else int(np.argmin(finite))) - 1
     start = stop
-    while start > 0 and losses[start - 1] > 0 and losses[start] >= EACH * losses[start - 1]:
+    while start > 0 and losses[start - 1] > 0 and losses[start] >= STEP_GROWTH * losses[start - 1]:
         start -= 1
-    if stop - start < ROUNDS or losses[stop] < ALL * losses[start] or losses[stop] < ALL * losses[: start + 1].max():
+    if stop - start < ROUNDS or losses[stop] < TOTAL_GROWTH * losses[: start + 1].max():
         return None
     return start, stop
 
 
 def _runs_away(recording: Recording, start: int, stop: int) -> bool:
-    """Whether a parameter grows on and on as well: a loss that is weighed more and more grows alone."""
+    """Return whether a parameter grows too. A loss that is only scaled by a growing factor grows alone."""
     series = recording.series(["p*"], start, stop + 1 - start)
     first, last = 0, len(series.index) - 1
     values = (np.abs(numbers) for numbers in series.values.values())
     return any(
-        each[last] > AWAY * each[first + 2]
-        and bool((each[last - ROUNDS + 2 : last + 1] > ON * each[last - ROUNDS + 1 : last]).all())
+        each[last] > PARAMETER_GROWTH * each[first + 2]
+        and bool((each[last - ROUNDS + 2 : last + 1] > PARAMETER_STEP_GROWTH * each[last - ROUNDS + 1 : last]).all())
         for each in values
     )
 
 
 def _goes_down(step: wire.StepEvent) -> bool:
-    """Whether a step's updates go against the gradients, as far as these are known."""
+    """Return whether the recorded updates of a step move against the recorded gradients."""
     tensors = Tensors(step.tensors)
-    along, there = 0.0, False
+    along, any_recorded = 0.0, False
     for row in step.parameters:
         update, gradient = tensors.array(row.update), tensors.array(row.grad_used)
         if update is not None and gradient is not None and update.shape == gradient.shape and update.dtype.kind == "f":
-            there = True
+            any_recorded = True
             with np.errstate(all="ignore"):
                 along += float(np.sum(update.astype(np.float64) * gradient.astype(np.float64)))
-    return there and along < 0
+    return any_recorded and along < 0

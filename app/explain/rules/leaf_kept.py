@@ -1,8 +1,48 @@
-"""Say what is right about a training that is written by hand: the leaf stays the leaf, and its gradient is cleared."""
+"""Report that a training loop written by hand is correct: the leaf stays a leaf, and its gradient is cleared.
+
+## Why it matters
+
+An update by hand has two pitfalls: a parameter that is rebound ([leaf-rebound](#leaf-rebound)) and a gradient that is never
+cleared ([grad-accumulated](#grad-accumulated)). This good sign confirms that a loop avoids both in every step.
+
+## Example
+
+```python
+import torch
+
+w = torch.tensor(3.0, requires_grad=True)
+for step in range(5):
+    loss = (w - 1) ** 2
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+```
+
+A loop that never clears the gradient does not get this sign:
+
+```python
+import torch
+
+w = torch.tensor(3.0, requires_grad=True)
+for step in range(5):
+    loss = (w - 1) ** 2
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+```
+
+## What it does not report
+
+- Training with an optimizer, which keeps the leaves by itself.
+- Updates through `.data`, which have a note of their own: [data-update](#data-update).
+- Runs with an error or a warning, and runs of fewer than three steps.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
@@ -10,14 +50,16 @@ from ..syntax import Syntax
 from ..updates import by_gradient, updates
 from ..wording import listed
 
-STEPS = 1_000
-"""Steps that are looked at."""
-FEW = 3
-"""Steps that it takes to see a training."""
+CODE: Final = "leaf-kept"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("good",)
+STEPS: Final = 1_000
+"""Steps above which a run is not examined."""
+FEW: Final = 3
+"""Steps that a run must have to count as training."""
 
 
-def leaf_kept(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Every parameter is written to in place by its gradient in every step, and has no old gradient in any."""
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield one good sign if every step updates every parameter in place by its gradient, and starts with none."""
     count = recording.log.counts()[2]
     if not FEW <= count <= STEPS:
         return
@@ -26,11 +68,11 @@ def leaf_kept(recording: Recording, program: model.Program, syntax: Syntax) -> I
     written = {syntax.text(each.target): each for each in updates(syntax, first.update) if by_gradient(syntax, each.statement)}
     if not names or not set(names) <= set(written) or any(each.through_data for each in written.values()):
         return
-    held = {row.parameter for row in first.parameters}
+    parameters = {row.parameter for row in first.parameters}
     for index in range(count):
         step = recording.log.step(index)
         rows = step.parameters
-        if step.optimizer is not None or step.rebinds or {row.parameter for row in rows} != held or len(step.passes) != 1:
+        if step.optimizer is not None or step.rebinds or {row.parameter for row in rows} != parameters or len(step.passes) != 1:
             return
         tensors = Tensors(step.tensors)
         if any(row.grad_used < 0 or row.contribution < 0 for row in rows):
@@ -39,7 +81,7 @@ def leaf_kept(recording: Recording, program: model.Program, syntax: Syntax) -> I
             return
     one = len(names) == 1
     yield model.Finding(
-        code="leaf-kept",
+        code=CODE,
         severity="good",
         file=None,
         line=min(each.statement.lineno for name, each in written.items() if name in names),
@@ -47,6 +89,7 @@ def leaf_kept(recording: Recording, program: model.Program, syntax: Syntax) -> I
         node=recording.leaf(first.main, f"p{first.parameters[0].parameter}"),
         message=f"{listed(names)} {'stays a leaf' if one else 'stay leaves'} through all {count} updates, and "
         f"{'its gradient is' if one else 'their gradients are'} cleared after each.",
-        why="An update in place, where nothing is recorded, leaves the tensor that backward() knows. Optimizers do the same.",
+        why="An update in place, with gradients off, keeps the tensor that `backward()` knows as a leaf. "
+        "Optimizers do the same.",
         pass_=first.main,
     )

@@ -1,4 +1,43 @@
-"""Tell of a name, an attribute or an item that moves from a leaf to a tensor computed from the leaf's gradient."""
+"""Report a name, attribute or item that moves from a leaf to a tensor computed from the leaf's gradient.
+
+## Why it matters
+
+`w = w - lr * w.grad` looks like an update of `w`, but it makes a new tensor and gives it the name `w`. The new tensor is a
+computed result, not a leaf: `backward()` does not fill its `.grad`, and optimizers still have the old tensor. The next step
+stops with an error, or silently learns nothing.
+
+## Example
+
+```python
+import torch
+
+w = torch.tensor(3.0, requires_grad=True)
+for step in range(3):
+    loss = (w - 1) ** 2
+    loss.backward()
+    w = w - 0.1 * w.grad
+```
+
+Update the leaf in place, with gradients off, and clear its gradient:
+
+```python
+import torch
+
+w = torch.tensor(3.0, requires_grad=True)
+for step in range(3):
+    loss = (w - 1) ** 2
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+```
+
+## What it does not report
+
+- A new tensor that becomes a leaf again, with `requires_grad_()`, `detach().requires_grad_()` or `nn.Parameter(…)`.
+- A look-ahead from a leaf that the program keeps under another name, as in a line search or an inner loop.
+- Results that do not use the gradient of the leaf, such as a running average.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +45,40 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
 from ..syntax import Syntax
 
-STEPS = 1_000
-"""Steps that are looked at: what goes wrong in training goes wrong early, and then in every step."""
-SOON = 10
-"""Steps in which a name that moved may be given to a leaf again."""
-_LOST = re.compile(r"does not require grad|unsupported operand type.*NoneType|NoneType.* has no attribute|Optional\[Number\]")
-"""What torch and Python say once a name has lost its leaf."""
+CODE: Final = "leaf-rebound"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "warning")
+STEPS: Final = 1_000
+"""Steps that are searched. A mistake of this kind shows in the first steps."""
+SOON: Final = 10
+"""Steps within which the name may be given to a leaf again."""
+_LONGEST: Final = 60
+"""Characters of an expression up to which it is quoted in a sentence."""
+_LOST: Final = re.compile(
+    r"does not require grad|unsupported operand type.*NoneType|NoneType.* has no attribute|Optional\[Number\]"
+)
+"""Messages of PyTorch and Python once a name has lost its leaf."""
 
 
-def leaf_rebound(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """``m = m - lr * m.grad``: the name moves from a leaf to a tensor computed from the leaf's own gradient.
-
-    So does an attribute or an item, ``self.w = self.w - …``: one statement of it is told once, whichever item it is of.
-    """
-    told: set[tuple[str, int]] = set()
-    for moved in _moves(recording):
-        statement = syntax.assignment(moved.name, moved.line)
-        what = syntax.text(statement.targets[0]) if statement is not None else moved.name
-        if (what, moved.line) not in told:
-            told.add((what, moved.line))
-            yield _rebound(recording, syntax, moved, what, statement)
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield one finding for each statement that moves a name, whichever items or attributes it moves."""
+    reported: set[tuple[str, int]] = set()
+    for move in _moves(recording):
+        statement = syntax.assignment(move.name, move.line)
+        what = syntax.text(statement.targets[0]) if statement is not None else move.name
+        if (what, move.line) not in reported:
+            reported.add((what, move.line))
+            yield _finding(recording, syntax, move, what, statement)
 
 
 @dataclass(frozen=True)
 class _Move:
-    """A name, attribute or item that moved away from a parameter, and what made the tensor that it moved to."""
+    """A name, attribute or item that moved away from a parameter. ``grad_fn`` computed the tensor that it names now."""
 
     name: str
     line: int
@@ -45,7 +88,7 @@ class _Move:
 
 
 def _moves(recording: Recording) -> Iterator[_Move]:
-    """The first move of each on each line, to a tensor that is no leaf and was computed from the leaf's gradient."""
+    """Yield the first move of each name on each line, from a leaf to a result computed from the leaf's gradient."""
     seen: set[tuple[str, int]] = set()
     steps = recording.log.counts()[2]
     for index in range(min(steps, STEPS)):
@@ -53,7 +96,7 @@ def _moves(recording: Recording) -> Iterator[_Move]:
             if not row.uses_gradient or (row.name, row.line) in seen:
                 continue
             if row.to is not None and row.to.is_leaf and row.to.requires_grad:
-                continue  # a new leaf in the old one's place: a functional update
+                continue  # a functional update: the name has a new leaf
             seen.add((row.name, row.line))
             if _learns_on(recording, index, row.source):
                 continue
@@ -61,40 +104,47 @@ def _moves(recording: Recording) -> Iterator[_Move]:
     for signal in recording.signals(wire.LeafRebound):
         if signal.step >= steps:
             continue
-        if _breaks(recording, signal.line) is not None:  # else it may be meant: the program keeps the leaf elsewhere too
+        if _failing_line(recording, signal.line) is not None:  # otherwise it may be meant: the leaf has another name too
             yield _Move(signal.name, signal.line, signal.step, f"p{signal.parameter}", signal.grad_fn)
 
 
 def _learns_on(recording: Recording, step: int, parameter: str) -> bool:
-    """Whether in a step soon after another leaf is called as a parameter was: then a later statement makes that one."""
+    """Return whether the parameter's name soon belongs to another leaf, which a later statement then creates."""
     steps = range(step, min(step + SOON, recording.log.counts()[2]))
     rows = {f"p{row.parameter}": row.name for at in steps for row in recording.log.step(at).parameters}
     name = rows.pop(parameter, None)
     return name is not None and name in rows.values()
 
 
-def _rebound(recording: Recording, syntax: Syntax, moved: _Move, what: str, statement: ast.Assign | None) -> model.Finding:
-    broke = _breaks(recording, moved.line)
-    if moved.grad_fn is not None:
-        is_now = f"It was computed, by {moved.grad_fn}, so it is no leaf: backward() leaves its .grad None."
+def _finding(recording: Recording, syntax: Syntax, move: _Move, what: str, statement: ast.Assign | None) -> model.Finding:
+    failing = _failing_line(recording, move.line)
+    effect = f"The error on line {failing} follows from that." if failing is not None else "The next step learns nothing."
+    if move.grad_fn is not None:
+        value = syntax.text(statement.value) if statement is not None and len(statement.targets) == 1 else ""
+        quotable = 0 < len(value) <= _LONGEST and value.isprintable()
+        computed = f"`{value}` is a computed result" if quotable else f"It is computed by `{move.grad_fn}`"
+        why = f"{computed}, so the new `{what}` is not a leaf: `backward()` won't fill its `.grad`. {effect}"
     else:
-        is_now = "It was computed where gradients are off: it has requires_grad=False, and backward() has nothing to reach."
+        why = (
+            f"The new `{what}` was computed with gradients off, so it has `requires_grad=False` and `backward()` cannot reach "
+            f"it. {effect}"
+        )
+    fix = _in_place(syntax, what, statement)
     return model.Finding(
-        code="leaf-rebound",
-        severity="error" if broke is not None else "warning",
+        code=CODE,
+        severity="error" if failing is not None else "warning",
         file=None,
-        line=moved.line,
-        step=moved.step,
-        node=recording.leaf(recording.log.step(moved.step).main, moved.parameter),
-        message=f"{what} is rebound: from line {moved.line} on it {'names' if what.isidentifier() else 'is'} a new tensor, "
-        "and no longer the leaf.",
-        why=f"{is_now} " + (f"Line {broke} stops on that." if broke is not None else "A further step could not learn from it."),
-        fix=_in_place(syntax, what, statement),
+        line=move.line,
+        step=move.step,
+        node=recording.leaf(recording.log.step(move.step).main, move.parameter),
+        message=f"Line {move.line} makes `{what}` a new tensor. The leaf that PyTorch trains is left behind.",
+        why=why if fix is not None else f"{why} Update the leaf in place instead, under `torch.no_grad()`.",
+        fix=fix,
     )
 
 
-def _breaks(recording: Recording, line: int) -> int | None:
-    """The line that a run ended on because a name had lost its leaf."""
+def _failing_line(recording: Recording, line: int) -> int | None:
+    """Return the line on which the run ended because a name had lost its leaf, ``line`` if the error names none."""
     for event in recording.log.others():
         if isinstance(event, wire.EndEvent) and event.failure is not None and _LOST.search(event.failure.message):
             return event.failure.line if event.failure.line > 0 else line
@@ -102,7 +152,7 @@ def _breaks(recording: Recording, line: int) -> int | None:
 
 
 def _in_place(syntax: Syntax, what: str, statement: ast.Assign | None) -> model.Fix | None:
-    """Write to the leaf instead: in place, and with gradients off, since torch refuses it otherwise."""
+    """Return the fix that updates the leaf in place, with gradients off because PyTorch refuses it otherwise."""
     torch = syntax.torch_name()
     if statement is None or (torch is None and not syntax.in_no_grad(statement)) or not syntax.alone(statement):
         return None
@@ -117,21 +167,21 @@ def _in_place(syntax: Syntax, what: str, statement: ast.Assign | None) -> model.
     start, end = syntax.span(statement)
     indent = " " * start[1]
     text = update if syntax.in_no_grad(statement) else f"with {torch}.no_grad():\n{indent}    {update}"
-    title = f"Update {what} in place"
+    title = f"Update `{what}` in place"
     if syntax.in_loop(statement) and (reset := _reset(syntax, what, value)):
-        # a leaf that stays keeps its .grad, to which the next backward would add
+        # the leaf keeps its .grad, and the next backward() would add to it
         text += f"\n{indent}{reset}"
         title += " and reset its gradient"
     return model.Fix(title, [model.Edit(start, end, text)])
 
 
 def _reset(syntax: Syntax, what: str, value: ast.expr) -> str | None:
-    """A statement that resets a gradient after an update; ``None`` if the program resets it."""
+    """Return a statement that resets a gradient after an update, ``None`` if the program resets it already."""
     cleared, used = syntax.cleared(), syntax.graded(ast.walk(value))
     if what in cleared or (len(used) == 1 and used <= cleared):
         return None
     others = bool(cleared) or syntax.calls("zero_grad")
     if what.isidentifier():
         return None if syntax.calls("zero_grad") else f"{what}.grad = None"
-    # what the program resets may be the same by another name: then it has to be there
+    # the program may reset the same gradient under another name, which requires that it is not None
     return f"{what}.grad.zero_()" if others else f"{what}.grad = None"

@@ -1,92 +1,130 @@
-"""Tell where the first NaN or Inf began: the line, the node, the step, and what makes that operation do so."""
+"""Report where the first NaN or Inf began that reached a loss, a gradient or a parameter.
+
+## Why it matters
+
+One NaN spreads to everything that is computed with it, so the line that shows it first is rarely the line that made it. This
+finding follows it back to its origin: to the data, an operation, the gradient of an operation, a hook, or an update.
+
+## Example
+
+```python
+import torch
+
+x = torch.tensor([0.0, 1.0, 4.0], requires_grad=True)
+y = torch.where(x > 0, torch.sqrt(x), torch.zeros(3))
+y.sum().backward()
+```
+
+`torch.where` only selects values: the gradient still runs through both branches. Replace the harmful input before the
+operation:
+
+```python
+import torch
+
+x = torch.tensor([0.0, 1.0, 4.0], requires_grad=True)
+safe = torch.where(x > 0, x, torch.ones(3))
+y = torch.where(x > 0, torch.sqrt(safe), torch.zeros(3))
+y.sum().backward()
+```
+
+## What it does not report
+
+- An Inf that does no harm, such as the −Inf of an attention mask, and a NaN that `torch.where` leaves out in both directions.
+- As an error: a step that the program skips because of the Inf, as `GradScaler` does. It is a note.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, title
 from ..nonfinite import Origin, origin, unharmed
 from ..syntax import Syntax
+from ..wording import short
 
-_VALUES = (
-    (r"Log(?:1p|2|10)?Backward", "The logarithm is -Inf at 0 and NaN below."),
-    (r"SqrtBackward", "The square root of a number below 0 is NaN."),
-    (r"RsqrtBackward|ReciprocalBackward|DivBackward", "That is a division by 0, or Inf by Inf."),
-    (r"Exp\d?Backward|Expm1Backward|CoshBackward|SinhBackward", "The exponential is beyond what the dtype holds."),
-    (r"PowBackward", "The power is beyond what the dtype holds, or that of a number below 0."),
-    (r"AcosBackward|AsinBackward|AtanhBackward|ErfinvBackward", "Outside of -1 to 1 it has no value, or an infinite one."),
-    (r"(?:Std|Var)\w*Backward", "The spread of a single number is 0 by 0."),
-    (r"MeanBackward", "The mean of nothing is 0 by 0, and a sum can be beyond what the dtype holds."),
-    (r"(?:Log)?SoftmaxBackward", "The softmax of a row that is -Inf throughout is 0 by 0."),
-    (r"MulBackward", "0 times Inf is NaN, and a product can be beyond what the dtype holds."),
-    (r"SubBackward|AddBackward", "Inf minus Inf is NaN, and a sum can be beyond what the dtype holds."),
-    (r"(?:B?mm|Bmm|Mm|Addmm|Mv|Dot|Sum|Prod)Backward", "The sum is beyond what the dtype holds."),
+CODE: Final = "nan-origin"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
+_VALUES: Final = (
+    (r"Log(?:1p|2|10)?Backward", "The logarithm is −Inf at 0 and NaN below 0."),
+    (r"SqrtBackward", "The square root of a negative number is NaN."),
+    (r"RsqrtBackward|ReciprocalBackward|DivBackward", "Dividing by 0, or Inf by Inf, gives no finite number."),
+    (r"Exp\d?Backward|Expm1Backward|CoshBackward|SinhBackward", "The exponential is too large for the dtype."),
+    (r"PowBackward", "The power is too large for the dtype, or it is a root of a negative number."),
+    (r"AcosBackward|AsinBackward|AtanhBackward|ErfinvBackward", "This function is infinite or undefined outside of −1 to 1."),
+    (r"(?:Std|Var)\w*Backward", "The spread of a single number is 0/0."),
+    (r"MeanBackward", "The mean of an empty tensor is 0/0, and a sum can be too large for the dtype."),
+    (r"(?:Log)?SoftmaxBackward", "If every score of a row is −Inf, its softmax is 0/0."),
+    (r"MulBackward", "0 × Inf is NaN, and a product can be too large for the dtype."),
+    (r"SubBackward|AddBackward", "Inf − Inf is NaN, and a sum can be too large for the dtype."),
+    (r"(?:B?mm|Bmm|Mm|Addmm|Mv|Dot|Sum|Prod)Backward", "The result is too large for the dtype."),
 )  # fmt: skip
-"""Why an operation gives NaN or Inf."""
-_SLOPES = (
-    (r"SqrtBackward", "The slope of the square root is 1/(2·√x): infinite at 0, NaN below it."),
-    (r"RsqrtBackward", "The slope of 1/√x is infinite at 0, NaN below it."),
+"""Why the value of an operation is NaN or Inf, by a pattern for its op."""
+_SLOPES: Final = (
+    (r"SqrtBackward", "The slope of the square root is 1/(2·√x): infinite at 0, NaN below 0."),
+    (r"RsqrtBackward", "The slope of 1/√x is infinite at 0, NaN below 0."),
     (r"ReciprocalBackward", "The slope of 1/x is infinite at 0."),
     (r"Log(?:2|10)?Backward", "The slope of the logarithm is 1/x: infinite at 0."),
-    (r"PowBackward", "The slope of a power below 1 is infinite at 0, NaN below it."),
-    (r"DivBackward", "The slope of a quotient has the divisor below: infinite at 0."),
+    (r"PowBackward", "The slope of a power below 1 is infinite at 0, NaN below 0."),
+    (r"DivBackward", "The slope of a quotient divides by the divisor: it is infinite at 0."),
     (r"(?:Norm|VectorNorm|Std)\w*Backward", "The slope of a root is infinite at 0."),
-    (r"AcosBackward|AsinBackward", "The slope is infinite at -1 and 1."),
+    (r"AcosBackward|AsinBackward", "The slope is infinite at −1 and 1."),
     (r"Atan2Backward", "At (0, 0) there is no slope."),
 )
-"""Why the gradient of an operation is not finite where the operation is."""
-_TRAP = (
-    " where() only picks values: the gradient runs through both of its branches, and 0 times Inf is NaN. "
-    "Put a harmless number in before the operation, not after it."
+"""Why the gradient of an operation is NaN or Inf although its value is finite, by a pattern for its op."""
+_WHERE_TRAP: Final = (
+    " `torch.where` only selects values: the gradient still runs through both branches, and 0 × Inf is NaN. "
+    "Replace the harmful input before the operation, not the result after it."
 )
-_WRITTEN = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
-"""Inf or NaN, where a program names it: ``float("inf")``, ``math.nan``."""
-_GROWN = 1_000.0
-"""A loss that many times what it was at first has run away."""
+_LITERAL: Final = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
+"""Inf or NaN where a program names it: ``float("inf")``, ``math.nan``."""
+_RUN_AWAY: Final = 1_000.0
+"""A loss that is this many times its first value has run away."""
+_LONGEST: Final = 60
+"""Characters of an expression up to which it is quoted in a sentence."""
 
 
-def nan_origin(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """The first NaN or Inf that reaches a root or a gradient: an error, unless the program saw to it that no harm was done."""
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield one finding for the first NaN or Inf that does harm. It is a note if the program skipped the step because of it."""
     found = origin(recording)
     if found is None:
-        yield from _unknown(recording)
+        yield from _unrecorded(recording)
         return
     step = recording.log.step(found.step)
-    if found.place < 0:
+    if found.index < 0:
         yield _in_update(recording, found, step)
         return
     event = recording.log.pass_(found.pass_)
-    nodes = recording.graph(event.graph).nodes
-    node = nodes[found.place]
-    where = f" in step {found.step}" if recording.log.counts()[2] > 1 else ""
-    made = f"`{_written(syntax, node)}`"
-    why = ""
-    if found.where == "given":
-        message = f"{made} holds {found.what}{where}, before anything is computed with it."
-        why = "Every result that it goes into is NaN or Inf too."
-    elif found.where == "value":
-        message = f"{made} makes {found.what} out of finite tensors{where}, and is the first to do so."
-        because = "A number in it is not finite itself." if _WRITTEN.search(made) else _because(_VALUES, node)
-        why = f"{because}{_reach(found)} From there it gets into all that is computed with it."
-        why += _run_away(recording, found)
-    elif found.where == "hook":
-        message = f"A hook on {title(node)} makes {found.what} of a finite gradient{where}."
-        why = "What goes on from there is what the hook returned."
-    elif found.where == "start":
-        message = f"The pass starts from a gradient that is {found.what}{where}."
-        why = "It was handed over so."
-    elif found.where == "sum":
-        message = f"The gradients that meet at {title(node)} add up to {found.what}{where}."
-        why = "Each of them is finite; their sum is beyond what the dtype holds."
-    else:
-        message = f"The gradient turns {found.what} at {made}{where}: what comes in there is finite, what goes on is not."
-        why = f"{_because(_SLOPES, node)}{_reach(found)}{_TRAP if found.behind_where else ''}"
-    over = bool(step.update) or _goes_on(recording, found.step)
+    node = recording.graph(event.graph).nodes[found.index]
+    when = f" in step {found.step}" if recording.log.counts()[2] > 1 else ""
+    source = f"`{_source(syntax, node)}`"
+    match found.where:
+        case "given":
+            message = f"{source} contains {found.what}{when}, before anything is computed with it."
+            why = "Every result computed from it is NaN or Inf too. Check the data first."
+        case "value":
+            message = f"{source} is where {found.what} first appears{when}."
+            because = "The code names a number that is not finite." if _LITERAL.search(source) else _reason(_VALUES, node)
+            why = f"{_inputs(node, found) or f'{because}{_reach(found)}'} Everything computed from it is affected."
+            why += _run_away(recording, found)
+        case "hook":
+            message = f"A hook on `{title(node)}` turns a finite gradient into {found.what}{when}."
+            why = "The pass continues with the gradient that the hook returned."
+        case "start":
+            message = f"The pass starts from a gradient that is {found.what}{when}."
+            why = "The gradient to start from was passed in by the program."
+        case "sum":
+            message = f"The gradients that meet at `{title(node)}` add up to {found.what}{when}."
+            why = "Each of them is finite, but their sum is too large for the dtype."
+        case _:
+            message = f"The gradient becomes {found.what} at {source}{when}. The gradient that arrives there is finite."
+            why = f"{_reason(_SLOPES, node)}{_reach(found)}{_WHERE_TRAP if found.behind_where else ''}"
+    over = bool(step.update) or _continues(recording, found.step)
     safe = event.kind == "implicit" or (over and unharmed(recording, found.step))
     yield model.Finding(
-        code="nan-origin",
+        code=CODE,
         severity="note" if safe else "error",
         file=None,
         line=node.line or (event.line if event.line > 0 else None),
@@ -103,73 +141,87 @@ def _in_update(recording: Recording, found: Origin, step: wire.StepEvent) -> mod
     name = names.get(found.parameter) or f"p{found.parameter}"
     line = next((line for line in reversed(step.update) if line > 0), None)
     return model.Finding(
-        code="nan-origin",
+        code=CODE,
         severity="error",
         file=None,
         line=line,
         step=found.step,
         node=None,
-        message=f"The update in step {found.step} makes {found.what} of {name}; its gradient and its value were finite.",
-        why="A learning rate that is too large, or an optimizer that divides by 0, does that.",
+        message=f"The update in step {found.step} makes `{name}` {found.what}, although its value and gradient were finite.",
+        why="The learning rate is too large, or the optimizer divides by 0.",
     )
 
 
-def _unknown(recording: Recording) -> Iterator[model.Finding]:
-    """A line shows NaN, and the recording has no numbers to tell where it began."""
+def _unrecorded(recording: Recording) -> Iterator[model.Finding]:
+    """Yield a note if a line shows NaN but no numbers were recorded."""
     if not recording.log.counts()[1] or recording.log.pass_(0).tensors.stats or recording.log.pass_(0).tensors.values:
         return
     for row in recording.lines():
         if row.tensor is not None and re.search(r"\bnan\b", row.text):
             yield model.Finding(
-                code="nan-origin",
+                code=CODE,
                 severity="note",
                 file=None,
                 line=row.line,
                 step=None,
                 node=None,
-                message=f"Line {row.line} shows NaN; where it began is not known.",
-                why="No numbers were recorded. Record with capture full or norms to learn where it began.",
+                message=f"Line {row.line} shows NaN, but its origin is unknown.",
+                why="This run recorded no numbers. Run it again with `capture` set to `full` or `norms` to find the origin.",
             )
             return
 
 
-def _written(syntax: Syntax, node: model.Node) -> str:
-    """A node as the person wrote it, else its title."""
+def _source(syntax: Syntax, node: model.Node) -> str:
+    """Return the code of a node, or its title if the code is not on one line or too long."""
     if node.kind != "op" or node.line is None or node.columns is None or not 1 <= node.line <= len(syntax.lines):
         return title(node)
     text = syntax.lines[node.line - 1][slice(*node.columns)]
-    return text if 0 < len(text) <= 60 else title(node)
+    return text if 0 < len(text) <= _LONGEST else title(node)
 
 
-def _because(table: tuple[tuple[str, str], ...], node: model.Node) -> str:
+def _reason(table: tuple[tuple[str, str], ...], node: model.Node) -> str:
     return next((sentence for pattern, sentence in table if re.match(pattern, node.op)), "")
 
 
+def _inputs(node: model.Node, found: Origin) -> str:
+    """Return a sentence about the operands of a division by 0, empty for other operations."""
+    if not re.match("DivBackward", node.op) or len(found.inputs) != 2:
+        return ""
+    (low, high), (least, most) = ((each.min, each.max) for each in found.inputs)
+    if least != 0 or most != 0 or not isinstance(low, float) or not isinstance(high, float):
+        return ""
+    numerator = short(low) if low == high else f"{short(low)} to {short(high)}"
+    return f"The divisor is 0 (numerator {numerator})."
+
+
 def _reach(found: Origin) -> str:
-    """How far the values reach that the operation was given."""
+    """Return a sentence about the range of the values that an operation was computed from, empty if it is unknown."""
     known = [each for each in found.inputs if isinstance(each.min, float) and isinstance(each.max, float)]
     if not known:
         return ""
     low, high = min(each.min for each in known), max(each.max for each in known)  # type: ignore[type-var]
-    return f" Its input is {low:.4g}." if low == high else f" Its input goes from {low:.4g} to {high:.4g}."
+    if low == high:
+        return f" Its input is {short(low)}."  # type: ignore[arg-type]
+    return f" Its input ranges from {short(low)} to {short(high)}."  # type: ignore[arg-type]
 
 
 def _run_away(recording: Recording, found: Origin) -> str:
-    """Whether the loss had grown beyond measure before."""
+    """Return a sentence if the loss had grown far beyond its first value before, else an empty text."""
     if found.step < 1:
         return ""
     first, last = recording.step(0).loss, recording.step(found.step - 1).loss
     if first is None or last is None or not isinstance(first.norm, float) or not isinstance(last.norm, float):
         return ""
-    if last.norm <= _GROWN * max(first.norm, 1e-30):
+    if last.norm <= _RUN_AWAY * max(first.norm, 1e-30):
         return ""
     return (
-        f" The loss had grown from {first.norm:.3g} in step 0 to {last.norm:.3g} in the step before: the steps are too large."
+        f" The loss grew from {first.norm:.3g} in step 0 to {last.norm:.3g} in step {found.step - 1}: "
+        "use a smaller learning rate."
     )
 
 
-def _goes_on(recording: Recording, step: int) -> bool:
-    """Whether the loop that a step stands in has made another step, so that this one went without an update."""
+def _continues(recording: Recording, step: int) -> bool:
+    """Return whether the loop of a step went on to another step, which means that this step had no update."""
     if step + 1 >= recording.log.counts()[2]:
         return False
     this, following = recording.log.step(step).iteration, recording.log.step(step + 1).iteration

@@ -1,4 +1,40 @@
-"""Tell of a tensor that is made to require a gradient after what it is needed for has been computed."""
+"""Report a tensor that is made to require a gradient after the program has already computed with it.
+
+## Why it matters
+
+PyTorch builds the graph while it computes. Results that were computed before `requires_grad_()` have no path back to the
+tensor, so `backward()` cannot reach it: its `.grad` stays `None`, or `backward()` raises an error.
+
+## Example
+
+```python
+import torch
+
+w = torch.tensor(3.0)
+b = torch.tensor(1.0, requires_grad=True)
+y = w * 2 + b
+w.requires_grad_()
+(y ** 2).backward()
+```
+
+Make the tensor require a gradient before it is used:
+
+```python
+import torch
+
+w = torch.tensor(3.0)
+w.requires_grad_()
+b = torch.tensor(1.0, requires_grad=True)
+y = w * 2 + b
+(y ** 2).backward()
+```
+
+## What it does not report
+
+- Tensors that a later pass reaches, for example a layer that is unfrozen between two steps.
+- Uses that do not compute with the values, such as `w.shape`, `torch.zeros_like(w)` or `print(w)`.
+- Uses under `torch.no_grad()`.
+"""
 
 from __future__ import annotations
 
@@ -6,40 +42,46 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
 from ..syntax import Syntax
 
-PASSES = 200
-"""Passes that are looked through for the earlier use."""
-_LOOKS = frozenset({"shape", "dtype", "device", "ndim", "data", "grad", "is_leaf", "requires_grad"})
-_ASKS = frozenset({"size", "dim", "numel", "detach", "item", "tolist", "numpy", "stride", "type", "len", "print", "id",
-                   "isinstance", "float", "int", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
-                   "randn_like"})  # fmt: skip
-"""What looks at a tensor without computing with it."""
-_NOTHING = re.compile(r"does not require grad")
+CODE: Final = "requires-grad-late"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "warning")
+PASSES: Final = 200
+"""Passes that are searched for the earlier use."""
+_LOOKS: Final = frozenset({"shape", "dtype", "device", "ndim", "data", "grad", "is_leaf", "requires_grad"})
+"""Attributes of a tensor whose use is not a computation with it."""
+_INSPECTING: Final = frozenset({
+    "size", "dim", "numel", "detach", "item", "tolist", "numpy", "stride", "type", "len", "print", "id", "isinstance", "float",
+    "int", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like",
+})  # fmt: skip
+"""Functions and methods whose use is not a computation with the tensor."""
+_NO_GRAPH: Final = re.compile(r"does not require grad")
 
 
-def requires_grad_late(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """``requires_grad_()`` on a tensor that was used before, where no pass of the whole run reaches the tensor.
-
-    What is unfrozen between steps, or perturbed by its own gradient, is reached by a later pass.
-    """
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each late ``requires_grad_()`` on a tensor that no pass of the run reaches."""
     for signal in recording.signals(wire.RequiresGradLate):
         statement = syntax.statement(signal.line)
         uses = _uses(syntax, signal.name, statement) if statement is not None else None
         if statement is None or uses is None or not uses.lines:
             continue
-        place = _went_through(recording, uses, signal.passes)
-        failed = _failed(recording, syntax, uses)
-        if place is not None or failed is not None:
-            yield _finding(recording, syntax, statement, uses, place, failed)
+        reached = _node_of_use(recording, uses, signal.passes)
+        failing = _failing_line(recording, syntax, uses)
+        if reached is not None or failing is not None:
+            yield _finding(recording, syntax, statement, uses, reached, failing)
 
 
 @dataclass(frozen=True)
 class _Uses:
-    """Where a tensor is used before it requires a gradient: the lines by their first one, and what is computed from it."""
+    """The uses of a tensor before it requires a gradient.
+
+    ``made`` assigns the tensor. ``lines`` maps the first line of each use to its last, and ``names`` has the tensor's name
+    and the names of everything computed from it.
+    """
 
     name: str
     made: ast.stmt | None
@@ -48,7 +90,7 @@ class _Uses:
 
 
 def _uses(syntax: Syntax, name: str, late: ast.stmt) -> _Uses:
-    """The statements between a name's last assignment and the late one that compute with it, or with what is computed so."""
+    """Return the statements that compute with a name, or with results of it, after its assignment and before ``late``."""
     function = syntax.function_of(late)
     made: ast.stmt | None = None
     names, lines = {name}, dict[int, int]()
@@ -70,7 +112,7 @@ def _uses(syntax: Syntax, name: str, late: ast.stmt) -> _Uses:
 
 
 def _computes(node: ast.expr, names: set[str]) -> bool:
-    """Whether an expression computes with one of these names, rather than looks at its shape or its kind."""
+    """Return whether an expression computes with one of these names, rather than only inspects its shape or type."""
     waiting: list[ast.AST] = [node]
     while waiting:
         match waiting.pop():
@@ -79,15 +121,15 @@ def _computes(node: ast.expr, names: set[str]) -> bool:
                     return True
             case ast.Attribute(attr=attribute) if attribute in _LOOKS:
                 continue
-            case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called)) if called in _ASKS:
+            case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called)) if called in _INSPECTING:
                 continue
             case other:
                 waiting += ast.iter_child_nodes(other)
     return False
 
 
-def _went_through(recording: Recording, uses: _Uses, first: int) -> tuple[int, str] | None:
-    """The first pass from one on that went through what was computed, and the node there."""
+def _node_of_use(recording: Recording, uses: _Uses, first: int) -> tuple[int, str] | None:
+    """Return the first pass, from ``first`` on, whose graph has a node of one of the uses, and the id of that node."""
     seen: set[int] = set()
     for index in range(first, min(recording.log.counts()[1], first + PASSES)):
         event = recording.log.pass_(index)
@@ -101,10 +143,10 @@ def _went_through(recording: Recording, uses: _Uses, first: int) -> tuple[int, s
     return None
 
 
-def _failed(recording: Recording, syntax: Syntax, uses: _Uses) -> int | None:
-    """The line that the run ended on since what was computed has no graph at all."""
+def _failing_line(recording: Recording, syntax: Syntax, uses: _Uses) -> int | None:
+    """Return the line on which the run ended because the results of the uses have no graph at all."""
     for event in recording.log.others():
-        if isinstance(event, wire.EndEvent) and event.failure is not None and _NOTHING.search(event.failure.message):
+        if isinstance(event, wire.EndEvent) and event.failure is not None and _NO_GRAPH.search(event.failure.message):
             statement = syntax.statement(event.failure.line)
             if statement is not None and any(
                 isinstance(each, ast.Name) and each.id in uses.names for each in ast.walk(statement)
@@ -114,27 +156,35 @@ def _failed(recording: Recording, syntax: Syntax, uses: _Uses) -> int | None:
 
 
 def _finding(
-    recording: Recording, syntax: Syntax, late: ast.stmt, uses: _Uses, place: tuple[int, str] | None, failed: int | None
+    recording: Recording,
+    syntax: Syntax,
+    late: ast.stmt,
+    uses: _Uses,
+    reached: tuple[int, str] | None,
+    failing: int | None,
 ) -> model.Finding:
-    index, node = place if place is not None else (None, None)
+    index, node = reached if reached is not None else (None, None)
     name, used = uses.name, min(uses.lines)
-    ends = f"Line {failed} stops on that." if failed is not None else f"{name}.grad stays None."
+    effect = f"The error on line {failing} follows from that." if failing is not None else f"`{name}.grad` stays `None`."
+    fix = _earlier(syntax, late, uses)
+    remedy = "" if fix is not None else f" Make `{name}` require a gradient before line {used}."
     return model.Finding(
-        code="requires-grad-late",
-        severity="error" if failed is not None else "warning",
+        code=CODE,
+        severity="error" if failing is not None else "warning",
         file=None,
         line=late.lineno,
         step=recording.log.pass_(index).step if index is not None else None,
         node=node,
-        message=f"{name} requires a gradient only from here on, and line {used} has used it already.",
-        why=f"A graph is made while things are computed: what line {used} computed has no way back to {name}. {ends}",
-        fix=_earlier(syntax, late, uses),
+        message=f"`{name}` requires a gradient only from this line on, but line {used} has already used it.",
+        why=f"PyTorch builds the graph while it computes: the result of line {used} has no path back to `{name}`. "
+        f"{effect}{remedy}",
+        fix=fix,
         pass_=index,
     )
 
 
 def _earlier(syntax: Syntax, late: ast.stmt, uses: _Uses) -> model.Fix | None:
-    """Move the statement up to where the tensor is made."""
+    """Return the fix that moves the statement up to the assignment of the tensor."""
     made, parent = uses.made, syntax.parent(late)
     if made is None or not syntax.alone(late) or not syntax.alone(made) or syntax.parent(made) is not parent:
         return None
@@ -147,5 +197,7 @@ def _earlier(syntax: Syntax, late: ast.stmt, uses: _Uses) -> model.Fix | None:
             return None
     _, (end, _) = syntax.span(late)
     lines = syntax.lines
-    gone = model.Edit((late.lineno - 1, len(lines[late.lineno - 2])), (end, len(lines[end - 1])), "")
-    return model.Fix(f"Let {uses.name} require it before it is used", [syntax.after(made, syntax.text(late)), gone])
+    removal = model.Edit((late.lineno - 1, len(lines[late.lineno - 2])), (end, len(lines[end - 1])), "")
+    return model.Fix(
+        f"Make `{uses.name}` require a gradient before it is used", [syntax.after(made, syntax.text(late)), removal]
+    )

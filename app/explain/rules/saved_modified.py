@@ -1,38 +1,83 @@
-"""Tell of what a node had saved for its gradient: changed since, or freed by an earlier pass."""
+"""Report a tensor that is changed in place although the backward pass still needs its old values.
+
+## Why it matters
+
+Many operations save tensors in the forward pass because their gradient is computed from them. If such a tensor is changed
+in place afterwards, the gradient would be wrong. PyTorch notices and raises an error in `backward()`, which names neither
+the line that saved the tensor nor the line that changed it. This finding names both.
+
+## Example
+
+```python
+import torch
+
+x = torch.ones(3, requires_grad=True)
+y = x.exp()
+y += 1
+y.sum().backward()
+```
+
+Make a new tensor instead:
+
+```python
+import torch
+
+x = torch.ones(3, requires_grad=True)
+y = x.exp()
+y = y + 1
+y.sum().backward()
+```
+
+## What it does not report
+
+In-place changes of tensors that no gradient needs, and changes through `.data`, which PyTorch cannot notice. For those, see
+[data-update](#data-update).
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+from typing import Final
 
 from ... import model
 from ..failure import Failure
 
-_FREED = "A pass frees what nodes saved as it goes, so that it can be run through once."
-_SIGNS: dict[type[ast.operator], str] = {
+CODE: Final = "saved-modified"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
+MESSAGES: Final = r"modified by an inplace operation"
+_SIGNS: Final[dict[type[ast.operator], str]] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", ast.MatMult: "@",
 }  # fmt: skip
+_OVERWRITES = ("zero_", "fill_", "copy_", "requires_grad_", "detach_")
+"""In-place methods that have no out-of-place counterpart of the same name."""
 
 
-def saved_modified(failure: Failure) -> model.Finding:
-    """A saved tensor was written to: the line that saved it, and the line that wrote."""
-    trouble = failure.trouble
+def explain(failure: Failure) -> model.Finding:
+    """Return the finding: the line that saved the tensor, the line that changed it, and the line that failed."""
+    trouble, syntax = failure.trouble, failure.syntax
     saved = trouble.node.line if trouble.node is not None else None
     if trouble.changed is None:
-        where = f"What {failure.made} had saved for its gradient was changed in place since."
+        message = f"A tensor that {failure.operation} needs for its gradient was changed in place."
     else:
-        where = f"Line {trouble.changed} changes in place what {failure.made} had saved for its gradient."
+        message = f"Line {trouble.changed} changes a tensor in place, but {failure.operation} still needs its old values."
     versions = re.search(r"is at version (\d+); expected version (\d+)", trouble.message)
-    counted = f" (torch counts: it is at version {versions[1]}, and was saved at {versions[2]})" if versions else ""
-    why = f"The gradient there is computed from that very tensor, as it was{counted}. {failure.stop} stops on it."
-    update = failure.syntax.statement(trouble.changed) if trouble.changed is not None else None
-    if update is not None and (failure.syntax.in_no_grad(update) or failure.syntax.call(update.lineno, "step")):
-        why += " After an update, compute the loss again before the next backward()."
-    return failure.finding("saved-modified", where, why, line=trouble.changed or saved, fix=_out_of_place(failure, update))
+    counted = f" (PyTorch counts changes: version {versions[2]} was saved, now it is {versions[1]})" if versions else ""
+    why = (
+        f"Its gradient is computed from the values in the forward pass{counted}. "
+        f"{failure.calling_line} fails because those values are overwritten."
+    )
+    update = syntax.statement(trouble.changed) if trouble.changed is not None else None
+    fix = _out_of_place(failure, update)
+    if update is not None and (syntax.in_no_grad(update) or syntax.call(update.lineno, "step")):
+        why += " After an update, compute the loss again before the next `backward()`."
+    elif fix is None:
+        why += " Use an operation that returns a new tensor, or change a `clone()`."
+    return failure.finding(CODE, message, why, line=trouble.changed or saved, fix=fix)
 
 
 def _out_of_place(failure: Failure, statement: ast.stmt | None) -> model.Fix | None:
-    """``y += 1`` as ``y = y + 1``, and ``y.add_(1)`` as ``y = y.add(1)``: a new tensor, and the saved one stays."""
+    """Return the fix that writes ``y += 1`` as ``y = y + 1`` and ``y.add_(1)`` as ``y = y.add(1)``."""
     if statement is None or failure.syntax.in_no_grad(statement):
         return None
     text = failure.syntax.text
@@ -49,59 +94,13 @@ def _out_of_place(failure: Failure, statement: ast.stmt | None) -> model.Fix | N
         and isinstance(call.func, ast.Attribute)
         and isinstance(call.func.value, ast.Name)
         and re.fullmatch(r"[a-z]\w*[a-z0-9]_", call.func.attr)
-        and call.func.attr not in ("zero_", "fill_", "copy_", "requires_grad_", "detach_")
+        and call.func.attr not in _OVERWRITES
     ):
         name = call.func.value.id
         new = f"{name} = {name}.{call.func.attr[:-1]}{text(call)[len(text(call.func)) :]}"
     else:
         return None
-    if name in arguments:  # the caller's tensor is meant
+    if name in arguments:  # a new local tensor would not reach the caller's
         return None
     start, end = failure.syntax.span(statement)
-    return model.Fix(f"Make a new tensor and call it {name}", [model.Edit(start, end, new)])
-
-
-def backward_twice(failure: Failure) -> model.Finding:
-    """A pass came to a node whose saved tensors an earlier pass had freed."""
-    trouble, recording = failure.trouble, failure.recording
-    again = failure.stop
-    node = failure.made
-    earlier = recording.log.pass_(trouble.earlier) if trouble.earlier is not None else None
-    this = recording.log.pass_(trouble.pass_) if trouble.pass_ is not None else None
-    if earlier is None or this is None:
-        message = f"{again} runs backward through {node} a second time."
-        return failure.finding(
-            "backward-twice", message, f"{_FREED} Compute it anew before each backward().", line=trouble.line
-        )
-    message = f"{again} runs backward through {node}, and {_line(earlier.line)} has already done so."
-    if earlier.line == this.line and this.line > 0 and earlier.graph != this.graph:
-        name = trouble.node.name if trouble.node is not None else None
-        carried = f"`{name}`" if name else "something computed there"
-        detach = f": `{name} = {name}.detach()`" if name else ""
-        message = f"{again} runs backward into the round before, through {node}."
-        why = (
-            f"{carried} is carried over from one round to the next, and its graph with it. {_FREED} "
-            f"Cut it off at the end of each round{detach}."
-        )
-        return failure.finding("backward-twice", message, why, line=trouble.line)
-    same = earlier.graph == this.graph
-    why = f"{_FREED} " + (
-        "Compute the loss anew before each backward(), or keep the graph the first time."
-        if same
-        else "What the two have in common must be kept the first time; or add the two up, and run backward once."
-    )
-    return failure.finding("backward-twice", message, why, line=trouble.line, fix=_retain(failure, earlier.line, this.line))
-
-
-def _retain(failure: Failure, line: int, again: int) -> model.Fix | None:
-    """Keep the graph the first time: enough where the second time is the last."""
-    call, second = (failure.syntax.call(each, "backward", "grad") for each in (line, again))
-    if second is None or (call is not second and failure.syntax.in_loop(second)):
-        return None
-    if call is None or any(keyword.arg in ("retain_graph", None) for keyword in call.keywords):
-        return None
-    return model.Fix("Keep the graph for the second time", [failure.syntax.argument(call, "retain_graph=True")])
-
-
-def _line(line: int) -> str:
-    return f"line {line}" if line > 0 else "a pass before"
+    return model.Fix(f"Make a new tensor and name it `{name}`", [model.Edit(start, end, new)])

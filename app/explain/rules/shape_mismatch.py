@@ -1,35 +1,67 @@
-"""Tell of tensors whose shapes do not go together: which sizes met, and what would fit."""
+"""Report tensors whose shapes do not fit together in an operation.
+
+## Why it matters
+
+PyTorch stops with an error that gives sizes but not the rule behind them. Element-wise operations compare shapes from the
+last dimension: two sizes must be equal, or one of them must be 1. A matrix product needs as many columns in the first
+matrix as the second has rows.
+
+## Example
+
+```python
+import torch
+
+x = torch.ones(4, 3)
+layer = torch.nn.Linear(4, 2)
+layer(x)
+```
+
+Give the layer as many input features as the data has columns:
+
+```python
+import torch
+
+x = torch.ones(4, 3)
+layer = torch.nn.Linear(3, 2)
+layer(x)
+```
+
+## What it does not report
+
+Shapes that PyTorch accepts although they were not meant. For those, see [broadcast-both](#broadcast-both).
+"""
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from ... import model
 from ..failure import Failure
 
-BROADCAST = r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)"
-PRODUCT = r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)"
+CODE: Final = "shape-mismatch"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
+_BROADCAST = r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)"
+_PRODUCT = r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)"
+MESSAGES: Final = f"{_BROADCAST}|{_PRODUCT}"
 
 
-def no_broadcast(failure: Failure) -> model.Finding:
-    """Two tensors are to be combined number by number, and one has more of them."""
-    found = re.search(BROADCAST, failure.trouble.message)
-    first, second, dimension = found.groups() if found else ("?",) * 3
-    message = f"Two tensors do not go together: along dimension {dimension} the first has {first} numbers, the second {second}."
+def explain(failure: Failure) -> model.Finding:
+    """Return the finding: the sizes that met, and the sizes that would fit."""
+    product = re.search(_PRODUCT, failure.trouble.message)
+    if product is not None:
+        rows, inner, outer, columns = product.groups()
+        message = f"A {rows} × {inner} matrix cannot be multiplied by a {outer} × {columns} matrix: {inner} is not {outer}."
+        why = (
+            "The first matrix needs as many columns as the second has rows. "
+            f"A layer for this input has {inner} input features. If rows and columns are swapped, transpose one with `.T`."
+        )
+        return failure.finding(CODE, message, why, line=failure.line)
+    broadcast = re.search(_BROADCAST, failure.trouble.message)
+    first, second, dimension = broadcast.groups() if broadcast else ("?",) * 3
+    message = f"These shapes do not fit: in dimension {dimension} the first tensor has size {first}, the second {second}."
     why = (
-        "Counted from the last dimension, sizes must be equal, or one of them 1, which is then repeated. Give both as many "
-        "numbers, or insert a dimension of size 1 by unsqueeze() where each is to meet each."
+        "Compared from the last dimension, two sizes must be equal, or one of them must be 1. "
+        "Reshape one tensor, or insert a dimension of size 1 with `unsqueeze()`."
     )
-    return failure.finding("shape-mismatch", message, why, line=failure.at)
-
-
-def no_product(failure: Failure) -> model.Finding:
-    """Two matrices are to be multiplied, and the rows of one are not as long as the columns of the other."""
-    found = re.search(PRODUCT, failure.trouble.message)
-    rows, inner, outer, columns = found.groups() if found else ("?",) * 4
-    message = f"A matrix of {rows} × {inner} cannot be multiplied by one of {outer} × {columns}: {inner} is not {outer}."
-    why = (
-        f"The product needs as many columns in the first as rows in the second. A layer for these inputs has {inner} features; "
-        "if rows and columns are the wrong way round, transpose one by .T."
-    )
-    return failure.finding("shape-mismatch", message, why, line=failure.at)
+    return failure.finding(CODE, message, why, line=failure.line)

@@ -1,43 +1,88 @@
-"""Tell of parameters that an optimizer holds and that no pass of the run has reached."""
+"""Report parameters that were given to an optimizer but that no backward pass of the run reaches.
+
+## Why it matters
+
+Such a parameter never gets a gradient, so the optimizer never changes it. The usual cause is a layer that `forward()` does not
+use, or a loss that is computed from another tensor than intended.
+
+## Example
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+u = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w, u], lr=0.1)
+for step in range(5):
+    optimizer.zero_grad()
+    loss = (w ** 2).sum()
+    loss.backward()
+    optimizer.step()
+```
+
+Use the parameter in the loss, or leave it out of the optimizer:
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+u = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w, u], lr=0.1)
+for step in range(5):
+    optimizer.zero_grad()
+    loss = (w ** 2 + u ** 2).sum()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- Frozen parameters (`requires_grad=False`).
+- Parameters of runs that build a different graph in different steps, as a mixture of experts does.
+- Runs of only a few steps, and runs with a pass that was not recorded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
 from ..syntax import Syntax
 from ..wording import listed
 
-PASSES = 1_000
-"""Passes that are looked at for whether the program computes the same in each round."""
-_BLIND = (wire.GraphTooLarge, wire.RecorderFailed)
-"""What says that a pass may have reached more than is known."""
+CODE: Final = "unused-parameter"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
+PASSES: Final = 1_000
+"""Passes whose graphs are compared."""
+_INCOMPLETE: Final = (wire.GraphTooLarge, wire.RecorderFailed)
+"""Signals of a pass that may have reached more than the recording shows."""
 
 
-def unused_parameter(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """A parameter never gets a gradient. Where the graph is another one each time, a later round may reach it."""
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield one note for all such parameters, unless the graph varies: then a later step may reach them."""
     found = recording.signals(wire.UnusedParameter)
-    if not found or any(isinstance(signal, _BLIND) for signal in recording.signals()) or _varies(recording):
+    if not found or any(isinstance(signal, _INCOMPLETE) for signal in recording.signals()) or _varies(recording):
         return
     names = [signal.name for signal in found]
     first = found[0]
-    they, them = ("It has", "it as it is") if len(names) == 1 else ("They have", "them as they are")
+    they, them = ("It has", "it") if len(names) == 1 else ("They have", "them")
     yield model.Finding(
-        code="unused-parameter",
+        code=CODE,
         severity="note",
         file=None,
         line=first.line if first.line > 0 else None,
         step=None,
         node=None,
-        message=f"{first.optimizer} holds {listed(names)}, which no backward() of this run has reached.",
-        why=f"{they} no gradient after {first.steps} steps, and the optimizer leaves {them}. That may be meant; else the loss "
-        f"is computed without {them.partition(' ')[0]}.",
+        message=f"`{first.optimizer}` was given {listed(names)}, but no `backward()` of this run reaches {them}.",
+        why=f"{they} no gradient after {first.steps} steps, so the optimizer leaves {them} unchanged. "
+        f"If this is not intended, check that the loss is computed from {them}.",
     )
 
 
 def _varies(recording: Recording) -> bool:
-    """Whether passes from one line go over several graphs, as where data decide what is computed."""
+    """Return whether passes of one line have several graphs, as where the data decide what is computed."""
     graphs: dict[int, set[int]] = {}
     for event in recording.log.passes(0, PASSES):
         if event.kind == "backward":

@@ -1,34 +1,88 @@
-"""Tell of gradients that vanish on their way through the layers of a network."""
+"""Report gradients that become vanishingly small on their way to the first layers of a network.
+
+## Why it matters
+
+Each layer multiplies the gradient by its own slopes and weights. If these are small, as the slope of a sigmoid is (at most
+¼), the product falls by orders of magnitude from layer to layer. The first layers then hardly change, whatever the number of
+steps.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x = torch.randn(16, 4)
+y = x.sum(1, keepdim=True)
+layers = [layer for _ in range(7) for layer in (nn.Linear(8, 8), nn.Sigmoid())]
+net = nn.Sequential(nn.Linear(4, 8), nn.Sigmoid(), *layers, nn.Linear(8, 1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(25):
+    optimizer.zero_grad()
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+```
+
+Use an activation with a larger slope, such as ReLU:
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x = torch.randn(16, 4)
+y = x.sum(1, keepdim=True)
+layers = [layer for _ in range(7) for layer in (nn.Linear(8, 8), nn.ReLU())]
+net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), *layers, nn.Linear(8, 1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(25):
+    optimizer.zero_grad()
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- Networks with fewer than five layers of weights, and runs of fewer than five steps.
+- Gradients that fall by less than five orders of magnitude, or that recover later in the run.
+- Gradients that are exactly zero. For those, see [dead-relu](#dead-relu).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
 from math import log10, prod, sqrt
+from typing import Final
 
 from ... import model
 from ...recording import PassNumbers, Recording
 from ..syntax import Syntax
 from ..wording import short
 
-STEPS = 5
-"""The first steps, in all of which they must vanish; as many later ones, in which they must not have come back."""
-LAYERS = 5
-"""Layers that a network must have for its gradients to have a way."""
-ORDERS = 5
-"""Orders of magnitude between the gradients at its two ends, in the first step."""
-STEADY = 0.75
-"""Share of the layers in which they must have become smaller."""
-NODES = 5_000
-"""Nodes of a graph above which it is not looked through."""
+CODE: Final = "vanishing"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 5
+"""First steps in all of which the gradients must vanish. The same number of later steps is checked for a recovery."""
+LAYERS: Final = 5
+"""Layers of weights that a network must have."""
+ORDERS: Final = 5
+"""Orders of magnitude between the gradients of the first and the last layer, in the first step."""
+STEADY: Final = 0.75
+"""Share of the layers in which the gradient must become smaller."""
+NODES: Final = 5_000
+"""Nodes of a graph above which it is not searched."""
 
 
-def vanishing(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """The gradients of weights fall from layer to layer by many orders of magnitude, and the first layers never get more."""
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding if the gradients of the weights fall from layer to layer and stay small in the first layers."""
     count = recording.log.counts()[2]
     if count < STEPS:
         return
-    later = [STEPS - 1 + round(at * (count - STEPS) / STEPS) for at in range(1, STEPS + 1)]
+    later = [STEPS - 1 + round(part * (count - STEPS) / STEPS) for part in range(1, STEPS + 1)]
     mains = [recording.log.step(index).main for index in (*range(STEPS), *later)]
     graphs = {recording.log.pass_(main).graph for main in mains if main >= 0}
     if min(mains) < 0 or len(graphs) != 1 or (graph := graphs.pop()) < 0 or len(recording.graph(graph).nodes) > NODES:
@@ -41,18 +95,19 @@ def vanishing(recording: Recording, program: model.Program, syntax: Syntax) -> I
     if any(not each or each[-1][1] > large / 10 ** (ORDERS - 1) for each in layers):
         return
     nodes = recording.graph(graph).nodes
-    low, high = nodes[first].name or "the first weights", nodes[last].name or "the last ones"
+    names = [f"`{node.name}`" if node.name else "" for node in (nodes[first], nodes[last])]
+    low, high = names[0] or "the first weights", names[1] or "the last weights"
     yield model.Finding(
-        code="vanishing",
+        code=CODE,
         severity="warning",
         file=None,
         line=_line(recording.numbers(mains[0]), first),
         step=0,
         node=nodes[first].id,
         message="The gradient vanishes on its way to the first layers: "
-        f"{short(large)} an element in {high}, {short(small)} in {low}.",
+        f"{short(large)} per element in {high}, {short(small)} in {low}.",
         why="Each layer multiplies it by its own slopes and weights, and the product is so small that the first layers do not "
-        "learn. Relu in the place of a sigmoid, other initial weights, normalisation or a residual connection keep it up.",
+        "learn. Try ReLU instead of sigmoid, other initial weights, normalization or residual connections.",
         pass_=mains[0],
     )
 
@@ -61,18 +116,18 @@ _Layer = tuple[int, float]
 
 
 def _layers(numbers: PassNumbers, depths: list[int]) -> list[_Layer]:
-    """The weights of a network, the last layer first, and the size of an element of their gradients."""
+    """Return the index of each layer's weights and the root mean square of their gradient, the last layer first."""
     found: dict[int, _Layer] = {}
-    for place, node in enumerate(numbers.graph.nodes):
-        gradient = numbers.used(place) if node.kind == "leaf" else None
+    for index, node in enumerate(numbers.graph.nodes):
+        gradient = numbers.used(index) if node.kind == "leaf" else None
         if gradient is None or len(gradient.shape) < 2 or not isinstance(gradient.norm, float) or gradient.nan or gradient.inf:
             continue
-        found.setdefault(depths[place], (place, gradient.norm / sqrt(prod(gradient.shape))))
+        found.setdefault(depths[index], (index, gradient.norm / sqrt(prod(gradient.shape))))
     return [found[each] for each in sorted(found)]
 
 
 def _falls(layers: list[_Layer], orders: float) -> bool:
-    """Whether gradients become smaller by so many orders of magnitude to the first layer, without being zero."""
+    """Return whether nonzero gradients fall by at least ``orders`` orders of magnitude to the first layer."""
     if len(layers) < LAYERS or min(size for _, size in layers) <= 0:
         return False
     falling = sum(after[1] < before[1] for before, after in pairwise(layers))
@@ -80,27 +135,27 @@ def _falls(layers: list[_Layer], orders: float) -> bool:
 
 
 def _depths(numbers: PassNumbers) -> list[int]:
-    """How many nodes lie between the root and each node, by the longest way."""
+    """Return the length of the longest path from the root to each node."""
     down: dict[int, list[int]] = {}
-    waits = [0] * len(numbers.graph.nodes)
+    pending = [0] * len(numbers.graph.nodes)
     for edge in numbers.graph.edges:
         source, target = numbers.node_index(edge.source), numbers.node_index(edge.target)
         down.setdefault(source, []).append(target)
-        waits[target] += 1
-    depth = [0] * len(waits)
-    ready = [place for place, count in enumerate(waits) if not count]
+        pending[target] += 1
+    depth = [0] * len(pending)
+    ready = [index for index, count in enumerate(pending) if not count]
     while ready:
         at = ready.pop()
         for each in down.get(at, ()):
             depth[each] = max(depth[each], depth[at] + 1)
-            waits[each] -= 1
-            if not waits[each]:
+            pending[each] -= 1
+            if not pending[each]:
                 ready.append(each)
     return depth
 
 
 def _line(numbers: PassNumbers, leaf: int) -> int | None:
-    """The line that uses a leaf."""
+    """Return the line of the nearest operation that uses a leaf."""
     nodes, waiting = numbers.graph.nodes, [leaf]
     for _ in range(4):
         above = [numbers.node_index(edge.source) for edge in numbers.graph.edges if numbers.node_index(edge.target) in waiting]

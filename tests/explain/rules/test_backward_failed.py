@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.cli.report import mended
 from tapedeck.explain.findings import find
+from tapedeck.explain.fixes import apply
 from tapedeck.recording import MemoryLog, Recording
 
 from ...tracer.failing_programs import CASES, Case, marked
@@ -61,7 +61,7 @@ def test_an_error_that_ended_the_program_is_one_finding_with_its_line_and_node(c
 def test_one_that_the_program_caught_is_a_note(case: Case) -> None:
     (finding,) = findings(case.caught)
     assert (finding.code, finding.severity) == (case.code, "note")
-    assert finding.why.endswith("The program caught this and went on.")
+    assert finding.why.endswith("The program caught this error and continued.")
 
 
 FIXED = {
@@ -80,7 +80,7 @@ def test_a_fix_runs_clean(case: Case) -> None:
     assert (finding.fix is not None) == (case.name in FIXED)
     if finding.fix is None:
         return
-    text = mended(case.program, finding.fix)
+    text = apply(case.program, finding.fix)
     assert failure(text) is None, text
     assert [left for left in findings(text) if left.severity in ("error", "warning")] == []
 
@@ -157,13 +157,14 @@ def test_the_nearest_cut_is_named(cut: str) -> None:
     assert f"`{cut}" in finding.message
     assert (finding.fix is not None) == (mends is not None)
     if finding.fix is not None and mends is not None:
-        text = mended(program, finding.fix)
+        text = apply(program, finding.fix)
         assert mends in text
         assert failure(text) is None
 
 
 @pytest.mark.parametrize(
-    ("call", "how"), [("from_numpy", "takes the numbers as they lie in memory"), ("tensor", "copies the numbers")]
+    ("call", "how"),
+    [("from_numpy", "makes a new tensor from the same memory"), ("tensor", "copies the numbers into a new tensor")],
 )
 def test_what_shares_memory_is_not_said_to_copy(call: str, how: str) -> None:
     text = f"import torch\nx = torch.ones(3, requires_grad=True)\ny = torch.{call}(x.detach().numpy())\ny.sum().backward()\n"
@@ -188,7 +189,7 @@ for i in range(3):
     (finding,) = findings(program)
     assert (finding.code, finding.severity, finding.line, finding.node) == ("non-leaf-grad", "warning", 6, "n1")
     assert finding.fix is not None
-    text = mended(program, finding.fix)
+    text = apply(program, finding.fix)
     assert "    y = x * 2\n    y.retain_grad()\n" in text
     _, recording = record(text)
     assert recording.stdout() == "tensor([1., 1., 1.])\n" * 3

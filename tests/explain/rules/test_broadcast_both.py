@@ -67,7 +67,7 @@ def test_a_column_that_meets_a_row_is_found_and_the_fix_leaves_one_number_for_ea
     line = next(place for place, each in enumerate(text.split("\n"), 1) if at in each)
     assert len(found) == 1
     assert (finding.severity, finding.line, finding.step) == ("warning", line, 0)
-    assert "this makes 10 × 10, not 10." in finding.message
+    assert "they make 10 × 10 numbers, not 10." in finding.message
     assert finding.fix is not None
     assert finding.fix.edits[0].text == edit
     if case == "crossed by hand":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from tapedeck import model
 from tapedeck.examples import example
+from tapedeck.explain.fixes import apply
 
 from ...tracer.run_twice import alone, record
-from ..test_findings import applied, findings, run_mended, wrong
+from ..test_findings import findings, run_mended, wrong
 
 BY_HAND = "w = torch.tensor(3., requires_grad=True)"
 LOSS = "loss = (w - 1) ** 2\nloss.backward()\n"
@@ -78,7 +79,7 @@ def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
     _, recording = record(shown.program)
     (finding,) = wrong(recording, model.Program(shown.program))
     assert (finding.code, finding.step, finding.line) == ("grad-accumulated", 1, 12)
-    assert "In step 1 m.grad was still −9.333; −4.978 was added, and the update used −14.31." in finding.why
+    assert "In step 1 `m.grad` was still −9.333; −4.978 was added, and the update used −14.31." in finding.why
     before = recording.step(1).parameters[0]
     assert before.grad_before is not None
     assert before.contribution is not None
@@ -86,7 +87,7 @@ def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
     told = [round(each.values, 3) for each in (before.grad_before, before.contribution, before.grad_used)]
     assert told == [-9.333, -4.978, -14.311]
     assert finding.fix is not None
-    mended = applied(shown.program, finding.fix)
+    mended = apply(shown.program, finding.fix)
     assert wrong(record(mended)[1], model.Program(mended)) == []
     assert round(alone(mended).variables["m"].item(), 2) == 2.0
 
@@ -94,7 +95,7 @@ def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
 def test_several_are_told_at_once() -> None:
     (finding,) = findings(fit(*MISTAKES["of two"]))
     assert finding.message == (
-        "The gradients of w and b still hold what the last update used, and this backward() adds to it: nothing clears it."
+        "The gradients of `w` and `b` are left over from an earlier step, and this `backward()` adds to them."
     )
     assert finding.fix is not None
     assert [edit.text for edit in finding.fix.edits] == ["\n        w.grad = None", "\n        b.grad = None"]

@@ -6,9 +6,9 @@ import pytest
 from tapedeck import model
 from tapedeck.examples import example
 from tapedeck.explain.findings import find
+from tapedeck.explain.fixes import apply
 
 from ...tracer.run_twice import record
-from ..test_findings import applied
 
 BEGIN = "import torch\nw = torch.tensor(3., requires_grad=True)\nb = torch.tensor(0., requires_grad=True)\n"
 
@@ -36,7 +36,7 @@ def test_leaves_that_stay_and_gradients_that_are_cleared_are_said_to_be_right(up
     (finding,) = all_findings(text)
     line = next(place for place, each in enumerate(text.split("\n"), 1) if "w -= " in each)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-kept", "good", line, 0)
-    assert finding.message == "w and b stay leaves through all 5 updates, and their gradients are cleared after each."
+    assert finding.message == "`w` and `b` stay leaves through all 5 updates, and their gradients are cleared after each."
     assert finding.node is not None
 
 
@@ -62,8 +62,8 @@ def test_who_applies_the_fix_of_a_pitfall_is_told_that_it_is_right_now(slug: str
     assert shown is not None
     fix = all_findings(shown.program)[0].fix
     assert fix is not None
-    (finding,) = all_findings(applied(shown.program, fix))
-    assert finding.message == "m stays a leaf through all 20 updates, and its gradient is cleared after each."
+    (finding,) = all_findings(apply(shown.program, fix))
+    assert finding.message == "`m` stays a leaf through all 20 updates, and its gradient is cleared after each."
 
 
 def test_what_is_not_known_is_not_said() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
+from tapedeck.explain.fixes import apply
 
 from ...tracer.run_twice import all_bits, alone, record, recorded
 from ...tracer.training.test_steps import all_steps
-from ..test_findings import applied, findings, run_mended, wrong
+from ..test_findings import findings, run_mended, wrong
 
 LEAF = "torch.tensor(3., requires_grad=True)"
 LEARNT = "1.023\n"
@@ -83,7 +84,7 @@ def test_a_leaf_that_leaves_an_attribute_or_an_item_is_an_error_and_the_fix_lets
     (finding,) = findings(text)
     line = max(place for place, each in enumerate(text.split("\n"), 1) if f"{written} = " in each)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-rebound", "error", line, 0)
-    assert finding.message == f"{written} is rebound: from line {line} on it is a new tensor, and no longer the leaf."
+    assert finding.message == f"Line {line} makes `{written}` a new tensor. The leaf that PyTorch trains is left behind."
     step = all_steps(record(text)[1])[0]
     (row,) = step.rebinds
     assert (row.name, row.line, row.source, row.uses_gradient) == (name, line, "p0", True)
@@ -131,7 +132,7 @@ print(round(net.w.item(), 3))
 @pytest.mark.filterwarnings("ignore")
 def test_in_a_method_it_is_called_as_it_is_written_there() -> None:
     (finding,) = findings(METHOD)
-    assert finding.message.startswith("self.w is rebound: from line 8 on")
+    assert finding.message.startswith("Line 8 makes `self.w` a new tensor.")
     recording = record(METHOD)[1]
     step = all_steps(recording)[0]
     assert [parameter.name for parameter in step.parameters] == ["net.w"]
@@ -167,7 +168,7 @@ def test_one_step_of_it_is_a_warning() -> None:
     assert (finding.code, finding.severity, finding.line) == ("leaf-rebound", "warning", 8)
     assert finding.fix is not None
     assert finding.fix.edits == [model.Edit((8, 0), (8, 32), "with torch.no_grad():\n    net.w -= 0.1 * net.w.grad")]
-    mended = applied(text, finding.fix)
+    mended = apply(text, finding.fix)
     assert findings(mended) == []
     assert alone(mended).stdout == "tensor(2.6000, requires_grad=True)\n"
 
@@ -178,7 +179,7 @@ def test_what_one_statement_takes_apart_is_told_one_by_one_and_left_to_the_perso
         "net.w, net.b = net.w - 0.1 * net.w.grad, net.b - 0.1 * net.b.grad\n"
     )
     found = findings(text)
-    assert [finding.message.split(" is ")[0] for finding in found] == ["net.w", "net.b"]
+    assert [finding.message.split("`")[1] for finding in found] == ["net.w", "net.b"]
     assert [finding.fix for finding in found] == [None, None]
 
 
@@ -186,7 +187,7 @@ def test_statements_that_share_a_line_are_told_apart() -> None:
     update = "net.w = net.w - 0.1 * net.w.grad; params[0] = params[0] - 0.1 * params[0].grad"
     text = f"import torch\n{PLAIN}\n{LIST}\nloss = net.w * params[0]\nloss.backward()\n{update}\n"
     found = findings(text)
-    assert [finding.message.split(" is ")[0] for finding in found] == ["net.w", "params[0]"]
+    assert [finding.message.split("`")[1] for finding in found] == ["net.w", "params[0]"]
     assert [finding.fix for finding in found] == [None, None]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model
+from tapedeck.explain.fixes import apply
 
 from ...tracer.run_twice import alone, record
-from ..test_findings import applied, findings, run_mended, wrong
+from ..test_findings import findings, run_mended, wrong
 
 BEGIN = "import torch\nb = torch.tensor(1., requires_grad=True)\nx = torch.tensor([1., 2.])\nw = torch.tensor(3.)\n"
 MISTAKES = {
@@ -24,7 +25,7 @@ def test_a_leaf_that_comes_too_late_is_found_and_the_fix_gives_it_a_gradient(bod
     (finding,) = findings(text)
     line = next(place for place, each in enumerate(text.split("\n"), 1) if "w.requires_grad" in each)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("requires-grad-late", "warning", line, 0)
-    assert finding.message == "w requires a gradient only from here on, and line 5 has used it already."
+    assert finding.message == "`w` requires a gradient only from this line on, but line 5 has already used it."
     assert finding.node is not None
     assert finding.fix is not None
     mended, recording = run_mended(text, finding.fix)
@@ -37,9 +38,9 @@ def test_where_backward_stops_on_it_it_is_an_error_and_told_once() -> None:
     text = "import torch\nx = torch.tensor(3.)\ny = x ** 2\nz = 2 * y\nx.requires_grad_()\nz.backward()\nprint(x.grad)\n"
     (finding,) = findings(text)
     assert (finding.code, finding.severity, finding.line) == ("requires-grad-late", "error", 5)
-    assert finding.why.endswith("Line 6 stops on that.")
+    assert finding.why.endswith("The error on line 6 follows from that.")
     assert finding.fix is not None
-    mended = applied(text, finding.fix)
+    mended = apply(text, finding.fix)
     assert mended.split("\n")[2] == "x.requires_grad_()"
     assert wrong(record(mended)[1], model.Program(mended)) == []
     assert alone(mended).stdout == "tensor(12.)\n"
@@ -50,7 +51,7 @@ def test_one_inside_a_function_is_found() -> None:
     (finding,) = findings(text)
     assert (finding.code, finding.line) == ("requires-grad-late", 8)
     assert finding.fix is not None
-    mended = applied(text, finding.fix)
+    mended = apply(text, finding.fix)
     assert wrong(record(mended)[1], model.Program(mended)) == []
 
 

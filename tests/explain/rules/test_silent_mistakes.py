@@ -79,7 +79,7 @@ SIGMOIDS = "nn.Linear(4, 8), nn.Sigmoid(), " + "nn.Linear(8, 8), nn.Sigmoid(), "
 def test_gradients_that_vanish_layer_by_layer_are_told() -> None:
     (finding,) = findings(net(SIGMOIDS))
     assert (finding.code, finding.severity, finding.line, finding.step) == ("vanishing", "warning", 10, 0)
-    assert finding.message.endswith(" in net.0.weight.")
+    assert finding.message.endswith(" in `net.0.weight`.")
     assert finding.node is not None
 
 
@@ -102,7 +102,7 @@ def test_a_relu_that_gives_only_zeros_to_the_end_is_told() -> None:
     text = net(RELU, begin=DEAD)
     (finding,) = findings(text)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("dead-relu", "warning", 12, 24)
-    assert "net.0.bias and net.0.weight do not learn any more" in finding.message
+    assert "`net.0.bias` and `net.0.weight` do not learn" in finding.message
     assert findings(net(RELU)) == []
     assert findings(net(RELU, begin=DEAD, steps=10)) == []
 
@@ -128,7 +128,7 @@ def test_a_parameter_that_no_pass_reaches_is_noted_after_a_few_steps() -> None:
     loop = "opt = torch.optim.Adam([w, u])\nfor i in range({}):\n    opt.zero_grad()\n    w.sum().backward()\n    opt.step()\n"
     (finding,) = findings(TWO + loop.format(5))
     assert (finding.code, finding.severity, finding.line) == ("unused-parameter", "note", 3)
-    assert finding.message == "Adam holds u, which no backward() of this run has reached."
+    assert finding.message == "`Adam` was given `u`, but no `backward()` of this run reaches it."
     assert findings(TWO + loop.format(2)) == []
     later = "(w ** 2 + u).sum().backward()\n"
     assert findings(TWO + loop.format(5) + later) == []
@@ -143,7 +143,8 @@ def test_a_layer_that_forward_forgets_is_noted() -> None:
         "        opt.step()\nmain()\n"
     )
     (finding,) = findings(text)
-    assert finding.message == "SGD holds net.second.weight and net.second.bias, which no backward() of this run has reached."
+    names = "`net.second.weight` and `net.second.bias`"
+    assert finding.message == f"`SGD` was given {names}, but no `backward()` of this run reaches them."
 
 
 USED = {

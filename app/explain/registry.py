@@ -1,0 +1,104 @@
+"""List every rule, in the groups and the order in which the documentation shows them."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Final
+
+from .documentation import parse
+from .rule import FailureRule, RecordingRule, Rule
+from .rules import (
+    backward_failed,
+    backward_twice,
+    batched,
+    broadcast_both,
+    data_update,
+    dead_relu,
+    diverging,
+    forward_mode,
+    grad_accumulated,
+    graph_too_large,
+    implicit_pass,
+    implicit_pass_failed,
+    inplace_on_leaf,
+    integer_grad,
+    leaf_kept,
+    leaf_rebound,
+    nan_origin,
+    no_grad_path,
+    non_leaf_grad,
+    not_scalar,
+    numbers_left_out,
+    plotting_stand_in,
+    recorder_failed,
+    requires_grad_late,
+    saved_modified,
+    saved_tensors_unread,
+    shape_mismatch,
+    skipped_magic,
+    unused_parameter,
+    vanishing,
+)
+
+
+def _of_recording(module: RecordingRule) -> Rule:
+    return Rule(module.CODE, module.SEVERITIES, parse(module.__doc__ or ""), recording=module)
+
+
+def _of_failure(module: FailureRule) -> Rule:
+    return Rule(module.CODE, module.SEVERITIES, parse(module.__doc__ or ""), failure=module)
+
+
+GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
+    "Leaves and gradients": (
+        _of_recording(leaf_rebound),
+        _of_recording(grad_accumulated),
+        _of_recording(requires_grad_late),
+        _of_recording(non_leaf_grad),
+        _of_recording(data_update),
+        _of_recording(leaf_kept),
+    ),
+    "Training": (
+        _of_recording(broadcast_both),
+        _of_recording(diverging),
+        _of_recording(vanishing),
+        _of_recording(dead_relu),
+        _of_recording(unused_parameter),
+        _of_recording(nan_origin),
+    ),
+    "Errors of autograd": (
+        _of_failure(no_grad_path),
+        _of_failure(not_scalar),
+        _of_failure(backward_twice),
+        _of_failure(saved_modified),
+        _of_failure(inplace_on_leaf),
+        _of_failure(integer_grad),
+        _of_failure(shape_mismatch),
+        _of_failure(backward_failed),
+    ),
+    "About the recording": (
+        _of_recording(implicit_pass),
+        _of_recording(implicit_pass_failed),
+        _of_recording(skipped_magic),
+        _of_recording(plotting_stand_in),
+        _of_recording(graph_too_large),
+        _of_recording(numbers_left_out),
+        _of_recording(saved_tensors_unread),
+        _of_recording(batched),
+        _of_recording(forward_mode),
+        _of_recording(recorder_failed),
+    ),
+}
+"""All rules by the title of their group."""
+
+RULES: Final[dict[str, Rule]] = {rule.code: rule for rule in chain.from_iterable(GROUPS.values())}
+"""All rules by their code."""
+
+
+def help_path(code: str) -> str:
+    """Return the path of the documentation of a code, below the root path of the server.
+
+    >>> help_path("leaf-rebound")
+    '/findings#leaf-rebound'
+    """
+    return f"/findings#{code}"

@@ -1,0 +1,36 @@
+"""Report an internal error of Tapedeck that left a gap in the recording.
+
+## Why it matters
+
+The program ran as it would without Tapedeck, but a part of it is missing from the recording. The finding carries the message
+of the internal error. Please report it as a bug.
+
+## Example
+
+No program triggers this on purpose.
+
+## What it does not report
+
+Errors of the program itself, and parts that Tapedeck leaves out by design. For those, see
+[saved-tensors-unread](#saved-tensors-unread), [batched](#batched) and [forward-mode](#forward-mode).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model, wire
+from ...recording import Recording
+from ..rule import note
+from ..syntax import Syntax
+
+CODE: Final = "recorder-failed"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a note with the message of each internal error."""
+    for signal in recording.signals(wire.RecorderFailed):
+        message = "A part of this run could not be recorded. Your program ran normally."
+        yield note(CODE, None, message, signal.message)
