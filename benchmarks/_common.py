@@ -1,4 +1,4 @@
-"""Share what the benchmarks need: a real server to ask, percentiles, and tables that can be read."""
+"""Helpers shared by the benchmarks: a real server, timing, percentiles and printed tables."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from urllib.parse import urlsplit
 
 @contextlib.contextmanager
 def server(**environment: str) -> Iterator[str]:
-    """Start ``tapedeck serve`` on a free port, wait until it takes programs, and give its URL; end it afterwards."""
+    """Start ``tapedeck serve`` on a free port, yield its URL when it accepts programs, and stop it afterwards."""
     with tempfile.TemporaryDirectory() as folder, serving(folder, **environment) as (url, _):
         yield url
 
 
 @contextlib.contextmanager
 def serving(folder: str, **environment: str) -> Iterator[tuple[str, int]]:
-    """The same with the recordings of a folder; gives the URL and the id of the process."""
+    """Start a server that stores its recordings in ``folder``, and yield its URL and its process id."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tapedeck", "serve", "--port", "0", "--data", folder],
         env={**os.environ, **environment},
@@ -37,7 +37,7 @@ def serving(folder: str, **environment: str) -> Iterator[tuple[str, int]]:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())
         if found is None:
-            raise SystemExit("The server did not start: `tapedeck serve` says why.")
+            raise SystemExit("The server did not start. Run `tapedeck serve` to see why.")
         url = found[0].rstrip("/")
         _until_ready(url)
         yield url, process.pid
@@ -47,10 +47,27 @@ def serving(folder: str, **environment: str) -> Iterator[tuple[str, int]]:
 
 
 def connect(url: str) -> http.client.HTTPConnection:
-    """A connection that is kept open."""
-    place = urlsplit(url)
-    assert place.hostname
-    return http.client.HTTPConnection(place.hostname, place.port, timeout=60)
+    """Return a connection that stays open between requests."""
+    address = urlsplit(url)
+    assert address.hostname
+    return http.client.HTTPConnection(address.hostname, address.port, timeout=60)
+
+
+class Client:
+    """Client of a server over one connection."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = connect(url)
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
+        """Send a request and return the body. Any status but success ends the benchmark."""
+        content_type = {"Content-Type": "text/x-python"} if body else {}
+        self._connection.request(method, path, body, content_type | headers)
+        response = self._connection.getresponse()
+        answer = response.read()
+        if response.status not in (200, 201, 202):
+            raise SystemExit(f"{method} {path}: {response.status} {answer[:300].decode()}")
+        return answer
 
 
 def _until_ready(url: str) -> None:
@@ -62,34 +79,34 @@ def _until_ready(url: str) -> None:
             return
         connection.close()
         time.sleep(0.2)
-    raise SystemExit("The server's sandbox did not come up within two minutes: `tapedeck doctor` says why.")
+    raise SystemExit("The server's sandbox did not start within two minutes. Run `tapedeck doctor` to see why.")
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Milliseconds that a call takes."""
+    """Return the milliseconds that a call takes."""
     start = time.perf_counter()
     work()
     return (time.perf_counter() - start) * 1000
 
 
 def p50(samples: Sequence[float]) -> float:
-    """The median."""
+    """Return the median."""
     return statistics.median(samples)
 
 
 def p95(samples: Sequence[float]) -> float:
-    """The value that 95 in 100 stay below."""
+    """Return the 95th percentile."""
     return statistics.quantiles(samples, n=20)[-1] if len(samples) > 1 else samples[0]
 
 
 def machine() -> str:
-    """The machine, in a line: absolute numbers mean nothing without it."""
+    """Return a line that describes the machine, without which absolute numbers mean nothing."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores{load}, Python {platform.python_version()}"
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column to the left, the others to the right."""
+    """Print a table whose first column is aligned left and the others right."""
     widths = [max(len(row[at]) for row in (head, *rows)) for at in range(len(head))]
     print(f"\n{title}")
     for row in (head, ["-" * width for width in widths], *rows):

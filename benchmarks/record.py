@@ -1,7 +1,7 @@
-"""Time recording against plain eager PyTorch: the same programs, recorded and not, turn by turn in one process.
+"""Time recording against plain eager PyTorch: the same programs, recorded and not, alternating in one process.
 
-Beside it stand two yardsticks: what a mode and hooks take that do nothing, and a recorder that is content with the least. Also
-how many nodes a second are walked and told in a graph of 100,000. Everything runs on one thread, unconfined.
+Two yardsticks are timed beside it: a mode and hooks that do nothing, and a minimal recorder. The benchmark also reports
+the nodes per second that are walked and emitted for a graph of 100,000. Everything runs on one thread, unconfined.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from _common import machine, p50, table, timed
 from _yardsticks import least, plain, watched
 
 STACK = 256 * 1024 * 1024
-"""A deep graph is freed recursively: bytes of stack, as a confined program has them."""
+"""Stack size in bytes, as in the sandbox. PyTorch frees a deep graph recursively."""
 LEVELS: tuple[Capture, ...] = ("graph", "norms", "full")
 
 REGRESSION = """\
@@ -101,7 +101,7 @@ WORKLOADS = {
 
 
 def recorded(program: str, capture: Capture) -> int:
-    """Record a program; returns the number of bytes that it told."""
+    """Record a program and return the number of bytes that the recorder emitted."""
     size = 0
 
     def write(data: bytes) -> None:
@@ -114,7 +114,7 @@ def recorded(program: str, capture: Capture) -> int:
 
 
 def ratios(rounds: int) -> None:
-    """Time each workload, plain, by the two yardsticks, and recorded at each level."""
+    """Time each workload: plain, with the two yardsticks, and recorded at each capture level."""
     rows = []
     for name, (program, steps) in WORKLOADS.items():
         plain(program), [recorded(program, level) for level in LEVELS]
@@ -131,20 +131,20 @@ def ratios(rounds: int) -> None:
                 times[way].append(timed(run))
         eager = p50(times["plain"])
         size = recorded(program, "full") / steps
-        told = f"{size:.0f} B" if size < 1000 else f"{size / 1000:.1f} kB"
+        emitted = f"{size:.0f} B" if size < 1000 else f"{size / 1000:.1f} kB"
         rows.append(
-            [name, f"{eager / steps * 1000:.0f} µs", *(f"{p50(times[way]) / eager:.2f}" for way in list(ways)[1:]), told]
+            [name, f"{eager / steps * 1000:.0f} µs", *(f"{p50(times[way]) / eager:.2f}" for way in list(ways)[1:]), emitted]
         )
-    head = ["", "eager a step", "watched ×", "least ×", *(f"{level} ×" for level in LEVELS), "told a step, full"]
-    table(f"Recording as a multiple of plain eager, p50 of {rounds} rounds turn by turn", head, rows)
+    head = ["", "eager per step", "watched ×", "least ×", *(f"{level} ×" for level in LEVELS), "emitted per step, full"]
+    table(f"Recording as a multiple of plain eager, p50 of {rounds} alternating rounds", head, rows)
 
 
 def peers(rounds: int) -> None:
-    """Time one forward and backward, plain, recorded whole, and as the nearest other tools see it, turn by turn.
+    """Time one forward and backward: plain, recorded in full, and with the nearest other tools, alternating.
 
-    torchviz walks the graph of the loss and writes it as DOT, without numbers and without drawing it. torchlens keeps what
-    a forward computes; the backward is then plain. What recording takes is the program recorded, less the same program
-    run plainly, and one forward and backward: the program also makes the model and the data.
+    torchviz walks the graph of the loss and writes it as DOT, without numbers and without drawing it. torchlens keeps what a
+    forward computes; the backward is then plain. A recorded program also creates the model and the data. The cost of recording
+    is therefore the recorded program, minus the plain program, plus one plain forward and backward.
     """
     import torchlens
     import torchviz
@@ -152,8 +152,8 @@ def peers(rounds: int) -> None:
     rows = []
     for name, program in (("MLP", MLP), ("transformer", TRANSFORMER)):
         text = re.sub(r"range\(\d+\)", "range(1)", program)
-        there = plain(text)
-        model, x, y = there["model"], there["x"], there["y"]
+        namespace = plain(text)
+        model, x, y = namespace["model"], namespace["x"], namespace["y"]
 
         def loss(output: torch.Tensor, y: torch.Tensor = y) -> torch.Tensor:
             return torch.nn.functional.mse_loss(output, y)
@@ -193,30 +193,30 @@ def peers(rounds: int) -> None:
 
 
 def large(rounds: int) -> None:
-    """Time a large graph: walked and told, where no pass goes through it, and with a pass.
+    """Time a large graph, walked and emitted, without a pass through it and with one.
 
-    The first is what a recorded run takes from the end of the forward to its own end; the second from the call of
-    ``backward()``, less the engine's own time.
+    Without a pass, the time is from the end of the forward to the end of the recorded run. With a pass, the time is from the
+    call of ``backward()``, minus the engine's own time.
     """
     rates, engines = [], []
     for _ in range(rounds):
         rates.append(NODES / since_printed(UNREACHED, "full"))
         gc.collect()
     rows = [["graph alone", f"{p50(rates):,.0f}", ""]]
-    told = LARGE.replace("start = time", "print(time.perf_counter())\nstart = time")
+    clocked = LARGE.replace("start = time", "print(time.perf_counter())\nstart = time")
     for level in LEVELS:
         rates, engines = [], []
         for _ in range(rounds):
             engine = plain(LARGE)["engine"]
-            rates.append(NODES / (since_printed(told, level) - engine))
+            rates.append(NODES / (since_printed(clocked, level) - engine))
             engines.append(engine * 1000)
             gc.collect()
         rows.append([f"with a pass, {level}", f"{p50(rates):,.0f}", f"{p50(engines):.0f}"])
-    table(f"A graph of {NODES:,} nodes: walked and told", ["", "nodes a second", "plain backward ms"], rows)
+    table(f"A graph of {NODES:,} nodes, walked and emitted", ["", "nodes per second", "plain backward ms"], rows)
 
 
 def since_printed(program: str, level: Capture) -> float:
-    """Seconds from the time that a program prints to the end of its recording."""
+    """Return the seconds from the time that a program prints to the end of its recording."""
     reader = wire.Reader(Limits())
     parts: list[bytes] = []
     execute(wire.Job(program, [(1, program.count("\n"))], capture=level), parts.append)
@@ -227,12 +227,12 @@ def since_printed(program: str, level: Capture) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="number of alternating rounds")
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     preload()
     gc.collect()
-    gc.freeze()  # as the process does that programs are forked from
+    gc.freeze()  # as in the zygote, from which programs are forked
     ratios(rounds)
     peers(rounds)
     large(min(rounds, 5))
@@ -240,7 +240,7 @@ def main() -> None:
 
 
 def with_stack() -> None:
-    """Start over with a larger stack, where that is allowed: the kernel takes it into account when a program starts."""
+    """Restart with a larger stack if the limit allows it: the kernel reads the limit when a program starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     if soft != resource.RLIM_INFINITY and soft < STACK and (hard == resource.RLIM_INFINITY or hard >= STACK):
         resource.setrlimit(resource.RLIMIT_STACK, (STACK, hard))

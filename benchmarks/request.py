@@ -1,8 +1,8 @@
-"""Time a request against torchviz: run the notebook's last section and get its picture, both ways, turn by turn.
+"""Time a request against torchviz: run the notebook's last section and get its picture, alternating between the two.
 
-Ours is ``POST /api/v1/runs`` and ``GET …/graph.svg`` to a warm server: a sandbox, a trace, a store and HTTP included.
-Torchviz has a warm process of its own, unconfined: the same program, ``make_dot(show_attrs=True, show_saved=True)`` and
-``pipe("svg")``. (It must keep the graph after backward, or there is nothing saved that it could show.)
+Tapedeck gets ``POST /api/v1/runs`` and ``GET …/graph.svg`` on a warm server: sandbox, trace, store and HTTP are included.
+torchviz gets a warm process of its own, unconfined: the same program, ``make_dot(show_attrs=True, show_saved=True)`` and
+``pipe("svg")``. It must keep the graph after backward, because it would otherwise have no saved tensors to show.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ import sys
 import tempfile
 import time
 import warnings
-from http.client import HTTPConnection
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tapedeck.drawing import engine
 from tapedeck.examples import FIRST_VISIT, example
 
-from _common import connect, machine, p50, p95, server, table, timed
+from _common import Client, machine, p50, p95, server, table, timed
 
 PAUSE = 0.1
-"""Seconds between rounds, in which the server gets its next child ready: what is timed is an answer, not a throughput."""
+"""Seconds between rounds, in which the server prepares its next child: the benchmark measures latency, not throughput."""
 TARGET = 1.0
-"""Our p50 may be at most so many times torchviz's."""
+"""Bound on Tapedeck's median as a multiple of torchviz's."""
 
 
 def torchviz(pipe: Connection) -> None:
-    """Draw the graph of each program that is sent, with torchviz; answer the milliseconds that it took."""
+    """Draw the graph of each program that arrives on the pipe, and send back the milliseconds that it took."""
     warnings.simplefilter("ignore")
     import torch
     from torchviz import make_dot
@@ -49,65 +48,56 @@ def torchviz(pipe: Connection) -> None:
 
 
 def have_dot(folder: str, named: str | None) -> str:
-    """Have a ``dot`` first on the PATH, for torchviz: the one named, else the machine's, else our wheel's; tells which."""
+    """Put a ``dot`` first on the PATH for torchviz, and return its path.
+
+    It is the one that is ``named``, else the machine's, else the one from Tapedeck's wheel.
+    """
     path: str = named or shutil.which("dot") or engine.find()
     os.symlink(os.path.abspath(path), Path(folder) / "dot")
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return path
 
 
-class Client:
-    """Asks our server, over one connection."""
-
-    def __init__(self, url: str) -> None:
-        self._connection: HTTPConnection = connect(url)
-
-    def ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """One request; anything but success ends the benchmark."""
-        self._connection.request(method, path, body, {"Content-Type": "text/x-python"} if body else {})
-        response = self._connection.getresponse()
-        answer = response.read()
-        if response.status not in (200, 201):
-            raise SystemExit(f"{method} {path}: {response.status} {answer[:300].decode()}")
-        return answer
+class PictureClient(Client):
+    """Client that runs programs for their pictures."""
 
     def run(self, program: str) -> str:
-        """Run a program; returns the path of its last pass's picture."""
+        """Run a program and return the path of its last pass's picture."""
         run = json.loads(self.ask("POST", "/api/v1/runs", program.encode()))
         assert run["status"] == "done", run["error"]
         return f"/api/v1/runs/{run['id']}/passes/{run['passes'] - 1}/graph.svg"
 
 
 class Contest:
-    """Times both, turn by turn."""
+    """Times Tapedeck and torchviz on the same program."""
 
-    def __init__(self, client: Client, pipe: Connection) -> None:
+    def __init__(self, client: PictureClient, pipe: Connection) -> None:
         self._client = client
         self._pipe = pipe
 
     def ours(self, program: str) -> tuple[float, float]:
-        """Milliseconds of our POST and of our GET."""
+        """Return the milliseconds of Tapedeck's POST and of its GET."""
         paths: list[str] = []
         posted = timed(lambda: paths.append(self._client.run(program)))
         return posted, timed(lambda: self._client.ask("GET", paths[0]))
 
     def theirs(self, program: str) -> float:
-        """Milliseconds of torchviz's."""
+        """Return the milliseconds of torchviz."""
         self._pipe.send(program.replace("loss.backward()", "loss.backward(retain_graph=True)"))
         taken: float = self._pipe.recv()
         return taken
 
 
 def another(program: str, number: int) -> str:
-    """The same program with eight more operations, in a structure of its own: each either a chain or a fan-in."""
+    """Return the program with eight more operations in a new structure: each operation is a chain or a fan-in."""
     more = [f"loss = loss * 2{' + loss' if number >> bit & 1 else ''}" for bit in range(8)]
     return program.replace("loss.backward()", "\n".join([*more, "loss.backward()"]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=200, help="at most 256")
-    parser.add_argument("--dot", help="what torchviz draws with; else the machine's, else the one from our wheel")
+    parser.add_argument("--rounds", type=int, default=200, help="number of rounds, at most 256")
+    parser.add_argument("--dot", help="the dot that torchviz uses; default: the machine's, else the one from Tapedeck's wheel")
     given = parser.parse_args()
     rounds: int = given.rounds
     chosen = example(FIRST_VISIT)
@@ -125,8 +115,8 @@ def main() -> None:
         here, there = multiprocessing.get_context("spawn").Pipe()
         worker = multiprocessing.get_context("spawn").Process(target=torchviz, args=(there,), daemon=True)
         worker.start()
-        contest = Contest(Client(url), here)
-        contest.theirs(program)  # it imports torch first
+        contest = Contest(PictureClient(url), here)
+        contest.theirs(program)  # imports torch
         for _ in range(20):
             contest.ours(program), contest.theirs(program)
         for number in range(rounds):
@@ -152,13 +142,13 @@ def main() -> None:
         ("eight more nodes: torchviz, unconfined", viz_fresh, viz_fresh),
     ]
     table(
-        f"The notebook's last section, {rounds} rounds turn by turn",
-        ["", "p50 ms", "p95 ms", "p50 to torchviz's"],
+        f"The notebook's last section, {rounds} alternating rounds",
+        ["", "p50 ms", "p95 ms", "× torchviz's p50"],
         [[name, f"{p50(each):.1f}", f"{p95(each):.1f}", f"{p50(each) / p50(other):.2f}"] for name, each, other in rows],
     )
     ratio = p50(warm) / p50(viz)
     print(f"\n  {machine()}; torchviz draws with {dot}")
-    print(f"  ratio {ratio:.2f}: {'met' if ratio <= TARGET else 'MISSED'}, at most {TARGET}")
+    print(f"  ratio {ratio:.2f}, bound {TARGET}: {'met' if ratio <= TARGET else 'MISSED'}")
     if ratio > TARGET:
         sys.exit(1)
 

@@ -1,17 +1,15 @@
 """Time the frames while the tape's playhead is dragged over 1,000 steps in Chromium, on a graph of 60 nodes.
 
-Told are the frames, the tasks of the page's main thread, and how long the picture showed numbers of another step than the
-playhead's. A task has two lengths, of which only the first is the page's doing: what its thread worked, by the thread's own
-clock, and what passed on the wall meanwhile, which on a busy machine is also the time that it waited for a core. The bound is
-on the first; the second is told beside it, with how many tasks were longer than the bound on the wall alone.
+The benchmark reports the frames, the tasks of the page's main thread, and how long the picture lagged behind the playhead.
+It reports two lengths of each task. The thread time is the work of the task by the thread's own clock, for which the page
+is responsible. The wall time also includes waiting for a core on a busy machine. Only the thread time has a bound. The
+wall time is reported beside it, with the number of tasks that exceeded the bound by wall time only.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import sys
 import urllib.request
 from collections.abc import Sequence
@@ -21,18 +19,18 @@ from typing import Any, Final
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from _common import machine, p50, p95, server, table
-from browser import BROWSERS, QUIET
+from browser import chromium
 
 FRAME: Final = 16.7
-"""Milliseconds that the median frame may take,"""
+"""Bound on the median frame, in milliseconds."""
 TASK: Final = 50.0
-"""that a task of the main thread may work,"""
+"""Bound on the thread time of a task, in milliseconds."""
 BEHIND: Final = 100.0
-"""and that the picture may show numbers of another step than the playhead's."""
+"""Bound on the time for which the picture lags behind the playhead, in milliseconds."""
 STEPS: Final = 1_000
 NODES: Final = 60
 MOVES: Final = 300
-"""Positions of the pointer between the ends of the tape."""
+"""Pointer positions between the ends of the tape."""
 
 PROGRAM: Final = f"""\
 import torch
@@ -53,7 +51,7 @@ for step in range({STEPS}):
 TRACED: Final = ("disabled-by-default-devtools.timeline",)
 WATCH: Final = """() => {
   window.frames_ = [];
-  window.behind_ = []; // how long each frame on which the picture is behind stood
+    window.behind_ = []; // the length of each frame that lagged behind the playhead, 0 for the others
   const [tape, canvas] = [document.querySelector(".tape"), document.querySelector(".canvas")];
   let last = null;
   let other = false;
@@ -68,7 +66,7 @@ WATCH: Final = """() => {
   };
   window.watching_ = requestAnimationFrame(frame);
 }"""
-TOLD: Final = """() => {
+READ: Final = """() => {
   cancelAnimationFrame(window.watching_);
   return [window.frames_, window.behind_];
 }"""
@@ -76,7 +74,11 @@ TOLD: Final = """() => {
 
 @dataclass(frozen=True)
 class Drag:
-    """Milliseconds: of frames; of frames that were behind, 0 for the others; of each task, worked and on the wall."""
+    """Times of a drag in milliseconds.
+
+    ``frames`` has the length of each frame, ``behind`` the same for frames that lagged behind the playhead and 0 for the
+    others, ``tasks`` the thread time and the wall time of each task.
+    """
 
     frames: list[float]
     behind: list[float]
@@ -88,7 +90,7 @@ class Drag:
 
     @property
     def late(self) -> float:
-        """The longest time without a break that the picture was behind."""
+        """Longest time without a break for which the picture lagged behind the playhead."""
         longest = now = 0.0
         for time in self.behind:
             now = now + time if time else 0.0
@@ -98,16 +100,14 @@ class Drag:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=4, help="drags to the end and back")
+    parser.add_argument("--rounds", type=int, default=4, help="number of drags to the end and back")
     rounds = parser.parse_args().rounds
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        print("skipped: there is no Chromium on the PATH (on Debian, apt-get install chromium)")
+    options = chromium()
+    if options is None:
         return
-    switches = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with server(TAPEDECK_LIMIT_WALL_SECONDS="120") as url, sync_playwright() as playwright:
         run = record(url)
-        browser = playwright.chromium.launch(executable_path=path, args=switches)
+        browser = playwright.chromium.launch(**options)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(f"{url}/r/{run['id']}")
         page.wait_for_selector(".tape .played .curve")
@@ -131,7 +131,7 @@ def main() -> None:
         for number, each in enumerate(drags)
     ]
     title = f"Dragging over {run['steps']:,} steps of {run['graphs'][0]['nodes']} nodes and back"
-    head = ["drag", "frames", "p50 ms", "p95 ms", "longest task ms", "on the wall", "waited", "frames behind", "longest ms"]
+    head = ["drag", "frames", "p50 ms", "p95 ms", "longest task ms", "wall ms", "waited", "frames behind", "longest ms"]
     table(title, head, rows)
     frames = [time for each in drags for time in each.frames]
     worked = [time for each in drags for time in each.worked]
@@ -147,12 +147,12 @@ def main() -> None:
 
 
 def hundredth(samples: Sequence[float]) -> float:
-    """The hundredth longest."""
+    """Return the hundredth largest of the samples."""
     return sorted(samples, reverse=True)[:100][-1]
 
 
 def record(url: str) -> dict[str, Any]:
-    """Record the program; the run as JSON."""
+    """Record the program and return the run as JSON."""
     request = urllib.request.Request(
         f"{url}/api/v1/runs", PROGRAM.encode(), {"Content-Type": "text/x-python", "Prefer": "wait=60"}
     )
@@ -164,7 +164,7 @@ def record(url: str) -> dict[str, Any]:
 
 
 def drag(browser: Browser, page: Page) -> Drag:
-    """Drag the playhead from the first step to the last and back, under trace."""
+    """Drag the playhead from the first step to the last and back, and return the traced times."""
     box = page.locator(".tape").bounding_box()
     assert box is not None
     left, right, y = box["x"] + 9, box["x"] + box["width"] - 9, box["y"] + box["height"] - 36
@@ -174,14 +174,14 @@ def drag(browser: Browser, page: Page) -> Drag:
     page.evaluate(WATCH)
     page.mouse.move(right, y, steps=MOVES)
     page.mouse.move(left, y, steps=MOVES)
-    frames, behind = page.evaluate(TOLD)
+    frames, behind = page.evaluate(READ)
     traced = json.loads(browser.stop_tracing())["traceEvents"]
     page.mouse.up()
     return Drag(frames, behind, tasks(traced))
 
 
 def tasks(traced: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
-    """Milliseconds that each task of a page's main thread worked, and that passed on the wall meanwhile."""
+    """Return the thread time and the wall time in milliseconds of each task of the page's main thread."""
     threads = {(each["pid"], each["tid"]): each["args"]["name"] for each in traced if each["name"] == "thread_name"}
     return [
         (each.get("tdur", 0) / 1000, each["dur"] / 1000)
