@@ -40,7 +40,7 @@ def test_the_bundle_has_every_page_and_image_under_a_name_that_carries_a_hash() 
     manifest = json.loads((static_path() / "manifest.json").read_text())
     sources = ROOT / "static" / "src"
     pages = {path.name for path in (sources / "page").iterdir() if path.suffix in (".js", ".css")}
-    later = {"uPlot.esm.js", "landscape.js", "d3-contour.mjs"}  # what a page asks for when it first draws a chart, or a contour
+    later = {"uPlot.esm.js", "loss-pane.js", "d3-contour.mjs"}  # what a page asks for when it first draws a chart, or a contour
     assert set(manifest) == pages | later | {path.name for path in (sources / "images").iterdir()}
     for entry, file in manifest.items():
         stem, suffix = entry.rsplit(".", 1)

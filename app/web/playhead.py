@@ -1,4 +1,4 @@
-"""Compute what had run at the playhead, by the same rules as the page's script (``core/instant.js``)."""
+"""Compute what had run at the playhead, by the same rules as the page's script (``core/playhead.js``)."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 import * as format from "../leaves/format.js";
 import { PHASES } from "../leaves/types.js";
-import { atEnd, loopOf, reached } from "./instant.js";
-import { nodeOf } from "./walk.js";
+import { atEnd, loopOf, reached } from "./playhead.js";
+import { nodeOf } from "./graph-queries.js";
 import { shownPass } from "./state.js";
 
 /** @import {Phase, Run, Step, Tensor} from "../leaves/types.js" */

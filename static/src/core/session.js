@@ -2,12 +2,12 @@
 
 import { Problem } from "../leaves/api.js";
 import { curvesOf } from "./curves.js";
-import { lastPhase } from "./instant.js";
-import { running, trouble } from "./running.js";
+import { lastPhase } from "./playhead.js";
+import { running, trouble } from "./runner.js";
 import { form } from "./scene.js";
 import { ended, shownPass } from "./state.js";
-import { steps } from "./steps.js";
-import { detailOf, nodeOf } from "./walk.js";
+import { steps } from "./step-cache.js";
+import { detailOf, nodeOf } from "./graph-queries.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Graph, NodeDetail, Pass, Run, Step} from "../leaves/types.js" */

@@ -17,7 +17,7 @@
  * @property {string} program
  * @property {{wall_seconds: number, source_bytes: number, body_bytes: number}} limits
  * @property {number} keep_days
- * @property {import("../leaves/scale.js").Legend} legend
+ * @property {import("../leaves/edge-style.js").Legend} legend
  * @property {string} mode
  * @property {Example[]} examples
  *

@@ -2,7 +2,7 @@
 
 import { programIn, read } from "../core/address.js";
 import { margin } from "../core/margin.js";
-import { cellsOver } from "../core/instant.js";
+import { cellsOver } from "../core/playhead.js";
 import { byNode, byPhase, player } from "../core/player.js";
 import { scene } from "../core/scene.js";
 import { first, picture, session } from "../core/session.js";
@@ -12,7 +12,7 @@ import { client } from "../leaves/api.js";
 import { fill, find, h, prose } from "../leaves/dom.js";
 import { apply } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
-import { scale } from "../leaves/scale.js";
+import { scale } from "../leaves/edge-style.js";
 import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
@@ -20,12 +20,12 @@ import { inspector } from "../widgets/inspector.js";
 import { dark, shell } from "../widgets/shell.js";
 import { compare } from "./playground/compare.js";
 import { files, isNotebook } from "./playground/files.js";
-import { floor } from "./playground/floor.js";
-import { inspected } from "./playground/inspected.js";
+import { floor } from "./playground/deck-and-charts.js";
+import { inspected } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
-import { meant, neighbour } from "./playground/pointing.js";
-import { whereabouts } from "./playground/whereabouts.js";
-import { absence, choices, notebookOf, outcome, outputs } from "./playground/words.js";
+import { meant, neighbour } from "./playground/picking.js";
+import { whereabouts } from "./playground/address-sync.js";
+import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
 
 /** @import {Given, State} from "../core/state.js" */
 

@@ -7,12 +7,12 @@ import { Compartment, EditorState, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { h, widget } from "../leaves/dom.js";
-import { beside, cells, cellStarts, setCells, setMargin } from "./editor/beside.js";
-import { following } from "./editor/following.js";
-import { meaning } from "./editor/meaning.js";
+import { beside, cells, cellStarts, setCells, setMargin } from "./editor/line-values.js";
+import { following } from "./editor/scroll-follow.js";
+import { meaning } from "./editor/highlight.js";
 
 /** @import {CellShown} from "../leaves/types.js" */
-/** @import {Margin} from "./editor/beside.js" */
+/** @import {Margin} from "./editor/line-values.js" */
 
 /**
  * @typedef {object} EditorOptions

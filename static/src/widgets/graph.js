@@ -4,12 +4,12 @@ import { select } from "d3-selection";
 import { zoom, zoomIdentity, zoomTransform } from "d3-zoom";
 import { fill, h, widget } from "../leaves/dom.js";
 import { morph } from "../leaves/morph.js";
-import { ink } from "./graph/ink.js";
-import { flow, moves } from "./graph/moves.js";
+import { ink } from "./graph/numbers.js";
+import { flow, moves } from "./graph/motion.js";
 
-/** @import {Scale} from "../leaves/scale.js" */
+/** @import {Scale} from "../leaves/edge-style.js" */
 /** @import {Rebind} from "../leaves/types.js" */
-/** @import {Written} from "./graph/ink.js" */
+/** @import {Written} from "./graph/numbers.js" */
 
 const WHOLE = 0.9; // below this, numbers of 11 px are hard to read: show a part of the picture instead,
 const PART = 1; // at this scale, or a smaller one at which one of its sides has room

@@ -3,11 +3,11 @@
 import { fill, h, s, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 import { draw as arrows } from "./surface/arrow.js";
-import { digits, places } from "./surface/levels.js";
-import { bent, decades, scaleOf } from "./surface/scale.js";
+import { digits, places } from "./surface/contour-labels.js";
+import { bent, decades, scaleOf } from "./surface/loss-scale.js";
 import { tangent } from "./surface/tangent.js";
 
-/** @import {Point, Scale} from "./surface/scale.js" */
+/** @import {Point, Scale} from "./surface/loss-scale.js" */
 
 /**
  * @typedef {object} Axis

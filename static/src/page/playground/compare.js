@@ -1,7 +1,7 @@
 // Lay another run over the one that is shown: choose it, say how the two differ, take it away again.
 
 import { curvesOf } from "../../core/curves.js";
-import { trouble } from "../../core/running.js";
+import { trouble } from "../../core/runner.js";
 import { fill, h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 

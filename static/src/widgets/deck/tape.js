@@ -3,11 +3,11 @@
 import { fill, h, s, widget } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { PHASES } from "../../leaves/types.js";
-import { flaws, words } from "./flaws.js";
-import { room } from "./room.js";
+import { flaws, words } from "./nonfinite.js";
+import { room } from "./label-placement.js";
 
 /** @import {Phase} from "../../leaves/types.js" */
-/** @import {Point} from "./room.js" */
+/** @import {Point} from "./label-placement.js" */
 
 /**
  * @typedef {{name: string, index: readonly number[], values: readonly (number | null)[]}} Curve
@@ -205,7 +205,7 @@ export function tape({ onseek }) {
     sign(free, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${format.thousands(tail.step)}`], "end", high - 7);
   }
 
-  /** Where a number stands that no curve can show. @param {import("./flaws.js").Flaw} flaw */
+  /** Where a number stands that no curve can show. @param {import("./nonfinite.js").Flaw} flaw */
   function flaw({ first, last }) {
     const [from, to] = [x(first, 0.5), x(last, 0.5)];
     return [

@@ -1,8 +1,8 @@
 // Draw the line whose slope is the gradient, as it looks on the scale of the losses.
 
-import { bent } from "./scale.js";
+import { bent } from "./loss-scale.js";
 
-/** @import {Point} from "./scale.js" */
+/** @import {Point} from "./loss-scale.js" */
 
 /**
  * @typedef {object} Plane

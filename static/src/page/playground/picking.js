@@ -1,6 +1,6 @@
 // Find what a person means who points at a line, at a place in it, or in a direction.
 
-import { back, beside, named, nodeAt, onward } from "../../core/walk.js";
+import { back, beside, named, nodeAt, onward } from "../../core/graph-queries.js";
 
 /** @import {State} from "../../core/state.js" */
 

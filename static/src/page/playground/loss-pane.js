@@ -1,6 +1,6 @@
 // Ask for the loss over a parameter, or over two, and show it with what is true at the playhead.
 
-import { trouble } from "../../core/running.js";
+import { trouble } from "../../core/runner.js";
 import { fill, h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { PHASES } from "../../leaves/types.js";

@@ -13,13 +13,13 @@ import { fill, h } from "../../leaves/dom.js";
  */
 export function ground(state, api) {
   const [element, choice] = [h("div", { class: "ground" }), h("span", { class: "ground" })];
-  /** @type {ReturnType<typeof import("./landscape.js").landscape> | null} */
+  /** @type {ReturnType<typeof import("./loss-pane.js").landscape> | null} */
   let made = null;
   /** @type {[parameter: Parameter | null, logarithmic: boolean]} */
   let wanted = [null, false];
 
   async function make() {
-    const { landscape } = await import("./landscape.js");
+    const { landscape } = await import("./loss-pane.js");
     if (made) return;
     made = landscape(state, api);
     fill(element, made.element);

@@ -1,8 +1,8 @@
 // Gather what the inspector tells of the selected node.
 
 import { shownPass } from "../../core/state.js";
-import { nodeOf, path, sourceOf } from "../../core/walk.js";
-import { worked } from "../../core/worked.js";
+import { nodeOf, path, sourceOf } from "../../core/graph-queries.js";
+import { worked } from "../../core/products.js";
 import { called, title } from "../../leaves/naming.js";
 import { PHASES } from "../../leaves/types.js";
 

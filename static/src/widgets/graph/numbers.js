@@ -2,7 +2,7 @@
 
 import * as format from "../../leaves/format.js";
 
-/** @import {Scale} from "../../leaves/scale.js" */
+/** @import {Scale} from "../../leaves/edge-style.js" */
 /** @import {Tensor} from "../../leaves/types.js" */
 
 /**

@@ -8,7 +8,7 @@ import { PHASES } from "../../leaves/types.js";
 import { charts } from "../../widgets/charts.js";
 import { deck } from "../../widgets/deck.js";
 import { optimizer } from "../../widgets/optimizer.js";
-import { ground as later } from "./ground.js";
+import { ground as later } from "./lazy-loss-pane.js";
 
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {Curves, Speed, State} from "../../core/state.js" */
