@@ -1,4 +1,4 @@
-"""Read recordings: the nouns of the model, made from packed events when they are asked for."""
+"""Read recordings: turn packed events into the values of :mod:`tapedeck.model`, each when it is first needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Know in which steps the lines of a program ran."""
+"""Record in which steps each line of a program ran."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 LineSteps = Iterable[tuple[Sequence[int], Sequence[int]]]
-"""Lines, and steps in which exactly these ran."""
+"""Pairs of lines and steps: each pair has the steps in which exactly these lines ran."""
 
 
 class LineHistory:
-    """The steps of a run by the lines that ran in them, as far as they have been told; for several threads.
+    """The steps in which each line of a program ran. It can be used from several threads.
 
-    >>> ran = LineHistory()
-    >>> ran.tell([4, 6], [0]); ran.tell([6], [1, 2])
-    >>> ran.before(2), ran.before(0)
+    >>> history = LineHistory()
+    >>> history.add([4, 6], [0]); history.add([6], [1, 2])
+    >>> history.before(2), history.before(0)
     ({4: 0, 6: 1}, {})
     """
 
     def __init__(self) -> None:
         self._steps: dict[tuple[int, ...], array[int]] = {}
-        self._known = 0
+        self._complete_to = 0
         self._lock = threading.Lock()
 
-    def tell(self, lines: Sequence[int], steps: Sequence[int]) -> None:
-        """These lines ran in these steps, which come after those told before."""
+    def add(self, lines: Sequence[int], steps: Sequence[int]) -> None:
+        """Add steps in which exactly these lines ran. The steps must follow all steps added before."""
         with self._lock:
             self._steps.setdefault(tuple(lines), array("i")).extend(steps)
 
-    def read(self, stop: int, told: Callable[[int, int], LineSteps]) -> None:
-        """Be told of the steps up to ``stop`` that are not known yet."""
+    def extend_to(self, stop: int, read: Callable[[int, int], LineSteps]) -> None:
+        """Add all steps before ``stop`` that are missing; ``read`` yields those from a start to before a stop."""
         with self._lock:
-            if self._known >= stop:
+            if self._complete_to >= stop:
                 return
-            for lines, steps in told(self._known, stop):
-                known = self._steps.get(tuple(lines), array("i"))
-                self._steps[tuple(lines)] = array("i", sorted([*known, *steps]))
-            self._known = stop
+            for lines, steps in read(self._complete_to, stop):
+                earlier = self._steps.get(tuple(lines), array("i"))
+                self._steps[tuple(lines)] = array("i", sorted([*earlier, *steps]))
+            self._complete_to = stop
 
     def before(self, step: int) -> dict[int, int]:
-        """The last step before one in which each line ran, for those that did."""
+        """Return for each line the last step before ``step`` in which it ran. Lines that had not run are left out."""
         found: dict[int, int] = {}
         with self._lock:
             for lines, steps in self._steps.items():
-                place = bisect_left(steps, step)
-                if place:
-                    last = steps[place - 1]
+                count = bisect_left(steps, step)
+                if count:
+                    last = steps[count - 1]
                     found |= {line: last for line in lines if found.get(line, -1) < last}
         return found

@@ -1,4 +1,4 @@
-"""Find the events of a run again, at hand or wherever they are kept."""
+"""Define how the events of a run are read, and keep them in memory."""
 
 from __future__ import annotations
 
@@ -18,40 +18,45 @@ T = TypeVar("T")
 
 
 NonfiniteIndices = tuple[Sequence[int], Sequence[int]]
+"""Indices of the passes and of the steps that have a number that is not finite."""
 MAX_NONFINITE = 2_000
-"""Passes and steps that are remembered for numbers that are not finite: the first ones tell where these began."""
+"""Most passes, and most steps, whose indices are recorded because they have a number that is not finite."""
 
 
 class Log(Protocol):
-    """Where the events of a run are found again. Missing ones raise :class:`NotFound`."""
+    """The events of a run, in memory or in the store. Methods raise :class:`NotFound` for a missing event."""
 
     def graph(self, index: int) -> wire.GraphEvent: ...
     def pass_(self, index: int) -> wire.PassEvent: ...
     def step(self, index: int) -> wire.StepEvent: ...
     def passes(self, start: int, stop: int) -> Iterable[wire.PassEvent]:
-        """The passes from one index to before another, as far as there are."""
+        """Return the passes from ``start`` to before ``stop``, as far as they exist."""
 
     def step_groups(self, start: int, stop: int) -> Iterable[StepGroup]:
-        """The steps likewise, those together that are alike."""
+        """Return the steps from ``start`` to before ``stop``, as far as they exist, in groups."""
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
-        """The last step before one in which each line of the program ran, for those that did."""
+        """Return for each line of the program the last step before ``step`` in which it ran, if there is one."""
 
     def lines(self) -> wire.LinesEvent | None:
-        """All last values of lines, merged."""
+        """Return the last value of each line in one event."""
 
     def others(self) -> Iterator[wire.AnyEvent]:
-        """Every event but graphs, passes, steps, lines and progress, in order."""
+        """Yield all events except graphs, passes, steps, lines and progress, in order."""
 
     def counts(self) -> tuple[int, int, int]:
-        """How many graphs, passes and steps there are."""
+        """Return the number of graphs, passes and steps."""
 
     def nonfinite(self) -> NonfiniteIndices:
-        """The passes and steps with a number that is not finite, the first :data:`MAX_NONFINITE` of each."""
+        """Return the first :data:`MAX_NONFINITE` passes and steps that have a number that is not finite."""
 
 
 class MemoryLog:
-    """A log of the events at hand; ``earlier`` has those before them, and ``nonfinite`` is what is known of these."""
+    """A log of events in memory.
+
+    ``earlier`` is the log of the events before them, and ``nonfinite`` the indices of passes and steps that were already
+    found to have a number that is not finite.
+    """
 
     def __init__(
         self, events: Iterable[wire.AnyEvent] = (), earlier: Log | None = None, nonfinite: NonfiniteIndices = ((), ())
@@ -63,24 +68,27 @@ class MemoryLog:
         self._steps: list[wire.StepEvent] = []
         self._others: list[wire.AnyEvent] = []
         self._lines: list[wire.LinesEvent] = []
-        self._ran = LineHistory()
+        self._history = LineHistory()
         _, passes, steps = self._before
-        self._nonfinite = [at for at in nonfinite[0] if at < passes], [at for at in nonfinite[1] if at < steps]
+        self._nonfinite = (
+            [index for index in nonfinite[0] if index < passes],
+            [index for index in nonfinite[1] if index < steps],
+        )
         for event in events:
             self.append(event)
 
     def append(self, event: wire.AnyEvent) -> None:
-        """Take in the next event."""
+        """Add the next event."""
         match event:
             case wire.GraphEvent():
                 self._graphs.append(event)
             case wire.PassEvent():
                 self._passes.append(event)
-                self._look(event.tensors, self._nonfinite[0], self.counts()[1] - 1)
+                self._check_finite(event.tensors, self._nonfinite[0], self.counts()[1] - 1)
             case wire.StepEvent():
                 self._steps.append(event)
-                self._ran.tell(own_lines(event), [event.index])
-                self._look(event.tensors, self._nonfinite[1], self.counts()[2] - 1)
+                self._history.add(own_lines(event), [event.index])
+                self._check_finite(event.tensors, self._nonfinite[1], self.counts()[2] - 1)
             case wire.LinesEvent():
                 self._lines.append(event)
             case wire.ProgressEvent():
@@ -91,17 +99,17 @@ class MemoryLog:
     def graph(self, index: int) -> wire.GraphEvent:
         before = self._before[0]
         earlier = self._earlier if index < before else None
-        return earlier.graph(index) if earlier else _at(self._graphs, index, before, "graph")
+        return earlier.graph(index) if earlier else _get(self._graphs, index, before, "graph")
 
     def pass_(self, index: int) -> wire.PassEvent:
         before = self._before[1]
         earlier = self._earlier if index < before else None
-        return earlier.pass_(index) if earlier else _at(self._passes, index, before, "pass")
+        return earlier.pass_(index) if earlier else _get(self._passes, index, before, "pass")
 
     def step(self, index: int) -> wire.StepEvent:
         before = self._before[2]
         earlier = self._earlier if index < before else None
-        return earlier.step(index) if earlier else _at(self._steps, index, before, "step")
+        return earlier.step(index) if earlier else _get(self._steps, index, before, "step")
 
     def step_groups(self, start: int, stop: int) -> Iterable[StepGroup]:
         before = self._before[2]
@@ -114,7 +122,7 @@ class MemoryLog:
         return chain(self._earlier.passes(start, min(stop, before)), own) if self._earlier and start < before else own
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
-        own = self._ran.before(step)
+        own = self._history.before(step)
         return self._earlier.previous_line_steps(min(step, self._before[2])) | own if self._earlier else own
 
     def lines(self) -> wire.LinesEvent | None:
@@ -132,18 +140,18 @@ class MemoryLog:
         return self._nonfinite
 
     @staticmethod
-    def _look(table: wire.TensorTable, nonfinite: list[int], index: int) -> None:
+    def _check_finite(table: wire.TensorTable, nonfinite: list[int], index: int) -> None:
         if len(nonfinite) < MAX_NONFINITE and not finite(table):
             nonfinite.append(index)
 
 
 def own_lines(step: wire.StepEvent) -> list[int]:
-    """The lines of the program itself that a step has values of."""
+    """Return the lines of the program, not of its other files, that have a value in a step."""
     return [line.line for line in step.values if line.file is None]
 
 
 def merge_lines(events: list[wire.LinesEvent]) -> wire.LinesEvent | None:
-    """One event with the last value of each line. The tables are joined end to end."""
+    """Return one event with the last value of each line and all tables joined, or ``None`` without events."""
     if len(events) <= 1:
         return events[0] if events else None
     tables: list[wire.TensorTable] = []
@@ -176,9 +184,17 @@ def _shift_names(table: wire.TensorTable, by: int) -> wire.TensorTable:
     )
 
 
-def _at(items: list[T], index: int, before: int, what: str) -> T:
+def _get(items: list[T], index: int, before: int, kind: str) -> T:
     if 0 <= index - before < len(items):
         return items[index - before]
-    count = before + len(items)
-    remedy = f"the last is {count - 1}" if count else f"this run has no {what}"
-    raise NotFound(f"There is no {what} {index}: {remedy}.")
+    raise missing(kind, index, before + len(items))
+
+
+def missing(kind: str, index: int, count: int) -> NotFound:
+    """Return the error for a graph, pass or step that does not exist; ``count`` is how many exist.
+
+    >>> missing("step", 5, 2)
+    NotFound('There is no step 5: the last is 1.')
+    """
+    reason = f"the last is {count - 1}" if count else f"this run has no {kind}"
+    return NotFound(f"There is no {kind} {index}: {reason}.")

@@ -11,10 +11,11 @@ from ..errors import NotFound
 from .tensors import Tensors, starts
 
 RowIndices = np.ndarray[Any, np.dtype[np.int32]]
+"""Rows of a tensor table; -1 for no tensor."""
 
 
 class PassNumbers:
-    """The numbers of one pass over its graph; every node and edge is meant by its place."""
+    """The numbers of one pass over its graph. Methods take the index of a node or edge."""
 
     def __init__(self, event: wire.PassEvent, graph: model.Graph) -> None:
         self.event = event
@@ -29,49 +30,49 @@ class PassNumbers:
         self._first_saved = starts(np.array([len(node.saved) for node in graph.nodes]))
 
     def node_index(self, node: str) -> int:
-        """The place of the node with this id; raises :class:`NotFound`."""
+        """Return the index of the node with this id. Raise :class:`NotFound` if there is none."""
         if node[:1] == "n" and node[1:].isascii() and node[1:].isdigit() and int(node[1:]) < len(self.graph.nodes):
             return int(node[1:])
         raise NotFound(f"Graph {self.graph.id} has no node {node!r}: its nodes are n0 to n{len(self.graph.nodes) - 1}.")
 
-    def value(self, place: int) -> model.TensorSummary | None:
-        """The forward value of a node: what its call returned, or the leaf or constant itself."""
-        return self.tensors.summary(int(self._value[place]))
+    def value(self, node: int) -> model.TensorSummary | None:
+        """Return the forward value of a node: the result of its call, or the leaf or constant itself."""
+        return self.tensors.summary(int(self._value[node]))
 
-    def arrived(self, place: int, output: int = 0) -> model.TensorSummary | None:
-        """The sum of the gradients on the edges to an output of a node."""
-        return self.tensors.summary(self._output(self._arrived, place, output))
+    def arrived(self, node: int, output: int = 0) -> model.TensorSummary | None:
+        """Return the sum of the gradients on the edges to an output of a node."""
+        return self.tensors.summary(self._row_of_output(self._arrived, node, output))
 
-    def used(self, place: int, output: int = 0) -> model.TensorSummary | None:
-        """The gradient that the node was called with, after the user's hooks."""
-        return self.tensors.summary(self._output(self._used, place, output))
+    def used(self, node: int, output: int = 0) -> model.TensorSummary | None:
+        """Return the gradient that a node was called with, after the user's hooks."""
+        return self.tensors.summary(self._row_of_output(self._used, node, output))
 
-    def edge(self, place: int) -> model.TensorSummary | None:
-        """The gradient on an edge."""
-        return self.tensors.summary(int(self._edge[place]))
+    def edge(self, edge: int) -> model.TensorSummary | None:
+        """Return the gradient on an edge."""
+        return self.tensors.summary(int(self._edge[edge]))
 
-    def edge_norm(self, place: int) -> float | None:
-        """L2 norm of the gradient on an edge."""
-        return self.tensors.norm(int(self._edge[place]))
+    def edge_norm(self, edge: int) -> float | None:
+        """Return the L2 norm of the gradient on an edge."""
+        return self.tensors.norm(int(self._edge[edge]))
 
-    def saved(self, place: int, slot: int) -> model.TensorSummary | None:
-        """A saved tensor of a node."""
-        return self.tensors.summary(int(self._saved[self._first_saved[place] + slot]))
+    def saved(self, node: int, saved: int) -> model.TensorSummary | None:
+        """Return a saved tensor of a node, by its index among these."""
+        return self.tensors.summary(int(self._saved[self._first_saved[node] + saved]))
 
-    def node(self, place: int) -> model.NodeNumbers:
-        """All numbers of a node."""
-        outputs = self.graph.nodes[place].outputs
+    def node(self, node: int) -> model.NodeNumbers:
+        """Return all numbers of a node."""
+        outputs = self.graph.nodes[node].outputs
         return model.NodeNumbers(
-            self.value(place), [model.Gradient(self.arrived(place, at), self.used(place, at)) for at in range(outputs)]
+            self.value(node), [model.Gradient(self.arrived(node, output), self.used(node, output)) for output in range(outputs)]
         )
 
     def nodes(self) -> dict[str, model.NodeNumbers]:
-        """All nodes' numbers by id."""
-        return {node.id: self.node(place) for place, node in enumerate(self.graph.nodes)}
+        """Return the numbers of all nodes, by id."""
+        return {node.id: self.node(index) for index, node in enumerate(self.graph.nodes)}
 
     def edges(self) -> dict[str, model.TensorSummary | None]:
-        """All edges' gradients by id."""
-        return {edge.id: self.edge(place) for place, edge in enumerate(self.graph.edges)}
+        """Return the gradients on all edges, by id."""
+        return {edge.id: self.edge(index) for index, edge in enumerate(self.graph.edges)}
 
-    def _output(self, column: RowIndices, place: int, output: int) -> int:
-        return int(column[self._first_output[place] + output]) if output < self.graph.nodes[place].outputs else -1
+    def _row_of_output(self, rows: RowIndices, node: int, output: int) -> int:
+        return int(rows[self._first_output[node] + output]) if output < self.graph.nodes[node].outputs else -1

@@ -1,4 +1,4 @@
-"""Read a recording: make the nouns of the model from packed events, each only when it is asked for."""
+"""Read a recording: turn packed events into the values of :mod:`tapedeck.model`, each when it is first needed."""
 
 from __future__ import annotations
 
@@ -13,41 +13,39 @@ from .. import model, wire
 from ..errors import InvalidInput, NotFound
 from .log import Log
 from .pass_numbers import PassNumbers
-from .series import USUAL, StepSeries, named, read_series, thinned
+from .series import DEFAULT_KEYS, StepSeries, available_keys, read_series, thinned
 from .structure import index_or_none, read_formulas, read_graph, title
 from .tensors import Tensors
 
 S = TypeVar("S", bound=wire.Signal)
 
-NAMED: Final = 40
-"""Keys that are named to who asked for one that is not there."""
-
-
-ORDERS = 3
-"""Orders of derivatives through which a node tells whose formula made it: no text needs more, and no stack holds all."""
+KEYS_LISTED: Final = 40
+"""Most keys listed in the error for a key that no step has."""
+MAX_ORDERS: Final = 3
+"""Most orders of derivatives through which a node refers to the node whose formula created it."""
 
 
 class Recording:
-    """All that was recorded of a run, as the nouns of the model. ``limits`` says what is too large for one answer."""
+    """Everything that was recorded of a run. ``limits`` says which graphs are too large for one answer."""
 
     def __init__(self, log: Log, program: str, limits: model.Limits | None = None) -> None:
         self.log: Log = log
         self.program = program
         self._limits = limits or model.Limits()
-        self._read_graph = lru_cache(maxsize=16)(self._graph)
+        self._graph = lru_cache(maxsize=16)(self._read_graph)
         self._structure = lru_cache(maxsize=16)(self._read_structure)
-        self._read_values = lru_cache(maxsize=16)(self._values_of)
+        self._line_values = lru_cache(maxsize=16)(self._read_line_values)
 
     def graph(self, index: int) -> model.Graph:
-        """The structure ``g{index}``; raises :class:`NotFound`."""
-        return self._read_graph(index)
+        """Return the structure of graph ``g{index}``. Raise :class:`NotFound` if there is none."""
+        return self._graph(index)
 
-    def _graph(self, index: int) -> model.Graph:
+    def _read_graph(self, index: int) -> model.Graph:
         graph, formulas = self._structure(index)
         if not formulas:
             return graph
         nodes = [
-            node if first[0] < 0 else structs.replace(node, backward_of=self._formula(*first, ORDERS))
+            node if first[0] < 0 else structs.replace(node, backward_of=self._formula(*first, MAX_ORDERS))
             for node, first in zip(graph.nodes, formulas, strict=True)
         ]
         return structs.replace(graph, nodes=nodes)
@@ -56,22 +54,25 @@ class Recording:
         event = self.log.graph(index)
         return read_graph(event), read_formulas(event)
 
-    def _formula(self, index: int, place: int, orders: int) -> model.Formula:
-        """A node whose formula made others, with so many orders of those that made it."""
-        graph, formulas = self._structure(index)
-        node = graph.nodes[place]
-        if orders > 1 and formulas and formulas[place][0] >= 0:
-            node = structs.replace(node, backward_of=self._formula(*formulas[place], orders - 1))
+    def _formula(self, graph_index: int, node_index: int, orders: int) -> model.Formula:
+        """Return a node whose backward formula created others, with up to ``orders`` nodes that refer to each other."""
+        graph, formulas = self._structure(graph_index)
+        node = graph.nodes[node_index]
+        if orders > 1 and formulas and formulas[node_index][0] >= 0:
+            node = structs.replace(node, backward_of=self._formula(*formulas[node_index], orders - 1))
         return model.Formula(graph.id, node)
 
     def pass_(self, index: int, *, whole: bool = False) -> model.Pass:
-        """A pass with its numbers, which are left out above ``answer_nodes`` unless ``whole``; raises :class:`NotFound`."""
+        """Return a pass with its numbers, or without them above ``answer_nodes`` nodes unless ``whole``.
+
+        Raise :class:`NotFound` if there is no such pass.
+        """
         event = self.log.pass_(index)
         if event.graph < 0:
-            place = (event.index, event.step, event.kind, index_or_none(event.parent), "", index_or_none(event.line))
-            return model.Pass(*place, order=[], nodes={}, edges={})
+            parent, line = index_or_none(event.parent), index_or_none(event.line)
+            return model.Pass(event.index, event.step, event.kind, parent, "", line, order=[], nodes={}, edges={})
         graph = self.graph(event.graph)
-        numbers = PassNumbers(event, graph) if whole or self.small(event.graph) else None
+        numbers = PassNumbers(event, graph) if whole or self.fits_one_answer(event.graph) else None
         return model.Pass(
             index=event.index,
             step=event.step,
@@ -79,25 +80,25 @@ class Recording:
             parent=index_or_none(event.parent),
             graph=graph.id,
             line=index_or_none(event.line),
-            order=[f"n{place}" for place in wire.int32(event.order, "order").tolist()],
+            order=[f"n{node}" for node in wire.int32(event.order, "order").tolist()],
             nodes=numbers.nodes() if numbers else UNSET,
             edges=numbers.edges() if numbers else UNSET,
             failed=f"n{event.failed}" if event.failed >= 0 else None,
         )
 
-    def small(self, graph: int) -> bool:
-        """Whether a pass over a graph has few enough nodes to be told with its numbers in one answer."""
+    def fits_one_answer(self, graph: int) -> bool:
+        """Return whether the numbers of a pass over this graph fit into one answer."""
         return len(self.graph(graph).nodes) <= self._limits.answer_nodes
 
     def numbers(self, index: int) -> PassNumbers:
-        """The numbers of a pass, each read when it is asked for."""
+        """Return the numbers of a pass. Raise :class:`NotFound` if there is no such pass, or if it has no graph."""
         event = self.log.pass_(index)
         if event.graph < 0:
             raise NotFound(f"Pass {index} has no graph.")
         return PassNumbers(event, self.graph(event.graph))
 
     def step(self, index: int) -> model.Step:
-        """A step, its passes with it; raises :class:`NotFound`."""
+        """Return a step with its passes. Raise :class:`NotFound` if there is none."""
         event = self.log.step(index)
         tensors = Tensors(event.tensors)
         summary = tensors.summary
@@ -111,7 +112,7 @@ class Recording:
             loss=summary(event.loss_row),
             loss_name=event.loss_name,
             losses={name: summary(row) for name, row in event.losses.items()},
-            passes=[self.pass_(place) for place in event.passes],
+            passes=[self.pass_(pass_index) for pass_index in event.passes],
             parameters=[
                 model.ParameterStep(
                     id=f"p{row.parameter}",
@@ -121,7 +122,7 @@ class Recording:
                     grad_before=summary(row.grad_before),
                     grad_after=summary(row.grad_after),
                     value_after=summary(row.value_after),
-                    state={key: summary(place) for key, place in row.state.items()},
+                    state={key: summary(state_row) for key, state_row in row.state.items()},
                     grad_used=summary(row.grad_used),
                     update=summary(row.update),
                 )
@@ -137,15 +138,15 @@ class Recording:
         )
 
     def earlier(self, step: int) -> dict[str, model.EarlierValue]:
-        """What the values of lines were when a step began: of each that of the last step in which it had run."""
+        """Return the values that lines had when a step began, each from the last step before in which the line ran."""
         found: dict[str, model.EarlierValue] = {}
         for line, before in sorted(self.log.previous_line_steps(step).items()):
-            value = self._read_values(before)[str(line)]
+            value = self._line_values(before)[str(line)]
             found[str(line)] = model.EarlierValue(before, value.text, value.tensor)
         return found
 
     def leaf(self, index: int, parameter: str) -> str | None:
-        """The node of a parameter in a pass; ``None`` where it has none, and for no pass at all (-1)."""
+        """Return the id of a parameter's node in a pass; ``None`` if it has none, or if the index of the pass is -1."""
         graph = self.log.pass_(index).graph if index >= 0 else -1
         nodes = self.graph(graph).nodes if graph >= 0 else []
         return next((node.id for node in nodes if node.parameter == parameter), None)
@@ -153,42 +154,42 @@ class Recording:
     def series(
         self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None
     ) -> StepSeries:
-        """How numbers went over the steps, see :mod:`.series`; with ``points``, thinned to about so many for each key.
+        """Return numbers over steps, see :mod:`.series`; with ``points``, keep about as many steps for each key.
 
-        Raises :class:`InvalidInput` for a key that no step of the run has.
+        Raise :class:`InvalidInput` for a key that no step of the run has.
         """
-        there = self.log.counts()[2]
-        stop = there if count is None else min(there, start + count)
-        read = read_series(list(self.log.step_groups(start, stop)), keys or USUAL)
+        steps = self.log.counts()[2]
+        stop = steps if count is None else min(steps, start + count)
+        read = read_series(list(self.log.step_groups(start, stop)), keys or DEFAULT_KEYS)
         if absent := [key for key in dict.fromkeys(keys) if "*" not in key and key not in read.values]:
-            whole = list(self.log.step_groups(0, there))
-            known = read_series(whole, absent).values
+            groups = list(self.log.step_groups(0, steps))
+            elsewhere = read_series(groups, absent).values
             for key in absent:
-                if whole and key not in known:
-                    names = named(whole)
-                    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+                if groups and key not in elsewhere:
+                    names = available_keys(groups)
+                    more = f" and {len(names) - KEYS_LISTED} more" if len(names) > KEYS_LISTED else ""
                     raise InvalidInput(
-                        f"No step has {key[:60]!r}: this run has {', '.join(names[:NAMED])}{more}.", where="query.key"
+                        f"No step has {key[:60]!r}: this run has {', '.join(names[:KEYS_LISTED])}{more}.", where="query.key"
                     )
                 read.values[key], read.present[key] = np.full(len(read.index), np.nan), np.zeros(len(read.index), bool)
         return read if points is None else thinned(read, points)
 
-    def _values_of(self, step: int) -> dict[str, model.LineValue]:
+    def _read_line_values(self, step: int) -> dict[str, model.LineValue]:
         event = self.log.step(step)
         return _values(event, Tensors(event.tensors))
 
     def rebinds(self, step: int) -> list[model.Rebind]:
-        """The names that moved in a step."""
+        """Return the names of parameters that were bound to another tensor in a step."""
         event = self.log.step(step)
         return _rebinds(event, Tensors(event.tensors)) if event.rebinds else []
 
     def lines(self) -> list[model.Line]:
-        """The last value of each line, in the order of lines, the program's own first."""
+        """Return the last value of each line, sorted by line, those of the program before those of other files."""
         event = self.log.lines()
         if event is None:
             return []
         tensors = Tensors(event.tensors)
-        read = [
+        values = [
             model.Line(
                 line=row.line,
                 file=row.file,
@@ -199,10 +200,10 @@ class Recording:
             )
             for row in event.rows
         ]
-        return sorted(read, key=lambda line: (line.file or "", line.line))
+        return sorted(values, key=lambda line: (line.file or "", line.line))
 
     def parameters(self) -> list[model.Parameter]:
-        """Every parameter, with all the names that it had."""
+        """Return every parameter with all its names."""
         found: dict[int, model.Parameter] = {}
         for event in self.log.others():
             if isinstance(event, wire.ParameterEvent):
@@ -215,7 +216,7 @@ class Recording:
         return [found[index] for index in sorted(found)]
 
     def cells(self, program: model.Program) -> list[model.Cell]:
-        """The program's cells with their outputs, where they came to their end."""
+        """Return the program's cells with their printed text, and with their outputs if they ended."""
         outputs: dict[int, str | None] = {}
         printed: dict[int, list[str]] = {}
         for event in self.log.others():
@@ -229,7 +230,7 @@ class Recording:
         ]
 
     def stdout(self) -> str:
-        """All that the program printed, as far as it was kept."""
+        """Return the text that the program printed, as far as it was recorded."""
         return "".join(event.text for event in self.log.others() if isinstance(event, wire.OutputEvent))
 
     @overload
@@ -243,21 +244,21 @@ class Recording:
         return [event for event in self.log.others() if isinstance(event, kind)]
 
     def graphs(self) -> list[model.GraphSize]:
-        """The sizes of all graphs."""
+        """Return the sizes of all graphs."""
         return [
             model.GraphSize(f"g{event.index}", len(event.kind), len(event.gradient))
             for event in map(self.log.graph, range(self.log.counts()[0]))
         ]
 
     def last_pass(self, graph: int, *, before: int) -> int | None:
-        """The last pass over a graph before a pass, among the thousand before it; ``None`` if there is none."""
+        """Return the last pass over a graph among the thousand passes before ``before``; ``None`` if there is none."""
         for index in range(min(before, self.log.counts()[1]) - 1, max(-1, before - 1_001), -1):
             if graph >= 0 and self.log.pass_(index).graph == graph:
                 return index
         return None
 
     def source(self, line: int | None) -> str | None:
-        """The text of a line of the program, without its indentation."""
+        """Return the text of a line of the program, without its indentation."""
         lines = self._source
         return lines[line - 1].strip() if line is not None and 1 <= line <= len(lines) else None
 
@@ -266,22 +267,22 @@ class Recording:
         return self.program.splitlines()
 
     def node(self, pass_index: int, node: str) -> model.NodeDetail:
-        """All about one node in one pass; raises :class:`NotFound`."""
+        """Return the details of one node in one pass. Raise :class:`NotFound` if either is missing."""
         numbers = self.numbers(pass_index)
-        place = numbers.node_index(node)
+        index = numbers.node_index(node)
         graph = numbers.graph
-        found = graph.nodes[place]
-        order = [f"n{at}" for at in wire.int32(numbers.event.order, "order").tolist()]
+        found = graph.nodes[index]
+        order = [f"n{ran}" for ran in wire.int32(numbers.event.order, "order").tolist()]
 
-        def flow(edge: int, other: str) -> model.Flow:
-            drawn = graph.edges[edge]
-            end = graph.nodes[numbers.node_index(other)]
-            return model.Flow(drawn.id, other, title(end), drawn.slot, drawn.input, numbers.edge(edge))
+        def flow(edge_index: int, other: str) -> model.Flow:
+            edge = graph.edges[edge_index]
+            other_node = graph.nodes[numbers.node_index(other)]
+            return model.Flow(edge.id, other, title(other_node), edge.slot, edge.input, numbers.edge(edge_index))
 
         return model.NodeDetail(
             node=found,
-            numbers=numbers.node(place),
-            saved=[model.Saved(name, numbers.saved(place, slot)) for slot, name in enumerate(found.saved)],
+            numbers=numbers.node(index),
+            saved=[model.Saved(name, numbers.saved(index, saved)) for saved, name in enumerate(found.saved)],
             incoming=[flow(at, edge.source) for at, edge in enumerate(graph.edges) if edge.target == node],
             outgoing=[flow(at, edge.target) for at, edge in enumerate(graph.edges) if edge.source == node],
             rank=order.index(node) if node in order else None,
@@ -290,7 +291,7 @@ class Recording:
 
 
 def line_text(line: wire.LineRow, tensors: Tensors) -> str:
-    """The text at a line's end: its repr where that was recorded, else one made from the tensor."""
+    """Return the text of a line's value: its ``repr`` if that was recorded, else a text made from the tensor."""
     if line.text is not None:
         return line.text
     summary = tensors.summary(line.row)
@@ -298,12 +299,15 @@ def line_text(line: wire.LineRow, tensors: Tensors) -> str:
 
 
 def phase(line: wire.LineRow, step: wire.StepEvent) -> model.Phase:
-    """The phase of a step in which a line ran last."""
-    parts = (step.forward, step.loss, step.backward, step.update)
-    place = next((at for at, lines in enumerate(parts) if line.line in lines), 0)
-    passes = step.passes.index(step.main) if step.main in step.passes else 0
-    ran = 0 if line.at <= passes else 2 if line.at <= len(step.passes) else 3
-    return model.PHASES[max(place, ran)]
+    """Return the phase of a step in which a line ran last.
+
+    It is the phase that has the line, or a later one if the line ran again after the passes that follow that phase.
+    """
+    lines_of_phases = (step.forward, step.loss, step.backward, step.update)
+    of_line = next((index for index, lines in enumerate(lines_of_phases) if line.line in lines), 0)
+    passes_before_main = step.passes.index(step.main) if step.main in step.passes else 0
+    of_time = 0 if line.at <= passes_before_main else 2 if line.at <= len(step.passes) else 3
+    return model.PHASES[max(of_line, of_time)]
 
 
 def _values(event: wire.StepEvent, tensors: Tensors) -> dict[str, model.LineValue]:

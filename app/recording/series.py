@@ -1,16 +1,16 @@
-"""Read how numbers went over the steps: the loss, a parameter, its gradient, its optimizer's state.
+"""Read one number over all steps: the loss, a parameter, its gradient, or the state of its optimizer.
 
-A key names a number of every step::
+A key names a number of each step::
 
-    loss            the step's loss             loss:d_loss      that of a pass whose root has that name
-    iteration       rounds of the step's loop   lr, optimizer.…  an option of the optimizer
+    loss            the step's loss             loss:d_loss      the loss of a pass, by the name of its root
+    iteration       iteration of the loop       lr, optimizer.…  an option of the optimizer
     p0              a parameter's value if it is a scalar, else its L2 norm
     p0.grad.norm    p0.value p0.value_after p0.grad p0.grad_before p0.grad_used p0.contribution p0.update
                     p0.state.exp_avg, each with .norm .min .max .mean .zeros .nan .inf
-    p0.value[3]     an element, by its place in memory order; p0.value[1,2] by its indices
-    p0.lr           the learning rate of its group
+    p0.value[3]     an element, by its index in memory order; p0.value[1,2] by its indices
+    p0.lr           the learning rate of the parameter's group
 
-A ``*`` stands for every parameter, name, state or option: ``p*.grad.norm``, ``loss:*``.
+A ``*`` matches every parameter, name, state or option: ``p*.grad.norm``, ``loss:*``.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from ..errors import InvalidInput
 from .step_groups import MaskedColumn, StepGroup
 from .table_stack import COUNTS, NUMBERS, FloatArray, PresentMask, TableStack
 
-OF_PARAMETER: Final = {
+PARAMETER_TENSORS: Final = {
     "value": "value", "value_after": "value_after", "grad": "grad_after", "grad_before": "grad_before",
     "grad_used": "grad_used", "contribution": "contribution", "update": "update",
 }  # fmt: skip
-"""What a key calls the tensors of a parameter, and what the event calls them."""
-USUAL: Final = ("loss:*", "p*", "lr")
+"""Names of a parameter's tensors in keys, and in :class:`wire.ParameterRow`."""
+DEFAULT_KEYS: Final = ("loss:*", "p*", "lr")
 STATISTICS: Final = (*NUMBERS, *COUNTS)
 
 _PARAMETER: Final = re.compile(
     rf"p(?P<index>\d{{1,9}}|\*)"
-    rf"(?:\.(?:(?P<what>{'|'.join(OF_PARAMETER)})|state\.(?P<state>\w+|\*)))?"
+    rf"(?:\.(?:(?P<tensor>{'|'.join(PARAMETER_TENSORS)})|state\.(?P<state>\w+|\*)))?"
     rf"(?:\.(?P<statistic>{'|'.join(STATISTICS)})|\[(?P<element>\d{{1,9}}(?:,\d{{1,9}})*)\])?"
 )
 
@@ -44,7 +44,7 @@ _RATE: Final = re.compile(r"p(\d{1,9}|\*)\.lr")
 
 
 class StepSeries(Struct, frozen=True):
-    """FloatArray over steps: ``values[key][i]`` is of step ``index[i]``, where ``known[key][i]`` says that there is one."""
+    """Numbers over steps: ``values[key][i]`` is the number of step ``index[i]``, if ``present[key][i]`` is true."""
 
     index: np.ndarray[Any, np.dtype[np.int64]]
     values: dict[str, FloatArray]
@@ -52,7 +52,7 @@ class StepSeries(Struct, frozen=True):
 
 
 def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
-    """Read the keys over steps; those of no step are left out of the answer. Raises :class:`InvalidInput` for no key at all."""
+    """Read keys over steps, without the keys that no step has. Raise :class:`InvalidInput` for a malformed key."""
     matchers = [_matcher(key) for key in dict.fromkeys(keys)]
     count = sum(len(group) for group in groups)
     index = np.concatenate([group.index for group in groups]) if groups else np.empty(0, np.int64)
@@ -61,11 +61,11 @@ def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
     start = 0
     for group in groups:
         for matcher in matchers:
-            for key, (numbers, there) in matcher(group):
+            for key, (numbers, mask) in matcher(group):
                 if key not in values:
                     values[key], present[key] = np.full(count, np.nan), np.zeros(count, bool)
                 values[key][start : start + len(group)] = numbers
-                present[key][start : start + len(group)] = there
+                present[key][start : start + len(group)] = mask
         start += len(group)
     order = np.argsort(index, kind="stable")
     return StepSeries(
@@ -76,9 +76,9 @@ def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
 
 
 def thinned(series: StepSeries, points: int) -> StepSeries:
-    """Leave about ``points`` steps for each key: the first, the last, and of each stretch the least and the greatest value.
+    """Keep about ``points`` steps for each key: the first, the last, and the minimum and maximum of each stretch of steps.
 
-    A stretch in which a number is not finite keeps the first such; one without numbers keeps a gap.
+    A stretch also keeps its first number that is not finite.
     """
     count = len(series.index)
     if count <= points:
@@ -93,21 +93,21 @@ def thinned(series: StepSeries, points: int) -> StepSeries:
         low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
         least, greatest = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
         for wanted in (low == least[stretch], high == greatest[stretch], series.present[key] & ~finite):
-            places = np.flatnonzero(wanted)
-            chosen[places[np.diff(stretch[places], prepend=-1) > 0]] = True  # the first of each stretch
-    places = np.flatnonzero(chosen)
+            indices = np.flatnonzero(wanted)
+            chosen[indices[np.diff(stretch[indices], prepend=-1) > 0]] = True  # the first of each stretch
+    indices = np.flatnonzero(chosen)
     return StepSeries(
-        series.index[places],
-        {key: values[places] for key, values in series.values.items()},
-        {key: known[places] for key, known in series.present.items()},
+        series.index[indices],
+        {key: values[indices] for key, values in series.values.items()},
+        {key: mask[indices] for key, mask in series.present.items()},
     )
 
 
-def named(groups: Iterable[StepGroup]) -> list[str]:
-    """The keys that these steps have, the shortest way to say each: what a wrong one could have been."""
+def available_keys(groups: Iterable[StepGroup]) -> list[str]:
+    """Return the keys that these steps have, each in its shortest form."""
     found: dict[str, None] = {"loss": None, "iteration": None}
     for group in groups:
-        found |= {f"loss:{name}": None for name in _rows_of_losses(group)}
+        found |= {f"loss:{name}": None for name in _named_loss_rows(group)}
         for option in group.options():
             found["lr" if option == "lr" else f"optimizer.{option}"] = None
         for row in group.first.parameters:
@@ -121,7 +121,7 @@ _Matcher = Callable[[StepGroup], Iterator[tuple[str, MaskedColumn]]]
 
 
 def _matcher(key: str) -> _Matcher:
-    """What reads a key of a group; raises :class:`InvalidInput`."""
+    """Return a function that reads a key from a group of steps. Raise :class:`InvalidInput` for a malformed key."""
     if key == "loss":
         return lambda group: iter([(key, _scalar(group.stack, group.first.loss_row))])
     if key == "iteration":
@@ -135,8 +135,8 @@ def _matcher(key: str) -> _Matcher:
     match = _PARAMETER.fullmatch(key)
     if match is None:
         raise InvalidInput(
-            f"Unknown key {key[:60]!r}: known are loss, loss:NAME, iteration, lr, optimizer.OPTION, and of each "
-            f"parameter p0, p1 … {', '.join(OF_PARAMETER)}, state.NAME and lr, with .{', .'.join(STATISTICS)} "
+            f"Unknown key {key[:60]!r}: known are loss, loss:NAME, iteration, lr, optimizer.OPTION, and for each "
+            f"parameter p0, p1 … {', '.join(PARAMETER_TENSORS)}, state.NAME and lr, with .{', .'.join(STATISTICS)} "
             "or an element such as [3].",
             where="query.key",
         )
@@ -144,13 +144,13 @@ def _matcher(key: str) -> _Matcher:
 
 
 def _losses(group: StepGroup, name: str) -> Iterator[tuple[str, MaskedColumn]]:
-    for there, row in _rows_of_losses(group).items():
-        if name in (there, "*"):
-            yield f"loss:{there}", _scalar(group.stack, row)
+    for loss, row in _named_loss_rows(group).items():
+        if name in (loss, "*"):
+            yield f"loss:{loss}", _scalar(group.stack, row)
 
 
-def _rows_of_losses(group: StepGroup) -> dict[str, int]:
-    """The rows of the losses that have a name: the main pass's first."""
+def _named_loss_rows(group: StepGroup) -> dict[str, int]:
+    """Return the rows of the losses that have a name, by name, the loss of the main pass first."""
     first = group.first
     return {**({first.loss_name: first.loss_row} if first.loss_name is not None else {}), **first.losses}
 
@@ -163,39 +163,39 @@ def _options(group: StepGroup, name: str) -> Iterator[tuple[str, MaskedColumn]]:
 
 def _rates(group: StepGroup, index: str) -> Iterator[tuple[str, MaskedColumn]]:
     for parameter in group.rows if index == "*" else [int(index)]:
-        numbers, known = group.rate(parameter)
-        if known.any():
-            yield f"p{parameter}.lr", (numbers, known)
+        numbers, present = group.rate(parameter)
+        if present.any():
+            yield f"p{parameter}.lr", (numbers, present)
 
 
 def _parameters(
-    group: StepGroup, index: str, what: str | None, state: str | None, statistic: str | None, element: str | None
+    group: StepGroup, index: str, tensor: str | None, state: str | None, statistic: str | None, element: str | None
 ) -> Iterator[tuple[str, MaskedColumn]]:
     for row in group.first.parameters if index == "*" else [group.rows[int(index)]] if int(index) in group.rows else []:
         if state is None:
-            places = {f".{what}" if what else "": getattr(row, OF_PARAMETER[what or "value"])}
+            rows = {f".{tensor}" if tensor else "": getattr(row, PARAMETER_TENSORS[tensor or "value"])}
         else:
-            places = {f".state.{name}": place for name, place in row.state.items() if state in (name, "*")}
-        for name, place in places.items():
+            rows = {f".state.{name}": state_row for name, state_row in row.state.items() if state in (name, "*")}
+        for name, table_row in rows.items():
             key = f"p{row.parameter}{name}"
             if element is not None:
-                yield f"{key}[{element}]", _element(group.stack, place, element, key)
+                yield f"{key}[{element}]", _element(group.stack, table_row, element, key)
             elif statistic is not None:
-                yield f"{key}.{statistic}", group.stack.statistic(place, statistic)
+                yield f"{key}.{statistic}", group.stack.statistic(table_row, statistic)
             else:
-                yield key, _scalar(group.stack, place)
+                yield key, _scalar(group.stack, table_row)
 
 
 def _scalar(stack: TableStack, row: int) -> MaskedColumn:
-    """A scalar's value; of a larger tensor the L2 norm."""
+    """Return the value of a scalar, or the L2 norm of a larger tensor."""
     return stack.statistic(row, "mean" if row >= 0 and stack.shape(row) == () else "norm")
 
 
 def _element(stack: TableStack, row: int, element: str, key: str) -> MaskedColumn:
     if row < 0:
         return stack.element(row, 0)
-    shape, places = stack.shape(row), [int(place) for place in element.split(",")]
-    sizes = shape if len(places) == len(shape) else (int(np.prod(shape)),)
-    if len(places) != len(sizes) or any(place >= size for place, size in zip(places, sizes, strict=True)):
+    shape, indices = stack.shape(row), [int(index) for index in element.split(",")]
+    sizes = shape if len(indices) == len(shape) else (int(np.prod(shape)),)
+    if len(indices) != len(sizes) or any(index >= size for index, size in zip(indices, sizes, strict=True)):
         raise InvalidInput(f"{key} has the shape {list(shape)}: there is no element [{element}] in it.", where="query.key")
-    return stack.element(row, int(np.ravel_multi_index(places, sizes)))
+    return stack.element(row, int(np.ravel_multi_index(indices, sizes)))

@@ -1,4 +1,4 @@
-"""Hold steps of one layout by columns: what they share is said once."""
+"""Group the steps of a recording that differ only in their numbers, and read these numbers by columns."""
 
 from __future__ import annotations
 
@@ -12,78 +12,85 @@ from .. import wire
 from .table_stack import FloatArray, PresentMask, TableStack, table_layout
 
 MaskedColumn = tuple[FloatArray, PresentMask]
-Options = Mapping[str, Any]
+"""One number of each step, and a mask of the steps that have it."""
+OptionValues = Mapping[str, Any]
+"""Options of an optimizer, or of one of its groups, by name."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class StepGroup:
-    """Steps that differ in numbers alone.
+    """Steps that differ only in their numbers.
 
-    ``first`` is one of them, of which only what they share is read; ``index`` are their indices, ``rounds`` how often the
-    loop that they stand in had gone round, if they stand in one; ``numbers`` the options that are no whole numbers, in the
-    order of :func:`split_options`, a row for each step; ``stack`` their tables.
+    ``first`` is one of the steps, of which only the common parts are read. The other values have a row for each step:
+
+    - ``index``: the indices of the steps,
+    - ``iterations``: the iterations of the loop they are in, or ``None`` outside a loop,
+    - ``numbers``: the options that are floats, in the order of :func:`split_options`,
+    - ``stack``: the tensors.
     """
 
     def __init__(
         self,
         first: wire.StepEvent,
         index: np.ndarray[Any, Any],
-        rounds: np.ndarray[Any, Any] | None,
+        iterations: np.ndarray[Any, Any] | None,
         numbers: np.ndarray[Any, Any],
         stack: TableStack,
     ) -> None:
         self.first = first
         self.index = index
-        self.rounds = rounds
+        self.iterations = iterations
         self.stack = stack
         self.rows = {row.parameter: row for row in first.parameters}
+        """Rows of the parameters, by the parameter's index."""
         self._numbers = numbers
 
     def __len__(self) -> int:
         return len(self.index)
 
     def iteration(self) -> MaskedColumn:
-        """The round of each step."""
-        return self._unknown() if self.rounds is None else self._known(self.rounds.astype(np.float64))
+        """Return the iteration of each step."""
+        return self._missing() if self.iterations is None else self._present(self.iterations.astype(np.float64))
 
     def options(self) -> list[str]:
-        """The optimizer's options that are numbers."""
+        """Return the names of the optimizer's options that are numbers."""
         return [name for name, value in (self.first.optimizer or {}).items() if isinstance(value, int | float)]
 
     def option(self, name: str) -> MaskedColumn:
-        """An option of the optimizer over the steps."""
+        """Return an option of the optimizer in each step."""
         return self._option(self.first.optimizer or {}, name, 0)
 
     def rate(self, parameter: int) -> MaskedColumn:
-        """The learning rate of a parameter's group over the steps."""
+        """Return the learning rate of a parameter's group in each step."""
         if not self.first.groups:
             return self.option("lr")
-        place = _count(self.first.optimizer or {})
+        column = _float_count(self.first.optimizer or {})
         for group in self.first.groups:
             if parameter in group.parameters:
-                return self._option(group.options, "lr", place)
-            place += _count(group.options)
-        return self._unknown()
+                return self._option(group.options, "lr", column)
+            column += _float_count(group.options)
+        return self._missing()
 
-    def _option(self, options: Options, name: str, place: int) -> MaskedColumn:
+    def _option(self, options: OptionValues, name: str, column: int) -> MaskedColumn:
+        """Return an option by its name; ``column`` is the column of the first of these options that is a float."""
         for option, value in options.items():
             if option == name:
                 if type(value) is float:
-                    return self._known(self._numbers[:, place])
-                return self._known(np.full(len(self), float(value))) if isinstance(value, int) else self._unknown()
-            place += type(value) is float
-        return self._unknown()
+                    return self._present(self._numbers[:, column])
+                return self._present(np.full(len(self), float(value))) if isinstance(value, int) else self._missing()
+            column += type(value) is float
+        return self._missing()
 
-    def _known(self, numbers: FloatArray) -> MaskedColumn:
+    def _present(self, numbers: FloatArray) -> MaskedColumn:
         return numbers, np.ones(len(self), bool)
 
-    def _unknown(self) -> MaskedColumn:
+    def _missing(self) -> MaskedColumn:
         return np.full(len(self), np.nan), np.zeros(len(self), bool)
 
 
 def group_steps(steps: Iterable[wire.StepEvent]) -> Iterator[StepGroup]:
-    """Put steps together that are alike."""
+    """Yield groups of the steps that differ only in their numbers."""
     groups: dict[Any, list[tuple[wire.StepEvent, list[float]]]] = {}
     for step in steps:
         numbers: list[float] = []
@@ -103,15 +110,19 @@ def group_steps(steps: Iterable[wire.StepEvent]) -> Iterator[StepGroup]:
 
 
 def split_options(step: wire.StepEvent, numbers: list[float]) -> tuple[dict[str, Any] | None, list[wire.GroupRow]]:
-    """The options of a step's optimizer and of its groups, those that are no whole numbers taken out and put into a list."""
-    optimizer = None if step.optimizer is None else _without(step.optimizer, numbers)
-    return optimizer, [wire.GroupRow(row.optimizer, row.parameters, _without(row.options, numbers)) for row in step.groups]
+    """Return the options of a step's optimizer and of its groups with all floats set to 0.0.
+
+    Append the floats to ``numbers``, those of the optimizer first.
+    """
+    optimizer = None if step.optimizer is None else _without_floats(step.optimizer, numbers)
+    groups = [wire.GroupRow(row.optimizer, row.parameters, _without_floats(row.options, numbers)) for row in step.groups]
+    return optimizer, groups
 
 
-def _without(options: Options, numbers: list[float]) -> dict[str, Any]:
+def _without_floats(options: OptionValues, numbers: list[float]) -> dict[str, Any]:
     numbers += (value for value in options.values() if type(value) is float)
     return {name: 0.0 if type(value) is float else value for name, value in options.items()}
 
 
-def _count(options: Options) -> int:
+def _float_count(options: OptionValues) -> int:
     return sum(type(value) is float for value in options.values())

@@ -1,4 +1,4 @@
-"""Read the structure of a graph from its columns."""
+"""Read the structure of a graph from the columns of its event."""
 
 from __future__ import annotations
 
@@ -10,51 +10,54 @@ _NODE_COLUMNS = (
 
 
 def read_graph(event: wire.GraphEvent) -> model.Graph:
-    """A structure from its columns, but for whose formulas its nodes come from."""
+    """Return the structure of a graph, in which :attr:`Node.backward_of` is not set; see :func:`read_formulas`."""
     count = len(event.kind)
-    texts: list[str | None] = [*event.strings, None]  # place -1 is None
+    texts: list[str | None] = [*event.strings, None]  # index -1 is None
     column = {name: wire.int32(getattr(event, name), name).tolist() for name in _NODE_COLUMNS}
-    saved = [event.strings[place] for place in wire.int32(event.saved, "saved").tolist()]
+    saved = [event.strings[string] for string in wire.int32(event.saved, "saved").tolist()]
     kinds: tuple[model.NodeKind, ...] = ("op", "leaf", "constant")
     nodes: list[model.Node] = []
-    taken = 0
-    for place in range(count):
-        slots = column["saved_count"][place]
-        span = (column["start_column"][place], column["end_column"][place])
+    saved_start = 0
+    for index in range(count):
+        saved_stop = saved_start + column["saved_count"][index]
+        span = (column["start_column"][index], column["end_column"][index])
         nodes.append(
             model.Node(
-                id=f"n{place}",
-                kind=kinds[event.kind[place]],
-                op=event.strings[column["op"][place]],
-                call=texts[column["call"][place]],
-                name=texts[column["name"][place]],
-                file=texts[column["file"][place]],
-                line=index_or_none(column["line"][place]),
+                id=f"n{index}",
+                kind=kinds[event.kind[index]],
+                op=event.strings[column["op"][index]],
+                call=texts[column["call"][index]],
+                name=texts[column["name"][index]],
+                file=texts[column["file"][index]],
+                line=index_or_none(column["line"][index]),
                 columns=span if span[0] >= 0 else None,
-                module=texts[column["module"][place]] or "",
-                outputs=column["outputs"][place],
-                saved=saved[taken : taken + slots],
-                parameter=f"p{column['parameter'][place]}" if column["parameter"][place] >= 0 else None,
+                module=texts[column["module"][index]] or "",
+                outputs=column["outputs"][index],
+                saved=saved[saved_start:saved_stop],
+                parameter=f"p{column['parameter'][index]}" if column["parameter"][index] >= 0 else None,
             )
         )
-        taken += slots
+        saved_start = saved_stop
     ends = [wire.int32(getattr(event, name), name).tolist() for name in ("source", "slot", "target", "input")]
     edges = [
-        model.Edge(f"e{place}", f"n{source}", slot, f"n{target}", at, bool(event.gradient[place]))
-        for place, (source, slot, target, at) in enumerate(zip(*ends, strict=True))
+        model.Edge(f"e{index}", f"n{source}", slot, f"n{target}", output, bool(event.gradient[index]))
+        for index, (source, slot, target, output) in enumerate(zip(*ends, strict=True))
     ]
-    return model.Graph(f"g{event.index}", [f"n{place}" for place in wire.int32(event.roots, "roots").tolist()], nodes, edges)
+    return model.Graph(f"g{event.index}", [f"n{root}" for root in wire.int32(event.roots, "roots").tolist()], nodes, edges)
 
 
 def read_formulas(event: wire.GraphEvent) -> list[tuple[int, int]]:
-    """Of each node the graph and the place of the node whose formula it comes from, -1 for none; empty where none does."""
+    """Return for each node the graph and node whose backward formula created it, or (-1, -1).
+
+    Return an empty list if no node was created by a backward formula.
+    """
     graphs = wire.int32(event.formula_graph, "formula_graph").tolist()
-    places = wire.int32(event.formula_node, "formula_node").tolist()
-    return list(zip(graphs, places, strict=True)) if any(graph >= 0 for graph in graphs) else []
+    nodes = wire.int32(event.formula_node, "formula_node").tolist()
+    return list(zip(graphs, nodes, strict=True)) if any(graph >= 0 for graph in graphs) else []
 
 
 def title(node: model.Node) -> str:
-    """What a person would call a node: its name, else its class.
+    """Return the name of a node, or the name of its class if it has none.
 
     >>> title(model.Node("n0", "leaf", "AccumulateGrad", None, "m", None, 5, None, "", 1, [], "p0"))
     'm'
@@ -63,4 +66,5 @@ def title(node: model.Node) -> str:
 
 
 def index_or_none(value: int) -> int | None:
+    """Return an index or line of an event, or ``None`` for -1."""
     return value if value >= 0 else None

@@ -1,51 +1,52 @@
-"""Read packed tensors, row by row, as the API tells them."""
+"""Read the rows of a packed tensor table as summaries and arrays."""
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from .. import model, wire
 
-MOST_DIMENSIONS = 64
-"""What an array may have; a tensor that has more is told without its elements."""
+MOST_DIMENSIONS: Final = 64
+"""Most dimensions of a numpy array. A tensor with more dimensions is read without its elements."""
+ITEM_SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
+"""Packed bytes of an element, by the index of its dtype in :data:`wire.DTYPES`; 0 if elements are not packed."""
 
 
 class Tensors:
-    """A packed table of tensors, read by rows."""
+    """A packed table of tensors. Methods take a row of the table; row -1 is no tensor."""
 
     def __init__(self, table: wire.TensorTable) -> None:
         self._table = table
         self._flags = np.frombuffer(table.flags, np.uint8)
         self._ndim = np.frombuffer(table.ndim, np.uint8)
-        self._read: dict[int, model.TensorSummary] = {}  # one row is often several things: what arrived and what was used
+        self._summaries: dict[int, model.TensorSummary] = {}  # cached, because one row often has several uses
 
     def __len__(self) -> int:
         return len(self._table.dtype)
 
     @cached_property
     def _offsets(self) -> tuple[list[int], list[int], list[int], list[int]]:
-        """For each row: where its shape, statistics and values begin, and its number of elements."""
+        """For each row the starts of its shape, statistics and values, and its number of elements."""
         table = self._table
         numel = wire.elements(table)
         shapes = starts(self._ndim)
         stats = starts((self._flags & wire.HAS_STATS) != 0)
-        sizes = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
         dtype = np.frombuffer(table.dtype, np.uint8)
-        values = starts(np.where(self._flags & wire.HAS_VALUES, numel * sizes[dtype], 0))
+        values = starts(np.where(self._flags & wire.HAS_VALUES, numel * ITEM_SIZES[dtype], 0))
         return shapes, stats, values, numel.tolist()
 
     def shape(self, row: int) -> list[int]:
-        """Shape of a row."""
+        """Return the shape of a row."""
         start = self._offsets[0][row]
         shape: list[int] = np.frombuffer(self._table.dims, "<i8", int(self._ndim[row]), start * 8).tolist()
         return shape
 
     def array(self, row: int) -> np.ndarray[Any, Any] | None:
-        """The kept elements of a row, in its shape; ``None`` when they were not kept."""
+        """Return the elements of a row in its shape; ``None`` if they were not recorded."""
         if row < 0 or not self._flags[row] & wire.HAS_VALUES or self._ndim[row] > MOST_DIMENSIONS:
             return None
         _, _, values, numel = self._offsets
@@ -53,19 +54,19 @@ class Tensors:
         return np.frombuffer(self._table.values, packed, numel[row], values[row]).reshape(self.shape(row))
 
     def summary(self, row: int) -> model.TensorSummary | None:
-        """A row as the API tells it; ``None`` for row -1."""
+        """Return the summary of a row; ``None`` for row -1."""
         if row < 0:
             return None
-        if (read := self._read.get(row)) is None:
-            read = self._read[row] = self._summary(row)
-        return read
+        if (summary := self._summaries.get(row)) is None:
+            summary = self._summaries[row] = self._read_summary(row)
+        return summary
 
-    def _summary(self, row: int) -> model.TensorSummary:
+    def _read_summary(self, row: int) -> model.TensorSummary:
         table = self._table
         flags = int(self._flags[row])
         name = int.from_bytes(table.grad_fn[2 * row : 2 * row + 2], "little")
         array = self.array(row)
-        statistics, counts = self._statistics(row, array)
+        (low, high, mean, norm), counts = self._statistics(row, array)
         return model.TensorSummary(
             shape=self.shape(row),
             dtype=wire.DTYPES[table.dtype[row]],
@@ -73,17 +74,17 @@ class Tensors:
             is_leaf=bool(flags & wire.IS_LEAF),
             grad_fn=table.names[name - 1] if name else None,
             values=None if array is None else json_values(array),
-            min=statistics[0],
-            max=statistics[1],
-            mean=statistics[2],
-            norm=statistics[3],
+            min=low,
+            max=high,
+            mean=mean,
+            norm=norm,
             zeros=counts[0],
             nan=counts[1],
             inf=counts[2],
         )
 
     def norm(self, row: int) -> float | None:
-        """L2 norm of a row (may be NaN or infinite); ``None`` where it is not known."""
+        """Return the L2 norm of a row, which may be NaN or infinite; ``None`` if it was not recorded."""
         if row < 0:
             return None
         if self._flags[row] & wire.HAS_STATS:
@@ -94,10 +95,10 @@ class Tensors:
     def _statistics(
         self, row: int, array: np.ndarray[Any, Any] | None
     ) -> tuple[list[float | str | None], tuple[int, int, int] | tuple[None, None, None]]:
-        place = self._offsets[1][row]
+        index = self._offsets[1][row]
         if self._flags[row] & wire.HAS_STATS:
-            numbers = np.frombuffer(self._table.stats, "<f8", 4, 32 * place).tolist()
-            zeros, nan, inf = np.frombuffer(self._table.counts, "<i8", 3, 24 * place).tolist()
+            numbers = np.frombuffer(self._table.stats, "<f8", 4, 32 * index).tolist()
+            zeros, nan, inf = np.frombuffer(self._table.counts, "<i8", 3, 24 * index).tolist()
             return [number(value) for value in numbers], (zeros, nan, inf)
         if array is None or array.size != 1:
             return [None] * 4, (0, 0, 0) if array is not None and array.size == 0 else (None, None, None)
@@ -111,7 +112,7 @@ class Tensors:
 
 
 def number(value: float) -> float | str:
-    """A number as JSON can carry it.
+    """Return a number for JSON: NaN and infinities as strings.
 
     >>> number(1.5), number(float("-inf")), number(float("nan"))
     (1.5, '-Infinity', 'NaN')
@@ -122,7 +123,7 @@ def number(value: float) -> float | str:
 
 
 def json_values(array: np.ndarray[Any, Any]) -> Any:
-    """An array as nested lists, as ``tensor.tolist()`` gives them, safe for JSON.
+    """Return an array as nested lists for JSON, with complex elements as pairs and NaN and infinities as strings.
 
     >>> json_values(np.array([1.0, np.nan])), json_values(np.array(2 + 1j))
     ([1.0, 'NaN'], [2.0, 1.0])
@@ -130,20 +131,23 @@ def json_values(array: np.ndarray[Any, Any]) -> Any:
     if np.iscomplexobj(array):
         array = np.stack([array.real, array.imag], axis=-1)
     listed = array.tolist()
-    return listed if array.dtype.kind != "f" or bool(np.isfinite(array).all()) else _finite(listed)
+    return listed if array.dtype.kind != "f" or bool(np.isfinite(array).all()) else _json_floats(listed)
 
 
-def _finite(value: Any) -> Any:
-    return [_finite(item) for item in value] if isinstance(value, list) else number(value)
+def _json_floats(value: Any) -> Any:
+    return [_json_floats(item) for item in value] if isinstance(value, list) else number(value)
 
 
 def starts(sizes: np.ndarray[Any, Any]) -> list[int]:
-    """Where each of consecutive pieces begins."""
+    """Return where each of consecutive pieces begins, and where the last one ends."""
     return [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
 
 
 def finite(table: wire.TensorTable) -> bool:
-    """Whether every number of a table that is known is finite: by its counts, and by its values. Quick: nearly all are."""
+    """Return whether all recorded numbers of a table are finite, by its counts and values.
+
+    The common case of a table with one dtype is fast.
+    """
     if table.counts and np.frombuffer(table.counts, "<i8").reshape(-1, 3)[:, 1:].any():
         return False
     if not table.values:
@@ -153,9 +157,8 @@ def finite(table: wire.TensorTable) -> bool:
         packed = np.dtype(wire.PACKED[wire.DTYPES[codes.pop()]])
         return packed.kind not in "fc" or bool(np.isfinite(np.frombuffer(table.values, packed)).all())
     dtype = np.frombuffer(table.dtype, np.uint8)
-    kept = (np.frombuffer(table.flags, np.uint8) & wire.HAS_VALUES) != 0
-    sizes = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)[dtype]
-    owner = np.repeat(dtype, np.where(kept, wire.elements(table) * sizes, 0))
+    recorded = (np.frombuffer(table.flags, np.uint8) & wire.HAS_VALUES) != 0
+    owner = np.repeat(dtype, np.where(recorded, wire.elements(table) * ITEM_SIZES[dtype], 0))
     data = np.frombuffer(table.values, np.uint8)
     for code in codes:
         packed = np.dtype(wire.PACKED.get(wire.DTYPES[code], "V0"))

@@ -155,7 +155,7 @@ class StoredLog:
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
         ran = self._kept.ran(self._run)
-        ran.read(min(step, self._counts[2]), self._ran)
+        ran.extend_to(min(step, self._counts[2]), self._ran)
         return ran.before(step)
 
     def _ran(self, start: int, stop: int) -> LineSteps:

@@ -223,7 +223,7 @@ def _own(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
 
 
 def _pass(recording: Recording, event: wire.PassEvent, tables: Sequence[wire.TensorTable]) -> SpanPass:
-    small = event.graph < 0 or recording.small(event.graph)
+    small = event.graph < 0 or recording.fits_one_answer(event.graph)
     numbers = small and event.graph >= 0
     return SpanPass(
         kind=event.kind,

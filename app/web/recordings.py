@@ -14,7 +14,7 @@ from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import NotFound
 from ..recording import Recording
-from ..recording.series import OF_PARAMETER, STATISTICS, USUAL
+from ..recording.series import DEFAULT_KEYS, PARAMETER_TENSORS, STATISTICS
 from ..runs.run import RecordedRun
 from . import packed_steps, pass_columns, reference, responses, series
 from .links import API
@@ -156,9 +156,9 @@ async def read_series(
         Query(
             max_length=500,
             description="What to read: `loss`, `loss:NAME`, `iteration`, `lr` or `optimizer.OPTION`. For a parameter: `p0`, "
-            f"`p0.grad`, `p0.state.exp_avg` ({', '.join(OF_PARAMETER)}, state.NAME), followed by `.norm` or another of "
+            f"`p0.grad`, `p0.state.exp_avg` ({', '.join(PARAMETER_TENSORS)}, state.NAME), followed by `.norm` or another of "
             f"{', '.join(STATISTICS)}, or by the index of an element such as `[3]`. `*` selects all. Repeat the parameter "
-            f"to read more. Default: {', '.join(USUAL)}.",
+            f"to read more. Default: {', '.join(DEFAULT_KEYS)}.",
         ),
     ] = None,
     start: Start = 0,
