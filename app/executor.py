@@ -1,7 +1,7 @@
-"""Run a job somewhere else, and hand on what it tells, validated, as it arrives.
+"""Run jobs in other processes, and yield their validated events as they arrive.
 
-An executor's ``run`` yields batches of events and always ends with a :class:`~tapedeck.wire.EndEvent`: the program's own, or
-one made here when the program could not say it. Time is kept here: the program's process is not trusted with it.
+The last event of a run is always a :class:`~tapedeck.wire.EndEvent`: the program's own, or one that the executor makes if
+the process was killed or exited early.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from . import wire
 from .errors import SandboxError
 from .model import Limits, Options, Program, Status
 from .sandbox import kernel
-from .sandbox.control import Mode, Plan
-from .sandbox.follow import ended, explain, follow
-from .sandbox.nursery import Child
+from .sandbox.control import Mode, ZygoteConfig
+from .sandbox.follow import describe_exit, end_event, follow
 from .sandbox.pool import Pool
 from .sandbox.selftest import Check
+from .sandbox.zygote_client import Child
 from .settings import Settings
 from .wire.catalogue import OptimizerCatalogue
 
-_LAST_WORD_SECONDS: Final = 1.0
-"""How long to wait to hear how a process ended whose pipe has closed."""
+_EXIT_SECONDS: Final = 1.0
+"""Maximum time between the end of a child's pipe and its exit."""
 ENTRY: Final = "tapedeck.tracer.main"
+"""The module that records and runs programs in the children."""
 
 
 def job_for(program: Program, options: Options, limits: Limits) -> wire.Job:
-    """What a process is told: a program, how to record it, and what it may use of what it can keep account of itself."""
+    """Return the job for a program: its text, how to record it, and the limits that the tracer itself enforces."""
     return wire.Job(
         program=program.text,
         cells=list(program.cells),
@@ -50,28 +51,28 @@ def job_for(program: Program, options: Options, limits: Limits) -> wire.Job:
 
 def cancelled_before_start() -> wire.EndEvent:
     """Return the end of a run that was cancelled before it started."""
-    return ended("cancelled", "The run was cancelled before it started.", 0.0)
+    return end_event("cancelled", "The run was cancelled before it started.", 0.0)
 
 
 class Executor(Protocol):
-    """Where runs execute. Made and used on one event loop."""
+    """A way to run jobs. An executor belongs to one event loop."""
 
     async def start(self) -> None:
-        """Begin to get ready; returns at once."""
+        """Start in the background."""
 
     async def settled(self) -> None:
-        """Wait until it is known whether programs can be run here, and how."""
+        """Wait until it is known whether programs can run here, and in which mode."""
 
     async def close(self) -> None:
-        """End everything that still runs."""
+        """End all processes."""
 
     @property
     def ready(self) -> bool:
-        """Whether a job would start at once."""
+        """True if a job would start immediately."""
 
     @property
     def failure(self) -> str | None:
-        """Why no program can be run here; ``None`` when it is ready, or still getting so."""
+        """The reason why no program can run here; ``None`` if the executor is ready or still starting."""
 
     @property
     def mode(self) -> Mode:
@@ -79,37 +80,37 @@ class Executor(Protocol):
 
     @property
     def optimizers(self) -> OptimizerCatalogue | None:
-        """The optimizers of the PyTorch that programs run with; ``None`` while they are not known."""
+        """The optimizers of the PyTorch that programs run with; ``None`` while they are unknown."""
 
     @property
     def report(self) -> list[str]:
-        """Sentences about it, for ``tapedeck doctor``."""
+        """Sentences about the state, for ``tapedeck doctor``."""
 
     def run(self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
-        """Run a job; the last event of the last batch is its end. Setting ``cancelled`` stops it, keeping what it told.
+        """Run a job and yield batches of its events. The last event of the last batch is an ``EndEvent``.
 
-        Raises :class:`SandboxError` when it cannot be run at all.
+        Setting ``cancelled`` stops the run and keeps the events so far. Raises :class:`SandboxError` if the job cannot run.
         """
 
 
 class LocalExecutor:
-    """This machine's pool of confined children.
+    """Runs jobs in this machine's pool of confined children.
 
-    ``entry`` names the module that runs in the children, ``path`` where else to import it from, ``mode`` the only one to
-    try; tests give their own. Only the setting can choose mode *none*.
+    ``entry`` is the module that runs in the children, ``path`` are additional folders to import it from, and ``mode`` is the
+    only mode to try. These are for tests. Only the setting ``unconfined`` can select the mode ``none``.
     """
 
     def __init__(self, settings: Settings, *, entry: str = ENTRY, path: tuple[str, ...] = (), mode: Mode | None = None) -> None:
-        plan = Plan(
+        config = ZygoteConfig(
             entry=entry,
             mode="none" if settings.unconfined else None if mode == "none" else mode,
             memory_bytes=settings.limits.memory_bytes,
             cpu_seconds=math.ceil(settings.limits.wall_seconds) + 2,
             path=path,
         )
-        self._pool = Pool(plan, settings.children or 2 * (os.cpu_count() or 1))
+        self._pool = Pool(config, settings.children or 2 * (os.cpu_count() or 1))
         self._memory = settings.limits.memory_bytes
-        # Forking a loaded interpreter is for Linux: elsewhere one's own code gets a process of its own.
+        # The zygote works on Linux only. Elsewhere, unconfined programs run in a plain process each.
         self._plain = OwnProcess() if settings.unconfined and not kernel.LINUX else None
 
     async def start(self) -> None:
@@ -144,23 +145,23 @@ class LocalExecutor:
 
     @property
     def zygote(self) -> int | None:
-        """Process id of the pool's zygote."""
+        """The process id of the pool's zygote."""
         return self._pool.zygote
 
     @property
     def checks(self) -> list[Check]:
-        """What the self-test tried, and how it went."""
+        """The results of the self-test."""
         return list(self._pool.checks)
 
     @property
     def report(self) -> list[str]:
         if self._plain is not None:
-            return ["Programs are not confined: each runs in a plain process of yours."]
+            return ["Programs are not confined: each runs in a plain process with your own permissions."]
         if not self._pool.ready:
             return [self._pool.failure or "The sandbox is starting."]
         how = {
             "full": "Programs are confined by seccomp and Landlock (mode full).",
-            "nofiles": "Programs are confined by seccomp, and can open no file at all (mode nofiles).",
+            "nofiles": "Programs are confined by seccomp and cannot open any file (mode nofiles).",
             "none": "Programs are NOT confined (TAPEDECK_UNCONFINED is set).",
         }
         return [how[self._pool.mode], *self._pool.notes]
@@ -170,26 +171,27 @@ class LocalExecutor:
             async for events in OwnProcess(limits.wall_seconds).run(job, limits=limits, cancelled=cancelled):
                 yield events
             return
-        for last in (False, True):
+        for last_try in (False, True):
             child = await self._take(cancelled)
             if child is None:
                 yield [cancelled_before_start()]
                 return
-            told = False
+            started = False
             try:
-                async for events in follow(_Confined(child, self._memory), job, limits, limits.wall_seconds, cancelled):
-                    # A zygote that died took the child along before it began: nothing was seen, so another may begin.
-                    if not last and not told and isinstance(events[0], wire.EndEvent) and events[0].status == "interrupted":
+                async for events in follow(_ConfinedProcess(child, self._memory), job, limits, limits.wall_seconds, cancelled):
+                    # If the zygote exits, its children are killed. A job that had not started is tried again.
+                    interrupted = isinstance(events[0], wire.EndEvent) and events[0].status == "interrupted"
+                    if interrupted and not started and not last_try:
                         break
-                    told = True
+                    started = True
                     yield events
             finally:
                 self._pool.release(child)
-            if told:
+            if started:
                 return
 
     async def _take(self, cancelled: asyncio.Event) -> Child | None:
-        """Take a child, or none if the run is cancelled before there is one."""
+        """Return a child, or ``None`` if the run is cancelled before one is ready."""
         if (child := self._pool.take_idle()) is not None:
             return child
         taking = asyncio.ensure_future(self._pool.take())
@@ -208,9 +210,9 @@ class LocalExecutor:
 
 
 class OwnProcess:
-    """A plain process of the person's own: their interpreter, environment and folder, no sandbox, no limit of its own.
+    """Runs jobs in plain processes: the user's interpreter, environment and current folder, without a sandbox.
 
-    ``wall_seconds`` is the only limit on its time, if given.
+    The only limit on time is ``wall_seconds``, if given. ``module`` is the module that the interpreter runs.
     """
 
     ready = True
@@ -245,10 +247,10 @@ class OwnProcess:
 
     @property
     def report(self) -> list[str]:
-        return ["Programs run as your own, in a plain process."]
+        return ["Programs run in a plain process with your own permissions."]
 
     def command(self, job: int, events: int) -> list[str]:
-        """Build the command: the interpreter, with as large a stack as is allowed, and the descriptors of its two pipes."""
+        """Return the command that runs the interpreter with a stack of up to 256 MB. ``job`` and ``events`` are descriptors."""
         raise_stack = 'ulimit -S -s 262144 2>/dev/null || ulimit -S -s "$(ulimit -H -s)" 2>/dev/null; exec "$@"'
         return ["/bin/sh", "-c", raise_stack, "sh", sys.executable, "-m", self._module, str(job), str(events)]
 
@@ -267,13 +269,13 @@ class OwnProcess:
             os.close(events_write)
         os.set_blocking(job_write, False)
         os.set_blocking(events_read, False)
-        source = _Plain(process, job_write, events_read)
+        plain = _PlainProcess(process, job_write, events_read)
         try:
-            async for events in follow(source, job, limits, self._wall_seconds, cancelled):
+            async for events in follow(plain, job, limits, self._wall_seconds, cancelled):
                 yield events
         finally:
-            source.kill()
-            source.close_job()
+            plain.kill()
+            plain.close_job()
             os.close(events_read)
             await process.wait()
 
@@ -293,8 +295,8 @@ async def list_optimizers() -> OptimizerCatalogue | None:
             await process.wait()
 
 
-class _Confined:
-    """A child of the pool."""
+class _ConfinedProcess:
+    """A child of the pool, as a :class:`~tapedeck.sandbox.follow.JobProcess`."""
 
     def __init__(self, child: Child, memory_bytes: int) -> None:
         self._child = child
@@ -310,19 +312,19 @@ class _Confined:
     def events(self) -> int:
         return self._child.events
 
-    async def last_word(self) -> tuple[Status, str]:
+    async def exit_reason(self) -> tuple[Status, str]:
         try:
-            gone = await asyncio.wait_for(asyncio.shield(self._child.gone), _LAST_WORD_SECONDS)
+            exited = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_SECONDS)
         except TimeoutError:
             self.kill()
-            return "killed", "The program closed the pipe that it is recorded through, and was ended."
-        if gone is None:
-            return "interrupted", "The sandbox was restarted while the program ran. Run it again."
-        return explain(gone.status, gone.peak_bytes, self._memory)
+            return "killed", "The program was stopped because it closed the pipe through which it is recorded."
+        if exited is None:
+            return "interrupted", "The sandbox was restarted while the program ran. Run the program again."
+        return describe_exit(exited.status, exited.peak_bytes, self._memory)
 
 
-class _Plain:
-    """A person's own process."""
+class _PlainProcess:
+    """A process of the user's, as a :class:`~tapedeck.sandbox.follow.JobProcess`."""
 
     def __init__(self, process: asyncio.subprocess.Process, job: int, events: int) -> None:
         self._process = process
@@ -339,7 +341,7 @@ class _Plain:
             os.close(self.job)
             self.job = -1
 
-    async def last_word(self) -> tuple[Status, str]:
+    async def exit_reason(self) -> tuple[Status, str]:
         code = await self._process.wait()
         status = -code if code < 0 else code << 8
-        return explain(status, 0, sys.maxsize)
+        return describe_exit(status, 0, sys.maxsize)

@@ -10,7 +10,7 @@ import pytest
 from tapedeck import wire
 from tapedeck.executor import OwnProcess
 from tapedeck.model import Limits
-from tapedeck.sandbox.follow import explain
+from tapedeck.sandbox.follow import describe_exit
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +61,7 @@ async def test_its_stack_is_as_large_as_is_allowed(own: OwnProcess) -> None:
         ("os._exit(3)", "killed", "exit status 3"),
         ("os.kill(os.getpid(), 11)", "killed", "SIGSEGV"),
         ("1 / 0", "killed", "exit status 1"),
-        ("os.write(events_fd, b'\\xff\\xff\\xff\\x7f')", "killed", "no recording"),
+        ("os.write(events_fd, b'\\xff\\xff\\xff\\x7f')", "killed", "invalid recording"),
         ("while True: tell(wire.OutputEvent('x' * 100_000))", "output_limit", "larger than"),
     ],
 )
@@ -102,7 +102,7 @@ async def test_a_failure_that_is_a_limit_says_so(own: OwnProcess, kind: str, mes
 
 
 def test_a_death_is_explained_by_its_signal_and_its_memory() -> None:
-    assert explain(9, 900, 1000)[0] == "out_of_memory"
-    assert explain(9, 10, 1000) == ("killed", "The program's process was ended by the signal SIGKILL.")
-    assert explain(24, 10, 1000)[0] == "timed_out"
-    assert explain(63, 10, 1000) == ("killed", "The program's process was ended by the signal 63.")
+    assert describe_exit(9, 900, 1000)[0] == "out_of_memory"
+    assert describe_exit(9, 10, 1000) == ("killed", "The program's process was ended by signal SIGKILL.")
+    assert describe_exit(24, 10, 1000)[0] == "timed_out"
+    assert describe_exit(63, 10, 1000) == ("killed", "The program's process was ended by signal 63.")

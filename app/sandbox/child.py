@@ -1,4 +1,4 @@
-"""Live a child's life: confine itself, wait for a job, run it, and end."""
+"""Run in a child: confine this process, read one job, run it and exit."""
 
 from __future__ import annotations
 
@@ -16,61 +16,67 @@ from .confine import Confinement, confine, keep_only
 from .control import EVENTS_FD, JOB_FD
 
 _CHUNK = 1 << 18
-CANNOT_CONFINE = 70
-"""Exit code of a child that could not be confined, or given a job."""
+SETUP_FAILED = 70
+"""Exit code of a child that could not confine itself, or whose entry module raised an exception."""
 
 
-class Entry(Protocol):
-    """The program's side: what records and runs."""
+class EntryModule(Protocol):
+    """The module that records and runs programs. Outside of tests it is the tracer's ``main``."""
 
     def preload(self) -> None:
-        """Load and warm what programs need, in the zygote; must leave no thread behind."""
+        """Import what programs need. Called once, in the zygote. Must not leave a thread running."""
 
     def optimizers(self) -> OptimizerCatalogue:
         """Return the optimizers of the installed PyTorch and their options. Called once, in the zygote."""
 
     def warm(self) -> None:
-        """Go once through what a program does, backward included, in a confined child that has no job yet.
+        """Run the operations of a typical program once, including a backward pass. Called in a confined child, before its job.
 
-        The first time costs three times as much as the second, in pages that are copied and tables that are filled. It
-        must leave nothing behind that a program could see.
+        The first run takes three times as long as the second, because it copies pages and fills tables. It must not leave
+        anything behind that a program could notice.
         """
 
     def execute(self, job: wire.Job, write: Callable[[bytes], None]) -> None:
-        """Run a program, handing framed bytes to ``write``; the last of them ends the recording."""
+        """Run a program and pass its events to ``write``, as frames. The last event must be an ``EndEvent``."""
 
 
-def live(given: Confinement, entry: Entry, zygote: int, job: int, events: int, probe: bool) -> None:
-    """Become a confined child and run one job; never returns."""
+def run_child(
+    confinement: Confinement, entry: EntryModule, *, zygote: int, job_pipe: int, events_pipe: int, probe: bool
+) -> None:
+    """Turn this freshly forked process into a confined child and run one job. Never returns.
+
+    ``zygote`` is the process id of the zygote. With ``probe``, run the self-test instead of a job.
+    """
     try:
-        rules = keep_only(job, events, given.rules)
-        confine(msgspec.structs.replace(given, rules=rules), zygote)
-        # From here on this process can do nothing but compute and write to its one pipe.
-        entry.warm()  # the probe too: an entry that cannot do even that runs no program
+        rules = keep_only(job_pipe, events_pipe, confinement.rules)
+        confine(msgspec.structs.replace(confinement, rules=rules), zygote)
+        # From here on, this process can only compute and write to its events pipe.
+        entry.warm()  # also in the self-test: an entry module that fails here must not run programs
         request = _read_all(JOB_FD)
         os.close(JOB_FD)
         if probe:
-            _write(selftest.attempt(given.mode))
+            _write(selftest.attempt(confinement.mode))
         elif request:
-            if given.mode != "none":
-                _do_without_threads()
+            if confinement.mode != "none":
+                _disable_monitor_threads()
             entry.execute(wire.decode_job(request), _write)
     except BaseException:
-        os._exit(CANNOT_CONFINE)
+        os._exit(SETUP_FAILED)
     os._exit(0)
 
 
-def _do_without_threads() -> None:
-    """Tell libraries to start none: tqdm, which torch has loaded if it is there, would complain that its monitor got none.
+def _disable_monitor_threads() -> None:
+    """Stop tqdm from starting a monitor thread.
 
-    It would do so into the program's output, where nobody asked.
+    A child cannot start threads, and tqdm would print a warning about it into the program's output. PyTorch imports tqdm if
+    it is installed.
     """
     if (bars := sys.modules.get("tqdm.std")) is not None:
         bars.tqdm.monitor_interval = 0
 
 
 def _read_all(source: int) -> bytes:
-    """Read until the other end closes; nothing at all if it does so at once, because the server is gone."""
+    """Read until the other end is closed. The result is empty if the server has exited."""
     parts = []
     while part := os.read(source, _CHUNK):
         parts.append(part)

@@ -1,7 +1,14 @@
-"""Take everything away from a process that it does not need, in the order in which it can still be done.
+"""Take away from a process every privilege and resource that it does not need.
 
-The order matters: descriptors and limits first, then what needs privileges, then ``no_new_privs``, then Landlock, and
-seccomp last, since it forbids all of the above. Anything that fails is raised: the caller ends the process.
+The order matters, because later steps forbid earlier ones:
+
+1. Descriptors and resource limits.
+2. Settings that need privileges.
+3. ``no_new_privs``, which the next two require.
+4. Landlock.
+5. seccomp, which forbids all of the above.
+
+Any failure raises an exception, and the caller must end the process.
 """
 
 from __future__ import annotations
@@ -16,129 +23,134 @@ from typing import Final
 from msgspec import Struct
 
 from . import kernel, landlock, seccomp
-from .control import EVENTS_FD, JOB_FD, Mode, Plan
+from .control import EVENTS_FD, JOB_FD, Mode, ZygoteConfig
 
 NOBODY: Final = 65534
-_DESCRIPTORS: Final = 48
-_APART: Final = 64
+"""The uid and gid of the user ``nobody``."""
+_MAX_DESCRIPTORS: Final = 48
+_HIGH_FD: Final = 64
+"""Descriptors are moved to this number or above before the low numbers are assigned."""
 
 
 class Confinement(Struct, frozen=True):
-    """What is prepared once, in the zygote, and put on by each child."""
+    """The confinement that the zygote prepares once and each child applies to itself."""
 
     mode: Mode
     rules: int | None
-    """Descriptor of the Landlock rules."""
-    program: bytes
+    """Descriptor of the Landlock ruleset."""
+    filter: bytes
     """The seccomp filter."""
     address_space: int
-    """Bytes that a child may map in all: the zygote's own and the program's."""
-    plan: Plan
+    """Bytes of address space that a child may map in total: the zygote's own and the program's."""
+    config: ZygoteConfig
 
 
 def best_mode() -> Mode:
-    """The best mode that this machine has, asked by system call."""
+    """Return the strictest mode that the kernel supports, found out by system calls."""
     if not seccomp.available():
         return "none"
     return "full" if landlock.version() > 0 else "nofiles"
 
 
-def confine(given: Confinement, zygote: int) -> None:
-    """Confine this process, just forked from ``zygote``; raises :class:`OSError` if any part does not hold."""
+def confine(confinement: Confinement, zygote: int) -> None:
+    """Confine this process, which was just forked from ``zygote``; raise :class:`OSError` if any part fails."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if number < signal.SIGRTMIN:
-            # SIGPIPE and SIGXFSZ stay as Python has them: an error of the write, not a death.
-            quiet = number in (signal.SIGPIPE, signal.SIGXFSZ)
-            signal.signal(number, signal.SIG_IGN if quiet else signal.SIG_DFL)
+            # Python ignores SIGPIPE and SIGXFSZ, so that the write raises OSError instead of ending the process.
+            ignored = number in (signal.SIGPIPE, signal.SIGXFSZ)
+            signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _prefer_to_be_killed()
-    for limit, amount in _limits(given):
+    kernel.set_oom_score(1000)  # when memory runs out, the kernel kills a child first
+    for limit, amount in _limits(confinement):
         ceiling = resource.getrlimit(limit)[1]
         amount = amount if ceiling == resource.RLIM_INFINITY else min(amount, ceiling)
-        # At the hard limit of processor time the kernel sends SIGKILL, which would not say why; SIGXCPU does.
+        # At the hard limit of processor time the kernel sends SIGKILL. SIGXCPU, sent at the soft limit, names the reason.
         hard = amount + 1 if limit == resource.RLIMIT_CPU and ceiling == resource.RLIM_INFINITY else amount
         resource.setrlimit(limit, (amount, hard))
     if not kernel.LINUX:
         return
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != zygote:  # it died before the line above
-        raise OSError("the zygote is gone")
+    if os.getppid() != zygote:  # the zygote exited before PR_SET_PDEATHSIG took effect
+        raise OSError("the zygote has exited")
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     if any(kernel.capabilities()):
-        raise OSError("capabilities are left")
-    if given.mode == "none":
+        raise OSError("the process still has capabilities")
+    if confinement.mode == "none":
         return
-    if given.rules is not None:
-        landlock.restrict(given.rules)
-        os.close(given.rules)
-    seccomp.install(given.program)
+    if confinement.rules is not None:
+        landlock.restrict(confinement.rules)
+        os.close(confinement.rules)
+    seccomp.install(confinement.filter)
 
 
-def keep_only(job: int, events: int, rules: int | None) -> int | None:
-    """Leave a process its two pipes, at their places, nothing at 0 to 2, and the rules; returns where these are now."""
-    # First out of the way of the places that are wanted.
-    job, events = (fcntl.fcntl(pipe, fcntl.F_DUPFD, _APART) for pipe in (job, events))
-    moved = None if rules is None else fcntl.fcntl(rules, fcntl.F_DUPFD, _APART)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for place in range(3):
-        os.dup2(nothing, place)
-    os.dup2(job, JOB_FD)
-    os.dup2(events, EVENTS_FD)
+def keep_only(job_pipe: int, events_pipe: int, rules: int | None) -> int | None:
+    """Close all descriptors but the two pipes and the Landlock ruleset, and return the new descriptor of the ruleset.
+
+    The pipes are moved to :data:`JOB_FD` and :data:`EVENTS_FD`. Descriptors 0 to 2 become ``/dev/null``.
+    """
+    # Move all of them up first: one of them may have a number that another one needs.
+    job_pipe, events_pipe = (fcntl.fcntl(pipe, fcntl.F_DUPFD, _HIGH_FD) for pipe in (job_pipe, events_pipe))
+    moved = None if rules is None else fcntl.fcntl(rules, fcntl.F_DUPFD, _HIGH_FD)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    os.dup2(job_pipe, JOB_FD)
+    os.dup2(events_pipe, EVENTS_FD)
     if moved is not None:
         os.dup2(moved, EVENTS_FD + 1)
     os.closerange(EVENTS_FD + 1 + (moved is not None), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     return None if moved is None else EVENTS_FD + 1
 
 
-def give_up_root(drop_uid: bool, needed: list[str]) -> str:
-    """Drop every capability, and root's uid too if ``needed`` stays readable without it; returns a sentence that says which."""
+def drop_privileges(drop_uid: bool, needed: list[str]) -> str:
+    """Drop every capability, and uid 0 if the files ``needed`` stay readable; return a sentence about the result."""
     if os.geteuid() != 0:
         kernel.drop_capabilities()
         return f"Programs run as uid {os.geteuid()}, without capabilities."
-    if drop_uid and _readable_to_nobody(needed):
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+    if drop_uid and _readable_by_nobody(needed):
+        _become_nobody()
         kernel.drop_capabilities()
-        return f"Started as root: programs run as uid {NOBODY}, without capabilities."
+        return f"Tapedeck was started as root: programs run as uid {NOBODY}, without capabilities."
     kernel.drop_capabilities()
-    return "Started as root, and the interpreter is not readable to others: programs keep uid 0, without any capability."
+    return (
+        "Tapedeck was started as root, and other users cannot read the Python interpreter: programs run as uid 0, without "
+        "capabilities."
+    )
 
 
-def _limits(given: Confinement) -> Iterator[tuple[int, int]]:
-    plan = given.plan
-    yield resource.RLIMIT_CORE, 0
-    yield resource.RLIMIT_CPU, plan.cpu_seconds
-    yield resource.RLIMIT_STACK, plan.stack_bytes
-    yield resource.RLIMIT_AS, given.address_space
-    if given.mode != "none":
-        yield resource.RLIMIT_FSIZE, 0
-        yield resource.RLIMIT_MEMLOCK, 0
-        yield resource.RLIMIT_NPROC, 0
-        yield resource.RLIMIT_NOFILE, _DESCRIPTORS
+def _become_nobody() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
 
 
-def _prefer_to_be_killed() -> None:
-    """When memory runs out, the kernel is to take a program, not the server. Where it cannot be asked, it decides itself."""
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-    except OSError:
-        pass
+def _readable_by_nobody(paths: list[str]) -> bool:
+    """Return whether the user ``nobody`` can read all files, which also depends on the folders above them.
 
-
-def _readable_to_nobody(paths: list[str]) -> bool:
-    """Try it, in a process that is nobody: it depends on every folder above."""
+    A forked process tries it, because the change of user cannot be undone.
+    """
     child = os.fork()
     if child == 0:
         try:
-            os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
+            _become_nobody()
             for path in paths:
                 os.close(os.open(path, os.O_RDONLY))
             os._exit(0)
         except BaseException:
             os._exit(1)
     return os.waitpid(child, 0)[1] == 0
+
+
+def _limits(confinement: Confinement) -> Iterator[tuple[int, int]]:
+    """Yield the resource limits of a child."""
+    config = confinement.config
+    yield resource.RLIMIT_CORE, 0
+    yield resource.RLIMIT_CPU, config.cpu_seconds
+    yield resource.RLIMIT_STACK, config.stack_bytes
+    yield resource.RLIMIT_AS, confinement.address_space
+    if confinement.mode != "none":
+        yield resource.RLIMIT_FSIZE, 0
+        yield resource.RLIMIT_MEMLOCK, 0
+        yield resource.RLIMIT_NPROC, 0
+        yield resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS

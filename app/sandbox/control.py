@@ -1,6 +1,6 @@
-"""Say what the pool and its zygote tell each other over their control socket, one message a packet.
+"""Define the messages that the server and its zygote exchange over the control socket, one message per packet.
 
-The zygote holds no secrets and sees no program, so its word is taken; it is still decoded against a schema.
+The zygote holds no secrets and sees no program, so the server trusts it. Its messages are still decoded with a schema.
 """
 
 from __future__ import annotations
@@ -13,60 +13,71 @@ from msgspec import Struct
 from ..wire.catalogue import OptimizerCatalogue
 
 Mode = Literal["full", "nofiles", "none"]
-"""How a child is confined: by seccomp and Landlock, by seccomp alone with no file at all, or not."""
+"""How children are confined.
+
+- ``full``: seccomp and Landlock. A program may read the standard library and some packages.
+- ``nofiles``: seccomp only. A program may not open any file.
+- ``none``: not confined.
+"""
 
 PACKET: Final = 64 * 1024
+"""Maximum size of a message, in bytes."""
 JOB_FD: Final = 3
+"""The descriptor from which a child reads its job."""
 EVENTS_FD: Final = 4
-"""Where a child finds its pipes."""
+"""The descriptor to which a child writes its events."""
 
 
-class Plan(Struct, frozen=True):
-    """What a zygote is started with."""
+class ZygoteConfig(Struct, frozen=True):
+    """The arguments of a zygote."""
 
     entry: str
-    """Module with ``preload()`` and ``execute(job, write)``."""
+    """The module that implements :class:`~tapedeck.sandbox.child.EntryModule`."""
     mode: Mode | None
-    """``None`` is the best that this machine has."""
+    """``None`` selects the strictest mode that the machine supports."""
     memory_bytes: int
-    """Address space of a program, beyond what the zygote itself has."""
+    """Address space that a program may use in addition to the zygote's own."""
     cpu_seconds: int
-    """A backstop: the wall clock is the pool's."""
+    """Limit on processor time: a second line of defence, since the server enforces the limit on elapsed time."""
     stack_bytes: int = 256 * 1024 * 1024
     drop_uid: bool = True
-    """Whether to give up root's uid where the interpreter stays readable."""
+    """Give up uid 0 if the interpreter stays readable without it."""
     path: tuple[str, ...] = ()
-    """Further folders to import ``entry`` from (a test's)."""
+    """Additional folders to import ``entry`` from. Used by tests."""
 
 
 class Spawn(Struct, frozen=True, tag=True):
-    """Fork a child; its two pipes come along. A ``probe`` tries to get out, instead of running a program."""
+    """A request to fork a child. The packet carries the child's ends of its two pipes.
+
+    A child with ``probe`` runs the self-test instead of a program.
+    """
 
     token: int
     probe: bool = False
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """The zygote has loaded everything."""
+    """The zygote has loaded everything and can fork."""
 
     mode: Mode
     notes: list[str]
-    """Sentences about how it is confined, for the log and ``tapedeck doctor``."""
+    """Sentences about the confinement, for the log and ``tapedeck doctor``."""
     optimizers: OptimizerCatalogue
     """The optimizers of the installed PyTorch."""
 
 
 class Spawned(Struct, frozen=True, tag=True):
-    """A child was forked; its pidfd comes along."""
+    """A child was forked. The packet carries its pidfd."""
 
     token: int
     pid: int
 
 
-class Gone(Struct, frozen=True, tag=True):
-    """A child is dead and reaped.
+class Exited(Struct, frozen=True, tag=True):
+    """A child has exited and was reaped.
 
-    ``status`` is that of ``waitpid``, ``peak_bytes`` its largest resident size, less what it was forked with.
+    ``status`` is its wait status, as ``os.waitpid`` returns it. ``peak_bytes`` is its peak resident memory, minus the
+    zygote's resident memory at the fork.
     """
 
     token: int
@@ -74,16 +85,16 @@ class Gone(Struct, frozen=True, tag=True):
     peak_bytes: int
 
 
-class Broken(Struct, frozen=True, tag=True):
-    """The zygote cannot start, or could not fork."""
+class Failed(Struct, frozen=True, tag=True):
+    """The zygote could not start (``token`` is -1), or could not fork the child with this token."""
 
     reason: str
     token: int = -1
 
 
-FromZygote = Ready | Spawned | Gone | Broken
+ZygoteMessage = Ready | Spawned | Exited | Failed
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_order: Final = msgspec.msgpack.Decoder(Spawn).decode
-_news: Final[msgspec.msgpack.Decoder[FromZygote]] = msgspec.msgpack.Decoder(FromZygote)
-decode_news: Final = _news.decode
+decode_spawn: Final = msgspec.msgpack.Decoder(Spawn).decode
+_zygote_messages: Final[msgspec.msgpack.Decoder[ZygoteMessage]] = msgspec.msgpack.Decoder(ZygoteMessage)
+decode_zygote_message: Final = _zygote_messages.decode

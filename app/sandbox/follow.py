@@ -1,6 +1,6 @@
-"""Follow one process from its job to its end: give it the job, yield what it tells, stop it when it must be.
+"""Run one job in a process: send the job, yield its events, and kill the process at a limit.
 
-What it tells is validated as it arrives. Time is kept here: the process is not trusted with it.
+Events are validated as they arrive. The server measures the time itself, because it does not trust the process.
 """
 
 from __future__ import annotations
@@ -21,26 +21,37 @@ from ..model import Limits, Status
 
 _CHUNK: Final = 1 << 20
 _HEAVY_BYTES: Final = 1 << 17
-"""Decoding more than this at once is done beside the event loop."""
+"""Amount of undecoded data above which decoding moves to a thread, to keep the event loop responsive."""
 
 
-class Source(Protocol):
-    """A process that is told a job and tells events."""
+class JobProcess(Protocol):
+    """A process that reads one job and writes events."""
 
     @property
-    def job(self) -> int: ...
+    def job(self) -> int:
+        """The descriptor to write the job to."""
+
     @property
-    def events(self) -> int: ...
-    def kill(self) -> None: ...
-    def close_job(self) -> None: ...
-    async def last_word(self) -> tuple[Status, str]:
-        """How it ended, and a sentence that says so."""
+    def events(self) -> int:
+        """The descriptor to read events from."""
+
+    def kill(self) -> None:
+        """Kill the process unless it has exited."""
+
+    def close_job(self) -> None:
+        """Close the job's descriptor."""
+
+    async def exit_reason(self) -> tuple[Status, str]:
+        """Wait for the exit, and return the run's status with a sentence that explains it."""
 
 
 async def follow(
-    source: Source, job: wire.Job, limits: Limits, wall_seconds: float | None, cancelled: asyncio.Event
+    process: JobProcess, job: wire.Job, limits: Limits, wall_seconds: float | None, cancelled: asyncio.Event
 ) -> AsyncIterator[list[wire.AnyEvent]]:
-    """Give a process its job and yield what it tells, until it ends or has to be ended."""
+    """Send a job to a process, and yield batches of its events. The last event of the last batch is an ``EndEvent``.
+
+    The process is killed when ``cancelled`` is set, after ``wall_seconds``, or when it sends invalid data or too much of it.
+    """
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     stopped: list[tuple[Status, str]] = []
@@ -48,22 +59,22 @@ async def follow(
     def stop(status: Status, message: str) -> None:
         if not stopped:
             stopped.append((status, message))
-        source.kill()
+        process.kill()
 
     def elapsed() -> float:
         return (time.perf_counter() - began) * 1000.0
 
     timer = None
     if wall_seconds is not None:
-        message = f"The program was stopped after {wall_seconds:g} s, the most that one run may take."
+        message = f"The program was stopped after {wall_seconds:g} s, the time limit of a run."
         timer = loop.call_later(wall_seconds, stop, "timed_out", message)
-    watcher = loop.create_task(_on(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
+    watcher = loop.create_task(_call_when_set(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
     reader = wire.Reader(limits, replay=job.replay is not None)
     undecoded = 0
     try:
-        with contextlib.suppress(BrokenPipeError):  # it is dead already: reading says how
-            await _send(source, wire.encode_job(job))
-        while data := await _receive(source.events):
+        with contextlib.suppress(BrokenPipeError):  # the process has exited; exit_reason() explains why
+            await _send(process, wire.encode_job(job))
+        while data := await _receive(process.events):
             undecoded += len(data)
             if undecoded > _HEAVY_BYTES:
                 events, error = await asyncio.to_thread(_decode, reader, data)
@@ -71,20 +82,20 @@ async def follow(
                 events, error = _decode(reader, data)
             if events:
                 undecoded = 0
-                for place, event in enumerate(events):
+                for index, event in enumerate(events):
                     if isinstance(event, wire.EndEvent):
-                        yield [*events[:place], _judged(event)]
+                        yield [*events[:index], _with_limit_status(event)]
                         return
                 yield events
             if isinstance(error, wire.Overflow):
                 stop("output_limit", f"{error} The program was stopped.")
                 break
             if error is not None:
-                stop("killed", f"The program's process sent something that is no recording, and was ended: {error}.")
+                stop("killed", f"The program was stopped because its process sent an invalid recording: {error}.")
                 break
-        # What it was stopped for counts, not the signal that stopped it.
-        status, message = stopped[0] if stopped else await source.last_word()
-        yield [ended(status, message, elapsed())]
+        # If we killed the process, report why, and not that a signal ended it.
+        status, message = stopped[0] if stopped else await process.exit_reason()
+        yield [end_event(status, message, elapsed())]
     finally:
         if timer is not None:
             timer.cancel()
@@ -92,84 +103,88 @@ async def follow(
 
 
 def _decode(reader: wire.Reader, data: bytes) -> tuple[list[wire.AnyEvent], ProtocolError | None]:
-    """Decode what came, keeping what was sound before an error."""
+    """Decode data. In case of an error, also return the events before it."""
     events: list[wire.AnyEvent] = []
     try:
         for event in reader.feed(data):
-            events.append(event)  # noqa: PERF402 (keeps what came before an error)
+            events.append(event)  # noqa: PERF402 (keeps the events before an error)
     except ProtocolError as error:
         return events, error
     return events, None
 
 
-def _judged(end: wire.EndEvent) -> wire.EndEvent:
-    """Give a failure its own name where its exception says what ran out."""
+def _with_limit_status(end: wire.EndEvent) -> wire.EndEvent:
+    """Change the status ``failed`` to that of a limit, if the exception says that a limit was reached."""
     failure = end.failure
     if failure is None or end.status != "failed":
         return end
     if failure.type == "OutputLimit":
         return msgspec.structs.replace(end, status="output_limit")
-    if failure.type.endswith("MemoryError") or any(sign in failure.message for sign in _OUT_OF_MEMORY):
-        told = failure if failure.message else msgspec.structs.replace(failure, message=TOO_MUCH_MEMORY)
-        return msgspec.structs.replace(end, status="out_of_memory", failure=told)
+    if failure.type.endswith("MemoryError") or any(text in failure.message for text in _OUT_OF_MEMORY):
+        if not failure.message:
+            failure = msgspec.structs.replace(failure, message=TOO_MUCH_MEMORY)
+        return msgspec.structs.replace(end, status="out_of_memory", failure=failure)
     return end
 
 
-TOO_MUCH_MEMORY: Final = "The program asked for more memory than one run may use."
+TOO_MUCH_MEMORY: Final = "The program requested more memory than a run may use."
 _OUT_OF_MEMORY: Final = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "std::bad_alloc",
 )
-"""What torch's RuntimeError says when an allocation fails (c10/core/impl/alloc_cpu.cpp)."""
+"""Texts of PyTorch's ``RuntimeError`` when an allocation fails (``c10/core/impl/alloc_cpu.cpp``)."""
 
 
-def explain(status: int, peak_bytes: int, memory_bytes: int) -> tuple[Status, str]:
-    """Tell how a process ended that did not say so itself.
+def describe_exit(status: int, peak_bytes: int, memory_bytes: int) -> tuple[Status, str]:
+    """Explain the exit of a process that sent no ``EndEvent``, from its wait status and its peak memory.
 
-    >>> explain(3 << 8, 0, 1 << 30)
+    Returns the run's status and a sentence.
+
+    >>> describe_exit(3 << 8, 0, 1 << 30)
     ('killed', 'The program ended its own process with exit status 3.')
     """
     if not os.WIFSIGNALED(status):
         return "killed", f"The program ended its own process with exit status {os.waitstatus_to_exitcode(status)}."
     number = os.WTERMSIG(status)
     if number == signal.SIGXCPU:
-        return "timed_out", "The program used all the processor time that one run may have."
+        return "timed_out", "The program was stopped at the limit of processor time for a run."
     if number == signal.SIGKILL and peak_bytes > memory_bytes // 2:
-        return "out_of_memory", "The machine ran out of memory, and the program was ended."
+        return "out_of_memory", "The program was stopped because the machine ran out of memory."
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = str(number)
-    return "killed", f"The program's process was ended by the signal {name}."
+    return "killed", f"The program's process was ended by signal {name}."
 
 
-def ended(status: Status, message: str, duration_ms: float) -> wire.EndEvent:
+def end_event(status: Status, message: str, duration_ms: float) -> wire.EndEvent:
+    """Return the end event of a run that the server ended itself."""
     return wire.EndEvent(status, wire.ProgramFailure(status, message, None, -1, ""), duration_ms)
 
 
-async def _send(source: Source, request: bytes) -> None:
-    """Write a whole job to its pipe and close it."""
+async def _send(process: JobProcess, request: bytes) -> None:
+    """Write a job to its pipe, and close the pipe."""
     view = memoryview(request)
     while view:
         try:
-            view = view[os.write(source.job, view) :]
+            view = view[os.write(process.job, view) :]
         except BlockingIOError:
-            await _when(source.job, writable=True)
-    source.close_job()
+            await _ready(process.job, writable=True)
+    process.close_job()
 
 
 async def _receive(descriptor: int) -> bytes:
-    """Read what there is, waiting for something; nothing at all is the end."""
+    """Wait for data and return it. The result is empty at the end of the pipe."""
     while True:
         try:
             return os.read(descriptor, _CHUNK)
         except BlockingIOError:
-            await _when(descriptor)
+            await _ready(descriptor)
 
 
-async def _when(descriptor: int, *, writable: bool = False) -> None:
-    """Wait until a descriptor can be read or written."""
+async def _ready(descriptor: int, *, writable: bool = False) -> None:
+    """Wait until a descriptor is readable, or writable."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
@@ -184,6 +199,6 @@ async def _when(descriptor: int, *, writable: bool = False) -> None:
         (loop.remove_writer if writable else loop.remove_reader)(descriptor)
 
 
-async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
+async def _call_when_set(event: asyncio.Event, callback: Callable[[], None]) -> None:
     await event.wait()
-    act()
+    callback()

@@ -1,6 +1,6 @@
-"""Call the kernel where Python has no call of its own.
+"""Call kernel functions for which the standard library has no wrapper.
 
-Numbers are those of ``linux/prctl.h`` and ``linux/capability.h``, the same on every architecture.
+The constants are from ``linux/prctl.h`` and ``linux/capability.h``. They are the same on every architecture.
 """
 
 from __future__ import annotations
@@ -20,75 +20,85 @@ PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 LINUX: Final = sys.platform == "linux"
-_CAPABILITY_VERSION: Final = 0x20080522  # version 3: two words a set
-_LAST_POSSIBLE_CAPABILITY: Final = 63
+_CAPABILITY_VERSION: Final = 0x20080522  # version 3: two words per set
+_MAX_CAPABILITY: Final = 63
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | ctypes.Structure | None) -> int:
-    """Make a system call by number; raises :class:`OSError` when it fails. Structures are passed by address."""
+    """Make a system call by its number; raise :class:`OSError` if it fails. Structures are passed by address."""
     passed = [_argument(argument) for argument in arguments]
     result = int(_syscall(ctypes.c_long(number), *passed))
     if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise _os_error()
     return result
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> int:
-    """Call ``prctl``; raises :class:`OSError` when it fails."""
+    """Call ``prctl``; raise :class:`OSError` if it fails."""
     result = int(_libc.prctl(option, *(ctypes.c_ulong(number) for number in (second, third, 0, 0))))
     if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise _os_error()
     return result
 
 
 def capabilities() -> tuple[int, ...]:
-    """Words of this thread's effective, permitted and inheritable sets: all zero when it has none."""
+    """Return the words of this thread's effective, permitted and inheritable sets. All are zero if it has no capability."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     data = (ctypes.c_uint32 * 6)()
     if _libc.capget(header, data) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+        raise _os_error()
     return tuple(data)
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, for good; raises :class:`OSError` if any is left."""
-    for capability in range(_LAST_POSSIBLE_CAPABILITY + 1):
+    """Give up every capability permanently; raise :class:`OSError` if one remains."""
+    for capability in range(_MAX_CAPABILITY + 1):
         try:
             prctl(PR_CAPBSET_DROP, capability)
-        except OSError:  # beyond the last that this kernel has, or not allowed to shrink the set; no_new_privs covers that
+        except OSError:
+            # Either this kernel has no such capability, or we may not shrink the bounding set. In the second case
+            # no_new_privs has the same effect.
             break
-    with contextlib.suppress(OSError):  # a kernel without ambient capabilities
+    with contextlib.suppress(OSError):  # the kernel may not support ambient capabilities
         prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0 or any(capabilities()):
-        code = ctypes.get_errno()
-        raise OSError(code, "capabilities could not be dropped")
+        raise OSError(ctypes.get_errno(), "capabilities could not be dropped")
+
+
+def set_oom_score(score: int) -> None:
+    """Set how readily the kernel kills this process when memory runs out: from 0 (default) to 1000 (first).
+
+    Does nothing where ``/proc`` is not writable.
+    """
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(score))
+    except OSError:
+        pass
 
 
 def threads() -> int:
-    """Number of threads of this process."""
+    """Return the number of threads of this process."""
     return len(os.listdir("/proc/self/task"))
 
 
 def address_space() -> int:
-    """Bytes of this process's address space (``VmSize``)."""
+    """Return the size of this process's address space (``VmSize``), in bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def resident() -> int:
-    """Bytes of memory that this process has in use (``VmRSS``)."""
+    """Return the resident memory of this process (``VmRSS``), in bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def shared_mappings() -> list[str]:
-    """Writable memory that a fork would share: what children could talk to each other through."""
+    """Return the writable shared mappings of this process: memory through which its children could communicate."""
     with open("/proc/self/maps") as file:
         return [line.strip() for line in file if "w" in line.split()[1] and "s" in line.split()[1]]
 
@@ -97,6 +107,11 @@ def _argument(argument: int | ctypes.Array[ctypes.c_char] | ctypes.Structure | N
     if argument is None:
         return ctypes.c_void_p(None)
     return ctypes.c_long(argument) if isinstance(argument, int) else ctypes.byref(argument)
+
+
+def _os_error() -> OSError:
+    code = ctypes.get_errno()
+    return OSError(code, os.strerror(code))
 
 
 _syscall = _libc.syscall

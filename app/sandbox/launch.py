@@ -1,6 +1,7 @@
-"""Start the zygote with room for a large stack: the kernel lays memory out when a program starts, not later.
+"""Raise the stack limit and become the zygote.
 
-Run as ``python -P -s -B -m tapedeck.sandbox.launch <stack bytes> <descriptor> <plan>``; becomes the zygote.
+The kernel reads the limit when a program starts, so a zygote cannot raise it for itself. Run as ``python -P -s -B -m
+tapedeck.sandbox.launch <stack bytes> <control descriptor> <config>``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    """Set the limit, as far as it may be set, and become the zygote."""
+    """Set the stack limit, at most to the hard limit, and execute the zygote."""
     wanted = int(sys.argv[1])
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     resource.setrlimit(resource.RLIMIT_STACK, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

@@ -1,7 +1,7 @@
-"""Keep confined children ready, and hand each out once.
+"""Keep confined children ready, and give each of them out for one job.
 
-The pool has a zygote fork children ahead of need, and starts another zygote when one dies. It runs nothing before a child
-has tried to get out and failed.
+The pool requests children from a zygote in advance, and replaces a zygote that exits. It gives out no child before the
+self-test has passed: a child must have tried to escape, and failed.
 """
 
 from __future__ import annotations
@@ -19,81 +19,83 @@ from ..errors import SandboxError
 from ..wire.catalogue import OptimizerCatalogue
 from . import selftest
 from .confine import best_mode
-from .control import Mode, Plan
-from .nursery import Child, Nursery
+from .control import Mode, ZygoteConfig
+from .zygote_client import Child, ZygoteClient
 
 log = logging.getLogger(__name__)
 
 _REFILL_SECONDS: Final = 0.02
-"""How long after an answer the next child is forked: by then the answer has been drawn and sent."""
+"""Delay between the end of a run and the fork of the next child, so that the response is sent first."""
 _RETRY_SECONDS: Final = 1.0
+"""Delay before a child is requested again after a failure."""
 _PROBE_SECONDS: Final = 20.0
+"""Maximum time for the self-test."""
 _PAUSES: Final = (0.0, 0.5, 2.0, 10.0, 30.0)
-"""Seconds before a zygote that failed to start is started again."""
+"""Delay before starting a zygote, by the number of failures in a row."""
 _TRIES: Final = 3
-"""Failures in a row after which waiting callers are told."""
-_FROM: Final[dict[Mode, tuple[Mode, ...]]] = {"full": ("full", "nofiles"), "nofiles": ("nofiles",), "none": ()}
-"""Modes to try, from the best that the machine has. *none* is never chosen: it must be asked for."""
+"""Number of failures in a row after which waiting callers get an error."""
+_FALLBACKS: Final[dict[Mode, tuple[Mode, ...]]] = {"full": ("full", "nofiles"), "nofiles": ("nofiles",), "none": ()}
+"""Modes to try, by the strictest mode of the machine. The pool never falls back to ``none``; the user must request it."""
 REMEDY: Final = (
-    "Nothing on this machine can confine a program: run Tapedeck in a container on Linux, or, for your own code only and on a "
+    "Nothing on this machine can confine a program. Run Tapedeck in a container on Linux. To run only your own code, on a "
     "loopback address, set TAPEDECK_UNCONFINED=1."
 )
 
 
 class Unconfinable(SandboxError):
-    """No mode passed its self-test: no program is run."""
+    """No mode passed the self-test, so no program may run."""
 
 
 class Pool:
-    """Children that wait for a job. Made and used on one event loop."""
+    """Children that wait for a job. ``idle`` is how many to keep ready. A pool belongs to one event loop."""
 
-    def __init__(self, plan: Plan, idle: int) -> None:
+    def __init__(self, config: ZygoteConfig, idle: int) -> None:
         self.mode: Mode = "none"
-        """How children are confined, once :attr:`ready`."""
+        """How children are confined. Valid once :attr:`ready`."""
         self.checks: list[selftest.Check] = []
-        """What the last self-test saw."""
+        """The results of the last self-test."""
         self.notes: list[str] = []
-        """Sentences of the zygote's about how it is confined."""
+        """The zygote's sentences about the confinement."""
         self.optimizers: OptimizerCatalogue | None = None
         """The optimizers of the installed PyTorch, once a zygote has reported them."""
         self.failure: str | None = None
-        """Why programs cannot be run here, if that is known."""
-        self._modes: tuple[Mode, ...] = (plan.mode,) if plan.mode else _FROM[best_mode()]
-        self._plan = plan
-        self._wanted = idle
+        """The reason why no program can run, or ``None``."""
+        self._modes: tuple[Mode, ...] = (config.mode,) if config.mode else _FALLBACKS[best_mode()]
+        self._config = config
+        self._target = idle
         self._idle: deque[Child] = deque()
         self._waiting: deque[asyncio.Future[Child]] = deque()
-        self._nursery: Nursery | None = None
+        self._zygote: ZygoteClient | None = None
         self._up = False
         self._settled = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether a zygote is up, tested, and able to fork."""
+        """True if a zygote is running and has passed the self-test."""
         return self._up
 
     @property
     def zygote(self) -> int | None:
-        """Process id of the zygote."""
-        return self._nursery.pid if self._nursery else None
+        """The process id of the zygote."""
+        return self._zygote.pid if self._zygote else None
 
     def start(self) -> None:
-        """Begin to start the zygote; returns at once."""
-        self._keeper = asyncio.get_running_loop().create_task(self._keep())
+        """Start the zygote in the background."""
+        self._supervisor = asyncio.get_running_loop().create_task(self._supervise())
 
     async def settled(self) -> None:
-        """Wait until it is known whether programs can be run here."""
+        """Wait until :attr:`ready` or :attr:`failure` is set."""
         await self._settled.wait()
 
     def take_idle(self) -> Child | None:
-        """Hand out a child as :meth:`take` does, if one is ready."""
+        """Return an idle child, or ``None`` if there is none. The caller must :meth:`release` it."""
         return self._idle.popleft() if self._idle else None
 
     async def take(self) -> Child:
-        """Hand out a child that waits for its job. It must be given to :meth:`release`, whatever happens.
+        """Return a child that waits for its job, as soon as there is one. The caller must :meth:`release` it.
 
-        Waits while the zygote starts. Raises :class:`SandboxError` when it cannot be started.
+        Raises :class:`SandboxError` if the zygote cannot be started.
         """
         if (child := self.take_idle()) is not None:
             return child
@@ -110,27 +112,27 @@ class Pool:
             raise
 
     def release(self, child: Child) -> None:
-        """End a child that was handed out; another takes its place a little later."""
+        """Kill a child that was given out, and replace it a little later."""
         child.close()
         asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._refill)
 
     async def close(self) -> None:
-        """End the zygote and every child."""
-        if self._keeper is not None:
-            self._keeper.cancel()
+        """Kill the zygote and every child."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
-        await self._end_nursery()
+                await self._supervisor
+            self._supervisor = None
+        await self._end_zygote()
         self._fail("The server is shutting down.")
 
-    async def _keep(self) -> None:
-        """Start a zygote whenever there is none."""
+    async def _supervise(self) -> None:
+        """Start a zygote, and another one whenever it exits."""
         failures = 0
         while True:
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
             try:
-                nursery = await self._bring_up()
+                zygote = await self._start_zygote()
             except Unconfinable as error:
                 log.error("%s", error)
                 self._fail(str(error))
@@ -145,66 +147,64 @@ class Pool:
                 self._up = True
                 self._settled.set()
                 self._refill()
-                await nursery.lost.wait()
-                log.warning("The sandbox's zygote ended; another is started.")
-            await self._end_nursery()
+                await zygote.exited.wait()
+                log.warning("The zygote has exited. Starting another one.")
+            await self._end_zygote()
 
-    async def _bring_up(self) -> Nursery:
-        """Start a zygote and have a child try to get out; where it can, start over with the next mode.
-
-        Raises :class:`Unconfinable` after the last.
-        """
+    async def _start_zygote(self) -> ZygoteClient:
+        """Start a zygote in the first mode that passes the self-test; raise :class:`Unconfinable` if none does."""
         for mode in self._modes:
-            nursery = self._nursery = Nursery(self._born, self._gone)
-            ready = await nursery.start(msgspec.structs.replace(self._plan, mode=mode))
+            zygote = self._zygote = ZygoteClient(self._on_spawned, self._on_exited)
+            ready = await zygote.start(msgspec.structs.replace(self._config, mode=mode))
             self.mode, self.notes, self.optimizers = mode, ready.notes, ready.optimizers
             if mode == "none":
                 log.warning("Programs are NOT confined.")
-                return nursery
-            self.checks = await self._probe(nursery)
+                return zygote
+            self.checks = await self._run_selftest(zygote)
             if selftest.passed(self.checks):
                 log.info("Programs are confined, mode %s. %s", mode, " ".join(ready.notes))
-                return nursery
+                return zygote
             for check in self.checks:
                 if not check.ok:
-                    log.error("Self-test, mode %s: not so: %s. %s", mode, check.name, check.detail)
-            await self._end_nursery()
+                    log.error("The self-test failed in mode %s: it is not true that %s (%s).", mode, check.name, check.detail)
+            await self._end_zygote()
         raise Unconfinable(REMEDY)
 
-    async def _probe(self, nursery: Nursery) -> list[selftest.Check]:
-        child = nursery.spawn(probe=True)
+    async def _run_selftest(self, zygote: ZygoteClient) -> list[selftest.Check]:
+        child = zygote.spawn(probe=True)
         child.close_job()
         try:
-            await asyncio.wait_for(asyncio.shield(child.gone), _PROBE_SECONDS)
+            await asyncio.wait_for(asyncio.shield(child.exited), _PROBE_SECONDS)
             return selftest.read(os.read(child.events, selftest.REPORT_BYTES))
         except (TimeoutError, OSError, msgspec.DecodeError) as error:
             return [selftest.Check("the self-test ran", False, repr(error))]
         finally:
             child.close()
 
-    async def _end_nursery(self) -> None:
+    async def _end_zygote(self) -> None:
         self._up = False
         while self._idle:
             self._idle.popleft().close()
-        nursery, self._nursery = self._nursery, None
-        if nursery is not None:
-            await nursery.close()
+        zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            await zygote.close()
 
     def _refill(self) -> None:
-        """Have as many forked as are wanted and waited for."""
-        if not self._up or self._nursery is None:
+        """Request children until the number of idle children is on target and every waiting caller will get one."""
+        if not self._up or self._zygote is None:
             return
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.done())
-        missing = self._wanted + len(self._waiting) - len(self._idle) - len(self._nursery.unborn)
+        missing = self._target + len(self._waiting) - len(self._idle) - len(self._zygote.pending)
         try:
             for _ in range(missing):
-                self._nursery.spawn()
-        except OSError as error:  # out of descriptors, or the socket is full: what was asked for comes
-            log.error("No child could be asked for: %s", error)
+                self._zygote.spawn()
+        except OSError as error:  # out of descriptors, or the socket is full; earlier requests are still served
+            log.error("A child could not be requested: %s", error)
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._refill)
 
-    def _born(self, child: Child) -> None:
-        if child.job < 0:  # the self-test's
+    def _on_spawned(self, child: Child) -> None:
+        """Give a new child to the first waiting caller, or keep it idle."""
+        if child.job < 0:  # the child runs the self-test
             return
         while self._waiting:
             waiting = self._waiting.popleft()
@@ -213,18 +213,18 @@ class Pool:
                 return
         self._idle.append(child)
 
-    def _gone(self, child: Child) -> None:
-        """Replace a child that died before it was given anything to do."""
+    def _on_exited(self, child: Child) -> None:
+        """Replace a child that exited without having been given out, or that could not be forked."""
         if child in self._idle:
             self._idle.remove(child)
             child.close()
-            log.warning("An idle child ended.")
+            log.warning("An idle child has exited.")
         elif child.pid >= 0:
             return
         asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._refill)
 
     def _fail(self, reason: str) -> None:
-        """Tell everybody who waits that there will be nothing."""
+        """Set :attr:`failure`, and raise it in all waiting callers."""
         self.failure = reason
         self._settled.set()
         while self._waiting:

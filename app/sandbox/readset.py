@@ -1,4 +1,7 @@
-"""List what a confined program may read, and what is loaded for it beforehand: never Tapedeck itself."""
+"""List the files that a confined program may read, and the modules that the zygote imports in advance.
+
+Tapedeck's own files are not readable.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ PACKAGES: Final = (
     "typing_extensions", "packaging", "setuptools", "_distutils_hack", "pkg_resources", "opt_einsum", "einops", "tqdm",
     "scipy", "pandas", "sklearn", "torchvision", "dateutil", "six", "pytz", "tzdata",
 )  # fmt: skip
-"""torch, numpy, what they import late, and a few that programs about training like; one that is not installed is left out."""
+"""PyTorch, NumPy, their lazily imported dependencies, and packages that training programs often use, if installed."""
 
 PRELOADED: Final = (
     "abc", "array", "base64", "bisect", "bz2", "cmath", "collections.abc", "contextlib", "copy", "csv", "ctypes",
@@ -23,7 +26,7 @@ PRELOADED: Final = (
     "secrets", "statistics", "string", "struct", "textwrap", "time", "timeit", "traceback", "types", "typing", "uuid",
     "warnings", "zipfile", "zlib",
 )  # fmt: skip
-"""Loaded before the first child: extension modules whose libraries could not be read later, and what programs import most."""
+"""Modules to import in the zygote: extension modules whose shared libraries a child cannot read, and common imports."""
 
 PRELOADED_WITHOUT_FILES: Final = (
     "argparse", "ast", "asyncio", "calendar", "codecs", "colorsys", "configparser", "contextvars", "difflib", "fnmatch",
@@ -35,32 +38,33 @@ PRELOADED_WITHOUT_FILES: Final = (
     "torch.nn.utils.parametrizations", "torch.nn.utils.parametrize", "torch.nn.utils.prune", "torch.optim.swa_utils",
     "torch.special", "torch.utils.checkpoint", "torch.utils.data", "torch.utils.serialization.config",
 )  # fmt: skip
-"""In mode *nofiles* what is not loaded before is not there."""
+"""More modules to import in the zygote in mode ``nofiles``, where a child cannot import any file."""
 
 _NOT_LIBRARY: Final = {"site-packages", "dist-packages", "__pycache__", "test", "idlelib", "tkinter", "ensurepip"}
 _DATA: Final = ("/usr/share/zoneinfo",)
 
 
-def readable() -> list[str]:
-    """Paths that may be read, folders with all that is below them."""
+def readable_paths() -> list[str]:
+    """Return the paths that a child may read. A folder includes everything below it."""
     return [*_standard_library(), *_packages(PACKAGES), *(path for path in _DATA if os.path.isdir(path))]
 
 
 def _standard_library() -> Iterator[str]:
-    """Each entry by itself: the folder as a whole also holds site-packages."""
+    """Yield the entries of the standard library's folders one by one, because a folder may also contain ``site-packages``."""
     for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}:
         if os.path.isdir(folder):
             yield from (entry.path for entry in os.scandir(folder) if entry.name not in _NOT_LIBRARY)
 
 
 def _packages(names: Iterable[str]) -> Iterator[str]:
+    """Yield the folders or files of the packages that are installed."""
     for name in names:
         spec = PathFinder.find_spec(name)
         if spec is None:
             continue
         for folder in spec.submodule_search_locations or ():
             yield folder
-            # Where wheels put the shared libraries that they bring.
+            # Wheels put bundled shared libraries into this folder.
             libraries = Path(folder).parent / f"{name}.libs"
             if libraries.is_dir():
                 yield str(libraries)

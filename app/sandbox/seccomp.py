@@ -1,8 +1,8 @@
-"""Allow a process the system calls that a computation needs, and answer EPERM to every other, with a BPF filter.
+"""Restrict a process to the system calls that a computation needs, with a BPF filter. All other calls fail with ``EPERM``.
 
-The filter is built once, in the zygote, and put on by each child with its own process id filled in. Layouts are those of
-``linux/filter.h`` and ``linux/seccomp.h``, numbers those of ``asm/unistd_64.h`` (x86-64) and ``asm-generic/unistd.h``
-(aarch64); a test holds them against libseccomp where that is installed.
+The zygote builds the filter once. Each child fills in its own process id and installs it. Structures are from
+``linux/filter.h`` and ``linux/seccomp.h``. System call numbers are from ``asm/unistd_64.h`` (x86-64) and
+``asm-generic/unistd.h`` (aarch64); a test compares them with libseccomp.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ AARCH64: Final = {
 
 
 class Machine(NamedTuple):
-    """An architecture: its name for the audit subsystem, and its numbers."""
+    """An architecture: its ``AUDIT_ARCH`` constant and its system call numbers."""
 
     audit: int
     numbers: dict[str, int]
@@ -64,14 +64,15 @@ COMPUTING: Final = (
     "poll", "ppoll", "select", "pselect6", "getrandom", "uname",
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",
 )  # fmt: skip
-"""Allowed whatever their arguments: none reaches outside the process, but through descriptors that it was given."""
+"""Calls that are allowed with any arguments. They only reach outside the process through descriptors that it already has."""
 LOOKING: Final = ("stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "getdents64", "getcwd")
-"""Allowed in mode *full*: imports need them. Landlock does not cover them all: they tell whether a path exists."""
+"""Calls that imports need, allowed in mode ``full``. Landlock does not restrict them all, so they reveal which paths exist."""
 
 _O_PATH, _O_TMPFILE = 0o10000000, 0o20000000
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | _O_PATH | _O_TMPFILE
 _F_DUPFD_CLOEXEC: Final = 1030
-_FCNTL: Final = (0, 1, 2, 3, _F_DUPFD_CLOEXEC)  # duplicate, get and set close-on-exec, get flags. F_SETOWN would send signals
+_FCNTL: Final = (0, 1, 2, 3, _F_DUPFD_CLOEXEC)
+"""Allowed commands of ``fcntl``: duplicate, get and set close-on-exec, get flags. ``F_SETOWN`` would send signals."""
 
 ALLOW: Final = 0x7FFF0000
 KILL_PROCESS: Final = 0x80000000
@@ -80,15 +81,17 @@ DENY: Final = _ERRNO | errno.EPERM
 _X32: Final = 0x40000000
 _SET_MODE_FILTER: Final = 1
 
+# Opcodes of BPF: load a word, mask it, jump if equal or at least, return.
 _LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+# Offsets into struct seccomp_data.
 _NUMBER, _AUDIT, _ARGUMENTS = 0, 4, 16
 _INSTRUCTION: Final = struct.Struct("=HBBI")
 _OWN_PID: Final = 0xFFFF_FFF1
-"""Stands in a filter for the id of the process that will put it on; no process has it."""
+"""Placeholder for the id of the process that installs the filter. No process can have this id."""
 
 
-class Word(NamedTuple):
-    """Compare a word of an argument, after a mask, with a value. ``high`` is the upper half of 64 bits."""
+class ArgumentTest(NamedTuple):
+    """A condition on one half of a 64-bit argument: ``half & mask == value``. ``high`` selects the upper half."""
 
     argument: int
     value: int
@@ -96,21 +99,21 @@ class Word(NamedTuple):
     high: bool = False
 
 
-def _null(argument: int) -> tuple[Word, ...]:
-    return Word(argument, 0), Word(argument, 0, high=True)
+def _null(argument: int) -> tuple[ArgumentTest, ...]:
+    return ArgumentTest(argument, 0), ArgumentTest(argument, 0, high=True)
 
 
-# Each call with the ways in which it is allowed: all tests of one of them must hold. An `int` is compared by its lower half,
-# which is all that the kernel looks at.
-_CONDITIONAL: Final[dict[str, tuple[tuple[Word, ...], ...]]] = {
-    "fcntl": tuple((Word(1, command),) for command in _FCNTL),
-    "prlimit64": ((Word(0, 0), *_null(2)),),
-    "kill": ((Word(0, _OWN_PID),),),
-    "tgkill": ((Word(0, _OWN_PID),),),
+# Each call has alternatives; it is allowed if all tests of one alternative hold. For an argument of type `int` it is enough
+# to test the lower half, because the kernel ignores the upper one.
+_CONDITIONAL: Final[dict[str, tuple[tuple[ArgumentTest, ...], ...]]] = {
+    "fcntl": tuple((ArgumentTest(1, command),) for command in _FCNTL),
+    "prlimit64": ((ArgumentTest(0, 0), *_null(2)),),
+    "kill": ((ArgumentTest(0, _OWN_PID),),),
+    "tgkill": ((ArgumentTest(0, _OWN_PID),),),
 }
-_OPENING: Final[dict[str, tuple[tuple[Word, ...], ...]]] = {
-    "open": ((Word(1, 0, _WRITING),),),
-    "openat": ((Word(2, 0, _WRITING),),),
+_OPENING: Final[dict[str, tuple[tuple[ArgumentTest, ...], ...]]] = {
+    "open": ((ArgumentTest(1, 0, _WRITING),),),
+    "openat": ((ArgumentTest(2, 0, _WRITING),),),
 }
 
 
@@ -119,64 +122,68 @@ class _Program(ctypes.Structure):
 
 
 def available() -> bool:
-    """Whether this kernel takes filters, asked by system call, and this architecture's numbers are known."""
+    """Return whether the kernel supports filters and this architecture is one of :data:`MACHINES`."""
     if not kernel.LINUX or platform.machine() not in MACHINES:
         return False
     try:
         kernel.prctl(kernel.PR_GET_SECCOMP)
-        # A null filter is refused with EFAULT by a kernel that has filters, and with EINVAL by one that has not.
+        # For a null filter, a kernel with support for filters returns EFAULT, and one without returns EINVAL.
         kernel.call(MACHINES[platform.machine()].numbers["seccomp"], _SET_MODE_FILTER, 0, None)
     except OSError as error:
         return error.errno == errno.EFAULT
     return False
 
 
-def build(machine: str, *, files: bool) -> bytes:
-    """Build the filter for an architecture; without ``files`` nothing can be opened or looked for.
+def build_filter(machine: str, *, files: bool) -> bytes:
+    """Build the filter for an architecture. Without ``files`` it denies opening files and testing whether they exist.
 
-    A call from another architecture's table (32 bit, x32) ends the process. Raises :class:`KeyError` for an unknown one.
+    A call through the table of another architecture (32-bit, x32) kills the process. Raises :class:`KeyError` if ``machine``
+    is not one of :data:`MACHINES`.
     """
     audit, numbers = MACHINES[machine]
     program = [
-        _step(_LOAD, _AUDIT),
-        _step(_EQUAL, audit, 1, 0),
-        _step(_RETURN, KILL_PROCESS),
-        _step(_LOAD, _NUMBER),
-        _step(_AT_LEAST, _X32, 0, 1),
-        _step(_RETURN, KILL_PROCESS),
+        _instruction(_LOAD, _AUDIT),
+        _instruction(_EQUAL, audit, 1, 0),
+        _instruction(_RETURN, KILL_PROCESS),
+        _instruction(_LOAD, _NUMBER),
+        _instruction(_AT_LEAST, _X32, 0, 1),
+        _instruction(_RETURN, KILL_PROCESS),
     ]
     for name in COMPUTING + (LOOKING if files else ()):
         if name in numbers:
-            program += (_step(_EQUAL, numbers[name], 0, 1), _step(_RETURN, ALLOW))
-    # glibc tries clone3 first and only asks clone, which is denied, after ENOSYS.
-    program += (_step(_EQUAL, numbers["clone3"], 0, 1), _step(_RETURN, _ERRNO | errno.ENOSYS))
-    for name, ways in (_CONDITIONAL | (_OPENING if files else {})).items():
+            program += (_instruction(_EQUAL, numbers[name], 0, 1), _instruction(_RETURN, ALLOW))
+    # glibc tries clone3 first, and falls back to clone (which is denied) only after ENOSYS.
+    program += (_instruction(_EQUAL, numbers["clone3"], 0, 1), _instruction(_RETURN, _ERRNO | errno.ENOSYS))
+    for name, alternatives in (_CONDITIONAL | (_OPENING if files else {})).items():
         if name in numbers:
-            body = b"".join(_way(way) for way in ways) + _step(_RETURN, DENY)
-            program += (_step(_EQUAL, numbers[name], 0, len(body) // _INSTRUCTION.size), body)
-    return b"".join((*program, _step(_RETURN, DENY)))
+            body = b"".join(map(_alternative, alternatives)) + _instruction(_RETURN, DENY)
+            program += (_instruction(_EQUAL, numbers[name], 0, len(body) // _INSTRUCTION.size), body)
+    return b"".join((*program, _instruction(_RETURN, DENY)))
 
 
 def install(program: bytes) -> None:
-    """Put a filter on this process, for good; ``no_new_privs`` must be set. Raises :class:`OSError` if it does not hold."""
+    """Install a filter in this process permanently; raise :class:`OSError` if that fails. Requires ``no_new_privs``."""
     pid = os.getpid()
-    steps = _INSTRUCTION.iter_unpack(program)
-    own = b"".join(_step(code, pid if value == _OWN_PID else value, true, false) for code, true, false, value in steps)
+    instructions = _INSTRUCTION.iter_unpack(program)
+    own = b"".join(
+        _instruction(code, pid if value == _OWN_PID else value, true, false) for code, true, false, value in instructions
+    )
     filled = _Program(len(own) // _INSTRUCTION.size, own)
     kernel.call(MACHINES[platform.machine()].numbers["seccomp"], _SET_MODE_FILTER, 0, filled)
 
 
-def _way(tests: tuple[Word, ...]) -> bytes:
-    """Allow if every test holds, else go on after the block."""
+def _alternative(tests: tuple[ArgumentTest, ...]) -> bytes:
+    """Return instructions that allow the call if every test holds, and otherwise jump behind the last of them."""
     block = b""
     remaining = 3 * len(tests) + 1
     for test in tests:
         remaining -= 3
-        block += _step(_LOAD, _ARGUMENTS + 8 * test.argument + 4 * test.high)
-        block += _step(_AND, test.mask)
-        block += _step(_EQUAL, test.value, 0, remaining)
-    return block + _step(_RETURN, ALLOW)
+        block += _instruction(_LOAD, _ARGUMENTS + 8 * test.argument + 4 * test.high)
+        block += _instruction(_AND, test.mask)
+        block += _instruction(_EQUAL, test.value, 0, remaining)
+    return block + _instruction(_RETURN, ALLOW)
 
 
-def _step(code: int, value: int, when_true: int = 0, when_false: int = 0) -> bytes:
+def _instruction(code: int, value: int, when_true: int = 0, when_false: int = 0) -> bytes:
+    """Return one instruction. A jump skips ``when_true`` or ``when_false`` instructions."""
     return _INSTRUCTION.pack(code, when_true, when_false, value)

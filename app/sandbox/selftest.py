@@ -1,7 +1,7 @@
-"""Try to get out of a confined child: only if every way is denied are programs run.
+"""Try to escape from a confined child. The pool runs programs only if every attempt is denied.
 
-:func:`attempt` runs inside a child; what it writes is read by the pool with :func:`read`. Each attempt is harmless where
-it succeeds.
+:func:`attempt` runs in a child and returns a report, which the pool reads with :func:`read`. An attempt that succeeds does no
+harm.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from .control import Mode
 
 _DENIED: Final = (errno.EPERM, errno.EACCES)
 REPORT_BYTES: Final = 64 * 1024
+"""Maximum size of a report, in bytes."""
 
 
 class Check(NamedTuple):
-    """One thing that was looked at: its name, whether it is as it must be, and what was seen."""
+    """One attempt: a statement such as ``forking is denied``, whether it is true, and what happened."""
 
     name: str
     ok: bool
@@ -29,8 +30,8 @@ class Check(NamedTuple):
 
 
 def attempt(mode: Mode) -> bytes:
-    """Try each way out of this process, and say how it went."""
-    checks = [_denied(name, way) for name, way in _WAYS.items()]
+    """Make every attempt, and return the report."""
+    checks = [_denied(name, action) for name, action in _FORBIDDEN.items()]
     if mode == "full":
         checks.append(_allowed("reading the standard library is allowed", _read_library))
     else:
@@ -39,28 +40,28 @@ def attempt(mode: Mode) -> bytes:
 
 
 def read(report: bytes) -> list[Check]:
-    """Read a child's report; raises :class:`msgspec.DecodeError` if it is none, as when the child is gone."""
+    """Decode a child's report; raise :class:`msgspec.DecodeError` if it is invalid, or empty because the child has exited."""
     return msgspec.json.decode(report, type=list[Check])
 
 
 def passed(checks: list[Check]) -> bool:
-    """Whether every way was tried and every one is as it must be."""
-    return len(checks) == len(_WAYS) + 1 and all(check.ok for check in checks)
+    """Return whether every attempt was made and every check is true."""
+    return len(checks) == len(_FORBIDDEN) + 1 and all(check.ok for check in checks)
 
 
-def _denied(name: str, way: Callable[[], object]) -> Check:
+def _denied(name: str, action: Callable[[], object]) -> Check:
     try:
-        way()
+        action()
     except OSError as error:
         if error.errno in _DENIED:
             return Check(f"{name} is denied", True, error.strerror or "")
-        return Check(f"{name} is denied", False, f"failed for another reason: {error}")
+        return Check(f"{name} is denied", False, f"it failed for another reason: {error}")
     return Check(f"{name} is denied", False, "it was possible")
 
 
-def _allowed(name: str, way: Callable[[], object]) -> Check:
+def _allowed(name: str, action: Callable[[], object]) -> Check:
     try:
-        way()
+        action()
     except OSError as error:
         return Check(name, False, str(error))
     return Check(name, True, "")
@@ -85,7 +86,7 @@ def _fork() -> None:
 
 
 def _execute() -> None:
-    # Where it is allowed, it fails for another reason: the file is not there.
+    # If execve is allowed, it fails with ENOENT, because the file does not exist.
     os.execve("/nonexistent", ["nonexistent"], {})
 
 
@@ -95,7 +96,7 @@ def _write_file() -> None:
     os.unlink(path)
 
 
-_WAYS: Final[dict[str, Callable[[], object]]] = {
+_FORBIDDEN: Final[dict[str, Callable[[], object]]] = {
     "reading /etc/passwd": _read_file("/etc/passwd"),
     "reading another process's environment": lambda: _read_file(f"/proc/{os.getppid()}/environ")(),
     "listing the root folder": lambda: os.listdir("/"),

@@ -20,7 +20,7 @@ def test_an_abi_takes_away_what_it_knows_and_no_more() -> None:
 
 
 def test_neither_tapedeck_nor_site_packages_as_a_whole_may_be_read() -> None:
-    readable = [Path(path).resolve() for path in readset.readable()]
+    readable = [Path(path).resolve() for path in readset.readable_paths()]
     for source in (tapedeck.__file__, landlock.__file__):
         assert source
         assert not [path for path in readable if Path(source).resolve().is_relative_to(path)]
@@ -28,7 +28,7 @@ def test_neither_tapedeck_nor_site_packages_as_a_whole_may_be_read() -> None:
 
 
 def test_the_library_torch_and_numpy_may_be_read() -> None:
-    readable = readset.readable()
+    readable = readset.readable_paths()
     assert os.__file__ in readable
     assert {"torch", "numpy", "sympy"} <= {Path(path).name for path in readable}
 
@@ -41,7 +41,7 @@ def test_a_process_under_rules_reads_what_is_listed_and_nothing_else(tmp_path: P
     program = f"""
 import os
 from tapedeck.sandbox import kernel, landlock
-rules = landlock.ruleset([{str(tmp_path / "yes")!r}, "/nonexistent"])
+rules = landlock.build_ruleset([{str(tmp_path / "yes")!r}, "/nonexistent"])
 kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 landlock.restrict(rules)
 open({str(tmp_path / "yes/file")!r})

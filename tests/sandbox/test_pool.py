@@ -18,7 +18,7 @@ from tapedeck import wire
 from tapedeck.errors import SandboxError
 from tapedeck.executor import LocalExecutor
 from tapedeck.model import Limits
-from tapedeck.sandbox import nursery, pool, selftest
+from tapedeck.sandbox import pool, selftest, zygote_client
 from tapedeck.settings import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sandbox, pytest.mark.slow]
@@ -251,7 +251,7 @@ async def test_the_self_test_fails_in_a_child_that_is_not_confined() -> None:
 
 
 def test_a_zygote_is_told_nothing_of_the_server_s_environment() -> None:
-    assert not [name for name in nursery.ENVIRONMENT if name.startswith("TAPEDECK")]
+    assert not [name for name in zygote_client.ENVIRONMENT if name.startswith("TAPEDECK")]
     program = f"""
 import asyncio, os, sys
 sys.path.insert(0, {HERE!r})

@@ -65,7 +65,7 @@ def test_every_call_that_is_allowed_by_name_has_a_number_somewhere() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_only_listed_calls_are_ever_allowed(machine: str, mode: str) -> None:
-    program = seccomp.build(machine, files=MODES[mode])
+    program = seccomp.build_filter(machine, files=MODES[mode])
     numbers = seccomp.MACHINES[machine].numbers
     listed = {numbers[name] for name in (*seccomp.COMPUTING, *(seccomp.LOOKING if MODES[mode] else ())) if name in numbers}
     allowed = {call for call in range(1000) if decide(program, machine, call, *[1 << 40 | 0x7FF] * 6) == ALLOWED}
@@ -73,14 +73,14 @@ def test_only_listed_calls_are_ever_allowed(machine: str, mode: str) -> None:
 
 
 def test_a_call_of_another_architecture_or_table_kills(machine: str) -> None:
-    program = seccomp.build(machine, files=True)
+    program = seccomp.build_filter(machine, files=True)
     assert decide(program, machine, number(machine, "read"), audit=0x40000003) == KILLED
     assert decide(program, machine, 0x40000000 | number(machine, "read")) == KILLED
     assert decide(program, machine, -1) == KILLED
 
 
 def test_files_are_opened_for_reading_only(machine: str) -> None:
-    program = seccomp.build(machine, files=True)
+    program = seccomp.build_filter(machine, files=True)
     call = number(machine, "openat")
     assert decide(program, machine, call, -100, 1, 0) == ALLOWED
     assert decide(program, machine, call, -100, 1, 0o2000000) == ALLOWED  # close-on-exec
@@ -89,14 +89,14 @@ def test_files_are_opened_for_reading_only(machine: str) -> None:
 
 
 def test_without_files_nothing_is_opened_or_looked_for(machine: str) -> None:
-    program = seccomp.build(machine, files=False)
+    program = seccomp.build_filter(machine, files=False)
     for name in ("open", "openat", *seccomp.LOOKING):
         if name in seccomp.MACHINES[machine].numbers:
             assert decide(program, machine, number(machine, name)) == DENIED
 
 
 def test_a_process_may_signal_nobody_but_itself(machine: str) -> None:
-    program = seccomp.build(machine, files=True)
+    program = seccomp.build_filter(machine, files=True)
     own = seccomp._OWN_PID
     for name in ("kill", "tgkill"):
         assert decide(program, machine, number(machine, name), own, 9) == ALLOWED
@@ -105,7 +105,7 @@ def test_a_process_may_signal_nobody_but_itself(machine: str) -> None:
 
 
 def test_limits_may_be_read_of_oneself_but_not_set(machine: str) -> None:
-    program = seccomp.build(machine, files=True)
+    program = seccomp.build_filter(machine, files=True)
     call = number(machine, "prlimit64")
     assert decide(program, machine, call, 0, 3, 0, 0x7F0000000000) == ALLOWED
     assert decide(program, machine, call, 0, 3, 0x7F0000000000, 0) == DENIED  # the low half alone is zero
@@ -114,16 +114,16 @@ def test_limits_may_be_read_of_oneself_but_not_set(machine: str) -> None:
 
 
 def test_descriptors_may_be_duplicated_but_not_made_to_signal(machine: str) -> None:
-    program = seccomp.build(machine, files=True)
+    program = seccomp.build_filter(machine, files=True)
     call = number(machine, "fcntl")
     allowed = {command for command in range(2000) if decide(program, machine, call, 4, command) == ALLOWED}
     assert allowed == {0, 1, 2, 3, 1030}
 
 
 def test_clone3_is_answered_as_if_it_did_not_exist(machine: str) -> None:
-    assert decide(seccomp.build(machine, files=True), machine, 435) == NO_SUCH_CALL
+    assert decide(seccomp.build_filter(machine, files=True), machine, 435) == NO_SUCH_CALL
 
 
 def test_a_machine_that_is_not_known_has_no_filter() -> None:
     with pytest.raises(KeyError):
-        seccomp.build("riscv64", files=True)
+        seccomp.build_filter("riscv64", files=True)

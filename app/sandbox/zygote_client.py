@@ -1,0 +1,221 @@
+"""Start a zygote, request children from it, and kill them. Runs in the server.
+
+The client owns the control socket, and the pipes and pidfd of every child. It kills a child through its pidfd, because a
+process id may already belong to another process. Nothing here blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import itertools
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from ..errors import SandboxError
+from .control import PACKET, Exited, Failed, Ready, Spawn, Spawned, ZygoteConfig, decode_zygote_message, encode
+
+log = logging.getLogger(__name__)
+
+_PIPE_BYTES: Final = 1 << 20
+"""Preferred capacity of the pipe for events."""
+_START_SECONDS: Final = 120.0
+"""Maximum time in which a zygote must become ready."""
+
+ENVIRONMENT: Final = {
+    "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "USER": "tapedeck", "LOGNAME": "tapedeck", "LANG": "C.UTF-8", "TZ": "UTC0",
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}  # fmt: skip
+"""The whole environment of a zygote. The hash seed is fixed, so that a replay iterates over sets in the same order."""
+
+
+def command(descriptor: int, config: ZygoteConfig) -> list[str]:
+    """Return the command that starts a zygote.
+
+    The options keep the current folder (-P) and the user's site-packages (-s) off ``sys.path``, and write no bytecode (-B).
+    """
+    arguments = [str(config.stack_bytes), str(descriptor), msgspec.json.encode(config).decode()]
+    return [sys.executable, "-P", "-s", "-B", "-m", f"{__package__}.launch", *arguments]
+
+
+class Child:
+    """A confined process, as seen by the server: the server's ends of its pipes, and its pidfd."""
+
+    def __init__(self, token: int, job: int, events: int) -> None:
+        self.token = token
+        self.job = job
+        self.events = events
+        self.exited: asyncio.Future[Exited | None] = asyncio.get_running_loop().create_future()
+        """Resolves when the child has exited, to ``None`` if its zygote exited as well."""
+        self.pid = -1
+        self.pidfd = -1
+
+    def kill(self) -> None:
+        """Kill the child unless it has exited."""
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def close_job(self) -> None:
+        """Close the job's pipe, which tells the child that the job is complete."""
+        if self.job >= 0:
+            os.close(self.job)
+            self.job = -1
+
+    def close(self) -> None:
+        """Kill the child and close its pipes and its pidfd."""
+        self.kill()
+        self.close_job()
+        for descriptor in (self.events, self.pidfd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.events = self.pidfd = -1
+
+    def set_exited(self, message: Exited | None) -> None:
+        """Resolve :attr:`exited`."""
+        if not self.exited.done():
+            self.exited.set_result(message)
+
+
+class ZygoteClient:
+    """A zygote and its children.
+
+    ``on_spawned`` is called for each child that is ready for its job, ``on_exited`` for each that has exited or could not be
+    forked.
+    """
+
+    def __init__(self, on_spawned: Callable[[Child], None], on_exited: Callable[[Child], None]) -> None:
+        self.exited = asyncio.Event()
+        """Set when the zygote has exited."""
+        self.pending: dict[int, Child] = {}
+        """Children that were requested and not forked yet, by token."""
+        self._children: dict[int, Child] = {}
+        self._tokens = itertools.count()
+        self._on_spawned = on_spawned
+        self._on_exited = on_exited
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the zygote."""
+        return self._process.pid if self._process else None
+
+    async def start(self, config: ZygoteConfig) -> Ready:
+        """Start the zygote and wait until it is ready; raise :class:`SandboxError` or :class:`TimeoutError` if it fails."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        ours.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(
+                command(theirs.fileno(), config),
+                # Importing PyTorch needs a writable temporary folder, and the defaults may be read-only.
+                env={**ENVIRONMENT, "TMPDIR": tempfile.gettempdir()},
+                cwd="/", pass_fds=(theirs.fileno(),), start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+        asyncio.get_running_loop().add_reader(ours, self._receive)
+        return await asyncio.wait_for(self._ready, _START_SECONDS)
+
+    def spawn(self, *, probe: bool = False) -> Child:
+        """Request a child; raise :class:`OSError` if the request cannot be sent."""
+        if self._control is None:
+            raise SandboxError("The sandbox is not running.")
+        job_read, job_write = os.pipe2(os.O_CLOEXEC)
+        events_read, events_write = os.pipe2(os.O_CLOEXEC)
+        child = Child(next(self._tokens), job_write, events_read)
+        try:
+            os.set_blocking(job_write, False)
+            os.set_blocking(events_read, False)
+            with contextlib.suppress(OSError):  # the user's limit for pipes is reached; the default of 64 KB also works
+                fcntl.fcntl(events_read, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            socket.send_fds(self._control, [encode(Spawn(child.token, probe))], [job_read, events_write])
+        except OSError:
+            child.close()
+            raise
+        finally:
+            os.close(job_read)
+            os.close(events_write)
+        self.pending[child.token] = child
+        return child
+
+    async def close(self) -> None:
+        """Kill the zygote and every child."""
+        control, self._control = self._control, None
+        if control is not None:
+            asyncio.get_running_loop().remove_reader(control)
+            control.close()
+        self._abandon_children()
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            await asyncio.to_thread(process.wait)
+
+    def _receive(self) -> None:
+        """Handle one message from the zygote."""
+        assert self._control is not None
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET, 1)
+            message = decode_zygote_message(packet) if packet else None
+        except BlockingIOError:
+            return
+        except (OSError, msgspec.DecodeError) as error:
+            log.error("The zygote sent an invalid message: %s", error)
+            message = None
+        match message:
+            case Spawned():
+                self._add_child(message, descriptors[0])
+            case Exited():
+                if (child := self._children.pop(message.token, None)) is not None:
+                    child.set_exited(message)
+                    self._on_exited(child)
+            case Ready():
+                if not self._ready.done():
+                    self._ready.set_result(message)
+            case Failed() if message.token >= 0:
+                log.error("%s", message.reason)
+                if (child := self.pending.pop(message.token, None)) is not None:
+                    child.close()
+                    child.set_exited(None)
+                    self._on_exited(child)
+            case _:  # the zygote has exited, could not start, or sent an invalid message
+                asyncio.get_running_loop().remove_reader(self._control)
+                if not self._ready.done():
+                    reason = message.reason if message else "the zygote exited while it was starting"
+                    self._ready.set_exception(SandboxError(reason))
+                self._abandon_children()
+
+    def _add_child(self, message: Spawned, pidfd: int) -> None:
+        child = self.pending.pop(message.token, None)
+        if child is None:
+            os.close(pidfd)
+            return
+        child.pid, child.pidfd = message.pid, pidfd
+        self._children[message.token] = child
+        self._on_spawned(child)
+
+    def _abandon_children(self) -> None:
+        """Kill every child, because the zygote has exited."""
+        for child in self.pending.values():
+            child.close()
+            child.set_exited(None)
+        for child in self._children.values():
+            child.kill()
+            child.set_exited(None)
+            self._on_exited(child)
+        self.pending.clear()
+        self._children.clear()
+        self.exited.set()
