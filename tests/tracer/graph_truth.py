@@ -1,4 +1,4 @@
-"""Judge a recording by a graph of torch's own: is it that graph, do its gradients add up, has every node its line?"""
+"""Compare a recording with a graph of torch: its nodes and edges, the sums of its gradients, and the lines of its nodes."""
 
 from __future__ import annotations
 
@@ -13,84 +13,83 @@ from .independent_observer import Bits, name
 
 
 def failures(events: Iterable[wire.AnyEvent]) -> list[str]:
-    """What the recorder said of itself that it could not do."""
+    """Return the messages of the recorder's own failures."""
     return [event.message for event in events if isinstance(event, wire.RecorderFailed)]
 
 
 def paired(graph: model.Graph, roots: Iterable[Any]) -> dict[Any, int]:
-    """Lay a recorded graph over the true one, slot by slot from the roots; returns the place of each true node.
+    """Match a recorded graph with torch's, slot by slot from the roots; return the index of each of torch's nodes.
 
-    Raises :class:`AssertionError` unless both have the same nodes, and the same edges with slot and input.
+    Raise :class:`AssertionError` unless both have the same nodes, and the same edges with slot and input.
     """
     recorded = {(edge.source, edge.slot): (edge.target, edge.input) for edge in graph.edges if edge.gradient}
     assert len(recorded) == sum(edge.gradient for edge in graph.edges), "two edges leave one slot"
     true_roots = list(dict.fromkeys(roots))
     assert len(true_roots) == len(graph.roots), (true_roots, graph.roots)
-    places: dict[Any, int] = {}
+    indexes: dict[Any, int] = {}
     taken: dict[int, Any] = {}
-    waiting = [(root, int(place[1:])) for root, place in zip(true_roots, graph.roots, strict=True)]
+    waiting = [(root, int(index[1:])) for root, index in zip(true_roots, graph.roots, strict=True)]
     followed = 0
     while waiting:
-        node, place = waiting.pop()
-        if node in places or place in taken:
-            assert places.get(node) == place, (node, place)
+        node, index = waiting.pop()
+        if node in indexes or index in taken:
+            assert indexes.get(node) == index, (node, index)
             continue
-        places[node], taken[place] = place, node
-        assert graph.nodes[place].op == name(node), (graph.nodes[place], node)
+        indexes[node], taken[index] = index, node
+        assert graph.nodes[index].op == name(node), (graph.nodes[index], node)
         for slot, (target, output) in enumerate(node.next_functions):
-            known = recorded.get((f"n{place}", slot))
+            edge_at = recorded.get((f"n{index}", slot))
             if target is None:
-                assert known is None, (node, slot, known)
+                assert edge_at is None, (node, slot, edge_at)
                 continue
-            assert known is not None, f"no edge at slot {slot} of {node}"
-            assert known[1] == output, (node, slot, known)
+            assert edge_at is not None, f"no edge at slot {slot} of {node}"
+            assert edge_at[1] == output, (node, slot, edge_at)
             followed += 1
-            waiting.append((target, int(known[0][1:])))
-    assert followed == len(recorded), "edges that are not there"
-    assert len(places) == sum(node.kind != "constant" for node in graph.nodes), "nodes that are not there"
-    return places
+            waiting.append((target, int(edge_at[0][1:])))
+    assert followed == len(recorded), "the recording has edges that torch has not"
+    assert len(indexes) == sum(node.kind != "constant" for node in graph.nodes), "the recording has nodes that torch has not"
+    return indexes
 
 
 def untied(graph: model.Graph) -> list[model.Node]:
-    """The nodes of ops that have no line or no call."""
+    """Return the nodes of ops that have no line or no call."""
     return [node for node in graph.nodes if node.kind == "op" and (node.line is None or node.call is None)]
 
 
 class Gradients:
-    """The gradients of a pass, as rows of its table: at outputs by (place, output), on edges by (place, slot); -1 for none."""
+    """The gradients of a pass as rows of its table (-1 for none): at outputs by (node, output), on edges by (node, slot)."""
 
     def __init__(self, numbers: PassNumbers) -> None:
         event, graph = numbers.event, numbers.graph
         self.graph = graph
         self._tensors: Tensors = numbers.tensors
-        outputs = [(place, output) for place, node in enumerate(graph.nodes) for output in range(node.outputs)]
+        outputs = [(index, output) for index, node in enumerate(graph.nodes) for output in range(node.outputs)]
         self.arrived = dict(zip(outputs, wire.int32(event.arrived, "arrived").tolist(), strict=True))
         self.used = dict(zip(outputs, wire.int32(event.used, "used").tolist(), strict=True))
         rows = zip(graph.edges, wire.int32(event.edge, "edge").tolist(), strict=True)
         self.edges = {(int(edge.source[1:]), edge.slot): row for edge, row in rows if edge.gradient}
 
     def bits(self, row: int) -> Bits:
-        """A row as the observer notes a tensor; ``None`` for one whose elements were not kept."""
-        array, told = self._tensors.array(row), self._tensors.summary(row)
-        return None if array is None or told is None else (told.dtype, array.shape, array.tobytes())
+        """Return the bits of a row as the independent observer has them; ``None`` if its elements were not recorded."""
+        array, summary = self._tensors.array(row), self._tensors.summary(row)
+        return None if array is None or summary is None else (summary.dtype, array.shape, array.tobytes())
 
     def check_sums(self) -> int:
-        """Hold what arrived at each output of a node against the sum of the edges with that input; returns how many were.
+        """Check that the gradient at each output of a node is the sum over its edges; return the number of checked outputs.
 
-        An output at which nothing arrived has no edge that brought something, and the other way round. Roots are given
-        theirs.
+        An output has a gradient if and only if one of its edges has one. Roots are skipped: theirs come from the program.
         """
         into: dict[tuple[int, int], list[int]] = {}
         for edge in self.graph.edges:
             if edge.gradient and self.edges[int(edge.source[1:]), edge.slot] >= 0:
                 into.setdefault((int(edge.target[1:]), edge.input), []).append(self.edges[int(edge.source[1:]), edge.slot])
-        assert into.keys() <= self.arrived.keys(), "a gradient for an output that is not there"
+        assert into.keys() <= self.arrived.keys(), "an edge leads to an output that its target has not"
         checked = 0
-        for (place, output), row in self.arrived.items():
-            if f"n{place}" in self.graph.roots:
+        for (index, output), row in self.arrived.items():
+            if f"n{index}" in self.graph.roots:
                 continue
-            parts = into.get((place, output), [])
-            assert (row < 0) == (not parts), (self.graph.nodes[place], output, row, parts)
+            parts = into.get((index, output), [])
+            assert (row < 0) == (not parts), (self.graph.nodes[index], output, row, parts)
             total, *terms = (self._tensors.array(part) for part in (row, *parts))
             kept = [term for term in terms if term is not None]
             if total is not None and kept and len(kept) == len(terms):

@@ -1,4 +1,4 @@
-"""Watch a program's passes by means that share nothing with the recorder's: a depth-first walk, and prehooks that copy."""
+"""Observe a program's passes independently of the recorder: by a depth-first walk, and prehooks that copy gradients."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 Bits = tuple[str, tuple[int, ...], bytes] | None
-"""Dtype, shape and bytes of a tensor; ``None`` for one whose elements cannot be read where it is seen."""
+"""The dtype, shape and bytes of a tensor; ``None`` if its elements cannot be read."""
 
 
 @dataclass
 class Watched:
-    """One call into the engine: what its graph was, in which order the nodes ran, and what each was called with."""
+    """One call into the engine: its graph, the order in which the nodes ran, and the gradients that each node was given."""
 
     kind: str
     ops: Counter[str]
@@ -25,19 +25,19 @@ class Watched:
     order: list[str] = field(default_factory=list)
     used: Counter[tuple[str, int, Bits]] = field(default_factory=Counter)
     saved: Counter[tuple[str, str, Bits]] = field(default_factory=Counter)
-    """What each node had saved when it began, but for tensors with hooks of the program's own."""
+    """The saved tensors of each node at the beginning, except those with hooks of the program."""
     leaves: Counter[Bits] = field(default_factory=Counter)
-    """The leaves as they were when it began."""
+    """The leaves at the beginning."""
     gradients: Counter[Bits] = field(default_factory=Counter)
-    """Their ``.grad`` when it had ended."""
+    """The ``.grad`` of each leaf at the end."""
     failed: bool = False
     roots: list[Any] = field(default_factory=list)
-    """The nodes that it began at."""
+    """The nodes at which the pass began."""
 
 
 @contextlib.contextmanager
 def watching() -> Iterator[list[Watched]]:
-    """Collect the passes of what runs while this lasts."""
+    """Collect the passes that run inside the ``with`` block."""
     gate: Any = torch.autograd
     original = gate._engine_run_backward
     found: list[Watched] = []
@@ -68,7 +68,7 @@ def watching() -> Iterator[list[Watched]]:
             for handle in handles:
                 handle.remove()
         if kind == "grad" or not kwargs.get("accumulate_grad", True):
-            taken = {}  # nodes that gradients are taken at do not run; an input given twice is one place
+            taken = {}  # the nodes of inputs do not run; an input that is given twice counts once
             for given, gradient in zip(args[3], result, strict=True):
                 if gradient is not None:
                     leaf = (node for node in nodes if getattr(node, "variable", None) is given)
@@ -88,13 +88,13 @@ def watching() -> Iterator[list[Watched]]:
 
 
 def name(node: Any) -> str:
-    """The op of a node; a leaf's has no namespace."""
+    """Return the op of a node, without the namespace for a leaf's node."""
     found: str = node.name()
     return "AccumulateGrad" if found.endswith("AccumulateGrad") else found
 
 
 def bits(tensor: Tensor) -> Bits:
-    """A copy of what a tensor is, down to the last bit; a sparse one with its zeros."""
+    """Return the bits of a tensor. A sparse tensor is converted to a dense one."""
     while torch._C._functorch.is_gradtrackingtensor(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor(tensor) or torch._C._functorch.is_legacy_batchedtensor(tensor)
@@ -104,14 +104,14 @@ def bits(tensor: Tensor) -> Bits:
         plain = tensor.detach() if tensor.requires_grad else tensor
         plain = plain if tensor.layout is torch.strided else plain.to_dense()
         plain = plain.resolve_conj().resolve_neg()
-        plain = plain.clone() if plain._is_zerotensor() else plain  # which has no memory until it is copied
+        plain = plain.clone() if plain._is_zerotensor() else plain  # a zero tensor has no memory until it is copied
         dtype = str(plain.dtype).removeprefix("torch.")
         plain = plain.to(_WIDENED.get(plain.dtype, plain.dtype))
         return dtype, tuple(plain.shape), plain.contiguous().numpy().tobytes()
 
 
 _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
-"""What numpy does not have, and where it fits exactly."""
+"""For each dtype that NumPy lacks, a dtype that represents it exactly."""
 
 
 def _prehook(node: Any, seen: Watched, ran: set[Any]) -> Any:
@@ -135,11 +135,11 @@ def _saved(node: Any) -> Iterator[tuple[str, Tensor]]:
                 if any(each.unpack_hook is not None for each in many):
                     continue
                 found = node.saved_tensors if slot == "tensors" else getattr(node, f"_saved_{slot}")
-            except RuntimeError:  # freed, or overwritten since
+            except RuntimeError:  # freed, or overwritten
                 continue
-            for place, tensor in enumerate(found if isinstance(found, tuple) else (found,)):
+            for index, tensor in enumerate(found if isinstance(found, tuple) else (found,)):
                 if isinstance(tensor, Tensor):
-                    yield f"{slot}[{place}]" if isinstance(found, tuple) else slot, tensor
+                    yield f"{slot}[{index}]" if isinstance(found, tuple) else slot, tensor
 
 
 def _node(output: Any) -> Any:

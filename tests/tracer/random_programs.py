@@ -1,4 +1,4 @@
-"""Draw programs that use autograd in every way that a few lines have room for: valid text, of which torch may refuse some."""
+"""Draw random programs that use autograd in many ways. Their syntax is valid, but torch may refuse some of their operations."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ALIKE = (
     "torch.nn.functional.gelu({a})", "block({a})", "Cubed.apply({a})", "{a}.detach()", "{a}.detach() * {a}", "{a}.flip(0)",
     "{a}.roll(1, 0)", "torch.where({a} > 0, {a}, {a} * 0.1)", "checkpoint(block, {a}, use_reentrant=False)",
 )  # fmt: skip
-"""What leaves the shape as it is. What a scalar has no dimension for is refused."""
+"""Expressions that keep the shape. torch refuses some of them for a scalar."""
 TWO = (
     "{a} + {b}", "{a} * {b}", "{a} - {b}", "{a} / ({b}.abs() + 1.0)", "torch.maximum({a}, {b})", "torch.lerp({a}, {b}, 0.3)",
     "torch.where({a} > {b}, {a}, {b})", "torch.addcmul({a}, {b}, {b})", "torch.hypot({a}, {b})", "{a} * {b}.sum()",
 )  # fmt: skip
-"""What makes one of two that have the same shape."""
+"""Expressions of two tensors of the same shape."""
 LESS = ("{a}.sum(0)", "{a}.mean(0)", "{a}.amax(0)", "{a}.prod(0)", "{a}.logsumexp(0)", "{a}[0]", "{a}.select(0, -1)")
-"""What takes the first dimension away."""
+"""Expressions that remove the first dimension."""
 VIEWS = (
     "{a}.view({shape})",
     "{a}[:]",
@@ -43,7 +43,7 @@ SEVERAL = (
     "{p}, {q} = {a}.chunk(2)[1][0], {a}.chunk(2)[0][0]", "{p}, {q} = torch.std_mean({a}, 0)",
     "{p}, {q} = {a}.max(0)[0], {a}.topk(1, 0).values[0]", "{p}, {q} = Both.apply({a})",
 )  # fmt: skip
-"""What makes two of one whose first dimension is 2; each without that dimension."""
+"""Statements that split a tensor whose first dimension is 2 into two without that dimension."""
 BACKWARD = (
     "{a}.sum().backward()", "{a}.sum().backward(retain_graph=True)", "{a}.backward(torch.ones_like({a}))",
     "torch.autograd.backward([{a}.sum(), {b}.mean()])", "{a}.sum().backward(inputs=[{leaf}])",
@@ -55,7 +55,7 @@ GRAD = (
     "torch.autograd.grad({a}.sum(), {leaf}, create_graph=True, allow_unused=True, materialize_grads=True)[0]",
     "torch.autograd.grad({a}, [{leaf}], torch.ones_like({a}), retain_graph=True)[0]",
 )
-"""What makes a gradient of the shape of the leaf."""
+"""Expressions for a gradient of the leaf's shape."""
 
 HEAD = """\
 import torch
@@ -83,7 +83,7 @@ def block(t):
 
 @dataclass
 class _Writer:
-    """A program as it is written: its lines, and the variables that it has, with their shapes."""
+    """A program under construction: its lines, and its variables with their shapes."""
 
     draw: Callable[..., object]
     lines: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ class _Writer:
     leaves: list[str] = field(default_factory=list)
     indent: str = ""
     fixed: bool = False
-    """Inside a loop or a branch, variables keep their shapes."""
+    """True inside a loop or a branch, where variables keep their shapes."""
 
     def one_of(self, items: object) -> str:
         found = self.draw(st.sampled_from(items))  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ class _Writer:
         return self.one_of(fitting)
 
     def target(self, shape: Shape) -> str:
-        """A variable to assign: mostly a new one, which it always is for a shape that none has."""
+        """Return a variable to assign to: a new one, or an existing one that may take this shape."""
         old = [name for name, has in self.shapes.items() if name not in self.leaves and (has == shape or not self.fixed)]
         if self.fixed:
             return self.one_of([name for name in old if self.shapes[name] == shape])
@@ -162,7 +162,7 @@ class _Writer:
 
     def hook(self) -> None:
         self.write(f"if {(a := self.variable())}.requires_grad:")
-        # a view whose base was written to is asked for its node first: torch 2.13 crashes on a hook for it else
+        # grad_fn is read first: torch 2.13 crashes when a hook is put on a view whose base was written to
         hook = "{a}.grad_fn, {a}.register_hook(lambda gradient: gradient * 2)"
         self.write("    " + self.one_of((hook, "{a}.retain_grad()")).format(a=a))
 
@@ -221,7 +221,7 @@ OUTER = ("compute", "compute", "reduce", "reduce", "join", "leaf", *INNER)
 
 @st.composite
 def programs(draw: Callable[..., object]) -> str:
-    """A program of a few statements after its first leaf, which ends in a backward."""
+    """Return a program with a leaf, a few statements, and a final backward."""
     writer = _Writer(draw)
     writer.leaf()
     writer.compute()

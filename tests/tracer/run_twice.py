@@ -1,4 +1,4 @@
-"""Run programs twice: recorded, and as Python alone would."""
+"""Run programs twice: recorded, and unrecorded by Python alone."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .independent_observer import Bits, Watched, bits, watching
 PROGRAMS = sorted((Path(__file__).parent.parent / "programs").glob("*.py"))
 
 KEEP = "import builtins; builtins._kept_by_test = globals(); "
-"""Begins a program's first line so that its variables can be looked at, however it ends."""
+"""A prefix of a program's first line that keeps its variables for the test, however the program ends."""
 
 
 def record(program: str, **options: Any) -> tuple[list[wire.AnyEvent], Recording]:
-    """Record a program in this process, everything it tells checked as the server would check it."""
+    """Record a program in this process, and validate its events as the server does."""
     reader = wire.Reader(Limits())
     events: list[wire.AnyEvent] = []
     cells = options.pop("cells", None) or [(1, max(len(program.splitlines()), 1))]
@@ -42,7 +42,7 @@ def record(program: str, **options: Any) -> tuple[list[wire.AnyEvent], Recording
 
 @dataclass
 class Outcome:
-    """What a program left: its variables, what it printed, and the exception that ended it."""
+    """The result of a program: its variables, its output, and the exception that ended it."""
 
     variables: dict[str, Any]
     stdout: str
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def alone(program: str, seed: int = 0) -> Outcome:
-    """Run a program without any of us, seeded alike."""
+    """Run a program without the recorder, with the same seeds."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -71,15 +71,15 @@ def alone(program: str, seed: int = 0) -> Outcome:
 
 
 def watched(program: str) -> list[Watched]:
-    """Run a program without any of us, and watch its passes."""
+    """Run a program without the recorder, and return its passes as the independent observer sees them."""
     with watching() as passes:
         outcome = alone(program)
-    assert outcome.error == alone(program).error  # the observer has not failed
+    assert outcome.error == alone(program).error  # the observer did not fail
     return passes
 
 
 def recorded(program: str, **options: Any) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
-    """Record a program and keep its variables too. Its first line must be one that another statement can stand before."""
+    """Record a program and keep its variables. Its first line must allow a statement before it."""
     builtins._kept_by_test = {}  # type: ignore[attr-defined]
     first = re.match("from __future__.*\n", program)
     kept = f"{first[0].rstrip()}; {KEEP}\n{program[first.end() :]}" if first else KEEP + program
@@ -91,17 +91,17 @@ def recorded(program: str, **options: Any) -> tuple[Outcome, list[wire.AnyEvent]
 
 
 KEPT = 100_000
-"""Elements of a tensor that are kept whole in the recordings of the corpus, so that every one can be compared."""
+"""The number of elements up to which the tests of the corpus record tensors with all elements, to compare each of them."""
 
 
 @cache
 def recorded_program(program: Path) -> tuple[Outcome, list[wire.AnyEvent], Recording]:
-    """A program of the corpus, recorded once for all tests that look at it."""
+    """Record a program of the corpus, once for all tests that read the recording."""
     return recorded(program.read_text(), values=KEPT)
 
 
 def tensors(variables: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The tensors that variables lead to, in modules, lists and dicts, with their gradients."""
+    """Return the tensors in variables, modules, lists and dicts, with their gradients."""
     found: dict[str, torch.Tensor] = {}
     for name, value in variables.items():
         if not name.startswith("_") and name != "builtins":
@@ -112,7 +112,7 @@ def tensors(variables: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def all_bits(variables: dict[str, Any]) -> dict[str, Bits]:
-    """Every tensor that variables lead to, down to the last bit; a sparse or a nested one as a dense one."""
+    """Return the bits of every tensor in variables. Sparse and nested tensors are converted to dense ones."""
     return {name: bits(_dense(value)) for name, value in tensors(variables).items()}
 
 
@@ -122,8 +122,8 @@ def _members(name: str, value: Any, depth: int = 3) -> Iterable[tuple[str, torch
     elif isinstance(value, torch.nn.Module):
         yield from ((f"{name}.{path}", part) for path, part in (*value.named_parameters(), *value.named_buffers()))
     elif isinstance(value, list | tuple) and depth:
-        for place, item in enumerate(value):
-            yield from _members(f"{name}[{place}]", item, depth - 1)
+        for index, item in enumerate(value):
+            yield from _members(f"{name}[{index}]", item, depth - 1)
     elif isinstance(value, dict) and depth:
         for key, item in value.items():
             yield from _members(f"{name}[{key!r}]", item, depth - 1)
@@ -134,7 +134,7 @@ def _members(name: str, value: Any, depth: int = 3) -> Iterable[tuple[str, torch
 def _keeps_gradient(tensor: torch.Tensor) -> bool:
     try:
         return tensor.is_leaf or tensor.retains_grad
-    except RuntimeError:  # torch refuses to say it of a view whose base was written to when it must not be
+    except RuntimeError:  # torch raises for a view whose base was modified illegally
         return False
 
 

@@ -1,4 +1,4 @@
-"""What is held until it is told is what it was, and the program runs as it does alone, whatever happens in between."""
+"""A recorded value keeps the state at the time of recording, whatever the program changes later."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ print(traced(torch.ones(2, 3)).shape)
 
 @pytest.mark.parametrize("program", PRINTS.values(), ids=PRINTS)
 @pytest.mark.filterwarnings("ignore")
-def test_a_program_runs_as_it_does_alone(program: str) -> None:
+def test_a_program_runs_as_in_an_unrecorded_run(program: str) -> None:
     expected = alone(program)
     got, events, _ = recorded(program)
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
@@ -180,7 +180,7 @@ def only(recording: Recording, step: int = 0) -> list[model.ParameterStep]:
     return recording.step(step).parameters
 
 
-def test_a_gradient_that_the_program_changes_is_told_as_it_came() -> None:
+def test_a_returned_gradient_is_recorded_as_it_was_before_the_program_changes_it() -> None:
     program = """\
 import torch
 a = torch.ones(30, 20, requires_grad=True)
@@ -198,9 +198,9 @@ seed.mul_(7)
     assert rows[0].contribution is not None
     assert rows[0].contribution.norm == pytest.approx(got.variables["true"])
     (seeded,) = only(recording, 1)
-    for told in (seeded.contribution, seeded.grad_after):
-        assert told is not None
-        assert told.mean == 1
+    for recorded_value in (seeded.contribution, seeded.grad_after):
+        assert recorded_value is not None
+        assert recorded_value.mean == 1
 
 
 TOUCHED = {
@@ -246,14 +246,14 @@ w.register_post_accumulate_grad_hook(reduce)
 
 
 @pytest.mark.parametrize("program", TOUCHED.values(), ids=TOUCHED)
-def test_a_gradient_that_is_touched_while_the_pass_runs_is_read_when_it_has_run(program: str) -> None:
+def test_a_gradient_that_changes_while_the_pass_runs_is_read_after_the_pass(program: str) -> None:
     got, _, recording = recorded(program)
     (row,) = [row for row in only(recording) if row.name == "w"]
     assert row.grad_after is not None
     assert row.grad_after.values == got.variables["w"].grad.tolist()
 
 
-def test_what_a_pass_inside_another_told_of_is_what_it_was_then() -> None:
+def test_the_gradients_of_an_inner_pass_are_recorded_as_they_were_when_it_ended() -> None:
     program = """\
 import torch
 x = torch.ones(3, requires_grad=True)
@@ -267,13 +267,13 @@ y.register_hook(hook)
 y.sum().backward()
 """
     numbers = record(program)[1].numbers(1)
-    (leaf,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
+    (leaf,) = [index for index, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
     used = numbers.used(leaf, 0)
     assert used is not None
     assert used.values == [4.0, 4.0, 4.0]
 
 
-def test_a_pass_inside_another_does_not_write_into_its_numbers() -> None:
+def test_an_inner_pass_does_not_change_the_numbers_of_the_outer_pass() -> None:
     program = """\
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -286,16 +286,16 @@ loss.backward()
     recording = record(program)[1]
     numbers = recording.numbers(0)
     graph = numbers.graph
-    (place,) = [place for place, node in enumerate(graph.nodes) if node.name == "m.weight"]
-    arriving = [numbers.edge(at) for at, edge in enumerate(graph.edges) if edge.target == graph.nodes[place].id]
-    used = numbers.used(place, 0)
+    (index,) = [index for index, node in enumerate(graph.nodes) if node.name == "m.weight"]
+    arriving = [numbers.edge(at) for at, edge in enumerate(graph.edges) if edge.target == graph.nodes[index].id]
+    used = numbers.used(index, 0)
     assert used is not None
-    total = sum(torch.tensor(told.values) for told in arriving if told is not None)
+    total = sum(torch.tensor(recorded_value.values) for recorded_value in arriving if recorded_value is not None)
     assert isinstance(total, torch.Tensor)
     torch.testing.assert_close(torch.tensor(used.values), total)
 
 
-def test_leaves_of_a_class_of_their_own_end_a_step_like_any_other() -> None:
+def test_leaves_of_a_subclass_end_a_step_like_any_other() -> None:
     program = """\
 import torch
 class Mine(torch.nn.Parameter):
@@ -309,14 +309,14 @@ for step in range(3):
     assert record(program)[1].log.counts()[2] == 3
 
 
-def test_a_cell_s_output_is_what_it_is_then() -> None:
+def test_the_output_of_a_cell_shows_the_value_at_the_end_of_the_cell() -> None:
     text = "import torch\nx = torch.ones(2)\nx\nx.requires_grad_()\nx\nx.data.mul_(2)\nx\n"
     events, _ = record(text, cells=[(1, 3), (4, 5), (6, 7)])
     outputs = [event.output for event in events if isinstance(event, wire.CellEvent)]
     assert outputs == ["tensor([1., 1.])", "tensor([1., 1.], requires_grad=True)", "tensor([2., 2.], requires_grad=True)"]
 
 
-def test_a_leaf_that_an_optimizer_writes_to_after_its_closure_is_looked_at_again() -> None:
+def test_a_leaf_that_an_optimizer_changes_after_its_closure_is_read_again() -> None:
     program = """\
 import torch
 w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -337,12 +337,14 @@ for step in range(2):
 """
     recording = record(program)[1]
     values = [
-        [told and told.values for told in (row.value, row.value_after)] for step in range(2) for row in only(recording, step)
+        [recorded_value and recorded_value.values for recorded_value in (row.value, row.value_after)]
+        for step in range(2)
+        for row in only(recording, step)
     ]
     assert values == [[[1.0, 2.0], [0.5, 1.0]], [[0.5, 1.0], [0.25, 0.5]]]
 
 
-def test_leaves_that_live_in_one_memory_are_told_apart() -> None:
+def test_leaves_that_share_a_storage_are_updated_separately() -> None:
     program = """\
 import torch
 flat = torch.arange(4.0)
@@ -365,7 +367,7 @@ b.data.mul_(2)
     assert [row.grad_used is not None for row in last] == [False, True]
 
 
-def test_memory_that_a_leaf_has_left_is_no_longer_its_own() -> None:
+def test_a_write_to_memory_that_a_leaf_used_before_is_not_an_update() -> None:
     program = """\
 import torch
 w = torch.ones(1000, requires_grad=True)
@@ -381,7 +383,7 @@ for step in range(3):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_saved_is_told_as_it_was_when_the_pass_began() -> None:
+def test_saved_tensors_are_recorded_as_they_were_when_the_pass_began() -> None:
     program = """\
 import torch
 x = torch.tensor([1.0, 10.0, 100.0], requires_grad=True)
@@ -392,19 +394,19 @@ e = torch.tensor([[1.0], [2.0]]).expand(2, 2).requires_grad_()
 """
     recording = record(program)[1]
     numbers = recording.numbers(1)
-    (place,) = [
-        place for place, node in enumerate(numbers.graph.nodes) if node.op == "MulBackward0" and node.backward_of is None
+    (index,) = [
+        index for index, node in enumerate(numbers.graph.nodes) if node.op == "MulBackward0" and node.backward_of is None
     ]
-    saved = [numbers.saved(place, slot) for slot in range(2)]
-    assert [told.values for told in saved if told is not None] == [[3.0, 300.0, 30000.0]] * 2
+    saved = [numbers.saved(index, slot) for slot in range(2)]
+    assert [recorded_value.values for recorded_value in saved if recorded_value is not None] == [[3.0, 300.0, 30000.0]] * 2
     numbers = recording.numbers(2)
-    (place,) = [place for place, node in enumerate(numbers.graph.nodes) if node.op == "PowBackward0"]
-    whole = numbers.saved(place, 0)
+    (index,) = [index for index, node in enumerate(numbers.graph.nodes) if node.op == "PowBackward0"]
+    whole = numbers.saved(index, 0)
     assert whole is not None
     assert whole.values == [[1.0, 1.0], [2.0, 2.0]]
 
 
-def test_a_view_that_makes_its_node_anew_is_tied_to_the_line_that_asks_for_it() -> None:
+def test_a_view_whose_node_is_made_anew_has_the_line_that_needs_the_node() -> None:
     program = """\
 import torch
 w = torch.randn((2, 3), dtype=torch.float64, requires_grad=True)
@@ -421,7 +423,7 @@ view.sum().backward()
     assert node.line == 10
 
 
-def test_a_view_that_is_written_to_without_gradients_makes_its_node_for_the_program() -> None:
+def test_a_view_that_is_written_to_under_no_grad_has_the_line_of_the_backward() -> None:
     program = """\
 import torch
 w = torch.ones((), requires_grad=True)
@@ -434,7 +436,7 @@ v.sum().backward()
     assert node.line == 6
 
 
-def test_modules_that_live_one_after_the_other_have_their_own_names() -> None:
+def test_modules_that_exist_one_after_the_other_have_their_own_names() -> None:
     program = """\
 import torch
 from torch import nn
@@ -452,7 +454,7 @@ second().backward()
     assert modules == [{"encoder"}, {"decoder"}]
 
 
-def test_a_gradient_that_is_made_a_leaf_was_none_that_needed_one() -> None:
+def test_a_gradient_that_becomes_a_leaf_is_recorded_without_requires_grad() -> None:
     program = """\
 import torch
 x = torch.ones(2, requires_grad=True)
@@ -465,16 +467,16 @@ g.requires_grad_()
 
 
 @pytest.mark.parametrize("write", ["torch.ops.aten.mul_.Scalar(y, 10)", "torch.ops.aten.mul_(y, 10)"])
-def test_an_operator_that_writes_is_known_by_its_schema(write: str) -> None:
+def test_an_in_place_operator_is_detected_by_its_schema(write: str) -> None:
     program = f"import torch\nw = torch.ones(2, requires_grad=True)\ny = torch.ones(2) * 2\n(w * y).sum().backward()\n{write}\n"
     recording = record(program)[1]
     numbers = recording.numbers(0)
-    (constant,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "constant"]
-    told: Any = numbers.value(constant)
-    assert told.values == [2.0, 2.0]
+    (constant,) = [index for index, node in enumerate(numbers.graph.nodes) if node.kind == "constant"]
+    recorded_value: Any = numbers.value(constant)
+    assert recorded_value.values == [2.0, 2.0]
 
 
-def test_a_default_device_can_be_set_and_taken_back_around_an_optimizer_s_step() -> None:
+def test_a_default_device_can_be_set_and_reset_around_the_step_of_an_optimizer() -> None:
     program = """\
 import torch
 w = torch.ones(2, requires_grad=True)
@@ -495,7 +497,7 @@ print(torch.ones(2).device, w)
     assert recording.log.counts()[2] == 2
 
 
-def test_passes_of_two_threads_at_once_are_told_each_by_itself() -> None:
+def test_concurrent_passes_of_two_threads_are_recorded_separately() -> None:
     program = """\
 import threading
 import torch
@@ -520,13 +522,13 @@ for thread in threads:
     for index in range(2):
         numbers = recording.numbers(index)
         assert numbers.event.parent == -1
-        (leaf,) = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
+        (leaf,) = [index for index, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
         used = numbers.used(leaf, 0)
         assert used is not None
         assert used.values == [6.0, 6.0] == got.variables["leaves"][0].grad.tolist()
 
 
-def test_the_collector_is_as_the_program_has_it() -> None:
+def test_the_program_s_setting_of_the_garbage_collector_is_kept() -> None:
     program = """\
 import gc, torch
 w = torch.ones((), requires_grad=True)
@@ -544,7 +546,7 @@ gc.enable()
     assert recorded(program)[0].stdout == alone(program).stdout == "True\nFalse\n"
 
 
-def test_a_gradient_that_numpy_changes_before_the_update_is_the_one_that_it_used() -> None:
+def test_grad_used_has_the_change_that_numpy_made_before_the_update() -> None:
     program = """\
 import torch
 w = torch.ones(2, requires_grad=True)
@@ -559,7 +561,7 @@ w.data.sub_(w.grad)
     assert (row.grad_used.values, row.update.values) == ([20.0, 20.0], [-20.0, -20.0])
 
 
-def test_a_name_of_a_function_s_own_is_no_name_of_a_leaf_outside() -> None:
+def test_a_local_variable_is_not_the_leaf_of_the_same_name_outside() -> None:
     program = """\
 import torch
 x = torch.ones(2, requires_grad=True)
@@ -581,7 +583,7 @@ for step in range(2):
     assert not recording.step(0).rebinds
 
 
-def test_what_a_trace_runs_writes_to_is_told_as_it_was() -> None:
+def test_a_value_is_recorded_as_it_was_before_a_trace_writes_to_it() -> None:
     program = """\
 import torch
 norm = torch.nn.BatchNorm1d(2)
@@ -589,11 +591,11 @@ mean = norm.running_mean
 torch.jit.trace(norm, torch.ones(4, 2) * 3)
 """
     lines = {line.line: line for line in record(program)[1].lines()}
-    told: Any = lines[3].tensor
-    assert told.values == [0.0, 0.0]
+    recorded_value: Any = lines[3].tensor
+    assert recorded_value.values == [0.0, 0.0]
 
 
-def test_a_module_that_is_only_being_made_can_be_in_sight() -> None:
+def test_a_module_whose_constructor_is_running_can_be_in_scope() -> None:
     program = """\
 import torch
 class Net(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""How programs end, what they print, what is shown of them, and what is not there."""
+"""Tests of how programs end, what they print, what a cell shows, and what replaces missing modules."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_syntax_error_has_its_line_and_caret() -> None:
     assert "'(' was never closed" in failure.message
 
 
-def test_a_failing_program_keeps_what_came_before() -> None:
+def test_a_failing_program_keeps_the_events_before_its_failure() -> None:
     events, recording = record(
         "import torch\nw = torch.ones(2, requires_grad=True)\nw.sum().backward()\nprint('so far')\n1 / 0\n"
     )
@@ -44,7 +44,7 @@ def test_a_failing_program_keeps_what_came_before() -> None:
     assert recording.log.counts() == (1, 1, 1)
 
 
-def test_an_error_inside_torch_is_told_at_the_programs_line() -> None:
+def test_an_error_inside_torch_has_the_programs_line() -> None:
     events, _ = record("import torch\n\ndef f(a):\n    return a @ torch.ones(3, 3)\n\nf(torch.ones(2, 2))\n")
     failure = end(events).failure
     assert failure is not None
@@ -58,7 +58,7 @@ def test_sys_exit_ends_a_program_as_python_would(code: str, status: str) -> None
     assert end(events).status == status
 
 
-def test_a_program_that_prints_without_end_is_cut_and_then_stopped() -> None:
+def test_a_program_that_prints_endlessly_is_truncated_and_then_stopped() -> None:
     events, recording = record("while True:\n    print('x' * 100_000)\n", stdout_bytes=50_000)
     failure = end(events).failure
     assert failure is not None
@@ -78,7 +78,7 @@ def test_a_cell_shows_its_last_expression_as_a_notebook_does() -> None:
     assert [event.output for event in events if isinstance(event, wire.CellEvent)] == ["tensor([1., 1.])", None, None]
 
 
-def test_a_broken_cell_leaves_the_cells_before_it() -> None:
+def test_a_syntax_error_in_a_cell_does_not_affect_the_cells_before_it() -> None:
     events, recording = record("a = 1\n\nb = = 2\n\nc = 3\n", cells=[(1, 1), (3, 3), (5, 5)], notebook=True)
     failure = end(events).failure
     assert failure is not None
@@ -95,7 +95,7 @@ def test_a_program_without_backward_gets_one_implicit_pass() -> None:
     assert recording.stdout() == "None\n"
 
 
-def test_a_program_without_tensors_is_a_run_too() -> None:
+def test_a_program_without_tensors_is_recorded() -> None:
     events, recording = record("print(1 + 1)\n")
     assert end(events).status == "done"
     assert recording.log.counts() == (0, 0, 0)
@@ -123,9 +123,9 @@ def test_lines_show_values_as_they_were_when_the_line_ran() -> None:
     }  # fmt: skip
 
 
-def test_plots_are_not_drawn_and_said_so() -> None:
+def test_plots_are_not_drawn_and_a_signal_reports_it() -> None:
     if "matplotlib" in sys.modules:
-        pytest.skip("matplotlib is here")
+        pytest.skip("matplotlib is installed")
     program = "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(1, 2)\nax[0].plot([1, 2]); plt.show()\nplt.figure()\n"
     events, _ = record(program)
     assert end(events).status == "done", end(events)
@@ -133,7 +133,7 @@ def test_plots_are_not_drawn_and_said_so() -> None:
     assert "matplotlib" not in sys.modules
 
 
-def test_a_missing_module_is_told_with_what_there_is() -> None:
+def test_a_missing_module_fails_with_a_list_of_available_modules() -> None:
     events, _ = record("import no_such_module_at_all\n")
     failure = end(events).failure
     assert failure is not None
@@ -143,7 +143,7 @@ def test_a_missing_module_is_told_with_what_there_is() -> None:
     )
 
 
-def test_a_graph_above_the_limit_runs_unrecorded_and_says_so() -> None:
+def test_a_graph_above_the_limit_runs_unrecorded_and_a_signal_reports_it() -> None:
     program = (
         "import torch\nx = torch.ones(1, requires_grad=True)\ny = x\nfor i in range(50):\n    y = y * 2\n"
         "y.backward()\nprint(x.grad)\n"
@@ -154,7 +154,7 @@ def test_a_graph_above_the_limit_runs_unrecorded_and_says_so() -> None:
     assert recording.log.counts()[1] == 0
 
 
-def test_the_last_signal_of_a_recorder_that_breaks_is_one_and_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_recorder_is_reported_once_and_the_program_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     from tapedeck.tracer.backward import graphs
 
     def broken(*_: object, **__: object) -> None:
@@ -168,7 +168,7 @@ def test_the_last_signal_of_a_recorder_that_breaks_is_one_and_the_program_goes_o
     assert end(events).status == "done"
 
 
-def test_nothing_of_the_recorder_stays_behind() -> None:
+def test_the_recorder_restores_everything_that_it_replaced() -> None:
     engine, apply, compiled = torch.autograd._engine_run_backward, torch.autograd.Function.__dict__["apply"], torch.compile  # type: ignore[attr-defined]
     stdout, main = sys.stdout, sys.modules["__main__"]
     replaced = [
@@ -199,11 +199,11 @@ def test_the_same_program_is_recorded_the_same_way_twice() -> None:
         "\nfor i in range(10**6):\n    pass\n    if time.time() - began > 0.2: raise KeyboardInterrupt",
     ],
 )
-def test_what_was_recorded_is_told_before_a_program_falls_silent(silence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_are_sent_before_a_program_sleeps_or_is_interrupted(silence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tapedeck.model import Limits
     from tapedeck.tracer import program as module
 
-    told: list[wire.AnyEvent] = []
+    sent: list[wire.AnyEvent] = []
     at_end: list[int] = []
     reader = wire.Reader(Limits())
     text = (
@@ -212,10 +212,10 @@ def test_what_was_recorded_is_told_before_a_program_falls_silent(silence: str, m
         f"x = w * 3\nx.backward()\nprint('heard')\nbegan = time.time()\n{silence}\n"
     )
     original = module._failure
-    monkeypatch.setattr(module, "_failure", lambda *args: (at_end.append(len(told)), original(*args))[1])
-    module.run(wire.Job(text, [(1, 20)]), lambda data: told.extend(reader.feed(data)))
-    assert any(isinstance(event, wire.OutputEvent) for event in told[: at_end[0]])
-    kinds = [type(event).__name__ for event in told[: at_end[0]]]
+    monkeypatch.setattr(module, "_failure", lambda *args: (at_end.append(len(sent)), original(*args))[1])
+    module.run(wire.Job(text, [(1, 20)]), lambda data: sent.extend(reader.feed(data)))
+    assert any(isinstance(event, wire.OutputEvent) for event in sent[: at_end[0]])
+    kinds = [type(event).__name__ for event in sent[: at_end[0]]]
     assert kinds.count("PassEvent") == 2
     assert "StepEvent" in kinds
     assert "LinesEvent" in kinds
@@ -225,20 +225,20 @@ def test_each_cell_has_what_it_printed() -> None:
     program = "print('one')\n\nx = 2\n\nprint('three')\nx\n"
     cells = [(1, 1), (3, 3), (5, 6)]
     _, recording = record(program, cells=cells, notebook=True)
-    told = recording.cells(model.Program(program, "notebook", cells))
-    assert [(cell.stdout, cell.output) for cell in told] == [("one\n", None), ("", None), ("three\n", "2")]
+    cells_found = recording.cells(model.Program(program, "notebook", cells))
+    assert [(cell.stdout, cell.output) for cell in cells_found] == [("one\n", None), ("", None), ("three\n", "2")]
 
 
-def test_an_exception_that_cannot_say_what_it_is_still_has_its_line() -> None:
+def test_an_exception_whose_str_fails_has_its_line() -> None:
     events, _ = record("class Mute(Exception):\n    def __str__(self):\n        raise ValueError('no')\nraise Mute\n")
     failure = end(events).failure
     assert failure is not None
     assert (failure.type, failure.line, failure.message) == ("Mute", 4, "<exception str() failed: Mute>")
 
 
-def test_what_the_recorder_fails_at_after_a_call_is_no_failure_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_recorder_after_a_call_does_not_fail_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise RuntimeError("cannot be noted")
+        raise RuntimeError("broken on purpose")
 
     monkeypatch.setattr("tapedeck.tracer.forward.calls.Calls.add", fail)
     events, recording = record("import torch\nw = torch.ones(2, requires_grad=True)\n(w * 2).sum().backward()\nprint(w.grad)\n")
@@ -256,14 +256,14 @@ SHAPELESS = {
 
 
 @pytest.mark.parametrize("kind", SHAPELESS)
-def test_tensors_without_a_shape_or_a_life_of_their_own_are_recorded(kind: str) -> None:
+def test_nested_tensors_and_tensors_of_transforms_are_recorded(kind: str) -> None:
     events, recording = record("import warnings\nwarnings.simplefilter('ignore')\n" + SHAPELESS[kind])
     assert end(events).status == "done"
     assert wire.RecorderFailed not in signals(events)
     assert recording.log.counts()[0] >= 1
 
 
-def test_a_program_finds_no_arguments_and_nothing_of_ours_among_them() -> None:
+def test_sys_argv_has_only_the_programs_name() -> None:
     events, recording = record(
         "import argparse, sys\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.5)\n"
         "print(p.parse_args().lr, sys.argv)\n"
@@ -272,20 +272,20 @@ def test_a_program_finds_no_arguments_and_nothing_of_ours_among_them() -> None:
     assert recording.stdout() == "0.5 ['program.py']\n"
 
 
-def test_a_program_has_a_file_of_its_own_and_a_notebook_has_none() -> None:
+def test_a_program_has_a_file_name_and_a_notebook_has_none() -> None:
     program = "import os\nprint(os.path.basename(globals().get('__file__', 'none')))\n"
     assert record(program)[1].stdout() == "program.py\n"
     assert record(program, notebook=True)[1].stdout() == "none\n"
 
 
-def test_an_exit_status_is_told_in_words() -> None:
+def test_an_exit_status_is_explained_in_a_sentence() -> None:
     events, _ = record("import sys\nsys.exit(3)\n")
     failure = end(events).failure
     assert failure is not None
     assert failure.message == "The program ended itself with exit status 3."
 
 
-def test_bytes_can_be_written_to_what_is_printed_to() -> None:
+def test_bytes_can_be_written_to_the_buffer_of_stdout() -> None:
     program = (
         "import sys\nprint('a')\nletter = 'é\\n'.encode()\nsys.stdout.buffer.write(letter[:1])\n"
         "sys.stdout.buffer.write(letter[1:])\nprint('b')\n"
@@ -304,9 +304,9 @@ def test_a_cell_shows_an_object_by_its_own_repr() -> None:
     assert [event.output for event in events if isinstance(event, wire.CellEvent)] == ["an A"]
 
 
-def test_axes_come_in_the_array_that_was_asked_for() -> None:
+def test_the_stand_in_of_subplots_returns_axes_in_the_requested_shape() -> None:
     if "matplotlib" in sys.modules:
-        pytest.skip("matplotlib is here")
+        pytest.skip("matplotlib is installed")
     program = """\
 import matplotlib.pyplot as plt
 fig, ax = plt.subplots(2, 2)
@@ -336,11 +336,11 @@ torch.nn.functional.softmax(x)
 """
 
 
-def test_a_warning_of_torchs_names_the_programs_line() -> None:
-    with warnings.catch_warnings(record=True) as told:
+def test_a_warning_of_torch_names_the_programs_line() -> None:
+    with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("default")
         record(WARNING)
-    assert [(warning.filename, warning.lineno) for warning in told] == [("<program>", line) for line in (5, 6, 10)]
+    assert [(warning.filename, warning.lineno) for warning in shown] == [("<program>", line) for line in (5, 6, 10)]
 
 
 @pytest.mark.filterwarnings("error")
@@ -351,25 +351,25 @@ def test_a_warning_that_is_an_error_is_raised_at_the_programs_line() -> None:
 
 
 @pytest.mark.parametrize("ending", ["os._exit(3)", "os.abort()", "os.kill(os.getpid(), signal.SIGKILL)"])
-def test_what_was_recorded_is_told_before_a_program_ends_its_process(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_are_sent_before_a_program_ends_its_process(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(*_: object) -> None:
-        raise KeyboardInterrupt  # in a test the process goes on
+        raise KeyboardInterrupt  # the process of the test must go on
 
     for name in ("_exit", "abort", "kill"):
         monkeypatch.setattr(os, name, ended)
-    told: list[wire.AnyEvent] = []
+    sent: list[wire.AnyEvent] = []
     at_end: list[int] = []
-    monkeypatch.setattr("tapedeck.tracer.program._failure", lambda *args: at_end.append(len(told)))
+    monkeypatch.setattr("tapedeck.tracer.program._failure", lambda *args: at_end.append(len(sent)))
     reader = wire.Reader(model.Limits())
     text = f"import os, signal, torch\nw = torch.ones(1, requires_grad=True)\n(w * 2).backward()\nprint('heard')\n{ending}\n"
     from tapedeck.tracer import program as module
 
-    module.run(wire.Job(text, [(1, 5)]), lambda data: told.extend(reader.feed(data)))
-    kinds = {type(event) for event in told[: at_end[0]]}
+    module.run(wire.Job(text, [(1, 5)]), lambda data: sent.extend(reader.feed(data)))
+    kinds = {type(event) for event in sent[: at_end[0]]}
     assert kinds >= {wire.OutputEvent, wire.PassEvent, wire.StepEvent, wire.LinesEvent}
 
 
-def test_a_view_of_which_torch_refuses_to_say_what_made_it_fails_no_program() -> None:
+def test_a_view_whose_grad_fn_torch_refuses_to_return_does_not_fail_the_program() -> None:
     program = (
         "import torch\nw = torch.ones(2, 2, requires_grad=True)\nm = w * 1\nwith torch.no_grad():\n    v = m.view(4)\n"
         "m.mul_(2)\nv\nprint(v.shape)\nu = v\nm.sum().backward()\nprint(w.grad)\ntry:\n    v.grad_fn\nexcept RuntimeError:\n"
@@ -381,7 +381,7 @@ def test_a_view_of_which_torch_refuses_to_say_what_made_it_fails_no_program() ->
     assert wire.RecorderFailed not in signals(events)
 
 
-def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensors_that_cannot_be_read_do_not_fail_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     from tapedeck.tracer import emitter
 
     def broken(*_: object) -> None:
@@ -395,7 +395,7 @@ def test_tensors_that_cannot_be_read_at_all_cost_the_program_nothing(monkeypatch
     assert [node.op for node in recording.graph(0).nodes] == ["MulBackward0", "AccumulateGrad"]
 
 
-def test_a_loop_that_waits_by_select_runs_coroutines() -> None:
+def test_the_select_event_loop_runs_coroutines() -> None:
     import asyncio
 
     from tapedeck.tracer.environment.event_loop import SelectEventLoop
@@ -411,14 +411,14 @@ def test_a_loop_that_waits_by_select_runs_coroutines() -> None:
         assert runner.run(work()) == [3, 1, 2]
 
 
-def test_an_exception_of_the_programs_own_is_given_no_advice() -> None:
+def test_an_exception_that_the_program_raises_gets_no_advice() -> None:
     for error in ("ValueError('no')", "FileNotFoundError('mine')", "PermissionError('mine')", "RuntimeError('mine')"):
         failure = end(record(f"raise {error}\n")[0]).failure
         assert failure is not None
         assert failure.message in ("no", "mine")
 
 
-def test_what_is_told_while_a_transform_runs_has_its_numbers() -> None:
+def test_events_that_are_sent_inside_a_transform_have_their_numbers() -> None:
     program = (
         "import time, torch\nw = torch.tensor([1.0, 2.0], requires_grad=True)\n(w * w).sum().backward()\n"
         "def f(v):\n    time.sleep(0.001)\n    return (v * v).sum()\ntorch.func.grad(f)(torch.ones(2))\n"
@@ -430,7 +430,7 @@ def test_what_is_told_while_a_transform_runs_has_its_numbers() -> None:
     assert row.grad_after.norm == pytest.approx(20**0.5)
 
 
-def test_a_backward_from_a_view_that_no_node_made_fails_as_it_does_alone() -> None:
+def test_a_backward_from_a_view_without_a_node_fails_as_in_an_unrecorded_run() -> None:
     program = (
         "import torch\nw = torch.ones(3, 2, requires_grad=True)\nv = w.flip(0)\nwith torch.no_grad():\n    u = v.expand(3, 2)\n"
         "try:\n    torch.autograd.grad(u, [w], torch.ones_like(u))\nexcept RuntimeError as error:\n    print(error)\n"
@@ -440,7 +440,7 @@ def test_a_backward_from_a_view_that_no_node_made_fails_as_it_does_alone() -> No
     assert wire.RecorderFailed not in signals(events)
 
 
-def test_a_view_that_makes_its_node_anew_for_a_backward_has_the_line_of_that() -> None:
+def test_a_view_whose_node_a_backward_makes_anew_has_the_line_of_that_backward() -> None:
     program = (
         "import torch\nw = torch.ones(2, 3, requires_grad=True)\nb = w * 2\nv = b.view(3, 2)\nb.view(-1)[0].add_(1.0)\n"
         "torch.autograd.grad(v, [w], torch.ones_like(v))\n"

@@ -1,4 +1,4 @@
-"""Whatever program is written, its recording is the truth, and the program does not notice."""
+"""The recording of any random program is correct, and recording does not change the program."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ THOROUGH = settings(max_examples=2_000, deadline=None, print_blob=True, suppress
 
 @QUICK
 @given(programs())
-def test_a_program_is_recorded_as_it_runs_alone(program: str) -> None:
+def test_a_random_program_is_recorded_as_it_runs_unrecorded(program: str) -> None:
     check(program)
 
 
 @pytest.mark.ops
 @THOROUGH
 @given(programs())
-def test_two_thousand_programs_are_recorded_as_they_run_alone(program: str) -> None:
+def test_two_thousand_random_programs_are_recorded_as_they_run_unrecorded(program: str) -> None:
     check(program)
 
 
 def check(program: str) -> None:
-    """Hold all that is recorded of a program against runs of it without us."""
+    """Compare the recording of a program with runs of it without the recorder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = alone(program)
-        with watching() as passes, torch.autograd.detect_anomaly(check_nan=False):  # which notes where each node was made
+        with watching() as passes, torch.autograd.detect_anomaly(check_nan=False):  # it records where each node was made
             alone(program)
         got, events, recording = recorded(program, values=1000)
     assert not failures(events)
-    assert _said(str(got.error)) == _said(str(expected.error))
-    assert _said(got.stdout) == _said(expected.stdout)
+    assert _without_node_names(str(got.error)) == _without_node_names(str(expected.error))
+    assert _without_node_names(got.stdout) == _without_node_names(expected.stdout)
     assert all_bits(got.variables) == all_bits(expected.variables)
-    told = [event for event in map(recording.log.pass_, range(recording.log.counts()[1])) if event.kind != "implicit"]
-    assert [event.kind for event in told] == [seen.kind for seen in passes]
-    for event, seen in zip(told, passes, strict=True):
+    passes_sent = [event for event in map(recording.log.pass_, range(recording.log.counts()[1])) if event.kind != "implicit"]
+    assert [event.kind for event in passes_sent] == [seen.kind for seen in passes]
+    for event, seen in zip(passes_sent, passes, strict=True):
         _check_pass(recording, event, seen)
 
 
-def _said(text: str) -> str:
-    """A text without the one word that the recorder is known to change.
+def _without_node_names(text: str) -> str:
+    """Return a text without the names of nodes, which are the one thing that the recorder changes in a message.
 
-    A view that was written to makes its node anew when it is asked for it, and the recorder asks at once, to know its line.
-    Where such a tensor fails a backward by its version, torch then names the new node: "output 0 of AsStrided", not "of Tanh".
+    A view that was written to makes its node anew when ``grad_fn`` is read, and the recorder reads it at once to find its
+    line. If such a tensor fails a backward, torch names the new node: "output 0 of AsStrided", not "of Tanh".
     """
     return re.sub(r"which is output \d+ of \w+", "which is an output", text)
 
@@ -72,23 +72,23 @@ def _said(text: str) -> str:
 def _check_pass(recording: Recording, event: wire.PassEvent, seen: Watched) -> None:
     numbers = recording.numbers(event.index)
     nodes = numbers.graph.nodes
-    places = paired(numbers.graph, seen.roots)
+    indexes = paired(numbers.graph, seen.roots)
     assert not untied(numbers.graph)
-    for node, place in places.items():
-        if nodes[place].kind == "op":
-            assert nodes[place].line == _line(node), (nodes[place], _line(node))
-    order = [nodes[place].op for place in wire.int32(event.order, "order")]
+    for node, index in indexes.items():
+        if nodes[index].kind == "op":
+            assert nodes[index].line == _line(node), (nodes[index], _line(node))
+    order = [nodes[index].op for index in wire.int32(event.order, "order")]
     if seen.failed:
         assert order == seen.order[: len(order)]
         return
     assert order == seen.order
     gradients = Gradients(numbers)
-    used = ((nodes[place].op, output, gradients.bits(row)) for (place, output), row in gradients.used.items() if row >= 0)
+    used = ((nodes[index].op, output, gradients.bits(row)) for (index, output), row in gradients.used.items() if row >= 0)
     assert Counter(used) == seen.used
     gradients.check_sums()
 
 
 def _line(node: Any) -> int:
-    """The program's line that made a node, as anomaly mode noted it."""
+    """Return the program's line that made a node, as anomaly mode recorded it."""
     lines = re.findall(r'File "<alone>", line (\d+)', "".join(node.metadata["traceback_"]))
     return int(lines[-1])

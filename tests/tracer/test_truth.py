@@ -1,4 +1,4 @@
-"""Every number that is recorded is torch's own, and recording changes none."""
+"""Every recorded number equals torch's own, and recording changes none."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .run_twice import PROGRAMS, Outcome, all_bits, record
 from .run_twice import recorded_program as recorded
 
 WITHOUT_LINE = {
-    "torch::autograd::UndefinedGradBackward",  # which gradcheck makes for itself, in no call that could be seen
+    "torch::autograd::UndefinedGradBackward",  # made by gradcheck, outside of any call
 }
 WITHOUT_NUMBERS = {
-    ("MkldnnRnnLayerBackward0", "result3"),  # a workspace that is never filled: what is in it is chance
+    ("MkldnnRnnLayerBackward0", "result3"),  # an uninitialized workspace
 }
 
 
@@ -34,7 +34,7 @@ def program(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-@lru_cache(maxsize=2)  # the tests of one program run one after the other
+@lru_cache(maxsize=2)  # the tests of one program run in sequence
 def alone(program: Path) -> Outcome:
     return runs.alone(program.read_text())
 
@@ -59,7 +59,7 @@ def test_a_recorded_program_computes_the_same_bit_for_bit(program: Path) -> None
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_node_is_tied_to_its_line(program: Path) -> None:
+def test_every_node_has_a_line_and_a_call(program: Path) -> None:
     _, _, recording = recorded(program)
     for graph in map(recording.graph, range(recording.log.counts()[0])):
         for node in graph.nodes:
@@ -69,7 +69,7 @@ def test_every_node_is_tied_to_its_line(program: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_pass_is_the_one_that_an_independent_observer_sees(program: Path) -> None:
+def test_every_pass_equals_the_one_of_the_independent_observer(program: Path) -> None:
     _, _, recording = recorded(program)
     passes = [event for event in map(recording.log.pass_, range(recording.log.counts()[1])) if event.kind != "implicit"]
     expected = watched(program)
@@ -79,25 +79,25 @@ def test_every_pass_is_the_one_that_an_independent_observer_sees(program: Path) 
         nodes = numbers.graph.nodes
         assert Counter(node.op for node in nodes if node.kind != "constant") == seen.ops
         assert _edges(numbers.graph) == seen.edges
-        order = [nodes[place].op for place in wire.int32(event.order, "order")]
+        order = [nodes[index].op for index in wire.int32(event.order, "order")]
         if seen.failed:
             assert order == seen.order[: len(order)]
             continue
         assert order == seen.order
-        assert _without_chance(_saved(numbers)) == _without_chance(seen.saved)
+        assert _without_workspaces(_saved(numbers)) == _without_workspaces(seen.saved)
         assert _used(numbers) == seen.used
         assert Counter(_bits(numbers.tensors, row) for row in _rows(numbers, "leaf")) == seen.leaves
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_arrives_at_a_node_is_the_sum_of_its_edges(program: Path) -> None:
+def test_the_gradient_that_arrives_at_a_node_is_the_sum_over_its_edges(program: Path) -> None:
     _, _, recording = recorded(program)
     for index in range(recording.log.counts()[1]):
         numbers = recording.numbers(index)
         roots = set(numbers.graph.roots)
-        for place, node in enumerate(numbers.graph.nodes):
+        for index, node in enumerate(numbers.graph.nodes):
             for output in range(node.outputs):
-                arrived = numbers.arrived(place, output)
+                arrived = numbers.arrived(index, output)
                 into = [at for at, edge in enumerate(numbers.graph.edges) if edge.target == node.id and edge.input == output]
                 found = [numbers.edge(at) for at in into]
                 values = [edge.values for edge in found if edge is not None and edge.values is not None]
@@ -108,7 +108,7 @@ def test_what_arrives_at_a_node_is_the_sum_of_its_edges(program: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_step_tells_the_gradients_that_its_last_pass_left(program: Path) -> None:
+def test_a_step_has_the_gradients_that_its_last_pass_left(program: Path) -> None:
     _, _, recording = recorded(program)
     seen = watched(program)
     for step in map(recording.log.step, range(recording.log.counts()[2])):
@@ -123,11 +123,11 @@ def test_a_step_tells_the_gradients_that_its_last_pass_left(program: Path) -> No
 
 
 CHANGED_BETWEEN = {"copies"}
-"""Programs that write to a leaf between the end of its step and its next pass."""
+"""Programs that write to a leaf between the end of a step and the next pass."""
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_parameter_is_after_its_step_what_the_next_pass_finds_or_the_program_leaves(program: Path) -> None:
+def test_the_value_after_a_step_is_the_value_at_the_next_pass_or_at_the_end(program: Path) -> None:
     if program.stem in CHANGED_BETWEEN:
         pytest.skip("writes to a leaf between steps")
     _, _, recording = recorded(program)
@@ -139,17 +139,17 @@ def test_a_parameter_is_after_its_step_what_the_next_pass_finds_or_the_program_l
             if row.parameter in after:
                 assert _bits(tensors, row.value) == after[row.parameter][1], row.name
         for row in step.parameters:
-            after.pop(row.parameter, None)  # the last of a name comes last
+            after.pop(row.parameter, None)  # reinserted, so that the last parameter of a name wins
             after[row.parameter] = row.name, _bits(tensors, row.value_after)
         for moved in step.rebinds:
             after.pop(moved.parameter, None)
     for variable, value in dict(after.values()).items():
-        if variable in left and value is not None:  # the stand-in of a transform has no elements that can be read
+        if variable in left and value is not None:  # the elements of a transform's wrapper cannot be read
             assert left[variable] == value, variable
 
 
 @pytest.mark.parametrize("capture", ["norms", "graph"])
-def test_a_lower_level_of_capture_keeps_the_structure_and_fewer_numbers(capture: Any) -> None:
+def test_a_lower_capture_level_keeps_the_structure_with_fewer_numbers(capture: Any) -> None:
     program = next(path for path in PROGRAMS if path.stem == "momentum").read_text()
     _, full = record(program)
     _, less = record(program, capture=capture)
@@ -160,7 +160,7 @@ def test_a_lower_level_of_capture_keeps_the_structure_and_fewer_numbers(capture:
     assert (edge.norm is not None) == (capture == "norms")
 
 
-def test_the_seeds_numbers_are_torchs_own() -> None:
+def test_the_recorded_gradient_equals_the_one_that_torch_computes() -> None:
     program = (
         "import torch\nx = torch.tensor([0.8894, -0.1854, -1.1037], requires_grad=True)\n"
         "y = x + 2\nz = (2 * y ** 2).mean()\nz.backward()\nx.grad\n"
@@ -176,7 +176,7 @@ def test_the_seeds_numbers_are_torchs_own() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_tensors_without_a_place_in_memory_are_not_taken_for_each_other() -> None:
+def test_tensors_without_a_data_pointer_are_not_confused() -> None:
     program = (
         "import torch\na = torch.eye(3).to_sparse_csr().requires_grad_()\nb = torch.rand(3, 3, requires_grad=True)\n"
         "out = torch.sparse.sampled_addmm(a, b, b)\nloss = out.to_dense().sum()\nloss.backward()\n"
@@ -194,25 +194,25 @@ def _edges(graph: model.Graph) -> Counter[tuple[str, int, str, int]]:
 
 
 def _used(numbers: PassNumbers) -> Counter[tuple[str, int, Bits]]:
-    """What every node was called with, as far as it was called."""
+    """Return the gradients that every node was given."""
     rows = iter(wire.int32(numbers.event.used, "used").tolist())
     found = [(node.op, output, next(rows)) for node in numbers.graph.nodes for output in range(node.outputs)]
     return Counter((op, output, _bits(numbers.tensors, row)) for op, output, row in found if row >= 0)
 
 
 def _saved(numbers: PassNumbers) -> Counter[tuple[str, str, Bits]]:
-    """What every node had saved."""
+    """Return the saved tensors of every node."""
     rows = iter(wire.int32(numbers.event.saved, "saved").tolist())
     found = [(node.op, slot, next(rows)) for node in numbers.graph.nodes for slot in node.saved]
     return Counter((op, slot, _bits(numbers.tensors, row)) for op, slot, row in found if row >= 0)
 
 
-def _without_chance(saved: Counter[tuple[str, str, Bits]]) -> Counter[tuple[str, str, Bits]]:
+def _without_workspaces(saved: Counter[tuple[str, str, Bits]]) -> Counter[tuple[str, str, Bits]]:
     return Counter({key: count for key, count in saved.items() if key[:2] not in WITHOUT_NUMBERS})
 
 
 def _rows(numbers: PassNumbers, kind: str) -> list[int]:
-    """The rows of the forward values of all nodes of a kind."""
+    """Return the rows of the forward values of all nodes of a kind."""
     rows = wire.int32(numbers.event.value, "value").tolist()
     return [row for node, row in zip(numbers.graph.nodes, rows, strict=True) if node.kind == kind]
 
@@ -223,4 +223,4 @@ def _bits(tensors: Tensors, row: int) -> Bits:
 
 
 def _number(values: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(values).astype(np.float64))  # which reads "NaN" and "Infinity" too
+    return torch.from_numpy(np.array(values).astype(np.float64))  # astype also converts "NaN" and "Infinity"

@@ -1,6 +1,6 @@
-"""Record the program on standard input in this process, and say how that went and what it took.
+"""Record the program on standard input in this process, and print measurements of the recording.
 
-``python measured.py [NODES]`` is run with a stack as large as that of a confined process: a deep graph is freed recursively.
+``python record_measured.py NODES`` is run with the stack size of a sandboxed process: a deep graph is freed recursively.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tapedeck.tracer.main import execute, warm
 
 
 def main() -> None:
-    """Print one line of JSON: the peak of memory in bytes that recording took, the bytes told, and what was told."""
+    """Print one line of JSON: the peak memory of the recording in bytes, the bytes sent, and a summary of the events."""
     program, limit = sys.stdin.read(), int(sys.argv[1])
     torch.set_num_threads(1)
     warm()
@@ -26,7 +26,7 @@ def main() -> None:
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     reader = wire.Reader(Limits())
     events = [event for data in sent for event in reader.feed(data)]
-    told = {
+    measurements = {
         "peak": peak,
         "bytes": sum(map(len, sent)),
         "status": next(event.status for event in events if isinstance(event, wire.EndEvent)),
@@ -35,7 +35,7 @@ def main() -> None:
         "passes": [len(event.order) // 4 for event in events if isinstance(event, wire.PassEvent)],
         "signals": [type(event).__name__ for event in events if isinstance(event, wire.Signal)],
     }
-    print(json.dumps(told))
+    print(json.dumps(measurements))
 
 
 main()

@@ -1,4 +1,4 @@
-"""Nodes that a pass makes with ``create_graph`` are tied to the nodes whose formulas made them."""
+"""Nodes that a pass makes with ``create_graph`` are linked to the nodes whose formulas made them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ h.backward()
 """
 
 
-def test_each_node_of_a_second_order_graph_names_the_node_whose_formula_made_it() -> None:
+def test_each_node_of_a_second_order_graph_refers_to_the_node_whose_formula_made_it() -> None:
     recording = record(PROGRAM)[1]
     first, second = recording.numbers(0).graph, recording.numbers(1).graph
     assert all(node.backward_of is None for node in first.nodes)
@@ -40,20 +40,20 @@ def test_each_node_of_a_second_order_graph_names_the_node_whose_formula_made_it(
         ("PowBackward0", "PowBackward0"),
     ]
     others = {node.op for node in second.nodes if node.backward_of is None}
-    assert others == {"PowBackward0", "ExpBackward0", "AccumulateGrad"}  # h, the exp that is used again, and the leaves
+    assert others == {"PowBackward0", "ExpBackward0", "AccumulateGrad"}  # h, the reused result of exp, and the leaves
 
 
-def test_what_a_formula_computes_is_told_at_its_nodes() -> None:
+def test_the_values_that_a_formula_computes_are_recorded_at_its_nodes() -> None:
     recording = record(PROGRAM)[1]
     numbers = recording.numbers(1)
-    (place,) = [at for at, node in enumerate(numbers.graph.nodes) if node.name == "g"]
+    (index,) = [at for at, node in enumerate(numbers.graph.nodes) if node.name == "g"]
     x = torch.tensor(2.0)
-    value = numbers.value(place)
+    value = numbers.value(index)
     assert value is not None
     assert value.values == (3 * x**2 * 3.0 + x.exp() + 1).item()
 
 
-def test_a_sum_belongs_to_the_node_that_it_arrives_at_whatever_runs_in_between() -> None:
+def test_a_sum_of_gradients_belongs_to_the_node_at_which_it_arrives() -> None:
     program = """\
 import torch
 x = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -88,15 +88,15 @@ for step in range(3):
     assert graphs == ["g0", "g1"] * 3
 
 
-def test_the_account_says_whose_formula_a_node_comes_from() -> None:
+def test_the_description_names_the_node_whose_formula_made_a_node() -> None:
     recording = record(PROGRAM)[1]
     numbers = recording.numbers(1)
-    told = describe(Sheet(numbers.graph, numbers, PROGRAM))
-    assert "n1  g = torch.autograd.grad(z, x, create_graph=True)  AddBackward0  line 5  from n2 in g0" in told
-    assert "n9  backward of x ** 3  PowBackward0  line 5  from n5 in g0" in told
+    text = describe(Sheet(numbers.graph, numbers, PROGRAM))
+    assert "n1  g = torch.autograd.grad(z, x, create_graph=True)  AddBackward0  line 5  from n2 in g0" in text
+    assert "n9  backward of x ** 3  PowBackward0  line 5  from n5 in g0" in text
 
 
-def test_higher_orders_name_formulas_of_formulas_as_far_as_a_text_needs() -> None:
+def test_higher_orders_refer_to_formulas_of_formulas_up_to_a_depth_of_three() -> None:
     program = """\
 import torch
 x = torch.tensor(1.5, requires_grad=True)
@@ -114,7 +114,7 @@ for order in range(6):
     assert any(source.title(node).startswith("backward of backward of") for node in last.nodes)
 
 
-def test_a_graph_of_a_high_order_is_read_without_the_ones_before() -> None:
+def test_a_graph_of_a_high_order_is_read_without_the_earlier_graphs() -> None:
     program = """\
 import torch
 x = torch.tensor(0.5, requires_grad=True)

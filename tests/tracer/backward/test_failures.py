@@ -1,4 +1,4 @@
-"""A program that fails is recorded up to its failure, and a program that catches it is recorded beyond."""
+"""A program that fails is recorded up to its failure, and a program that catches the exception is recorded beyond it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pass_of(recording: Recording, index: int) -> wire.PassEvent:
 
 
 @cases
-def test_a_program_fails_as_it_does_alone_and_what_came_before_is_kept(case: Case) -> None:
+def test_a_program_fails_as_it_does_unrecorded_and_earlier_events_are_kept(case: Case) -> None:
     expected = alone(case.program)
     got, events, recording = recorded(case.program)
     end = events[-1]
@@ -44,13 +44,13 @@ def test_a_program_fails_as_it_does_alone_and_what_came_before_is_kept(case: Cas
 
 
 @cases
-def test_the_node_that_raised_and_its_lines_are_told(case: Case) -> None:
+def test_the_node_that_raised_and_its_lines_are_reported(case: Case) -> None:
     _, events, recording = recorded(case.program)
-    told = signals(events, wire.PassFailed)
+    reported = signals(events, wire.PassFailed)
     if case.op is None:
-        assert all(signal.node == -1 for signal in told)
+        assert all(signal.node == -1 for signal in reported)
         return
-    innermost = told[0]
+    innermost = reported[0]
     assert innermost.error == recorded(case.program)[0].error[0]  # type: ignore[index]
     event = pass_of(recording, innermost.pass_)
     assert event.failed == innermost.node
@@ -62,7 +62,7 @@ def test_the_node_that_raised_and_its_lines_are_told(case: Case) -> None:
 
 
 @cases
-def test_a_program_that_catches_it_goes_on_and_so_does_the_recording(case: Case) -> None:
+def test_recording_continues_after_the_program_catches_the_exception(case: Case) -> None:
     expected = alone(case.caught)
     got, events, recording = recorded(case.caught)
     assert (got.error, expected.error) == (None, None)
@@ -74,7 +74,7 @@ def test_a_program_that_catches_it_goes_on_and_so_does_the_recording(case: Case)
         number for number, line in enumerate(case.caught.split("\n"), 1) if line.startswith("except BaseException")
     )
     last = recording.numbers(recording.log.counts()[1] - 1)
-    leaf = next(place for place, node in enumerate(last.graph.nodes) if node.name == "v")
+    leaf = next(index for index, node in enumerate(last.graph.nodes) if node.name == "v")
     used = last.used(leaf)
     assert used is not None
     assert used.values == got.variables["v"].grad.tolist() == [27.0, 48.0]
@@ -82,7 +82,7 @@ def test_a_program_that_catches_it_goes_on_and_so_does_the_recording(case: Case)
     assert last.event.kind == "backward"
 
 
-def test_a_loop_that_fails_for_ever_is_told_a_hundred_times() -> None:
+def test_at_most_100_failures_of_a_loop_are_reported() -> None:
     program = """\
 import torch
 x = torch.ones(2, requires_grad=True)
@@ -100,7 +100,7 @@ for i in range(300):
     assert len(signals(events, wire.Caught)) == 1
 
 
-def test_an_exception_that_cannot_be_said_is_told_all_the_same() -> None:
+def test_an_exception_whose_text_fails_or_cannot_be_encoded_is_reported() -> None:
     program = """\
 import torch
 class Odd(Exception):
@@ -125,7 +125,7 @@ raise RuntimeError("\\ud800")
     assert (end.failure.message, end.failure.line) == ("?", 13)
 
 
-def test_a_recursion_that_the_program_catches_stays_its_own() -> None:
+def test_a_recursion_error_that_the_program_catches_is_not_a_recorder_failure() -> None:
     program = """\
 import torch
 x = torch.ones(2, requires_grad=True)
@@ -143,7 +143,7 @@ print(x.grad.tolist())
     assert not signals(events, wire.RecorderFailed)
 
 
-def test_our_own_pass_that_fails_is_no_failure_of_the_program() -> None:
+def test_a_failing_implicit_pass_is_not_a_failure_of_the_program() -> None:
     program = """\
 import torch
 class Bad(torch.autograd.Function):

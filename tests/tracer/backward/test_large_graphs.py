@@ -1,4 +1,4 @@
-"""Graphs as deep and as large as they come are recorded whole; past the cap, everything before it."""
+"""Deep and large graphs are recorded completely. Of a program with a graph above the limit, everything else is recorded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..graph_truth import Gradients, failures, paired, untied
 from ..run_twice import all_bits, alone, record, recorded
 
 STACK = 256 << 20
-"""Bytes of stack that a confined process has."""
+"""The stack size of a sandboxed process, in bytes."""
 NODES = Limits().nodes
 
 CHAIN = """\
@@ -54,7 +54,7 @@ print(x.grad.item())
 
 @cache
 def measured(program: str, limit: int = NODES) -> dict[str, Any]:
-    """Record a program in a process of its own."""
+    """Record a program in a separate process and return its measurements."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("record_measured.py")), str(limit)],
         input=program,
@@ -64,63 +64,63 @@ def measured(program: str, limit: int = NODES) -> dict[str, Any]:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (STACK, resource.getrlimit(resource.RLIMIT_STACK)[1])),
     )
     assert done.returncode == 0, (done.returncode, done.stderr)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert told["status"] == "done"
-    assert "RecorderFailed" not in told["signals"]
-    return told
+    measurements: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert measurements["status"] == "done"
+    assert "RecorderFailed" not in measurements["signals"]
+    return measurements
 
 
 @pytest.mark.slow
-def test_a_chain_of_100_000_nodes_is_recorded_whole() -> None:
-    told = measured(CHAIN.format(count=100_000))
-    assert told["graphs"] == [100_001]
-    assert told["passes"] == [100_001]
-    assert told["signals"] == []
-    assert told["stdout"] == alone(CHAIN.format(count=100_000)).stdout
+def test_a_chain_of_100_000_nodes_is_recorded_completely() -> None:
+    measurements = measured(CHAIN.format(count=100_000))
+    assert measurements["graphs"] == [100_001]
+    assert measurements["passes"] == [100_001]
+    assert measurements["signals"] == []
+    assert measurements["stdout"] == alone(CHAIN.format(count=100_000)).stdout
 
 
 @pytest.mark.slow
-def test_a_network_of_80_000_nodes_is_recorded_whole() -> None:
-    told = measured(NETWORK.format(count=16_000))
-    assert told["graphs"] == [80_003]  # the batch, a constant, is one of them
-    assert told["passes"] == [80_002]
-    assert told["stdout"] == alone(NETWORK.format(count=16_000)).stdout
+def test_a_network_of_80_000_nodes_is_recorded_completely() -> None:
+    measurements = measured(NETWORK.format(count=16_000))
+    assert measurements["graphs"] == [80_003]  # including the batch, a constant
+    assert measurements["passes"] == [80_002]
+    assert measurements["stdout"] == alone(NETWORK.format(count=16_000)).stdout
 
 
 @pytest.mark.ops
-def test_memory_and_bytes_told_are_linear_in_the_graph() -> None:
+def test_memory_and_bytes_sent_are_linear_in_the_size_of_the_graph() -> None:
     counts = (25_000, 50_000, 100_000)
     found = [measured(CHAIN.format(count=count)) for count in counts]
     for what, most in (("peak", 12_000), ("bytes", 200)):
-        first, second, third = (told[what] for told in found)
+        first, second, third = (each[what] for each in found)
         earlier, later = (second - first) / 25_000, (third - second) / 50_000
-        # the peak of a small graph may hide behind that of loading torch
+        # the peak of a small graph may be below the peak of importing torch
         assert later < max(1.5 * earlier, most / 2), (what, earlier, later)
         assert later < most, (what, later)
 
 
 @pytest.mark.ops
 @pytest.mark.parametrize("then", ["del y", "y.backward(retain_graph=True)\ny = None"])
-def test_a_graph_above_the_cap_is_freed_as_it_is_alone(then: str) -> None:
+def test_a_graph_above_the_limit_is_freed_as_in_an_unrecorded_run(then: str) -> None:
     program = FREED.format(count=300_000, then=then)
-    told = measured(program)
-    assert told["stdout"] == "3.0\n"
-    assert told["graphs"] == [3]
-    assert ("GraphTooLarge" in told["signals"]) == ("backward" in then)
+    measurements = measured(program)
+    assert measurements["stdout"] == "3.0\n"
+    assert measurements["graphs"] == [3]
+    assert ("GraphTooLarge" in measurements["signals"]) == ("backward" in then)
 
 
 @pytest.mark.ops
-def test_as_many_leaves_as_nodes_are_recorded() -> None:
+def test_a_graph_of_51_000_leaves_is_recorded() -> None:
     program = (
         "import torch\nleaves = [torch.ones(2, requires_grad=True) for _ in range(51_000)]\n"
         "torch.stack(leaves).sum().backward()\nprint(sum(leaf.grad.sum().item() for leaf in leaves))\n"
     )
-    told = measured(program)
-    assert told["graphs"] == [51_002]
-    assert told["stdout"] == "102000.0\n"
+    measurements = measured(program)
+    assert measurements["graphs"] == [51_002]
+    assert measurements["stdout"] == "102000.0\n"
 
 
-def test_what_came_before_a_graph_above_the_cap_is_kept_and_what_comes_after_is_recorded() -> None:
+def test_passes_before_and_after_a_graph_above_the_limit_are_recorded() -> None:
     program = """\
 import torch
 w = torch.ones(3, requires_grad=True)
@@ -148,7 +148,7 @@ print(w)
 
 
 @pytest.mark.parametrize("last", ["y", "z = y", "y.backward()"])
-def test_a_graph_above_the_cap_that_is_shown_has_its_value_and_no_pass_of_ours(last: str) -> None:
+def test_a_shown_graph_above_the_limit_has_a_value_and_no_implicit_pass(last: str) -> None:
     program = f"import torch\nx = torch.ones(1, requires_grad=True)\ny = x\nfor i in range(50):\n    y = y * 2\n{last}\n"
     events, recording = record(program, nodes=20)
     assert not failures(events)
@@ -158,14 +158,14 @@ def test_a_graph_above_the_cap_that_is_shown_has_its_value_and_no_pass_of_ours(l
     assert shown[5] == str(torch.tensor([2.0**50], requires_grad=True) * 1)
 
 
-def test_a_graph_with_as_many_nodes_as_the_cap_is_recorded() -> None:
+def test_a_graph_with_exactly_as_many_nodes_as_the_limit_is_recorded() -> None:
     program = CHAIN.format(count=19)
     for limit, graphs in ((20, 1), (19, 0)):
         _, recording = record(program, nodes=limit)
         assert recording.log.counts()[0] == graphs
 
 
-def test_a_table_of_more_numbers_than_fit_leaves_out_the_largest_elements_then_statistics(
+def test_a_table_that_is_too_large_omits_the_largest_elements_then_statistics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tapedeck.tracer.tensors import table
@@ -180,10 +180,10 @@ def test_a_table_of_more_numbers_than_fit_leaves_out_the_largest_elements_then_s
     assert recording.graph(0) == whole.graph(0)
     assert not untied(recording.graph(0))
     assert [type(event) for event in events if isinstance(event, wire.Signal)] == [wire.NumbersLeftOut]
-    full, short = (told.numbers(0) for told in (whole, recording))
+    full, short = (each.numbers(0) for each in (whole, recording))
     kept = 0
-    for place in range(len(full.graph.edges)):
-        one, other = full.edge(place), short.edge(place)
+    for index in range(len(full.graph.edges)):
+        one, other = full.edge(index), short.edge(index)
         assert (one is None) == (other is None)
         if one is not None and other is not None:
             assert other.shape == one.shape
@@ -196,7 +196,7 @@ def test_a_table_of_more_numbers_than_fit_leaves_out_the_largest_elements_then_s
             assert len(event.tensors.values) + len(event.tensors.stats) + len(event.tensors.counts) <= 600
 
 
-def test_large_events_go_in_messages_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_events_are_sent_in_separate_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     from tapedeck.tracer import emitter
 
     monkeypatch.setattr(emitter, "MESSAGE_BYTES", 64)
@@ -207,7 +207,7 @@ def test_large_events_go_in_messages_of_their_own(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("what", ["attach", "Template", "describe", "Walk"])
-def test_a_pass_for_which_there_is_no_room_runs_and_the_next_is_recorded(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_runs_unrecorded_if_memory_runs_out_and_the_next_is_recorded(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tapedeck.tracer.backward import engine, graphs, passes
 
     program = (
@@ -230,13 +230,13 @@ def test_a_pass_for_which_there_is_no_room_runs_and_the_next_is_recorded(what: s
     assert got.error is None
     assert got.stdout == alone(program).stdout
     assert failures(events) == ["MemoryError: "]
-    passes_told = [recording.log.pass_(index) for index in range(recording.log.counts()[1])]
-    assert [event.graph for event in passes_told][-2:] == [0, 0]
-    assert len(passes_told) == (3 if what == "attach" else 2)
+    passes_sent = [recording.log.pass_(index) for index in range(recording.log.counts()[1])]
+    assert [event.graph for event in passes_sent][-2:] == [0, 0]
+    assert len(passes_sent) == (3 if what == "attach" else 2)
 
 
 @pytest.mark.parametrize("dimensions", [65, 255])
-def test_a_tensor_of_more_dimensions_than_any_needs_is_recorded(dimensions: int) -> None:
+def test_a_tensor_of_many_dimensions_is_recorded(dimensions: int) -> None:
     shape = f"[1] * {dimensions}"
     program = f"import torch\nx = torch.ones({shape}, requires_grad=True)\nx.view(-1).sum().backward()\nprint(x.grad.ndim)\n"
     got, events, recording = recorded(program)

@@ -1,7 +1,7 @@
-"""Compute what an optimizer does to a parameter, by the formulas that its documentation publishes, in float64.
+"""Compute the steps of optimizers in float64, by the formulas in PyTorch's documentation.
 
-Each takes the value, the gradient, the state before (``None`` at first) and the options of the group, and gives the state
-and the value after. Nothing here is torch.optim.
+Each function takes the value, the gradient, the state before the step (``None`` at first) and the options of the group. It
+returns the state and the value after the step. Nothing here uses ``torch.optim``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def zeros(w: Tensor, *names: str) -> State:
 
 
 def moments(g: Tensor, s: State, o: Options) -> tuple[float, State, Tensor, Tensor]:
-    """What Adam and its kin share: the step's number, both moments, and both with their bias taken off."""
+    """Return the number of the step, the state with both moments, and both moments without bias, as all variants of Adam do."""
     t = s["step"] + 1
     (b1, b2), n = o["betas"], t.item()
     m = b1 * s["exp_avg"] + (1 - b1) * g
@@ -53,12 +53,12 @@ def adam(w: Tensor, g: Tensor, s: State | None, o: Options) -> tuple[State, Tens
 
 
 def sparse_adam(w: Tensor, g: Tensor, s: State | None, o: Options) -> tuple[State, Tensor]:
-    """Adam on the rows that have a gradient; the others stay as they are."""
+    """Apply Adam to the rows that have a gradient. The other rows don't change."""
     before = s or zeros(w, "exp_avg", "exp_avg_sq")
     _, after, m, v = moments(g, before, o)
     there = (g != 0).any(dim=1, keepdim=True)
     kept = {name: torch.where(there, after[name], before[name]) for name in ("exp_avg", "exp_avg_sq")}
-    scale = math.sqrt(1 - o["betas"][1] ** after["step"].item())  # eps is added before the bias is taken off
+    scale = math.sqrt(1 - o["betas"][1] ** after["step"].item())  # eps is added before the bias is removed
     return after | kept, torch.where(there, w - o["lr"] * m / (v.sqrt() + o["eps"] / scale), w)
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of an optimizer's step is enough to make the step again, by the published formula."""
+"""The recorded values of an optimizer's step are enough to repeat the step by the published formula."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SPARSE = "(torch.nn.functional.embedding(torch.tensor([0, 2 - step % 2]), w, spa
 
 
 def steps(name: str) -> list[model.Step]:
-    """The steps of a program that trains with an optimizer."""
+    """Return the steps of a program that trains with an optimizer."""
     program = PROGRAM.replace("OPTIMIZER", OPTIMIZERS[name][1]).replace("LOSS", SPARSE if name == "SparseAdam" else LOSS)
     recording = record(program)[1]
     found = [recording.step(index) for index in range(recording.log.counts()[2])]
@@ -72,7 +72,7 @@ def state_of(step: model.Step) -> dict[str, Tensor]:
 
 
 def check(formula: Formula, before: model.Step | None, step: model.Step) -> None:
-    """Make a step again from what was recorded of it, and compare with what was recorded after it."""
+    """Repeat a step from its recorded values, and compare the result with the values recorded after it."""
     (row,) = step.parameters
     assert step.optimizer is not None
     state = state_of(before) if before is not None else None
@@ -80,7 +80,7 @@ def check(formula: Formula, before: model.Step | None, step: model.Step) -> None
     found = state_of(step)
     assert set(found) == set(expected)
     for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=3e-6, atol=1e-10, msg=lambda told, name=name: f"{name}: {told}")
+        torch.testing.assert_close(found[name], tensor, rtol=3e-6, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
     torch.testing.assert_close(read(row.value_after), value, rtol=2e-6, atol=1e-6)
     torch.testing.assert_close(read(row.update), read(row.value_after) - read(row.value), rtol=1e-6, atol=1e-7)
 
@@ -94,7 +94,7 @@ def test_the_published_formula_gives_the_recorded_value(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_wrong_record_is_caught(name: str) -> None:
+def test_a_wrong_recorded_value_is_detected(name: str) -> None:
     formula = OPTIMIZERS[name][0]
     found = steps(name)
     before, step = found[3], found[4]
@@ -108,23 +108,23 @@ def test_a_wrong_record_is_caught(name: str) -> None:
         with pytest.raises(AssertionError):
             check(formula, before, msgspec.structs.replace(step, parameters=[broken]))
     assert step.optimizer is not None
-    if name != "Rprop":  # which has no rate after its first step
+    if name != "Rprop":  # Rprop uses its learning rate only in the first step
         wrongly = msgspec.structs.replace(step, optimizer=step.optimizer | {"lr": step.optimizer["lr"] * 1.001})
         with pytest.raises(AssertionError):
             check(formula, before, wrongly)
 
 
 def wrong(tensor: model.TensorSummary | None) -> model.TensorSummary:
-    """A tensor of which one element is a little off."""
+    """Return a copy of the tensor with one element changed by a factor of 1.0001."""
     values: Any = read(tensor)
     flat = values.reshape(-1)
-    place = int(flat.abs().argmax())
-    flat[place] *= 1.0001
+    index = int(flat.abs().argmax())
+    flat[index] *= 1.0001
     assert tensor is not None
     return msgspec.structs.replace(tensor, values=values.tolist())
 
 
-def test_lbfgs_goes_its_step_size_along_its_direction() -> None:
+def test_lbfgs_moves_by_its_step_size_along_its_direction() -> None:
     program = PROGRAM.replace("OPTIMIZER", "LBFGS([w], lr=0.3, max_iter=1)").replace("    loss.backward()\n", "")
     program = program.replace("    optimizer.zero_grad()\n    loss = LOSS\n", "").replace(
         "    optimizer.step()\n", "    optimizer.step(closure)\n"

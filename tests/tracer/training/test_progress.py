@@ -1,4 +1,4 @@
-"""How far a training is, and of how many steps, where the loop's iterable says so by itself."""
+"""Tests of progress events: the number of iterations done, and their total where the iterable has a known length."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROGRAM = """\
 import torch
 from torch.utils.data import DataLoader
 class Own:
-    def __len__(self): raise AssertionError("nobody is to ask")
+    def __len__(self): raise AssertionError("the recorder called __len__")
     def __iter__(self): return iter([5, 6, 7])
 count = -1
 w = torch.tensor(1.0, requires_grad=True)
@@ -48,13 +48,13 @@ def progress(program: str) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("loop", "of"), LOOPS.items(), ids=LOOPS)
-def test_a_loop_that_knows_its_length_says_of_how_many(loop: str, of: int) -> None:
+def test_progress_has_a_total_if_the_iterable_has_a_known_length(loop: str, of: int) -> None:
     program = PROGRAM.replace("LOOP", loop)
     assert progress(program) == [(done, of) for done in (1, 2, 3)]
     assert alone(program).error is None
 
 
-def test_a_progress_bar_says_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_has_the_total_of_a_tqdm_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     class Bar:
         def __init__(self, iterable: Iterable[Any], total: int | None = None) -> None:
             self.iterable, self.total = iterable, total
@@ -71,7 +71,7 @@ def test_a_progress_bar_says_of_how_many(monkeypatch: pytest.MonkeyPatch) -> Non
     assert progress(bar.replace("LOOP", "for x in tqdm(x for x in range(3))"))[0] == (1, -1)
 
 
-def test_the_first_step_is_told_as_soon_as_it_has_ended() -> None:
+def test_the_first_step_is_sent_as_soon_as_it_has_ended() -> None:
     program = PROGRAM.replace("LOOP", "for step in range(50)")
     messages: list[list[wire.AnyEvent]] = []
     from tapedeck.model import Limits

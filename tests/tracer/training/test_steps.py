@@ -1,4 +1,4 @@
-"""What is a pass, a step, an iteration; what a step tells of parameters and of names that move."""
+"""Tests of the division of programs into steps, and of the parameters and rebound names that a step contains."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def all_steps(recording: Recording) -> list[model.Step]:
     return [recording.step(index) for index in range(recording.log.counts()[2])]
 
 
-def test_the_seeds_last_section_is_one_step_in_four_phases() -> None:
+def test_a_step_by_hand_has_four_phases() -> None:
     (step,) = all_steps(record(SEED)[1])
     assert step.lines == {"forward": [5], "loss": [6], "backward": [8], "update": [11]}
     assert step.loss_name == "loss"
@@ -63,7 +63,7 @@ def test_the_seeds_last_section_is_one_step_in_four_phases() -> None:
     assert step.iteration is None
 
 
-def test_a_rebound_name_has_moved_to_a_tensor_that_is_no_leaf() -> None:
+def test_a_step_contains_a_name_that_was_rebound_to_a_computed_tensor() -> None:
     (step,) = all_steps(record(SEED)[1])
     (row,) = step.rebinds
     assert (row.name, row.line, row.source, row.uses_gradient) == ("m", 11, "p0", True)
@@ -71,10 +71,10 @@ def test_a_rebound_name_has_moved_to_a_tensor_that_is_no_leaf() -> None:
     assert (round(row.to.values, 4), row.to.grad_fn, row.to.is_leaf) == (1.0933, "SubBackward0", False)
     (parameter,) = step.parameters
     assert parameter.value_after is not None
-    assert parameter.value_after.values == 1.0  # the old leaf is as it was
+    assert parameter.value_after.values == 1.0  # the update did not change the old leaf
 
 
-def test_each_value_of_a_line_has_the_phase_in_which_it_ran() -> None:
+def test_each_line_value_has_the_phase_in_which_the_line_ran() -> None:
     recording = record(SEED)[1]
     (step,) = all_steps(recording)
     phases = {int(line): value.phase for line, value in step.values.items()}
@@ -85,7 +85,7 @@ def test_each_value_of_a_line_has_the_phase_in_which_it_ran() -> None:
     assert {line.step for line in recording.lines()} == {0}
 
 
-def test_what_ran_after_the_last_step_belongs_to_none() -> None:
+def test_lines_that_run_after_the_last_step_belong_to_no_step() -> None:
     recording = record(FIT.replace("m -=", "m = m -"))[1]
     assert recording.log.counts()[2] == 1
     steps = {line.line: line.step for line in recording.lines()}
@@ -93,7 +93,7 @@ def test_what_ran_after_the_last_step_belongs_to_none() -> None:
     assert recording.step(0).values["8"].text == "step = 0"
 
 
-def test_a_line_that_runs_every_other_step_is_carried_to_those_between() -> None:
+def test_a_step_shows_the_earlier_value_of_a_line_that_did_not_run_in_it() -> None:
     program = (
         "import torch\nd = torch.tensor(1., requires_grad=True)\ng = torch.tensor(1., requires_grad=True)\n"
         "for epoch in range(3):\n    a = (d * epoch) ** 2\n    a.backward()\n    d.grad = None\n"
@@ -124,7 +124,7 @@ def test_a_manual_update_ends_the_step_with_the_loop() -> None:
         assert parameter.grad_before is None
 
 
-def test_a_step_has_the_values_that_its_lines_had_in_it() -> None:
+def test_a_step_has_its_own_line_values() -> None:
     found = all_steps(record(FIT)[1])
     assert found[3].values["8"].text == "step = 3"
     shown = found[3].values["10"].tensor
@@ -144,20 +144,20 @@ def test_micro_batches_are_passes_of_one_step() -> None:
     assert "momentum_buffer" in found[0].parameters[0].state
 
 
-def test_a_gan_has_two_steps_in_an_iteration() -> None:
+def test_a_gan_has_two_steps_per_iteration() -> None:
     found = steps("gan")
     assert [step.iteration.index for step in found if step.iteration] == [0, 0, 1, 1, 2, 2]
     assert [step.loss_name for step in found] == ["d_loss", "g_loss"] * 3
 
 
-def test_lbfgs_makes_one_step_of_many_passes() -> None:
+def test_the_many_passes_of_lbfgs_are_one_step() -> None:
     found = steps("lbfgs")
     assert len(found) == 3
     assert all(len(step.passes) > 1 for step in found)
     assert [step.lines["update"] for step in found] == [[10]] * 3
 
 
-def test_inner_passes_belong_to_the_step_of_the_outer_one() -> None:
+def test_inner_passes_belong_to_the_step_of_the_outer_pass() -> None:
     found = steps("metalearning")
     assert [[taken.kind for taken in step.passes] for step in found] == [["grad", "grad", "backward"]] * 3
     assert [step.loss_name for step in found] == ["meta"] * 3
@@ -173,7 +173,7 @@ def test_an_update_through_data_ends_a_step() -> None:
     assert [step.lines["update"] for step in steps("data_updates")] == [[6, 7]] * 3
 
 
-def test_the_state_of_an_optimizer_is_that_after_its_step() -> None:
+def test_the_recorded_optimizer_state_is_the_state_after_its_step() -> None:
     found = steps("momentum")
     buffer = torch.zeros(2)
     for step in found:
@@ -204,7 +204,7 @@ actor, critic = torch.optim.SGD([a], lr=0.1), torch.optim.SGD([b], lr=0.1)
 
 
 @pytest.mark.parametrize("loop", ["for i in range(2):", "if True:"])
-def test_passes_without_a_leaf_in_common_before_their_updates_are_one_step(loop: str) -> None:
+def test_two_passes_before_their_updates_are_one_step_even_without_a_common_leaf(loop: str) -> None:
     _, recording = record(TWO_LOSSES.format(loop=loop))
     first = recording.step(0)
     assert len(all_steps(recording)) == (2 if "for" in loop else 1)
@@ -219,7 +219,7 @@ def test_passes_without_a_leaf_in_common_before_their_updates_are_one_step(loop:
     assert [series.values[f"loss:{name}"][0] for name in ("la", "lb")] == [4.0, 9.0]
 
 
-def test_one_optimizer_of_leaves_in_several_passes_makes_one_step_of_them() -> None:
+def test_passes_whose_leaves_share_an_optimizer_are_one_step() -> None:
     program = (
         "import torch\n"
         "a = torch.tensor(1.0, requires_grad=True)\n"
@@ -243,7 +243,7 @@ for i in range(3):
 """
 
 
-def test_steps_without_an_update_have_their_own_round_of_the_loop() -> None:
+def test_steps_without_an_update_have_one_iteration_each() -> None:
     found = all_steps(record(WITHOUT_UPDATES)[1])
     assert [(step.values["3"].text, step.loss and step.loss.values) for step in found] == [
         ("i = 0", 1.0),
@@ -254,7 +254,7 @@ def test_steps_without_an_update_have_their_own_round_of_the_loop() -> None:
     assert [step.lines["update"] for step in found] == [[]] * 3
 
 
-def test_a_loop_after_a_pass_begins_a_step_with_its_first_round() -> None:
+def test_the_first_iteration_of_a_loop_after_a_pass_begins_a_step() -> None:
     program = (
         "import torch\n"
         "w = torch.tensor(1.0, requires_grad=True)\n"
@@ -268,7 +268,7 @@ def test_a_loop_after_a_pass_begins_a_step_with_its_first_round() -> None:
     assert [step.values.get("5", model.LineValue("", None)).text for step in found] == ["", "i = 0", "i = 1"]
 
 
-def test_a_second_loop_begins_a_step_with_what_it_clears() -> None:
+def test_clearing_gradients_in_a_second_loop_belongs_to_its_first_step() -> None:
     program = (
         "import torch\n"
         "w = torch.tensor(1.0, requires_grad=True)\n"
@@ -289,7 +289,7 @@ def test_a_second_loop_begins_a_step_with_what_it_clears() -> None:
     assert "6" in found[1].values
 
 
-def test_what_a_pass_finds_in_grad_is_what_is_there_when_it_begins() -> None:
+def test_grad_before_is_read_when_the_accumulating_pass_begins() -> None:
     program = (
         "import torch\n"
         "w = torch.tensor(1.0, requires_grad=True)\n"
@@ -306,7 +306,7 @@ def test_what_a_pass_finds_in_grad_is_what_is_there_when_it_begins() -> None:
     assert row.contribution == row.grad_after
 
 
-def test_the_gradient_of_a_step_that_only_asks_for_gradients_is_that_of_its_main_pass() -> None:
+def test_a_step_of_autograd_grad_calls_has_the_gradient_of_its_main_pass() -> None:
     program = (
         "import torch\n"
         "x = torch.tensor(2.5, requires_grad=True)\n"
@@ -317,16 +317,16 @@ def test_the_gradient_of_a_step_that_only_asks_for_gradients_is_that_of_its_main
     )
     (step,) = all_steps(record(program)[1])
     (row,) = step.parameters
-    told = [tensor and tensor.values for tensor in (row.contribution, row.grad_before, row.grad_after)]
-    assert told == [62.5, 7.0, 7.0]
+    recorded = [tensor and tensor.values for tensor in (row.contribution, row.grad_before, row.grad_after)]
+    assert recorded == [62.5, 7.0, 7.0]
 
 
-def test_progress_counts_the_rounds_of_all_loops_around() -> None:
+def test_progress_counts_the_iterations_of_all_enclosing_loops() -> None:
     body = "(w * 2).backward()\n        w.grad = None\n"
     start = "import torch\nw = torch.tensor(1.0, requires_grad=True)\n"
     known, _ = record(f"{start}for i in range(2):\n    for j in range(3):\n        {body}")
-    told = [(event.done, event.of) for event in known if isinstance(event, wire.ProgressEvent)]
-    assert told == [(done, 6) for done in range(1, 7)]
+    progress = [(event.done, event.of) for event in known if isinstance(event, wire.ProgressEvent)]
+    assert progress == [(done, 6) for done in range(1, 7)]
     unknown, _ = record(f"{start}i = 0\nwhile i < 2:\n    i += 1\n    for j in range(3):\n        {body}")
     assert [(event.done, event.of) for event in unknown if isinstance(event, wire.ProgressEvent)] == [
         (n, -1) for n in range(1, 7)
@@ -338,7 +338,7 @@ def test_a_pass_that_shares_no_leaf_begins_another_step() -> None:
     assert [step.lines["backward"] for step in found] == [[4], [7]]
 
 
-def test_a_functional_update_is_told_as_a_rebind_to_a_leaf() -> None:
+def test_a_functional_update_is_a_rebind_to_a_leaf() -> None:
     found = steps("functional_update")
     assert len(found) == 3
     for step in found:
@@ -388,7 +388,7 @@ w = (w - 0.1 * gradient).detach().requires_grad_()
 
 
 @pytest.mark.parametrize("body", FUNCTIONAL.values(), ids=FUNCTIONAL)
-def test_a_parameter_goes_on_as_the_leaf_that_a_functional_update_makes(body: str) -> None:
+def test_a_parameter_continues_as_the_new_leaf_of_a_functional_update(body: str) -> None:
     _, recording = record(f"import torch{body}")
     found = all_steps(recording)
     values = [1.0, pytest.approx(1.4), pytest.approx(1.72), pytest.approx(1.976)]
@@ -401,7 +401,7 @@ def test_a_parameter_goes_on_as_the_leaf_that_a_functional_update_makes(body: st
     assert recording.log.counts()[0] == (1 if "for" in body else 3)
 
 
-def test_a_step_of_an_inner_loop_that_is_differentiated_is_no_update() -> None:
+def test_a_differentiated_inner_update_does_not_end_the_step() -> None:
     program = (
         "import torch\n"
         "u = torch.tensor(5.0, requires_grad=True)\n"
@@ -419,25 +419,25 @@ def test_a_step_of_an_inner_loop_that_is_differentiated_is_no_update() -> None:
     assert [(len(step.passes), step.rebinds) for step in found] == [(2, []), (2, [])]
 
 
-def test_accumulated_gradients_are_told_apart_from_the_pass_own() -> None:
+def test_a_contribution_is_separate_from_the_accumulated_gradient() -> None:
     program = "import torch\nw = torch.tensor(2.0, requires_grad=True)\n(w * 3).backward()\n(w * 3).backward()\n"
     (step,) = all_steps(record(program)[1])
     (row,) = step.parameters
     assert [part.values if part else None for part in (row.grad_before, row.contribution, row.grad_after)] == [None, 6.0, 6.0]
 
 
-def test_what_hooks_change_is_told_apart_from_what_arrived() -> None:
+def test_a_gradient_that_a_hook_changes_differs_between_arrival_and_use() -> None:
     _, recording = record((PROGRAMS / "hooks.py").read_text())
     numbers = recording.numbers(0)
-    (place,) = [at for at, node in enumerate(numbers.graph.nodes) if node.name == "y"]
-    arrived, used = numbers.arrived(place), numbers.used(place)
+    (index,) = [at for at, node in enumerate(numbers.graph.nodes) if node.name == "y"]
+    arrived, used = numbers.arrived(index), numbers.used(index)
     assert arrived is not None
     assert used is not None
     assert arrived.values == [2 * 3.0 + 1, 2 * 6.0 + 1]
     assert used.values == [10 * value for value in arrived.values]
 
 
-def test_a_gradient_that_is_zeroed_in_place_stays_what_it_was() -> None:
+def test_zeroing_a_gradient_in_place_does_not_change_the_recorded_one() -> None:
     program = (
         "import torch\nw = torch.tensor([1.0, 2.0], requires_grad=True)\nfor i in range(3):\n    loss = (w * w + w).sum()\n"
         "    loss.backward()\n    with torch.no_grad():\n        w -= 0.1 * w.grad\n    w.grad.zero_()\n"
@@ -451,7 +451,7 @@ def test_a_gradient_that_is_zeroed_in_place_stays_what_it_was() -> None:
         torch.testing.assert_close(torch.tensor(row.contribution.values), 2 * torch.tensor(row.value.values) + 1)
 
 
-def test_a_gradient_that_is_added_to_later_stays_what_it_was() -> None:
+def test_a_later_pass_does_not_change_the_recorded_gradient_of_an_earlier_one() -> None:
     program = "import torch\nw = torch.tensor(2.0, requires_grad=True)\n(w * 3 + w).backward()\n(w * w).backward()\n"
     _, recording = record(program)
     for index, expected in enumerate([4.0, 4.0]):
@@ -469,8 +469,8 @@ def test_a_saved_view_of_a_leaf_keeps_its_own_shape() -> None:
     for kept in (64, 2):
         _, recording = record(program, values=kept)
         numbers = recording.numbers(0)
-        (place,) = [at for at, node in enumerate(numbers.graph.nodes) if node.op == "MmBackward0"]
-        saved = {name: numbers.saved(place, at) for at, name in enumerate(numbers.graph.nodes[place].saved)}
+        (index,) = [at for at, node in enumerate(numbers.graph.nodes) if node.op == "MmBackward0"]
+        saved = {name: numbers.saved(index, at) for at, name in enumerate(numbers.graph.nodes[index].saved)}
         view = saved["mat2"]
         assert view is not None
         assert view.shape == [3, 2]

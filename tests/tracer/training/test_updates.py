@@ -1,4 +1,4 @@
-"""What a step tells of its update: the gradient that was there for it, what changed, and the options of each group then."""
+"""Tests of what a step records about its update: the gradient that was used, the change, and the options of each group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..run_twice import alone, record
 
-HEAD = "import torch\nfrom torch import nn\ntold = []\n"
+HEAD = "import torch\nfrom torch import nn\nlogged = []\n"
 
 
 def all_steps(program: str, **options: Any) -> list[model.Step]:
@@ -44,13 +44,13 @@ MANUAL = {
 
 
 @pytest.mark.parametrize("update", MANUAL.values(), ids=MANUAL)
-def test_an_update_by_hand_is_told_however_it_is_written(update: str) -> None:
+def test_a_manual_update_is_detected_however_it_is_written(update: str) -> None:
     program = (
         f"{HEAD}w = torch.tensor([1.0, -2.0], requires_grad=True)\nfor i in range(3):\n    loss = (w ** 3).sum()\n"
         f"    loss.backward()\n    before = w.detach().clone()\n    {update}\n"
-        "    told.append((before, w.grad.clone(), w.detach().clone()))\n    w.grad = None\n"
+        "    logged.append((before, w.grad.clone(), w.detach().clone()))\n    w.grad = None\n"
     )
-    expected = alone(program).variables["told"]
+    expected = alone(program).variables["logged"]
     found = all_steps(program)
     assert len(found) == len(expected) == 3
     for step, (before, grad, after) in zip(found, expected, strict=True):
@@ -87,9 +87,9 @@ def test_a_large_parameter_has_the_statistics_of_its_update() -> None:
     program = (
         f"{HEAD}w = torch.randn(100, 3, requires_grad=True)\noptimizer = torch.optim.Adam([w])\nfor i in range(2):\n"
         "    (w ** 2).sum().backward()\n    before = w.detach().clone()\n    optimizer.step()\n"
-        "    told.append(w.detach() - before)\n    optimizer.zero_grad()\n"
+        "    logged.append(w.detach() - before)\n    optimizer.zero_grad()\n"
     )
-    for step, update in zip(all_steps(program), alone(program).variables["told"], strict=True):
+    for step, update in zip(all_steps(program), alone(program).variables["logged"], strict=True):
         (row,) = step.parameters
         assert row.update is not None
         assert row.update.values is None
@@ -107,13 +107,13 @@ CLIPPING = {
 
 
 @pytest.mark.parametrize("clip", CLIPPING.values(), ids=CLIPPING)
-def test_the_gradient_that_an_update_used_is_told_apart_from_what_arrived(clip: str) -> None:
+def test_grad_used_is_the_clipped_gradient_and_grad_after_the_accumulated_one(clip: str) -> None:
     program = (
         f"{HEAD}w = torch.tensor([3.0, 4.0], requires_grad=True)\noptimizer = torch.optim.SGD([w], lr=0.1)\n"
         "for i in range(2):\n    optimizer.zero_grad()\n    (w ** 2).sum().backward()\n    arrived = w.grad.clone()\n"
-        f"    {clip}\n    optimizer.step()\n    told.append((arrived, w.grad.clone()))\n"
+        f"    {clip}\n    optimizer.step()\n    logged.append((arrived, w.grad.clone()))\n"
     )
-    for step, (arrived, used) in zip(all_steps(program), alone(program).variables["told"], strict=True):
+    for step, (arrived, used) in zip(all_steps(program), alone(program).variables["logged"], strict=True):
         (row,) = step.parameters
         assert values(row.grad_after).equal(arrived)
         assert values(row.grad_used).equal(used)
@@ -121,20 +121,20 @@ def test_the_gradient_that_an_update_used_is_told_apart_from_what_arrived(clip: 
         assert step.lines["update"] == ([10, 11] if clip != CLIPPING["replaced"] else [11])
 
 
-def test_what_is_updated_by_nothing_has_used_no_gradient() -> None:
+def test_a_parameter_without_an_update_has_no_grad_used() -> None:
     program = f"{HEAD}w = torch.tensor(3.0, requires_grad=True)\n(w * w).backward()\n"
     (row,) = all_steps(program)[0].parameters
     assert row.grad_used is None
     assert values(row.update) == 0.0
 
 
-def test_a_gradient_that_is_taken_out_is_the_pass_contribution() -> None:
+def test_a_gradient_of_autograd_grad_is_the_contribution_of_its_pass() -> None:
     program = (
         f"{HEAD}w = torch.tensor(3.0, requires_grad=True)\nfor i in range(2):\n    loss = w ** 2\n"
-        "    g, = torch.autograd.grad(loss, [w])\n    told.append(g.clone())\n    g.mul_(0.1)\n"
+        "    g, = torch.autograd.grad(loss, [w])\n    logged.append(g.clone())\n    g.mul_(0.1)\n"
         "    with torch.no_grad():\n        w -= g\n"
     )
-    for step, taken in zip(all_steps(program), alone(program).variables["told"], strict=True):
+    for step, taken in zip(all_steps(program), alone(program).variables["logged"], strict=True):
         (row,) = step.parameters
         assert values(row.contribution).equal(taken)
         assert row.grad_after is None
@@ -153,13 +153,13 @@ def test_each_group_has_its_options_as_scheduled() -> None:
     ]
     assert [step.optimizer["lr"] for step in found if step.optimizer] == [0.1, 0.05, 0.025]
     assert found[0].groups[1].options["betas"] == [0.5, 0.6]
-    told = series(record(program)[1], ["lr", "p0.lr", "p1.lr", "p1.update"], 0, None, None).series
-    assert told["lr"] == told["p0.lr"] == [0.1, 0.05, 0.025]
-    assert told["p1.lr"] == [0.01, 0.005, 0.0025]
-    assert told["p1.update"] == [values(step.parameters[1].update).item() for step in found]
+    found_series = series(record(program)[1], ["lr", "p0.lr", "p1.lr", "p1.update"], 0, None, None).series
+    assert found_series["lr"] == found_series["p0.lr"] == [0.1, 0.05, 0.025]
+    assert found_series["p1.lr"] == [0.01, 0.005, 0.0025]
+    assert found_series["p1.update"] == [values(step.parameters[1].update).item() for step in found]
 
 
-def test_two_optimizers_of_one_step_are_both_told() -> None:
+def test_two_optimizers_of_one_step_are_both_recorded() -> None:
     program = (
         f"{HEAD}a = torch.tensor(1.0, requires_grad=True)\nb = torch.tensor(1.0, requires_grad=True)\n"
         "one, other = torch.optim.SGD([a], lr=0.1, momentum=0.9), torch.optim.Adam([b], lr=torch.tensor(0.01))\n"
@@ -175,14 +175,14 @@ def test_two_optimizers_of_one_step_are_both_told() -> None:
         assert set(step.parameters[1].state) == {"step", "exp_avg", "exp_avg_sq"}
 
 
-def test_an_optimizer_that_evaluates_again_tells_of_its_last_evaluation() -> None:
+def test_an_optimizer_that_evaluates_again_has_the_values_of_its_last_evaluation() -> None:
     program = (
         f"{HEAD}w = torch.tensor([1.0, 2.0], requires_grad=True)\noptimizer = torch.optim.LBFGS([w], lr=0.5, max_iter=3)\n"
         "def closure():\n    optimizer.zero_grad()\n    loss = ((w - 3) ** 2).sum()\n    loss.backward()\n    return loss\n"
         "for i in range(2):\n    before = w.detach().clone()\n    optimizer.step(closure)\n"
-        "    told.append((before, w.grad.clone(), w.detach().clone(), optimizer.state[w]['func_evals']))\n"
+        "    logged.append((before, w.grad.clone(), w.detach().clone(), optimizer.state[w]['func_evals']))\n"
     )
-    for step, (before, grad, after, evaluations) in zip(all_steps(program), alone(program).variables["told"], strict=True):
+    for step, (before, grad, after, evaluations) in zip(all_steps(program), alone(program).variables["logged"], strict=True):
         (row,) = step.parameters
         assert len(step.passes) == 3
         assert values(row.contribution).equal(grad)
