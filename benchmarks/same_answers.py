@@ -50,6 +50,7 @@ RANDOM: Final[tuple[tuple[str, bytes, bytes], ...]] = (
     ("etags, which depend on dates", rb'W/"[0-9a-f]{24}"', b'W/"<etag>"'),
     ("positions in a stream, which depend on the time", rb"(> Last-Event-ID: )\d+", rb"\1<id>"),
     ("nonces", rb"('nonce-|<meta name=\"csp-nonce\" content=\")[\w-]{22}", rb"\1<nonce>"),
+    ("folders of installed packages", rb"[\w./-]+/lib/python3\.\d+/site-packages", b"<packages>"),
     ("hashes in file names", rb"(/static/[\w.-]+-)[0-9A-Z]{8}(\.\w)", rb"\1<hash>\2"),
 )
 """Random values and times: a description, the pattern, and the replacement. See :func:`gathered` for streams."""
