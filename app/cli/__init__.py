@@ -1,1 +1,1 @@
-"""The command line: one module for each command that needs more than a few lines."""
+"""The command line: ``commands`` declares the commands, the other modules do their work."""

@@ -1,9 +1,9 @@
-"""Show in a terminal what a check found: each leaf of each graph, its gradient beside the slope of the loss."""
+"""Print the result of ``tapedeck check``: each leaf of each graph, with its gradient and the slope of the loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 from rich import box
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .. import wire
 from ..recording import Recording
-from ..replays.answer import CheckedElement, CheckedLeaf, Verdict, checked_leaf, right
+from ..replays.result import CheckedElement, CheckedLeaf, Verdict, all_right, checked_leaf
 
 STYLES: Final[dict[Verdict, str]] = {
     "right": "green",
@@ -21,13 +21,15 @@ STYLES: Final[dict[Verdict, str]] = {
     "unknown": "yellow",
     "defined": "green",
 }
-
-
 COARSE: Final = ("bfloat16", "float16")
 
 
 class CheckedGraph(Struct, frozen=True):
-    """What a check found of the first pass of a graph; ``reason`` is why it found nothing."""
+    """The check of the first pass over a graph. ``index`` is the index of the pass.
+
+    ``precision`` is the dtype of the finite differences, ``own`` the coarsest dtype in the pass itself. ``functions`` names
+    the custom ``autograd.Function`` classes in the pass. ``reason`` says why the pass was not checked.
+    """
 
     index: int
     graph: str
@@ -39,32 +41,32 @@ class CheckedGraph(Struct, frozen=True):
     reason: str | None = None
 
 
-class Verdicts(Struct, frozen=True):
-    """All that a check found. ``unseen`` graphs of passes were not looked at, because there were too many."""
+class CheckSummary(Struct, frozen=True):
+    """The result of a check. ``unseen`` is the number of graphs that were skipped because there were too many."""
 
     graphs: list[CheckedGraph]
     unseen: int
 
     def count(self, verdict: Verdict) -> int:
-        """How many leaves have a verdict."""
+        """Return the number of leaves with a verdict."""
         return sum(leaf.verdict == verdict for graph in self.graphs for leaf in graph.leaves)
 
     @property
     def right(self) -> bool | None:
-        """Whether all that was looked at is right; ``None`` where none is wrong and something could not be judged."""
-        judged = right({leaf.verdict for graph in self.graphs for leaf in graph.leaves})
+        """True if all gradients are right, ``None`` if none is wrong but some could not be judged."""
+        judged = all_right({leaf.verdict for graph in self.graphs for leaf in graph.leaves})
         return None if judged and any(graph.reason is not None for graph in self.graphs) else judged
 
 
-def read(recording: Recording) -> Verdicts:
-    """What a recording holds of a check."""
-    found: dict[int, list[wire.Checked | wire.Refused]] = {}
+def read(recording: Recording) -> CheckSummary:
+    """Return the result of the check in a recording."""
+    by_pass: dict[int, list[wire.Checked | wire.Refused]] = {}
     for event in recording.log.others():
         if isinstance(event, wire.Checked | wire.Refused):
-            found.setdefault(event.index, []).append(event)
+            by_pass.setdefault(event.index, []).append(event)
     graphs = []
     passes = recording.log.counts()[1]
-    for index, events in found.items():
+    for index, events in by_pass.items():
         if index < passes:
             checked = [event for event in events if isinstance(event, wire.Checked)]
             event = recording.log.pass_(index)
@@ -81,12 +83,12 @@ def read(recording: Recording) -> Verdicts:
                 )
             )
     ran = {recording.log.pass_(index).graph for index in range(passes)} - {-1}
-    return Verdicts(graphs, len(ran) - len(graphs))
+    return CheckSummary(graphs, len(ran) - len(graphs))
 
 
-def told(verdicts: Verdicts, name: str) -> Iterator[Any]:
-    """What to print; ``name`` is the file's."""
-    for graph in verdicts.graphs:
+def report(found: CheckSummary, name: str) -> Iterator[Text | Table]:
+    """Yield what to print about a check of the file ``name``."""
+    for graph in found.graphs:
         where = f", line {graph.line}" if graph.line else ""
         yield Text(f"{graph.graph}, pass {graph.index}{where}", style="bold")
         if graph.reason is not None:
@@ -94,32 +96,36 @@ def told(verdicts: Verdicts, name: str) -> Iterator[Any]:
             continue
         yield _table(graph)
         if any(leaf.verdict == "wrong" for leaf in graph.leaves) and graph.functions:
-            yield Text(f"  It goes through a backward of the program's own: {', '.join(graph.functions)}.", style="yellow")
+            names = ", ".join(graph.functions)
+            yield Text(f"  This pass uses a backward() that the program defines: {names}.", style="yellow")
         for leaf in graph.leaves:
             if leaf.definitions:
                 names = ", ".join(leaf.definitions)
-                yield Text(f"  {leaf.name or leaf.id}: by definition of {names}, the gradient is not the slope.", style="green")
+                yield Text(
+                    f"  {leaf.name or leaf.id}: PyTorch defines a gradient that differs from the slope for {names}.",
+                    style="green",
+                )
         if graph.own in COARSE:
-            yield Text(f"  The pass went through {graph.own}, and no gradient is known better than that.", style="dim")
+            yield Text(f"  This pass computes in {graph.own}, so its gradients are only that precise.", style="dim")
         if graph.precision not in ("float64", ""):
-            yield Text(f"  The differences were computed in {graph.precision}: that sees large mistakes only.", style="yellow")
-    yield Text(summary(verdicts, name), style="dim")
+            yield Text(f"  The differences were computed in {graph.precision}, which shows only large errors.", style="yellow")
+    yield Text(summary(found, name), style="dim")
 
 
-def summary(verdicts: Verdicts, name: str) -> str:
-    """One sentence about all of it.
+def summary(found: CheckSummary, name: str) -> str:
+    """Return a sentence that sums up the check of the file ``name``.
 
-    >>> summary(Verdicts([], 0), "fit.py")
+    >>> summary(CheckSummary([], 0), "fit.py")
     'fit.py: there was no backward pass to check.'
     """
-    if not verdicts.graphs:
+    if not found.graphs:
         return f"{name}: there was no backward pass to check."
-    counts = [f"{count} {verdict}" for verdict in STYLES if (count := verdicts.count(verdict))]
-    told = ", ".join(counts) or "none was checked"
-    leaves = sum(len(graph.leaves) for graph in verdicts.graphs)
-    graphs = f"{len(verdicts.graphs)} graph{'s' if len(verdicts.graphs) != 1 else ''}"
-    rest = f" {verdicts.unseen} further graphs were not checked." if verdicts.unseen else ""
-    return f"{name}: {leaves} {'leaf' if leaves == 1 else 'leaves'} of {graphs}: {told}.{rest}"
+    counts = [f"{count} {verdict}" for verdict in STYLES if (count := found.count(verdict))]
+    leaves = sum(len(graph.leaves) for graph in found.graphs)
+    graphs = f"{len(found.graphs)} graph{'s' if len(found.graphs) != 1 else ''}"
+    skipped = f" {found.unseen} more graphs were not checked." if found.unseen else ""
+    verdicts = ", ".join(counts) or "none was checked"
+    return f"{name}: {leaves} {'leaf' if leaves == 1 else 'leaves'} of {graphs}: {verdicts}.{skipped}"
 
 
 def _table(graph: CheckedGraph) -> Table:
@@ -128,14 +134,14 @@ def _table(graph: CheckedGraph) -> Table:
         justify: Literal["left", "right"] = "right" if title in ("gradient", "slope", "checked") else "left"
         table.add_column(title, justify=justify, no_wrap=True, min_width=7 if title == "verdict" else None)
     for leaf in graph.leaves:
-        at = _worst(leaf)
-        place = "" if at is None or not leaf.shape else f"[{', '.join(map(str, at.element))}]"
-        numbers = ("", "") if at is None else (_number(at.recorded), _slope(at))
+        worst = _worst(leaf)
+        index = "" if worst is None or not leaf.shape else f"[{', '.join(map(str, worst.element))}]"
+        numbers = ("", "") if worst is None else (_number(worst.recorded), _slope(worst))
         table.add_row(
             f"  {leaf.name or leaf.id}",
             str(leaf.shape),
             f"{leaf.checked} of {leaf.of}",
-            place + (f" {at.part}" if at is not None and at.part else ""),
+            index + (f" {worst.part}" if worst is not None and worst.part else ""),
             *numbers,
             Text(leaf.verdict, style=STYLES[leaf.verdict]),
         )
@@ -143,16 +149,17 @@ def _table(graph: CheckedGraph) -> Table:
 
 
 def _worst(leaf: CheckedLeaf) -> CheckedElement | None:
-    """The element that the leaf's verdict is about: of those, the one that is furthest off."""
+    """Return the element with the leaf's verdict whose gradient differs most from the slope."""
 
-    def off(element: CheckedElement) -> float:
+    def difference(element: CheckedElement) -> float:
+        """Return the difference in units of the tolerance."""
         numbers = (element.recorded, element.computed, element.tolerance)
         if any(isinstance(number, str) for number in numbers):
             return float("inf")
         recorded, computed, tolerance = map(float, numbers)
         return abs(recorded - computed) / tolerance if tolerance else 0.0
 
-    return max((element for element in leaf.elements if element.verdict == leaf.verdict), key=off, default=None)
+    return max((element for element in leaf.elements if element.verdict == leaf.verdict), key=difference, default=None)
 
 
 def _slope(element: CheckedElement) -> str:

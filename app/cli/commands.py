@@ -1,4 +1,7 @@
-"""Answer the command line: serve, run, render, check, doctor."""
+"""Declare the commands: serve, run, render, check, doctor.
+
+The commands import what they need when they run, so that ``tapedeck --help`` starts fast.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +31,18 @@ app = typer.Typer(
 )
 
 FILE = Annotated[str, typer.Argument(metavar="FILE", help="A program (.py), a notebook (.ipynb), or - for standard input.")]
-ARGUMENTS = Annotated[list[str] | None, typer.Argument(metavar="[-- ARGUMENTS]", help="What the program finds in sys.argv.")]
-SANDBOX = Annotated[bool, typer.Option("--sandbox", help="Confine the program, as a server would, instead of trusting it.")]
+ARGUMENTS = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[-- ARGUMENTS]", help="Arguments of the program, after --. It reads them from sys.argv."),
+]
+SANDBOX = Annotated[
+    bool, typer.Option("--sandbox", help="Run the program in the sandbox that a server uses. Without it, the file is trusted.")
+]
 SEED = Annotated[int, typer.Option(help="Seed of random, numpy and torch.", min=0, max=2**63 - 1)]
 
 
 def main() -> None:
-    """Run the command line; our own errors are one line, and exit with 2."""
+    """Run the command line. Tapedeck's own errors are printed in one line and exit with status 2."""
     try:
         app()
     except (TapedeckError, SettingsError) as error:
@@ -51,7 +59,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Say which version this is.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -60,14 +68,22 @@ def _options(
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
-    data: Annotated[str | None, typer.Option(help="Folder of the recordings (TAPEDECK_DATA).")] = None,
-    root_path: Annotated[str | None, typer.Option(help="Path under which a proxy serves this (TAPEDECK_ROOT_PATH).")] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free port.", min=0, max=65535)] = 8000,
+    data: Annotated[
+        str | None, typer.Option(help="Folder of the recordings, or :memory: to keep them in memory (TAPEDECK_DATA).")
+    ] = None,
+    root_path: Annotated[
+        str | None, typer.Option(help="Path under which a proxy serves Tapedeck, such as /tapedeck (TAPEDECK_ROOT_PATH).")
+    ] = None,
     unconfined: Annotated[
-        bool, typer.Option("--unconfined", help="Run programs without a sandbox: your own code, on a loopback address only.")
+        bool,
+        typer.Option("--unconfined", help="Run programs without a sandbox. Only for your own code, on a loopback address."),
     ] = False,
 ) -> None:
-    """Serve the page and the API."""
+    """Serve the page and the API.
+
+    Every setting of TAPEDECK_… in the environment applies; options override it. Ctrl+C stops the server.
+    """
     from . import serve as serving
 
     settings = read_settings()
@@ -83,32 +99,37 @@ def run(
     arguments: ARGUMENTS = None,
     sandbox: SANDBOX = False,
     seed: SEED = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the run as the API tells it, and nothing else.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the run as JSON, as GET /api/v1/runs/{id} returns it, and nothing else.")
+    ] = False,
 ) -> None:
-    """Run a program and show its values, its last backward pass and what is worth knowing. Exits with 1 if it failed."""
+    """Run a program; print its values, its last backward pass, its error and its findings.
+
+    A .py file runs as `python FILE` would run it: in the current folder, with its own imports and files, and with the arguments
+    after --. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it; the recording so
+    far is printed.
+
+    Exit status: 0 if the program ended normally, 1 if it failed or was stopped, 2 if it could not be run.
+    """
     from . import record, report
 
     settings = read_settings()
     source = record.read(file)
-    asked = record.request(source, settings.limits if sandbox else record.OWN, seed=str(seed))
-
-    def printed(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    story = record.record(
-        source,
-        asked,
-        settings,
-        sandbox=sandbox,
-        arguments=tuple(arguments or ()),
-        printed=(lambda text: None) if as_json else printed,
+    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=str(seed))
+    recorded = asyncio.run(
+        record.record(
+            source,
+            request,
+            settings,
+            sandbox=sandbox,
+            arguments=tuple(arguments or ()),
+            printed=(lambda text: None) if as_json else _print_at_once,
+        )
     )
-    recorded = asyncio.run(story)
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(recorded.run({}))).decode())
     else:
-        if (said := recorded.recording.stdout()) and not said.endswith("\n"):
+        if (printed := recorded.recording.stdout()) and not printed.endswith("\n"):
             print()
         report.show(report.console(), recorded, source.name)
     if recorded.status != "done":
@@ -120,39 +141,47 @@ def render(
     file: FILE,
     arguments: ARGUMENTS = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The picture: its ending says in which form (.svg .png .pdf .dot .txt).")
+        Path,
+        typer.Option("-o", "--output", help="File to write. Its ending chooses the format: .svg, .png, .pdf, .dot or .txt."),
     ] = Path("graph.svg"),
-    step: Annotated[int | None, typer.Option(help="Step to draw; the last, unless named.", min=0)] = None,
-    line: Annotated[int | None, typer.Option(help="Draw the graph of this line's value, instead of a pass.", min=1)] = None,
-    theme: Annotated[str, typer.Option(help="light, dark, or auto (as the viewer has it).")] = "light",
-    direction: Annotated[str, typer.Option(help="TB (loss on top), BT or LR.")] = "TB",
+    step: Annotated[int | None, typer.Option(help="Index of the step to draw. Default: the last one.", min=0)] = None,
+    line: Annotated[
+        int | None, typer.Option(help="Draw the graph of the value of this line instead of a backward pass.", min=1)
+    ] = None,
+    theme: Annotated[str, typer.Option(help="light, dark, or auto to follow the viewer's setting.")] = "light",
+    direction: Annotated[str, typer.Option(help="TB (loss at the top), BT or LR.")] = "TB",
     sandbox: SANDBOX = False,
     seed: SEED = 0,
 ) -> None:
-    """Run a program and write the picture of a backward pass."""
+    """Run a program and draw the graph of a backward pass, with its values and gradients.
+
+    A .txt file describes the pass in words. The program runs as with `tapedeck run`.
+
+    Exit status: 0 if the program ended normally, 1 if it failed (the graph is drawn if there is one), 2 if nothing was drawn.
+    """
     from ..drawing import picture
     from ..recording import default_graph
+    from ..runs.outcome import explanation
     from . import record, report
 
     form = output.suffix.removeprefix(".").lower()
     if form not in picture.FORMS:
-        raise BadRequest(f"There is no picture as {output.name}: its ending is one of {', '.join(picture.FORMS)}.")
+        raise BadRequest(f"{output.name} cannot be drawn: use one of the endings {', '.join(picture.FORMS)}.")
     settings = read_settings()
     source = record.read(file)
-    asked = record.request(source, settings.limits if sandbox else record.OWN, seed=str(seed))
-
+    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=str(seed))
     look: Any = {"theme": theme, "direction": direction, "engine": picture.shared_engine(settings.dot)}
 
-    async def story() -> tuple[RecordedRun, bytes]:
-        recorded = await record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
+    async def draw() -> tuple[RecordedRun, bytes]:
+        recorded = await record.record(source, request, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
         chosen = default_graph(recorded.recording, step, line)
         if chosen is None:
-            reason = f": {recorded.error.type}, {recorded.error.message}" if recorded.error else "."
+            reason = f": {explanation(recorded.status, recorded.error)}" if recorded.error else "."
             raise NotFound(f"There is no graph to draw{f' on line {line}' if line else ''}{reason}")
         make = picture.render if chosen.kind == "pass" else picture.render_graph
         return recorded, await make(recorded.recording, chosen.index, form, **look)
 
-    recorded, drawn = asyncio.run(story())
+    recorded, drawn = asyncio.run(draw())
     try:
         output.write_bytes(drawn)
     except OSError as error:
@@ -169,34 +198,44 @@ def check(
     file: FILE,
     arguments: ARGUMENTS = None,
     elements: Annotated[
-        int, typer.Option(help="Elements of each leaf to check, at most; taken evenly.", min=1, max=100_000)
+        int, typer.Option(help="Largest number of elements to check of each leaf, spread evenly.", min=1, max=100_000)
     ] = 16,
     sandbox: SANDBOX = False,
     seed: SEED = 0,
 ) -> None:
-    """Run a program and check the gradients of each graph's first pass against finite differences.
+    """Run a program and compare its gradients with finite differences of the loss.
 
-    Exits with 1 if one is wrong, the program failed, or there was nothing to check; with 3 if none is wrong, and not all could
-    be judged: a loss or a gradient is not finite, or a pass cannot be carried out again.
+    The first pass over each graph is checked, leaf by leaf, in float64. This finds, for example, a custom autograd.Function
+    whose backward() is not the derivative of its forward(). Under autocast, a gradient is compared with the precision of
+    bfloat16 or float16, and its formula with float64.
+
+    Verdicts: right; wrong; kink, where the loss has no slope, as relu at 0; defined, where PyTorch defines a gradient that
+    differs from the slope, as for padding_idx; unknown, where the loss or the gradient is not finite.
+
+    Exit status, for continuous integration: 0 if all gradients are right. 1 if one is wrong, the program failed, or there was
+    nothing to check. 2 if the program could not be run. 3 if none is wrong but some could not be judged, because a number is
+    not finite or a hook changed it. To accept that: tapedeck check FILE || [ $? -eq 3 ]
     """
     from .. import wire
     from . import check_report, record, report
 
     settings = read_settings()
     source = record.read(file)
-    asked = record.request(source, settings.limits if sandbox else record.OWN, seed=str(seed))
-
-    def printed(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    job = wire.ReplayOrder("check", elements=elements, every=True)
+    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=str(seed))
     recorded = asyncio.run(
-        record.record(source, asked, settings, sandbox=sandbox, arguments=tuple(arguments or ()), printed=printed, replay=job)
+        record.record(
+            source,
+            request,
+            settings,
+            sandbox=sandbox,
+            arguments=tuple(arguments or ()),
+            printed=_print_at_once,
+            replay=wire.ReplayOrder("check", elements=elements, every=True),
+        )
     )
     found = check_report.read(recorded.recording)
     out = report.console()
-    for line in check_report.told(found, source.name):
+    for line in check_report.report(found, source.name):
         out.print(line)
     for line in report.failure(recorded.run({})):
         out.print(line)
@@ -208,24 +247,35 @@ def check(
 
 @app.command()
 def doctor() -> None:
-    """Look at all that Tapedeck needs here, and say what is missing. Exits with 1 if programs cannot be confined."""
+    """Check what Tapedeck needs on this machine, and name the remedy for what is missing.
+
+    It checks Python, PyTorch and its version, the bundled front end, Graphviz, the data folder, and the sandbox.
+
+    Exit status: 0 if everything works, 1 if something is missing or programs cannot be confined.
+    """
     from . import report
     from .doctor import Diagnosis, examine
 
     out = report.console()
 
-    def show(found: Diagnosis, indent: str = "") -> None:
-        out.print(f"{indent}{'ok  ' if found.ok else 'NO  '}", style="green" if found.ok else "bold red", end="")
-        out.print(found.text)
-        for detail in found.details:
+    def show(diagnosis: Diagnosis, indent: str = "") -> None:
+        out.print(f"{indent}{'ok  ' if diagnosis.ok else 'NO  '}", style="green" if diagnosis.ok else "bold red", end="")
+        out.print(diagnosis.text)
+        for detail in diagnosis.details:
             show(detail, indent + "    ")
 
-    async def story() -> bool:
-        well = True
-        async for found in examine(read_settings()):
-            show(found)
-            well = well and found.ok
-        return well
+    async def show_all() -> bool:
+        all_ok = True
+        async for diagnosis in examine(read_settings()):
+            show(diagnosis)
+            all_ok = all_ok and diagnosis.ok
+        return all_ok
 
-    if not asyncio.run(story()):
+    if not asyncio.run(show_all()):
         raise typer.Exit(1)
+
+
+def _print_at_once(text: str) -> None:
+    """Print the program's output as it arrives."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

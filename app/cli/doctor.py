@@ -1,4 +1,4 @@
-"""Look at everything that Tapedeck needs on this machine, and say what is missing and what to do."""
+"""Check what Tapedeck needs on this machine, and name the remedy for what is missing."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import asyncio
 import importlib.metadata
 import os
 import platform
+import re
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from .. import model
+from .. import TESTED_TORCH, model
 from ..assets import static_path
 from ..drawing import engine
 from ..drawing.plan import plan
@@ -30,11 +31,11 @@ SAMPLE = model.Graph(
     ],
     [model.Edge("e0", "n0", 0, "n1", 0, True)],
 )
-"""A graph to try the engine on."""
+"""A graph to test the layout engine with."""
 
 
 class Diagnosis(Struct, frozen=True):
-    """One thing that was looked at; ``details`` are the things it is made of."""
+    """The result of one check. ``details`` are the results of its parts."""
 
     ok: bool
     text: str
@@ -42,10 +43,10 @@ class Diagnosis(Struct, frozen=True):
 
 
 async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Look at one thing after another."""
+    """Yield the result of one check after the other."""
     yield Diagnosis(True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _torch()
-    yield _tried("The pages' scripts and styles are in place", static_path)
+    yield _bundle()
     yield await _engine(settings)
     yield writable(settings.data)
     yield await _sandbox(settings)
@@ -53,17 +54,39 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
 
 def _torch() -> Diagnosis:
     try:
-        return Diagnosis(True, f"torch {importlib.metadata.version('torch')}")
+        return torch_diagnosis(importlib.metadata.version("torch"))
     except importlib.metadata.PackageNotFoundError:
         return Diagnosis(False, "torch is missing: pip install torch")
 
 
-def _tried(text: str, act: Callable[[], object]) -> Diagnosis:
+def torch_diagnosis(installed: str) -> Diagnosis:
+    """Compare the installed version of PyTorch with the tested ones.
+
+    >>> torch_diagnosis("2.13.0+cpu").text
+    'torch 2.13.0+cpu is inside the tested range, 2.9 to 2.13'
+    """
+    release = _release(installed)
+    oldest, newest = map(_release, TESTED_TORCH)
+    tested = " to ".join(TESTED_TORCH)
+    if release < oldest:
+        remedy = f'pip install "torch>={TESTED_TORCH[0]}"'
+        return Diagnosis(False, f"torch {installed} is older than the tested range, {tested}: {remedy}")
+    if release > newest:
+        return Diagnosis(True, f"torch {installed} is newer than the tested range, {tested}: recordings may be incomplete")
+    return Diagnosis(True, f"torch {installed} is inside the tested range, {tested}")
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the major and the minor number of a version."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
+def _bundle() -> Diagnosis:
     try:
-        act()
+        static_path()
     except OSError as error:
         return Diagnosis(False, str(error))
-    return Diagnosis(True, text)
+    return Diagnosis(True, "The bundled scripts and styles are installed")
 
 
 async def _engine(settings: Settings) -> Diagnosis:
@@ -76,17 +99,17 @@ async def _engine(settings: Settings) -> Diagnosis:
 
 
 def writable(folder: str) -> Diagnosis:
-    """Whether recordings can be kept in a folder, which is made if need be."""
+    """Return whether recordings can be stored in a folder. Create the folder if it does not exist."""
     if folder == ":memory:":
-        return Diagnosis(True, "Recordings are kept as long as the server runs (:memory:)")
+        return Diagnosis(True, "Recordings are kept in memory until the server stops (:memory:)")
     try:
         Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        remedy = "choose another with --data or TAPEDECK_DATA"
-        return Diagnosis(False, f"Recordings cannot be kept in {folder} ({error.strerror}): {remedy}.")
-    return Diagnosis(True, f"Recordings can be kept in {os.path.abspath(folder)}")
+        remedy = "choose another folder with --data or TAPEDECK_DATA"
+        return Diagnosis(False, f"Recordings cannot be stored in {folder} ({error.strerror}): {remedy}.")
+    return Diagnosis(True, f"Recordings are stored in {os.path.abspath(folder)}")
 
 
 async def _sandbox(settings: Settings) -> Diagnosis:

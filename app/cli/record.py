@@ -1,4 +1,4 @@
-"""Record one file here and now, without a server: read it, run it, find what is worth telling."""
+"""Record one file without a server: read it, run it, and make its findings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..settings import Settings
 from ..store import NewRun
 
 STDIN: Final = "-"
-OWN: Final = model.Limits(
+TRUSTED: Final = model.Limits(
     source_bytes=1 << 28,
     body_bytes=1 << 30,
     stdout_bytes=1 << 26,
@@ -35,11 +35,11 @@ OWN: Final = model.Limits(
     message_bytes=1 << 30,
     events=10_000_000,
 )
-"""Limits of a file that is run as one's own: there for what is broken, not for what is large."""
+"""Limits of a file that runs without a sandbox. They stop a broken program, not a large one."""
 
 
 class File(Struct, frozen=True):
-    """A program or notebook to run; ``path`` is absolute, ``None`` for standard input."""
+    """A program or notebook to run. ``path`` is absolute, or ``None`` for standard input."""
 
     name: str
     path: Path | None
@@ -48,7 +48,7 @@ class File(Struct, frozen=True):
 
 
 def read(name: str) -> File:
-    """Read a file, or standard input for ``-``. Raises :class:`BadRequest`."""
+    """Read a file, or standard input if ``name`` is ``-``. Raises :class:`BadRequest`."""
     if name == STDIN:
         body = sys.stdin.buffer.read()
         return File("standard input", None, body, body.lstrip()[:1] == b"{" and b'"cells"' in body)
@@ -61,13 +61,13 @@ def read(name: str) -> File:
 
 
 def request(file: File, limits: model.Limits, **options: str) -> Request:
-    """What a file asks for, as a server would understand it; raises what :func:`requests.read` does."""
+    """Return the request that a server would read from the file. Raises the errors of :func:`requests.read`."""
     return requests.read(file.body, "application/x-ipynb+json" if file.notebook else "text/x-python", options, limits)
 
 
 async def record(
     file: File,
-    asked: Request,
+    request: Request,
     settings: Settings,
     *,
     sandbox: bool = False,
@@ -75,24 +75,26 @@ async def record(
     printed: Callable[[str], None] = lambda text: None,
     replay: wire.ReplayOrder | None = None,
 ) -> LiveRun:
-    """Run a file to its end and return what was recorded; ``printed`` is given its output as it comes.
+    """Run a file to its end and return its recording.
 
-    ``replay`` is what to find out on the way; its answers are events of the recording.
+    The file runs as ``python FILE arguments`` would run it, in the current folder. With ``sandbox``, it is confined as on a
+    server. ``printed`` is called with the program's output as it arrives. ``replay`` is computed during the run; its results
+    are events of the recording.
 
-    As ``python FILE arguments`` would run it, in the caller's folder; with ``sandbox`` confined, as a server would. The
-    first Ctrl+C is the program's own, a second one ends it; what was recorded is kept. Raises :class:`SandboxError`.
+    The first Ctrl+C goes to the program, the second one stops it. The recording so far is kept.
+    Raises :class:`SandboxError`.
     """
-    limits = settings.limits if sandbox else OWN
-    recorded = LiveRun(_new(asked), limits)
+    limits = settings.limits if sandbox else TRUSTED
+    recorded = LiveRun(_new(request), limits)
     path = str(file.path) if file.path is not None and not sandbox else None
-    job = job_for(asked.program, asked.options, limits)
+    job = job_for(request.program, request.options, limits)
     job = msgspec.structs.replace(job, path=path, arguments=list(arguments), replay=replay)
     executor: Executor = OwnProcess()
     if sandbox:
-        executor = await _confining(settings)
+        executor = await _start_sandbox(settings)
     try:
-        heard = not sandbox and sys.stdin.isatty()  # a terminal sends Ctrl+C to the program too
-        with _interrupts(recorded.cancelled, at=2 if heard else 1):
+        shared = not sandbox and sys.stdin.isatty()  # a terminal sends Ctrl+C to the program too
+        with _interrupts(recorded.cancelled, at=2 if shared else 1):
             async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=recorded.cancelled)) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     for event in batch:
@@ -101,13 +103,13 @@ async def record(
                     recorded.append(batch)
     finally:
         await executor.close()
-    assert recorded.end is not None  # every executor ends with one
+    assert recorded.end is not None  # the last event of every executor
     recorded.status = recorded.end.status  # type: ignore[assignment]  # an executor's end has a status
-    recorded.findings = find(recorded.recording, asked.program)
+    recorded.findings = find(recorded.recording, request.program)
     return recorded
 
 
-async def _confining(settings: Settings) -> LocalExecutor:
+async def _start_sandbox(settings: Settings) -> LocalExecutor:
     executor = LocalExecutor(msgspec.structs.replace(settings, children=1))
     await executor.start()
     await executor.settled()
@@ -118,15 +120,15 @@ async def _confining(settings: Settings) -> LocalExecutor:
     return executor
 
 
-def _new(asked: Request) -> NewRun:
+def _new(request: Request) -> NewRun:
     return NewRun(
-        id=secrets.token_hex(16), owner="", program=asked.program, options=asked.options, created=time.time(), expires=None
+        id=secrets.token_hex(16), owner="", program=request.program, options=request.options, created=time.time(), expires=None
     )
 
 
 @contextlib.contextmanager
 def _interrupts(cancelled: asyncio.Event, at: int) -> Iterator[None]:
-    """Have the ``at``-th Ctrl+C stop the run, or being asked to end."""
+    """Stop the run at the ``at``-th Ctrl+C, or at SIGTERM."""
     loop = asyncio.get_running_loop()
     count = 0
 

@@ -1,4 +1,4 @@
-"""Show a run in a terminal: what its lines came to, the last pass in words, how it ended, and what is worth telling."""
+"""Print a run in a terminal: the values of its lines, its last pass in words, its error and its findings."""
 
 from __future__ import annotations
 
@@ -16,31 +16,23 @@ from ..drawing.description import describe
 from ..drawing.sheet import Sheet
 from ..explain import fixes
 from ..recording import default_graph
+from ..runs.outcome import headline
 from ..runs.run import RecordedRun
 
 ROOM: Final = 44
-"""Characters of a line's own text before its value; a longer line has its value below it."""
+"""Largest width of a line's text, in characters. The value of a longer line is printed below it."""
 LONGEST: Final = 40
-"""Nodes of a graph that is told in words unasked."""
+"""Largest number of nodes of a graph that is described in words."""
 SEVERITIES: Final[dict[model.Severity, str]] = {"error": "red", "warning": "yellow", "note": "dim", "good": "green"}
-ENDED: Final[dict[str, str]] = {
-    "failed": "It failed",
-    "timed_out": "It was stopped at the time limit",
-    "out_of_memory": "It ran out of memory",
-    "output_limit": "It was stopped: too much output",
-    "killed": "Its process ended",
-    "cancelled": "It was stopped",
-    "interrupted": "It was cut off",
-}
 
 
 def console(*, error: bool = False) -> Console:
-    """A console that colours on a terminal only, and leaves the text as it is."""
+    """Return a console that prints text unchanged, with colours only on a terminal."""
     return Console(stderr=error, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def show(out: Console, recorded: RecordedRun, name: str) -> None:
-    """Show a run that has ended; ``name`` is the file's."""
+    """Print a run of the file ``name`` that has ended."""
     run = recorded.run({})
     for line in _values(run):
         out.print(line)
@@ -52,14 +44,14 @@ def show(out: Console, recorded: RecordedRun, name: str) -> None:
             out.print(line)
     for finding in run.findings:
         out.print()
-        for line in told(finding, run.program):
+        for line in described(finding, run.program):
             out.print(line)
     out.print()
     out.print(_summary(run, name))
 
 
 def _values(run: model.Run) -> Iterator[Text]:
-    """Each line that has a value, and below each cell of a notebook its output."""
+    """Yield each line that has a value, and the output below each cell of a notebook."""
     lines = run.program.splitlines()
     values = {line.line: line.text for line in run.lines if line.file is None and 0 < line.line <= len(lines)}
     shown = {number: lines[number - 1].rstrip() for number in values}
@@ -88,7 +80,7 @@ def _line(number: int, text: str, value: str, width: int) -> Iterator[Text]:
 
 
 def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
-    """The main pass of the last step in words, or of what was recorded before a failure."""
+    """Yield a description in words of the last step's main pass, or of the last recorded pass."""
     shown = default_graph(recorded.recording)
     if shown is None or shown.kind != "pass":
         return
@@ -96,20 +88,17 @@ def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
     numbers = recorded.recording.numbers(index)
     yield Text()
     if len(numbers.graph.nodes) > LONGEST:
-        yield Text(f"The graph of pass {index} has {len(numbers.graph.nodes):,} nodes: `tapedeck render` draws or tells it.")
+        yield Text(f"The graph of pass {index} has {len(numbers.graph.nodes):,} nodes: draw it with `tapedeck render`.")
         return
     yield Text(describe(Sheet(numbers.graph, numbers, recorded.recording.program)).rstrip("\n"))
 
 
 def failure(run: model.Run) -> Iterator[Text]:
-    """The exception that ended a run, with its line and a caret."""
+    """Yield what ended a run, with the line of the error and carets below it."""
     error = run.error
     if error is None:
         return
-    place = f" on line {error.line}" if error.line else ""
-    place += f" of {error.file}" if error.file else ""
-    kind = ENDED.get(error.type, error.type)
-    yield Text.assemble((f"{kind}{place}", "bold red"), f": {error.message}" if error.message else "")
+    yield Text.assemble((headline(run.status, error), "bold red"), f": {error.message}" if error.message else "")
     lines = run.program.splitlines()
     if error.line is None:
         return
@@ -124,11 +113,11 @@ def failure(run: model.Run) -> Iterator[Text]:
         yield Text(" " * (6 + start) + "^" * max(1, min(end, len(text)) - start), style="red")
 
 
-def told(finding: model.Finding, program: str) -> Iterator[Text]:
-    """A finding: what, why, and its fix as a diff."""
-    place = f"  line {finding.line}" if finding.line else ""
+def described(finding: model.Finding, program: str) -> Iterator[Text]:
+    """Yield a finding: its message, its explanation, and its fix as a diff."""
+    line = f"  line {finding.line}" if finding.line else ""
     style = SEVERITIES[finding.severity]
-    yield Text.assemble((f"{finding.severity}{place}", f"bold {style}"), f"  {finding.message}")
+    yield Text.assemble((f"{finding.severity}{line}", f"bold {style}"), f"  {finding.message}")
     if finding.why:
         yield _indented(finding.why, 4)
     if finding.fix is not None:
@@ -137,7 +126,7 @@ def told(finding: model.Finding, program: str) -> Iterator[Text]:
 
 
 def difference(program: str, fix: model.Fix) -> Iterator[Text]:
-    """The lines that a fix takes out and puts in."""
+    """Yield the lines that a fix removes and adds."""
     before, after = program.splitlines(), fixes.apply(program, fix).splitlines()
     for line in difflib.unified_diff(before, after, n=0, lineterm=""):
         if line.startswith(("---", "+++", "@@")):
@@ -148,8 +137,8 @@ def difference(program: str, fix: model.Fix) -> Iterator[Text]:
 def _summary(run: model.Run, name: str) -> Text:
     count = f"{run.steps} step{'' if run.steps == 1 else 's'}, {run.passes} pass{'' if run.passes == 1 else 'es'}"
     took = "" if run.duration_ms is None else f" in {run.duration_ms:.0f} ms"
-    how = "" if run.status == "done" else f" {ENDED.get(run.status, run.status)}; what came before is above."
-    return Text(f"{name}: {count}{took}, torch {run.torch or 'unknown'}.{how}", style="dim")
+    end = "" if run.status == "done" else f" {headline(run.status, run.error)}. Everything recorded before that is above."
+    return Text(f"{name}: {count}{took}, torch {run.torch or 'unknown'}.{end}", style="dim")
 
 
 def _indented(text: str, by: int) -> Text:

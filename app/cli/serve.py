@@ -1,4 +1,4 @@
-"""Serve on an address from one process, and say in one line what stands in the way."""
+"""Serve from one process, or report in one line why that is not possible."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ..settings import Settings, SettingsError
 from .doctor import writable
 
 LOOPBACK_ONLY: Final = (
-    "Without a sandbox any program of anybody who reaches this address could do all that you can: --unconfined serves on a "
-    "loopback address only, such as --host 127.0.0.1."
+    "Without a sandbox, anyone who reaches this address could run any program as you: --unconfined serves on a loopback "
+    "address only, such as --host 127.0.0.1."
 )
 
 
 def serve(settings: Settings, host: str, port: int) -> bool:
-    """Serve until it is stopped; tells whether it ever began. Raises :class:`SettingsError` for what cannot work."""
+    """Serve until stopped. Return whether the server started. Raises :class:`SettingsError` for invalid settings."""
     if settings.unconfined and not is_loopback(host):
         raise SettingsError(LOOPBACK_ONLY)
-    if not (kept := writable(settings.data)).ok:
-        raise SettingsError(kept.text)
+    if not (diagnosis := writable(settings.data)).ok:
+        raise SettingsError(diagnosis.text)
     listening = listen(host, port)
     made = create_app(settings)
     failed: list[TapedeckError | SettingsError] = []
@@ -40,7 +40,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
         try:
             async with starts(app) as state:
                 gc.collect()
-                gc.freeze()  # what is loaded by now stays: looking through it again would hold up some answer for 50 ms
+                gc.freeze()  # loaded modules stay alive: scanning them again would delay a response by 50 ms
                 print(f"Tapedeck is on {address(listening, settings.root_path)}   (Ctrl+C stops it)", flush=True)
                 yield state
         except (TapedeckError, SettingsError) as error:
@@ -50,7 +50,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
     made.router.lifespan_context = lifespan
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not failed)  # one line says it
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not failed)  # the error is reported in one line
     server = uvicorn.Server(
         uvicorn.Config(
             made,
@@ -58,7 +58,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=75,  # longer than a proxy keeps its connections: it must not find one closed
+            timeout_keep_alive=75,  # longer than a proxy keeps its connections, so that it never uses a closed one
             timeout_graceful_shutdown=5,
             lifespan="on",
         )
@@ -71,7 +71,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address.
+    """Return whether only this machine can reach an address.
 
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
     (True, True, True, False, False)
@@ -83,21 +83,23 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the socket; raises :class:`SettingsError` with what to do."""
+    """Return a listening socket. Raises :class:`SettingsError`, which names the remedy."""
     try:
-        family, _, _, _, place = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, resolved = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
-        raise SettingsError(f"There is no address {host!r} to listen on: {error.strerror}.") from error
+        raise SettingsError(f"Cannot listen on {host!r}: {error.strerror}.") from error
     try:
-        return socket.create_server(place[:2], family=family, backlog=2048)
+        return socket.create_server(resolved[:2], family=family, backlog=2048)
     except OSError as error:
         if isinstance(error, PermissionError):
-            raise SettingsError(f"Listening on port {port} is not permitted: choose one above 1023 with --port.") from error
+            raise SettingsError(f"Listening on port {port} is not permitted: choose a port above 1023 with --port.") from error
         reason = os.strerror(error.errno or 0).lower()
-        raise SettingsError(f"Cannot listen on {host}:{port}, {reason}: choose another with --port (PORT= of make).") from error
+        raise SettingsError(
+            f"Cannot listen on {host}:{port}, {reason}: choose another port with --port (PORT= with make)."
+        ) from error
 
 
 def address(listening: socket.socket, root_path: str = "") -> str:
-    """The URL of a socket that listens."""
+    """Return the URL of a listening socket."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path.rstrip('/')}/"

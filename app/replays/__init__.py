@@ -1,12 +1,13 @@
-"""Run a recorded program again, up to a step, for what was not recorded: the loss elsewhere, a check, local factors.
+"""Run a recorded program again, up to a step, to compute what was not recorded.
 
-A replay first proves itself: every number that it tells up to and with its step is compared with the recording.
+A replay computes the loss at other values of a parameter, checks gradients, or computes the local derivatives of a node. It
+first proves that it repeats the recording: every number up to the end of its step is compared with the recorded one.
 """
 
 from __future__ import annotations
 
-from .answer import Replay
-from .asked import Asked, read
-from .story import Replaying, Replays
+from .manager import LiveReplay, Replays
+from .request import ReplayRequest, read
+from .result import Replay
 
-__all__ = ["Asked", "Replay", "Replaying", "Replays", "read"]
+__all__ = ["LiveReplay", "Replay", "ReplayRequest", "Replays", "read"]

@@ -1,8 +1,8 @@
-"""Compare what a replay tells with the recording, number by number, and say where the two part.
+"""Compare the events of a replay with the recording, number by number, and find the first difference.
 
-What is compared is the graphs, every number of every pass, the parameters with their updates and states, the options of
-optimizers, the lines that ran, and what these show of tensors that need a gradient. What else a line shows is not: a program
-may show the time, or memory that nothing was written to yet, and be the same in all that a gradient depends on.
+The comparison includes the graphs, every number of every pass, the parameters with their updates and states, the options of
+optimizers, the lines that ran, and the values of lines that require a gradient. It excludes other values of lines: a program
+may display the time or uninitialized memory, and still repeat everything that a gradient depends on.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ import msgspec
 from .. import model, wire
 from ..errors import NotFound
 from ..recording import Recording, Tensors, title
-from .answer import Difference
+from .result import Difference
 
 LINE: Final = "the value on line "
 
 
 class Proof:
-    """Takes in the events of a replay up to the end of its step, and what it answers on the way."""
+    """The comparison of a replay with the recording up to the end of a step. It also collects the results of the replay."""
 
     def __init__(self, recording: Recording, step: int) -> None:
         self._recording = recording
         self._step = step
         self._parameters = [event for event in recording.log.others() if isinstance(event, wire.ParameterEvent)]
-        self._told = 0
+        self._seen_parameters = 0
         self.answers: list[wire.Answer] = []
         self.difference: Difference | None = None
         self.steps = 0
-        """Steps that were told, and are the same."""
+        """Number of steps that equal the recorded ones."""
         self.end: wire.EndEvent | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether every number up to the end of the step is the recorded one."""
+        """True if every number up to the end of the step equals the recorded one."""
         return self.steps > self._step and self.difference is None
 
     @property
     def over(self) -> bool:
-        """Whether nothing that follows matters."""
+        """True if further events do not matter."""
         return self.steps > self._step or self.difference is not None or self.end is not None
 
     def feed(self, events: Iterable[wire.AnyEvent]) -> None:
@@ -64,23 +64,23 @@ class Proof:
         try:
             recorded = self._recorded(event)
         except (NotFound, IndexError):
-            return self._parted("the way that it takes", None, None)
+            return self._differ("the order of passes and steps", None, None)
         if wire.pack([recorded]) == wire.pack([event]):
             return None
         match event, recorded:
             case wire.PassEvent(), wire.PassEvent() if _bare(event) == _bare(recorded):
-                told = [] if event.graph < 0 else zip(self._of_pass(recorded), self._of_pass(event), strict=True)
-                return self._first(told, recorded.tensors, event.tensors)
+                pairs = [] if event.graph < 0 else zip(self._of_pass(recorded), self._of_pass(event), strict=True)
+                return self._first(pairs, recorded.tensors, event.tensors)
             case wire.StepEvent(), wire.StepEvent() if _bare(event) == _bare(recorded):
                 return self._first(zip(_of_step(recorded), _of_step(event), strict=True), recorded.tensors, event.tensors)
             case wire.PassEvent(), _:
-                return self._parted("the order in which nodes ran", None, None)
+                return self._differ("the order in which nodes ran", None, None)
             case wire.StepEvent(), _:
-                return self._parted("which lines ran", None, None)
+                return self._differ("which lines ran", None, None)
             case wire.ParameterEvent(), wire.ParameterEvent():
-                return self._parted(f"the parameter {event.name or recorded.name}", recorded.shape, event.shape)
+                return self._differ(f"the parameter {event.name or recorded.name}", recorded.shape, event.shape)
             case _:
-                return self._parted("the graph that it builds", None, None)
+                return self._differ("the graph that it builds", None, None)
 
     def _recorded(self, event: wire.AnyEvent) -> wire.AnyEvent:
         log = self._recording.log
@@ -92,19 +92,19 @@ class Proof:
             case wire.StepEvent():
                 return log.step(event.index)
             case _:
-                self._told += 1
-                return self._parameters[self._told - 1]
+                self._seen_parameters += 1
+                return self._parameters[self._seen_parameters - 1]
 
     def _of_pass(self, event: wire.PassEvent) -> Iterator[tuple[str, int]]:
-        """Every number of a pass, by what it is."""
+        """Yield the name and the row of each tensor of a pass."""
         graph = self._recording.graph(event.graph)
         columns = {
             name: wire.int32(getattr(event, name), name).tolist() for name in ("value", "arrived", "used", "edge", "saved")
         }
         output = slot = 0
-        for place, node in enumerate(graph.nodes):
+        for index, node in enumerate(graph.nodes):
             name = title(node)
-            yield f"the value of {name}", columns["value"][place]
+            yield f"the value of {name}", columns["value"][index]
             for _ in range(node.outputs):
                 yield f"the gradient at {name}", columns["arrived"][output]
                 yield f"the gradient used at {name}", columns["used"][output]
@@ -116,25 +116,25 @@ class Proof:
             yield f"the gradient on {edge.id}", row
 
     def _first(
-        self, told: Iterable[tuple[tuple[str, int], tuple[str, int]]], before: wire.TensorTable, after: wire.TensorTable
+        self, pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]], before: wire.TensorTable, after: wire.TensorTable
     ) -> Difference | None:
-        """The first number that differs. The same numbers may stand in other rows: two names can share one."""
+        """Return the first difference. Equal tensors may have different rows, because two names can share one."""
         old, new = Tensors(before), Tensors(after)
-        for (name, row), (_, place) in told:
-            one, two = old.summary(row), new.summary(place)
+        for (name, row), (_, new_row) in pairs:
+            one, two = old.summary(row), new.summary(new_row)
             if one != two and not (name.startswith(LINE) and not _differentiable(one) and not _differentiable(two)):
-                return self._parted(name, *_numbers(one, two))
+                return self._differ(name, *_numbers(one, two))
         return None
 
-    def _parted(self, name: str, recorded: Any, replayed: Any) -> Difference:
-        sentence = f"Not repeatable: in step {self.steps}, {name} is not what it was"
+    def _differ(self, name: str, recorded: Any, replayed: Any) -> Difference:
+        sentence = f"Not repeatable: in step {self.steps}, {name} differs"
         if recorded is not None or replayed is not None:
-            sentence += f": {_said(recorded)} was recorded, and the replay came to {_said(replayed)}"
+            sentence += f": the recording has {_shown(recorded)}, the replay {_shown(replayed)}"
         return Difference(self.steps, name, recorded, replayed, f"{sentence}.")
 
 
 def _bare(event: wire.PassEvent | wire.StepEvent) -> bytes:
-    """An event without its numbers: what it tells of, and in which order."""
+    """Return an event without its numbers, packed."""
     replace = msgspec.structs.replace
     if isinstance(event, wire.PassEvent):
         rows = dict.fromkeys(("value", "arrived", "used", "edge", "saved"), b"")
@@ -162,14 +162,14 @@ def _of_step(event: wire.StepEvent) -> Iterator[tuple[str, int]]:
     for row in event.parameters:
         name = row.name or f"p{row.parameter}"
         yield name, row.value
-        yield f"what step {event.index} added to {name}.grad", row.contribution
+        yield f"the contribution of step {event.index} to {name}.grad", row.contribution
         yield f"{name}.grad before", row.grad_before
         yield f"{name}.grad", row.grad_after
-        yield f"{name}.grad as the update found it", row.grad_used
+        yield f"{name}.grad at the update", row.grad_used
         yield f"the update of {name}", row.update
         yield f"{name} after the update", row.value_after
-        for key, place in row.state.items():
-            yield f"{key} of {name}", place
+        for key, state_row in row.state.items():
+            yield f"{key} of {name}", state_row
     for rebind in event.rebinds:
         yield f"the new {rebind.name}", rebind.row
     for line in event.values:
@@ -181,7 +181,7 @@ def _differentiable(summary: model.TensorSummary | None) -> bool:
 
 
 def _numbers(one: model.TensorSummary | None, two: model.TensorSummary | None) -> tuple[Any, Any]:
-    """The two numbers that differ first; norms where elements were not kept, shapes where these differ."""
+    """Return the first two numbers that differ, or the norms without elements, or the dtypes and shapes if these differ."""
     if one is None or two is None or one.shape != two.shape or one.dtype != two.dtype:
         return tuple(None if each is None else f"{each.dtype} {each.shape}" for each in (one, two))  # type: ignore[return-value]
     if one.values is not None and two.values is not None:
@@ -198,5 +198,5 @@ def _flat(values: Any) -> Iterator[Any]:
         yield values
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "nothing" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)

@@ -11,8 +11,8 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from ..replays import Replay, Replaying
-from ..replays.asked import ELEMENTS, GRID, POINTS
+from ..replays import LiveReplay, Replay
+from ..replays.request import ELEMENTS, GRID, POINTS
 from . import reference, responses, stream
 from .links import API, replay_links
 from .owner import remember
@@ -196,13 +196,13 @@ async def follow_replay(request: Request, id: str, replay: str) -> Response:
     return StreamingResponse(_events(request, id, found), 200, stream.HEADERS, "text/event-stream")
 
 
-async def _events(request: Request, id: str, replaying: Replaying) -> AsyncIterator[bytes]:
+async def _events(request: Request, id: str, replaying: LiveReplay) -> AsyncIterator[bytes]:
     done = -1
     while True:
         changed = replaying.changed
         if replaying.done > done:
             done = replaying.done
-            yield stream.sse("progress", {"done": done, "of": replaying.asked.step + 1})
+            yield stream.sse("progress", {"done": done, "of": replaying.request.step + 1})
         if replaying.ended:
             break
         if comment := await stream.wait_for(changed):
@@ -213,7 +213,7 @@ async def _events(request: Request, id: str, replaying: Replaying) -> AsyncItera
         yield stream.sse("end", {"reason": str(replaying.failure)})
 
 
-async def _wait(request: Request, replaying: Replaying, default: float) -> None:
+async def _wait(request: Request, replaying: LiveReplay, default: float) -> None:
     """Wait for the end of a replay for the seconds that the caller prefers, or ``default``."""
     wait = seconds_to_wait(request.headers.get("prefer", ""))
     with contextlib.suppress(TimeoutError):
@@ -221,7 +221,7 @@ async def _wait(request: Request, replaying: Replaying, default: float) -> None:
             await replaying.until_ended()
 
 
-def _in_progress(request: Request, id: str, replaying: Replaying, new_key: str | None = None) -> Response:
+def _in_progress(request: Request, id: str, replaying: LiveReplay, new_key: str | None = None) -> Response:
     """Return a replay in progress. ``new_key`` is the key of a caller who had none."""
     replay = _with_links(request, id, replaying)
     headers = {"Location": replay.links["self"], "Retry-After": str(RETRY_SECONDS)}
@@ -232,6 +232,6 @@ def _in_progress(request: Request, id: str, replaying: Replaying, new_key: str |
     return response
 
 
-def _with_links(request: Request, id: str, replaying: Replaying) -> Replay:
+def _with_links(request: Request, id: str, replaying: LiveReplay) -> Replay:
     links = replay_links(root_of(request), id, replaying.id)
-    return msgspec.structs.replace(replaying.told(), links=links)
+    return msgspec.structs.replace(replaying.current(), links=links)

@@ -239,12 +239,12 @@ async def test_a_replay_of_every_example_reproduces_its_recording(serve: Serve, 
             {"what": "surface", "step": 0, "parameters": ["w"]},
             "There is no parameter 'w' in this pass of step 0: there are p0 (m)",
         ),
-        ({"what": "surface", "step": 0, "parameters": ["m[0]"]}, "m has the shape [], and no element [0]"),
-        ({"what": "surface", "step": 0, "parameters": ["m", "p0"]}, "not the same one"),
-        ({"what": "surface", "step": 0, "parameters": []}, "over one element of a parameter, or over two"),
+        ({"what": "surface", "step": 0, "parameters": ["m[0]"]}, "m has the shape [], so it has no element [0]"),
+        ({"what": "surface", "step": 0, "parameters": ["m", "p0"]}, "elements of a surface must differ"),
+        ({"what": "surface", "step": 0, "parameters": []}, "one or two elements of parameters as its axes"),
         ({"what": "surface", "step": 0, "points": 202}, "a whole number from 2 to 201"),
         ({"what": "surface", "step": 0, "ranges": [[1, 1]]}, "A range is two numbers"),
-        ({"what": "surface", "step": 0, "ranges": []}, "a range for each"),
+        ({"what": "surface", "step": 0, "ranges": []}, "Give a range for each parameter"),
         ({"what": "surface", "step": 0, "node": "n0"}, "Unknown field 'node'"),
         ({"what": "surface", "step": 0, "pass": 2}, "The passes of step 0 are 0"),
         ({"what": "check", "step": 0, "elements": 0}, "from 1 to 256"),
@@ -426,7 +426,7 @@ async def test_a_replay_that_times_out_has_a_reason_and_is_not_cached(serve: Ser
         run = await posted(client, FIT)
         result = (await client.post(f"{run}/replays", json={"what": "check", "step": 1})).json()
         assert result["repeatable"] is None
-        assert result["reason"] == "The replay did not come to an end: It was stopped after 10 s."
+        assert result["reason"] == "The replay was not completed: It was stopped after 10 s."
         read = await client.get(result["links"]["self"])
         assert (read.json(), read.headers["Cache-Control"]) == (result, "no-store"), "the next replay may have a result"
 

@@ -1,4 +1,4 @@
-"""Read what a replay is asked for: JSON in, a request with every name resolved and every default filled in out."""
+"""Read the request for a replay: resolve its names and fill in its defaults."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from ..errors import InvalidInput, NotFound, UnreadableInput
 from ..recording import Recording
 
 POINTS: Final = (101, 201)
-"""Points of a surface over one element: unless told otherwise, and at most."""
+"""Default and largest number of points of a surface over one element."""
 GRID: Final = (21, 41)
-"""The same to each side, over two elements."""
+"""Default and largest number of points of each axis of a surface over two elements."""
 ELEMENTS: Final = (16, 256)
-"""Elements of each leaf that a check looks at."""
+"""Default and largest number of elements of each leaf that a check examines."""
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "surface": ("step", "what", "pass", "parameters", "points", "ranges"),
     "check": ("step", "what", "pass", "parameters", "elements"),
     "factors": ("step", "what", "pass", "node"),
 }
-_ELEMENT: Final = re.compile(r"(?P<name>.+?)\s*\[(?P<place>\s*\d{1,9}\s*(?:,\s*\d{1,9}\s*)*)\]")
+_ELEMENT: Final = re.compile(r"(?P<name>.+?)\s*\[(?P<index>\s*\d{1,9}\s*(?:,\s*\d{1,9}\s*)*)\]")
 
 
-class Target(Struct, frozen=True):
-    """An element of a parameter; ``element`` is ``None`` for a scalar. ``low`` and ``high`` are its range, if known."""
+class ReplayTarget(Struct, frozen=True):
+    """An element of a parameter, or a whole parameter in a check. ``element`` is ``None`` for a scalar.
+
+    ``low`` and ``high`` are the range of a surface's axis, if it is known.
+    """
 
     parameter: int
     name: str | None
@@ -42,49 +45,49 @@ class Target(Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """What it is called in an answer.
+        """The name of the element in a result.
 
-        >>> Target(0, "m", (), None).key, Target(1, "w", (2, 3), (0, 2)).key
+        >>> ReplayTarget(0, "m", (), None).key, ReplayTarget(1, "w", (2, 3), (0, 2)).key
         ('p0', 'p1[0,2]')
         """
         return f"p{self.parameter}" + ("" if self.element is None else f"[{','.join(map(str, self.element))}]")
 
     @property
     def flat(self) -> int:
-        """The element's place in the flattened tensor."""
+        """The index of the element in the flattened tensor."""
         return int(np.ravel_multi_index(self.element, self.shape)) if self.element else 0
 
 
-class Asked(Struct, frozen=True):
-    """A replay to make: ``index`` is the pass, ``node`` a place in its graph."""
+class ReplayRequest(Struct, frozen=True):
+    """A replay to run. ``index`` is the index of the pass, ``node`` the index of a node in its graph."""
 
     what: model.ReplayKind
     step: int
     index: int
-    targets: tuple[Target, ...] = ()
+    targets: tuple[ReplayTarget, ...] = ()
     points: int = 0
     elements: int = 0
     node: int = 0
 
     @property
     def id(self) -> str:
-        """The same for the same request, however it was put."""
+        """Identifier of the replay: equal requests have equal ids, whatever the order and the defaults in their JSON."""
         return hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=12).hexdigest()
 
     def job(self, seconds: float) -> wire.ReplayOrder:
-        """What the tracer is told; a check ends after so many seconds with what it has."""
+        """Return the order for the tracer. A check ends after ``seconds`` with the elements checked so far."""
         targets = [wire.SweepTarget(target.parameter, target.flat, target.low, target.high) for target in self.targets]
         return wire.ReplayOrder(
             self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds
         )
 
 
-def read(body: bytes, recording: Recording, capture: model.Capture) -> Asked:
-    """Read a request about a recording. Raises :class:`UnreadableInput` and :class:`InvalidInput`."""
+def read(body: bytes, recording: Recording, capture: model.Capture) -> ReplayRequest:
+    """Read a request for a replay of a recording. Raises :class:`UnreadableInput` and :class:`InvalidInput`."""
     fields = _fields(body)
     what = fields["what"]
     if capture == "graph":
-        raise InvalidInput("This run was recorded without numbers (capture: graph): there is nothing to compare a replay with.")
+        raise InvalidInput("This run was recorded without numbers (`capture: graph`), so a replay cannot be compared with it.")
     step = _step(fields.get("step"), recording)
     index = _pass(fields.get("pass"), step)
     event = recording.log.pass_(index)
@@ -92,20 +95,20 @@ def read(body: bytes, recording: Recording, capture: model.Capture) -> Asked:
         raise InvalidInput(f"The graph of pass {index} was not recorded: it was too large.", where="pass")
     graph = recording.graph(event.graph)
     if what == "factors":
-        return Asked(what, step.index, index, node=_node(fields.get("node"), graph))
+        return ReplayRequest(what, step.index, index, node=_node(fields.get("node"), graph))
     known = {f"p{row.parameter}" for row in step.parameters} & {node.parameter for node in graph.nodes if node.parameter}
     parameters = {each.id: each for each in recording.parameters() if each.id in known}
     if what == "check":
-        named = _listed(fields.get("parameters", []), "parameters")
+        named = _list(fields.get("parameters", []), "parameters")
         chosen = [_parameter(each, parameters, step.index) for each in named]
-        targets = tuple(Target(_number(each.id), _name(each), tuple(each.shape), None) for each in chosen)
+        targets = tuple(ReplayTarget(_number(each.id), _name(each), tuple(each.shape), None) for each in chosen)
         elements = _count(fields.get("elements", ELEMENTS[0]), 1, ELEMENTS[1], "elements")
-        return Asked(what, step.index, index, targets, elements=elements)
-    _hold_to_a_loss(recording, index, step.index)
+        return ReplayRequest(what, step.index, index, targets, elements=elements)
+    _check_loss(recording, index, step.index)
     targets = _targets(fields.get("parameters"), parameters, step.index)
     usual, most = POINTS if len(targets) == 1 else GRID
     points = _count(fields.get("points", usual), 2, most, "points")
-    return Asked(what, step.index, index, _ranged(targets, fields.get("ranges")), points)
+    return ReplayRequest(what, step.index, index, _with_ranges(targets, fields.get("ranges")), points)
 
 
 def _fields(body: bytes) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def _fields(body: bytes) -> dict[str, Any]:
 def _step(value: Any, recording: Recording) -> wire.StepEvent:
     count = recording.log.counts()[2]
     if not count:
-        raise InvalidInput("This run has no step: nothing of it can be replayed.", where="step")
+        raise InvalidInput("This run has no steps, so nothing of it can be replayed.", where="step")
     if not _whole(value) or not 0 <= value < count:
         which = "the only one is 0" if count == 1 else f"they are 0 to {count - 1}"
         raise InvalidInput(f"step is the index of a step of this run: {which}.", where="step")
@@ -148,27 +151,27 @@ def _pass(value: Any, step: wire.StepEvent) -> int:
 
 
 def _node(value: Any, graph: model.Graph) -> int:
-    found = next((place for place, node in enumerate(graph.nodes) if node.id == value), None)
+    found = next((index for index, node in enumerate(graph.nodes) if node.id == value), None)
     if found is None or not isinstance(value, str):
         raise InvalidInput(f"node is the id of a node of {graph.id}: n0 to n{len(graph.nodes) - 1}.", where="node")
     if graph.nodes[found].kind != "op":
-        what = "a leaf" if graph.nodes[found].kind == "leaf" else "a constant"
-        raise InvalidInput(f"{value} is {what}: it was computed from nothing, and has no factors.", where="node")
+        kind = "a leaf" if graph.nodes[found].kind == "leaf" else "a constant"
+        raise InvalidInput(f"{value} is {kind}: no operation computed it, so it has no factors.", where="node")
     return found
 
 
-def _hold_to_a_loss(recording: Recording, index: int, step: int) -> None:
+def _check_loss(recording: Recording, index: int, step: int) -> None:
     numbers = recording.numbers(index)
     roots = numbers.graph.roots
     value = numbers.value(numbers.node_index(roots[0])) if len(roots) == 1 else None
     if value is None or math.prod(value.shape) != 1:
         shape = f"of shape {value.shape}" if value is not None else f"of {len(roots)} tensors"
         raise InvalidInput(
-            f"Step {step} has no loss to draw: pass {index} begins at a root {shape}, not at one number.", where="step"
+            f"Step {step} has no loss to draw: pass {index} starts at a root {shape}, not at a single number.", where="step"
         )
 
 
-def _targets(value: Any, parameters: Mapping[str, model.Parameter], step: int) -> tuple[Target, ...]:
+def _targets(value: Any, parameters: Mapping[str, model.Parameter], step: int) -> tuple[ReplayTarget, ...]:
     if value is None:
         scalars = [each for each in parameters.values() if math.prod(each.shape) == 1]
         if not 1 <= len(scalars) == len(parameters) <= 2:
@@ -176,25 +179,25 @@ def _targets(value: Any, parameters: Mapping[str, model.Parameter], step: int) -
                 f'Name one or two elements of parameters, such as "parameters": ["{_example(parameters)}"].', where="parameters"
             )
         value = [each.id for each in scalars]
-    given = _listed(value, "parameters")
+    given = _list(value, "parameters")
     if not 1 <= len(given) <= 2:
-        raise InvalidInput("A surface is over one element of a parameter, or over two.", where="parameters")
+        raise InvalidInput("A surface has one or two elements of parameters as its axes.", where="parameters")
     targets = tuple(_target(each, parameters, step) for each in given)
     if len({target.key for target in targets}) < len(targets):
-        raise InvalidInput("The two elements of a surface are not the same one.", where="parameters")
+        raise InvalidInput("The two elements of a surface must differ.", where="parameters")
     return targets
 
 
-def _target(text: Any, parameters: Mapping[str, model.Parameter], step: int) -> Target:
+def _target(text: Any, parameters: Mapping[str, model.Parameter], step: int) -> ReplayTarget:
     element: tuple[int, ...] | None = None
     found = _find(text, parameters)
     if found is None and isinstance(text, str) and (match := _ELEMENT.fullmatch(text)):
         found = _find(match["name"], parameters)
-        element = tuple(int(part) for part in match["place"].split(","))
+        element = tuple(int(part) for part in match["index"].split(","))
     if found is None:
         found = _parameter(text, parameters, step)
     if "float" not in found.dtype:
-        raise InvalidInput(f"{_shown(found)} is {found.dtype}: a surface is over real numbers.", where="parameters")
+        raise InvalidInput(f"{_shown(found)} is {found.dtype}: the axes of a surface are real numbers.", where="parameters")
     shape = tuple(found.shape)
     if math.prod(shape) == 0:
         raise InvalidInput(f"{_shown(found)} has no elements.", where="parameters")
@@ -202,22 +205,24 @@ def _target(text: Any, parameters: Mapping[str, model.Parameter], step: int) -> 
         if math.prod(shape) > 1:
             first = ",".join("0" for _ in shape)
             raise InvalidInput(
-                f"{_shown(found)} has the shape {list(shape)}: name one of its elements, as {_shown(found)}[{first}].",
+                f"{_shown(found)} has the shape {list(shape)}: name one of its elements, such as {_shown(found)}[{first}].",
                 where="parameters",
             )
         element = tuple(0 for _ in shape)
     if element is not None and (len(element) != len(shape) or any(at >= size for at, size in zip(element, shape, strict=True))):
-        raise InvalidInput(f"{_shown(found)} has the shape {list(shape)}, and no element {list(element)}.", where="parameters")
-    return Target(_number(found.id), _name(found), shape, element)
+        raise InvalidInput(
+            f"{_shown(found)} has the shape {list(shape)}, so it has no element {list(element)}.", where="parameters"
+        )
+    return ReplayTarget(_number(found.id), _name(found), shape, element)
 
 
 def _parameter(text: Any, parameters: Mapping[str, model.Parameter], step: int) -> model.Parameter:
     found = _find(text, parameters)
     if found is None:
         known = ", ".join(f"{each.id} ({_name(each)})" if each.names else each.id for each in list(parameters.values())[:20])
-        told = repr(text[:60]) if isinstance(text, str) else "that"
-        there = f"there are {known}" if known else "it has none"
-        raise InvalidInput(f"There is no parameter {told} in this pass of step {step}: {there}.", where="parameters")
+        wanted = f"parameter {text[:60]!r}" if isinstance(text, str) else "such parameter"
+        existing = f"there are {known}" if known else "it has none"
+        raise InvalidInput(f"There is no {wanted} in this pass of step {step}: {existing}.", where="parameters")
     return found
 
 
@@ -227,27 +232,27 @@ def _find(text: Any, parameters: Mapping[str, model.Parameter]) -> model.Paramet
     return parameters.get(text) or next((each for each in parameters.values() if text in each.names), None)
 
 
-def _ranged(targets: tuple[Target, ...], value: Any) -> tuple[Target, ...]:
+def _with_ranges(targets: tuple[ReplayTarget, ...], value: Any) -> tuple[ReplayTarget, ...]:
     if value is None:
         return targets
-    given = _listed(value, "ranges")
+    given = _list(value, "ranges")
     if len(given) != len(targets):
-        raise InvalidInput("There is a range for each of the parameters: [low, high], or null.", where="ranges")
+        raise InvalidInput("Give a range for each parameter: [low, high], or null.", where="ranges")
     return tuple(target if each is None else _within(target, each) for target, each in zip(targets, given, strict=True))
 
 
-def _within(target: Target, value: Any) -> Target:
-    numbers = isinstance(value, list) and len(value) == 2 and all(_number_is(each) for each in value)
+def _within(target: ReplayTarget, value: Any) -> ReplayTarget:
+    numbers = isinstance(value, list) and len(value) == 2 and all(_is_number(each) for each in value)
     if not numbers or not value[0] < value[1]:
         raise InvalidInput("A range is two numbers, [low, high].", where="ranges")
     return msgspec.structs.replace(target, low=float(value[0]), high=float(value[1]))
 
 
-def _number_is(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e38
 
 
-def _listed(value: Any, where: str) -> list[Any]:
+def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list) or len(value) > 1_000:
         raise InvalidInput(f"{where} is a list.", where=where)
     return value
@@ -277,6 +282,6 @@ def _shown(parameter: model.Parameter) -> str:
 
 def _example(parameters: Mapping[str, model.Parameter]) -> str:
     for each in parameters.values():
-        places = ",".join("0" for _ in each.shape)
-        return _shown(each) + (f"[{places}]" if places else "")
-    raise NotFound("No parameter takes part in this pass.")
+        index = ",".join("0" for _ in each.shape)
+        return _shown(each) + (f"[{index}]" if index else "")
+    raise NotFound("This pass has no parameters.")

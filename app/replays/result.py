@@ -1,4 +1,4 @@
-"""Make the answer of a replay from what its process told."""
+"""Build the result of a replay from the events of its process."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .. import model, wire
 from ..recording import Recording, Tensors, number
-from .asked import Asked
+from .request import ReplayRequest
 
 Verdict = Literal["right", "kink", "wrong", "unknown", "defined"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("right", "kink", "wrong", "unknown", "defined")
 PATH: Final = 2_000
-"""Steps of a path, at most; more are taken evenly."""
+"""Largest number of steps of a path. Of more steps, evenly spaced ones are taken."""
 
 
 class Difference(Struct, frozen=True):
-    """Where a replay first came to something else than the recording has."""
+    """The first difference between a replay and the recording. ``name`` says what differs in step ``step``."""
 
     step: int
     name: str
@@ -30,7 +30,10 @@ class Difference(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """An axis of a surface: an element of a parameter (``None``: it is a scalar); ``key`` names it in the answer."""
+    """An axis of a surface: an element of a parameter, or a scalar if ``element`` is ``null``.
+
+    ``key`` is the name of the axis in the result.
+    """
 
     key: str
     id: str
@@ -39,12 +42,16 @@ class Place(Struct, frozen=True):
 
 
 class CheckedElement(Struct, frozen=True):
-    """A gradient beside the slope of the loss. ``left`` and ``right`` are the slopes to either side.
+    """The recorded gradient of an element and the computed slope of the loss, by central differences.
 
-    ``verdict``: ``right`` within the tolerance; ``kink``: the loss bends here, and torch's gradient lies between its two
-    slopes, or is what torch makes of several bends in one place; ``defined``: torch defines it to be another than the slope, as
-    the gradient of a padding row, and it is what that definition comes to; ``wrong``; ``unknown``: the loss or the gradient is
-    not finite here. ``part`` is ``re`` or ``im`` of a complex element.
+    ``left`` and ``right`` are the one-sided slopes. ``tolerance`` is the largest accepted difference. ``part`` is ``re`` or
+    ``im`` for a complex element. ``verdict`` is one of:
+
+    - ``right``: the gradient equals the slope within the tolerance.
+    - ``kink``: the loss has a kink here, and the gradient lies between the two slopes or combines several kinks.
+    - ``defined``: PyTorch defines a gradient that differs from the slope, as for a padding row, and the gradient equals it.
+    - ``wrong``: the gradient equals neither.
+    - ``unknown``: the loss or the gradient is not finite here.
     """
 
     element: list[int]
@@ -58,9 +65,10 @@ class CheckedElement(Struct, frozen=True):
 
 
 class CheckedLeaf(Struct, frozen=True):
-    """What a check found of a leaf: the worst verdict of the elements that it looked at, ``checked`` of ``of``.
+    """The check of a leaf. ``verdict`` is the worst one of its checked elements.
 
-    ``definitions`` are what elements are ``defined`` by, such as ``padding_idx``.
+    ``checked`` is the number of checked elements, ``of`` the number of all elements. The real and the imaginary part of a
+    complex element count separately. ``definitions`` names the causes of the verdict ``defined``, such as ``padding_idx``.
     """
 
     id: str
@@ -75,10 +83,10 @@ class CheckedLeaf(Struct, frozen=True):
 
 
 class Factor(Struct, frozen=True):
-    """The derivative of an output of a node by what an edge leads to.
+    """The derivative of an output of a node with respect to the tensor at the other end of an edge.
 
-    ``values`` has the shape ``of`` the output and then that ``by`` which it is derived. ``diagonal``: each element depends
-    only on the one at its own place, and ``values`` holds just these.
+    ``of`` is the shape of the output, ``by`` the shape of that tensor. ``values`` has the shape ``of + by``. If ``diagonal``
+    is true, each element of the output depends only on the element with the same index, and ``values`` has the shape ``of``.
     """
 
     output: int
@@ -89,10 +97,11 @@ class Factor(Struct, frozen=True):
 
 
 class FactoredEdge(Struct, frozen=True):
-    """An edge of a node with its factors. ``gradient`` is the recorded one; ``product`` what arrived times the factors.
+    """An edge of a node with its factors.
 
-    ``equal``: the node, called again with what arrived, gives the recorded gradient to the bit. The product can differ from
-    it by rounding, since it adds in another order.
+    ``gradient`` is the recorded gradient on the edge, ``product`` the arrived gradient times the factors. The product can
+    differ by rounding, because it adds in another order. ``equal`` is true if the node, called again with the arrived
+    gradient, returns exactly the recorded one.
     """
 
     edge: str
@@ -106,13 +115,21 @@ class FactoredEdge(Struct, frozen=True):
 
 
 class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
-    """A replay. Once it is done, ``repeatable`` says whether its numbers are the recorded ones (null: nobody knows).
+    """A replay and its result.
 
-    ``reason`` is why there is no answer. A surface has ``grid`` by key, ``loss`` over it (of two axes, a row for each value
-    of the first; null where it cannot be computed), ``at`` with the recorded point, and ``path``; a check has ``right`` (false:
-    a gradient is wrong; null: none is known to be, and not all could be judged), the ``precision`` of the differences,
-    ``gradient_precision``, the coarsest that the pass itself went through, and ``leaves``; factors have ``node``, ``arrived``
-    and ``edges``. ``owner_key`` is what a new caller is known by, who may stop with it what goes on.
+    ``repeatable`` says whether the replay repeated the recorded numbers; ``null`` if that is unknown. If it did not,
+    ``difference`` has the first difference. ``reason`` says why there is no result. ``fixed`` says what the replay kept
+    constant. ``owner_key`` identifies a caller that had no key; it is needed to cancel the replay.
+
+    A surface has ``parameters`` (its axes), ``grid`` (the values of each axis, by key) and ``loss``, which has one number per
+    grid point, as a row for each value of the first axis if there are two; ``null`` where the loss cannot be computed. ``at``
+    is the recorded point, ``path`` the values of the parameters over the steps.
+
+    A check has ``leaves`` and ``right``: ``false`` if a gradient is wrong, ``null`` if none is wrong but some could not be
+    judged. ``precision`` is the dtype of the differences, ``gradient_precision`` the coarsest dtype in the pass itself.
+    ``functions`` names the custom ``autograd.Function`` classes in the pass.
+
+    Factors have ``node``, ``arrived`` (the gradient at each output of the node) and ``edges``.
     """
 
     id: str
@@ -142,90 +159,90 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     owner_key: str | UnsetType = UNSET
 
 
-def answered(asked: Asked, recording: Recording, answers: Sequence[wire.Answer]) -> Replay:
-    """What a replay came to that has proved itself."""
+def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wire.Answer]) -> Replay:
+    """Return the result of a replay that has repeated the recorded numbers."""
     common: dict[str, Any] = {
-        "id": asked.id, "what": asked.what, "step": asked.step, "index": asked.index, "repeatable": True,
+        "id": request.id, "what": request.what, "step": request.step, "index": request.index, "repeatable": True,
     }  # fmt: skip
     for answer in answers:
         if isinstance(answer, wire.Refused):
             return Replay(**common, reason=answer.reason)
     found: dict[str, Any] | None = None
-    match asked.what:
+    match request.what:
         case "surface":
             surface = next((answer for answer in answers if isinstance(answer, wire.Surface)), None)
-            found = None if surface is None else _surface(asked, recording, surface)
+            found = None if surface is None else _surface(request, recording, surface)
         case "check":
             checked = [answer for answer in answers if isinstance(answer, wire.Checked)]
-            found = _check(asked, recording, checked) if checked else None
+            found = _check(request, recording, checked) if checked else None
         case "factors":
             factors = next((answer for answer in answers if isinstance(answer, wire.Factors)), None)
-            found = None if factors is None else _factors(asked, recording, factors)
+            found = None if factors is None else _factors(request, recording, factors)
     if found is None:
-        return Replay(**common, reason="The replay did not tell what it was asked for.")
+        return Replay(**common, reason="The replay ended without a result.")
     return Replay(**common, **found)
 
 
-def fixed(asked: Asked) -> str:
-    """What stays as it was while leaves take other values."""
+def fixed(request: ReplayRequest) -> str:
+    """Return a sentence that says what stays constant while leaves take other values."""
     return (
-        f"The loss with the data and the random state of step {asked.step} fixed, and with whatever is cut off from its graph: "
-        "the recorded calls, carried out again by torch."
+        f"The loss with the data, the random state and all detached values of step {request.step} fixed: "
+        "PyTorch computes the recorded calls again."
     )
 
 
-def _surface(asked: Asked, recording: Recording, told: wire.Surface) -> dict[str, Any] | None:
-    targets = asked.targets
-    axes = [np.frombuffer(axis, "<f8") for axis in told.axes]
-    if told.index != asked.index or len(axes) != len(targets) or any(len(axis) != asked.points for axis in axes):
+def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) -> dict[str, Any] | None:
+    targets = request.targets
+    axes = [np.frombuffer(axis, "<f8") for axis in event.axes]
+    if event.index != request.index or len(axes) != len(targets) or any(len(axis) != request.points for axis in axes):
         return None
-    numbers = recording.numbers(asked.index)
+    numbers = recording.numbers(request.index)
     root = numbers.value(numbers.node_index(numbers.graph.roots[0]))
     recorded = None if root is None or root.values is None else next(_leaves(root.values))
-    slopes = [_slope(recording, asked.index, target.parameter, target.flat) for target in targets]
-    if recorded is not None and recorded != number(told.loss):
-        return {"reason": "The loss, evaluated again, is not the recorded one."}
-    if any(slope is not None and slope != number(mine) for slope, mine in zip(slopes, told.slope, strict=True)):
-        return {"reason": "The gradient, evaluated again, is not the recorded one."}
-    values = np.frombuffer(told.losses, "<f8").reshape([len(axis) for axis in axes])
-    failed = np.frombuffer(told.failed, np.uint8).reshape(values.shape) != 0
-    step = recording.log.step(asked.step)
+    slopes = [_slope(recording, request.index, target.parameter, target.flat) for target in targets]
+    if recorded is not None and recorded != number(event.loss):
+        return {"reason": "The loss, computed again, differs from the recorded one."}
+    if any(slope is not None and slope != number(mine) for slope, mine in zip(slopes, event.slope, strict=True)):
+        return {"reason": "The gradient, computed again, differs from the recorded one."}
+    values = np.frombuffer(event.losses, "<f8").reshape([len(axis) for axis in axes])
+    failed = np.frombuffer(event.failed, np.uint8).reshape(values.shape) != 0
+    step = recording.log.step(request.step)
     keys = [target.key for target in targets]
-    gradient = [number(slope) for slope in told.slope]
+    gradient = [number(slope) for slope in event.slope]
     return {
-        "fixed": fixed(asked),
-        "loss_name": step.loss_name if step.main == asked.index else None,
+        "fixed": fixed(request),
+        "loss_name": step.loss_name if step.main == request.index else None,
         "parameters": [
             Place(target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element))
             for target in targets
         ],
         "grid": {key: [number(float(value)) for value in axis] for key, axis in zip(keys, axes, strict=True)},
         "loss": _listed(values, failed),
-        "at": {key: number(value) for key, value in zip(keys, told.at, strict=True)}
-        | {"loss": number(told.loss), "grad": gradient[0] if len(keys) == 1 else dict(zip(keys, gradient, strict=True))},
-        "path": path(asked, recording),
+        "at": {key: number(value) for key, value in zip(keys, event.at, strict=True)}
+        | {"loss": number(event.loss), "grad": gradient[0] if len(keys) == 1 else dict(zip(keys, gradient, strict=True))},
+        "path": path(request, recording),
     }
 
 
-def path(asked: Asked, recording: Recording) -> dict[str, list[Any]]:
-    """The way of the parameters over the steps that have the same loss, each with its own data, where elements were kept."""
+def path(request: ReplayRequest, recording: Recording) -> dict[str, list[Any]]:
+    """Return the values of the targets and the loss over the steps that have the same loss, where elements were recorded."""
     log = recording.log
-    name = log.step(asked.step).loss_name
+    name = log.step(request.step).loss_name
     count = log.counts()[2]
     steps = range(count) if count <= PATH else np.unique(np.linspace(0, count - 1, PATH).round().astype(int)).tolist()
-    found: dict[str, list[Any]] = {"step": [], **{target.key: [] for target in asked.targets}, "loss": []}
+    found: dict[str, list[Any]] = {"step": [], **{target.key: [] for target in request.targets}, "loss": []}
     for index in steps:
         event = log.step(index)
         rows = {row.parameter: row.value for row in event.parameters}
-        if event.loss_name != name or not all(target.parameter in rows for target in asked.targets):
+        if event.loss_name != name or not all(target.parameter in rows for target in request.targets):
             continue
         tensors = Tensors(event.tensors)
-        arrays = [tensors.array(rows[target.parameter]) for target in asked.targets]
+        arrays = [tensors.array(rows[target.parameter]) for target in request.targets]
         loss = tensors.array(event.loss_row)
         if any(array is None for array in arrays):
             continue
         found["step"].append(index)
-        for target, array in zip(asked.targets, arrays, strict=True):
+        for target, array in zip(request.targets, arrays, strict=True):
             assert array is not None
             found[target.key].append(number(float(array.reshape(-1)[target.flat])))
         found["loss"].append(number(float(loss.reshape(-1)[0])) if loss is not None and loss.size == 1 else None)
@@ -233,11 +250,11 @@ def path(asked: Asked, recording: Recording) -> dict[str, list[Any]]:
 
 
 def _slope(recording: Recording, index: int, parameter: int, flat: int) -> float | str | None:
-    """The recorded gradient of an element in a pass, if it was kept."""
+    """Return the recorded gradient of an element in a pass, or ``None`` if it was not recorded."""
     numbers = recording.numbers(index)
-    for place, node in enumerate(numbers.graph.nodes):
+    for position, node in enumerate(numbers.graph.nodes):
         if node.parameter == f"p{parameter}":
-            used = numbers.used(place)
+            used = numbers.used(position)
             if used is not None and used.values is not None:
                 values = list(_leaves(used.values))
                 return values[flat] if flat < len(values) else None
@@ -258,63 +275,63 @@ def _listed(values: np.ndarray[Any, Any], failed: np.ndarray[Any, Any]) -> list[
     return [None if gone else number(float(value)) for value, gone in zip(values, failed, strict=True)]
 
 
-def _check(asked: Asked, recording: Recording, told: Sequence[wire.Checked]) -> dict[str, Any]:
-    leaves = [checked_leaf(recording, each) for each in told if each.index == asked.index]
+def _check(request: ReplayRequest, recording: Recording, event: Sequence[wire.Checked]) -> dict[str, Any]:
+    leaves = [checked_leaf(recording, each) for each in event if each.index == request.index]
     return {
-        "fixed": fixed(asked),
-        "right": right({leaf.verdict for leaf in leaves}),
-        "precision": told[0].precision,
-        "gradient_precision": told[0].own,
-        "functions": list(told[0].functions),
+        "fixed": fixed(request),
+        "right": all_right({leaf.verdict for leaf in leaves}),
+        "precision": event[0].precision,
+        "gradient_precision": event[0].own,
+        "functions": list(event[0].functions),
         "leaves": leaves,
     }
 
 
-def right(verdicts: Set[Verdict]) -> bool | None:
-    """Whether gradients with these verdicts are right; ``None`` where nobody can say.
+def all_right(verdicts: Set[Verdict]) -> bool | None:
+    """Return whether gradients with these verdicts are all right; ``None`` if some could not be judged.
 
-    >>> right({"right", "kink", "defined"}), right({"right", "wrong", "unknown"}), right({"right", "unknown"})
+    >>> all_right({"right", "kink", "defined"}), all_right({"right", "wrong", "unknown"}), all_right({"right", "unknown"})
     (True, False, None)
     """
     return False if "wrong" in verdicts else None if "unknown" in verdicts else True
 
 
-def checked_leaf(recording: Recording, told: wire.Checked) -> CheckedLeaf:
-    """A leaf with the verdicts on its elements."""
-    parameter = next(each for each in recording.parameters() if each.id == f"p{told.parameter}")
+def checked_leaf(recording: Recording, event: wire.Checked) -> CheckedLeaf:
+    """Return a leaf with the verdicts on its elements."""
+    parameter = next(each for each in recording.parameters() if each.id == f"p{event.parameter}")
     is_complex = "complex" in parameter.dtype
     count = math.prod(parameter.shape)
     names = ("recorded", "central", "left", "right", "tolerance")
-    columns = [np.frombuffer(getattr(told, name), "<f8").tolist() for name in names]
+    columns = [np.frombuffer(getattr(event, name), "<f8").tolist() for name in names]
     elements: list[CheckedElement] = []
-    for at, place in enumerate(np.frombuffer(told.elements, "<i8").tolist()):
-        flat, part = divmod(place, 2) if is_complex else (place, 0)
+    for at, index in enumerate(np.frombuffer(event.elements, "<i8").tolist()):
+        flat, part = divmod(index, 2) if is_complex else (index, 0)
         if flat < count:
             where = [int(each) for each in np.unravel_index(flat, parameter.shape)] if parameter.shape else []
             recorded, central, left, right, tolerance = (number(column[at]) for column in columns)
             side: Literal["re", "im"] | None = None if not is_complex else "im" if part else "re"
-            verdict = VERDICTS[told.verdict[at]]
+            verdict = VERDICTS[event.verdict[at]]
             elements.append(CheckedElement(where, recorded, central, left, right, tolerance, verdict, side))
     order: tuple[Verdict, ...] = ("wrong", "unknown", "kink", "defined", "right")
     worst: Verdict = next((verdict for verdict in order if any(each.verdict == verdict for each in elements)), "unknown")
     name = parameter.names[0] if parameter.names else None
     of = 2 * count if is_complex else count
-    definitions = list(told.definitions)
+    definitions = list(event.definitions)
     return CheckedLeaf(parameter.id, name, parameter.shape, parameter.dtype, worst, len(elements), of, elements, definitions)
 
 
-def _factors(asked: Asked, recording: Recording, told: wire.Factors) -> dict[str, Any] | None:
-    if told.index != asked.index or told.node != asked.node:
+def _factors(request: ReplayRequest, recording: Recording, event: wire.Factors) -> dict[str, Any] | None:
+    if event.index != request.index or event.node != request.node:
         return None
-    numbers, tensors = recording.numbers(asked.index), Tensors(told.tensors)
+    numbers, tensors = recording.numbers(request.index), Tensors(event.tensors)
     graph = numbers.graph
-    node = graph.nodes[asked.node]
+    node = graph.nodes[request.node]
     edges: list[FactoredEdge] = []
-    products = {product.slot: product for product in told.products}
-    for place, edge in enumerate(graph.edges):
+    products = {product.slot: product for product in event.products}
+    for index, edge in enumerate(graph.edges):
         if edge.source != node.id or not edge.gradient or edge.slot not in products:
             continue
-        product, gradient = products[edge.slot], numbers.edge(place)
+        product, gradient = products[edge.slot], numbers.edge(index)
         given = tensors.summary(product.given)
         edges.append(
             FactoredEdge(
@@ -324,7 +341,7 @@ def _factors(asked: Asked, recording: Recording, told: wire.Factors) -> dict[str
                 input=edge.input,
                 factors=[
                     factor
-                    for row in told.factors
+                    for row in event.factors
                     if row.slot == edge.slot and (factor := _factor(row, tensors, tensors.shape(product.given)))
                 ],
                 product=tensors.summary(product.summed),
@@ -332,7 +349,7 @@ def _factors(asked: Asked, recording: Recording, told: wire.Factors) -> dict[str
                 equal=_equal(given, gradient),
             )
         )
-    return {"node": node.id, "arrived": [numbers.used(asked.node, at) for at in range(node.outputs)], "edges": edges}
+    return {"node": node.id, "arrived": [numbers.used(request.node, at) for at in range(node.outputs)], "edges": edges}
 
 
 def _equal(given: model.TensorSummary | None, recorded: model.TensorSummary | None) -> bool:

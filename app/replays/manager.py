@@ -1,0 +1,261 @@
+"""Manage replays: find a stored one, or run the program again, compare it with the recording, and store the result."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from typing import Any, Final
+
+import msgspec
+
+from .. import model
+from ..errors import Busy, NotAllowed, NotEnded, NotFound
+from ..executor import Executor, job_for
+from ..runs.archive import Archive
+from ..runs.run import RecordedRun
+from ..runs.slots import Slots
+from .proof import Proof
+from .request import ReplayRequest, ReplayTarget, read
+from .result import Replay, path, result_of
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 64
+"""Number of ended replays that are remembered without being stored, such as those that failed or timed out."""
+CANCELLED: Final = "The replay was cancelled."
+CHECK_PART: Final = 0.5
+"""Fraction of a run's time limit after which a check ends with the elements checked so far."""
+
+
+class LiveReplay:
+    """A replay that is queued, running or has ended. ``result`` is set once it is done."""
+
+    def __init__(self, request: ReplayRequest) -> None:
+        self.request = request
+        self.id = request.id
+        self.result: Replay | None = None
+        self.failure: Exception | None = None
+        self.wanted: dict[str, bool] = {}
+        """The callers that requested it, and whether each still wants it."""
+        self.cancelled = asyncio.Event()
+        self.running = False
+        self.done = 0
+        """Number of steps that repeated the recorded numbers so far."""
+        self._changed = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """True if the replay has a result or failed."""
+        return self.result is not None or self.failure is not None
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Event that is set at the next change."""
+        return self._changed
+
+    def wake(self) -> None:
+        """Wake everything that waits for a change."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def until_ended(self) -> None:
+        """Wait for the end of the replay."""
+        while not self.ended:
+            await self._changed.wait()
+
+    def current(self) -> Replay:
+        """Return the result, or the status so far. Raise :attr:`failure` if there is one."""
+        if self.failure is not None:
+            raise self.failure
+        if self.result is not None:
+            return self.result
+        status: Any = "running" if self.running else "queued"
+        return Replay(**_common(self.request), status=status)
+
+
+class Replays:
+    """All replays of this server. Create and use an instance on one event loop.
+
+    Replays share their slots with the runs.
+    """
+
+    def __init__(self, limits: model.Limits, archive: Archive, executor: Executor, slots: Slots) -> None:
+        self._limits = limits
+        self._archive = archive
+        self._executor = executor
+        self._slots = slots
+        self._live: dict[tuple[str, str], LiveReplay] = {}
+        self._recent: OrderedDict[tuple[str, str], LiveReplay] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def close(self) -> None:
+        """Stop every replay."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def submit(self, recorded: RecordedRun, body: bytes, caller: str) -> LiveReplay:
+        """Start a replay of a run, or return the one that was requested before. A cancelled or failed one starts again.
+
+        Raises :class:`NotEnded` if the run has not ended, :class:`Busy` if the queue is full or the server is stopping, and
+        the errors of :func:`~tapedeck.replays.request.read`.
+        """
+        if not recorded.ended:
+            raise NotEnded("The run has not ended yet: it can be replayed after its end.")
+        request = await self._archive.beside(_read, body, recorded)
+        key = (recorded.id, request.id)
+        while (found := await self._existing(*key)) is not None:
+            if not found.cancelled.is_set() and found.failure is None:
+                if not found.ended:
+                    found.wanted[caller] = True
+                return found
+            await found.until_ended()
+            self._recent.pop(key, None)
+        if self._closing:
+            raise Busy("This server is stopping: try again in a moment.", retry_after=5)
+        self._slots.admit()
+        live = self._live[key] = LiveReplay(request)
+        live.wanted[caller] = True
+        task = asyncio.get_running_loop().create_task(self._manage(recorded, live))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return live
+
+    async def find(self, recorded: RecordedRun, id: str) -> LiveReplay:
+        """Return the replay of a run with an id. Raise :class:`NotFound` if there is none."""
+        found = await self._existing(recorded.id, id)
+        if found is None:
+            raise NotFound("This run has no such replay: start one with POST to …/replays.")
+        return found
+
+    async def cancel(self, recorded: RecordedRun, id: str, caller: str | None) -> LiveReplay:
+        """Withdraw a caller's request for a replay. The replay stops when every caller has withdrawn.
+
+        A replay that has ended does not change. Raises :class:`NotFound` and :class:`NotAllowed`.
+        """
+        found = await self.find(recorded, id)
+        if found.ended:
+            return found
+        if caller is None or caller not in found.wanted:
+            raise NotAllowed("Only a caller that requested this replay may stop it: send its cookie or `owner_key`.")
+        found.wanted[caller] = False
+        if not any(found.wanted.values()):
+            found.cancelled.set()
+            await found.until_ended()
+        return found
+
+    def stop(self, run: str) -> None:
+        """Stop all replays of a run that was deleted."""
+        for (of, _), live in self._live.items():
+            if of == run:
+                live.cancelled.set()
+
+    async def _existing(self, run: str, id: str) -> LiveReplay | None:
+        key = (run, id)
+        if (live := self._live.get(key) or self._recent.get(key)) is not None:
+            return live
+        stored = await self._archive.replay(run, id)
+        if (live := self._live.get(key)) is not None:  # started during the lookup
+            return live
+        if stored is None:
+            return None
+        result = msgspec.json.decode(stored, type=Replay)
+        found = LiveReplay(ReplayRequest(result.what, result.step, result.index))
+        found.id, found.result = id, result
+        return found
+
+    async def _manage(self, recorded: RecordedRun, live: LiveReplay) -> None:
+        """Execute a replay and store its result."""
+        key = (recorded.id, live.request.id)
+        try:
+            result, lasting = await self._execute(recorded, live)
+            if not lasting or not await self._archive.keep_replay(*key, msgspec.json.encode(result)):
+                self._remember(key, live)
+            live.result = result
+        except asyncio.CancelledError:  # the server is stopping
+            live.failure = Busy("This server is stopping: try again in a moment.", retry_after=5)
+        except Exception as error:
+            live.failure = error
+            self._remember(key, live)
+            log.exception("Run %s could not be replayed.", recorded.id)
+        finally:
+            self._live.pop(key, None)
+            live.wake()
+
+    def _remember(self, key: tuple[str, str], live: LiveReplay) -> None:
+        """Remember an ended replay that is not stored, so that its callers can still read it by its id."""
+        self._recent[key] = live
+        while len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+
+    async def _execute(self, recorded: RecordedRun, live: LiveReplay) -> tuple[Replay, bool]:
+        """Return the result, and whether another replay would give the same one."""
+        request, cancelled = live.request, live.cancelled
+        if not await self._slots.acquire(cancelled):
+            return Replay(**_common(request), reason=CANCELLED), False
+        try:
+            live.running = True
+            live.wake()
+            job = job_for(recorded.new.program, recorded.new.options, self._limits)
+            job = msgspec.structs.replace(job, replay=request.job(self._limits.wall_seconds * CHECK_PART))
+            proof: Proof = await self._archive.beside(Proof, recorded.recording, request.step)
+            async with contextlib.aclosing(
+                self._executor.run(job, limits=self._limits, cancelled=cancelled)  # type: ignore[type-var]
+            ) as batches:
+                async for batch in batches:
+                    await self._archive.beside(proof.feed, batch)
+                    if proof.steps != live.done:
+                        live.done = proof.steps
+                        live.wake()
+                    if proof.over:
+                        break
+        finally:
+            self._slots.release()
+        return await self._archive.beside(_conclude, recorded, request, proof)
+
+
+def _read(body: bytes, recorded: RecordedRun) -> ReplayRequest:
+    request = read(body, recorded.recording, recorded.new.options.capture)
+    return _with_ranges(request, recorded) if request.what == "surface" else request
+
+
+def _with_ranges(request: ReplayRequest, recorded: RecordedRun) -> ReplayRequest:
+    """Set each missing range to the range of the parameter over the steps, widened on both sides by half its width."""
+    if all(target.low is not None for target in request.targets):
+        return request
+    values_by_key = path(request, recorded.recording)
+
+    def ranged(target: ReplayTarget) -> ReplayTarget:
+        values = [value for value in values_by_key[target.key] if isinstance(value, float)]
+        if target.low is not None or len(set(values)) < 2:
+            return target
+        low, high = min(values), max(values)
+        margin = (high - low) / 2
+        return msgspec.structs.replace(target, low=low - margin, high=high + margin)
+
+    return msgspec.structs.replace(request, targets=tuple(ranged(target) for target in request.targets))
+
+
+def _common(request: ReplayRequest) -> dict[str, Any]:
+    return {"id": request.id, "what": request.what, "step": request.step, "index": request.index}
+
+
+def _conclude(recorded: RecordedRun, request: ReplayRequest, proof: Proof) -> tuple[Replay, bool]:
+    common = _common(request)
+    if proof.complete:
+        return result_of(request, recorded.recording, proof.answers), True
+    if proof.difference is not None:
+        return Replay(**common, repeatable=False, difference=proof.difference, reason=proof.difference.sentence), True
+    end = proof.end
+    if end is not None and end.status in ("done", "failed"):
+        failure = f" ({end.failure.type}: {end.failure.message})" if end.failure is not None else ""
+        reason = f"Not repeatable: the replay ended in step {proof.steps}, earlier than the recording{failure}."
+        return Replay(**common, repeatable=False, reason=reason[:2_000]), True
+    if end is not None and end.status == "cancelled":
+        return Replay(**common, reason=CANCELLED), False
+    why = end.failure.message if end is not None and end.failure is not None else "its process ended."
+    return Replay(**common, reason=f"The replay was not completed: {why}"[:2_000]), False
