@@ -82,7 +82,13 @@ def serve(
 ) -> None:
     """Serve the page and the API.
 
-    Every setting of TAPEDECK_… in the environment applies; options override it. Ctrl+C stops the server.
+    The environment variables TAPEDECK_… apply; options override them. Ctrl+C stops the server.
+
+    \b
+    Exit status:
+      0  the server was stopped
+      1  the server did not start
+      2  a setting is invalid
     """
     from . import serve as serving
 
@@ -103,13 +109,19 @@ def run(
         bool, typer.Option("--json", help="Print the run as JSON, as GET /api/v1/runs/{id} returns it, and nothing else.")
     ] = False,
 ) -> None:
-    """Run a program; print its values, its last backward pass, its error and its findings.
+    """Run a program and print its values, pass, error and findings.
+
+    The values of its lines are printed, its last backward pass in words, its error, and the findings with their fixes.
 
     A .py file runs as `python FILE` would run it: in the current folder, with its own imports and files, and with the arguments
     after --. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it; the recording so
     far is printed.
 
-    Exit status: 0 if the program ended normally, 1 if it failed or was stopped, 2 if it could not be run.
+    \b
+    Exit status:
+      0  the program ended normally
+      1  the program failed or was stopped
+      2  the program could not be run
     """
     from . import record, report
 
@@ -153,11 +165,16 @@ def render(
     sandbox: SANDBOX = False,
     seed: SEED = 0,
 ) -> None:
-    """Run a program and draw the graph of a backward pass, with its values and gradients.
+    """Run a program and draw the graph of a backward pass.
 
-    A .txt file describes the pass in words. The program runs as with `tapedeck run`.
+    The picture shows the value and the gradient of each node, and the gradient on each edge. A .txt file describes the pass
+    in words. The program runs as with `tapedeck run`.
 
-    Exit status: 0 if the program ended normally, 1 if it failed (the graph is drawn if there is one), 2 if nothing was drawn.
+    \b
+    Exit status:
+      0  the graph is drawn
+      1  the program failed or was stopped; the graph recorded before is drawn
+      2  nothing could be drawn
     """
     from ..drawing import picture
     from ..recording import default_graph
@@ -203,18 +220,27 @@ def check(
     sandbox: SANDBOX = False,
     seed: SEED = 0,
 ) -> None:
-    """Run a program and compare its gradients with finite differences of the loss.
+    """Run a program and check its gradients by finite differences.
 
     The first pass over each graph is checked, leaf by leaf, in float64. This finds, for example, a custom autograd.Function
     whose backward() is not the derivative of its forward(). Under autocast, a gradient is compared with the precision of
     bfloat16 or float16, and its formula with float64.
 
-    Verdicts: right; wrong; kink, where the loss has no slope, as relu at 0; defined, where PyTorch defines a gradient that
-    differs from the slope, as for padding_idx; unknown, where the loss or the gradient is not finite.
+    \b
+    Verdicts:
+      right    the gradient equals the slope of the loss
+      wrong    it does not
+      kink     the loss has no slope here, as relu at 0
+      defined  PyTorch defines a gradient other than the slope, as for padding_idx
+      unknown  the loss or the gradient is not finite
 
-    Exit status, for continuous integration: 0 if all gradients are right. 1 if one is wrong, the program failed, or there was
-    nothing to check. 2 if the program could not be run. 3 if none is wrong but some could not be judged, because a number is
-    not finite or a hook changed it. To accept that: tapedeck check FILE || [ $? -eq 3 ]
+    \b
+    Exit status, for continuous integration:
+      0  all gradients are right
+      1  a gradient is wrong, the program failed, or there was nothing to check
+      2  the program could not be run
+      3  none is wrong, but some could not be judged: a number is not finite,
+         or a hook changed it. To accept that: tapedeck check FILE || [ $? -eq 3 ]
     """
     from .. import wire
     from . import check_report, record, report
@@ -247,11 +273,15 @@ def check(
 
 @app.command()
 def doctor() -> None:
-    """Check what Tapedeck needs on this machine, and name the remedy for what is missing.
+    """Check this machine for everything that Tapedeck needs.
 
-    It checks Python, PyTorch and its version, the bundled front end, Graphviz, the data folder, and the sandbox.
+    The checks cover Python, PyTorch and its version, the bundled front end, Graphviz, the data folder, and the sandbox. A
+    failed check names the remedy.
 
-    Exit status: 0 if everything works, 1 if something is missing or programs cannot be confined.
+    \b
+    Exit status:
+      0  everything works
+      1  something is missing, or programs cannot be confined
     """
     from . import report
     from .doctor import Diagnosis, examine

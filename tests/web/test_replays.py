@@ -477,7 +477,7 @@ async def test_the_caller_can_cancel_a_replay_and_request_it_again(serve: Serve)
         async with another(client) as stranger:
             refused = await stranger.post(f"{links['self']}/cancel")
         assert refused.status_code == 403
-        assert "only who did may stop it" in refused.json()["detail"]
+        assert "Only a caller that requested this replay may stop it" in refused.json()["detail"]
         assert (await client.get(links["self"])).json()["status"] == "running"
         answer = await client.post(f"{links['self']}/cancel")
         assert answer.status_code == 200
