@@ -36,6 +36,14 @@ def test_the_constraints_pin_everything_that_the_project_asks_for() -> None:
     assert {normal(each) for each in asked} - {normal(pin) for pin in PINS} == set()
 
 
+def test_the_tested_range_of_torch_is_the_one_that_the_project_asks_for_and_pins() -> None:
+    oldest, newest = tapedeck.TESTED_TORCH
+    (requirement,) = [each for each in PROJECT["dependencies"] if normal(each) == "torch"]
+    (pin,) = [each for each in PINS if normal(each) == "torch"]
+    assert requirement.startswith(f"torch>={oldest},")
+    assert pin.startswith(f"torch=={newest}.")
+
+
 def test_the_bundle_has_every_page_and_image_under_a_name_that_carries_a_hash() -> None:
     manifest = json.loads((static_path() / "manifest.json").read_text())
     sources = ROOT / "static" / "src"
