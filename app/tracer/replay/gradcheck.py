@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ... import wire
 from ..tensors.handles import elements_of
-from .evaluate import CannotReplay
+from .operands import CannotReplay
 from .point import RecordedPoint
 from .precision import largest
 from .rounding import Rounding
@@ -34,7 +34,7 @@ class LeafCheck:
     verdict: list[int] = field(default_factory=list)
     definitions: set[str] = field(default_factory=set)
 
-    def told(self, index: int, parameter: int, precision: str, own: str, functions: list[str]) -> wire.Checked:
+    def event(self, index: int, parameter: int, precision: str, own: str, functions: list[str]) -> wire.Checked:
         """As it crosses the wire."""
         numbers = (self.recorded, self.central, self.left, self.right, self.tolerance)
         recorded, central, left, right, tolerance = (np.array(column, "<f8").tobytes() for column in numbers)

@@ -12,7 +12,8 @@ from torch import Tensor
 from ..backward.passes import OpenPass
 from ..tensors.handles import equal_elements
 from .definitions import DefinedFunctions
-from .evaluate import CannotReplay, TapeSection
+from .evaluate import TapeSection
+from .operands import CannotReplay
 from .tape import Tape
 
 
@@ -90,7 +91,7 @@ class RecordedPoint:
         return dict(zip(leaves, found, strict=True))
 
     @contextlib.contextmanager
-    def generators_kept(self) -> Iterator[None]:
+    def restored_generators(self) -> Iterator[None]:
         """Give the program's own generators the states back that they have."""
         states = [(generator, generator.get_state()) for generator in self.section.generators()]
         try:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..tensors.handles import elements_of
-from .evaluate import flat
+from .operands import flat
 
 
 class PrecisionMode(TorchDispatchMode):  # type: ignore[no-untyped-call]

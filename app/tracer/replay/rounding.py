@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..tensors.handles import elements_of
-from .evaluate import CannotReplay
+from .operands import CannotReplay
 from .point import RecordedPoint
 from .precision import PrecisionMode, largest, unit
 

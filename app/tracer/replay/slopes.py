@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..tensors.handles import elements_of
 from .definitions import DefinedFunctions
-from .evaluate import CannotReplay, widened
+from .evaluate import widened
+from .operands import CannotReplay
 from .point import RecordedPoint
 from .precision import PrecisionMode, unit
 from .rounding import Rounding

@@ -21,17 +21,8 @@ from ..forward.calls import data_bytes
 from ..forward.functions import KINDS, READ, UPDATES_STATISTICS, WRITE, classify
 from ..forward.mode import remove_mode
 from ..tensors.handles import next_sequence_nr, storage_pointer
-from .evaluate import (
-    ConstantOperand,
-    LeafOperand,
-    Operand,
-    ResultOperand,
-    TapeEntry,
-    TapeSection,
-    UnknownOperand,
-    flat,
-    rebuilt,
-)
+from .evaluate import TapeSection
+from .operands import ConstantOperand, LeafOperand, Operand, ResultOperand, TapeEntry, UnknownOperand, flat, rebuilt
 
 FIRST_SWEEP = 2_000
 """Calls that are kept before those that nothing alive came from are let go."""
