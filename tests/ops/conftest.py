@@ -1,4 +1,4 @@
-"""Count what the sweep over torch's operators compared, and say so at the end."""
+"""Count the comparisons of the sweep over PyTorch's operators, and print a summary at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .exclusions import REFUSED, UNREPEATABLE
 
 @dataclass
 class Tally:
-    """What was compared, over all operators that ran."""
+    """The number of comparisons over all operators that ran."""
 
     operators: int = 0
     calls: int = 0
@@ -33,13 +33,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     found = config.stash.get(_TALLY, None)
     if found is None:
         return
-    terminalreporter.section("torch's operators, recorded and alone")
+    terminalreporter.section("PyTorch's operators, recorded and alone")
     terminalreporter.line(
-        f"{found.operators} operators, {found.calls} calls: {found.nodes} nodes laid over torch's own, "
-        f"{found.gradients} gradients equal to those that a witness saw"
+        f"{found.operators} operators, {found.calls} calls: {found.nodes} nodes matched to PyTorch's own, "
+        f"{found.gradients} gradients equal to those of an independent observer"
     )
     for what, names, reasons in (
-        ("refused by torch", found.refused, REFUSED), ("not repeatable", found.unrepeatable, UNREPEATABLE),
+        ("refused by PyTorch", found.refused, REFUSED), ("not repeatable", found.unrepeatable, UNREPEATABLE),
     ):  # fmt: skip
         for name in sorted(names):
-            terminalreporter.line(f"{what}: {name} ({reasons.get(name, 'not in the table')})")
+            terminalreporter.line(f"{what}: {name} ({reasons.get(name, 'not listed')})")

@@ -1,22 +1,24 @@
-"""List what is left out of the sweep over torch's operators, each by name and with the reason."""
+"""List the operators that the sweep excludes, each with the reason."""
 
 from __future__ import annotations
 
 REFUSED = {
-    "abs complex128 in place": "torch: in-place abs is not supported for complex tensors",
-    "acosh float64 in place": "torch has no derivative of it in place",
-    "acosh complex128 in place": "torch has no derivative of it in place",
-    "asinh float64 in place": "torch has no derivative of it in place",
-    "asinh complex128 in place": "torch has no derivative of it in place",
-    "atanh float64 in place": "torch has no derivative of it in place",
-    "atanh complex128 in place": "torch has no derivative of it in place",
-    "as_strided_partial_views float64 in place": "reads memory around a view; the clone that is written to has none",
-    "as_strided_partial_views complex128 in place": "reads memory around a view; the clone that is written to has none",
+    "abs complex128 in place": "PyTorch does not support in-place abs for complex tensors",
+    "acosh float64 in place": "PyTorch has no derivative of the in-place variant",
+    "acosh complex128 in place": "PyTorch has no derivative of the in-place variant",
+    "asinh float64 in place": "PyTorch has no derivative of the in-place variant",
+    "asinh complex128 in place": "PyTorch has no derivative of the in-place variant",
+    "atanh float64 in place": "PyTorch has no derivative of the in-place variant",
+    "atanh complex128 in place": "PyTorch has no derivative of the in-place variant",
+    "as_strided_partial_views float64 in place": "reads memory around a view, which the clone that it writes to lacks",
+    "as_strided_partial_views complex128 in place": "reads memory around a view, which the clone that it writes to lacks",
 }
-"""Calls that torch refuses: the same exception has to come of them recorded and alone. A name without a refusal fails."""
+"""Calls that PyTorch refuses. Recorded and alone, they must raise the same exception. A listed call that works fails the
+test.
+"""
 
 UNREPEATABLE = {
-    "linalg_lstsq": "its driver gelsy has another last bit from one call to the next",
-    "linalg_lstsq_grad_oriented": "its driver gelsy has another last bit from one call to the next",
+    "linalg_lstsq": "its driver gelsy differs in the last bit from call to call",
+    "linalg_lstsq_grad_oriented": "its driver gelsy differs in the last bit from call to call",
 }
-"""Operators of which torch alone gives several results: what is recorded has to be as near as those are to each other."""
+"""Operators with varying results in PyTorch alone. The recorded result must be as close as those are to each other."""

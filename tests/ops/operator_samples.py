@@ -1,4 +1,4 @@
-"""Take calls from torch's own database of operators, and make small programs of them."""
+"""Make small programs of sample calls from PyTorch's own operator database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 
 MODULE = "sampled_by_test"
-"""The module in which a program finds its call."""
+"""The module from which a program imports its call."""
 FUNCTION = f"""\
 from {MODULE} import arguments, function, keywords, marks, number, total
 target = arguments[0]
@@ -34,9 +34,9 @@ loss = total(out)
 loss.backward()
 """
 PREPARATION, CALL, TOTAL = 2, 4, 6
-"""Lines of both programs."""
+"""Line numbers in both programs."""
 LEAST, MOST = 2, 8
-"""Samples of one operator, dtype and variant: from the first to the last, equally far from each other."""
+"""The minimum and maximum number of samples of an operator, dtype and variant; samples are spread evenly."""
 
 OPERATORS: dict[str, OpInfo] = {
     op.formatted_name: op for op in op_db if op.supports_autograd and torch.float64 in op.supported_dtypes("cpu")
@@ -45,7 +45,7 @@ OPERATORS: dict[str, OpInfo] = {
 
 @dataclasses.dataclass(frozen=True)
 class Sampled:
-    """One call: what is called with what, and the program that calls it."""
+    """A function with sample arguments, and a program that calls it."""
 
     name: str
     program: str
@@ -53,9 +53,9 @@ class Sampled:
     sample: SampleInput
 
     def install(self, hook: Any = None) -> list[Tensor]:
-        """Give the next run of the program operands of its own; returns those that need a gradient.
+        """Provide new operands for the next run, and return those that require a gradient.
 
-        ``hook`` is called with the loss before the program sees it.
+        ``hook`` is called with the loss before the program receives it.
         """
         copies: dict[int, Any] = {}
         arguments, keywords = _copy([self.sample.input, *self.sample.args], copies), _copy(self.sample.kwargs, copies)
@@ -74,12 +74,12 @@ class Sampled:
 
 
 def sampled(op: OpInfo) -> Iterator[Sampled]:
-    """The calls that are tried of an operator: as a function and in place, with real and with complex numbers."""
+    """Yield the sample calls of an operator, as a function and in place, with real and complex numbers."""
     for dtype in (torch.float64, torch.complex128):
         if dtype not in op.supported_backward_dtypes("cpu"):
             continue
         samples: list[SampleInput] = []
-        for seed in range(LEAST):  # of some operators the database has but one: then it is drawn once more
+        for seed in range(LEAST):  # some operators have only one sample: draw it again with another seed
             if len(samples) < LEAST:
                 torch.manual_seed(seed)
                 drawn = op.sample_inputs("cpu", dtype, requires_grad=True)
@@ -107,7 +107,7 @@ def _spread(samples: Sequence[SampleInput]) -> list[SampleInput]:
 
 
 def leaves(value: Any) -> Iterator[Tensor]:
-    """The tensors that need a gradient, however deep in lists and dicts."""
+    """Yield the tensors that require a gradient, at any depth of lists and dicts."""
     if isinstance(value, Tensor):
         if value.requires_grad:
             yield value
@@ -120,10 +120,10 @@ def leaves(value: Any) -> Iterator[Tensor]:
 
 
 def _copy(value: Any, copies: dict[int, Any]) -> Any:
-    """Copies of all tensors, as leaves; what stands in two places still does."""
+    """Copy all tensors as leaves; an object that occurs twice is copied once."""
     if isinstance(value, Tensor):
         if id(value) not in copies:
-            copies[id(value)] = _alike(value.detach()).requires_grad_(value.requires_grad)
+            copies[id(value)] = _copy_with_storage(value.detach()).requires_grad_(value.requires_grad)
         return copies[id(value)]
     if isinstance(value, list | tuple):
         items = [_copy(item, copies) for item in value]
@@ -133,8 +133,8 @@ def _copy(value: Any, copies: dict[int, Any]) -> Any:
     return value
 
 
-def _alike(tensor: Tensor) -> Tensor:
-    """A copy that lies in memory as the tensor does, with all that lies around it."""
+def _copy_with_storage(tensor: Tensor) -> Tensor:
+    """Copy a tensor with its whole storage, so that strides and surrounding memory are equal."""
     if tensor.layout is not torch.strided:
         return tensor.clone()
     storage = tensor.untyped_storage().clone()
@@ -142,7 +142,7 @@ def _alike(tensor: Tensor) -> Tensor:
 
 
 def _total(out: Any) -> Tensor:
-    """One real number that depends on every element of every output, on each in another way."""
+    """Return a real number that depends on every element of every output, each with a different weight."""
     parts: list[Tensor] = []
     for at, tensor in enumerate(leaves(out)):
         dense = tensor if tensor.layout is torch.strided else tensor.to_dense()

@@ -1,4 +1,4 @@
-"""Every operator of torch that has a derivative is recorded as it is, and none notices."""
+"""Tests of PyTorch's operators: each one with a derivative is recorded correctly and runs as without the recorder."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .operator_samples import LEAST, OPERATORS, sampled
 from .run_three_ways import judge
 
 STRIDE, FIRST = 13, 2
-"""Every so many operators, from that one on, one is tried with the other tests; all of them are by ``make test-ops``."""
+"""Every 13th operator from the third on is tested by default; ``make test-ops`` tests all."""
 
 
 @pytest.fixture(autouse=True)
 def _on_one_thread() -> Iterator[None]:
-    """As a confined program runs; on several, tensors as small as these take longer."""
+    """Run on one thread, as sandboxed programs do; several are slower for tensors this small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -48,11 +48,11 @@ def test_an_operator_is_recorded_as_torch_runs_it(name: str, tally: Tally) -> No
             tally.unrepeatable.add(name)
     tally.operators += 1
     tally.refused |= refused
-    assert refused == tried.keys() & REFUSED.keys(), "torch does now what the table says it refuses"
+    assert refused == tried.keys() & REFUSED.keys(), "PyTorch now supports a call that REFUSED lists"
     assert tried
     assert min(tried.values()) >= LEAST, tried
 
 
-def test_the_database_is_the_whole_one_and_the_exclusions_name_what_is_in_it() -> None:
+def test_the_database_is_complete_and_has_every_excluded_operator() -> None:
     assert len(OPERATORS) > 500
     assert {name.split(" ")[0] for name in (*REFUSED, *UNREPEATABLE)} <= OPERATORS.keys()
