@@ -415,7 +415,7 @@ def test_check_says_when_there_is_nothing_to_check_and_when_a_program_fails(tmp_
     file.write_text("import torch\nw = torch.ones(2, requires_grad=True)\nw.register_hook(lambda g: -g)\nw.sum().backward()\n")
     hooked = tapedeck("check", str(file))
     assert hooked.exit_code == 3
-    assert "not checked: It cannot be evaluated again: at the recorded point" in hooked.output
+    assert "not checked: The pass cannot be evaluated again: with the recorded values" in hooked.output
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Answer a replay: evaluate the recorded calls again, at the recorded point and around it."""
+"""Answer a replay: evaluate the recorded calls again, at the recorded values and near them."""

@@ -1,4 +1,4 @@
-"""Answer what a program is run again for: the loss at other values of a parameter, a check by differences, local factors."""
+"""Answer a replay order: a loss surface, a gradient check, or the local factors of a node."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from .surface import surface
 from .tape import Tape
 
 MAX_GRAPHS = 200
-"""Graphs whose first passes are checked where every graph is: some programs make a new one in each step."""
+"""The largest number of graphs that are checked if every graph is; some programs make a new one in each step."""
 _AUTOGRAD: Any = torch.autograd
 
 
 class ReplayFinished(BaseException):
-    """What was asked for has been told: the program need not go on."""
+    """Raised to stop the program once the replay is complete."""
 
 
 class ReplayedStep:
-    """The step that a replay was asked about. The program is stopped after it."""
+    """The step that a replay order names. The program is stopped after it."""
 
     def __init__(self, order: wire.ReplayOrder, emitter: Emitter) -> None:
         self._order = order
@@ -45,8 +45,8 @@ class ReplayedStep:
     def step_ending(self, index: int) -> None:
         """Refuse the replay if its step is about to be emitted and no pass has answered it."""
         if index == self._order.step and not self._order.every and not self.answered:
-            which = "node did not run in this pass" if self._order.what == "factors" else "pass was broken off"
-            self._emitter.emit(wire.Refused(self._order.index, f"The {which}."))
+            reason = "The node did not run in this pass." if self._order.what == "factors" else "The pass was interrupted."
+            self._emitter.emit(wire.Refused(self._order.index, reason))
 
     def step_ended(self, index: int) -> None:
         """Raise :class:`ReplayFinished` after the step that was asked about."""
@@ -56,9 +56,9 @@ class ReplayedStep:
 
 
 class ReplayAnswerer:
-    """Told of each pass and each step, it answers when the one comes that it was asked about.
+    """Observes each pass, and answers when it reaches the one that the order names.
 
-    What it computes leaves the program as it was: leaves have stand-ins, and generators get their states back.
+    The program is left unchanged: leaves are replaced by copies, and random generators are restored.
     """
 
     def __init__(
@@ -79,10 +79,12 @@ class ReplayAnswerer:
         self._step = step
         self._graphs: set[int] = set()
         self._leaf_values: dict[int, dict[int, Tensor]] = {}
-        """The leaves of passes under way that will be asked about, as those found them: a hook may update one meanwhile."""
+        """The leaf values of each ordered pass that is running, as they were at its start; a hook may update a leaf
+        meanwhile.
+        """
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:
-        """A pass is about to run; returns the handles of hooks to take off afterwards."""
+        """Prepare for a pass that is about to run. Return the handles of the hooks to remove afterwards."""
         order, graph = self._order, begun.template.index
         new = graph not in self._graphs and len(self._graphs) < MAX_GRAPHS
         self._graphs.add(graph)
@@ -101,7 +103,7 @@ class ReplayAnswerer:
         return (node.register_prehook(arrived),)
 
     def after_pass(self, begun: OpenPass, result: Any) -> None:
-        """A pass has run."""
+        """Answer the order if the pass that has run is the ordered one."""
         leaf_values = self._leaf_values.pop(begun.facts.index, None)
         if leaf_values is not None:
             self._answer(begun, lambda: self._evaluate(begun, result, leaf_values))
@@ -112,23 +114,23 @@ class ReplayAnswerer:
             with self._unobserved():
                 work()
         except CannotReplay as reason:
-            self._refuse(begun, f"It cannot be evaluated again: {reason}.")
+            self._refuse(begun, f"The pass cannot be evaluated again: {reason}.")
         except Exception as error:
-            self._refuse(begun, f"It cannot be evaluated again: {type(error).__name__}: {error}"[:2_000])
+            self._refuse(begun, f"The pass cannot be evaluated again: {type(error).__name__}: {error}"[:2_000])
 
     def _refuse(self, begun: OpenPass, reason: str) -> None:
         self._emitter.emit(wire.Refused(begun.facts.index, reason.encode("utf-8", "replace").decode()))
 
     @contextlib.contextmanager
     def _unobserved(self) -> Iterator[None]:
-        """Let the recorder see nothing of what is computed meanwhile, and the program draw the same numbers after it."""
+        """Hide our computations from the recorder, and restore the random generators afterwards."""
         observed_engine = _AUTOGRAD._engine_run_backward
         states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
         paused, self._tape.paused = self._tape.paused, True
         self._mode.paused += 1
         hook = getattr(builtins, HOOK, None)  # there is none once the program has ended
         _AUTOGRAD._engine_run_backward = self._engine
-        setattr(builtins, HOOK, lambda index, value: value)  # a function of the program's own is made of marked statements
+        setattr(builtins, HOOK, lambda index, value: value)  # the program's own functions consist of marked statements
         try:
             with torch.enable_grad():
                 yield

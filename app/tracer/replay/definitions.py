@@ -1,7 +1,7 @@
-"""Know where torch defines a gradient that is not the derivative, and of which function it is the derivative.
+"""List where PyTorch defines a gradient that is not the derivative of the function it computes.
 
-Told are only definitions of torch's own. What a program defines itself, by a custom function or a hook, is the program's to
-answer for; and what it cuts off with ``detach`` is no part of the function in the first place.
+For each such definition, a surrogate function has the defined gradient as its derivative. Only PyTorch's own definitions are
+listed. A custom function or a hook is the program's responsibility, and ``detach`` excludes a part from the function.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from torch.nn.functional import log_softmax
 
 
 class Definition(NamedTuple):
-    """``names`` tells which definitions a call falls under; ``carried`` carries it out as the function that is differentiated.
+    """``names`` returns the definitions that apply to a call, and ``surrogate`` runs the surrogate function instead.
 
-    That is given the names that count, the call's first operand as it was recorded, the function, and what it is given.
+    The latter receives the names that count, the recorded first operand, the function, and its arguments.
     """
 
     names: Callable[[Any, Any], Set[str]]
-    carried: Callable[[Set[str], Tensor, Callable[..., Any], Any, Any], Any]
+    surrogate: Callable[[Set[str], Tensor, Callable[..., Any], Any, Any], Any]
 
 
 def names_of(function: Any, args: Any, kwargs: Any) -> Set[str]:
-    """The names of the definitions that a call falls under."""
+    """Return the names of the definitions that apply to a call."""
     definition = _definition(function)
     return definition.names(args, kwargs) if definition is not None else frozenset()
 
 
-class DefinedFunctions:
-    """Carries calls out as the functions that torch differentiates by the definitions with these names.
+class SurrogateFunctions:
+    """Runs calls, replacing those to which the given definitions apply by their surrogates.
 
-    The first evaluation must be at the recorded point: what a definition holds fixed is taken from there.
+    The first evaluation must be at the recorded values: a surrogate keeps its first operand from there.
     """
 
     def __init__(self, names: Set[str]) -> None:
         self._names = names
-        self._held: dict[int, Tensor] = {}
+        self._recorded: dict[int, Tensor] = {}
 
-    def __call__(self, place: int, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Carry out the call that is at this place among its section's."""
+    def __call__(self, index: int, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run the call that has this index in its section."""
         definition = _definition(function)
         names = definition.names(args, kwargs) & self._names if definition is not None else None
         if definition is None or not names:
             return function(*args, **kwargs)
-        held = self._held.get(place)
-        if held is None:
-            held = self._held[place] = args[0].detach().clone()
-        return definition.carried(names, held, function, args, kwargs)
+        recorded = self._recorded.get(index)
+        if recorded is None:
+            recorded = self._recorded[index] = args[0].detach().clone()
+        return definition.surrogate(names, recorded, function, args, kwargs)
 
 
 def _definition(function: Any) -> Definition | None:
-    """What torch defines of a function; one that is made as a custom function is known by its class."""
+    """Return the definition for a function; a custom function is identified by its class."""
     owner = getattr(function, "__self__", None)
     return _DEFINITIONS.get(owner if isinstance(owner, type) else function)
 
@@ -63,59 +63,64 @@ def _named(name: str) -> Callable[[Any, Any], Set[str]]:
     return lambda args, kwargs: frozenset({name})
 
 
-def _options(*places: tuple[str, int, Any]) -> Callable[[Any, Any], Set[str]]:
-    """Names of options that differ from what they are when left out, each given with its place among the arguments."""
+def _options(*options: tuple[str, int, Any]) -> Callable[[Any, Any], Set[str]]:
+    """Return a function that lists the options of a call that differ from their defaults.
+
+    Each option is given as its name, its index among the arguments, and its default.
+    """
 
     def names(args: Any, kwargs: Any) -> Set[str]:
         return frozenset(
-            name for name, place, usual in places if kwargs.get(name, args[place] if place < len(args) else usual) != usual
+            name
+            for name, index, default in options
+            if kwargs.get(name, args[index] if index < len(args) else default) != default
         )
 
     return names
 
 
-def _by_rows(names: Set[str], held: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """A table of which a row moves by a part of what it is moved by: by nothing for padding, by its share among its uses."""
-    part = torch.ones(len(held), dtype=held.dtype)
+def _by_rows(names: Set[str], recorded: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Move each row of an embedding by a part of its change: 0 for padding, 1/n for a row used n times."""
+    part = torch.ones(len(recorded), dtype=recorded.dtype)
     if "padding_idx" in names:
         part[kwargs.get("padding_idx", args[2] if len(args) > 2 else -1)] = 0
     if "scale_grad_by_freq" in names:
-        part /= torch.bincount(args[1].reshape(-1), minlength=len(held)).clamp(min=1)
-    return function(held + (args[0] - held) * part.unsqueeze(1), *args[1:], **kwargs)
+        part /= torch.bincount(args[1].reshape(-1), minlength=len(recorded)).clamp(min=1)
+    return function(recorded + (args[0] - recorded) * part.unsqueeze(1), *args[1:], **kwargs)
 
 
 def _symmetric(_: Set[str], __: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """The whole of a matrix that is symmetric, of which the function reads one half."""
+    """Symmetrize a matrix of which the function reads only one half."""
     return function((args[0] + args[0].mH) / 2, *args[1:], **kwargs)
 
 
 def _normalized(_: Set[str], __: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Logarithms of probabilities that go on adding up to one."""
+    """Normalize log-probabilities so that the probabilities sum to 1."""
     return function(log_softmax(args[0], -1), *args[1:], **kwargs)
 
 
-def _straight_through(_: Set[str], held: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """What is rounded passes as it is, within the range."""
+def _straight_through(_: Set[str], recorded: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Pass values within the range on unrounded."""
     _, scale, zero, *rest = args
     if function is torch.fake_quantize_per_channel_affine:
         axis, *rest = rest
-        shape = [-1 if place == axis else 1 for place in range(held.ndim)]
+        shape = [-1 if index == axis else 1 for index in range(recorded.ndim)]
         scale, zero = scale.reshape(shape), zero.reshape(shape)
     low, high = rest
-    level = torch.round(held / scale) + zero
+    level = torch.round(recorded / scale) + zero
     within = (level >= low) & (level <= high)
-    return function(held, *args[1:], **kwargs) + (args[0] - held) * within
+    return function(recorded, *args[1:], **kwargs) + (args[0] - recorded) * within
 
 
-def _gamma(_: Set[str], held: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """A sample that moves with its distribution, whatever its generator would have drawn instead."""
-    sample = function(held, *args[1:], **kwargs)
-    return sample + (args[0] - held) * torch._standard_gamma_grad(held, sample)
+def _gamma(_: Set[str], recorded: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Move a sample with its distribution, keeping the random numbers."""
+    sample = function(recorded, *args[1:], **kwargs)
+    return sample + (args[0] - recorded) * torch._standard_gamma_grad(recorded, sample)
 
 
-def _dirichlet(_: Set[str], held: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    sample = function(held, *args[1:], **kwargs)
-    moved = (args[0] - held) * torch._dirichlet_grad(sample, held, held.sum(-1, True).expand_as(held))
+def _dirichlet(_: Set[str], recorded: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    sample = function(recorded, *args[1:], **kwargs)
+    moved = (args[0] - recorded) * torch._dirichlet_grad(sample, recorded, recorded.sum(-1, True).expand_as(recorded))
     return sample + moved - sample * moved.sum(-1, True)
 
 

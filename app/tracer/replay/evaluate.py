@@ -1,4 +1,4 @@
-"""Carry out calls that were made once more, from other values of the leaves that they began with."""
+"""Evaluate recorded calls again with other leaf values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .definitions import DefinedFunctions, names_of
+from .definitions import SurrogateFunctions, names_of
 from .operands import (
     CannotReplay,
     ConstantOperand,
@@ -33,7 +33,7 @@ class TapeSection:
         self._widened: dict[int, Tensor] = {}
 
     def leaves(self) -> list[Tensor]:
-        """Every leaf that is read, once."""
+        """Return each leaf that the calls read, once."""
         found = {
             id(operand.tensor): operand.tensor
             for entry in self._entries
@@ -44,46 +44,46 @@ class TapeSection:
         return list(found.values())
 
     def definitions(self) -> Set[str]:
-        """The names of the definitions by which a gradient is not the derivative (see :mod:`.definitions`)."""
+        """Return the names of the definitions that apply to the calls (see :mod:`.definitions`)."""
         return frozenset(name for entry in self._entries for name in names_of(entry.function, entry.args, entry.kwargs))
 
     def evaluate(
-        self, values: Mapping[int, Tensor], *, wide: bool = False, defined: DefinedFunctions | None = None
+        self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
     ) -> list[Tensor]:
-        """The roots, with leaves (by id) that have these values instead of their own; ``wide`` computes in float64.
+        """Return the roots for leaf values by the leaves' ids; ``wide`` computes in float64.
 
-        ``defined`` carries the calls out. Generators are left where the calls leave them. Raises :class:`CannotReplay`, and
-        what the calls raise.
+        ``surrogates`` runs the calls instead. Generators keep the states in which the calls leave them. Raises
+        :class:`CannotReplay`, and any exception of the calls.
         """
         around = torch.is_autocast_enabled("cpu")
         with _kept_casts() if not wide and not around else _NO_CONTEXT:
-            return self._evaluated(values, wide, defined, around)
+            return self._evaluated(values, wide, surrogates, around)
 
     def _evaluated(
-        self, values: Mapping[int, Tensor], wide: bool, defined: DefinedFunctions | None, around: bool
+        self, values: Mapping[int, Tensor], wide: bool, surrogates: SurrogateFunctions | None, around: bool
     ) -> list[Tensor]:
-        known: dict[int, Tensor] = {}
-        cached = -1
+        results: dict[int, Tensor] = {}
+        cache = -1
 
         def value(operand: Operand) -> Tensor:
             match operand:
                 case ResultOperand():
-                    found = known.get(operand.token)
+                    found = results.get(operand.token)
                     if found is None:
-                        raise CannotReplay("a call returned something else than it did")
+                        raise CannotReplay("a call returned something different from before")
                     return found
                 case LeafOperand():
                     return values[id(operand.tensor)]
                 case ConstantOperand():
                     constant = self._wide(operand) if wide else operand.value()
                     if operand.token >= 0:
-                        known[operand.token] = constant
+                        results[operand.token] = constant
                     return constant
                 case UnknownOperand():
                     raise CannotReplay(operand.text)
 
-        for place, entry in enumerate(self._entries):
-            for generator, state in entry.random:
+        for index, entry in enumerate(self._entries):
+            for generator, state in entry.generators:
                 generator.set_state(state)
             args, kwargs = filled((entry.args, entry.kwargs), value)
             function = entry.function
@@ -93,18 +93,18 @@ class TapeSection:
             casts = entry.autocast is not None and not wide
             casting: Any = _NO_CONTEXT
             if casts or around:
-                casting = torch.autocast("cpu", entry.autocast, enabled=casts, cache_enabled=entry.cached >= 0)
-            if casts and not around and entry.cached != cached:
+                casting = torch.autocast("cpu", entry.autocast, enabled=casts, cache_enabled=entry.cache >= 0)
+            if casts and not around and entry.cache != cache:
                 torch.clear_autocast_cache()
-                cached = entry.cached
+                cache = entry.cache
             with casting, torch.set_grad_enabled(entry.graded):
-                out = function(*args, **kwargs) if defined is None else defined(place, function, args, kwargs)
-            known |= {token: tensor for token, tensor in zip(entry.made, flat(out), strict=False) if token >= 0}
+                out = function(*args, **kwargs) if surrogates is None else surrogates(index, function, args, kwargs)
+            results |= {token: tensor for token, tensor in zip(entry.result_tokens, flat(out), strict=False) if token >= 0}
         return [value(root) for root in self._roots]
 
     def generators(self) -> list[torch.Generator]:
-        """The generators that are drawn from."""
-        return list(dict.fromkeys(generator for entry in self._entries for generator, _ in entry.random))
+        """Return the random generators that the calls use."""
+        return list(dict.fromkeys(generator for entry in self._entries for generator, _ in entry.generators))
 
     def _wide(self, constant: ConstantOperand) -> Tensor:
         found = self._widened.get(id(constant))
@@ -115,7 +115,7 @@ class TapeSection:
 
 @contextlib.contextmanager
 def _kept_casts() -> Iterator[None]:
-    """Keep what autocast casts until the end, and no longer."""
+    """Keep autocast's cache for the duration of the evaluation."""
     torch.autocast_increment_nesting()
     try:
         yield
@@ -145,12 +145,12 @@ _WIDER: dict[Any, Any] = {
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """A tensor in float64 (complex128), if it is of a narrower float; else itself."""
+    """Return a floating-point tensor in float64 (complex128 if complex), any other tensor unchanged."""
     return tensor.detach().to(_WIDE.get(tensor.dtype, tensor.dtype))
 
 
 def dtypes_widened(value: Any) -> Any:
-    """Arguments that name a dtype, naming the wide one instead."""
+    """Return arguments with each narrow dtype replaced by the wide one."""
     if isinstance(value, torch.dtype):
         return _WIDE.get(value, value)
     if type(value) in (list, tuple):

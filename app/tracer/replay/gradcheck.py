@@ -1,4 +1,4 @@
-"""Judge recorded gradients by differences of the loss."""
+"""Check recorded gradients against finite differences of the loss."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .slopes import Slopes, real
 
 @dataclass
 class LeafCheck:
-    """What differences say of the elements of one leaf."""
+    """The results of the check for the elements of one leaf."""
 
     elements: list[int] = field(default_factory=list)
     recorded: list[float] = field(default_factory=list)
@@ -35,7 +35,7 @@ class LeafCheck:
     definitions: set[str] = field(default_factory=set)
 
     def event(self, index: int, parameter: int, precision: str, own: str, functions: list[str]) -> wire.Checked:
-        """As it crosses the wire."""
+        """Return the results as an event."""
         numbers = (self.recorded, self.central, self.left, self.right, self.tolerance)
         recorded, central, left, right, tolerance = (np.array(column, "<f8").tobytes() for column in numbers)
         elements, verdict = np.array(self.elements, "<i8").tobytes(), bytes(self.verdict)
@@ -44,19 +44,19 @@ class LeafCheck:
 
 
 class Element(NamedTuple):
-    """An element of a leaf, with its gradient as it was recorded, and as the same calls give it in float64 if they can."""
+    """An element of a leaf, with its recorded gradient and, if possible, the gradient of the same calls in float64."""
 
     leaf: Tensor
     parameter: int
-    place: int
+    position: int
     recorded: float
     formula: float | None
     largest: float
-    """Of the leaf's gradient by its formula; infinite where that is not known."""
+    """The magnitude of the leaf's largest gradient in float64; infinite if unknown."""
 
 
 class Judgement(NamedTuple):
-    """A verdict with the slopes that it rests on (central, left, right) and how far off the gradient might have been."""
+    """A verdict with the slopes that it is based on (central, left, right) and the tolerance of the gradient."""
 
     verdict: int
     slopes: tuple[float, float, float]
@@ -64,10 +64,10 @@ class Judgement(NamedTuple):
 
 
 class GradientCheck:
-    """Holds the gradients of one pass to slopes of its loss.
+    """Compares the gradients of one pass with slopes of its loss.
 
-    ``most`` elements of each leaf are looked at, for ``seconds`` at most (0: no limit). Raises :class:`CannotReplay` where the
-    calls do not come to the recorded loss.
+    At most ``most`` elements of each leaf are checked, for at most ``seconds`` (0: no limit). Raises :class:`CannotReplay`
+    if the calls do not reproduce the recorded loss.
     """
 
     def __init__(self, point: RecordedPoint, most: int, seconds: float) -> None:
@@ -84,34 +84,34 @@ class GradientCheck:
         self.own = _name(self._rounding.dtype)
 
     def of(self, parameter: int, leaf: Tensor) -> LeafCheck:
-        """Look at a leaf, whose elements are taken evenly."""
+        """Check elements of a leaf, evenly spaced if there are too many."""
         gradient = self._point.gradients[parameter]
         assert gradient is not None
-        told = real(elements_of(gradient.detach())).reshape(-1)
-        count = told.numel()
+        gradients = real(elements_of(gradient.detach())).reshape(-1)
+        count = gradients.numel()
         found = LeafCheck()
-        places = range(count) if count <= self._most else np.linspace(0, count - 1, self._most).round().astype(int).tolist()
-        formulas = self._slopes.here.formulas.get(parameter)
+        indexes = range(count) if count <= self._most else np.linspace(0, count - 1, self._most).round().astype(int).tolist()
+        formulas = self._slopes.recorded.formulas.get(parameter)
         size = math.inf if formulas is None else largest(formulas)
-        for place in map(int, places):
+        for index in map(int, indexes):
             if found.elements and time.monotonic() > self._until:
                 break
-            formula = None if formulas is None else float(formulas[place])
-            self._look(found, Element(leaf, parameter, place, float(told[place]), formula, size))
+            formula = None if formulas is None else float(formulas[index])
+            self._check(found, Element(leaf, parameter, index, float(gradients[index]), formula, size))
         return found
 
-    def _look(self, found: LeafCheck, element: Element) -> None:
-        judged = self._judged(element)
+    def _check(self, found: LeafCheck, element: Element) -> None:
+        judged = self._judge(element)
         if judged.verdict == wire.WRONG:
-            for names in self._ways():
-                if self._judged(element, names).verdict in (wire.RIGHT, wire.KINK):
+            for names in self._definition_sets():
+                if self._judge(element, names).verdict in (wire.RIGHT, wire.KINK):
                     judged = judged._replace(verdict=wire.DEFINED)
                     found.definitions.update(names)
                     break
             else:
                 if self._right_around(element):
                     judged = judged._replace(verdict=wire.KINK)
-        found.elements.append(element.place)
+        found.elements.append(element.position)
         found.recorded.append(element.recorded)
         columns = (found.central, found.left, found.right, found.tolerance)
         for column, number in zip(columns, (*judged.slopes, judged.tolerance), strict=True):
@@ -119,10 +119,10 @@ class GradientCheck:
         found.verdict.append(judged.verdict)
 
     def _right_around(self, element: Element) -> bool:
-        """Whether a gradient that is not the slope is what its formula gives, and this is the slope everywhere around.
+        """Return whether a gradient that differs from the slope equals its formula, which is the slope at nearby points.
 
-        Where several bends meet, as where a maximum is shared and then cut off, what torch makes of them together need not
-        lie between the slopes to either side.
+        Where several kinks meet, for example a shared maximum that is clamped, PyTorch's gradient need not lie between the
+        slopes on either side.
         """
         if element.formula is None:
             return False
@@ -130,35 +130,35 @@ class GradientCheck:
         allowed = self._rounding.of_gradient(element.parameter, size, self._reach(element), element.largest, wide=True)
         if not abs(element.recorded - element.formula) <= allowed:
             return False
-        for spot in self._slopes.nearby():
-            formulas = spot.formulas.get(element.parameter)
+        for point in self._slopes.nearby():
+            formulas = point.formulas.get(element.parameter)
             if formulas is None:
                 return False
-            formula = float(formulas[element.place])
+            formula = float(formulas[element.position])
             try:
-                slopes, noise = self._slopes.at(spot, element.leaf, element.place, self._slopes.widths[0])
+                slopes, noise = self._slopes.at(point, element.leaf, element.position, self._slopes.widths[0])
             except CannotReplay:
                 raise
             except Exception:
                 return False
             size = max(abs(formula), abs(slopes[0]))
-            tolerance = noise + self._rounding.of_formula(element.parameter, size, spot.precision)
+            tolerance = noise + self._rounding.of_formula(element.parameter, size, point.precision)
             if _verdict(formula, slopes, tolerance) != wire.RIGHT:
                 return False
         return True
 
-    def _ways(self) -> Iterator[Set[str]]:
-        """Each definition by itself, and all of them."""
+    def _definition_sets(self) -> Iterator[Set[str]]:
+        """Yield each definition by itself, then all together."""
         yield from ({name} for name in sorted(self._definitions))
         if len(self._definitions) > 1:
             yield self._definitions
 
-    def _judged(self, element: Element, names: Set[str] = frozenset()) -> Judgement:
-        """What the slopes say of an element; ``names`` are definitions by which another function is differentiated."""
+    def _judge(self, element: Element, names: Set[str] = frozenset()) -> Judgement:
+        """Return the verdict on an element; ``names`` are definitions whose surrogate functions are evaluated instead."""
         judged = Judgement(wire.UNKNOWN, (math.nan, math.nan, math.nan), math.nan)
         for width in self._slopes.widths:
             try:
-                slopes, noise = self._slopes.at(self._slopes.here, element.leaf, element.place, width, names)
+                slopes, noise = self._slopes.at(self._slopes.recorded, element.leaf, element.position, width, names)
             except CannotReplay:
                 raise
             except Exception:
@@ -175,14 +175,14 @@ class GradientCheck:
         return judged
 
     def _with_formula(self, judged: Judgement, element: Element, formula: float, noise: float) -> Judgement:
-        """A verdict on a gradient of a coarse precision, where the same calls gave ``formula`` in float64.
+        """Refine the verdict on a gradient of a coarse precision by the gradient ``formula`` in float64.
 
-        A gradient that went through bfloat16 has two or three digits: what may be rounding in it would hide a backward that is
-        wrong by a tenth. Both are told apart by the formula, which is held to what a gradient in float32 is held to; of the
-        recorded one it remains to be asked whether it is that but for rounding.
+        A gradient computed in bfloat16 has two or three digits. Its tolerance would hide a formula that is wrong by a tenth.
+        The formula in float64 is checked with the tolerance of float32, and the recorded gradient may differ from it by
+        rounding.
         """
         size = max(abs(formula), abs(judged.slopes[0]))
-        tight = noise + self._rounding.of_formula(element.parameter, size, self._slopes.here.precision)
+        tight = noise + self._rounding.of_formula(element.parameter, size, self._slopes.recorded.precision)
         verdict = _verdict(formula, judged.slopes, tight)
         if verdict == wire.WRONG:
             return Judgement(wire.WRONG, judged.slopes, tight)
@@ -193,7 +193,7 @@ class GradientCheck:
         return judged
 
     def _reach(self, element: Element) -> float:
-        return abs(self._slopes.here.loss) / max(abs(self._slopes.here.value(element.leaf, element.place)), 1.0)
+        return abs(self._slopes.recorded.loss) / max(abs(self._slopes.recorded.value(element.leaf, element.position)), 1.0)
 
 
 def _verdict(gradient: float, slopes: tuple[float, float, float], tolerance: float) -> int:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class CannotReplay(Exception):
-    """The calls of a pass cannot be carried out again; the message goes on from "It cannot be evaluated again: "."""
+    """Raised if a pass cannot be evaluated again; the message continues "The pass cannot be evaluated again: "."""
 
 
 class ResultOperand:
-    """An operand that an earlier call of the tape returned."""
+    """An operand that an earlier call on the tape returned."""
 
     __slots__ = ("token",)
 
@@ -23,7 +23,7 @@ class ResultOperand:
 
 
 class LeafOperand:
-    """An operand that is a leaf: it has the value that the caller gives it."""
+    """An operand that is a leaf; its value is given to each evaluation."""
 
     __slots__ = ("tensor",)
 
@@ -32,10 +32,10 @@ class LeafOperand:
 
 
 class ConstantOperand:
-    """An operand that no gradient reaches: it has the value that it had.
+    """An operand that requires no gradient; it keeps its recorded value.
 
-    ``copied``: its elements are the tape's own, since something wrote to them. ``written``: this very call does, so that each
-    evaluation needs a copy, which is known by ``token`` from then on (-1: by none).
+    ``copied`` is true if the tape has its own copy, because something wrote to the tensor. ``written`` is true if the call
+    itself writes to it: each evaluation then needs a new copy, identified by ``token`` afterwards (-1 for none).
     """
 
     __slots__ = ("__weakref__", "copied", "tensor", "token", "version", "written")
@@ -48,20 +48,20 @@ class ConstantOperand:
         self.version = -1 if tensor.is_inference() else tensor._version
 
     def copy(self) -> None:
-        """Take the elements into keeping: something is about to write to them."""
+        """Copy the elements, since something is about to write to them."""
         if not self.copied:
             self.tensor = self.tensor.detach().clone()
             self.copied = True
 
     def value(self) -> Tensor:
-        """The operand as it was."""
+        """Return the operand with its recorded value. Raises :class:`CannotReplay` if it was overwritten."""
         if not self.copied and self.version >= 0 and self.tensor._version != self.version:
-            raise CannotReplay("a tensor that it reads was written to in a way that could not be followed")
+            raise CannotReplay("a tensor that it reads was overwritten in a way that could not be recorded")
         return self.tensor.clone() if self.written else self.tensor
 
 
 class UnknownOperand:
-    """An operand that needs a gradient and came from where the tape does not see."""
+    """An operand that requires a gradient and was not made by a call on the tape."""
 
     __slots__ = ("text",)
 
@@ -71,7 +71,7 @@ class UnknownOperand:
         self.text = (
             "it computes inside a transform of torch.func"
             if inside
-            else f"{node.name() if node is not None else 'a tensor'} was not made by a call that could be kept"
+            else f"{node.name() if node is not None else 'a tensor'} was not made by a call that could be recorded"
         )
 
 
@@ -79,28 +79,31 @@ Operand = ResultOperand | LeafOperand | ConstantOperand | UnknownOperand
 
 
 class TapeEntry:
-    """One call. ``random`` are generators with the states that they had before it, where it drew from them."""
+    """One call on the tape, with its arguments and the state in which it ran.
 
-    __slots__ = ("args", "autocast", "cached", "function", "graded", "kwargs", "made", "makes", "random", "takes")
+    ``generators`` lists the generators that it used, with their states before the call.
+    """
 
-    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, cached: int = 0) -> None:
+    __slots__ = ("args", "autocast", "cache", "function", "generators", "graded", "kwargs", "reads", "result_tokens", "writes")
+
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, cache: int = 0) -> None:
         self.function = function
         self.args = args
         self.kwargs = kwargs
         self.graded = torch.is_grad_enabled()
         self.autocast = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-        self.cached = cached if torch.is_autocast_cache_enabled() else -1
-        """Which of the caches in which autocast keeps leaves that it has cast, one after the other; -1 for none."""
-        self.random: list[tuple[torch.Generator, Tensor]] = []
-        self.made: list[int] = []
-        """The tokens of what it returned, -1 for what no gradient reaches."""
-        self.makes: set[int] = set()
-        """The memories that it returned or wrote to, and in ``takes`` those that it read."""
-        self.takes: set[int] = set()
+        self.cache = cache if torch.is_autocast_cache_enabled() else -1
+        """The index of the autocast cache that was active, counted from the first; -1 for none."""
+        self.generators: list[tuple[torch.Generator, Tensor]] = []
+        self.result_tokens: list[int] = []
+        """The tokens of the tensors that it returned, -1 for those that require no gradient."""
+        self.writes: set[int] = set()
+        """The memories that it returned or wrote to; ``reads`` are those that it read."""
+        self.reads: set[int] = set()
 
 
 def flat(value: Any) -> Iterator[Tensor]:
-    """The tensors in what a call takes or returns, however deep in lists, tuples and dicts."""
+    """Yield the tensors in a call's arguments or result, at any depth of lists, tuples and dicts."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
@@ -112,7 +115,7 @@ def flat(value: Any) -> Iterator[Tensor]:
 
 
 def operands(value: Any) -> Iterator[Operand]:
-    """The operands in arguments that were taken down."""
+    """Yield the operands in recorded arguments."""
     if isinstance(value, ResultOperand | LeafOperand | ConstantOperand | UnknownOperand):
         yield value
     elif isinstance(value, list | tuple):
@@ -124,12 +127,12 @@ def operands(value: Any) -> Iterator[Operand]:
 
 
 def rebuilt(value: Any, replace: Callable[[Tensor], Any]) -> Any:
-    """Arguments with something in the place of each tensor; what holds none is kept as it is."""
+    """Return arguments with each tensor replaced."""
     return _mapped(value, Tensor, replace)
 
 
 def filled(value: Any, replace: Callable[[Operand], Any]) -> Any:
-    """Arguments with a tensor in the place of each operand."""
+    """Return arguments with each operand replaced by a tensor."""
     return _mapped(value, (ResultOperand, LeafOperand, ConstantOperand, UnknownOperand), replace)
 
 

@@ -1,4 +1,4 @@
-"""Take slopes of the loss of a pass, at the recorded spot and around it, in float64 where the calls allow it."""
+"""Compute slopes of the loss of a pass by finite differences, in float64 where the calls allow it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..tensors.handles import elements_of
-from .definitions import DefinedFunctions
+from .definitions import SurrogateFunctions
 from .evaluate import widened
 from .operands import CannotReplay
 from .point import RecordedPoint
@@ -19,27 +19,31 @@ from .precision import PrecisionMode, unit
 from .rounding import Rounding
 
 WIDTHS = (1e-6, 1e-8)
-"""Steps to either side, in float64, as a part of the element (of 1, for a smaller one)."""
+"""Step sizes in float64, relative to the element (to 1 for a smaller element)."""
 
-NEARBY, NEAR = 3, 1e-3
-"""How many spots around the recorded one are looked at, and about how far away, as a part of an element as above."""
+NEAR_POINTS, NEAR_DISTANCE = 3, 1e-3
+"""The number of points near the recorded one, and their distance, relative to an element as above."""
 
 
 class EvaluatedPoint(NamedTuple):
-    """Values of all leaves, the loss there, and its gradient by the same calls' own backward, computed in ``precision``."""
+    """Values of all leaves, the loss new_value, and its gradient by the calls' own backward, computed in ``precision``."""
 
     leaves: dict[int, Tensor]
     loss: float
     formulas: dict[int, Tensor]
     precision: torch.dtype
 
-    def value(self, leaf: Tensor, place: int) -> float:
-        """Of an element of a leaf."""
-        return float(real(self.leaves[id(leaf)]).reshape(-1)[place])
+    def value(self, leaf: Tensor, index: int) -> float:
+        """Return the value of an element of a leaf."""
+        return float(real(self.leaves[id(leaf)]).reshape(-1)[index])
 
 
 class Slopes:
-    """``wide``: taken in float64. ``widths`` are the steps to take. ``here`` is the recorded spot."""
+    """Computes slopes of a pass's loss by finite differences.
+
+    ``wide`` is true if they are computed in float64. ``widths`` are the step sizes to try, and ``recorded`` is the
+    recorded point.
+    """
 
     def __init__(self, point: RecordedPoint, rounding: Rounding) -> None:
         self._point = point
@@ -47,84 +51,84 @@ class Slopes:
         leaves = point.stand_ins()
         self.wide = self._can_be_wide(leaves)
         self.widths: tuple[float, ...] = WIDTHS if self.wide else (float(unit(rounding.dtype) ** (1 / 3)),)
-        self.here = self._spot_at({key: widened(leaf) for key, leaf in leaves.items()} if self.wide else leaves)
+        self.recorded = self._evaluate_at({key: widened(leaf) for key, leaf in leaves.items()} if self.wide else leaves)
         self._near: list[EvaluatedPoint] = []
 
     def _can_be_wide(self, leaves: dict[int, Tensor]) -> bool:
-        """Whether the calls can be carried out in float64 to the last, and come to about the same loss there.
+        """Return whether all calls can run in float64 and give about the same loss.
 
-        A function of the program's own may cast to a fixed dtype: it is one of stairs, and small steps see only these.
+        A custom function may cast to a fixed dtype. Its result then changes in stairs, and small steps measure only these.
         """
-        seen = PrecisionMode()
+        observed = PrecisionMode()
         try:
-            with seen:
+            with observed:
                 found = self._point.loss({key: widened(leaf) for key, leaf in leaves.items()}, wide=True)
         except CannotReplay:
             raise
         except Exception:
             return False
-        recorded = self._point.recorded
-        if not math.isfinite(recorded):
+        recorded_loss = self._point.recorded_loss
+        if not math.isfinite(recorded_loss):
             return not math.isfinite(found)
-        about = 1e-3 + 0.02 * max(abs(found), abs(recorded)) + 8 * self._rounding.shaking
-        return math.isfinite(found) and abs(found - recorded) <= about and seen.dtype is torch.float64
+        about = 1e-3 + 0.02 * max(abs(found), abs(recorded_loss)) + 8 * self._rounding.loss_noise
+        return math.isfinite(found) and abs(found - recorded_loss) <= about and observed.dtype is torch.float64
 
-    def _spot_at(self, leaves: dict[int, Tensor]) -> EvaluatedPoint:
-        """Stand where leaves have these values. There are no formulas where the calls' own backward cannot do float64."""
+    def _evaluate_at(self, leaves: dict[int, Tensor]) -> EvaluatedPoint:
+        """Evaluate at leaf values. The formulas are empty if the calls' own backward does not support float64."""
         loss = self._point.loss(_copies(leaves), wide=self.wide)
-        seen = PrecisionMode()
+        observed = PrecisionMode()
         if not self.wide:
-            return EvaluatedPoint(leaves, loss, {}, seen.dtype)
+            return EvaluatedPoint(leaves, loss, {}, observed.dtype)
         try:
-            with seen:
+            with observed:
                 slopes = self._point.slopes(_copies(leaves), wide=True)
         except CannotReplay:
             raise
         except Exception:
-            return EvaluatedPoint(leaves, loss, {}, seen.dtype)
+            return EvaluatedPoint(leaves, loss, {}, observed.dtype)
         found = {key: real(elements_of(slope.detach())).reshape(-1) for key, slope in slopes.items() if slope is not None}
-        return EvaluatedPoint(leaves, loss, found, seen.dtype)
+        return EvaluatedPoint(leaves, loss, found, observed.dtype)
 
     def nearby(self) -> list[EvaluatedPoint]:
-        """A few spots around the recorded one, further away than differences reach."""
+        """Return a few points around the recorded one, further away than the steps of the differences."""
         signs = torch.Generator().manual_seed(0)
-        while self.wide and len(self._near) < NEARBY:
+        while self.wide and len(self._near) < NEAR_POINTS:
             moved = {
-                key: leaf + NEAR * leaf.abs().clamp(min=1) * torch.randn(leaf.shape, generator=signs, dtype=leaf.dtype)
-                for key, leaf in self.here.leaves.items()
+                key: leaf + NEAR_DISTANCE * leaf.abs().clamp(min=1) * torch.randn(leaf.shape, generator=signs, dtype=leaf.dtype)
+                for key, leaf in self.recorded.leaves.items()
             }
-            self._near.append(self._spot_at(moved))
+            self._near.append(self._evaluate_at(moved))
         return self._near
 
     def at(
-        self, spot: EvaluatedPoint, leaf: Tensor, place: int, width: float, names: Set[str] = frozenset()
+        self, point: EvaluatedPoint, leaf: Tensor, index: int, width: float, names: Set[str] = frozenset()
     ) -> tuple[tuple[float, float, float], float]:
-        """The slope by an element: central, from the left and from the right; and how far off they may be themselves.
+        """Return the central, left and right slope for an element, and the tolerance of each.
 
-        ``names`` are definitions by which another function is differentiated.
+        ``names`` are definitions whose surrogate functions are evaluated instead.
         """
-        value = spot.value(leaf, place)
+        value = point.value(leaf, index)
         step = width * max(abs(value), 1.0)
-        defined = DefinedFunctions(names) if names else None
-        loss = spot.loss
-        if defined is not None:
-            loss = self._point.loss(_copies(spot.leaves), wide=self.wide, defined=defined)
-        (below, low), (above, high) = (self._moved(spot, leaf, place, by, defined) for by in (-step, step))
+        surrogates = SurrogateFunctions(names) if names else None
+        loss = point.loss
+        if surrogates is not None:
+            loss = self._point.loss(_copies(point.leaves), wide=self.wide, surrogates=surrogates)
+        (below, low), (above, high) = (self._moved(point, leaf, index, by, surrogates) for by in (-step, step))
         central = (above - below) / (high - low)
         left, right = (loss - below) / (value - low), (above - loss) / (high - value)
         size = max(abs(loss), abs(below), abs(above))
         return (central, left, right), self._rounding.of_losses(size, wide=self.wide) / step
 
     def _moved(
-        self, spot: EvaluatedPoint, leaf: Tensor, place: int, by: float, defined: DefinedFunctions | None
+        self, point: EvaluatedPoint, leaf: Tensor, index: int, by: float, surrogates: SurrogateFunctions | None
     ) -> tuple[float, float]:
-        """The loss with an element moved, and where that then is."""
-        copies = _copies(spot.leaves)
+        """Return the loss with an element moved, and the element's new value."""
+        copies = _copies(point.leaves)
         moved = real(copies[id(leaf)])
-        at = tuple(int(index) for index in np.unravel_index(place, tuple(moved.shape))) if moved.ndim else ()
+        at = tuple(int(each) for each in np.unravel_index(index, tuple(moved.shape))) if moved.ndim else ()
         moved[at] += by
-        there = float(moved[at])
-        return self._point.loss(copies, wide=self.wide, defined=defined), there
+        new_value = float(moved[at])
+        return self._point.loss(copies, wide=self.wide, surrogates=surrogates), new_value
 
 
 def _copies(leaves: dict[int, Tensor]) -> dict[int, Tensor]:
@@ -132,5 +136,5 @@ def _copies(leaves: dict[int, Tensor]) -> dict[int, Tensor]:
 
 
 def real(tensor: Tensor) -> Tensor:
-    """A view of a complex tensor as pairs of real numbers; a real tensor as it is."""
+    """Return a complex tensor as a view of pairs of real numbers; a real tensor is returned unchanged."""
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor

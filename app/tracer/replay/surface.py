@@ -54,7 +54,7 @@ def surface(order: wire.ReplayOrder, point: RecordedPoint) -> wire.Surface:
             failed.append(1)
     columns = [axis.double().numpy().astype("<f8").tobytes() for axis in axes]
     packed = np.array(losses, "<f8").tobytes()
-    return wire.Surface(facts.index, values_there, point.recorded, slopes, columns, packed, bytes(failed))
+    return wire.Surface(facts.index, values_there, point.recorded_loss, slopes, columns, packed, bytes(failed))
 
 
 def _axis(leaf: Tensor, value: float, target: wire.SweepTarget, points: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""Keep the calls that made nodes, each with all that it was given, so that what they computed can be computed again.
+"""Keep the calls that made nodes with all their arguments, so that they can be evaluated again.
 
-The graph of a pass is what its leaves went through. The tape holds the same calls in the order in which they were made, and
-a :class:`TapeSection` of it carries them out once more from other values of the leaves. What is cut off from the graph (data,
-``detach``, ``no_grad``, a number taken out with ``item``) stays what it was: autograd's gradient is the slope of just this
+The graph of a pass shows how its leaves were used. The tape has the same calls in the order in which they were made. A
+:class:`TapeSection` evaluates them again with other leaf values. Tensors that are detached from the graph (data, ``detach``,
+``no_grad``, a number read with ``item``) keep their recorded values, since autograd's gradient is the slope of exactly this
 function.
 """
 
@@ -25,17 +25,17 @@ from .evaluate import TapeSection
 from .operands import ConstantOperand, LeafOperand, Operand, ResultOperand, TapeEntry, UnknownOperand, flat, rebuilt
 
 FIRST_SWEEP = 2_000
-"""Calls that are kept before those that nothing alive came from are let go."""
+"""Number of calls at which those that led to no living tensor are removed first."""
 SWEEP_BYTES = 64 << 20
-"""Memory of the constants that were taken down since the last time, at which this is done too."""
+"""Bytes of constants recorded since the last removal at which it is repeated."""
 
 
 class Tape(TorchFunctionMode):
-    """Sees the calls that the recorder's own mode carries out, and keeps those that made nodes.
+    """Records the calls that the forward mode passes on and that make nodes.
 
-    Its limits: nodes made inside transforms of ``torch.func``, by ``backward(create_graph=True)`` or by scripted functions
-    have no call here, and a write to memory that NumPy shares is not noticed. Whoever evaluates compares with what was
-    recorded.
+    Limits: nodes made inside ``torch.func`` transforms, by ``backward(create_graph=True)`` or by scripted functions have no
+    call here. A write to memory shared with NumPy is not observed. Callers must therefore compare an evaluation with the
+    recording.
     """
 
     def __init__(self) -> None:
@@ -49,10 +49,8 @@ class Tape(TorchFunctionMode):
         self._bytes = 0
         self._apply: Any = None
         self._clear: Any = None
-        self._caches = 0
+        self._autocast_caches = 0
         self.paused = False
-
-    # ------------------------------------------------------------------ seeing
 
     def __enter__(self) -> Tape:
         self._apply = original = Function.__dict__["apply"]
@@ -63,7 +61,7 @@ class Tape(TorchFunctionMode):
                 before = None if self.paused else self._before(function, args, kwargs, writes=False)
             if before is None:
                 return function(*args, **kwargs)
-            self.paused = True  # what happens inside belongs to this one call
+            self.paused = True  # inner calls belong to this one
             try:
                 out = function(*args, **kwargs)
             finally:
@@ -75,7 +73,7 @@ class Tape(TorchFunctionMode):
         self._clear = clear = torch.clear_autocast_cache
 
         def cleared() -> None:
-            self._caches += not self.paused
+            self._autocast_caches += not self.paused
             clear()
 
         Function.apply = classmethod(apply)  # type: ignore[assignment]
@@ -96,7 +94,7 @@ class Tape(TorchFunctionMode):
         if self.paused or (kind is READ and func is not torch.autograd.grad):
             return func(*args, **kwargs)
         writes = kind is WRITE or "out" in kwargs
-        with torch._C.DisableTorchFunction():  # tensors may have a __torch_function__ of the program's own
+        with torch._C.DisableTorchFunction():  # tensors may have a ``__torch_function__`` of the program
             if writes:
                 self._protect(kwargs.get("out", args[0] if args else None))
             elif kind is UPDATES_STATISTICS:
@@ -111,13 +109,16 @@ class Tape(TorchFunctionMode):
     def _before(
         self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], *, writes: bool
     ) -> tuple[TapeEntry, int, list[tuple[torch.Generator, Tensor]]] | None:
-        """Take down a call that is about to be made, if it may make nodes or writes to what the tape made."""
+        """Create the entry of a call that may make nodes, or writes to a tensor on the tape; ``None`` for other calls.
+
+        Returns the entry, the next sequence number, and the random generators with their states.
+        """
         if torch.is_grad_enabled():
             if not any(tensor.requires_grad for tensor in flat((args, kwargs))):
                 return None
         elif not writes or self._token(args[0] if args else None) is None:
             return None
-        entry = TapeEntry(function, None, None, self._caches)
+        entry = TapeEntry(function, None, None, self._autocast_caches)
         counts = KINDS.get(function) is UPDATES_STATISTICS
         target = args[0] if writes and args else None
         entry.args = rebuilt(tuple(args), lambda tensor: self._operand(entry, tensor, counts or tensor is target))
@@ -128,7 +129,7 @@ class Tape(TorchFunctionMode):
     def _operand(self, entry: TapeEntry, tensor: Tensor, written: bool) -> Operand:
         known = self._live.get(id(tensor))
         if known is not None and known[0]() is tensor and tensor.requires_grad:
-            entry.takes.add(known[2])
+            entry.reads.add(known[2])
             return ResultOperand(known[1])
         if not tensor.requires_grad:
             if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
@@ -144,7 +145,7 @@ class Tape(TorchFunctionMode):
         self,
         entry: TapeEntry,
         first: int,
-        random: list[tuple[torch.Generator, Tensor]],
+        generators: list[tuple[torch.Generator, Tensor]],
         out: Any,
         args: Sequence[Any],
         *,
@@ -152,38 +153,40 @@ class Tape(TorchFunctionMode):
     ) -> None:
         if next_sequence_nr() == first and entry.graded:
             return
-        entry.random = [(generator, state) for generator, state in random if not torch.equal(generator.get_state(), state)]
+        entry.generators = [
+            (generator, state) for generator, state in generators if not torch.equal(generator.get_state(), state)
+        ]
         if writes and args and isinstance(args[0], Tensor):
-            self._written(entry, args[0])
+            self._record_write(entry, args[0])
         for tensor in flat(out):
-            entry.made.append(self._made(entry, tensor) if tensor.requires_grad else -1)
+            entry.result_tokens.append(self._result_token(entry, tensor) if tensor.requires_grad else -1)
         self._entries.append(entry)
         if len(self._entries) >= self._sweep_at or self._bytes >= SWEEP_BYTES:
             self._sweep()
 
-    def _written(self, entry: TapeEntry, target: Tensor) -> None:
-        """A call wrote to its first operand: from now on that is what this call made of it."""
+    def _record_write(self, entry: TapeEntry, target: Tensor) -> None:
+        """Record that a call wrote to its first operand, whose value is the call's result from now on."""
         operand = entry.args[0]
         if isinstance(operand, ConstantOperand) and target.requires_grad:
-            operand.token = self._made(entry, target)
+            operand.token = self._result_token(entry, target)
         known = self._live.get(id(target))
         if known is not None:
-            entry.makes.add(known[2])
+            entry.writes.add(known[2])
 
-    def _made(self, entry: TapeEntry, tensor: Tensor) -> int:
+    def _result_token(self, entry: TapeEntry, tensor: Tensor) -> int:
         known = self._live.get(id(tensor))
         if known is not None and known[0]() is tensor:
-            entry.makes.add(known[2])
+            entry.writes.add(known[2])
             return known[1]
         token = memory = self._tokens
         self._tokens += 1
-        if tensor._is_view():  # a view and what it shows are one memory: what writes to one writes to the other
+        if tensor._is_view():  # a view and its base share their memory: a write to one changes the other
             base = self._live.get(id(tensor._base))
             memory = base[2] if base is not None else memory
         key = id(tensor)
         forget = self._live.pop
         self._live[key] = (weakref.ref(tensor, lambda _: forget(key, None)), token, memory)
-        entry.makes.add(memory)
+        entry.writes.add(memory)
         return token
 
     def _token(self, value: Any) -> int | None:
@@ -191,7 +194,7 @@ class Tape(TorchFunctionMode):
         return known[1] if known is not None and known[0]() is value else None
 
     def _protect(self, written: Any) -> None:
-        """Something is about to write to tensors: take the constants that live there into keeping."""
+        """Copy the constants that share memory with tensors that are about to be written to."""
         for reference in self._constants:
             constant = reference()
             if constant is not None and not constant.copied:
@@ -203,10 +206,8 @@ class Tape(TorchFunctionMode):
                 if constant is not None:
                     constant.copy()
 
-    # ------------------------------------------------------------------ letting go
-
     def _sweep(self) -> None:
-        """Let go of the calls that nothing alive came from."""
+        """Remove the calls that led to no living tensor."""
         self._entries = self._leading_to(memory for _, _, memory in list(self._live.values()))
         self._constants = [reference for reference in self._constants if reference() is not None]
         self._by_storage = {
@@ -221,16 +222,14 @@ class Tape(TorchFunctionMode):
         needed = set(memories)
         found: list[TapeEntry] = []
         for entry in reversed(self._entries):
-            if not needed.isdisjoint(entry.makes):
-                needed |= entry.takes
+            if not needed.isdisjoint(entry.writes):
+                needed |= entry.reads
                 found.append(entry)
         found.reverse()
         return found
 
-    # ------------------------------------------------------------------ evaluating
-
     def leading_to(self, roots: Sequence[Tensor]) -> TapeSection:
-        """The section that computed these tensors."""
-        entry = TapeEntry(None, None, None)  # type: ignore[arg-type]  # only to find out where the roots come from
+        """Return the section that computed these tensors."""
+        entry = TapeEntry(None, None, None)  # type: ignore[arg-type]  # used only to collect the roots' operands
         operands = [self._operand(entry, root, written=False) for root in roots]
-        return TapeSection(self._leading_to(entry.takes), operands)
+        return TapeSection(self._leading_to(entry.reads), operands)

@@ -1,4 +1,4 @@
-"""A replay tells the numbers of the recording again, and what it computes beside them is what torch computes without us."""
+"""Tests of replays: they repeat the recording's numbers, and compute beside them what PyTorch computes without Tapedeck."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ..run_twice import PROGRAMS, record
 
 EXAMPLES = [pytest.param(each.program, id=each.slug) for each in gallery()]
 OTHERS = [
-    pytest.param(path.read_text(), id=path.stem, marks=pytest.mark.ops if place % 3 else pytest.mark.slow)
-    for place, path in enumerate(PROGRAMS)
-    if path.stem not in ("deep_chain", "gpt", "style_transfer", "anomaly_and_checks")  # which take long to run
+    pytest.param(path.read_text(), id=path.stem, marks=pytest.mark.ops if index % 3 else pytest.mark.slow)
+    for index, path in enumerate(PROGRAMS)
+    if path.stem not in ("deep_chain", "gpt", "style_transfer", "anomaly_and_checks")  # these take long to run
 ]
 FEATURES = (
     "inplace_views",
@@ -49,21 +49,21 @@ for step in range(3):
 """
 
 
-def replay(program: str, **asked: Any) -> list[wire.AnyEvent]:
-    """Run a program again for something, everything it tells checked as the server would check it."""
+def replay(program: str, **order: Any) -> list[wire.AnyEvent]:
+    """Replay a program, and return all events, checked as the server checks them."""
     reader = wire.Reader(Limits(), replay=True)
     events: list[wire.AnyEvent] = []
-    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.ReplayOrder(**asked))
+    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.ReplayOrder(**order))
     execute(job, lambda data: events.extend(reader.feed(data)))
     return events
 
 
-def told(events: list[wire.AnyEvent], kind: Any) -> list[Any]:
+def of_kind(events: list[wire.AnyEvent], kind: Any) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def answer(program: str, **asked: Any) -> Any:
-    (found,) = told(replay(program, **asked), wire.Answer)
+def answer(program: str, **order: Any) -> Any:
+    (found,) = of_kind(replay(program, **order), wire.Answer)
     return found
 
 
@@ -72,14 +72,14 @@ def floats(column: bytes) -> np.ndarray[Any, Any]:
 
 
 def last_main(events: list[wire.AnyEvent]) -> wire.StepEvent | None:
-    steps = told(events, wire.StepEvent)
+    steps = of_kind(events, wire.StepEvent)
     return steps[-1] if steps else None
 
 
 @pytest.mark.parametrize("program", EXAMPLES + OTHERS)
-def test_a_replay_tells_the_same_as_the_recording_up_to_its_step(program: str) -> None:
+def test_a_replay_emits_the_same_numbers_as_the_recording_up_to_its_step(program: str) -> None:
     events, recording = record(program)
-    steps = told(events, wire.StepEvent)
+    steps = of_kind(events, wire.StepEvent)
     if not steps:
         pytest.skip("nothing to replay")
     step = steps[-1]
@@ -98,10 +98,10 @@ def test_the_factors_of_each_node_give_the_gradients_on_its_edges(program: str) 
         pytest.skip("nothing to replay")
     numbers = recording.numbers(step.main)
     ran = set(wire.int32(numbers.event.order, "order").tolist())
-    ops = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "op" and place in ran]
+    ops = [index for index, node in enumerate(numbers.graph.nodes) if node.kind == "op" and index in ran]
     compared = 0
-    for place in {*ops[:2], *ops[-1:]}:
-        found = answer(program, what="factors", step=step.index, index=step.main, node=place)
+    for node_index in {*ops[:2], *ops[-1:]}:
+        found = answer(program, what="factors", step=step.index, index=step.main, node=node_index)
         if isinstance(found, wire.Refused):
             assert any(word in f"{found.reason} {program}" for word in TOO_MUCH), found.reason
             continue
@@ -110,7 +110,7 @@ def test_the_factors_of_each_node_give_the_gradients_on_its_edges(program: str) 
             edges = [
                 at
                 for at, edge in enumerate(numbers.graph.edges)
-                if edge.source == f"n{place}" and edge.slot == product.slot and edge.gradient
+                if edge.source == f"n{node_index}" and edge.slot == product.slot and edge.gradient
             ]
             for at in edges:
                 recorded, given = numbers.edge(at), tensors.summary(product.given)
@@ -124,14 +124,14 @@ def test_the_factors_of_each_node_give_the_gradients_on_its_edges(program: str) 
 
 
 TOO_MUCH = ("factors, and at most", "checkpoint", "torch.func", "complex", "jagged")
-"""What the reason names, or the program uses, where a node cannot be called with unit vectors."""
+"""Words in the reason or the program where a node cannot be called with unit vectors."""
 
 
 def _numbers(values: Any) -> Any:
     return np.array(values, dtype=object).astype(float)
 
 
-def test_a_surface_is_what_torch_computes_without_us_to_the_bit() -> None:
+def test_a_surface_equals_the_losses_that_torch_computes_without_the_recorder() -> None:
     _, recording = record(FIT)
     found = answer(FIT, what="surface", step=1, index=1, targets=[wire.SweepTarget(0, low=-1, high=4)], points=33)
     axis = torch.linspace(-1, 4, 33, dtype=torch.float64).float()
@@ -161,7 +161,7 @@ for step in range(3):
 """
 
 
-def test_a_surface_over_two_elements_keeps_the_batch_and_the_dropped_neurons_of_the_step() -> None:
+def test_a_surface_over_two_elements_keeps_the_batch_and_the_dropout_mask_of_the_step() -> None:
     program = MODEL + "    if step == 0: state = None\n"
     _, recording = record(program)
     names = [parameter.names[0].replace("[", ".").replace("]", "") for parameter in recording.parameters()]
@@ -213,7 +213,7 @@ loss.backward()
 """
 
 
-def test_a_check_passes_a_right_backward_and_catches_a_wrong_one() -> None:
+def test_a_check_accepts_a_right_backward_and_finds_a_wrong_one() -> None:
     right = answer(CUSTOM, what="check", step=0, index=0)
     assert list(right.verdict) == [wire.RIGHT] * 3
     np.testing.assert_allclose(floats(right.central), [1.0, -6.0, 18.0], rtol=1e-6)
@@ -228,14 +228,14 @@ def test_a_check_passes_a_right_backward_and_catches_a_wrong_one() -> None:
     [
         ("torch.relu(w).sum()", [wire.RIGHT, wire.KINK, wire.RIGHT]),
         ("torch.nn.functional.leaky_relu(w, 0.2).sum()", [wire.RIGHT, wire.KINK, wire.RIGHT]),
-        ("w.abs().sum()", [wire.RIGHT] * 3),  # torch takes 0, which is what differences to both sides give
-        ("(w * w.detach()).sum()", [wire.RIGHT] * 3),  # what is cut off stays what it was
+        ("w.abs().sum()", [wire.RIGHT] * 3),  # PyTorch defines 0, which is also the central difference
+        ("(w * w.detach()).sum()", [wire.RIGHT] * 3),  # a detached factor keeps its value
         ("w.exp().log().square().sum()", [wire.RIGHT] * 3),
         ("(w / 0).sum()", [wire.UNKNOWN] * 3),
     ],
 )
-def test_a_check_says_kinks_as_such(expression: str, verdicts: list[int]) -> None:
-    """Each beside a leaf of zeros under a relu: what bends for one element must not excuse another."""
+def test_a_check_reports_kinks_as_kinks(expression: str, verdicts: list[int]) -> None:
+    """Each is checked beside a leaf of zeros under a relu: a kink of one element must not excuse another."""
     program = f"""\
 import torch
 w = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
@@ -244,16 +244,16 @@ loss = {expression} + torch.relu(b).sum()
 loss.backward()
 """
     found = {
-        event.parameter: list(event.verdict) for event in told(replay(program, what="check", step=0, index=0), wire.Checked)
+        event.parameter: list(event.verdict) for event in of_kind(replay(program, what="check", step=0, index=0), wire.Checked)
     }
-    names = [event.name for event in told(record(program)[0], wire.ParameterEvent)]
+    names = [event.name for event in of_kind(record(program)[0], wire.ParameterEvent)]
     assert found[names.index("w")] == verdicts
     if wire.UNKNOWN not in verdicts:
         assert found[names.index("b")] == [wire.KINK] * 4
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "complex64"])
-def test_a_check_judges_by_what_the_dtype_can_know(dtype: str) -> None:
+def test_a_check_uses_the_tolerance_of_the_dtype(dtype: str) -> None:
     program = f"""\
 import torch
 w = torch.tensor([0.3, -1.2, 2.0], dtype=torch.{dtype}, requires_grad=True)
@@ -289,11 +289,11 @@ loss.backward()
 
 
 def verdicts(program: str) -> dict[str, set[int]]:
-    """The verdicts on each leaf of the first graph."""
+    """Return the verdicts on each leaf of the first graph."""
     events = replay(program, what="check", every=True)
-    names = [event.name for event in told(events, wire.ParameterEvent)]
-    assert not told(events, wire.Refused)
-    return {names[event.parameter]: set(event.verdict) for event in told(events, wire.Checked)}
+    names = [event.name for event in of_kind(events, wire.ParameterEvent)]
+    assert not of_kind(events, wire.Refused)
+    return {names[event.parameter]: set(event.verdict) for event in of_kind(events, wire.Checked)}
 
 
 def squared(forward: str, backward: str, dtype: str = "bfloat16") -> str:
@@ -310,7 +310,7 @@ def squared(forward: str, backward: str, dtype: str = "bfloat16") -> str:
         ("x * x * (1 if x.dtype == torch.float64 else 1.001)", "2 * x * grad"),
     ],
 )
-def test_what_rounding_makes_of_a_gradient_under_autocast_is_not_called_wrong(forward: str, backward: str, dtype: str) -> None:
+def test_a_gradient_that_autocast_rounds_is_not_called_wrong(forward: str, backward: str, dtype: str) -> None:
     found = verdicts(squared(forward, backward, dtype))
     assert set(found) == {"first.weight", "first.bias", "last.weight", "last.bias"}
     assert set().union(*found.values()) <= {wire.RIGHT, wire.KINK}
@@ -320,13 +320,13 @@ def test_what_rounding_makes_of_a_gradient_under_autocast_is_not_called_wrong(fo
 @pytest.mark.parametrize(
     ("forward", "backward"),
     [
-        ("x * x", "1.98 * x * grad"),  # less than bfloat16 can tell: the formula is what is wrong
+        ("x * x", "1.98 * x * grad"),  # an error below bfloat16's precision: the formula itself is wrong
         ("x * x", "-2 * x * grad"),
         ("x * x", "(2 if grad.dtype == torch.float64 else -5) * x * grad"),
         ("(x.bfloat16() ** 2).to(x.dtype)", "-5 * x * grad"),
     ],
 )
-def test_a_wrong_gradient_under_autocast_is_caught_all_the_same(forward: str, backward: str, dtype: str) -> None:
+def test_a_wrong_gradient_under_autocast_is_found(forward: str, backward: str, dtype: str) -> None:
     found = verdicts(squared(forward, backward, dtype))
     assert wire.WRONG in found["first.weight"]
     assert wire.WRONG in found["first.bias"]
@@ -343,7 +343,7 @@ def test_a_wrong_gradient_under_autocast_is_caught_all_the_same(forward: str, ba
         ("w.double().to(torch.bfloat16).float()", "bfloat16"),
     ],
 )
-def test_a_gradient_is_as_good_as_the_coarsest_cast_that_it_went_through(cast: str, computed_in: str) -> None:
+def test_a_gradient_is_judged_by_the_coarsest_cast_in_its_computation(cast: str, computed_in: str) -> None:
     program = f"""\
 import torch
 w = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
@@ -356,7 +356,7 @@ v = {cast}
     assert set(found.verdict) == {wire.RIGHT}
 
 
-def test_a_backward_inside_autocast_is_checked_outside_of_it() -> None:
+def test_a_backward_inside_autocast_is_checked_outside_autocast() -> None:
     program = """\
 import torch
 w = torch.tensor([0.3, -1.2], requires_grad=True)
@@ -382,13 +382,13 @@ a = torch.tensor([[2.0, 0.5], [0.5, 1.0]], requires_grad=True)
 weights = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 (CALL * weights).sum().backward()
 """
-SPOKEN = """\
+CTC_LOSS = """\
 import torch
 torch.manual_seed(0)
 w = torch.randn(5, 1, 4).log_softmax(-1).requires_grad_()
 torch.nn.functional.ctc_loss(w, torch.tensor([[1, 2]]), torch.tensor([5]), torch.tensor([2])).backward()
 """
-DRAWN = """\
+SAMPLED = """\
 import torch
 torch.manual_seed(0)
 w = torch.tensor([1.2, 1.5, 3.0], requires_grad=True)
@@ -421,14 +421,14 @@ w = torch.tensor([-1.0, 0.32, 0.71, 9.0], requires_grad=True)
         (TABLE.replace("CALL", "F.embedding(ids, w, max_norm=0.5)"), [], 0),
         (SYMMETRIC.replace("CALL", "torch.linalg.cholesky(a)"), ["cholesky"], 2),
         (SYMMETRIC.replace("CALL", "torch.linalg.eigh(a)[0]"), ["eigh"], 2),
-        (SPOKEN, ["ctc_loss"], 20),
+        (CTC_LOSS, ["ctc_loss"], 20),
         (QUANTIZED, ["fake_quantize"], 2),
-        (DRAWN.replace("CALL", "Gamma(w, w)"), ["rsample"], 3),
-        (DRAWN.replace("CALL", "Beta(w, 2 * w)"), ["rsample"], 3),
-        (DRAWN.replace("CALL", "Normal(w, w)"), [], 0),
+        (SAMPLED.replace("CALL", "Gamma(w, w)"), ["rsample"], 3),
+        (SAMPLED.replace("CALL", "Beta(w, 2 * w)"), ["rsample"], 3),
+        (SAMPLED.replace("CALL", "Normal(w, w)"), [], 0),
     ],
 )
-def test_what_torch_defines_otherwise_is_not_called_wrong(program: str, names: list[str], defined: int) -> None:
+def test_a_gradient_that_torch_defines_differently_is_not_called_wrong(program: str, names: list[str], defined: int) -> None:
     found = answer(program, what="check", step=0, index=0, elements=100)
     assert found.definitions == names
     assert list(found.verdict).count(wire.DEFINED) == defined
@@ -444,7 +444,7 @@ def test_a_definition_of_torch_excuses_nothing_else() -> None:
     assert verdicts(program) == {"w": {wire.WRONG}, "table": {wire.RIGHT, wire.DEFINED}}
 
 
-def test_what_a_program_cuts_off_is_no_part_of_the_function_that_is_checked() -> None:
+def test_a_detached_part_is_excluded_from_the_checked_function() -> None:
     program = """\
 import torch
 w = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
@@ -455,13 +455,13 @@ hard = torch.nn.functional.gumbel_softmax(w, hard=True)
     assert verdicts(program) == {"w": {wire.RIGHT}}
 
 
-def test_a_gradient_that_rounding_has_left_of_large_numbers_is_not_called_wrong() -> None:
+def test_a_gradient_left_by_large_numbers_that_cancel_is_not_called_wrong() -> None:
     program = FIT.replace("range(3)", "range(40)")
     found = answer(program, what="check", step=39, index=39)
     assert list(found.verdict) == [wire.RIGHT]
 
 
-def test_what_cannot_be_evaluated_again_is_refused_with_the_reason() -> None:
+def test_a_pass_that_cannot_be_evaluated_again_is_refused_with_the_reason() -> None:
     shared = """\
 import numpy, torch
 memory = numpy.ones(3, dtype=numpy.float32)
@@ -472,7 +472,7 @@ loss.backward()
 """
     refused = answer(shared, what="surface", step=0, index=0, targets=[wire.SweepTarget(0)], points=3)
     assert isinstance(refused, wire.Refused)
-    assert "at the recorded point its calls come to 108, and what was recorded is 12" in refused.reason
+    assert "with the recorded values its calls give a loss of 108, but 12 was recorded" in refused.reason
     hooked = "import torch\nw = torch.ones(2, requires_grad=True)\nw.register_hook(lambda g: 2 * g)\nw.sum().backward()"
     refused = answer(hooked, what="check", step=0, index=0)
     assert "a hook" in refused.reason
@@ -481,22 +481,22 @@ loss.backward()
     assert "its leaves is sparse" in refused.reason
 
 
-def test_a_check_of_every_graph_leaves_the_program_as_it_was() -> None:
+def test_a_check_of_every_graph_does_not_change_the_program() -> None:
     program = MODEL + "print(model(data).sum().item(), torch.rand(1).item())\n"
     alone, _ = record(program)
     checked = replay(program, what="check", every=True)
     for kind in (wire.ParameterEvent, wire.GraphEvent, wire.PassEvent, wire.StepEvent):
-        first, second = ([wire.pack([event]) for event in told(each, kind)] for each in (alone, checked))
+        first, second = ([wire.pack([event]) for event in of_kind(each, kind)] for each in (alone, checked))
         assert second == first
-    printed, alone_printed = ("".join(event.text for event in told(each, wire.OutputEvent)) for each in (checked, alone))
+    printed, alone_printed = ("".join(event.text for event in of_kind(each, wire.OutputEvent)) for each in (checked, alone))
     assert printed == alone_printed
-    found = told(checked, wire.Checked)
+    found = of_kind(checked, wire.Checked)
     assert {event.index for event in found} == {0}
     assert len(found) == 6
     assert all(set(event.verdict) == {wire.RIGHT} for event in found)
 
 
-def test_a_leaf_that_a_hook_updates_in_the_middle_of_a_pass_has_the_value_that_the_pass_found() -> None:
+def test_a_leaf_that_a_hook_updates_during_a_pass_is_replayed_with_its_value_at_the_start() -> None:
     program = """\
 import torch
 w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -511,20 +511,20 @@ w.register_post_accumulate_grad_hook(update)
     assert floats(found.losses).tolist() == [1.0, 5.0, 17.0]
 
 
-def test_a_tensor_with_a_torch_function_of_its_own_is_called_as_often_as_without_the_tape() -> None:
+def test_the_torch_function_of_a_subclass_is_called_as_often_as_without_the_tape() -> None:
     program = (PROGRAMS[0].parent / "tensor_subclass.py").read_text()
     recorded, replayed = record(program)[0], replay(program, what="check", every=True)
-    printed, again = ("".join(event.text for event in told(each, wire.OutputEvent)) for each in (recorded, replayed))
+    printed, again = ("".join(event.text for event in of_kind(each, wire.OutputEvent)) for each in (recorded, replayed))
     assert again == printed
 
 
 def test_a_replay_stops_after_its_step() -> None:
     events = replay(FIT.replace("range(3)", "range(1000)"), what="check", step=1, index=1)
-    assert len(told(events, wire.StepEvent)) == 2
-    assert told(events, wire.EndEvent)[0].status == "done"
+    assert len(of_kind(events, wire.StepEvent)) == 2
+    assert of_kind(events, wire.EndEvent)[0].status == "done"
 
 
-def test_an_answer_to_nothing_that_was_asked_is_no_event() -> None:
+def test_an_answer_without_a_replay_order_is_rejected() -> None:
     message = wire.frames(wire.pack([wire.Refused(0, "why")]))
     with pytest.raises(ProtocolError, match="not requested"):
         list(wire.Reader(Limits()).feed(message))
@@ -546,7 +546,7 @@ def test_an_answer_whose_columns_do_not_fit_is_refused(event: wire.AnyEvent) -> 
         list(wire.Reader(Limits(), replay=True).feed(wire.frames(wire.pack([event]))))
 
 
-def test_gradients_that_a_pass_adds_to_are_told_as_they_were_before() -> None:
+def test_gradients_that_a_pass_adds_to_are_recorded_with_their_earlier_values() -> None:
     program = """\
 import torch
 w = torch.tensor([1., 2.], requires_grad=True)
@@ -561,7 +561,7 @@ for _ in range(3):
     assert [recording.step(index).values["8"].tensor.values for index in range(3)] == [[0.0, 0.0]] * 3  # type: ignore[union-attr]
 
 
-def test_running_statistics_are_told_as_a_pass_saw_them() -> None:
+def test_running_statistics_are_recorded_as_the_pass_saved_them() -> None:
     program = """\
 import torch
 norm = torch.nn.BatchNorm1d(2)
@@ -572,15 +572,15 @@ for _ in range(2):
     events, _ = record(program)
     recording = Recording(MemoryLog(events), program)
     numbers = recording.numbers(0)
-    (place,) = [at for at, node in enumerate(numbers.graph.nodes) if node.op.startswith("NativeBatchNorm")]
-    saved = {name: numbers.saved(place, slot) for slot, name in enumerate(numbers.graph.nodes[place].saved)}
+    (index,) = [at for at, node in enumerate(numbers.graph.nodes) if node.op.startswith("NativeBatchNorm")]
+    saved = {name: numbers.saved(index, slot) for slot, name in enumerate(numbers.graph.nodes[index].saved)}
     assert saved["running_mean"] is not None
     np.testing.assert_allclose(saved["running_mean"].values, [0.2, 0.4], rtol=1e-6)
 
 
-def test_the_tape_lets_go_of_the_batches_of_steps_that_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tape_drops_the_batches_of_finished_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tape, "SWEEP_BYTES", 4_000)
-    monkeypatch.setattr(emitter, "INTERVAL", 0.0)  # what waits to be told is alive, and what led to it
+    monkeypatch.setattr(emitter, "INTERVAL", 0.0)  # pending events keep their tensors alive, and the calls that led to them
     program = """\
 import torch, weakref
 w = torch.tensor(1.0, requires_grad=True)
@@ -597,4 +597,4 @@ for step in range(60):
         print(sum(batch() is not None for batch in batches) < 20)
 """
     events = replay(program, what="check", every=True)
-    assert "".join(event.text for event in told(events, wire.OutputEvent)) == "True\n"
+    assert "".join(event.text for event in of_kind(events, wire.OutputEvent)) == "True\n"

@@ -1,4 +1,4 @@
-"""Correct programs of every kind: a check by differences calls none of their gradients wrong."""
+"""Tests of the gradient check: it calls no gradient of a correct program wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ x = torch.randn(6, 4)
 PROGRAMS = {
     "relu at 0": "(F.relu(ties) - F.relu(-ties) + F.relu6(ties) + F.hardshrink(ties)).sum()",
     "shared maxima": "ties.max() + ties.amax(0).sum() + torch.maximum(ties, ties.flip(1)).sum() + F.max_pool1d(ties, 2).sum()",
-    "shared maxima cut off": "F.cross_entropy(torch.minimum(ties.clamp(-0.5, 0.5), F.relu(ties)), torch.tensor([0, 1, 3]))",
+    "shared maxima clamped": "F.cross_entropy(torch.minimum(ties.clamp(-0.5, 0.5), F.relu(ties)), torch.tensor([0, 1, 3]))",
     "sorted": "(ties.sort(1)[0] * w.detach()).sum() + ties.cummax(1)[0].mean() + w.topk(2)[0].sum() + w.median()",
     "sorted against a mean": "torch.minimum((ties.round() * 0.1 + ties).sort(1)[0], ties).softmax(1)[0].sum() + ties.mean()",
     "rounded": "(ties.floor() * w + ties.frac() + ties.sign() + w.round()).sum()",
@@ -43,9 +43,9 @@ PROGRAMS = {
 UNDER_AUTOCAST = {
     "a weight twice": "((x @ w.T) @ w).square().mean()",
     "a norm": "nn.BatchNorm1d(3)(nn.Linear(4, 3)(x)).tanh().square().mean()",
-    "a part that is not finite": "ties.to(torch.bfloat16).float().mean() + ties.square().sqrt().mean()",
+    "a term that is not finite": "ties.to(torch.bfloat16).float().mean() + ties.square().sqrt().mean()",
     "kinks": "F.relu(nn.Linear(4, 8)(x)).amax(1).square().mean()",
-    "shared maxima cut off": "F.cross_entropy(torch.minimum(ties.clamp(-0.5, 0.5), F.relu(ties)), torch.tensor([0, 1, 3]))",
+    "shared maxima clamped": "F.cross_entropy(torch.minimum(ties.clamp(-0.5, 0.5), F.relu(ties)), torch.tensor([0, 1, 3]))",
     "a gradient that cancels": "(x @ w.T - (x @ w.T).mean(0)).mean()",
     "a network": "nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.GELU(), nn.Dropout(0.3), nn.Linear(8, 1))(x).mean()",
 }
@@ -76,12 +76,12 @@ def test_a_correct_gradient_under_autocast_is_not_called_wrong(name: str, dtype:
         "with torch.autocast('cpu'):\n    b = x @ w.T\n    with torch.autocast('cpu', enabled=False):\n        a = x @ w.T\n",
     ],
 )
-def test_what_autocast_casts_once_is_cast_once_again(computed: str) -> None:
+def test_a_cast_that_autocast_caches_is_cached_in_a_replay_too(computed: str) -> None:
     found = verdicts(f"{BEGIN}{computed}(a.square().mean() + b.square().mean()).backward()\n")
     assert found == {"w": {wire.RIGHT}}
 
 
-def test_a_backward_that_is_wrong_everywhere_is_no_kink() -> None:
+def test_a_backward_that_is_wrong_everywhere_is_not_called_a_kink() -> None:
     program = """\
 class Clipped(torch.autograd.Function):
     forward = staticmethod(lambda ctx, x: x.clamp(-0.5, 0.5))
