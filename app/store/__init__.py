@@ -1,4 +1,4 @@
-"""Keep runs: what was asked, how it ended, and every event of it."""
+"""Store runs in a database: the request, the outcome and every event."""
 
 from .log import StoredLog
 from .store import NewRun, Outcome, RunRow, Store, Written

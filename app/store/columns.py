@@ -1,7 +1,8 @@
-"""Pack a matrix of numbers whose columns change little from row to row: say how each follows from what came before.
+"""Pack a matrix of numbers whose columns change little from row to row, without losing a bit.
 
-A column that equals another, now or a row later, is only named. Of any other, what is left is kept after differences were
-taken as often as makes them smallest, byte by byte, so that a general compressor finds the zeros. Nothing is rounded.
+A column that equals another one, in the same row or one row later, is stored as a reference. Every other column is stored as
+differences between rows, taken repeatedly while that makes them smaller. Bytes are ordered so that a general compressor finds
+the zeros.
 """
 
 from __future__ import annotations
@@ -13,42 +14,41 @@ from msgspec import Struct
 
 Matrix = np.ndarray[Any, np.dtype[Any]]
 
-MOST: Final = 3
-"""Differences are taken at most so many times: a parameter that converges is smooth to the third."""
+MAX_ORDER: Final = 3
+"""Most times that differences are taken. The values of a converging parameter are smooth up to third differences."""
+DELAYED: Final = 255
+"""Order of a column that equals another one a row later."""
+MAX_COMPARED: Final = 100_000
+"""Most columns among which equal ones are looked for. For more, the search takes longer than it saves."""
 
 
 class PackedMatrix(Struct, frozen=True, array_like=True):
-    """A packed matrix of ``rows``, unsigned words of ``size`` bytes.
-
-    ``source`` int32: for each column its place among those that differ, less the one before. ``orders`` uint8: how many
-    differences were taken of each of these, or :data:`LATER` for one that is another a row later, which ``others`` int32
-    names. ``left`` are the bytes of what is left, all first ones of a column first; of later ones only their first row.
-    """
+    """A packed matrix of unsigned words."""
 
     rows: int
     size: int
+    """Bytes of a word."""
     source: bytes
+    """int32: for each column, the index of its distinct column, as the difference from the column before."""
     orders: bytes
+    """uint8: for each distinct column, how often differences were taken, or :data:`DELAYED`."""
     others: bytes
+    """int32: for each delayed column, the distinct column that it follows."""
     left: bytes
-
-
-LATER: Final = 255
-MANY: Final = 100_000
-"""PackedMatrix among which equal ones are not looked for: that takes longer than it saves."""
+    """Differences of all columns, the first byte of each word first; then the first words of the delayed columns."""
 
 
 def pack_columns(matrix: Matrix) -> PackedMatrix:
-    """Pack a matrix of unsigned words, a row each time."""
+    """Pack a matrix of unsigned words."""
     rows, size = matrix.shape[0], matrix.dtype.itemsize
-    different, source = _different(matrix)
-    later = _later(different)
-    own = np.array([place for place in range(different.shape[1]) if place not in later], np.int64)
-    orders = np.full(different.shape[1], LATER, np.uint8)
-    left, orders[own] = _differences(different[:, own])
+    distinct, source = _distinct(matrix)
+    delayed = _delayed(distinct)
+    own = np.array([column for column in range(distinct.shape[1]) if column not in delayed], np.int64)
+    orders = np.full(distinct.shape[1], DELAYED, np.uint8)
+    left, orders[own] = _differences(distinct[:, own])
     planes = np.ascontiguousarray(left.T).view(np.uint8).reshape(len(own), rows, size).transpose(0, 2, 1)
-    heads = different[0, sorted(later)] if later else different[0, :0]
-    others = np.array([later[place] for place in sorted(later)], "<i4")
+    heads = distinct[0, sorted(delayed)] if delayed else distinct[0, :0]
+    others = np.array([delayed[column] for column in sorted(delayed)], "<i4")
     return PackedMatrix(
         rows,
         size,
@@ -59,75 +59,75 @@ def pack_columns(matrix: Matrix) -> PackedMatrix:
     )
 
 
-def unpack_columns(columns: PackedMatrix, which: slice = slice(None)) -> Matrix:
-    """The matrix again, to the last bit, or some of its columns: no others are worked out."""
-    rows, size = columns.rows, columns.size
+def unpack_columns(packed: PackedMatrix, which: slice = slice(None)) -> Matrix:
+    """Return the matrix, or some of its columns. Only the columns needed for these are computed."""
+    rows, size = packed.rows, packed.size
     word = np.dtype(f"<u{size}")
-    source = np.cumsum(np.frombuffer(columns.source, "<i4"))[which]
-    orders = np.frombuffer(columns.orders, np.uint8)
-    others = np.frombuffer(columns.others, "<i4")
-    later = np.flatnonzero(orders == LATER)
+    source = np.cumsum(np.frombuffer(packed.source, "<i4"))[which]
+    orders = np.frombuffer(packed.orders, np.uint8)
+    others = np.frombuffer(packed.others, "<i4")
+    delayed = np.flatnonzero(orders == DELAYED)
     needed = np.zeros(len(orders), bool)
     needed[source] = True
-    asked = needed[later]
-    needed[others[asked]] = True
-    own = np.flatnonzero(orders != LATER)
-    heads = np.frombuffer(columns.left, word, len(later), len(own) * rows * size)
+    needed_delayed = needed[delayed]
+    needed[others[needed_delayed]] = True
+    own = np.flatnonzero(orders != DELAYED)
+    heads = np.frombuffer(packed.left, word, len(delayed), len(own) * rows * size)
     read = needed[own]
-    left = np.frombuffer(columns.left, np.uint8, len(own) * rows * size).reshape(len(own), size, rows)[read]
+    left = np.frombuffer(packed.left, np.uint8, len(own) * rows * size).reshape(len(own), size, rows)[read]
     words = np.ascontiguousarray(left.transpose(0, 2, 1)).view(word).reshape(len(left), rows)
     own = own[read]
-    different = np.empty((len(orders), rows), word)
-    for order in range(MOST + 1):
-        places = np.flatnonzero(orders[own] == order)
-        if not len(places):
+    distinct = np.empty((len(orders), rows), word)
+    for order in range(MAX_ORDER + 1):
+        indices = np.flatnonzero(orders[own] == order)
+        if not len(indices):
             continue
-        found = words[places]
+        found = words[indices]
         if order:
-            found = _folded_back(found)
+            found = _unfolded(found)
         for _ in range(order):
             found = np.add.accumulate(found, axis=1, dtype=word)
-        different[own[places]] = found
-    different[later[asked], 1:] = different[others[asked], :-1]
-    different[later[asked], 0] = heads[asked]
-    return np.asarray(different[source].T)
+        distinct[own[indices]] = found
+    distinct[delayed[needed_delayed], 1:] = distinct[others[needed_delayed], :-1]
+    distinct[delayed[needed_delayed], 0] = heads[needed_delayed]
+    return np.asarray(distinct[source].T)
 
 
-def _different(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.int32]]]:
-    """The columns that differ, and for each column its place among them."""
-    if len(matrix) == 1 or matrix.shape[1] > MANY:
+def _distinct(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.int32]]]:
+    """Return the distinct columns, and for each column the index of its distinct one."""
+    if len(matrix) == 1 or matrix.shape[1] > MAX_COMPARED:
         return matrix, np.arange(matrix.shape[1], dtype="<i4")
-    turned = np.ascontiguousarray(matrix.T)
-    places: dict[bytes, int] = {}
-    source = [places.setdefault(column.tobytes(), len(places)) for column in turned]
+    columns = np.ascontiguousarray(matrix.T)
+    indices: dict[bytes, int] = {}
+    source = [indices.setdefault(column.tobytes(), len(indices)) for column in columns]
     first: dict[int, int] = {}
-    for at, place in enumerate(source):
-        first.setdefault(place, at)
+    for column_index, index in enumerate(source):
+        first.setdefault(index, column_index)
     return matrix[:, list(first.values())], np.array(source, "<i4")
 
 
-def _later(matrix: Matrix) -> dict[int, int]:
-    """The columns that are another one a row later, and that other one, which is none of them."""
-    if len(matrix) < 3 or matrix.shape[1] > MANY:
+def _delayed(matrix: Matrix) -> dict[int, int]:
+    """Return the columns that equal another one a row later, each with the other one, which is never delayed itself."""
+    if len(matrix) < 3 or matrix.shape[1] > MAX_COMPARED:
         return {}
-    turned = np.ascontiguousarray(matrix.T)
-    before = {column[:-1].tobytes(): place for place, column in enumerate(turned)}
+    columns = np.ascontiguousarray(matrix.T)
+    without_last = {column[:-1].tobytes(): index for index, column in enumerate(columns)}
     found: dict[int, int] = {}
     needed: set[int] = set()
-    for place, column in enumerate(turned):
-        other = before.get(column[1:].tobytes())
-        if other is not None and other != place and other not in found and place not in needed:
-            found[place] = other
+    for index, column in enumerate(columns):
+        other = without_last.get(column[1:].tobytes())
+        if other is not None and other != index and other not in found and index not in needed:
+            found[index] = other
             needed.add(other)
     return found
 
 
 def _differences(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.uint8]]]:
-    """Of each column what is left after as many differences as leave least, and how many those are."""
+    """Return for each column its smallest differences, and how often they were taken."""
     orders = np.zeros(matrix.shape[1], np.uint8)
     left, least = matrix.copy(), _bits(matrix)
     taken = matrix
-    for order in range(1, MOST + 1):
+    for order in range(1, MAX_ORDER + 1):
         taken = np.concatenate((taken[:1], taken[1:] - taken[:-1]))
         folded = _folded(taken)
         bits = _bits(folded)
@@ -137,16 +137,17 @@ def _differences(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.ui
 
 
 def _bits(matrix: Matrix) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """How many bits the words of each column need together."""
+    """Return how many bits the words of each column need."""
     return np.asarray(np.frexp(matrix.astype(np.float64))[1].sum(axis=0, dtype=np.int64))
 
 
 def _folded(words: Matrix) -> Matrix:
-    """Small differences either way as small words: 0, −1, 1, −2 … as 0, 1, 2, 3 …"""
+    """Return small negative and positive differences as small words: 0, −1, 1, −2 … as 0, 1, 2, 3 …"""
     signed = words.view(f"<i{words.dtype.itemsize}")
     return np.asarray(((signed << 1) ^ (signed >> (8 * words.dtype.itemsize - 1))).view(words.dtype))
 
 
-def _folded_back(words: Matrix) -> Matrix:
+def _unfolded(words: Matrix) -> Matrix:
+    """Undo :func:`_folded`."""
     one = words.dtype.type(1)
     return np.asarray((words >> one) ^ (-(words & one).view(f"<i{words.dtype.itemsize}")).view(words.dtype))

@@ -1,4 +1,4 @@
-"""Open the database: SQLite in WAL mode, one writer, brought to today's tables."""
+"""Open the SQLite database in WAL mode, and migrate its tables to the current schema."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 
 PRAGMAS = (
-    "PRAGMA auto_vacuum=INCREMENTAL",  # before the first table: a deleted run's room goes back to the disk
+    "PRAGMA auto_vacuum=INCREMENTAL",  # must precede the first table; it lets the file shrink when runs are deleted
     "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=NORMAL",  # a power cut may lose the last runs, never damage the file
+    "PRAGMA synchronous=NORMAL",  # a power failure may lose the last runs, but never damages the file
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=5000",
     "PRAGMA temp_store=MEMORY",
@@ -20,11 +20,11 @@ PRAGMAS = (
 
 
 def open_database(path: Path) -> Engine:
-    """Open, or make, the database at a path and migrate it."""
+    """Open or create the database at a path, and migrate it."""
     engine = create_engine(f"sqlite:///{path}", pool_size=4, max_overflow=4)
 
     @event.listens_for(engine, "connect")
-    def _settle(connection: Any, _record: Any) -> None:
+    def _configure(connection: Any, _record: Any) -> None:
         for pragma in PRAGMAS:
             connection.execute(pragma)
 
@@ -35,7 +35,7 @@ def open_database(path: Path) -> Engine:
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
-    """Bring the tables to a revision; to today's, unless another is named."""
+    """Migrate the tables to a revision, by default the latest one."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,4 +1,4 @@
-"""Find the events of a run in its blocks: only those blocks are unpacked that hold what is asked for."""
+"""Read the events of a run from its blocks, unpacking only the blocks that are needed."""
 
 from __future__ import annotations
 
@@ -13,51 +13,61 @@ from msgspec import Struct
 from sqlalchemy import Engine, bindparam, select
 
 from .. import wire
-from ..errors import NotFound
 from ..recording import StepGroup, merge_lines
 from ..recording.line_history import LineHistory, LineSteps
-from ..recording.log import MAX_NONFINITE, NonfiniteIndices
+from ..recording.log import MAX_NONFINITE, NonfiniteIndices, missing
 from ..recording.tensors import finite
-from .block import EventBlock, cut, full, pack_block
+from .block import EventBlock, is_full, pack_block, split_into_blocks
 from .schema import blocks
 
 KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.GraphEvent, "pass": wire.PassEvent, "step": wire.StepEvent}
-"""What is found by its index."""
+"""Kinds of events that are read by their index."""
 CACHE_BYTES: Final = 32 * 1024 * 1024
 CACHE_RUNS: Final = 64
 
 E = TypeVar("E", bound=wire.Event)
 BlockRow = dict[str, Any]
+"""A row of the table ``blocks``."""
 
 
 def block_rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, int, int]) -> tuple[list[BlockRow], int]:
-    """The rows of events from the place ``first`` in a run on, which before had so many graphs, passes and steps.
+    """Pack events into rows of the table ``blocks``.
 
-    Also the place up to which blocks are full.
+    ``first`` is the position of the first event in its run, and ``counts`` the number of graphs, passes and steps before it.
+    Return the rows, and the position up to which all blocks are full.
     """
     packed: list[BlockRow] = []
-    there = dict(zip(KINDS, counts, strict=True))
+    next_index = dict(zip(KINDS, counts, strict=True))
     sealed = first
-    for block in cut(events):
+    for block in split_into_blocks(events):
         row: BlockRow = {"first": first, "count": len(block), "payload": pack_block(block)}
         for name, kind in KINDS.items():
             found = sum(isinstance(event, kind) for event in block)
-            row |= {f"{name}_first": there[name], f"{name}_count": found}
-            there[name] += found
+            row |= {f"{name}_first": next_index[name], f"{name}_count": found}
+            next_index[name] += found
         packed.append(row)
         first += len(block)
-        if full(block):
+        if is_full(block):
             sealed = first
     return packed, sealed
 
 
 class BlockHeading(Struct, frozen=True):
-    """A block without its payload: its place, how many events it has, and of each kind the first index and how many."""
+    """A block without its payload."""
 
     first: int
+    """Position of the first event in the run."""
     count: int
+    """Number of events."""
     firsts: dict[str, int]
+    """Index of the first event of each of :data:`KINDS`."""
     counts: dict[str, int]
+    """Number of events of each of :data:`KINDS`."""
+
+    def overlaps(self, kind: str, start: int, stop: int) -> bool:
+        """Return whether the block has events of a kind with indices from ``start`` to before ``stop``."""
+        first, count = self.firsts[kind], self.counts[kind]
+        return bool(count) and first < stop and start < first + count
 
 
 _HEADINGS = (
@@ -69,22 +79,22 @@ _PAYLOAD = select(blocks.c.payload).where(blocks.c.run == bindparam("run"), bloc
 
 
 class BlockCache:
-    """BlockCache that were read last, for several threads."""
+    """Reads blocks, and caches the blocks and line histories read last. It can be used from several threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._kept: OrderedDict[tuple[int, int, int], EventBlock] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int, int], EventBlock] = OrderedDict()
         self._size = 0
-        self._ran: OrderedDict[int, LineHistory] = OrderedDict()
+        self._histories: OrderedDict[int, LineHistory] = OrderedDict()
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Ask once for what no run has, see :meth:`Store.prepare`."""
+        """Compile the queries by reading from a run that does not exist; see :meth:`Store.prepare`."""
         self.headings(0)
         self.block(0, BlockHeading(0, 0, {}, {}))
 
     def headings(self, run: int) -> list[BlockHeading]:
-        """The blocks of a run, in order."""
+        """Return the headings of a run's blocks, in order."""
         with self._engine.connect() as connection:
             found = connection.execute(_HEADINGS, {"run": run}).mappings().all()
         return [
@@ -98,39 +108,42 @@ class BlockCache:
         ]
 
     def block(self, run: int, heading: BlockHeading) -> EventBlock | None:
-        """A block; ``None`` if the run has been deleted meanwhile."""
+        """Return a block; ``None`` if the run was deleted in the meantime."""
         key = (run, heading.first, heading.count)
         with self._lock:
-            if (known := self._kept.get(key)) is not None:
-                self._kept.move_to_end(key)
-                return known
+            if (cached := self._blocks.get(key)) is not None:
+                self._blocks.move_to_end(key)
+                return cached
         with self._engine.connect() as connection:
             data = connection.execute(_PAYLOAD, {"run": run, "first": heading.first}).scalar()
         if data is None:
             return None
         block = EventBlock(data)
         with self._lock:
-            self._kept[key] = block
+            self._blocks[key] = block
             self._size += block.size
             while self._size > CACHE_BYTES:
-                self._size -= self._kept.popitem(last=False)[1].size
+                self._size -= self._blocks.popitem(last=False)[1].size
         return block
 
-    def ran(self, run: int) -> LineHistory:
-        """In which steps the lines of a run ran, as far as that was looked for."""
+    def line_history(self, run: int) -> LineHistory:
+        """Return the cached history of a run's lines, which may be incomplete."""
         with self._lock:
-            known = self._ran.setdefault(run, LineHistory())
-            self._ran.move_to_end(run)
-            while len(self._ran) > CACHE_RUNS:
-                self._ran.popitem(last=False)
-        return known
+            history = self._histories.setdefault(run, LineHistory())
+            self._histories.move_to_end(run)
+            while len(self._histories) > CACHE_RUNS:
+                self._histories.popitem(last=False)
+        return history
 
 
 class StoredLog:
-    """The events of one run in the store, up to a place in it; a :class:`~tapedeck.recording.Log`."""
+    """The events of a stored run up to the position ``end``, before which it has ``counts`` graphs, passes and steps.
 
-    def __init__(self, kept: BlockCache, run: int, counts: tuple[int, int, int], end: int) -> None:
-        self._kept = kept
+    It implements :class:`~tapedeck.recording.Log`.
+    """
+
+    def __init__(self, cache: BlockCache, run: int, counts: tuple[int, int, int], end: int) -> None:
+        self._cache = cache
         self._run = run
         self._counts = counts
         self._end = end
@@ -145,24 +158,25 @@ class StoredLog:
         return self._one(wire.StepEvent, "step", index)
 
     def step_groups(self, start: int, stop: int) -> Iterator[StepGroup]:
-        for heading in self._headings:
-            first, count = heading.firsts["step"], heading.counts["step"]
-            if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
-                yield from block.step_groups(start, stop)
+        for _, block in self._overlapping("step", start, stop):
+            yield from block.step_groups(start, stop)
 
     def passes(self, start: int, stop: int) -> Iterator[wire.PassEvent]:
-        return self._some(wire.PassEvent, "pass", start, stop)
+        for heading, block in self._overlapping("pass", start, stop):
+            first = heading.firsts["pass"]
+            for position in block.positions(wire.PassEvent)[max(0, start - first) : max(0, stop - first)]:
+                event = block.event(position)
+                assert isinstance(event, wire.PassEvent)
+                yield event
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
-        ran = self._kept.ran(self._run)
-        ran.extend_to(min(step, self._counts[2]), self._ran)
-        return ran.before(step)
+        history = self._cache.line_history(self._run)
+        history.extend_to(min(step, self._counts[2]), self._line_steps)
+        return history.before(step)
 
-    def _ran(self, start: int, stop: int) -> LineSteps:
-        for heading in self._headings:
-            first, count = heading.firsts["step"], heading.counts["step"]
-            if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
-                yield from block.ran(start, stop)
+    def _line_steps(self, start: int, stop: int) -> LineSteps:
+        for _, block in self._overlapping("step", start, stop):
+            yield from block.line_steps(start, stop)
 
     def lines(self) -> wire.LinesEvent | None:
         return merge_lines([event for _, event in self._every(wire.LinesEvent)])
@@ -184,39 +198,32 @@ class StoredLog:
         return first, second
 
     def all(self, first: int = 0) -> Iterator[tuple[int, wire.AnyEvent]]:
-        """Every event from a place on, with its place, in the order in which they came."""
+        """Yield each event from the position ``first`` on, with its position, in order."""
         return self._every(wire.Event, first=first)
 
     def _every(self, *kinds: type[E], first: int = 0) -> Iterator[tuple[int, Any]]:
         for heading in self._headings:
             if heading.first + heading.count > first and (block := self._block(heading)) is not None:
-                for place in block.places(*kinds):
-                    if heading.first + place >= first:
-                        yield heading.first + place, block.event(place)
+                for position in block.positions(*kinds):
+                    if heading.first + position >= first:
+                        yield heading.first + position, block.event(position)
 
-    def _some(self, kind: type[E], name: str, start: int, stop: int) -> Iterator[E]:
+    def _overlapping(self, kind: str, start: int, stop: int) -> Iterator[tuple[BlockHeading, EventBlock]]:
+        """Yield the blocks with events of a kind whose indices are from ``start`` to before ``stop``."""
         for heading in self._headings:
-            first, count = heading.firsts[name], heading.counts[name]
-            if count and first < stop and start < first + count and (block := self._block(heading)) is not None:
-                for place in block.places(kind)[max(0, start - first) : max(0, stop - first)]:
-                    event = block.event(place)
-                    assert isinstance(event, kind)
-                    yield event
+            if heading.overlaps(kind, start, stop) and (block := self._block(heading)) is not None:
+                yield heading, block
 
     def _one(self, kind: type[E], name: str, index: int) -> E:
-        for heading in self._headings:
-            place = index - heading.firsts[name]
-            if 0 <= place < heading.counts[name] and (block := self._block(heading)) is not None:
-                event = block.event(block.places(kind)[place])
-                assert isinstance(event, kind)
-                return event
-        count = self._counts[tuple(KINDS).index(name)]
-        remedy = f"the last is {count - 1}" if count else f"this run has no {name}"
-        raise NotFound(f"There is no {name} {index}: {remedy}.")
+        for heading, block in self._overlapping(name, index, index + 1):
+            event = block.event(block.positions(kind)[index - heading.firsts[name]])
+            assert isinstance(event, kind)
+            return event
+        raise missing(name, index, self._counts[tuple(KINDS).index(name)])
 
     @cached_property
     def _headings(self) -> list[BlockHeading]:
-        return [heading for heading in self._kept.headings(self._run) if heading.first < self._end]
+        return [heading for heading in self._cache.headings(self._run) if heading.first < self._end]
 
     def _block(self, heading: BlockHeading) -> EventBlock | None:
-        return self._kept.block(self._run, heading)
+        return self._cache.block(self._run, heading)

@@ -1,4 +1,4 @@
-"""Read the signals of recordings that were stored when all signals shared one struct, with their details in a dictionary."""
+"""Read signals from the time when all signals were stored in one struct, with their details in a dictionary."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .. import wire
 
 _KINDS: Final[dict[str, type[wire.Signal]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(wire.AnySignal)}
 _RENAMED: Final = {"error": "type", "pass_": "pass"}
-"""The keys of the old dictionary for fields that have another name now."""
+"""Old keys of the fields that were renamed."""
 
 
 class OldSignal(wire.Event, tag="signal", frozen=True):
-    """A signal as it was stored: its code, the fields that most signals had, and a dictionary of the others."""
+    """The old form of a signal: its code, the fields common to most signals, and a dictionary of the other fields."""
 
     code: str
     file: str | None = None
@@ -26,7 +26,7 @@ class OldSignal(wire.Event, tag="signal", frozen=True):
 
 
 def upgrade(old: OldSignal) -> wire.AnySignal | None:
-    """Return the signal that an old one stands for, or ``None`` if its code or one of its details is invalid.
+    """Return an old signal in its current form, or ``None`` if its code or one of its details is invalid.
 
     >>> upgrade(OldSignal("leaf-rebound", None, 9, 0, -1, 1, {"name": "m", "grad_fn": "SubBackward0"}))
     LeafRebound(line=9, step=0, parameter=1, name='m', grad_fn='SubBackward0')

@@ -1,4 +1,4 @@
-"""Describe the tables: what the migrations arrive at."""
+"""Define the tables that the migrations create."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ metadata = MetaData()
 runs = Table(
     "runs",
     metadata,
-    Column("number", Integer, primary_key=True),  # ours alone, and small: each event carries it
+    Column("number", Integer, primary_key=True),  # internal, and small because each block repeats it
     Column("id", String(40), nullable=False, unique=True),
     Column("owner", String(64), nullable=False),
     Column("status", String(16), nullable=False),
@@ -30,19 +30,19 @@ runs = Table(
     Column("steps", Integer, nullable=False),
     Column("events", Integer, nullable=False),
     Column("recording_bytes", Integer, nullable=False),
-    Column("idempotency", String(64), unique=True),  # of the owner's key; the fingerprint is of what was asked with it
+    Column("idempotency", String(64), unique=True),  # hash of the owner and the key; `fingerprint` is the hash of the request
     Column("fingerprint", String(64)),
     Index("runs_by_owner", "owner", "created", "number"),
     Index("runs_by_expiry", "expires"),
-    sqlite_autoincrement=True,  # a deleted run's number must not come back while somebody still writes to it
+    sqlite_autoincrement=True,  # the number of a deleted run must not be reused while its events are still being written
 )
 
 blocks = Table(
     "blocks",
     metadata,
     Column("run", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("first", Integer, primary_key=True, autoincrement=False),  # place in the run of its first event
-    Column("count", Integer, nullable=False),  # events in it
+    Column("first", Integer, primary_key=True, autoincrement=False),  # position of its first event in the run
+    Column("count", Integer, nullable=False),  # number of events
     Column("graph_first", Integer, nullable=False),  # index of its first graph, if it has any
     Column("graph_count", Integer, nullable=False),
     Column("pass_first", Integer, nullable=False),
@@ -56,6 +56,6 @@ replays = Table(
     "replays",
     metadata,
     Column("run", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    Column("id", String(40), primary_key=True),  # of the request, however it was put
-    Column("payload", LargeBinary, nullable=False),  # the answer as JSON, deflated
+    Column("id", String(40), primary_key=True),  # hash of the normalized request
+    Column("payload", LargeBinary, nullable=False),  # the answer as compressed JSON
 )

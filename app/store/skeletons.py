@@ -1,7 +1,8 @@
-"""Part events into what they share and what differs: a skeleton, and integers, numbers, texts and a table's numbers."""
+"""Split an event into its skeleton, which many events share, and its own integers, floats, texts and table numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,11 +12,10 @@ from .. import wire
 from ..recording import split_options
 
 _pack = msgspec.msgpack.Encoder().encode
-Options = dict[str, Any]
 
 
 class SplitEvent(Struct, frozen=True):
-    """One event. Events of one skeleton have as many integers, numbers and texts, and tables of one layout."""
+    """One event. Events with the same skeleton have equal numbers of everything, and tables with the same layout."""
 
     skeleton: bytes
     integers: tuple[int, ...] = ()
@@ -24,20 +24,20 @@ class SplitEvent(Struct, frozen=True):
     table: wire.TensorTable | None = None
 
 
-def part(event: wire.AnyEvent) -> SplitEvent:
-    """Part an event; :func:`join` puts it together again."""
+def split(event: wire.AnyEvent) -> SplitEvent:
+    """Split an event; :func:`join` undoes it."""
     match event:
         case wire.PassEvent():
             bare = wire.PassEvent(
                 0, 0, event.kind, min(event.parent, 0), event.graph, event.line, event.order, event.value, event.arrived,
-                event.used, event.edge, event.saved, _bare(event.tensors), event.failed,
+                event.used, event.edge, event.saved, _without_numbers(event.tensors), event.failed,
             )  # fmt: skip
             return SplitEvent(_pack(bare), (event.index, event.step, event.parent), table=event.tensors)
         case wire.StepEvent():
-            return _part_step(event)
+            return _split_step(event)
         case wire.LinesEvent():
             rows, texts = _without_texts(event.rows)
-            return SplitEvent(_pack(wire.LinesEvent(rows, _bare(event.tensors))), texts=texts, table=event.tensors)
+            return SplitEvent(_pack(wire.LinesEvent(rows, _without_numbers(event.tensors))), texts=texts, table=event.tensors)
         case wire.ProgressEvent():
             return SplitEvent(_pack(wire.ProgressEvent(0)), (event.done, event.of))
         case wire.OutputEvent():
@@ -46,7 +46,7 @@ def part(event: wire.AnyEvent) -> SplitEvent:
             return SplitEvent(_pack(event))
 
 
-def _part_step(event: wire.StepEvent) -> SplitEvent:
+def _split_step(event: wire.StepEvent) -> SplitEvent:
     numbers: list[float] = []
     integers = [event.index, event.main, *event.passes]
     iteration = event.iteration
@@ -57,25 +57,25 @@ def _part_step(event: wire.StepEvent) -> SplitEvent:
     rows, texts = _without_texts(event.values)
     bare = wire.StepEvent(
         0, iteration, event.forward, event.loss, event.backward, event.update, rows, 0, [0] * len(event.passes),
-        event.loss_row, event.loss_name, event.parameters, event.rebinds, optimizer, _bare(event.tensors), groups,
+        event.loss_row, event.loss_name, event.parameters, event.rebinds, optimizer, _without_numbers(event.tensors), groups,
         event.losses,
     )  # fmt: skip
     return SplitEvent(_pack(bare), tuple(integers), tuple(numbers), texts, event.tensors)
 
 
 def join(skeleton: wire.AnyEvent, parts: SplitEvent) -> wire.AnyEvent:
-    """An event again from its decoded skeleton and what it has of its own; ``parts`` has its table's numbers alone."""
+    """Return the event with this decoded skeleton and these parts. The table of ``parts`` needs only its numbers."""
     integers = parts.integers
     match skeleton:
         case wire.PassEvent():
             index, step, parent = integers
             return msgspec.structs.replace(
-                skeleton, index=index, step=step, parent=parent, tensors=_full(skeleton.tensors, parts.table)
+                skeleton, index=index, step=step, parent=parent, tensors=_with_numbers(skeleton.tensors, parts.table)
             )
         case wire.StepEvent():
             return _join_step(skeleton, parts)
         case wire.LinesEvent():
-            return wire.LinesEvent(_with_texts(skeleton.rows, parts.texts), _full(skeleton.tensors, parts.table))
+            return wire.LinesEvent(_with_texts(skeleton.rows, parts.texts), _with_numbers(skeleton.tensors, parts.table))
         case wire.ProgressEvent():
             return wire.ProgressEvent(*integers)
         case wire.OutputEvent():
@@ -95,17 +95,17 @@ def _join_step(bare: wire.StepEvent, parts: SplitEvent) -> wire.StepEvent:
         passes=rest[:count],
         iteration=None if bare.iteration is None else (bare.iteration[0], rest[count]),
         values=_with_texts(bare.values, parts.texts),
-        optimizer=None if bare.optimizer is None else _with_numbers(bare.optimizer, numbers),
-        groups=[wire.GroupRow(row.optimizer, row.parameters, _with_numbers(row.options, numbers)) for row in bare.groups],
-        tensors=_full(bare.tensors, parts.table),
+        optimizer=None if bare.optimizer is None else _with_floats(bare.optimizer, numbers),
+        groups=[wire.GroupRow(row.optimizer, row.parameters, _with_floats(row.options, numbers)) for row in bare.groups],
+        tensors=_with_numbers(bare.tensors, parts.table),
     )
 
 
-def _bare(table: wire.TensorTable) -> wire.TensorTable:
+def _without_numbers(table: wire.TensorTable) -> wire.TensorTable:
     return wire.TensorTable(table.dtype, table.flags, table.grad_fn, table.names, table.ndim, table.dims)
 
 
-def _full(bare: wire.TensorTable, numbers: wire.TensorTable | None) -> wire.TensorTable:
+def _with_numbers(bare: wire.TensorTable, numbers: wire.TensorTable | None) -> wire.TensorTable:
     assert numbers is not None
     return wire.TensorTable(
         bare.dtype, bare.flags, bare.grad_fn, bare.names, bare.ndim, bare.dims, numbers.stats, numbers.counts, numbers.values
@@ -124,5 +124,5 @@ def _with_texts(rows: list[wire.LineRow], texts: tuple[str, ...]) -> list[wire.L
     ]
 
 
-def _with_numbers(options: Options, numbers: Any) -> Options:
+def _with_floats(options: dict[str, Any], numbers: Iterator[float]) -> dict[str, Any]:
     return {name: next(numbers) if type(value) is float else value for name, value in options.items()}

@@ -1,4 +1,4 @@
-"""Write runs, find them again, and forget them when their time has come."""
+"""Write runs to the database, read them, and delete them when they expire."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .log import BlockCache, StoredLog, block_rows
 from .schema import blocks, replays, runs
 
 MOST_REPLAYS: Final = 500
-"""Answers of replays that are kept for one run."""
+"""Most answers of replays that are stored for one run."""
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
-    """A run as it begins. Times are seconds since 1970."""
+    """A run before it starts. Times are seconds since 1970."""
 
     id: str
     owner: str
@@ -38,7 +38,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How far a run is: what of its row changes while it goes on and when it ends."""
+    """The columns of a run that change while it goes on and when it ends."""
 
     status: model.Status
     duration_ms: float | None = None
@@ -52,7 +52,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
-    """A run as the store keeps it, without its events."""
+    """A stored run, without its events."""
 
     number: int
     id: str
@@ -76,17 +76,19 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """A run's number, to write more of it, and the place up to which what was written is as it will stay."""
+    """The result of writing events."""
 
     number: int
+    """Number of the run, for writing more events."""
     sealed: int
+    """Position up to which the stored events are final, because their blocks are full."""
 
 
 class Store:
-    """The database in a folder; with no folder, one that goes when it is closed.
+    """The database in a folder, or in a temporary folder that is deleted on :meth:`close`.
 
-    Safe to use from several threads: writes take turns, reads don't wait for them. Every call does its work at once, so
-    an event loop calls them from a thread.
+    It can be used from several threads: writes take turns, and reads do not wait for them. Calls block, so an event loop must
+    make them in a thread.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -98,10 +100,10 @@ class Store:
         self._writing = threading.Lock()
         with self._engine.connect() as connection:
             self.bytes: int = connection.execute(select(func.coalesce(func.sum(runs.c.recording_bytes), 0))).scalar_one()
-            """Size of all recordings, as stored."""
+            """Stored size of all recordings, in bytes."""
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         with self._writing, self._engine.connect() as connection:
             connection.execute(text("PRAGMA optimize"))
         self._engine.dispose()
@@ -109,15 +111,15 @@ class Store:
             self._temporary.cleanup()
 
     def prepare(self) -> None:
-        """Put together what each reader asks the database for, so that the first one need not wait for that."""
+        """Compile the queries for reading, so that the first reader does not wait for that."""
         self.get("")
         self._blocks.prepare()
 
     def write(self, run: NewRun | int, events: Sequence[wire.AnyEvent], first: int, outcome: Outcome) -> Written:
-        """Write the events of a run from the place ``first`` on, instead of what was there, and note how far it is.
+        """Write the events of a run from the position ``first`` on, replacing stored ones, and update its outcome.
 
-        A new run is made. All is one transaction. Events of a run that was deleted meanwhile are dropped. Raises
-        :class:`StoreFull` where the disk is full.
+        ``run`` is a new run or the number of a stored one. Everything is written in one transaction. Events of a run that was
+        deleted in the meantime are dropped. Raise :class:`StoreFull` if the disk is full.
         """
         packed, sealed = block_rows(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
         size = sum(len(row["payload"]) for row in packed)
@@ -132,57 +134,63 @@ class Store:
                     ).scalar_one()
                     connection.execute(delete(blocks).where(later))
                     columns["recording_bytes"] = runs.c.recording_bytes + size
-                    there = connection.execute(update(runs).where(runs.c.number == number).values(columns)).rowcount
+                    exists = connection.execute(update(runs).where(runs.c.number == number).values(columns)).rowcount
                 else:
-                    there = 1
+                    exists = 1
                     size += len(run.program.text)
                     number = _insert(connection, _new(run) | columns | {"recording_bytes": size})
-                if packed and there:
+                if packed and exists:
                     connection.execute(insert(blocks), [row | {"run": number} for row in packed])
-                self.bytes += size * there
+                self.bytes += size * exists
         except OperationalError as error:
             if "full" in str(error.orig):
-                raise StoreFull("The disk of this server is full: nothing can be kept just now.") from error
+                raise StoreFull("The disk of this server is full: runs cannot be stored at the moment.") from error
             raise
         return Written(number, sealed)
 
     def get(self, id: str) -> RunRow | None:
-        """The run with an id."""
+        """Return the run with an id, or ``None``."""
         with self._engine.connect() as connection:
             row = connection.execute(_GET, {"id": id}).first()
         return None if row is None else _stored(row)
 
     def by_idempotency(self, key: str) -> RunRow | None:
-        """The run that was asked for with a key."""
+        """Return the run that was requested with an idempotency key, or ``None``."""
         with self._engine.connect() as connection:
             row = connection.execute(select(runs).where(runs.c.idempotency == key)).first()
         return None if row is None else _stored(row)
 
     def log(self, run: RunRow) -> StoredLog:
-        """The events of a run."""
+        """Return the events of a run."""
         return self.log_of(run.number, (run.graphs, run.passes, run.steps), run.events)
 
     def log_of(self, run: int, counts: tuple[int, int, int], end: int) -> StoredLog:
-        """The events of the run with a number, up to a place where it has so many graphs, passes and steps."""
+        """Return the events of the run with a number, up to the position ``end``.
+
+        ``counts`` is the number of graphs, passes and steps before that position.
+        """
         return StoredLog(self._blocks, run, counts, end)
 
     def replay(self, run: str, id: str) -> bytes | None:
-        """The answer of a replay of a run."""
+        """Return the stored answer of a replay, or ``None``."""
         query = select(replays.c.payload).join(runs).where(runs.c.id == run, replays.c.id == id)
         with self._engine.connect() as connection:
             payload = connection.execute(query).scalar_one_or_none()
         return None if payload is None else zlib.decompress(payload)
 
     def keep_replay(self, run: str, id: str, answer: bytes) -> bool:
-        """Keep the answer of a replay with its run; of more than :data:`MOST_REPLAYS`, none. Tells whether it is kept."""
+        """Store the answer of a replay and return whether it is stored.
+
+        It is not stored if the run was deleted, or already has :data:`MOST_REPLAYS` answers.
+        """
         payload = zlib.compress(answer, 6)
         with self._writing, self._engine.begin() as connection:
             number = connection.execute(select(runs.c.number).where(runs.c.id == run)).scalar_one_or_none()
-            if number is None:  # deleted meanwhile
+            if number is None:
                 return False
-            known = connection.execute(select(replays.c.id).where(replays.c.run == number)).scalars().all()
-            if id in known or len(known) >= MOST_REPLAYS:
-                return id in known
+            stored = connection.execute(select(replays.c.id).where(replays.c.run == number)).scalars().all()
+            if id in stored or len(stored) >= MOST_REPLAYS:
+                return id in stored
             connection.execute(insert(replays), {"run": number, "id": id, "payload": payload})
             grown = runs.c.recording_bytes + len(payload)
             connection.execute(update(runs).where(runs.c.number == number).values(recording_bytes=grown))
@@ -190,7 +198,7 @@ class Store:
         return True
 
     def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[RunRow]:
-        """An owner's runs, newest first, from the one older than ``before`` (created, number) on."""
+        """Return up to ``count`` runs of an owner, newest first, starting after ``before``, a pair of created and number."""
         query = select(runs).where(runs.c.owner == owner).order_by(runs.c.created.desc(), runs.c.number.desc()).limit(count)
         if before is not None:
             created, number = before
@@ -199,26 +207,26 @@ class Store:
             return [_stored(row) for row in connection.execute(query)]
 
     def delete(self, id: str) -> bool:
-        """Delete a run and its events; tells whether there was one."""
+        """Delete a run and its events, and return whether it existed."""
         return self._delete(runs.c.id == id) > 0
 
     def sweep(self, now: float) -> int:
-        """Delete the runs whose time has come, and give their room back to the disk; returns how many there were."""
+        """Delete the expired runs, free their disk space, and return how many were deleted."""
         count = self._delete((runs.c.expires <= now) & runs.c.status.in_(model.FINAL))
         if count:
             with self._writing, self._engine.connect() as connection:
-                # A step for each page, and no columns: only `executescript` steps to the end.
+                # The pragma frees one page per step and returns no columns. Only `executescript` runs all steps.
                 connection.connection.cursor().executescript("PRAGMA incremental_vacuum(2000)")
         return count
 
     def interrupt(self) -> int:
-        """Mark the runs that a stop of the server cut off; returns how many there were."""
+        """Mark the runs that were going on when the server stopped, and return how many there were."""
         with self._writing, self._engine.begin() as connection:
             query = update(runs).where(runs.c.status.not_in(model.FINAL)).values(status="interrupted")
             return connection.execute(query).rowcount
 
     def _counted(self, run: int, first: int) -> tuple[int, int, int]:
-        """How many graphs, passes and steps a run has before a place."""
+        """Return the number of graphs, passes and steps that a run has before the position ``first``."""
         earlier = (blocks.c.run == run) & (blocks.c.first < first)
         with self._engine.connect() as connection:
             found = connection.execute(

@@ -1,77 +1,84 @@
-"""Turn the numbers of tables of one layout into matrices of words, and back.
+"""Convert the numbers of tables with the same layout into matrices of words, and back.
 
-Statistics of elements that are kept follow from them: what is kept of such a statistic is how far it is from what its
-elements give, which is nothing, nearly always. Sums are taken in one order on every machine.
+The statistics of a tensor whose elements are stored follow from the elements. For these, only the difference between the
+recorded and the recomputed statistic is stored, which is nearly always zero. Sums are taken in the same order on every
+machine, so that recomputed statistics are the same everywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from .. import wire
+from ..recording.tensors import ITEM_SIZES
+from .columns import Matrix
 
-Matrix = np.ndarray[Any, np.dtype[Any]]
-
-SUMMED: Final = 4096
-"""Elements whose statistics are computed again; of more of them, statistics are kept as they are."""
-_WORDS: Final = {"c": 2}  # a complex number is two
-_SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
+MAX_RECOMPUTED: Final = 4096
+"""Most elements of a tensor whose statistics are recomputed."""
+_WORDS: Final = {"c": 2}
+"""Words in an element, by the kind of its dtype; 1 for all others."""
 
 
 class TableLayout:
-    """Where the numbers of a table lie: the same in all tables of one layout. ``table`` may lack its numbers."""
+    """The positions of numbers in all tables with the same layout. The numbers of ``table`` itself are not read."""
 
     def __init__(self, table: wire.TensorTable) -> None:
         flags = np.frombuffer(table.flags, np.uint8)
         codes = np.frombuffer(table.dtype, np.uint8)
         numel = wire.elements(table)
-        kept, told = flags & wire.HAS_VALUES != 0, flags & wire.HAS_STATS != 0
-        lengths = np.where(kept, numel * _SIZES[codes], 0)
-        starts, places = np.cumsum(lengths) - lengths, np.cumsum(told) - told
-        self.stats = int(np.count_nonzero(told))
+        has_values, has_stats = flags & wire.HAS_VALUES != 0, flags & wire.HAS_STATS != 0
+        lengths = np.where(has_values, numel * ITEM_SIZES[codes], 0)
+        starts, stats_rows = np.cumsum(lengths) - lengths, np.cumsum(has_stats) - has_stats
+        self.stats = int(np.count_nonzero(has_stats))
+        """Number of rows with statistics."""
         self.bytes = int(lengths.sum())
+        """Bytes of all values."""
         words: dict[int, list[Matrix]] = {}
-        self._told: dict[tuple[str, int], tuple[Matrix, Matrix]] = {}  # dtype, elements: starts of values, places of statistics
-        for code in sorted(set(codes[kept].tobytes())):
+        # By packed dtype and number of elements: the starts of the values, and the rows of the statistics.
+        self._recomputed: dict[tuple[str, int], tuple[Matrix, Matrix]] = {}
+        for code in sorted(set(codes[has_values].tobytes())):
             packed = wire.PACKED.get(wire.DTYPES[code])
             if packed is None:
                 continue
             dtype = np.dtype(packed)
             size = dtype.itemsize // _WORDS.get(dtype.kind, 1)
-            own = np.flatnonzero(kept & (codes == code))
-            words.setdefault(size, []).append(_each(starts[own], lengths[own] // size, size))
+            own = np.flatnonzero(has_values & (codes == code))
+            words.setdefault(size, []).append(_word_starts(starts[own], lengths[own] // size, size))
             if dtype.kind == "f":
-                own = own[told[own] & (numel[own] > 0) & (numel[own] <= SUMMED)]
+                own = own[has_stats[own] & (numel[own] > 0) & (numel[own] <= MAX_RECOMPUTED)]
                 for count in sorted(set(numel[own].tolist())):
                     rows = own[numel[own] == count]
-                    before = self._told.get((packed, count), (starts[:0], places[:0]))
-                    self._told[packed, count] = (
+                    before = self._recomputed.get((packed, count), (starts[:0], stats_rows[:0]))
+                    self._recomputed[packed, count] = (
                         np.concatenate((before[0], starts[rows])),
-                        np.concatenate((before[1], places[rows])),
+                        np.concatenate((before[1], stats_rows[rows])),
                     )
         self._words = {size: np.sort(np.concatenate(words[size])) for size in sorted(words)}
 
     @property
     def widths(self) -> list[tuple[int, int]]:
-        """Size of a word, and how many there are in a row, of each matrix."""
-        told = [(8, 4 * self.stats), (8, 3 * self.stats)] if self.stats else []
-        return [(size, len(starts)) for size, starts in self._words.items()] + told
+        """The size of a word in bytes and the number of words in a row, for each matrix."""
+        stats = [(8, 4 * self.stats), (8, 3 * self.stats)] if self.stats else []
+        return [(size, len(starts)) for size, starts in self._words.items()] + stats
 
     def matrices(self, tables: Sequence[wire.TensorTable]) -> list[Matrix]:
-        """The numbers of tables as matrices of unsigned words: values by size, then statistics, then counts."""
+        """Return the numbers of tables as matrices of unsigned words: values by size of word, then statistics, then counts."""
         count = len(tables)
         values = np.frombuffer(b"".join([table.values for table in tables]), np.uint8).reshape(count, self.bytes)
         stats = np.frombuffer(b"".join([table.stats for table in tables]), "<u8").reshape(count, self.stats * 4)
         counts = np.frombuffer(b"".join([table.counts for table in tables]), "<u8").reshape(count, self.stats * 3)
-        given, counted = self._given(values)
-        found = [self._of_words(values, size).view(f"<u{size}") for size in self._words]
-        return [*found, stats - given, counts - counted] if self.stats else found
+        expected_stats, expected_counts = self._expected(values)
+        found = [self._words_of_size(values, size).view(f"<u{size}") for size in self._words]
+        return [*found, stats - expected_stats, counts - expected_counts] if self.stats else found
 
     def numbers(self, matrices: Iterator[Matrix], count: int) -> tuple[Matrix, Matrix, Matrix]:
-        """Values as bytes, statistics and counts of ``count`` tables, a row for each; takes its own of the matrices."""
+        """Return the values as bytes, the statistics and the counts of ``count`` tables, with a row for each table.
+
+        Consume as many of ``matrices`` as :attr:`widths` has.
+        """
         values = np.zeros((count, self.bytes), np.uint8)
         for size, starts in self._words.items():
             own = np.ascontiguousarray(next(matrices)).view(np.uint8)
@@ -82,46 +89,52 @@ class TableLayout:
         if not self.stats:
             none = np.zeros((count, 0), "<u8")
             return values, none, none
-        given, counted = self._given(values)
-        return values, next(matrices) + given, next(matrices) + counted
+        expected_stats, expected_counts = self._expected(values)
+        return values, next(matrices) + expected_stats, next(matrices) + expected_counts
 
-    def _of_words(self, values: Matrix, size: int) -> Matrix:
-        """The bytes of all words of a size, side by side."""
+    def _words_of_size(self, values: Matrix, size: int) -> Matrix:
+        """Return the bytes of all words of a size, side by side."""
         if len(self._words) == 1:
             return np.ascontiguousarray(values)
         return np.ascontiguousarray(values[:, (self._words[size][:, None] + np.arange(size)).reshape(-1)])
 
-    def _given(self, values: Matrix) -> tuple[Matrix, Matrix]:
-        """What elements give as statistics and counts, as words; zeros where none are kept or a number is not finite."""
+    def _expected(self, values: Matrix) -> tuple[Matrix, Matrix]:
+        """Return the statistics and counts that follow from elements, as words.
+
+        They are zero where elements are not stored, or where the statistic is not finite.
+        """
         count = len(values)
         stats = np.zeros((count, self.stats, 4))
         counts = np.zeros((count, self.stats, 3), np.int64)
-        for (packed, numel), (starts, places) in self._told.items():
+        for (packed, numel), (starts, rows) in self._recomputed.items():
             size = np.dtype(packed).itemsize
             columns = (starts[:, None] + np.arange(size * numel)).reshape(-1)
             own = np.ascontiguousarray(values[:, columns]).view(packed).reshape(count, len(starts), numel)
             numbers = own.astype(np.float64)
             with np.errstate(all="ignore"):
-                stats[:, places] = _statistics(numbers)
-            counts[:, places, 0] = sum((own[:, :, at] == 0).astype(np.int64) for at in range(numel))
+                stats[:, rows] = _statistics(numbers)
+            counts[:, rows, 0] = sum((own[:, :, element] == 0).astype(np.int64) for element in range(numel))
             if not np.isfinite(numbers).all():
-                counts[:, places, 1] = np.isnan(own).sum(axis=2)
-                counts[:, places, 2] = np.isinf(own).sum(axis=2)
+                counts[:, rows, 1] = np.isnan(own).sum(axis=2)
+                counts[:, rows, 2] = np.isinf(own).sum(axis=2)
         return stats.view("<u8").reshape(count, -1), counts.view("<u8").reshape(count, -1)
 
 
-def _each(starts: Matrix, counts: Matrix, size: int) -> Matrix:
-    """Where each word begins, of pieces that begin somewhere and have so many words of a size."""
+def _word_starts(starts: Matrix, counts: Matrix, size: int) -> Matrix:
+    """Return the start of each word, for pieces with these starts and numbers of words of ``size`` bytes."""
     within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.asarray(np.repeat(starts, counts) + size * within)
 
 
 def _statistics(numbers: Matrix) -> Matrix:
-    """Least, greatest, mean and L2 norm over the last axis, element by element: an axis of few is slow to reduce."""
+    """Return the minimum, maximum, mean and L2 norm over the last axis.
+
+    They are computed element by element, because numpy reduces a short axis slowly.
+    """
     low = high = total = numbers[:, :, 0]
     squares = total * total
-    for at in range(1, numbers.shape[2]):
-        each = numbers[:, :, at]
+    for element in range(1, numbers.shape[2]):
+        each = numbers[:, :, element]
         low, high, total, squares = np.minimum(low, each), np.maximum(high, each), total + each, squares + each * each
     found = np.stack((low, high, total / numbers.shape[2], np.sqrt(squares)), axis=2)
     return np.where(np.isfinite(found), found, 0.0)

@@ -1,4 +1,4 @@
-"""What is packed comes back to the last bit, and takes little room."""
+"""Packed events are unpacked without losing a bit, and are small."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tapedeck import wire
-from tapedeck.store.block import EventBlock, cut, pack_block
+from tapedeck.store.block import EventBlock, pack_block, split_into_blocks
 from tapedeck.store.columns import PackedMatrix, pack_columns, unpack_columns
 
 from ..handmade_events import GRAPH, fit, pass_, step, table
@@ -24,13 +24,13 @@ from ..tracer.run_twice import record
 PROGRAMS = Path(__file__).parent.parent / "programs"
 
 
-def again(events: list[wire.AnyEvent]) -> list[wire.AnyEvent]:
-    """Events, packed and taken out again."""
+def packed_and_unpacked(events: list[wire.AnyEvent]) -> list[wire.AnyEvent]:
+    """Pack events into blocks, and return them unpacked."""
     found: list[wire.AnyEvent] = []
-    for part in cut(events):
+    for part in split_into_blocks(events):
         block = EventBlock(pack_block(part))
         assert len(block) == len(part)
-        found += [block.event(place) for place in range(len(block))]
+        found += [block.event(position) for position in range(len(block))]
     return found
 
 
@@ -43,7 +43,7 @@ def same(one: list[wire.AnyEvent], other: list[wire.AnyEvent]) -> bool:
         lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6))
     )
 )
-def test_any_matrix_comes_back(matrix: np.ndarray[Any, Any]) -> None:
+def test_any_matrix_is_unpacked_unchanged(matrix: np.ndarray[Any, Any]) -> None:
     if len(matrix):
         packed = pack_columns(matrix)
         found = unpack_columns(packed)
@@ -54,24 +54,24 @@ def test_any_matrix_comes_back(matrix: np.ndarray[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["<u1", "<u2", "<u4", "<u8"])
-def test_columns_that_follow_from_others_come_back_and_cost_nothing(dtype: str) -> None:
+def test_columns_that_follow_from_others_are_stored_without_bytes_of_their_own(dtype: str) -> None:
     rows = 50
     noise = np.random.default_rng(0).integers(0, 2**63, (rows, 3)).astype(dtype)
-    steady, later, line, curve = np.full(rows, 7), np.append([5], noise[:-1, 0]), np.arange(rows) * 3, np.arange(rows) ** 2
-    matrix = np.column_stack((noise, noise[:, 1], steady, later, line, curve)).astype(dtype)
+    steady, delayed, line, curve = np.full(rows, 7), np.append([5], noise[:-1, 0]), np.arange(rows) * 3, np.arange(rows) ** 2
+    matrix = np.column_stack((noise, noise[:, 1], steady, delayed, line, curve)).astype(dtype)
     packed = pack_columns(matrix)
     assert np.array_equal(unpack_columns(packed), matrix)
-    for place in range(matrix.shape[1]):
-        assert np.array_equal(unpack_columns(packed, slice(place, place + 1)), matrix[:, place : place + 1])
+    for column in range(matrix.shape[1]):
+        assert np.array_equal(unpack_columns(packed, slice(column, column + 1)), matrix[:, column : column + 1])
     assert np.count_nonzero(np.frombuffer(packed.left, np.uint8)) <= noise.nbytes + 20
 
 
-def test_a_run_comes_back() -> None:
+def test_a_run_is_unpacked_unchanged() -> None:
     events = fit(700)
-    assert same(again(events), events)
+    assert same(packed_and_unpacked(events), events)
 
 
-def test_who_reads_the_steps_unpacks_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_steps_unpacks_no_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked = 0
 
     def counted(columns: PackedMatrix, which: slice) -> Any:
@@ -86,52 +86,53 @@ def test_who_reads_the_steps_unpacks_no_pass(monkeypatch: pytest.MonkeyPatch) ->
     of_steps = unpacked
     list(block.step_groups(10, 20))
     assert unpacked == of_steps
-    for place in block.places(wire.PassEvent):
-        block.event(place)
+    for position in block.positions(wire.PassEvent):
+        block.event(position)
     assert unpacked > 3 * of_steps
 
 
-@pytest.mark.parametrize("place", range(30))
-def test_events_cut_anywhere_come_back(place: int) -> None:
+@pytest.mark.parametrize("position", range(30))
+def test_events_split_at_any_position_are_unpacked_unchanged(position: int) -> None:
     events = fit(10)
-    assert same(again(events[:place]) + again(events[place:]), events)
+    assert same(packed_and_unpacked(events[:position]) + packed_and_unpacked(events[position:]), events)
 
 
 @pytest.mark.parametrize(
     "name", ["gan", "momentum", "lbfgs", "micro_batches", "metalearning", "sparse_and_complex", "transformer_layer", "hooks"]
 )
 @pytest.mark.filterwarnings("ignore")
-def test_what_a_program_tells_comes_back(name: str) -> None:
+def test_the_events_of_a_program_are_unpacked_unchanged(name: str) -> None:
     events, _ = record((PROGRAMS / f"{name}.py").read_text())
-    assert same(again(events), events)
+    assert same(packed_and_unpacked(events), events)
 
 
 @pytest.mark.parametrize("values", [0, 64])
 @pytest.mark.parametrize("capture", ["full", "norms", "graph"])
-def test_at_every_level_of_capture(capture: str, values: int) -> None:
+def test_the_events_of_every_capture_level_are_unpacked_unchanged(capture: str, values: int) -> None:
     events, _ = record((PROGRAMS / "micro_batches.py").read_text(), capture=capture, values=values)
-    assert same(again(events), events)
+    assert same(packed_and_unpacked(events), events)
 
 
-def test_numbers_that_are_not_finite_come_back() -> None:
+def test_numbers_that_are_not_finite_are_unpacked_unchanged() -> None:
     odd = (math.nan, math.inf, -math.inf, -0.0, 1e-45, 3.4e38)
     tables = [table([one, other, 1.0], one) for one in odd for other in odd]
-    events = [msgspec.structs.replace(step(at, 1.0, 1.0), tensors=each) for at, each in enumerate(tables)]
-    assert same(again([*events]), [*events])
+    events = [msgspec.structs.replace(step(index, 1.0, 1.0), tensors=each) for index, each in enumerate(tables)]
+    assert same(packed_and_unpacked([*events]), [*events])
 
 
-def test_statistics_that_do_not_follow_from_the_elements_come_back() -> None:
+def test_statistics_that_do_not_follow_from_the_elements_are_unpacked_unchanged() -> None:
     events: list[wire.AnyEvent] = [GRAPH]
-    for at in range(5):
-        told = pass_(at, 1.0)
-        count = len(told.tensors.stats) // 32
-        stats = struct.pack(f"<{4 * count}d", *(at * 0.1 + place for place in range(4 * count)))
-        counts = struct.pack(f"<{3 * count}q", *(range(at, 3 * count + at)))
-        events.append(msgspec.structs.replace(told, tensors=msgspec.structs.replace(told.tensors, stats=stats, counts=counts)))
-    assert same(again(events), events)
+    for index in range(5):
+        event = pass_(index, 1.0)
+        count = len(event.tensors.stats) // 32
+        stats = struct.pack(f"<{4 * count}d", *(index * 0.1 + number for number in range(4 * count)))
+        counts = struct.pack(f"<{3 * count}q", *(range(index, 3 * count + index)))
+        tensors = msgspec.structs.replace(event.tensors, stats=stats, counts=counts)
+        events.append(msgspec.structs.replace(event, tensors=tensors))
+    assert same(packed_and_unpacked(events), events)
 
 
-def test_a_graph_that_changes_each_step_comes_back() -> None:
+def test_a_graph_that_changes_in_each_step_is_unpacked_unchanged() -> None:
     program = (
         "import torch\nm = torch.tensor(1.0, requires_grad=True)\nfor step in range(40):\n    loss = m\n"
         "    for _ in range(step % 7):\n        loss = loss * 1.1\n    loss.backward()\n    with torch.no_grad():\n"
@@ -139,12 +140,12 @@ def test_a_graph_that_changes_each_step_comes_back() -> None:
     )
     events, recording = record(program)
     assert recording.log.counts()[0] == 7
-    assert same(again(events), events)
+    assert same(packed_and_unpacked(events), events)
 
 
-def test_lines_whose_tensors_are_all_empty_come_back() -> None:
+def test_lines_with_only_empty_tensors_are_unpacked_unchanged() -> None:
     events, _ = record("import torch\nx = torch.zeros(0)\ny = torch.zeros(3, 0)\n")
-    assert same(again(events), events)
+    assert same(packed_and_unpacked(events), events)
 
 
 LINE = """\
@@ -162,7 +163,7 @@ for step in range(300):
 """
 
 
-def test_a_step_that_follows_the_one_before_takes_few_bytes() -> None:
+def test_a_step_similar_to_the_one_before_takes_few_bytes() -> None:
     events, _ = record(LINE)
-    size = sum(len(pack_block(part)) for part in cut(events))
+    size = sum(len(pack_block(part)) for part in split_into_blocks(events))
     assert size / 300 < 60

@@ -103,7 +103,7 @@ def test_every_kind_of_signal_is_covered_by_the_test_above() -> None:
 def test_an_invalid_stored_signal_is_skipped_and_the_other_events_keep_their_index(invalid: Any) -> None:
     block = EventBlock(pack_block([wire.OutputEvent("1"), invalid, END]))
     assert len(block) == 3
-    assert block.places(wire.Event) == [0, 2]
+    assert block.positions(wire.Event) == [0, 2]
     assert block.event(2) == END
 
 

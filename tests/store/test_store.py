@@ -1,4 +1,4 @@
-"""The store keeps runs, and gives back each event on its own."""
+"""The store returns runs and single events as they were written."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def new(id: str = "a" * 32, owner: str = "anna", created: float = 100.0, expires
     return NewRun(id=id, owner=owner, program=program, options=options, created=created, expires=expires, **more)
 
 
-def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
+def test_a_run_is_read_as_it_was_written(store: Store) -> None:
     error = model.ProgramError("ValueError", "no", None, 3, "Traceback", (1, 2))
     finding = model.Finding("x", "note", None, 1, 0, None, "m", "w", model.Fix("t", [model.Edit((1, 0), (1, 2), "y")]))
     outcome = Outcome(status="failed", duration_ms=1.5, torch="2.13.0", error=error, findings=[finding], truncated=True)
@@ -53,7 +53,7 @@ def test_a_run_comes_back_as_it_was_written(store: Store) -> None:
     assert run.events == len(fit())
 
 
-def test_what_reading_asks_the_database_for_is_put_together_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_for_reading_are_compiled_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write(new(), fit(), 0, DONE)
     compiled: list[object] = []
     made = SQLCompiler.__init__
@@ -66,7 +66,7 @@ def test_what_reading_asks_the_database_for_is_put_together_once(store: Store, m
     assert len(compiled) == 3
 
 
-def test_what_was_recorded_reads_the_same_from_the_store_as_from_memory(store: Store) -> None:
+def test_a_recording_reads_the_same_from_the_store_as_from_memory(store: Store) -> None:
     store.write(new(), fit(), 0, DONE)
     run = store.get("a" * 32)
     assert run is not None
@@ -81,7 +81,7 @@ def test_what_was_recorded_reads_the_same_from_the_store_as_from_memory(store: S
     assert stored.node(1, "n4") == memory.node(1, "n4")
 
 
-def test_where_a_number_is_not_finite_is_known_of_the_store_as_of_memory(store: Store) -> None:
+def test_numbers_that_are_not_finite_are_found_in_the_store_as_in_memory(store: Store) -> None:
     events = [event for event in fit(8) if not isinstance(event, wire.PassEvent | wire.StepEvent)]
     events[3:3] = [pass_(index, float("nan") if index in (2, 5) else 1.0) for index in range(8)]
     events[11:11] = [step(index, 1.0, float("inf") if index == 6 else 0.5) for index in range(8)]
@@ -95,7 +95,7 @@ def test_where_a_number_is_not_finite_is_known_of_the_store_as_of_memory(store: 
     assert MemoryLog(events[15:], MemoryLog(half), memory.nonfinite()).nonfinite() == ([2, 5], [6])
 
 
-def test_events_are_appended_batch_by_batch_in_their_order(store: Store) -> None:
+def test_batches_of_events_are_appended_in_order(store: Store) -> None:
     events = fit(30)
     number = store.write(new(), events[:10], 0, RUNNING).number
     store.write(number, events[10:50], 10, RUNNING)
@@ -106,7 +106,7 @@ def test_events_are_appended_batch_by_batch_in_their_order(store: Store) -> None
     assert wire.pack([event for _, event in store.log(run).all(40)]) == wire.pack(events[40:])
 
 
-def test_what_is_written_again_takes_the_place_of_what_was_there(store: Store) -> None:
+def test_events_that_are_written_again_replace_stored_ones(store: Store) -> None:
     events = fit(900)
     number = store.write(new(), events[:10], 0, RUNNING).number
     sealed = 0
@@ -120,14 +120,14 @@ def test_what_is_written_again_takes_the_place_of_what_was_there(store: Store) -
     assert sealed > 0
     assert run.events == len(events)
     assert wire.pack([event for _, event in store.log(run).all()]) == wire.pack(events)
-    assert [store.log(run).step(at).index for at in (0, 450, 899)] == [0, 450, 899]
-    assert [store.log(run).pass_(at).index for at in (0, 450, 899)] == [0, 450, 899]
+    assert [store.log(run).step(index).index for index in (0, 450, 899)] == [0, 450, 899]
+    assert [store.log(run).pass_(index).index for index in (0, 450, 899)] == [0, 450, 899]
     with store._engine.connect() as connection:
         stored = connection.execute(sa.text("SELECT sum(length(payload)) FROM blocks")).scalar_one()
     assert run.recording_bytes == store.bytes == stored + len(FIT)
 
 
-def test_reading_one_step_unpacks_no_block_but_its_own(store: Store) -> None:
+def test_reading_one_step_unpacks_only_its_block(store: Store) -> None:
     store.write(new(), fit(1000), 0, msgspec.structs.replace(DONE, steps=1000, passes=1000))
     run = store.get("a" * 32)
     assert run is not None
@@ -149,16 +149,16 @@ def test_a_step_that_was_not_recorded_is_not_found(store: Store, index: int) -> 
         store.log(run).step(index)
 
 
-def test_an_owner_sees_only_the_own_runs_newest_first_a_page_at_a_time(store: Store) -> None:
-    for place in range(5):
-        store.write(new(f"{place}", created=100.0 + place // 2), [], 0, DONE)
+def test_an_owner_lists_only_their_own_runs_newest_first_in_pages(store: Store) -> None:
+    for index in range(5):
+        store.write(new(f"{index}", created=100.0 + index // 2), [], 0, DONE)
     store.write(new("other", owner="ben"), [], 0, DONE)
     first = store.of_owner("anna", 3)
     assert [run.id for run in first] == ["4", "3", "2"]
     assert [run.id for run in store.of_owner("anna", 3, (first[-1].created, first[-1].number))] == ["1", "0"]
 
 
-def test_a_deleted_run_takes_its_events_along(store: Store) -> None:
+def test_a_run_is_deleted_with_its_events(store: Store) -> None:
     store.write(new(), fit(), 0, DONE)
     size = store.bytes
     assert size > 0
@@ -170,7 +170,7 @@ def test_a_deleted_run_takes_its_events_along(store: Store) -> None:
         assert connection.execute(sa.text("SELECT count(*) FROM blocks")).scalar_one() == 0
 
 
-def test_events_of_a_run_deleted_meanwhile_are_dropped(store: Store) -> None:
+def test_events_of_a_deleted_run_are_dropped(store: Store) -> None:
     events = fit()
     number = store.write(new(), events[:5], 0, RUNNING).number
     store.delete("a" * 32)
@@ -182,7 +182,7 @@ def test_events_of_a_run_deleted_meanwhile_are_dropped(store: Store) -> None:
     assert other.status == "running"
 
 
-def test_a_run_is_swept_when_its_time_has_come(store: Store) -> None:
+def test_a_run_is_deleted_when_it_expires(store: Store) -> None:
     store.write(new("old", expires=150.0), fit(), 0, DONE)
     store.write(new("kept", expires=None), fit(), 0, DONE)
     store.write(new("later", expires=250.0), fit(), 0, DONE)
@@ -193,7 +193,7 @@ def test_a_run_is_swept_when_its_time_has_come(store: Store) -> None:
     assert store.get("later") is not None
 
 
-def test_a_run_cut_off_by_a_stop_of_the_server_is_marked_interrupted_and_keeps_its_events(tmp_path: Path) -> None:
+def test_a_run_that_the_stop_of_the_server_ended_is_marked_interrupted_and_keeps_its_events(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(new(), fit()[:6], 0, Outcome(status="running", graphs=1, passes=1, steps=1))
     store.write(new("b" * 32), fit(), 0, DONE)
@@ -209,7 +209,7 @@ def test_a_run_cut_off_by_a_stop_of_the_server_is_marked_interrupted_and_keeps_i
     again.close()
 
 
-def test_a_run_is_found_by_the_key_it_was_asked_with(store: Store) -> None:
+def test_a_run_is_found_by_its_idempotency_key(store: Store) -> None:
     store.write(new(idempotency="key", fingerprint="print"), [], 0, DONE)
     run = store.by_idempotency("key")
     assert run is not None
@@ -217,11 +217,11 @@ def test_a_run_is_found_by_the_key_it_was_asked_with(store: Store) -> None:
     assert store.by_idempotency("other") is None
 
 
-def test_threads_may_write_and_read_at_once(store: Store) -> None:
+def test_several_threads_can_write_and_read(store: Store) -> None:
     def work(name: str) -> None:
-        for place in range(10):
-            store.write(new(f"{name}{place}", owner=name), fit(), 0, DONE)
-            run = store.get(f"{name}{place}")
+        for index in range(10):
+            store.write(new(f"{name}{index}", owner=name), fit(), 0, DONE)
+            run = store.get(f"{name}{index}")
             assert run is not None
             assert store.log(run).step(1).index == 1
 
@@ -233,7 +233,7 @@ def test_threads_may_write_and_read_at_once(store: Store) -> None:
     assert sum(len(store.of_owner(name, 100)) for name in "abcd") == 40
 
 
-def test_a_store_without_a_folder_leaves_nothing_behind() -> None:
+def test_a_store_without_a_folder_deletes_its_files_when_closed() -> None:
     store = Store(None)
     assert store._temporary is not None
     folder = Path(store._temporary.name)
@@ -243,13 +243,13 @@ def test_a_store_without_a_folder_leaves_nothing_behind() -> None:
     assert not folder.exists()
 
 
-def test_the_migrations_arrive_at_the_tables_that_the_code_uses(store: Store) -> None:
+def test_the_migrations_create_the_tables_of_the_schema(store: Store) -> None:
     with store._engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
-def test_large_payloads_are_kept_deflated(store: Store) -> None:
+def test_large_payloads_are_compressed(store: Store) -> None:
     text = wire.OutputEvent("the same again\n" * 1000)
     store.write(new(), [text], 0, DONE)
     assert store.bytes < 2_000
@@ -258,7 +258,7 @@ def test_large_payloads_are_kept_deflated(store: Store) -> None:
     assert list(store.log(run).others()) == [text]
 
 
-def test_the_room_of_what_was_swept_goes_back_to_the_disk(tmp_path: Path) -> None:
+def test_the_disk_space_of_expired_runs_is_freed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     noise = [wire.OutputEvent(secrets.token_hex(1000)) for _ in range(200)]
     store.write(new(expires=1.0), noise, 0, DONE)
@@ -269,7 +269,7 @@ def test_the_room_of_what_was_swept_goes_back_to_the_disk(tmp_path: Path) -> Non
     store.close()
 
 
-def test_a_full_disk_is_told_and_leaves_the_store_sound(store: Store) -> None:
+def test_a_full_disk_raises_an_error_and_leaves_the_store_intact(store: Store) -> None:
     store.write(new("kept"), fit(), 0, DONE)
     with store._engine.connect() as connection:
         pages = connection.execute(sa.text("PRAGMA page_count")).scalar_one()
@@ -284,7 +284,7 @@ def test_a_full_disk_is_told_and_leaves_the_store_sound(store: Store) -> None:
     assert store.log(kept).step(1).index == 1
 
 
-def test_a_log_knows_in_which_steps_lines_ran_wherever_its_events_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_log_finds_the_steps_in_which_lines_ran(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 3)
     events = [event for event in turns() if not isinstance(event, wire.LinesEvent | wire.EndEvent)]
     written = store.write(new(), events, 0, msgspec.structs.replace(RUNNING, passes=4, steps=4))
@@ -295,7 +295,7 @@ def test_a_log_knows_in_which_steps_lines_ran_wherever_its_events_are(store: Sto
     ]
     for log in logs:
         assert log.counts() == (1, 4, 4)
-        assert log.previous_line_steps(3) == {1: 0, 3: 0, 4: 2, 6: 1}  # the stored one reads on from here
+        assert log.previous_line_steps(3) == {1: 0, 3: 0, 4: 2, 6: 1}  # the stored log extends its history from here
         assert log.previous_line_steps(0) == {}
         assert log.previous_line_steps(4) == {1: 0, 3: 0, 4: 2, 6: 3}
         assert Recording(log, FIT).step(3).earlier["4"].text == "3.0"

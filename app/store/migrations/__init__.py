@@ -1,1 +1,1 @@
-"""Bring a database to the tables of today."""
+"""Migrations of the database, run by Alembic."""

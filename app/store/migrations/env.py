@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that :func:`tapedeck.store.database.migrate` hands over."""
+"""Run the migrations on the connection from :func:`tapedeck.store.database.migrate`."""
 
 from __future__ import annotations
 

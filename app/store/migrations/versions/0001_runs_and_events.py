@@ -1,4 +1,4 @@
-"""Make the tables of runs and of their events."""
+"""Create the tables for runs and their events."""
 
 from __future__ import annotations
 

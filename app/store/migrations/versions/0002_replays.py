@@ -1,4 +1,4 @@
-"""Make the table of replays' answers."""
+"""Create the table for the answers of replays."""
 
 from __future__ import annotations
 

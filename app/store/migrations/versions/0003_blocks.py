@@ -1,4 +1,4 @@
-"""Keep events in blocks, packed by columns, instead of one by one. Runs of before the first release are not kept."""
+"""Store events in blocks, packed by columns, instead of one by one. Runs from before the first release are deleted."""
 
 from __future__ import annotations
 
