@@ -721,6 +721,21 @@ def json_apart(text: str, added: Iterable[str] = ()) -> tuple[str, list[str]]:
     return (written(without_texts(value, texts, added)), texts) if written(value) == text else (text, [])
 
 
+def svg_apart(text: str) -> tuple[str, list[str]]:
+    """Separate a picture from its tooltips and labels for screen readers.
+
+    >>> svg_apart('<g aria-label="m"><title>value 1</title><text>1</text></g>')
+    ('<g aria-label=""><title></title><text>1</text></g>', ['m', 'value 1'])
+    """
+    texts: list[str] = []
+
+    def mask(found: re.Match[str]) -> str:
+        texts.append(found[2])
+        return found[1] + found[3]
+
+    return re.sub(r"""(aria-label="|<title[^>]*>|<desc[^>]*>)([^"<]*)("|<)""", mask, text), texts
+
+
 class Page(HTMLParser):
     """Separates a page's elements, pictures and state, which are data, from its texts."""
 
@@ -791,6 +806,8 @@ def kept(file: Path, added: Iterable[str] = ()) -> Kept:
             lines.append(f"{name}: {apart}")
             texts += more
         data = "\n".join(lines)
+    elif kind == "image/svg+xml":
+        data, texts = svg_apart(data)
     elif kind == "text/html":
         page = Page(added)
         page.feed(data)
