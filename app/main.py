@@ -35,7 +35,7 @@ from .store import Store
 from .web import health, pages, problems, recordings, reference, replays, responses, runs
 from .web.owner import Owners, secret_in
 from .web.request_parts import reject_unknown_parameters
-from .web.security import Guard, OpenApi
+from .web.security import CrossOriginApi, SecurityHeaders
 from .web.service import Service, root_of
 
 ONE_PROCESS: Final = (
@@ -82,8 +82,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         redoc_url=None,
         openapi_url=None,
         middleware=[
-            Middleware(Guard, root_path=root),
-            Middleware(OpenApi),
+            Middleware(SecurityHeaders, root_path=root),
+            Middleware(CrossOriginApi),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1),
         ],
     )

@@ -68,13 +68,13 @@ async def read_limits(request: Request) -> Response:
     )
 
 
-@router.get("/healthz", response_class=PlainTextResponse)
+@router.get("/healthz", summary="Check that the server responds", response_class=PlainTextResponse)
 async def alive() -> Response:
     """Check that the server responds."""
     return PlainTextResponse("alive\n", headers={"Cache-Control": "no-store"})
 
 
-@router.get("/readyz", **reference.returns(Readiness, "Programs can be run.", 503))
+@router.get("/readyz", summary="Check that programs can be run", **reference.returns(Readiness, "Programs can be run.", 503))
 async def ready(request: Request) -> Response:
     """Check whether programs can be run, and how they are confined."""
     service = service_of(request)
@@ -82,7 +82,7 @@ async def ready(request: Request) -> Response:
     return responses.json(readiness, 200 if readiness.ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", summary="Read the metrics", response_class=PlainTextResponse)
 async def measure(request: Request) -> Response:
     """Read the server's metrics in the Prometheus text format."""
     registry: CollectorRegistry = request.app.state.metrics

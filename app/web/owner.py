@@ -26,7 +26,7 @@ class Owners:
     def __init__(self, secret: str) -> None:
         self._signer = Signer(secret, salt="tapedeck.owner", digest_method=_sha256)
 
-    def known(self, request: Request) -> str | None:
+    def identify(self, request: Request) -> str | None:
         """Return the owner that a request identifies, or ``None``.
 
         Raise :class:`NotAllowed` for a bearer key that this server did not sign. An invalid cookie is ignored.
@@ -55,7 +55,7 @@ class Owners:
             return None
 
 
-def remember(response: Response, request: Request, key: str, root: str) -> None:
+def set_owner_cookie(response: Response, request: Request, key: str, root: str) -> None:
     """Set the cookie by which a browser is identified."""
     response.set_cookie(
         COOKIE, key, max_age=YEAR, path=root or "/", httponly=True, samesite="lax", secure=request.url.scheme == "https"

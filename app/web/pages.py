@@ -68,7 +68,7 @@ from ..examples import FIRST_VISIT
 from ..runs.run import RecordedRun
 from .links import API, run_page
 from .playground import Selection, view_run, written
-from .problems import INTERNAL, METHOD, QUESTION, SORTS, Sort
+from .problems import INTERNAL, INVALID_QUERY, METHOD_NOT_ALLOWED, PROBLEM_KINDS, ProblemKind
 from .security import NONCE
 from .service import root_of, service_of
 
@@ -104,7 +104,7 @@ async def home(request: Request, selection: Selected) -> Response:
     """Show the playground with the recording of the first example."""
     service = service_of(request)
     example = next(each for each in service.examples if each.slug == FIRST_VISIT)
-    return await _playground(request, await service.recorded(example), example.program, selection, is_home=True)
+    return await _playground(request, await service.example_run(example), example.program, selection, is_home=True)
 
 
 @router.get("/r/{id}")
@@ -123,14 +123,18 @@ async def examples(request: Request) -> Response:
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """Show the reference of the API."""
-    sorts = sorted({*SORTS.values(), METHOD, QUESTION, INTERNAL}, key=lambda sort: (sort.status, sort.anchor))
-    entries = [(sort.anchor, sort.status, sort.title, sort.sentence) for sort in sorts]
+    kinds = sorted({*PROBLEM_KINDS.values(), METHOD_NOT_ALLOWED, INVALID_QUERY, INTERNAL}, key=_by_status)
+    entries = [(kind.anchor, kind.status, kind.title, kind.sentence) for kind in kinds]
     return page(request, "docs", openapi=f"{root_of(request)}/openapi.json", problems=entries)
 
 
-async def failure(request: Request, sort: Sort, detail: str) -> Response:
+def _by_status(kind: ProblemKind) -> tuple[int, str]:
+    return kind.status, kind.anchor
+
+
+async def failure(request: Request, kind: ProblemKind, detail: str) -> Response:
     """Return the page that describes an error."""
-    return page(request, "error", sort.status, status=sort.status, title=sort.title, detail=detail)
+    return page(request, "error", kind.status, status=kind.status, title=kind.title, detail=detail)
 
 
 async def _playground(

@@ -186,7 +186,7 @@ def listing(playhead: Playhead) -> list[ProgramLine]:
     """Return the lines of the program with their values at the playhead."""
     run, step = playhead.run, playhead.step
     last = {line.line: line for line in run.lines if line.file is None}
-    over = playhead.over()
+    over = playhead.cells_over()
     cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
     lines: list[ProgramLine] = []
     cell = 0
@@ -225,7 +225,7 @@ def _value_at(playhead: Playhead, line: int, last: model.Line | None) -> tuple[s
     if not ran:
         return NONE, "not run yet", "off"
     text = written(value.tensor, value.text)
-    if isinstance(value, model.EarlierValue) and not playhead.stays(line, value, last):
+    if isinstance(value, model.EarlierValue) and not playhead.is_constant(line, value, last):
         return text, f"from step {value.step}: {value.text}", "before"
     return text, value.text, ""
 

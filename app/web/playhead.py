@@ -53,12 +53,12 @@ class Playhead(Struct, frozen=True):
             return None, True  # the line ran, but has no value that was recorded
         return last, False
 
-    def stays(self, line: int, value: model.EarlierValue, last: model.Line | None) -> bool:
+    def is_constant(self, line: int, value: model.EarlierValue, last: model.Line | None) -> bool:
         """Return whether an earlier value was set once, outside the loop of the step, and has not changed since."""
         first, end = self._loop
         return last is not None and last.step == value.step and not first <= line <= end
 
-    def over(self) -> list[bool]:
+    def cells_over(self) -> list[bool]:
         """Return for each cell whether it had run to its end.
 
         A cell is over if a later cell had begun, or if none of its lines was still to run.

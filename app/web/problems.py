@@ -34,7 +34,7 @@ class Problem(Struct, frozen=True):
     retry_after: float | UnsetType = UNSET
 
 
-class Sort(Struct, frozen=True):
+class ProblemKind(Struct, frozen=True):
     """A kind of problem: its anchor in ``/docs``, its status, its title and its description."""
 
     anchor: str
@@ -43,44 +43,44 @@ class Sort(Struct, frozen=True):
     sentence: str
 
 
-SORTS: Final[dict[type[errors.TapedeckError], Sort]] = {
-    errors.UnreadableInput: Sort("unreadable", 400, "Cannot be read", "The body is not in the format that Content-Type names."),
-    errors.InvalidInput: Sort("invalid", 422, "Cannot be run", "The input can be read, but it cannot be run."),
-    errors.BadRequest: Sort("bad-request", 400, "Bad request", "The request is malformed."),
-    errors.NotAllowed: Sort(
+PROBLEM_KINDS: Final[dict[type[errors.TapedeckError], ProblemKind]] = {
+    errors.UnreadableInput: ProblemKind("unreadable", 400, "Cannot be read", "The body does not match its Content-Type."),
+    errors.InvalidInput: ProblemKind("invalid", 422, "Cannot be run", "The input can be read, but it cannot be run."),
+    errors.BadRequest: ProblemKind("bad-request", 400, "Bad request", "The request is malformed."),
+    errors.NotAllowed: ProblemKind(
         "not-allowed",
         403,
-        "Not yours",
+        "Not allowed",
         "Only the owner of a run can stop or delete it, and only a caller who requested a replay can stop it.",
     ),
-    errors.NotFound: Sort("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
-    errors.NotEnded: Sort("not-ended", 409, "Not yet", "The run is still in progress: try again when it has ended."),
-    errors.TooLarge: Sort(
+    errors.NotFound: ProblemKind("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
+    errors.NotEnded: ProblemKind("not-ended", 409, "Run in progress", "Try again when the run has ended."),
+    errors.TooLarge: ProblemKind(
         "too-large", 413, "Too large", "The program or the body exceeds a limit. The limits are at /api/v1/limits."
     ),
-    errors.UnsupportedMedia: Sort("media-type", 415, "Unknown media type", "Tapedeck cannot run a body of this Content-Type."),
-    errors.TooMany: Sort("too-many", 429, "Too many requests", "Wait for the seconds in Retry-After, then try again."),
-    errors.DrawingError: Sort("drawing", 500, "Could not be drawn", "Drawing failed. The recording is not affected."),
-    errors.ProtocolError: Sort("protocol", 500, "Recording broke", "The program's process sent data that could not be read."),
-    errors.Busy: Sort("busy", 503, "Busy", "All slots are in use: wait for the seconds in Retry-After, then try again."),
-    errors.SandboxError: Sort(
+    errors.UnsupportedMedia: ProblemKind("media-type", 415, "Unknown media type", "Tapedeck cannot run this Content-Type."),
+    errors.TooMany: ProblemKind("too-many", 429, "Too many requests", "Wait for the seconds in Retry-After, then try again."),
+    errors.DrawingError: ProblemKind("drawing", 500, "Drawing failed", "The recording itself is not affected."),
+    errors.ProtocolError: ProblemKind("protocol", 500, "Recording failed", "The program's process sent unreadable data."),
+    errors.Busy: ProblemKind("busy", 503, "Busy", "All slots are in use. Wait for the seconds in Retry-After, then try again."),
+    errors.SandboxError: ProblemKind(
         "sandbox", 503, "No sandbox", "This machine has nothing that can confine a program, so no programs are run."
     ),
-    errors.StoreFull: Sort("store-full", 507, "No room", 'The store is full: delete some runs, or send "store": false.'),
+    errors.StoreFull: ProblemKind("store-full", 507, "Store full", 'Delete some runs, or send "store": false.'),
 }
 
-QUESTION: Final = Sort("question", 422, "Cannot be shown", "The address asks for something that cannot be shown.")
+INVALID_QUERY: Final = ProblemKind("question", 422, "Cannot be shown", "The address selects something that cannot be shown.")
 _OTHERS: Final = {
-    404: SORTS[errors.NotFound],
-    405: Sort(
+    404: PROBLEM_KINDS[errors.NotFound],
+    405: ProblemKind(
         "method", 405, "Method not allowed", "This address does not support the method: see Allow for those it supports."
     ),
-    422: SORTS[errors.InvalidInput],
+    422: PROBLEM_KINDS[errors.InvalidInput],
 }
-METHOD: Final = _OTHERS[405]
-INTERNAL: Final = Sort("internal", 500, "Our mistake", "Tapedeck failed because of a bug. The server's log has the details.")
+METHOD_NOT_ALLOWED: Final = _OTHERS[405]
+INTERNAL: Final = ProblemKind("internal", 500, "Internal error", "Tapedeck failed because of a bug. See the server's log.")
 
-Render = Callable[[Request, Sort, str], Awaitable[Response]]
+Render = Callable[[Request, ProblemKind, str], Awaitable[Response]]
 
 
 def install(app: FastAPI, render: Render) -> None:
@@ -91,7 +91,7 @@ def install(app: FastAPI, render: Render) -> None:
 
     async def answer(
         request: Request,
-        sort: Sort,
+        kind: ProblemKind,
         detail: str,
         *,
         where: str | None = None,
@@ -102,48 +102,48 @@ def install(app: FastAPI, render: Render) -> None:
         if retry_after is not None:
             headers["Retry-After"] = str(math.ceil(retry_after))
         if _wants_page(request):
-            response = await render(request, sort, detail)
+            response = await render(request, kind, detail)
             response.headers.update(headers)
             return response
         problem = Problem(
-            type=problem_type(root_of(request), sort.anchor),
-            title=sort.title,
-            status=sort.status,
+            type=problem_type(root_of(request), kind.anchor),
+            title=kind.title,
+            status=kind.status,
             detail=detail,
             where=UNSET if where is None else where,
             retry_after=UNSET if retry_after is None else retry_after,
         )
         headers["Cache-Control"] = "no-store"
-        return Response(msgspec.json.encode(problem), sort.status, headers, MEDIA)
+        return Response(msgspec.json.encode(problem), kind.status, headers, MEDIA)
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, errors.TapedeckError)
-        sort = next((SORTS[kind] for kind in type(error).__mro__ if kind in SORTS), INTERNAL)
-        if sort is SORTS[errors.InvalidInput] and request.method != "POST":
-            sort = QUESTION
-        if sort.status == 500:
+        kind = next((PROBLEM_KINDS[each] for each in type(error).__mro__ if each in PROBLEM_KINDS), INTERNAL)
+        if kind is PROBLEM_KINDS[errors.InvalidInput] and request.method != "POST":
+            kind = INVALID_QUERY
+        if kind.status == 500:
             log.error("%s %s: %s", request.method, request.url.path, error)
         wait = error.retry_after
-        if wait is None and sort.status in (429, 503):
+        if wait is None and kind.status in (429, 503):
             wait = 5.0
-        return await answer(request, sort, str(error), where=error.where, retry_after=wait)
+        return await answer(request, kind, str(error), where=error.where, retry_after=wait)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        sort = _OTHERS.get(error.status_code)
-        if sort is None:
+        kind = _OTHERS.get(error.status_code)
+        if kind is None:
             phrase = HTTPStatus(error.status_code).phrase
-            sort = Sort("http", error.status_code, phrase, phrase)
-        detail = sort.sentence if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
-        return await answer(request, sort, detail, headers=error.headers)
+            kind = ProblemKind("http", error.status_code, phrase, phrase)
+        detail = kind.sentence if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
+        return await answer(request, kind, detail, headers=error.headers)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         location = [str(part) for part in first["loc"]]
         where = ".".join(location[1:]) or location[0]
-        sort = SORTS[errors.InvalidInput] if request.method == "POST" else QUESTION
-        return await answer(request, sort, f"{where}: {first['msg']}.", where=where)
+        kind = PROBLEM_KINDS[errors.InvalidInput] if request.method == "POST" else INVALID_QUERY
+        return await answer(request, kind, f"{where}: {first['msg']}.", where=where)
 
     async def broken(request: Request, error: Exception) -> Response:
         return await answer(request, INTERNAL, INTERNAL.sentence)
@@ -154,8 +154,8 @@ def install(app: FastAPI, render: Render) -> None:
         (RequestValidationError, validation),
         (Exception, broken),
     ]
-    for kind, handler in handlers:
-        app.add_exception_handler(kind, handler)
+    for error_class, handler in handlers:
+        app.add_exception_handler(error_class, handler)
 
 
 def _wants_page(request: Request) -> bool:

@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from .. import __version__, model
 from ..inputs import request as requests
-from .problems import MEDIA, SORTS, Problem, Sort
+from .problems import MEDIA, PROBLEM_KINDS, Problem, ProblemKind
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 _structs: set[Any] = {Problem, model.Run}
 
-_STATUSES: Final = {sort.status: sort for sort in SORTS.values()}
+_STATUSES: Final = {kind.status: kind for kind in PROBLEM_KINDS.values()}
 
 
 def schema(struct: Any) -> dict[str, str]:
@@ -42,11 +42,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         if status == 304:
             found[status] = {"description": "Not modified: If-None-Match names the current version."}
             continue
-        sort: Sort = _STATUSES[status]
+        kind: ProblemKind = _STATUSES[status]
         content: dict[str, Any] = {MEDIA: {"schema": schema(Problem)}}
         if status == 503:  # /readyz returns its own JSON
             content["application/json"] = {"schema": {}}
-        found[status] = {"description": f"{sort.title}. {sort.sentence}", "content": content}
+        found[status] = {"description": f"{kind.title}. {kind.sentence}", "content": content}
         if status in (429, 503):
             found[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
     return found
@@ -265,6 +265,9 @@ def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[
             "owner_key": {"type": "http", "scheme": "bearer", "description": "The `owner_key` from the response to a POST."}
         }
         found["security"] = [{}, {"owner_key": []}]
+        for operations in found["paths"].values():
+            for operation in operations.values():
+                operation["summary"] = operation["summary"].capitalize()  # FastAPI writes "Read Run"
         app.openapi_schema = found
     body = app.openapi_schema["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     training = next(form for form in body["oneOf"] if form["title"] == "training")["properties"]["training"]

@@ -15,7 +15,7 @@ from ..replays import LiveReplay, Replay
 from ..replays.request import ELEMENTS, GRID, POINTS
 from . import reference, responses, stream
 from .links import API, replay_links
-from .owner import remember
+from .owner import set_owner_cookie
 from .request_parts import read_body, seconds_to_wait
 from .service import root_of, service_of
 
@@ -145,7 +145,7 @@ async def start_replay(request: Request, id: str) -> Response:
     """Run the program again up to a step, in the sandbox, to compute what was not recorded."""
     service = service_of(request)
     recorded = await service.runs.find(id)
-    caller = service.owners.known(request)
+    caller = service.owners.identify(request)
     body = await read_body(request, min(BODY_BYTES, service.limits.body_bytes))
     new_key = None
     if caller is None:
@@ -184,7 +184,7 @@ async def cancel_replay(request: Request, id: str, replay: str) -> Response:
     """
     service = service_of(request)
     recorded = await service.runs.find(id)
-    replaying = await service.replays.cancel(recorded, replay, service.owners.known(request))
+    replaying = await service.replays.cancel(recorded, replay, service.owners.identify(request))
     return responses.json(_with_links(request, id, replaying))
 
 
@@ -228,7 +228,7 @@ def _in_progress(request: Request, id: str, replaying: LiveReplay, new_key: str 
     if new_key is None:
         return responses.json(replay, 202, headers)
     response = responses.json(msgspec.structs.replace(replay, owner_key=new_key), 202, headers)
-    remember(response, request, new_key, root_of(request))
+    set_owner_cookie(response, request, new_key, root_of(request))
     return response
 
 

@@ -19,7 +19,7 @@ from ..inputs import request as requests
 from ..runs.run import LiveRun, RecordedRun
 from . import reference, responses, stream
 from .links import API, run_links, run_url
-from .owner import remember
+from .owner import set_owner_cookie
 from .pictures import Look, last_picture, why_no_picture
 from .placeholder import placeholder
 from .request_parts import idempotency_key, preferred_form, read_body, seconds_to_wait
@@ -51,7 +51,7 @@ async def start_run(request: Request) -> Response:
     form = preferred_form(request.headers.get("accept", ""))
     query = dict(request.query_params)
     look = Look(**{name: query.pop(name) for name in LOOK if name in query}).checked()
-    owner = service.owners.known(request)
+    owner = service.owners.identify(request)
     body = await read_body(request, service.limits.body_bytes)
     media_type = request.headers.get("content-type", "")
     if requests.may_be_training(body, media_type):
@@ -94,7 +94,7 @@ async def start_run(request: Request) -> Response:
         answer = run if new_key is None else msgspec.structs.asdict(run) | {"owner_key": new_key}
         response = responses.json(answer, status, headers)
     if new_key is not None:
-        remember(response, request, new_key, root)
+        set_owner_cookie(response, request, new_key, root)
     return response
 
 
@@ -135,7 +135,7 @@ async def list_runs(
 ) -> Response:
     """List the caller's runs, newest first."""
     service, root = service_of(request), root_of(request)
-    owner = service.owners.known(request)
+    owner = service.owners.identify(request)
     if owner is None:
         return responses.json(RunPage([], None))
     found = await service.runs.of_owner(owner, count + 1, None if after is None else _cursor(after))
@@ -169,7 +169,7 @@ async def read_run(request: Request, id: str) -> Response:
 async def delete_run(request: Request, id: str) -> Response:
     """Delete one of the caller's runs. A run in progress and its replays are stopped first."""
     service = service_of(request)
-    await service.runs.delete(id, service.owners.known(request))
+    await service.runs.delete(id, service.owners.identify(request))
     service.replays.stop(id)
     return Response(None, 204)
 
@@ -178,7 +178,7 @@ async def delete_run(request: Request, id: str) -> Response:
 async def cancel_run(request: Request, id: str) -> Response:
     """Stop one of the caller's runs and keep what was recorded. A run that has ended is not changed."""
     service = service_of(request)
-    recorded = await service.runs.cancel(id, service.owners.known(request))
+    recorded = await service.runs.cancel(id, service.owners.identify(request))
     run = await service.read(recorded, recorded.run, run_links(root_of(request), id))
     return responses.json(run)
 

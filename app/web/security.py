@@ -30,7 +30,7 @@ def page_policy(nonce: str) -> str:
     )
 
 
-class Guard:
+class SecurityHeaders:
     """Middleware that adds security headers to every response and handles HEAD as a GET without a body.
 
     ``root_path`` is the path under which a proxy serves the app, for servers that do not set it in the scope.
@@ -79,7 +79,7 @@ class Guard:
         await self._app(scope, receive, guarded)
 
 
-class OpenApi:
+class CrossOriginApi:
     """Middleware that allows pages of any origin to use ``/api`` and ``/openapi.json``, without credentials."""
 
     def __init__(self, app: ASGIApp) -> None:

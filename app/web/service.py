@@ -32,7 +32,7 @@ Mode = Literal["full", "nofiles", "unconfined", "refused", "starting"]
 
 OURS: Final = "tapedeck"
 """Owner of the example recordings that the pages open with. No caller's key or cookie contains this owner."""
-OPENING_SECONDS: Final = 3.0
+EXAMPLE_SECONDS: Final = 3.0
 """Seconds that a page waits for the recording of its example."""
 LIGHT_BYTES: Final = 200_000
 """Recordings in memory up to this size are read on the event loop, where a read takes less time than a thread switch."""
@@ -62,8 +62,8 @@ class Service:
         self.examples = examples
         self.torch = version_of("torch")
         self.numpy = version_of("numpy")
-        self._opened: dict[str, str] = {}
-        self._opening = asyncio.Lock()
+        self._example_runs: dict[str, str] = {}
+        self._example_lock = asyncio.Lock()
 
     @property
     def limits(self) -> model.Limits:
@@ -83,14 +83,14 @@ class Service:
             return work(*args, **kwargs)
         return await self.archive.beside(lambda: work(*args, **kwargs))
 
-    async def recorded(self, example: Example) -> RecordedRun | None:
+    async def example_run(self, example: Example) -> RecordedRun | None:
         """Return the recording of an example, which is made on first use, or ``None`` while programs cannot be run."""
-        async with self._opening:
-            if (id := self._opened.get(example.slug)) is not None:
+        async with self._example_lock:
+            if (id := self._example_runs.get(example.slug)) is not None:
                 try:
                     return await self.runs.find(id)
                 except NotFound:  # the run has expired
-                    del self._opened[example.slug]
+                    del self._example_runs[example.slug]
             if not self.executor.ready:
                 return None
             cells = [(1, max(1, len(example.program.splitlines())))]
@@ -98,11 +98,11 @@ class Service:
             try:
                 recorded = await self.runs.submit(request, OURS, key=f"{OURS}:{_edition(example.program, self.torch)}")
                 if isinstance(recorded, LiveRun):
-                    async with asyncio.timeout(OPENING_SECONDS):
+                    async with asyncio.timeout(EXAMPLE_SECONDS):
                         await recorded.until_ended()
             except (TapedeckError, TimeoutError):
                 return None
-            self._opened[example.slug] = recorded.id
+            self._example_runs[example.slug] = recorded.id
             return recorded
 
 

@@ -294,7 +294,7 @@ async def test_a_run_in_progress_or_not_stored_cannot_be_replayed(serve: Serve) 
         started = await client.post("/api/v1/runs", json={"program": "…"}, headers={"Prefer": "wait=0"})
         run = f"/api/v1/runs/{started.json()['id']}"
         answer = await client.post(f"{run}/replays", json={"what": "check", "step": 0})
-        assert (answer.status_code, answer.json()["title"]) == (409, "Not yet")
+        assert (answer.status_code, answer.json()["title"]) == (409, "Run in progress")
         await client.post(f"{run}/cancel")
         assert (await client.post("/api/v1/runs/0/replays", json={"what": "check", "step": 0})).status_code == 404
         assert (await client.post(f"{run}/replays", content=b"{")).status_code == 400
@@ -345,7 +345,7 @@ async def test_a_replay_in_progress_can_be_read_at_its_location(serve: Serve) ->
     ("error", "status", "sentence"),
     [
         (SandboxError("The sandbox broke."), 503, "The sandbox broke."),
-        (RuntimeError("secret"), 500, "Tapedeck failed because of a bug. The server's log has the details."),
+        (RuntimeError("secret"), 500, "Tapedeck failed because of a bug. See the server's log."),
     ],
 )
 async def test_a_failed_replay_gives_the_same_problem_to_readers_and_to_the_caller_who_started_it(
