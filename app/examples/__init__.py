@@ -1,7 +1,7 @@
-"""Hold the gallery: small programs that run as they are, each with a title and a sentence of its own.
+"""Provide the gallery: small programs that run unchanged, each with a title and a summary.
 
-A program is a file under ``programs/``. It opens with a comment: its first line is the title, the rest says what there is to
-see, and is not shown with the program. The first three are the sections of the notebook that Tapedeck began with.
+A program is a file under ``programs/``. It starts with a comment: the first line is the title, the following lines are the
+summary, which is not shown with the program. The first three programs are the sections of a notebook about autograd.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 FIRST_VISIT: Final = "backpropagation"
-"""The example that a first visit opens on."""
+"""Slug of the example that the home page opens with."""
 
 _PROGRAMS: Final = Path(__file__).parent / "programs"
 _GROUPS: Final[dict[str, tuple[str, ...]]] = {
@@ -28,7 +28,7 @@ _FAILING: Final = frozenset({"pitfall-rebound"})
 
 
 class Example(Struct, frozen=True):
-    """A program of the gallery. ``fails``: it stops with an error, and that is what there is to see."""
+    """A program of the gallery. ``fails`` is true for a program that demonstrates an error."""
 
     slug: str
     title: str
@@ -40,17 +40,18 @@ class Example(Struct, frozen=True):
 
 @cache
 def gallery() -> list[Example]:
-    """All examples, in the order in which to show them: group by group, the easy ones first."""
+    """Return all examples, group by group, the easy ones first."""
     return [_read(slug, group) for group, slugs in _GROUPS.items() for slug in slugs]
 
 
 def example(slug: str) -> Example | None:
-    """The example of that name."""
+    """Return the example with a slug, or ``None``."""
     return next((each for each in gallery() if each.slug == slug), None)
 
 
 def _read(slug: str, group: str) -> Example:
     title, *lines = (_PROGRAMS / f"{slug}.py").read_text(encoding="utf-8").splitlines(keepends=True)
-    told = list(takewhile(lambda line: line.startswith("# "), lines))
-    summary = " ".join(line[2:].strip() for line in told)
-    return Example(slug, title[2:].strip(), summary, group, slug in _FAILING, "".join([title, *lines[len(told) :]]))
+    summary = list(takewhile(lambda line: line.startswith("# "), lines))
+    text = " ".join(line[2:].strip() for line in summary)
+    program = "".join([title, *lines[len(summary) :]])
+    return Example(slug, title[2:].strip(), text, group, slug in _FAILING, program)

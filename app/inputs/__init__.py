@@ -1,1 +1,1 @@
-"""Read what a client posts: a program, a notebook, an expression or a training, and the options to record it with."""
+"""Read what a client posts: a program, notebook, expression or training, with the options of its recording."""

@@ -1,4 +1,4 @@
-"""Turn an expression and its named inputs into a program that a person could have written."""
+"""Turn an expression and its named inputs into a program like one that a person would write."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ MODULES: Final = {
 
 
 def convert(expression: Any, inputs: Any) -> model.Program:
-    """Write the program. ``inputs`` maps names to numbers, nested lists of them, or ``{"values", "dtype", "requires_grad"}``.
+    """Return the program of an expression.
 
-    Numbers become float32 unless ``dtype`` says otherwise; inputs require grad unless told not to, or unless their
-    dtype cannot. Raises :class:`InvalidInput` with the place of what is wrong.
+    ``inputs`` maps names to numbers, nested lists of numbers, or objects with ``values``, ``dtype`` and ``requires_grad``.
+    The default dtype is float32. Inputs require grad by default if their dtype allows it.
+
+    Raises :class:`InvalidInput`, which points at the field that is wrong.
 
     >>> print(convert("(2 * (x + 2) ** 2).mean()", {"x": [1, 2, 3]}).text)
     import torch
@@ -35,7 +37,7 @@ def convert(expression: Any, inputs: Any) -> model.Program:
     """
     expression = text(expression, "expression")
     if not isinstance(inputs, Mapping):
-        raise InvalidInput('Inputs are an object of names and values, such as {"x": [1, 2, 3]}.', where="inputs")
+        raise InvalidInput('`inputs` must be an object of names and values, such as {"x": [1, 2, 3]}.', where="inputs")
     used = names(expression, "expression")
     tensors = literals(inputs, "inputs")
     result = unused("result", inputs, "output", "answer")
@@ -48,19 +50,19 @@ def convert(expression: Any, inputs: Any) -> model.Program:
 
 
 def text(expression: object, where: str) -> str:
-    """An expression as it is written into a program; raises :class:`InvalidInput` for what is no text."""
+    """Return an expression as it is written into a program. Raises :class:`InvalidInput` if it is not a text."""
     if not isinstance(expression, str):
-        raise InvalidInput(f"The {where} is not a text.", where=where)
+        raise InvalidInput(f"The {where} must be a string.", where=where)
     written = expression.replace("\r\n", "\n").replace("\r", "\n").strip()
     if not written:
         raise InvalidInput(f'The {where} is empty: send one such as "(x ** 2).sum()".', where=where)
     if "\0" in written:
-        raise InvalidInput(f"The {where} holds NUL bytes: it is not text.", where=where)
+        raise InvalidInput(f"The {where} contains NUL bytes, so it is not text.", where=where)
     return written
 
 
 def names(expression: str, where: str) -> set[str]:
-    """The names that an expression reads. One that does not parse has none: running it tells where it is wrong."""
+    """Return the names that an expression reads. One with a syntax error has none; running it reports the error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -68,8 +70,8 @@ def names(expression: str, where: str) -> set[str]:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             if _is_statement(expression):
                 raise InvalidInput(
-                    "This is a statement, not an expression: an expression has a value, such as (x ** 2).sum(). "
-                    'Send it as "program" instead.',
+                    "This is a statement, not an expression. An expression has a value, such as (x ** 2).sum(). "
+                    'Send a statement as "program".',
                     where=where,
                 ) from None
             return set()
@@ -77,17 +79,18 @@ def names(expression: str, where: str) -> set[str]:
 
 
 def imports(used: set[str], tensors: Collection[str]) -> str:
-    """The imports of a program whose expression uses these names, some of which are tensors."""
+    """Return the imports of a program that uses the names ``used``. The names of ``tensors`` are not imported."""
     return "\n".join(["import torch", *(line for name, line in MODULES.items() if name in used and name not in tensors)])
 
 
 def unused(name: str, taken: Collection[str], *others: str) -> str:
-    """A name for something of ours that is none of a person's.
+    """Return a name for a generated variable that is not in ``taken``. ``others`` are further candidates.
 
     >>> unused("loss", {"m": 1, "loss": 2})
     'loss_1'
     """
-    return next(each for each in (name, *others, *(f"{name}_{at}" for at in range(1, len(taken) + 2))) if each not in taken)
+    numbered = (f"{name}_{number}" for number in range(1, len(taken) + 2))
+    return next(each for each in (name, *others, *numbered) if each not in taken)
 
 
 def _is_statement(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Turn a notebook into a program: its code cells in order, in one namespace, line by line where a person can find them."""
+"""Turn a notebook into a program: its code cells in order, with the lines that they have in the notebook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import model
 from ..errors import InvalidInput, UnreadableInput
 
 KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
-"""Cell magics whose body is still Python that runs in the notebook's own namespace; of any other the whole cell is skipped."""
+"""Cell magics whose body is Python and runs in the notebook's namespace. A cell with any other magic is skipped."""
 
 Note = dict[str, Any]
 
@@ -22,20 +22,20 @@ Note = dict[str, Any]
 def read(data: bytes) -> model.Program:
     """Read the bytes of an ``.ipynb`` file.
 
-    Raises :class:`UnreadableInput` when they are no JSON, :class:`InvalidInput` when there is nothing in them to run.
+    Raises :class:`UnreadableInput` if they are not JSON, and :class:`InvalidInput` if the notebook has no code.
     """
     try:
         document = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadableInput(
-            f"This is not a notebook: an .ipynb file is JSON, and this is not ({error}). Save it again from Jupyter.",
+            f"This is not a notebook: an .ipynb file is JSON, but this is not ({error}). Save it again from Jupyter.",
             where="notebook",
         ) from error
     return convert(document)
 
 
 def convert(document: Any) -> model.Program:
-    """Join the code cells of a parsed notebook (nbformat 3 or 4) with a blank line between them.
+    """Return the program of a parsed notebook (nbformat 3 or 4): its code cells, joined by blank lines.
 
     >>> program = convert({"nbformat": 4, "cells": [
     ...     {"cell_type": "code", "source": "%matplotlib inline\\nx = 1"}, {"cell_type": "code", "source": ["x"]}]})
@@ -61,21 +61,23 @@ def convert(document: Any) -> model.Program:
         notes += ({"code": "skipped-magic", "line": start + at, "text": text} for at, text in found)
     if not cells:
         raise InvalidInput(
-            "The notebook has no code: none of its cells is a code cell with something in it. Add one, or send a program.",
+            "The notebook has no code: all of its code cells are empty. Add code, or send a program.",
             where="notebook",
         )
     return model.Program(text="\n".join(lines) + "\n", kind="notebook", cells=cells, notes=notes)
 
 
 def plain_python(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
-    """Replace what only IPython understands, keeping the number of lines; also tell (0-based line, text) of each.
+    """Replace IPython's magics and shell commands with Python, and keep the number of lines.
+
+    Return the lines, and the 0-based line and the text of each replacement.
 
     >>> plain_python(["if verbose:", "    !ls", "files = !ls", "%time y = f(x)", "x?"])[0]
     ['if verbose:', '    pass  # !ls', 'files = None  # !ls', 'y = f(x)  # %time', 'pass  # x?']
     >>> plain_python(["%%bash", "ls"])
     (['# %%bash', '# ls'], [(0, '%%bash')])
     """
-    if _is_python("\n".join(lines)):  # a leading % may also be an operator, or stand in a string
+    if _is_python("\n".join(lines)):  # a leading % may be an operator or inside a string
         return lines, []
     first = next((at for at, line in enumerate(lines) if line.strip()), 0)
     if magic := re.match(r"%%(\w+)", lines[first]):
@@ -109,26 +111,26 @@ _TOKEN: Final = re.compile(r"#.*|'''|\"\"\"|'(?:\\.|[^'\\])*'?|\"(?:\\.|[^\"\\])
 
 
 def _statements(lines: list[str]) -> Iterator[int]:
-    """Yield the lines on which a statement begins: those inside no bracket, long string or continued line."""
+    """Yield the 0-based lines on which a statement starts: not inside a bracket, a long string or a continued line."""
     depth, quote, continued = 0, "", False
     for at, line in enumerate(lines):
         if not (depth or quote or continued):
             yield at
             if re.match(r"\s*[%!?]", line):
-                continue  # a shell's quotes and brackets say nothing about Python's
+                continue  # quotes and brackets of a shell command are not Python's
         continued = False
-        place = 0
-        while place < len(line):
+        position = 0
+        while position < len(line):
             if quote:
-                end = re.compile(rf"(?:\\.|[^\\])*?{quote}").match(line, place)
+                end = re.compile(rf"(?:\\.|[^\\])*?{quote}").match(line, position)
                 if not end:
                     break
-                place, quote = end.end(), ""
+                position, quote = end.end(), ""
                 continue
-            token = _TOKEN.search(line, place)
+            token = _TOKEN.search(line, position)
             if not token:
                 break
-            place, text = token.end(), token[0]
+            position, text = token.end(), token[0]
             if text in ("'''", '"""'):
                 quote = text
             elif text in "([{":
@@ -141,7 +143,7 @@ def _statements(lines: list[str]) -> Iterator[int]:
 
 def _is_python(text: str) -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what a stranger's strings escape
+        warnings.simplefilter("ignore")  # invalid escapes in strings
         try:
             ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -152,25 +154,29 @@ def _is_python(text: str) -> bool:
 def _sources(document: Any) -> Iterator[str]:
     """Yield the text of each code cell that has any."""
     if not isinstance(document, Mapping):
-        raise UnreadableInput("This is not a notebook: it is JSON, but no object with cells in it.", where="notebook")
+        raise UnreadableInput("This is not a notebook: the JSON is not an object with cells.", where="notebook")
     cells = document.get("cells")
     if cells is None and isinstance(sheets := document.get("worksheets"), list):  # nbformat 3
         cells = [cell for sheet in sheets if isinstance(sheet, Mapping) for cell in sheet.get("cells") or ()]
     if not isinstance(cells, list):
-        raise UnreadableInput("This is not a notebook: it is JSON, but it has no list of cells.", where="notebook")
+        raise UnreadableInput("This is not a notebook: the JSON has no list of cells.", where="notebook")
     language = _language(document)
     if language not in ("", "python", "ipython"):
-        raise InvalidInput(f"The notebook is written in {language}: only Python can be run.", where="notebook.metadata")
-    for place, cell in enumerate(cells):
+        raise InvalidInput(
+            f"The notebook is written in {language}: only Python notebooks can be run.", where="notebook.metadata"
+        )
+    for index, cell in enumerate(cells):
         if not isinstance(cell, Mapping):
-            raise UnreadableInput("This is not a notebook: a cell of it is no object.", where=f"notebook.cells[{place}]")
+            raise UnreadableInput("This is not a notebook: a cell is not an object.", where=f"notebook.cells[{index}]")
         if cell.get("cell_type") != "code":
             continue
         source = cell.get("source", cell.get("input", ""))  # `input` in nbformat 3
         if isinstance(source, list) and all(isinstance(part, str) for part in source):
             source = "".join(source)
         if not isinstance(source, str):
-            raise UnreadableInput("A code cell's source is neither text nor lines.", where=f"notebook.cells[{place}].source")
+            raise UnreadableInput(
+                "The source of a code cell must be a string or a list of strings.", where=f"notebook.cells[{index}].source"
+            )
         source = source.replace("\r\n", "\n").replace("\r", "\n")
         if source.strip():
             yield source

@@ -53,26 +53,26 @@ def _checked(described: OptimizerOption, value: Any, option: str, where: str) ->
         case "flag":
             if isinstance(value, bool):
                 return repr(value)
-            raise InvalidInput(f"{option} is true or false.", where=at)
+            raise InvalidInput(f"{option} must be true or false.", where=at)
         case "number":
             if _is_number(value):
                 return repr(value)
-            raise InvalidInput(f"{option} is a number.", where=at)
+            raise InvalidInput(f"{option} must be a number.", where=at)
         case "integer":
             if _is_number(value) and value == int(value) and abs(value) < 2**31:
                 return repr(int(value))
-            raise InvalidInput(f"{option} is a whole number.", where=at)
+            raise InvalidInput(f"{option} must be a whole number.", where=at)
         case "numbers":
             assert isinstance(default, tuple)
             if isinstance(value, list) and len(value) == len(default) and all(map(_may_be, default, value)):
                 return _tuple(value)
-            raise InvalidInput(f"{option} is a list of {len(default)} numbers, such as {list(default)}.", where=at)
+            raise InvalidInput(f"{option} must be a list of {len(default)} numbers, such as {list(default)}.", where=at)
         case "text":
             words = WORDS.get(option)
             if (value is None and default is None) or (value in words if words else _is_short_text(value)):
                 return repr(value)
             texts = " or ".join(f'"{word}"' for word in words) if words else "a text"
-            raise InvalidInput(f"{option} is {f'null or {texts}' if default is None else texts}.", where=at)
+            raise InvalidInput(f"{option} must be {f'null or {texts}' if default is None else texts}.", where=at)
 
 
 def _unchecked(name: str, options: Mapping[str, Any], where: str) -> str:
@@ -89,7 +89,7 @@ def _unchecked(name: str, options: Mapping[str, Any], where: str) -> str:
         elif value is None or isinstance(value, bool) or _is_number(value) or _is_short_text(value):
             written.append(f"{option}={value!r}")
         else:
-            raise InvalidInput(f"{option} is a number, true or false, null, a short text, or a list of numbers.", where=at)
+            raise InvalidInput(f"{option} must be a number, true or false, null, a short text, or a list of numbers.", where=at)
     return ", ".join(written)
 
 

@@ -1,4 +1,4 @@
-"""Read a request to run something: JSON, a program's text or a notebook in, a program and how to record it out."""
+"""Read a request for a run: turn JSON, Python text or a notebook into a program and the options of its recording."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXAMPLE: Final = '{"program": "import torch\\nx = torch.ones(3, requires_grad=Tr
 
 
 class Request(Struct, frozen=True):
-    """What to run and how; ``store`` false: answer and forget."""
+    """A program and the options of its recording. A run with ``store=False`` is not stored."""
 
     program: model.Program
     options: model.Options
@@ -48,14 +48,13 @@ def read(
     kind, _, parameters = media_type.partition(";")
     kind = kind.strip().lower()
     if kind not in MEDIA_TYPES:
-        told = f"{kind} cannot be run" if kind else "The request does not say what its body is"
+        problem = f"The media type {kind} is not supported" if kind else "The request has no Content-Type"
         raise UnsupportedMedia(
-            f"{told}: send JSON as application/json, a program as text/x-python, or a notebook as application/x-ipynb+json, "
-            "and say which in Content-Type."
+            f"{problem}: send JSON as application/json, a program as text/x-python, or a notebook as application/x-ipynb+json."
         )
     if kind == "application/json":
         if query:
-            raise InvalidInput("With JSON, options belong into the body, not into the address.", where=next(iter(query)))
+            raise InvalidInput("Options of a JSON request belong in its body, not in the URL.", where=next(iter(query)))
         return from_json(body, limits, optimizers)
     fields = _query_options(query)
     if kind in NOTEBOOK:
@@ -63,17 +62,17 @@ def read(
     else:
         charset = parameters.partition("charset=")[2].split(";")[0].strip(" \"'").lower()
         if charset not in ("", "utf-8", "utf8", "us-ascii"):
-            raise UnsupportedMedia(f"The program is sent as {charset}: send it as UTF-8.")
+            raise UnsupportedMedia(f"The program is encoded as {charset}: send it as UTF-8.")
         program = from_text(body)
     return _checked(program, fields, limits)
 
 
 def from_json(body: bytes, limits: model.Limits, optimizers: OptimizerCatalogue | None = None) -> Request:
-    """Read the JSON form: one of program, expression (with inputs), training and notebook, and options."""
+    """Read a JSON request, which has a program, an expression with inputs, a training or a notebook, and options."""
     try:
         fields = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise UnreadableInput(f"The body is not JSON that can be read: {error}.") from error
+        raise UnreadableInput(f"The body is not valid JSON: {error}.") from error
     if not isinstance(fields, dict):
         raise InvalidInput(f"The body is not an object: send one such as {EXAMPLE}.")
     for name in fields:
@@ -81,14 +80,14 @@ def from_json(body: bytes, limits: model.Limits, optimizers: OptimizerCatalogue 
             raise InvalidInput(f"Unknown field {_cut(name)!r}: known are {', '.join(KNOWN)}.", where=_cut(name))
     given = [name for name in SOURCES if name in fields]
     if len(given) != 1:
-        told = "nothing to run" if not given else f"{' and '.join(given)} together"
-        raise InvalidInput(f"The body holds {told}: send one of {', '.join(SOURCES)}.", where=given[-1] if given else None)
+        problem = "nothing to run" if not given else f"{' and '.join(given)} together"
+        raise InvalidInput(f"The body has {problem}: send one of {', '.join(SOURCES)}.", where=given[-1] if given else None)
     if "inputs" in fields and given != ["expression"]:
-        raise InvalidInput("Only an expression has inputs: a program makes its own tensors.", where="inputs")
+        raise InvalidInput("Only an expression has inputs: a program creates its own tensors.", where="inputs")
     match given[0]:
         case "program":
             if not isinstance(fields["program"], str):
-                raise InvalidInput("The program is not a text.", where="program")
+                raise InvalidInput("The program must be a string.", where="program")
             program = _program(fields["program"])
         case "notebook":
             program = notebook.convert(fields["notebook"])
@@ -105,7 +104,7 @@ def may_be_training(body: bytes, media_type: str) -> bool:
 
 
 def from_text(body: bytes) -> model.Program:
-    """Read the bytes of a Python file: UTF-8, with or without a byte order mark."""
+    """Read the bytes of a Python file in UTF-8, with or without a byte order mark."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,21 +117,21 @@ def from_text(body: bytes) -> model.Program:
 def _program(text: str) -> model.Program:
     text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     if "\0" in text:
-        raise InvalidInput("The program holds NUL bytes: is it a Python file?", where="program")
+        raise InvalidInput("The program contains NUL bytes: is it a Python file?", where="program")
     if not text.strip():
         raise InvalidInput(
-            "The program is empty: send some Python, such as `x = torch.ones(3, requires_grad=True)`.", where="program"
+            "The program is empty: send Python code, such as `x = torch.ones(3, requires_grad=True)`.", where="program"
         )
     return model.Program(text=text)
 
 
 def _checked(program: model.Program, fields: Mapping[str, Any], limits: model.Limits) -> Request:
-    """Hold a program to the limit of size, and its options to what they may be."""
+    """Check a program's size and its options, and return the request. Raises :class:`TooLarge` and :class:`InvalidInput`."""
     size = len(program.text.encode())
     if size > limits.source_bytes:
         what = "The notebook's code is" if program.kind == "notebook" else f"The {program.kind} is"
         raise TooLarge(
-            f"{what} {size:,} bytes long: at most {limits.source_bytes:,} are run. Leave out what the gradients don't need.",
+            f"{what} {size:,} bytes long; the limit is {limits.source_bytes:,}. Remove code that the gradients don't need.",
             where=program.kind,
         )
     if not program.cells:
@@ -140,20 +139,18 @@ def _checked(program: model.Program, fields: Mapping[str, Any], limits: model.Li
     seed, values = fields.get("seed", 0), fields.get("values", 64)
     capture, store = fields.get("capture", "full"), fields.get("store", True)
     if not _integer(seed, 0, 2**63 - 1):
-        raise InvalidInput("The seed is a whole number from 0 to 2⁶³ − 1.", where="seed")
+        raise InvalidInput("The seed must be a whole number from 0 to 2⁶³ − 1.", where="seed")
     if not _integer(values, 0, limits.kept_values):
-        raise InvalidInput(
-            f"values is the largest number of elements that is kept whole, from 0 to {limits.kept_values:,}.", where="values"
-        )
+        raise InvalidInput(f"values must be a whole number from 0 to {limits.kept_values:,}.", where="values")
     if capture not in get_args(model.Capture):
-        raise InvalidInput(f"capture is one of {', '.join(get_args(model.Capture))}.", where="capture")
+        raise InvalidInput(f"capture must be one of {', '.join(get_args(model.Capture))}.", where="capture")
     if not isinstance(store, bool):
-        raise InvalidInput("store is true or false.", where="store")
+        raise InvalidInput("store must be true or false.", where="store")
     return Request(program, model.Options(seed=seed, capture=capture, values=values), store)
 
 
 def _query_options(query: Mapping[str, str]) -> dict[str, Any]:
-    """Options from an address, as JSON would have given them; what cannot be read is left for the check to name."""
+    """Return the options in a URL with the types of a JSON request. :func:`_checked` rejects invalid values."""
     fields: dict[str, Any] = {}
     for name, text in query.items():
         if name not in OPTIONS:

@@ -1,4 +1,4 @@
-"""Turn what to learn, from what, by which loss and which optimizer into a training loop that a person could have written."""
+"""Turn parameters, data, a loss and an optimizer into a training loop like one that a person would write."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from . import expression, optimizers
 from .literals import ELEMENTS, literals
 
 FIELDS: Final = ("parameters", "data", "loss", "optimizer", "steps")
-OURS: Final = ("range",)
-"""Names that the loop needs."""
+RESERVED: Final = ("range",)
+"""Names that the loop uses, which a tensor cannot have."""
 EXAMPLE: Final = (
     '{"parameters": {"m": 1}, "data": {"x": [1, 2], "y": [2, 4]}, "loss": "((m * x - y) ** 2).mean()", '
     '"optimizer": {"name": "SGD", "lr": 0.01}, "steps": 50}'
@@ -36,7 +36,7 @@ def {closure}():
 for {step} in range({steps}):
     {optimizer}.step({closure})
 """
-"""For an optimizer that evaluates the loss several times a step."""
+"""The loop of an optimizer that computes the loss several times per step."""
 
 
 def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = None) -> model.Program:
@@ -72,7 +72,7 @@ def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = Non
     parameters, data = _tensors(training, "parameters"), _tensors(training, "data")
     if not parameters:
         raise InvalidInput(
-            'There is nothing to learn: give a parameter its first value, such as {"m": 1}.', where="training.parameters"
+            'There is nothing to learn: give a parameter with its initial value, such as {"m": 1}.', where="training.parameters"
         )
     if both := sorted(set(parameters) & set(data)):
         raise InvalidInput(
@@ -87,7 +87,7 @@ def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = Non
     given = literals(data, "training.data", learned=False)
     if sum(tensor.elements for tensor in (*learned, *given)) > ELEMENTS:
         raise InvalidInput(
-            f"Parameters and data hold more than {ELEMENTS:,} numbers: train in a program.", where="training.data"
+            f"Parameters and data have more than {ELEMENTS:,} numbers: write the training as a program.", where="training.data"
         )
     own = {word: expression.unused(word, {*parameters, *data}) for word in ("step", "optimizer", "loss", "closure")}
     call = ", ".join(filter(None, [f"[{', '.join(parameters)}]", arguments]))
@@ -105,9 +105,11 @@ def _tensors(training: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     where = f"training.{field}"
     tensors = training.get(field, {})
     if not isinstance(tensors, Mapping):
-        raise InvalidInput(f'The {field} are an object of names and values, such as {{"x": [1, 2, 3]}}.', where=where)
-    if wrong := [name for name in tensors if name in OURS]:
-        raise InvalidInput(f"{wrong[0]!r} cannot be the name of a tensor: the loop needs it.", where=f"{where}.{wrong[0]}")
+        raise InvalidInput(f'`{field}` must be an object of names and values, such as {{"x": [1, 2, 3]}}.', where=where)
+    if wrong := [name for name in tensors if name in RESERVED]:
+        raise InvalidInput(
+            f"{wrong[0]!r} cannot be the name of a tensor: the training loop uses it.", where=f"{where}.{wrong[0]}"
+        )
     return tensors
 
 
@@ -115,18 +117,18 @@ def _steps(steps: Any, most: int) -> int:
     if isinstance(steps, int) and not isinstance(steps, bool) and 1 <= steps <= most:
         return steps
     raise InvalidInput(
-        f"steps is a whole number from 1 to {most:,}: a longer training is a program, and has as long as any other.",
+        f"steps must be a whole number from 1 to {most:,}: write a longer training as a program.",
         where="training.steps",
     )
 
 
 def _optimizer(optimizer: Any) -> tuple[Any, Mapping[str, Any]]:
-    """The name and the options of an optimizer, which may be given by its name alone."""
+    """Return the name and the options of an optimizer, which can be given by its name alone."""
     if isinstance(optimizer, str):
         return optimizer, {}
     if not isinstance(optimizer, Mapping):
         raise InvalidInput(
-            'The optimizer is an object with its name and options, such as {"name": "SGD", "lr": 0.01}.',
+            'The optimizer must be a name, or an object with its name and options, such as {"name": "SGD", "lr": 0.01}.',
             where="training.optimizer",
         )
     return optimizer.get("name"), {option: value for option, value in optimizer.items() if option != "name"}

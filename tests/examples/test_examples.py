@@ -1,4 +1,4 @@
-"""Every example of the gallery runs as it says it does, and its gradients are torch's own."""
+"""Every example of the gallery runs as announced, and its recorded gradients equal PyTorch's own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FINDINGS = {
     "pitfall-rebound": {"leaf-rebound"},
 }
 IMPLICIT = {"no-grad": [[5.0, 5.0, 5.0]]}
-"""What an implicit pass over a tensor that no name holds any more must give."""
+"""The leaf gradients of an implicit pass over a tensor that no name is bound to at the end."""
 PROVEN = {"leaf-rebound", "implicit-pass"}
-"""Codes that are looked for here; a new kind of finding on an example is for its own tests to judge."""
+"""Codes that this test checks. The tests of a new rule decide about its findings on examples."""
 
 
 def record(program: str) -> tuple[Recording, model.Program, wire.EndEvent]:
@@ -39,7 +39,7 @@ def record(program: str) -> tuple[Recording, model.Program, wire.EndEvent]:
 
 
 def leaves(*roots: torch.Tensor) -> list[torch.Tensor]:
-    """The leaves under some tensors, found without us."""
+    """Return the leaves under some tensors, found without Tapedeck."""
     found: dict[int, torch.Tensor] = {}
     seen, waiting = set(), [root.grad_fn for root in roots]
     while waiting:
@@ -54,13 +54,13 @@ def leaves(*roots: torch.Tensor) -> list[torch.Tensor]:
 
 
 def listed(tensors: Any) -> list[Any]:
-    """Gradients in an order of their own, since a graph's leaves have none."""
+    """Return gradients sorted by their values, because the leaves of a graph have no order."""
     return sorted((tensor.tolist() for tensor in tensors), key=repr)
 
 
 @contextmanager
 def watched(passes: list[list[Any]]) -> Iterator[None]:
-    """Take down the leaf gradients of each call into autograd, by asking torch for them beside the call."""
+    """Append the leaf gradients of each call into autograd to ``passes``, computed by PyTorch next to the call."""
     backward, grad = torch.Tensor.backward, torch.autograd.grad
 
     def watched_backward(self: torch.Tensor, *arguments: Any, **options: Any) -> None:
@@ -81,7 +81,7 @@ def watched(passes: list[list[Any]]) -> Iterator[None]:
 
 
 def plain(each: Example) -> list[list[Any]]:
-    """The leaf gradients of each pass, with nothing of ours in the way."""
+    """Return the leaf gradients of each pass, computed without Tapedeck."""
     passes: list[list[Any]] = []
     namespace: dict[str, Any] = {"__name__": "__main__"}
     torch.manual_seed(0)
@@ -99,35 +99,35 @@ def plain(each: Example) -> list[list[Any]]:
 
 
 def recorded(recording: Recording) -> list[list[Any]]:
-    """The leaf gradients of each pass, as the recording has them."""
+    """Return the leaf gradients of each pass of a recording."""
     passes: list[list[Any]] = []
     for index in range(recording.log.counts()[1]):
         numbers = recording.numbers(index)
-        places = [place for place, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
-        found = [numbers.arrived(place) for place in places]
+        leaf_indices = [index for index, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
+        found = [numbers.arrived(index) for index in leaf_indices]
         passes.append(sorted((summary.values for summary in found if summary is not None), key=repr))
     return passes
 
 
 @EXAMPLES
-def test_an_example_ends_as_it_says_with_a_graph_and_its_numbers(each: Example) -> None:
+def test_an_example_ends_as_announced_with_a_graph_and_its_numbers(each: Example) -> None:
     recording, program, end = record(each.program)
     assert end.status == ("failed" if each.fails else "done"), end.failure
     numbers = recording.numbers(0)
-    assert all(numbers.edge(place) is not None for place, edge in enumerate(numbers.graph.edges) if edge.gradient)
+    assert all(numbers.edge(index) is not None for index, edge in enumerate(numbers.graph.edges) if edge.gradient)
     assert any(node.kind == "leaf" and node.name for node in numbers.graph.nodes)
     codes = {finding.code for finding in find(recording, program)}
     assert codes & PROVEN == FINDINGS.get(each.slug, set())
 
 
 @EXAMPLES
-def test_the_leaf_gradients_of_an_example_are_torchs_own_to_the_bit(each: Example) -> None:
+def test_the_leaf_gradients_of_an_example_equal_those_of_torch_to_the_bit(each: Example) -> None:
     recording, _, _ = record(each.program)
     assert recorded(recording) == plain(each)
 
 
 @EXAMPLES
-def test_an_example_is_small_and_says_what_it_is(each: Example) -> None:
+def test_an_example_is_small_and_has_a_title_and_a_summary(each: Example) -> None:
     lines = each.program.splitlines()
     assert len(lines) < 32
     assert max(map(len, lines)) <= 100
@@ -136,7 +136,7 @@ def test_an_example_is_small_and_says_what_it_is(each: Example) -> None:
     assert each.summary.endswith((".", "?"))
 
 
-def test_the_gallery_begins_with_the_sections_of_the_notebook_and_names_each_example_once() -> None:
+def test_the_gallery_starts_with_the_sections_of_the_notebook_and_lists_each_example_once() -> None:
     slugs = [each.slug for each in gallery()]
     assert slugs[:3] == ["intro", "no-grad", FIRST_VISIT]
     assert len(set(slugs)) == len(slugs) >= 12
@@ -144,14 +144,14 @@ def test_the_gallery_begins_with_the_sections_of_the_notebook_and_names_each_exa
     assert example("nothing") is None
 
 
-def test_the_fix_of_the_example_that_fails_makes_it_run_to_the_end() -> None:
+def test_the_fix_of_the_failing_example_makes_it_run_to_the_end() -> None:
     failing = example("pitfall-rebound")
     assert failing is not None
     recording, program, _ = record(failing.program)
     (finding,) = (each for each in find(recording, program) if each.code == "leaf-rebound")
     assert finding.fix is not None
-    mended, _, end = record(apply(failing.program, finding.fix))
-    assert (end.status, mended.log.counts()[2]) == ("done", 20)
+    fixed, _, end = record(apply(failing.program, finding.fix))
+    assert (end.status, fixed.log.counts()[2]) == ("done", 20)
 
 
 def test_the_first_visit_shows_the_numbers_of_the_notebook() -> None:

@@ -1,4 +1,4 @@
-"""A notebook becomes a program whose lines a person can find again."""
+"""A notebook becomes a program with the same lines in the same order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def cells(*sources: str | list[str], kind: str = "code") -> dict[str, object]:
     return {"nbformat": 4, "cells": [{"cell_type": kind, "source": source} for source in sources]}
 
 
-def test_cells_are_joined_by_a_blank_line_and_know_their_lines() -> None:
+def test_cells_are_joined_by_a_blank_line_and_their_lines_recorded() -> None:
     program = notebook.convert(cells("import torch", "x = 1\nx\n", ["y = 2\n", "y"]))
     assert program.text == "import torch\n\nx = 1\nx\n\ny = 2\ny\n"
     assert list(program.cells) == [(1, 1), (3, 4), (6, 7)]
@@ -35,7 +35,7 @@ def test_a_notebook_of_format_3_is_read() -> None:
     assert notebook.convert(document).text == "x = 1\nx\n"
 
 
-def test_magic_and_shell_lines_become_comments_on_the_same_line_with_a_note() -> None:
+def test_magics_and_shell_commands_become_comments_on_the_same_line_with_a_note() -> None:
     program = notebook.convert(cells("%matplotlib inline\nimport torch\n!pip install einops", "x = 1"))
     assert program.text.splitlines() == [
         "pass  # %matplotlib inline", "import torch", "pass  # !pip install einops", "", "x = 1",
@@ -46,7 +46,7 @@ def test_magic_and_shell_lines_become_comments_on_the_same_line_with_a_note() ->
     ]
 
 
-def test_a_note_names_the_line_of_the_whole_program_not_of_its_cell() -> None:
+def test_a_note_names_the_line_in_the_program_not_in_its_cell() -> None:
     program = notebook.convert(cells("x = 1\nx", "y = 2\n%who"))
     assert [note["line"] for note in program.notes] == [5]
     assert program.text.splitlines()[4] == "pass  # %who"
@@ -61,20 +61,20 @@ def test_a_note_names_the_line_of_the_whole_program_not_of_its_cell() -> None:
         "text = '''%d\n%s''' % (1, 2)",
     ],
 )
-def test_percent_and_exclamation_marks_that_are_python_stay(source: str) -> None:
+def test_percent_and_exclamation_marks_that_are_python_are_kept(source: str) -> None:
     program = notebook.convert(cells(source))
     assert program.text == source + "\n"
     assert not program.notes
 
 
-def test_a_magic_beside_a_long_string_is_told_from_its_lines() -> None:
+def test_a_magic_is_distinguished_from_the_lines_of_a_long_string() -> None:
     program = notebook.convert(cells('%who\ntext = """\n%not a magic\n(\n"""\n!ls "(\nx = "%"'))
     assert program.text.splitlines() == [
         "pass  # %who", 'text = """', "%not a magic", "(", '"""', 'pass  # !ls "(', 'x = "%"',
     ]  # fmt: skip
 
 
-def test_a_cell_of_another_language_is_skipped_whole() -> None:
+def test_a_cell_in_another_language_is_skipped() -> None:
     program = notebook.convert(cells("%%bash\nrm -rf x\nls", "x = 1"))
     assert program.text.splitlines() == ["# %%bash", "# rm -rf x", "# ls", "", "x = 1"]
     assert [note["text"] for note in program.notes] == ["%%bash"]
@@ -86,14 +86,14 @@ def test_a_timed_cell_still_runs() -> None:
     assert [note["line"] for note in program.notes] == [1, 3]
 
 
-def test_a_magic_that_is_all_of_a_block_leaves_sound_python() -> None:
+def test_a_magic_that_is_the_only_line_of_a_block_becomes_valid_python() -> None:
     text = notebook.convert(cells("for i in range(3):\n    !echo {i}\nout = !ls\na?")).text
     ast.parse(text)
     assert "    pass  # !echo {i}" in text
     assert "out = None  # !ls" in text
 
 
-def test_the_notebook_of_a_lesson_is_read_whole() -> None:
+def test_all_cells_of_a_real_notebook_are_read() -> None:
     program = notebook.read(SEED.read_bytes())
     lines = program.text.splitlines()
     assert len(program.cells) == 12
@@ -112,19 +112,19 @@ def test_the_notebook_of_a_lesson_is_read_whole() -> None:
         (b"\x89PNG\r\n\x1a\n\x00\x00", UnreadableInput, "not a notebook"),
         (b"\xff\xfe\x00\x01", UnreadableInput, "not a notebook"),
         (b"[" * 100_000, UnreadableInput, "not a notebook"),
-        (b"[]", UnreadableInput, "no object with cells"),
+        (b"[]", UnreadableInput, "not an object with cells"),
         (b"{}", UnreadableInput, "no list of cells"),
-        (b'{"cells": [1]}', UnreadableInput, "a cell of it is no object"),
-        (b'{"cells": [{"cell_type": "code", "source": 3}]}', UnreadableInput, "neither text nor lines"),
+        (b'{"cells": [1]}', UnreadableInput, "a cell is not an object"),
+        (b'{"cells": [{"cell_type": "code", "source": 3}]}', UnreadableInput, "a string or a list of strings"),
         (b'{"cells": []}', InvalidInput, "no code"),
         (b'{"cells": [{"cell_type": "markdown", "source": "hi"}]}', InvalidInput, "no code"),
         (b'{"cells": [], "metadata": {"kernelspec": {"language": "R"}}}', InvalidInput, "written in r"),
     ],
 )
-def test_what_is_no_notebook_to_run_is_told_so(data: bytes, error: type[Exception], sentence: str) -> None:
+def test_an_invalid_notebook_is_rejected_with_a_message(data: bytes, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         notebook.read(data)
 
 
-def test_a_byte_order_mark_does_no_harm() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert notebook.read(b"\xef\xbb\xbf" + json.dumps(cells("x = 1")).encode()).text == "x = 1\n"

@@ -1,4 +1,4 @@
-"""A training is turned into a loop that runs, or told clearly what is wrong with it."""
+"""A training becomes a loop that runs, or is rejected with a clear message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(text: str) -> dict[str, Any]:
     return names
 
 
-def test_it_learns_what_one_would_learn_by_hand() -> None:
+def test_a_training_learns_the_same_numbers_as_a_loop_by_hand() -> None:
     m = torch.tensor(1.0, requires_grad=True)
     x, y = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])
     for _ in range(5):
@@ -55,7 +55,7 @@ def test_it_learns_what_one_would_learn_by_hand() -> None:
     assert learned["loss"].equal(loss)
 
 
-def test_each_of_its_steps_is_recorded() -> None:
+def test_each_step_of_a_training_is_recorded() -> None:
     _, recording = record(program())
     assert recording.log.counts()[1:] == (5, 5)
     step = recording.step(4)
@@ -78,7 +78,7 @@ def test_every_optimizer_runs_by_its_name(name: str) -> None:
     assert record(text)[1].log.counts()[2] == 2
 
 
-def test_options_are_written_as_they_are_given() -> None:
+def test_options_are_written_with_the_given_values() -> None:
     options = {"name": "Adam", "lr": 0.1, "betas": [0.8, 0.9], "amsgrad": True}
     assert "torch.optim.Adam([m], lr=0.1, betas=(0.8, 0.9), amsgrad=True)" in program(optimizer=options)
     assert "torch.optim.Adafactor([m], eps=(None, 0.01))" in program(optimizer={"name": "Adafactor", "eps": [None, 0.01]})
@@ -92,7 +92,7 @@ def test_an_option_of_another_release_of_torch_is_accepted_only_with_that_releas
         program(optimizer=options)
     another = TORCH_2_13 | {"LBFGS": TORCH_2_13["LBFGS"] | {"maximize": OptimizerOption("flag", False)}}
     assert "torch.optim.LBFGS([m], maximize=True)" in program(another, optimizer=options)
-    with pytest.raises(InvalidInput, match="maximize is true or false"):
+    with pytest.raises(InvalidInput, match="maximize must be true or false"):
         program(another, optimizer=options | {"maximize": 1})
 
 
@@ -102,7 +102,7 @@ def test_an_optimizer_that_is_only_in_another_release_is_accepted_with_that_rele
     assert "torch.optim.Newton([m], betas=(0.5,), mode='exact')" in program({"Newton": described}, optimizer=options)
     with pytest.raises(InvalidInput, match="Unknown optimizer 'SGD': known are Newton"):
         program({"Newton": described})
-    with pytest.raises(InvalidInput, match="mode is a text"):
+    with pytest.raises(InvalidInput, match="mode must be a text"):
         program({"Newton": described}, optimizer=options | {"mode": None})
 
 
@@ -121,7 +121,7 @@ def test_any_option_is_accepted_and_left_to_torch_where_the_optimizers_are_not_k
         ({"lr": 1}, "training.optimizer.name", "The optimizer has no name: send one such as"),
         ({"name": "SGD)"}, "training.optimizer.name", "Unknown optimizer 'SGD)'"),
         ({"name": "SGD", "l r": 1}, "training.optimizer.l r", "SGD has no option 'l r'"),
-        ({"name": "SGD", "lr": {}}, "training.optimizer.lr", "lr is a number, true or false, null"),
+        ({"name": "SGD", "lr": {}}, "training.optimizer.lr", "lr must be a number, true or false, null"),
         ({"name": "SGD", "lr": ["x"]}, "training.optimizer.lr", "or a list of numbers"),
     ],
 )  # fmt: skip
@@ -134,7 +134,7 @@ def test_options_that_are_no_arguments_are_rejected_where_the_optimizers_are_not
     assert sentence in str(raised.value)
 
 
-def test_a_persons_names_are_left_alone() -> None:
+def test_generated_names_avoid_the_names_of_tensors() -> None:
     text = program(parameters={"loss": 1, "optimizer": 2}, data={"step": 3}, loss="(loss * step - optimizer) ** 2")
     found = run(text)
     assert found["loss"].requires_grad
@@ -143,14 +143,14 @@ def test_a_persons_names_are_left_alone() -> None:
     assert found["step_1"] == 4
 
 
-def test_modules_that_the_loss_names_are_imported() -> None:
+def test_modules_that_the_loss_uses_are_imported() -> None:
     text = program(loss="F.mse_loss(m * x, y) + math.pi * nn.L1Loss()(m * x, y)")
     assert "import math" in text
     assert "import torch.nn.functional as F" in text
     assert run(text)["loss"].item() > 0
 
 
-def test_a_loss_that_does_not_parse_is_a_run_that_says_where() -> None:
+def test_a_loss_with_a_syntax_error_is_a_run_that_reports_the_line() -> None:
     end = record(program(loss="((m * x"))[0][-1]
     assert end.failure is not None  # type: ignore[union-attr]
     assert (end.failure.type, end.failure.line) == ("SyntaxError", 10)  # type: ignore[union-attr]
@@ -165,14 +165,14 @@ def test_a_loss_that_does_not_parse_is_a_run_that_says_where() -> None:
         ({"loss": "(x * y).sum()"}, "no-grad-path", ""),
     ],
 )
-def test_what_only_torch_can_refuse_is_told_with_its_remedy(changed: dict[str, Any], code: str, sentence: str) -> None:
+def test_an_error_that_only_torch_detects_becomes_a_finding(changed: dict[str, Any], code: str, sentence: str) -> None:
     text = program(**changed)
     (finding,) = find(record(text)[1], Program(text))
     assert (finding.code, finding.severity) == (code, "error")
     assert sentence in finding.why
 
 
-def test_a_loss_that_turns_into_nan_is_played_to_there() -> None:
+def test_a_loss_that_becomes_nan_is_recorded_to_the_end() -> None:
     text = program(parameters={"m": 1}, loss="(10 - step) ** 0.5 * m", data={}, steps=14)
     losses = record(text.replace("(10 - step)", "torch.tensor(10.0 - step)"))[1].series(["loss"]).values["loss"]
     assert [value == value for value in losses] == [True] * 11 + [False] * 3
@@ -190,8 +190,8 @@ def test_a_loss_that_turns_into_nan_is_played_to_there() -> None:
         ({"optimizer": 3}, "training.optimizer", "an object with its name and options"),
         ({"optimizer": {"name": "SGD", "beta": 1}}, "training.optimizer.beta", "SGD has no option 'beta': it has lr, momentum"),
         ({"optimizer": {"name": "SGD", "foreach": True}}, "training.optimizer.foreach", "no option 'foreach'"),
-        ({"optimizer": {"name": "SGD", "lr": "high"}}, "training.optimizer.lr", "lr is a number"),
-        ({"optimizer": {"name": "SGD", "lr": True}}, "training.optimizer.lr", "lr is a number"),
+        ({"optimizer": {"name": "SGD", "lr": "high"}}, "training.optimizer.lr", "lr must be a number"),
+        ({"optimizer": {"name": "SGD", "lr": True}}, "training.optimizer.lr", "lr must be a number"),
         ({"optimizer": {"name": "SGD", "nesterov": 1}}, "training.optimizer.nesterov", "true or false"),
         ({"optimizer": {"name": "Adam", "betas": [0.9]}}, "training.optimizer.betas", "a list of 2 numbers"),
         ({"optimizer": {"name": "LBFGS", "max_iter": 1.5}}, "training.optimizer.max_iter", "a whole number"),
@@ -199,19 +199,19 @@ def test_a_loss_that_turns_into_nan_is_played_to_there() -> None:
         ({"parameters": {}}, "training.parameters", "nothing to learn"),
         ({"parameters": []}, "training.parameters", "an object of names and values"),
         ({"parameters": {"m": {"values": 1, "dtype": "int64"}}}, "training.parameters.m.requires_grad", "cannot require grad"),
-        ({"parameters": {"m": {"values": 1, "requires_grad": False}}}, "training.parameters.m.requires_grad", "is learned"),
-        ({"parameters": {"range": 1}}, "training.parameters.range", "the loop needs it"),
+        ({"parameters": {"m": {"values": 1, "requires_grad": False}}}, "training.parameters.m.requires_grad", "always"),
+        ({"parameters": {"range": 1}}, "training.parameters.range", "the training loop uses it"),
         ({"data": {"m": 1}}, "training.data.m", "both a parameter and data"),
-        ({"data": {"x": {"values": 1, "requires_grad": True}}}, "training.data.x.requires_grad", "belongs to parameters"),
+        ({"data": {"x": {"values": 1, "requires_grad": True}}}, "training.data.x.requires_grad", "to parameters"),
         ({"data": {"x": [[1, 2], [3]]}}, "training.data.x[1]", "ragged"),
         ({"data": {"x": [0] * 9_999, "y": [1]}}, "training.data", "more than 10,000 numbers"),
         ({"loss": ""}, "training.loss", "is empty"),
-        ({"loss": 3}, "training.loss", "is not a text"),
+        ({"loss": 3}, "training.loss", "must be a string"),
         ({"loss": "m = 3"}, "training.loss", "a statement, not an expression"),
         ({"losses": "m"}, "training.losses", "Unknown field 'losses'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_trained_is_told_with_its_place(changed: dict[str, Any], where: str, sentence: str) -> None:
+def test_an_invalid_training_is_rejected_and_its_field_named(changed: dict[str, Any], where: str, sentence: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         program(**changed)
     assert raised.value.where == where
@@ -219,7 +219,7 @@ def test_what_cannot_be_trained_is_told_with_its_place(changed: dict[str, Any], 
 
 
 @pytest.mark.parametrize("field", ["parameters", "loss", "optimizer", "steps"])
-def test_what_is_missing_is_named(field: str) -> None:
+def test_a_missing_field_is_named(field: str) -> None:
     body = json.dumps({"training": {name: value for name, value in LINE.items() if name != field}}).encode()
     with pytest.raises(InvalidInput, match=f"The training has no {field}"):
         requests.read(body, "application/json", {}, Limits())

@@ -1,5 +1,5 @@
 # An attention head
-# Queries, keys and values from one sequence; a causal mask lets each position look back only.
+# Queries, keys and values come from one sequence; a causal mask lets each position attend only to earlier ones.
 import torch
 from torch import nn
 

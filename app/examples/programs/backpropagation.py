@@ -1,5 +1,5 @@
 # Backpropagation
-# One step for y = 2x, by hand: where does −9.3333 come from, and what is m after its update?
+# One training step for y = 2x by hand: where does −9.3333 come from, and what is m after its update?
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

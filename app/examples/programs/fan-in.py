@@ -1,5 +1,5 @@
 # A value used twice
-# x reaches the result on two ways: each brings a gradient of its own, and they add up.
+# x reaches the result along two paths: each contributes a gradient, and the two are added.
 import torch
 
 x = torch.tensor(2.0, requires_grad=True)

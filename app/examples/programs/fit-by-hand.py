@@ -1,5 +1,5 @@
 # Fit y = 2x by hand
-# Twenty steps of gradient descent on one parameter: m rises from 1 to 2, and its gradient fades.
+# Twenty steps of gradient descent on one parameter: m rises from 1 to 2, and its gradient shrinks.
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

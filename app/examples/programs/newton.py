@@ -1,5 +1,5 @@
 # Second derivatives: Newton's method
-# create_graph=True makes the gradient part of a graph, so that torch.autograd.grad can go through it again.
+# create_graph=True makes the gradient part of a graph, so torch.autograd.grad can differentiate it again.
 import torch
 
 x = torch.tensor(2.0, requires_grad=True)

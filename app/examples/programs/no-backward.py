@@ -1,5 +1,5 @@
-# Without a call of backward()
-# The graph is there as soon as something is computed: Tapedeck runs backward once on the last result, and says so.
+# Without calling backward()
+# Operations build the graph, even without backward(): Tapedeck runs backward once on the last result, and says so.
 import torch
 
 a = torch.tensor([1.0, 2.0], requires_grad=True)

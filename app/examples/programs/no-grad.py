@@ -1,5 +1,5 @@
 # Gradients on, gradients off
-# The same product twice: under torch.no_grad() it gets no grad_fn, and nothing is kept for a backward pass.
+# The same product twice: under torch.no_grad() it has no grad_fn, and nothing is saved for a backward pass.
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)

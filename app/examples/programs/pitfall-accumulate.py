@@ -1,5 +1,5 @@
 # Pitfall: gradients accumulate
-# m.grad is never reset: each backward() adds to the sum of all before it, and m swings past 2 and back.
+# m.grad is never reset: each backward() adds to the sum of all earlier ones, and m overshoots 2 and swings back.
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

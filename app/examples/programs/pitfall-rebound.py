@@ -1,5 +1,5 @@
 # Pitfall: the parameter is rebound
-# m = m − … makes a new tensor that is no leaf; the second backward() finds nothing to reach.
+# m = m − … makes a new tensor that is not a leaf, so the second backward() has nothing to differentiate.
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

@@ -1,5 +1,5 @@
 # A custom autograd.Function
-# Rounding has the gradient zero almost everywhere; a straight-through estimator passes it on as if it were not there.
+# Rounding has a zero gradient almost everywhere; a straight-through estimator passes the gradient on unchanged.
 import torch
 
 

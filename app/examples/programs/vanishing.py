@@ -1,5 +1,5 @@
 # A deep chain of sigmoids
-# Each sigmoid multiplies the gradient by at most ¼: after ten of them hardly anything is left for w.
+# Each sigmoid multiplies the gradient by at most ¼: after ten of them, almost nothing reaches w.
 import torch
 
 w = torch.tensor(0.5, requires_grad=True)

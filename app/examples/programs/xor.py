@@ -1,5 +1,5 @@
-# Learn XOR with an MLP and Adam
-# Four points that no line can part: a hidden layer bends the plane until they come apart.
+# Learn XOR with a small network and Adam
+# Four points that no line can separate: a hidden layer bends the plane until they are separable.
 import torch
 from torch import nn
 
