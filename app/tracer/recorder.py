@@ -47,12 +47,12 @@ from .source.statements import Statement
 from .source.tracebacks import leave_out
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
-from .training.changes import Changes
 from .training.gradient_trail import GradientTrail
 from .training.late_gradients import LateGradients
 from .training.locator import Locator
 from .training.optimizers import Optimizers
 from .training.parameters import Parameters
+from .training.program_changes import ProgramChanges
 from .training.rebinds import Rebinds
 from .training.steps import NoStepObserver, StepObserver, Steps
 from .training.updates import Updates
@@ -84,7 +84,7 @@ class Recorder:
         self._calls = calls = Calls(job.values if job.capture != "graph" else -1)
         self._names = names = Names(namespace)
         self._scopes = scopes = Scopes(source, namespace)
-        writes, changes, late, saved = WriteLog(source.filename), Changes(), LateGradients(), SavedTensors()
+        writes, changes, late, saved = WriteLog(source.filename), ProgramChanges(), LateGradients(), SavedTensors()
         self._failures = Failures(source, emitter, writes)
         replayed = ReplayedStep(job.replay, emitter) if job.replay is not None else None
         step_observer: StepObserver = replayed or NoStepObserver()
@@ -109,7 +109,7 @@ class Recorder:
             emitter=emitter, names=names, calls=calls, steps=steps, locator=locator, guard=guard, changes=changes, trail=trail,
             late=late, missing=rebinds,
         )  # fmt: skip
-        self._mode = mode = ForwardMode(calls, updates, source.filename)
+        self._mode = mode = ForwardMode(calls, updates, trail, source.filename)
         engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
         pass_observer: PassObserver = NoPassObserver()
         self._tape: Tape | None = None

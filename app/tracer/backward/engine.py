@@ -28,16 +28,16 @@ from ..tensors.handles import next_sequence_nr
 from ..tensors.memory import Write
 from ..tensors.table import TableBuilder
 from ..tensors.transforms import Unobserved, inside_transform
-from ..training.changes import Changes
 from ..training.facts import PassFacts
 from ..training.gradient_trail import GradientTrail
+from ..training.program_changes import ProgramChanges
 from ..training.rebinds import Rebinds
 from ..training.steps import Steps
 from ..training.write_guard import BeforeWrite
 from .failures import Failures
 from .graph import TooManyNodes, Walk, grad_node
 from .graphs import Graphs
-from .hooks import Capture
+from .hooks import GradientCapture
 from .open_passes import OpenPasses
 from .passes import OpenPass
 from .saved_tensors import SavedTensors
@@ -89,7 +89,7 @@ class PassRecorder:
         saved: SavedTensors,
         open_passes: OpenPasses,
         failures: Failures,
-        changes: Changes,
+        changes: ProgramChanges,
         trail: GradientTrail,
         rebinds: Rebinds,
         guard: BeforeWrite,
@@ -229,7 +229,7 @@ class PassRecorder:
         saved, read_from_nodes = self._graphs.read_saved(walk, template)
         if self._saved.unread:
             self._emitter.emit_once(wire.SavedTensorsUnread(line=here.line))
-        capture = Capture(walk.nodes)
+        capture = GradientCapture(walk.nodes)
         step, values = self._steps.begin_pass(facts, concurrent=bool(self._open))
         given = args[0] if args else ()
         begun = OpenPass(

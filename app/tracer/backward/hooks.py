@@ -16,7 +16,7 @@ from ..tensors.handles import next_sequence_nr
 _FUNCTION: Any = Function
 
 
-class Capture:
+class GradientCapture:
     """The gradients that the hooks of one pass have seen, by the indexes of nodes.
 
     ``order`` is the order in which nodes ran. ``at_outputs`` are the gradients that a node was given, ``on_edges`` those

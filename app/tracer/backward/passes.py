@@ -17,9 +17,9 @@ from ..tensors.snapshot import Snapshot, grad_fn_of
 from ..tensors.table import TableBuilder
 from ..tensors.transforms import is_transform_wrapper, unwrapped
 from ..training.facts import PassFacts
-from ..training.parameter_step import Contribution
+from ..training.parameter_changes import Contribution
 from .graph import Walk, grad_node
-from .hooks import Capture
+from .hooks import GradientCapture
 from .template import Template
 
 
@@ -40,12 +40,12 @@ class OpenPass:
     values: Mapping[int, Snapshot]
     saved: list[Any]
     read_from_nodes: list[int]
-    capture: Capture
+    capture: GradientCapture
     thread: int
     fresh: frozenset[int]
     """The parameters that had no ``.grad`` when the pass began."""
     changes: int
-    """The count of :class:`~..training.changes.Changes` when the pass began."""
+    """The count of :class:`~..training.program_changes.ProgramChanges` when the pass began."""
     outputs: tuple[Any, ...]
     given: Sequence[Tensor | None]
     inputs: Sequence[Any]

@@ -10,7 +10,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -39,11 +39,12 @@ class ForwardMode(TorchFunctionMode):
     Limits: only this thread is observed, and neither scripted functions nor ``Function.apply`` (see :mod:`.patches`).
     """
 
-    def __init__(self, calls: Calls, observer: ForwardObserver, filename: str = PROGRAM) -> None:
+    def __init__(self, calls: Calls, observer: ForwardObserver, trail: Trail, filename: str = PROGRAM) -> None:
         super().__init__()
         self._calls = calls
         self._filename = filename
         self._observer = observer
+        self._trail = trail
         self._open_functions: set[Any] = set()
         self.modules: list[str] = []
         self.paused = 0
@@ -97,7 +98,7 @@ class ForwardMode(TorchFunctionMode):
         else:
             return self._observer.special(kind, func, args, kwargs or {})
         last = next_sequence_nr()
-        if last == first and not types and not self._observer.followed and func is not _AS_SUBCLASS:
+        if last == first and not types and not self._trail.followed and func is not _AS_SUBCLASS:
             return out
         try:
             if types or func is _AS_SUBCLASS:  # inspecting a tensor with its own ``__torch_function__`` would call that
@@ -106,7 +107,7 @@ class ForwardMode(TorchFunctionMode):
             elif last != first:
                 self._record(first, last, func, out, args, kwargs)
             else:
-                self._observer.follow(out, args)
+                self._trail.extend(out, args)
         except Exception as error:  # our failure must not fail the program
             self._observer.failed(error)
         return out
@@ -138,8 +139,8 @@ class ForwardMode(TorchFunctionMode):
             calls.add(Call(first, last, site, func, out, given, frame is direct))
             if func == _BROADCAST:
                 self._observer.broadcast(args[0], out)
-        if self._observer.followed:
-            self._observer.follow(out, args)
+        if self._trail.followed:
+            self._trail.extend(out, args)
 
     def _run_updating_statistics(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         given = (argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor))
@@ -216,11 +217,19 @@ def below_program_modes() -> Iterator[None]:
             _C._push_on_torch_function_stack(mode)
 
 
+class Trail(Protocol):
+    """Follows the tensors that are computed from a gradient."""
+
+    @property
+    def followed(self) -> Mapping[int, Any]:
+        """The living tensors computed from a gradient, by id. While there are any, every call must be inspected."""
+
+    def extend(self, out: Any, args: Sequence[Any]) -> None:
+        """Follow the results of a call if any of its arguments is followed."""
+
+
 class ForwardObserver:
     """Receives what the forward mode observes; this base class does nothing."""
-
-    followed: Mapping[int, Any] = {}
-    """The living tensors that were computed from a gradient; while there are any, every call is reported."""
 
     def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run a call of a special kind."""
@@ -230,9 +239,6 @@ class ForwardObserver:
         """Handle our own failure to record a call, which itself continues."""
         raise error
 
-    def follow(self, out: Any, args: Sequence[Any]) -> None:
-        """Record a call made while tensors are followed."""
-
     def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
         """Record that tensors were broadcast to one shape, as loss functions do."""
 
@@ -240,4 +246,4 @@ class ForwardObserver:
         """Prepare for a write."""
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
-        """Record that these tensors were written to in index."""
+        """Record that these tensors were written to in place."""

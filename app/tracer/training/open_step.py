@@ -10,11 +10,11 @@ from torch import Tensor
 from ... import wire
 from ..tensors.table import TableBuilder
 from .facts import PassFacts
-from .parameter_step import ParameterStep
+from .parameter_changes import ParameterChanges
 
 
 @dataclass(slots=True)
-class Rebind:
+class PendingRebind:
     """A name that was bound to another tensor, and a weak reference to that tensor."""
 
     row: wire.RebindRow
@@ -27,7 +27,7 @@ class OpenStep:
 
     table: TableBuilder
     passes: list[PassFacts] = field(default_factory=list)
-    parameters: dict[int, ParameterStep] = field(default_factory=dict)
+    parameters: dict[int, ParameterChanges] = field(default_factory=dict)
     forward: set[int] = field(default_factory=set)
     backward: set[int] = field(default_factory=set)
     update: set[int] = field(default_factory=set)
@@ -35,8 +35,8 @@ class OpenStep:
     """For each pass, the line that made its root."""
     loss_row: dict[int, int] = field(default_factory=dict)
     """For each pass, the row of its root."""
-    rebinds: list[Rebind] = field(default_factory=list)
+    rebinds: list[PendingRebind] = field(default_factory=list)
     groups: list[wire.GroupRow] = field(default_factory=list)
     """The parameter groups of optimizers that have stepped."""
-    borrowed: dict[int, ParameterStep] = field(default_factory=dict)
+    borrowed: dict[int, ParameterChanges] = field(default_factory=dict)
     """By storage: the parameters whose contribution is the same tensor as the leaf's ``.grad``, which may be overwritten."""

@@ -14,7 +14,7 @@ from ..tensors.handles import equal_elements, storage_pointer
 from ..tensors.memory import may_overlap
 from ..tensors.snapshot import is_leaf, shape_of
 from ..tensors.table import TableBuilder
-from .parameter_step import LeafValue, leaf_value
+from .parameter_changes import LeafValue, leaf_value
 
 
 class ReplacementObserver(Protocol):

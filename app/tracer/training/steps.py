@@ -26,8 +26,8 @@ from ..tensors.snapshot import Snapshot
 from ..tensors.table import TableBuilder
 from .boundaries import Action, PassPosition, StepBoundaries
 from .facts import PassFacts
-from .open_step import OpenStep, Rebind
-from .parameter_step import Contribution, ParameterStep, groups
+from .open_step import OpenStep, PendingRebind
+from .parameter_changes import Contribution, ParameterChanges, groups
 from .parameters import Parameters
 from .step_emission import StepEmission
 
@@ -169,7 +169,7 @@ class Steps:
             values[parameter] = now.snapshot
             changes = step.parameters.get(parameter)
             if changes is None:
-                changes = step.parameters[parameter] = ParameterStep(leaf, now, step.table)
+                changes = step.parameters[parameter] = ParameterChanges(leaf, now, step.table)
             if facts.accumulates:
                 changes.begin_pass()
         if facts.root is not None:
@@ -257,7 +257,7 @@ class Steps:
             self._lines.assign_to_step()
             return
         copied = replace(row, row=self._step.table.add_copy(value))
-        self._step.rebinds.append(Rebind(copied, weakref.ref(value)))
+        self._step.rebinds.append(PendingRebind(copied, weakref.ref(value)))
         self._update(here)
 
     def rebound_again(self, before: Tensor, value: Tensor, parameters: frozenset[int], here: LineContext) -> None:

@@ -18,10 +18,10 @@ from ..source.statements import Statement
 from ..tensors.handles import storage_pointer
 from ..tensors.memory import Write
 from ..tensors.snapshot import is_leaf, shape_of
-from .changes import Changes
 from .gradient_trail import GradientTrail
 from .late_gradients import LateGradients
 from .locator import Locator
+from .program_changes import ProgramChanges
 from .steps import Steps
 from .write_guard import WriteGuard
 
@@ -50,7 +50,7 @@ class Updates(ForwardObserver):
         steps: Steps,
         locator: Locator,
         guard: WriteGuard,
-        changes: Changes,
+        changes: ProgramChanges,
         trail: GradientTrail,
         late: LateGradients,
         missing: MissingGradientObserver,
@@ -67,7 +67,6 @@ class Updates(ForwardObserver):
         self._trail = trail
         self._late = late
         self._missing = missing
-        self.followed = trail.followed
         self._shared: set[int] = set()
         """The storages that NumPy arrays share."""
         self._line = -1
@@ -128,8 +127,8 @@ class Updates(ForwardObserver):
             self._changes.hooked = True
         if kind == DETACH:
             self._names.detach(out)
-            if self.followed:
-                self.follow(out, args)
+            if self._trail.followed:
+                self._trail.extend(out, args)
         if kind == GRAD_READ and out is None:
             try:
                 self._missed(args[0])
@@ -165,9 +164,6 @@ class Updates(ForwardObserver):
             self._broadcasts.add((line, first, second))
             shapes = list(first), list(second)
             self._emitter.emit(wire.Broadcast(line=line, step=self._steps.index, shapes=shapes))
-
-    def follow(self, out: Any, args: Sequence[Any]) -> None:
-        self._trail.extend(out, args)
 
     def before_write(self, write: Write) -> None:
         self._guard.before_write(write)

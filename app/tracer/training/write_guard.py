@@ -11,7 +11,7 @@ from ..forward.writes import WriteLog
 from ..source.lines import LineValues
 from ..tensors.handles import next_sequence_nr
 from ..tensors.memory import Write, WriteListener
-from .changes import Changes
+from .program_changes import ProgramChanges
 from .steps import Steps
 
 
@@ -28,7 +28,7 @@ class WriteGuard:
     def __init__(
         self,
         *,
-        changes: Changes,
+        changes: ProgramChanges,
         writes: WriteLog,
         lines: LineValues,
         calls: Calls,

@@ -215,7 +215,7 @@ def test_a_pass_runs_unrecorded_if_memory_runs_out_and_the_next_is_recorded(what
         "    loss = (w * w).sum()\n    loss.backward()\n"
         "    print(w.grad)\n    with torch.no_grad():\n        w -= w.grad\n        w.grad = None\n"
     )
-    owner = {"attach": passes.Capture, "Walk": engine}.get(what, graphs)
+    owner = {"attach": passes.GradientCapture, "Walk": engine}.get(what, graphs)
     original, calls = getattr(owner, what), 0
 
     def full(*args: Any, **kwargs: Any) -> Any:

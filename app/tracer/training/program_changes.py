@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Changes:
+class ProgramChanges:
     """State that :mod:`updates` records and that passes read."""
 
     count: int = 0

@@ -60,7 +60,7 @@ class Contribution:
     stolen: bool
 
 
-class ParameterStep:
+class ParameterChanges:
     """The changes of one parameter in one step. Its tensors are rows of the step's table."""
 
     __slots__ = (
