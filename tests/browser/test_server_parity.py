@@ -73,7 +73,7 @@ def test_a_step_read_from_its_packed_form_is_the_step(page: Page) -> None:
     steps = f"/api/v1/runs/{run['id']}/steps"
     plain = page.request.get(steps).json()["steps"]
     packed = page.request.get(steps, headers={"Accept": "application/msgpack"}).body()
-    modules = [(SOURCES / name).read_text() for name in ("leaves/msgpack.js", "core/spans.js")]
+    modules = [(SOURCES / name).read_text() for name in ("leaves/msgpack.js", "core/packed-steps.js")]
     body = re.sub(r"^import .*$", "", "\n".join(modules).replace("export ", ""), flags=re.MULTILINE)
     written = page.context.new_page()
     written.goto("about:blank")

@@ -1,71 +1,67 @@
-// Keep the place looked at in the address, so that every view is a link.
+// Read the view from the address and write it back, so that every view is a link.
 
 import { PHASES } from "../leaves/types.js";
 import { START } from "./state.js";
 
-/** @import {Place, Tab} from "./state.js" */
+/** @import {Tab, View} from "./state.js" */
 
 /** @type {readonly Tab[]} */
 const TABS = ["curves", "loss", "optimizer"];
 
-/**
- * The place that a query names.
- *
- * @param {string} search
- */
+/** Return the view that a query string describes. @param {string} search */
 export function read(search) {
-  const asked = new URLSearchParams(search);
-  const place = { ...START };
-  const step = Number(asked.get("step") ?? NaN);
-  if (Number.isInteger(step) && step >= 0) place.at = step;
-  const phase = PHASES.find((name) => name === asked.get("phase"));
-  if (phase) place.phase = phase;
-  const ran = Number(asked.get("ran") ?? NaN);
-  if (Number.isInteger(ran) && ran >= 0 && place.phase === "backward") place.ran = ran;
-  if (asked.has("node")) place.node = asked.get("node");
-  if (asked.has("graph")) place.apart = asked.get("graph");
-  const pass = Number(asked.get("pass") ?? NaN);
-  if (Number.isInteger(pass) && pass >= 0) place.pass = pass;
-  const direction = asked.get("direction");
-  if (direction === "BT" || direction === "LR") place.direction = direction;
-  if (asked.has("log")) place.logarithmic = true;
-  const tab = TABS.find((name) => name === asked.get("tab"));
-  if (tab) place.tab = tab;
-  if (asked.has("parameter")) place.parameter = asked.get("parameter");
-  if (asked.has("over")) place.over = asked.get("over");
-  if (asked.has("compare")) place.compare = asked.get("compare");
-  return place;
+  const query = new URLSearchParams(search);
+  const view = { ...START };
+  const step = Number(query.get("step") ?? NaN);
+  if (Number.isInteger(step) && step >= 0) view.at = step;
+  const phase = PHASES.find((name) => name === query.get("phase"));
+  if (phase) view.phase = phase;
+  const ran = Number(query.get("ran") ?? NaN);
+  if (Number.isInteger(ran) && ran >= 0 && view.phase === "backward") view.ran = ran;
+  if (query.has("node")) view.node = query.get("node");
+  if (query.has("graph")) view.apart = query.get("graph");
+  const pass = Number(query.get("pass") ?? NaN);
+  if (Number.isInteger(pass) && pass >= 0) view.pass = pass;
+  const direction = query.get("direction");
+  if (direction === "BT" || direction === "LR") view.direction = direction;
+  if (query.has("log")) view.logarithmic = true;
+  const tab = TABS.find((name) => name === query.get("tab"));
+  if (tab) view.tab = tab;
+  if (query.has("parameter")) view.parameter = query.get("parameter");
+  if (query.has("over")) view.over = query.get("over");
+  if (query.has("compare")) view.compare = query.get("compare");
+  return view;
 }
 
 /**
- * The query for a place; what is as at first is left out, what is not ours (`theme`) is kept.
+ * Return the query string for a view. Fields with their initial value are left out; foreign keys (`theme`) are kept.
  *
- * @param {Place} place
- * @param {string} search  the query that is there
+ * @param {View} view
+ * @param {string} search  the current query string
  */
-export function write(place, search) {
-  const asked = new URLSearchParams(search);
+export function write(view, search) {
+  const query = new URLSearchParams(search);
   /** @param {string} key @param {string | null} value */
-  const put = (key, value) => (value === null ? asked.delete(key) : asked.set(key, value));
-  /** @param {keyof Place} field */
-  const told = (field) => (place[field] === START[field] ? null : String(place[field]));
-  put("step", told("at"));
-  put("phase", told("phase"));
-  put("ran", place.phase === "backward" ? told("ran") : null);
-  put("node", told("node"));
-  put("graph", told("apart"));
-  put("pass", told("pass"));
-  put("direction", told("direction"));
-  put("log", place.logarithmic ? "1" : null);
-  put("tab", told("tab"));
-  put("parameter", told("parameter"));
-  put("over", place.tab === "loss" ? told("over") : null);
-  put("compare", told("compare"));
-  const text = asked.toString();
+  const put = (key, value) => (value === null ? query.delete(key) : query.set(key, value));
+  /** The field's text, or null for its initial value. @param {keyof View} field */
+  const changed = (field) => (view[field] === START[field] ? null : String(view[field]));
+  put("step", changed("at"));
+  put("phase", changed("phase"));
+  put("ran", view.phase === "backward" ? changed("ran") : null);
+  put("node", changed("node"));
+  put("graph", changed("apart"));
+  put("pass", changed("pass"));
+  put("direction", changed("direction"));
+  put("log", view.logarithmic ? "1" : null);
+  put("tab", changed("tab"));
+  put("parameter", changed("parameter"));
+  put("over", view.tab === "loss" ? changed("over") : null);
+  put("compare", changed("compare"));
+  const text = query.toString();
   return text && `?${text}`;
 }
 
-/** The program that travels in the address, if one does. @param {string} hash */
+/** Return the program in a fragment `#code=…`, else null. @param {string} hash */
 export function programIn(hash) {
   if (!hash.startsWith("#code=")) return null;
   try {
@@ -75,5 +71,5 @@ export function programIn(hash) {
   }
 }
 
-/** @param {string} program */
+/** Return the fragment that carries a program. @param {string} program */
 export const withProgram = (program) => `#code=${encodeURIComponent(program)}`;

@@ -1,12 +1,12 @@
-// Fetch how the numbers of a run went over its steps, and find the number of one step among them.
+// Fetch the curves of a run (its losses, parameters and gradients over the steps) and look up single steps in them.
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Run, Scalar} from "../leaves/types.js" */
 /** @import {Curves} from "./state.js" */
 
-const POINTS = 6000; // steps of a curve above which the server leaves some out, keeping extremes
-const ELEMENTS = 4; // of a parameter, each with a curve of its own; of a larger one its norm
-const PARAMETERS = 40; // that have curves at all
+const POINTS = 6000; // longer curves are thinned out by the server, which keeps extremes
+const ELEMENTS = 4; // a parameter with at most this many elements has a curve for each; a larger one has one for its norm
+const PARAMETERS = 40; // only the first parameters have curves
 
 /** @typedef {"value" | "grad" | "contribution" | "update"} Quantity */
 
@@ -14,25 +14,25 @@ const PARAMETERS = 40; // that have curves at all
 const count = (shape) => shape.reduce((product, size) => product * size, 1);
 
 /**
- * The keys under which a quantity of a parameter has curves: one for each of a few elements, else one for its norm.
+ * Return the keys of a parameter's curves: one for each of a few elements, else one for its norm.
  *
  * @param {{id: string, shape: number[]}} parameter
- * @param {Quantity} what
+ * @param {Quantity} quantity
  */
-export function keysOf({ id, shape }, what) {
+export function keysOf({ id, shape }, quantity) {
   const many = count(shape);
-  if (!shape.length || many > ELEMENTS || many === 0) return [`${id}.${what}`];
-  return Array.from({ length: many }, (_, i) => `${id}.${what}[${i}]`);
+  if (!shape.length || many > ELEMENTS || many === 0) return [`${id}.${quantity}`];
+  return Array.from({ length: many }, (_, i) => `${id}.${quantity}[${i}]`);
 }
 
-/** Is what stands under these keys a norm? @param {{shape: number[]}} parameter */
+/** Return whether `keysOf` gives the key of a norm. @param {{shape: number[]}} parameter */
 export const isNorm = ({ shape }) => shape.length > 0 && count(shape) > ELEMENTS;
 
-/** A number as it came: what is not finite came in words. @param {Scalar | null} value */
+/** Parse a number of the API, which sends non-finite numbers as strings. @param {Scalar | null} value */
 const numeral = (value) => (value === null || typeof value === "boolean" ? null : Number(value));
 
 /**
- * The curves of a run; what is here already is kept, and added to.
+ * Fetch the curves of a run. Curves that were fetched before are extended, not fetched again.
  *
  * @param {Client} api
  * @param {Run} run
@@ -50,33 +50,33 @@ export async function curvesOf(api, run, before) {
   const start = (before?.index.at(-1) ?? -1) + 1;
   const grows = before !== null && run.steps <= POINTS;
   const range = grows ? { start } : run.steps > POINTS ? { points: POINTS } : {};
-  const told = await api.series(run.id, ["loss", "loss:*", ...keys], range);
-  // a gradient that autograd.grad gave is in no .grad
+  const answer = await api.series(run.id, ["loss", "loss:*", ...keys], range);
+  // autograd.grad() returns gradients without filling .grad: fetch the contributions of those parameters
   const given = run.parameters
     .slice(0, PARAMETERS)
-    .filter((parameter) => !keysOf(parameter, "grad").some((key) => told.series[key]?.some((value) => value !== null)))
+    .filter((parameter) => !keysOf(parameter, "grad").some((key) => answer.series[key]?.some((value) => value !== null)))
     .flatMap((parameter) => keysOf(parameter, "contribution"));
-  if (given.length && told.index.length) {
+  if (given.length && answer.index.length) {
     const { index, series } = await api.series(run.id, given, range);
-    if (`${index}` === `${told.index}`) Object.assign(told.series, series);
+    if (`${index}` === `${answer.index}`) Object.assign(answer.series, series);
   }
-  const fresh = Object.fromEntries(Object.entries(told.series).map(([key, column]) => [key, column.map(numeral)]));
-  if (!grows) return { index: told.index, values: fresh };
+  const fresh = Object.fromEntries(Object.entries(answer.series).map(([key, column]) => [key, column.map(numeral)]));
+  if (!grows) return { index: answer.index, values: fresh };
   const gaps = (/** @type {number} */ length) => /** @type {null[]} */ (Array(length).fill(null));
   const names = new Set([...Object.keys(before.values), ...Object.keys(fresh)]);
   return {
-    index: [...before.index, ...told.index],
+    index: [...before.index, ...answer.index],
     values: Object.fromEntries(
       [...names].map((key) => [
         key,
-        [...(before.values[key] ?? gaps(before.index.length)), ...(fresh[key] ?? gaps(told.index.length))],
+        [...(before.values[key] ?? gaps(before.index.length)), ...(fresh[key] ?? gaps(answer.index.length))],
       ]),
     ),
   };
 }
 
-/** The place of a step in the curves, or of the last before it. @param {readonly number[]} index @param {number} step */
-export function placeOf(index, step) {
+/** Return the position of a step in the curves, or of the last step before it; -1 if there is none. @param {readonly number[]} index @param {number} step */
+export function positionOf(index, step) {
   let [low, high] = [0, index.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -86,14 +86,14 @@ export function placeOf(index, step) {
   return low - 1;
 }
 
-/** A number of a step, if the curves tell it. @param {Curves} curves @param {string} key @param {number} step */
+/** Return the number of a step, or null. @param {Curves} curves @param {string} key @param {number} step */
 export function at(curves, key, step) {
-  const place = placeOf(curves.index, step);
-  return curves.index[place] === step ? (curves.values[key]?.[place] ?? null) : null;
+  const position = positionOf(curves.index, step);
+  return curves.index[position] === step ? (curves.values[key]?.[position] ?? null) : null;
 }
 
 /**
- * The curves of losses, by the name of their root; of roots without a name all in one.
+ * Return the curve of each named loss, or a single curve if no root has a name.
  *
  * @param {Curves | null} curves
  */

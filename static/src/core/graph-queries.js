@@ -1,4 +1,4 @@
-// Find one's way in a graph: from a line to a node, from a node to its neighbours, from the loss to a node.
+// Query a graph: the node of a line, the neighbours of a node, the path from the loss to a node.
 
 import { units } from "../leaves/edits.js";
 import { called, title } from "../leaves/naming.js";
@@ -9,7 +9,7 @@ import { called, title } from "../leaves/naming.js";
 export const nodeOf = (graph, id) => graph.nodes.find((node) => node.id === id) ?? null;
 
 /**
- * The node that a line made: at a column the innermost there, else the one that spans most of the line.
+ * Return the node that a line created: the innermost one at a column, else the one that spans most of the line.
  *
  * @param {Graph} graph
  * @param {number} line
@@ -29,20 +29,20 @@ export function nodeAt(graph, line, column = null) {
   );
 }
 
-/** The leaf or constant of a name. @param {Graph} graph @param {string} name */
+/** Return the leaf or constant with a name, or null. @param {Graph} graph @param {string} name */
 export const named = (graph, name) =>
   graph.nodes.find((node) => node.kind === "leaf" && node.name === name) ??
   graph.nodes.find((node) => node.kind === "constant" && node.name === name) ??
   null;
 
-/** Nodes that a node's gradient goes to. @param {Graph} graph @param {string} id */
+/** Return the nodes that a node sends its gradient to. @param {Graph} graph @param {string} id */
 export const onward = (graph, id) => unique(graph.edges.filter(({ source }) => source === id).map(({ target }) => target));
 
-/** Nodes that a node's gradient comes from. @param {Graph} graph @param {string} id */
+/** Return the nodes that a node's gradient comes from. @param {Graph} graph @param {string} id */
 export const back = (graph, id) => unique(graph.edges.filter(({ target }) => target === id).map(({ source }) => source));
 
-/** Nodes that stand beside a node: reached from the same ones, itself among them. @param {Graph} graph @param {string} id */
-export function beside(graph, id) {
+/** Return the siblings of a node, with itself: the nodes that receive gradients from the same nodes. @param {Graph} graph @param {string} id */
+export function siblings(graph, id) {
   const parents = back(graph, id);
   return parents.length ? unique(parents.flatMap((parent) => onward(graph, parent))) : graph.roots;
 }
@@ -50,11 +50,11 @@ export function beside(graph, id) {
 /** @template T @param {T[]} items */
 const unique = (items) => [...new Set(items)];
 
-/** @param {Tensor | null | undefined} tensor */
+/** Return a finite norm, else null. @param {Tensor | null | undefined} tensor */
 export const norm = (tensor) => (typeof tensor?.norm === "number" ? tensor.norm : null);
 
 /**
- * The way a gradient takes from the root to a node, along the largest edges.
+ * Return the path of the gradient from the root to a node, along the edges with the largest norms.
  *
  * @param {Graph} graph
  * @param {Pass} pass
@@ -77,7 +77,7 @@ export function path(graph, pass, id) {
 }
 
 /**
- * What a recording already here tells of a node; only its saved tensors have to be asked for.
+ * Return the detail of a node from the loaded recording. Only its saved tensors are missing.
  *
  * @param {Graph} graph
  * @param {Pass | null} pass
@@ -112,7 +112,7 @@ export function detailOf(graph, pass, node, program) {
   };
 }
 
-/** The text a node was made by; of what a formula made, whose. @param {GraphNode} node @param {string} program @returns {string | null} */
+/** Return the source text that created a node; for a node of a backward formula, whose formula it is. @param {GraphNode} node @param {string} program @returns {string | null} */
 export function sourceOf(node, program) {
   if (node.backward_of && !node.name) {
     const first = node.backward_of.node;

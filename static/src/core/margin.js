@@ -1,4 +1,4 @@
-// Say what stands beside each line of the program: its value at the playhead, its phase, its error.
+// Compute what the editor shows beside each line: its value at the playhead, its phase, its error.
 
 import * as format from "../leaves/format.js";
 import { PHASES } from "../leaves/types.js";
@@ -12,26 +12,26 @@ import { shownPass } from "./state.js";
 /**
  * @typedef {object} Note
  * @property {string} text
- * @property {string} title                      all of it
- * @property {"" | "grad" | "param" | "off" | "before"} tone   off: not run yet; before: what it was in an earlier step
+ * @property {string} title                      the full text, as a tooltip
+ * @property {"" | "grad" | "param" | "off" | "before"} tone   off: not run yet; before: the value of an earlier step
  *
  * @typedef {object} Margin
  * @property {Map<number, Note>} notes
  * @property {Map<number, Phase>} active         lines of the phase at the playhead
  * @property {{line: number, columns: [number, number] | null} | null} selected
  * @property {{line: number, columns: [number, number] | null, type: string, message: string} | null} error
- * @property {readonly number[]} found           lines that a pitfall is told of
+ * @property {readonly number[]} found           lines with a pitfall
  */
 
-const ROOM = 27;
-const WIDTH = 61; // characters of a value that stand in a line of the editor, at its usual width
-const LETTER = 1.09; // width of a character of code in those of a value
+const ROOM = 27; // characters of a value
+const WIDTH = 61; // characters of a value that fit into a line of the editor at its usual width
+const LETTER = 1.09; // width of a character of code, in characters of a value
 
-/** How many characters of a value have room beside a line of code. @param {string} source */
+/** Return how many characters of a value fit beside a line of code. @param {string} source */
 const free = (source) => Math.floor(WIDTH - 3 - source.length * LETTER);
 
 /**
- * A tensor beside its line, if it has room there with few decimals, else below.
+ * Format a tensor so that it fits beside its line, with fewer decimals if need be; else for a line of its own.
  *
  * @param {Tensor} tensor
  * @param {string} source
@@ -54,13 +54,13 @@ export function margin(state) {
   /** @type {Put} */
   const put = (line, { text, tensor }, tone = "") => all.notes.set(line, note(text, tensor, tone, source[line - 1] ?? ""));
   if (run.steps && step) inStep(state, run, step, all, put);
-  else if (!run.steps) for (const told of run.lines) if (told.file === null) put(told.line, told);
+  else if (!run.steps) for (const recorded of run.lines) if (recorded.file === null) put(recorded.line, recorded);
   const error = run.error;
   if (error && error.file === null && error.line !== null && atEnd(state)) {
     all.error = { line: error.line, columns: error.columns ?? null, type: error.type, message: error.message };
     all.notes.delete(error.line);
   }
-  if (step && !apart) for (const [line, place] of phases(step)) if (place === phase) all.active.set(line, place);
+  if (step && !apart) for (const [line, own] of phases(step)) if (own === phase) all.active.set(line, own);
   const selected = graph && nodeOf(graph, node);
   if (selected && selected.file === null && selected.line !== null)
     all.selected = { line: selected.line, columns: selected.columns };
@@ -70,7 +70,7 @@ export function margin(state) {
 /** @typedef {(line: number, value: {text: string, tensor: Tensor | null}, tone?: Note["tone"]) => void} Put */
 
 /**
- * What each line was at the playhead: in this step, else in an earlier one; nothing of what comes after.
+ * Note the value of each line at the playhead: of this step, else of an earlier one, never of a later one.
  *
  * @param {State} state
  * @param {Run} run
@@ -80,15 +80,15 @@ export function margin(state) {
  */
 function inStep(state, run, step, all, put) {
   const { phase } = state;
-  const places = phases(step);
+  const phaseByLine = phases(step);
   const end = atEnd(state);
   const loop = loopOf(run, step);
-  const last = new Map(run.lines.flatMap((told) => (told.file === null ? [/** @type {const} */ ([told.line, told])] : [])));
+  const last = new Map(run.lines.flatMap((recorded) => (recorded.file === null ? [/** @type {const} */ ([recorded.line, recorded])] : [])));
   for (const line of new Set([...last.keys(), ...Object.keys(step.earlier).map(Number)])) {
-    const [told, earlier] = [last.get(line), step.earlier[line]];
-    if (end && told && (told.step === null || !earlier)) put(line, told);
+    const [recorded, earlier] = [last.get(line), step.earlier[line]];
+    if (end && recorded && (recorded.step === null || !earlier)) put(line, recorded);
     else if (!earlier) all.notes.set(line, { text: format.NONE, title: "not run yet", tone: "off" });
-    else if (told?.step === earlier.step && !(loop && loop[0] <= line && line <= loop[1])) put(line, earlier); // set up once
+    else if (recorded?.step === earlier.step && !(loop && loop[0] <= line && line <= loop[1])) put(line, earlier); // a line outside of the loop that ran once
     else {
       put(line, earlier, "before");
       const shown = all.notes.get(line);
@@ -97,7 +97,7 @@ function inStep(state, run, step, all, put) {
   }
   for (const [key, value] of Object.entries(step.values)) {
     const line = Number(key);
-    if (reached(step, phase, value.phase)) put(line, value, places.get(line) === "update" && value.tensor ? "param" : "");
+    if (reached(step, phase, value.phase)) put(line, value, phaseByLine.get(line) === "update" && value.tensor ? "param" : "");
   }
   gradients(state, step, all);
   for (const { name, line, to } of step.rebinds) {
@@ -108,29 +108,29 @@ function inStep(state, run, step, all, put) {
         tone: "param",
       });
   }
-  for (const line of new Set([...places.keys(), ...Object.keys(step.values).map(Number)])) {
-    const place = step.values[line]?.phase ?? places.get(line) ?? "forward";
-    if (reached(step, phase, place)) {
-      if (all.notes.get(line)?.tone === "off") all.notes.delete(line); // it ran, and came to nothing that is told
+  for (const line of new Set([...phaseByLine.keys(), ...Object.keys(step.values).map(Number)])) {
+    const own = step.values[line]?.phase ?? phaseByLine.get(line) ?? "forward";
+    if (reached(step, phase, own)) {
+      if (all.notes.get(line)?.tone === "off") all.notes.delete(line); // it ran, and has no value to show
     } else if (step.values[line] || (all.notes.has(line) && !step.earlier[line])) {
-      all.notes.set(line, { text: format.NONE, title: `not run yet in this step: ${LATER[place]}`, tone: "off" });
+      all.notes.set(line, { text: format.NONE, title: `not run yet in this step: ${LATER[own]}`, tone: "off" });
     }
   }
-  onTheWay(state, run, put, all);
+  afterLastStep(state, run, put, all);
 }
 
-/** What ran on the way from the last step to an error is newer than that step. @param {State} state @param {Run} run @param {Put} put @param {Margin} all */
-function onTheWay(state, run, put, all) {
+/** Show the values of lines that ran between the last step and an error: they are newer than that step. @param {State} state @param {Run} run @param {Put} put @param {Margin} all */
+function afterLastStep(state, run, put, all) {
   if (!run.error || !atEnd(state)) return;
-  for (const told of run.lines) {
-    if (told.file !== null || told.step !== null || !state.step?.values[told.line]) continue;
-    put(told.line, told);
-    const shown = all.notes.get(told.line);
-    if (shown) all.notes.set(told.line, { ...shown, title: `after the last step: ${shown.title}` });
+  for (const recorded of run.lines) {
+    if (recorded.file !== null || recorded.step !== null || !state.step?.values[recorded.line]) continue;
+    put(recorded.line, recorded);
+    const shown = all.notes.get(recorded.line);
+    if (shown) all.notes.set(recorded.line, { ...shown, title: `after the last step: ${shown.title}` });
   }
 }
 
-/** When a line runs that is still to run. @type {Record<Phase, string>} */
+/** Why a line has not run yet at the playhead, by its phase. @type {Record<Phase, string>} */
 const LATER = {
   forward: "it runs in the forward phase",
   loss: "it runs in the loss phase",
@@ -138,15 +138,15 @@ const LATER = {
   update: "it runs in the update phase or after it",
 };
 
-/** The phase of each line of a step; a line of two phases counts for the first. @param {Step} step */
+/** Return the phase of each line of a step; for a line with two phases, the first one. @param {Step} step */
 function phases(step) {
   /** @type {Map<number, Phase>} */
-  const places = new Map();
-  for (const phase of PHASES) for (const line of step.lines[phase] ?? []) if (!places.has(line)) places.set(line, phase);
-  return places;
+  const phaseByLine = new Map();
+  for (const phase of PHASES) for (const line of step.lines[phase] ?? []) if (!phaseByLine.has(line)) phaseByLine.set(line, phase);
+  return phaseByLine;
 }
 
-/** What a call into the engine brought, beside its line. @param {State} state @param {Step} step @param {Margin} all */
+/** Note the gradients of a backward call beside its line. @param {State} state @param {Step} step @param {Margin} all */
 function gradients(state, step, all) {
   const { run } = state;
   const pass = shownPass(state);
@@ -166,7 +166,7 @@ function gradients(state, step, all) {
   all.notes.set(pass.line, { text, title, tone: "grad" });
 }
 
-/** @param {string} text @param {Tensor | null} tensor @param {Note["tone"]} tone @param {string} source @returns {Note} */
+/** Make the note for a line's value. @param {string} text @param {Tensor | null} tensor @param {Note["tone"]} tone @param {string} source @returns {Note} */
 function note(text, tensor, tone, source) {
   if (!tensor) return { text: cut(format.plain(text)), title: text, tone };
   const leaf = tensor.requires_grad && tensor.is_leaf;

@@ -1,4 +1,4 @@
-// Move the playhead as time goes by: node by node through a backward pass, phase by phase, or step by step.
+// Play the recording: move the playhead node by node through a backward pass, phase by phase, or step by step.
 
 import { PHASES } from "../leaves/types.js";
 import { shownPass } from "./state.js";
@@ -7,24 +7,24 @@ import { shownPass } from "./state.js";
 /** @import {Speed, State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
-/** Milliseconds that a phase stands at once the usual speed. */
+/** Milliseconds that each phase is shown at normal speed. */
 const PACE = { forward: 520, loss: 420, backward: 760, update: 620 };
-const NODE = 170; // milliseconds of a node of a backward pass,
-const WAVE = 2200; // and of all of them at most
-const WHOLE = 110; // milliseconds of a step where whole steps are played,
-const TAPE = 15_000; // and of the tape at most
-const FASTEST = 33;
+const NODE = 170; // milliseconds that a node of a backward pass is shown
+const WAVE = 2200; // most milliseconds for all nodes of a backward pass
+const WHOLE = 110; // milliseconds that a step is shown when whole steps are played
+const TAPE = 15_000; // most milliseconds for a tape of whole steps
+const FASTEST = 33; // least milliseconds that a step is shown
 
 /** @typedef {Pick<State, "at" | "phase" | "ran">} Instant */
 
-/** Does a step have lines in a phase? Backward is where its passes are. @param {State} state @param {Phase | undefined} phase */
+/** Return whether the playhead can stop at a phase of the step. Every step has a backward phase. @param {State} state @param {Phase | undefined} phase */
 const has = ({ step }, phase) => phase === "backward" || Boolean(phase && step?.lines[phase]?.length);
 
-/** How many nodes the engine ran in the pass that is shown. @param {State} state */
+/** Return how many nodes the engine ran in the shown pass. @param {State} state */
 export const nodesRun = (state) => shownPass(state)?.order.length ?? 0;
 
 /**
- * The next instant by phases, over the border of the step; null at an end of the tape.
+ * Return the next instant by phases, across the border of a step; null at an end of the tape.
  *
  * @param {State} state
  * @param {1 | -1} by
@@ -33,16 +33,16 @@ export const nodesRun = (state) => shownPass(state)?.order.length ?? 0;
 export function byPhase(state, by) {
   const { at, phase, run, ran } = state;
   if (phase === "backward" && ran !== null && by > 0) return { at, phase, ran: null };
-  let place = PHASES.indexOf(phase) + by;
-  while (PHASES[place] && !has(state, PHASES[place])) place += by;
-  const next = PHASES[place];
+  let index = PHASES.indexOf(phase) + by;
+  while (PHASES[index] && !has(state, PHASES[index])) index += by;
+  const next = PHASES[index];
   if (next) return { at, phase: next, ran: null };
   const step = at + by;
   return step >= 0 && step < (run?.steps ?? 0) ? { at: step, phase: by > 0 ? "forward" : "update", ran: null } : null;
 }
 
 /**
- * The next instant by nodes within a backward pass, else by phases.
+ * Return the next instant by nodes within a backward pass, else by phases.
  *
  * @param {State} state
  * @param {1 | -1} by
@@ -59,7 +59,7 @@ export function byNode(state, by) {
 }
 
 /**
- * The next instant where whole steps are played.
+ * Return the next instant when whole steps are played; null at the end of the tape.
  *
  * @param {State} state
  * @returns {Instant | null}
@@ -71,7 +71,7 @@ function byStep({ at, phase, run }) {
 }
 
 /**
- * How long an instant is shown, in milliseconds.
+ * Return how long an instant is shown, in milliseconds.
  *
  * @param {State} state
  * @param {boolean} still
@@ -87,7 +87,7 @@ function stay(state, still) {
 /**
  * @param {Store<State>} store
  * @param {(instant: Instant) => void} go
- * @param {() => boolean} still       does the person want things to stand still?
+ * @param {() => boolean} still       whether reduced motion is preferred
  */
 export function player(store, go, still) {
   let waiting = 0;
@@ -100,10 +100,10 @@ export function player(store, go, still) {
   function tick() {
     const state = store.get();
     if (!state.playing) return;
-    if (state.step?.index !== state.at || !state.settled) return void (waiting = setTimeout(tick, 16)); // it is on its way
+    if (state.step?.index !== state.at || !state.settled) return void (waiting = setTimeout(tick, 16)); // the step is still loading
     const next = state.speed === "steps" ? byStep(state) : still() ? byPhase(state, 1) : byNode(state, 1);
     if (!next) {
-      if (state.busy?.id === state.run?.id) return void (waiting = setTimeout(tick, 100)); // the run goes on
+      if (state.busy?.id === state.run?.id) return void (waiting = setTimeout(tick, 100)); // the run is still recording
       return pause();
     }
     const time = stay({ ...state, ...next }, still());
@@ -124,7 +124,7 @@ export function player(store, go, still) {
       clearTimeout(waiting);
       waiting = setTimeout(tick, over ? 300 : 0);
     },
-    /** @param {Speed} speed */
+    /** Change the speed, at once if it is playing. @param {Speed} speed */
     hasten(speed) {
       store.set({ speed });
       if (!store.get().playing) return;

@@ -1,18 +1,18 @@
-// Tell what has come to pass where the playhead stands.
+// Compute what had run at the playhead. The server follows the same rules (`app/web/playhead.py`).
 
 import { PHASES } from "../leaves/types.js";
 
 /** @import {Cell, Phase, Run, Step} from "../leaves/types.js" */
 /** @import {State} from "./state.js" */
 
-/** The phase that a step ends with: the last one that it has lines in. @param {Step} step @returns {Phase} */
+/** Return the last phase in which a step has lines. @param {Step} step @returns {Phase} */
 export const lastPhase = ({ lines }) => PHASES.findLast((phase) => phase === "backward" || lines[phase]?.length) ?? "backward";
 
 /**
- * Whether a phase of a step lies at the playhead or before it.
+ * Return whether a phase of a step lies at the playhead or before it.
  *
  * @param {Step} step
- * @param {Phase} at     of the playhead
+ * @param {Phase} at     the playhead's phase
  * @param {Phase} phase
  */
 export const reached = (step, at, phase) => {
@@ -21,7 +21,7 @@ export const reached = (step, at, phase) => {
 };
 
 /**
- * Whether the playhead stands where the recording ends: there the program had run to its end, or to its error.
+ * Return whether the playhead is at the end of the recording, where the program had finished or failed.
  *
  * @param {Pick<State, "run" | "step" | "phase" | "ran">} state
  */
@@ -32,30 +32,30 @@ export function atEnd({ run, step, phase, ran }) {
 }
 
 /**
- * Which cells had run to their end where the playhead stands: those after which another had begun, or of which no line was
- * still to run.
+ * Return the cells that had finished at the playhead. A cell has finished once a later cell has begun, or once none of its
+ * lines runs again.
  *
  * @param {Pick<State, "run" | "step" | "phase" | "ran">} state
  * @returns {Set<Cell>}
  */
-export function cellsOver({ run, step, ...place }) {
+export function cellsOver({ run, step, ...playhead }) {
   const cells = run?.cells ?? [];
-  if (!run || !step || atEnd({ run, step, ...place })) return new Set(cells);
-  /** Whether a line had run, and whether it was never to run again. @param {{line: number, step: number | null}} told */
+  if (!run || !step || atEnd({ run, step, ...playhead })) return new Set(cells);
+  /** Return whether a line has run, and whether it has run for the last time. @param {{line: number, step: number | null}} entry */
   const state = ({ line, step: last }) => {
     const own = step.values[line];
-    const ran = own ? reached(step, place.phase, own.phase) : Boolean(step.earlier[line]);
+    const ran = own ? reached(step, playhead.phase, own.phase) : Boolean(step.earlier[line]);
     return { ran, over: ran && last !== null && last <= step.index };
   };
-  const told = cells.map(({ start_line, end_line }) =>
+  const states = cells.map(({ start_line, end_line }) =>
     run.lines.filter(({ file, line }) => file === null && start_line <= line && line <= end_line).map(state),
   );
-  const begun = told.findLastIndex((lines) => lines.some(({ ran }) => ran));
-  return new Set(cells.filter((_, i) => i < begun || (i === begun && told[i]?.every(({ over }) => over))));
+  const begun = states.findLastIndex((lines) => lines.some(({ ran }) => ran));
+  return new Set(cells.filter((_, i) => i < begun || (i === begun && states[i]?.every(({ over }) => over))));
 }
 
 /**
- * The lines of the loop that a step stands in, its head included; null where it stands in none.
+ * Return the lines of the loop that a step is an iteration of, with its head; null outside of loops.
  *
  * @param {Run} run
  * @param {Step} step

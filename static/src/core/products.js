@@ -1,19 +1,19 @@
-// Multiply out a product's gradient, where the recorded numbers are few and agree with what torch recorded.
+// Show the arithmetic of a multiplication's gradient: a few products, if they agree with the gradients that PyTorch computed.
 
 /** @import {Graph, NodeDetail, Scalar, Tensor, Values} from "../leaves/types.js" */
 
 /**
- * @typedef {object} Worked
+ * @typedef {object} ProductTable
  * @property {string} edge
- * @property {string} target                    the node the products go to
- * @property {string} factor                    name of what the gradient is multiplied with
+ * @property {string} target                    the node that receives the products
+ * @property {string} factor                    name of the tensor that the gradient is multiplied by
  * @property {{gradient: number, factor: number, product: number}[]} rows
- * @property {number | null} sum                where they are added up
+ * @property {number | null} sum                their sum, if they are added up
  */
 
-const MOST = 8; // rows that are worth writing out
+const MOST = 8; // most rows
 
-/** @param {Tensor | null | undefined} tensor @returns {number[] | null} */
+/** Return the elements of a small tensor, or null. @param {Tensor | null | undefined} tensor @returns {number[] | null} */
 function numbers(tensor) {
   if (!tensor || tensor.values === null || !tensor.dtype.startsWith("float")) return null;
   /** @param {Values} values @returns {Scalar[]} */
@@ -25,15 +25,15 @@ function numbers(tensor) {
 }
 
 /**
- * What a multiplication sends along one of its edges, element by element. Null where it is not a plain product, where
- * something was not recorded, or where the products do not come to what torch recorded.
+ * Return the products that a multiplication sends along one of its edges, element by element. Null if the node is not a plain
+ * multiplication, if a number was not recorded, or if the products differ from the recorded gradient.
  *
  * @param {NodeDetail} detail
  * @param {Graph} graph
  * @param {string} edge
- * @returns {Worked | null}
+ * @returns {ProductTable | null}
  */
-export function worked(detail, graph, edge) {
+export function productsOf(detail, graph, edge) {
   if (!/^MulBackward\d+$/.test(detail.node.op)) return null;
   const flow = detail.outgoing.find((each) => each.edge === edge);
   const slot = flow?.slot;
@@ -51,7 +51,7 @@ export function worked(detail, graph, edge) {
   const close = (/** @type {number} */ a, /** @type {number} */ b) =>
     Math.abs(a - b) <= 1e-6 + 1e-4 * Math.max(Math.abs(a), Math.abs(b));
   if (found.length !== sent.length || !found.every((value, i) => close(value, sent[i] ?? NaN))) return null;
-  // torch's own sum is the one that is shown; the check above says that the products lead to it
+  // the sum shown is PyTorch's own, which the products were checked against above
   const other = detail.outgoing.find((each) => each.slot === 1 - slot);
   const node = other && graph.nodes.find(({ id }) => id === other.node);
   return {

@@ -1,4 +1,4 @@
-// Run programs, follow them while they go on, and show how they end. The latest wish wins.
+// Run programs, follow them while they run, and show how they end. A newer request replaces an older one.
 
 import { Problem } from "../leaves/api.js";
 import { ended } from "./state.js";
@@ -8,10 +8,10 @@ import { ended } from "./state.js";
 /** @import {State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
-const WAIT = 1; // seconds that the answer to a run may take before it is followed
-const AGAIN = 250; // milliseconds between two looks at a run that goes on
+const WAIT = 1; // seconds that the POST of a run may take before the run is followed by its events
+const AGAIN = 250; // milliseconds between two requests for a run in progress
 
-/** What to tell a person of something that failed. @param {unknown} error */
+/** Describe an exception for a person. @param {unknown} error */
 export const trouble = (error) =>
   error instanceof Problem
     ? { title: error.title, detail: error.message }
@@ -20,13 +20,13 @@ export const trouble = (error) =>
 /**
  * @param {Store<State>} store
  * @param {Client} api
- * @param {(run: Run, place?: Partial<State>) => void} show  a run, for the first time or as it has gone on
+ * @param {(run: Run, view?: Partial<State>) => void} show  show a run, for the first time or after it has grown
  */
-export function running(store, api, show) {
+export function runner(store, api, show) {
   let turn = 0;
 
   /**
-   * Follow a run, showing what it has come to as it goes on; null when something else is wished for meanwhile.
+   * Follow a run and show it as it grows. Return it once it has ended, or null if a newer request replaced this one.
    *
    * @param {Run} begun
    * @param {number} mine
@@ -39,15 +39,15 @@ export function running(store, api, show) {
     store.set({ busy: busy && { ...busy, id: begun.id } });
     let news = true;
     let over = false;
-    const told = new EventSource(api.events(begun.id));
-    told.addEventListener("step", () => (news = true));
+    const events = new EventSource(api.events(begun.id));
+    events.addEventListener("step", () => (news = true));
     let progress = store.get().busy?.progress ?? { done: 0, of: null };
-    told.addEventListener("progress", ({ data }) => (progress = JSON.parse(data)));
-    told.addEventListener("end", () => ((over = true), told.close()));
-    told.addEventListener("error", () => (over ||= told.readyState === EventSource.CLOSED)); // then asking again has to do
+    events.addEventListener("progress", ({ data }) => (progress = JSON.parse(data)));
+    events.addEventListener("end", () => ((over = true), events.close()));
+    events.addEventListener("error", () => (over ||= events.readyState === EventSource.CLOSED)); // the loop below then polls
     try {
       while (mine === turn) {
-        const asked = over;
+        const last = over;
         if (news || over) {
           news = false;
           const run = await api.run(begun.id);
@@ -56,20 +56,20 @@ export function running(store, api, show) {
           if (now && progress !== now.progress) store.set({ busy: { ...now, progress } });
           if (run.steps) show(run);
         }
-        if (asked || !over) await new Promise((go) => setTimeout(go, AGAIN));
+        if (last || !over) await new Promise((go) => setTimeout(go, AGAIN));
       }
       return null;
     } finally {
-      told.close();
+      events.close();
     }
   }
 
   return {
     /**
-     * Run what is given, and show it.
+     * Run a program and show the run.
      *
      * @param {string} body
-     * @param {string} type  its media type
+     * @param {string} type  media type of the body
      */
     async run(body, type) {
       const mine = ++turn;
@@ -82,7 +82,7 @@ export function running(store, api, show) {
         if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
       }
     },
-    /** Follow a run that was begun elsewhere. @param {Run} begun */
+    /** Follow a run that was started elsewhere. @param {Run} begun */
     async attend(begun) {
       const mine = ++turn;
       store.set({ busy: { id: begun.id, since: performance.now(), progress: { done: 0, of: null } } });
@@ -94,19 +94,19 @@ export function running(store, api, show) {
         if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
       }
     },
-    /** Stop the program that runs; what was recorded is kept. */
+    /** Stop the running program. Its recording so far is kept. */
     stop() {
       const { busy } = store.get();
       if (!busy) return;
       store.set({ busy: { ...busy, stopping: true } });
       if (busy.id) void api.cancel(busy.id).catch(() => {});
     },
-    /** Open a recording. @param {string} id @param {Partial<State>} place */
-    async open(id, place) {
+    /** Open a recording. @param {string} id @param {Partial<State>} view */
+    async open(id, view) {
       const mine = ++turn;
       try {
         const answer = await api.run(id);
-        if (mine === turn) show(answer, place);
+        if (mine === turn) show(answer, view);
       } catch (error) {
         if (mine === turn) store.set({ trouble: trouble(error) });
       }

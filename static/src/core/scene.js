@@ -1,4 +1,4 @@
-// Say what is true in the picture at the playhead: values that are there, gradients that have arrived, names that have moved.
+// Compute what the picture shows at the playhead: computed values, arrived gradients, and names that were reassigned.
 
 import { PHASES } from "../leaves/types.js";
 import { shownPass } from "./state.js";
@@ -9,28 +9,28 @@ import { shownPass } from "./state.js";
 /**
  * @typedef {object} Card
  * @property {"op" | "leaf" | "constant"} kind
- * @property {string} label                      what its gradient is called
- * @property {boolean} ahead                     its value is still to be computed
+ * @property {string} label                      name of its gradient: `m.grad` or `grad`
+ * @property {boolean} ahead                     its value is not computed yet
  * @property {boolean} now                       the engine has just run it
  * @property {Tensor | null} value
- * @property {Tensor | null} after               the value that an update has just given it
- * @property {readonly (Tensor | null)[] | null} grads    at each output; null before they arrived
- * @property {Tensor | null} held                what a leaf's `.grad` held before this pass reached it
- * @property {boolean} adds                      the gradient is added to what was there
- * @property {boolean} moved                     its name names another tensor now
+ * @property {Tensor | null} after               the value after the update
+ * @property {readonly (Tensor | null)[] | null} grads    the gradient of each output; null before they arrived
+ * @property {Tensor | null} held                the leaf's `.grad` before this pass reached it
+ * @property {boolean} adds                      the gradient is added to an earlier one
+ * @property {boolean} moved                     its name refers to another tensor by now
  *
  * @typedef {{gradient: Tensor | null, flowed: boolean, flowing: boolean}} Wire   flowing: its source has just run
  *
  * @typedef {object} Scene
- * @property {number} step                       whose numbers these are
+ * @property {number} step                       index of the step that the numbers belong to
  * @property {Map<string, Card>} cards           by node
  * @property {Map<string, Wire>} wires           by edge
- * @property {{from: string, rebind: Rebind}[]} moves    names that have moved away from a leaf
+ * @property {{from: string, rebind: Rebind}[]} moves    names that were reassigned away from a leaf
  */
 
 /**
  * @param {Pick<State, "graph" | "step" | "pass" | "apart" | "phase" | "ran">} state
- * @returns {Scene | null}  null where there are no numbers to write
+ * @returns {Scene | null}  null if no numbers are recorded
  */
 export function scene(state) {
   const { graph, step, phase, ran } = state;
@@ -58,7 +58,7 @@ export function scene(state) {
       label: leaf && node.name && pass.kind !== "grad" ? `${node.name}.grad` : "grad",
       ahead: later !== null && node.kind === "op" && node.file === null && node.line !== null && later.has(node.line),
       now: node.id === last,
-      value: (after && own?.value) ?? numbers?.value ?? null, // what an update begins with: a pass may have found it on its way
+      value: (after && own?.value) ?? numbers?.value ?? null, // an update starts from the parameter's value, which may differ from the pass's
       after,
       grads: here ? (numbers?.grads ?? []).map(({ arrived, used }) => (leaf ? used : arrived)) : null,
       held,
@@ -76,13 +76,13 @@ export function scene(state) {
   return { step: step.index, cards, wires, moves };
 }
 
-/** Lines that the step has still to run after its forward phase. @param {Step} step */
+/** Return the lines of the loss phase that did not run in the forward phase. @param {Step} step */
 function linesAhead({ lines }) {
   const before = new Set(lines.forward);
   return new Set((lines.loss ?? []).filter((line) => !before.has(line)));
 }
 
-/** Names that the step moved from leaves of the graph to other tensors. @param {Graph} graph @param {Step} step */
+/** Return the names that the step reassigned from leaves of the graph to other tensors. @param {Graph} graph @param {Step} step */
 function movesOf(graph, step) {
   return step.rebinds.flatMap((rebind) => {
     const leaf = graph.nodes.find(({ kind, parameter }) => kind === "leaf" && parameter === rebind.from);
@@ -91,12 +91,12 @@ function movesOf(graph, step) {
 }
 
 /**
- * Was there a gradient before, that this pass adds to?
+ * Return whether this pass adds to an earlier gradient of the leaf.
  *
  * @param {Step} step
  * @param {Pass} pass
  * @param {ParameterStep | undefined} own
- * @param {Tensor | null} used  what the pass gives the leaf: where it is all that the step adds, no pass before reached the leaf
+ * @param {Tensor | null} used  the gradient that the pass gives the leaf; if it equals the step's contribution, no earlier pass reached the leaf
  */
 function adds(step, pass, own, used) {
   if (pass.kind === "grad" || !own) return false;
@@ -106,17 +106,17 @@ function adds(step, pass, own, used) {
 }
 
 /** @type {WeakMap<Pass, string>} */
-const known = new WeakMap();
+const forms = new WeakMap();
 
 /**
- * What a picture's layout of texts and lines depends on besides its structure: two passes of the same form differ in numbers
- * only. Null where the numbers are not here.
+ * Return a key for the part of a picture's layout that depends on the pass: pictures of passes with the same form differ in
+ * numbers only. Null if the numbers are not loaded.
  *
  * @param {Pass} pass
  */
 export function form(pass) {
   if (!pass.nodes || !pass.edges) return null;
-  const before = known.get(pass);
+  const before = forms.get(pass);
   if (before !== undefined) return before;
   const nodes = Object.values(pass.nodes).map(({ value, grads }) => {
     const hooked = grads.some(({ arrived, used }) => used && arrived && used.norm !== arrived.norm);
@@ -124,6 +124,6 @@ export function form(pass) {
   });
   const edges = Object.values(pass.edges).map((gradient) => (gradient ? 1 : 0));
   const text = `${nodes.join(" ")}|${edges.join("")}|${[...pass.order].sort().join(" ")}|${pass.failed ?? ""}|${pass.kind === "grad"}`;
-  known.set(pass, text);
+  forms.set(pass, text);
   return text;
 }

@@ -1,12 +1,12 @@
-// Look at recordings: fetch what stands at the place looked at, and show it all at once. The latest wish wins.
+// Show recordings: fetch everything for the current view, and show it at once. A newer request replaces an older one.
 
 import { Problem } from "../leaves/api.js";
 import { curvesOf } from "./curves.js";
 import { lastPhase } from "./playhead.js";
-import { running, trouble } from "./runner.js";
+import { runner, trouble } from "./runner.js";
 import { form } from "./scene.js";
 import { ended, shownPass } from "./state.js";
-import { steps } from "./step-cache.js";
+import { stepCache } from "./step-cache.js";
 import { detailOf, nodeOf } from "./graph-queries.js";
 
 /** @import {Client} from "../leaves/api.js" */
@@ -14,45 +14,47 @@ import { detailOf, nodeOf } from "./graph-queries.js";
 /** @import {Picture, State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
-const KEPT = 64; // pictures and details of one run
-const HASTE = 90; // milliseconds between two looks at which details are not asked for yet
+const KEPT = 64; // answers about one run that stay in the cache when it is trimmed
+const HASTE = 90; // a node's detail is fetched once the playhead has rested for this many milliseconds
 
 /**
  * @param {Store<State>} store
  * @param {Client} api
- * @param {(run: Run) => void} onrun  called just before a run is shown, for the first time or as it has gone on
+ * @param {(run: Run) => void} onrun  called just before a run is shown, for the first time or after it has grown
  */
 export function session(store, api, onrun) {
   /** @type {Map<string, Promise<unknown>>} */
-  let known = new Map(); // answers about the run that is shown: what has been recorded never changes
-  let tape = steps(api, "", () => ({ count: 0, nodes: 0 }));
-  let look = 0; // of looking
-  let seen = 0; // the last look that was answered
-  let ask = 0; // of inspecting
-  let asked = 0; // when
-  let drawing = ""; // the run whose curves are asked for
-  let landing = ""; // the run of which the end is asked for
+  let cached = new Map(); // answers about the shown run; a recording never changes
+  let tape = stepCache(api, "", () => ({ count: 0, nodes: 0 }));
+  let latest = 0; // number of the latest load
+  let arrived = 0; // number of the latest load that has been shown
+  let inspection = 0; // number of the latest inspection
+  let inspectedAt = 0; // time of the latest inspection, in milliseconds
+  let drawing = ""; // the run whose curves are being fetched
+  let landing = ""; // the run to open at its last phase
 
   /**
+   * Fetch an answer, or take it from the cache.
+   *
    * @template T
    * @param {string} key
    * @param {() => Promise<T>} fetch
    * @returns {Promise<T>}
    */
   function once(key, fetch) {
-    const before = known.get(key);
+    const before = cached.get(key);
     if (before) return /** @type {Promise<T>} */ (before);
-    if (known.size > KEPT * 4) known = new Map([...known].slice(KEPT));
+    if (cached.size > KEPT * 4) cached = new Map([...cached].slice(KEPT));
     const answer = fetch();
-    known.set(key, answer);
-    answer.catch(() => known.delete(key));
+    cached.set(key, answer);
+    answer.catch(() => cached.delete(key));
     return answer;
   }
 
   /** @param {Run} run @param {string} id @returns {Promise<Graph>} */
   const graphOf = (run, id) => once(`graph ${id}`, () => api.graph(run.id, id));
   /**
-   * The picture of a pass, at any pass of the same form; or that of a graph which no pass reached.
+   * Fetch the picture of a pass, which serves all passes of the same form; or that of a graph which no pass reached.
    *
    * @param {Run} run
    * @param {string} graph
@@ -69,34 +71,34 @@ export function session(store, api, onrun) {
     return { svg, structure: `${run.id} ${graph} ${direction}`, form: alike };
   }
 
-  /** Take up a run: from now on it is the one that is asked about. @param {Run} run */
+  /** Start with another run: forget the answers about the last one. @param {Run} run */
   function take(run) {
-    known = new Map();
-    tape = steps(api, run.id, () => {
+    cached = new Map();
+    tape = stepCache(api, run.id, () => {
       const now = store.get().run ?? run;
       return { count: now.steps, nodes: Math.max(0, ...now.graphs.map(({ nodes }) => nodes)) };
     });
   }
 
-  /** Fetch what stands at the place looked at, all at once. */
+  /** Fetch everything for the current view. */
   async function load() {
-    const mine = ++look;
+    const mine = ++latest;
     const { run, at, apart } = store.get();
     if (!run) return;
     try {
       if (apart) {
         const [graph, shown] = await Promise.all([graphOf(run, apart), pictureOf(run, apart, null)]);
-        if (mine === look) arrive({ graph, picture: shown, absent: null });
+        if (mine === latest) arrive({ graph, picture: shown, absent: null });
         return;
       }
       if (!run.steps) return arrive({ step: null, graph: null, picture: null, absent: null });
       const own = tape;
       const step = await own.get(at);
-      if (!step || own !== tape || mine < seen || store.get().apart) return;
+      if (!step || own !== tape || mine < arrived || store.get().apart) return;
       if (landing === run.id && step.index === run.steps - 1) store.set({ phase: lastPhase(step) });
       landing = "";
       const pass = shownPass({ ...store.get(), step });
-      if (!pass) return void ((seen = mine), arrive({ step, graph: null, picture: null, absent: null }));
+      if (!pass) return void ((arrived = mine), arrive({ step, graph: null, picture: null, absent: null }));
       const [graph, drawn] = await Promise.all([
         graphOf(run, pass.graph),
         pictureOf(run, pass.graph, pass).then(
@@ -104,16 +106,16 @@ export function session(store, api, onrun) {
           (problem) => ({ picture: null, absent: problem instanceof Problem ? problem.message : String(problem) }),
         ),
       ]);
-      if (own !== tape || mine < seen || store.get().apart) return;
-      seen = mine;
+      if (own !== tape || mine < arrived || store.get().apart) return;
+      arrived = mine;
       arrive({ step, graph, ...drawn });
       own.ahead(at);
     } catch (error) {
-      if (mine === look) store.set({ trouble: trouble(error), settled: true });
+      if (mine === latest) store.set({ trouble: trouble(error), settled: true });
     }
   }
 
-  /** Fetch how the numbers of the run went, those that are not here yet; one question at a time. */
+  /** Fetch the curves of the run that are not loaded yet, one request at a time. */
   async function curve() {
     const { run, curves } = store.get();
     if (!run || run.steps < 2 || drawing === run.id || (curves && (curves.index.at(-1) ?? 0) >= run.steps - 1)) return;
@@ -122,7 +124,7 @@ export function session(store, api, onrun) {
       const found = await curvesOf(api, run, curves);
       if (store.get().run?.id === run.id) store.set({ curves: found });
     } catch {
-      // the tape goes without its curve
+      // without curves the tape still works
     } finally {
       if (drawing === run.id) drawing = "";
     }
@@ -130,7 +132,7 @@ export function session(store, api, onrun) {
     if (now.run?.id === run.id && now.run.steps > run.steps) void curve();
   }
 
-  /** @param {Partial<State>} found */
+  /** Show what was fetched. @param {Partial<State>} found */
   function arrive(found) {
     const graph = found.graph ?? null;
     const node = graph && (nodeOf(graph, store.get().node)?.id ?? first(graph));
@@ -138,12 +140,12 @@ export function session(store, api, onrun) {
     void inspect();
   }
 
-  /** Fetch all about the selected node; what is here already is shown at once. */
+  /** Show the selected node: what is loaded at once, the rest when it has been fetched. */
   async function inspect() {
-    const mine = ++ask;
+    const mine = ++inspection;
     const state = store.get();
     const { run, graph, node: id } = state;
-    if (!state.settled) return; // the graph that is here is another run's
+    if (!state.settled) return; // the loaded graph belongs to another run
     const node = graph && nodeOf(graph, id);
     if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const pass = shownPass(state);
@@ -153,39 +155,39 @@ export function session(store, api, onrun) {
     const before = state.detail?.node.id === id ? state.origin : null;
     store.set({ detail: here, asking: pass !== null, origin: before });
     if (!pass) return;
-    const hasty = performance.now() - asked < HASTE;
-    asked = performance.now();
+    const hasty = performance.now() - inspectedAt < HASTE;
+    inspectedAt = performance.now();
     if (hasty) await new Promise((go) => setTimeout(go, HASTE));
-    if (mine !== ask) return;
+    if (mine !== inspection) return;
     /** @param {string} about @returns {Promise<NodeDetail>} */
     const detail = (about) => once(`node ${pass.index} ${about}`, () => api.node(run.id, pass.index, about));
-    // what a leaf got from one operation is explained by that operation
+    // the operation explains the gradient that a leaf received from it
     const [source] = node.kind === "leaf" && here.incoming.length === 1 ? here.incoming : [];
     try {
       const [found, origin] = await Promise.all([detail(node.id), source ? detail(source.node) : null]);
-      if (mine === ask) store.set({ detail: found, origin, asking: false });
+      if (mine === inspection) store.set({ detail: found, origin, asking: false });
     } catch {
-      if (mine === ask) store.set({ asking: false });
+      if (mine === inspection) store.set({ asking: false });
     }
   }
 
   /**
-   * Show a recording: at the place where the last one was looked at, or at the one that is given. One that is shown already
-   * has gone on; who looks at its last step is taken along.
+   * Show a recording, with the current view or a given one. If it is shown already, it has grown: a playhead on its last step
+   * then follows.
    *
    * @param {Run} answer
-   * @param {Partial<State>} [place]
+   * @param {Partial<State>} [view]
    */
-  function show(answer, place = {}) {
+  function show(answer, view = {}) {
     const { at, run: before, node, busy } = store.get();
     const last = Math.max(0, answer.steps - 1);
     const over = ended(answer);
-    const failed = over && answer.error !== null && answer.steps > 0 && !("at" in place); // then it opens where it stopped
+    const failed = over && answer.error !== null && answer.steps > 0 && !("at" in view); // then it opens where it stopped
     if (answer.id === before?.id) {
       const follow = at >= before.steps - 1 && (!over || failed);
       if (follow && failed) landing = answer.id;
       onrun(answer);
-      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...(follow ? { at: last } : {}), ...place });
+      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...(follow ? { at: last } : {}), ...view });
     } else {
       take(answer);
       onrun(answer);
@@ -204,14 +206,14 @@ export function session(store, api, onrun) {
         curves: null,
         node: before?.program === answer.program ? node : null,
         ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null }),
-        ...place,
+        ...view,
       });
     }
     void load();
     void curve();
   }
 
-  /** Look at where the recording ends: at the last phase of its last step. */
+  /** Move to the end of the recording: the last phase of its last step. */
   function end() {
     const { run } = store.get();
     if (!run?.steps) return;
@@ -221,21 +223,21 @@ export function session(store, api, onrun) {
   }
 
   return {
-    ...running(store, api, show),
+    ...runner(store, api, show),
     show,
     load,
     end,
-    /** Look elsewhere. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "node">>} place */
-    go(place) {
+    /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "node">>} view */
+    go(view) {
       const before = store.get();
-      store.set("phase" in place || "at" in place ? { ran: null, ...place } : place);
+      store.set("phase" in view || "at" in view ? { ran: null, ...view } : view);
       const now = store.get();
       if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction)
         void load();
       else if (now.node !== before.node) void inspect();
     },
     /**
-     * Look at the graph of a displayed tensor: in its step, where a pass reached it, else by itself.
+     * Show the graph of a displayed tensor: in its step if a pass reached it, else by itself.
      *
      * @param {string} graph
      */
@@ -266,11 +268,11 @@ export function session(store, api, onrun) {
     begin({ run: given, step, graph, node, svg }) {
       take(given);
       if (step) tape.keep(step);
-      if (graph) known.set(`graph ${graph.id}`, Promise.resolve(graph));
+      if (graph) cached.set(`graph ${graph.id}`, Promise.resolve(graph));
       const pass = shownPass({ ...store.get(), step });
       const { direction } = store.get();
       const alike = pass ? (form(pass) ?? `pass ${pass.index}`) : "no pass";
-      if (graph && svg) known.set(`picture ${graph.id} ${direction} ${alike}`, Promise.resolve(svg));
+      if (graph && svg) cached.set(`picture ${graph.id} ${direction} ${alike}`, Promise.resolve(svg));
       store.set({
         run: given,
         step,
@@ -289,7 +291,7 @@ export function session(store, api, onrun) {
 const SMALL = 12; // as in `app/web/playground.py`
 
 /**
- * The node that is looked at first: a leaf, for that is what a program is about; where there are many nodes, the root.
+ * Return the node that is selected first: a leaf, or the root of a large graph.
  *
  * @param {Graph} graph
  */
@@ -297,7 +299,7 @@ export const first = ({ nodes, roots }) =>
   (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
 
 /**
- * The path of a picture under the API's.
+ * Return the path of a picture, relative to the API's.
  *
  * @param {string} run
  * @param {string} what  `passes/0` or `graphs/g1`

@@ -1,12 +1,12 @@
-// Say what the playground knows: the recording that is shown, and the place that is looked at.
+// Define the playground's state: the shown recording, and the view of it that the address mirrors.
 
 /** @import {Graph, NodeDetail, Phase, Run, Step} from "../leaves/types.js" */
 
 /**
- * What the server wrote into the page.
+ * The data that the server wrote into the page.
  *
  * @typedef {object} Given
- * @property {string} root            the path under which a proxy serves us
+ * @property {string} root            the path under which a proxy serves the app
  * @property {string} api             path of the API
  * @property {boolean} home           the first visit, not a saved run
  * @property {Run | null} run
@@ -28,42 +28,42 @@
 /**
  * @typedef {object} State
  * @property {Run | null} run                     the recording shown
- * @property {boolean} edited                     the text is no longer what was run
- * @property {Busy | null} busy                   a program runs
- * @property {boolean} settled                    the run's picture is here; until then an earlier one is shown
- * @property {{title: string, detail: string} | null} trouble    the last thing asked for got no run
+ * @property {boolean} edited                     the text differs from the program that was run
+ * @property {Busy | null} busy                   the program in progress
+ * @property {boolean} settled                    the run's picture is loaded; until then an earlier one is shown
+ * @property {{title: string, detail: string} | null} trouble    why the last request failed
  *
- * @property {number} at                          index of the step looked at
- * @property {Phase} phase                        where in the step the playhead stands
- * @property {number | null} ran                  how many nodes the engine has run in a backward phase; null is all of them
+ * @property {number} at                          index of the step at the playhead
+ * @property {Phase} phase                        phase at the playhead
+ * @property {number | null} ran                  how many nodes the engine has run in a backward phase; null means all
  * @property {string | null} node                 the selected node
  * @property {number | null} pass                 a pass other than the step's main one
- * @property {string | null} apart                the graph of a displayed tensor, looked at instead of a pass
+ * @property {string | null} apart                the graph of a displayed tensor, shown instead of a pass
  * @property {Direction} direction
  *
- * @property {Step | null} step                   what the server told of the place looked at, once it has
+ * @property {Step | null} step                   the last loaded step; during loading its index differs from `at`
  * @property {Graph | null} graph
- * @property {Picture | null} picture             of the graph, at some pass of the same form
+ * @property {Picture | null} picture             a picture of the graph, drawn for some pass of the same form
  * @property {string | null} absent               why there is no picture
- * @property {NodeDetail | null} detail
- * @property {boolean} asking                     the detail is still to be completed
- * @property {NodeDetail | null} origin           of the one operation that a leaf's gradient comes from
+ * @property {NodeDetail | null} detail           detail of the selected node
+ * @property {boolean} asking                     the rest of the detail is loading
+ * @property {NodeDetail | null} origin           detail of the operation that a leaf's gradient comes from, if it is one
  *
  * @property {boolean} playing
  * @property {Speed} speed
- * @property {number} pace                        milliseconds in which what moves comes to rest; 0 where nothing is to move
+ * @property {number} pace                        milliseconds that an animation takes; 0 for none
  * @property {boolean} logarithmic                losses and charts have a logarithmic scale
- * @property {Tab} tab                            what stands beside the deck
- * @property {string | null} parameter            id of the one whose curves these are, or were last
- * @property {string | null} over                 elements of parameters over which the loss is shown, if chosen by hand
- * @property {Curves | null} curves               of the run shown
- * @property {string | null} compare              id of a run that is to be compared with it
- * @property {{run: Run, curves: Curves} | null} other    that run, once it is here
+ * @property {Tab} tab                            the pane beside the deck
+ * @property {string | null} parameter            id of the parameter whose curves are shown, or were shown last
+ * @property {string | null} over                 elements of parameters on the axes of the loss pane, if chosen by hand
+ * @property {Curves | null} curves               curves of the shown run
+ * @property {string | null} compare              id of the run to compare with
+ * @property {{run: Run, curves: Curves} | null} other    the run to compare with, once it is loaded
  */
 
 /**
  * @typedef {"curves" | "loss" | "optimizer"} Tab
- * @typedef {1 | 2 | 4 | 0.5 | "steps"} Speed     times as fast; or from step to step
+ * @typedef {1 | 2 | 4 | 0.5 | "steps"} Speed     multiple of the normal speed, or whole steps
  *
  * @typedef {object} Busy
  * @property {string | null} id
@@ -73,17 +73,17 @@
  *
  * @typedef {object} Picture
  * @property {string} svg
- * @property {string} structure                   pictures of the same structure have everything in the same place
- * @property {string} form                        and those of the same form differ in numbers only
+ * @property {string} structure                   pictures of the same structure have the same layout
+ * @property {string} form                        pictures of the same structure and form differ in numbers only
  *
  * @typedef {object} Curves                       numbers over steps
  * @property {readonly number[]} index            steps, ascending
  * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
  */
 
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} Place */
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
 
-/** The place that an address without a word means. @type {Readonly<Place>} */
+/** The view of an address without a query. @type {Readonly<View>} */
 export const START = {
   at: 0,
   phase: "backward",
@@ -121,7 +121,7 @@ export const EMPTY = {
   other: null,
 };
 
-/** The pass looked at, if one is. @param {Pick<State, "step" | "pass" | "apart">} state */
+/** Return the shown pass, or null. @param {Pick<State, "step" | "pass" | "apart">} state */
 export function shownPass(state) {
   const { step, pass, apart } = state;
   if (apart || !step) return null;
@@ -133,5 +133,5 @@ export function shownPass(state) {
   );
 }
 
-/** Has the program of the run come to its end? @param {Run | null} run */
+/** Return whether the program of a run has ended. @param {Run | null} run */
 export const ended = (run) => run !== null && run.status !== "queued" && run.status !== "running";

@@ -1,72 +1,72 @@
-// Keep the steps of a run at hand: stretches of them, packed, around the playhead and ahead of where it moves; one is read
-// when it is looked at. What is under the playhead is asked for first.
+// Cache the steps of a run. Stretches of packed steps are fetched around the playhead and ahead of its movement; the step at
+// the playhead comes first. A step is unpacked when it is shown.
 
 import { unpack } from "../leaves/msgpack.js";
-import { stepsOf } from "./spans.js";
+import { stepsOf } from "./packed-steps.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {PackedSteps, Step} from "../leaves/types.js" */
 
-const STEP_BYTES = 600; // of a packed step, about,
-const NODE_BYTES = 80; // and for each node of its graph
-const AT_ONCE = 400_000; // bytes of a stretch that is asked for at once
-const LONGEST = 256; // steps of it
-const AT_HAND = 32_000_000; // bytes of steps that are kept
-const LITTLE = 1_500_000; // bytes of a tape that is read whole
-const AHEAD = 3; // stretches read ahead of a playhead that moves
-const MOVING = 500; // milliseconds after a move in which another is likely
-const READ = 64; // steps that are kept as they were read
-const QUESTIONS = 2; // at a time
+const STEP_BYTES = 600; // estimated size of a packed step
+const NODE_BYTES = 80; // estimated size for each node of its graph
+const STRETCH_BYTES = 400_000; // most bytes of a stretch
+const LONGEST = 256; // most steps of a stretch
+const CACHE_BYTES = 32_000_000; // most bytes of cached packed steps
+const SMALL_TAPE = 1_500_000; // a tape of at most this many bytes is fetched whole
+const AHEAD = 3; // stretches fetched ahead of a moving playhead
+const MOVING = 500; // milliseconds after a move in which another move is likely
+const UNPACKED = 64; // most cached unpacked steps
+const REQUESTS = 2; // most requests at a time
 
 /**
  * @param {Client} api
  * @param {string} run
- * @param {() => {count: number, nodes: number}} size  steps that there are, and nodes of their graphs
+ * @param {() => {count: number, nodes: number}} size  number of recorded steps, and most nodes of a graph
  */
-export function steps(api, run, size) {
+export function stepCache(api, run, size) {
   /** @type {Map<number, () => Step>} */
-  const packed = new Map();
+  const packed = new Map(); // by step; the function unpacks it
   /** @type {Map<number, Step>} */
-  const kept = new Map(); // as they were read, the one looked at last stands last
+  const unpacked = new Map(); // by step, most recently used last
   /** @type {Map<number, Promise<void>>} */
-  const asked = new Map(); // by stretch
+  const requests = new Map(); // by stretch
   /** @type {Map<number, true>} */
-  const used = new Map(); // stretches that are here, the one looked at last stands last
-  /** @type {{index: number, tell: (step: Step | null) => void, fail: (error: unknown) => void} | null} */
-  let wish = null;
-  let [at, way] = [0, 1]; // where the playhead is, and where it moves
-  let [moves, before] = [-Infinity, -Infinity]; // when it did last, and when the time before
-  let length = 0; // of a stretch, in steps
+  const used = new Map(); // cached stretches, most recently used last
+  /** @type {{index: number, resolve: (step: Step | null) => void, reject: (error: unknown) => void} | null} */
+  let pending = null; // the step that a caller waits for
+  let [at, direction] = [0, 1]; // where the playhead is, and in which direction it moved last
+  let [moves, before] = [-Infinity, -Infinity]; // times of its last move and of the one before
+  let length = 0; // steps of a stretch
 
   const bytes = () => STEP_BYTES + NODE_BYTES * size().nodes;
   const stretch = (/** @type {number} */ index) => {
-    length ||= 2 ** Math.floor(Math.log2(Math.max(1, Math.min(LONGEST, AT_ONCE / bytes()))));
+    length ||= 2 ** Math.floor(Math.log2(Math.max(1, Math.min(LONGEST, STRETCH_BYTES / bytes()))));
     return Math.floor(index / length);
   };
 
-  /** @param {Step} step */
+  /** Cache an unpacked step. @param {Step} step */
   function keep(step) {
-    kept.delete(step.index);
-    kept.set(step.index, step);
-    for (const index of kept.keys()) {
-      if (kept.size <= READ) break;
-      kept.delete(index);
+    unpacked.delete(step.index);
+    unpacked.set(step.index, step);
+    for (const index of unpacked.keys()) {
+      if (unpacked.size <= UNPACKED) break;
+      unpacked.delete(index);
     }
     return step;
   }
 
-  /** A step that is here. @param {number} index */
+  /** Return a cached step, or null. @param {number} index */
   function peek(index) {
-    const here = kept.get(index) ?? packed.get(index)?.();
+    const here = unpacked.get(index) ?? packed.get(index)?.();
     if (!here) return null;
     touch(stretch(index));
     return keep(here);
   }
 
-  /** Let a stretch be the last that is put away; put away what is too much. @param {number} which */
+  /** Mark a stretch as most recently used, and drop the least recently used ones that exceed the limit. @param {number} which */
   function touch(which) {
     if (used.delete(which)) used.set(which, true);
-    const most = Math.max(4, AT_HAND / (bytes() * length));
+    const most = Math.max(4, CACHE_BYTES / (bytes() * length));
     for (const old of used.keys()) {
       if (used.size <= most) break;
       used.delete(old);
@@ -74,15 +74,15 @@ export function steps(api, run, size) {
     }
   }
 
-  /** The first step of a stretch that is not here; null where all are. @param {number} which */
+  /** Return the first step of a stretch that is not cached, or null. @param {number} which */
   function missing(which) {
     const end = Math.min((which + 1) * length, size().count);
     for (let index = Math.max(0, which * length); index < end; index++) if (!packed.has(index)) return index;
     return null;
   }
 
-  /** Ask for what is not here of a stretch. @param {number} which @param {number} from */
-  async function read(which, from) {
+  /** Fetch the steps of a stretch from one on. @param {number} which @param {number} from */
+  async function load(which, from) {
     const end = (which + 1) * length;
     for (let start = /** @type {number | null} */ (from); start !== null && start < end;) {
       const answer = /** @type {PackedSteps} */ (unpack(await api.packed(run, start, end - start)));
@@ -94,89 +94,88 @@ export function steps(api, run, size) {
     touch(which);
   }
 
-  /** What to ask for next: what is wished for, else what comes next. */
+  /** Return what to fetch next: the pending step, else steps near the playhead; null if nothing is missing. */
   function next() {
-    if (wish) {
-      const from = missing(stretch(wish.index));
-      if (from !== null) return { which: stretch(wish.index), from };
+    if (pending) {
+      const from = missing(stretch(pending.index));
+      if (from !== null) return { which: stretch(pending.index), from };
     }
     const here = stretch(at);
-    const all = size().count * bytes() <= LITTLE;
+    const all = size().count * bytes() <= SMALL_TAPE;
     const last = stretch(size().count - 1);
     const moving = performance.now() - moves < MOVING && moves - before < MOVING;
-    const near = Array.from({ length: 1 + (moving ? AHEAD : 1) }, (_, i) => here + way * i);
-    const more = all ? Array.from({ length: last + 1 }, (_, i) => i).sort((a, b) => Math.abs(a - here) - Math.abs(b - here)) : [here - way];
+    const near = Array.from({ length: 1 + (moving ? AHEAD : 1) }, (_, i) => here + direction * i);
+    const more = all ? Array.from({ length: last + 1 }, (_, i) => i).sort((a, b) => Math.abs(a - here) - Math.abs(b - here)) : [here - direction];
     for (const which of [...near, ...more]) {
-      const from = which < 0 || which > last || asked.has(which) ? null : missing(which);
+      const from = which < 0 || which > last || requests.has(which) ? null : missing(which);
       if (from !== null) return { which, from };
     }
     return null;
   }
 
-  /** Ask, as long as there is something to ask for. @param {boolean} onward  also for what nobody wishes for yet */
+  /** Start as many requests as allowed. @param {boolean} onward  also for steps that no caller waits for */
   function pump(onward) {
-    while (wish && answered(wish.index)) settle();
-    while (asked.size < QUESTIONS && (wish ?? onward)) {
+    while (pending && answered(pending.index)) settle();
+    while (requests.size < REQUESTS && (pending ?? onward)) {
       const { which, from } = next() ?? {};
-      if (which === undefined || from === undefined || asked.has(which)) return;
-      const answer = read(which, from);
-      asked.set(which, answer);
+      if (which === undefined || from === undefined || requests.has(which)) return;
+      const answer = load(which, from);
+      requests.set(which, answer);
       answer.then(
         () => {
-          asked.delete(which);
+          requests.delete(which);
           pump(true);
         },
         (error) => {
-          asked.delete(which);
-          const last = wish;
+          requests.delete(which);
+          const last = pending;
           if (last && stretch(last.index) === which) {
-            wish = null;
-            last.fail(error);
+            pending = null;
+            last.reject(error);
           }
           pump(false);
         },
       );
     }
   }
-  const answered = (/** @type {number} */ index) => kept.has(index) || packed.has(index);
+  const answered = (/** @type {number} */ index) => unpacked.has(index) || packed.has(index);
   function settle() {
-    const done = wish;
-    wish = null;
-    if (done) done.tell(peek(done.index));
+    const done = pending;
+    pending = null;
+    if (done) done.resolve(peek(done.index));
   }
 
   /** @param {number} index */
   function moved(index) {
     if (index === at) return;
-    [at, way, moves, before] = [index, index > at ? 1 : -1, performance.now(), moves];
+    [at, direction, moves, before] = [index, index > at ? 1 : -1, performance.now(), moves];
   }
 
   return {
     peek,
-    /** A step that is here already. @param {Step} step */
     keep,
     /**
-     * The step; null where another was wished for before this one came.
+     * Return a step, or null if another step was requested before this one arrived.
      *
      * @param {number} index
      * @returns {Promise<Step | null>}
      */
     async get(index) {
       moved(index);
-      wish?.tell(null);
-      wish = null;
+      pending?.resolve(null);
+      pending = null;
       const here = peek(index);
       if (here) {
         pump(true);
         return here;
       }
       if (index >= size().count) return api.step(run, index);
-      return new Promise((tell, fail) => {
-        wish = { index, tell, fail };
+      return new Promise((resolve, reject) => {
+        pending = { index, resolve, reject };
         pump(true);
       });
     },
-    /** Read what lies around a step, or all where that is little; what fails is asked for again when it is looked at. @param {number} index */
+    /** Fetch the steps around a step, or all of a small tape. A failed request is repeated when its step is shown. @param {number} index */
     ahead(index) {
       moved(index);
       pump(true);
@@ -184,4 +183,4 @@ export function steps(api, run, size) {
   };
 }
 
-/** @typedef {ReturnType<typeof steps>} Steps */
+/** @typedef {ReturnType<typeof stepCache>} StepCache */

@@ -1,4 +1,4 @@
-// Hold one immutable state, and tell who watches a part of it when that part is another value.
+// Hold one immutable state, and notify watchers when the fields they watch change.
 
 /**
  * @template {object} S
@@ -8,42 +8,42 @@ export function store(initial) {
   let state = initial;
   /** @type {Set<() => void>} */
   const watchers = new Set();
-  let telling = false;
+  let notifying = false;
 
   return {
     /** @returns {S} */
     get: () => state,
-    /** Replace some fields, and tell the watchers once. @param {Partial<S>} change */
+    /** Replace some fields, and notify the watchers once. @param {Partial<S>} change */
     set(change) {
       state = { ...state, ...change };
-      if (telling) return; // a watcher changed it: the round that runs goes round again
-      telling = true;
+      if (notifying) return; // a watcher changed the state: the loop below runs once more
+      notifying = true;
       try {
-        let seen;
+        let notified;
         do {
-          seen = state;
+          notified = state;
           for (const watcher of watchers) watcher();
-        } while (seen !== state);
+        } while (notified !== state);
       } finally {
-        telling = false;
+        notifying = false;
       }
     },
     /**
-     * Call `tell` now, and again whenever one of the fields is no longer the same value.
+     * Call `react` now, and again whenever the value of one of the fields has changed.
      *
      * @param {(keyof S)[]} fields
-     * @param {(state: S) => void} tell
+     * @param {(state: S) => void} react
      */
-    watch(fields, tell) {
+    watch(fields, react) {
       /** @type {S | null} */
       let last = null;
-      const look = () => {
+      const check = () => {
         const [before, now] = [last, state];
         last = now;
-        if (!before || fields.some((field) => !Object.is(before[field], now[field]))) tell(now);
+        if (!before || fields.some((field) => !Object.is(before[field], now[field]))) react(now);
       };
-      watchers.add(look);
-      look();
+      watchers.add(check);
+      check();
     },
   };
 }

@@ -24,7 +24,7 @@ import { floor } from "./playground/deck-and-charts.js";
 import { inspected } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
 import { meant, neighbour } from "./playground/picking.js";
-import { whereabouts } from "./playground/address-sync.js";
+import { addressSync } from "./playground/address-sync.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
 
 /** @import {Given, State} from "../core/state.js" */
@@ -93,7 +93,7 @@ const { step } = floor({
 });
 shell();
 
-const place = whereabouts(state, work, given, text.text);
+const address = addressSync(state, work, given, text.text);
 files({
   limit: given.limits.body_bytes,
   onnotebook: openNotebook,
@@ -158,7 +158,7 @@ function pick(line, column, word) {
 }
 
 find("#run").addEventListener("click", () => (state.get().busy ? work.stop() : run()));
-find("#copy").addEventListener("click", () => void place.copy());
+find("#copy").addEventListener("click", () => void address.copy());
 find("#zoom-out").addEventListener("click", () => canvas.by(0.8));
 find("#zoom-in").addEventListener("click", () => canvas.by(1.25));
 find("#zoom").addEventListener("click", () => canvas.fit());
@@ -256,7 +256,7 @@ state.watch(["run", "edited", "busy", "settled"], (now) => {
 });
 
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {
-  if (recorded && settled && recorded.id !== given.run?.id) place.enter(recorded);
+  if (recorded && settled && recorded.id !== given.run?.id) address.enter(recorded);
 });
 
 state.watch(["trouble"], ({ trouble }) => {

@@ -1,17 +1,18 @@
-// Keep the address in step with the place looked at, and make links of it.
+// Keep the address in step with the view, and copy links to it.
 
 import { read, withProgram, write } from "../../core/address.js";
 import { first } from "../../core/session.js";
 import { START } from "../../core/state.js";
 import { toast } from "../../widgets/shell.js";
 
-/** @import {Given, Place, State} from "../../core/state.js" */
+/** @import {Given, State, View} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 /** @import {Run} from "../../leaves/types.js" */
 /** @typedef {ReturnType<typeof import("../../core/session.js").session>} Session */
 
-const CHANGES = 20; // of the address at once, and
-const EVERY = 400; // milliseconds for each more: browsers take only so many
+// browsers limit how often a page may change its address
+const CHANGES = 20; // changes of the address in a row
+const EVERY = 400; // milliseconds after which one more change is allowed
 
 /**
  * @param {Store<State>} state
@@ -19,8 +20,8 @@ const EVERY = 400; // milliseconds for each more: browsers take only so many
  * @param {Given} given
  * @param {() => string} program  the text in the editor
  */
-export function whereabouts(state, work, given, program) {
-  /** The query for the place looked at; the node and the parameter that are looked at anyhow are left out. */
+export function addressSync(state, work, given, program) {
+  /** Return the query string for the view, without a node or parameter that is selected by default. */
   function query() {
     const { graph, run, ...now } = state.get();
     const leaf = graph?.nodes.find(({ id }) => id === now.node)?.parameter;
@@ -50,24 +51,23 @@ export function whereabouts(state, work, given, program) {
 
   addEventListener("popstate", () => {
     const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
-    const place = read(location.search);
+    const view = read(location.search);
     const shown = state.get().run?.id;
-    if (id && id !== shown) void work.open(id, place);
-    else if (!id && given.run && given.run.id !== shown) work.show(given.run, place);
+    if (id && id !== shown) void work.open(id, view);
+    else if (!id && given.run && given.run.id !== shown) work.show(given.run, view);
     else {
-      state.set(place);
+      state.set(view);
       void work.load();
     }
   });
 
   let waiting = 0;
   let [left, since] = [CHANGES, 0];
-  let begun = false; // the address is left as it came until the person moves
-  state.watch([.../** @type {(keyof Place)[]} */ (Object.keys(START)), "other", "playing"], (now) => {
+  let begun = false; // the address does not change before the first move
+  state.watch([.../** @type {(keyof View)[]} */ (Object.keys(START)), "other", "playing"], (now) => {
     const { run, edited, busy, settled, playing } = now;
     if (!begun || !run || edited || busy || !settled || playing) return;
-    const asked = query();
-    if (asked === location.search) return;
+    if (query() === location.search) return;
     const put = () => history.replaceState(history.state, "", location.pathname + query() + location.hash);
     const time = performance.now();
     [left, since] = [Math.min(CHANGES, left + (time - since) / EVERY), time];
@@ -80,7 +80,7 @@ export function whereabouts(state, work, given, program) {
 
   return {
     copy,
-    /** Make a run the page that is open, if it is not. @param {Run} run */
+    /** Make a run the current page, unless it is already. @param {Run} run */
     enter(run) {
       clearTimeout(waiting);
       if (history.state?.run !== run.id) history.pushState({ run: run.id }, "", page(run) + query());

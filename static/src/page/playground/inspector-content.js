@@ -2,7 +2,7 @@
 
 import { shownPass } from "../../core/state.js";
 import { nodeOf, path, sourceOf } from "../../core/graph-queries.js";
-import { worked } from "../../core/products.js";
+import { productsOf } from "../../core/products.js";
 import { called, title } from "../../leaves/naming.js";
 import { PHASES } from "../../leaves/types.js";
 
@@ -62,7 +62,7 @@ function products({ detail, origin, graph, step, asking }, source) {
   const leaf = detail?.node.kind === "leaf";
   const by = leaf ? origin : detail;
   const edge = leaf ? detail.incoming[0]?.edge : detail?.outgoing.find(({ gradient }) => gradient)?.edge;
-  const found = by && edge && graph ? worked(by, graph, edge) : null;
+  const found = by && edge && graph ? productsOf(by, graph, edge) : null;
   const node = detail?.node ?? null;
   if (found && by) {
     const heading = `∂${step?.loss_name ?? ""}/∂${called(by.node, source(by.node), 12)}`;

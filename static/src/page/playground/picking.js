@@ -1,6 +1,6 @@
 // Find what a person means who points at a line, at a place in it, or in a direction.
 
-import { back, beside, named, nodeAt, onward } from "../../core/graph-queries.js";
+import { back, siblings, named, nodeAt, onward } from "../../core/graph-queries.js";
 
 /** @import {State} from "../../core/state.js" */
 
@@ -34,6 +34,6 @@ export function neighbour({ graph, direction }, node, key) {
   const [along, against, aside] = WALKS[direction];
   if (key === along) return onward(graph, node)[0] ?? null;
   if (key === against) return back(graph, node)[0] ?? null;
-  const side = beside(graph, node);
+  const side = siblings(graph, node);
   return side[side.indexOf(node) + (key === aside ? 1 : -1)] ?? null;
 }

@@ -1,8 +1,8 @@
-// Make steps of spans, in which the server packs those that differ in numbers alone; each only when it is looked at.
+// Unpack steps from spans. The server packs steps that differ only in their numbers into one span (`app/web/packed_steps.py`).
 
 /** @import {EarlierValue, Gradient, NodeNumbers, PackedSteps, Pass, Scalar, Span, SpanPass, Step, Table, Tensor, Values} from "../leaves/types.js" */
 
-const MOST_DIMENSIONS = 64; // of what is told with its elements
+const MOST_DIMENSIONS = 64; // tensors with more dimensions have no elements
 
 /** @type {Record<string, [size: number, read: (view: DataView, at: number) => number | boolean]>} */
 const READ = {
@@ -19,17 +19,17 @@ const READ = {
   "<u1": [1, (view, at) => view.getUint8(at)],
   "?": [1, (view, at) => view.getUint8(at) !== 0],
 };
-/** Complex ones, by how their parts are packed. @type {Record<string, string>} */
+/** The format of the parts of a complex number. @type {Record<string, string>} */
 const PARTS = { "<c8": "<f4", "<c16": "<f8" };
 
-/** A float of 16 bits. @param {number} bits */
+/** Decode a 16-bit float. @param {number} bits */
 function half(bits) {
   const [sign, power, rest] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 0x1f, bits & 0x3ff];
   if (power === 0x1f) return rest ? NaN : sign * Infinity;
   return power ? sign * 2 ** (power - 25) * (rest + 1024) : sign * 2 ** -24 * rest;
 }
 
-/** A number as JSON tells it. @param {number | boolean} value @returns {Scalar} */
+/** Convert a number to its form in JSON, where non-finite numbers are strings. @param {number | boolean} value @returns {Scalar} */
 const plain = (value) => (typeof value === "boolean" || Number.isFinite(value) ? value : String(value));
 
 /** @param {Uint8Array} bytes */
@@ -42,35 +42,35 @@ function int32(bytes) {
 }
 
 /**
- * Read tensors of a table: its rows at a place among its steps.
+ * Return a function that reads the tensors of a table: first for a position among the span's steps, then for a row.
  *
  * @param {Table} table
  */
 function reader(table) {
-  let [width, told] = [0, 0];
+  let [width, summarized] = [0, 0]; // bytes of values, and rows with statistics, of each step
   const rows = table.rows.map(([shape, dtype, requires_grad, is_leaf, grad_fn, packed, stats]) => {
     const complex = packed !== null && packed in PARTS;
     const [size, read] = READ[(packed && PARTS[packed]) ?? packed ?? ""] ?? [0, () => 0];
     const count = shape.reduce((product, each) => product * each, 1);
     const step = complex ? 2 * size : size;
-    const row = { shape, dtype, requires_grad, is_leaf, grad_fn, complex, size, step, read, count, kept: packed !== null && shape.length <= MOST_DIMENSIONS, at: width, stats: stats ? told : null };
+    const row = { shape, dtype, requires_grad, is_leaf, grad_fn, complex, size, step, read, count, kept: packed !== null && shape.length <= MOST_DIMENSIONS, at: width, stats: stats ? summarized : null };
     if (packed !== null) width += count * step;
-    if (stats) told++;
+    if (stats) summarized++;
     return row;
   });
   const [values, stats, counts] = [viewOf(table.values), viewOf(table.stats), table.counts.length ? viewOf(table.counts) : null];
 
-  /** @param {number} place @returns {(row: number) => Tensor | null} */
-  return (place) => {
+  /** @param {number} position @returns {(row: number) => Tensor | null} */
+  return (position) => {
     /** @type {Map<number, Tensor>} */
-    const known = new Map(); // one row is often several things: what arrived and what was used
+    const cached = new Map(); // one row often serves twice, as the gradient that arrived and the one that was used
     return (index) => {
       const row = rows[index];
       if (!row) return null;
-      const before = known.get(index);
+      const before = cached.get(index);
       if (before) return before;
       const { shape, dtype, requires_grad, is_leaf, grad_fn, complex, size, step, read, count, kept } = row;
-      const start = place * width + row.at;
+      const start = position * width + row.at;
 
       /** @param {number} at @returns {Values} */
       const element = (at) => {
@@ -86,9 +86,9 @@ function reader(table) {
       /** @type {(number | null)[]} */
       let counted = kept && !count ? [0, 0, 0] : [null, null, null];
       if (row.stats !== null) {
-        const own = 32 * (place * told + row.stats);
+        const own = 32 * (position * summarized + row.stats);
         numbers = [0, 8, 16, 24].map((by) => plain(stats.getFloat64(own + by, true)));
-        const first = 12 * (place * told + row.stats);
+        const first = 12 * (position * summarized + row.stats);
         counted = [0, 4, 8].map((by) => counts?.getInt32(first + by, true) ?? 0);
       } else if (kept && count === 1) {
         const one = Number(read(values, start));
@@ -100,28 +100,28 @@ function reader(table) {
       const [min = null, max = null, mean = null, norm = null] = numbers;
       const [zeros = null, nan = null, inf = null] = counted;
       const tensor = { shape, dtype, requires_grad, is_leaf, grad_fn, values: kept ? nested(0) : null, min, max, mean, norm, zeros, nan, inf };
-      known.set(index, tensor);
+      cached.set(index, tensor);
       return tensor;
     };
   };
 }
 
-/** Read a pass. @param {SpanPass} packed */
+/** Return a function that reads a pass of one step. @param {SpanPass} packed */
 function passOf({ kind, graph, line, failed, table, outputs, ...packed }) {
-  const order = int32(packed.order).map((place) => `n${place}`);
+  const order = int32(packed.order).map((position) => `n${position}`);
   const [value, arrived, used, edge] = [packed.value && int32(packed.value), int32(packed.arrived), int32(packed.used), int32(packed.edge)];
   const read = reader(table);
   let output = 0;
-  const nodes = outputs.map((count, place) => {
+  const nodes = outputs.map((count, position) => {
     output += count;
-    return { id: `n${place}`, row: value?.[place] ?? -1, from: output - count, to: output };
+    return { id: `n${position}`, row: value?.[position] ?? -1, from: output - count, to: output };
   });
 
-  /** @param {number} place @param {number} step @param {number} index @param {number | null} parent @returns {Pass} */
-  return (place, step, index, parent) => {
+  /** @param {number} position @param {number} step @param {number} index @param {number | null} parent @returns {Pass} */
+  return (position, step, index, parent) => {
     const own = { index, step, kind, parent, graph, line, order, failed };
     if (value === null) return own;
-    const tensor = read(place);
+    const tensor = read(position);
     return {
       ...own,
       nodes: Object.fromEntries(
@@ -138,16 +138,16 @@ function passOf({ kind, graph, line, failed, table, outputs, ...packed }) {
 }
 
 /**
- * The steps of an answer in order, each to be read when it is looked at.
+ * Return the steps of an answer in order, each with a function that reads it.
  *
  * @param {PackedSteps} answer
  * @returns {{index: number, read: () => Step}[]}
  */
 export function stepsOf({ spans, earlier }) {
   const steps = spans.flatMap(stepsOfSpan).sort((a, b) => a.index - b.index);
-  const known = new Map(steps.map((step) => [step.index, step]));
+  const byIndex = new Map(steps.map((step) => [step.index, step]));
   /** @type {ReadonlyMap<number, number>} */
-  let last = new Map(); // the step of this answer in which a line ran last
+  let last = new Map(); // by line, the last step of this answer in which it ran
   return steps.map(({ index, lines, read }) => {
     const before = last;
     last = new Map([...before, ...lines.map((line) => /** @type {const} */ ([line, index]))]);
@@ -157,7 +157,7 @@ export function stepsOf({ spans, earlier }) {
         /** @type {Record<string, EarlierValue>} */
         const kept = { ...earlier };
         for (const [line, step] of before) {
-          const value = known.get(step)?.value(line);
+          const value = byIndex.get(step)?.value(line);
           if (value) kept[line] = { step, text: value.text, tensor: value.tensor };
         }
         for (const line of lines) delete kept[line];
@@ -167,24 +167,24 @@ export function stepsOf({ spans, earlier }) {
   });
 }
 
-/** @param {Span} span */
+/** Return the steps of one span. @param {Span} span */
 function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters, rebinds, passes, table }) {
   const read = reader(table);
   const calls = passes.map(passOf);
-  const places = new Map(values.map(([line], i) => [line, i]));
-  return steps.map((own, place) => ({
+  const valueByLine = new Map(values.map(([line], i) => [line, i]));
+  return steps.map((own, position) => ({
     index: own.index,
-    lines: [...places.keys()],
-    /** The value of a line that ran in it. @param {number} line */
+    lines: [...valueByLine.keys()],
+    /** Return the value of a line that ran in the step, else null. @param {number} line */
     value(line) {
-      const i = places.get(line);
+      const i = valueByLine.get(line);
       const [, row, phase] = (i !== undefined && values[i]) || [];
       if (i === undefined || row === undefined || phase === undefined) return null;
-      return { text: own.texts[i] ?? "", tensor: read(place)(row), phase };
+      return { text: own.texts[i] ?? "", tensor: read(position)(row), phase };
     },
-    /** All of it but what ran before it. */
+    /** Return the step without the values of earlier steps. */
     read() {
-      const tensor = read(place);
+      const tensor = read(position);
       return {
         index: own.index,
         iteration: own.iteration,
@@ -196,7 +196,7 @@ function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters
         loss: tensor(loss),
         loss_name,
         losses: Object.fromEntries(Object.entries(losses).map(([name, row]) => [name, tensor(row)])),
-        passes: calls.map((call, i) => call(place, own.index, own.passes[i] ?? 0, own.parents[i] ?? null)),
+        passes: calls.map((call, i) => call(position, own.index, own.passes[i] ?? 0, own.parents[i] ?? null)),
         parameters: parameters.map(({ id, name, state, ...rows }) => ({
           id,
           name,
