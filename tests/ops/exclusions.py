@@ -13,8 +13,9 @@ REFUSED = {
     "as_strided_partial_views float64 in place": "reads memory around a view, which the clone that it writes to lacks",
     "as_strided_partial_views complex128 in place": "reads memory around a view, which the clone that it writes to lacks",
 }
-"""Calls that PyTorch refuses. Recorded and alone, they must raise the same exception. A listed call that works fails the
-test.
+"""Calls that PyTorch refuses.
+
+Recorded and alone, they must raise the same exception. A listed call that works fails the test.
 """
 
 UNREPEATABLE = {

@@ -118,20 +118,20 @@ class Calls:
     def site(self, code: CodeType | None, offset: int, module: str) -> CallSite:
         """Return the call site of an instruction in a module."""
         key = (id(code), offset, module)
-        known = self._sites.get(key)
-        if known is None:
-            known = self._sites[key] = CallSite(code, offset, module)
-        return known
+        site = self._sites.get(key)
+        if site is None:
+            site = self._sites[key] = CallSite(code, offset, module)
+        return site
 
     def add(self, call: Call) -> None:
         """Add a call. Nodes that an inner call made stay assigned to the inner call."""
-        known = self._by_sequence_nr
+        by_sequence_nr = self._by_sequence_nr
         if call.last == call.first + 1:
-            known.setdefault(call.first, call)
+            by_sequence_nr.setdefault(call.first, call)
         else:
             for seq in range(call.first, call.last):
-                if seq not in known:
-                    known[seq] = call
+                if seq not in by_sequence_nr:
+                    by_sequence_nr[seq] = call
         self._recent.append(call)
         out = call.out
         if isinstance(out, Tensor):
@@ -148,7 +148,7 @@ class Calls:
             self._bytes += size
             if self._bytes > MAX_RESULT_BYTES:
                 self._drop_oldest_tensors()
-        if len(known) > MAX_CALLS:
+        if len(by_sequence_nr) > MAX_CALLS:
             self._drop_oldest_calls()
 
     def _drop_oldest_tensors(self) -> None:

@@ -89,10 +89,10 @@ def composite_copy(func: Any) -> Any:
         return None
     found = _COPIES.get(func)
     if found is None:
-        known = _GLOBALS.get(id(func.__globals__))
-        if known is None:
-            known = _GLOBALS[id(func.__globals__)] = {**func.__globals__, **_WITHOUT_DISPATCH}
-        found = types.FunctionType(func.__code__, known, func.__name__, func.__defaults__, func.__closure__)
+        scope = _GLOBALS.get(id(func.__globals__))
+        if scope is None:
+            scope = _GLOBALS[id(func.__globals__)] = {**func.__globals__, **_WITHOUT_DISPATCH}
+        found = types.FunctionType(func.__code__, scope, func.__name__, func.__defaults__, func.__closure__)
         found.__kwdefaults__ = func.__kwdefaults__
         _COPIES[func] = found
     return found
@@ -100,10 +100,10 @@ def composite_copy(func: Any) -> Any:
 
 def call_name(func: Any) -> str:
     """Return the public name of a function of PyTorch, such as ``torch.Tensor.mul``; cached, as the lookup is slow."""
-    known = _NAMES.get(func)
-    if known is None:
-        known = _NAMES[func] = _public_name(func)
-    return known
+    name = _NAMES.get(func)
+    if name is None:
+        name = _NAMES[func] = _public_name(func)
+    return name
 
 
 _NAMES: dict[Any, str] = {}

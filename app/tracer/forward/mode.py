@@ -50,7 +50,7 @@ class ForwardMode(TorchFunctionMode):
         self.paused = 0
         """While above 0, calls are passed on unobserved: inside an optimizer's step, or in our own computations."""
         self._first_sequence_nr = 0
-        """The sequence number before the last write; inspecting a view earlier may make its node anew."""
+        """The sequence number before the last write; inspecting a view before it may make a new node."""
         self.depth = 1
         """The number of modes on the stack when this one is on top and the program has none."""
 
@@ -135,17 +135,17 @@ class ForwardMode(TorchFunctionMode):
             grad_fn_of(out)  # a view that was written to makes a new node when its ``grad_fn`` is read
             last = next_sequence_nr()
         if last != first:
-            given = (*args, *kwargs.values()) if kwargs else args
-            calls.add(Call(first, last, site, func, out, given, frame is direct))
+            arguments = (*args, *kwargs.values()) if kwargs else args
+            calls.add(Call(first, last, site, func, out, arguments, frame is direct))
             if func == _BROADCAST:
                 self._observer.broadcast(args[0], out)
         if self._trail.followed:
             self._trail.extend(out, args)
 
     def _run_updating_statistics(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        given = (argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor))
+        tensors = (argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor))
         try:
-            self._observer.before_write(Write([tensor for tensor in given if not tensor.requires_grad]))
+            self._observer.before_write(Write([tensor for tensor in tensors if not tensor.requires_grad]))
         except Exception as error:
             self._observer.failed(error)
         first = next_sequence_nr()
@@ -153,12 +153,12 @@ class ForwardMode(TorchFunctionMode):
         self._first_sequence_nr = first
         return out
 
-    def may_write(self, given: list[Tensor]) -> None:
+    def may_write(self, tensors: list[Tensor]) -> None:
         """Report the tensors that an opaque call may write to."""
-        if given and not self.paused:
+        if tensors and not self.paused:
             try:
                 with _C.DisableTorchFunction():
-                    self._observer.before_write(Write(given))
+                    self._observer.before_write(Write(tensors))
             except Exception as error:
                 self._observer.failed(error)
 

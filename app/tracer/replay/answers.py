@@ -49,7 +49,7 @@ class ReplayedStep:
             self._emitter.emit(wire.Refused(self._order.index, reason))
 
     def step_ended(self, index: int) -> None:
-        """Raise :class:`ReplayFinished` after the step that was asked about."""
+        """Raise :class:`ReplayFinished` after the step that the order names."""
         if index == self._order.step and not self._order.every:
             self._emitter.flush()
             raise ReplayFinished
@@ -79,8 +79,7 @@ class ReplayAnswerer:
         self._step = step
         self._graphs: set[int] = set()
         self._leaf_values: dict[int, dict[int, Tensor]] = {}
-        """The leaf values of each ordered pass that is running, as they were at its start; a hook may update a leaf
-        meanwhile.
+        """The leaf values at the start of each ordered pass that is running; a hook may update a leaf meanwhile.
         """
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:

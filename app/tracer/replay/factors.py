@@ -33,11 +33,11 @@ def local_factors(node: Any, gradients: Sequence[Tensor | None]) -> LocalFactors
     """
     call = _formula(node)
     kept = [gradient.detach().clone() if gradient is not None else None for gradient in gradients]
-    given = call(*kept)
-    if any(tensor is not None and tensor.is_complex() for tensor in (*kept, *given)):
+    products_given = call(*kept)
+    if any(tensor is not None and tensor.is_complex() for tensor in (*kept, *products_given)):
         raise CannotReplay("a complex number has no single derivative for each of its elements")
     size = sum(gradient.numel() for gradient in kept if gradient is not None)
-    results = sum(result.numel() for result in given if result is not None)
+    results = sum(result.numel() for result in products_given if result is not None)
     if size > MAX_CALLS or size * results > MAX_FACTORS:
         raise CannotReplay(f"the node has {size * results:,} factors, and at most {MAX_FACTORS:,} are computed")
     table = TableBuilder(MAX_FACTORS, "full")
@@ -61,7 +61,7 @@ def local_factors(node: Any, gradients: Sequence[Tensor | None]) -> LocalFactors
             factors.append(wire.FactorRow(slot, output, table.add(stacked.reshape(shape))))
     products = [
         wire.ProductRow(slot, table.add(result.detach().clone()), table.add(sums.get(slot)))
-        for slot, result in enumerate(given)
+        for slot, result in enumerate(products_given)
         if result is not None
     ]
     return LocalFactors(table, factors, products)

@@ -61,9 +61,7 @@ class RecordedPoint:
         return self._objective(self.section.evaluate(stand_ins, wide=wide, surrogates=surrogates))
 
     def prove(self) -> None:
-        """Evaluate at the recorded values. Raises :class:`CannotReplay` unless the roots and gradients equal the recorded
-        ones.
-        """
+        """Raise :class:`CannotReplay` unless an evaluation at the recorded values gives the recorded roots and gradients."""
         stand_ins = {key: leaf.requires_grad_() for key, leaf in self.stand_ins().items()}
         roots = self.section.evaluate(stand_ins)
         for root, again in zip(self.roots, roots, strict=True):

@@ -15,8 +15,7 @@ from .operands import flat
 
 
 class PrecisionMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the coarsest floating-point dtype that an operator returns for finer inputs, including casts inside other
-    calls.
+    """Records the coarsest floating-point dtype that an operator returns for finer inputs, including inner casts.
 
     It observes every operator, also in a backward pass. Use it only for repeated calls: in a running program it would change
     the results.

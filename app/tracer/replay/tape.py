@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +30,14 @@ SWEEP_BYTES = 64 << 20
 """Bytes of constants recorded since the last removal at which it is repeated."""
 
 
+class _LiveTensor(NamedTuple):
+    """A living tensor that a call returned, with its token and the memory that it shares with its views."""
+
+    reference: weakref.ref[Tensor]
+    token: int
+    memory: int
+
+
 class Tape(TorchFunctionMode):
     """Records the calls that the forward mode passes on and that make nodes.
 
@@ -41,7 +49,7 @@ class Tape(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self._entries: list[TapeEntry] = []
-        self._live: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
+        self._live: dict[int, _LiveTensor] = {}
         self._constants: list[weakref.ref[ConstantOperand]] = []
         self._by_storage: dict[int, list[weakref.ref[Any]]] = {}
         self._tokens = 0
@@ -127,10 +135,10 @@ class Tape(TorchFunctionMode):
         return entry, next_sequence_nr(), [(generator, generator.get_state()) for generator in generators]
 
     def _operand(self, entry: TapeEntry, tensor: Tensor, written: bool) -> Operand:
-        known = self._live.get(id(tensor))
-        if known is not None and known[0]() is tensor and tensor.requires_grad:
-            entry.reads.add(known[2])
-            return ResultOperand(known[1])
+        live = self._live.get(id(tensor))
+        if live is not None and live.reference() is tensor and tensor.requires_grad:
+            entry.reads.add(live.memory)
+            return ResultOperand(live.token)
         if not tensor.requires_grad:
             if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
                 return UnknownOperand(tensor)
@@ -169,29 +177,29 @@ class Tape(TorchFunctionMode):
         operand = entry.args[0]
         if isinstance(operand, ConstantOperand) and target.requires_grad:
             operand.token = self._result_token(entry, target)
-        known = self._live.get(id(target))
-        if known is not None:
-            entry.writes.add(known[2])
+        live = self._live.get(id(target))
+        if live is not None:
+            entry.writes.add(live.memory)
 
     def _result_token(self, entry: TapeEntry, tensor: Tensor) -> int:
-        known = self._live.get(id(tensor))
-        if known is not None and known[0]() is tensor:
-            entry.writes.add(known[2])
-            return known[1]
+        live = self._live.get(id(tensor))
+        if live is not None and live.reference() is tensor:
+            entry.writes.add(live.memory)
+            return live.token
         token = memory = self._tokens
         self._tokens += 1
         if tensor._is_view():  # a view and its base share their memory: a write to one changes the other
             base = self._live.get(id(tensor._base))
-            memory = base[2] if base is not None else memory
+            memory = base.memory if base is not None else memory
         key = id(tensor)
         forget = self._live.pop
-        self._live[key] = (weakref.ref(tensor, lambda _: forget(key, None)), token, memory)
+        self._live[key] = _LiveTensor(weakref.ref(tensor, lambda _: forget(key, None)), token, memory)
         entry.writes.add(memory)
         return token
 
     def _token(self, value: Any) -> int | None:
-        known = self._live.get(id(value))
-        return known[1] if known is not None and known[0]() is value else None
+        live = self._live.get(id(value))
+        return live.token if live is not None and live.reference() is value else None
 
     def _protect(self, written: Any) -> None:
         """Copy the constants that share memory with tensors that are about to be written to."""
@@ -208,7 +216,7 @@ class Tape(TorchFunctionMode):
 
     def _sweep(self) -> None:
         """Remove the calls that led to no living tensor."""
-        self._entries = self._leading_to(memory for _, _, memory in list(self._live.values()))
+        self._entries = self._leading_to(each.memory for each in list(self._live.values()))
         self._constants = [reference for reference in self._constants if reference() is not None]
         self._by_storage = {
             key: alive

@@ -32,8 +32,8 @@ def loop_length(iterable: Any) -> int | None:
     if kind in (enumerate, zip):
         iterators = [each for each in iterable.__reduce__()[1] if hasattr(each, "__next__")]
         lengths = [loop_length(each) for each in iterators]
-        known = [each for each in lengths if each is not None]
-        return min(known) if known and len(known) == len(lengths) else None
+        existing = [each for each in lengths if each is not None]
+        return min(existing) if existing and len(existing) == len(lengths) else None
     if kind.__module__ == "builtins":
         hint = operator.length_hint(iterable, -1)
         return hint if hint >= 0 else None

@@ -86,12 +86,12 @@ _layouts: dict[tuple[Any, ...], _TableLayout] = {}
 
 def _layout(table: TableBuilder) -> _TableLayout:
     key = (*table.traits, *table.contents)
-    known = _layouts.get(key)
-    if known is None:
+    layout = _layouts.get(key)
+    if layout is None:
         if len(_layouts) >= MAX_CACHED_LAYOUTS:
             _layouts.clear()
-        known = _layouts[key] = _TableLayout(table.traits, table.contents)
-    return known
+        layout = _layouts[key] = _TableLayout(table.traits, table.contents)
+    return layout
 
 
 def blank(count: int) -> wire.TensorTable:

@@ -69,13 +69,13 @@ def traits_of(tensor: Tensor) -> TensorTraits:
         return TensorTraits(tensor, None, readable=is_readable(tensor))
     made: str | bool | None = tensor.requires_grad if node is None else _grad_fn_names.get(type(node)) or _grad_fn_name(tensor)
     key = (tensor.shape, tensor.dtype, made, tensor.layout, tensor.is_cpu)
-    known = _cached_traits.get(key)
-    if known is None:
+    traits = _cached_traits.get(key)
+    if traits is None:
         if len(_cached_traits) >= MAX_CACHED_TRAITS:
             _cached_traits.clear()
         name = None if node is None else _grad_fn_name(tensor)
-        known = _cached_traits[key] = TensorTraits(tensor, name, readable=is_readable(tensor))
-    return known
+        traits = _cached_traits[key] = TensorTraits(tensor, name, readable=is_readable(tensor))
+    return traits
 
 
 def _grad_fn_name(tensor: Tensor) -> str | None:
@@ -84,13 +84,13 @@ def _grad_fn_name(tensor: Tensor) -> str | None:
     if node is None:
         return None
     kind = type(node)
-    known = _grad_fn_names.get(kind)
-    if known is None:
+    cached = _grad_fn_names.get(kind)
+    if cached is None:
         name: str = node.name()
         if kind.__name__ != name:  # several node types share one Python type
             return name
-        known = _grad_fn_names[kind] = name
-    return known
+        cached = _grad_fn_names[kind] = name
+    return cached
 
 
 def grad_fn_of(tensor: Tensor) -> Any:

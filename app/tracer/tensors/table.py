@@ -108,10 +108,10 @@ class TableBuilder:
                     self.copy_row(row_index)
             return
         for target in write.targets:
-            known = seen.get(id(target))
-            if known is not None and self.rows[known] is target:
-                self.copy_row(known)
-            elif known is not None:
+            existing = seen.get(id(target))
+            if existing is not None and self.rows[existing] is target:
+                self.copy_row(existing)
+            elif existing is not None:
                 del seen[id(target)]  # its row is a snapshot of an earlier value
 
     def copy_row(self, row_index: int) -> None:
