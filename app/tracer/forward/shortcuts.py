@@ -39,12 +39,12 @@ def has_torch_function(values: Sequence[Any]) -> bool:
 
 
 def has_torch_function_unary(value: Any) -> bool:
-    """Return the same for one argument."""
+    """Like :func:`has_torch_function`, for one argument."""
     return not (type(value) in _INERT and _length() <= _depth()) and bool(_original_unary(value))
 
 
 def has_torch_function_variadic(*values: Any) -> bool:
-    """Return the same for several positional arguments."""
+    """Like :func:`has_torch_function`, for several positional arguments."""
     return not _all_inert(values) and bool(_original_variadic(*values))
 
 
@@ -74,7 +74,7 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
 
     They still dispatch for tensor subclasses, and to modes that the program itself has activated.
     """
-    # `Tensor.backward` uses the first one for a single tensor, and should leave the mode
+    # `Tensor.backward` asks `has_torch_function_unary`: it still dispatches, and then runs with the mode disabled
     tensor = sys.modules["torch._tensor"].__dict__
     scopes = [(torch.nn.functional.__dict__, _NAMES), (torch.functional.__dict__, _NAMES), (tensor, _NAMES[:1])]
     originals = [(scope, name, scope[name]) for scope, names in scopes for name in names if name in scope]

@@ -79,8 +79,7 @@ class ReplayAnswerer:
         self._step = step
         self._graphs: set[int] = set()
         self._leaf_values: dict[int, dict[int, Tensor]] = {}
-        """The leaf values at the start of each ordered pass that is running; a hook may update a leaf meanwhile.
-        """
+        """The leaf values at the start of each ordered pass that is running; a hook may update a leaf meanwhile."""
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:
         """Prepare for a pass that is about to run. Return the handles of the hooks to remove afterwards."""
@@ -109,13 +108,15 @@ class ReplayAnswerer:
 
     def _answer(self, begun: OpenPass, work: Callable[[], None]) -> None:
         self._step.answered = True
+        factors = self._order.what == "factors"
+        failure = "The node's factors cannot be computed" if factors else "The pass cannot be evaluated again"
         try:
             with self._unobserved():
                 work()
         except CannotReplay as reason:
-            self._refuse(begun, f"The pass cannot be evaluated again: {reason}.")
+            self._refuse(begun, f"{failure}: {reason}.")
         except Exception as error:
-            self._refuse(begun, f"The pass cannot be evaluated again: {type(error).__name__}: {error}"[:2_000])
+            self._refuse(begun, f"{failure}: {type(error).__name__}: {error}"[:2_000])
 
     def _refuse(self, begun: OpenPass, reason: str) -> None:
         self._emitter.emit(wire.Refused(begun.facts.index, reason.encode("utf-8", "replace").decode()))

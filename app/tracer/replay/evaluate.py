@@ -50,16 +50,16 @@ class TapeSection:
     def evaluate(
         self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
     ) -> list[Tensor]:
-        """Return the roots for leaf values by the leaves' ids; ``wide`` computes in float64.
+        """Return the roots for the leaf values ``values``, by the leaves' ids; ``wide`` computes in float64.
 
         ``surrogates`` runs the calls instead. Generators keep the states in which the calls leave them. Raises
         :class:`CannotReplay`, and any exception of the calls.
         """
         around = torch.is_autocast_enabled("cpu")
         with _kept_casts() if not wide and not around else _NO_CONTEXT:
-            return self._evaluated(values, wide, surrogates, around)
+            return self._evaluate_calls(values, wide, surrogates, around)
 
-    def _evaluated(
+    def _evaluate_calls(
         self, values: Mapping[int, Tensor], wide: bool, surrogates: SurrogateFunctions | None, around: bool
     ) -> list[Tensor]:
         results: dict[int, Tensor] = {}

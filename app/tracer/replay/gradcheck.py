@@ -72,7 +72,7 @@ class GradientCheck:
 
     def __init__(self, point: RecordedPoint, most: int, seconds: float) -> None:
         if any(leaf.layout is not torch.strided for leaf in point.leaves):
-            raise CannotReplay("one of its leaves is sparse, and where it has no element none can be moved")
+            raise CannotReplay("one of its leaves is sparse, and elements that it does not store cannot be moved")
         point.prove()
         self._point = point
         self._most = most

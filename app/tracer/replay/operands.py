@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class CannotReplay(Exception):
-    """Raised if a pass cannot be evaluated again; the message continues "The pass cannot be evaluated again: "."""
+    """Raised if a replay is impossible; the message gives the reason as a clause, to follow a colon."""
 
 
 class ResultOperand:

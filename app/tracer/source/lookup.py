@@ -142,7 +142,7 @@ def _of_class(kind: type, name: str) -> Any:
 
 
 def is_reachable(value: Tensor, holder: Any, variables: Iterable[tuple[Any, bool]]) -> bool:
-    """Return whether a variable leads to a tensor by a path that does not end in ``holder``.
+    """Return whether a variable leads to a tensor other than by one reference in ``holder``.
 
     ``variables`` are values, each with whether the variable is a transient name.
     """

@@ -12,6 +12,10 @@ from .targets import AssignmentTarget
 class Statement:
     """A statement whose value is passed to the recorder.
 
+    ``kind`` is the sort of statement: an assignment, an augmented assignment (``update``), an expression (``show``) or a
+    ``return``. Loops pass values where they are entered (``enter``) and at the start of each iteration: the loop variable
+    (``target``), or nothing (``iteration``). ``caught`` is the start of an ``except`` block.
+
     ``names`` are the variables that it binds. ``targets`` are the attributes and items that it assigns to, ``None`` at the
     position of any other target. With ``unpacks``, the value is unpacked over them. ``last`` marks the last expression of a
     cell, and ``loop`` is an index in :attr:`ProgramStructure.loops`.
