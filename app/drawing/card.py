@@ -17,7 +17,7 @@ COLUMN: Final = 50
 RADIUS: Final = 6
 ROWS: Final = 70
 """Height in pixels from which a card has room for numbers."""
-NOTHING: Final = "·"
+MISSING: Final = "·"
 
 
 class CardContent(Struct):
@@ -111,7 +111,7 @@ def _rows(pen: Pen, box: Box, content: CardContent) -> str:
     node, value = content.node, content.value
     characters = room(box.width - COLUMN - 2 * PAD + 2)
     token = "bad" if numerals.is_nonfinite(value) else "param" if node.kind == "leaf" else "ink"
-    shown = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
+    shown = MISSING if value is None else numerals.typeset(numerals.brief(value, characters))
     label = content.label
     if content.accumulated:
         label = "grad +="
@@ -133,13 +133,13 @@ def gradients(content: CardContent, characters: int) -> tuple[str, str]:
     """
     grads = content.grads
     if not content.recorded:
-        return NOTHING, "ink-3"
+        return MISSING, "ink-3"
     if len(grads) == 1:
         only = grads[0]
         token = "ink-3" if only is None else "bad" if numerals.is_nonfinite(only) else "grad"
         return numerals.typeset(numerals.brief(only, characters)), token
     token = "bad" if any(map(numerals.is_nonfinite, grads)) else "grad"
-    listed = [NOTHING if one is None else numerals.number(one.norm, 2) for one in grads]
+    listed = [MISSING if one is None else numerals.number(one.norm, 2) for one in grads]
     text = f"‖{', '.join(listed)}‖"
     if len(text) > characters:
         text = f"at {sum(one is not None for one in grads)} of {len(grads)} outputs"
@@ -159,7 +159,7 @@ def _constant(pen: Pen, box: Box, content: CardContent) -> str:
     if not low:
         value = content.value
         characters = room(right - PAD + 2)
-        text = NOTHING if value is None else numerals.typeset(numerals.brief(value, characters))
+        text = MISSING if value is None else numerals.typeset(numerals.brief(value, characters))
         parts.append(pen.numbers(text, "bad" if numerals.is_nonfinite(value) else "ink-2", PAD, 36, "value", characters))
     parts.append(pen.small("needs no gradient", PAD, 33 if low else 54, right - PAD))
     return "".join(parts)

@@ -104,8 +104,8 @@ def width(norm: float | None) -> float:
     """
     if norm is not None and not math.isfinite(norm):
         return (THIN + THICK) / 2
-    at = scale_position(norm)
-    return THIN if at is None else round(THIN + (THICK - THIN) * at, 2)
+    position = scale_position(norm)
+    return THIN if position is None else round(THIN + (THICK - THIN) * position, 2)
 
 
 def head(shaft: float) -> float:
@@ -125,8 +125,8 @@ def level(norm: float | None) -> str:
     """
     if norm is not None and not math.isfinite(norm):
         return "bad"
-    at = scale_position(norm)
-    return "flat" if at is None else f"g{round(at * LEVELS)}"
+    position = scale_position(norm)
+    return "flat" if position is None else f"g{round(position * LEVELS)}"
 
 
 @lru_cache(maxsize=256)
@@ -154,7 +154,7 @@ def mix(one: str, other: str, share: float) -> str:
 
 def _oklab(colour: str) -> tuple[float, ...]:
     # Björn Ottosson's matrices, as in the CSS Color 4 specification.
-    red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
+    red, green, blue = (_linear(int(colour[start : start + 2], 16) / 255) for start in (1, 3, 5))
     long = math.cbrt(0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue)
     medium = math.cbrt(0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue)
     short = math.cbrt(0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue)

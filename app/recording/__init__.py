@@ -10,10 +10,10 @@ from .series import StepSeries
 from .step_groups import StepGroup, split_options
 from .structure import read_graph, title
 from .table_stack import TableStack, table_layout
-from .tensors import Tensors, json_values, number
+from .tensors import Tensors, json_number, json_values
 
 __all__ = [
     "GraphChoice", "Log", "MemoryLog", "PassNumbers", "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors",
-    "default_graph", "json_values", "line_text", "merge_lines", "number", "phase", "read_graph", "split_options",
+    "default_graph", "json_number", "json_values", "line_text", "merge_lines", "phase", "read_graph", "split_options",
     "table_layout", "title",
 ]  # fmt: skip

@@ -283,8 +283,8 @@ class Recording:
             node=found,
             numbers=numbers.node(index),
             saved=[model.Saved(name, numbers.saved(index, saved)) for saved, name in enumerate(found.saved)],
-            incoming=[flow(at, edge.source) for at, edge in enumerate(graph.edges) if edge.target == node],
-            outgoing=[flow(at, edge.target) for at, edge in enumerate(graph.edges) if edge.source == node],
+            incoming=[flow(each, edge.source) for each, edge in enumerate(graph.edges) if edge.target == node],
+            outgoing=[flow(each, edge.target) for each, edge in enumerate(graph.edges) if edge.source == node],
             rank=order.index(node) if node in order else None,
             source=self.source(found.line),
         )

@@ -99,22 +99,22 @@ class Tensors:
         if self._flags[row] & wire.HAS_STATS:
             numbers = np.frombuffer(self._table.stats, "<f8", 4, 32 * index).tolist()
             zeros, nan, inf = np.frombuffer(self._table.counts, "<i8", 3, 24 * index).tolist()
-            return [number(value) for value in numbers], (zeros, nan, inf)
+            return [json_number(value) for value in numbers], (zeros, nan, inf)
         if array is None or array.size != 1:
             return [None] * 4, (0, 0, 0) if array is not None and array.size == 0 else (None, None, None)
         value = array.reshape(()).item()
         size = abs(value)
         shown = size if isinstance(value, complex) else float(value)
         return (
-            [number(shown), number(shown), number(shown), number(float(size))],
+            [json_number(shown), json_number(shown), json_number(shown), json_number(float(size))],
             (int(value == 0), int(math.isnan(size)), int(math.isinf(size))),
         )
 
 
-def number(value: float) -> float | str:
+def json_number(value: float) -> float | str:
     """Return a number for JSON: NaN and infinities as strings.
 
-    >>> number(1.5), number(float("-inf")), number(float("nan"))
+    >>> json_number(1.5), json_number(float("-inf")), json_number(float("nan"))
     (1.5, '-Infinity', 'NaN')
     """
     if math.isfinite(value):
@@ -135,7 +135,7 @@ def json_values(array: np.ndarray[Any, Any]) -> Any:
 
 
 def _json_floats(value: Any) -> Any:
-    return [_json_floats(item) for item in value] if isinstance(value, list) else number(value)
+    return [_json_floats(item) for item in value] if isinstance(value, list) else json_number(value)
 
 
 def starts(sizes: np.ndarray[Any, Any]) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .. import model, wire
-from ..recording import Recording, Tensors, number
+from ..recording import Recording, Tensors, json_number
 from .request import ReplayRequest
 
 Verdict = Literal["right", "kink", "wrong", "unknown", "defined"]
@@ -200,15 +200,15 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
     root = numbers.value(numbers.node_index(numbers.graph.roots[0]))
     recorded = None if root is None or root.values is None else next(_leaves(root.values))
     slopes = [_slope(recording, request.index, target.parameter, target.flat) for target in targets]
-    if recorded is not None and recorded != number(event.loss):
+    if recorded is not None and recorded != json_number(event.loss):
         return {"reason": "The loss, computed again, differs from the recorded one."}
-    if any(slope is not None and slope != number(mine) for slope, mine in zip(slopes, event.slope, strict=True)):
+    if any(slope is not None and slope != json_number(mine) for slope, mine in zip(slopes, event.slope, strict=True)):
         return {"reason": "The gradient, computed again, differs from the recorded one."}
     values = np.frombuffer(event.losses, "<f8").reshape([len(axis) for axis in axes])
     failed = np.frombuffer(event.failed, np.uint8).reshape(values.shape) != 0
     step = recording.log.step(request.step)
     keys = [target.key for target in targets]
-    gradient = [number(slope) for slope in event.slope]
+    gradient = [json_number(slope) for slope in event.slope]
     return {
         "fixed": fixed(request),
         "loss_name": step.loss_name if step.main == request.index else None,
@@ -216,10 +216,10 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
             Place(target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element))
             for target in targets
         ],
-        "grid": {key: [number(float(value)) for value in axis] for key, axis in zip(keys, axes, strict=True)},
+        "grid": {key: [json_number(float(value)) for value in axis] for key, axis in zip(keys, axes, strict=True)},
         "loss": _listed(values, failed),
-        "at": {key: number(value) for key, value in zip(keys, event.at, strict=True)}
-        | {"loss": number(event.loss), "grad": gradient[0] if len(keys) == 1 else dict(zip(keys, gradient, strict=True))},
+        "at": {key: json_number(value) for key, value in zip(keys, event.at, strict=True)}
+        | {"loss": json_number(event.loss), "grad": gradient[0] if len(keys) == 1 else dict(zip(keys, gradient, strict=True))},
         "path": path(request, recording),
     }
 
@@ -244,8 +244,8 @@ def path(request: ReplayRequest, recording: Recording) -> dict[str, list[Any]]:
         found["step"].append(index)
         for target, array in zip(request.targets, arrays, strict=True):
             assert array is not None
-            found[target.key].append(number(float(array.reshape(-1)[target.flat])))
-        found["loss"].append(number(float(loss.reshape(-1)[0])) if loss is not None and loss.size == 1 else None)
+            found[target.key].append(json_number(float(array.reshape(-1)[target.flat])))
+        found["loss"].append(json_number(float(loss.reshape(-1)[0])) if loss is not None and loss.size == 1 else None)
     return found
 
 
@@ -272,7 +272,7 @@ def _leaves(values: Any) -> Any:
 def _listed(values: np.ndarray[Any, Any], failed: np.ndarray[Any, Any]) -> list[Any]:
     if values.ndim > 1:
         return [_listed(row, gone) for row, gone in zip(values, failed, strict=True)]
-    return [None if gone else number(float(value)) for value, gone in zip(values, failed, strict=True)]
+    return [None if gone else json_number(float(value)) for value, gone in zip(values, failed, strict=True)]
 
 
 def _check(request: ReplayRequest, recording: Recording, event: Sequence[wire.Checked]) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def checked_leaf(recording: Recording, event: wire.Checked) -> CheckedLeaf:
         flat, part = divmod(index, 2) if is_complex else (index, 0)
         if flat < count:
             where = [int(each) for each in np.unravel_index(flat, parameter.shape)] if parameter.shape else []
-            recorded, central, left, right, tolerance = (number(column[at]) for column in columns)
+            recorded, central, left, right, tolerance = (json_number(column[at]) for column in columns)
             side: Literal["re", "im"] | None = None if not is_complex else "im" if part else "re"
             verdict = VERDICTS[event.verdict[at]]
             elements.append(CheckedElement(where, recorded, central, left, right, tolerance, verdict, side))
@@ -372,4 +372,4 @@ def _factor(row: wire.FactorRow, tensors: Tensors, by: list[int]) -> Factor | No
 
 
 def _finite(value: Any) -> Any:
-    return [_finite(item) for item in value] if isinstance(value, list) else number(value)
+    return [_finite(item) for item in value] if isinstance(value, list) else json_number(value)

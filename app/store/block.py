@@ -19,10 +19,10 @@ from .. import wire
 from ..recording import StepGroup, TableStack
 from ..recording.line_history import LineSteps
 from ..recording.log import own_lines
-from .columns import Matrix, PackedMatrix, pack_columns, unpack_columns
+from .columns import Matrix, StoredMatrix, pack_columns, unpack_columns
 from .old_signals import OldSignal, upgrade
 from .skeletons import SplitEvent, join, split
-from .tables import TableLayout
+from .tables import NumberLayout
 
 LEVEL: Final = 6
 """Compression level of zlib."""
@@ -50,7 +50,7 @@ class _PackedBlock(Struct, frozen=True, array_like=True):
     order: bytes
     """uint16: the group of each event."""
     groups: list[_PackedGroup]
-    matrices: list[tuple[int, PackedMatrix]]
+    matrices: list[tuple[int, StoredMatrix]]
     """Packed matrices, each with the height of its groups."""
 
 
@@ -133,7 +133,7 @@ def _matrices(group: list[SplitEvent]) -> list[Matrix]:
     if first.numbers:
         found.append(np.array([each.numbers for each in group], "<f8").view("<u8"))
     if first.table is not None:
-        found += TableLayout(first.table).matrices([each.table for each in group if each.table is not None])
+        found += NumberLayout(first.table).matrices([each.table for each in group if each.table is not None])
     return found
 
 
@@ -218,9 +218,9 @@ class EventBlock:
         return rows
 
     @cached_property
-    def _layouts(self) -> list[TableLayout | None]:
+    def _layouts(self) -> list[NumberLayout | None]:
         return [
-            TableLayout(skeleton.tensors) if isinstance(skeleton, wire.PassEvent | wire.StepEvent | wire.LinesEvent) else None
+            NumberLayout(skeleton.tensors) if isinstance(skeleton, wire.PassEvent | wire.StepEvent | wire.LinesEvent) else None
             for skeleton in self._skeletons
         ]
 

@@ -22,7 +22,7 @@ MAX_COMPARED: Final = 100_000
 """Most columns among which equal ones are looked for. For more, the search takes longer than it saves."""
 
 
-class PackedMatrix(Struct, frozen=True, array_like=True):
+class StoredMatrix(Struct, frozen=True, array_like=True):
     """A packed matrix of unsigned words."""
 
     rows: int
@@ -38,7 +38,7 @@ class PackedMatrix(Struct, frozen=True, array_like=True):
     """Differences of all columns, the first byte of each word first; then the first words of the delayed columns."""
 
 
-def pack_columns(matrix: Matrix) -> PackedMatrix:
+def pack_columns(matrix: Matrix) -> StoredMatrix:
     """Pack a matrix of unsigned words."""
     rows, size = matrix.shape[0], matrix.dtype.itemsize
     distinct, source = _distinct(matrix)
@@ -49,7 +49,7 @@ def pack_columns(matrix: Matrix) -> PackedMatrix:
     planes = np.ascontiguousarray(left.T).view(np.uint8).reshape(len(own), rows, size).transpose(0, 2, 1)
     heads = distinct[0, sorted(delayed)] if delayed else distinct[0, :0]
     others = np.array([delayed[column] for column in sorted(delayed)], "<i4")
-    return PackedMatrix(
+    return StoredMatrix(
         rows,
         size,
         np.diff(source, prepend=np.int32(0)).tobytes(),
@@ -59,7 +59,7 @@ def pack_columns(matrix: Matrix) -> PackedMatrix:
     )
 
 
-def unpack_columns(packed: PackedMatrix, which: slice = slice(None)) -> Matrix:
+def unpack_columns(packed: StoredMatrix, which: slice = slice(None)) -> Matrix:
     """Return the matrix, or some of its columns. Only the columns needed for these are computed."""
     rows, size = packed.rows, packed.size
     word = np.dtype(f"<u{size}")

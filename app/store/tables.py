@@ -22,7 +22,7 @@ _WORDS: Final = {"c": 2}
 """Words in an element, by the kind of its dtype; 1 for all others."""
 
 
-class TableLayout:
+class NumberLayout:
     """The positions of numbers in all tables with the same layout. The numbers of ``table`` itself are not read."""
 
     def __init__(self, table: wire.TensorTable) -> None:

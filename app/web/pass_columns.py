@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from .. import wire
 from ..errors import InvalidInput
-from ..recording import Recording, Tensors, number
+from ..recording import Recording, Tensors, json_number
 from ..recording.table_stack import COUNTS, NUMBERS, FloatArray, PresentMask, TableStack, table_layout
 
 WHAT: Final = ("value", "arrived", "used", "edge")
@@ -140,7 +140,7 @@ def _plain(groups: list[tuple[list[int], wire.PassEvent, TableStack]], count: in
     whole = name.partition(".")[2] in COUNTS
     matrix: list[list[Any]] = (np.where(present, values, 0).astype(np.int64) if whole else values).tolist()
     for row, column in np.argwhere(~np.isfinite(values) | ~present).tolist():
-        matrix[row][column] = number(float(values[row, column])) if present[row, column] else None
+        matrix[row][column] = json_number(float(values[row, column])) if present[row, column] else None
     return matrix
 
 

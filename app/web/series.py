@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct
 
 from ..errors import InvalidInput
-from ..recording import Recording, StepSeries, number
+from ..recording import Recording, StepSeries, json_number
 from .pass_columns import PackedMatrix
 
 CELLS: Final = 2_000_000
@@ -70,5 +70,5 @@ def _read(recording: Recording, keys: Sequence[str], start: int, count: int | No
 def _plain(values: np.ndarray[Any, Any], present: np.ndarray[Any, Any]) -> list[float | str | None]:
     plain: list[float | str | None] = values.tolist()
     for index in np.flatnonzero(~np.isfinite(values)).tolist():
-        plain[index] = number(float(values[index])) if present[index] else None
+        plain[index] = json_number(float(values[index])) if present[index] else None
     return plain

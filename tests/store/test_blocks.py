@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tapedeck import wire
 from tapedeck.store.block import EventBlock, pack_block, split_into_blocks
-from tapedeck.store.columns import PackedMatrix, pack_columns, unpack_columns
+from tapedeck.store.columns import StoredMatrix, pack_columns, unpack_columns
 
 from ..handmade_events import GRAPH, fit, pass_, step, table
 from ..tracer.run_twice import record
@@ -74,7 +74,7 @@ def test_a_run_is_unpacked_unchanged() -> None:
 def test_reading_steps_unpacks_no_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked = 0
 
-    def counted(columns: PackedMatrix, which: slice) -> Any:
+    def counted(columns: StoredMatrix, which: slice) -> Any:
         nonlocal unpacked
         unpacked += which.stop - which.start
         return unpack_columns(columns, which)

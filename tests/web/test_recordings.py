@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from tapedeck import model, wire
-from tapedeck.recording import MemoryLog, Recording, Tensors, number
+from tapedeck.recording import MemoryLog, Recording, Tensors, json_number
 from tapedeck.recording.table_stack import TableStack
 from tapedeck.web import pass_columns
 
@@ -236,7 +236,7 @@ def test_a_column_of_statistics_equals_those_of_each_row(kind: str) -> None:
     for row in range(7):
         values, known = stack.statistic(row, kind)
         assert known.all()
-        assert number(float(values[0])) == getattr(tensors.summary(row), kind)
+        assert json_number(float(values[0])) == getattr(tensors.summary(row), kind)
     assert not stack.statistic(-1, kind)[1].any()  # row -1 is no tensor
 
 
