@@ -1,4 +1,4 @@
-"""Stand in for an executor: tells what it was given to tell, and runs nothing."""
+"""An executor for tests that yields given events and runs nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .torch_optimizers import TORCH_2_13
 
 
 class FakeExecutor:
-    """Yields given batches; a callable among them is awaited first; a class of error is raised."""
+    """Yields the given batches of events. It awaits callables among them, raises exceptions, and stops at :func:`forever`."""
 
     ready = True
     failure: str | None = None
@@ -23,8 +23,8 @@ class FakeExecutor:
     def __init__(self, *batches: Any) -> None:
         self.batches = batches
         self.jobs: list[wire.Job] = []
-        self.together = 0
-        self.most_together = 0
+        self.running = 0
+        self.most_running = 0
 
     async def start(self) -> None: ...
     async def settled(self) -> None: ...
@@ -32,8 +32,8 @@ class FakeExecutor:
 
     async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
         self.jobs.append(job)
-        self.together += 1
-        self.most_together = max(self.most_together, self.together)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
         try:
             for batch in self.batches:
                 if isinstance(batch, list):
@@ -47,13 +47,14 @@ class FakeExecutor:
                 else:
                     await batch()
         finally:
-            self.together -= 1
+            self.running -= 1
 
 
 async def forever() -> None:
-    """Marks where a program goes on until it is stopped."""
+    """Mark the point at which the program runs until it is cancelled."""
 
 
 def gate() -> tuple[asyncio.Event, Callable[[], Awaitable[object]]]:
+    """Return an event, and a callable for a :class:`FakeExecutor` that waits for it."""
     event = asyncio.Event()
     return event, event.wait

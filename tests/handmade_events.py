@@ -1,4 +1,4 @@
-"""Make by hand the events of a small training loop, as a child would tell them: for tests that need no torch."""
+"""Build the events of small training loops by hand, for tests that need no PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ for step in range(2):
 print("done")
 m
 """
-"""What :func:`fit` pretends to have run."""
+"""The program whose events :func:`fit` returns."""
 
 
 def ints(*values: int) -> bytes:
@@ -31,7 +31,7 @@ def ints(*values: int) -> bytes:
 
 
 def table(*rows: float | Sequence[float], requires_grad: bool = False) -> wire.TensorTable:
-    """A table of float32 tensors: scalars and vectors."""
+    """Return a table of float32 tensors: a scalar for each number, a vector for each sequence."""
     lists = [list(row) if isinstance(row, Sequence) else [row] for row in rows]
     vectors = [isinstance(row, Sequence) for row in rows]
     full = [values for values, vector in zip(lists, vectors, strict=True) if vector]
@@ -81,7 +81,7 @@ GRAPH = wire.GraphEvent(
 
 
 def pass_(index: int, m: float) -> wire.PassEvent:
-    """One call of ``loss.backward()`` with the numbers that torch gives for this ``m``."""
+    """Return the pass of ``loss.backward()``, with the numbers that PyTorch computes for this ``m``."""
     x, y = (1.0, 2.0, 3.0), (2.0, 4.0, 6.0)
     error = [m * a - b for a, b in zip(x, y, strict=True)]
     loss = sum(e * e for e in error) / 3
@@ -128,7 +128,7 @@ def step(index: int, m: float, grad: float) -> wire.StepEvent:
 
 
 def fit(steps: int = 2) -> list[wire.AnyEvent]:
-    """The events of :data:`FIT`, or of one with more steps."""
+    """Return the events of :data:`FIT`, with ``steps`` steps."""
     events: list[wire.AnyEvent] = [
         wire.StartedEvent("2.13.0", "3.11.7"),
         wire.ParameterEvent(0, "m", [], "float32", 4),
@@ -162,13 +162,13 @@ print(a)
 
 
 def turns() -> list[wire.AnyEvent]:
-    """Two steps in each round of a loop, a line of its own in each: values 1.0 to 4.0, then one after the last step."""
+    """Return the events of :data:`TURNS`: two steps per iteration. Lines 4 and 6 alternate, with the values 1.0 to 4.0."""
 
     def one(index: int, line: int, value: float, *more: wire.LineRow) -> wire.StepEvent:
-        told = [*more, wire.LineRow(line, None, None, 0, at=0)]
+        values = [*more, wire.LineRow(line, None, None, 0, at=0)]
         return msgspec.structs.replace(
             step(index, 1.0, 1.0), iteration=(3, index // 2), forward=[line], loss=[], backward=[line + 1], update=[],
-            values=sorted(told, key=lambda row: row.line), tensors=table(value, 1.0, 1.0, 1.0, [1.0]),
+            values=sorted(values, key=lambda row: row.line), tensors=table(value, 1.0, 1.0, 1.0, [1.0]),
         )  # fmt: skip
 
     first, second = wire.LineRow(1, None, "leaf", at=0), wire.LineRow(3, None, "epoch = 0", at=0)

@@ -1,4 +1,4 @@
-"""Run a file as its owner would, in a plain process, and hear how it ended."""
+"""``OwnProcess`` runs a job in a plain process, and reports how it ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import os, sys
 from tapedeck import wire
 job_fd, events_fd = int(sys.argv[1]), int(sys.argv[2])
 job = wire.decode_job(b"".join(iter(lambda: os.read(job_fd, 65536), b"")))
-def tell(*events):
+def emit(*events):
     os.write(events_fd, wire.frames(wire.pack(events)))
 exec(job.program)
 """
@@ -27,7 +27,7 @@ exec(job.program)
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnProcess:
-    """A plain process whose program is the job's text itself."""
+    """An executor whose processes execute the text of the job."""
     (tmp_path / "own_entry.py").write_text(ENTRY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return OwnProcess(60.0, module="own_entry")
@@ -41,17 +41,17 @@ async def run(own: OwnProcess, program: str, **limits: Any) -> tuple[wire.EndEve
     return events[-1], "".join(event.text for event in events if isinstance(event, wire.OutputEvent))
 
 
-async def test_it_runs_in_the_person_s_own_environment_and_folder(own: OwnProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_runs_in_the_user_s_environment_and_folder(own: OwnProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OWN", "mine")
     end, text = await run(
-        own, "tell(wire.OutputEvent(os.environ['OWN'] + ' ' + os.getcwd())); tell(wire.EndEvent('done', None, 1.0))"
+        own, "emit(wire.OutputEvent(os.environ['OWN'] + ' ' + os.getcwd())); emit(wire.EndEvent('done', None, 1.0))"
     )
     assert (end.status, text) == ("done", f"mine {Path.cwd()}")
 
 
-async def test_its_stack_is_as_large_as_is_allowed(own: OwnProcess) -> None:
+async def test_the_stack_is_at_least_as_large_as_usual(own: OwnProcess) -> None:
     limit = "__import__('resource').getrlimit(3)[0]"
-    _, text = await run(own, f"tell(wire.OutputEvent(str({limit}))); tell(wire.EndEvent('done', None, 1.0))")
+    _, text = await run(own, f"emit(wire.OutputEvent(str({limit}))); emit(wire.EndEvent('done', None, 1.0))")
     assert int(text) == -1 or int(text) >= 8 << 20
 
 
@@ -62,17 +62,17 @@ async def test_its_stack_is_as_large_as_is_allowed(own: OwnProcess) -> None:
         ("os.kill(os.getpid(), 11)", "killed", "SIGSEGV"),
         ("1 / 0", "killed", "exit status 1"),
         ("os.write(events_fd, b'\\xff\\xff\\xff\\x7f')", "killed", "invalid recording"),
-        ("while True: tell(wire.OutputEvent('x' * 100_000))", "output_limit", "larger than"),
+        ("while True: emit(wire.OutputEvent('x' * 100_000))", "output_limit", "larger than"),
     ],
 )
-async def test_how_it_ended_is_told(own: OwnProcess, capfd: Any, program: str, status: str, message: str) -> None:
+async def test_the_reason_for_the_end_is_reported(own: OwnProcess, capfd: Any, program: str, status: str, message: str) -> None:
     end, _ = await run(own, program, recording_bytes=2 << 20)
     assert end.status == status
     assert end.failure
     assert message in end.failure.message
 
 
-async def test_it_can_be_given_a_limit_of_time(own: OwnProcess) -> None:
+async def test_a_time_limit_stops_the_program(own: OwnProcess) -> None:
     own._wall_seconds = 0.3
     end, _ = await run(own, "while True: pass")
     assert end.status == "timed_out"
@@ -92,16 +92,16 @@ async def test_it_can_be_given_a_limit_of_time(own: OwnProcess) -> None:
         ("RuntimeError", "shape '[2]' is invalid for input of size 3", "failed"),
     ],
 )
-async def test_a_failure_that_is_a_limit_says_so(own: OwnProcess, kind: str, message: str, status: str) -> None:
+async def test_an_exception_at_a_limit_has_a_status_of_its_own(own: OwnProcess, kind: str, message: str, status: str) -> None:
     failure = f"wire.ProgramFailure({kind!r}, {message!r}, None, 3, '')"
-    end, _ = await run(own, f"tell(wire.EndEvent('failed', {failure}, 1.0))")
+    end, _ = await run(own, f"emit(wire.EndEvent('failed', {failure}, 1.0))")
     assert end.status == status
     assert end.failure
     assert end.failure.line == 3
     assert end.failure.message
 
 
-def test_a_death_is_explained_by_its_signal_and_its_memory() -> None:
+def test_an_exit_is_described_by_its_signal_and_its_memory() -> None:
     assert describe_exit(9, 900, 1000)[0] == "out_of_memory"
     assert describe_exit(9, 10, 1000) == ("killed", "The program's process was ended by signal SIGKILL.")
     assert describe_exit(24, 10, 1000)[0] == "timed_out"

@@ -149,7 +149,7 @@ async def test_runs_beyond_the_places_wait_and_beyond_the_queue_are_refused() ->
         while waiting[1].status == "queued":
             await asyncio.sleep(0)
         await runs.cancel(waiting[1].id, "anna")
-        assert executor.most_together == 1
+        assert executor.most_running == 1
         assert (await ended(await submit_and_cancel(runs))).status == "cancelled"
 
 

@@ -1,4 +1,4 @@
-"""Stand in for the tracer where torch is not needed: a zygote that starts in a moment."""
+"""A stub of the tracer without PyTorch, for a zygote that starts quickly."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ __all__ = ["execute", "optimizers", "preload", "warm"]
 
 
 def preload() -> None:
-    """Load nothing."""
+    """Do nothing."""
 
 
 def warm() -> None:
-    """Warm nothing."""
+    """Do nothing."""

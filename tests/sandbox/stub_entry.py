@@ -1,4 +1,4 @@
-"""Stand in for the tracer: run a program's text and tell what it printed, and how it ended."""
+"""A stub of the tracer that runs a program, and emits only its output and its end."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def warm() -> None:
 
 
 def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
-    def tell(*events: wire.Event) -> None:
+    def emit(*events: wire.Event) -> None:
         write(wire.frames(wire.pack(events)))
 
     def show(*values: Any, **_: Any) -> None:
-        tell(wire.OutputEvent(" ".join(map(str, values)) + "\n"))
+        emit(wire.OutputEvent(" ".join(map(str, values)) + "\n"))
 
     began = time.perf_counter()
     builtins.print = show
-    tell(wire.StartedEvent("2", "3"))
+    emit(wire.StartedEvent("2", "3"))
     failure = None
     try:
         exec(compile(job.program, "<program>", "exec"), {"__name__": "__main__", "WRITE": write})
     except BaseException as error:
         failure = wire.ProgramFailure(type(error).__name__, str(error)[:1000], None, -1, traceback.format_exc()[-2000:])
-    tell(wire.EndEvent("failed" if failure else "done", failure, (time.perf_counter() - began) * 1000))
+    emit(wire.EndEvent("failed" if failure else "done", failure, (time.perf_counter() - began) * 1000))

@@ -1,4 +1,4 @@
-"""Feed the reader of frames what a stranger may send: it takes events or refuses, and never anything else."""
+"""Whatever a child sends, the reader of frames yields valid events or raises ``ProtocolError``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ints(*numbers: int) -> bytes:
 
 
 def table(rows: int = 1) -> wire.TensorTable:
-    """Scalars of float32, each with its value."""
+    """Return a table of float32 scalars with the values 0, 1, …"""
     flags = bytes([wire.HAS_VALUES] * rows)
     return wire.TensorTable(
         bytes(rows), flags, bytes(2 * rows), [], bytes(rows), b"", b"", b"", struct.pack(f"<{rows}f", *range(rows))
@@ -44,7 +44,7 @@ def a_pass(rows: int = 1) -> wire.PassEvent:
     )  # fmt: skip
 
 
-SOUND = [
+VALID = [
     wire.StartedEvent("2.13.0", "3.11.7"),
     wire.OutputEvent("héllo <script>\n"),
     wire.ProgressEvent(1),
@@ -56,36 +56,36 @@ SOUND = [
     wire.EndEvent("done", None, 1.5),
 ]
 GRAPH_COLUMNS = ["kind", "op", "call", "line", "outputs", "saved_count", "saved", "roots", "source", "target", "gradient"]
-STREAM = wire.frames(wire.pack(SOUND[:4])) + wire.frames(wire.pack(SOUND[4:]))
+STREAM = wire.frames(wire.pack(VALID[:4])) + wire.frames(wire.pack(VALID[4:]))
 
 
 def read(data: bytes, cuts: list[int] | None = None) -> list[wire.AnyEvent]:
     reader = wire.Reader(LIMITS)
-    places = [0, *sorted(cut % (len(data) + 1) for cut in cuts or []), len(data)]
-    return [event for start, end in itertools.pairwise(places) for event in reader.feed(data[start:end])]
+    positions = [0, *sorted(cut % (len(data) + 1) for cut in cuts or []), len(data)]
+    return [event for start, end in itertools.pairwise(positions) for event in reader.feed(data[start:end])]
 
 
-def test_what_is_sound_comes_through_as_it_was() -> None:
-    assert read(STREAM) == SOUND
+def test_valid_events_are_read_unchanged() -> None:
+    assert read(STREAM) == VALID
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=30))
-def test_it_does_not_matter_how_the_pipe_cuts_it(cuts: list[int]) -> None:
-    assert read(STREAM, cuts) == SOUND
+def test_the_chunks_of_the_pipe_do_not_matter(cuts: list[int]) -> None:
+    assert read(STREAM, cuts) == VALID
 
 
 @given(st.binary(max_size=300))
-def test_bytes_of_any_kind_are_refused_or_waited_on(data: bytes) -> None:
+def test_random_bytes_are_refused_or_incomplete(data: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         assert read(data) == []
 
 
 @settings(max_examples=500)
 @given(st.lists(st.tuples(st.integers(0, len(STREAM) - 1), st.integers(0, 255)), min_size=1, max_size=8))
-def test_a_stream_with_bytes_changed_is_events_or_refused(changes: list[tuple[int, int]]) -> None:
+def test_a_stream_with_changed_bytes_is_valid_or_refused(changes: list[tuple[int, int]]) -> None:
     data = bytearray(STREAM)
-    for place, value in changes:
-        data[place] = value
+    for index, value in changes:
+        data[index] = value
     try:
         events = read(bytes(data))
     except ProtocolError:
@@ -104,7 +104,7 @@ def nests(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 
 @settings(max_examples=300)
 @given(st.recursive(ATOMS, nests, max_leaves=20))
-def test_messages_of_any_shape_are_events_or_refused(message: object) -> None:
+def test_a_message_of_any_shape_is_valid_or_refused(message: object) -> None:
     try:
         read(wire.frames(msgspec.msgpack.encode([message])))
     except ProtocolError:
@@ -116,7 +116,7 @@ def test_messages_of_any_shape_are_events_or_refused(message: object) -> None:
     st.sampled_from([*GRAPH_COLUMNS, "formula_graph", "formula_node"]),
     st.binary(max_size=40),
 )
-def test_a_graph_with_any_column_changed_is_sound_or_refused(column: str, value: bytes) -> None:
+def test_a_graph_with_a_changed_column_is_valid_or_refused(column: str, value: bytes) -> None:
     changed = msgspec.structs.replace(graph(), **{column: value})
     try:
         read(wire.frames(wire.pack([changed, a_pass()])))
@@ -125,7 +125,7 @@ def test_a_graph_with_any_column_changed_is_sound_or_refused(column: str, value:
 
 
 @pytest.mark.parametrize(("graphs", "nodes"), [((0, -1), (0, -1)), ((1, -1), (0, -1)), ((-1, -1), (0, -1)), ((0,), (0,))])
-def test_a_formula_is_one_of_an_earlier_graph(graphs: tuple[int, ...], nodes: tuple[int, ...]) -> None:
+def test_a_formula_must_refer_to_an_earlier_graph(graphs: tuple[int, ...], nodes: tuple[int, ...]) -> None:
     changed = msgspec.structs.replace(graph(), formula_graph=ints(*graphs), formula_node=ints(*nodes))
     with pytest.raises(ProtocolError):
         read(wire.frames(wire.pack([changed])))
@@ -138,7 +138,7 @@ def test_a_formula_is_one_of_an_earlier_graph(graphs: tuple[int, ...], nodes: tu
 
 @settings(max_examples=300)
 @given(st.sampled_from(["dtype", "flags", "grad_fn", "ndim", "dims", "stats", "counts", "values"]), st.binary(max_size=40))
-def test_a_table_with_any_column_changed_is_sound_or_refused(column: str, value: bytes) -> None:
+def test_a_table_with_a_changed_column_is_valid_or_refused(column: str, value: bytes) -> None:
     changed = msgspec.structs.replace(table(2), **{column: value})
     try:
         read(wire.frames(wire.pack([wire.LinesEvent([wire.LineRow(1, None, None, 1)], changed)])))
@@ -148,7 +148,7 @@ def test_a_table_with_any_column_changed_is_sound_or_refused(column: str, value:
 
 @pytest.mark.parametrize("rows", [1, 16, 17, 64])
 def test_a_table_whose_sizes_overflow_is_refused(rows: int) -> None:
-    # 2**60 elements a row: sixteen such rows are 2**64, which is nothing at all to an int64.
+    # Each row has 2**60 elements. The sum over sixteen rows is 2**64, which overflows int64 to zero.
     dims = struct.pack("<q", 1 << 60) * rows
     flags = bytes([wire.HAS_VALUES] * rows)
     huge = wire.TensorTable(bytes(rows), flags, bytes(2 * rows), [], bytes([1] * rows), dims, b"", b"", b"")
@@ -158,12 +158,12 @@ def test_a_table_whose_sizes_overflow_is_refused(rows: int) -> None:
 
 OUT_OF_BOUNDS = {
     "a frame that is too long": struct.pack("<I", (1 << 20) + 1),
-    "an empty frame, and more": struct.pack("<I", 1 << 31),
-    "a short frame, and more": struct.pack("<I", 10 | 1 << 31) + bytes(10),
+    "an empty frame that is not the last": struct.pack("<I", 1 << 31),
+    "a short frame that is not the last": struct.pack("<I", 10 | 1 << 31) + bytes(10),
     "a message that never ends": (struct.pack("<I", 1 << 20 | 1 << 31) + bytes(1 << 20)) * 4,
-    "a message of nothing": wire.frames(b""),
-    "a deep nest": wire.frames(b"\x91" * 100_000),
-    "an end that is not its own": wire.frames(wire.pack([wire.EndEvent("interrupted", None, 1.0)])),
+    "an empty message": wire.frames(b""),
+    "deeply nested lists": wire.frames(b"\x91" * 100_000),
+    "a status that only the server may set": wire.frames(wire.pack([wire.EndEvent("interrupted", None, 1.0)])),
     "a long text": wire.frames(wire.pack([wire.OutputEvent("x" * 200_001)])),
     "many events": wire.frames(wire.pack([wire.ProgressEvent(1)] * 1001)),
     "an unknown field": wire.frames(b"\x91\x94\xa8progress\x01\x02\x03"),
@@ -171,7 +171,7 @@ OUT_OF_BOUNDS = {
 
 
 @pytest.mark.parametrize("data", OUT_OF_BOUNDS.values(), ids=OUT_OF_BOUNDS)
-def test_what_is_out_of_bounds_is_refused(data: bytes) -> None:
+def test_data_beyond_a_limit_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         read(data)
 
@@ -189,14 +189,14 @@ FAILED = wire.PassFailed(
 @pytest.mark.parametrize("reason", SIGNALS)
 def test_a_signal_that_refers_to_something_missing_is_refused(reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):
-        read(wire.frames(wire.pack([*SOUND[:-1], SIGNALS[reason]])))
+        read(wire.frames(wire.pack([*VALID[:-1], SIGNALS[reason]])))
 
 
 @pytest.mark.parametrize(("field", "index"), [("step", 1), ("graph", 1), ("earlier", 1), ("node", 2)])
 def test_a_failed_pass_must_refer_to_a_step_a_graph_and_a_node_that_exist(field: str, index: int) -> None:
-    assert read(wire.frames(wire.pack([*SOUND[:-1], FAILED]))) == [*SOUND[:-1], FAILED]
+    assert read(wire.frames(wire.pack([*VALID[:-1], FAILED]))) == [*VALID[:-1], FAILED]
     with pytest.raises(ProtocolError):
-        read(wire.frames(wire.pack([*SOUND[:-1], msgspec.structs.replace(FAILED, **{field: index})])))
+        read(wire.frames(wire.pack([*VALID[:-1], msgspec.structs.replace(FAILED, **{field: index})])))
 
 
 @pytest.mark.parametrize(

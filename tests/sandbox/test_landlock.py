@@ -1,4 +1,4 @@
-"""Hold the rules to what they may let be read."""
+"""The Landlock ruleset allows reading the listed files, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import tapedeck
 from tapedeck.sandbox import landlock, readset
 
 
-def test_an_abi_takes_away_what_it_knows_and_no_more() -> None:
+def test_each_abi_version_restricts_the_rights_that_it_has() -> None:
     assert landlock.handled(1) == ((1 << 13) - 1, 0, 0)
     assert landlock.handled(3) == ((1 << 15) - 1, 0, 0)
     assert landlock.handled(5) == ((1 << 16) - 1, 3, 0)
     assert landlock.handled(9) == ((1 << 16) - 1, 3, 3)
 
 
-def test_neither_tapedeck_nor_site_packages_as_a_whole_may_be_read() -> None:
+def test_tapedeck_and_site_packages_as_a_whole_are_not_readable() -> None:
     readable = [Path(path).resolve() for path in readset.readable_paths()]
     for source in (tapedeck.__file__, landlock.__file__):
         assert source
@@ -27,14 +27,14 @@ def test_neither_tapedeck_nor_site_packages_as_a_whole_may_be_read() -> None:
     assert not [path for path in readable if path.name in ("site-packages", "dist-packages")]
 
 
-def test_the_library_torch_and_numpy_may_be_read() -> None:
+def test_the_standard_library_torch_and_numpy_are_readable() -> None:
     readable = readset.readable_paths()
     assert os.__file__ in readable
     assert {"torch", "numpy", "sympy"} <= {Path(path).name for path in readable}
 
 
 @pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
-def test_a_process_under_rules_reads_what_is_listed_and_nothing_else(tmp_path: Path) -> None:
+def test_a_restricted_process_can_read_listed_files_only(tmp_path: Path) -> None:
     (tmp_path / "yes").mkdir()
     for name in ("yes/file", "no"):
         (tmp_path / name).write_text("")

@@ -1,4 +1,4 @@
-"""See the pool through starts, deaths and refusals, with a zygote that starts in a moment."""
+"""The pool starts, replaces and refuses children, tested with a stub of the tracer that starts quickly."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ async def run(
     program: str,
     limits: Limits = LIMITS,
     cancelled: asyncio.Event | None = None,
-    told: asyncio.Event | None = None,
+    printed: asyncio.Event | None = None,
 ) -> tuple[wire.EndEvent, str]:
-    """Run a program to its end, setting ``told`` when it first prints."""
+    """Run a program to its end, and set ``printed`` when it first prints."""
     events: list[wire.AnyEvent] = []
     job = wire.Job(program, [(1, program.count("\n") + 1)])
     async for batch in executor.run(job, limits=limits, cancelled=cancelled or asyncio.Event()):
         events += batch
-        if told and any(isinstance(event, wire.OutputEvent) for event in batch):
-            told.set()
+        if printed and any(isinstance(event, wire.OutputEvent) for event in batch):
+            printed.set()
     assert isinstance(events[-1], wire.EndEvent)
     assert not any(isinstance(event, wire.EndEvent) for event in events[:-1])
     return events[-1], "".join(event.text for event in events if isinstance(event, wire.OutputEvent))
@@ -77,7 +77,7 @@ async def test_a_program_runs_and_its_end_is_the_last_event() -> None:
         assert (end.status, end.failure, text) == ("done", None, "42\n")
 
 
-async def test_each_program_has_a_child_of_its_own_and_children_are_refilled() -> None:
+async def test_each_program_gets_a_new_child_and_children_are_replaced() -> None:
     async with started() as executor:
         pids = {(await run(executor, "import os; print(os.getpid())"))[1] for _ in range(8)}
         assert len(pids) == 8
@@ -91,13 +91,13 @@ async def test_many_programs_run_at_once() -> None:
         assert [text for _, text in ended] == [f"{n}\n" for n in range(12)]
 
 
-async def test_a_long_program_goes_in_and_much_text_comes_out() -> None:
+async def test_a_long_program_can_print_much_text() -> None:
     async with started() as executor:
         end, text = await run(executor, "#" * 3_000_000 + "\nfor _ in range(30): print('x' * 100_000)")
         assert (end.status, len(text)) == ("done", 30 * 100_001)
 
 
-async def test_what_was_told_before_the_time_was_up_is_kept() -> None:
+async def test_the_output_before_a_time_limit_is_kept() -> None:
     async with started() as executor:
         end, text = await run(executor, LOOP, Limits(wall_seconds=1.5))
         assert (end.status, text) == ("timed_out", "before\n")
@@ -105,11 +105,11 @@ async def test_what_was_told_before_the_time_was_up_is_kept() -> None:
         assert "1.5 s" in end.failure.message
 
 
-async def test_a_run_can_be_cancelled_and_keeps_what_it_told() -> None:
+async def test_a_cancelled_run_keeps_its_output() -> None:
     async with started() as executor:
-        cancelled, told = asyncio.Event(), asyncio.Event()
-        running = asyncio.ensure_future(run(executor, LOOP, cancelled=cancelled, told=told))
-        await told.wait()
+        cancelled, printed = asyncio.Event(), asyncio.Event()
+        running = asyncio.ensure_future(run(executor, LOOP, cancelled=cancelled, printed=printed))
+        await printed.wait()
         cancelled.set()
         end, text = await running
         assert (end.status, text) == ("cancelled", "before\n")
@@ -128,7 +128,7 @@ async def test_a_run_can_be_cancelled_while_it_waits_for_a_child() -> None:
     await executor.close()
 
 
-async def test_a_consumer_that_goes_away_ends_its_child() -> None:
+async def test_closing_the_events_of_a_run_kills_its_child() -> None:
     async with started() as executor:
         running = executor.run(wire.Job("print(1)\nwhile True: pass", [(1, 2)]), limits=LIMITS, cancelled=asyncio.Event())
         async for _ in running:
@@ -142,21 +142,21 @@ async def test_a_zygote_that_is_killed_is_replaced_and_programs_run_again() -> N
         first = executor.zygote
         assert first
         forked = children_of(first)
-        told = asyncio.Event()
-        running = asyncio.ensure_future(run(executor, LOOP, told=told))
-        await told.wait()
+        printed = asyncio.Event()
+        running = asyncio.ensure_future(run(executor, LOOP, printed=printed))
+        await printed.wait()
         os.kill(first, signal.SIGKILL)
         end, text = await running
         assert (end.status, text) == ("interrupted", "before\n")
         assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
         assert executor.zygote != first
-        await until(lambda: not [pid for pid in forked if Path(f"/proc/{pid}").exists()])  # init buries them
+        await until(lambda: not [pid for pid in forked if Path(f"/proc/{pid}").exists()])  # init reaps them
 
 
-async def test_a_program_whose_child_died_before_it_began_is_run_in_another() -> None:
+async def test_a_program_whose_child_died_before_it_started_runs_in_another_child() -> None:
     async with started() as executor:
         assert executor.zygote
-        os.kill(executor.zygote, signal.SIGKILL)  # its idle children die at once, the pool hears of it in the next turn
+        os.kill(executor.zygote, signal.SIGKILL)  # kills its idle children too, which the pool learns later
         time.sleep(0.1)
         assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
 
@@ -171,7 +171,7 @@ async def test_an_idle_child_that_dies_is_replaced() -> None:
         assert (await run(executor, "print(1)"))[1] == "1\n"
 
 
-async def test_nothing_is_left_when_it_is_closed() -> None:
+async def test_closing_ends_all_processes_and_closes_all_descriptors() -> None:
     async with started() as executor:
         zygote = executor.zygote or 0
         await until(lambda: len(children_of(zygote)) == 2)
@@ -181,7 +181,7 @@ async def test_nothing_is_left_when_it_is_closed() -> None:
     await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-async def test_no_descriptor_is_lost_over_many_runs() -> None:
+async def test_many_runs_leak_no_descriptor() -> None:
     async with started() as executor:
         for _ in range(3):
             await run(executor, "import os; os._exit(1)")
@@ -193,7 +193,7 @@ async def test_no_descriptor_is_lost_over_many_runs() -> None:
         assert len(os.listdir("/proc/self/fd")) <= before
 
 
-async def test_a_zygote_that_cannot_start_is_told_to_whoever_waits() -> None:
+async def test_waiting_callers_get_an_error_if_the_zygote_cannot_start() -> None:
     async with started(entry="no_such_entry") as executor:
         assert not executor.ready
         assert "no_such_entry" in " ".join(executor.report)
@@ -201,7 +201,7 @@ async def test_a_zygote_that_cannot_start_is_told_to_whoever_waits() -> None:
             await run(executor, "print(1)")
 
 
-async def test_nothing_is_run_when_a_child_could_get_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_runs_if_the_self_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "passed", lambda checks: False)
     async with started() as executor:
         assert not executor.ready
@@ -210,7 +210,7 @@ async def test_nothing_is_run_when_a_child_could_get_out(monkeypatch: pytest.Mon
         assert executor.zygote is None
 
 
-async def test_nothing_is_run_on_a_machine_that_cannot_confine(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_runs_on_a_machine_that_cannot_confine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "best_mode", lambda: "none")
     async with started() as executor:
         assert not executor.ready
@@ -218,7 +218,7 @@ async def test_nothing_is_run_on_a_machine_that_cannot_confine(monkeypatch: pyte
             await run(executor, "print(1)")
 
 
-async def test_where_files_cannot_be_denied_singly_all_are() -> None:
+async def test_in_mode_nofiles_no_file_can_be_opened() -> None:
     async with started(mode="nofiles") as executor:
         assert executor.mode == "nofiles"
         assert all(check.ok for check in executor.checks)
@@ -227,7 +227,7 @@ async def test_where_files_cannot_be_denied_singly_all_are() -> None:
         assert end.failure.type == "PermissionError"
 
 
-async def test_one_s_own_code_runs_without_a_sandbox_where_that_was_asked_for() -> None:
+async def test_code_runs_unconfined_if_the_setting_says_so() -> None:
     async with started(Settings(children=1, unconfined=True, limits=LIMITS)) as executor:
         assert executor.mode == "none"
         assert "NOT confined" in executor.report[0]
@@ -235,12 +235,12 @@ async def test_one_s_own_code_runs_without_a_sandbox_where_that_was_asked_for() 
         assert (await run(executor, "while True: pass", Limits(wall_seconds=0.2)))[0].status == "timed_out"
 
 
-async def test_the_self_test_sees_each_way_out_denied() -> None:
+async def test_the_self_test_finds_every_attempt_denied() -> None:
     async with started() as executor:
         assert selftest.passed(executor.checks)
         names = " ".join(check.name for check in executor.checks)
-        for way in ("/etc/passwd", "socket", "forking", "executing", "signalling its parent", "writing a file"):
-            assert way in names
+        for action in ("/etc/passwd", "socket", "forking", "executing", "signalling its parent", "writing a file"):
+            assert action in names
 
 
 async def test_the_self_test_fails_in_a_child_that_is_not_confined() -> None:
@@ -250,7 +250,7 @@ async def test_the_self_test_fails_in_a_child_that_is_not_confined() -> None:
     assert not selftest.passed([])
 
 
-def test_a_zygote_is_told_nothing_of_the_server_s_environment() -> None:
+def test_a_zygote_does_not_inherit_the_environment_of_the_server() -> None:
     assert not [name for name in zygote_client.ENVIRONMENT if name.startswith("TAPEDECK")]
     program = f"""
 import asyncio, os, sys
@@ -278,7 +278,7 @@ print("torch" in sys.modules, "numpy" in sys.modules)
     assert ran.stdout.split()[-2:] == ["False", "True"], "the server must not import torch"
 
 
-async def test_children_end_with_the_server() -> None:
+async def test_the_zygote_and_its_children_exit_with_the_server() -> None:
     program = f"""
 import asyncio, sys
 from tapedeck import wire

@@ -1,4 +1,4 @@
-"""Hold the filter to its tables and its decisions, by a small machine that runs it as the kernel would."""
+"""The seccomp filter allows the listed calls and denies all others, as shown by a small BPF interpreter."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ MODES = {"full": True, "nofiles": False}
 
 
 def decide(program: bytes, machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
-    """Run a filter on a call, with the semantics of ``Documentation/networking/filter.rst``."""
+    """Return the decision of a filter for a call, as ``Documentation/networking/filter.rst`` defines it."""
     arch = seccomp.MACHINES[machine].audit if audit is None else audit
     words = [argument & (1 << 64) - 1 for argument in (*arguments, *[0] * (6 - len(arguments)))]
     data = struct.pack("<IIQ6Q", number & 0xFFFFFFFF, arch, 0, *words)
-    steps = list(struct.iter_unpack("<HBBI", program))
-    accumulator, at = 0, 0
+    instructions = list(struct.iter_unpack("<HBBI", program))
+    accumulator, counter = 0, 0
     while True:
-        code, if_true, if_false, value = steps[at]
-        at += 1
+        code, if_true, if_false, value = instructions[counter]
+        counter += 1
         if code == 0x20:
             (accumulator,) = struct.unpack_from("<I", data, value)
         elif code == 0x54:
             accumulator &= value
         elif code == 0x15:
-            at += if_true if accumulator == value else if_false
+            counter += if_true if accumulator == value else if_false
         elif code == 0x35:
-            at += if_true if accumulator >= value else if_false
+            counter += if_true if accumulator >= value else if_false
         else:
             assert code == 0x06
             return value
@@ -47,7 +47,7 @@ def number(machine: str, name: str) -> int:
     return seccomp.MACHINES[machine].numbers[name]
 
 
-def test_the_numbers_are_those_of_libseccomp(machine: str) -> None:
+def test_the_system_call_numbers_equal_those_of_libseccomp(machine: str) -> None:
     found = ctypes.util.find_library("seccomp")
     if found is None:
         pytest.skip("libseccomp is not installed")
@@ -58,13 +58,13 @@ def test_the_numbers_are_those_of_libseccomp(machine: str) -> None:
     assert {name: resolve(audit, name.encode()) for name in numbers} == numbers
 
 
-def test_every_call_that_is_allowed_by_name_has_a_number_somewhere() -> None:
-    known = {name for machine in seccomp.MACHINES.values() for name in machine.numbers}
-    assert known >= {*seccomp.COMPUTING, *seccomp.LOOKING}
+def test_every_allowed_call_has_a_number_on_some_machine() -> None:
+    numbered = {name for machine in seccomp.MACHINES.values() for name in machine.numbers}
+    assert numbered >= {*seccomp.COMPUTING, *seccomp.LOOKING}
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_only_listed_calls_are_ever_allowed(machine: str, mode: str) -> None:
+def test_only_listed_calls_are_allowed(machine: str, mode: str) -> None:
     program = seccomp.build_filter(machine, files=MODES[mode])
     numbers = seccomp.MACHINES[machine].numbers
     listed = {numbers[name] for name in (*seccomp.COMPUTING, *(seccomp.LOOKING if MODES[mode] else ())) if name in numbers}
@@ -72,14 +72,14 @@ def test_only_listed_calls_are_ever_allowed(machine: str, mode: str) -> None:
     assert allowed == listed
 
 
-def test_a_call_of_another_architecture_or_table_kills(machine: str) -> None:
+def test_a_call_of_another_architecture_kills_the_process(machine: str) -> None:
     program = seccomp.build_filter(machine, files=True)
     assert decide(program, machine, number(machine, "read"), audit=0x40000003) == KILLED
     assert decide(program, machine, 0x40000000 | number(machine, "read")) == KILLED
     assert decide(program, machine, -1) == KILLED
 
 
-def test_files_are_opened_for_reading_only(machine: str) -> None:
+def test_files_can_be_opened_for_reading_only(machine: str) -> None:
     program = seccomp.build_filter(machine, files=True)
     call = number(machine, "openat")
     assert decide(program, machine, call, -100, 1, 0) == ALLOWED
@@ -88,14 +88,14 @@ def test_files_are_opened_for_reading_only(machine: str) -> None:
         assert decide(program, machine, call, -100, 1, flags) == DENIED
 
 
-def test_without_files_nothing_is_opened_or_looked_for(machine: str) -> None:
+def test_without_files_no_file_can_be_opened_or_tested(machine: str) -> None:
     program = seccomp.build_filter(machine, files=False)
     for name in ("open", "openat", *seccomp.LOOKING):
         if name in seccomp.MACHINES[machine].numbers:
             assert decide(program, machine, number(machine, name)) == DENIED
 
 
-def test_a_process_may_signal_nobody_but_itself(machine: str) -> None:
+def test_a_process_can_signal_itself_only(machine: str) -> None:
     program = seccomp.build_filter(machine, files=True)
     own = seccomp._OWN_PID
     for name in ("kill", "tgkill"):
@@ -104,26 +104,26 @@ def test_a_process_may_signal_nobody_but_itself(machine: str) -> None:
             assert decide(program, machine, number(machine, name), pid, 9) == DENIED
 
 
-def test_limits_may_be_read_of_oneself_but_not_set(machine: str) -> None:
+def test_a_process_can_read_its_own_limits_but_not_set_them(machine: str) -> None:
     program = seccomp.build_filter(machine, files=True)
     call = number(machine, "prlimit64")
     assert decide(program, machine, call, 0, 3, 0, 0x7F0000000000) == ALLOWED
-    assert decide(program, machine, call, 0, 3, 0x7F0000000000, 0) == DENIED  # the low half alone is zero
+    assert decide(program, machine, call, 0, 3, 0x7F0000000000, 0) == DENIED  # only the lower half is zero
     assert decide(program, machine, call, 0, 3, 8, 0) == DENIED
     assert decide(program, machine, call, 1, 3, 0, 0x7F0000000000) == DENIED
 
 
-def test_descriptors_may_be_duplicated_but_not_made_to_signal(machine: str) -> None:
+def test_descriptors_can_be_duplicated_but_cannot_send_signals(machine: str) -> None:
     program = seccomp.build_filter(machine, files=True)
     call = number(machine, "fcntl")
     allowed = {command for command in range(2000) if decide(program, machine, call, 4, command) == ALLOWED}
     assert allowed == {0, 1, 2, 3, 1030}
 
 
-def test_clone3_is_answered_as_if_it_did_not_exist(machine: str) -> None:
+def test_clone3_fails_with_enosys(machine: str) -> None:
     assert decide(seccomp.build_filter(machine, files=True), machine, 435) == NO_SUCH_CALL
 
 
-def test_a_machine_that_is_not_known_has_no_filter() -> None:
+def test_an_unknown_machine_has_no_filter() -> None:
     with pytest.raises(KeyError):
         seccomp.build_filter("riscv64", files=True)

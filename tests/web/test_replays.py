@@ -484,7 +484,7 @@ async def test_the_caller_can_cancel_a_replay_and_request_it_again(serve: Serve)
         result = answer.json()
         assert (result["status"], result["repeatable"], result["reason"]) == ("done", None, "The replay was cancelled.")
         assert '"reason":"The replay was cancelled."' in (await following).text
-        assert executor.together == 0
+        assert executor.running == 0
         assert (await client.get(links["self"])).json() == result
         assert (await client.post(f"{links['self']}/cancel")).json() == result
         executor.held = False
@@ -532,9 +532,9 @@ async def test_a_replay_continues_until_every_caller_who_requested_it_cancels(se
             assert (answer.status_code, answer.json()["status"]) == (200, "running")
         await in_progress(first, run)
         assert (await third.post(f"{links['self']}/cancel")).json()["status"] == "running", "it was requested again"
-        assert executor.together == 1
+        assert executor.running == 1
         assert (await first.post(f"{links['self']}/cancel")).json()["status"] == "done"
-        assert executor.together == 0
+        assert executor.running == 0
 
 
 async def test_requesting_a_replay_that_is_being_cancelled_starts_another(serve: Serve) -> None:
@@ -542,7 +542,7 @@ async def test_requesting_a_replay_that_is_being_cancelled_starts_another(serve:
     async with serve(executor=executor) as client:
         run = await posted(client, FIT)
         links = await in_progress(client, run)
-        await until(lambda: executor.together == 1)
+        await until(lambda: executor.running == 1)
         stopping = asyncio.ensure_future(client.post(f"{links['self']}/cancel"))
         executor.held = False
         results = [(await client.post(f"{run}/replays", json={"what": "check", "step": 0})).json() for _ in range(2)]
@@ -566,9 +566,9 @@ async def test_deleting_a_run_stops_its_replays(serve: Serve) -> None:
     async with serve(executor=executor) as client:
         run, other = await posted(client, FIT), await posted(client, FIT)
         links, kept = await in_progress(client, run), await in_progress(client, other)
-        await until(lambda: executor.together == 2)
+        await until(lambda: executor.running == 2)
         assert (await client.delete(run)).status_code == 204
-        await until(lambda: executor.together == 1)
+        await until(lambda: executor.running == 1)
         assert (await client.get(links["self"])).status_code == 404
         assert (await client.get(kept["self"])).json()["status"] == "running"
 
