@@ -1,4 +1,4 @@
-"""Run programs for real, each through the executor, from tests that are not asynchronous."""
+"""Run programs in the real sandbox, from tests that are not asynchronous."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
-    """How a program fared."""
+    """The result of a run."""
 
     status: str
     text: str
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 class Runner:
-    """An executor on an event loop of its own, in a thread of its own."""
+    """An executor on its own event loop, in its own thread."""
 
     def __init__(self, mode: str, limits: Limits = LIMITS, entry: str = "stub_entry") -> None:
         self._loop = asyncio.new_event_loop()
@@ -59,8 +59,8 @@ class Runner:
         self._thread.join()
         self._loop.close()
 
-    def living(self) -> set[int]:
-        """Processes that the zygote has forked and that live."""
+    def children(self) -> set[int]:
+        """Return the process ids of the zygote's running children."""
         zygote = self.executor.zygote
         found = set()
         for entry in Path("/proc").iterdir():
@@ -92,7 +92,7 @@ class Runner:
 
 @pytest.fixture(scope="session", params=["full", pytest.param("nofiles", marks=pytest.mark.slow)])
 def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
-    """Both modes in turn; where the machine lacks one, its tests are skipped with a line that says so."""
+    """A runner for each mode. Tests of a mode that the machine does not support are skipped."""
     if request.param == "full":
         from tapedeck.sandbox.landlock import version
 
@@ -106,13 +106,13 @@ def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
 
 @pytest.fixture(scope="session")
 def make_runner() -> type[Runner]:
-    """For tests that need a runner of another kind."""
+    """The class of runners, for tests that need another kind."""
     return Runner
 
 
 @pytest.fixture(scope="session")
 def victim() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of the same user's that no program may touch."""
+    """A process of the same user, which no program may touch."""
     process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(3600)"])
     yield process
     process.kill()

@@ -1,4 +1,4 @@
-"""Run the attacks again as a user who is nobody, in a mount namespace where the interpreter can be read."""
+"""Run the attacks as the user ``nobody``, in a mount namespace in which ``nobody`` can read the interpreter."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent.parent
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 HERE = Path(__file__).parent
 
-# A home folder that others may not enter hides an interpreter within it. In a namespace of its own, a folder that they may
-# enter is laid over it, with nothing but the interpreter inside.
+# An interpreter below a private home folder is not readable by others. In a new mount namespace, mount a public folder over
+# the home folder, and put only the interpreter into it.
 UNCOVER = """
 set -e
 mkdir -p "$1"
@@ -30,12 +30,12 @@ exec "$@"
 """
 
 
-# An interpreter that cannot find its own library may fall back on another's.
+# An interpreter that cannot read its own library may silently use another one.
 PROBE = f"import sys, torch; open(sys.executable); assert sys.base_prefix == {sys.base_prefix!r}"
 
 
 def readable(tmp_path: Path) -> list[str]:
-    """Command under which the interpreter can be read by nobody; skips where there is none."""
+    """Return a command prefix under which ``nobody`` can read the interpreter; skip the test if there is none."""
     if os.geteuid() != 0:
         pytest.skip("the suite itself runs as a normal user")
     if not (shutil.which("setpriv") and shutil.which("unshare")):
@@ -49,7 +49,7 @@ def readable(tmp_path: Path) -> list[str]:
     pytest.skip(f"the interpreter cannot be read by another user: {tried.stderr.strip()[-200:]}")
 
 
-def test_the_attacks_get_nowhere_as_a_normal_user_either(tmp_path: Path) -> None:
+def test_the_attacks_fail_as_a_normal_user(tmp_path: Path) -> None:
     command = [*readable(tmp_path), *NOBODY]
     suite = [
         sys.executable,
@@ -60,7 +60,7 @@ def test_the_attacks_get_nowhere_as_a_normal_user_either(tmp_path: Path) -> None
         "-p",
         "no:cacheprovider",
         "-k",
-        "full and not nothing_comes",
+        "full and not sandbox_contains",
     ]
     home = {"HOME": "/nonexistent", "PATH": os.environ["PATH"], "TMPDIR": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run([*command, *suite], cwd=ROOT, env=home, capture_output=True, text=True)
@@ -69,7 +69,7 @@ def test_the_attacks_get_nowhere_as_a_normal_user_either(tmp_path: Path) -> None
     assert "skipped" not in ran.stdout
 
 
-def test_started_as_root_programs_run_as_nobody_where_they_can(tmp_path: Path) -> None:
+def test_a_server_started_as_root_runs_programs_as_nobody(tmp_path: Path) -> None:
     program = f"""
 import asyncio, sys
 from tapedeck import wire

@@ -1,8 +1,8 @@
-"""Run every attack for real; after each, a harmless program must still run and nothing be left behind.
+"""Run attacks in the real sandbox. All of them fail, leave nothing behind, and do not disturb the next program.
 
-Each program is run after :data:`PRELUDE`, whose ``attempt`` prints ``ESCAPED`` when something succeeds that must not, and
-``SUSPICIOUS`` when it fails for a reason that is not the sandbox's. ``PARENT``, ``SERVER`` and ``VICTIM`` are process ids,
-``FOLDER`` one that everybody may write to, ``SECRET_FILE`` a file in it.
+Each attack runs after :data:`PRELUDE`. Its function ``attempt`` prints ``ESCAPED`` if a forbidden action succeeds, and
+``SUSPICIOUS`` if it fails for a reason other than the sandbox. ``PARENT``, ``SERVER`` and ``VICTIM`` are process ids.
+``FOLDER`` is a folder that everybody may write to, and ``SECRET_FILE`` a file in it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.slow]  # what a quick look needs is in test_ordinary and test_with_tracer
+pytestmark = [pytest.mark.sandbox, pytest.mark.slow]  # the fast tests of the sandbox are in test_ordinary and test_with_tracer
 
 SECRET = "a-secret-of-the-server-3f9c"
 
@@ -48,7 +48,7 @@ buffer = ctypes.create_string_buffer(4096)
 """
 
 DENIED: dict[str, str] = {
-    # looking at files
+    # reading files
     "reads the list of users": "attempt(show, '/etc/passwd')",
     "reads a secret file": "attempt(show, SECRET_FILE)",
     "reads its own environment through proc": "attempt(show, '/proc/self/environ')",
@@ -66,74 +66,74 @@ DENIED: dict[str, str] = {
     "lists its descriptors": "attempt(os.listdir, '/proc/self/fd')",
     "follows a link": "attempt(os.readlink, '/proc/self/exe')",
     "reads the kernel's log": "attempt(show, '/dev/kmsg')",
-    "reads what is left of other programs": "attempt(show, '/dev/shm')",
+    "reads shared memory of other programs": "attempt(show, '/dev/shm')",
     "reads a disk": "attempt(show, '/dev/vda')",
     "opens a terminal": "attempt(show, '/dev/tty')",
     "opens by openat2": "c('syscall', 437, -100, b'/etc/passwd', buffer, 24)",
     "opens by handle": "c('open_by_handle_at', -100, buffer, 0)",
-    "opens a path only": "attempt(os.open, '/', 0o10000000)",
+    "opens a file with O_PATH": "attempt(os.open, '/', 0o10000000)",
     "watches a file": "c('inotify_init')",
     "watches the whole machine": "c('fanotify_init', 0, 0)",
     "uses io_uring": "c('syscall', 425, 8, buffer)",
     "asks about a file system": "attempt(os.statvfs, '/')",
-    # changing files
+    # writing files
     "writes a file": "attempt(open, FOLDER + '/written', 'w')",
     "appends to a secret file": "attempt(open, SECRET_FILE, 'a')",
     "writes into the standard library": "attempt(open, os.__file__, 'r+')",
     "writes bytecode beside a module": "attempt(open, os.path.dirname(os.__file__) + '/__pycache__/tapedeck-attack.pyc', 'wb')",
-    "makes a nameless file": "attempt(os.open, FOLDER, os.O_TMPFILE | os.O_RDWR, 0o600)",
-    "makes a file in shared memory": "attempt(open, '/dev/shm/tapedeck-attack', 'w')",
-    "makes a file in memory": "attempt(os.memfd_create, 'x')",
-    "makes a file that must not exist yet": "attempt(os.open, FOLDER + '/made', os.O_CREAT | os.O_EXCL | os.O_RDWR)",
+    "creates an unnamed file": "attempt(os.open, FOLDER, os.O_TMPFILE | os.O_RDWR, 0o600)",
+    "creates a file in shared memory": "attempt(open, '/dev/shm/tapedeck-attack', 'w')",
+    "creates a file in memory": "attempt(os.memfd_create, 'x')",
+    "creates a file exclusively": "attempt(os.open, FOLDER + '/made', os.O_CREAT | os.O_EXCL | os.O_RDWR)",
     "removes a file": "attempt(os.remove, SECRET_FILE)",
     "removes a folder": "attempt(os.rmdir, FOLDER)",
     "renames a file": "attempt(os.rename, SECRET_FILE, FOLDER + '/renamed')",
-    "makes a symbolic link": "attempt(os.symlink, '/etc/passwd', FOLDER + '/link')",
-    "makes a hard link": "attempt(os.link, SECRET_FILE, FOLDER + '/hard')",
-    "makes a folder": "attempt(os.mkdir, FOLDER + '/made')",
-    "makes a pipe with a name": "attempt(os.mkfifo, FOLDER + '/fifo')",
-    "makes a device": "attempt(os.mknod, FOLDER + '/device')",
+    "creates a symbolic link": "attempt(os.symlink, '/etc/passwd', FOLDER + '/link')",
+    "creates a hard link": "attempt(os.link, SECRET_FILE, FOLDER + '/hard')",
+    "creates a folder": "attempt(os.mkdir, FOLDER + '/made')",
+    "creates a named pipe": "attempt(os.mkfifo, FOLDER + '/fifo')",
+    "creates a device": "attempt(os.mknod, FOLDER + '/device')",
     "changes a mode": "attempt(os.chmod, SECRET_FILE, 0o666)",
     "changes an owner": "attempt(os.chown, SECRET_FILE, 1, 1)",
     "changes times": "attempt(os.utime, SECRET_FILE, (1, 1))",
-    "sets an attribute": "attempt(os.setxattr, SECRET_FILE, 'user.x', b'1')",
-    "reads an attribute": "attempt(os.getxattr, SECRET_FILE, 'user.x')",
-    "cuts a file": "attempt(os.truncate, SECRET_FILE, 0)",
-    "changes its folder": "attempt(os.chdir, FOLDER)",
-    "changes its root": "attempt(os.chroot, FOLDER)",
+    "sets an extended attribute": "attempt(os.setxattr, SECRET_FILE, 'user.x', b'1')",
+    "reads an extended attribute": "attempt(os.getxattr, SECRET_FILE, 'user.x')",
+    "truncates a file": "attempt(os.truncate, SECRET_FILE, 0)",
+    "changes its current folder": "attempt(os.chdir, FOLDER)",
+    "changes its root folder": "attempt(os.chroot, FOLDER)",
     "mounts a file system": "c('mount', b'none', FOLDER.encode(), b'tmpfs', 0, 0)",
     "unmounts the root": "c('umount2', b'/', 2)",
     # other processes
     "signals its parent": "attempt(os.kill, PARENT, 0)",
     "kills its parent": "attempt(os.kill, PARENT, 9)",
     "kills the server": "attempt(os.kill, SERVER, 9)",
-    "kills a process of its user's": "attempt(os.kill, VICTIM, 9)",
-    "kills everything": "attempt(os.kill, -1, 9)",
-    "kills its group": "attempt(os.kill, 0, 9)",
-    "kills its parent's group": "attempt(os.killpg, PARENT, 9)",
+    "kills a process of the same user": "attempt(os.kill, VICTIM, 9)",
+    "kills every process": "attempt(os.kill, -1, 9)",
+    "kills its process group": "attempt(os.kill, 0, 9)",
+    "kills its parent's process group": "attempt(os.killpg, PARENT, 9)",
     "kills a thread of another process": "c('tgkill', PARENT, PARENT, 9)",
     "kills by the older call": "c('syscall', 200 if X86 else 130, VICTIM, 9)",
     "queues a signal": "c('sigqueue', VICTIM, 9, None)",
     "kills through a pidfd": "attempt(os.pidfd_open, VICTIM)",
     "has a pipe signal another process": "import fcntl; attempt(fcntl.fcntl, 4, 8, VICTIM)",
-    "chooses the signal a pipe sends": "import fcntl; attempt(fcntl.fcntl, 4, 10, 9)",
-    "makes its pipe not block": "import fcntl; attempt(fcntl.fcntl, 4, 4, os.O_NONBLOCK)",
+    "chooses the signal that a pipe sends": "import fcntl; attempt(fcntl.fcntl, 4, 10, 9)",
+    "makes its pipe non-blocking": "import fcntl; attempt(fcntl.fcntl, 4, 4, os.O_NONBLOCK)",
     "enlarges its pipe": "import fcntl; attempt(fcntl.fcntl, 4, 1031, 1 << 20)",
     "traces its parent": "c('ptrace', 16, PARENT, 0, 0)",
     "asks to be traced": "c('ptrace', 0, 0, 0, 0)",
     "reads another process's memory": "c('process_vm_readv', PARENT, buffer, 1, buffer, 1, 0)",
     "writes another process's memory": "c('process_vm_writev', PARENT, buffer, 1, buffer, 1, 0)",
-    "takes a descriptor of the server's": "c('syscall', 438, 4, 0, 0)",
-    "limits its parent": "c('prlimit', PARENT, 0, buffer, None)",
+    "takes a descriptor of the server": "c('syscall', 438, 4, 0, 0)",
+    "sets a limit of its parent": "c('prlimit', PARENT, 0, buffer, None)",
     "reads its parent's limits": "c('prlimit', PARENT, 0, None, buffer)",
     "raises its own limits": "c('setrlimit', 7, buffer)",
-    "slows its parent": "attempt(os.setpriority, os.PRIO_PROCESS, PARENT, 19)",
+    "lowers the priority of its parent": "attempt(os.setpriority, os.PRIO_PROCESS, PARENT, 19)",
     "moves its parent to one core": "attempt(os.sched_setaffinity, PARENT, {{0}})",
     "moves itself to one core": "attempt(os.sched_setaffinity, 0, {{0}})",
-    "asks for real time": "attempt(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))",
+    "requests real-time scheduling": "attempt(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))",
     "interrupts every core": "c('syscall', 324 if X86 else 283, 1, 0, 0)",
     "compares processes": "c('syscall', 312 if X86 else 272, PARENT, PARENT, 0, 0, 0)",
-    "advises another process's memory": "c('syscall', 440, 4, buffer, 1, 0, 0)",
+    "gives advice about another process's memory": "c('syscall', 440, 4, buffer, 1, 0, 0)",
     # new processes
     "forks": "attempt(os.fork)",
     "forks by libc": "c('fork')",
@@ -142,8 +142,8 @@ DENIED: dict[str, str] = {
     "runs a command": "import subprocess; attempt(subprocess.run, ['/bin/true'])",
     "runs a shell": "print('ESCAPED' if os.system('exit 0') == 0 else 'denied')",
     "spawns a process": "attempt(os.posix_spawn, '/bin/true', ['true'], {{}})",
-    "becomes another program": "attempt(os.execv, '/bin/true', ['true'])",
-    "becomes a program in memory": "c('syscall', 322 if X86 else 281, 4, b'', None, None, 0x1000)",
+    "executes another program": "attempt(os.execv, '/bin/true', ['true'])",
+    "executes a program in memory": "c('syscall', 322 if X86 else 281, 4, b'', None, None, 0x1000)",
     "opens a pseudo-terminal": "c('posix_openpt', 2)",
     # the network
     "opens a TCP socket": "import socket; attempt(socket.socket)",
@@ -156,45 +156,45 @@ DENIED: dict[str, str] = {
     "opens a vsock": "import socket; attempt(socket.socket, 40)",
     "opens a kernel crypto socket": "import socket; attempt(socket.socket, 38, 5, 0)",
     "uses a pipe as a socket": "c('sendmsg', 4, buffer, 0)",
-    "sends what another file holds": "attempt(os.sendfile, 4, 4, 0, 1)",
+    "sends the content of another file": "attempt(os.sendfile, 4, 4, 0, 1)",
     # the kernel
     "enters a namespace": "c('unshare', 0x10000000)",
     "joins its parent's namespace": "c('setns', 4, 0)",
-    "loads a program into the kernel": "c('syscall', 321 if X86 else 280, 0, buffer, 64)",
-    "counts events of the processor": "c('syscall', 298 if X86 else 241, buffer, 0, -1, -1, 0)",
+    "loads a BPF program": "c('syscall', 321 if X86 else 280, 0, buffer, 64)",
+    "counts performance events": "c('syscall', 298 if X86 else 241, buffer, 0, -1, -1, 0)",
     "handles its own page faults": "c('syscall', 323 if X86 else 282, 0)",
     "reads the kernel's keys": "c('syscall', 250 if X86 else 219, 0, -3, 0, 0, 0)",
-    "shares memory the old way": "c('shmget', 1234, 4096, 0o1666)",
-    "sends messages the old way": "c('msgget', 1234, 0o1666)",
-    "makes semaphores": "c('semget', 1234, 1, 0o1666)",
-    "makes a message queue": "c('syscall', 240 if X86 else 180, b'tapedeck-attack', 0o102, 0o600, None)",
-    "makes a timer with a signal": "c('syscall', 222 if X86 else 107, 0, None, buffer)",
-    "makes an event descriptor": "c('eventfd', 0, 0)",
+    "shares memory with System V calls": "c('shmget', 1234, 4096, 0o1666)",
+    "creates a System V message queue": "c('msgget', 1234, 0o1666)",
+    "creates System V semaphores": "c('semget', 1234, 1, 0o1666)",
+    "creates a POSIX message queue": "c('syscall', 240 if X86 else 180, b'tapedeck-attack', 0o102, 0o600, None)",
+    "creates a timer that sends a signal": "c('syscall', 222 if X86 else 107, 0, None, buffer)",
+    "creates an event descriptor": "c('eventfd', 0, 0)",
     "locks memory": "c('mlockall', 3)",
     "changes its personality": "c('personality', 0x0040000)",
     "controls a terminal": "import fcntl; attempt(fcntl.ioctl, 0, 0x5412, b'x')",
     "becomes root": "attempt(os.setresuid, 0, 0, 0)",
-    "becomes somebody": "attempt(os.setresuid, 1234, 1234, 1234)",
+    "becomes another user": "attempt(os.setresuid, 1234, 1234, 1234)",
     "joins groups": "attempt(os.setgroups, [0])",
     "takes capabilities": "c('capset', buffer, buffer)",
-    "makes itself readable": "c('prctl', 4, 1, 0, 0, 0)",
-    "outlives its parent": "c('prctl', 1, 0, 0, 0, 0)",
-    "adds a filter that listens": "c('syscall', 317 if X86 else 277, 1, 8, buffer)",
-    "asks for other Landlock rules": "c('syscall', 444, None, 0, 1)",
+    "makes itself dumpable": "c('prctl', 4, 1, 0, 0, 0)",
+    "clears its parent death signal": "c('prctl', 1, 0, 0, 0, 0)",
+    "installs a seccomp filter with a listener": "c('syscall', 317 if X86 else 277, 1, 8, buffer)",
+    "requests the Landlock version": "c('syscall', 444, None, 0, 1)",
     "sets the clock": "import time; attempt(time.clock_settime, time.CLOCK_REALTIME, 1.0)",
-    "names the machine": "c('sethostname', b'x', 1)",
+    "sets the host name": "c('sethostname', b'x', 1)",
     "restarts the machine": "c('reboot', 0)",
-    "loads a module": "c('syscall', 175 if X86 else 105, buffer, 1, b'')",
-    "swaps": "c('swapon', b'/dev/vda', 0)",
-    "accounts processes": "c('acct', None)",
-    "has a session of its own": "attempt(os.setsid)",
+    "loads a kernel module": "c('syscall', 175 if X86 else 105, buffer, 1, b'')",
+    "enables swap": "c('swapon', b'/dev/vda', 0)",
+    "enables process accounting": "c('acct', None)",
+    "starts a session": "attempt(os.setsid)",
     "reads the system's log": "c('klogctl', 3, buffer, 100)",
-    "splices": "c('vmsplice', 4, buffer, 1, 0)",
+    "splices memory into a pipe": "c('vmsplice', 4, buffer, 1, 0)",
 }
-"""Attempts that the kernel must refuse, each by itself: none may succeed, none may fail for another reason."""
+"""Actions that the kernel must refuse. None may succeed, and none may fail for another reason."""
 
-FUTILE: dict[str, tuple[str, set[str]]] = {
-    "looks for the server's secrets in its memory": (
+CONTAINED: dict[str, tuple[str, set[str]]] = {
+    "searches its memory for the server's secrets": (
         r"""
 import gc
 for thing in gc.get_objects():
@@ -215,7 +215,7 @@ for fd in range(5, 2000):
 """,
         {"done"},
     ),
-    "reads what its descriptors hold": (
+    "reads from its descriptors": (
         r"""
 for fd in (0, 1, 2):
     if os.read(fd, 100): print('ESCAPED', fd)
@@ -225,7 +225,7 @@ for fd in (3, 4):
 """,
         {"done"},
     ),
-    "fills its descriptors": ("while True: os.dup(4)", {"failed"}),
+    "uses up its descriptors": ("while True: os.dup(4)", {"failed"}),
     "starts a thread": ("import threading; threading.Thread(target=print, args=('ESCAPED',)).start()", {"failed"}),
     "starts a thousand threads": (
         r"""
@@ -238,7 +238,7 @@ for _ in range(1000):
 """,
         {"done"},
     ),
-    "forks for ever": (
+    "forks endlessly": (
         r"""
 while True:
     try: os.fork()
@@ -247,17 +247,17 @@ print('denied')
 """,
         {"done"},
     ),
-    "asks the network for a name": ("import socket; socket.getaddrinfo('example.org', 80)", {"failed"}),
+    "resolves a host name": ("import socket; socket.getaddrinfo('example.org', 80)", {"failed"}),
     "fetches a page": ("import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/')", {"failed"}),
-    "loops for ever": ("while True: pass", {"timed_out"}),
-    "sleeps for ever": (
+    "loops endlessly": ("while True: pass", {"timed_out"}),
+    "sleeps endlessly": (
         r"""
 import time
 while True: time.sleep(1000)
 """,
         {"timed_out"},
     ),
-    "loops for ever in C": ("sum(iter(int, 1))", {"timed_out"}),
+    "loops endlessly in C": ("sum(iter(int, 1))", {"timed_out"}),
     "ignores every signal and loops": (
         r"""
 import signal
@@ -281,14 +281,14 @@ while True:
     ),
     "stops itself": ("import signal; os.kill(os.getpid(), signal.SIGSTOP)", {"timed_out"}),
     "allocates a hundred gigabytes": ("bytearray(100 << 30)", {"out_of_memory"}),
-    "allocates until there is no more": (
+    "allocates all memory": (
         r"""
 held = []
 while True: held.append(bytearray(1 << 24))
 """,
         {"out_of_memory"},
     ),
-    "shares memory until there is no more": (
+    "maps all memory as shared": (
         r"""
 import mmap
 held = []
@@ -296,23 +296,23 @@ while True: held.append(mmap.mmap(-1, 1 << 26))
 """,
         {"failed", "out_of_memory"},
     ),
-    "makes a tensor larger than the machine": ("import torch; torch.ones(25 << 30)", {"out_of_memory"}),
-    "makes an array larger than the machine": ("import numpy; numpy.ones(25 << 30)", {"out_of_memory"}),
-    "multiplies strings": (
+    "creates a tensor larger than the memory": ("import torch; torch.ones(25 << 30)", {"out_of_memory"}),
+    "creates an array larger than the memory": ("import numpy; numpy.ones(25 << 30)", {"out_of_memory"}),
+    "grows a string endlessly": (
         r"""
 x = 'x' * (1 << 20)
 while True: x = x + x
 """,
         {"out_of_memory"},
     ),
-    "makes a number that never ends": (
+    "grows a number endlessly": (
         r"""
 x = 10
 while True: x = x * x
 """,
         {"out_of_memory", "timed_out"},
     ),
-    "recurses for ever": (
+    "recurses endlessly": (
         r"""
 def f(): f()
 f()
@@ -336,15 +336,15 @@ next(x)
         {"killed", "failed", "out_of_memory"},
     ),
     "backtracks in a regular expression": ("import re; re.match(r'(a+)+$', 'a' * 60 + 'b')", {"timed_out"}),
-    "leaves by exit": ("sys.exit(3)", {"failed"}),
-    "leaves at once": ("os._exit(0)", {"killed"}),
-    "leaves at once with a code": ("os._exit(70)", {"killed"}),
+    "exits with sys.exit": ("sys.exit(3)", {"failed"}),
+    "exits immediately": ("os._exit(0)", {"killed"}),
+    "exits immediately with a code": ("os._exit(70)", {"killed"}),
     "aborts": ("os.abort()", {"killed"}),
     "kills itself": ("os.kill(os.getpid(), 9)", {"killed"}),
     "reads a null pointer": ("ctypes.string_at(0)", {"killed"}),
-    "jumps to nowhere": ("ctypes.CFUNCTYPE(None)(16)()", {"killed"}),
+    "jumps to an invalid address": ("ctypes.CFUNCTYPE(None)(16)()", {"killed"}),
     "writes over the interpreter": ("ctypes.memset(id(int), 0xff, 4096); int('3')", {"failed", "killed"}),
-    "closes its pipe and goes on": (
+    "closes its pipe and continues": (
         r"""
 os.close(4)
 while True: pass
@@ -352,10 +352,10 @@ while True: pass
         {"killed"},
     ),
     "closes every descriptor": ("os.closerange(0, 100)", {"killed"}),
-    "prints without end": ("while True: print('x' * 100_000)", {"output_limit"}),
-    "prints ten megabytes at once": (r"WRITE(b'\x00' * 10_000_000)", {"killed"}),
-    "tells a frame of four gigabytes": (r"WRITE(b'\xff\xff\xff\x7f'); os.write(4, b'x' * 1000)", {"killed"}),
-    "tells a message that never ends": (
+    "prints endlessly": ("while True: print('x' * 100_000)", {"output_limit"}),
+    "writes ten megabytes of zeros": (r"WRITE(b'\x00' * 10_000_000)", {"killed"}),
+    "sends a frame of four gigabytes": (r"WRITE(b'\xff\xff\xff\x7f'); os.write(4, b'x' * 1000)", {"killed"}),
+    "sends an endless message": (
         r"""
 import struct
 frame = struct.pack('<I', 1 << 20 | 1 << 31) + bytes(1 << 20)
@@ -363,29 +363,29 @@ while True: WRITE(frame)
 """,
         {"killed", "output_limit"},
     ),
-    "tells frames of nothing without end": (
+    "sends endless empty frames": (
         r"""
 while True: WRITE(b'\x00\x00\x00\x80' * 10_000)
 """,
         {"killed", "output_limit"},
     ),
-    "tells nonsense": (r"WRITE(b'\x03\x00\x00\x00abc')", {"killed"}),
-    "tells deep nests": (r"WRITE((500_000).to_bytes(4, 'little') + b'\x91' * 500_000)", {"killed"}),
-    "tells an event of no kind": (
+    "sends invalid data": (r"WRITE(b'\x03\x00\x00\x00abc')", {"killed"}),
+    "sends deeply nested lists": (r"WRITE((500_000).to_bytes(4, 'little') + b'\x91' * 500_000)", {"killed"}),
+    "sends an event of an unknown kind": (
         r"""
 from tapedeck import wire
 WRITE(wire.frames(b'\x91\x92\xa3foo\x01'))
 """,
         {"killed"},
     ),
-    "tells an end that is not its own": (
+    "sends an end with a status of the server": (
         r"""
 from tapedeck import wire
 WRITE(wire.frames(wire.pack([wire.EndEvent('cancelled', None, 1.0)])))
 """,
         {"killed"},
     ),
-    "tells a million events": (
+    "sends a million events": (
         r"""
 from tapedeck import wire
 frame = wire.frames(wire.pack([wire.ProgressEvent(1)] * 50_000))
@@ -393,7 +393,7 @@ while True: WRITE(frame)
 """,
         {"killed", "output_limit"},
     ),
-    "tells of a graph that points outside": (
+    "sends a graph with invalid indices": (
         r"""
 from array import array
 from tapedeck import wire
@@ -403,7 +403,7 @@ WRITE(wire.frames(wire.pack([graph])))
 """,
         {"killed"},
     ),
-    "ends twice": (
+    "sends events after its end": (
         r"""
 from tapedeck import wire
 WRITE(wire.frames(wire.pack([wire.EndEvent('done', None, 1.0), wire.OutputEvent('ESCAPED')])))
@@ -411,13 +411,11 @@ WRITE(wire.frames(wire.pack([wire.EndEvent('done', None, 1.0), wire.OutputEvent(
         {"done"},
     ),
 }
-"""Programs that may do as they please and get nowhere, with the ways in which they may end."""
-
-OWN_WORDS = {"denied", "clean", "made"}
+"""Programs that may run but must do no harm, each with the statuses with which it may end."""
 
 
-class Place(NamedTuple):
-    """What the attacks are told of their surroundings, and how it looked before."""
+class Surroundings(NamedTuple):
+    """The files and the socket that attacks try to reach, and the state of the secret file before."""
 
     folder: Path
     secret_file: Path
@@ -435,15 +433,15 @@ class Place(NamedTuple):
 
     def is_untouched(self) -> bool:
         now = self.secret_file.stat()
-        what = ("st_mode", "st_uid", "st_size", "st_mtime", "st_nlink")
-        same = all(getattr(now, field) == getattr(self.before, field) for field in what)
+        fields = ("st_mode", "st_uid", "st_size", "st_mtime", "st_nlink")
+        same = all(getattr(now, field) == getattr(self.before, field) for field in fields)
         return same and [path.name for path in self.folder.iterdir()] == [self.secret_file.name]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("open")
-    # Open to everybody, up to the root: it is the sandbox that must deny, not the modes.
+    # Make the folders above accessible to everybody: the sandbox must deny access, not the file permissions.
     for above in (folder, folder.parent, folder.parent.parent):
         above.chmod(0o755)
     folder.chmod(0o777)
@@ -452,31 +450,30 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
     secret_file.chmod(0o666)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
-        yield Place(folder, secret_file, listener, secret_file.stat())
+        yield Surroundings(folder, secret_file, listener, secret_file.stat())
 
 
 @pytest.fixture
-def attack(runner: Any, place: Place, victim: subprocess.Popen[bytes]) -> Any:
-    """Run a program as an attack, and look afterwards whether all is as it was."""
+def attack(runner: Any, surroundings: Surroundings, victim: subprocess.Popen[bytes]) -> Any:
+    """Run a program as an attack, and check afterwards that nothing has changed."""
 
     def run(program: str, **limits: Any) -> Any:
         zygote = runner.executor.zygote
-        body = program.replace("{port}", str(place.listener.getsockname()[1])).replace("{{", "{").replace("}}", "}")
-        outcome = runner.run(place.prelude(runner, victim.pid) + body, **limits)
-        told = repr(outcome.events)
+        body = program.replace("{port}", str(surroundings.listener.getsockname()[1])).replace("{{", "{").replace("}}", "}")
+        outcome = runner.run(surroundings.prelude(runner, victim.pid) + body, **limits)
         assert "ESCAPED" not in outcome.text
         assert "SUSPICIOUS" not in outcome.text
-        assert SECRET not in told
+        assert SECRET not in repr(outcome.events)
 
         after = runner.run("print(6 * 7)")
         assert (after.status, after.text) == ("done", "42\n")
-        assert victim.poll() is None, "the victim is dead"
+        assert victim.poll() is None, "the victim was killed"
         assert runner.executor.zygote == zygote, "the zygote was replaced"
-        assert place.is_untouched()
+        assert surroundings.is_untouched()
         assert not [path for name in ("/tmp", "/dev/shm") for path in Path(name).glob("tapedeck-*attack*")]
         with pytest.raises(BlockingIOError):
-            place.listener.accept()
-        assert len(runner.living()) <= 4, "a child is left"
+            surroundings.listener.accept()
+        assert len(runner.children()) <= 4, "a child is still running"
         return outcome
 
     return run
@@ -488,23 +485,23 @@ def test_the_kernel_refuses_a_program_that(attack: Any, name: str) -> None:
     assert "denied" in outcome.text, outcome
 
 
-@pytest.mark.parametrize("name", FUTILE)
-def test_nothing_comes_of_a_program_that(attack: Any, name: str) -> None:
-    program, ways = FUTILE[name]
-    outcome = attack(program, wall_seconds=0.5 if "timed_out" in ways else 30.0)
-    assert outcome.status in ways, outcome
+@pytest.mark.parametrize("name", CONTAINED)
+def test_the_sandbox_contains_a_program_that(attack: Any, name: str) -> None:
+    program, statuses = CONTAINED[name]
+    outcome = attack(program, wall_seconds=0.5 if "timed_out" in statuses else 30.0)
+    assert outcome.status in statuses, outcome
     if outcome.status != "done":
         assert outcome.failure is not None
         assert outcome.failure.message
 
 
-def test_no_system_call_that_is_not_listed_gets_through(attack: Any) -> None:
+def test_every_system_call_that_is_not_listed_is_denied(attack: Any) -> None:
     from tapedeck.sandbox.seccomp import COMPUTING, LOOKING, MACHINES
 
     machine = MACHINES[os.uname().machine]
     conditional = {"open", "openat", "fcntl", "prlimit64", "kill", "tgkill"}
     listed = {machine.numbers[name] for name in {*COMPUTING, *LOOKING, *conditional} if name in machine.numbers}
-    # uretprobe and uprobe: no filter sees them, and outside a probe they only end the caller.
+    # seccomp does not filter uretprobe and uprobe. Outside a probe they only end the caller.
     probes = {335, 336} if os.uname().machine == "x86_64" else set()
     program = f"""
 wrong = []
@@ -526,7 +523,7 @@ print("denied" if not wrong else wrong)
         ("x32", "b8 27 00 00 40 0f 05 c3"),  # mov eax, getpid | 0x40000000; syscall; ret
     ],
 )
-def test_a_call_from_another_table_ends_the_process(attack: Any, table: str, code: str) -> None:
+def test_a_call_from_another_system_call_table_kills_the_process(attack: Any, table: str, code: str) -> None:
     program = f"""
 import mmap
 page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -541,32 +538,32 @@ print("ESCAPED", ctypes.CFUNCTYPE(ctypes.c_int)(at)())
     assert "SIGSYS" in outcome.failure.message
 
 
-def test_a_program_finds_nothing_of_the_one_before(attack: Any) -> None:
+def test_a_program_finds_no_trace_of_an_earlier_one(attack: Any) -> None:
     mark = "left-behind-by-another"
     assert attack(f"import builtins, torch\nbuiltins.left = torch.left = sys.left = {mark!r}").status == "done"
-    looking = f"""
+    search = f"""
 import builtins, gc, torch
 half = {mark[:9]!r}
 print(hasattr(builtins, "left"), hasattr(torch, "left"), hasattr(sys, "left"), "left" in globals())
 print([1 for thing in gc.get_objects() if isinstance(thing, dict) and thing is not globals()
        for value in list(thing.values()) if isinstance(value, str) and value.startswith(half) and "behind-by" in value])
 """
-    assert attack(looking).text == "False False False False\n[]\n"
+    assert attack(search).text == "False False False False\n[]\n"
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "reads the list of users", "lists a folder", "lists the root", "writes a file", "makes a folder",
-        "reads its parent's limits", "runs a shell", "opens a TCP socket", "opens a local socket", "makes an event descriptor",
+        "reads the list of users", "lists a folder", "lists the root", "writes a file", "creates a folder", "runs a shell",
+        "reads its parent's limits", "opens a TCP socket", "opens a local socket", "creates an event descriptor",
     ],
 )  # fmt: skip
-def test_where_nothing_confines_it_is_seen_that_a_program(unconfined: Any, place: Place, name: str) -> None:
-    """The attacks themselves work: each would be noticed if it succeeded."""
-    outcome = unconfined.run(place.prelude(unconfined, os.getpid()) + DENIED[name])
-    (place.folder / "written").unlink(missing_ok=True)
-    if (place.folder / "made").exists():
-        (place.folder / "made").rmdir()
+def test_without_the_sandbox_an_attack_succeeds_that(unconfined: Any, surroundings: Surroundings, name: str) -> None:
+    """The attacks themselves work, so a successful one would be noticed."""
+    outcome = unconfined.run(surroundings.prelude(unconfined, os.getpid()) + DENIED[name])
+    (surroundings.folder / "written").unlink(missing_ok=True)
+    if (surroundings.folder / "made").exists():
+        (surroundings.folder / "made").rmdir()
     assert "ESCAPED" in outcome.text, outcome
 
 

@@ -1,4 +1,4 @@
-"""Run programs as people write them, confined: all of them must work."""
+"""Ordinary programs work in the sandbox."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ layers = torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch
 net = torch.nn.Sequential(*layers)
 net(torch.randn(2, 1, 28, 28)).logsumexp(1).sum().backward()
 """,
-    "recurs": """
+    "uses recurrent layers": """
 for kind in (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU):
     out, _ = kind(3, 5, num_layers=2, bidirectional=True)(torch.randn(7, 2, 3))
     out.sum().backward()
 """,
-    "attends": """
+    "uses attention": """
 torch.nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)(torch.randn(2, 5, 16)).sum().backward()
 q = torch.randn(1, 2, 5, 8, requires_grad=True)
 F.scaled_dot_product_attention(q, q, q, is_causal=True).sum().backward()
 """,
-    "embeds": "torch.nn.EmbeddingBag(10, 3)(torch.tensor([[1, 2], [3, 4]])).sum().backward()",
+    "uses an embedding": "torch.nn.EmbeddingBag(10, 3)(torch.tensor([[1, 2], [3, 4]])).sum().backward()",
     "uses torch.func": """
 from torch.func import grad, vmap, jacrev, hessian, functional_call
 assert grad(lambda x: (x ** 3))(torch.tensor(2.0)).item() == 12
@@ -60,13 +60,13 @@ x = torch.tensor(2.0, requires_grad=True)
 (second,) = torch.autograd.grad(first, x)
 assert second.item() == 12
 """,
-    "differentiates forwards": """
+    "uses forward-mode differentiation": """
 import torch.autograd.forward_ad as fwad
 with fwad.dual_level():
     dual = fwad.make_dual(torch.tensor(2.0), torch.tensor(1.0))
     assert fwad.unpack_dual(dual ** 2).tangent.item() == 4
 """,
-    "writes a function of its own": """
+    "defines an autograd function": """
 class Square(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -78,14 +78,14 @@ class Square(torch.autograd.Function):
 x = torch.randn(3, dtype=torch.double, requires_grad=True)
 assert torch.autograd.gradcheck(Square.apply, (x,))
 """,
-    "checkpoints": """
+    "uses a checkpoint": """
 from torch.utils.checkpoint import checkpoint
 net = torch.nn.Linear(3, 3)
 x = torch.randn(2, 3, requires_grad=True)
 for reentrant in (False, True):
     checkpoint(net, x, use_reentrant=reentrant).sum().backward()
 """,
-    "checkpoints in checkpoints": """
+    "nests checkpoints": """
 from torch.utils.checkpoint import checkpoint
 def nested(depth, x):
     return x.sin() if depth == 0 else checkpoint(nested, depth - 1, x, use_reentrant=True)
@@ -101,7 +101,7 @@ torch.linalg.solve(s, torch.ones(4, dtype=torch.double)), torch.linalg.qr(a), to
 torch.fft.fft(torch.randn(8))
 numpy.linalg.eig(numpy.eye(3))
 """,
-    "samples": """
+    "samples from distributions": """
 from torch.distributions import Normal, Categorical, kl_divergence, Beta, MultivariateNormal
 mean = torch.zeros(2, requires_grad=True)
 (Normal(mean, 1.0).rsample() ** 2).sum().backward()
@@ -109,7 +109,7 @@ Categorical(logits=torch.zeros(3)).log_prob(torch.tensor(1)), Beta(1.0, 2.0).sam
 MultivariateNormal(torch.zeros(2), torch.eye(2)).sample()
 kl_divergence(Normal(0.0, 1.0), Normal(1.0, 1.0))
 """,
-    "hooks": """
+    "registers hooks": """
 seen = []
 x = torch.ones(2, requires_grad=True)
 x.register_hook(lambda g: seen.append(g))
@@ -133,14 +133,14 @@ from torch.utils.data import DataLoader, TensorDataset
 for x, y in DataLoader(TensorDataset(torch.randn(10, 2), torch.randn(10)), batch_size=4, shuffle=True):
     (x.sum() + y.sum()).item()
 """,
-    "schedules": """
+    "uses a learning rate scheduler": """
 optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, StepLR
 for kind in (StepLR, CosineAnnealingLR, ExponentialLR):
     scheduler = kind(optimizer, 2)
     optimizer.step(); scheduler.step()
 """,
-    "prunes and normalizes weights": """
+    "normalizes weights and clips gradients": """
 from torch.nn.utils import clip_grad_norm_, parametrizations, parameters_to_vector
 net = parametrizations.weight_norm(torch.nn.Linear(2, 2))
 net(torch.ones(1, 2)).sum().backward()
@@ -154,8 +154,8 @@ torch.randn(3, dtype=torch.cfloat, requires_grad=True).abs().sum().backward()
 with torch.autocast("cpu", dtype=torch.bfloat16):
     torch.nn.Linear(4, 4)(torch.randn(2, 4)).sum().backward()
 """,
-    "speaks einsum": "torch.einsum('ij,jk->i', torch.ones(1, 4, requires_grad=True), torch.ones(4, 1)).sum().backward()",
-    "reads the standard library": """
+    "uses einsum": "torch.einsum('ij,jk->i', torch.ones(1, 4, requires_grad=True), torch.ones(4, 1)).sum().backward()",
+    "imports the standard library": """
 import argparse, ast, asyncio, bisect, calendar, cmath, collections, colorsys, configparser, contextlib, copy, csv, dataclasses
 import datetime, decimal, difflib, enum, fractions, functools, graphlib, hashlib, heapq, html, inspect, io, itertools, json
 import locale, logging, math, operator, pathlib, pickle, pprint, queue, random, re, secrets, shlex, shutil, statistics, string
@@ -170,8 +170,8 @@ a = rng.normal(size=(3, 3))
 torch.from_numpy(a).requires_grad_().sum().backward()
 numpy.fft.fft(a), numpy.polynomial.Polynomial([1, 2])(3), a.astype("float32").tobytes(), numpy.linalg.svd(a)
 """,
-    "makes much": "x = torch.randn(1000, 1000, requires_grad=True); (x @ x).sum().backward()",
-    "recurses deep": """
+    "multiplies large matrices": "x = torch.randn(1000, 1000, requires_grad=True); (x @ x).sum().backward()",
+    "recurses deeply": """
 import sys
 sys.setrecursionlimit(50_000)
 def depth(n): return 0 if n == 0 else 1 + depth(n - 1)
@@ -185,14 +185,14 @@ for _ in range(100_000):
 y.backward()
 del y
 """,
-    "fails and says where": """
+    "catches an exception": """
 try:
     torch.ones(2) @ torch.ones(3)
 except RuntimeError as error:
     assert "inconsistent" in str(error) or "size" in str(error)
 """,
 }
-"""Those that work however they are confined."""
+"""Programs that work in every mode."""
 
 WITH_FILES = {
     "compiles with the eager backend": """
@@ -200,19 +200,19 @@ f = torch.compile(lambda x: (x.sin() * x.cos()).sum(), backend="eager")
 x = torch.randn(3, requires_grad=True)
 f(x).backward()
 """,
-    "traces symbolically": """
+    "traces with torch.fx": """
 import torch.fx
 class Net(torch.nn.Module):
     def forward(self, x): return x.relu() + 1
 torch.fx.symbolic_trace(Net())(torch.ones(2))
 """,
-    "exports": """
+    "exports a module": """
 class Net(torch.nn.Module):
     def forward(self, x): return x.relu() + 1
 torch.export.export(Net(), (torch.ones(2),))
 """,
-    "scripts": "torch.jit.trace(lambda x: x * 2 + 1, torch.ones(2))(torch.ones(3))",
-    "prints a traceback with its lines": """
+    "traces with torch.jit": "torch.jit.trace(lambda x: x * 2 + 1, torch.ones(2))(torch.ones(3))",
+    "prints a traceback with source lines": """
 import statistics, traceback
 try:
     statistics.mean([])
@@ -220,7 +220,7 @@ except Exception:
     assert "raise StatisticsError" in traceback.format_exc()
 """,
 }
-"""Those that read the standard library or torch's own sources: in mode *full* only."""
+"""Programs that read the sources of the standard library or of PyTorch, which is possible in mode ``full`` only."""
 
 
 def run(runner: Any, program: str) -> None:

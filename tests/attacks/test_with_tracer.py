@@ -1,4 +1,4 @@
-"""Run the real tracer in the real sandbox: what people paste, and what they should not."""
+"""The tracer works in the sandbox, for correct programs, failing programs and attacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tracer(make_runner: Any) -> Iterator[Any]:
     made.close()
 
 
-def test_the_seed_s_last_section_is_recorded(tracer: Any) -> None:
+def test_the_last_section_of_the_seed_is_recorded(tracer: Any) -> None:
     outcome = tracer.run(SEED)
     assert outcome.status == "done", outcome.failure
     assert outcome.text == "tensor(-9.3333)\n"
@@ -54,7 +54,7 @@ def test_the_seed_s_last_section_is_recorded(tracer: Any) -> None:
     }
 
 
-def test_a_bar_of_progress_says_nothing_of_the_thread_that_it_cannot_have(tracer: Any) -> None:
+def test_a_progress_bar_prints_no_warning_about_its_thread(tracer: Any) -> None:
     program = """\
 import sys
 from tqdm.auto import tqdm, trange
@@ -70,18 +70,18 @@ print(tqdm.monitor_interval, [i for i in tqdm(range(2))])
     assert "Warning" not in outcome.text
 
 
-def test_two_runs_of_one_program_are_told_alike(tracer: Any) -> None:
+def test_two_runs_of_a_program_have_the_same_recording(tracer: Any) -> None:
     program = "import torch, random\nprint(torch.rand(2), random.random(), {'a', 'b', 'c', 'd'}, hash('x'))\n" + SEED
     first, second = (tracer.run(program) for _ in range(2))
     assert first.text == second.text
-    # When lines are told depends on the clock; what is recorded does not.
+    # The times at which these events are emitted depend on the clock.
     timed = (wire.EndEvent, wire.LinesEvent, wire.ProgressEvent, wire.OutputEvent)
     kept = [[event for event in outcome.events if not isinstance(event, timed)] for outcome in (first, second)]
     assert kept[0] == kept[1]
 
 
 @pytest.mark.parametrize(
-    ("program", "status", "word"),
+    ("program", "status", "text"),
     [
         ("while True: pass", "timed_out", "stopped after"),
         ("import torch\ntorch.ones(25 << 30)", "out_of_memory", "memory"),
@@ -97,22 +97,22 @@ def test_two_runs_of_one_program_are_told_alike(tracer: Any) -> None:
         ("def f(): f()\nf()", "failed", "recursion"),
     ],
 )
-def test_what_goes_wrong_has_an_answer_of_its_own(tracer: Any, program: str, status: str, word: str) -> None:
+def test_each_failure_has_its_own_status_and_message(tracer: Any, program: str, status: str, text: str) -> None:
     outcome = tracer.run(program, wall_seconds=1.0 if status == "timed_out" else 30.0)
-    assert (outcome.status, word in outcome.failure.message) == (status, True), outcome.failure
+    assert (outcome.status, text in outcome.failure.message) == (status, True), outcome.failure
     assert tracer.run(SEED).status == "done"
 
 
-def test_what_was_recorded_before_a_failure_is_kept(tracer: Any) -> None:
-    outcome = tracer.run(SEED + "print('heard')\nwhile True:\n    again = m * 2\n", wall_seconds=1.0)
+def test_the_recording_before_a_time_limit_is_kept(tracer: Any) -> None:
+    outcome = tracer.run(SEED + "print('before')\nwhile True:\n    again = m * 2\n", wall_seconds=1.0)
     assert outcome.status == "timed_out"
-    assert "heard" in "".join(event.text for event in outcome.events if isinstance(event, wire.OutputEvent))
+    assert "before" in "".join(event.text for event in outcome.events if isinstance(event, wire.OutputEvent))
     assert any(isinstance(event, wire.PassEvent) for event in outcome.events)
 
 
 @pytest.fixture(scope="module")
 def roomy(make_runner: Any) -> Iterator[Any]:
-    """As much memory as a server gives."""
+    """A runner with the memory limit of a server."""
     made = make_runner("full", Limits(wall_seconds=100.0), entry=ENTRY)
     yield made
     made.close()
@@ -128,7 +128,7 @@ def roomy(make_runner: Any) -> Iterator[Any]:
     ],
     ids=["after a backward", "before a backward", "in a list"],
 )
-def test_a_chain_that_is_too_deep_for_a_usual_stack_is_recorded_and_freed(roomy: Any, rest: str) -> None:
+def test_a_graph_too_deep_for_a_usual_stack_is_recorded_and_freed(roomy: Any, rest: str) -> None:
     program = (
         "import torch\nfrom functools import reduce\nx = torch.ones(1, requires_grad=True)\n"
         f"y = reduce(lambda y, _: y * 1.0001, range(60_000), x)\n{rest}\nprint('over')\n"
@@ -137,7 +137,7 @@ def test_a_chain_that_is_too_deep_for_a_usual_stack_is_recorded_and_freed(roomy:
     assert outcome.status == "done", outcome.failure
     assert outcome.text.endswith("over\n")
     graphs = [len(event.kind) for event in outcome.events if isinstance(event, wire.GraphEvent)]
-    assert max(graphs) > 60_000  # told even if no backward is called: then one is, on what was computed last
+    assert max(graphs) > 60_000  # also without backward(): then the tracer calls it on the last tensor
 
 
 ASYNC = """\
@@ -152,13 +152,13 @@ print(asyncio.run(main()))
 """
 
 
-def test_coroutines_run_confined(tracer: Any) -> None:
+def test_coroutines_run_in_the_sandbox(tracer: Any) -> None:
     outcome = tracer.run(ASYNC)
     assert (outcome.status, outcome.text) == ("done", "[0, 2, 4]\n"), outcome.failure
 
 
 @pytest.mark.parametrize(
-    ("program", "instead"),
+    ("program", "alternative"),
     [
         ("import threading\nthreading.Thread(target=print).start()", "one thread"),
         ("from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor().submit(print)", "one thread"),
@@ -176,8 +176,8 @@ def test_coroutines_run_confined(tracer: Any) -> None:
         ("import asyncio\nasyncio.run(asyncio.open_connection('example.com', 80))", "one thread"),
     ],
 )
-def test_what_cannot_be_done_here_is_said_with_what_can(tracer: Any, program: str, instead: str) -> None:
+def test_the_message_of_a_denied_operation_names_an_alternative(tracer: Any, program: str, alternative: str) -> None:
     failure = tracer.run(program).failure
     assert failure.message.count(": here ") == 1, failure
-    assert instead in failure.message.partition(": here ")[2]
+    assert alternative in failure.message.partition(": here ")[2]
     assert "your own machine" in failure.message
