@@ -65,6 +65,7 @@ from starlette.responses import HTMLResponse, Response
 from .. import __version__, assets, model
 from ..drawing.style import legend
 from ..examples import FIRST_VISIT
+from ..runs.outcome import headline
 from ..runs.run import RecordedRun
 from .links import API, run_page
 from .playground import Selection, view_run, written
@@ -218,6 +219,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["tensor"] = written
     environment.filters["coded"] = coded
+    environment.filters["headline"] = lambda run: headline(run.status, run.error)
     return environment
 
 

@@ -10,6 +10,7 @@ from ..drawing import picture
 from ..drawing.style import Direction
 from ..errors import InvalidInput
 from ..recording import default_graph
+from ..runs.outcome import explanation
 from ..runs.run import RecordedRun
 from .service import Service
 
@@ -57,8 +58,7 @@ async def last_picture(service: Service, recorded: RecordedRun, form: str, look:
 def why_no_picture(recorded: RecordedRun) -> str:
     """Return the sentence that explains why a run has no graph."""
     if recorded.error is not None:
-        line = f" on line {recorded.error.line}" if recorded.error.line is not None else ""
-        return f"No graph: the program stopped{line} with {recorded.error.type}: {recorded.error.message}"
+        return f"No graph. {explanation(recorded.status, recorded.error)}"
     return (
         "No graph: the program computed nothing that requires a gradient. "
         "Create a tensor with requires_grad=True and compute with it."

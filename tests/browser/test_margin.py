@@ -120,7 +120,7 @@ def test_an_error_stands_where_the_recording_ends_and_the_headline_leads_there(p
     expect(page.locator(".cm-below.error")).to_have_count(0)
     expect(value(page, 8)).to_have_text("m.grad = −9.3333")
     expect(value(page, 5)).to_have_text("step = 0")
-    page.locator("#status").get_by_role("button", name="RuntimeError, line 8").click()
+    page.locator("#status").get_by_role("button", name="RuntimeError on line 8").click()
     expect(failed).to_have_count(1)
     expect(page.locator(".phase.update")).to_have_attribute("aria-pressed", "true")
     page.goto(page.url.partition("?")[0])

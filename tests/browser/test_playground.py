@@ -132,7 +132,7 @@ def test_an_error_is_told_at_its_line_with_its_columns(page: Page) -> None:
     expect(failed.locator(".cm-value")).to_have_text("RuntimeError")
     expect(page.locator(".cm-caret")).to_have_text("x.view(2, 2)")
     expect(page.locator(".cm-below.error")).to_contain_text("shape '[2, 2]' is invalid for input of size 3")
-    expect(page.locator("#status")).to_have_text("RuntimeError, line 3")
+    expect(page.locator("#status")).to_have_text("RuntimeError on line 3")
     expect(page.locator("#canvas")).to_contain_text("Stopped before the first backward()")
 
 
@@ -140,7 +140,7 @@ def test_a_pass_that_broke_off_says_that_nothing_arrived(page: Page) -> None:
     page.goto("/")
     write(page, "import torch\nx = torch.ones(2, requires_grad=True)\ny = (x * x).sum()\ny.backward()\ny.backward()")
     page.keyboard.press("ControlOrMeta+Enter")
-    expect(page.locator("#status")).to_have_text("RuntimeError, line 5")
+    expect(page.locator("#status")).to_have_text("RuntimeError on line 5")
     node(page, "x").click()
     expect(page.locator(".inspector")).to_contain_text("No gradient arrived in this pass.")
     expect(page.locator(".inspector")).not_to_contain_text("come from?")
@@ -154,7 +154,7 @@ def test_a_finding_leads_to_the_step_and_the_node_that_raised_and_marks_its_line
         "    loss = (h * h).sum()\n    if step == 2: h += 1\n    loss.backward()",
     )
     page.keyboard.press("ControlOrMeta+Enter")
-    expect(page.locator("#status")).to_have_text("RuntimeError, line 7")
+    expect(page.locator("#status")).to_have_text("RuntimeError on line 7")
     expect(page.locator(".cm-found-number")).to_have_text("6")
     finding = page.locator("#found li")
     expect(finding).to_contain_text("Line 6 changes a tensor in place, but h * h on line 5 still needs its old values.")

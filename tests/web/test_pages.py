@@ -211,7 +211,7 @@ async def test_the_page_of_a_run_without_a_graph_explains_why(serve: Serve) -> N
     ]
     async with serve(failed) as client:
         page = unescape((await client.get(f"/r/{await start(client)}", headers=HTML)).text)
-        assert "No graph: the program stopped on line 3 with ValueError: no" in page
+        assert "No graph. ValueError on line 3: no" in page
 
 
 async def test_the_graph_of_a_displayed_tensor_is_shown_without_a_pass(serve: Serve) -> None:
@@ -279,7 +279,7 @@ async def test_an_error_is_shown_at_the_end_of_the_recording_and_linked_from_bef
         id = await start(client, TURNS)
         before = unescape((await client.get(f"/r/{id}?step=0&phase=backward", headers=HTML)).text)
         assert 'class="failed"' not in before
-        link = re.search(r'<a class="to bad" href="([^"]*)"[^>]*>RuntimeError, line 8</a>', before)
+        link = re.search(r'<a class="to bad" href="([^"]*)"[^>]*>RuntimeError on line 8</a>', before)
         assert link
         end = (await client.get(link[1], headers=HTML)).text
         assert '<li id="L8" class="failed">' in end

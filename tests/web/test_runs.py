@@ -80,9 +80,9 @@ async def test_a_run_without_a_graph_returns_a_placeholder_that_explains_why(ser
         svg = await client.post(RUNS, content="x", headers=PYTHON | {"Accept": "image/svg+xml"})
         txt = await client.post(RUNS, content="x", headers=PYTHON | {"Accept": "text/plain"})
     assert svg.status_code == txt.status_code == 201
-    assert b"No graph: the program stopped on line 3 with ValueError:" in svg.content
+    assert b"No graph. ValueError on line 3:" in svg.content
     assert b"&lt;no&gt;" in svg.content
-    assert txt.text == "No graph: the program stopped on line 3 with ValueError: <no>\n"
+    assert txt.text == "No graph. ValueError on line 3: <no>\n"
 
 
 async def test_a_program_that_fails_is_returned_as_a_run(serve: Serve) -> None:

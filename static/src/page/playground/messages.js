@@ -46,8 +46,8 @@ export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
   if (end) return [h("span", { class: "bad", title: run.error?.message }, end), run.steps ? `, ${format.counted(run.steps, "step")} recorded` : took];
   const { error } = run;
   if (error) {
-    const where = error.line === null ? "" : `, ${error.file ?? "line"} ${error.line}`;
-    const told = `${error.type}${where}`;
+    const line = error.line === null ? "" : ` on line ${error.line}`;
+    const told = `${error.type}${line}${error.file ? ` of ${error.file}` : ""}`;
     if (!run.steps) return h("span", { class: "bad" }, told);
     return h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, told);
   }
