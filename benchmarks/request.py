@@ -98,8 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=200, help="number of rounds, at most 256")
     parser.add_argument("--dot", help="the dot that torchviz uses; default: the machine's, else the one from Tapedeck's wheel")
-    given = parser.parse_args()
-    rounds: int = given.rounds
+    arguments = parser.parse_args()
+    rounds: int = arguments.rounds
     chosen = example(FIRST_VISIT)
     assert chosen is not None
     program = chosen.program
@@ -111,11 +111,11 @@ def main() -> None:
     viz: list[float] = []
     viz_fresh: list[float] = []
     with tempfile.TemporaryDirectory() as folder, server() as url:
-        dot = have_dot(folder, given.dot)
-        here, there = multiprocessing.get_context("spawn").Pipe()
-        worker = multiprocessing.get_context("spawn").Process(target=torchviz, args=(there,), daemon=True)
+        dot = have_dot(folder, arguments.dot)
+        own_end, worker_end = multiprocessing.get_context("spawn").Pipe()
+        worker = multiprocessing.get_context("spawn").Process(target=torchviz, args=(worker_end,), daemon=True)
         worker.start()
-        contest = Contest(PictureClient(url), here)
+        contest = Contest(PictureClient(url), own_end)
         contest.theirs(program)  # imports torch
         for _ in range(20):
             contest.ours(program), contest.theirs(program)
@@ -130,7 +130,7 @@ def main() -> None:
             fresh.append(sum(contest.ours(new)))
             viz_fresh.append(contest.theirs(new))
             time.sleep(PAUSE)
-        here.send("")
+        own_end.send("")
         worker.join()
 
     rows = [

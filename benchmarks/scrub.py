@@ -113,7 +113,7 @@ def main() -> None:
         page.wait_for_selector(".tape .played .curve")
         page.wait_for_timeout(1000)
         drags = [drag(browser, page) for _ in range(rounds)]
-        seen = page.locator(".count b").text_content()
+        last_step = page.locator(".count b").text_content()
         version = browser.version
         browser.close()
     rows = [
@@ -136,7 +136,7 @@ def main() -> None:
     frames = [time for each in drags for time in each.frames]
     worked = [time for each in drags for time in each.worked]
     late = max(each.late for each in drags)
-    print(f"\n  {machine()}, Chromium {version}; ended at step {seen}")
+    print(f"\n  {machine()}, Chromium {version}; ended at step {last_step}")
     print(f"  the main thread worked {sum(worked) / sum(frames):.0%} of the time, the median task {p50(worked):.2f} ms, "
           f"the hundredth longest {hundredth(worked):.1f} ms")  # fmt: skip
     good = p50(frames) <= FRAME and max(worked) <= TASK and late <= BEHIND

@@ -1,1 +1,1 @@
-"""Answer over HTTP: the API, the pages, and what guards them."""
+"""Serve the REST API and the pages over HTTP, with error responses and security headers."""

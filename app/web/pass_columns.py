@@ -131,7 +131,7 @@ def _matrix(
         columns = [stack.statistic(row, kind) for row in rows.tolist()]
         if columns:
             values[indices] = np.stack([numbers for numbers, _ in columns])[sources].T
-            present[indices] = np.stack([there for _, there in columns])[sources].T
+            present[indices] = np.stack([mask for _, mask in columns])[sources].T
     return values, present
 
 

@@ -150,12 +150,12 @@ async def start_replay(request: Request, id: str) -> Response:
     new_key = None
     if caller is None:
         caller, new_key = service.owners.new()
-    replaying = await service.replays.submit(recorded, body, caller)
-    existed = replaying.ended
-    await _wait(request, replaying, WAIT_SECONDS)
-    if not replaying.ended:
-        return _in_progress(request, id, replaying, new_key)
-    replay = _with_links(request, id, replaying)
+    live = await service.replays.submit(recorded, body, caller)
+    existed = live.ended
+    await _wait(request, live, WAIT_SECONDS)
+    if not live.ended:
+        return _in_progress(request, id, live, new_key)
+    replay = _with_links(request, id, live)
     return responses.json(replay, 200 if existed else 201, {"Location": replay.links["self"]})
 
 
@@ -163,11 +163,11 @@ async def start_replay(request: Request, id: str) -> Response:
 async def read_replay(request: Request, id: str, replay: str) -> Response:
     """Read a replay."""
     service = service_of(request)
-    found = await service.replays.find(await service.runs.find(id), replay)
-    await _wait(request, found, 0.0)
-    if not found.ended:
-        return _in_progress(request, id, found)
-    result = _with_links(request, id, found)
+    live = await service.replays.find(await service.runs.find(id), replay)
+    await _wait(request, live, 0.0)
+    if not live.ended:
+        return _in_progress(request, id, live)
+    result = _with_links(request, id, live)
     # without a verdict the replay was stopped, and the next request runs it again
     final = result.repeatable is not None
     return responses.cacheable(request, msgspec.json.encode(result), responses.JSON, final=final)
@@ -184,46 +184,46 @@ async def cancel_replay(request: Request, id: str, replay: str) -> Response:
     """
     service = service_of(request)
     recorded = await service.runs.find(id)
-    replaying = await service.replays.cancel(recorded, replay, service.owners.identify(request))
-    return responses.json(_with_links(request, id, replaying))
+    live = await service.replays.cancel(recorded, replay, service.owners.identify(request))
+    return responses.json(_with_links(request, id, live))
 
 
 @router.get("/{replay}/events", **_FOLLOW)
 async def follow_replay(request: Request, id: str, replay: str) -> Response:
     """Follow a replay as server-sent events."""
     service = service_of(request)
-    found = await service.replays.find(await service.runs.find(id), replay)
-    return StreamingResponse(_events(request, id, found), 200, stream.HEADERS, "text/event-stream")
+    live = await service.replays.find(await service.runs.find(id), replay)
+    return StreamingResponse(_events(request, id, live), 200, stream.HEADERS, "text/event-stream")
 
 
-async def _events(request: Request, id: str, replaying: LiveReplay) -> AsyncIterator[bytes]:
+async def _events(request: Request, id: str, live: LiveReplay) -> AsyncIterator[bytes]:
     done = -1
     while True:
-        changed = replaying.changed
-        if replaying.done > done:
-            done = replaying.done
-            yield stream.sse("progress", {"done": done, "of": replaying.request.step + 1})
-        if replaying.ended:
+        changed = live.changed
+        if live.done > done:
+            done = live.done
+            yield stream.sse("progress", {"done": done, "of": live.request.step + 1})
+        if live.ended:
             break
         if comment := await stream.wait_for(changed):
             yield comment
-    if replaying.failure is None:
-        yield stream.sse("end", _with_links(request, id, replaying))
+    if live.failure is None:
+        yield stream.sse("end", _with_links(request, id, live))
     else:
-        yield stream.sse("end", {"reason": str(replaying.failure)})
+        yield stream.sse("end", {"reason": str(live.failure)})
 
 
-async def _wait(request: Request, replaying: LiveReplay, default: float) -> None:
+async def _wait(request: Request, live: LiveReplay, default: float) -> None:
     """Wait for the end of a replay for the seconds that the caller prefers, or ``default``."""
     wait = seconds_to_wait(request.headers.get("prefer", ""))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(default if wait is None else wait):
-            await replaying.until_ended()
+            await live.until_ended()
 
 
-def _in_progress(request: Request, id: str, replaying: LiveReplay, new_key: str | None = None) -> Response:
+def _in_progress(request: Request, id: str, live: LiveReplay, new_key: str | None = None) -> Response:
     """Return a replay in progress. ``new_key`` is the key of a caller who had none."""
-    replay = _with_links(request, id, replaying)
+    replay = _with_links(request, id, live)
     headers = {"Location": replay.links["self"], "Retry-After": str(RETRY_SECONDS)}
     if new_key is None:
         return responses.json(replay, 202, headers)
@@ -232,6 +232,6 @@ def _in_progress(request: Request, id: str, replaying: LiveReplay, new_key: str 
     return response
 
 
-def _with_links(request: Request, id: str, replaying: LiveReplay) -> Replay:
-    links = replay_links(root_of(request), id, replaying.id)
-    return msgspec.structs.replace(replaying.current(), links=links)
+def _with_links(request: Request, id: str, live: LiveReplay) -> Replay:
+    links = replay_links(root_of(request), id, live.id)
+    return msgspec.structs.replace(live.current(), links=links)

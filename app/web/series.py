@@ -49,9 +49,9 @@ def packed(recording: Recording, keys: Sequence[str], start: int, count: int | N
     read = _read(recording, keys, start, count, points)
     columns = {
         key: PackedNumbers(
-            "<f8", np.where(there, read.values[key], np.nan).astype("<f8").tobytes(), np.flatnonzero(~there).tolist()
+            "<f8", np.where(present, read.values[key], np.nan).astype("<f8").tobytes(), np.flatnonzero(~present).tolist()
         )
-        for key, there in read.present.items()
+        for key, present in read.present.items()
     }
     index = PackedMatrix("<i4", (1, len(read.index)), read.index.astype("<i4").tobytes())
     return PackedSeries(index, columns)
