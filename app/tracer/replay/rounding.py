@@ -44,9 +44,9 @@ class Rounding:
         ``reach`` is the loss divided by the magnitude of the element. ``formulas`` is the magnitude of the leaf's largest
         gradient in float64, infinite if unknown.
 
-        Sums of large numbers that cancel are inaccurate by units of those numbers, not of the result. Hence the terms for
-        the largest gradients, of leaves and of intermediate nodes. In a coarse precision, mostly those of the same leaf
-        count. Otherwise an error in a layer with small gradients could hide behind a layer with large ones.
+        Sums of large numbers that cancel are inaccurate by units of those numbers, not of the result. The terms for the
+        largest gradients, of leaves and of intermediate nodes, account for this. In a coarse precision mostly gradients of
+        the same leaf count. Otherwise an error in a layer with small gradients could hide behind a layer with large ones.
         """
         relative = RELATIVE.get(self.dtype, 0.5)
         if not wide:

@@ -16,7 +16,7 @@ from .statements import Statement
 from .value_text import is_plain, short_text, snapshot_text, tensor_text
 
 
-class LineValue:
+class StatementValue:
     """The value of a statement when it ran.
 
     ``content`` is a tensor until something writes to it, then a snapshot. ``moment`` is its time within the step (see
@@ -45,9 +45,9 @@ class LineValues:
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
-        self._latest: dict[int, LineValue] = {}
-        self._step: dict[int, LineValue] = {}
-        self._unassigned: dict[int, LineValue] = {}
+        self._latest: dict[int, StatementValue] = {}
+        self._step: dict[int, StatementValue] = {}
+        self._unassigned: dict[int, StatementValue] = {}
         self._pending: set[int] = set()
         self.moment = 0
         """The number of passes of the current step that have ended, plus one once its update has begun."""
@@ -66,13 +66,13 @@ class LineValues:
             if statement.kind in ("show", "return"):
                 return
             text = "None"
-        self._record(statement, LineValue(statement, None, text))
+        self._record(statement, StatementValue(statement, None, text))
 
     def record_tensor(self, statement: Statement, value: Tensor) -> None:
         """Record the tensor that a statement computed."""
-        self._record(statement, LineValue(statement, value, None))
+        self._record(statement, StatementValue(statement, value, None))
 
-    def _record(self, statement: Statement, taken: LineValue) -> None:
+    def _record(self, statement: Statement, taken: StatementValue) -> None:
         line = statement.line
         taken.moment = self.moment
         self._latest[line] = taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,13 +18,21 @@ _SWEEP = 1_000
 """Number of names at which those of dead tensors are removed."""
 
 
+class _Binding(NamedTuple):
+    """The name that an assignment bound to a tensor, and the line of the assignment."""
+
+    tensor: weakref.ref[Tensor]
+    name: str
+    line: int
+
+
 class Names:
     """The names of tensors and modules: from assignments, or else by searching the program's variables."""
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace
-        self._bound: dict[int, tuple[weakref.ref[Tensor], str, int]] = {}
-        self._transient: dict[int, tuple[weakref.ref[Tensor], str, int]] = {}
+        self._bound: dict[int, _Binding] = {}
+        self._transient: dict[int, _Binding] = {}
         self._found: dict[int, tuple[weakref.ref[Any], str]] = {}
         self._lines: dict[str, int] = {}
         self._detached: list[weakref.ref[Tensor]] = []
@@ -35,18 +43,18 @@ class Names:
         key = id(value)
         names = self._transient if transient else self._bound
         entry = names.get(key)
-        if entry is None or entry[0]() is not value:
-            names[key] = (weakref.ref(value), name, line)
+        if entry is None or entry.tensor() is not value:
+            names[key] = _Binding(weakref.ref(value), name, line)
             if len(names) > self._sweep_at:
                 self._sweep()
-        elif entry[1] != name and not self._still(entry[1], value):
-            names[key] = (entry[0], name, entry[2])
+        elif entry.name != name and not self._still(entry.name, value):
+            names[key] = entry._replace(name=name)
         self._lines[name] = line
 
     def _sweep(self) -> None:
         """Remove dead tensors. Weak references have no callbacks, because a loop binds a new tensor in each iteration."""
-        self._bound = {key: entry for key, entry in self._bound.items() if entry[0]() is not None}
-        self._transient = {key: entry for key, entry in self._transient.items() if entry[0]() is not None}
+        self._bound = {key: entry for key, entry in self._bound.items() if entry.tensor() is not None}
+        self._transient = {key: entry for key, entry in self._transient.items() if entry.tensor() is not None}
         self._sweep_at = 2 * max(len(self._bound), len(self._transient), _SWEEP)
 
     def binding(self, value: Tensor) -> tuple[str | None, int]:
@@ -58,22 +66,22 @@ class Names:
         while torch._C._functorch.is_functorch_wrapped_tensor(value):
             value = torch._C._functorch.get_unwrapped(value)
         entry = self._bound.get(id(value))
-        if entry is not None and entry[0]() is value:
-            return entry[1], entry[2]
+        if entry is not None and entry.tensor() is value:
+            return entry.name, entry.line
         name = self._name(value)
         if name is not None:
             return name, self._lines.get(name.split(".")[0].split("[")[0], -1)
         entry = self._transient.get(id(value))
-        return (entry[1], entry[2]) if entry is not None and entry[0]() is value else (None, -1)
+        return (entry.name, entry.line) if entry is not None and entry.tensor() is value else (None, -1)
 
     def detach(self, value: Tensor) -> None:
         """Record that a tensor is the result of ``detach``."""
-        self._detached = [entry for entry in self._detached[-ITEMS:] if entry() is not None]
+        self._detached = [reference for reference in self._detached[-ITEMS:] if reference() is not None]
         self._detached.append(weakref.ref(value))
 
     def is_detached(self, value: Tensor) -> bool:
         """Return whether a tensor is the result of ``detach``."""
-        return any(entry() is value for entry in self._detached)
+        return any(reference() is value for reference in self._detached)
 
     def module(self, module: torch.nn.Module) -> str:
         """Return the path of a module, such as ``model.layers.0``, or ``""`` if no variable leads to it."""
