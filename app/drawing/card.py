@@ -79,7 +79,7 @@ def _border(pen: Pen, box: Box, content: CardContent) -> str:
 def _card(pen: Pen, box: Box, content: CardContent) -> str:
     node, right = content.node, box.width - PAD
     where = labels.location(node)
-    kind = numerals.shape_and_dtype(content.value) if content.value is not None else ""
+    kind = numerals.described(content.value) if content.value is not None else ""
     second = labels.subtitle(node)
     if second == content.title:
         second = labels.clean(node.call) if node.call else ""

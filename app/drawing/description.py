@@ -92,7 +92,7 @@ def _numbers(node: Node, index: int, numbers: PassNumbers | None, arriving: dict
         return
     value = numbers.value(index)
     if value is not None:
-        yield f"  value {numerals.in_words(value)}  {numerals.shape_and_dtype(value)}"
+        yield f"  value {numerals.in_words(value)}  {numerals.described(value)}"
     if node.kind == "constant":
         return
     label = labels.gradient_label(node, numbers.event.kind)

@@ -63,7 +63,7 @@ def export(sheet: Sheet) -> str:
         if numbers is not None:
             value = numbers.value(index)
             if value is not None:
-                lines += [f"value {numerals.brief(value, 60)}", numerals.shape_and_dtype(value)]
+                lines += [f"value {numerals.brief(value, 60)}", numerals.described(value)]
             if node.kind != "constant":
                 lines += [
                     f"{labels.gradient_label(node, numbers.event.kind)} {numerals.brief(numbers.used(index, output), 60)}"

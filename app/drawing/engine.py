@@ -231,7 +231,7 @@ class LayoutEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate = asyncio.Semaphore(at_once)
         self._running: dict[bytes, asyncio.Task[GraphLayout]] = {}
-        self.runs = 0
+        self.processes = 0
         """Number of processes started."""
 
     async def layout(self, plan: LayoutPlan) -> GraphLayout:
@@ -254,7 +254,7 @@ class LayoutEngine:
 
     async def _run(self, key: bytes, plan: LayoutPlan) -> GraphLayout:
         async with self._gate:
-            self.runs += 1
+            self.processes += 1
             layout = read(await execute(find(self._dot), dot.boxes(plan), self._seconds), plan)
         self._layouts[key] = layout
         while len(self._layouts) > self._cached:

@@ -92,6 +92,15 @@ def shape_and_dtype(summary: TensorSummary) -> str:
     return f"{summary.shape} {summary.dtype}"
 
 
+def described(summary: TensorSummary) -> str:
+    """Return the shape and dtype of a tensor, with a word for the shape of a scalar.
+
+    >>> described(TensorSummary([], "float32"))
+    'scalar float32'
+    """
+    return shape_and_dtype(summary) if summary.shape else f"scalar {summary.dtype}"
+
+
 def flat(values: Any, depth: int) -> Iterator[Any]:
     """Yield the elements of lists nested ``depth`` deep."""
     if depth <= 0:

@@ -20,7 +20,7 @@ loss = ((y_pred - y) ** 2).mean(): 4.6667
 graph g0: 7 nodes, 6 edges
 
 n0  loss = ((y_pred - y) ** 2).mean()  MeanBackward0  line 7
-  value 4.6667  [] float32
+  value 4.6667  scalar float32
   grad 1.0000
   -> n1 (y_pred - y) ** 2: [0.3333, 0.3333, 0.3333]
 
@@ -43,7 +43,7 @@ n3  y_pred = m * x  MulBackward0  line 6
 
 leaves
   n4  m  line 5
-    value 1.0000  [] float32
+    value 1.0000  scalar float32
     m.grad -9.3333
 
 constants

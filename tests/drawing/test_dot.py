@@ -33,7 +33,7 @@ def test_the_export_has_the_ids_and_numbers_of_nodes_and_edges() -> None:
     read = parsed(exported(seed()))
     nodes = {item["name"]: item for item in read["objects"]}
     assert set(nodes) == {f"n{at}" for at in range(7)}
-    assert nodes["n4"]["label"] == r"m\lleaf, line 5\lvalue 1.0000\l[] float32\lm.grad -9.3333\l"
+    assert nodes["n4"]["label"] == r"m\lleaf, line 5\lvalue 1.0000\lscalar float32\lm.grad -9.3333\l"
     edges = {item["id"]: item for item in read["edges"]}
     assert edges["e4"]["label"] == " -9.3333"
     assert edges["e5"]["style"] == "dashed"

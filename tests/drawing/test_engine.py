@@ -86,7 +86,7 @@ async def test_callers_that_ask_at_once_share_one_layout() -> None:
     engine_ = LayoutEngine()
     layouts = await asyncio.gather(*(engine_.layout(PLAN) for _ in range(20)))
     again = await engine_.layout(PLAN)
-    assert engine_.runs == 1
+    assert engine_.processes == 1
     assert all(layout is again for layout in layouts)
 
 
@@ -96,9 +96,9 @@ async def test_only_the_layouts_used_last_are_cached() -> None:
     for planned in plans:
         await small.layout(planned)
     await small.layout(plans[2])
-    assert small.runs == 3
+    assert small.processes == 3
     await small.layout(plans[0])
-    assert small.runs == 4
+    assert small.processes == 4
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_layout_for_others(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_layout_for_others(tmp_path
     await asyncio.sleep(0.05)
     impatient.cancel()
     assert (await patient).boxes
-    assert slow.runs == 1
+    assert slow.processes == 1
 
 
 def test_an_engine_works_in_one_loop_after_another() -> None:

@@ -65,7 +65,7 @@ def test_each_number_is_at_its_node_or_edge() -> None:
     assert field(the(root, node="n0"), "value") == "4.6667"
     m = the(root, node="n4")
     assert field(m, "grad") == "−9.3333"
-    assert {"m", "leaf", "line 5", "m.grad", "[] float32"} <= set(texts(m))
+    assert {"m", "leaf", "line 5", "m.grad", "scalar float32"} <= set(texts(m))
     assert field(the(root, edge="e4"), "grad") == "−9.3333"
     assert field(the(root, edge="e1"), "grad") == "[−0.6667, −1.3333, −2.0000]"
     assert "y_pred = m * x" in texts(the(root, node="n3"))
