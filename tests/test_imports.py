@@ -139,6 +139,19 @@ def test_step_boundaries_are_decided_without_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_no_callback_is_set_on_a_finished_object(path: Path) -> None:
+    assigned = [
+        target
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute) and re.match(r"(on|before|after)_", target.attr)
+    ]
+    wrong = [target for target in assigned if not (isinstance(target.value, ast.Name) and target.value.id == "self")]
+    assert not [f"{name_of(path)}:{target.lineno} sets {ast.unparse(target)}" for target in wrong]
+
+
 def test_every_package_of_the_app_has_an_init_so_that_wheels_hold_it() -> None:
     folders = {path.parent for path in PYTHON}
     assert not [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()]
