@@ -93,9 +93,8 @@ class Emitter:
             signals.append(wire.NumbersLeftOut())
         read = iter(packed)
         self._waiting = [item[1](next(read)) if isinstance(item, tuple) else item for item in self._waiting]
-        self._waiting[-1:-1] = [
-            signal for signal in signals if self._is_first(signal)
-        ]  # the last event stays last: it may be the end
+        # before the last event, which may be the end
+        self._waiting[-1:-1] = [signal for signal in signals if self._is_first(signal)]
         self._unsorted.clear()
         self._by_storage.clear()
         self._ids.clear()

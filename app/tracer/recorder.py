@@ -78,7 +78,7 @@ class Recorder:
         self._namespace = namespace
         self._emitter = emitter
         self._output = output
-        self._table = table = partial(TableBuilder, job.values, job.capture)
+        self._new_table = new_table = partial(TableBuilder, job.values, job.capture)
         self._locator = locator = Locator(source)
         self.lines = lines = LineValues(job.values)
         self._calls = calls = Calls(job.values if job.capture != "graph" else -1)
@@ -90,9 +90,9 @@ class Recorder:
         step_observer: StepObserver = replayed or NoStepObserver()
         parameters = Parameters(emitter, names, late)
         trail = GradientTrail(parameters)
-        open_passes = OpenPasses(emitter, table)
+        open_passes = OpenPasses(emitter, new_table)
         self.steps = steps = Steps(
-            emitter=emitter, lines=lines, names=names, source=source, calls=calls, table=table, parameters=parameters,
+            emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
             observer=step_observer,
         )  # fmt: skip
         guard = WriteGuard(
@@ -119,9 +119,9 @@ class Recorder:
                 job.replay, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed
             )
         self.passes = PassRecorder(
-            engine=engine, emitter=emitter, calls=calls, mode=mode, source=source, steps=steps, table=table, graphs=graphs,
-            saved=saved, open_passes=open_passes, failures=self._failures, changes=changes, trail=trail, rebinds=rebinds,
-            guard=guard, observer=pass_observer,
+            engine=engine, emitter=emitter, calls=calls, mode=mode, source=source, steps=steps, new_table=new_table,
+            graphs=graphs, saved=saved, open_passes=open_passes, failures=self._failures, changes=changes, trail=trail,
+            rebinds=rebinds, guard=guard, observer=pass_observer,
         )  # fmt: skip
         self._optimizers = Optimizers(emitter=emitter, mode=mode, steps=steps, names=names, locator=locator, guard=guard)
         self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
@@ -171,7 +171,7 @@ class Recorder:
                 self.steps.end_step()
                 self._updates.ended()
                 self._optimizers.ended()
-                table = self._table()
+                table = self._new_table()
                 rows = self.lines.final_rows(table, self._calls.graph_reached, self._graphs.graph_of)
                 self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
             except Exception as error:
@@ -195,7 +195,7 @@ class Recorder:
     def _send_pending(self) -> None:
         """Send the lines' values and all pending events: the program may be stopped before it ends."""
         self._output.flush()
-        table = self._table()
+        table = self._new_table()
         rows = self.lines.pending_rows(table)
         if rows:
             self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))

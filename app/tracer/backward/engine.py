@@ -84,7 +84,7 @@ class PassRecorder:
         mode: ForwardMode,
         source: ProgramSource,
         steps: Steps,
-        table: Callable[[], TableBuilder],
+        new_table: Callable[[], TableBuilder],
         graphs: Graphs,
         saved: SavedTensors,
         open_passes: OpenPasses,
@@ -101,7 +101,7 @@ class PassRecorder:
         self._mode = mode
         self._source = source
         self._steps = steps
-        self._table = table
+        self._new_table = new_table
         self._here = source.context_of
         self._graphs = graphs
         self._saved = saved
@@ -169,7 +169,7 @@ class PassRecorder:
                     table, build = self._end(begun, result, failure)
                 except Exception as error:
                     self._emitter.failed(error)
-                    table, build = self._table(), begun.empty
+                    table, build = self._new_table(), begun.empty
                 self._open.emit(begun.facts.index, table, build)
                 if failure is None:
                     self._observer.after_pass(begun, result)
@@ -252,7 +252,7 @@ class PassRecorder:
             transformed=inside_transform((*outputs, *given)),
         )
         if adds is not None:
-            begun.protect(adds, self._table())
+            begun.protect(adds, self._new_table())
         self._open.add(begun)
         return begun
 
@@ -264,7 +264,7 @@ class PassRecorder:
         except Exception as error:
             self._open.remove(begun)
             self._emitter.failed(error)
-            self._open.emit(begun.facts.index, self._table(), begun.empty)
+            self._open.emit(begun.facts.index, self._new_table(), begun.empty)
             return False
         return True
 
@@ -290,7 +290,7 @@ class PassRecorder:
 
     def _end(self, begun: OpenPass, result: Any, failure: BaseException | None) -> tuple[TableBuilder, Build]:
         template, hooked = begun.template, self._changes.hooked
-        table = self._table()
+        table = self._new_table()
         nested = self._steps.passes_begun > begun.facts.index + 1
         touched = hooked or template.has_python_formula or nested or begun.changes != self._changes.count
         contributions = begun.contributions(table, result, touched=touched)

@@ -46,9 +46,7 @@ class Failures:
     def failed(self, begun: OpenPass, error: BaseException) -> int:
         """Report a pass that has raised; return the node that raised, -1 if unknown."""
         node = failing(begun, error)
-        if (
-            self._passes >= MAX_REPORTED or begun.facts.kind == "implicit"
-        ):  # the program has not called for it: it has a signal of its own
+        if self._passes >= MAX_REPORTED or begun.facts.kind == "implicit":  # an implicit pass has a signal of its own
             return node
         self._passes += 1
         facts = begun.facts

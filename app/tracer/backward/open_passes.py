@@ -14,9 +14,9 @@ from .passes import OpenPass
 class OpenPasses:
     """The passes that are running. True if there are any."""
 
-    def __init__(self, emitter: Emitter, table: Callable[[], TableBuilder]) -> None:
+    def __init__(self, emitter: Emitter, new_table: Callable[[], TableBuilder]) -> None:
         self._emitter = emitter
-        self._table = table
+        self._new_table = new_table
         self._open: list[OpenPass] = []
         self._finished: list[tuple[int, TableBuilder, Build]] = []
         """The passes that have ended while others run."""
@@ -55,6 +55,6 @@ class OpenPasses:
             return
         for _, table, _ in self._finished:
             table.protect(write)
-        table = self._table()
+        table = self._new_table()
         for begun in self._open:
             begun.protect(write, table)

@@ -63,7 +63,7 @@ class Steps:
         names: Names,
         source: ProgramSource,
         calls: Calls,
-        table: Callable[[], TableBuilder],
+        new_table: Callable[[], TableBuilder],
         parameters: Parameters,
         observer: StepObserver,
     ) -> None:
@@ -71,12 +71,12 @@ class Steps:
         self._lines = lines
         self._names = names
         self._calls = calls
-        self._table = table
+        self._new_table = new_table
         self.parameters = parameters
         self._observer = observer
         self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters)
         self._boundaries = StepBoundaries(source.loops_with_passes, self._have_optimizer)
-        self._step = OpenStep(table())
+        self._step = OpenStep(new_table())
         self._ended = 0
         self._begun = 0
         self.optimizers = weakref.WeakSet[torch.optim.Optimizer]()
@@ -309,7 +309,7 @@ class Steps:
         self._emission.emit_step(index, self._step, end)
         self._ended += 1
         self._calls.release(next_sequence_nr() if before is None else before)
-        self._step = OpenStep(self._table())
+        self._step = OpenStep(self._new_table())
         self._boundaries.start_step()
         self._emission.emit_progress(self._ended, end)
         if index == 0:  # show the first step of a live run at once
