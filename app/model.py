@@ -365,7 +365,8 @@ class Fix(Struct, frozen=True):
 class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
     """A diagnosis of a run: ``message`` says what happened, ``why`` explains the cause and the remedy.
 
-    ``node`` is the id of a node in the graph of ``pass``, or of the step's main pass if ``pass`` is ``null``.
+    ``node`` is the id of a node in the graph of ``pass``, or of the step's main pass if ``pass`` is ``null``. ``help`` is the
+    path of the page that documents ``code``. Text in backticks is code.
     """
 
     code: str
@@ -378,6 +379,7 @@ class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
     why: str
     fix: Fix | None = None
     pass_: int | None = None
+    help: str = ""
 
 
 class GraphSize(Struct, frozen=True):

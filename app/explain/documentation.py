@@ -49,6 +49,16 @@ class RuleDocumentation:
     sections: tuple[DocSection, ...]
 
     @property
+    def headline(self) -> str:
+        """The summary as a heading, without its "Report".
+
+        >>> RuleDocumentation("Report that a line was skipped.", ()).headline
+        'A line was skipped.'
+        """
+        text = self.summary.removeprefix("Report ").removeprefix("that ")
+        return f"{text[0].upper()}{text[1:]}"
+
+    @property
     def programs(self) -> tuple[str, ...]:
         """The programs of the example: one that triggers the rule, then the corrected one."""
         example = next(section for section in self.sections if section.title == "Example")

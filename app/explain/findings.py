@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec import structs
+
 from .. import model
 from ..recording import Recording
 from .failure import Failure
-from .registry import RULES
+from .registry import RULES, help_path
 from .rule import FailureRule
 from .rules import backward_failed, leaf_kept
 from .syntax import Syntax
@@ -34,9 +36,8 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
         found = [finding for finding in found if finding.code not in _CONSEQUENCES]
     if not any(finding.severity in ("error", "warning") for finding in found):
         found += leaf_kept.find(recording, program, syntax)  # beside a mistake, praise would distract
-    return sorted(
-        found, key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line or 0, _ORDER.get(finding.code, 0))
-    )
+    found.sort(key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line or 0, _ORDER[finding.code]))
+    return [structs.replace(finding, help=help_path(finding.code)) for finding in found]
 
 
 def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[model.Finding]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from ..explain.registry import help_path
+
 API: Final = "/api/v1"
 
 
@@ -56,6 +58,15 @@ def picture_url(root: str, run: str, what: str, index: int, form: str, options: 
 def problem_type(root: str, anchor: str) -> str:
     """Return the ``type`` of a problem: its entry in the reference."""
     return f"{root}/docs#{anchor}"
+
+
+def finding_url(root: str, code: str) -> str:
+    """Return the URL of the page that explains the findings of a code.
+
+    >>> finding_url("/tapedeck", "leaf-rebound")
+    '/tapedeck/findings#leaf-rebound'
+    """
+    return f"{root}{help_path(code)}"
 
 
 def with_query(path: str, parameters: Mapping[str, Any]) -> str:

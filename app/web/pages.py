@@ -10,7 +10,7 @@ Every template:
   that shows text in backticks as code.
 - ``csp_nonce``: the nonce of this response, for ``<style nonce>`` and for ``<meta name="csp-nonce" content>``, from
   which CodeMirror reads it. Scripts are bundled files, never inline. An inline SVG has presentation attributes only.
-- ``page``: ``"playground"``, ``"examples"``, ``"docs"`` or ``"error"``; ``version``: the version of Tapedeck.
+- ``page``: ``"playground"``, ``"examples"``, ``"findings"``, ``"docs"`` or ``"error"``; ``version``: the version of Tapedeck.
 - ``theme``: ``"light"`` or ``"dark"`` if the address contains ``?theme=``, else ``None``: for ``data-theme`` on ``<html>``.
 - ``mode``: the mode of the sandbox: ``"full"``, ``"nofiles"``, ``"unconfined"`` (every page shows a banner),
   ``"refused"`` (no programs are run) or ``"starting"``.
@@ -44,6 +44,8 @@ Every template:
 
 ``examples.html``: ``examples`` as above. ``docs.html``: ``openapi`` (URL of ``openapi.json``), ``problems`` (list of
 (anchor, status, title, sentence), the types of problem+json responses, ``/docs#anchor``).
+``findings.html``: ``groups``: the rules of :mod:`~tapedeck.explain.registry` by group title. The filters ``|documented``
+(text with code and links) and ``|highlighted`` (Python) show their documentation.
 ``error.html``: ``status`` (int), ``title``, ``detail`` (a sentence).
 """
 
@@ -65,8 +67,11 @@ from starlette.responses import HTMLResponse, Response
 from .. import __version__, assets, model
 from ..drawing.style import legend
 from ..examples import FIRST_VISIT
+from ..explain.documentation import LINK
+from ..explain.registry import GROUPS
 from ..runs.outcome import headline
 from ..runs.run import RecordedRun
+from .highlight import highlighted
 from .links import API, run_page
 from .playground import Selection, view_run, written
 from .problems import INTERNAL, INVALID_QUERY, METHOD_NOT_ALLOWED, PROBLEM_KINDS, ProblemKind
@@ -119,6 +124,12 @@ async def saved(request: Request, id: str, selection: Selected) -> Response:
 async def examples(request: Request) -> Response:
     """Show the examples."""
     return page(request, "examples", examples=service_of(request).examples)
+
+
+@router.get("/findings")
+async def findings(request: Request) -> Response:
+    """Show the documentation of every finding."""
+    return page(request, "findings", groups=GROUPS)
 
 
 @router.get("/docs")
@@ -220,6 +231,8 @@ def _environment() -> jinja2.Environment:
     environment.filters["tensor"] = written
     environment.filters["coded"] = coded
     environment.filters["headline"] = lambda run: headline(run.status, run.error)
+    environment.filters["documented"] = documented
+    environment.filters["highlighted"] = highlighted
     return environment
 
 
@@ -232,6 +245,23 @@ def coded(text: str) -> Markup:
     split = re.split(r"`([^`\n]+)`", text)
     parts = (Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(split))
     return Markup("").join(parts)
+
+
+def documented(text: str) -> Markup:
+    """Return a sentence of a rule's documentation with its code and its links to other rules.
+
+    >>> documented("`x`: see [leaf-rebound](#leaf-rebound).")
+    Markup('<code>x</code>: see <a href="#leaf-rebound"><code>leaf-rebound</code></a>.')
+    """
+    parts: list[Markup] = []
+    end = 0
+    for link in LINK.finditer(text):
+        parts += [
+            coded(text[end : link.start()]),
+            Markup('<a href="{}"><code>{}</code></a>').format(link["address"], link["text"]),
+        ]
+        end = link.end()
+    return Markup("").join([*parts, coded(text[end:])])
 
 
 def _asset(root: str) -> Callable[[str], str]:

@@ -17,6 +17,7 @@ from .links import picture_url, run_links, step_url, with_query
 from .pictures import Look, draw, why_no_picture
 from .playhead import Playhead
 from .request_parts import index_of
+from .responses import run_of
 from .service import Service
 
 FEW: Final = 12
@@ -87,7 +88,7 @@ async def view_run(service: Service, recorded: RecordedRun, selection: Selection
 
     Raise :class:`NotFound` for a step, pass, graph or node that the run does not have.
     """
-    shown = await service.read(recorded, _select, recorded, selection, run_links(root, recorded.id))
+    shown = await service.read(recorded, _select, recorded, selection, root)
     svg: Markup | None = None
     no_graph = None if shown.picture else why_no_picture(recorded)
     if shown.picture:
@@ -135,10 +136,10 @@ class _Selected(Struct, frozen=True):
     node: str | None
 
 
-def _select(recorded: RecordedRun, selection: Selection, links: dict[str, str]) -> _Selected:
+def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected:
     recording = recorded.recording
     graphs, passes, steps = recorded.counts
-    run = recorded.run(links)
+    run = run_of(recorded, root, run_links(root, recorded.id))
     step: model.Step | None = None
     shown: model.Pass | None = None
     if selection.graph is not None:

@@ -10,7 +10,9 @@ import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
+from .. import model
 from ..runs.run import RecordedRun
+from .links import finding_url
 
 JSON: Final = "application/json"
 FINAL: Final = "private, max-age=3600, immutable"
@@ -37,6 +39,17 @@ def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, va
     if tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     return Response(body, 200, headers, media_type)
+
+
+def run_of(recorded: RecordedRun, root: str, links: Mapping[str, str]) -> model.Run:
+    """Return a run with its links and with the addresses of its findings' documentation."""
+    run = recorded.run(links)
+    return msgspec.structs.replace(run, findings=[finding_of(finding, root) for finding in run.findings])
+
+
+def finding_of(finding: model.Finding, root: str) -> model.Finding:
+    """Return a finding with the address of its documentation."""
+    return msgspec.structs.replace(finding, help=finding_url(root, finding.code))
 
 
 def run_json(request: Request, recorded: RecordedRun, value: Any) -> Response:

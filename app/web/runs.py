@@ -90,7 +90,8 @@ async def start_run(request: Request) -> Response:
         if new_key is not None:
             response.headers["Tapedeck-Owner-Key"] = new_key
     else:
-        run = await service.read(recorded, recorded.run, run_links(root, recorded.id) if parsed.store else {})
+        links = run_links(root, recorded.id) if parsed.store else {}
+        run = await service.read(recorded, responses.run_of, recorded, root, links)
         answer = run if new_key is None else msgspec.structs.asdict(run) | {"owner_key": new_key}
         response = responses.json(answer, status, headers)
     if new_key is not None:
@@ -161,7 +162,8 @@ async def read_run(request: Request, id: str) -> Response:
     """Read a run without its steps: status, line values, printed text, error and findings."""
     service = service_of(request)
     recorded = await service.runs.find(id)
-    run = await service.read(recorded, recorded.run, run_links(root_of(request), id))
+    root = root_of(request)
+    run = await service.read(recorded, responses.run_of, recorded, root, run_links(root, id))
     return responses.run_json(request, recorded, run)
 
 
@@ -179,7 +181,8 @@ async def cancel_run(request: Request, id: str) -> Response:
     """Stop one of the caller's runs and keep what was recorded. A run that has ended is not changed."""
     service = service_of(request)
     recorded = await service.runs.cancel(id, service.owners.identify(request))
-    run = await service.read(recorded, recorded.run, run_links(root_of(request), id))
+    root = root_of(request)
+    run = await service.read(recorded, responses.run_of, recorded, root, run_links(root, id))
     return responses.json(run)
 
 
@@ -197,4 +200,5 @@ async def follow_run(
     last = stream.last_id(recorded)
     if last is not None and after >= last:
         return Response(None, 204)
-    return StreamingResponse(stream.events(service.archive, recorded, after), 200, stream.HEADERS, "text/event-stream")
+    events = stream.events(service.archive, recorded, after, root_of(request))
+    return StreamingResponse(events, 200, stream.HEADERS, "text/event-stream")

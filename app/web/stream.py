@@ -16,6 +16,7 @@ from .. import model, wire
 from ..recording import Tensors, line_text
 from ..runs.archive import Archive
 from ..runs.run import LiveRun, RecordedRun, StoredRun
+from .responses import finding_of
 
 QUIET_SECONDS: Final = 15.0
 """Seconds without an event after which a comment is sent, so that proxies keep the connection open."""
@@ -36,7 +37,7 @@ def last_id(recorded: RecordedRun) -> int | None:
     return count + len(recorded.findings)
 
 
-async def events(archive: Archive, recorded: RecordedRun, after: int) -> AsyncIterator[bytes]:
+async def events(archive: Archive, recorded: RecordedRun, after: int, root: str) -> AsyncIterator[bytes]:
     """Yield the bytes of a stream with all events after the one with id ``after`` (-1 for all events)."""
     index = after + 1
     if isinstance(recorded, LiveRun):
@@ -65,7 +66,7 @@ async def events(archive: Archive, recorded: RecordedRun, after: int) -> AsyncIt
         count = recorded.stored.events
     for seq, finding in enumerate(recorded.findings, count):
         if seq > after:
-            yield sse("finding", finding, seq)
+            yield sse("finding", finding_of(finding, root), seq)
     if count + len(recorded.findings) > after:
         yield sse("end", {"status": recorded.status if recorded.ended else "interrupted"}, count + len(recorded.findings))
 

@@ -13,7 +13,7 @@ from .conftest import THEMES, WIDTHS, Problems
 from .programs import FIT, LAST_SECTION, node, run
 
 Look = Callable[[int, str], Page]
-PAGES = ("/", "/examples", "/docs", "/no-such-page")
+PAGES = ("/", "/examples", "/findings", "/docs", "/no-such-page")
 
 
 OUTSIDE = """() => [...document.querySelectorAll("body *")]

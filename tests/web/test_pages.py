@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from markupsafe import escape
 from tapedeck import wire
 from tapedeck.assets import static_path
 from tapedeck.examples import FIRST_VISIT, gallery
+from tapedeck.explain.registry import RULES
 from tapedeck.web.playground import listing
 from tapedeck.web.playhead import Playhead
 
@@ -126,7 +128,7 @@ async def test_code_quoted_in_a_finding_is_escaped(serve: Serve) -> None:
 async def test_every_page_has_a_strict_policy_with_its_own_nonce(client: httpx.AsyncClient) -> None:
     id = await start(client)
     nonces = set()
-    for path in ("/", f"/r/{id}", "/examples", "/docs", "/nothing"):
+    for path in ("/", f"/r/{id}", "/examples", "/findings", "/docs", "/nothing"):
         answer = await client.get(path, headers=HTML)
         policy = answer.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self' 'nonce-")
@@ -144,11 +146,11 @@ async def test_every_page_has_a_strict_policy_with_its_own_nonce(client: httpx.A
             r"\sstyle=|\son\w+=|<style", re.sub(r"<pre.*?</pre>|<script.*?</script>", "", answer.text, flags=re.DOTALL)
         )
         assert not re.search(r'(src|href)="(https?:)?//', answer.text)
-    assert len(nonces) == 5
+    assert len(nonces) == 6
 
 
 async def test_every_link_on_the_pages_leads_to_something(client: httpx.AsyncClient) -> None:
-    for path in ("/", "/examples", "/docs"):
+    for path in ("/", "/examples", "/findings", "/docs"):
         page = unescape((await client.get(path, headers=HTML)).text)
         for link in sorted(set(re.findall(r'(?:href|src|data-openapi)="(/[^"#]*)', page))):
             answer = await client.get(link)
@@ -179,7 +181,7 @@ async def test_every_link_includes_the_path_of_the_proxy(serve: Serve) -> None:
         run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
         assert run["links"]["self"] == f"/tape/deck/api/v1/runs/{run['id']}"
         for prefix in ("", "/tape/deck"):  # a proxy may remove its path or pass it on
-            for path in ("/", f"/r/{run['id']}?step=1", "/examples", "/docs"):
+            for path in ("/", f"/r/{run['id']}?step=1", "/examples", "/findings", "/docs"):
                 page = unescape((await client.get(prefix + path, headers=HTML)).text)
                 links = re.findall(r'(?:href|src|data-openapi)="(/[^"]*)', page)
                 assert links
@@ -190,6 +192,29 @@ async def test_every_link_includes_the_path_of_the_proxy(serve: Serve) -> None:
         missing = await client.get("/tape/deck/api/v1/runs/x")
         assert missing.json()["type"] == "/tape/deck/docs#not-found"
         assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/tape/deck"}]
+
+
+async def test_every_rule_has_an_entry_on_the_page_of_findings(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/findings", headers=HTML)).text
+    assert re.findall(r'<article class="rule" id="([^"]+)"', page) == list(RULES)
+    assert set(re.findall(r'href="#([^"]+)"', page)) == {"main", *RULES}
+    for rule in RULES.values():
+        for program in rule.documentation.programs:
+            assert escape(program.split("\n")[-2]) in re.sub(r"</?span[^>]*>", "", page)
+
+
+async def test_each_finding_links_to_its_documentation(serve: Serve) -> None:
+    lost = "element 0 of tensors does not require grad and does not have a grad_fn"
+    events = [wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", lost, None, 1, ""), 1.0)]
+    async with serve(events, root_path="/tape") as client:
+        run = (await client.post("/api/v1/runs", json={"program": "x.backward()"})).json()
+        address = "/tape/findings#no-grad-path"
+        assert [finding["help"] for finding in run["findings"]] == [address]
+        assert (await client.get(run["links"]["self"])).json()["findings"] == run["findings"]
+        assert f'"help":"{address}"' in (await client.get(run["links"]["events"])).text
+        page = (await client.get(run["links"]["page"], headers=HTML)).text
+        assert f'href="{address}"' in page
+        assert state_of(page)["run"]["findings"][0]["help"] == address
 
 
 async def test_a_missing_page_is_html_for_a_browser_and_json_for_a_program(client: httpx.AsyncClient) -> None:

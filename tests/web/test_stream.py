@@ -101,7 +101,7 @@ async def test_a_live_stream_sends_new_events_and_keep_alive_comments(tmp_path: 
     recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
     assert isinstance(recorded, LiveRun)
     data = b""
-    async for piece in stream.events(archive, recorded, -1):
+    async for piece in stream.events(archive, recorded, -1, ""):
         data += piece
         if piece.startswith(b":") and not event.is_set():
             assert [name for _, name, _ in parse(data.decode())][-1] == "step"
@@ -150,7 +150,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def received_events(archive: Archive, recorded: RecordedRun, after: int = -1) -> list[Event]:
-    return parse(b"".join([piece async for piece in stream.events(archive, recorded, after)]).decode())
+    return parse(b"".join([piece async for piece in stream.events(archive, recorded, after, "")]).decode())
 
 
 async def test_a_long_run_keeps_only_its_end_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ async def test_a_long_run_keeps_only_its_end_in_memory(tmp_path: Path, monkeypat
 async def test_the_stream_of_a_long_run_can_be_resumed_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with long_run(tmp_path, monkeypatch) as (archive, recorded, event):
         listeners = [asyncio.create_task(received_events(archive, recorded)) for _ in range(2)]
-        stopped = stream.events(archive, recorded, -1)
+        stopped = stream.events(archive, recorded, -1, "")
         await anext(stopped)  # this listener stops reading
         await until(lambda: recorded.forgotten > 200)
         late = [asyncio.create_task(received_events(archive, recorded, after)) for after in range(-1, 300, 37)]

@@ -41,6 +41,7 @@
  * @property {string} why
  * @property {Fix | null} [fix]
  * @property {number | null} [pass]               whose graph the node is of; else that of the step's main pass
+ * @property {string} help                        address of the page that explains the code
  *
  * @typedef {object} Run
  * @property {string} id

@@ -1,4 +1,4 @@
-// Pages to read: the gallery, an error, the API.
+// Pages to read: the gallery, the findings, an error, the API.
 
 import { shell } from "../widgets/shell.js";
 

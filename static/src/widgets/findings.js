@@ -1,4 +1,4 @@
-// List what is worth telling about a run, with the edit that mends it.
+// List the findings of a run, each with its fix and a link to its documentation.
 
 import { fill, h, prose, widget } from "../leaves/dom.js";
 import { difference } from "../leaves/edits.js";
@@ -16,7 +16,7 @@ export function findings({ onfix, onfinding }) {
 
   /** @param {Finding} finding @param {string} program @param {boolean} stale */
   function item(finding, program, stale) {
-    const { severity, message, why, line, fix } = finding;
+    const { code, severity, message, why, line, fix, help } = finding;
     return h(
       "li",
       { class: severity },
@@ -32,12 +32,14 @@ export function findings({ onfix, onfinding }) {
             " ",
             h("button", { type: "button", class: "to", onclick: () => onfinding(finding) }, `line ${line}`),
           ],
+          " ",
+          h("a", { class: "to help", href: help, target: "_blank", "aria-label": `About ${code}, in a new tab` }, code),
         ),
         why && h("p", { class: "why" }, prose(why)),
         fix && [
           lines(fix, program),
           h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix) }, "Apply fix and run"),
-          h("span", { class: "fix-title" }, stale ? "You edited the code. Run it again to use this fix." : fix.title),
+          h("span", { class: "fix-title" }, stale ? "You edited the code. Run it again to use this fix." : prose(fix.title)),
         ],
       ),
     );
@@ -54,7 +56,7 @@ export function findings({ onfix, onfinding }) {
   });
 }
 
-/** What there is, in a few words. @param {readonly Finding[]} all @returns {Child} */
+/** Counts of findings, as a short text. @param {readonly Finding[]} all @returns {Child} */
 export function summary(all) {
   /** @param {...Finding["severity"]} kinds */
   const count = (...kinds) => all.filter(({ severity }) => kinds.includes(severity)).length;
@@ -66,7 +68,7 @@ export function summary(all) {
   ];
 }
 
-/** The edit as lines out and in. @param {Fix} fix @param {string} program */
+/** The lines that a fix removes and adds. @param {Fix} fix @param {string} program */
 function lines(fix, program) {
   const { removed, added } = difference(program, fix.edits);
   const indent = Math.min(...[...removed, ...added].filter((text) => text.trim()).map((text) => text.search(/\S/)), Infinity);
