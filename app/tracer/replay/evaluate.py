@@ -124,12 +124,7 @@ def _kept_casts() -> Iterator[None]:
             torch.clear_autocast_cache()
 
 
-class _NoContext:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
-
-
-_NO_CONTEXT = _NoContext()
+_NO_CONTEXT = contextlib.nullcontext()
 _WIDE = {
     torch.float32: torch.float64,
     torch.float16: torch.float64,

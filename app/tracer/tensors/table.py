@@ -22,7 +22,7 @@ from .transforms import outside_transforms
 OMITTED, EMPTY, VALUE, BOTH, STATISTICS = range(5)
 """Contents of a row: nothing, an empty tensor, one value, values with statistics, or statistics alone."""
 SMALL = 1024
-"""Largest number of elements for which a tensor is kept until packing and then summarized with other tables' tensors."""
+"""Tensors of at most this many elements are kept until they are packed, and then summarized together."""
 TABLE_BYTES = 14 << 20
 """Size limit of a table's numbers. Above it, the elements of the largest tensors are omitted, then the last statistics."""
 _STATS_BYTES = 56
