@@ -2,8 +2,8 @@
 //
 //   node static/build.mjs OUTPUT
 //
-// Each static/src/page/NAME.js and NAME.css is an entry, and static/src/images/ is taken as it is. OUTPUT/manifest.json maps
-// "NAME.js" to the file that was written for it.
+// Each static/src/page/NAME.js and NAME.css is an entry point; the files of static/src/images/ are copied. OUTPUT/manifest.json
+// maps "NAME.js" to the name of its bundle.
 
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
@@ -21,7 +21,7 @@ const entries = readdirSync(pages)
   .sort()
   .map((name) => join(pages, name));
 
-// A strict policy on content allows no data: addresses, and libraries' styles are full of them: each becomes a file.
+// The content security policy allows no data: URLs. Write those in the libraries' styles to files.
 const dataFiles = {
   name: "data-files",
   /** @param {import("esbuild").PluginBuild} build */
@@ -37,8 +37,8 @@ const dataFiles = {
   },
 };
 
-// What d3-zoom moves pictures with: here the sheet does, and with these two would come colours, easing and timers.
-const still = {
+// Replace two dependencies of d3-zoom by stubs. CSS transitions animate the picture; these would add colours, easing and timers.
+const noTransitions = {
   name: "no-transitions",
   /** @param {import("esbuild").PluginBuild} build */
   setup(build) {
@@ -66,7 +66,7 @@ const result = await build({
   minify: true,
   metafile: true,
   legalComments: "linked",
-  plugins: [dataFiles, still],
+  plugins: [dataFiles, noTransitions],
   loader: { ".woff2": "file", ".svg": "file", ".png": "file" },
   logLevel: "warning",
 });
@@ -84,7 +84,7 @@ for (const image of readdirSync(join(here, "src", "images")).sort()) {
 }
 writeFileSync(join(output, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");
 
-// Compressed once and as far as it goes: a server would do it for each visitor, and less.
+// Compress each file once, at the highest level, instead of for each visitor.
 for (const name of readdirSync(output).filter((name) => /\.(js|css|svg)$/.test(name))) {
   const content = readFileSync(join(output, name));
   const packed = gzipSync(content, { level: 9 });

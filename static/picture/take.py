@@ -1,4 +1,4 @@
-"""Take the pictures that the README shows: run the program itself, at ``python static/picture/take.py``."""
+"""Take the README's pictures. Run ``python static/picture/take.py`` with Chromium and Playwright installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ THEMES = ("light", "dark")
 
 
 def graphs() -> None:
-    """Draw the gradients of the notebook's last section."""
+    """Draw the graph of the first visit's program."""
     first = example(FIRST_VISIT)
     assert first is not None
     for theme in THEMES:
@@ -28,7 +28,7 @@ def graphs() -> None:
 
 
 def pages() -> None:
-    """Photograph the page as a first visit finds it."""
+    """Take screenshots of the playground as a first visit shows it."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     switches = ["--disable-background-networking", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -45,7 +45,7 @@ def pages() -> None:
                     time.sleep(0.5)
                 page.goto(found[0])
                 page.wait_for_selector("#canvas svg")
-                page.wait_for_timeout(1_000)  # what slides into its place
+                page.wait_for_timeout(1_000)  # transitions
                 page.screenshot(path=HERE / f"page-{theme}.png")
             browser.close()
         finally:

@@ -1,7 +1,7 @@
 // Query a graph: the node of a line, the neighbours of a node, the path from the loss to a node.
 
 import { units } from "../leaves/edits.js";
-import { called, title } from "../leaves/naming.js";
+import { shortTitle, title } from "../leaves/naming.js";
 
 /** @import {Graph, GraphNode, NodeDetail, Pass, Tensor} from "../leaves/types.js" */
 
@@ -92,7 +92,7 @@ export function detailOf(graph, pass, node, program) {
     return {
       edge: edge.id,
       node: other,
-      title: there ? called(there, sourceOf(there, program), 30) : other,
+      title: there ? shortTitle(there, sourceOf(there, program), 30) : other,
       slot: edge.slot,
       input: edge.input,
       gradient: pass?.edges?.[edge.id] ?? null,

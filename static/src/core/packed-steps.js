@@ -1,6 +1,6 @@
 // Unpack steps from spans. The server packs steps that differ only in their numbers into one span (`app/web/packed_steps.py`).
 
-/** @import {EarlierValue, Gradient, NodeNumbers, PackedSteps, Pass, Scalar, Span, SpanPass, Step, Table, Tensor, Values} from "../leaves/types.js" */
+/** @import {EarlierValue, Gradient, NodeNumbers, PackedSteps, Pass, Scalar, Span, SpanPass, Step, SpanTable, Tensor, Values} from "../leaves/types.js" */
 
 const MOST_DIMENSIONS = 64; // tensors with more dimensions have no elements
 
@@ -44,7 +44,7 @@ function int32(bytes) {
 /**
  * Return a function that reads the tensors of a table: first for a position among the span's steps, then for a row.
  *
- * @param {Table} table
+ * @param {SpanTable} table
  */
 function reader(table) {
   let [width, summarized] = [0, 0]; // bytes of values, and rows with statistics, of each step

@@ -125,7 +125,7 @@ export function player(store, go, still) {
       waiting = setTimeout(tick, over ? 300 : 0);
     },
     /** Change the speed, at once if it is playing. @param {Speed} speed */
-    hasten(speed) {
+    setSpeed(speed) {
       store.set({ speed });
       if (!store.get().playing) return;
       clearTimeout(waiting);

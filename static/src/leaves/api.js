@@ -1,14 +1,14 @@
-// Ask the server's API, and turn its problem+json answers into one kind of error.
+// A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
 /** @import {Graph, NodeDetail, Run, RunHeading, Scalar, Step, Surface} from "./types.js" */
 
-const ACCEPTED = 202; // it goes on
-const WAIT = 10; // seconds that an answer to who asks for a replay may take
+const ACCEPTED = 202; // the replay is still running
+const WAIT = 10; // most seconds that the server may take to answer a request for a replay
 
-/** Let the time pass after which an answer says to ask again. @param {Response} answer */
-const rest = (answer) => new Promise((go) => setTimeout(go, 1000 * Number(answer.headers.get("Retry-After") ?? 1)));
+/** Wait as long as the answer's Retry-After header says. @param {Response} answer */
+const retryDelay = (answer) => new Promise((go) => setTimeout(go, 1000 * Number(answer.headers.get("Retry-After") ?? 1)));
 
-/** An answer that is not what was asked for: `title` and `message` are sentences for a person. */
+/** A failed request. `title` and `message` are meant for people. */
 export class Problem extends Error {
   /** @param {number} status @param {string} title @param {string} detail */
   constructor(status, title, detail) {
@@ -20,13 +20,13 @@ export class Problem extends Error {
 }
 
 /**
- * What can be asked; `base` is the API's own path.
+ * Return a client.
  *
- * @param {string} base
+ * @param {string} base  path of the API
  */
 export function client(base) {
-  /** @param {string} path @param {RequestInit} [init] */
-  async function ask(path, init) {
+  /** Send a request, and raise `Problem` if it fails. @param {string} path @param {RequestInit} [init] */
+  async function request(path, init) {
     let answer;
     try {
       answer = await fetch(base + path, init);
@@ -46,7 +46,7 @@ export function client(base) {
 
   return {
     /**
-     * Run something. The answer may still be running: it is waited for `wait` seconds at most.
+     * Run a program. The server answers after at most `wait` seconds; the run may still be in progress then.
      *
      * @param {string} body
      * @param {{type: string, wait: number}} options
@@ -54,55 +54,55 @@ export function client(base) {
      */
     post: async (body, { type, wait }) =>
       (
-        await ask("/runs", {
+        await request("/runs", {
           method: "POST",
           body,
           headers: { "Content-Type": type, Accept: "application/json", Prefer: `wait=${wait}` },
         })
       ).json(),
     /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
-    run: async (id, signal) => (await ask(run(id), with_(signal))).json(),
+    run: async (id, signal) => (await request(run(id), with_(signal))).json(),
     /**
-     * Run a program again for the loss over one or two elements of its parameters. Who aborts it takes the question back: the
-     * server stops, unless somebody else asked too.
+     * Replay a program to compute the loss as a function of one or two elements of its parameters. Aborting the signal cancels
+     * the replay, unless another client has requested it too.
      *
      * @param {string} id
-     * @param {{step: number, parameters: string[]}} asked
+     * @param {{step: number, parameters: string[]}} options
      * @param {AbortSignal} signal
      * @returns {Promise<Surface>}
      */
-    async surface(id, asked, signal) {
+    async surface(id, options, signal) {
       const replays = `${run(id)}/replays`;
-      let answer = await ask(replays, {
+      let answer = await request(replays, {
         method: "POST",
-        body: JSON.stringify({ what: "surface", ...asked }),
+        body: JSON.stringify({ what: "surface", ...options }),
         headers: { "Content-Type": "application/json", Prefer: "wait=0" },
       });
       /** @type {Surface} */
-      let told = await answer.json();
-      const own = `${replays}/${told.id}`;
+      let surface = await answer.json();
+      const own = `${replays}/${surface.id}`;
       try {
         while (answer.status === ACCEPTED) {
-          answer = await ask(own, { headers: { Prefer: `wait=${WAIT}` }, signal });
-          told = await answer.json();
-          if (answer.status === ACCEPTED) await rest(answer);
+          answer = await request(own, { headers: { Prefer: `wait=${WAIT}` }, signal });
+          surface = await answer.json();
+          if (answer.status === ACCEPTED) await retryDelay(answer);
         }
       } catch (error) {
-        if (signal.aborted) await ask(`${own}/cancel`, { method: "POST" }).catch(() => {});
+        if (signal.aborted) await request(`${own}/cancel`, { method: "POST" }).catch(() => {});
         throw error;
       }
-      return told;
+      return surface;
     },
-    /** The caller's runs, newest first. @returns {Promise<{runs: RunHeading[]}>} */
-    runs: async () => (await ask("/runs?count=20")).json(),
-    /** Where the events of a run are told. @param {string} id */
+    /** Return the caller's runs, newest first. @returns {Promise<{runs: RunHeading[]}>} */
+    runs: async () => (await request("/runs?count=20")).json(),
+    /** Return the address of a run's event stream. @param {string} id */
     events: (id) => `${base}${run(id)}/events`,
     /** @param {string} id */
-    cancel: async (id) => void (await ask(`${run(id)}/cancel`, { method: "POST" })),
+    cancel: async (id) => void (await request(`${run(id)}/cancel`, { method: "POST" })),
     /** @param {string} id @param {number} index @param {AbortSignal} [signal] @returns {Promise<Step>} */
-    step: async (id, index, signal) => (await ask(`${run(id)}/steps/${index}`, with_(signal))).json(),
+    step: async (id, index, signal) => (await request(`${run(id)}/steps/${index}`, with_(signal))).json(),
     /**
-     * Steps from one on, as msgpack.
+     * Fetch packed steps, as msgpack.
      *
      * @param {string} id
      * @param {number} start
@@ -110,10 +110,10 @@ export function client(base) {
      */
     packed: async (id, start, count) => {
       const headers = { Accept: "application/msgpack" };
-      return (await ask(`${run(id)}/steps?start=${start}&count=${count}`, { headers })).arrayBuffer();
+      return (await request(`${run(id)}/steps?start=${start}&count=${count}`, { headers })).arrayBuffer();
     },
     /**
-     * Numbers over steps; null where a step has none.
+     * Fetch series of numbers over the steps; null for a step without a number.
      *
      * @param {string} id
      * @param {readonly string[]} keys
@@ -121,12 +121,12 @@ export function client(base) {
      * @returns {Promise<{index: number[], series: Record<string, (Scalar | null)[]>}>}
      */
     series: async (id, keys, { start = 0, points } = {}) => {
-      const asked = new URLSearchParams([...keys.map((key) => ["key", key]), ["start", String(start)]]);
-      if (points) asked.set("points", String(points));
-      return (await ask(`${run(id)}/series?${asked}`)).json();
+      const query = new URLSearchParams([...keys.map((key) => ["key", key]), ["start", String(start)]]);
+      if (points) query.set("points", String(points));
+      return (await request(`${run(id)}/series?${query}`)).json();
     },
     /** @param {string} id @param {string} graph @param {AbortSignal} [signal] @returns {Promise<Graph>} */
-    graph: async (id, graph, signal) => (await ask(`${run(id)}/graphs/${graph}`, with_(signal))).json(),
+    graph: async (id, graph, signal) => (await request(`${run(id)}/graphs/${graph}`, with_(signal))).json(),
     /**
      * @param {string} id
      * @param {number} pass
@@ -134,21 +134,21 @@ export function client(base) {
      * @param {AbortSignal} [signal]
      * @returns {Promise<NodeDetail>}
      */
-    node: async (id, pass, node, signal) => (await ask(`${run(id)}/passes/${pass}/nodes/${node}`, with_(signal))).json(),
+    node: async (id, pass, node, signal) => (await request(`${run(id)}/passes/${pass}/nodes/${node}`, with_(signal))).json(),
     /**
-     * Numbers of all passes over a graph, by columns.
+     * Fetch numbers of the passes over a graph, in columns.
      *
      * @param {string} id
      * @param {string} graph
-     * @param {number} start  a pass
+     * @param {number} start  index of the first pass
      * @param {string} fields
-     * @param {number} [count]  of passes
+     * @param {number} [count]  most passes
      * @returns {Promise<{passes: number[], steps: number[], fields: Record<string, unknown[][]>, next: number | null}>}
      */
     frames: async (id, graph, start, fields, count = 1000) =>
-      (await ask(`${run(id)}/frames?graph=${graph}&start=${start}&count=${count}&fields=${fields}`)).json(),
-    /** A picture as text. @param {string} path under the API's path @param {AbortSignal} [signal] */
-    picture: async (path, signal) => (await ask(path, with_(signal))).text(),
+      (await request(`${run(id)}/frames?graph=${graph}&start=${start}&count=${count}&fields=${fields}`)).json(),
+    /** Fetch a picture as text. @param {string} path  relative to the API's @param {AbortSignal} [signal] */
+    picture: async (path, signal) => (await request(path, with_(signal))).text(),
     /** @param {string} path */
     address: (path) => base + path,
   };

@@ -1,11 +1,11 @@
-// Make elements: the few lines that stand in for a framework.
+// Create and fill elements, without a framework.
 
 /** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * An HTML element. Functions become listeners (`onclick`), booleans attributes, `class` a class.
+ * Create an HTML element. Functions become event listeners (`onclick`), other properties become attributes.
  *
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
@@ -15,13 +15,13 @@ const SVG = "http://www.w3.org/2000/svg";
  */
 export function h(tag, props, ...children) {
   const element = document.createElement(tag);
-  dress(element, props);
-  element.append(...kids(children));
+  setProps(element, props);
+  element.append(...flatten(children));
   return element;
 }
 
 /**
- * An SVG element.
+ * Create an SVG element.
  *
  * @template {keyof SVGElementTagNameMap} K
  * @param {K} tag
@@ -31,13 +31,13 @@ export function h(tag, props, ...children) {
  */
 export function s(tag, props, ...children) {
   const element = document.createElementNS(SVG, tag);
-  dress(element, props);
-  element.append(...kids(children));
+  setProps(element, props);
+  element.append(...flatten(children));
   return element;
 }
 
-/** @param {Element} element @param {Record<string, unknown> | null | undefined} props */
-function dress(element, props) {
+/** Set attributes and listeners. @param {Element} element @param {Record<string, unknown> | null | undefined} props */
+function setProps(element, props) {
   for (const [name, value] of Object.entries(props ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (typeof value === "function") element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
@@ -45,25 +45,25 @@ function dress(element, props) {
   }
 }
 
-/** @param {Child[]} children @returns {(Node | string)[]} */
-function kids(children) {
+/** Flatten children, and drop empty ones. @param {Child[]} children @returns {(Node | string)[]} */
+function flatten(children) {
   return children.flatMap((child) => {
-    if (Array.isArray(child)) return kids(child);
+    if (Array.isArray(child)) return flatten(child);
     if (child === null || child === undefined || child === false) return [];
     return [child instanceof Node ? child : String(child)];
   });
 }
 
-/** Text with `code` in backticks. @param {string} text @returns {Child[]} */
+/** Turn `code` in backticks into elements. @param {string} text @returns {Child[]} */
 export const prose = (text) => text.split(/`([^`\n]+)`/).map((part, i) => (i % 2 ? h("code", null, part) : part));
 
-/** Replace what stands in an element. @param {Element} element @param {...Child} children */
+/** Replace the children of an element. @param {Element} element @param {...Child} children */
 export function fill(element, ...children) {
-  element.replaceChildren(...kids(children));
+  element.replaceChildren(...flatten(children));
 }
 
 /**
- * A widget: an element that can be shown something new.
+ * Make a widget: an element with methods that update it.
  *
  * @template {Element} E
  * @template {object} Methods
@@ -73,7 +73,7 @@ export function fill(element, ...children) {
  */
 export const widget = (element, methods) => Object.assign(element, methods);
 
-/** @param {string} selector @param {ParentNode} [root] @returns {HTMLElement} */
+/** Return the first element for a selector, or raise an error. @param {string} selector @param {ParentNode} [root] @returns {HTMLElement} */
 export function find(selector, root = document) {
   const element = root.querySelector(selector);
   if (!(element instanceof HTMLElement)) throw new Error(`the page has no ${selector}`);

@@ -1,18 +1,18 @@
-// Say how wide and how amber an edge is for the gradient on it, by the server's own legend.
+// Compute the width and colour of an edge from the norm of its gradient, by the server's legend.
 
 /**
  * @typedef {object} Legend
  * @property {{knots: [number, number][], width: [number, number], levels: number}} scale
  * @property {{base: number, per_pixel: number, length: number}} head
  *
- * @typedef {ReturnType<typeof scale>} Scale
+ * @typedef {ReturnType<typeof edgeStyle>} EdgeStyle
  */
 
 /** @param {Legend} legend */
-export function scale({ scale: { knots, width, levels }, head }) {
+export function edgeStyle({ scale: { knots, width, levels }, head }) {
   const [thin, thick] = width;
 
-  /** How far up the scale a norm stands, from 0 to 1; null for none, for zero, and for what is not finite. @param {number | null} norm */
+  /** Return a norm's height on the scale, from 0 to 1; null for null, zero and non-finite norms. @param {number | null} norm */
   function height(norm) {
     if (norm === null || !(norm > 0) || !Number.isFinite(norm)) return null;
     const log = Math.log10(norm);
@@ -25,21 +25,21 @@ export function scale({ scale: { knots, width, levels }, head }) {
   }
 
   return {
-    /** Pixels. @param {number | null} norm */
+    /** Return the width of the shaft in pixels. @param {number | null} norm */
     width(norm) {
       if (norm !== null && !Number.isFinite(norm)) return (thin + thick) / 2;
       const at = height(norm);
       return at === null ? thin : Math.round((thin + (thick - thin) * at) * 100) / 100;
     },
-    /** The class that colours it. @param {number | null} norm */
+    /** Return the CSS class for the colour. @param {number | null} norm */
     level(norm) {
       if (norm !== null && !Number.isFinite(norm)) return "bad";
       const at = height(norm);
       return at === null ? "flat" : `g${Math.round(at * levels)}`;
     },
-    /** Size of the head for a shaft, as a multiple of the plain one. @param {number} shaft */
+    /** Return the size of the head for a shaft, as a multiple of the normal one. @param {number} shaft */
     head: (shaft) => head.base + head.per_pixel * shaft,
-    /** Length of the part of a shaft that is drawn, so that it ends inside its head. @param {number} length @param {number} size */
+    /** Return the drawn length of a shaft, which ends inside its head. @param {number} length @param {number} size */
     shown: (length, size) => Math.max(0, length - size * head.length + 1),
   };
 }

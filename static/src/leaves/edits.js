@@ -1,12 +1,12 @@
-// Apply edits given as spans: 1-based lines, 0-based columns counted in code points, as Python counts them.
+// Apply edits. Lines count from 1; columns count from 0, in code points as in Python.
 
 /** @import {Edit} from "./types.js" */
 
 /**
- * The place in UTF-16 units of a line and a column.
+ * Return the offset of a line and column in a text, in UTF-16 units.
  *
  * @param {string} text
- * @param {[number, number]} place
+ * @param {[line: number, column: number]} position
  */
 export function offset(text, [line, column]) {
   let start = 0;
@@ -20,10 +20,10 @@ export function offset(text, [line, column]) {
   return start + units(whole, column);
 }
 
-/** UTF-16 units in the first `column` code points of a line. @param {string} line @param {number} column */
+/** Return the length of a line's first `column` code points, in UTF-16 units. @param {string} line @param {number} column */
 export const units = (line, column) => [...line].slice(0, column).join("").length;
 
-/** @param {string} text @param {Edit[]} edits */
+/** Return a text with edits applied. @param {string} text @param {Edit[]} edits */
 export function apply(text, edits) {
   const spans = edits.map((edit) => ({ from: offset(text, edit.start), to: offset(text, edit.end), text: edit.text }));
   spans.sort((a, b) => b.from - a.from);
@@ -31,7 +31,7 @@ export function apply(text, edits) {
 }
 
 /**
- * What the edits do, as whole lines taken away and put in.
+ * Return the effect of edits, as whole lines removed and added.
  *
  * @param {string} text
  * @param {Edit[]} edits

@@ -1,22 +1,22 @@
-// Write numbers the one way they are written everywhere here: four decimals, a true minus, one exponent for small vectors.
-// The server's pictures follow the same rules (`app/drawing/numerals.py`); a test holds the two together.
+// Format numbers and tensors: four decimals, a true minus sign, one shared exponent for a vector of small numbers. The server's
+// pictures follow the same rules (`app/drawing/numerals.py`); a test compares the two.
 
 /** @import {Scalar, Tensor, Values} from "./types.js" */
 
 export const MINUS = "\u2212";
 export const NONE = "·";
 
-const LOW = 0.01;
-const LEAST = LOW - 5e-7; // 0.01 as a float32 is a little less than 0.01
-const HIGH = 1e4;
-const WRITTEN = 7; // characters of a number that a person may have written
+const LOW = 0.01; // smaller numbers have an exponent
+const LEAST = LOW - 5e-7; // 0.01 as a float32 is slightly less than 0.01
+const HIGH = 1e4; // numbers from here on have an exponent
+const WRITTEN = 7; // a number with at most this many characters keeps its spelling
 
 /**
- * One number: four decimals from 0.01 to 10⁴, else an exponent.
+ * Format a number: with four decimals from 0.01 to 10⁴, else with an exponent.
  *
  * @param {Scalar | null | undefined} value
  * @param {number} [decimals]
- * @param {boolean} [whole]  the number is an integer by its type
+ * @param {boolean} [whole]  the dtype is an integer
  */
 export function number(value, decimals = 4, whole = false) {
   if (value === null || value === undefined) return NONE;
@@ -30,7 +30,7 @@ export function number(value, decimals = 4, whole = false) {
 /** @param {string} text */
 const minus = (text) => text.replace(/-/g, MINUS);
 
-/** What rounds to zero has no sign. @param {number} value @param {number} decimals */
+/** Format a number with fixed decimals. A number that rounds to zero has no sign. @param {number} value @param {number} decimals */
 function fixed(value, decimals) {
   const text = value.toFixed(decimals);
   return minus(/^-[0.]*$/.test(text) ? text.slice(1) : text);
@@ -45,11 +45,11 @@ function exponent(value, decimals) {
 /** @param {string} dtype */
 const isWhole = (dtype) => /^(u?int\d+|bool)$/.test(dtype);
 
-/** The numbers of a tensor in a row. @param {Values} values @returns {Scalar[]} */
+/** Return the elements of a tensor in one array. @param {Values} values @returns {Scalar[]} */
 export const flat = (values) => (Array.isArray(values) ? values.flatMap(flat) : [values]);
 
 /**
- * The values of a tensor in nested brackets, with one shared exponent where all are small or some are large.
+ * Format the values of a tensor in nested brackets, with one shared exponent if all are small or some are large.
  *
  * @param {Values} values
  * @param {{decimals?: number, dtype?: string}} [options]
@@ -60,7 +60,7 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
   if (!Array.isArray(values)) return number(values, decimals, whole);
   const sizes = flat(values).flatMap((value) => (Number.isFinite(value) && value !== 0 ? [Math.abs(Number(value))] : []));
   const largest = sizes.reduce((most, size) => Math.max(most, size), 0);
-  // that of the largest element as it will be shown
+  // the exponent of the largest element after rounding
   const shared = !whole && largest > 0 && (largest < LOW || largest >= HIGH) ? Number(largest.toExponential(2).split("e")[1]) : 0;
   /** @param {Values} part @returns {string} */
   const write = (part) => {
@@ -72,14 +72,14 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
 }
 
 const ARROW = " → ";
-const FINEST = 9; // decimals that a change may take
+const FINEST = 9; // most decimals of a change
 
 /**
- * Values and what became of them, with as many decimals as tell the two apart.
+ * Format values before and after a change, with enough decimals to show the difference.
  *
  * @param {Values} before
  * @param {Values} after
- * @param {number} [decimals]  at least
+ * @param {number} [decimals]  least number of decimals
  * @param {string} [dtype]
  * @returns {[string, string]}
  */
@@ -111,23 +111,23 @@ function complex(values, decimals) {
   return `[${values.map((part) => complex(part, decimals)).join(", ")}]`;
 }
 
-/** The shape as torch prints it: `[3, 4]`, and `[]` for a scalar. @param {number[]} sizes */
+/** Format a shape as PyTorch does: `[3, 4]`, and `[]` for a scalar. @param {number[]} sizes */
 export const shape = (sizes) => `[${sizes.join(", ")}]`;
 
-/** The shape and dtype, as pictures show them: `[3, 4] float32`. @param {Tensor} tensor */
+/** Format shape and dtype as pictures do: `[3, 4] float32`. @param {Tensor} tensor */
 export const kind = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dtype}`;
 
-/** The shape and dtype in words: `[3, 4] float32`, or `scalar float32`. @param {Tensor} tensor */
+/** Format shape and dtype for a reader: `[3, 4] float32`, or `scalar float32`. @param {Tensor} tensor */
 export const described = (tensor) => (tensor.shape.length ? kind(tensor) : `scalar ${tensor.dtype}`);
 
-/** How long a text is as the server counts, which writes `inf`. @param {string} text */
+/** Return the length of a text with `inf` for `∞`, as the server counts it. @param {string} text */
 const long = (text) => text.length + 2 * (text.split("∞").length - 1);
 
 /** @param {number[]} sizes */
 const elements = (sizes) => sizes.reduce((product, size) => product * size, 1);
 
 /**
- * The values of a tensor in at most `room` characters, with fewer decimals if need be; null where they don't fit.
+ * Format the values of a tensor in at most `room` characters, with fewer decimals if need be; null if they do not fit.
  *
  * @param {Tensor} value
  * @param {number} room
@@ -136,7 +136,7 @@ export function values(value, room) {
   const { values: kept, dtype, shape: sizes } = value;
   if (kept === null || kept === undefined) return null;
   const count = elements(sizes);
-  if (sizes.length && 2 * count + Math.max(0, count - 1) > room) return null; // no number is shorter
+  if (sizes.length && 2 * count + Math.max(0, count - 1) > room) return null; // even one character for each element is too long
   for (const decimals of sizes.length ? [4, 3, 2] : [4, 3, 2, 1]) {
     const text = nested(kept, { decimals, dtype });
     if (long(text) <= room) return text;
@@ -148,7 +148,7 @@ export function values(value, room) {
 }
 
 /**
- * The range of a tensor of whole numbers, of which a norm says nothing; null for one of others.
+ * Format the range of an integer tensor, whose norm means little; null for other dtypes.
  *
  * @param {Tensor} value
  */
@@ -160,7 +160,7 @@ function ranged({ dtype, shape: sizes, min, max, zeros }) {
 }
 
 /**
- * A plain value's text: its numbers as they are written everywhere, unless they are short or quoted.
+ * Format the text of a value that is not a tensor: reformat its long numbers, but not quoted ones.
  *
  * @param {string} text
  */
@@ -170,7 +170,7 @@ export const plain = (text) =>
   );
 
 /**
- * A tensor in at most `room` characters: its values, else its norm.
+ * Format a tensor in at most `room` characters: its values, else its norm.
  *
  * @param {Tensor | null | undefined} value
  * @param {number} [room]
@@ -190,11 +190,11 @@ export function tensor(value, room = 27) {
   return [`${shape(value.shape)} ${norm}`, norm].find((text) => text.length <= room) ?? kind(value);
 }
 
-/** @param {string} text @param {number} room */
+/** Shorten a text to `room` characters. @param {string} text @param {number} room */
 export const cut = (text, room) => (text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}…`);
 
 /**
- * A tensor as a card of a picture shows it: its values, else its norm and range, else its shape.
+ * Format a tensor for a picture's card: its values, else its norm and range, else its shape.
  *
  * @param {Tensor} value
  * @param {number} room
@@ -219,14 +219,14 @@ export function brief(value, room) {
   return norm.length <= room ? norm : cut(kind(value), room);
 }
 
-/** A tensor and what became of it, all that is known of both. @param {Tensor} before @param {Tensor} after @returns {[string, string]} */
+/** Format a tensor before and after a change, in full. @param {Tensor} before @param {Tensor} after @returns {[string, string]} */
 export const changed = (before, after) =>
   before.values !== null && after.values !== null && before.dtype === after.dtype
     ? change(before.values, after.values, 4, before.dtype)
     : [all(before), all(after)];
 
 /**
- * A tensor and what became of it; where both have no room, what became of it.
+ * Format a tensor before and after a change in at most `room` characters; only after it if both do not fit.
  *
  * @param {Tensor} before
  * @param {Tensor} after
@@ -243,16 +243,16 @@ export function became(before, after, room) {
   return one !== other && long(both) <= room ? both : ARROW.trimStart() + brief(after, room - 2);
 }
 
-const SHORT = 3; // elements up to which an edge's label shows values
+const SHORT = 3; // most elements whose values an edge's label shows
 
-/** A gradient as an edge's label shows it: the values of a few elements, else the norm. @param {Tensor} value @param {number} room */
+/** Format a gradient for an edge's label: the values of a few elements, else the norm. @param {Tensor} value @param {number} room */
 export function size(value, room) {
   const whole = elements(value.shape) <= SHORT ? values(value, room) : null;
   if (whole !== null) return whole;
   return value.norm === null ? cut(kind(value), room) : `‖${number(value.norm)}‖`;
 }
 
-/** A tensor with every digit that its dtype holds, in plain ASCII: for a tooltip. @param {Tensor | null} value */
+/** Format a tensor for a tooltip, in ASCII and with every digit of its dtype. @param {Tensor | null} value */
 export function full(value) {
   if (!value) return "none";
   const { values: kept, dtype, shape: sizes } = value;
@@ -289,7 +289,7 @@ function exact(item, dtype, depth) {
   return `${mantissa}e${exponent.startsWith("-") ? "-" : "+"}${exponent.replace(/^[-+]/, "").padStart(2, "0")}`;
 }
 
-/** All that is known of a tensor's values. @param {Tensor | null | undefined} value */
+/** Format a tensor in full: all values, else norm, range and mean. @param {Tensor | null | undefined} value */
 export function all(value) {
   if (!value) return NONE;
   if (value.values !== null && value.values !== undefined) return nested(value.values, { dtype: value.dtype });
@@ -297,11 +297,11 @@ export function all(value) {
   return `${tensor(value, 60)}, ${number(value.min)} to ${number(value.max)}, mean ${number(value.mean)}`;
 }
 
-const WORDY = 8; // characters of a number on an axis above which only differences are written
+const WORDY = 8; // if a number on an axis is longer, the others are written as differences
 
 /**
- * Numbers on an axis, ascending: with as many digits as tell them apart, and by how much they are more than the first where
- * these would be many.
+ * Format ascending numbers on an axis, with enough digits to distinguish them. If these are many, all but the first are written
+ * as differences from it.
  *
  * @param {readonly number[]} numbers
  * @returns {string[]}
@@ -318,10 +318,10 @@ export function axis(numbers) {
   return [texts[0] ?? "", ...axis(numbers.slice(1).map((each) => each - first)).map((text) => `+${text}`)];
 }
 
-/** A number with the digits that tell it from others so far away. @param {number} value @param {number} apart @param {boolean} style  an exponent */
+/** Format a number with enough digits to distinguish it from others `apart` away. @param {number} value @param {number} apart @param {boolean} style  an exponent */
 function digits(value, apart, style) {
   const size = Math.abs(value);
-  if (size < apart / 1e6 || !size) return "0"; // what a sum of floats left
+  if (size < apart / 1e6 || !size) return "0"; // a rounding error of zero
   const power = (/** @type {number} */ of) => Math.floor(Math.log10(of) + 1e-9);
   const count = Math.max(1, Math.min(17, power(size) - power(apart) + 1));
   if (!style && size >= 1e-3) return minus(String(Number(value.toPrecision(count))));
@@ -330,7 +330,7 @@ function digits(value, apart, style) {
 }
 
 /**
- * A count with its noun: `1 step`, `20 steps`, `5 120 nodes`.
+ * Format a count with its noun: `1 step`, `20 steps`, `5 120 nodes`.
  *
  * @param {number} count
  * @param {string} noun

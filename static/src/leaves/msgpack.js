@@ -1,15 +1,15 @@
-// Read msgpack, as the API packs what is large: bytes are views into the answer, not copies.
+// Decode msgpack, the format of the API's large answers. Byte strings are views into the answer, not copies.
 
 /** @typedef {null | boolean | number | string | Uint8Array | unknown[] | {[key: string]: unknown}} Unpacked */
 
 const TEXT = new TextDecoder();
 
-/** @param {ArrayBuffer} answer @returns {unknown} */
+/** Decode one value. Raises an error for types that the API does not use. @param {ArrayBuffer} answer @returns {unknown} */
 export function unpack(answer) {
   const view = new DataView(answer);
   let at = 0;
 
-  /** A number of so many bytes, and past it. @param {1 | 2 | 4} size */
+  /** Read an unsigned number of some bytes. @param {1 | 2 | 4} size */
   function count(size) {
     const found = size === 1 ? view.getUint8(at) : size === 2 ? view.getUint16(at) : view.getUint32(at);
     at += size;
@@ -43,10 +43,10 @@ export function unpack(answer) {
     return found;
   }
 
-  /** @param {number} size @param {number} found */
-  function past(size, found) {
+  /** Skip the bytes of a value that was read. @param {number} size @param {number} value */
+  function past(size, value) {
     at += size;
-    return found;
+    return value;
   }
 
   /** @returns {Unpacked} */
@@ -105,7 +105,7 @@ export function unpack(answer) {
       case 0xdf:
         return map(count(4));
       default:
-        throw new Error(`msgpack: ${head.toString(16)} at ${at - 1} is not known here`);
+        throw new Error(`msgpack: ${head.toString(16)} at ${at - 1} is not supported`);
     }
   }
 

@@ -1,12 +1,12 @@
-// Name nodes as a person would.
+// Name nodes and positions for people.
 
 /** @import {GraphNode} from "./types.js" */
 
 /**
- * What the person wrote, as on the picture's cards: `y_pred = m * x`, `y_pred - y`, `m`; else the class.
+ * Return a node's title, as on the picture's cards: its source (`y_pred = m * x`, `y_pred - y`, `m`), else its class.
  *
  * @param {GraphNode} node
- * @param {string | null} source  the text that the node was made by
+ * @param {string | null} source  the source text that created the node
  */
 export function title({ kind, name, module, op }, source) {
   if (kind === "leaf") return name ?? "leaf";
@@ -16,18 +16,18 @@ export function title({ kind, name, module, op }, source) {
 }
 
 /**
- * The same in at most so many characters: all of it, else the variable, else the class.
+ * Return a node's title if it fits, else its variable's name, else its class.
  *
  * @param {GraphNode} node
  * @param {string | null} source
- * @param {number} room
+ * @param {number} room  most characters of the title
  */
-export function called(node, source, room) {
+export function shortTitle(node, source, room) {
   const whole = title(node, source);
   return whole.length <= room ? whole : (node.name ?? node.op);
 }
 
-/** @param {number} n  from 1 */
+/** Return `1st`, `2nd`, `3rd` and so on. @param {number} n  from 1 */
 export function ordinal(n) {
   const tail = n % 100 >= 11 && n % 100 <= 13 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th");
   return `${n}${tail}`;

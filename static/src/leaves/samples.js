@@ -1,15 +1,17 @@
 // @ts-check
-// Write a request as a person would write it in JavaScript or in Python.
+// Write a request as idiomatic JavaScript or Python.
 
 /**
  * @typedef {object} Sample
  * @property {string} method
  * @property {string} url
  * @property {Record<string, string>} headers
- * @property {string} body the text that is sent; empty for none
+ * @property {string} body  empty for none
  */
 
 /**
+ * Return the request as a call of fetch().
+ *
  * @param {Sample} request
  * @returns {string}
  */
@@ -24,6 +26,8 @@ export function inJavaScript({ method, url, headers, body }) {
 }
 
 /**
+ * Return the request as a call of urlopen().
+ *
  * @param {Sample} request
  * @returns {string}
  */
@@ -44,7 +48,8 @@ export function inPython({ method, url, headers, body }) {
 }
 
 /**
- * JSON as the object it is, anything else as a string.
+ * Return JSON as an object, anything else as a string.
+ *
  * @param {string} body
  * @returns {string}
  */

@@ -1,8 +1,8 @@
-// Name the shapes of the API's answers, as `/openapi.json` documents them.
+// Types of the API's answers, as documented in `/openapi.json`.
 
 /**
  * @typedef {number | string | boolean} Scalar        a non-finite number is "NaN", "Infinity" or "-Infinity"
- * @typedef {Scalar | Values[]} Values                as tensor.tolist() gives them
+ * @typedef {Scalar | Values[]} Values                as from tensor.tolist()
  *
  * @typedef {object} Tensor
  * @property {number[]} shape
@@ -10,7 +10,7 @@
  * @property {boolean} requires_grad
  * @property {boolean} is_leaf
  * @property {string | null} grad_fn
- * @property {Values | null} values                   null above the kept size
+ * @property {Values | null} values                   null for a large tensor
  * @property {Scalar | null} min
  * @property {Scalar | null} max
  * @property {Scalar | null} mean
@@ -23,8 +23,8 @@
  * @typedef {"forward" | "loss" | "backward" | "update"} Phase
  *
  * @typedef {{index: number, start_line: number, end_line: number, output: string | null, stdout: string}} Cell
- * @typedef {Cell & {over: boolean}} CellShown    whether it had run to its end at the playhead
- * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null, step: number | null}} Line    step: null where no step has ended since it ran
+ * @typedef {Cell & {over: boolean}} CellShown    over: whether it had finished at the playhead
+ * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null, step: number | null}} Line    step: null if no step has ended since it ran
  * @typedef {{type: string, message: string, file: string | null, line: number | null, traceback: string, columns?: [number, number] | null}} ProgramError
  * @typedef {{id: string, names: string[], shape: number[], dtype: string, line: number | null}} Parameter
  * @typedef {{start: [number, number], end: [number, number], text: string}} Edit      lines 1-based, columns 0-based
@@ -40,7 +40,7 @@
  * @property {string} message
  * @property {string} why
  * @property {Fix | null} [fix]
- * @property {number | null} [pass]               whose graph the node is of; else that of the step's main pass
+ * @property {number | null} [pass]               the pass whose graph has the node; default: the step's main pass
  * @property {string} help                        address of the page that explains the code
  *
  * @typedef {object} Run
@@ -85,7 +85,7 @@
  * @property {number} outputs
  * @property {string[]} saved
  * @property {string | null} parameter
- * @property {{graph: string, node: GraphNode} | null} backward_of   whose formula made it, in a pass with create_graph
+ * @property {{graph: string, node: GraphNode} | null} backward_of   the node whose backward formula created this one, in a pass with create_graph
  *
  * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
  * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[]}} Graph
@@ -113,42 +113,42 @@
  * @property {Tensor | null} grad_after
  * @property {Tensor | null} value_after
  * @property {Record<string, Tensor | null>} state
- * @property {Tensor | null} [grad_used]               as the update found it: clipped, or scaled
+ * @property {Tensor | null} [grad_used]               as the update used it, after clipping or scaling
  * @property {Tensor | null} [update]
  *
  * @typedef {{name: string, line: number, from: string, to: Tensor | null, graph: string | null, uses_gradient?: boolean}} Rebind
  *
- * @typedef {{step: number, text: string, tensor: Tensor | null}} EarlierValue    and the last step in which the line had run
+ * @typedef {{step: number, text: string, tensor: Tensor | null}} EarlierValue    step: the last one in which the line had run
  *
  * @typedef {object} Step
  * @property {number} index
  * @property {{line: number, index: number} | null} iteration
  * @property {Partial<Record<Phase, number[]>>} lines
  * @property {Record<string, {text: string, tensor: Tensor | null, phase: Phase}>} values
- * @property {Record<string, EarlierValue>} earlier    of lines that did not run in it, but had before
+ * @property {Record<string, EarlierValue>} earlier    values of lines that did not run in this step, but in an earlier one
  * @property {number} main
  * @property {Tensor | null} loss
  * @property {string | null} loss_name
- * @property {Record<string, Tensor | null>} losses      of other passes that accumulated, by name
+ * @property {Record<string, Tensor | null>} losses      losses of the step's other passes, by name
  * @property {Pass[]} passes
  * @property {ParameterStep[]} parameters
  * @property {Rebind[]} rebinds
  * @property {Record<string, unknown> | null} optimizer
- * @property {{optimizer: string, parameters: string[], options: Record<string, unknown>}[]} [groups]    where there are several
+ * @property {{optimizer: string, parameters: string[], options: Record<string, unknown>}[]} [groups]    set if there are several
  *
- * @typedef {object} Surface                           the answer of a replay for a surface
+ * @typedef {object} Surface                           answer of a replay of kind `surface`
  * @property {string} id
  * @property {"queued" | "running" | "done"} status
  * @property {number} step
  * @property {boolean | null} repeatable
- * @property {{sentence: string} | null} difference   where the replay was not the recording
- * @property {string | null} reason                   why there is no answer
- * @property {string} [fixed]                         what stays as it was
+ * @property {{sentence: string} | null} difference   how the replay differed from the recording
+ * @property {string | null} reason                   why there is no grid
+ * @property {string} [fixed]                         what the replay keeps from the recording
  * @property {string | null} [loss_name]
  * @property {{key: string, id: string, name: string | null, element: number[] | null}[]} [parameters]
- * @property {Record<string, Scalar[]>} [grid]        by key
- * @property {(Scalar | null)[] | (Scalar | null)[][]} [loss]    over the grid
- * @property {Record<string, (Scalar | null)[]>} [path]          step, the values by key, and loss
+ * @property {Record<string, Scalar[]>} [grid]        values of each element, by key
+ * @property {(Scalar | null)[] | (Scalar | null)[][]} [loss]    at the grid's points
+ * @property {Record<string, (Scalar | null)[]>} [path]          the trajectory: `step`, the values by key, `loss`
  * @property {Record<string, string>} links
  *
  * @typedef {{edge: string, node: string, title: string, slot: number, input: number, gradient: Tensor | null}} Flow
@@ -165,10 +165,10 @@
  */
 
 /**
- * Steps as they come packed: bytes are numbers, little-endian.
+ * Packed steps. Byte strings are arrays of little-endian numbers.
  *
- * @typedef {[shape: number[], dtype: string, requires_grad: boolean, is_leaf: boolean, grad_fn: string | null, packed: string | null, stats: boolean]} Row
- * @typedef {{rows: Row[], values: Uint8Array, stats: Uint8Array, counts: Uint8Array}} Table
+ * @typedef {[shape: number[], dtype: string, requires_grad: boolean, is_leaf: boolean, grad_fn: string | null, packed: string | null, stats: boolean]} SpanRow
+ * @typedef {{rows: SpanRow[], values: Uint8Array, stats: Uint8Array, counts: Uint8Array}} SpanTable
  *
  * @typedef {object} SpanPass
  * @property {Pass["kind"]} kind
@@ -181,7 +181,7 @@
  * @property {Uint8Array} arrived
  * @property {Uint8Array} used
  * @property {Uint8Array} edge
- * @property {Table} table
+ * @property {SpanTable} table
  *
  * @typedef {object} SpanStep
  * @property {number} index
@@ -193,8 +193,8 @@
  * @property {Step["optimizer"]} optimizer
  * @property {NonNullable<Step["groups"]>} groups
  *
- * @typedef {"value" | "contribution" | "grad_before" | "grad_after" | "value_after" | "grad_used" | "update"} Told
- * @typedef {{id: string, name: string | null, state: Record<string, number>} & Record<Told, number>} SpanParameter
+ * @typedef {"value" | "contribution" | "grad_before" | "grad_after" | "value_after" | "grad_used" | "update"} ParameterTensor
+ * @typedef {{id: string, name: string | null, state: Record<string, number>} & Record<ParameterTensor, number>} SpanParameter
  * @typedef {{name: string, line: number, from: string, to: number, graph: string | null, uses_gradient: boolean}} SpanRebind
  *
  * @typedef {object} Span
@@ -207,7 +207,7 @@
  * @property {SpanParameter[]} parameters
  * @property {SpanRebind[]} rebinds
  * @property {SpanPass[]} passes
- * @property {Table} table
+ * @property {SpanTable} table
  */
 
 /** @typedef {{spans: Span[], next: number | null, earlier: Record<string, EarlierValue>}} PackedSteps */

@@ -1,11 +1,12 @@
 // @ts-check
-// The API's reference: Swagger UI on the element #docs, which names the description's address in data-openapi.
+// The API reference: mount Swagger UI on the element #docs. Its attribute data-openapi has the address of openapi.json.
 
 import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
 import { inJavaScript, inPython } from "../leaves/samples.js";
 
 /**
- * Swagger UI hands an immutable map to a generator of samples.
+ * Convert the immutable map that Swagger UI passes to a generator of code samples.
+ *
  * @param {{ toJS(): { method: string, url: string, headers?: Record<string, string>, body?: unknown } }} request
  * @returns {import("../leaves/samples.js").Sample}
  */
@@ -23,12 +24,12 @@ const samples = {
   },
 };
 
-const place = document.getElementById("docs");
-if (place) {
+const element = document.getElementById("docs");
+if (element) {
   SwaggerUI({
-    domNode: place,
-    url: place.dataset.openapi ?? "openapi.json",
-    validatorUrl: null, // nothing leaves this machine
+    domNode: element,
+    url: element.dataset.openapi ?? "openapi.json",
+    validatorUrl: null, // send nothing to a third party
     deepLinking: true,
     tryItOutEnabled: true,
     defaultModelsExpandDepth: 0,

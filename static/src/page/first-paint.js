@@ -1,4 +1,4 @@
-// Before the first paint: say that scripts run, and take the theme that was chosen last. A classic script: it imports nothing.
+// Run before the first paint: mark the page as scripted, and apply the saved theme. A classic script, without imports.
 {
   const root = document.documentElement;
   root.dataset.js = "";
@@ -6,6 +6,6 @@
     const chosen = localStorage.getItem("theme");
     if (!root.dataset.theme && (chosen === "light" || chosen === "dark")) root.dataset.theme = chosen;
   } catch {
-    // storage is blocked: the machine's own preference holds
+    // storage is blocked: the system's theme applies
   }
 }

@@ -1,8 +1,8 @@
-// Pages to read: the gallery, the findings, an error, the API.
+// The script of the pages without a playground: the gallery, the findings, errors, the API.
 
 import { shell } from "../widgets/shell.js";
 
 shell();
 
 const origin = document.getElementById("origin");
-if (origin) origin.textContent = location.origin; // so that the call can be pasted into a terminal
+if (origin) origin.textContent = location.origin; // makes the example ready to paste into a terminal

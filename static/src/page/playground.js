@@ -1,4 +1,4 @@
-// The playground and a saved run: join the editor, the graph, the inspector, the findings and the deck over one state.
+// The playground and saved runs: connect the editor, graph, inspector, findings and deck to one state.
 
 import { programIn, read } from "../core/address.js";
 import { margin } from "../core/margin.js";
@@ -12,7 +12,7 @@ import { client } from "../leaves/api.js";
 import { fill, find, h, prose } from "../leaves/dom.js";
 import { apply } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
-import { scale } from "../leaves/edge-style.js";
+import { edgeStyle } from "../leaves/edge-style.js";
 import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
@@ -20,10 +20,10 @@ import { inspector } from "../widgets/inspector.js";
 import { dark, shell } from "../widgets/shell.js";
 import { compare } from "./playground/compare.js";
 import { files, isNotebook } from "./playground/files.js";
-import { floor } from "./playground/deck-and-charts.js";
-import { inspected } from "./playground/inspector-content.js";
+import { deckAndCharts } from "./playground/deck-and-charts.js";
+import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
-import { meant, neighbour } from "./playground/picking.js";
+import { neighbour, picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
 
@@ -37,8 +37,8 @@ const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), 
 const work = session(state, api, (shown) => {
   if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
 });
-const standing = matchMedia("(prefers-reduced-motion: reduce)");
-const playing = player(state, work.go, () => standing.matches);
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+const playing = player(state, work.go, () => reducedMotion.matches);
 
 // -- widgets
 
@@ -54,7 +54,7 @@ const text = editor({
   },
 });
 const canvas = graph({
-  scale: scale(given.legend),
+  edgeStyle: edgeStyle(given.legend),
   onpick: (node) => work.select(node),
   onwalk: (node, key) => neighbour(state.get(), node, key),
   onzoom: (scale) => (find("#zoom").textContent = `${Math.round(scale * 100)}%`),
@@ -75,18 +75,18 @@ const notes = findings({
     if (line !== null && !(there && node)) pick(line, null, null);
   },
 });
-const written = document.querySelector("#canvas svg.graph");
+const serverPicture = document.querySelector("#canvas svg.graph");
 fill(find("#editor"), text);
 find("#canvas").replaceWith(canvas);
 canvas.id = "canvas";
 fill(find("#inspected"), details);
 fill(find("#found"), notes);
 
-const { step } = floor({
+const { step } = deckAndCharts({
   state,
   go,
   onplay: () => (state.get().playing ? playing.pause() : playing.play()),
-  onspeed: playing.hasten,
+  onspeed: playing.setSpeed,
   onpick: (node) => work.select(node),
   compare: compare(state, api),
   api,
@@ -110,31 +110,31 @@ keys({
   onplay: () => (state.get().playing ? playing.pause() : playing.play()),
 });
 
-// -- what the person does
+// -- actions
 
-/** A program without the empty line that an editor would show at its end. @param {string} program */
+/** Return a program without its final newlines, which the editor would show as an empty line. @param {string} program */
 function bare(program) {
   return program.replace(/\n+$/, "");
 }
 
-/** Move the playhead by hand. @param {Partial<import("../core/player.js").Instant>} instant */
+/** Move the playhead for the user, and stop playback. @param {Partial<import("../core/player.js").Instant>} instant */
 function go(instant) {
   playing.pause();
-  text.heed();
+  text.resumeFollowing();
   const { pass, at } = state.get();
   work.go({ ...instant, apart: null, pass: instant.at === undefined || instant.at === at ? pass : null });
 }
 
-/** Run what stands in the editor; what came as cells goes as cells. */
+/** Run the text in the editor. A notebook is sent as cells. */
 function run() {
   if (state.get().busy) return;
-  text.heed();
+  text.resumeFollowing();
   const [source, starts] = [text.text(), text.starts()];
   const body = starts.length > 1 ? { notebook: notebookOf(source, starts) } : { program: source };
   void work.run(JSON.stringify(body), "application/json");
 }
 
-/** @param {string} content */
+/** Run a notebook file. @param {string} content */
 function openNotebook(content) {
   state.set({ at: START.at, phase: START.phase });
   void work.run(content, "application/x-ipynb+json");
@@ -148,9 +148,9 @@ function start(program) {
   run();
 }
 
-/** @param {number} line @param {number | null} column @param {string | null} word */
+/** Select the node that a line, or a word in it, refers to. @param {number} line @param {number | null} column @param {string | null} word */
 function pick(line, column, word) {
-  const { node, graph: own } = meant(state.get(), line, column, word);
+  const { node, graph: own } = picked(state.get(), line, column, word);
   if (own) void work.display(own);
   if (!node) return;
   work.select(node);
@@ -186,7 +186,7 @@ for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
 }
 
 const fold = find("#fold");
-/** @param {boolean} open */
+/** Show or hide the findings. @param {boolean} open */
 function unfold(open) {
   fold.setAttribute("aria-expanded", String(open));
   find("#findings").classList.toggle("folded", !open);
@@ -194,18 +194,18 @@ function unfold(open) {
 fold.addEventListener("click", () => (unfold(fold.getAttribute("aria-expanded") !== "true"), text.follow()));
 unfold(!matchMedia("(min-width: 761px) and (max-width: 1240px)").matches);
 
-// -- what is shown
+// -- rendering
 
 if (given.run && !ended(given.run)) void work.attend(given.run);
 else if (given.run) {
-  const svg = (given.svg_inline && written?.outerHTML) || null;
+  const svg = (given.svg_inline && serverPicture?.outerHTML) || null;
   work.begin({ run: given.run, step: given.step, graph: given.graph, node: state.get().node ?? given.node, svg });
   const { picture: drawn } = state.get();
-  if (written && drawn) canvas.adopt(written, drawn);
+  if (serverPicture && drawn) canvas.adopt(serverPicture, drawn);
   else void work.load();
 }
 
-/** Where the margin stood last. @type {Pick<State, "run" | "step" | "phase"> | null} */
+/** The run, step and phase for which the margin was last shown. @type {Pick<State, "run" | "step" | "phase"> | null} */
 let before = null;
 state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", "settled"], (now) => {
   const { run: recorded, step: here, phase, edited, settled } = now;
@@ -220,14 +220,14 @@ state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", 
   text.cells(outputs(recorded, cellsOver(now)));
   if (moved) text.follow();
 });
-state.watch(["playing"], ({ playing: on }) => on && text.heed());
+state.watch(["playing"], ({ playing: on }) => on && text.resumeFollowing());
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   notes.show(recorded?.findings ?? [], recorded?.program ?? "", edited);
   fill(find("#found-summary"), recorded && summary(recorded.findings));
   find("#findings").hidden = !recorded?.findings.length;
-  const known = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""));
-  find("#example").textContent = known?.title ?? "Choose an example";
+  const example = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""));
+  find("#example").textContent = example?.title ?? "Choose an example";
 });
 
 state.watch(["node", "graph"], ({ node, graph: shown }) => canvas.select(node, shown !== null && node !== first(shown)));
@@ -235,17 +235,17 @@ state.watch(["node", "graph"], ({ node, graph: shown }) => canvas.select(node, s
 state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
   const { picture: drawn, absent, graph: shown } = now;
   if (drawn && shown) canvas.draw(drawn);
-  else if (!shown || absent) canvas.say(absence(now, step));
+  else if (!shown || absent) canvas.showMessage(absence(now, step));
 });
 
 state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran"], (now) => {
-  const written = scene(now);
-  if (written) canvas.write(written, now.pace);
+  const numbers = scene(now);
+  if (numbers) canvas.write(numbers, now.pace);
 });
 
 state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
   if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");
-  else details.show(inspected(now));
+  else details.show(inspectorContent(now));
 });
 
 state.watch(["run", "edited", "busy", "settled"], (now) => {
@@ -276,12 +276,12 @@ state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
   /** @type {HTMLElement} */ (chosen.parentElement).hidden = offered.length < 2;
   find("#summary").textContent = shown && offered.length < 2 ? format.counted(shown.nodes.length, "node") : "";
   for (const button of turns) button.setAttribute("aria-pressed", String(button.dataset["direction"] === direction));
-  takeAlong(now);
+  updateExport(now);
 });
-find("#export").addEventListener("toggle", () => takeAlong(state.get())); // the theme may have changed
+find("#export").addEventListener("toggle", () => updateExport(state.get())); // the theme may have changed
 
-/** Let the links of the export lead to what is shown. @param {State} now */
-function takeAlong(now) {
+/** Point the links of the export menu to the shown graph. @param {State} now */
+function updateExport(now) {
   const { run: recorded, apart, direction } = now;
   const pass = shownPass(now);
   const what = apart ? `graphs/${apart}` : pass && `passes/${pass.index}`;
@@ -293,8 +293,8 @@ function takeAlong(now) {
   /** @type {HTMLAnchorElement} */ (find("a[data-json]")).href = api.address(`/runs/${recorded.id}`);
 }
 
-// -- what the address brings
+// -- program in the address
 
-const asked = /^#example=(.+)$/.exec(location.hash)?.[1];
-const brought = programIn(location.hash) ?? given.examples.find(({ slug }) => slug === asked)?.program;
-if (brought !== undefined) start(brought);
+const slug = /^#example=(.+)$/.exec(location.hash)?.[1];
+const linked = programIn(location.hash) ?? given.examples.find((example) => example.slug === slug)?.program;
+if (linked !== undefined) start(linked);

@@ -1,4 +1,4 @@
-// Draw how a parameter, its gradient and its update went over the steps, with the playhead on each curve.
+// Draw the curves of a parameter, its gradient and its update over the steps, with the playhead on each.
 
 import { fill, h, widget } from "../leaves/dom.js";
 import { chart } from "./charts/chart.js";
@@ -6,10 +6,10 @@ import { chart } from "./charts/chart.js";
 /** @import {Chart} from "./charts/chart.js" */
 
 /**
- * @typedef {object} Place
+ * @typedef {object} ChartsPlayhead
  * @property {number} at
- * @property {readonly boolean[]} reached       whether the playhead has come to what each chart shows, in this step
- * @property {readonly (readonly number[] | null)[]} after    what an update has just made of what each chart shows
+ * @property {readonly boolean[]} reached       for each chart, whether the playhead has reached its number in this step
+ * @property {readonly (readonly number[] | null)[]} after    for each chart, its numbers after the update
  */
 
 /** @param {{onstep: (step: number) => void}} options */
@@ -17,8 +17,8 @@ export function charts({ onstep }) {
   const element = h("div", { class: "charts" });
   /** @type {ReturnType<typeof chart>[]} */
   let all = [];
-  /** @type {Place} */
-  let place = { at: 0, reached: [], after: [] };
+  /** @type {ChartsPlayhead} */
+  let playhead = { at: 0, reached: [], after: [] };
   let turn = 0;
 
   return widget(element, {
@@ -26,7 +26,7 @@ export function charts({ onstep }) {
     async show(now, logarithmic) {
       const mine = ++turn;
       const { default: Plot } = await import("uplot");
-      if (mine !== turn) return; // something else is to be shown meanwhile
+      if (mine !== turn) return; // a newer call shows something else
       if (all.length !== now.length) {
         for (const each of all) each.destroy();
         all = now.map(() => chart(Plot, onstep));
@@ -39,11 +39,11 @@ export function charts({ onstep }) {
         const shown = now[i];
         if (shown) each.show(shown, logarithmic);
       }
-      this.seek(place);
+      this.seek(playhead);
     },
-    /** @param {Place} now */
+    /** @param {ChartsPlayhead} now */
     seek(now) {
-      place = now;
+      playhead = now;
       for (const [i, each] of all.entries()) each.seek(now.at, now.reached[i] ?? true, now.after[i] ?? null);
     },
   });

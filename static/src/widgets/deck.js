@@ -1,4 +1,4 @@
-// Move the playhead: play and pause, step by step, to a step, to a phase of it.
+// The deck: buttons that play, pause and step, the tape, and the phases of the current step.
 
 import { fill, h, s, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
@@ -15,15 +15,15 @@ import { tape } from "./deck/tape.js";
  * @property {number} at
  * @property {number} steps
  * @property {Phase} phase
- * @property {number | null} ran             nodes of a backward phase that have run, where not all have
- * @property {number} nodes                  that run in it
+ * @property {number | null} ran             nodes that have run in the backward phase; null means all
+ * @property {number} nodes                  nodes that run in the backward phase
  * @property {Step | null} step
  * @property {"an error" | "stopped" | null} ending    what follows the last step, if the program did not finish
  * @property {boolean} playing
  * @property {Speed} speed
  * @property {boolean} logarithmic
  *
- * @typedef {{done: number, of: number | null} | null} Progress     of a run that goes on
+ * @typedef {{done: number, of: number | null} | null} Progress     steps of a run in progress
  */
 
 const ICONS = {
@@ -48,10 +48,10 @@ const SPEEDS = [
  * @param {(step: number, phase?: Phase | null) => void} options.onstep
  * @param {(phase: Phase) => void} options.onphase
  * @param {(by: 1 | -1, what: "phase" | "node") => void} options.onmove
- * @param {() => void} options.onplay           play, or pause
+ * @param {() => void} options.onplay           play or pause
  * @param {(speed: Speed) => void} options.onspeed
- * @param {() => void} options.onscale          change between a linear and a logarithmic scale
- * @param {Child} options.caption               what stands above it
+ * @param {() => void} options.onscale          switch between a linear and a logarithmic scale
+ * @param {Child} options.caption               shown above the tape
  */
 export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, caption }) {
   /** @type {Deck} */
@@ -70,7 +70,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
   const last = () => Math.max(0, shown.steps - 1);
   const within = (/** @type {number} */ step) => Math.max(0, Math.min(last(), step));
 
-  /** @param {keyof typeof ICONS} name @param {string} label @param {() => void} onclick */
+  /** Make a button. @param {keyof typeof ICONS} name @param {string} label @param {() => void} onclick */
   const key = (name, label, onclick) =>
     h(
       "button",
@@ -140,7 +140,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     h("div", { class: "phases", role: "group", "aria-label": "Phase within the step" }, phases),
   );
 
-  /** @param {Phase | undefined} phase */
+  /** Return whether the step has nothing in a phase. @param {Phase | undefined} phase */
   const empty = (phase) => phase !== "backward" && !(phase && shown.step?.lines[phase]?.length);
 
   element.addEventListener("keydown", (event) => {
@@ -162,14 +162,14 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     /** @param {Deck} now */
     show(now) {
       shown = now;
-      const { at, steps, step, phase: place, playing, speed } = now;
+      const { at, steps, step, phase: current, playing, speed } = now;
       element.dataset.steps = steps > 1 ? "many" : String(steps);
       text(number, String(steps > 1 ? at : steps));
       text(unit, steps > 1 ? "step" : "");
       text(of, steps > 1 ? `of 0–${format.thousands(last())}` : steps === 1 ? "step" : "steps");
       text(ending, now.ending ? `, then ${now.ending}` : "");
       for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([
-        [first, at <= 0 && place === "forward"],
+        [first, at <= 0 && current === "forward"],
         [previous, at <= 0],
         [next, at >= last()],
         [end, at >= last()],
@@ -187,33 +187,33 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
         const phase = /** @type {Phase} */ (button.dataset.phase);
         const lines = step?.lines[phase] ?? [];
         button.disabled = !step || empty(phase);
-        button.setAttribute("aria-pressed", String(phase === place && step !== null));
-        const wave = phase === "backward" && place === "backward" && now.ran !== null;
+        button.setAttribute("aria-pressed", String(phase === current && step !== null));
+        const wave = phase === "backward" && current === "backward" && now.ran !== null;
         text(button.lastElementChild, wave ? `${now.ran} of ${now.nodes} nodes` : lines.length ? format.lines(lines) : "");
       }
-      const value = step?.index === at && step.loss && PHASES.indexOf(place) > 0 ? format.tensor(step.loss) : null;
+      const value = step?.index === at && step.loss && PHASES.indexOf(current) > 0 ? format.tensor(step.loss) : null;
       reel.seek({
         at,
-        phase: place,
+        phase: current,
         part: now.ran !== null && now.nodes ? now.ran / now.nodes : null,
-        text: `step ${at}, ${place}${value ? `, loss ${value}` : ""}`,
+        text: `step ${at}, ${current}${value ? `, loss ${value}` : ""}`,
       });
     },
-    /** What the caption says of the loss. @param {...Child} children */
-    say: (...children) => fill(loss, ...children),
+    /** Show the loss in the caption. @param {...Child} children */
+    showLoss: (...children) => fill(loss, ...children),
     /** @param {Tape} now */
-    roll: (now) => reel.show(now),
+    showTape: (now) => reel.show(now),
     /** @param {Progress} now */
     progress(now) {
       progress.hidden = now === null;
       if (!now) return;
-      const known = now.of !== null && now.of > 0;
-      progress.classList.toggle("unknown", !known);
-      bar.style.width = known ? `${Math.min(100, (100 * now.done) / (now.of ?? 1))}%` : "";
+      const counted = now.of !== null && now.of > 0;
+      progress.classList.toggle("unknown", !counted);
+      bar.style.width = counted ? `${Math.min(100, (100 * now.done) / (now.of ?? 1))}%` : "";
       for (const [name, value] of /** @type {const} */ ([
-        ["max", known ? now.of : null],
-        ["now", known ? now.done : null],
-        ["text", known ? `${now.done} of ${now.of}` : "running"],
+        ["max", counted ? now.of : null],
+        ["now", counted ? now.done : null],
+        ["text", counted ? `${now.done} of ${now.of}` : "running"],
       ]))
         if (value === null) progress.removeAttribute(`aria-value${name}`);
         else progress.setAttribute(`aria-value${name}`, String(value));
@@ -221,7 +221,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
   });
 }
 
-/** @param {Element | null} element @param {string} content */
+/** Set a text, if it has changed. @param {Element | null} element @param {string} content */
 function text(element, content) {
   if (element && element.textContent !== content) element.textContent = content;
 }

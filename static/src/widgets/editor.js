@@ -1,4 +1,4 @@
-// Edit a program, with what it came to beside its lines.
+// The program's editor, with recorded values beside its lines.
 
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { python } from "@codemirror/lang-python";
@@ -7,9 +7,9 @@ import { Compartment, EditorState, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { h, widget } from "../leaves/dom.js";
-import { beside, cells, cellStarts, setCells, setMargin } from "./editor/line-values.js";
-import { following } from "./editor/scroll-follow.js";
-import { meaning } from "./editor/highlight.js";
+import { lineValues, cells, cellStarts, setCells, setMargin } from "./editor/line-values.js";
+import { scrollFollow } from "./editor/scroll-follow.js";
+import { highlight } from "./editor/highlight.js";
 
 /** @import {CellShown} from "../leaves/types.js" */
 /** @import {Margin} from "./editor/line-values.js" */
@@ -17,17 +17,17 @@ import { meaning } from "./editor/highlight.js";
 /**
  * @typedef {object} EditorOptions
  * @property {string} doc
- * @property {string} nonce                         of the page, for the styles that the editor adds
+ * @property {string} nonce                         the page's nonce, for the styles that the editor adds
  * @property {() => void} onrun
  * @property {() => void} onedit
- * @property {(line: number, column: number | null, word: string | null) => void} onpick   a line, or a place in it
- * @property {(text: string) => boolean} onpaste    take a pasted text oneself
+ * @property {(line: number, column: number | null, word: string | null) => void} onpick   a line was clicked, or a word in it
+ * @property {(text: string) => boolean} onpaste    return true to handle a pasted text instead of the editor
  */
 
 /** @param {EditorOptions} options */
 export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
   const editable = new Compartment();
-  const names = meaning();
+  const names = highlight();
   const state = EditorState.create({
     doc,
     extensions: [
@@ -42,7 +42,7 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
       python(),
       syntaxHighlighting(classHighlighter),
       names.extension,
-      beside((line) => onpick(line, null, null)),
+      lineValues((line) => onpick(line, null, null)),
       lineNumbers({
         domEventHandlers: { click: (view, block) => (onpick(view.state.doc.lineAt(block.from).number, null, null), true) },
       }),
@@ -55,7 +55,7 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
         autocapitalize: "off",
       }),
       EditorView.domEventHandlers({
-        // left to the browser, what is typed over a selection keeps its look in a style attribute, which our policy forbids
+        // the browser would insert text over a selection with a style attribute, which the content security policy forbids
         beforeinput(event, view) {
           if (event.inputType !== "insertText" || event.data === null || view.composing || view.state.selection.main.empty)
             return false;
@@ -85,39 +85,39 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
   });
   const view = new EditorView({ state });
   const element = h("div", { class: "editor" }, view.dom);
-  const follower = following(view);
+  const follower = scrollFollow(view);
   let shown = /** @type {Pick<Margin, "active" | "error">} */ ({ active: new Map(), error: null });
 
   return widget(element, {
-    /** The text as it stands. */
+    /** Return the current text. */
     text: () => view.state.doc.toString(),
-    /** The lines on which cells begin, as edited. */
+    /** Return the first lines of the cells in the current text. */
     starts: () => cellStarts(view.state),
-    /** Put another program in. @param {string} text */
+    /** Replace the program. @param {string} text */
     replace(text) {
       if (text === view.state.doc.toString()) return;
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
       view.scrollDOM.scrollTop = 0;
     },
-    /** Show what the run brought. @param {Margin} margin @param {readonly string[]} parameters */
+    /** Show a run's values, phases and error. @param {Margin} margin @param {readonly string[]} parameters */
     show(margin, parameters) {
       shown = margin;
       view.dispatch({ effects: [setMargin.of(margin), names.set.of(parameters)] });
     },
-    /** @param {readonly CellShown[]} shown */
+    /** Show the outputs of cells. @param {readonly CellShown[]} shown */
     cells(shown) {
       const now = view.state.field(cells).shown;
       const same = (/** @type {CellShown} */ cell, /** @type {number} */ i) =>
         cell.start_line === now[i]?.start_line && cell.over === now[i].over && cell.stdout === now[i].stdout && cell.output === now[i].output;
       if (shown.length !== now.length || !shown.every(same)) view.dispatch({ effects: setCells.of(shown) });
     },
-    /** Keep in view what the margin marks: the error, else the lines of the phase; unless the person has scrolled elsewhere. */
+    /** Scroll to the error, else to the lines of the phase, unless the user has scrolled elsewhere. */
     follow() {
       const lines = shown.error ? [shown.error.line] : [...shown.active.keys()];
       if (lines.length) follower.follow(Math.min(...lines), Math.max(...lines));
     },
-    /** The person has moved the playhead: from now on it is followed again. */
-    heed: follower.heed,
+    /** Follow the playhead again, because the user has moved it. */
+    resumeFollowing: follower.resume,
     /** Bring a line into view. @param {number} line */
     reveal(line) {
       if (line > view.state.doc.lines) return;

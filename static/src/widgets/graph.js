@@ -1,77 +1,77 @@
-// Show a picture of a graph, to pan and zoom, to point into and to walk with the arrow keys.
+// Show the picture of a graph, with pan, zoom, selection, and arrow keys that walk along the edges.
 
 import { select } from "d3-selection";
 import { zoom, zoomIdentity, zoomTransform } from "d3-zoom";
 import { fill, h, widget } from "../leaves/dom.js";
 import { morph } from "../leaves/morph.js";
-import { ink } from "./graph/numbers.js";
-import { flow, moves } from "./graph/motion.js";
+import { numberWriter } from "./graph/numbers.js";
+import { flow, rebindCards } from "./graph/motion.js";
 
-/** @import {Scale} from "../leaves/edge-style.js" */
+/** @import {EdgeStyle} from "../leaves/edge-style.js" */
 /** @import {Rebind} from "../leaves/types.js" */
-/** @import {Written} from "./graph/numbers.js" */
+/** @import {PictureNumbers} from "./graph/numbers.js" */
 
-const WHOLE = 0.9; // below this, numbers of 11 px are hard to read: show a part of the picture instead,
-const PART = 1; // at this scale, or a smaller one at which one of its sides has room
-const LARGEST = 1.12;
-const CARD = { wide: 125, high: 40 }; // half of a node
-const HASTE = 150; // milliseconds: steps that follow each other faster are not shown in transition
-const MARGIN = 8;
-const NEAR = 80; // pixels of the picture around what is in view: numbers grow longer
-const EDGE = 16; // pixels around what the server draws
+const WHOLE = 0.9; // least scale for the whole picture: below it, text of 11 px is hard to read
+const PART = 1; // scale for a part of the picture, or smaller if one of its sides fits then
+const LARGEST = 1.12; // largest initial scale
+const CARD = { wide: 125, high: 40 }; // half the size of a node, in pixels of the picture
+const HASTE = 150; // steps that follow each other within this many milliseconds are shown without transitions
+const MARGIN = 8; // free pixels around the picture
+const NEAR = 80; // pixels around the view in which numbers are written at once, because they may grow into the view
+const EDGE = 16; // border of the server's pictures, in pixels of the picture
 
 /**
  * @typedef {{svg: string, structure: string, form: string}} Picture
- * @typedef {Written & {step: number, moves: readonly {from: string, rebind: Rebind}[]}} Scene
+ * @typedef {PictureNumbers & {step: number, moves: readonly {from: string, rebind: Rebind}[]}} Scene
  */
 
 /**
  * @param {object} options
- * @param {Scale} options.scale
+ * @param {EdgeStyle} options.edgeStyle
  * @param {(node: string) => void} options.onpick
- * @param {(node: string, key: "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight") => string | null} options.onwalk  where a key leads
+ * @param {(node: string, key: "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight") => string | null} options.onwalk  the node that a key leads to
  * @param {(scale: number) => void} options.onzoom
  */
-export function graph({ scale, onpick, onwalk, onzoom }) {
-  const place = h("div", { class: "picture" });
+export function graph({ edgeStyle, onpick, onwalk, onzoom }) {
+  const frame = h("div", { class: "picture" });
   const message = h("div", { class: "void", role: "status" });
   const fades = h("div", { class: "fades", "aria-hidden": "true" });
-  const element = h("div", { class: "canvas" }, place, fades, message);
+  const element = h("div", { class: "canvas" }, frame, fades, message);
   const around = select(/** @type {HTMLElement} */ (element));
   /** @type {string | null} */
   let selected = null;
-  let chosen = false; // by somebody: it is what the picture begins with, where not all of it has room
+  let chosen = false; // the user selected the node: a picture that does not fit opens around it
   /** @type {Picture | null} */
   let drawn = null;
   let [written, hasty] = [-Infinity, 0];
-  let pace = 0; // milliseconds that a gradient takes on its way
-  /** @type {ReturnType<typeof ink> | null} */
+  let pace = 0; // milliseconds of a gradient's animation along an edge
+  /** @type {ReturnType<typeof numberWriter> | null} */
   let pen = null;
-  /** @type {ReturnType<typeof moves> | null} */
+  /** @type {ReturnType<typeof rebindCards> | null} */
   let names = null;
-  let moved = false; // by hand: leave it where it was put
+  let moved = false; // the user has moved the picture: do not move it again
 
   const behaviour = /** @type {import("d3-zoom").ZoomBehavior<HTMLElement, unknown>} */ (zoom())
     .scaleExtent([0.1, 4])
     .clickDistance(4)
     .filter((event) => {
-      if (event.type === "wheel") return !flowing() || event.ctrlKey;
-      if (event.type.startsWith("touch")) return !flowing() || event.touches.length > 1;
+      if (event.type === "wheel") return !pageScrolls() || event.ctrlKey;
+      if (event.type.startsWith("touch")) return !pageScrolls() || event.touches.length > 1;
       return !event.button;
     })
     .on("zoom", ({ transform, sourceEvent }) => {
       pen?.complete();
-      place.style.transform = `translate(${transform.x}px,${transform.y}px) scale(${transform.k})`;
+      frame.style.transform = `translate(${transform.x}px,${transform.y}px) scale(${transform.k})`;
       if (sourceEvent) moved = true;
       fade(transform);
       onzoom(transform.k);
     });
   around.call(behaviour).on("dblclick.zoom", null);
 
-  /** Does the page itself scroll past the picture? */
-  const flowing = () => matchMedia("(max-width: 760px)").matches;
-  const svg = () => place.querySelector("svg");
-  /** What there is to see, in the picture's own pixels: the picture, and what stands beside it since a name has moved. */
+  /** Return whether the page scrolls past the picture, as on small screens. */
+  const pageScrolls = () => matchMedia("(max-width: 760px)").matches;
+  const svg = () => frame.querySelector("svg");
+  /** Return the bounds of the picture with the cards of reassigned names, in pixels of the picture. */
   const box = () => {
     const shown = svg();
     const [width, height] = [shown?.width.baseVal.value ?? 0, shown?.height.baseVal.value ?? 0];
@@ -83,7 +83,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     return { x: left, y: top, width: right - left, height: bottom - top };
   };
 
-  /** Let the picture fade out at the sides where there is more of it. @param {import("d3-zoom").ZoomTransform} transform */
+  /** Fade the sides of the view behind which the picture continues. @param {import("d3-zoom").ZoomTransform} transform */
   function fade({ x, y, k }) {
     const { x: left, y: top, width, height } = box();
     const beyond = {
@@ -92,11 +92,11 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       bottom: y + (top + height) * k - element.clientHeight,
       left: -(x + left * k),
     };
-    const sides = Object.entries(beyond).filter(([, by]) => by > EDGE * k && !place.hidden);
+    const sides = Object.entries(beyond).filter(([, by]) => by > EDGE * k && !frame.hidden);
     fades.dataset.more = sides.map(([side]) => side).join(" ");
   }
 
-  /** What of the picture is in view, in its own pixels. */
+  /** Return the part of the picture in view, in pixels of the picture. */
   function view() {
     const { x, y, k } = zoomTransform(element);
     const [left, top] = [-x / k, -y / k];
@@ -104,28 +104,28 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     return { left: left - NEAR, top: top - NEAR, right: right + NEAR, bottom: bottom + NEAR };
   }
 
-  /** Make ready to write numbers into the picture, as it was drawn anew. */
+  /** Prepare a new picture for its numbers. */
   function prepare() {
     const shown = svg();
-    pen = shown && ink(shown, scale, (shaft, head) => pace && flow(shaft, head, pace));
-    names = shown && moves(shown);
+    pen = shown && numberWriter(shown, edgeStyle, (shaft, head) => pace && flow(shaft, head, pace));
+    names = shown && rebindCards(shown);
   }
 
   let gliding = 0;
-  /** Let the next change of place be seen (the sheet says how, and not at all to who wants things to stand still). */
+  /** Animate the next move. The style sheet has the transition, and omits it if reduced motion is preferred. */
   function glide() {
-    place.classList.add("gliding");
+    frame.classList.add("gliding");
     clearTimeout(gliding);
-    gliding = setTimeout(() => place.classList.remove("gliding"), 220);
+    gliding = setTimeout(() => frame.classList.remove("gliding"), 220);
   }
 
-  /** @param {number} k @param {number} x @param {number} y @param {boolean} [smooth] */
+  /** Set scale and position of the picture. @param {number} k @param {number} x @param {number} y @param {boolean} [smooth] */
   function move(k, x, y, smooth = false) {
     if (smooth) glide();
     around.call(behaviour.transform, zoomIdentity.translate(x, y).scale(k));
   }
 
-  /** The whole picture, however small. @param {boolean} [smooth] */
+  /** Show the whole picture, however small. @param {boolean} [smooth] */
   function fit(smooth = false) {
     const { x, y, width, height } = box();
     const k = Math.min(LARGEST, (element.clientWidth - 2 * MARGIN) / width, (element.clientHeight - 2 * MARGIN) / height);
@@ -134,20 +134,20 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     moved = false;
   }
 
-  /** The whole picture where it can be read, else what lies around its root. @param {boolean} [smooth] */
+  /** Show the whole picture if it is readable, else the part around its root. @param {boolean} [smooth] */
   function settle(smooth = false) {
     const { x, y, width, height } = box();
     const [across, down] = [element.clientWidth, element.clientHeight];
     const fits = [(across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height];
     if (Math.min(LARGEST, ...fits) >= WHOLE || !width) return fit(smooth);
-    const most = Math.max(...fits); // at which one of its sides has room, so that nothing beside is cut off
+    const most = Math.max(...fits); // the largest scale at which one of its sides fits
     const k = most < WHOLE ? PART : Math.min(PART, most);
-    const root = middleOf(place.querySelector(".node.root")) ?? { x: width / 2, y: 0 };
+    const root = middleOf(frame.querySelector(".node.root")) ?? { x: width / 2, y: 0 };
     const other = (selected !== null && middleOf(group(selected))) || root;
     const far = Math.abs(other.x - root.x) * k > across - 2 * (CARD.wide * k + MARGIN) || Math.abs(other.y - root.y) * k > down - 2 * (CARD.high * k + MARGIN);
     const middle = chosen && far ? other : root;
     const [left, top] = [along(k, middle.x - x, width, across) - x * k, along(k, middle.y - y, height, down) - y * k];
-    // what is selected is in view too, as long as the root is
+    // move the selected node into view, unless the root would leave it
     const by = nudge(left + other.x * k, left + middle.x * k, across, CARD.wide * k);
     const on = nudge(top + other.y * k, top + middle.y * k, down, CARD.high * k);
     move(k, left + by, top + on, smooth);
@@ -155,12 +155,12 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
   }
 
   /**
-   * Where to put an axis, so that a point is in the middle and no room is wasted.
+   * Return the offset along an axis that centres a point as far as possible without wasting room.
    *
    * @param {number} k      the scale
    * @param {number} point
-   * @param {number} size
-   * @param {number} room
+   * @param {number} size   of the picture
+   * @param {number} room   of the view
    */
   function along(k, point, size, room) {
     if (size * k <= room - 2 * MARGIN + 0.5) return (room - size * k) / 2;
@@ -168,36 +168,36 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
   }
 
   /**
-   * How far to move so that the middle of a card is in view, and that of another does not leave it; 0 where both cannot be.
+   * Return how far to move so that a card comes into view while another one stays in view; 0 if both do not fit.
    *
-   * @param {number} place
-   * @param {number} other
-   * @param {number} room
-   * @param {number} half  of a card
+   * @param {number} middle  of the card
+   * @param {number} other  middle of the other card
+   * @param {number} room  of the view
+   * @param {number} half  half the size of a card
    */
-  function nudge(place, other, room, half) {
-    const by = Math.max(0, half + MARGIN - place) + Math.min(0, room - half - MARGIN - place);
+  function nudge(middle, other, room, half) {
+    const by = Math.max(0, half + MARGIN - middle) + Math.min(0, room - half - MARGIN - middle);
     return other + by >= half && other + by <= room - half ? by : 0;
   }
 
-  /** The middle of a group, in the picture's own pixels. @param {Element | null} shown */
+  /** Return the middle of a group, in pixels of the picture. @param {Element | null} shown */
   function middleOf(shown) {
-    const frame = svg();
-    if (!(shown instanceof SVGGElement) || !frame) return null;
+    const picture = svg();
+    if (!(shown instanceof SVGGElement) || !picture) return null;
     const own = shown.getBoundingClientRect();
-    const whole = frame.getBoundingClientRect();
-    const k = whole.width / (frame.width.baseVal.value || 1) || 1;
+    const whole = picture.getBoundingClientRect();
+    const k = whole.width / (picture.width.baseVal.value || 1) || 1;
     return { x: (own.x + own.width / 2 - whole.x) / k, y: (own.y + own.height / 2 - whole.y) / k };
   }
 
-  const groups = () => /** @type {SVGGElement[]} */ ([...place.querySelectorAll("[data-node]")]);
-  /** @param {string} id */
+  const groups = () => /** @type {SVGGElement[]} */ ([...frame.querySelectorAll("[data-node]")]);
+  /** Return the element of a node, or null. @param {string} id */
   const group = (id) =>
     groups().find((each) => each.dataset.node === id && !each.classList.contains("stub")) ??
     groups().find((each) => each.dataset.node === id) ??
     null;
 
-  /** One tab stop, on the selected node or the first; and the marks of what is selected. */
+  /** Mark the selected node and its edges, and make it (else the first node) the picture's tab stop. */
   function mark() {
     const shown = groups();
     const stop = (selected !== null && group(selected)) || shown[0];
@@ -207,19 +207,19 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       each.setAttribute("aria-pressed", String(each.dataset.node === selected));
       each.tabIndex = each === stop ? 0 : -1;
     }
-    for (const edge of place.querySelectorAll(".edge")) {
+    for (const edge of frame.querySelectorAll(".edge")) {
       const { source, target } = /** @type {SVGGElement} */ (edge).dataset;
       edge.classList.toggle("touching", selected !== null && (source === selected || target === selected));
     }
   }
 
-  /** Bring a node into view, if it is out of it. @param {string} id */
+  /** Move a node into view. @param {string} id */
   function show(id) {
     const shown = group(id);
     if (shown) reveal(shown);
   }
 
-  /** @param {Element} shown */
+  /** Move an element into view. @param {Element} shown */
   function reveal(shown) {
     const own = shown.getBoundingClientRect();
     const whole = element.getBoundingClientRect();
@@ -239,7 +239,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     }
   });
   element.addEventListener("keydown", (event) => {
-    // a selected node has been chosen already: there the space bar is left to the deck
+    // the space bar selects a node; on a selected node it plays
     const hit = /** @type {Element} */ (event.target).closest("[data-node]");
     const id = hit instanceof SVGElement ? hit.dataset.node : null;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -270,7 +270,7 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
     if (!moved) settle();
   }).observe(element);
 
-  /** @param {number} factor */
+  /** Zoom by a factor. @param {number} factor */
   function by(factor) {
     moved = true;
     glide();
@@ -279,13 +279,13 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
 
   return widget(element, {
     /**
-     * Show a picture; one of the same structure takes the place of the one before without a move.
+     * Show a picture. A picture of the same structure replaces the previous one without a move.
      *
      * @param {Picture} picture
      */
     draw(picture) {
       message.hidden = true;
-      place.hidden = false;
+      frame.hidden = false;
       if (picture === drawn || (picture.structure === drawn?.structure && picture.form === drawn.form)) return;
       const parsed = new DOMParser().parseFromString(picture.svg, "image/svg+xml").documentElement;
       if (parsed.nodeName !== "svg") return;
@@ -293,57 +293,57 @@ export function graph({ scale, onpick, onwalk, onzoom }) {
       const same = picture.structure === drawn?.structure;
       names?.layer.remove();
       if (shown && same) morph(shown, parsed);
-      else fill(place, document.importNode(parsed, true));
+      else fill(frame, document.importNode(parsed, true));
       drawn = picture;
       prepare();
       mark();
       if (!same) settle();
     },
-    /** Take over the picture that the server wrote into the page. @param {Element} element @param {Picture} picture */
+    /** Adopt the picture that the server wrote into the page. @param {Element} element @param {Picture} picture */
     adopt(element, picture) {
       message.hidden = true;
-      fill(place, element);
+      fill(frame, element);
       drawn = picture;
       prepare();
       mark();
       settle();
     },
     /**
-     * Write what is true at the playhead into the picture.
+     * Write the numbers at the playhead into the picture.
      *
      * @param {Scene} scene
-     * @param {number} milliseconds  in which what moves comes to rest; 0 where nothing is to move
+     * @param {number} milliseconds  duration of animations; 0 for none
      */
     write(scene, milliseconds) {
       pace = milliseconds;
       const time = performance.now();
       const haste = time - written < HASTE;
       if (haste) {
-        // who drags the playhead sees each step as it is, not on its way from the one before
+        // while the playhead is dragged, steps are shown without transitions
         element.classList.add("hasty");
         clearTimeout(hasty);
         hasty = setTimeout(() => element.classList.remove("hasty"), 2 * HASTE);
       }
       written = time;
       pen?.write(scene, haste ? view() : null);
-      element.dataset.step = String(scene.step); // whose numbers these are, for who looks from outside
+      element.dataset.step = String(scene.step); // tests read the step of the shown numbers here
       if (!names?.show(scene.moves, milliseconds) || !names.layer.lastElementChild) return;
       if (!moved) settle(true);
       reveal(names.layer.lastElementChild);
     },
-    /** Say why there is no picture. @param {...import("../leaves/dom.js").Child} children */
-    say(...children) {
-      place.hidden = true;
+    /** Show a message instead of a picture. @param {...import("../leaves/dom.js").Child} children */
+    showMessage(...children) {
+      frame.hidden = true;
       message.hidden = false;
       fill(message, ...children);
     },
-    /** @param {string | null} node @param {boolean} byHand  it is not only where one looks first */
+    /** Select a node. @param {string | null} node @param {boolean} byHand  the node is not the one selected by default */
     select(node, byHand) {
       selected = node;
       chosen = byHand;
       mark();
     },
-    /** Bring the selected node into view. */
+    /** Move the selected node into view. */
     reveal: () => void (selected !== null && show(selected)),
     by,
     fit: () => fit(true),

@@ -1,4 +1,4 @@
-// Tell all about one node: its value, what it saved, which gradients arrived and which it sent on.
+// Inspect one node: its value, its saved tensors, the gradients that arrived, and the gradients that it sent on.
 
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
@@ -13,47 +13,47 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @typedef {object} Inspected
  * @property {NodeDetail} detail
  * @property {string} title
- * @property {(node: string, room: number) => string} called     what to call another node, in so many characters
- * @property {string | null} made                  what the node is called whose formula made this one
- * @property {boolean} asking                      the saved tensors are still to come
- * @property {boolean} reached                     the playhead has reached the backward pass
- * @property {string} before                       why it has not, else
- * @property {string | null} stopped               the pass stopped before this node was through: why it sent nothing on
+ * @property {(node: string, room: number) => string} nameOf     name of another node, with at most `room` characters
+ * @property {string | null} formulaOf             title of the node whose backward formula created this one
+ * @property {boolean} asking                      the saved tensors are loading
+ * @property {boolean} reached                     the backward pass has reached the node at the playhead
+ * @property {string} before                       why it has not reached it
+ * @property {string | null} stopped               why a failed pass did not finish the node
  * @property {boolean} apart                       no backward pass reaches the graph
  * @property {boolean} root
  * @property {string | null} loss                  name of the root's tensor
- * @property {number | null} of                    number of nodes that ran
- * @property {boolean} given                       the pass gives its gradients to the program
- * @property {boolean} untouched                   so do all passes of the step: no `.grad` was added to
- * @property {ParameterStep | null} parameter      when the node is a parameter
- * @property {readonly Rebind[]} rebinds           names of it that moved away
+ * @property {number | null} nodesRun              number of nodes that ran in the pass
+ * @property {boolean} given                       the pass returns its gradients to the program (autograd.grad)
+ * @property {boolean} untouched                   no pass of the step added to a `.grad`
+ * @property {ParameterStep | null} parameter      set if the node is a parameter
+ * @property {readonly Rebind[]} rebinds           its names that were reassigned
  * @property {boolean} updated                     the playhead has reached the update
  * @property {{node: GraphNode, norm: number | null}[]} path    from the root to the node
  * @property {Products | null} products            the arithmetic behind one gradient
  */
 
-const ROOM = 27; // characters of a value at the end of a row
+const ROOM = 27; // most characters of a value at the end of a row
 const NONE = "No gradient arrived in this pass.";
 
-/** A tensor of an optimizer's state; its count of steps is a whole number. @param {string} key @param {Tensor | null} tensor */
+/** Format a tensor of an optimizer's state, whose `step` is a whole number. @param {string} key @param {Tensor | null} tensor */
 const counted = (key, tensor) =>
   key === "step" && typeof tensor?.values === "number" ? format.number(tensor.values, 4, true) : format.tensor(tensor);
 
 /** @param {{onpick: (node: string) => void, online: (line: number) => void}} options */
 export function inspector({ onpick, online }) {
   const element = h("div", { class: "inspector" });
-  let called = (/** @type {string} */ node, /** @type {number} */ _room) => node;
+  let nameOf = (/** @type {string} */ node, /** @type {number} */ _room) => node;
 
   /** @param {() => void} onclick @param {Child} label */
   const button = (onclick, label) => h("button", { type: "button", class: "to", onclick }, label);
-  /** @param {string} node @param {number} room */
-  const link = (node, room) => button(() => onpick(node), called(node, room));
-  /** @param {number} line */
+  /** Make a link to a node. @param {string} node @param {number} room */
+  const link = (node, room) => button(() => onpick(node), nameOf(node, room));
+  /** Make a link to a line. @param {number} line */
   const at = (line) => button(() => online(line), `line ${line}`);
 
   /** @param {Inspected} shown @returns {Child[]} */
   function write(shown) {
-    called = shown.called;
+    nameOf = shown.nameOf;
     const { node, source } = shown.detail;
     const second = node.kind === "op" ? node.op : source !== shown.title && source;
     const where = node.line === null ? null : node.file === null ? at(node.line) : `${node.file}, line ${node.line}`;
@@ -65,7 +65,7 @@ export function inspector({ onpick, online }) {
     ];
   }
 
-  /** @param {Inspected} shown @returns {Child} */
+  /** Return the sections about gradients. @param {Inspected} shown @returns {Child} */
   function gradients(shown) {
     const { detail, reached, apart, parameter, path, before } = shown;
     if (detail.node.kind === "constant") {
@@ -74,24 +74,24 @@ export function inspector({ onpick, online }) {
     }
     if (apart)
       return part("Gradient", null, remark("No backward pass reaches this graph. It only shows how the value was computed."));
-    if (!reached) return part("Gradient", null, held(parameter), remark(before));
+    if (!reached) return part("Gradient", null, gradBefore(parameter), remark(before));
     return [
-      detail.node.kind === "leaf" ? whence(shown) : [arrived(shown), sent(shown)],
+      detail.node.kind === "leaf" ? origin(shown) : [arrived(shown), sent(shown)],
       parameter && history(shown, parameter),
       path.length > 2 && part("Path from the loss", "‖gradient‖", route(path, link)),
     ];
   }
 
-  /** What a parameter's gradient is before a pass reaches it. @param {ParameterStep | null} parameter */
-  function held(parameter) {
+  /** Show a parameter's gradient before the pass reaches it. @param {ParameterStep | null} parameter */
+  function gradBefore(parameter) {
     if (!parameter) return null;
     const { name, id, grad_before: there } = parameter;
     const tone = there ? "grad" : "dim";
     return table("flows", row(`${name ?? id}.grad`, there ? format.tensor(there) : "None", { tone }));
   }
 
-  /** @param {Inspected} shown @returns {Child[]} */
-  function facts({ detail: { node, numbers, saved, rank }, made, asking, parameter, of, reached, stopped, updated, rebinds }) {
+  /** Return the facts about the node itself. @param {Inspected} shown @returns {Child[]} */
+  function facts({ detail: { node, numbers, saved, rank }, formulaOf, asking, parameter, nodesRun, reached, stopped, updated, rebinds }) {
     const leaf = node.kind === "leaf";
     const first = node.backward_of?.node ?? null;
     const sums = first?.kind === "leaf" ? "sum of gradients of " : "backward of ";
@@ -99,24 +99,24 @@ export function inspector({ onpick, online }) {
     const value = (after && parameter?.value) ?? numbers.value ?? parameter?.value ?? null;
     const text = value && (after ? format.changed(value, after).join(" → ") : format.all(value));
     const written = text ? h("span", { class: leaf ? "param" : null }, text) : h("small", null, "not recorded");
-    const ran = rank !== null && of !== null && reached;
+    const ran = rank !== null && nodesRun !== null && reached;
     return [
       fact("value", written),
       value && fact("shape", [format.described(value), leaf && h("small", { class: "apart" }, "leaf")]),
       node.module && fact("module", node.module),
-      first && fact("made by", [h("small", null, sums), h("code", null, made), first.line === null ? null : [" ", at(first.line)]]),
+      first && fact("made by", [h("small", null, sums), h("code", null, formulaOf), first.line === null ? null : [" ", at(first.line)]]),
       saved.map(({ name, tensor }, i) => {
         const kept = tensor ? format.tensor(tensor, 60) : h("small", null, asking ? "…" : stopped ? "not available" : "not saved (not needed)");
         return fact(i ? "" : "saved", [`${name} = `, kept]);
       }),
-      ran && fact("ran", h("small", null, `${ordinal(rank + 1)} of ${of}`)),
+      ran && fact("ran", h("small", null, `${ordinal(rank + 1)} of ${nodesRun}`)),
     ];
   }
 
-  /** Gradients that come on edges. @param {NodeDetail["incoming"]} flows */
+  /** Return a row for each gradient that arrives along an edge. @param {NodeDetail["incoming"]} flows */
   const from = (flows) => flows.map(({ node, gradient }) => ({ label: ["from ", link(node, 28)], gradient }));
 
-  /** The gradients that came to an operation. @param {Inspected} shown */
+  /** Show the gradients that arrived at an operation. @param {Inspected} shown */
   function arrived({ detail: { incoming, numbers }, root, loss }) {
     const tables = numbers.grads.map(({ arrived: total, used }, output) => {
       const flows = incoming.filter(({ input }) => input === output);
@@ -127,7 +127,7 @@ export function inspector({ onpick, online }) {
     return part("Gradient that arrived", loss && `∂${loss}`, tables.length ? tables : remark(NONE));
   }
 
-  /** What an operation sends on. @param {Inspected} shown */
+  /** Show the gradients that an operation sent on. @param {Inspected} shown */
   function sent({ detail: { outgoing }, products, stopped }) {
     if (!outgoing.length) return null;
     const rows = outgoing.map(({ node, gradient }) => {
@@ -137,14 +137,14 @@ export function inspector({ onpick, online }) {
     return part("Gradient sent on", null, table("flows", rows), products && product(products));
   }
 
-  /** Where a leaf's gradient comes from. @param {Inspected} shown */
-  function whence({ detail: { incoming, numbers, node }, products, parameter, given }) {
+  /** Show where a leaf's gradient comes from. @param {Inspected} shown */
+  function origin({ detail: { incoming, numbers, node }, products, parameter, given }) {
     const [gradient] = numbers.grads;
     const total = gradient ? gradient.arrived : (parameter?.contribution ?? null);
     if (!total) return part("Gradient", null, remark(NONE));
     const name = node.name ?? "The leaf";
     const whole = given ? `the gradient of ${name}` : `${name}.grad`;
-    const asked = total.shape.length === 0 ? format.tensor(total) : whole;
+    const gradientText = total.shape.length === 0 ? format.tensor(total) : whole;
     const count = products?.rows.length;
     const why =
       products &&
@@ -154,20 +154,20 @@ export function inspector({ onpick, online }) {
         `${name} is a single number that is multiplied by ${count} elements of ${products.factor}, so its gradient is the sum of ${count} products.`,
       );
     return part(
-      ["Where does ", h("span", { class: "grad" }, asked), " come from?"],
+      ["Where does ", h("span", { class: "grad" }, gradientText), " come from?"],
       null,
       sum(from(incoming), total, gradient?.used ?? null, null),
       products && [product(products), why],
     );
   }
 
-  /** What became of a parameter in this step. @param {Inspected} shown @param {ParameterStep} parameter */
+  /** Show a parameter's gradient and value before and after this step. @param {Inspected} shown @param {ParameterStep} parameter */
   function history({ rebinds, updated, untouched, detail }, parameter) {
     const { grad_before: before, contribution, grad_after: after, value_after: moved, state } = parameter;
     const name = parameter.name ?? detail.node.name ?? parameter.id;
     const still = h("small", null, rebinds.length ? "unchanged, see below" : "no update");
     const changed = moved && parameter.value ? format.changed(parameter.value, moved)[1] : "";
-    const stays = rebinds.every(({ to }) => to?.is_leaf && to.requires_grad); // as a leaf, if another one
+    const stays = rebinds.every(({ to }) => to?.is_leaf && to.requires_grad); // its name refers to a leaf throughout
     const update = moved && stays ? (changed && changed.length <= ROOM ? changed : format.tensor(moved)) : still;
     return part(
       "In this step",
@@ -180,7 +180,7 @@ export function inspector({ onpick, online }) {
         ],
         untouched && row(`${name}.grad`, after ? format.tensor(after) : "None", { tone: after ? "grad" : "dim" }),
         updated && row(`${name} after the update`, update, { tone: "param" }),
-        // what an optimizer keeps is told as it is after its step
+        // the optimizer's state is recorded after its step
         updated && Object.entries(state).map(([key, tensor]) => row(key.replaceAll("_", " "), counted(key, tensor))),
       ]),
       untouched && remark("autograd.grad() returns the gradient to the program and does not change .grad."),
@@ -188,7 +188,7 @@ export function inspector({ onpick, online }) {
     );
   }
 
-  /** A name that moved to another tensor. @param {Rebind} rebind */
+  /** Describe a reassigned name. @param {Rebind} rebind */
   const rebound = ({ name, line, to }) =>
     h(
       "p",
@@ -199,7 +199,7 @@ export function inspector({ onpick, online }) {
     );
 
   return widget(element, {
-    /** @param {Inspected | null} shown @param {string} [empty]  what to say when nothing is */
+    /** @param {Inspected | null} shown @param {string} [empty]  text without a node */
     show(shown, empty = "Click a node, or a line’s value, to see what it computed.") {
       fill(element, shown ? write(shown) : h("p", { class: "remark first" }, empty));
     },

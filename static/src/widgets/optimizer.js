@@ -1,14 +1,14 @@
-// Tell what the optimizer does in a step: each parameter's gradient, its state, and the update that comes of them.
+// The optimizer's table: each parameter's gradient, state and update in a step.
 
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 
 /** @import {ParameterStep, Phase, Step, Tensor} from "../leaves/types.js" */
 
-const ROOM = 18; // characters of a tensor in a cell
-const MOST = 60; // parameters that are listed
+const ROOM = 18; // most characters of a tensor in a cell
+const MOST = 60; // most parameters in the table
 
-/** What states are called in books. */
+/** The usual names of states. */
 const STATES = /** @type {Record<string, string>} */ ({
   momentum_buffer: "momentum",
   exp_avg: "momentum",
@@ -18,19 +18,19 @@ const STATES = /** @type {Record<string, string>} */ ({
   sum: "sum of squares",
 });
 
-/** The size of an update for each unit of the gradient it came of. @param {ParameterStep} parameter */
+/** Return the ratio of the norms of update and gradient, or null. @param {ParameterStep} parameter */
 function rate({ update, grad_used: gradient }) {
   const [size, by] = [Number(update?.norm ?? NaN), Number(gradient?.norm ?? NaN)];
   return by > 0 && Number.isFinite(size) ? size / by : null;
 }
 
-/** A tensor in a cell: its values, else its norm. @param {Tensor | null} tensor */
+/** Format a tensor for a cell: its values, else its norm. @param {Tensor | null} tensor */
 function brief(tensor) {
   if (!tensor) return format.NONE;
   const whole = format.values(tensor, ROOM);
   if (whole !== null || tensor.norm === null) return whole ?? format.kind(tensor);
   const norm = format.number(tensor.norm);
-  return `‖${norm.includes("e") ? format.number(tensor.norm, 2) : norm}‖`; // all of it is in the title
+  return `‖${norm.includes("e") ? format.number(tensor.norm, 2) : norm}‖`; // the cell's title has the full number
 }
 
 /** @param {{onpick: (parameter: string) => void}} options */
@@ -40,8 +40,8 @@ export function optimizer({ onpick }) {
   /** @param {Tensor | null} tensor @param {string} [tone] */
   const cell = (tensor, tone) =>
     h("td", { class: tone, title: tensor ? format.all(tensor) : null }, brief(tensor));
-  /** A parameter's value, and what the update made of it. @param {ParameterStep} parameter @param {boolean} updated */
-  function moved({ value, value_after: after }, updated) {
+  /** Make the cell of a parameter's value, before and after the update. @param {ParameterStep} parameter @param {boolean} updated */
+  function valueCell({ value, value_after: after }, updated) {
     if (!updated || !value || !after) return cell(value, "param");
     const both = format.changed(value, after).join(" → ");
     const room = 2 * ROOM + 3;
@@ -54,7 +54,7 @@ export function optimizer({ onpick }) {
     /**
      * @param {Step | null} step
      * @param {Phase} phase
-     * @param {string | null} chosen   the parameter that is looked at
+     * @param {string | null} chosen   id of the current parameter
      */
     show(step, phase, chosen) {
       if (!step?.parameters.length) return fill(element, h("p", { class: "remark" }, "No parameter took part in this step."));
@@ -62,12 +62,12 @@ export function optimizer({ onpick }) {
       const listed = step.parameters.slice(0, MOST);
       const states = [...new Set(listed.flatMap(({ state }) => Object.keys(state)))].filter((name) => name !== "step");
       const group = step.groups?.find(({ parameters }) => chosen !== null && parameters.includes(chosen));
-      const { name: called, ...usual } = step.optimizer ?? {};
+      const { name: optimizerName, ...usual } = step.optimizer ?? {};
       const options = Object.entries(group?.options ?? usual).filter(
         ([, value]) => value !== null && value !== false && !(Array.isArray(value) && !value.length),
       );
       const used = (/** @type {ParameterStep} */ each) => (updated && each.grad_used) || each.grad_after;
-      // where gradients begin at zero, what is added is what is there: one column has more room for the rest
+      // without accumulation the columns "adds" and "grad" would be equal: leave one out
       const adds = listed.some(({ contribution, grad_after, grad_used }) =>
         [grad_after, grad_used ?? null].some((other) => other && format.all(other) !== format.all(contribution)),
       );
@@ -76,7 +76,7 @@ export function optimizer({ onpick }) {
         h(
           "p",
           { class: "how" },
-          h("b", null, group?.optimizer ?? (typeof called === "string" ? called : "by hand")),
+          h("b", null, group?.optimizer ?? (typeof optimizerName === "string" ? optimizerName : "by hand")),
           options.map(([name, value]) => [" ", h("span", null, `${name}=`, plain(value))]),
         ),
         h(
@@ -107,7 +107,7 @@ export function optimizer({ onpick }) {
                 "tr",
                 { "aria-current": parameter.id === chosen ? "true" : null },
                 h("th", { scope: "row" }, h("button", { type: "button", class: "to", onclick: () => onpick(parameter.id) }, name)),
-                moved(parameter, updated),
+                valueCell(parameter, updated),
                 adds && cell(backward ? parameter.contribution : null, "grad"),
                 h(
                   "td",
@@ -132,7 +132,7 @@ export function optimizer({ onpick }) {
   });
 }
 
-/** An option of the optimizer. @param {unknown} value */
+/** Format an option of the optimizer. @param {unknown} value */
 function plain(value) {
   if (typeof value === "number") return String(Number(value.toPrecision(6))).replaceAll("-", format.MINUS);
   return Array.isArray(value) ? `(${value.map(String).join(", ")})` : String(value);

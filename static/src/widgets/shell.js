@@ -1,21 +1,21 @@
-// What every page has: the switch of the theme, menus that close by themselves, a sentence that comes up and goes.
+// Behaviour of every page: the theme switch, menus that close by themselves, short notices.
 
 import { h } from "../leaves/dom.js";
 
-/** Is the page dark just now? */
+/** Return whether the page is dark. */
 export const dark = () => {
   const { theme } = document.documentElement.dataset;
   return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 };
 
-/** Change between light and dark, and remember it. */
+/** Switch between light and dark, and save the choice. */
 export function flip() {
   const theme = dark() ? "light" : "dark";
   document.documentElement.dataset.theme = theme;
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // storage is blocked: it holds for this page
+    // storage is blocked: the theme applies to this page only
   }
   const here = new URL(location.href);
   if (here.searchParams.has("theme")) {
@@ -25,10 +25,10 @@ export function flip() {
   return theme;
 }
 
-/** Set up what every page has. */
+/** Set up the theme switch and the menus. */
 export function shell() {
   for (const button of document.querySelectorAll("[data-flip]")) button.addEventListener("click", flip);
-  /** The menu that something is part of, those too that are made later. @param {EventTarget | null} target */
+  /** Return the menu around an element, or null. @param {EventTarget | null} target */
   const menuOf = (target) => /** @type {HTMLDetailsElement | null} */ (target instanceof Element ? target.closest("details.menu") : null);
   /** @param {EventTarget | null} target */
   const closeOthers = (target) => {
@@ -57,7 +57,7 @@ export function shell() {
       event.preventDefault();
       event.stopPropagation();
     },
-    { capture: true }, // before the keys that play
+    { capture: true }, // before the keys of the deck
   );
   document.addEventListener("click", ({ target }) => {
     const menu = target instanceof Element && target.closest(".sheet :is(a, button)") ? menuOf(target) : null;
@@ -65,12 +65,12 @@ export function shell() {
   });
 }
 
-let gone = 0;
+let hiding = 0; // timer that removes the notice
 
-/** Say something in passing. @param {string} text */
+/** Show a short notice. @param {string} text */
 export function toast(text) {
   const shown = document.querySelector(".toast") ?? document.body.appendChild(h("div", { class: "toast", role: "status" }));
   shown.textContent = text;
-  clearTimeout(gone);
-  gone = setTimeout(() => (shown.textContent = ""), 2400);
+  clearTimeout(hiding);
+  hiding = setTimeout(() => (shown.textContent = ""), 2400);
 }

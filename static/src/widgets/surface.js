@@ -1,45 +1,46 @@
-// Draw the loss over one or two elements of parameters: the way that was taken, and the gradient as the slope at the playhead.
+// Draw the loss as a function of one or two elements of parameters, with the trajectory of the training and the gradient at the
+// playhead.
 
 import { fill, h, s, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 import { draw as arrows } from "./surface/arrow.js";
-import { digits, places } from "./surface/contour-labels.js";
+import { digits, labelPositions } from "./surface/contour-labels.js";
 import { bent, decades, scaleOf } from "./surface/loss-scale.js";
 import { tangent } from "./surface/tangent.js";
 
-/** @import {Point, Scale} from "./surface/loss-scale.js" */
+/** @import {LossPoint, LossScale} from "./surface/loss-scale.js" */
 
 /**
- * @typedef {object} Axis
+ * @typedef {object} ParameterAxis
  * @property {string} name
  * @property {readonly number[]} values
  *
- * @typedef {object} Way                         steps, in order
+ * @typedef {object} Trajectory                  the values of each step, in order
  * @property {readonly number[]} steps
- * @property {readonly (number | null)[][]} values     for each axis
+ * @property {readonly (number | null)[][]} values     for each axis, one for each step
  * @property {readonly (number | null)[]} losses
  *
  * @typedef {object} Shown
- * @property {readonly Axis[]} axes              one or two
- * @property {readonly (number | null)[]} losses    over the grid, the last axis running fastest
- * @property {string} loss                       its name
- * @property {Way} way
- * @property {boolean} logarithmic               wished for
+ * @property {readonly ParameterAxis[]} axes              one or two
+ * @property {readonly (number | null)[]} losses    at the grid's points; the last axis varies fastest
+ * @property {string} loss                       name of the loss
+ * @property {Trajectory} trajectory
+ * @property {boolean} logarithmic               a logarithmic scale is requested
  *
- * @typedef {object} Place
+ * @typedef {object} SurfacePlayhead
  * @property {number} at
- * @property {readonly (number | null)[] | null} slope    the gradient by each axis; null before backward
- * @property {readonly (number | null)[] | null} update   what was added along each axis; null before the update
+ * @property {readonly (number | null)[] | null} slope    the gradient along each axis; null before backward
+ * @property {readonly (number | null)[] | null} update   the update along each axis; null before the update phase
  */
 
 const EDGE = { left: 44, right: 10, top: 8, bottom: 20 };
-const INSET = 10; // pixels between a curve's least point and the axis
-const APART = 22; // pixels from a number beside a curve to the next
-const FINE = 3; // pixels of height in which a straight piece is bent
-const ARROW = 30; // pixels of the arrow against the gradient
-const TANGENT = 0.16; // of the width, to each side
+const INSET = 10; // pixels between a curve's lowest point and the axis
+const APART = 22; // pixels between numbers beside a curve
+const FINE = 3; // on a logarithmic scale, a straight piece is drawn in parts of this height in pixels
+const ARROW = 30; // length of the arrow against the gradient, in pixels
+const TANGENT = 0.16; // length of the tangent to each side, as a part of the width
 
-/** Draw nothing, a curve or a contour. */
+/** Make the plot: a curve for one axis, a contour for two. */
 export function surface() {
   const ground = s("g");
   const clip = s("rect");
@@ -48,19 +49,19 @@ export function surface() {
   const element = h("div", { class: "surface" }, svg);
   /** @type {Shown | null} */
   let shown = null;
-  /** @type {Place} */
-  let place = { at: 0, slope: null, update: null };
-  /** @type {Scale} */
+  /** @type {SurfacePlayhead} */
+  let playhead = { at: 0, slope: null, update: null };
+  /** @type {LossScale} */
   let scale = scaleOf([], [], false);
   /** @type {typeof import("d3-contour").contours | null} */
-  let contours = null; // what draws them, once one is to be drawn
+  let contours = null; // loaded with the first contour
   let [width, height] = [0, 0];
   /** @type {(value: number) => number} */
   let x = () => 0;
   /** @type {(value: number) => number} */
   let y = () => 0;
   /** @type {number | null} */
-  let least = null; // the loss at the foot of a plane that is logarithmic
+  let least = null; // the loss at the bottom of a logarithmic scale
 
   /** @param {readonly number[]} domain @param {number} from @param {number} to @returns {(value: number) => number} */
   function linear(domain, from, to) {
@@ -73,7 +74,7 @@ export function surface() {
     if (!shown || width < 80 || height < 60) return fill(ground);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const [left, right, top, bottom] = [EDGE.left, width - EDGE.right, EDGE.top, height - EDGE.bottom];
-    const inset = shown.axes.length > 1 ? 1 : 0; // contours are closed along the border, where they end
+    const inset = shown.axes.length > 1 ? 1 : 0; // hides the border along which d3 closes contours
     for (const [name, value] of Object.entries({
       x: left + inset,
       y: inset && top + inset,
@@ -87,11 +88,11 @@ export function surface() {
     /** @type {readonly number[]} */
     let range = second?.values ?? [];
     if (!second) {
-      // each step is to be seen also where it is far below the curve, which is known at some points only
-      const known = [...shown.losses, ...(scale.logarithmic ? shown.way.losses : [])].filter((value) => value !== null);
-      range = [Math.min(...known), Math.max(...known)];
+      // the curve has few points: a step's loss may lie far below it, and must be visible on a logarithmic scale
+      const finite = [...shown.losses, ...(scale.logarithmic ? shown.trajectory.losses : [])].filter((value) => value !== null);
+      range = [Math.min(...finite), Math.max(...finite)];
     }
-    const [foot, head] = second ? [bottom, top] : [bottom - INSET, top + INSET / 2]; // the least is a place to be seen, too
+    const [foot, head] = second ? [bottom, top] : [bottom - INSET, top + INSET / 2]; // room below the lowest point of a curve
     const logarithmic = scale.logarithmic && !second;
     const scaled = linear(logarithmic ? range.map(Math.log10) : range, foot, head);
     y = logarithmic ? (value) => scaled(Math.log10(value)) : scaled;
@@ -103,7 +104,7 @@ export function surface() {
     fill(
       ground,
       rungs.map((value) => s("path", { class: "rung", d: `M${left} ${y(value).toFixed(1)}H${right}` })),
-      second ? s("g", { "clip-path": "url(#surface)" }, heights(shown, first, second, { left, right, top, bottom })) : s("path", { class: "curve", d: curve(first, shown.losses) }),
+      second ? s("g", { "clip-path": "url(#surface)" }, contourLines(shown, first, second, { left, right, top, bottom })) : s("path", { class: "curve", d: curve(first, shown.losses) }),
       s("path", { class: "frame", d: `M${left} ${top}V${bottom}H${right}` }),
       [first.values[0], first.values.at(-1)].map((value, i) =>
         s("text", { class: "axis", x: i ? right : left, y: height - 6, "text-anchor": i ? "end" : "start" }, end(value ?? 0)),
@@ -124,14 +125,14 @@ export function surface() {
     move();
   }
 
-  /** @param {Axis} axis @param {readonly (number | null)[]} losses */
+  /** Return the path of a curve. @param {ParameterAxis} axis @param {readonly (number | null)[]} losses */
   function curve({ values }, losses) {
-    /** @type {[string, Point | null]} */
+    /** @type {[string, LossPoint | null]} */
     let [path, last] = ["", null];
     for (const [i, value] of values.entries()) {
       const loss = losses[i];
-      /** @type {Point | null} */
-      const next = loss === null || loss === undefined ? null : [value, loss]; // it cannot be computed everywhere
+      /** @type {LossPoint | null} */
+      const next = loss === null || loss === undefined ? null : [value, loss]; // not every loss is finite
       if (next && last) {
         const parts = 1 + Math.floor(Math.abs(y(next[1]) - y(last[1])) / FINE);
         const piece = least === null ? [next] : bent(last, next, parts).slice(1);
@@ -143,19 +144,19 @@ export function surface() {
   }
 
   /**
-   * Lines of equal loss, some of them with their loss.
+   * Draw lines of equal loss, some of them with a label.
    *
    * @param {Shown} now
-   * @param {Axis} first
-   * @param {Axis} second
+   * @param {ParameterAxis} first
+   * @param {ParameterAxis} second
    * @param {{left: number, right: number, top: number, bottom: number}} plane
    */
-  function heights({ losses, way }, first, second, plane) {
+  function contourLines({ losses, trajectory }, first, second, plane) {
     if (!contours) return [];
-    const known = losses.filter((value) => value !== null);
-    const high = Math.max(...known);
+    const finite = losses.filter((value) => value !== null);
+    const high = Math.max(...finite);
     const [wide, high_] = [first.values.length, second.values.length];
-    // the grid comes a row for each value of the first axis: the contour wants one for each of the second
+    // transpose: the grid has a row for each value of the first axis, d3-contour expects one for each of the second
     const rows = Array.from({ length: wide * high_ }, (_, i) => losses[(i % wide) * high_ + Math.floor(i / wide)] ?? high);
     const [dx, dy] = [
       (x(first.values.at(-1) ?? 1) - x(first.values[0] ?? 0)) / (wide - 1),
@@ -169,8 +170,8 @@ export function surface() {
         loss: value,
         rings: coordinates.flat().map((ring) => ring.map(([i, j]) => ({ x: x0 + ((i ?? 0) - 0.5) * dx, y: y0 + ((j ?? 0) - 0.5) * dy }))),
       }));
-    const walked = way.steps.flatMap((_, i) => {
-      const [a, b] = [way.values[0]?.[i] ?? null, way.values[1]?.[i] ?? null];
+    const taken = trajectory.steps.flatMap((_, i) => {
+      const [a, b] = [trajectory.values[0]?.[i] ?? null, trajectory.values[1]?.[i] ?? null];
       return a === null || b === null ? [] : [{ x: x(a), y: y(b) }];
     });
     return [
@@ -184,53 +185,53 @@ export function surface() {
           s("title", null, format.number(loss)),
         ),
       ),
-      places(lines, plane, walked).map(({ loss, ...at }) => s("text", { class: "level", ...at, dy: 3, "text-anchor": "middle" }, digits(loss))),
+      labelPositions(lines, plane, taken).map(({ loss, ...at }) => s("text", { class: "level", ...at, dy: 3, "text-anchor": "middle" }, digits(loss))),
     ];
   }
 
-  /** What moves with the playhead: the way up to it, and the gradient. */
+  /** Draw the parts that follow the playhead: the trajectory up to it, the gradient and the update. */
   function move() {
     if (!shown || !width) return fill(mark);
-    const { steps, values, losses } = shown.way;
+    const { steps, values, losses } = shown.trajectory;
     const flat = shown.axes.length === 1;
     const points = steps.flatMap((step, i) => {
       const [a, b] = [values[0]?.[i] ?? null, flat ? (losses[i] ?? null) : (values[1]?.[i] ?? null)];
-      return a === null || b === null || step > place.at ? [] : [{ step, a, b, x: x(a), y: y(b) }];
+      return a === null || b === null || step > playhead.at ? [] : [{ step, a, b, x: x(a), y: y(b) }];
     });
     const last = points.at(-1);
-    const here = last?.step === place.at ? last : null;
+    const here = last?.step === playhead.at ? last : null;
     const few = points.length > 160 ? points.filter((_, i) => i % Math.ceil(points.length / 160) === 0) : points;
     fill(
       mark,
       !flat && s("path", { class: "way", d: points.map((each, i) => `${i ? "L" : "M"}${each.x.toFixed(1)} ${each.y.toFixed(1)}`).join("") }),
       few.map((each) => each !== here && s("circle", { class: "before", cx: each.x, cy: each.y, r: 1.75 })),
-      here && (flat ? touching(here) : pointing(here)),
+      here && (flat ? tangentLine(here) : gradientArrows(here)),
       here && s("circle", { class: "here", cx: here.x, cy: here.y, r: 4.5 }),
     );
   }
 
-  /** A line whose slope is the gradient. @param {{a: number, b: number}} here */
-  function touching(here) {
-    const slope = place.slope?.[0] ?? null;
+  /** Draw the tangent, whose slope is the gradient. @param {{a: number, b: number}} here */
+  function tangentLine(here) {
+    const slope = playhead.slope?.[0] ?? null;
     const axis = shown?.axes[0]?.values;
     if (slope === null || !axis) return null;
     const reach = ((axis.at(-1) ?? 1) - (axis[0] ?? 0)) * TANGENT;
     return s("path", { class: "tangent", d: tangent({ x, y, least }, here, slope, reach, TANGENT * width) });
   }
 
-  /** Where the loss falls fastest, which is against the gradient; and where the update went. @param {{a: number, b: number, x: number, y: number}} from */
-  function pointing(from) {
+  /** Draw arrows against the gradient, where the loss falls fastest, and along the update. @param {{a: number, b: number, x: number, y: number}} from */
+  function gradientArrows(from) {
     /** @param {readonly (number | null)[] | null} by @param {number} sign @returns {[number, number] | null} */
-    const way = (by, sign) => {
+    const vector = (by, sign) => {
       const [da, db] = [by?.[0] ?? null, by?.[1] ?? null];
       return da === null || db === null ? null : [x(from.a + sign * da) - from.x, y(from.b + sign * db) - from.y];
     };
-    const [against, update] = [way(place.slope, -1), way(place.update, 1)];
+    const [against, update] = [vector(playhead.slope, -1), vector(playhead.update, 1)];
     const long = against && Math.hypot(...against);
     return arrows(
       [
-        ...(against && long ? [{ from, way: /** @type {[number, number]} */ (against.map((each) => (each / long) * ARROW)), tone: "grad", words: "−gradient" }] : []),
-        ...(update ? [{ from, way: update, tone: "param", words: "update" }] : []),
+        ...(against && long ? [{ from, vector: /** @type {[number, number]} */ (against.map((each) => (each / long) * ARROW)), tone: "grad", label: "−gradient" }] : []),
+        ...(update ? [{ from, vector: update, tone: "param", label: "update" }] : []),
       ],
       { left: EDGE.left, right: width - EDGE.right, top: EDGE.top, bottom: height - EDGE.bottom },
     );
@@ -242,9 +243,9 @@ export function surface() {
     /** @param {Shown | null} now */
     show(now) {
       shown = now;
-      scale = scaleOf(now?.losses ?? [], now?.axes.length === 1 ? now.way.losses : [], now?.logarithmic ?? false);
-      const said = scale.logarithmic && now?.axes.length === 1 ? ", on a logarithmic scale" : "";
-      svg.setAttribute("aria-label", now ? `${now.loss} vs. ${now.axes.map(({ name }) => name).join(" and ")}${said}` : "");
+      scale = scaleOf(now?.losses ?? [], now?.axes.length === 1 ? now.trajectory.losses : [], now?.logarithmic ?? false);
+      const remark = scale.logarithmic && now?.axes.length === 1 ? ", on a logarithmic scale" : "";
+      svg.setAttribute("aria-label", now ? `${now.loss} vs. ${now.axes.map(({ name }) => name).join(" and ")}${remark}` : "");
       draw();
       if (!now || now.axes.length < 2 || contours) return;
       void import("d3-contour").then((module) => {
@@ -252,11 +253,11 @@ export function surface() {
         draw();
       });
     },
-    /** On what scale it is shown. */
+    /** Return the scale in use. */
     scale: () => scale,
-    /** @param {Place} now */
+    /** @param {SurfacePlayhead} now */
     seek(now) {
-      place = now;
+      playhead = now;
       move();
     },
   });

@@ -1,4 +1,4 @@
-// Lay another run over the one that is shown: choose it, say how the two differ, take it away again.
+// Compare the shown run with another one: choose the other run, show how the programs differ, end the comparison.
 
 import { curvesOf } from "../../core/curves.js";
 import { trouble } from "../../core/runner.js";
@@ -10,12 +10,12 @@ import * as format from "../../leaves/format.js";
 /** @import {Store} from "../../core/store.js" */
 /** @import {Run} from "../../leaves/types.js" */
 
-const ROOM = 34; // characters of a line that tells two programs apart,
-const WHOLE = 24; // and of one that is told whole, not by what differs in it
-const ALIKE = 4; // characters that lines begin with which are one line, changed
+const ROOM = 34; // most characters of a line that differs between two programs
+const WHOLE = 24; // a line of at most this many characters is shown whole, not only its difference
+const ALIKE = 4; // two lines with this many first characters in common are versions of one line
 
 /**
- * The first line that each of two programs has and the other has not.
+ * Return the first line of each of two programs that the other one lacks; null if there is none.
  *
  * @param {string} one
  * @param {string} other
@@ -30,7 +30,7 @@ export function apart(one, other) {
   return [part(first ?? "without this line", second ?? ""), part(second ?? "without this line", first ?? "")];
 }
 
-/** What tells a line from another: the arguments that differ, where it is long and begins alike. @param {string} line @param {string} other */
+/** Return the part of a line that differs from another line; short or unrelated lines are returned whole. @param {string} line @param {string} other */
 function part(line, other) {
   const cut = (/** @type {string} */ text) => (text.length > ROOM ? `${text.slice(0, ROOM - 1)}…` : text);
   let [head, tail] = [0, 0];
@@ -43,7 +43,7 @@ function part(line, other) {
   return cut(closed(line.slice(start, rest < 0 ? line.length : line.length - tail + rest).replace(/[\s,]+$/, ""))) || "without this line";
 }
 
-/** A part of a line up to the first bracket that it does not close, but for one that it begins with. @param {string} text */
+/** Cut a part of a line at its first unclosed bracket, unless it begins with that bracket. @param {string} text */
 function closed(text) {
   const open = [];
   for (const [i, each] of [...text].entries()) {
@@ -54,7 +54,7 @@ function closed(text) {
 }
 
 /**
- * Where a run is chosen to be compared, and taken away again.
+ * Make the control that starts and ends a comparison.
  *
  * @param {Store<State>} state
  * @param {Client} api
@@ -69,12 +69,12 @@ export function compare(state, api) {
   const pair = h("span", { class: "pair" }, mine, theirs, away);
   const element = h("span", { class: "compare" }, pair, menu);
 
-  /** The run that was shown before this one. @type {Run | null} */
+  /** The run that was shown before the current one. @type {Run | null} */
   let before = null;
   /** @type {Run | null} */
   let current = null;
   /** @type {string | null} */
-  let asked = null;
+  let loading = null;
 
   /** @param {string | null} id */
   function choose(id) {
@@ -86,10 +86,10 @@ export function compare(state, api) {
     summary.focus();
   });
 
-  /** Fetch the run that is to be compared. @param {string} id */
-  async function bring(id) {
-    if (asked === id) return;
-    asked = id;
+  /** Fetch the other run. @param {string} id */
+  async function load(id) {
+    if (loading === id) return;
+    loading = id;
     try {
       const run = await api.run(id);
       const curves = await curvesOf(api, run, null);
@@ -97,25 +97,26 @@ export function compare(state, api) {
     } catch (error) {
       if (state.get().compare === id) state.set({ compare: null, trouble: trouble(error) });
     } finally {
-      if (asked === id) asked = null;
+      if (loading === id) loading = null;
     }
   }
 
   state.watch(["run", "compare"], ({ run, compare: id, other }) => {
     if (!run) return;
-    if (id === run.id) return state.set({ compare: null }); // it would differ in nothing
+    if (id === run.id) return state.set({ compare: null }); // a run does not differ from itself
     if (other && other.run.id !== id) state.set({ other: null });
-    if (id !== null && other?.run.id !== id) void bring(id);
+    if (id !== null && other?.run.id !== id) void load(id);
   });
 
+  /** Fill the menu with the runs to choose from. */
   async function offer() {
     const own = state.get().run;
     fill(list, h("p", { class: "group" }, "Loading…"));
     const { runs } = await api.runs().catch(() => ({ runs: [] }));
-    const known = runs.filter(({ id, steps }) => id !== own?.id && steps > 1);
-    const last = known.find(({ id }) => id === before?.id);
+    const others = runs.filter(({ id, steps }) => id !== own?.id && steps > 1);
+    const last = others.find(({ id }) => id === before?.id);
     const line = own && before ? apart(own.program, before.program)?.[1] : null;
-    const rest = known.filter((run) => run !== last);
+    const rest = others.filter((run) => run !== last);
     /** @param {typeof runs[number]} run @param {string | null | undefined} [differs] */
     const item = ({ id, title, steps, created }, differs) =>
       h(
@@ -128,7 +129,7 @@ export function compare(state, api) {
       list,
       last && [h("p", { class: "group" }, "Previous run"), item(last, line)],
       rest.length > 0 && [h("p", { class: "group" }, last ? "Your other runs" : "Your runs"), rest.map((run) => item(run))],
-      !known.length && h("p", { class: "group" }, "Nothing to compare yet. Change the program and run it again, then compare the two runs here."),
+      !others.length && h("p", { class: "group" }, "Nothing to compare yet. Change the program and run it again, then compare the two runs here."),
     );
   }
   menu.addEventListener("toggle", () => menu.open && void offer());

@@ -1,14 +1,14 @@
-// Take programs and notebooks from outside: opened, dropped on the page, or pasted.
+// Accept programs and notebooks from files: opened, or dropped on the page.
 
 import { find, h } from "../../leaves/dom.js";
 import { thousands } from "../../leaves/format.js";
 
-/** Is a text a notebook? @param {string} text */
+/** Return whether a text is a Jupyter notebook. @param {string} text */
 export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test(text) && /"cells"\s*:/.test(text);
 
 /**
  * @param {object} options
- * @param {number} options.limit  bytes
+ * @param {number} options.limit  most bytes of a file
  * @param {(content: string) => void} options.onnotebook
  * @param {(content: string) => void} options.onprogram
  * @param {(trouble: {title: string, detail: string}) => void} options.ontrouble

@@ -1,9 +1,9 @@
-// Gather what the inspector tells of the selected node.
+// Collect the inspector's content for the selected node.
 
 import { shownPass } from "../../core/state.js";
 import { nodeOf, path, sourceOf } from "../../core/graph-queries.js";
 import { productsOf } from "../../core/products.js";
-import { called, title } from "../../leaves/naming.js";
+import { shortTitle, title } from "../../leaves/naming.js";
 import { PHASES } from "../../leaves/types.js";
 
 /** @import {State} from "../../core/state.js" */
@@ -11,49 +11,49 @@ import { PHASES } from "../../leaves/types.js";
 /** @import {Inspected} from "../../widgets/inspector.js" */
 
 /** @param {State} state @returns {Inspected | null} */
-export function inspected(state) {
+export function inspectorContent(state) {
   const { detail, graph, asking, phase, ran, step, run } = state;
   if (!detail || !graph || !run) return null;
   const pass = shownPass(state);
   const { node } = detail;
   const backward = pass !== null && PHASES.indexOf(phase) >= PHASES.indexOf("backward");
-  const waits = backward && phase === "backward" && ran !== null && (detail.rank === null || detail.rank >= ran);
+  const waiting = backward && phase === "backward" && ran !== null && (detail.rank === null || detail.rank >= ran);
   /** @param {GraphNode} of */
   const source = (of) => sourceOf(of, run.program);
   return {
     detail,
     asking,
     title: title(node, source(node)),
-    called: (id, room) => {
+    nameOf: (id, room) => {
       const other = nodeOf(graph, id);
-      return other ? called(other, source(other), room) : id;
+      return other ? shortTitle(other, source(other), room) : id;
     },
-    made: node.backward_of && title(node.backward_of.node, source(node.backward_of.node)),
+    formulaOf: node.backward_of && title(node.backward_of.node, source(node.backward_of.node)),
     stopped: stopped(pass, detail.rank, node.id),
     apart: pass === null,
-    reached: backward && !waits,
-    before: waits ? "Not computed yet: autograd has not reached this node." : "Not computed yet: the playhead is before backward.",
+    reached: backward && !waiting,
+    before: waiting ? "Not computed yet: autograd has not reached this node." : "Not computed yet: the playhead is before backward.",
     updated: phase === "update",
     root: graph.roots.includes(node.id),
     loss: step?.loss_name ?? null,
-    of: pass ? pass.order.length : null,
+    nodesRun: pass ? pass.order.length : null,
     given: pass?.kind === "grad",
     untouched: step !== null && step.passes.every(({ kind }) => kind === "grad"),
     parameter: step?.parameters.find(({ id }) => id === node.parameter) ?? null,
     rebinds: step?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
-    path: pass?.nodes ? path(graph, pass, node.id) : [], // of a large graph the numbers are not here
+    path: pass?.nodes ? path(graph, pass, node.id) : [], // a large graph comes without numbers
     products: products(state, source),
   };
 }
 
-/** Why a node that a pass was to run is not through. @param {Pass | null} pass @param {number | null} rank @param {string} node */
+/** Return why a failed pass did not finish a node, or null. @param {Pass | null} pass @param {number | null} rank @param {string} node */
 function stopped(pass, rank, node) {
   if (!pass?.failed || rank !== null) return null;
   return node === pass.failed ? "the pass stopped here" : "the pass stopped before this node";
 }
 
 /**
- * The arithmetic behind what a node sends on, or, for a leaf, behind what it was sent.
+ * Return the arithmetic of the gradient that a node sends on or, for a leaf, of the gradient that it receives.
  *
  * @param {State} state
  * @param {(of: GraphNode) => string | null} source
@@ -62,14 +62,14 @@ function products({ detail, origin, graph, step, asking }, source) {
   const leaf = detail?.node.kind === "leaf";
   const by = leaf ? origin : detail;
   const edge = leaf ? detail.incoming[0]?.edge : detail?.outgoing.find(({ gradient }) => gradient)?.edge;
-  const found = by && edge && graph ? productsOf(by, graph, edge) : null;
+  const table = by && edge && graph ? productsOf(by, graph, edge) : null;
   const node = detail?.node ?? null;
-  if (found && by) {
-    const heading = `∂${step?.loss_name ?? ""}/∂${called(by.node, source(by.node), 12)}`;
-    last = { node, products: { ...found, heading } };
+  if (table && by) {
+    const heading = `∂${step?.loss_name ?? ""}/∂${shortTitle(by.node, source(by.node), 12)}`;
+    last = { node, products: { ...table, heading } };
     return last.products;
   }
-  // while the playhead moves, what is multiplied is asked for again: its place is kept, its numbers are not
+  // the factors are fetched again for each step: until they arrive, keep the table's size without its numbers
   if (!asking || last?.node !== node) return null;
   const { rows, sum, ...rest } = last.products;
   return { ...rest, rows: rows.map(() => ({ gradient: null, factor: null, product: null })), sum: sum === null ? null : undefined };

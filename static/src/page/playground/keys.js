@@ -1,4 +1,4 @@
-// Listen to the keys that act anywhere, and to those that act in the graph and on the deck; show what there is.
+// Handle the keyboard shortcuts of the page, the graph and the deck, and show their list.
 
 import { find } from "../../leaves/dom.js";
 import { flip } from "../../widgets/shell.js";
@@ -55,6 +55,6 @@ function remember(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // storage is blocked: it holds for this page only
+    // storage is blocked: the setting applies to this page only
   }
 }

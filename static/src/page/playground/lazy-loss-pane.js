@@ -1,4 +1,4 @@
-// Fetch the pane of the loss over a parameter when it is first opened: few look at it, and what draws it is not small.
+// Load the loss pane when it is first opened: it is rarely used, and its script is not small.
 
 import { fill, h } from "../../leaves/dom.js";
 
@@ -11,17 +11,17 @@ import { fill, h } from "../../leaves/dom.js";
  * @param {Store<State>} state
  * @param {Client} api
  */
-export function ground(state, api) {
+export function lazyLossPane(state, api) {
   const [element, choice] = [h("div", { class: "ground" }), h("span", { class: "ground" })];
-  /** @type {ReturnType<typeof import("./loss-pane.js").landscape> | null} */
+  /** @type {ReturnType<typeof import("./loss-pane.js").lossPane> | null} */
   let made = null;
   /** @type {[parameter: Parameter | null, logarithmic: boolean]} */
   let wanted = [null, false];
 
   async function make() {
-    const { landscape } = await import("./loss-pane.js");
+    const { lossPane } = await import("./loss-pane.js");
     if (made) return;
-    made = landscape(state, api);
+    made = lossPane(state, api);
     fill(element, made.element);
     fill(choice, made.choice);
     made.show(...wanted);
@@ -29,14 +29,15 @@ export function ground(state, api) {
 
   return {
     element,
-    /** Where the elements are chosen. */
+    /** The select for the elements on the axes. */
     choice,
-    /** Show the pane for a parameter, or put it away. @param {Parameter | null} now @param {boolean} logarithmic */
+    /** Show the pane for a parameter, or hide it. @param {Parameter | null} now @param {boolean} logarithmic */
     show(now, logarithmic) {
       wanted = [now, logarithmic];
       if (made) made.show(now, logarithmic);
       else if (now) void make();
     },
-    tell: () => made?.tell(),
+    /** Update the parts that follow the playhead. */
+    seek: () => made?.seek(),
   };
 }

@@ -1,4 +1,4 @@
-// Ask for the loss over a parameter, or over two, and show it with what is true at the playhead.
+// Fetch the loss as a function of one or two parameters, and show it with the point, gradient and update at the playhead.
 
 import { trouble } from "../../core/runner.js";
 import { fill, h } from "../../leaves/dom.js";
@@ -11,7 +11,7 @@ import { surface } from "../../widgets/surface.js";
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 
-const ELEMENTS = 6; // of a parameter that are offered
+const ELEMENTS = 6; // most elements of a parameter to choose from
 
 /** @param {Scalar | null | undefined} value */
 const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
@@ -19,23 +19,23 @@ const finite = (value) => (typeof value === "number" && Number.isFinite(value) ?
 /** @param {{shape: number[]}} parameter */
 const count = ({ shape }) => shape.reduce((product, size) => product * size, 1);
 
-/** The elements of a parameter by which its loss can be looked at, as the API names them. @param {Parameter} parameter */
+/** Return the API's keys for the first elements of a parameter. @param {Parameter} parameter */
 function elements(parameter) {
   const { id, shape } = parameter;
   if (!shape.length) return [id];
-  const places = Array.from({ length: Math.min(ELEMENTS, count(parameter)) }, (_, flat) => {
-    const place = [];
+  const indices = Array.from({ length: Math.min(ELEMENTS, count(parameter)) }, (_, flat) => {
+    const index = [];
     for (let rest = flat, i = shape.length - 1; i >= 0; i--) {
       const size = shape[i] ?? 1;
-      place.unshift(rest % size);
+      index.unshift(rest % size);
       rest = Math.floor(rest / size);
     }
-    return place;
+    return index;
   });
-  return places.map((place) => `${id}[${place.join(",")}]`);
+  return indices.map((index) => `${id}[${index.join(",")}]`);
 }
 
-/** What can be asked for: one element, or two. @param {Parameter} chosen @param {readonly Parameter[]} all @returns {string[][]} */
+/** Return the choices of axes: one element each, then a pair. @param {Parameter} chosen @param {readonly Parameter[]} all @returns {string[][]} */
 function choices(chosen, all) {
   const own = elements(chosen);
   const other = all.find((each) => each.id !== chosen.id && count(each) === 1);
@@ -43,10 +43,10 @@ function choices(chosen, all) {
   return [...own.map((each) => [each]), ...pairs];
 }
 
-/** An element of what was recorded of a tensor. @param {Values | null | undefined} values @param {string} key */
+/** Return an element of a recorded tensor, or null. @param {Values | null | undefined} values @param {string} key */
 function element(values, key) {
   let found = values ?? null;
-  for (const place of /\[(.*)\]$/.exec(key)?.[1]?.split(",") ?? []) found = Array.isArray(found) ? (found[Number(place)] ?? null) : null;
+  for (const index of /\[(.*)\]$/.exec(key)?.[1]?.split(",") ?? []) found = Array.isArray(found) ? (found[Number(index)] ?? null) : null;
   return Array.isArray(found) ? null : finite(found);
 }
 
@@ -54,72 +54,72 @@ function element(values, key) {
  * @param {Store<State>} state
  * @param {Client} api
  */
-export function landscape(state, api) {
+export function lossPane(state, api) {
   const drawn = surface();
   const over = h("select", { class: "choose", "aria-label": "Loss vs.", onchange: () => state.set({ over: over.value }) });
   const choice = h("span", { class: "chosen" }, over);
   const slope = h("span", { class: "slope" });
   const scale = h("span", { class: "scale" });
-  const again = h("button", { type: "button", class: "to", onclick: () => void ask() });
+  const refresh = h("button", { type: "button", class: "to", onclick: () => void load() });
   const words = h("p", { class: "remark" });
   const [short, long] = [h("span"), h("p")];
   const more = h("details", { class: "menu up" }, h("summary", { class: "to" }, "how?"), h("div", { class: "sheet" }, long));
   const kept = h("div", { class: "kept" }, short, " ", more);
-  const rerun = h("button", { type: "button", class: "to", onclick: () => void ask() }, "Run again");
-  const halt = h("button", { type: "button", class: "to late", onclick: () => wish.abort() }, "Stop");
-  const element_ = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, scale, kept, again), words, drawn);
+  const rerun = h("button", { type: "button", class: "to", onclick: () => void load() }, "Run again");
+  const halt = h("button", { type: "button", class: "to late", onclick: () => request.abort() }, "Stop");
+  const root = h("div", { class: "landscape" }, h("div", { class: "row" }, slope, scale, kept, refresh), words, drawn);
 
-  /** @type {{run: string, keys: string[], told: Surface} | null} */
-  let here = null;
+  /** @type {{run: string, keys: string[], surface: Surface} | null} */
+  let loaded = null;
   let turn = 0;
-  let asking = false;
-  let wish = new AbortController(); // aborted, what is asked for is taken back
-  let before = Promise.resolve(); // until what was asked for before is answered, or taken back
+  let loading = false;
+  let request = new AbortController(); // aborts the latest request
+  let before = Promise.resolve(); // settles once the previous request is answered or cancelled
   let shown = false;
   let logarithmic = false;
-  let wanted = ""; // what was asked for last
+  let wanted = ""; // key of the latest request
 
-  const wished = () => over.value.split(" ").filter(Boolean);
+  const chosenKeys = () => over.value.split(" ").filter(Boolean);
 
-  async function ask() {
+  async function load() {
     const { run, at, step } = state.get();
-    const keys = wished();
+    const keys = chosenKeys();
     if (!run || !keys.length) return;
     const mine = ++turn;
-    asking = true;
+    loading = true;
     fill(words, "Running the program again, up to this step… ", halt);
-    tell();
-    wish.abort();
-    const own = (wish = new AbortController());
-    await before; // the same may be asked for again
+    seek();
+    request.abort();
+    const own = (request = new AbortController());
+    await before; // the new request may be for the same surface, which must be cancelled first
     if (mine !== turn) return;
     const answer = api.surface(run.id, { step: step?.index ?? at, parameters: keys }, own.signal);
     before = answer.then(() => {}, () => {});
     try {
-      const told = await answer;
+      const surface = await answer;
       if (mine !== turn) return;
-      here = { run: run.id, keys, told };
+      loaded = { run: run.id, keys, surface };
     } catch (error) {
       if (mine !== turn) return;
-      here = null;
+      loaded = null;
       if (own.signal.aborted) fill(words, "Stopped before it reached that step. ", rerun);
       else {
         const { title, detail } = trouble(error);
-        wanted = ""; // another look asks again
+        wanted = ""; // request it again when the pane is shown next
         fill(words, h("b", null, title), `: ${detail}`);
       }
     }
-    asking = false;
+    loading = false;
     present();
   }
 
-  /** @param {string} key */
+  /** Return the name of an element. @param {string} key */
   function nameOf(key) {
     const [id = key, rest = ""] = /^(p\d+)(.*)$/.exec(key)?.slice(1) ?? [];
     return `${state.get().run?.parameters.find((each) => each.id === id)?.names.at(-1) ?? id}${rest}`;
   }
 
-  /** What a choice is called beside the parameter's own name. @param {string[]} keys @param {Parameter} own */
+  /** Return the label of a choice, shown beside the parameter's name. @param {string[]} keys @param {Parameter} own */
   function option(keys, { id, shape }) {
     if (shape.length) return keys.map((key) => key.slice(id.length)).join(" and ");
     const other = keys.find((key) => key !== id);
@@ -127,9 +127,9 @@ export function landscape(state, api) {
   }
 
   function present() {
-    const told = here?.told;
+    const told = loaded?.surface;
     const { grid, loss, path } = told ?? {};
-    const keys = here?.keys ?? [];
+    const keys = loaded?.keys ?? [];
     if (!told || !grid || !loss || !path) {
       drawn.show(null);
     } else {
@@ -137,7 +137,7 @@ export function landscape(state, api) {
         axes: keys.map((key) => ({ name: nameOf(key), values: (grid[key] ?? []).map(Number) })),
         losses: loss.flatMap((each) => (Array.isArray(each) ? each.map(finite) : [finite(each)])),
         loss: told.loss_name ?? "loss",
-        way: {
+        trajectory: {
           steps: (path["step"] ?? []).map(Number),
           values: keys.map((key) => (path[key] ?? []).map(finite)),
           losses: (path["loss"] ?? []).map(finite),
@@ -145,38 +145,38 @@ export function landscape(state, api) {
         logarithmic,
       });
     }
-    tell();
+    seek();
   }
 
-  /** What is to be said of the scale. */
-  function scaled() {
+  /** Return a remark about the scale, or nothing. */
+  function scaleRemark() {
     const { logarithmic: log, ratio } = drawn.scale();
     if (!logarithmic || drawn.hidden) return "";
     if (!log) return "linear scale: some losses are ≤ 0";
-    return ratio && (here?.keys.length ?? 0) > 1 ? `each line: loss × ${ratio}` : "";
+    return ratio && (loaded?.keys.length ?? 0) > 1 ? `each line: loss × ${ratio}` : "";
   }
 
-  /** What follows the playhead. */
-  function tell() {
+  /** Update the parts that follow the playhead. */
+  function seek() {
     if (!shown) return;
     const { at, phase, step } = state.get();
-    const told = here?.told;
+    const told = loaded?.surface;
     const backward = PHASES.indexOf(phase) >= PHASES.indexOf("backward");
-    const slopes = here && backward && step?.index === at ? here.keys.map((key) => slopeOf(step, key)) : null;
-    drawn.hidden = !told?.grid || asking;
-    const updates = slopes && phase === "update" && step ? (here?.keys ?? []).map((key) => updateOf(step, key)) : null;
+    const slopes = loaded && backward && step?.index === at ? loaded.keys.map((key) => slopeOf(step, key)) : null;
+    drawn.hidden = !told?.grid || loading;
+    const updates = slopes && phase === "update" && step ? (loaded?.keys ?? []).map((key) => updateOf(step, key)) : null;
     drawn.seek({ at, slope: slopes, update: updates });
     kept.hidden = drawn.hidden;
-    if (here && told) explain(here.keys.map(nameOf), told.step, told.loss_name ?? "the loss");
-    scale.textContent = scale.title = scaled();
+    if (loaded && told) explain(loaded.keys.map(nameOf), told.step, told.loss_name ?? "the loss");
+    scale.textContent = scale.title = scaleRemark();
     fill(slope, slopes && [slopes.length > 1 ? "gradient " : "slope ", h("b", { class: "grad" }, slopes.map((each) => format.number(each)).join(", "))]);
-    again.hidden = asking || !told?.grid || told.step === at;
-    again.textContent = `Use the data of step ${at}`;
-    if (!asking && told && !told.grid) fill(words, told.difference?.sentence ?? told.reason ?? "");
-    words.hidden = !asking && Boolean(told?.grid);
+    refresh.hidden = loading || !told?.grid || told.step === at;
+    refresh.textContent = `Use the data of step ${at}`;
+    if (!loading && told && !told.grid) fill(words, told.difference?.sentence ?? told.reason ?? "");
+    words.hidden = !loading && Boolean(told?.grid);
   }
 
-  /** Say what moves and what does not. @param {string[]} names @param {number} step @param {string} loss */
+  /** Explain what changes along the axes and what stays as recorded. @param {string[]} names @param {number} step @param {string} loss */
   function explain(names, step, loss) {
     const moving = names.join(" and ");
     short.textContent = `Only ${moving} ${names.length > 1 ? "change" : "changes"}; batch and random numbers as in step ${step}.`;
@@ -196,10 +196,10 @@ export function landscape(state, api) {
   const updateOf = (step, key) => element(ownOf(step, key)?.update?.values, key);
 
   return {
-    element: element_,
-    /** Where the elements are chosen. */
+    element: root,
+    /** The select for the elements on the axes. */
     choice,
-    /** Show the pane for a parameter, or put it away. @param {Parameter | null} now @param {boolean} log */
+    /** Show the pane for a parameter, or hide it. @param {Parameter | null} now @param {boolean} log */
     show(now, log) {
       shown = now !== null;
       if (!now) return;
@@ -211,21 +211,21 @@ export function landscape(state, api) {
         offered.find((keys) => keys.join(" ") === named) ??
         offered.find((keys) => keys.length === 2 && count(now) <= 2) ??
         offered[0];
-      const wish = `${run?.id} ${now.id} ${chosen?.join(" ")}`;
-      if (wish !== wanted) {
+      const key = `${run?.id} ${now.id} ${chosen?.join(" ")}`;
+      if (key !== wanted) {
         fill(
           over,
           offered.map((keys) =>
             h("option", { value: keys.join(" "), selected: keys === chosen }, option(keys, now)),
           ),
         );
-        wanted = wish;
-        here = null;
+        wanted = key;
+        loaded = null;
         drawn.show(null);
-        void ask();
-      } else if (rescaled && !asking) present();
-      else tell();
+        void load();
+      } else if (rescaled && !loading) present();
+      else seek();
     },
-    tell,
+    seek,
   };
 }

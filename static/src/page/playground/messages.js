@@ -1,4 +1,4 @@
-// Say in words how a run went, and why there may be nothing to draw.
+// Write the messages about a run: how it ended, why there is no graph, which graphs there are, what its cells printed.
 
 import { h, prose } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
@@ -18,12 +18,12 @@ const ENDS = {
 };
 
 /**
- * The sentence beside the program's name.
+ * Return the status beside the heading "Program".
  *
  * @param {State} state
  * @param {string} mode
- * @param {number} seconds  that a run may take
- * @param {() => void} toEnd  leads to where an error ended the program
+ * @param {number} seconds  most seconds of a run
+ * @param {() => void} toEnd  go to the step at which an error ended the program
  * @returns {Child}
  */
 export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
@@ -47,15 +47,15 @@ export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
   const { error } = run;
   if (error) {
     const line = error.line === null ? "" : ` on line ${error.line}`;
-    const told = `${error.type}${line}${error.file ? ` of ${error.file}` : ""}`;
-    if (!run.steps) return h("span", { class: "bad" }, told);
-    return h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, told);
+    const text = `${error.type}${line}${error.file ? ` of ${error.file}` : ""}`;
+    if (!run.steps) return h("span", { class: "bad" }, text);
+    return h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, text);
   }
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
   return `${what}${took}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
 }
 
-/** Why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
+/** Explain why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
 export function absence(state, go) {
   const { run, at, step, absent, busy } = state;
   if (!run)
@@ -73,7 +73,7 @@ export function absence(state, go) {
   if (run.steps) return h("p", null, "Loading…");
   if (run.error)
     return [
-      // of a process that ended by force, what it had not sent yet is lost: it may have come further
+      // a killed process may have got further: events that it had not sent yet are lost
       h("h3", null, run.status === "killed" ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
       h("p", null, h("span", { class: "bad" }, run.error.type), ": ", prose(run.error.message)),
     ];
@@ -90,7 +90,7 @@ export function absence(state, go) {
 }
 
 /**
- * The graphs that can be looked at: the passes of the step, then displayed tensors that no pass reaches.
+ * Return the graphs to choose from: the passes of the step, then the graphs of displayed tensors that no pass reaches.
  *
  * @param {State} state
  * @returns {{value: string, label: string}[]}
@@ -104,7 +104,7 @@ export function choices(state) {
     line === null ? "" : (source[line - 1] ?? "").replace(/#.*$/, "").trim();
   const reached = new Set(passes.map(({ graph }) => graph));
   /** @type {Map<string, number>} */
-  const displayed = new Map(); // a graph, and the last line that shows a tensor of it
+  const displayed = new Map(); // by graph, the last line that displays a tensor of it
   for (const { file, graph, line } of run.lines) if (file === null && graph && !reached.has(graph)) displayed.set(graph, line);
   return [
     ...passes.map(({ index, kind, line }) => ({
@@ -116,10 +116,10 @@ export function choices(state) {
 }
 
 /**
- * The cells of a run with what stands under each: what it printed, and its value.
+ * Return the cells of a run with the output and value to show below each.
  *
  * @param {Run} run
- * @param {ReadonlySet<Cell>} over  cells that have run to their end: the others have no value yet
+ * @param {ReadonlySet<Cell>} over  the cells that have finished at the playhead; the others have no value yet
  * @returns {CellShown[]}
  */
 export function outputs({ cells, truncated }, over) {
@@ -132,7 +132,7 @@ export function outputs({ cells, truncated }, over) {
 }
 
 /**
- * A notebook of the cells that begin on the given lines.
+ * Return a notebook with a cell for each of the given first lines.
  *
  * @param {string} source
  * @param {number[]} starts  1-based

@@ -1,19 +1,19 @@
-// Find what a person means who points at a line, at a place in it, or in a direction.
+// Find the node that a click in the editor, or an arrow key in the graph, leads to.
 
 import { back, siblings, named, nodeAt, onward } from "../../core/graph-queries.js";
 
 /** @import {State} from "../../core/state.js" */
 
 /**
- * What a line made, or what stands at a place in it: a node of the graph that is shown, else the graph of a displayed tensor.
+ * Return the node that a line, or a word in it, refers to. If the shown graph has none, return the graph of a displayed tensor.
  *
  * @param {State} state
  * @param {number} line
  * @param {number | null} column
- * @param {string | null} word  at that place
+ * @param {string | null} word  the word at that column
  * @returns {{node?: string, graph?: string}}
  */
-export function meant({ graph, run, edited, apart }, line, column, word) {
+export function picked({ graph, run, edited, apart }, line, column, word) {
   if (!run || edited) return {};
   const node = graph && ((word && named(graph, word)) || nodeAt(graph, line, column));
   if (node) return { node: node.id };
@@ -21,14 +21,14 @@ export function meant({ graph, run, edited, apart }, line, column, word) {
   return own && own !== apart ? { graph: own } : {};
 }
 
-/** The keys along the gradient, against it, and to the next node beside, for where the loss stands. */
+/** The keys that lead along the gradient, against it, and to the next sibling, by the graph's direction. */
 const WALKS = /** @type {const} */ ({
   TB: ["ArrowDown", "ArrowUp", "ArrowRight"],
   BT: ["ArrowUp", "ArrowDown", "ArrowRight"],
   LR: ["ArrowRight", "ArrowLeft", "ArrowDown"],
 });
 
-/** The node that an arrow key leads to. @param {State} state @param {string} node @param {string} key */
+/** Return the node that an arrow key leads to, or null. @param {State} state @param {string} node @param {string} key */
 export function neighbour({ graph, direction }, node, key) {
   if (!graph) return null;
   const [along, against, aside] = WALKS[direction];

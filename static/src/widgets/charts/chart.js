@@ -11,26 +11,28 @@ import * as format from "../../leaves/format.js";
  * @typedef {object} Chart
  * @property {string} title
  * @property {"param" | "grad" | "ink"} tone
- * @property {string | null} norm               what is drawn instead of elements, if it is
+ * @property {string | null} norm               set if the norm is drawn instead of the elements
  * @property {readonly number[]} index          steps
- * @property {readonly Column[]} columns        one for each element; null where a step has none
- * @property {readonly Column[]} others         of the run that is compared, at the same steps
- * @property {string} none                      what to say where no step has any
+ * @property {readonly Column[]} columns        one for each element; null for a step without a number
+ * @property {readonly Column[]} others         columns of the other run, at the same steps
+ * @property {string} none                      remark for a chart without numbers
  */
 
-const INSET = 6; // pixels beside the first step and the last, so that a dot has room there
-const HEAD = 4; // pixels of the dot at the playhead
-const LONE = 2; // and of one that stands alone
-const SIDE = 34; // pixels that numbers beside a chart have at least,
-const LETTER = 5.6; // those of a letter of them,
-const APART = 26; // and from one to the next,
-const FOOT = 18; // and those below it
-const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000]; // from a tick to the next
-const BESIDE = 22; // pixels beside what is written above a chart,
-const PLAIN = 6.3; // those of a letter of its title,
-const MONO = 6.95; // and of the number
+const INSET = 6; // pixels before the first step and after the last, where a dot needs room
+const HEAD = 4; // radius of the dot at the playhead, in pixels
+const LONE = 2; // radius of a dot without a curve, in pixels
+const SIDE = 34; // least width of the y axis, in pixels
+const LETTER = 5.6; // width of a letter on the y axis, in pixels
+const APART = 26; // distance between numbers on the y axis, in pixels
+const FOOT = 18; // height of the x axis, in pixels
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000]; // distances between ticks of the x axis
+const BESIDE = 22; // free pixels beside the caption
+const PLAIN = 6.3; // width of a letter of the title, in pixels
+const MONO = 6.95; // width of a letter of the number, in pixels
 
 /**
+ * Make a chart: a caption with the number at the playhead, above a plot of curves.
+ *
  * @param {typeof import("uplot")} Plot
  * @param {(step: number) => void} onstep
  */
@@ -47,18 +49,18 @@ export function chart(Plot, onstep) {
   let logarithmic = false;
   let [at, reached] = [0, true];
   /** @type {readonly number[] | null} */
-  let after = null; // what an update has just made of the numbers
+  let after = null; // the numbers after the update
   /** @type {number | null} */
   let pointed = null;
   /** @type {Map<number, {stroke: Path2D, clip: Path2D | null}>} */
   const paths = new Map();
   /** @type {Map<string, string>} */
-  const colours = new Map(); // to ask for a colour is to let the page be styled: once for each theme is enough
+  const colours = new Map(); // reading a colour forces a style recalculation: do it once for each theme
   /** @param {string} name */
   function colour(name) {
-    const known = colours.get(name) ?? getComputedStyle(element).getPropertyValue(`--${name}`);
-    colours.set(name, known);
-    return known;
+    const value = colours.get(name) ?? getComputedStyle(element).getPropertyValue(`--${name}`);
+    colours.set(name, value);
+    return value;
   }
   const INK = { param: "param-fill", grad: "grad-fill", ink: "ink-2" };
 
@@ -125,7 +127,7 @@ export function chart(Plot, onstep) {
           size: (_, texts) => Math.max(SIDE, ...(texts ?? []).map((text) => 8 + LETTER * String(text).length)),
           grid: { stroke: line, width: 1 },
           space: APART,
-          // uPlot looks for steps between ticks that it can write, and finds none between large numbers: ours are our own
+          // uPlot finds no ticks between large numbers: compute them here instead
           incrs: (_, __, low, high) => [Math.max(10, high - low)],
           splits: (u, _, low, high) => (constant !== null ? [constant] : logarithmic ? decades(low, high, least) : ticks(low, high, (u.height - FOOT) / APART)),
           filter: (_, found) => found,
@@ -147,13 +149,13 @@ export function chart(Plot, onstep) {
           },
         })),
       ],
-      hooks: { draw: [past], setCursor: [({ cursor }) => ((pointed = cursor.idx ?? null), tell())] },
+      hooks: { draw: [drawPlayed], setCursor: [({ cursor }) => ((pointed = cursor.idx ?? null), writeValue())] },
     };
     plot = new Plot(options, data(shown), drawn);
   }
 
-  /** Colour what has been played, and put dots where the playhead is. @param {Plot} u */
-  function past(u) {
+  /** Colour the played part of the curves, and draw dots at the playhead. @param {Plot} u */
+  function drawPlayed(u) {
     if (!shown) return;
     const { ctx, bbox } = u;
     const place = placeOf(shown.index, at) - (reached ? 0 : 1);
@@ -200,8 +202,8 @@ export function chart(Plot, onstep) {
     ctx.restore();
   }
 
-  /** The number at the pointer, else at the playhead. */
-  function tell() {
+  /** Write the number at the pointer, else at the playhead. */
+  function writeValue() {
     if (!shown) return;
     const place = pointed ?? placeOf(shown.index, at);
     const step = shown.index[place];
@@ -268,14 +270,14 @@ export function chart(Plot, onstep) {
         make();
       }
     },
-    /** @param {number} step @param {boolean} here @param {readonly number[] | null} then  what an update has just made of it */
+    /** Move the playhead. @param {number} step @param {boolean} here @param {readonly number[] | null} then  the numbers after the update */
     seek(step, here, then) {
       after = then;
-      if (plot && step === at && here === reached) return tell();
+      if (plot && step === at && here === reached) return writeValue();
       at = step;
       reached = here;
       plot?.redraw(false, false);
-      tell();
+      writeValue();
     },
     destroy() {
       watcher.disconnect();
@@ -286,28 +288,28 @@ export function chart(Plot, onstep) {
   };
 }
 
-/** What is to be drawn: over steps that have no number a curve goes on, at one that is not finite it breaks off. @param {Chart} chart */
+/** Return the data for uPlot: a curve skips steps without a number, and breaks at a number that is not finite. @param {Chart} chart */
 function data({ index, others, columns }) {
   /** @param {Column} column */
   const drawn = (column) => column.map((each) => (each === null ? undefined : Number.isFinite(each) ? each : null));
   return /** @type {import("uplot").AlignedData} */ ([[...index], ...others.map(drawn), ...columns.map(drawn)]);
 }
 
-/** The places of numbers that no curve leads to or from. @param {Column} column */
+/** Return the positions of numbers without a neighbour, which no curve reaches. @param {Column} column */
 function lone(column) {
-  const known = [...column.keys()].filter((place) => column[place] !== null);
-  const drawn = (/** @type {number | undefined} */ place) => place !== undefined && Number.isFinite(column[place]);
-  return known.filter((place, i) => drawn(place) && !drawn(known[i - 1]) && !drawn(known[i + 1]));
+  const filled = [...column.keys()].filter((i) => column[i] !== null);
+  const drawn = (/** @type {number | undefined} */ i) => i !== undefined && Number.isFinite(column[i]);
+  return filled.filter((position, i) => drawn(position) && !drawn(filled[i - 1]) && !drawn(filled[i + 1]));
 }
 
-/** A threshold for a scale that is logarithmic on both sides of zero. @param {readonly Column[]} columns */
+/** Return the least size of a number, the threshold of a scale that is logarithmic on both sides of zero. @param {readonly Column[]} columns */
 function smallest(columns) {
   let least = Infinity;
   for (const column of columns) for (const value of column) if (value && Number.isFinite(value)) least = Math.min(least, Math.abs(value));
   return Number.isFinite(least) ? Math.max(least, 1e-12) : 1;
 }
 
-/** Powers of ten between two numbers, on both sides of zero, few enough to be read. @param {number} low @param {number} high @param {number} least */
+/** Return powers of ten between two numbers, on both sides of zero, few enough to be readable. @param {number} low @param {number} high @param {number} least */
 function decades(low, high, least) {
   const first = Math.ceil(Math.log10(least));
   const last = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))));
@@ -318,7 +320,7 @@ function decades(low, high, least) {
   return found.filter((each) => each >= low && each <= high).sort((a, b) => a - b);
 }
 
-/** Round numbers between two others, so many at most. @param {number} low @param {number} high @param {number} most */
+/** Return at most `most` round numbers between two numbers. @param {number} low @param {number} high @param {number} most */
 function ticks(low, high, most) {
   const wide = high - low;
   if (!(wide > 0) || !Number.isFinite(wide)) return [];
@@ -328,7 +330,7 @@ function ticks(low, high, most) {
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(15)));
 }
 
-/** The place of a step, or of the last before it. @param {readonly number[]} index @param {number} step */
+/** Return the position of a step, or of the last step before it. @param {readonly number[]} index @param {number} step */
 function placeOf(index, step) {
   let [low, high] = [0, index.length];
   while (low < high) {

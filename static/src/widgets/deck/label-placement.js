@@ -1,14 +1,14 @@
-// Find room for words among lines that are drawn from left to right.
+// Place labels between lines that run from left to right.
 
-/** @typedef {{x: number, y: number}} Point */
+/** @typedef {{x: number, y: number}} Point    in pixels */
 
-const HIGH = 10; // pixels of a text above its baseline,
-const LOW = 3; // and below it
-const FREE = 5; // and those that it keeps from a line
-const STRIDE = 2; // pixels between two heights that are tried
+const HIGH = 10; // pixels of a label above its baseline
+const LOW = 3; // pixels of a label below its baseline
+const FREE = 5; // pixels between a label and a line
+const STRIDE = 2; // pixels between two baselines that are tried
 
 /**
- * What a line covers of a stretch, from its highest point to its lowest; null where it does not pass.
+ * Return the highest and lowest y of a line between two x; null if it does not pass there.
  *
  * @param {readonly Point[]} line
  * @param {number} left
@@ -28,17 +28,17 @@ function covered(line, left, right) {
   return top <= foot ? [top, foot] : null;
 }
 
-/** @param {readonly (readonly Point[])[]} lines */
-export function room(lines) {
+/** Return a function that places labels without covering the lines or each other. @param {readonly (readonly Point[])[]} lines */
+export function labelPlacer(lines) {
   /** @type {{left: number, right: number, y: number}[]} */
   const texts = [];
   /**
-   * Take the free place for a text from `left` to `right` whose baseline is nearest to the one that is wished for.
+   * Take the free baseline nearest to the wished one for a label from `left` to `right`; return null if there is none.
    *
    * @param {number} left
    * @param {number} right
    * @param {number} wished
-   * @param {[number, number]} within  the highest baseline and the lowest
+   * @param {[number, number]} within  the highest and the lowest baseline
    * @returns {number | null}
    */
   return (left, right, wished, [top, foot]) => {

@@ -1,9 +1,9 @@
-// Say where the numbers of a curve are not finite.
+// Find and describe the numbers of a curve that are not finite.
 
 import * as format from "../../leaves/format.js";
 
 /**
- * @typedef {object} Flaw       steps on end with the same number
+ * @typedef {object} NonFinite    consecutive steps with the same non-finite number
  * @property {number} value
  * @property {number} first
  * @property {number} last
@@ -11,16 +11,18 @@ import * as format from "../../leaves/format.js";
  */
 
 /**
+ * Find the non-finite numbers of a curve.
+ *
  * @param {{index: readonly number[], values: readonly (number | null)[]}} curve
- * @returns {Flaw[]}
+ * @returns {NonFinite[]}
  */
-export function flaws({ index, values }) {
-  /** @type {Flaw[]} */
+export function nonFinite({ index, values }) {
+  /** @type {NonFinite[]} */
   const found = [];
-  /** @type {Flaw | null} */
+  /** @type {NonFinite | null} */
   let now = null;
   for (const [i, value] of values.entries()) {
-    if (value === null) continue; // a step of another curve
+    if (value === null) continue; // a step of another loss
     const step = index[i] ?? i;
     if (Number.isFinite(value)) now = null;
     else if (now && Object.is(now.value, value)) now.last = step;
@@ -30,8 +32,8 @@ export function flaws({ index, values }) {
   return found;
 }
 
-/** @param {Flaw} flaw */
-function tell({ value, first, last, open }) {
+/** Describe one stretch. @param {NonFinite} stretch */
+function describe({ value, first, last, open }) {
   const what = format.number(value);
   if (first === last) return `${what} at step ${format.thousands(first)}`;
   return open
@@ -39,9 +41,9 @@ function tell({ value, first, last, open }) {
     : `${what} from step ${format.thousands(first)} to ${format.thousands(last)}`;
 }
 
-/** All of a curve's flaws in a few words; of many, how many and the first. @param {readonly Flaw[]} found */
-export function words(found) {
+/** Describe all non-finite numbers of a curve; of many, the first and their count. @param {readonly NonFinite[]} found */
+export function summary(found) {
   const [first] = found;
-  if (!first || found.length < 3) return found.map(tell).join(", ");
-  return `${tell(first)}, and ${found.length - 1} more times`;
+  if (!first || found.length < 3) return found.map(describe).join(", ");
+  return `${describe(first)}, and ${found.length - 1} more times`;
 }

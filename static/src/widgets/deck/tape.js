@@ -1,10 +1,10 @@
-// Draw the tape: the steps with their phases, the curve of each loss that stands on them, and the playhead; seek in it.
+// The tape: steps with their phases, the curves of the losses above them, and the playhead, which can be dragged.
 
 import { fill, h, s, widget } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { PHASES } from "../../leaves/types.js";
-import { flaws, words } from "./nonfinite.js";
-import { room } from "./label-placement.js";
+import { labelPlacer } from "./label-placement.js";
+import { nonFinite, summary } from "./nonfinite.js";
 
 /** @import {Phase} from "../../leaves/types.js" */
 /** @import {Point} from "./label-placement.js" */
@@ -14,27 +14,27 @@ import { room } from "./label-placement.js";
  *
  * @typedef {object} Tape
  * @property {number} steps
- * @property {number} span               steps that the tape has room for: more may come
- * @property {boolean} stopped           an error ended the program after the last step
+ * @property {number} span               number of steps that the tape has room for, while a run is in progress
+ * @property {boolean} stopped           the program stopped after the last step
  * @property {boolean} logarithmic
  * @property {readonly Curve[]} curves
- * @property {readonly Curve[]} others   of the run that is compared
+ * @property {readonly Curve[]} others   curves of the other run
  *
- * @typedef {object} Head
+ * @typedef {object} TapePlayhead
  * @property {number} at
  * @property {Phase} phase
- * @property {number | null} part        of a backward phase that is done, from 0 to 1
- * @property {string} text               where the playhead stands, in words
+ * @property {number | null} part        finished part of the backward phase, from 0 to 1
+ * @property {string} text               description of the playhead for screen readers
  */
 
-const EDGE = 8; // free pixels beside the tape,
-const GAP = 8; // and beside a place that words tell of
-const WHOLE = 160; // steps above which cells are too thin to be told apart
-const WIDE = 26; // pixels of a cell in which phases can be pointed at
-const FINE = 7; // pixels of a cell below which its phases are too thin to be told apart
-const LETTER = 5.6; // pixels of a letter of a label
-const LINES = 40; // flaws of a curve that are drawn
-const LOW = 56; // pixels of height below which there is no room for labels
+const EDGE = 8; // free pixels beside the tape
+const GAP = 8; // free pixels between a label and its point
+const WHOLE = 160; // most steps whose cells are drawn one by one
+const WIDE = 26; // least width of a cell in which a phase can be pointed at, in pixels
+const FINE = 7; // least width of a cell in which the phases are drawn, in pixels
+const LETTER = 5.6; // width of a letter of a label, in pixels
+const LINES = 40; // most non-finite stretches of a curve that are drawn
+const LOW = 56; // least height with room for labels, in pixels
 
 /** @param {{onseek: (step: number, phase: Phase | null) => void}} options */
 export function tape({ onseek }) {
@@ -60,16 +60,16 @@ export function tape({ onseek }) {
     dots,
     grip,
   );
-  const told = h("div", { class: "told", hidden: true, "aria-hidden": "true" });
-  const place = h("div", { class: "tape-place" }, element, told);
+  const tooltip = h("div", { class: "told", hidden: true, "aria-hidden": "true" });
+  const root = h("div", { class: "tape-place" }, element, tooltip);
 
   /** @type {Tape} */
   let shown = { steps: 0, span: 0, stopped: false, logarithmic: false, curves: [], others: [] };
-  /** @type {Head} */
-  let head = { at: 0, phase: "backward", part: null, text: "" };
+  /** @type {TapePlayhead} */
+  let playhead = { at: 0, phase: "backward", part: null, text: "" };
   let [left, width, height] = [0, 0, 0];
   /** @type {number[]} */
-  let posts = []; // pixels at which a line stands for a number that no curve can show
+  let posts = []; // x of the lines that mark non-finite numbers, in pixels
   const small = () => height < LOW;
   const base = () => height - (small() ? 12 : 30);
   const cells = () => Math.max(shown.steps + (shown.stopped ? 1 : 0), shown.span);
@@ -78,7 +78,7 @@ export function tape({ onseek }) {
   /** @type {(value: number) => number | null} */
   let y = () => null;
 
-  /** The step under a point, and the phase where cells are wide enough. @param {number} clientX @returns {[number, Phase | null]} */
+  /** Return the step under the pointer, and its phase if cells are wide enough. @param {number} clientX @returns {[number, Phase | null]} */
   function under(clientX) {
     const exact = (clientX - left - EDGE) / cell();
     const step = Math.max(0, Math.min(shown.steps - 1, Math.floor(exact)));
@@ -90,29 +90,29 @@ export function tape({ onseek }) {
     ({ left } = element.getBoundingClientRect());
     element.setPointerCapture(event.pointerId);
     element.focus({ preventScroll: true });
-    told.hidden = true;
+    tooltip.hidden = true;
     onseek(...under(event.clientX));
   });
   element.addEventListener("pointermove", (event) => {
     if (element.hasPointerCapture(event.pointerId)) return onseek(...under(event.clientX));
     ({ left } = element.getBoundingClientRect());
-    tell(under(event.clientX)[0]);
+    showTooltip(under(event.clientX)[0]);
   });
-  element.addEventListener("pointerleave", () => (told.hidden = true));
+  element.addEventListener("pointerleave", () => (tooltip.hidden = true));
 
-  /** Tell the losses of the step that is pointed at. @param {number} step */
-  function tell(step) {
+  /** Show the losses of the step under the pointer. @param {number} step */
+  function showTooltip(step) {
     const lines = [...shown.curves.map((curve) => ({ curve, other: "" })), ...shown.others.map((curve) => ({ curve, other: "dashed" }))];
     const found = lines.flatMap(({ curve, other }) => {
       const value = at(curve, step);
       return value === null ? [] : [h("span", { class: other }, `${curve.name} `, h("b", null, format.number(value)))];
     });
-    told.hidden = shown.steps < 2;
-    fill(told, h("span", null, `step ${step}`), found);
-    told.style.left = `${Math.max(60, Math.min(width - 60, x(step, 0.5)))}px`;
+    tooltip.hidden = shown.steps < 2;
+    fill(tooltip, h("span", null, `step ${step}`), found);
+    tooltip.style.left = `${Math.max(60, Math.min(width - 60, x(step, 0.5)))}px`;
   }
 
-  /** What does not change while the playhead moves. */
+  /** Draw the parts that do not depend on the playhead. */
   function draw() {
     ({ width, height } = element.getBoundingClientRect());
     if (!width || shown.steps < 2) return;
@@ -144,24 +144,24 @@ export function tape({ onseek }) {
       stopped && s("rect", { class: "stop", x: x(steps), y: base(), width: Math.max(3, cell() / 4), height: 12 }),
       !small() && ticks(cells() - (stopped ? 1 : 0)).map(tick),
     );
-    const broken = curves.map((curve) => ({ name: curve.name, found: flaws(curve) })).filter(({ found }) => found.length);
+    const broken = curves.map((curve) => ({ name: curve.name, found: nonFinite(curve) })).filter(({ found }) => found.length);
     fill(
       ground,
-      broken.flatMap(({ found }) => found.slice(0, LINES).map(flaw)),
+      broken.flatMap(({ found }) => found.slice(0, LINES).map(nonFiniteMark)),
     );
     posts = broken.flatMap(({ found }) => found.map(({ first }) => x(first, 0.5)));
     fill(signs);
     if (!small()) {
-      const free = room([...curves, ...others].flatMap(pieces));
-      if (stopped) sign(free, x(steps), [`stopped here: step ${format.thousands(steps - 1)} is the last`, "stopped here"], "stopped");
+      const place = labelPlacer([...curves, ...others].flatMap(pieces));
+      if (stopped) label(place, x(steps), [`stopped here: step ${format.thousands(steps - 1)} is the last`, "stopped here"], "stopped");
       for (const { name, found } of broken)
-        sign(free, x(found[0]?.first ?? 0, 0.5), [`${curves.length > 1 ? `${name} ` : ""}${words(found)}`], "bad");
-      if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) ending(free, curve);
+        label(place, x(found[0]?.first ?? 0, 0.5), [`${curves.length > 1 ? `${name} ` : ""}${summary(found)}`], "bad");
+      if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) endLabel(place, curve);
     }
     move();
   }
 
-  /** The number of a step under the tape, all of it in view. @param {number} step */
+  /** Make the number of a step under the tape, within its borders. @param {number} step */
   function tick(step) {
     const text = format.thousands(step);
     const half = (LETTER * text.length) / 2 + 1;
@@ -170,15 +170,15 @@ export function tape({ onseek }) {
   }
 
   /**
-   * Write beside a place of the tape, where no curve passes: the first of some texts that has room.
+   * Write a label beside a point of the tape, where no curve passes.
    *
-   * @param {ReturnType<typeof room>} free
-   * @param {number} at
-   * @param {readonly string[]} texts
+   * @param {ReturnType<typeof labelPlacer>} place
+   * @param {number} at  x of the point, in pixels
+   * @param {readonly string[]} texts  the first one that fits is used
    * @param {"bad" | "stopped" | "end"} kind
-   * @param {number} [wished]  height
+   * @param {number} [wished]  y of the baseline, in pixels
    */
-  function sign(free, at, texts, kind, wished = base() - 6) {
+  function label(place, at, texts, kind, wished = base() - 6) {
     for (const text of texts) {
       const long = LETTER * text.length;
       const [left, right, last] = [at - GAP - long, at + GAP, width - EDGE - long];
@@ -186,10 +186,10 @@ export function tape({ onseek }) {
       for (const side of sides[kind]) {
         if (side < EDGE || side + long > width - EDGE) continue;
         if (kind === "end" && posts.some((each) => each > side - GAP && each < side + long + GAP)) continue;
-        const foot = free(side, side + long, wished, [14, base() - 6]);
+        const foot = place(side, side + long, wished, [14, base() - 6]);
         if (foot === null) continue;
         if (kind === "stopped") signs.append(s("line", { class: "flaw", x1: at, x2: at, y1: foot + 4, y2: base() }));
-        const end = side < at; // how wide a text is, is not known to the pixel
+        const end = side < at; // the exact width is unknown: anchor the text at the point
         const written = s("text", { class: `axis ${kind}`, x: end ? side + long : side, y: foot, "text-anchor": end ? "end" : "start" }, text);
         if (kind === "end") Object.assign(written.dataset, { left: side, right: side + long });
         return void signs.append(written);
@@ -197,16 +197,16 @@ export function tape({ onseek }) {
     }
   }
 
-  /** Where a curve ends. @param {ReturnType<typeof room>} free @param {Curve} curve */
-  function ending(free, curve) {
+  /** Label the end of a curve. @param {ReturnType<typeof labelPlacer>} place @param {Curve} curve */
+  function endLabel(place, curve) {
     const tail = lastOf(curve);
     const high = tail && y(tail.value);
     if (!tail || high === null) return;
-    sign(free, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${format.thousands(tail.step)}`], "end", high - 7);
+    label(place, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${format.thousands(tail.step)}`], "end", high - 7);
   }
 
-  /** Where a number stands that no curve can show. @param {import("./nonfinite.js").Flaw} flaw */
-  function flaw({ first, last }) {
+  /** Mark a stretch of non-finite numbers. @param {import("./nonfinite.js").NonFinite} stretch */
+  function nonFiniteMark({ first, last }) {
     const [from, to] = [x(first, 0.5), x(last, 0.5)];
     return [
       to > from && s("rect", { class: "flawed", x: from, y: 6, width: to - from, height: base() - 6 }),
@@ -214,13 +214,13 @@ export function tape({ onseek }) {
     ];
   }
 
-  /** A curve in one piece, but for where a number cannot be shown: there it breaks off. @param {Curve} curve */
+  /** Return the pieces of a curve, which breaks at numbers that cannot be drawn. @param {Curve} curve */
   function pieces({ index, values }) {
     /** @type {Point[][]} */
     const found = [];
     let whole = false;
     for (const [i, value] of values.entries()) {
-      if (value === null) continue; // a step of another root's
+      if (value === null) continue; // a step of another loss
       const high = y(value);
       if (high !== null) {
         const point = { x: x(index[i] ?? i, 0.5), y: high };
@@ -238,7 +238,7 @@ export function tape({ onseek }) {
       .map((piece) => `M${piece.map((each) => `${each.x.toFixed(1)} ${each.y.toFixed(1)}`).join("L")}${piece.length > 1 ? "" : "h0"}`)
       .join("");
 
-  /** One cell for each step, four segments in each. */
+  /** Draw a cell for each step, with a segment for each phase. */
   function strip() {
     const [size, top] = [cell(), base() + 2];
     const rest = cells() - shown.steps - (shown.stopped ? 1 : 0);
@@ -256,10 +256,10 @@ export function tape({ onseek }) {
     return [...phases, coming];
   }
 
-  /** What moves with the playhead. */
+  /** Draw the parts that follow the playhead. */
   function move() {
     if (!width || shown.steps < 2) return;
-    const { at: step, phase, part } = head;
+    const { at: step, phase, part } = playhead;
     const k = PHASES.indexOf(phase);
     const now = x(step, (k + (part === null ? 0.5 : part * 0.5)) / 4);
     clip.setAttribute("width", `${now}`);
@@ -291,7 +291,7 @@ export function tape({ onseek }) {
 
   new ResizeObserver(draw).observe(element);
 
-  return widget(place, {
+  return widget(root, {
     slider: element,
     /** @param {Tape} now */
     show(now) {
@@ -299,9 +299,9 @@ export function tape({ onseek }) {
       element.setAttribute("aria-valuemax", String(Math.max(0, now.steps - 1)));
       draw();
     },
-    /** @param {Head} now */
+    /** @param {TapePlayhead} now */
     seek(now) {
-      head = now;
+      playhead = now;
       element.setAttribute("aria-valuenow", String(now.at));
       element.setAttribute("aria-valuetext", now.text);
       move();
@@ -309,22 +309,22 @@ export function tape({ onseek }) {
   });
 }
 
-/** @param {Curve} curve @param {number} step */
+/** Return a curve's number at a step, or null. @param {Curve} curve @param {number} step */
 function at({ index, values }, step) {
   if (index[step] === step) return values[step] ?? null;
-  const place = index.indexOf(step);
-  return place < 0 ? null : (values[place] ?? null);
+  const position = index.indexOf(step);
+  return position < 0 ? null : (values[position] ?? null);
 }
 
-/** @param {Curve | undefined} curve */
+/** Return the last finite number of a curve with its step, or null. @param {Curve | undefined} curve */
 function lastOf(curve) {
   if (!curve) return null;
-  const place = curve.values.findLastIndex((value) => value !== null && Number.isFinite(value));
-  const value = curve.values[place];
-  return place < 0 || value === null || value === undefined ? null : { name: curve.name, value, step: curve.index[place] ?? place };
+  const last = curve.values.findLastIndex((value) => value !== null && Number.isFinite(value));
+  const value = curve.values[last];
+  return last < 0 || value === null || value === undefined ? null : { name: curve.name, value, step: curve.index[last] ?? last };
 }
 
-/** Where numbers stand under the tape. @param {number} steps */
+/** Return the steps that have a number under the tape. @param {number} steps */
 function ticks(steps) {
   const last = steps - 1;
   const wide =

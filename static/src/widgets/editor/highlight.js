@@ -1,4 +1,4 @@
-// Colour a program by meaning: parameters blue, gradients amber.
+// Highlight parameters in blue and gradients in amber.
 
 import { syntaxTree } from "@codemirror/language";
 import { RangeSetBuilder, StateEffect, StateField } from "@codemirror/state";
@@ -10,8 +10,8 @@ const PARAMETER = Decoration.mark({ class: "cm-param" });
 const GRADIENT = Decoration.mark({ class: "cm-grad" });
 const GRADIENTS = new Set(["grad", "backward", "autograd", "zero_grad", "retain_grad"]);
 
-/** Names and attributes of a program, coloured where they stand for a parameter or for gradients. */
-export function meaning() {
+/** Return the editor's extension, and the effect that sets the names of parameters. */
+export function highlight() {
   /** @type {import("@codemirror/state").StateEffectType<readonly string[]>} */
   const set = StateEffect.define();
   /** @type {StateField<readonly string[]>} */
@@ -22,7 +22,7 @@ export function meaning() {
 
   /** @param {EditorView} view @returns {DecorationSet} */
   function colour(view) {
-    const known = new Set([...view.state.field(names), ...declared(view.state.doc.toString())]);
+    const parameters = new Set([...view.state.field(names), ...declared(view.state.doc.toString())]);
     /** @type {RangeSetBuilder<Decoration>} */
     const builder = new RangeSetBuilder();
     for (const { from, to } of view.visibleRanges) {
@@ -34,7 +34,7 @@ export function meaning() {
           const word = view.state.sliceDoc(node.from, node.to);
           if (node.name === "PropertyName") {
             if (GRADIENTS.has(word)) builder.add(node.from, node.to, GRADIENT);
-          } else if (known.has(word)) builder.add(node.from, node.to, PARAMETER);
+          } else if (parameters.has(word)) builder.add(node.from, node.to, PARAMETER);
         },
       });
     }
@@ -67,7 +67,7 @@ export function meaning() {
   return { extension: [names, plugin], set };
 }
 
-/** Names that a program makes parameters in so many words: known before it has run. @param {string} text */
+/** Return the names that the text declares as parameters, so that they are highlighted before the first run. @param {string} text */
 function declared(text) {
   return [
     ...text.matchAll(

@@ -1,4 +1,4 @@
-// Put beside each line what it came to: a value at its end, its phase, its error, and a cell's output below.
+// Show the recording in the editor: the value at the end of each line, its phase and error, and a cell's output below it.
 
 import { RangeSet, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, EditorView, GutterMarker, WidgetType, gutterLineClass } from "@codemirror/view";
@@ -18,7 +18,7 @@ import { NONE } from "../../leaves/format.js";
  * @property {readonly number[]} found
  */
 
-const LONGEST = 20_000; // characters of one output that are shown
+const LONGEST = 20_000; // most characters of an output
 
 /** @type {import("@codemirror/state").StateEffectType<Margin>} */
 export const setMargin = StateEffect.define();
@@ -54,7 +54,7 @@ class Value extends WidgetType {
   }
 }
 
-/** What an error says, under its line. */
+/** An error's message, under its line. */
 class Message extends WidgetType {
   /** @param {string} text */
   constructor(text) {
@@ -75,9 +75,9 @@ class Message extends WidgetType {
   }
 }
 
-/** What a cell printed and its value, under the cell. */
+/** A cell's printed output and value, under the cell. */
 class Output extends WidgetType {
-  /** @param {string} printed @param {string} value @param {boolean} over  the cell has run to its end */
+  /** @param {string} printed @param {string} value @param {boolean} over  the cell has finished at the playhead */
   constructor(printed, value, over) {
     super();
     this.printed = printed;
@@ -105,7 +105,7 @@ class Output extends WidgetType {
   }
 }
 
-/** @param {string} label @param {string} text @param {(text: string) => import("../../leaves/dom.js").Child} [write] */
+/** Make a block of text, which can be focused to scroll it if it is long. @param {string} label @param {string} text @param {(text: string) => import("../../leaves/dom.js").Child} [write] */
 function block(label, text, write = (plain) => plain) {
   return h(
     "pre",
@@ -115,69 +115,70 @@ function block(label, text, write = (plain) => plain) {
   );
 }
 
-class Numbered extends GutterMarker {
+/** A class for a line's number. */
+class LineNumberClass extends GutterMarker {
   /** @param {string} name */
   constructor(name) {
     super();
     this.elementClass = name;
   }
 }
-const SELECTED = new Numbered("cm-picked-number");
-const CELL = new Numbered("cm-cell-number");
-const FOUND = new Numbered("cm-found-number");
-const FAILED = new Numbered("cm-failed-number");
-const PLAYED = new Map(["forward", "loss", "backward", "update"].map((phase) => [phase, new Numbered(`cm-at-${phase}`)]));
+const SELECTED = new LineNumberClass("cm-picked-number");
+const CELL = new LineNumberClass("cm-cell-number");
+const FOUND = new LineNumberClass("cm-found-number");
+const FAILED = new LineNumberClass("cm-failed-number");
+const PLAYED = new Map(["forward", "loss", "backward", "update"].map((phase) => [phase, new LineNumberClass(`cm-at-${phase}`)]));
 
 /**
  * @typedef {{decorations: import("@codemirror/view").DecorationSet, numbers: import("@codemirror/state").RangeSet<GutterMarker>, stale: boolean}} Shown
  */
 
-/** @param {(line: number) => void} onpick  a line's value was clicked */
-export function beside(onpick) {
+/** Return the editor's extension. @param {(line: number) => void} onpick  a line's value was clicked */
+export function lineValues(onpick) {
   /** @param {Margin} margin @param {Text} doc @returns {Shown} */
   function show(margin, doc) {
     /** @type {Range<Decoration>[]} */
     const marks = [];
     /** @type {Range<GutterMarker>[]} */
     const numbers = [];
-    const there = (/** @type {number} */ line) => line >= 1 && line <= doc.lines;
+    const exists = (/** @type {number} */ line) => line >= 1 && line <= doc.lines;
     for (const [line, phase] of margin.active) {
-      if (!there(line) || line === margin.error?.line) continue;
+      if (!exists(line) || line === margin.error?.line) continue;
       marks.push(Decoration.line({ class: `cm-phase ${phase}` }).range(doc.line(line).from));
       const played = PLAYED.get(phase);
       if (played) numbers.push(played.range(doc.line(line).from));
     }
     for (const [line, { text, title, tone }] of margin.notes) {
-      if (there(line))
+      if (exists(line))
         marks.push(Decoration.widget({ widget: new Value(text, title, tone, onpick), side: 1 }).range(doc.line(line).to));
     }
     const { selected, error, found } = margin;
-    for (const line of new Set(found)) if (there(line)) numbers.push(FOUND.range(doc.line(line).from));
-    if (selected && there(selected.line)) {
+    for (const line of new Set(found)) if (exists(line)) numbers.push(FOUND.range(doc.line(line).from));
+    if (selected && exists(selected.line)) {
       const line = doc.line(selected.line);
       marks.push(Decoration.line({ class: "cm-picked" }).range(line.from));
       numbers.push(SELECTED.range(line.from));
-      under(line, selected.columns, "cm-picked-span", marks);
+      markColumns(line, selected.columns, "cm-picked-span", marks);
     }
-    if (error && there(error.line)) {
+    if (error && exists(error.line)) {
       const line = doc.line(error.line);
       marks.push(Decoration.line({ class: "cm-failed" }).range(line.from));
       marks.push(Decoration.widget({ widget: new Value(error.type, error.message, "bad", onpick), side: 1 }).range(line.to));
       marks.push(Decoration.widget({ widget: new Message(error.message), side: 2, block: true }).range(line.to));
       numbers.push(FAILED.range(line.from));
-      under(line, error.columns, "cm-caret", marks);
+      markColumns(line, error.columns, "cm-caret", marks);
     }
     return { decorations: Decoration.set(marks, true), numbers: ranges(numbers), stale: false };
   }
 
   /** @type {StateField<Shown>} */
   const field = StateField.define({
-    create: () => NOTHING,
+    create: () => EMPTY,
     update(value, transaction) {
       const effect = transaction.effects.find((each) => each.is(setMargin));
       if (effect) return show(effect.value, transaction.newDoc);
       if (!transaction.docChanged) return value;
-      if (gone(transaction, 0, transaction.startState.doc.length)) return { ...NOTHING, stale: true };
+      if (removed(transaction, 0, transaction.startState.doc.length)) return { ...EMPTY, stale: true };
       return {
         decorations: value.decorations.map(transaction.changes),
         numbers: value.numbers.map(transaction.changes),
@@ -194,10 +195,10 @@ export function beside(onpick) {
 }
 
 /** @type {Shown} */
-const NOTHING = { decorations: Decoration.none, numbers: RangeSet.empty, stale: false };
+const EMPTY = { decorations: Decoration.none, numbers: RangeSet.empty, stale: false };
 
-/** Whether a change took away all that stood in a range. @param {Transaction} transaction @param {number} from @param {number} to */
-function gone({ changes }, from, to) {
+/** Return whether a transaction removed a whole range. @param {Transaction} transaction @param {number} from @param {number} to */
+function removed({ changes }, from, to) {
   let all = false;
   changes.iterChangedRanges((start, end) => (all ||= start <= from && end >= to && from < to));
   return all;
@@ -207,12 +208,14 @@ function gone({ changes }, from, to) {
 const ranges = (numbers) => RangeSet.of(numbers, true);
 
 /**
+ * Mark some columns of a line.
+ *
  * @param {{from: number, to: number, text: string}} line
  * @param {[number, number] | null} columns
  * @param {string} name
  * @param {Range<Decoration>[]} marks
  */
-function under(line, columns, name, marks) {
+function markColumns(line, columns, name, marks) {
   if (!columns) return;
   const from = line.from + units(line.text, columns[0]);
   const to = Math.min(line.to, line.from + units(line.text, columns[1]));
@@ -224,7 +227,7 @@ function under(line, columns, name, marks) {
  */
 
 /**
- * The cells of a notebook: a line between them, their output below. Kept in place while the text is edited.
+ * The cells of a notebook, with a rule between them and their output below. They move with edits of the text.
  *
  * @type {StateField<Cells>}
  */
@@ -232,10 +235,10 @@ export const cells = StateField.define({
   create: () => /** @type {Cells} */ ({ shown: [], starts: [], decorations: Decoration.none, numbers: RangeSet.empty }),
   update(value, transaction) {
     const effect = transaction.effects.find((each) => each.is(setCells));
-    if (effect) return place(effect.value, transaction.newDoc);
+    if (effect) return decorate(effect.value, transaction.newDoc);
     if (!transaction.docChanged) return value;
     const { changes } = transaction;
-    if (gone(transaction, 0, transaction.startState.doc.length)) return { shown: [], starts: [], decorations: Decoration.none, numbers: RangeSet.empty };
+    if (removed(transaction, 0, transaction.startState.doc.length)) return { shown: [], starts: [], decorations: Decoration.none, numbers: RangeSet.empty };
     return {
       ...value,
       starts: value.starts.map((start) => changes.mapPos(start, -1)),
@@ -250,13 +253,13 @@ export const cells = StateField.define({
 });
 
 /** @param {readonly CellShown[]} shown @param {Text} doc @returns {Cells} */
-function place(shown, doc) {
+function decorate(shown, doc) {
   /** @type {Range<Decoration>[]} */
   const marks = [];
   /** @type {Range<GutterMarker>[]} */
   const numbers = [];
-  const there = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
-  for (const { index, end_line, start_line, stdout, output, over } of there) {
+  const inside = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
+  for (const { index, end_line, start_line, stdout, output, over } of inside) {
     if (index > 0) {
       marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
       numbers.push(CELL.range(doc.line(start_line).from));
@@ -270,11 +273,11 @@ function place(shown, doc) {
   }
   return {
     shown,
-    starts: there.map(({ start_line }) => doc.line(start_line).from),
+    starts: inside.map(({ start_line }) => doc.line(start_line).from),
     decorations: Decoration.set(marks, true),
     numbers: ranges(numbers),
   };
 }
 
-/** The lines on which cells begin. @param {import("@codemirror/state").EditorState} state */
+/** Return the first lines of the cells. @param {import("@codemirror/state").EditorState} state */
 export const cellStarts = (state) => [...new Set(state.field(cells).starts.map((start) => state.doc.lineAt(start).number))];

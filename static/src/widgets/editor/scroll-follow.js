@@ -1,30 +1,30 @@
-// Keep lines in view as the playhead moves, until the person scrolls.
+// Keep the playhead's lines in view until the user scrolls.
 
 /** @import {EditorView} from "@codemirror/view" */
 
-const MARGIN = 22; // pixels left above and below: a line
-const HANDS = /** @type {const} */ (["wheel", "touchmove", "pointerdown", "keydown"]);
+const MARGIN = 22; // free pixels above and below: the height of a line
+const USER_EVENTS = /** @type {const} */ (["wheel", "touchmove", "pointerdown", "keydown"]);
 
 /** @param {EditorView} view */
-export function following(view) {
+export function scrollFollow(view) {
   const box = view.scrollDOM;
-  const standing = matchMedia("(prefers-reduced-motion: reduce)");
-  let away = false; // the person looks elsewhere
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+  let away = false; // the user has scrolled elsewhere
   /** @type {[first: number, last: number] | null} */
-  let goal = null; // of the scrolling under way
-  for (const kind of HANDS) box.addEventListener(kind, () => ((away = true), (goal = null)), { passive: true });
-  // only now are the lines measured that came into view
+  let goal = null; // the lines to which a smooth scroll is in progress
+  for (const kind of USER_EVENTS) box.addEventListener(kind, () => ((away = true), (goal = null)), { passive: true });
+  // lines that were out of view are measured only after the scroll: correct its end
   box.addEventListener("scrollend", () => {
-    if (goal) bring(goal, MARGIN);
+    if (goal) scrollTo(goal, MARGIN);
     goal = null;
   });
 
-  /** @param {[first: number, last: number]} lines @param {number} least  pixels without which they are not in view */
-  function bring([first, last], least) {
+  /** Scroll to lines. @param {[first: number, last: number]} lines @param {number} least  pixels that must be free around lines in view */
+  function scrollTo([first, last], least) {
     view.requestMeasure({
       key: "follow",
       read() {
-        if (getComputedStyle(box).overflowY === "visible") return null; // the page scrolls, and shows more than the program
+        if (getComputedStyle(box).overflowY === "visible") return null; // on small screens the page scrolls, not the editor
         const { doc } = view.state;
         const top = view.lineBlockAt(doc.line(Math.min(first, doc.lines)).from).top;
         const bottom = view.lineBlockAt(doc.line(Math.min(last, doc.lines)).from).bottom;
@@ -36,18 +36,18 @@ export function following(view) {
       write(to) {
         if (to === null) return;
         if (!least) goal = [first, last];
-        box.scrollTo({ top: to, behavior: standing.matches ? "auto" : "smooth" });
+        box.scrollTo({ top: to, behavior: reducedMotion.matches ? "auto" : "smooth" });
       },
     });
   }
 
   return {
-    /** Bring lines into view, the first one before all; what is in view stays where it is. @param {number} first @param {number} last */
+    /** Scroll lines into view, above all the first one. Lines in view do not move. @param {number} first @param {number} last */
     follow(first, last) {
-      if (!away) bring([first, last], 0);
+      if (!away) scrollTo([first, last], 0);
     },
-    /** Follow again: the person has moved the playhead. */
-    heed() {
+    /** Follow again, because the user has moved the playhead. */
+    resume() {
       away = false;
     },
   };

@@ -1,20 +1,20 @@
-// Show motion in the picture: a gradient that sets out on an edge, a name that moves from a leaf to another tensor.
+// Animate the picture: a gradient that flows along an edge, a name that is reassigned from a leaf to another tensor.
 
 import * as format from "../../leaves/format.js";
 import { s } from "../../leaves/dom.js";
 
 /** @import {Rebind} from "../../leaves/types.js" */
 
-const WIDE = 200;
-const HIGH = 62;
-const NAME = 22; // characters of a name that have room beside its line
-const APART = 44; // pixels between a leaf and the tensor that took its name
+const WIDE = 200; // width of a card, in pixels of the picture
+const HIGH = 62; // height of a card
+const NAME = 22; // most characters of a name beside its line
+const APART = 44; // distance between a leaf and the card of the tensor that has its name now
 const STEADY = "cubic-bezier(0.3, 0, 0.2, 1)";
 
 /** @typedef {{x: number, y: number, width: number, height: number}} Box */
 
 /**
- * Let a shaft grow from its source to its target.
+ * Animate the shaft of an edge from its source to its target.
  *
  * @param {SVGPathElement} shaft
  * @param {Element | null} head
@@ -26,42 +26,42 @@ export function flow(shaft, head, milliseconds) {
   head?.animate([{ opacity: 0, offset: 0 }, { opacity: 0, offset: 0.75 }, { opacity: 1, offset: 1 }], { duration: milliseconds });
 }
 
-/** Where a group stands, in the scene's own pixels. @param {SVGGElement} group @returns {Box} */
+/** Return the box of a group, in pixels of the picture. @param {SVGGElement} group @returns {Box} */
 function boxOf(group) {
   const { e: x, f: y } = group.transform.baseVal.consolidate()?.matrix ?? { e: 0, f: 0 };
   const border = group.querySelector("rect");
   return { x, y, width: border?.width.baseVal.value ?? 0, height: border?.height.baseVal.value ?? 0 };
 }
 
-/** @param {Box} a @param {Box} b */
-const meet = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+/** Return whether two boxes overlap. @param {Box} a @param {Box} b */
+const overlap = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 
 /**
- * The cards of tensors to which names have moved away from leaves, with the way that each name took.
+ * Prepare to show reassigned names: a card for each tensor that took a leaf's name, joined to the leaf by a line.
  *
  * @param {SVGSVGElement} svg
  */
-export function moves(svg) {
+export function rebindCards(svg) {
   const layer = s("g", { class: "moves" });
   svg.querySelector(".scene")?.append(layer);
   let shown = "";
   /** @type {Box[]} */
   const boxes = [];
 
-  /** A free place for a card beside a leaf: left, right, else below all. @param {Box} leaf @param {Box[]} taken @returns {Box} */
-  function place(leaf, taken) {
+  /** Return a free box for a card: below the leaf, left, right, else below everything. @param {Box} leaf @param {Box[]} taken @returns {Box} */
+  function freeBox(leaf, taken) {
     const middle = leaf.y + (leaf.height - HIGH) / 2;
     const tries = [
       { x: leaf.x + (leaf.width - WIDE) / 2, y: leaf.y + leaf.height + APART },
       { x: leaf.x - APART - WIDE, y: middle },
       { x: leaf.x + leaf.width + APART, y: middle },
     ].map((corner) => ({ ...corner, width: WIDE, height: HIGH }));
-    const free = tries.find((box) => !taken.some((other) => meet(box, other)));
+    const free = tries.find((box) => !taken.some((other) => overlap(box, other)));
     return free ?? { x: leaf.x, y: Math.max(...taken.map(({ y, height }) => y + height)) + APART, width: WIDE, height: HIGH };
   }
 
-  /** @param {Box} leaf @param {Box} box */
-  function way(leaf, box) {
+  /** Return the path of the line from a leaf to a card. @param {Box} leaf @param {Box} box */
+  function line(leaf, box) {
     if (box.y > leaf.y + leaf.height) {
       const x = box.x + box.width / 2;
       return `M${x} ${leaf.y + leaf.height + 3}V${box.y - 3}`;
@@ -72,12 +72,14 @@ export function moves(svg) {
 
   return {
     layer,
-    /** Where the cards stand. @type {readonly Box[]} */
+    /** The boxes of the cards. @type {readonly Box[]} */
     boxes,
     /**
+     * Show the reassigned names.
+     *
      * @param {readonly {from: string, rebind: Rebind}[]} names
-     * @param {number} milliseconds  that a name takes to move; 0 to stand there at once
-     * @returns {boolean} whether something new is shown
+     * @param {number} milliseconds  duration of the animation; 0 for none
+     * @returns {boolean} whether there are new cards
      */
     show(names, milliseconds) {
       const key = names.map(({ from, rebind }) => `${from} ${rebind.name} ${rebind.line} ${format.all(rebind.to)}`).join("\n");
@@ -91,12 +93,12 @@ export function moves(svg) {
         const group = groups.find(({ dataset, classList }) => dataset.node === from && !classList.contains("stub"));
         if (!group) continue;
         const leaf = boxOf(group);
-        const box = place(leaf, taken);
+        const box = freeBox(leaf, taken);
         taken.push(box);
         boxes.push(box);
         const made = card(rebind);
         made.setAttribute("transform", `translate(${box.x} ${box.y})`);
-        const trail = s("path", { class: "trail", d: way(leaf, box) });
+        const trail = s("path", { class: "trail", d: line(leaf, box) });
         layer.append(trail, made);
         const chip = made.querySelector(".name");
         if (milliseconds && chip) {
@@ -112,7 +114,7 @@ export function moves(svg) {
   };
 }
 
-/** The tensor that took a name. @param {Rebind} rebind */
+/** Make the card of the tensor that took a name. @param {Rebind} rebind */
 function card({ name, line, to }) {
   const leaf = to?.is_leaf ?? true;
   const second = leaf ? "a new leaf" : `${to?.grad_fn ?? "made by an operation"} · not a leaf`;

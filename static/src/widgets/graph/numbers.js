@@ -1,51 +1,51 @@
-// Write numbers into a picture that the server laid out: texts, widths and colours, only where they changed.
+// Write the numbers at the playhead into a picture that the server laid out: texts, widths and colours, where they changed.
 
 import * as format from "../../leaves/format.js";
 
-/** @import {Scale} from "../../leaves/edge-style.js" */
+/** @import {EdgeStyle} from "../../leaves/edge-style.js" */
 /** @import {Tensor} from "../../leaves/types.js" */
 
 /**
- * What is to be written of a node and of an edge: what is true of them at the playhead.
+ * The numbers of a node and of an edge at the playhead.
  *
  * @typedef {object} Card
  * @property {"op" | "leaf" | "constant"} kind
- * @property {string} label                      what its gradient is called
- * @property {boolean} ahead                     its value is still to be computed
+ * @property {string} label                      name of its gradient: `m.grad` or `grad`
+ * @property {boolean} ahead                     its value is not computed yet
  * @property {boolean} now                       the engine has just run it
  * @property {Tensor | null} value
- * @property {Tensor | null} after               the value that an update has just given it
- * @property {readonly (Tensor | null)[] | null} grads    at each output; null before they arrived
- * @property {Tensor | null} held                what a leaf's `.grad` held before
- * @property {boolean} adds                      the gradient is added to what was there
- * @property {boolean} moved                     its name names another tensor now
+ * @property {Tensor | null} after               the value after the update
+ * @property {readonly (Tensor | null)[] | null} grads    the gradient of each output; null before they arrived
+ * @property {Tensor | null} held                the leaf's `.grad` before this pass reached it
+ * @property {boolean} adds                      the gradient is added to an earlier one
+ * @property {boolean} moved                     its name refers to another tensor by now
  *
  * @typedef {{gradient: Tensor | null, flowed: boolean, flowing: boolean}} Wire   flowing: its source has just run
- * @typedef {{cards: Map<string, Card>, wires: Map<string, Wire>}} Written
- * @typedef {{left: number, top: number, right: number, bottom: number}} Window    in the picture's own pixels
+ * @typedef {{cards: Map<string, Card>, wires: Map<string, Wire>}} PictureNumbers
+ * @typedef {{left: number, top: number, right: number, bottom: number}} Viewport    in pixels of the picture
  */
 
-const AT_REST = 160; // milliseconds without a change after which tooltips are written too
-const LABEL = 7; // characters of a gradient's name that have room on a card
-const SHORT = 8; // characters of a name that leave room for words beside it
+const AT_REST = 160; // tooltips are written after this many milliseconds without a change
+const LABEL = 7; // most characters of a gradient's name on a card
+const SHORT = 8; // most characters of a name with " before the update" after it
 const GRADIENT = ": gradient ";
 
-/** @param {Tensor | null} tensor */
+/** Return whether a tensor has NaN or infinite elements. @param {Tensor | null} tensor */
 const strange = (tensor) =>
   tensor !== null && Boolean(tensor.nan || tensor.inf || tensor.norm === "NaN" || tensor.norm === "Infinity");
 
-/** The name of a leaf whose name refers to another tensor by now. @param {string} name */
+/** Return the title of a leaf whose name refers to another tensor by now. @param {string} name */
 const renamed = (name) => (name.length <= SHORT ? `${name} before the update` : `old ${name}`);
 
 /** @param {Tensor | null} tensor */
 const norm = (tensor) => (tensor?.norm === null || tensor === null ? null : Number(tensor.norm));
 
 /**
- * A text of the picture, touched only when it changes.
+ * Return a text of the picture that is only written when it changes.
  *
  * @param {Element | null | undefined} element
  */
-function slot(element) {
+function field(element) {
   let text = element?.textContent ?? "";
   let tone = /\bf-([\w-]+)/.exec(element?.getAttribute("class") ?? "")?.[1] ?? "";
   const ground = element?.classList.contains("s-bg") ? " s-bg" : ""; // of an edge's label
@@ -63,27 +63,29 @@ function slot(element) {
 }
 
 /**
+ * Prepare to write into a picture.
+ *
  * @param {SVGSVGElement} svg
- * @param {Scale} scale
- * @param {(shaft: SVGPathElement, head: Element | null) => void} onflow  a gradient has just set out on an edge
+ * @param {EdgeStyle} edgeStyle
+ * @param {(shaft: SVGPathElement, head: Element | null) => void} onflow  a gradient has just left along an edge
  */
-export function ink(svg, scale, onflow) {
+export function numberWriter(svg, edgeStyle, onflow) {
   const nodes = [...svg.querySelectorAll(".node:not(.stub)")].map((group) => {
     const grad = group.querySelector("[data-field=grad]");
     return {
       id: /** @type {SVGGElement} */ (group).dataset.node ?? "",
       group,
-      value: slot(group.querySelector("[data-field=value]")),
-      grad: slot(grad),
-      label: slot(grad?.previousElementSibling),
-      name: slot(group.querySelector("text[font-weight]")),
-      told: told(group.querySelector("title")),
+      value: field(group.querySelector("[data-field=value]")),
+      grad: field(grad),
+      label: field(grad?.previousElementSibling),
+      name: field(group.querySelector("text[font-weight]")),
+      writeTooltip: tooltipWriter(group.querySelector("title")),
       marks: "",
     };
   });
   const stubs = [...svg.querySelectorAll(".node.stub")].map((group) => ({
     id: /** @type {SVGGElement} */ (group).dataset.node ?? "",
-    told: told(group.querySelector("title")),
+    writeTooltip: tooltipWriter(group.querySelector("title")),
   }));
   const edges = [...svg.querySelectorAll(".edge:not(.none)")].map((group) => {
     const shaft = /** @type {SVGPathElement | null} */ (group.querySelector(".shaft"));
@@ -95,25 +97,25 @@ export function ink(svg, scale, onflow) {
       group,
       shaft,
       head: group.querySelector(".head"),
-      label: slot(group.querySelector("[data-field=grad]")),
+      label: field(group.querySelector("[data-field=grad]")),
       length: Number(shaft?.dataset.length ?? 0),
       ends: cut < 0 ? text : text.slice(0, cut),
       title,
       look: "",
     };
   });
-  /** @type {Written | null} */
+  /** @type {PictureNumbers | null} */
   let last = null;
   let rest = 0;
-  let behind = false; // something out of view is still to be written
-  /** @type {Map<Element, Window> | null} */
-  let places = null;
+  let behind = false; // nodes out of view still have old numbers
+  /** @type {Map<Element, Viewport> | null} */
+  let boxes = null;
 
-  /** Where nodes and edges stand; nothing moves while a picture is written into. */
-  function standing() {
+  /** Measure nodes and edges. Their positions never change, since the numbers do not affect the layout. */
+  function measure() {
     const frame = svg.getBoundingClientRect();
     const k = frame.width / (svg.width.baseVal.value || 1);
-    if (!k) return null; // it is not shown
+    if (!k) return null; // the picture is hidden
     return new Map(
       [...nodes.map(({ group }) => group), ...edges.map(({ group }) => group)].map((group) => {
         const own = group.getBoundingClientRect();
@@ -123,21 +125,21 @@ export function ink(svg, scale, onflow) {
     );
   }
 
-  /** @param {Written} scene @param {Window | null} view */
+  /** Write the numbers, only those in view if a view is given. @param {PictureNumbers} scene @param {Viewport | null} view */
   function put(scene, view) {
-    if (view) places ??= standing();
+    if (view) boxes ??= measure();
     /** @param {Element} group */
-    const seen = (group) => {
-      const own = view && places?.get(group);
+    const inView = (group) => {
+      const own = view && boxes?.get(group);
       return !own || (own.left < view.right && own.right > view.left && own.top < view.bottom && own.bottom > view.top);
     };
     for (const node of nodes) {
       const card = scene.cards.get(node.id);
-      if (card && seen(node.group)) writeNode(node, card);
+      if (card && inView(node.group)) writeNode(node, card);
     }
     for (const edge of edges) {
       const wire = scene.wires.get(edge.id);
-      if (wire && seen(edge.group)) writeEdge(edge, wire);
+      if (wire && inView(edge.group)) writeEdge(edge, wire);
     }
     behind = view !== null;
   }
@@ -172,26 +174,26 @@ export function ink(svg, scale, onflow) {
     if (look === edge.look) return;
     const before = edge.look;
     edge.look = look;
-    const [wide, level] = flowed ? [scale.width(size), scale.level(size)] : [1, "dry"];
-    const head = scale.head(wide);
+    const [wide, level] = flowed ? [edgeStyle.width(size), edgeStyle.level(size)] : [1, "dry"];
+    const head = edgeStyle.head(wide);
     edge.shaft?.setAttribute("class", `shaft ${level}`);
     edge.shaft?.setAttribute("stroke-width", `${wide}`);
     edge.shaft?.setAttribute(
       "stroke-dasharray",
-      `${scale.shown(edge.length, head).toFixed(1)} ${(edge.length + 9).toFixed(1)}`,
+      `${edgeStyle.shown(edge.length, head).toFixed(1)} ${(edge.length + 9).toFixed(1)}`,
     );
     edge.head?.setAttribute("class", `head ${level}`);
     edge.head?.setAttribute("transform", `scale(${head.toFixed(2)})`);
     if (flowing && before === "dry" && edge.shaft) onflow(edge.shaft, edge.head);
   }
 
-  /** Write the tooltips, which are what a screen reader hears. */
-  function tell() {
+  /** Write the tooltips, which screen readers announce. */
+  function writeTooltips() {
     if (!last) return;
     if (behind) put(last, null);
-    for (const { id, told: tooltip } of [...nodes, ...stubs]) {
+    for (const { id, writeTooltip } of [...nodes, ...stubs]) {
       const card = last.cards.get(id);
-      if (card) tooltip(card);
+      if (card) writeTooltip(card);
     }
     for (const { id, ends, title } of edges) {
       const wire = last.wires.get(id);
@@ -201,26 +203,26 @@ export function ink(svg, scale, onflow) {
   }
 
   return {
-    /** Write what was left out, for it may come into view. */
+    /** Write the numbers that were out of view, because the view is changing. */
     complete() {
       if (last && behind) put(last, null);
     },
     /**
-     * Write at once what is in view, if that is given, and the rest once nothing changes any more; else all.
+     * Write the numbers. If a view is given, only those in it are written at once, the rest after the last change.
      *
-     * @param {Written} scene
-     * @param {Window | null} view
+     * @param {PictureNumbers} scene
+     * @param {Viewport | null} view
      */
     write(scene, view) {
       last = scene;
       put(scene, view);
       clearTimeout(rest);
-      rest = setTimeout(tell, AT_REST);
+      rest = setTimeout(writeTooltips, AT_REST);
     },
   };
 }
 
-/** The gradient's row of a card, and its colour. @param {readonly (Tensor | null)[]} grads @param {number} room @returns {[string, string]} */
+/** Return the gradient's text on a card, and its colour. @param {readonly (Tensor | null)[]} grads @param {number} room @returns {[string, string]} */
 function gradients(grads, room) {
   const [only = null] = grads;
   if (grads.length === 1) return [only ? format.brief(only, room) : "none", only ? (strange(only) ? "bad" : "grad") : "ink-3"];
@@ -233,8 +235,8 @@ function gradients(grads, room) {
   ];
 }
 
-/** Write a node's tooltip: its first two lines and its last stay. @param {Element | null} title */
-function told(title) {
+/** Return a function that writes a node's tooltip, whose first two lines and last remarks stay. @param {Element | null} title */
+function tooltipWriter(title) {
   const lines = (title?.textContent ?? "").split("\n");
   const rest = lines.slice(2).filter((line) => /^(the sum of \d+ gradients|a hook changed the gradient)$/.test(line));
   return (/** @type {Card} */ { kind, label, value, ahead, after, grads, held }) => {

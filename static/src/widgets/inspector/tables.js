@@ -1,4 +1,4 @@
-// Lay out what the inspector tells: sections, rows, the arithmetic of a product, the way from the loss.
+// Build the inspector's sections and tables: facts, gradients, the arithmetic of a product, the path from the loss.
 
 import { h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
@@ -8,40 +8,39 @@ import * as format from "../../leaves/format.js";
 
 /**
  * @typedef {object} Products
- * @property {string} heading                   what is multiplied
- * @property {string} factor                    what it is multiplied by
- * @property {Record<"gradient" | "factor" | "product", number | null>[]} rows    null: still to come
- * @property {number | null | undefined} sum    null: nothing is summed; undefined: it is, but to what is still to come
+ * @property {string} heading                   name of the gradient that is multiplied
+ * @property {string} factor                    name of the tensor that it is multiplied by
+ * @property {Record<"gradient" | "factor" | "product", number | null>[]} rows    null: loading
+ * @property {number | null | undefined} sum    null: nothing is summed; undefined: loading
  */
 
-/** Nodes of a way from the loss that are all shown; of a longer one, those at its ends. */
-const LONGEST = 30;
-const ENDS = { first: 8, last: 12 };
+const LONGEST = 30; // a path of at most this many nodes is shown whole
+const ENDS = { first: 8, last: 12 }; // nodes of a longer path that are shown
 
-/** A remark in small grey text. @param {...Child} children */
+/** Make a remark in small grey text. @param {...Child} children */
 export const remark = (...children) => h("p", { class: "remark" }, children);
 
-/** @param {string} name @param {Child} value */
+/** Make a row of a description list. @param {string} name @param {Child} value */
 export const fact = (name, value) => [h("dt", null, name), h("dd", null, value)];
 
-/** @param {Child} heading @param {Child} aside @param {...Child} rest */
+/** Make a section with a heading. @param {Child} heading @param {Child} aside @param {...Child} rest */
 export const part = (heading, aside, ...rest) =>
   h("section", null, h("h4", null, h("span", null, heading), aside && h("span", { class: "aside" }, aside)), rest);
 
-/** @param {Child} label @param {Child} value @param {{tone?: string, total?: boolean}} [look] */
+/** Make a row of a table. @param {Child} label @param {Child} value @param {{tone?: string, total?: boolean}} [look] */
 export const row = (label, value, { tone, total } = {}) =>
   h("tr", { class: total ? "total" : null }, h("th", { scope: "row" }, label), h("td", { class: tone }, value));
 
-/** @param {string} name @param {Child} rows @param {Child} [caption] */
+/** Make a table. @param {string} name @param {Child} rows @param {Child} [caption] */
 export const table = (name, rows, caption = null) =>
   h("table", { class: name }, caption && h("caption", null, caption), h("tbody", null, rows));
 
-/** A gradient, in its colour. @param {Tensor | null} tensor */
+/** Format a gradient in its colour. @param {Tensor | null} tensor */
 export const amber = (tensor) =>
   h("span", { class: "grad", title: tensor ? format.described(tensor) : null }, format.tensor(tensor, 40));
 
 /**
- * Gradients that arrive, their sum where there are several, and what hooks made of it.
+ * Make a table of the gradients that arrive, their sum if there are several, and the gradient after hooks.
  *
  * @param {{label: Child, gradient: Tensor | null}[]} arriving
  * @param {Tensor | null} total
@@ -69,7 +68,7 @@ const head = (text) => h("th", { scope: "col" }, text);
 /** @param {number | null | undefined} value @param {boolean} [gradient] */
 const cell = (value, gradient = false) => h("td", { class: gradient ? "grad" : null }, format.number(value));
 
-/** A multiplication, element by element. @param {Products} products */
+/** Make a table of a multiplication, element by element. @param {Products} products */
 export function product({ rows, sum: total, factor, heading }) {
   const summed = total !== null;
   return h(
@@ -88,7 +87,7 @@ export function product({ rows, sum: total, factor, heading }) {
 }
 
 /**
- * The way from the loss to a node, with a bar for the gradient at each.
+ * Make a table of the path from the loss to a node, with a bar for each gradient.
  *
  * @param {{node: GraphNode, norm: number | null}[]} path
  * @param {(node: string, room: number) => Child} link

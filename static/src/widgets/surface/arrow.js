@@ -1,29 +1,31 @@
-// Draw an arrow over a plane, with what it is beside its head.
+// Draw labelled arrows over a plot.
 
 import { s } from "../../leaves/dom.js";
 
-const HEAD = 6; // pixels of the head, along the arrow,
-const WIDE = 4; // and to each side
-const APART = 12; // pixels from one arrow's words to another's
-const [HIGH, LOW] = [11, 4]; // pixels of words above their line, and below it
-const LETTER = 5.4; // pixels of a letter of the words
+const HEAD = 6; // length of the head, in pixels
+const WIDE = 4; // width of the head to each side, in pixels
+const APART = 12; // pixels between the labels of two arrows
+const [HIGH, LOW] = [11, 4]; // pixels of a label above and below its baseline
+const LETTER = 5.4; // width of a letter of a label, in pixels
 
 /**
  * @typedef {object} Arrow
  * @property {{x: number, y: number}} from
- * @property {[x: number, y: number]} way      pixels
- * @property {string} tone                     its class
- * @property {string} words
+ * @property {[x: number, y: number]} vector   in pixels
+ * @property {string} tone                     CSS class
+ * @property {string} label
  */
 
 /**
+ * Draw arrows with their labels.
+ *
  * @param {readonly Arrow[]} arrows
- * @param {{left: number, right: number, top: number, bottom: number}} plane    in which the words stay
+ * @param {{left: number, right: number, top: number, bottom: number}} plane    the bounds of the labels
  */
 export function draw(arrows, { left, right, top, bottom }) {
   /** @type {{x: number, y: number}[]} */
-  const said = [];
-  return arrows.map(({ from, way: [dx, dy], tone, words }) => {
+  const labels = [];
+  return arrows.map(({ from, vector: [dx, dy], tone, label }) => {
     const long = Math.hypot(dx, dy);
     if (!(long > 0)) return null;
     const [ux, uy] = [dx / long, dy / long];
@@ -34,13 +36,13 @@ export function draw(arrows, { left, right, top, bottom }) {
     const back = long - HEAD * head;
     const d = `M${point(0, 0)}L${point(long, 0)}M${point(back, WIDE * head)}L${point(long, 0)}L${point(back, -WIDE * head)}`;
     const tip = { x: from.x + dx + ux * 6, y: from.y + dy + uy * 9 + 3.5 };
-    const start = ux >= 0 ? tip.x + LETTER * words.length < right : tip.x - LETTER * words.length < left;
-    const place = { x: tip.x, y: Math.max(top + HIGH, Math.min(bottom - LOW, tip.y)) };
-    for (const other of said) if (Math.abs(other.y - place.y) < APART && Math.abs(other.x - place.x) < 80) place.y = other.y + APART;
-    said.push(place);
+    const start = ux >= 0 ? tip.x + LETTER * label.length < right : tip.x - LETTER * label.length < left;
+    const position = { x: tip.x, y: Math.max(top + HIGH, Math.min(bottom - LOW, tip.y)) };
+    for (const other of labels) if (Math.abs(other.y - position.y) < APART && Math.abs(other.x - position.x) < 80) position.y = other.y + APART;
+    labels.push(position);
     return [
       s("path", { class: `arrow ${tone}`, d }),
-      s("text", { class: `said ${tone}`, ...place, "text-anchor": start ? "start" : "end" }, words),
+      s("text", { class: `said ${tone}`, ...position, "text-anchor": start ? "start" : "end" }, label),
     ];
   });
 }

@@ -1,42 +1,42 @@
-// Say on what scale losses can be shown, which of them get a line, and what a logarithmic one makes of a straight line.
+// Choose the scale of the losses and the levels of a contour, and bend straight lines for a logarithmic scale.
 
 /**
- * @typedef {object} Scale
+ * @typedef {object} LossScale
  * @property {boolean} logarithmic
- * @property {readonly number[]} levels      losses of the lines of a contour
- * @property {number | null} ratio           of each of these to the one before, where it is the same for all
+ * @property {readonly number[]} levels      losses of a contour's lines
+ * @property {number | null} ratio           ratio of each level to the one before, if it is constant
  *
- * @typedef {[value: number, loss: number]} Point
+ * @typedef {[value: number, loss: number]} LossPoint
  */
 
-const LEVELS = 9;
+const LEVELS = 9; // lines of a contour
 const RATIOS = [1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12, 1e20, 1e40, 1e80];
-const INSIDE = 4; // points of a grid below which a line around them tells of the grid, and not of the loss
+const INSIDE = 4; // least number of grid points inside a contour line: a line around fewer shows the grid, not the loss
 
 /**
- * The scale of losses, logarithmic if that is wished for and all of them are above zero.
+ * Return the scale for losses: logarithmic if requested and all of them are positive.
  *
- * @param {readonly (number | null)[]} losses   over a grid
- * @param {readonly (number | null)[]} others   that are shown on it
+ * @param {readonly (number | null)[]} losses   at the grid's points
+ * @param {readonly (number | null)[]} others   further losses in the plot
  * @param {boolean} wished
- * @returns {Scale}
+ * @returns {LossScale}
  */
 export function scaleOf(losses, others, wished) {
-  const known = losses.flatMap((each) => (each === null ? [] : [each])).sort((a, b) => a - b);
-  const logarithmic = wished && (known[0] ?? 0) > 0 && others.every((each) => each === null || each > 0);
-  const [low, high] = [known[0] ?? 0, known.at(-1) ?? 1];
+  const finite = losses.flatMap((each) => (each === null ? [] : [each])).sort((a, b) => a - b);
+  const logarithmic = wished && (finite[0] ?? 0) > 0 && others.every((each) => each === null || each > 0);
+  const [low, high] = [finite[0] ?? 0, finite.at(-1) ?? 1];
   if (logarithmic) {
-    const first = known[Math.min(INSIDE, known.length) - 1] ?? low;
+    const first = finite[Math.min(INSIDE, finite.length) - 1] ?? low;
     const ratio = RATIOS.find((each) => Math.log(high / first) / Math.log(each) <= LEVELS);
     const levels = ratio ? powers(first, high, ratio) : [];
     if (ratio && levels.length > 1) return { logarithmic, levels, ratio };
   }
-  // closer to each other near the least
+  // denser near the lowest loss
   const levels = Array.from({ length: LEVELS }, (_, i) => low + (high - low) * ((i + 0.4) / LEVELS) ** 2);
   return { logarithmic, levels, ratio: null };
 }
 
-/** The powers of a number from one number to another. @param {number} low @param {number} high @param {number} base */
+/** Return the powers of a base between two numbers. @param {number} low @param {number} high @param {number} base */
 function powers(low, high, base) {
   const [first, last] = [low, high].map((each) => Math.log(each) / Math.log(base));
   const found = [];
@@ -44,7 +44,7 @@ function powers(low, high, base) {
   return found;
 }
 
-/** Powers of ten between two numbers, so many at most. @param {number} low @param {number} high @param {number} most */
+/** Return at most `most` powers of ten between two numbers. @param {number} low @param {number} high @param {number} most */
 export function decades(low, high, most) {
   const all = powers(low, high, 10);
   const stride = Math.ceil(all.length / Math.max(1, most));
@@ -52,13 +52,12 @@ export function decades(low, high, most) {
 }
 
 /**
- * A straight piece between two losses above zero in so many parts, each as high as the others on a logarithmic scale: there it
- * is bent.
+ * Divide a straight piece between two positive losses into parts of equal height on a logarithmic scale, where it is bent.
  *
- * @param {Point} from
- * @param {Point} to
+ * @param {LossPoint} from
+ * @param {LossPoint} to
  * @param {number} parts
- * @returns {Point[]}
+ * @returns {LossPoint[]}
  */
 export function bent([a, from], [b, to], parts) {
   return Array.from({ length: parts + 1 }, (_, i) => {

@@ -1,28 +1,28 @@
-// Draw the line whose slope is the gradient, as it looks on the scale of the losses.
+// Draw the tangent, whose slope is the gradient, on a linear or logarithmic scale.
 
 import { bent } from "./loss-scale.js";
 
-/** @import {Point} from "./loss-scale.js" */
+/** @import {LossPoint} from "./loss-scale.js" */
 
 /**
  * @typedef {object} Plane
- * @property {(value: number) => number} x    pixels of a parameter
- * @property {(value: number) => number} y    and of a loss
- * @property {number | null} least            the loss at the foot of a logarithmic scale
+ * @property {(value: number) => number} x    pixel of a parameter's value
+ * @property {(value: number) => number} y    pixel of a loss
+ * @property {number | null} least            the loss at the bottom of a logarithmic scale; null for a linear scale
  *
  * @typedef {[x: number, y: number]} Pixel
  */
 
-const PARTS = 32; // to each side, of a line that is bent
+const PARTS = 32; // parts of a bent line to each side
 
 /**
- * The path of a tangent.
+ * Return the path of a tangent.
  *
  * @param {Plane} plane
- * @param {{a: number, b: number}} here   the parameter and the loss
+ * @param {{a: number, b: number}} here   the parameter's value and the loss
  * @param {number} slope
- * @param {number} reach                  of the parameter, to each side
- * @param {number} most                   pixels, to each side: a steep one is no longer than a flat one
+ * @param {number} reach                  change of the parameter to each side
+ * @param {number} most                   most pixels to each side, so that a steep tangent is not longer than a flat one
  */
 export function tangent(plane, here, slope, reach, most) {
   const [back, on] = [-reach, reach].map((by) => shortened(side(plane, here, slope, by), most));
@@ -31,7 +31,7 @@ export function tangent(plane, here, slope, reach, most) {
 }
 
 /**
- * One side of it, from the point where it touches. Where the scale is logarithmic it leaves the plane as it nears zero.
+ * Return one side of the tangent, from its point of contact. On a logarithmic scale it ends at the bottom of the plot.
  *
  * @param {Plane} plane
  * @param {{a: number, b: number}} here
@@ -40,17 +40,17 @@ export function tangent(plane, here, slope, reach, most) {
  * @returns {Pixel[]}
  */
 function side({ x, y, least }, { a, b }, slope, by) {
-  /** @type {Point} */
+  /** @type {LossPoint} */
   let far = [a + by, b + slope * by];
   if (least !== null && far[1] < least) {
     const end = Math.min(b, least);
     far = [a + (end - b) / slope, end];
   }
-  const points = least === null ? [/** @type {Point} */ ([a, b]), far] : bent([a, b], far, PARTS);
+  const points = least === null ? [/** @type {LossPoint} */ ([a, b]), far] : bent([a, b], far, PARTS);
   return points.map(([value, loss]) => [x(value), y(loss)]);
 }
 
-/** The beginning of a way, so many pixels long at most. @param {Pixel[]} points @param {number} most @returns {Pixel[]} */
+/** Return the beginning of a line, at most `most` pixels long. @param {Pixel[]} points @param {number} most @returns {Pixel[]} */
 function shortened(points, most) {
   const found = points.slice(0, 1);
   let rest = most;
