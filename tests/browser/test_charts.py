@@ -1,4 +1,4 @@
-"""Read the tape and the charts: what they draw and what they say is one thing, and nothing of it is cut or crossed."""
+"""The tape and the charts show the recorded numbers, and no label is cut off or crossed by a line."""
 
 from __future__ import annotations
 
@@ -76,25 +76,26 @@ MET = """() => {
 
 
 def recorded(page: Page, program: str) -> dict[str, Any]:
+    """Run a program through the API, and return the run."""
     made: dict[str, Any] = page.request.post("/api/v1/runs", data={"program": program}).json()
     return made
 
 
-def test_a_loss_that_is_infinite_once_is_told_at_its_step_and_breaks_the_curve(page: Page) -> None:
+def test_an_infinite_loss_is_labelled_at_its_step_and_breaks_the_curve(page: Page) -> None:
     page.goto(f"/r/{recorded(page, ONCE_INFINITE)['id']}?step=4")
     expect(page.locator(".tape .bad")).to_have_text("∞ at step 2")
     pieces = (page.locator(".tape .ahead .curve").get_attribute("d") or "").split("M")[1:]
     assert [piece.count("L") + 1 for piece in pieces] == [2, 3]
 
 
-def test_a_gradient_that_never_came_is_not_told_as_a_number(page: Page) -> None:
+def test_a_gradient_that_did_not_arrive_has_no_number(page: Page) -> None:
     page.goto(f"/r/{recorded(page, FAILING)['id']}?step=1")
     chart = page.locator(".chart").nth(1)
     expect(chart.locator("figcaption")).to_have_text("w.grad·")
     expect(chart.locator("figcaption > span").first).to_have_text("w.grad")
 
 
-def test_a_chart_without_a_number_says_so(page: Page) -> None:
+def test_a_chart_without_numbers_shows_a_remark(page: Page) -> None:
     nothing = FIT.replace("torch.tensor(1.,", "torch.tensor(float('nan'),")
     page.goto(f"/r/{recorded(page, nothing)['id']}")
     for chart in page.locator(".chart").all():
@@ -112,7 +113,7 @@ def test_a_chart_without_a_number_says_so(page: Page) -> None:
 @pytest.mark.parametrize(
     "program", [LBFGS, FAILING, FIT, FIT.replace("range(4)", "range(1000)")], ids=["bent", "failing", "few", "many"]
 )
-def test_no_words_of_the_tape_are_cut_or_crossed(page: Page, width: int, program: str) -> None:
+def test_no_label_of_the_tape_is_cut_off_or_crossed(page: Page, width: int, program: str) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     made = recorded(page, program)
     for step in {0, made["steps"] // 2, made["steps"] - 1}:
@@ -123,7 +124,7 @@ def test_no_words_of_the_tape_are_cut_or_crossed(page: Page, width: int, program
         assert not crossed, step
 
 
-def test_a_long_run_that_was_stopped_has_room_for_what_is_said_of_it(page: Page) -> None:
+def test_the_labels_of_a_long_stopped_run_fit(page: Page) -> None:
     made = recorded(page, FIT.replace("range(4)", "range(2500)") + "    if step == 2400: raise ValueError\n")
     page.goto(f"/r/{made['id']}?step=2399")
     expect(page.locator(".count")).to_contain_text("then an error")
@@ -134,15 +135,15 @@ def test_a_long_run_that_was_stopped_has_room_for_what_is_said_of_it(page: Page)
     expect(page.locator(".tape .stopped")).to_contain_text("stopped here")
     outside, crossed = page.evaluate(MET)
     assert not outside
-    assert crossed == [] or crossed == [page.locator(".tape .stopped").text_content()], "only the playhead may stand there"
+    assert crossed == [] or crossed == [page.locator(".tape .stopped").text_content()], "only the playhead may cross the label"
 
 
 @pytest.mark.parametrize(("program", "leaf", "step"), [(FIT, "m", 1), (LBFGS, "a", 1)], ids=["by-hand", "lbfgs"])
-def test_an_update_is_told_alike_wherever_it_is_told(page: Page, program: str, leaf: str, step: int) -> None:
+def test_an_update_has_the_same_text_everywhere(page: Page, program: str, leaf: str, step: int) -> None:
     made = recorded(page, program)
-    told = page.request.get(f"/api/v1/runs/{made['id']}/steps/{step}").json()["parameters"][0]
+    parameter = page.request.get(f"/api/v1/runs/{made['id']}/steps/{step}").json()["parameters"][0]
     page.set_viewport_size({"width": 1440, "height": 900})
-    both = " → ".join(f"{told[key]['values']:.4f}".replace("-", "−") for key in ("value", "value_after"))
+    both = " → ".join(f"{parameter[key]['values']:.4f}".replace("-", "−") for key in ("value", "value_after"))
     page.goto(f"/r/{made['id']}?step={step}&phase=update")
     expect(node(page, leaf).locator("[data-field=value]")).to_have_text(both)
     expect(page.locator(".inspector .facts")).to_contain_text(both)
@@ -151,7 +152,7 @@ def test_an_update_is_told_alike_wherever_it_is_told(page: Page, program: str, l
     expect(page.locator(".optimizer tbody tr td").first).to_have_text(both)
 
 
-def test_a_small_update_is_told_with_digits_that_tell_it(page: Page) -> None:
+def test_a_small_update_has_enough_digits_to_be_visible(page: Page) -> None:
     page.goto(f"/r/{recorded(page, FIT.replace('0.05', '1e-6'))['id']}?phase=update")
     expect(node(page, "m").locator("[data-field=value]")).to_have_text("1.00000 → 1.00001")
 
@@ -168,7 +169,7 @@ def test_two_runs_are_compared_at_the_same_instant(page: Page) -> None:
     expect(update.locator(".dashed")).to_have_text(re.compile(r"\d"))
 
 
-def test_back_and_forward_restore_what_was_compared_and_no_run_is_compared_with_itself(page: Page) -> None:
+def test_back_and_forward_restore_a_comparison_and_no_run_is_compared_with_itself(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     first = run_another(page, FIT.replace("0.05", "0.02"))
@@ -192,7 +193,7 @@ def test_back_and_forward_restore_what_was_compared_and_no_run_is_compared_with_
     expect(pair).to_be_hidden()
 
 
-def test_what_stays_as_it_was_under_the_loss_over_a_parameter_is_said_and_explained_on_demand(page: Page) -> None:
+def test_the_loss_pane_explains_what_changes_and_what_stays_as_recorded(page: Page) -> None:
     page.goto(f"/r/{recorded(page, FIT)['id']}?step=1&tab=loss")
     kept = page.locator(".landscape .kept")
     expect(kept).to_contain_text("Only m changes; batch and random numbers as in step 1.", timeout=15_000)

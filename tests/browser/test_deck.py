@@ -1,4 +1,4 @@
-"""Play a recording: every instant shows what was true then, whoever comes to it and however."""
+"""The deck plays a recording, and every instant shows the same numbers however it is reached."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ SHOWN = """() => Object.fromEntries(
         ])]))"""
 
 
-def told(svg: str) -> dict[str, list[list[str]]]:
-    """What stands in a picture of the server's, in the order and the form that ``SHOWN`` gives."""
+def server_picture(svg: str) -> dict[str, list[list[str]]]:
+    """Return the texts and styles of a picture from the server, in the order and format of ``SHOWN``."""
     found: dict[str, list[list[str]]] = {}
     for group in ET.fromstring(svg).iter(f"{SVG}g"):
         if group.get("data-node") is None and group.get("data-edge") is None:
@@ -94,7 +94,7 @@ def told(svg: str) -> dict[str, list[list[str]]]:
 
 
 def step_to(page: Page, step: int) -> None:
-    """Go to a step with the keys of the slider, until what it holds is shown."""
+    """Go to a step with the slider's keys, and wait until it is shown."""
     slider = page.get_by_role("slider", name="Training step")
     slider.focus()
     while int(slider.get_attribute("aria-valuenow") or 0) < step:
@@ -103,6 +103,7 @@ def step_to(page: Page, step: int) -> None:
 
 
 def slider(page: Page) -> Locator:
+    """Return the tape's slider."""
     return page.get_by_role("slider", name="Training step")
 
 
@@ -120,28 +121,28 @@ def slider(page: Page) -> Locator:
     ],
     ids=lambda path: path.stem,
 )
-def test_the_numbers_that_the_page_writes_are_those_of_the_server_s_picture(page: Page, path: Path) -> None:
+def test_the_numbers_written_by_the_page_equal_those_of_the_server_s_picture(page: Page, path: Path) -> None:
     page.goto("/")
     run(page, path.read_text())
     base = page.url.partition("?")[0].replace("/r/", "/api/v1/runs/")
     steps = page.request.get(base).json()["steps"]
     for step in sorted({0, min(1, steps - 1), steps // 2, steps - 1}):
-        page.goto(page.url.partition("?")[0])  # begins at the first step, whose picture is then written into
+        page.goto(page.url.partition("?")[0])  # opens at the first step; the other steps' numbers are written into its picture
         if step:
             step_to(page, step)
-        page.wait_for_timeout(400)  # tooltips are written once the playhead stands
+        page.wait_for_timeout(400)  # tooltips are written once the playhead rests
         main = page.request.get(f"{base}/steps/{step}").json()["main"]
-        expected = told(page.request.get(f"{base}/passes/{main}/graph.svg?theme=inline").text())
+        expected = server_picture(page.request.get(f"{base}/passes/{main}/graph.svg?theme=inline").text())
         assert page.evaluate(SHOWN) == expected, f"step {step}"
 
 
-def test_it_plays_through_nodes_phases_and_steps_and_stands_at_the_end(page: Page) -> None:
+def test_playback_goes_through_nodes_phases_and_steps_and_stops_at_the_end(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
-    seen: list[str] = []
-    page.expose_function("seen", lambda text: seen.append(text))
+    positions: list[str] = []
+    page.expose_function("positions", lambda text: positions.append(text))
     page.evaluate(
-        """() => new MutationObserver(() => window.seen(document.querySelector('.tape').getAttribute('aria-valuetext')))
+        """() => new MutationObserver(() => window.positions(document.querySelector('.tape').getAttribute('aria-valuetext')))
             .observe(document.querySelector('.tape'), {attributes: true, attributeFilter: ['aria-valuetext']})"""
     )
     page.get_by_role("button", name="First step").click()
@@ -153,11 +154,11 @@ def test_it_plays_through_nodes_phases_and_steps_and_stands_at_the_end(page: Pag
     expect(page.locator(".count b")).to_have_text("3")
     expect(page.locator(".phase.update[aria-pressed=true]")).to_be_visible()
     expect(node(page, "m").locator("[data-field=value]")).to_have_text(re.compile(r"1\.8483 → "))
-    phases = [text.split(",")[1].strip() for text in seen if text.startswith("step 1,")]
+    phases = [text.split(",")[1].strip() for text in positions if text.startswith("step 1,")]
     assert list(dict.fromkeys(phases)) == ["forward", "loss", "backward", "update"]
 
 
-def test_pausing_stops_at_once_and_the_address_opens_at_that_instant(page: Page) -> None:
+def test_pausing_stops_at_once_and_the_address_reopens_that_instant(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     page.get_by_role("button", name="First step").click()
@@ -180,7 +181,7 @@ def test_pausing_stops_at_once_and_the_address_opens_at_that_instant(page: Page)
     expect(node(page, "loss = ((y_pred - y) ** 2).mean()").locator("[data-field=grad]")).to_have_text("1.0000")
 
 
-def test_a_backward_pass_is_gone_through_node_by_node_in_the_engine_s_order(page: Page) -> None:
+def test_a_backward_pass_is_stepped_through_node_by_node_in_the_engine_s_order(page: Page) -> None:
     page.goto("/")
     run(page, FAN_IN)
     run_id = page.url.rpartition("/r/")[2].partition("?")[0]
@@ -198,7 +199,7 @@ def test_a_backward_pass_is_gone_through_node_by_node_in_the_engine_s_order(page
     expect(value(page, 4)).to_have_text(f"{len(order) - 1} of {len(order)} nodes")
 
 
-def test_before_backward_a_gradient_is_what_had_accumulated(page: Page) -> None:
+def test_before_backward_a_gradient_is_the_accumulated_one(page: Page) -> None:
     page.goto("/")
     run(page, ACCUMULATE)
     grad = node(page, "w").locator("[data-field=grad]")
@@ -213,7 +214,7 @@ def test_before_backward_a_gradient_is_what_had_accumulated(page: Page) -> None:
     expect(page.locator("#inspected")).to_contain_text("w.grad after[3.6000, 7.2000]")
 
 
-def test_the_tape_is_dragged_back_and_forth(page: Page) -> None:
+def test_the_tape_can_be_dragged_back_and_forth(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     box = page.locator(".tape").bounding_box()
@@ -237,20 +238,20 @@ def test_the_tape_is_dragged_back_and_forth(page: Page) -> None:
     expect(page.locator(".told")).to_have_text("step 3loss 0.1074")
 
 
-def test_steps_come_in_stretches_around_the_playhead_and_ahead_of_it(page: Page) -> None:
+def test_steps_are_fetched_in_stretches_around_the_playhead_and_ahead_of_it(page: Page) -> None:
     program = FIT.replace("range(4)", "range(4000)").replace("0.05", "0.0001")
     made = page.request.post("/api/v1/runs", data={"program": program}).json()
     assert made["steps"] == 4000
-    asked: list[str] = []
-    page.on("request", lambda each: asked.append(each.url.partition("/steps")[2]) if "/steps" in each.url else None)
+    requests: list[str] = []
+    page.on("request", lambda each: requests.append(each.url.partition("/steps")[2]) if "/steps" in each.url else None)
     page.goto(f"/r/{made['id']}?step=2000")
     expect(page.locator("#canvas")).to_have_attribute("data-step", "2000")
     page.wait_for_load_state("networkidle")
-    starts = {int(each.partition("start=")[2].partition("&")[0]) for each in asked}
-    assert all(each.startswith("?") for each in asked), "none is asked for by itself"
+    starts = {int(each.partition("start=")[2].partition("&")[0]) for each in requests}
+    assert all(each.startswith("?") for each in requests), "no step is fetched alone"
     assert 1 <= len(starts) <= 3
-    assert max(abs(start - 2000) for start in starts) < 512, "who looks at one place is not sent all of the tape"
-    before = len(asked)
+    assert max(abs(start - 2000) for start in starts) < 512, "only steps near the playhead are fetched"
+    before = len(requests)
     box = page.locator(".tape").bounding_box()
     assert box
     y = box["y"] + box["height"] - 36
@@ -263,8 +264,8 @@ def test_steps_come_in_stretches_around_the_playhead_and_ahead_of_it(page: Page)
     assert int(at) > 3500
     own = page.request.get(f"/api/v1/runs/{made['id']}/steps/{at}").json()
     expect(node(page, "m").locator("title")).to_contain_text(f"m.grad {own['parameters'][0]['grad_after']['values']:.4g}"[:10])
-    assert len(asked) - before < 20, "a drag over thousands of steps is a few questions"
-    assert all(each.startswith("?") for each in asked)
+    assert len(requests) - before < 20, "a drag over thousands of steps needs few requests"
+    assert all(each.startswith("?") for each in requests)
 
 
 LONG = """\
@@ -288,7 +289,7 @@ CARDS = """() => [...document.querySelectorAll("#canvas .node:not(.stub)")].map(
 })"""
 
 
-def test_while_the_tape_is_dragged_what_is_in_view_is_written_and_the_rest_when_it_stands_still(page: Page) -> None:
+def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_rests(page: Page) -> None:
     made = page.request.post("/api/v1/runs", data={"program": LONG}).json()
     assert made["steps"] == 60, made["error"]
     numbers = {}
@@ -300,7 +301,7 @@ def test_while_the_tape_is_dragged_what_is_in_view_is_written_and_the_rest_when_
     page.goto(f"/r/{made['id']}")
     expect(page.locator("#canvas")).to_have_attribute("data-step", "0")
     page.wait_for_load_state("networkidle")
-    # the keys come faster than anything is at rest
+    # the keys come faster than tooltips are written
     slider(page).focus()
     moved = page.evaluate(f"""async () => {{
         const tape = document.querySelector(".tape");
@@ -311,11 +312,11 @@ def test_while_the_tape_is_dragged_what_is_in_view_is_written_and_the_rest_when_
         return [document.querySelector("#canvas").dataset.step, ({CARDS})()];
     }}""")
     assert moved[0] == "40"
-    inside = [(name, text) for name, seen, text in moved[1] if seen]
-    outside = [(name, text) for name, seen, text in moved[1] if not seen]
+    inside = [(name, text) for name, in_view, text in moved[1] if in_view]
+    outside = [(name, text) for name, in_view, text in moved[1] if not in_view]
     assert inside
     assert all(text == numbers[40][name] for name, text in inside)
-    assert any(text != numbers[40][name] for name, text in outside), "what nobody sees is not written yet"
+    assert any(text != numbers[40][name] for name, text in outside), "numbers out of view are not written yet"
     page.wait_for_timeout(400)
     assert {name: text for name, _, text in page.evaluate(CARDS)} == numbers[40]
     page.keyboard.press("ArrowRight")
@@ -324,7 +325,7 @@ def test_while_the_tape_is_dragged_what_is_in_view_is_written_and_the_rest_when_
     page.mouse.down()
     page.mouse.move(700, 100, steps=3)
     assert page.locator("#canvas").get_attribute("data-step") == "59"
-    assert all(text == numbers[59][name] for name, seen, text in page.evaluate(CARDS) if seen)
+    assert all(text == numbers[59][name] for name, in_view, text in page.evaluate(CARDS) if in_view)
 
 
 def test_a_link_opens_at_its_step_and_phase(page: Page) -> None:
@@ -352,7 +353,7 @@ for step in range(5):
 """
 
 
-def test_scale_tab_and_what_is_shown_in_it_are_in_the_address(page: Page) -> None:
+def test_scale_tab_and_its_contents_are_in_the_address(page: Page) -> None:
     page.goto("/")
     run(page, TWO)
     page.get_by_role("button", name="log scale").click()
@@ -368,7 +369,7 @@ def test_scale_tab_and_what_is_shown_in_it_are_in_the_address(page: Page) -> Non
     node(page, "b.sum()").click()
     expect(page).to_have_url(re.compile(r"over=p1%5B1%5D"))
     address = page.url
-    assert "parameter=p1" in address, "the node that is selected is none of its"
+    assert "parameter=p1" in address, "the selected node does not belong to the parameter"
 
     page.goto("about:blank")
     page.goto(address)
@@ -383,7 +384,7 @@ def test_scale_tab_and_what_is_shown_in_it_are_in_the_address(page: Page) -> Non
     assert page.url.partition("?")[0] == address.partition("?")[0]
 
 
-def test_an_address_says_what_is_not_as_at_the_start_and_is_read_as_it_was_written(page: Page) -> None:
+def test_an_address_has_only_changed_fields_and_is_read_as_it_was_written(page: Page) -> None:
     modules = [(SOURCES / name).read_text() for name in ("leaves/types.js", "core/state.js", "core/address.js")]
     body = re.sub(r"^(import .*|export \{\};)$", "", "\n".join(modules), flags=re.MULTILINE).replace("export ", "")
     elsewhere = {
@@ -391,22 +392,22 @@ def test_an_address_says_what_is_not_as_at_the_start_and_is_read_as_it_was_writt
         "tab": "loss", "parameter": "p1", "over": "p1[0]", "compare": "f00",
     }  # fmt: skip
     page.goto("about:blank")
-    start, said, unsaid, read = page.evaluate(
+    start, changed, unchanged, read = page.evaluate(
         f"""elsewhere => {{
             {body}
-            const address = (place) => write({{ ...START, ...place }}, "?theme=dark");
+            const address = (view) => write({{ ...START, ...view }}, "?theme=dark");
             const each = Object.entries(elsewhere).map(([field, value]) => address({{ tab: "loss", [field]: value }}));
             return [START, each, [address({{}}), read("")], [read(address(elsewhere)), read(address({{ ran: 2 }})).ran]];
         }}""",
         elsewhere,
     )
     assert set(start) == set(elsewhere)
-    assert unsaid == ["?theme=dark", start]
+    assert unchanged == ["?theme=dark", start]
     assert read == [elsewhere, 2]
-    assert len(set(said)) == len(elsewhere) - 1, "of these only `ran` and `tab` are as they were"
+    assert len(set(changed)) == len(elsewhere) - 1, "only `ran` and `tab` have their initial values"
 
 
-def test_a_link_that_says_nothing_of_a_tab_leads_back_to_the_curves(page: Page) -> None:
+def test_a_link_without_a_tab_opens_the_curves(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     first = run_another(page, FIT.replace("0.05", "0.02"))
@@ -419,7 +420,7 @@ def test_a_link_that_says_nothing_of_a_tab_leads_back_to_the_curves(page: Page) 
     expect(page.get_by_role("button", name="log scale")).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(page: Page) -> None:
+def test_a_reassigned_name_moves_from_its_leaf_to_the_new_tensor(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     page.locator(".phase.update").click()
@@ -428,7 +429,7 @@ def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(pag
     expect(taker).to_contain_text("m")
     expect(taker).to_contain_text("SubBackward0 · not a leaf")
     expect(taker).to_contain_text("1.0933")
-    page.wait_for_function(  # it can be seen, once the picture has moved
+    page.wait_for_function(  # the card is in view once the picture has moved
         """() => {
             const box = (name) => document.querySelector(name).getBoundingClientRect();
             const [canvas, card] = [box("#canvas"), box("#canvas .taker")];
@@ -440,7 +441,7 @@ def test_a_name_that_is_bound_anew_moves_from_the_old_leaf_to_its_new_tensor(pag
     expect(node(page, "m")).to_be_visible()
 
 
-def test_an_attribute_that_leaves_a_leaf_is_drawn_beside_it(page: Page) -> None:
+def test_a_reassigned_attribute_is_drawn_beside_its_leaf(page: Page) -> None:
     page.goto("/")
     program = (
         "import torch\nclass Net:\n    pass\nnet = Net()\nnet.an_attribute_of_its_own = torch.ones((), requires_grad=True)\n"
@@ -456,7 +457,7 @@ def test_an_attribute_that_leaves_a_leaf_is_drawn_beside_it(page: Page) -> None:
     expect(page.locator(".node.leaf")).to_contain_text("old net.an_attribute")
 
 
-def test_who_wants_things_to_stand_still_sees_phases_and_no_gradient_on_its_way(page: Page) -> None:
+def test_reduced_motion_plays_whole_phases_without_animations(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")
     run(page, FIT)
@@ -477,7 +478,7 @@ def test_who_wants_things_to_stand_still_sees_phases_and_no_gradient_on_its_way(
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_a_recording_is_played_from_the_keyboard_alone(page: Page) -> None:
+def test_a_recording_can_be_played_from_the_keyboard(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     slider(page).focus()
@@ -502,12 +503,12 @@ def test_a_recording_is_played_from_the_keyboard_alone(page: Page) -> None:
 def test_whole_steps_are_played_fast(page: Page) -> None:
     page.goto("/")
     run(page, (EXAMPLES / "fit-by-hand.py").read_text())
-    for name, step in (("Last step", 19), ("First step", 0)):  # one stretch holds them all: then they are here
+    for name, step in (("Last step", 19), ("First step", 0)):  # loads the one stretch that has all steps
         page.get_by_role("button", name=name).click()
         expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
     page.get_by_role("button", name="Whole steps").click()
     page.clock.install(time=0)
-    page.clock.pause_at(1000)  # from now on time is the page's own, however slow the machine is
+    page.clock.pause_at(1000)  # the page's clock is independent of the machine's speed
     page.get_by_role("button", name="Play (Space)").click()
     page.clock.run_for(1)
     for step in range(1, 20):
@@ -520,7 +521,7 @@ def test_whole_steps_are_played_fast(page: Page) -> None:
     expect(page.locator(".phase.forward[aria-pressed=true]")).to_be_visible()
 
 
-def test_curves_follow_the_playhead_and_tell_the_number_that_is_pointed_at(page: Page) -> None:
+def test_curves_follow_the_playhead_and_show_the_number_under_the_pointer(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     chart = page.locator(".chart")
@@ -546,7 +547,7 @@ def test_curves_follow_the_playhead_and_tell_the_number_that_is_pointed_at(page:
 
 @pytest.mark.parametrize("start", ["1e11", "1e-11", "-3.0", "4e30"])
 @pytest.mark.parametrize("rate", ["0.1", "1e-6", "0.0"])
-def test_an_axis_has_numbers_that_differ_however_large_or_close_the_values_are(page: Page, start: str, rate: str) -> None:
+def test_the_numbers_of_an_axis_differ_however_large_or_close_the_values_are(page: Page, start: str, rate: str) -> None:
     program = f"""\
 import torch
 m = torch.tensor({start}, dtype=torch.float64, requires_grad=True)
@@ -574,11 +575,11 @@ for step in range(20):
     for name in ("m", "m.grad"):
         drawn = page.evaluate("name => window.written.filter(each => each[0] === name).map(each => each[1])", name)
         texts = drawn[: drawn.index(drawn[0], 1)] if drawn[0] in drawn[1:] else drawn
-        assert len(texts) >= (1 if rate == "0.0" else 2)  # what is constant has one number
+        assert len(texts) >= (1 if rate == "0.0" else 2)  # a constant has one number
         assert len(set(texts)) == len(texts), texts
 
 
-def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> None:
+def test_the_optimizer_s_table_shows_its_state_and_its_update(page: Page) -> None:
     page.goto("/")
     run(page, ADAM)
     page.get_by_role("button", name="Optimizer").click()
@@ -591,7 +592,7 @@ def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> No
     node(page, "w").click()
     inspector = page.locator(".inspector")
     expect(inspector).to_contain_text("this step adds4.0000")
-    expect(inspector).not_to_contain_text("exp avg")  # what it keeps is not yet what it will be
+    expect(inspector).not_to_contain_text("exp avg")  # the state after the update is not shown yet
     page.locator(".phase.update").click()
     expect(cells).to_have_text(["3.0000 → 2.5000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])
     expect(inspector).to_contain_text("exp avg0.4000")
@@ -599,7 +600,7 @@ def test_the_optimizer_s_table_tells_its_state_and_what_it_did(page: Page) -> No
     expect(cells).to_have_text(["3.0000", "None", "·", "·", "·", "·"])
 
 
-def test_what_a_step_adds_to_gradients_is_told_where_it_is_not_all_of_them(page: Page) -> None:
+def test_the_contribution_of_a_step_has_a_column_if_gradients_accumulate(page: Page) -> None:
     page.goto("/")
     run(page, ACCUMULATE)
     page.get_by_role("button", name="Optimizer").click()
@@ -610,7 +611,7 @@ def test_what_a_step_adds_to_gradients_is_told_where_it_is_not_all_of_them(page:
     expect(table.locator("tbody tr td")).to_have_text(["[0.8000, 1.6000]", "[1.6000, 3.2000]", "[3.6000, 7.2000]", "·", "·"])
 
 
-def test_a_gradient_that_is_given_to_the_program_is_not_said_to_be_in_grad(page: Page) -> None:
+def test_a_gradient_returned_by_autograd_grad_is_not_shown_as_grad(page: Page) -> None:
     page.goto("/")
     run(page, "import torch\nw = torch.tensor([1., 2.], requires_grad=True)\ng, = torch.autograd.grad((w * w).sum(), w)\n")
     node(page, "w").click()
@@ -621,7 +622,7 @@ def test_a_gradient_that_is_given_to_the_program_is_not_said_to_be_in_grad(page:
     expect(node(page, "w")).not_to_contain_text("w.grad")
 
 
-def test_a_functional_update_has_curves_of_its_parameter_and_of_the_gradients_that_were_given(page: Page) -> None:
+def test_a_functional_update_has_curves_of_its_parameter_and_its_gradients(page: Page) -> None:
     page.goto("/")
     run(
         page,
@@ -638,7 +639,7 @@ def test_a_functional_update_has_curves_of_its_parameter_and_of_the_gradients_th
     expect(page.locator(".inspector")).to_contain_text("w after the update1.4000")
 
 
-def test_a_gradient_is_added_only_where_a_pass_before_reached_the_leaf(page: Page) -> None:
+def test_a_gradient_is_marked_as_added_only_if_an_earlier_pass_reached_the_leaf(page: Page) -> None:
     page.goto("/")
     run(
         page,
@@ -649,7 +650,7 @@ def test_a_gradient_is_added_only_where_a_pass_before_reached_the_leaf(page: Pag
     expect(node(page, "b")).not_to_contain_text("grad +=")
 
 
-def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_past_it(page: Page) -> None:
+def test_a_non_finite_loss_is_marked_and_the_tape_plays_past_it(page: Page) -> None:
     page.goto("/")
     run(
         page,
@@ -665,7 +666,7 @@ def test_a_loss_that_is_not_finite_is_marked_where_it_begins_and_the_tape_plays_
     expect(node(page, "w").locator("[data-field=value]")).to_have_text("NaN")
 
 
-def test_each_root_s_loss_has_a_curve_of_its_own(page: Page) -> None:
+def test_each_loss_has_its_own_curve(page: Page) -> None:
     page.goto("/")
     run(page, (PROGRAMS / "gan.py").read_text())
     expect(page.locator(".tape .ahead .curve")).to_have_count(2)
@@ -674,7 +675,7 @@ def test_each_root_s_loss_has_a_curve_of_its_own(page: Page) -> None:
     expect(page.locator(".caption .loss")).to_contain_text("g_loss")
 
 
-def test_a_run_that_goes_on_is_watched_with_its_progress_and_cancelled(page: Page) -> None:
+def test_a_run_in_progress_is_followed_with_its_progress_and_can_be_cancelled(page: Page) -> None:
     page.goto("/")
     write(page, SLOW)
     page.keyboard.press("ControlOrMeta+Enter")
@@ -683,12 +684,12 @@ def test_a_run_that_goes_on_is_watched_with_its_progress_and_cancelled(page: Pag
     bar = page.get_by_role("progressbar", name="Run progress")
     expect(bar).to_have_attribute("aria-valuemax", "200")
     first = int(slider(page).get_attribute("aria-valuemax") or 0)
-    expect(slider(page)).not_to_have_attribute("aria-valuemax", str(first))  # the deck grows
+    expect(slider(page)).not_to_have_attribute("aria-valuemax", str(first))  # the tape grows
     expect(node(page, "w").locator("[data-field=grad]")).not_to_have_text("None")
     page.get_by_role("button", name="First step").click()
     expect(page.locator(".count b")).to_have_text("0")
     page.wait_for_timeout(600)
-    expect(page.locator(".count b")).to_have_text("0")  # who looks elsewhere is left there
+    expect(page.locator(".count b")).to_have_text("0")  # the playhead does not follow when it is elsewhere
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#status")).to_contain_text("stopped by you")
     expect(bar).to_be_hidden()
@@ -698,7 +699,7 @@ def test_a_run_that_goes_on_is_watched_with_its_progress_and_cancelled(page: Pag
     expect(page.locator(".tape .played .curve")).to_be_visible()
 
 
-def test_two_runs_are_laid_over_each_other_and_both_values_are_told(page: Page) -> None:
+def test_a_comparison_shows_the_curves_and_values_of_both_runs(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     other = page.url.rpartition("/r/")[2].partition("?")[0]
@@ -725,7 +726,7 @@ def test_two_runs_are_laid_over_each_other_and_both_values_are_told(page: Page) 
     expect(page).not_to_have_url(re.compile("compare"))
 
 
-def test_two_runs_are_told_apart_by_the_argument_that_differs(page: Page) -> None:
+def test_compared_runs_are_labelled_with_the_argument_that_differs(page: Page) -> None:
     page.goto("/")
     run(page, TWO)
     first = run_another(page, TWO.replace("lr=0.1", "lr=0.02"))
@@ -759,14 +760,14 @@ PLANE = """() => {
 }"""
 
 
-def test_the_loss_over_a_parameter_has_the_gradient_as_its_slope(page: Page) -> None:
+def test_the_slope_of_the_loss_curve_is_the_gradient(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     page.get_by_role("button", name="Loss vs. m").click()
     expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
     expect(page.locator(".landscape .slope")).to_have_text("slope −9.3333")
     plane = page.evaluate(PLANE)
-    right = next(place for place, (x, _) in enumerate(plane["curve"]) if x > plane["here"][0])
+    right = next(i for i, (x, _) in enumerate(plane["curve"]) if x > plane["here"][0])
     (x1, y1), (x2, y2) = plane["tangent"][0], plane["tangent"][-1]
     (x3, y3), (x4, y4) = plane["curve"][right - 2], plane["curve"][right + 1]
     assert abs((y2 - y1) / (x2 - x1) / ((y4 - y3) / (x4 - x3)) - 1) < 0.05
@@ -781,29 +782,29 @@ def test_the_loss_over_a_parameter_has_the_gradient_as_its_slope(page: Page) -> 
     expect(page.get_by_role("button", name="Use the data of step")).to_be_hidden(timeout=15_000)
 
 
-def test_a_replay_is_begun_once_and_then_waited_for_at_its_own_address(page: Page) -> None:
+def test_a_replay_is_started_once_and_then_polled_at_its_own_address(page: Page) -> None:
     slow = FIT.replace("import torch", "import time, torch").replace("    loss =", "    time.sleep(0.2)\n    loss =")
     made = page.request.post("/api/v1/runs", data={"program": slow}).json()
-    asked: list[tuple[str, str, int]] = []
+    requests: list[tuple[str, str, int]] = []
 
-    def answered(response: Response) -> None:
+    def on_response(response: Response) -> None:
         path = response.url.partition("/replays")
         if path[1]:
-            asked.append((response.request.method, path[2], response.status))
+            requests.append((response.request.method, path[2], response.status))
 
-    page.on("response", answered)
+    page.on("response", on_response)
     page.goto(f"/r/{made['id']}?tab=loss&step=3")
     expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
-    begun, *waited = asked
-    assert begun == ("POST", "", 202)
-    assert {(method, bool(path.strip("/"))) for method, path, _ in waited} == {("GET", True)}
-    assert [status for *_, status in waited][-1] == 200
+    first, *polls = requests
+    assert first == ("POST", "", 202)
+    assert {(method, bool(path.strip("/"))) for method, path, _ in polls} == {("GET", True)}
+    assert [status for *_, status in polls][-1] == 200
     page.reload()
     expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
-    assert asked[len(waited) + 1 :] == [("POST", "", 200)], "it is kept"
+    assert requests[len(polls) + 1 :] == [("POST", "", 200)], "the replay is cached"
 
 
-def test_a_replay_that_takes_long_is_stopped_by_who_waits_for_it_and_asked_for_again(page: Page) -> None:
+def test_a_long_replay_can_be_stopped_and_requested_again(page: Page) -> None:
     slow = PAIR.replace("import torch", "import time, torch").replace("    loss =", "    time.sleep(0.6)\n    loss =")
     made = page.request.post("/api/v1/runs", data={"program": slow}).json()
     assert made["steps"] == 5, made["error"]
@@ -826,25 +827,25 @@ def test_a_replay_that_takes_long_is_stopped_by_who_waits_for_it_and_asked_for_a
     replay = first.removesuffix("/cancel")
     assert page.request.get(replay).json()["reason"] == "The replay was cancelled."
     node(page, "w * x").click()
-    expect(remark).to_have_text(stopped)  # it is not asked for again unasked
+    expect(remark).to_have_text(stopped)  # it is not requested again by itself
     page.get_by_role("button", name="Run again").click()
     expect(remark).to_contain_text("Running the program again")
-    for elements in ("p0 p1", "p0"):  # what nobody wants any more is taken back, before it is asked for once more
+    for elements in ("p0 p1", "p0"):  # the replaced request is cancelled before the same surface is requested again
         page.get_by_role("combobox", name="Loss vs.").select_option(elements)
     expect(page.locator(".plane .curve")).to_be_visible(timeout=20_000)
     assert cancelled == [first, first]
 
 
-def test_on_a_logarithmic_scale_the_tangent_is_what_becomes_of_the_line(page: Page) -> None:
+def test_on_a_logarithmic_scale_the_tangent_is_the_transformed_line(page: Page) -> None:
     made = page.request.post("/api/v1/runs", data={"program": FIT}).json()
-    told = page.request.post(
+    answer = page.request.post(
         f"/api/v1/runs/{made['id']}/replays", data={"what": "surface", "step": 1, "parameters": ["p0"]}
     ).json()
     page.goto(f"/r/{made['id']}?step=1&tab=loss&log=1")
     expect(page.locator(".plane .tangent")).to_be_visible(timeout=15_000)
     expect(page.get_by_role("img", name="loss vs. m, on a logarithmic scale")).to_be_visible()
     plane = page.evaluate(PLANE)
-    (low, *_, high), (left, *_, right) = told["grid"]["p0"], plane["curve"]
+    (low, *_, high), (left, *_, right) = answer["grid"]["p0"], plane["curve"]
     scale = (right[0] - left[0]) / (high - low)
     powers = [math.log10(float(text.replace("−", "-"))) for text in plane["beside"][-len(plane["rungs"]) :]]
     assert len(powers) > 1
@@ -854,26 +855,26 @@ def test_on_a_logarithmic_scale_the_tangent_is_what_becomes_of_the_line(page: Pa
     def pixels(m: float, loss: float) -> tuple[float, float]:
         return left[0] + scale * (m - low), foot + decade * math.log10(loss)
 
-    for m, loss in zip(told["grid"]["p0"], told["loss"], strict=True):
+    for m, loss in zip(answer["grid"]["p0"], answer["loss"], strict=True):
         x, y = pixels(m, loss)
         assert min(math.hypot(x - px, y - py) for px, py in plane["curve"]) < 0.5
-    at, slope = told["at"], told["at"]["grad"]
+    at, slope = answer["at"], answer["at"]["grad"]
     assert math.dist(plane["here"], pixels(at["p0"], at["loss"])) < 0.5
     for px, py in plane["tangent"]:
         loss = 10 ** ((py - foot) / decade)
         across = abs(pixels(at["p0"] + (loss - at["loss"]) / slope, loss)[0] - px)
         height = at["loss"] + slope * ((px - left[0]) / scale + low - at["p0"])
-        assert min(across, abs(pixels(0, height)[1] - py) if height > 0 else across) < 0.5  # it is flat here and steep there
+        assert min(across, abs(pixels(0, height)[1] - py) if height > 0 else across) < 0.5  # flat here, steep there
     (x1, y1), *_, (x2, y2) = plane["tangent"]
     x, y = plane["here"]
-    assert abs(y1 + (y2 - y1) * (x - x1) / (x2 - x1) - y) > 5, "it is no straight line"
+    assert abs(y1 + (y2 - y1) * (x - x1) / (x2 - x1) - y) > 5, "the tangent must be bent"
     page.get_by_role("button", name="log scale").click()
     expect(page.locator(".plane .rung")).to_have_count(0)
     assert len(page.evaluate(PLANE)["tangent"]) == 3
 
 
 @pytest.mark.parametrize("less", [1, 0.05], ids=["of some steps", "of none"])
-def test_where_a_loss_is_not_above_zero_the_scale_stays_linear_and_that_is_said(page: Page, less: float) -> None:
+def test_the_scale_stays_linear_with_a_remark_if_a_loss_is_not_positive(page: Page, less: float) -> None:
     program = FIT.replace(".mean()", f".mean() - {less}")
     made = page.request.post("/api/v1/runs", data={"program": program}).json()
     assert made["steps"] == 4, made["error"]
@@ -886,7 +887,7 @@ def test_where_a_loss_is_not_above_zero_the_scale_stays_linear_and_that_is_said(
     assert page.evaluate(PLANE) == linear
 
 
-def test_the_lines_of_a_contour_are_a_ratio_apart_on_a_logarithmic_scale(page: Page) -> None:
+def test_contour_lines_have_a_constant_ratio_on_a_logarithmic_scale(page: Page) -> None:
     made = page.request.post("/api/v1/runs", data={"program": PAIR}).json()
     page.goto(f"/r/{made['id']}?step=4&tab=loss")
     lines = page.locator(".plane .height title")
@@ -894,26 +895,26 @@ def test_the_lines_of_a_contour_are_a_ratio_apart_on_a_logarithmic_scale(page: P
     levels = "lines => lines.map(line => Number(line.textContent.replace('−', '-')))"
     even = lines.evaluate_all(levels)
     page.get_by_role("button", name="log scale").click()
-    told = page.locator(".landscape .scale")
-    expect(told).to_have_text(re.compile(r"^each line: loss × \d"))
-    ratio = float((told.text_content() or "").rpartition(" ")[2])
+    remark = page.locator(".landscape .scale")
+    expect(remark).to_have_text(re.compile(r"^each line: loss × \d"))
+    ratio = float((remark.text_content() or "").rpartition(" ")[2])
     found = lines.evaluate_all(levels)
     assert found != even
     assert len(found) >= 3
     assert all(abs(after / before / ratio - 1) < 0.01 for before, after in pairwise(found))
     page.get_by_role("button", name="log scale").click()
-    expect(told).to_have_text("")
+    expect(remark).to_have_text("")
     assert lines.evaluate_all(levels) == even
 
 
-def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page) -> None:
+def test_the_loss_of_two_parameters_is_a_contour_with_the_trajectory(page: Page) -> None:
     page.goto("/")
     run(page, PAIR)
     page.get_by_role("button", name="Last step").click()
     expect(page.locator(".chart canvas").first).to_be_visible()
     contour = json.loads((static_path() / "manifest.json").read_text())["d3-contour.mjs"]
     loaded = "name => performance.getEntriesByType('resource').some(each => each.name.endsWith(name))"
-    assert not page.evaluate(loaded, contour), "what draws contours comes when one is drawn"
+    assert not page.evaluate(loaded, contour), "the contour library is loaded with the first contour"
     page.get_by_role("button", name=re.compile("Loss vs")).click()
     expect(page.locator(".plane .height")).not_to_have_count(0, timeout=15_000)
     assert page.evaluate(loaded, contour)
@@ -928,7 +929,7 @@ def test_the_loss_over_two_parameters_is_a_contour_with_the_way_taken(page: Page
     expect(page.locator(".plane .arrow")).to_have_count(0)
 
 
-def test_a_program_that_is_not_repeatable_is_said_to_be_so(page: Page) -> None:
+def test_a_program_that_is_not_repeatable_is_reported(page: Page) -> None:
     page.goto("/")
     run(
         page,

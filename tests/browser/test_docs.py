@@ -1,4 +1,4 @@
-"""Read the API's reference in a browser, and call the API from it."""
+"""The API reference works in a browser, and calls the API."""
 
 from __future__ import annotations
 

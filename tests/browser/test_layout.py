@@ -1,4 +1,4 @@
-"""Every page fits every width, in both themes, and can be used without a mouse and without seeing it."""
+"""Every page fits every width in both themes, and is accessible by keyboard and screen reader."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OUTSIDE = """() => [...document.querySelectorAll("body *")]
 
 
 def outside(page: Page) -> list[str]:
-    """What stands beyond the right edge of the window, whether the page scrolls there or cuts it off."""
+    """Return the elements beyond the right edge of the window, whether the page scrolls there or cuts them off."""
     scrolls = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     return [*page.evaluate(OUTSIDE), *(["the page scrolls sideways"] if scrolls else [])]
 
 
 def violations(page: Page) -> list[str]:
-    """What axe says is wrong, with the elements."""
+    """Return the rules that axe reports as violated, with the elements."""
     return [
         f"{rule['id']}: {rule['help']}: {[node['html'][:200] for node in rule['nodes']]}"
         for rule in Axe().run(page).response["violations"]
@@ -57,7 +57,7 @@ def test_axe_finds_nothing(look: Look, path: str, theme: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1024, 1440])
-def test_a_graph_that_has_no_room_opens_with_its_root_in_view(look: Look, width: int) -> None:
+def test_a_graph_that_does_not_fit_opens_with_its_root_in_view(look: Look, width: int) -> None:
     page = look(width, "light")
     page.goto("/")
     run(
@@ -72,7 +72,7 @@ def test_a_graph_that_has_no_room_opens_with_its_root_in_view(look: Look, width:
     assert canvas["y"] <= root["y"] < root["y"] + root["height"] <= canvas["y"] + canvas["height"]
 
 
-def test_what_is_selected_is_in_view_beside_the_root(look: Look) -> None:
+def test_the_selected_node_is_in_view_together_with_the_root(look: Look) -> None:
     page = look(1440, "light")
     program = (
         "import torch\nx = torch.linspace(-1, 1, 32).unsqueeze(1)\ny = torch.sin(3 * x)\n"
@@ -86,15 +86,15 @@ def test_what_is_selected_is_in_view_beside_the_root(look: Look) -> None:
     bias = next(each["id"] for each in nodes if each["name"] == "model.2.bias")
     page.goto(f"/r/{made['id']}?node={bias}")
     expect(page.locator("#canvas .node.selected")).to_have_count(1)
-    for place in (".node.root", ".node.selected"):
-        canvas, card = page.locator("#canvas").bounding_box(), page.locator(f"#canvas {place}").first.bounding_box()
+    for card_class in (".node.root", ".node.selected"):
+        canvas, card = page.locator("#canvas").bounding_box(), page.locator(f"#canvas {card_class}").first.bounding_box()
         assert canvas
         assert card
-        assert canvas["x"] <= card["x"] < card["x"] + card["width"] <= canvas["x"] + canvas["width"], place
+        assert canvas["x"] <= card["x"] < card["x"] + card["width"] <= canvas["x"] + canvas["width"], card_class
 
 
 @pytest.mark.parametrize("width", [390, 1024, 1440])
-def test_a_picture_opens_at_a_size_at_which_its_numbers_are_read_and_fades_where_there_is_more(look: Look, width: int) -> None:
+def test_a_picture_opens_at_a_readable_size_and_fades_where_it_continues(look: Look, width: int) -> None:
     page = look(width, "light")
     program = (
         "import torch\nw = torch.tensor(1.1, requires_grad=True)\ny = w\nfor i in range(9):\n    y = y.sin()\ny.backward()"
@@ -134,7 +134,7 @@ def test_axe_finds_nothing_on_a_phone_with_many_steps(look: Look, theme: str) ->
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_the_scale_is_switched_with_a_finger_on_a_phone(look: Look, width: int) -> None:
+def test_the_scale_can_be_switched_by_touch_on_a_phone(look: Look, width: int) -> None:
     page = look(width, "light")
     made = page.request.post("/api/v1/runs", data={"program": FIT.replace("range(4)", "range(1200)")}).json()
     page.goto(f"/r/{made['id']}?step=1100")
@@ -146,7 +146,7 @@ def test_the_scale_is_switched_with_a_finger_on_a_phone(look: Look, width: int) 
     assert len(others) == 6
     for other in others:
         assert other
-        assert other["x"] + other["width"] + 4 <= own["x"], "it stands beside them"
+        assert other["x"] + other["width"] + 4 <= own["x"], "the button must not overlap its neighbours"
     assert not outside(page)
     curve = page.locator(".tape .ahead .curve")
     before = curve.get_attribute("d") or ""
@@ -156,7 +156,7 @@ def test_the_scale_is_switched_with_a_finger_on_a_phone(look: Look, width: int) 
     expect(page).to_have_url(re.compile("log=1"))
 
 
-def test_the_theme_is_switched_and_remembered(page: Page) -> None:
+def test_the_theme_is_switched_and_saved(page: Page) -> None:
     page.emulate_media(color_scheme="light")
     page.goto("/")
     background = "() => getComputedStyle(document.body).backgroundColor"
@@ -187,7 +187,7 @@ def test_the_graph_is_walked_with_the_arrow_keys(page: Page) -> None:
     expect(page.locator("#canvas :focus")).to_have_class(re.compile("constant"))
 
 
-def test_all_of_it_is_done_from_the_keyboard(page: Page) -> None:
+def test_everything_can_be_done_from_the_keyboard(page: Page) -> None:
     page.goto("/")
     page.locator(".cm-content").focus()
     page.keyboard.press("ControlOrMeta+A")
@@ -213,7 +213,7 @@ def test_all_of_it_is_done_from_the_keyboard(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Keyboard")).to_be_hidden()
 
 
-def test_the_keyboard_leaves_the_editor(page: Page) -> None:
+def test_escape_and_tab_leave_the_editor(page: Page) -> None:
     page.goto("/")
     page.locator(".cm-content").focus()
     page.keyboard.press("Escape")
@@ -221,13 +221,13 @@ def test_the_keyboard_leaves_the_editor(page: Page) -> None:
     assert not page.evaluate("document.activeElement.closest('.cm-editor') !== null")
 
 
-def test_the_picture_is_zoomed_fitted_and_turned(page: Page) -> None:
+def test_the_picture_can_be_zoomed_fitted_and_turned(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     zoom = page.locator("#zoom")
     opened = zoom.text_content() or ""
     zoom.click()
-    expect(zoom).not_to_have_text(opened)  # the whole picture has no room at a size at which it is read
+    expect(zoom).not_to_have_text(opened)  # the whole picture does not fit at a readable size
     before = zoom.text_content()
     page.get_by_role("button", name="Zoom in").click()
     expect(zoom).not_to_have_text(before or "")
@@ -236,19 +236,19 @@ def test_the_picture_is_zoomed_fitted_and_turned(page: Page) -> None:
 
     def top(title: str) -> float:
         box = node(page, title).bounding_box()
-        return box["y"] if box else float("nan")  # just being put in the place of the one before
+        return box["y"] if box else float("nan")  # the picture is being replaced
 
     assert top("m") > top("y_pred - y")
     page.get_by_role("button", name=re.compile("Loss below")).click()
     expect(page).to_have_url(re.compile("direction=BT"))
-    for _ in range(100):  # the picture comes when the server has drawn it
+    for _ in range(100):  # wait until the server has drawn the picture
         if top("m") < top("y_pred - y"):
             break
         page.wait_for_timeout(50)
     assert top("m") < top("y_pred - y")
 
 
-def test_who_wants_things_to_stand_still_sees_no_transition(page: Page) -> None:
+def test_reduced_motion_disables_transitions(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")
     assert page.evaluate("getComputedStyle(document.querySelector('#canvas .shaft')).transitionDuration") == "0s"

@@ -1,4 +1,4 @@
-"""What stands beside the lines of a program: what was true at the playhead, and in view."""
+"""The editor shows the values at the playhead beside each line, and keeps the current lines in view."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LONG = "\n".join(
 
 
 def in_view(page: Page, text: str) -> bool:
-    """Whether a line with a text is wholly in view in the editor."""
+    """Return whether a line with a text is completely in view in the editor."""
     found: bool = page.evaluate(
         """text => {
             const box = document.querySelector(".cm-scroller").getBoundingClientRect();
@@ -60,6 +60,7 @@ def in_view(page: Page, text: str) -> bool:
 
 
 def until_in_view(page: Page, text: str) -> None:
+    """Wait until a line with a text is in view."""
     for _ in range(40):
         if in_view(page, text):
             return
@@ -67,7 +68,7 @@ def until_in_view(page: Page, text: str) -> None:
     pytest.fail(f"{text!r} is not in view")
 
 
-def test_a_line_that_another_step_ran_shows_that_step_s_value_paler(page: Page) -> None:
+def test_a_line_that_did_not_run_in_the_step_shows_an_earlier_value_in_pale(page: Page) -> None:
     page.goto("/")
     run(page, TURNS)
     page.goto(page.url.partition("?")[0] + "?step=1")
@@ -76,7 +77,7 @@ def test_a_line_that_another_step_ran_shows_that_step_s_value_paler(page: Page) 
     expect(value(page, 6)).to_have_class(re.compile("before"))
     expect(value(page, 6)).to_have_attribute("title", re.compile("^from step 0: "))
     expect(value(page, 4)).to_have_text("0.5")
-    expect(value(page, 4)).not_to_have_class(re.compile("before"))  # set up, and the same ever since
+    expect(value(page, 4)).not_to_have_class(re.compile("before"))  # it ran once, before the loop
     expect(value(page, 10)).to_have_text("6.2500")
     expect(value(page, 15)).to_have_text("·")
     page.get_by_role("button", name="Next step").click()
@@ -91,7 +92,7 @@ def test_a_line_that_another_step_ran_shows_that_step_s_value_paler(page: Page) 
     expect(value(page, 10)).to_have_attribute("title", "not run yet")
 
 
-def test_an_output_stands_under_its_cell_once_that_has_run(page: Page) -> None:
+def test_an_output_appears_under_its_cell_once_the_cell_has_run(page: Page) -> None:
     page.goto("/")
     expect(value(page, 17)).to_have_text("·")
     expect(page.locator(".cm-below.output")).to_have_text("·")
@@ -107,12 +108,12 @@ def test_an_output_stands_under_its_cell_once_that_has_run(page: Page) -> None:
     expect(page.locator(".cm-below.output")).not_to_contain_text("printed by")
 
 
-def test_an_error_stands_where_the_recording_ends_and_the_headline_leads_there(page: Page) -> None:
+def test_an_error_is_shown_at_the_end_of_the_recording_and_the_status_leads_there(page: Page) -> None:
     page.goto("/")
     write(page, REBOUND)
     page.locator("#run").click()
     failed = page.locator(".cm-line.cm-failed")
-    expect(failed).to_contain_text("loss.backward()")  # a run that failed opens where it stopped
+    expect(failed).to_contain_text("loss.backward()")  # a failed run opens at its end
     expect(page.locator(".cm-below.error")).to_be_visible()
     expect(value(page, 5)).to_have_text("step = 1")
     page.locator(".phase.backward").click()
@@ -127,7 +128,7 @@ def test_an_error_stands_where_the_recording_ends_and_the_headline_leads_there(p
     expect(value(page, 8)).to_have_text("m.grad = −9.3333")
 
 
-def test_the_lines_at_the_playhead_are_kept_in_view_until_the_person_scrolls(page: Page) -> None:
+def test_the_lines_at_the_playhead_stay_in_view_until_the_user_scrolls(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")
     run(page, LONG)
@@ -139,17 +140,17 @@ def test_the_lines_at_the_playhead_are_kept_in_view_until_the_person_scrolls(pag
     there = page.locator(".cm-scroller").evaluate("box => box.scrollTop")
     page.get_by_role("button", name="Next step").click()
     expect(page.locator(".count b")).to_have_text("1")
-    assert page.locator(".cm-scroller").evaluate("box => box.scrollTop") == there, "what is in view stays where it is"
+    assert page.locator(".cm-scroller").evaluate("box => box.scrollTop") == there, "lines in view must not move"
     page.locator(".phase.forward").click()
     page.get_by_role("button", name="Play (Space)").click()
     until_in_view(page, "loss.backward()")
     page.locator(".cm-scroller").hover()
     page.mouse.wheel(0, -5000)
     page.wait_for_timeout(1500)
-    assert page.locator(".cm-scroller").evaluate("box => box.scrollTop") == 0, "the person looks elsewhere"
+    assert page.locator(".cm-scroller").evaluate("box => box.scrollTop") == 0, "no scrolling after the user's own"
 
 
-def test_the_line_that_failed_is_in_view_and_findings_leave_the_program_room(page: Page) -> None:
+def test_the_failed_line_is_in_view_and_findings_leave_room_for_the_program(page: Page) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     page.goto("/")
     one = "{0} = torch.ones(1, requires_grad=True)\n({0} * 2).backward()\n{0} = {0} - {0}.grad\n"
@@ -165,7 +166,7 @@ def test_the_line_that_failed_is_in_view_and_findings_leave_the_program_room(pag
     assert room["height"] > 12 * 22
 
 
-def test_what_is_emptied_keeps_no_output_and_a_message_shows_its_code(page: Page, problems: Problems) -> None:
+def test_emptying_the_editor_removes_outputs_and_a_message_formats_its_code(page: Page, problems: Problems) -> None:
     problems.expect("Failed to load resource.*422")
     page.goto("/")
     expect(page.locator(".cm-below.output")).to_be_visible()
@@ -183,7 +184,7 @@ def test_what_is_emptied_keeps_no_output_and_a_message_shows_its_code(page: Page
     expect(page.locator(".cm-below.output")).to_be_visible()
 
 
-def test_what_is_no_tensor_is_written_as_tensors_are(page: Page) -> None:
+def test_plain_values_are_formatted_like_tensors(page: Page) -> None:
     page.goto("/")
     run(
         page,
@@ -197,7 +198,7 @@ def test_what_is_no_tensor_is_written_as_tensors_are(page: Page) -> None:
     expect(value(page, 7)).to_have_text("tensor, float")
 
 
-def test_the_page_says_the_same_without_a_script(page: Page, browser: Browser, base_url: str) -> None:
+def test_the_page_without_a_script_shows_the_same_values(page: Page, browser: Browser, base_url: str) -> None:
     page.goto("/")
     context = browser.new_context(java_script_enabled=False, base_url=base_url)
     plain = context.new_page()
@@ -210,20 +211,20 @@ def test_the_page_says_the_same_without_a_script(page: Page, browser: Browser, b
                 expect(page.locator(".cm-value").first).to_be_visible()
                 plain.goto(address)
                 for line in range(1, len(program.splitlines()) + 1):
-                    written = value(page, line)
-                    told = plain.locator(f"#L{line} output")
-                    if not told.count():
+                    scripted = value(page, line)
+                    unscripted = plain.locator(f"#L{line} output")
+                    if not unscripted.count():
                         continue
-                    tone = [name for name in ("off", "before", "bad") if name in (told.get_attribute("class") or "")]
-                    own = [name for name in ("off", "before", "bad") if name in (written.get_attribute("class") or "")]
+                    tone = [name for name in ("off", "before", "bad") if name in (unscripted.get_attribute("class") or "")]
+                    own = [name for name in ("off", "before", "bad") if name in (scripted.get_attribute("class") or "")]
                     assert own == tone, (address, line)
                     if "off" in tone:
-                        expect(written).to_have_text("·")
+                        expect(scripted).to_have_text("·")
     context.close()
     assert json.dumps(answer["status"]) == '"done"'
 
 
-def test_what_is_done_right_is_counted_apart_from_notes(page: Page) -> None:
+def test_good_signs_are_counted_separately_from_notes(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     expect(page.get_by_role("region", name="Findings")).to_contain_text("no pitfalls, 1 good sign")

@@ -1,4 +1,4 @@
-"""Run programs on the playground, and read what autograd recorded."""
+"""Programs run on the playground, and their recordings are shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
 NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 
 
-def test_a_pasted_program_is_run_and_the_node_of_m_tells_its_gradient(page: Page) -> None:
+def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     node(page, "y_pred - y").click()
@@ -29,15 +29,15 @@ def test_a_pasted_program_is_run_and_the_node_of_m_tells_its_gradient(page: Page
     expect(page.locator("#canvas .edge", has_text="y_pred = m * x → m").locator("text")).to_have_text("−9.3333")
 
 
-def test_the_first_visit_opens_on_a_recording_with_its_question_answered(page: Page) -> None:
+def test_the_first_visit_opens_a_recording_with_its_gradient_explained(page: Page) -> None:
     page.goto("/")
     expect(page.locator("#inspected")).to_contain_text("Where does −9.3333 come from?")
     expect(page.locator("[data-phase=backward][aria-pressed=true]")).to_be_visible()
     expect(node(page, "m")).to_have_class(re.compile("selected"))
-    assert page.url.endswith("/"), "the address is left alone until the person moves"
+    assert page.url.endswith("/"), "the address does not change before the first move"
 
 
-def test_values_stand_at_the_ends_of_lines_and_lead_to_their_nodes(page: Page) -> None:
+def test_values_at_the_ends_of_lines_select_their_nodes(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     expect(value(page, 8)).to_have_text("4.6667")
@@ -55,7 +55,7 @@ def test_values_stand_at_the_ends_of_lines_and_lead_to_their_nodes(page: Page) -
     expect(page.locator(".cm-picked-span").first).to_be_visible()
 
 
-def test_the_graph_of_a_displayed_tensor_that_no_backward_reaches_can_be_looked_at(page: Page) -> None:
+def test_the_graph_of_a_displayed_tensor_without_a_backward_pass_can_be_shown(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     value(page, 16).click()
@@ -65,7 +65,7 @@ def test_the_graph_of_a_displayed_tensor_that_no_backward_reaches_can_be_looked_
     expect(node(page, "loss = ((y_pred - y) ** 2).mean()")).to_be_visible()
 
 
-def test_gradients_that_meet_are_told_one_by_one_with_their_sum(page: Page) -> None:
+def test_gradients_that_arrive_along_several_edges_are_listed_with_their_sum(page: Page) -> None:
     page.goto("/")
     run(page, FAN_IN)
     node(page, "x").click()
@@ -75,7 +75,7 @@ def test_gradients_that_meet_are_told_one_by_one_with_their_sum(page: Page) -> N
     expect(arrived.locator(".total")).to_have_text(re.compile("Σ of these8.0000"))
 
 
-def test_a_notebook_that_is_opened_is_run_whole_with_outputs_under_its_cells(page: Page) -> None:
+def test_an_opened_notebook_runs_and_shows_outputs_under_its_cells(page: Page) -> None:
     page.goto("/")
     page.locator("#file").set_input_files(NOTEBOOK)
     expect(page.locator("#status")).to_contain_text("2 steps")
@@ -89,7 +89,7 @@ def test_a_notebook_that_is_opened_is_run_whole_with_outputs_under_its_cells(pag
     graphs = page.get_by_label("Graph", exact=True)
     graphs.select_option(label="4 * y / 3, line 15")
     expect(node(page, "4 * y / 3")).to_contain_text("DivBackward0")
-    graphs.select_option(label="loss, line 34")  # a later step's pass reaches it
+    graphs.select_option(label="loss, line 34")  # a pass of a later step reaches it
     expect(page.locator(".count b")).to_have_text("1")
 
 
@@ -109,11 +109,11 @@ def test_a_notebook_can_be_dropped_on_the_page(page: Page) -> None:
     )
     expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
     expect(page.locator(".cm-cell")).to_have_count(1)
-    page.locator("#run").click()  # as it is edited, it stays a notebook
+    page.locator("#run").click()  # the editor's text is still a notebook
     expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
 
 
-def test_what_is_no_notebook_is_answered_with_a_sentence_and_nothing_is_lost(page: Page, problems: Problems) -> None:
+def test_an_invalid_notebook_shows_an_error_and_keeps_the_page(page: Page, problems: Problems) -> None:
     problems.expect("Failed to load resource.*(400|422)")
     page.goto("/")
     page.locator("#file").set_input_files({"name": "x.ipynb", "mimeType": "application/json", "buffer": b"\x00\x01\x02"})
@@ -123,7 +123,7 @@ def test_what_is_no_notebook_is_answered_with_a_sentence_and_nothing_is_lost(pag
     expect(node(page, "m")).to_be_visible()
 
 
-def test_an_error_is_told_at_its_line_with_its_columns(page: Page) -> None:
+def test_an_error_is_shown_at_its_line_with_its_columns(page: Page) -> None:
     page.goto("/")
     write(page, "import torch\nx = torch.ones(3)\ny = x.view(2, 2)")
     page.keyboard.press("ControlOrMeta+Enter")
@@ -136,7 +136,7 @@ def test_an_error_is_told_at_its_line_with_its_columns(page: Page) -> None:
     expect(page.locator("#canvas")).to_contain_text("Stopped before the first backward()")
 
 
-def test_a_pass_that_broke_off_says_that_nothing_arrived(page: Page) -> None:
+def test_after_a_failed_pass_the_inspector_reports_that_no_gradient_arrived(page: Page) -> None:
     page.goto("/")
     write(page, "import torch\nx = torch.ones(2, requires_grad=True)\ny = (x * x).sum()\ny.backward()\ny.backward()")
     page.keyboard.press("ControlOrMeta+Enter")
@@ -146,7 +146,7 @@ def test_a_pass_that_broke_off_says_that_nothing_arrived(page: Page) -> None:
     expect(page.locator(".inspector")).not_to_contain_text("come from?")
 
 
-def test_a_finding_leads_to_the_step_and_the_node_that_raised_and_marks_its_line(page: Page) -> None:
+def test_a_finding_leads_to_its_step_and_node_and_marks_its_line(page: Page) -> None:
     page.goto("/")
     write(
         page,
@@ -167,7 +167,7 @@ def test_a_finding_leads_to_the_step_and_the_node_that_raised_and_marks_its_line
     expect(page.locator("#chosen")).to_have_value("pass 2")
 
 
-def test_a_process_that_ended_itself_keeps_what_it_had_recorded_and_says_how_it_ended(page: Page) -> None:
+def test_a_process_that_exits_keeps_its_recording_and_reports_its_exit_status(page: Page) -> None:
     page.goto("/")
     write(page, "import os, torch\nx = torch.ones(2, requires_grad=True)\n(x * 2).sum().backward()\nos._exit(3)")
     page.keyboard.press("ControlOrMeta+Enter")
@@ -176,12 +176,12 @@ def test_a_process_that_ended_itself_keeps_what_it_had_recorded_and_says_how_it_
     expect(node(page, "x").locator("[data-field=grad]")).to_have_text("[2.0000, 2.0000]")
 
 
-def test_a_long_way_from_the_loss_is_told_by_its_ends(page: Page) -> None:
+def test_a_long_path_from_the_loss_is_shortened_to_its_ends(page: Page) -> None:
     page.goto("/")
     write(page, "import torch\nx = torch.ones((), requires_grad=True)\nsum([x * 2] + [1] * 60).backward()")
     page.keyboard.press("ControlOrMeta+Enter")
     expect(page).to_have_url(re.compile("/r/"))
-    expect(page.locator("#canvas .node.selected.root")).to_have_count(1)  # of many nodes the root is looked at first
+    expect(page.locator("#canvas .node.selected.root")).to_have_count(1)  # in a large graph the root is selected first
     here = page.url.partition("?")[0]
     page.goto(here)
     expect(page.locator("#canvas .node.selected.root")).to_have_count(1)
@@ -191,7 +191,7 @@ def test_a_long_way_from_the_loss_is_told_by_its_ends(page: Page) -> None:
     expect(page.locator(".route")).to_contain_text("… 43 more nodes …")
 
 
-def test_a_syntax_error_is_a_run_with_its_caret(page: Page) -> None:
+def test_a_syntax_error_is_marked_in_the_editor(page: Page) -> None:
     page.goto("/")
     write(page, "import torch\nx = torch.ones(3")
     page.keyboard.press("ControlOrMeta+Enter")
@@ -199,7 +199,7 @@ def test_a_syntax_error_is_a_run_with_its_caret(page: Page) -> None:
     expect(page.locator(".cm-caret")).to_have_text("(")
 
 
-def test_a_finding_shows_its_edit_and_applying_it_runs_clean(page: Page) -> None:
+def test_applying_the_fix_of_a_finding_removes_the_finding(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     finding = page.locator("#found li")
@@ -214,7 +214,7 @@ def test_a_finding_shows_its_edit_and_applying_it_runs_clean(page: Page) -> None
     expect(page.locator("#inspected")).to_contain_text("m after the update1.0933")
 
 
-def test_steps_are_walked_forwards_and_backwards_and_the_address_follows(page: Page) -> None:
+def test_the_address_follows_steps_forwards_and_backwards(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     expect(page.locator(".count")).to_contain_text("step0of 0–3")
@@ -245,7 +245,7 @@ def test_before_backward_no_gradient_is_shown(page: Page) -> None:
     expect(value(page, 6)).to_have_text("[1.0000, 2.0000, 3.0000]")
 
 
-def test_a_program_that_loops_for_ever_is_stopped_and_what_it_recorded_is_kept(page: Page) -> None:
+def test_an_endless_program_can_be_stopped_and_keeps_its_recording(page: Page) -> None:
     page.goto("/")
     write(
         page,
@@ -259,7 +259,7 @@ def test_a_program_that_loops_for_ever_is_stopped_and_what_it_recorded_is_kept(p
     expect(page.locator(".count")).to_contain_text("stopped")
 
 
-def test_an_edited_program_says_so_and_keeps_its_values_paler(page: Page) -> None:
+def test_an_edited_program_is_marked_and_its_values_turn_pale(page: Page) -> None:
     page.goto("/")
     page.locator(".cm-content").click()
     page.keyboard.press("ControlOrMeta+End")
@@ -269,7 +269,7 @@ def test_an_edited_program_says_so_and_keeps_its_values_paler(page: Page) -> Non
     expect(page.get_by_role("button", name="Apply fix and run")).to_be_disabled()
 
 
-def test_a_program_travels_in_a_link(page: Page) -> None:
+def test_a_link_can_carry_a_program(page: Page) -> None:
     page.goto("/#code=" + "import%20torch%0Aw%20%3D%20torch.tensor(3.%2C%20requires_grad%3DTrue)%0A(w%20*%20w).backward()")
     expect(node(page, "w")).to_contain_text("6.0000")
 
@@ -283,7 +283,7 @@ def test_an_example_of_the_gallery_opens_and_runs(page: Page) -> None:
     expect(page.locator("#example")).to_have_text("Fit y = 2x by hand")
 
 
-def test_pictures_can_be_taken_along_as_they_are_looked_at(page: Page) -> None:
+def test_the_export_downloads_the_shown_picture(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     page.get_by_role("button", name="Next step").click()
@@ -293,7 +293,7 @@ def test_pictures_can_be_taken_along_as_they_are_looked_at(page: Page) -> None:
     assert "−4.9778" in Path(download.value.path()).read_text()
 
 
-def test_back_leads_to_the_run_before(page: Page) -> None:
+def test_back_returns_to_the_previous_run(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
     first = page.url
@@ -304,7 +304,7 @@ def test_back_leads_to_the_run_before(page: Page) -> None:
     assert page.url == first
 
 
-def test_a_saved_run_is_read_without_a_script(page: Page, browser: Browser, base_url: str) -> None:
+def test_a_saved_run_is_readable_without_a_script(page: Page, browser: Browser, base_url: str) -> None:
     page.goto("/")
     run(page, FIT)
     address = page.url

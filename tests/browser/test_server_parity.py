@@ -1,4 +1,4 @@
-"""What the browser writes and draws itself follows the server's rules."""
+"""The JavaScript formats numbers and unpacks steps by the same rules as the server."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ for step in range(5):
 """
 
 
-def test_a_step_read_from_its_packed_form_is_the_step(page: Page) -> None:
+def test_a_packed_step_unpacks_to_the_step_of_the_json(page: Page) -> None:
     page.goto("/examples")
     run = page.request.post("/api/v1/runs", data={"program": PROGRAM, "values": 64}).json()
     assert run["steps"] >= 5, run["error"]
@@ -85,20 +85,20 @@ def test_a_step_read_from_its_packed_form_is_the_step(page: Page) -> None:
     found = [json.loads(text) for text in written.evaluate(read, base64.b64encode(packed).decode())]
     kinds = {tensor["dtype"] for step in plain for tensor in tensors(step)}
     assert {"float16", "float32", "float64", "int64", "bool", "complex64"} <= kinds
-    for told, step in zip(found, plain, strict=True):
+    for unpacked, step in zip(found, plain, strict=True):
         for each in step["passes"]:
             assert each.pop("step") == step["index"]
-        for each in told["passes"]:
+        for each in unpacked["passes"]:
             each.pop("step")
-        for each in (*tensors(told), *tensors(step)):
-            if each["dtype"].startswith("complex"):  # the length of a complex number may be another in its last bit
+        for each in (*tensors(unpacked), *tensors(step)):
+            if each["dtype"].startswith("complex"):  # the last bit of a complex number's absolute value may differ
                 each.update({name: f"{each[name]:.12g}" for name in ("min", "max", "mean", "norm")})
-        assert told == step
+        assert unpacked == step
     assert len(packed) < len(json.dumps(plain)) / 4
 
 
 def tensors(value: Any) -> Iterator[dict[str, Any]]:
-    """Every tensor in a piece of JSON."""
+    """Yield every tensor in a JSON value."""
     if isinstance(value, dict):
         if "dtype" in value:
             yield value
@@ -109,12 +109,12 @@ def tensors(value: Any) -> Iterator[dict[str, Any]]:
             yield from tensors(each)
 
 
-def test_the_sheet_of_pictures_is_the_legend() -> None:
+def test_the_style_sheet_of_pictures_equals_the_legend() -> None:
     assert (SOURCES / "style" / "picture.css").read_text().partition("\n\n")[2] == style.css()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_tokens_of_the_sheets_are_those_of_pictures(page: Page, theme: str) -> None:
+def test_the_colours_of_pages_equal_those_of_pictures(page: Page, theme: str) -> None:
     page.goto(f"/examples?theme={theme}")
     found = page.evaluate(
         "names => names.map(name => getComputedStyle(document.documentElement).getPropertyValue('--' + name))",
@@ -139,16 +139,16 @@ def test_the_tokens_of_the_sheets_are_those_of_pictures(page: Page, theme: str) 
         ([], []),
     ],
 )
-def test_numbers_on_an_axis_have_the_digits_that_tell_them_apart(page: Page, numbers: list[float], texts: list[str]) -> None:
+def test_numbers_on_an_axis_have_enough_digits_to_differ(page: Page, numbers: list[float], texts: list[str]) -> None:
     body = (SOURCES / "leaves" / "format.js").read_text().replace("export ", "")
     page.goto("about:blank")
     assert page.evaluate(f"numbers => {{ {body}\n return axis(numbers); }}", numbers) == texts
 
 
-def test_numbers_are_written_alike(page: Page) -> None:
+def test_numbers_are_formatted_as_on_the_server(page: Page) -> None:
     page.goto("/examples")
     module = (SOURCES / "leaves" / "format.js").read_text()
-    # a policy on content lets no script in from here: the leaf's functions are made into one function's body
+    # the content security policy forbids importing the module: evaluate its functions in one function's body
     body = module.replace("export ", "") + "\nreturn cases.map(([values, dtype]) => nested(values, {dtype}));"
     written = page.context.new_page()
     written.goto("about:blank")
@@ -174,9 +174,9 @@ def test_numbers_are_written_alike(page: Page) -> None:
         TensorSummary([16], "bool", min=0.0, max=1.0, norm=2.0, zeros=11, nan=0, inf=0),
         TensorSummary([16], "float32", min=0.0, max=1.0, norm=2.0, zeros=11, nan=0, inf=0),
     ]
-    told = [json.loads(msgspec.json.encode(each)) for each in whole]
-    body = module.replace("export ", "") + "\nreturn told.map((each) => brief(each, 27));"
-    briefs = written.evaluate(f"told => {{ {body} }}", told)
+    tensors_json = [json.loads(msgspec.json.encode(each)) for each in whole]
+    body = module.replace("export ", "") + "\nreturn tensors_json.map((each) => brief(each, 27));"
+    briefs = written.evaluate(f"tensors_json => {{ {body} }}", tensors_json)
     assert briefs == [numerals.typeset(numerals.brief(each, 27)) for each in whole]
     assert briefs[:2] == ["[16] −3 to 49", "[16] 5 True"]
     assert math.isclose(float(found[0].replace("−", "-")), -9.3333)

@@ -63,9 +63,9 @@ export const norm = (tensor) => (typeof tensor?.norm === "number" ? tensor.norm 
  */
 export function path(graph, pass, id) {
   const steps = [];
-  const seen = new Set();
-  for (let at = /** @type {string | undefined} */ (id); at && !seen.has(at);) {
-    seen.add(at);
+  const visited = new Set();
+  for (let at = /** @type {string | undefined} */ (id); at && !visited.has(at);) {
+    visited.add(at);
     const node = nodeOf(graph, at);
     if (!node) break;
     steps.unshift({ node, norm: norm(pass.nodes?.[at]?.grads[0]?.arrived) });

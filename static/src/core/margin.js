@@ -42,7 +42,7 @@ function fit(tensor, source, prefix = "") {
   return prefix + (beside ?? format.tensor(tensor, ROOM));
 }
 
-/** @param {State} state @returns {Margin} */
+/** Return what the editor shows for a state. @param {State} state @returns {Margin} */
 export function margin(state) {
   const { run, step, phase, apart, graph, node } = state;
   /** @type {Margin} */
@@ -70,7 +70,7 @@ export function margin(state) {
 /** @typedef {(line: number, value: {text: string, tensor: Tensor | null}, tone?: Note["tone"]) => void} Put */
 
 /**
- * Note the value of each line at the playhead: of this step, else of an earlier one, never of a later one.
+ * Show the value of each line at the playhead: of this step, else of an earlier one, never of a later one.
  *
  * @param {State} state
  * @param {Run} run
@@ -146,7 +146,7 @@ function phases(step) {
   return phaseByLine;
 }
 
-/** Note the gradients of a backward call beside its line. @param {State} state @param {Step} step @param {Margin} all */
+/** Show the gradients of a backward call beside its line. @param {State} state @param {Step} step @param {Margin} all */
 function gradients(state, step, all) {
   const { run } = state;
   const pass = shownPass(state);

@@ -127,16 +127,16 @@ export function lossPane(state, api) {
   }
 
   function present() {
-    const told = loaded?.surface;
-    const { grid, loss, path } = told ?? {};
+    const result = loaded?.surface;
+    const { grid, loss, path } = result ?? {};
     const keys = loaded?.keys ?? [];
-    if (!told || !grid || !loss || !path) {
+    if (!result || !grid || !loss || !path) {
       drawn.show(null);
     } else {
       drawn.show({
         axes: keys.map((key) => ({ name: nameOf(key), values: (grid[key] ?? []).map(Number) })),
         losses: loss.flatMap((each) => (Array.isArray(each) ? each.map(finite) : [finite(each)])),
-        loss: told.loss_name ?? "loss",
+        loss: result.loss_name ?? "loss",
         trajectory: {
           steps: (path["step"] ?? []).map(Number),
           values: keys.map((key) => (path[key] ?? []).map(finite)),
@@ -160,20 +160,20 @@ export function lossPane(state, api) {
   function seek() {
     if (!shown) return;
     const { at, phase, step } = state.get();
-    const told = loaded?.surface;
+    const result = loaded?.surface;
     const backward = PHASES.indexOf(phase) >= PHASES.indexOf("backward");
     const slopes = loaded && backward && step?.index === at ? loaded.keys.map((key) => slopeOf(step, key)) : null;
-    drawn.hidden = !told?.grid || loading;
+    drawn.hidden = !result?.grid || loading;
     const updates = slopes && phase === "update" && step ? (loaded?.keys ?? []).map((key) => updateOf(step, key)) : null;
     drawn.seek({ at, slope: slopes, update: updates });
     kept.hidden = drawn.hidden;
-    if (loaded && told) explain(loaded.keys.map(nameOf), told.step, told.loss_name ?? "the loss");
+    if (loaded && result) explain(loaded.keys.map(nameOf), result.step, result.loss_name ?? "the loss");
     scale.textContent = scale.title = scaleRemark();
     fill(slope, slopes && [slopes.length > 1 ? "gradient " : "slope ", h("b", { class: "grad" }, slopes.map((each) => format.number(each)).join(", "))]);
-    refresh.hidden = loading || !told?.grid || told.step === at;
+    refresh.hidden = loading || !result?.grid || result.step === at;
     refresh.textContent = `Use the data of step ${at}`;
-    if (!loading && told && !told.grid) fill(words, told.difference?.sentence ?? told.reason ?? "");
-    words.hidden = !loading && Boolean(told?.grid);
+    if (!loading && result && !result.grid) fill(words, result.difference?.sentence ?? result.reason ?? "");
+    words.hidden = !loading && Boolean(result?.grid);
   }
 
   /** Explain what changes along the axes and what stays as recorded. @param {string[]} names @param {number} step @param {string} loss */

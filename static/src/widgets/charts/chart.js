@@ -158,8 +158,8 @@ export function chart(Plot, onstep) {
   function drawPlayed(u) {
     if (!shown) return;
     const { ctx, bbox } = u;
-    const place = placeOf(shown.index, at) - (reached ? 0 : 1);
-    const now = shown.index[place];
+    const position = positionOf(shown.index, at) - (reached ? 0 : 1);
+    const now = shown.index[position];
     for (const column of shown.columns)
       for (const alone of lone(column)) {
         const step = shown.index[alone] ?? alone;
@@ -189,7 +189,7 @@ export function chart(Plot, onstep) {
       [shown.columns, INK[shown.tone]],
     ]))
       for (const column of columns) {
-        const value = column[place];
+        const value = column[position];
         if (value === null || value === undefined || !Number.isFinite(value)) continue;
         ctx.beginPath();
         ctx.arc(x, u.valToPos(value, "y", true), HEAD * devicePixelRatio, 0, 2 * Math.PI);
@@ -205,11 +205,11 @@ export function chart(Plot, onstep) {
   /** Write the number at the pointer, else at the playhead. */
   function writeValue() {
     if (!shown) return;
-    const place = pointed ?? placeOf(shown.index, at);
-    const step = shown.index[place];
+    const position = pointed ?? positionOf(shown.index, at);
+    const step = shown.index[position];
     const there = pointed !== null || (step === at && reached);
     /** @param {readonly Column[]} columns */
-    const numbers = (columns) => (there ? columns.map((column) => column[place] ?? null) : []);
+    const numbers = (columns) => (there ? columns.map((column) => column[position] ?? null) : []);
     const [own, theirs] = [numbers(shown.columns), numbers(shown.others)];
     const then = pointed === null && step === at && after?.length === own.length ? after : null;
     const room = Math.floor((element.clientWidth - BESIDE - PLAIN * shown.title.length) / MONO);
@@ -217,7 +217,7 @@ export function chart(Plot, onstep) {
     const both = `${around(before)} → ${around(updated ?? "")}`;
     const text = updated === null ? around(before) : both.length > room ? `→ ${around(updated)}` : both;
     value.title = updated === null ? text : both;
-    const next = then && shown.index[place + 1] === at + 1 ? shown.others.map((column) => column[place + 1] ?? null) : [];
+    const next = then && shown.index[position + 1] === at + 1 ? shown.others.map((column) => column[position + 1] ?? null) : [];
     const compared = [theirs, next].map((numbers) => around(write(numbers, room + (shown?.title.length ?? 0))));
     fill(
       value,
@@ -331,7 +331,7 @@ function ticks(low, high, most) {
 }
 
 /** Return the position of a step, or of the last step before it. @param {readonly number[]} index @param {number} step */
-function placeOf(index, step) {
+function positionOf(index, step) {
   let [low, high] = [0, index.length];
   while (low < high) {
     const middle = (low + high) >> 1;

@@ -33,15 +33,15 @@ export function labelPlacer(lines) {
   /** @type {{left: number, right: number, y: number}[]} */
   const texts = [];
   /**
-   * Take the free baseline nearest to the wished one for a label from `left` to `right`; return null if there is none.
+   * Take the free baseline nearest to the preferred one for a label from `left` to `right`; return null if there is none.
    *
    * @param {number} left
    * @param {number} right
-   * @param {number} wished
+   * @param {number} preferred
    * @param {[number, number]} within  the highest and the lowest baseline
    * @returns {number | null}
    */
-  return (left, right, wished, [top, foot]) => {
+  return (left, right, preferred, [top, foot]) => {
     const passing = lines.flatMap((line) => {
       const found = covered(line, left - FREE, right + FREE);
       return found ? [found] : [];
@@ -50,7 +50,7 @@ export function labelPlacer(lines) {
       passing.every(([high, low]) => high - FREE > y + LOW || low + FREE < y - HIGH) &&
       texts.every((other) => other.right < left || other.left > right || Math.abs(other.y - y) > HIGH + LOW);
     const tries = Array.from({ length: Math.max(0, Math.floor((foot - top) / STRIDE) + 1) }, (_, i) => foot - i * STRIDE);
-    const y = tries.filter(free).sort((a, b) => Math.abs(a - wished) - Math.abs(b - wished))[0];
+    const y = tries.filter(free).sort((a, b) => Math.abs(a - preferred) - Math.abs(b - preferred))[0];
     if (y === undefined) return null;
     texts.push({ left, right, y });
     return y;

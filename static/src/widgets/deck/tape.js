@@ -152,11 +152,11 @@ export function tape({ onseek }) {
     posts = broken.flatMap(({ found }) => found.map(({ first }) => x(first, 0.5)));
     fill(signs);
     if (!small()) {
-      const place = labelPlacer([...curves, ...others].flatMap(pieces));
-      if (stopped) label(place, x(steps), [`stopped here: step ${format.thousands(steps - 1)} is the last`, "stopped here"], "stopped");
+      const placeLabel = labelPlacer([...curves, ...others].flatMap(pieces));
+      if (stopped) label(placeLabel, x(steps), [`stopped here: step ${format.thousands(steps - 1)} is the last`, "stopped here"], "stopped");
       for (const { name, found } of broken)
-        label(place, x(found[0]?.first ?? 0, 0.5), [`${curves.length > 1 ? `${name} ` : ""}${summary(found)}`], "bad");
-      if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) endLabel(place, curve);
+        label(placeLabel, x(found[0]?.first ?? 0, 0.5), [`${curves.length > 1 ? `${name} ` : ""}${summary(found)}`], "bad");
+      if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) endLabel(placeLabel, curve);
     }
     move();
   }
@@ -172,13 +172,13 @@ export function tape({ onseek }) {
   /**
    * Write a label beside a point of the tape, where no curve passes.
    *
-   * @param {ReturnType<typeof labelPlacer>} place
+   * @param {ReturnType<typeof labelPlacer>} placeLabel
    * @param {number} at  x of the point, in pixels
    * @param {readonly string[]} texts  the first one that fits is used
    * @param {"bad" | "stopped" | "end"} kind
-   * @param {number} [wished]  y of the baseline, in pixels
+   * @param {number} [preferred]  y of the baseline, in pixels
    */
-  function label(place, at, texts, kind, wished = base() - 6) {
+  function label(placeLabel, at, texts, kind, preferred = base() - 6) {
     for (const text of texts) {
       const long = LETTER * text.length;
       const [left, right, last] = [at - GAP - long, at + GAP, width - EDGE - long];
@@ -186,7 +186,7 @@ export function tape({ onseek }) {
       for (const side of sides[kind]) {
         if (side < EDGE || side + long > width - EDGE) continue;
         if (kind === "end" && posts.some((each) => each > side - GAP && each < side + long + GAP)) continue;
-        const foot = place(side, side + long, wished, [14, base() - 6]);
+        const foot = placeLabel(side, side + long, preferred, [14, base() - 6]);
         if (foot === null) continue;
         if (kind === "stopped") signs.append(s("line", { class: "flaw", x1: at, x2: at, y1: foot + 4, y2: base() }));
         const end = side < at; // the exact width is unknown: anchor the text at the point
@@ -197,12 +197,12 @@ export function tape({ onseek }) {
     }
   }
 
-  /** Label the end of a curve. @param {ReturnType<typeof labelPlacer>} place @param {Curve} curve */
-  function endLabel(place, curve) {
+  /** Label the end of a curve. @param {ReturnType<typeof labelPlacer>} placeLabel @param {Curve} curve */
+  function endLabel(placeLabel, curve) {
     const tail = lastOf(curve);
     const high = tail && y(tail.value);
     if (!tail || high === null) return;
-    label(place, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${format.thousands(tail.step)}`], "end", high - 7);
+    label(placeLabel, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${format.thousands(tail.step)}`], "end", high - 7);
   }
 
   /** Mark a stretch of non-finite numbers. @param {import("./nonfinite.js").NonFinite} stretch */

@@ -18,12 +18,12 @@ const INSIDE = 4; // least number of grid points inside a contour line: a line a
  *
  * @param {readonly (number | null)[]} losses   at the grid's points
  * @param {readonly (number | null)[]} others   further losses in the plot
- * @param {boolean} wished
+ * @param {boolean} requested
  * @returns {LossScale}
  */
-export function scaleOf(losses, others, wished) {
+export function scaleOf(losses, others, requested) {
   const finite = losses.flatMap((each) => (each === null ? [] : [each])).sort((a, b) => a - b);
-  const logarithmic = wished && (finite[0] ?? 0) > 0 && others.every((each) => each === null || each > 0);
+  const logarithmic = requested && (finite[0] ?? 0) > 0 && others.every((each) => each === null || each > 0);
   const [low, high] = [finite[0] ?? 0, finite.at(-1) ?? 1];
   if (logarithmic) {
     const first = finite[Math.min(INSIDE, finite.length) - 1] ?? low;
