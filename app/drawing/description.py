@@ -60,11 +60,11 @@ def _lines(sheet: Sheet, program: labels.ProgramText) -> Iterator[str]:
             else:
                 yield f"  -> {edge.target} {title}{output}: {numerals.in_words(numbers.edge(edge_index))}"
     for kind, heading in (("leaf", "leaves"), ("constant", "constants")):
-        found = [index for index, node in enumerate(graph.nodes) if node.kind == kind]
-        if found:
+        of_kind = [index for index, node in enumerate(graph.nodes) if node.kind == kind]
+        if of_kind:
             yield ""
             yield heading
-        for index in found:
+        for index in of_kind:
             node = graph.nodes[index]
             yield f"  {_heading(node, program)}"
             for line in _numbers(node, index, numbers, arriving):

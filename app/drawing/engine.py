@@ -125,14 +125,16 @@ async def execute(path: str, source: str, seconds: float = SECONDS) -> bytes:
 
     Kill the program and its children at the time limit. Raise :class:`DrawingError` if it fails or takes too long.
     """
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "GVBINDIR", "SYSTEMROOT") if name in os.environ}
+    environment = {
+        name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "GVBINDIR", "SYSTEMROOT") if name in os.environ
+    }
     try:
         process = await asyncio.create_subprocess_exec(
             *command(path),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**kept, "LC_ALL": "C"},
+            env={**environment, "LC_ALL": "C"},
             start_new_session=True,
         )
     except OSError as error:

@@ -23,18 +23,23 @@ def default_graph(recording: Recording, step: int | None = None, line: int | Non
     """Return the graph to show for a whole recording, for one step, or for the value of one line.
 
     For a whole recording it is the main pass of the last step, else the last pass that has a graph, else the last graph.
-    Return ``None`` if there is no graph. Raise :class:`NotFound` if there is no such step.
+    For a step it is the main pass. Return ``None`` if there is no graph, or if both a step and a line are given. Raise
+    :class:`NotFound` if there is no such step.
     """
-    graphs, passes, steps = recording.log.counts()
     if line is not None:
-        of_line = [each.graph for each in recording.lines() if each.graph and each.line == line and step is None]
-        return GraphChoice("graph", int(of_line[-1].removeprefix("g"))) if of_line else None
-    if step is None and steps:
-        mains = [recording.log.step(steps - 1).main]
+        return _graph_of_line(recording, line) if step is None else None
+    graphs, passes, steps = recording.log.counts()
+    if step is not None:
+        candidates = [recording.log.step(step).main]
     else:
-        mains = [] if step is None else [recording.log.step(step).main]
-    searched = range(passes - 1, max(-1, passes - 1 - PASSES_SEARCHED), -1) if step is None else ()
-    for index in (*mains, *searched):
+        last_main = [recording.log.step(steps - 1).main] if steps else []
+        candidates = [*last_main, *range(passes - 1, max(-1, passes - 1 - PASSES_SEARCHED), -1)]
+    for index in candidates:
         if 0 <= index < passes and recording.log.pass_(index).graph >= 0:
             return GraphChoice("pass", index)
     return GraphChoice("graph", graphs - 1) if graphs and step is None else None
+
+
+def _graph_of_line(recording: Recording, line: int) -> GraphChoice | None:
+    graphs = [each.graph for each in recording.lines() if each.line == line and each.graph]
+    return GraphChoice("graph", int(graphs[-1].removeprefix("g"))) if graphs else None

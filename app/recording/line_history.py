@@ -42,11 +42,11 @@ class LineHistory:
 
     def before(self, step: int) -> dict[int, int]:
         """Return for each line the last step before ``step`` in which it ran. Lines that had not run are left out."""
-        found: dict[int, int] = {}
+        last_steps: dict[int, int] = {}
         with self._lock:
             for lines, steps in self._steps.items():
                 count = bisect_left(steps, step)
                 if count:
                     last = steps[count - 1]
-                    found |= {line: last for line in lines if found.get(line, -1) < last}
-        return found
+                    last_steps |= {line: last for line in lines if last_steps.get(line, -1) < last}
+        return last_steps

@@ -271,7 +271,7 @@ class Recording:
         numbers = self.numbers(pass_index)
         index = numbers.node_index(node)
         graph = numbers.graph
-        found = graph.nodes[index]
+        shown = graph.nodes[index]
         order = [f"n{ran}" for ran in wire.int32(numbers.event.order, "order").tolist()]
 
         def flow(edge_index: int, other: str) -> model.Flow:
@@ -280,13 +280,13 @@ class Recording:
             return model.Flow(edge.id, other, title(other_node), edge.slot, edge.input, numbers.edge(edge_index))
 
         return model.NodeDetail(
-            node=found,
+            node=shown,
             numbers=numbers.node(index),
-            saved=[model.Saved(name, numbers.saved(index, saved)) for saved, name in enumerate(found.saved)],
+            saved=[model.Saved(name, numbers.saved(index, saved)) for saved, name in enumerate(shown.saved)],
             incoming=[flow(each, edge.source) for each, edge in enumerate(graph.edges) if edge.target == node],
             outgoing=[flow(each, edge.target) for each, edge in enumerate(graph.edges) if edge.source == node],
             rank=order.index(node) if node in order else None,
-            source=self.source(found.line),
+            source=self.source(shown.line),
         )
 
 

@@ -78,7 +78,7 @@ def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
 def thinned(series: StepSeries, points: int) -> StepSeries:
     """Keep about ``points`` steps for each key: the first, the last, and the minimum and maximum of each stretch of steps.
 
-    A stretch also keeps its first number that is not finite.
+    A stretch also keeps its first number that is not finite. A stretch without numbers keeps one step, which shows as a gap.
     """
     count = len(series.index)
     if count <= points:

@@ -99,8 +99,8 @@ class TableStack:
             return self._missing()
         packed = np.dtype(wire.PACKED[wire.DTYPES[self._first.dtype[row]]])
         start = int(self._value_starts[row]) + index * packed.itemsize
-        found = np.ascontiguousarray(self._values[:, start : start + packed.itemsize]).view(packed)[:, 0]
-        return (np.abs(found) if found.dtype.kind == "c" else found).astype(np.float64), np.ones(len(self), bool)
+        elements = np.ascontiguousarray(self._values[:, start : start + packed.itemsize]).view(packed)[:, 0]
+        return (np.abs(elements) if elements.dtype.kind == "c" else elements).astype(np.float64), np.ones(len(self), bool)
 
     def _missing(self) -> tuple[FloatArray, PresentMask]:
         return np.full(len(self), np.nan), np.zeros(len(self), bool)

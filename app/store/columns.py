@@ -82,12 +82,12 @@ def unpack_columns(packed: StoredMatrix, which: slice = slice(None)) -> Matrix:
         indices = np.flatnonzero(orders[own] == order)
         if not len(indices):
             continue
-        found = words[indices]
+        values = words[indices]
         if order:
-            found = _unfolded(found)
+            values = _unfolded(values)
         for _ in range(order):
-            found = np.add.accumulate(found, axis=1, dtype=word)
-        distinct[own[indices]] = found
+            values = np.add.accumulate(values, axis=1, dtype=word)
+        distinct[own[indices]] = values
     distinct[delayed[needed_delayed], 1:] = distinct[others[needed_delayed], :-1]
     distinct[delayed[needed_delayed], 0] = heads[needed_delayed]
     return np.asarray(distinct[source].T)

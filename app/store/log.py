@@ -96,7 +96,7 @@ class BlockCache:
     def headings(self, run: int) -> list[BlockHeading]:
         """Return the headings of a run's blocks, in order."""
         with self._engine.connect() as connection:
-            found = connection.execute(_HEADINGS, {"run": run}).mappings().all()
+            rows = connection.execute(_HEADINGS, {"run": run}).mappings().all()
         return [
             BlockHeading(
                 row["first"],
@@ -104,7 +104,7 @@ class BlockCache:
                 {name: row[f"{name}_first"] for name in KINDS},
                 {name: row[f"{name}_count"] for name in KINDS},
             )
-            for row in found
+            for row in rows
         ]
 
     def block(self, run: int, heading: BlockHeading) -> EventBlock | None:

@@ -136,5 +136,5 @@ def _statistics(numbers: Matrix) -> Matrix:
     for element in range(1, numbers.shape[2]):
         each = numbers[:, :, element]
         low, high, total, squares = np.minimum(low, each), np.maximum(high, each), total + each, squares + each * each
-    found = np.stack((low, high, total / numbers.shape[2], np.sqrt(squares)), axis=2)
-    return np.where(np.isfinite(found), found, 0.0)
+    statistics = np.stack((low, high, total / numbers.shape[2], np.sqrt(squares)), axis=2)
+    return np.where(np.isfinite(statistics), statistics, 0.0)
