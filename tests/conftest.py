@@ -1,4 +1,4 @@
-"""Set up what every test may use."""
+"""Provide the fixtures and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_BROWSER = "no Chromium on PATH: install one (on Debian, apt-get install chrom
 
 
 def browser_path() -> str | None:
-    """Return the path of the machine's Chromium."""
+    """Return the path of Chromium, or ``None`` if it is not installed."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
@@ -31,21 +31,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker(pytest.mark.browser)
-        if "deep_chain" in item.name:  # the one program of tests/programs whose graph is large
+        if "deep_chain" in item.name:  # the only program in tests/programs with a large graph
             item.add_marker(pytest.mark.slow)
-    # Last: Playwright keeps an event loop running in this thread, and no other test could start one beside it.
+    # Browser tests run last: Playwright keeps an event loop running in this thread, so no other test could start one.
     items.sort(key=_is_browser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if _is_browser(item) and browser_path() is None:
-        pytest.skip(NO_BROWSER)  # from this one place, so that pytest says it in one line
+        pytest.skip(NO_BROWSER)  # in one location, so that pytest summarizes all skips in one line
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where a browser is required, let a browser test that is skipped fail."""
+    """Report a skipped browser test as failed if a browser is required."""
     report = yield
     if report.skipped and _is_browser(item) and browser_is_required() and not hasattr(report, "wasxfail"):
         report.outcome = "failed"

@@ -1,4 +1,4 @@
-"""Run the examples in the docstrings."""
+"""The examples in docstrings run and give the results that they show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def module_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=module_of)
-def test_the_examples_of_a_module_hold(path: Path) -> None:
+def test_the_doctests_of_a_module_pass(path: Path) -> None:
     outcome = doctest.testmod(importlib.import_module(module_of(path)), optionflags=doctest.ELLIPSIS)
     assert outcome.attempted
     assert not outcome.failed, "see the captured output"

@@ -1,4 +1,4 @@
-"""Check what an install brings along: releases, the wheel, the bundled front end."""
+"""The pinned releases, the wheel and the bundled front end are complete."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def normal(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
-def test_the_constraints_pin_each_package_to_a_release_that_every_index_has() -> None:
+def test_the_constraints_pin_each_package_to_a_public_release() -> None:
     assert [pin for pin in PINS if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin)] == []
 
 
-def test_the_constraints_pin_everything_that_the_project_asks_for() -> None:
+def test_the_constraints_pin_every_dependency_of_the_project() -> None:
     asked = [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]
     assert {normal(each) for each in asked} - {normal(pin) for pin in PINS} == set()
 
 
-def test_the_tested_range_of_torch_is_the_one_that_the_project_asks_for_and_pins() -> None:
+def test_the_tested_range_of_torch_matches_the_requirement_and_the_pin() -> None:
     oldest, newest = tapedeck.TESTED_TORCH
     (requirement,) = [each for each in PROJECT["dependencies"] if normal(each) == "torch"]
     (pin,) = [each for each in PINS if normal(each) == "torch"]
@@ -44,11 +44,11 @@ def test_the_tested_range_of_torch_is_the_one_that_the_project_asks_for_and_pins
     assert pin.startswith(f"torch=={newest}.")
 
 
-def test_the_bundle_has_every_page_and_image_under_a_name_that_carries_a_hash() -> None:
+def test_the_bundle_has_every_page_and_image_under_a_name_with_a_hash() -> None:
     manifest = json.loads((static_path() / "manifest.json").read_text())
     sources = ROOT / "static" / "src"
     pages = {path.name for path in (sources / "page").iterdir() if path.suffix in (".js", ".css")}
-    later = {"uPlot.esm.js", "loss-pane.js", "d3-contour.mjs"}  # what a page asks for when it first draws a chart, or a contour
+    later = {"uPlot.esm.js", "loss-pane.js", "d3-contour.mjs"}  # loaded when a chart or a contour is first drawn
     assert set(manifest) == pages | later | {path.name for path in (sources / "images").iterdir()}
     for entry, file in manifest.items():
         stem, suffix = entry.rsplit(".", 1)
@@ -60,16 +60,16 @@ def test_the_bundle_has_every_page_and_image_under_a_name_that_carries_a_hash() 
 def test_the_playground_s_script_is_within_its_budget() -> None:
     manifest = json.loads((static_path() / "manifest.json").read_text())
     script = (static_path() / manifest["playground.js"]).read_bytes()
-    assert len(gzip.compress(script)) < 180_000, "load what is not needed at once when it is needed"
+    assert len(gzip.compress(script)) < 180_000, "import modules lazily that the first paint does not need"
 
 
-def test_no_style_needs_an_address_that_a_strict_policy_forbids() -> None:
+def test_styles_only_refer_to_files_of_the_bundle() -> None:
     for style in static_path().glob("*.css"):
         addresses = re.findall(r"url\(\s*[\"']?([^\"')]+)", style.read_text())
         assert [address for address in addresses if not (static_path() / address).is_file()] == []
 
 
-def test_bundling_what_is_up_to_date_does_nothing() -> None:
+def test_bundling_again_without_changes_does_nothing() -> None:
     bundle = [sys.executable, str(ROOT / "static" / "bundle.py")]
     subprocess.run(bundle, check=True)
     stamp = static_path() / "stamp"
@@ -79,7 +79,7 @@ def test_bundling_what_is_up_to_date_does_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_the_code_the_templates_and_the_bundle(tmp_path: Path) -> None:
+def test_a_wheel_contains_the_code_the_templates_and_the_bundle(tmp_path: Path) -> None:
     source = tmp_path / "source"
     left = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for folder in ("app", "templates", "static"):
@@ -92,9 +92,9 @@ def test_a_wheel_holds_the_code_the_templates_and_the_bundle(tmp_path: Path) -> 
 
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name == f"tapedeck-{tapedeck.__version__}-py3-none-any.whl"
-    held = set(zipfile.ZipFile(wheel).namelist())
-    for folder, place in ((source / "app", ""), (templates_path(), "templates/"), (static_path(), "static/")):
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    for folder, prefix in ((source / "app", ""), (templates_path(), "templates/"), (static_path(), "static/")):
         files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
         files.discard(Path("README.md"))
-        assert {f"tapedeck/{place}{file.as_posix()}" for file in files} - held == set()
-    assert "tapedeck/README.md" not in held
+        assert {f"tapedeck/{prefix}{file.as_posix()}" for file in files} - packed == set()
+    assert "tapedeck/README.md" not in packed

@@ -1,4 +1,4 @@
-"""The command line runs a file as its owner's, shows what it came to, draws it, and says in one line what is wrong."""
+"""The commands run, print, draw and check a file, and report their own errors in one line."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SEED = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipy
 BROKEN = wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", "it broke", None, 7, "Traceback", (11, 38)), 3.0)
 
 
-class Pretending:
-    """Tells the events that it is given, in a process of nobody's."""
+class FakeProcess:
+    """A stand-in for OwnProcess that yields given events and runs nothing."""
 
     events: list[wire.AnyEvent] = []  # noqa: RUF012 (each test sets its own)
     jobs: list[wire.Job] = []  # noqa: RUF012
@@ -42,11 +42,11 @@ class Pretending:
 
 
 @pytest.fixture
-def pretending(monkeypatch: pytest.MonkeyPatch) -> type[Pretending]:
-    monkeypatch.setattr(record, "OwnProcess", Pretending)
-    monkeypatch.setattr(Pretending, "events", fit())
-    monkeypatch.setattr(Pretending, "jobs", [])
-    return Pretending
+def fake_process(monkeypatch: pytest.MonkeyPatch) -> type[FakeProcess]:
+    monkeypatch.setattr(record, "OwnProcess", FakeProcess)
+    monkeypatch.setattr(FakeProcess, "events", fit())
+    monkeypatch.setattr(FakeProcess, "jobs", [])
+    return FakeProcess
 
 
 @pytest.fixture
@@ -57,34 +57,34 @@ def file(tmp_path: Path) -> str:
 
 
 def tapedeck(*arguments: str, **options: Any) -> Result:
-    """Run the command line in this process, our own errors included."""
+    """Run the command line in this process. An error of Tapedeck fails the test."""
     try:
         return CliRunner().invoke(commands.app, list(arguments), catch_exceptions=False, **options)
     except commands.TapedeckError as error:
-        pytest.fail(f"not answered: {error}")
+        pytest.fail(f"the command failed: {error}")
 
 
 def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
-    """The one line with which the command line refuses something."""
+    """Run a command that is expected to fail, and return its one line of output."""
     monkeypatch.setattr(sys, "argv", ["tapedeck", *arguments])
     with pytest.raises(SystemExit) as stop:
         commands.main()
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert stop.value.code == 2
-    assert not said.out
-    assert said.err.startswith("tapedeck: ")
-    assert said.err.count("\n") == 1
-    return said.err
+    assert not captured.out
+    assert captured.err.startswith("tapedeck: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
 
 
 def command(*arguments: str, folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a person does, in a folder."""
+    """Run the command line in a process of its own, in a folder."""
     line = [sys.executable, "-m", "tapedeck", *arguments]
     return subprocess.run(line, cwd=folder, input=text, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.usefixtures("pretending")
-def test_run_prints_what_the_program_printed_the_values_the_last_pass_and_a_summary(file: str) -> None:
+@pytest.mark.usefixtures("fake_process")
+def test_run_prints_the_output_the_values_the_last_pass_and_a_summary(file: str) -> None:
     result = tapedeck("run", file)
     assert result.exit_code == 0
     lines = result.output.splitlines()
@@ -97,8 +97,8 @@ def test_run_prints_what_the_program_printed_the_values_the_last_pass_and_a_summ
     assert "\x1b" not in result.output
 
 
-@pytest.mark.usefixtures("pretending")
-def test_run_answers_json_on_request_as_the_api_would(file: str) -> None:
+@pytest.mark.usefixtures("fake_process")
+def test_run_prints_the_json_of_the_api_on_request(file: str) -> None:
     run = json.loads(tapedeck("run", file, "--json").output)
     assert run["status"] == "done"
     assert run["program"] == FIT
@@ -107,34 +107,34 @@ def test_run_answers_json_on_request_as_the_api_would(file: str) -> None:
     assert [line["line"] for line in run["lines"]] == [7, 13]
 
 
-def test_run_exits_with_1_and_points_at_the_place_where_a_program_failed(pretending: type[Pretending], file: str) -> None:
-    pretending.events = [*fit()[:-1], BROKEN]
+def test_run_exits_with_1_and_marks_the_expression_that_failed(fake_process: type[FakeProcess], file: str) -> None:
+    fake_process.events = [*fit()[:-1], BROKEN]
     result = tapedeck("run", file)
     assert result.exit_code == 1
-    place = result.output.index("RuntimeError on line 7: it broke\n")
-    assert result.output[place:].splitlines()[1:3] == [
+    start = result.output.index("RuntimeError on line 7: it broke\n")
+    assert result.output[start:].splitlines()[1:3] == [
         "   7      loss = ((y_pred - y) ** 2).mean()",
         "                 " + "^" * 26,
     ]
 
 
-def test_a_file_is_run_under_its_own_path_with_its_arguments(pretending: type[Pretending], file: str) -> None:
+def test_a_file_is_run_with_its_path_and_its_arguments(fake_process: type[FakeProcess], file: str) -> None:
     tapedeck("run", file, "--seed", "7", "--", "--epochs", "3")
-    (job,) = pretending.jobs
+    (job,) = fake_process.jobs
     assert (job.path, job.arguments, job.seed, job.notebook) == (file, ["--epochs", "3"], 7, False)
     tapedeck("run", "-", input=FIT)
-    assert (pretending.jobs[1].path, pretending.jobs[1].program) == (None, FIT)
+    assert (fake_process.jobs[1].path, fake_process.jobs[1].program) == (None, FIT)
 
 
-def test_a_notebook_is_run_from_a_file_or_from_standard_input(pretending: type[Pretending]) -> None:
+def test_a_notebook_is_run_from_a_file_or_from_standard_input(fake_process: type[FakeProcess]) -> None:
     tapedeck("run", str(SEED))
     tapedeck("run", "-", input=SEED.read_text())
-    assert [job.notebook for job in pretending.jobs] == [True, True]
-    assert pretending.jobs[0].cells == pretending.jobs[1].cells
-    assert len(pretending.jobs[0].cells) == 12
+    assert [job.notebook for job in fake_process.jobs] == [True, True]
+    assert fake_process.jobs[0].cells == fake_process.jobs[1].cells
+    assert len(fake_process.jobs[0].cells) == 12
 
 
-@pytest.mark.usefixtures("pretending")
+@pytest.mark.usefixtures("fake_process")
 @pytest.mark.parametrize(
     ("ending", "start", "number"),
     [
@@ -145,9 +145,7 @@ def test_a_notebook_is_run_from_a_file_or_from_standard_input(pretending: type[P
         ("png", b"\x89PNG", ""),
     ],
 )
-def test_render_writes_the_picture_that_the_ending_asks_for(
-    file: str, tmp_path: Path, ending: str, start: bytes, number: str
-) -> None:
+def test_render_writes_the_format_of_the_file_ending(file: str, tmp_path: Path, ending: str, start: bytes, number: str) -> None:
     output = tmp_path / f"graph.{ending}"
     result = tapedeck("render", file, "-o", str(output), "--step", "0", "--theme", "dark", "--direction", "LR")
     assert (result.exit_code, result.output) == (0, "")
@@ -156,22 +154,22 @@ def test_render_writes_the_picture_that_the_ending_asks_for(
     assert number.encode() in drawn
 
 
-@pytest.mark.usefixtures("pretending")
-def test_render_draws_the_last_step_unless_another_is_named(file: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fake_process")
+def test_render_draws_the_last_step_by_default(file: str, tmp_path: Path) -> None:
     output = tmp_path / "account.txt"
     tapedeck("render", file, "-o", str(output))
     assert output.read_text().startswith("step 1, pass 1")
 
 
-@pytest.mark.usefixtures("pretending")
-def test_render_draws_the_graph_of_a_value_that_no_pass_reached(file: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("fake_process")
+def test_render_draws_the_graph_of_a_value_without_a_pass(file: str, tmp_path: Path) -> None:
     output = tmp_path / "account.txt"
     tapedeck("render", file, "-o", str(output), "--line", "7")
     assert "No backward pass reached it" in output.read_text()
 
 
-def test_render_still_draws_what_came_before_a_failure(pretending: type[Pretending], file: str, tmp_path: Path) -> None:
-    pretending.events = [*fit()[:-1], BROKEN]
+def test_render_draws_the_recording_before_a_failure(fake_process: type[FakeProcess], file: str, tmp_path: Path) -> None:
+    fake_process.events = [*fit()[:-1], BROKEN]
     output = tmp_path / "account.txt"
     result = tapedeck("render", file, "-o", str(output))
     assert result.exit_code == 1
@@ -179,9 +177,9 @@ def test_render_still_draws_what_came_before_a_failure(pretending: type[Pretendi
     assert "RuntimeError on line 7" in result.stderr
 
 
-@pytest.mark.usefixtures("pretending")
+@pytest.mark.usefixtures("fake_process")
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("run", "missing.py"), "missing.py cannot be read: No such file or directory"),
         (("render", "{file}", "-o", "graph.gif"), "use one of the endings svg, png, pdf, dot, txt"),
@@ -194,22 +192,22 @@ def test_render_still_draws_what_came_before_a_failure(pretending: type[Pretendi
         (("serve", "--host", "nowhere.invalid"), "Cannot listen on 'nowhere.invalid'"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
-    arguments: tuple[str, ...], said: str, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+def test_an_error_is_reported_in_one_line(
+    arguments: tuple[str, ...], text: str, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert said in refused(capsys, monkeypatch, *(each.replace("{file}", file) for each in arguments))
+    assert text in refused(capsys, monkeypatch, *(each.replace("{file}", file) for each in arguments))
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_reported_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        said = refused(capsys, monkeypatch, "serve", "--port", port, "--data", ":memory:")
-    assert f"127.0.0.1:{port}, address already in use: choose another port with --port" in said
+        text = refused(capsys, monkeypatch, "serve", "--port", port, "--data", ":memory:")
+    assert f"127.0.0.1:{port}, address already in use: choose another port with --port" in text
 
 
-def test_a_folder_of_recordings_that_another_server_holds_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_data_folder_of_another_server_is_reported_in_one_line(tmp_path: Path) -> None:
     with open(tmp_path / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = command("serve", "--port", "0", "--data", str(tmp_path), folder=tmp_path)
@@ -218,13 +216,13 @@ def test_a_folder_of_recordings_that_another_server_holds_is_said_in_one_line(tm
     assert result.stderr.count("\n") == 1
 
 
-def test_a_setting_that_cannot_be_used_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPEDECK_CHILDREN", "many")
     assert "TAPEDECK_CHILDREN='many'" in refused(capsys, monkeypatch, "doctor")
 
 
 class Sandbox:
-    """Pretends to have tried to confine a program."""
+    """A stand-in for LocalExecutor whose self-test failed."""
 
     def __init__(self, *_: object) -> None:
         self.failure = "Nothing here can confine a program: run it in a container."
@@ -268,7 +266,7 @@ def test_the_doctor_compares_the_version_of_torch_with_the_tested_range(version:
     assert diagnosis.text.startswith(text)
 
 
-def test_a_folder_for_recordings_is_made_if_need_be(tmp_path: Path) -> None:
+def test_a_missing_data_folder_is_created(tmp_path: Path) -> None:
     assert writable(str(tmp_path / "new" / "folder")).ok
     assert (tmp_path / "new" / "folder").is_dir()
     assert not writable("/dev/null/folder").ok
@@ -322,7 +320,7 @@ def test_a_notebook_shows_the_output_of_each_cell(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_told_to_end_ends_its_program_and_shows_what_was_recorded(tmp_path: Path) -> None:
+def test_a_terminated_run_ends_its_program_and_prints_the_recording(tmp_path: Path) -> None:
     (tmp_path / "loop.py").write_text(
         "import time, torch\nw = torch.ones((), requires_grad=True)\n(w * w).backward()\n"
         "while True:\n    print('round', flush=True)\n    time.sleep(0.2)\n"
@@ -332,13 +330,13 @@ def test_a_run_that_is_told_to_end_ends_its_program_and_shows_what_was_recorded(
         assert process.stdout is not None
         assert process.stdout.readline() == "round\n"
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=60)  # to its end: the program does not hold the pipe any more either
+        text, _ = process.communicate(timeout=60)  # returns once the program too has closed the pipe
         assert process.returncode == 1
-    assert "Cancelled: The run was cancelled." in said
-    assert "w.grad 2.0000" in said
+    assert "Cancelled: The run was cancelled." in text
+    assert "w.grad 2.0000" in text
 
 
-def test_a_server_says_where_it_is_and_stops_at_ctrl_c_without_a_word(tmp_path: Path) -> None:
+def test_a_server_prints_its_address_and_stops_silently_at_ctrl_c(tmp_path: Path) -> None:
     line = [
         sys.executable,
         "-m",
@@ -351,14 +349,14 @@ def test_a_server_says_where_it_is_and_stops_at_ctrl_c_without_a_word(tmp_path: 
         "--root-path",
         "/deck",
     ]
-    heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # the default handler is put back: a shell has its background jobs ignore Ctrl+C
-    with subprocess.Popen(line, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **heard) as server:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # restore the default handler, because a shell makes its background jobs ignore Ctrl+C
+    with subprocess.Popen(line, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **pipes) as server:
         assert server.stdout is not None
-        said = server.stdout.readline()
+        text = server.stdout.readline()
         server.send_signal(signal.SIGINT)
         _, errors = server.communicate(timeout=60)
-    assert re.fullmatch(r"Tapedeck is on http://127\.0\.0\.1:\d+/deck/   \(Ctrl\+C stops it\)\n", said)
+    assert re.fullmatch(r"Tapedeck is on http://127\.0\.0\.1:\d+/deck/   \(Ctrl\+C stops it\)\n", text)
     assert server.returncode == 0
     assert "Traceback" not in errors
     assert "Abort" not in errors
@@ -383,7 +381,7 @@ print("trained")
 """
 
 
-def test_check_holds_gradients_to_finite_differences_and_tells_by_its_exit_status(tmp_path: Path) -> None:
+def test_check_compares_gradients_with_finite_differences_and_sets_its_exit_status(tmp_path: Path) -> None:
     file = tmp_path / "square.py"
     file.write_text(CUSTOM)
     right = tapedeck("check", str(file))
@@ -402,7 +400,7 @@ def test_check_holds_gradients_to_finite_differences_and_tells_by_its_exit_statu
     assert ["w", "[3]", "3", "of", "3", "[2]", "3", "6", "wrong"] in [line.split() for line in wrong.output.splitlines()]
 
 
-def test_check_says_when_there_is_nothing_to_check_and_when_a_program_fails(tmp_path: Path) -> None:
+def test_check_reports_a_program_without_a_pass_and_one_that_fails(tmp_path: Path) -> None:
     file = tmp_path / "none.py"
     file.write_text("x = 1\n")
     nothing = tapedeck("check", str(file))
@@ -419,25 +417,27 @@ def test_check_says_when_there_is_nothing_to_check_and_when_a_program_fails(tmp_
 
 
 @pytest.mark.parametrize(
-    ("loss", "status", "said"),
+    ("loss", "status", "text"),
     [
         ("(w / 0).sum()", 3, "1 leaf of 1 graph: 1 unknown."),
         ("w.sum()", 0, "1 leaf of 1 graph: 1 right."),
         ("F.embedding(torch.tensor([0, 1]), w, padding_idx=0).sum()", 0, "1 leaf of 1 graph: 1 defined."),
     ],
 )
-def test_check_tells_what_is_wrong_from_what_nobody_can_say(tmp_path: Path, loss: str, status: int, said: str) -> None:
+def test_check_separates_wrong_gradients_from_ones_that_cannot_be_judged(
+    tmp_path: Path, loss: str, status: int, text: str
+) -> None:
     file = tmp_path / "fit.py"
     file.write_text(
         f"import torch\nfrom torch.nn import functional as F\nw = torch.ones(2, 2, requires_grad=True)\n({loss}).backward()\n"
     )
     checked = tapedeck("check", str(file))
-    assert (checked.exit_code, checked.output.splitlines()[-1]) == (status, f"fit.py: {said}")
+    assert (checked.exit_code, checked.output.splitlines()[-1]) == (status, f"fit.py: {text}")
     if "padding_idx" in loss:
         assert "w: PyTorch defines a gradient that differs from the slope for padding_idx." in checked.output
 
 
-def test_check_holds_gradients_under_autocast_to_what_autocast_can_know(tmp_path: Path) -> None:
+def test_check_compares_gradients_under_autocast_with_the_precision_of_autocast(tmp_path: Path) -> None:
     file = tmp_path / "fit.py"
     file.write_text(
         "import torch\ntorch.manual_seed(0)\nnet = torch.nn.Linear(4, 1)\n"

@@ -1,4 +1,4 @@
-"""A run can be stopped at any moment: what is left can be read, watched and found again."""
+"""A run can be cancelled at any moment, and its recording can be read, followed and found again."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ for step in range(STEPS):
 """
 
 
-def asked(program: str) -> Request:
+def request(program: str) -> Request:
     return Request(model.Program(program, "program", [(1, program.count("\n"))]), model.Options())
 
 
 def read(recording: Recording) -> None:
-    """Read all that there is, as pages do."""
+    """Read everything in a recording, as pages do."""
     graphs, passes, steps = recording.log.counts()
     for index in range(graphs):
         recording.graph(index)
@@ -53,9 +53,9 @@ def read(recording: Recording) -> None:
         assert recording.pass_(index, whole=True).index == index
     for index in range(steps):
         assert [each.step for each in recording.step(index).passes] == [index]
-    told = recording.series()
-    assert len(told.index) == steps
-    assert all(len(column) == steps for column in told.values.values())
+    series = recording.series()
+    assert len(series.index) == steps
+    assert all(len(column) == steps for column in series.values.values())
     recording.lines()
     recording.stdout()
     recording.parameters()
@@ -70,32 +70,32 @@ async def archived(folder: Path) -> AsyncIterator[Archive]:
 
 
 async def stopped_with(executor: object, archive: Archive, program: str, steps: int) -> tuple[LiveRun, list[bytes]]:
-    """Begin a run, stop it once it has so many steps, and give it with what the stream told."""
+    """Start a run, cancel it once it has ``steps`` steps, and return it with the events of its stream."""
     runs = Runs(Settings(), archive, executor, find, 1)  # type: ignore[arg-type]
     try:
-        recorded = await runs.submit(asked(program), "anna")
+        recorded = await runs.submit(request(program), "anna")
         assert isinstance(recorded, LiveRun)
-        told = asyncio.create_task(_told(archive, recorded))
+        pieces = asyncio.create_task(_streamed(archive, recorded))
         async with asyncio.timeout(60):
             while recorded.counts[2] < steps:
                 await recorded.changed.wait()
             await runs.cancel(recorded.id, "anna")
-        return recorded, await told
+        return recorded, await pieces
     finally:
         await runs.close()
 
 
-async def _told(archive: Archive, recorded: RecordedRun) -> list[bytes]:
+async def _streamed(archive: Archive, recorded: RecordedRun) -> list[bytes]:
     return [piece async for piece in stream.events(archive, recorded, -1)]
 
 
-async def test_whatever_was_told_before_a_stop_can_be_read(tmp_path: Path) -> None:
+async def test_all_events_before_a_cancellation_can_be_read(tmp_path: Path) -> None:
     program = TRAINING.replace("STEPS", "4").replace("PAUSE", "0")
     events, _ = record(program)
     cancelled = []
     async with archived(tmp_path) as archive:
-        for place in range(len(events)):
-            recorded, pieces = await stopped_with(FakeExecutor(events[:place], forever), archive, program, 0)
+        for count in range(len(events)):
+            recorded, pieces = await stopped_with(FakeExecutor(events[:count], forever), archive, program, 0)
             assert recorded.status == "cancelled"
             assert b"event: end" in pieces[-1]
             read(recorded.recording)
@@ -105,15 +105,15 @@ async def test_whatever_was_told_before_a_stop_can_be_read(tmp_path: Path) -> No
         stored = store.get(recorded.id)
         assert stored is not None
         assert stored.status == "cancelled"
-        kept = Recording(store.log(stored), program)
-        read(kept)
-        assert kept.log.counts() == recorded.recording.log.counts()
+        reread = Recording(store.log(stored), program)
+        read(reread)
+        assert reread.log.counts() == recorded.recording.log.counts()
     store.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [0, 1, 7])
-async def test_a_training_that_is_stopped_keeps_its_steps(tmp_path: Path, steps: int) -> None:
+async def test_a_cancelled_training_keeps_its_steps(tmp_path: Path, steps: int) -> None:
     program = TRAINING.replace("STEPS", "100000").replace("PAUSE", "0.001")
     async with archived(tmp_path) as archive:
         recorded, pieces = await stopped_with(OwnProcess(), archive, program, steps)

@@ -1,4 +1,4 @@
-"""A run is admitted, executed, recorded and published; it can be stopped, found again and deleted."""
+"""A run is admitted, executed and recorded, and can be followed, stopped, found again and deleted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def running(
         await archive.close()
 
 
-def asked(store: bool = True, **options: Any) -> Request:
+def request(store: bool = True, **options: Any) -> Request:
     return Request(model.Program(FIT, "program", [(1, 13)]), model.Options(**options), store)
 
 
@@ -54,29 +54,29 @@ async def ended(recorded: RecordedRun) -> LiveRun:
     return recorded
 
 
-async def test_a_run_is_executed_recorded_and_kept(tmp_path: Path) -> None:
+async def test_a_run_is_executed_recorded_and_stored(tmp_path: Path) -> None:
     async with running(tmp_path) as (runs, executor):
-        recorded = await ended(await runs.submit(asked(seed=7, capture="norms", values=3), "anna"))
-        told = recorded.run({"self": "/x"})
-    assert (told.status, told.steps, told.passes, told.torch, told.stdout) == ("done", 2, 2, "2.13.0", "done\n")
-    assert told.findings == [FINDING]
-    assert told.parameters[0].names == ["m"]
-    assert told.graphs == [model.GraphSize("g0", 5, 4)]
-    assert told.links == {"self": "/x"}
+        recorded = await ended(await runs.submit(request(seed=7, capture="norms", values=3), "anna"))
+        run = recorded.run({"self": "/x"})
+    assert (run.status, run.steps, run.passes, run.torch, run.stdout) == ("done", 2, 2, "2.13.0", "done\n")
+    assert run.findings == [FINDING]
+    assert run.parameters[0].names == ["m"]
+    assert run.graphs == [model.GraphSize("g0", 5, 4)]
+    assert run.links == {"self": "/x"}
     job = executor.jobs[0]
     assert (job.program, job.cells, job.seed, job.capture, job.values, job.notebook) == (FIT, [(1, 13)], 7, "norms", 3, False)
     async with running(tmp_path) as (again, _):
         found = await again.find(recorded.id)
         assert found is not recorded
-        assert found.run({"self": "/x"}) == told
+        assert found.run({"self": "/x"}) == run
         assert found.recording.step(1) == recorded.recording.step(1)
 
 
-async def test_events_can_be_read_while_the_run_goes_on() -> None:
+async def test_events_can_be_read_while_the_run_is_live() -> None:
     event, wait = gate()
     events = fit()
     async with running(None, events[:5], wait, events[5:]) as (runs, _):
-        recorded = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(request(), "anna")
         assert isinstance(recorded, LiveRun)
         while not recorded.events:
             await recorded.changed.wait()
@@ -88,14 +88,14 @@ async def test_events_can_be_read_while_the_run_goes_on() -> None:
         assert (await ended(recorded)).recording.step(1).index == 1
 
 
-async def test_a_run_that_goes_on_is_written_as_it_comes_and_survives_a_crash(
+async def test_a_live_run_is_stored_as_its_events_arrive_and_survives_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 0.01)
     event, wait = gate()
     events = fit(4)
     async with running(tmp_path, events[:5], wait, events[5:7], forever) as (runs, _):
-        recorded = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(request(), "anna")
         assert isinstance(recorded, LiveRun)
         crashed = Store(tmp_path)
         async with asyncio.timeout(5):
@@ -109,9 +109,9 @@ async def test_a_run_that_goes_on_is_written_as_it_comes_and_survives_a_crash(
         crashed.close()
 
 
-async def test_a_server_that_stops_marks_what_runs_as_interrupted_and_keeps_it(tmp_path: Path) -> None:
+async def test_a_stopping_server_stores_its_live_runs_as_interrupted(tmp_path: Path) -> None:
     async with running(tmp_path, fit()[:5], forever) as (runs, _):
-        recorded = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(request(), "anna")
         assert isinstance(recorded, LiveRun)
         while not recorded.events:
             await asyncio.sleep(0)
@@ -121,9 +121,9 @@ async def test_a_server_that_stops_marks_what_runs_as_interrupted_and_keeps_it(t
         assert found.recording.step(0).index == 0
 
 
-async def test_a_stopped_run_keeps_what_was_recorded() -> None:
+async def test_a_cancelled_run_keeps_its_recording() -> None:
     async with running(None, fit()[:5], forever) as (runs, _):
-        recorded = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(request(), "anna")
         with pytest.raises(NotAllowed):
             await runs.cancel(recorded.id, "ben")
         with pytest.raises(NotAllowed):
@@ -133,15 +133,15 @@ async def test_a_stopped_run_keeps_what_was_recorded() -> None:
         assert (await runs.cancel(recorded.id, "anna")).status == "cancelled"
 
 
-async def test_runs_beyond_the_places_wait_and_beyond_the_queue_are_refused() -> None:
+async def test_runs_wait_for_a_slot_and_are_rejected_when_the_queue_is_full() -> None:
     async with running(None, forever, concurrent=1, queue=2) as (runs, executor):
-        first = await runs.submit(asked(), "anna")
+        first = await runs.submit(request(), "anna")
         await asyncio.sleep(0)
-        waiting = [await runs.submit(asked(), "anna") for _ in range(2)]
+        waiting = [await runs.submit(request(), "anna") for _ in range(2)]
         await asyncio.sleep(0)
         assert (runs.running, runs.waiting) == (1, 2)
         with pytest.raises(Busy) as refused:
-            await runs.submit(asked(), "anna")
+            await runs.submit(request(), "anna")
         assert refused.value.retry_after
         assert (await runs.cancel(waiting[0].id, "anna")).status == "cancelled"
         assert len(executor.jobs) == 1
@@ -154,30 +154,30 @@ async def test_runs_beyond_the_places_wait_and_beyond_the_queue_are_refused() ->
 
 
 async def submit_and_cancel(runs: Runs) -> RecordedRun:
-    recorded = await runs.submit(asked(), "anna")
+    recorded = await runs.submit(request(), "anna")
     return await runs.cancel(recorded.id, "anna")
 
 
-async def test_a_full_store_refuses_what_is_to_be_kept_only() -> None:
+async def test_a_full_store_rejects_only_runs_that_are_stored() -> None:
     async with running(None, limits=model.Limits(store_bytes=10)) as (runs, _):
-        await ended(await runs.submit(asked(), "anna"))
+        await ended(await runs.submit(request(), "anna"))
         with pytest.raises(StoreFull):
-            await runs.submit(asked(), "anna")
-        assert (await ended(await runs.submit(asked(store=False), "anna"))).status == "done"
+            await runs.submit(request(), "anna")
+        assert (await ended(await runs.submit(request(store=False), "anna"))).status == "done"
 
 
-async def test_a_run_that_is_not_to_be_kept_is_forgotten(tmp_path: Path) -> None:
+async def test_a_run_with_store_false_is_not_stored(tmp_path: Path) -> None:
     async with running(tmp_path) as (runs, _):
-        recorded = await ended(await runs.submit(asked(store=False), "anna"))
+        recorded = await ended(await runs.submit(request(store=False), "anna"))
         assert recorded.run({}).steps == 2
         with pytest.raises(NotFound):
             await runs.find(recorded.id)
         assert await runs.of_owner("anna", 10) == []
 
 
-async def test_a_sandbox_that_broke_is_our_failure_and_no_run() -> None:
+async def test_a_broken_sandbox_raises_an_error_and_leaves_no_run() -> None:
     async with running(None, SandboxError("Nothing can confine.")) as (runs, _):
-        recorded = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(request(), "anna")
         assert isinstance(recorded, LiveRun)
         with pytest.raises(SandboxError):
             await recorded.until_ended()
@@ -186,10 +186,10 @@ async def test_a_sandbox_that_broke_is_our_failure_and_no_run() -> None:
         assert runs.running == runs.waiting == 0
 
 
-async def test_findings_that_break_do_not_break_the_run(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_in_a_rule_does_not_fail_the_run(caplog: pytest.LogCaptureFixture) -> None:
     async with running(None) as (runs, _):
         runs._find = lambda recording, program: 1 / 0  # type: ignore[assignment,return-value]
-        recorded = await ended(await runs.submit(asked(), "anna"))
+        recorded = await ended(await runs.submit(request(), "anna"))
         assert (recorded.status, recorded.findings) == ("done", [])
         assert "findings" in caplog.text
 
@@ -198,54 +198,54 @@ async def test_printed_text_is_cut_at_its_limit() -> None:
     output = [wire.OutputEvent("é" * 40), wire.OutputEvent("b" * 40), wire.OutputEvent("c" * 40)]
     end = wire.EndEvent("done", None, 1.0)
     async with running(None, output, [end], limits=model.Limits(stdout_bytes=101)) as (runs, _):
-        recorded = await ended(await runs.submit(asked(), "anna"))
+        recorded = await ended(await runs.submit(request(), "anna"))
         assert recorded.recording.stdout() == "é" * 40 + "b" * 21
         assert recorded.truncated
         assert (await runs.find(recorded.id)).run({}).truncated
 
 
-async def test_an_error_of_the_program_is_told_with_its_line() -> None:
+async def test_an_error_of_the_program_is_recorded_with_its_line() -> None:
     failure = wire.ProgramFailure("ValueError", "no", None, 3, "Traceback", (0, 4))
     async with running(None, fit()[:5], [wire.EndEvent("failed", failure, 1.0)]) as (runs, _):
-        recorded = await ended(await runs.submit(asked(), "anna"))
+        recorded = await ended(await runs.submit(request(), "anna"))
         assert recorded.status == "failed"
         assert recorded.error == model.ProgramError("ValueError", "no", None, 3, "Traceback", (0, 4))
         assert recorded.counts == (1, 1, 1)
 
 
-async def test_the_same_key_gives_the_same_run_while_it_goes_on_and_after(tmp_path: Path) -> None:
+async def test_the_same_key_returns_the_same_run_during_the_run_and_after(tmp_path: Path) -> None:
     event, wait = gate()
     async with running(tmp_path, wait, fit()) as (runs, executor):
-        first, second = await asyncio.gather(*(runs.submit(asked(), "anna", key="k", fingerprint="f") for _ in range(2)))
+        first, second = await asyncio.gather(*(runs.submit(request(), "anna", key="k", fingerprint="f") for _ in range(2)))
         assert first is second
-        other = await runs.submit(asked(), "anna", key="other")
+        other = await runs.submit(request(), "anna", key="other")
         assert other is not first
         event.set()
         await ended(first)
-        assert (await runs.submit(asked(), "anna", key="k")).id == first.id
+        assert (await runs.submit(request(), "anna", key="k")).id == first.id
         await ended(other)
         assert len(executor.jobs) == 2
     async with running(tmp_path) as (again, executor):
-        found = await again.submit(asked(), "anna", key="k")
+        found = await again.submit(request(), "anna", key="k")
         assert (found.id, found.new.fingerprint) == (first.id, "f")
         assert not executor.jobs
 
 
-async def test_an_owner_lists_own_runs_with_those_that_go_on(tmp_path: Path) -> None:
+async def test_an_owner_lists_their_own_runs_with_the_live_ones(tmp_path: Path) -> None:
     async with running(tmp_path, fit()[:5], forever) as (runs, _):
-        going = await runs.submit(asked(), "anna")
-        await runs.submit(asked(), "ben")
-        while going.counts[2] == 0:
+        live = await runs.submit(request(), "anna")
+        await runs.submit(request(), "ben")
+        while live.counts[2] == 0:
             await asyncio.sleep(0)
         listed = await runs.of_owner("anna", 10)
         assert [recorded.heading({}).title for recorded in listed] == ["x = torch.tensor([1.0, 2.0, 3.0])"]
-        assert [(recorded.id, recorded.status) for recorded in listed] == [(going.id, "running")]
-        await runs.cancel(going.id, "anna")
+        assert [(recorded.id, recorded.status) for recorded in listed] == [(live.id, "running")]
+        await runs.cancel(live.id, "anna")
 
 
-async def test_a_deleted_run_is_gone_everywhere_even_while_it_goes_on(tmp_path: Path) -> None:
+async def test_a_live_run_can_be_deleted(tmp_path: Path) -> None:
     async with running(tmp_path, fit()[:5], forever) as (runs, _):
-        recorded = await runs.submit(asked(), "anna")
+        recorded = await runs.submit(request(), "anna")
         with pytest.raises(NotAllowed):
             await runs.delete(recorded.id, "ben")
         await runs.delete(recorded.id, "anna")
@@ -255,22 +255,22 @@ async def test_a_deleted_run_is_gone_everywhere_even_while_it_goes_on(tmp_path: 
             await runs.delete(recorded.id, "anna")
 
 
-async def test_old_recordings_make_room_in_memory_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_cache_drops_old_recordings_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.runs.archive.RECENT_RUNS", 2)
     async with running(tmp_path) as (runs, _):
-        recorded = [await ended(await runs.submit(asked(), "anna")) for _ in range(3)]
+        recorded = [await ended(await runs.submit(request(), "anna")) for _ in range(3)]
         assert await runs.find(recorded[2].id) is recorded[2]
         assert await runs.find(recorded[0].id) is not recorded[0]
         assert (await runs.find(recorded[0].id)).run({}) == recorded[0].run({})
 
 
-async def test_a_long_run_is_read_from_the_store_as_it_was_recorded(tmp_path: Path) -> None:
+async def test_a_long_run_in_the_store_equals_the_one_in_memory(tmp_path: Path) -> None:
     events = fit()[:3]
     for index in range(300):
         events += [pass_(index, 1.0), step(index, 1.0, -9.0)]
     batches = [events[at : at + 50] for at in range(0, len(events), 50)]
     async with running(tmp_path, *batches, [wire.EndEvent("done", None, 5.0)]) as (runs, _):
-        recorded = await ended(await runs.submit(asked(), "anna"))
+        recorded = await ended(await runs.submit(request(), "anna"))
         runs._archive.forget(recorded.id)
         found = await runs.find(recorded.id)
         assert found.counts == (1, 300, 300)
