@@ -1,10 +1,10 @@
-# Tapedeck in a container: no root, no capabilities, nothing written outside /data.
+# Run Tapedeck in a container, without root and capabilities, writing only to /data.
 #
 #   docker build -t tapedeck .
 #   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges -v tapedeck:/data -p 127.0.0.1:8000:8000 tapedeck
 #
-# TORCH_INDEX names an index that has PyTorch's wheels for the CPU: where pip's own index has a build for GPUs, give it.
-# Behind a private certificate authority, mount its file into the build and name it in PIP_CERT and NODE_EXTRA_CA_CERTS.
+# TORCH_INDEX is the URL of an index with PyTorch's wheels for the CPU. Set it if pip's own index has builds for GPUs.
+# Behind a private certificate authority, mount its file into the build and set PIP_CERT and NODE_EXTRA_CA_CERTS to its path.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
@@ -14,7 +14,7 @@ ARG PIP_CERT
 ARG NODE_EXTRA_CA_CERTS
 ENV PIP_CONSTRAINT=/src/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# The dependencies first: a change of the code leaves their layer as it is.
+# Install the dependencies first, so that changes of the code reuse their layer.
 COPY constraints.txt pyproject.toml ./
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN python3 -m venv /opt/tapedeck \

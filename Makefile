@@ -1,5 +1,5 @@
-# Everything is set up into .venv with Python 3.11 or newer, make and the package registries.
-# TORCH_INDEX=URL adds an index of wheels, such as PyTorch's own one for the CPU: without it, pip may take a build for GPUs.
+# Each target first installs what it needs into .venv. This needs Python 3.11 or newer and the package registries.
+# TORCH_INDEX=URL adds an index of wheels, such as PyTorch's index for the CPU. Without it, pip may install a build for GPUs.
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -9,49 +9,49 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-# held to constraints.txt also where pip builds a package in an environment of its own
+# as an environment variable, the constraints also apply where pip builds a package in isolation
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test quick test-ops check bundle bench docker-check clean
 
-help: ## list what make can do
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: $(VENV)/.ready bundle ## serve on http://HOST:PORT (127.0.0.1:8000)
 	@exec $(BIN)/tapedeck serve --host $(HOST) --port $(PORT)
 
-test: check ## lint, types and every test (ARGS= for pytest)
+test: check ## lint, check types and run all tests (ARGS= for pytest)
 	@$(BIN)/pytest $(ARGS)
 
-quick: $(VENV)/.ready-dev bundle ## the tests that need no browser, no confined process and no patience: under a minute
+quick: $(VENV)/.ready-dev bundle ## run the fast tests: no browser, no sandbox; under a minute
 	@$(BIN)/pytest -q -m "not browser and not sandbox and not slow and not ops" $(ARGS)
 
-test-ops: $(VENV)/.ready-dev bundle ## every operator of torch, 2,000 random programs, and what else takes minutes
+test-ops: $(VENV)/.ready-dev bundle ## run the tests that take minutes: all operators of torch, 2,000 random programs
 	@$(BIN)/pytest -q -m ops $(ARGS)
 
-check: $(VENV)/.ready-dev bundle ## lint and types, Python and JavaScript
+check: $(VENV)/.ready-dev bundle ## lint and check types, Python and JavaScript
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python static/bundle.py --check
 
-bundle: $(VENV)/.ready
+bundle: $(VENV)/.ready ## bundle the front end into static/dist
 	@$(BIN)/python static/bundle.py
 
-bench: $(VENV)/.ready-dev $(VENV)/.ready-bench bundle ## measure: every program under benchmarks/
+bench: $(VENV)/.ready-dev $(VENV)/.ready-bench bundle ## run all benchmarks
 	@for program in benchmarks/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
 
-docker-check: ## build the container image, run it locked down and ask it for a run
+docker-check: ## build the container image, start it locked down, and test it
 	@.ci/docker-check
 
-clean: ## remove everything that make made
+clean: ## remove everything that make created
 	rm -rf $(VENV) build static/dist static/dist.new node_modules *.egg-info app/*.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results
 	find app tests benchmarks static -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# One stamp for each set of packages. The lock lets one make at a time install; who waited finds the stamp fresh and goes on.
+# One stamp file per set of packages. The lock serializes installs; a make that waited finds the stamp up to date.
 $(VENV)/.ready: EXTRA :=
 $(VENV)/.ready-dev: EXTRA := [dev]
 $(VENV)/.ready-bench: EXTRA := [bench]

@@ -1,10 +1,10 @@
-"""Start an image's command inside a lock, and check that it serves.
+"""Start the command of an image inside a lock, and check that it serves.
 
     python3 .ci/container.py IMAGE.json LOCK...
 
-IMAGE.json is what `buildah inspect` says of the image; LOCK is the command that confines another one. Runs in a network
-namespace of its own, as root: brings the loopback up, starts the server, waits until it is ready, posts a program, runs the
-image's own health check, and ends.
+IMAGE.json is the output of `buildah inspect` for the image; LOCK is a command that confines another command. This program
+runs as root in its own network namespace. It brings up the loopback interface, starts the server, waits until it is ready,
+posts a program, runs the health check of the image, and stops the server.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
         run = json.loads(body)
         assert (status, run["status"]) == (201, "done"), (status, body[:2000])
         health = subprocess.run([*lock, *config["Healthcheck"]["Test"][1:]], check=False)
-        assert health.returncode == 0, "the image's own health check fails"
+        assert health.returncode == 0, "the health check of the image fails"
         answer = run["lines"][-1]["text"]
         print(f"docker-check: served a run ({answer}), read-only, as uid {uid_of(server.pid)}, without capabilities")
     finally:
@@ -80,7 +80,7 @@ def uid_of(process: int) -> int:
     with open(f"/proc/{process}/status") as file:
         fields = dict(line.split(":", 1) for line in file)
     assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 0, "the server has capabilities"
-    assert int(fields["NoNewPrivs"]) == 1, "the server may gain privileges"
+    assert int(fields["NoNewPrivs"]) == 1, "the server can gain privileges"
     return int(fields["Uid"].split()[0])
 
 
