@@ -86,7 +86,7 @@ async def stopped_with(executor: object, archive: Archive, program: str, steps: 
 
 
 async def _streamed(archive: Archive, recorded: RecordedRun) -> list[bytes]:
-    return [piece async for piece in stream.events(archive, recorded, -1)]
+    return [piece async for piece in stream.events(archive, recorded, -1, "")]
 
 
 async def test_all_events_before_a_cancellation_can_be_read(tmp_path: Path) -> None:
