@@ -1,4 +1,4 @@
-"""Findings fire where they should, nowhere else, and their fixes run clean."""
+"""Findings are reported for mistakes and never for correct programs, and their fixes run clean."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from ..tracer.training.test_steps import FIT, SEED
 
 def findings(text: str, **options: object) -> list[model.Finding]:
     _, recording = record(text)
-    return wrong(recording, model.Program(text, **options))  # type: ignore[arg-type]
+    return without_good_signs(recording, model.Program(text, **options))  # type: ignore[arg-type]
 
 
-def wrong(recording: Recording, program: model.Program) -> list[model.Finding]:
-    """All that is found but what is right."""
+def without_good_signs(recording: Recording, program: model.Program) -> list[model.Finding]:
+    """Return all findings except good signs."""
     return [finding for finding in find(recording, program) if finding.severity != "good"]
 
 
-def run_mended(text: str, fix: model.Fix) -> tuple[str, Recording]:
-    """A program after a fix, which runs to its end, and its recording."""
-    mended = apply(text, fix)
-    events, recording = record(mended)
+def run_fixed(text: str, fix: model.Fix) -> tuple[str, Recording]:
+    """Apply a fix, run the program to its end, and return the fixed program and its recording."""
+    fixed = apply(text, fix)
+    events, recording = record(fixed)
     assert isinstance(events[-1], wire.EndEvent)
-    assert events[-1].failure is None, mended
-    return mended, recording
+    assert events[-1].failure is None, fixed
+    return fixed, recording
 
 
-def test_the_seeds_rebound_leaf_is_found_and_its_fix_runs_clean() -> None:
+def test_the_rebound_leaf_of_the_seed_is_found_and_its_fix_runs_clean() -> None:
     (finding,) = findings(SEED)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-rebound", "warning", 11, 0)
     assert finding.fix is not None
     assert finding.fix.edits == [model.Edit((11, 0), (11, 30), "with torch.no_grad():\n    m -= learning_rate * m.grad")]
-    mended = apply(SEED, finding.fix)
-    events, recording = record(mended)
+    fixed = apply(SEED, finding.fix)
+    events, recording = record(fixed)
     assert isinstance(events[-1], wire.EndEvent)
     assert events[-1].status == "done"
-    assert wrong(recording, model.Program(mended)) == []
+    assert without_good_signs(recording, model.Program(fixed)) == []
     (row,) = recording.step(0).parameters
     assert row.value_after is not None
     assert round(row.value_after.values, 4) == 1.0933
@@ -57,7 +57,7 @@ LOOPS = {
 
 @pytest.mark.parametrize("update", LOOPS.values(), ids=LOOPS.keys())
 @pytest.mark.filterwarnings("ignore")
-def test_a_leaf_rebound_in_a_loop_is_an_error_and_the_fix_lets_it_learn(update: str) -> None:
+def test_a_leaf_rebound_in_a_loop_is_an_error_and_the_fixed_program_learns(update: str) -> None:
     text = (
         "import torch\nw = torch.tensor(3., requires_grad=True)\nfor i in range(20):\n    loss = (w - 1) ** 2\n"
         f"    loss.backward()\n    {update}\nprint(round(w.item(), 3))\n"
@@ -65,12 +65,12 @@ def test_a_leaf_rebound_in_a_loop_is_an_error_and_the_fix_lets_it_learn(update: 
     (finding,) = findings(text)
     assert (finding.code, finding.severity) == ("leaf-rebound", "error")
     assert finding.fix is not None
-    mended, recording = run_mended(text, finding.fix)
+    fixed, recording = run_fixed(text, finding.fix)
     assert recording.stdout() == "1.023\n"
-    assert wrong(recording, model.Program(mended)) == []
+    assert without_good_signs(recording, model.Program(fixed)) == []
 
 
-def test_a_leaf_that_a_function_binds_anew_is_found_there() -> None:
+def test_a_leaf_rebound_in_a_function_is_found() -> None:
     text = (
         "import torch\ndef fit():\n    w = torch.tensor(3., requires_grad=True)\n    for i in range(2):\n"
         "        loss = (w - 1) ** 2\n        loss.backward()\n        w = w - 0.1 * w.grad\nfit()\n"
@@ -78,8 +78,8 @@ def test_a_leaf_that_a_function_binds_anew_is_found_there() -> None:
     (finding,) = [finding for finding in findings(text) if finding.code == "leaf-rebound"]
     assert finding.line == 7
     assert finding.fix is not None
-    mended = apply(text, finding.fix)
-    assert wrong(record(mended)[1], model.Program(mended)) == []
+    fixed = apply(text, finding.fix)
+    assert without_good_signs(record(fixed)[1], model.Program(fixed)) == []
 
 
 AGAIN = {
@@ -90,7 +90,7 @@ AGAIN = {
 
 
 @pytest.mark.parametrize("update", AGAIN.values(), ids=AGAIN.keys())
-def test_what_the_next_statement_makes_a_leaf_again_is_an_update(update: str) -> None:
+def test_a_result_that_becomes_a_leaf_again_is_an_update(update: str) -> None:
     text = (
         "import torch\nw = torch.tensor(3., requires_grad=True)\nfor i in range(3):\n    loss = (w - 1) ** 2\n"
         f"    loss.backward()\n    {update}\n"
@@ -104,7 +104,7 @@ def test_what_the_next_statement_makes_a_leaf_again_is_an_update(update: str) ->
         assert step.lines["update"][-1] >= row.line
 
 
-def test_a_leaf_that_is_made_anew_from_numbers_is_one_again() -> None:
+def test_a_leaf_made_from_the_numbers_of_the_old_one_is_no_mistake() -> None:
     text = (
         "import torch\nw = torch.tensor(3., requires_grad=True)\nfor i in range(3):\n    loss = (w - 1) ** 2\n"
         "    loss.backward()\n    w = w - 0.1 * w.grad\n    w = torch.tensor(w.item(), requires_grad=True)\n"
@@ -113,14 +113,14 @@ def test_a_leaf_that_is_made_anew_from_numbers_is_one_again() -> None:
 
 
 REBINDS = "backpropagation"
-"""The example that ends, as the notebook does, with a leaf that is rebound."""
+"""The example that ends with a rebound leaf, as the notebook does."""
 CORRECT = {path.stem: path.read_text() for path in PROGRAMS if not path.stem.startswith("fails_")} | {
     example.slug: example.program for example in gallery() if example.group != "Pitfalls" and example.slug != REBINDS
 }
 
 
-TOLD = dict.fromkeys(("data_updates", "dispatch_modes", "own_optimizers", "straight_through"), ("data-update",))
-"""What is noted of how these programs are written; of all others nothing is."""
+NOTED = dict.fromkeys(("data_updates", "dispatch_modes", "own_optimizers", "straight_through"), ("data-update",))
+"""Notes on how these correct programs are written. All other programs have none."""
 OF_TRAINING = frozenset(
     {
         "broadcast-both", "data-update", "dead-relu", "diverging", "grad-accumulated", "requires-grad-late", "unused-parameter",
@@ -134,26 +134,26 @@ OF_TRAINING = frozenset(
 def test_no_finding_fires_on_a_correct_program(name: str) -> None:
     found = findings(CORRECT[name])
     assert [finding.code for finding in found if finding.severity in ("error", "warning")] == []
-    assert [finding.code for finding in found if finding.code in OF_TRAINING] == list(TOLD.get(name, ()))
+    assert [finding.code for finding in found if finding.code in OF_TRAINING] == list(NOTED.get(name, ()))
 
 
-def test_nothing_is_found_in_the_manual_loop() -> None:
+def test_a_correct_manual_loop_has_no_findings() -> None:
     assert findings(FIT) == []
 
 
-def test_an_implicit_pass_is_told() -> None:
+def test_an_implicit_pass_is_reported() -> None:
     (finding,) = findings("import torch\nx = torch.ones(2, requires_grad=True)\ny = x * 2\n")
     assert (finding.code, finding.severity) == ("implicit-pass", "note")
     assert "called it once on `y`, starting from ones" in finding.message
 
 
-def test_skipped_lines_of_a_notebook_are_told() -> None:
+def test_skipped_lines_of_a_notebook_are_reported() -> None:
     notes = [{"code": "skipped-magic", "line": 1, "text": "%matplotlib inline"}]
     (finding,) = findings("pass  # %matplotlib inline\n", notes=notes)
     assert (finding.line, finding.message) == (1, "Line 1 was skipped: `%matplotlib inline` is a command of the notebook.")
 
 
-def test_a_statement_that_shares_its_line_gets_no_edit() -> None:
+def test_a_statement_that_shares_its_line_gets_no_fix() -> None:
     text = SEED.replace("m = m - learning_rate * m.grad", "pass; m = m - learning_rate * m.grad")
     (finding,) = findings(text)
     assert finding.fix is None

@@ -1,6 +1,6 @@
-"""Programs that fail, a table of them: each with the finding that tells of it, and comments that mark the lines it names.
+"""Programs that fail in autograd, each with the code of its finding and with comments that mark the lines involved.
 
-A case is in two parts, what sets up and, after ``# then``, what fails, so that the second can be put under ``try``.
+A program has two parts: a setup and, after ``# then``, the statements that fail, which a test can put under ``try``.
 Comments mark the line on which the program stops (``# stops``), the line of the node that raised (``# node``), the line
 inside a hook or a custom function that raised (``# raised``), and the line that changed a saved tensor (``# changed``).
 """
@@ -16,7 +16,7 @@ AFTER = "v = torch.tensor([3., 4.], requires_grad=True)\n(v * v * v).sum().backw
 
 @dataclass(frozen=True)
 class Case:
-    """A program that fails: the code of its finding, the op of the node that raised, and its text."""
+    """A program that fails, the code of its finding, and the op of the node that raised (``None`` if no node did)."""
 
     name: str
     code: str
@@ -25,19 +25,19 @@ class Case:
 
     @property
     def program(self) -> str:
-        """The program, which ends with its failure."""
+        """The program, which the failure ends."""
         return BEFORE + dedent(self.text).lstrip("\n").replace("# then\n", "")
 
     @property
     def caught(self) -> str:
-        """The program that catches its failure and goes on."""
+        """A version of the program that catches the exception and continues."""
         setup, _, fails = dedent(self.text).lstrip("\n").partition("# then\n")
         handler = "except BaseException as error:\n    print(type(error).__name__, error)\n"
         return BEFORE + setup + "try:\n" + indent(fails, "    ") + handler + AFTER
 
 
 def marked(program: str, mark: str) -> int | None:
-    """The line that bears a mark, as ``# mark``; ``None`` if none does."""
+    """Return the number of the line with the comment ``# mark``, ``None`` if there is none."""
     for number, line in enumerate(program.split("\n"), 1):
         if mark in line.partition("# ")[2].split():
             return number
@@ -97,7 +97,7 @@ CASES = [
         """,
     ),
     Case(
-        "a view of what was saved changed",
+        "a view of a saved tensor changed",
         "saved-modified",
         "PowBackward0",
         """
@@ -139,7 +139,7 @@ CASES = [
         """,
     ),
     Case(
-        "what a custom function saved changed",
+        "a tensor saved by a custom function changed",
         "saved-modified",
         "ScaleBackward",
         """
@@ -161,7 +161,7 @@ CASES = [
         """,
     ),
     Case(
-        "what was saved changed in a function",
+        "a saved tensor changed in a function",
         "saved-modified",
         "TanhBackward0",
         """
@@ -226,7 +226,7 @@ CASES = [
         """,
     ),
     Case(
-        "a state carried over from the step before",
+        "a state carried over from the previous step",
         "backward-twice",
         "TanhBackward0",
         """
@@ -271,7 +271,7 @@ CASES = [
         """,
     ),
     Case(
-        "a root made again by torch.tensor",
+        "a root copied by torch.tensor",
         "no-grad-path",
         None,
         """
@@ -294,7 +294,7 @@ CASES = [
         """,
     ),
     Case(
-        "twice through what is differentiable once",
+        "twice through a function that is differentiable once",
         "no-grad-path",
         None,
         """
@@ -368,7 +368,7 @@ CASES = [
         """,
     ),
     Case(
-        "a gradient that is no tensor",
+        "a gradient that is not a tensor",
         "backward-failed",
         None,
         """
@@ -521,7 +521,7 @@ CASES = [
         """,
     ),
     Case(
-        "a hook that recurses without end",
+        "a hook that recurses forever",
         "backward-failed",
         "MulBackward0",
         """
@@ -592,7 +592,7 @@ CASES = [
         """,
     ),
     Case(
-        "a function that returns no tensor",
+        "a function that returns a number",
         "backward-failed",
         "ScaleBackward",
         """
@@ -762,7 +762,7 @@ CASES = [
         """,
     ),
     Case(
-        "inside a checkpoint that computes again",
+        "inside a checkpoint that recomputes",
         "backward-failed",
         "CheckpointFunctionBackward",
         """
@@ -828,7 +828,7 @@ CASES = [
         """,
     ),
     Case(
-        "torch.func.grad of no scalar",
+        "torch.func.grad of a non-scalar",
         "not-scalar",
         None,
         """
@@ -858,7 +858,7 @@ CASES = [
         """,
     ),
     Case(
-        "hvp of no scalar",
+        "hvp of a non-scalar",
         "not-scalar",
         None,
         """
@@ -967,7 +967,7 @@ CASES = [
         """,
     ),
     Case(
-        "a hook on what was saved that raises",
+        "a hook on a saved tensor that raises",
         "backward-failed",
         "ExpBackward0",
         """

@@ -1,4 +1,4 @@
-"""What torch refused is told at the lines that matter, as an error or as a note, and the fixes run clean."""
+"""Failures of autograd are explained at the lines that caused them, and the fixes run clean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...tracer.run_twice import record
 pytestmark = pytest.mark.filterwarnings("ignore")
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
-GENERAL = frozenset({"saved-modified", "backward-twice"})
+TWO_LINES = frozenset({"saved-modified", "backward-twice"})
 """Codes whose findings name two lines."""
 
 
@@ -24,7 +24,7 @@ def findings(text: str) -> list[model.Finding]:
 
 def found_in(recording: Recording, text: str) -> list[model.Finding]:
     found = find(recording, model.Program(text))
-    return [finding for finding in found if finding.code != "saved-tensors-unread"]  # said beside whatever is said
+    return [finding for finding in found if finding.code != "saved-tensors-unread"]  # reported in addition to the failure
 
 
 def failure(text: str) -> wire.ProgramFailure | None:
@@ -45,7 +45,7 @@ def test_an_error_that_ended_the_program_is_one_finding_with_its_line_and_node(c
     ]
     line = marked(case.program, "changed") or marked(case.program, "raised")
     assert finding.line == line or line is None
-    if case.code in GENERAL:
+    if case.code in TWO_LINES:
         assert marked(case.program, "node") in named
         assert str(marked(case.program, "stops")) in f"{finding.message} {finding.why}"
     assert (finding.node is None) == (case.op is None)
@@ -58,16 +58,16 @@ def test_an_error_that_ended_the_program_is_one_finding_with_its_line_and_node(c
 
 
 @cases
-def test_one_that_the_program_caught_is_a_note(case: Case) -> None:
+def test_an_error_that_the_program_caught_is_a_note(case: Case) -> None:
     (finding,) = findings(case.caught)
     assert (finding.code, finding.severity) == (case.code, "note")
     assert finding.why.endswith("The program caught this error and continued.")
 
 
 FIXED = {
-    "an output changed in place", "an output changed by +=", "a constant changed", "what a custom function saved changed",
-    "the first of two nodes fails", "backward twice", "backward twice through a shared part", "grad twice",
-    "a detached root", "a root made again by torch.tensor", "grad of an unused tensor", "not a scalar", "integers",
+    "an output changed in place", "an output changed by +=", "a constant changed",
+    "a tensor saved by a custom function changed", "the first of two nodes fails", "backward twice", "backward twice through a shared part", "grad twice",
+    "a detached root", "a root copied by torch.tensor", "grad of an unused tensor", "not a scalar", "integers",
     "a leaf changed in place", "a leaf changed by a call", "a part of a leaf changed", "a view of a leaf changed",
 
 }  # fmt: skip
@@ -150,15 +150,15 @@ loss.backward()
 
 @pytest.mark.parametrize("cut", CUTS, ids=CUTS)
 def test_the_nearest_cut_is_named(cut: str) -> None:
-    body, mends = CUTS[cut]
+    body, expected = CUTS[cut]
     program = f"import torch\nx = torch.tensor([1., 2., 3.], requires_grad=True)\n{body}\n"
     (finding,) = findings(program)
     assert (finding.code, finding.line) == ("no-grad-path", marked(program, "cut"))
     assert f"`{cut}" in finding.message
-    assert (finding.fix is not None) == (mends is not None)
-    if finding.fix is not None and mends is not None:
+    assert (finding.fix is not None) == (expected is not None)
+    if finding.fix is not None and expected is not None:
         text = apply(program, finding.fix)
-        assert mends in text
+        assert expected in text
         assert failure(text) is None
 
 
@@ -166,18 +166,18 @@ def test_the_nearest_cut_is_named(cut: str) -> None:
     ("call", "how"),
     [("from_numpy", "makes a new tensor from the same memory"), ("tensor", "copies the numbers into a new tensor")],
 )
-def test_what_shares_memory_is_not_said_to_copy(call: str, how: str) -> None:
+def test_a_constructor_that_shares_memory_is_not_described_as_a_copy(call: str, how: str) -> None:
     text = f"import torch\nx = torch.ones(3, requires_grad=True)\ny = torch.{call}(x.detach().numpy())\ny.sum().backward()\n"
     (finding,) = findings(text)
     assert how in finding.why
 
 
-def test_a_program_in_which_nothing_requires_grad_is_told_so() -> None:
+def test_a_program_in_which_nothing_requires_a_gradient_is_told_so() -> None:
     (finding,) = findings("import torch\nx = torch.ones(3)\n(x * 2).sum().backward()\n")
     assert "Nothing in this program requires a gradient" in finding.why
 
 
-def test_a_gradient_that_no_tensor_keeps_is_told_once_and_retain_grad_mends_it() -> None:
+def test_reading_grad_of_a_computed_tensor_is_reported_once_and_the_fix_retains_it() -> None:
     program = """\
 import torch
 x = torch.ones(3, requires_grad=True)
@@ -200,15 +200,15 @@ for i in range(3):
     "line",
     ["y.retain_grad(); y.sum().backward(); y.grad", "y.sum().backward(); x.grad", "y.grad", "x.detach().grad"],
 )
-def test_a_grad_that_is_there_or_that_nobody_asked_for_is_no_finding(line: str) -> None:
+def test_a_retained_or_unreached_grad_is_no_finding(line: str) -> None:
     program = f"import torch\nx = torch.ones(3, requires_grad=True)\ny = x * 2\n{line}\n"
     assert [finding.code for finding in findings(program) if finding.code != "implicit-pass"] == []
 
 
-def test_a_lie_about_a_failure_is_no_finding_and_no_failure() -> None:
-    """What records runs in the program's own process: what it tells is a stranger's."""
+def test_forged_signals_of_failures_make_no_findings_and_raise_nothing() -> None:
+    """The tracer runs in the process of the program, so its signals can be forged."""
     end = wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", "no", None, 3, ""), 1.0)
-    lies = [
+    forged = [
         wire.PassFailed(
             line=2**31 - 1,
             error="",
@@ -230,5 +230,5 @@ def test_a_lie_about_a_failure_is_no_finding_and_no_failure() -> None:
         end,
     ]
     program = "import torch\n"
-    found = find(Recording(MemoryLog(lies), program), model.Program(program))
+    found = find(Recording(MemoryLog(forged), program), model.Program(program))
     assert {finding.code for finding in found} <= {"non-leaf-grad"}

@@ -1,4 +1,4 @@
-"""A column that meets a row in a loss is found, pairs that are meant never are, and the fix gives one number for each."""
+"""A column combined with a row in a loss is found, intended pairs are not, and the fix makes the shapes equal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from tapedeck import model
 
 from ...tracer.run_twice import alone
-from ..test_findings import findings, run_mended, wrong
+from ..test_findings import findings, run_fixed, without_good_signs
 
 BEGIN = """\
 import torch
@@ -59,23 +59,23 @@ MISTAKES = {
 
 @pytest.mark.parametrize("case", MISTAKES)
 @pytest.mark.filterwarnings("ignore:Using a target size")
-def test_a_column_that_meets_a_row_is_found_and_the_fix_leaves_one_number_for_each(case: str) -> None:
+def test_a_column_combined_with_a_row_is_found_and_the_fix_makes_the_shapes_equal(case: str) -> None:
     body, at, edit = MISTAKES[case]
     text = f"{BEGIN}{body}\nloss.backward()\n"
     found = [each for each in findings(text) if each.code == "broadcast-both"]
     finding = found[0]
-    line = next(place for place, each in enumerate(text.split("\n"), 1) if at in each)
+    line = next(number for number, each in enumerate(text.split("\n"), 1) if at in each)
     assert len(found) == 1
     assert (finding.severity, finding.line, finding.step) == ("warning", line, 0)
     assert "they make 10 × 10 numbers, not 10." in finding.message
     assert finding.fix is not None
     assert finding.fix.edits[0].text == edit
     if case == "crossed by hand":
-        return  # two products on one line: each is mended by itself
-    mended, recording = run_mended(text, finding.fix)
-    assert wrong(recording, model.Program(mended)) == []
+        return  # two products on one line: each has a fix of its own
+    fixed, recording = run_fixed(text, finding.fix)
+    assert without_good_signs(recording, model.Program(fixed)) == []
     if at == "pred - y" and "abs" not in body:
-        left = alone(mended).variables
+        left = alone(fixed).variables
         assert torch.allclose(
             left["net"].weight.grad, alone(text.replace("pred - y", "pred[:, 0] - y")).variables["net"].weight.grad
         )
@@ -112,12 +112,12 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("body", RIGHT.values(), ids=RIGHT.keys())
-def test_pairs_that_are_meant_are_not_told(body: str) -> None:
+def test_intended_pairs_are_not_reported(body: str) -> None:
     text = f"import torch\n{POINTS}{body}\nloss.backward()\n"
     assert [finding.code for finding in findings(text) if finding.severity in ("error", "warning")] == []
 
 
-def test_a_line_is_told_once_however_often_it_runs() -> None:
+def test_a_line_is_reported_once_however_often_it_runs() -> None:
     text = (
         f"{BEGIN}opt = torch.optim.SGD(net.parameters(), lr=0.1)\nfor step in range(5):\n    opt.zero_grad()\n"
         "    loss = ((net(x) - y) ** 2).mean()\n    loss.backward()\n    opt.step()\n"

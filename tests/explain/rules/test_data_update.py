@@ -1,4 +1,4 @@
-"""An update through ``.data`` is noted, and the fix does to the parameter itself what it did."""
+"""An update through ``.data`` is noted, and the fix makes the same update to the parameter itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from tapedeck import model
 
 from ...tracer.run_twice import alone
-from ..test_findings import findings, run_mended, wrong
+from ..test_findings import findings, run_fixed, without_good_signs
 
 BEGIN = "import torch\nw = torch.tensor([3., 4.], requires_grad=True)\nb = torch.tensor(0., requires_grad=True)\n"
 UPDATES = {
@@ -36,17 +36,17 @@ UPDATES = {
 
 
 @pytest.mark.parametrize("case", UPDATES)
-def test_an_update_through_data_is_noted_and_the_fix_does_the_same(case: str) -> None:
+def test_an_update_through_data_is_noted_and_the_fix_has_the_same_effect(case: str) -> None:
     update, edit = UPDATES[case]
     text = f"{BEGIN}for step in range(4):\n    w.grad = b.grad = None\n    ((w - 1 + b) ** 2).sum().backward()\n    {update}\n"
     (finding,) = findings(text)
-    line = next(place for place, each in enumerate(text.split("\n"), 1) if ".data" in each)
+    line = next(number for number, each in enumerate(text.split("\n"), 1) if ".data" in each)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("data-update", "note", line, 0)
     assert finding.fix is not None
     assert [each.text for each in finding.fix.edits] == [edit]
-    mended, recording = run_mended(text, finding.fix)
-    assert wrong(recording, model.Program(mended)) == []
-    before, after = alone(text).variables, alone(mended).variables
+    fixed, recording = run_fixed(text, finding.fix)
+    assert without_good_signs(recording, model.Program(fixed)) == []
+    before, after = alone(text).variables, alone(fixed).variables
     assert torch.equal(before["w"], after["w"])
     assert torch.equal(before["b"], after["b"])
 
@@ -61,5 +61,5 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("body", RIGHT.values(), ids=RIGHT.keys())
-def test_what_is_no_update_through_data_is_not_noted(body: str) -> None:
+def test_other_uses_of_data_are_not_noted(body: str) -> None:
     assert findings(f"{BEGIN}{body}\n") == []

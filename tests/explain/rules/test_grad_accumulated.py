@@ -1,4 +1,4 @@
-"""A gradient that nothing clears is found, sums that are meant never are, and the fix lets the program learn."""
+"""A gradient that is never cleared is found, intended sums are not, and the fixed program learns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tapedeck.examples import example
 from tapedeck.explain.fixes import apply
 
 from ...tracer.run_twice import alone, record
-from ..test_findings import findings, run_mended, wrong
+from ..test_findings import findings, run_fixed, without_good_signs
 
 BY_HAND = "w = torch.tensor(3., requires_grad=True)"
 LOSS = "loss = (w - 1) ** 2\nloss.backward()\n"
@@ -62,37 +62,37 @@ EDITS = {
 def test_a_gradient_that_is_never_cleared_is_found_and_the_fix_clears_it(case: str) -> None:
     text = fit(*MISTAKES[case])
     (finding,) = [each for each in findings(text) if each.code == "grad-accumulated"]
-    line = next(place for place, each in enumerate(text.split("\n"), 1) if "backward()" in each)
+    line = next(number for number, each in enumerate(text.split("\n"), 1) if "backward()" in each)
     assert (finding.severity, finding.line, finding.step) == ("warning", line, 1)
     assert finding.fix is not None
     if case in EDITS:
         assert [edit.text for edit in finding.fix.edits] == [EDITS[case]]
-    mended, recording = run_mended(text, finding.fix)
-    assert "grad-accumulated" not in [each.code for each in wrong(recording, model.Program(mended))]
+    fixed, recording = run_fixed(text, finding.fix)
+    assert "grad-accumulated" not in [each.code for each in without_good_signs(recording, model.Program(fixed))]
     assert recording.log.counts()[2] == 8
-    assert alone(mended).error is None
+    assert alone(fixed).error is None
 
 
-def test_the_example_of_the_gallery_shows_it_with_its_numbers() -> None:
+def test_the_finding_of_the_gallery_example_gives_its_numbers() -> None:
     shown = example("pitfall-accumulate")
     assert shown is not None
     _, recording = record(shown.program)
-    (finding,) = wrong(recording, model.Program(shown.program))
+    (finding,) = without_good_signs(recording, model.Program(shown.program))
     assert (finding.code, finding.step, finding.line) == ("grad-accumulated", 1, 12)
     assert "In step 1 `m.grad` was still −9.333; −4.978 was added, and the update used −14.31." in finding.why
     before = recording.step(1).parameters[0]
     assert before.grad_before is not None
     assert before.contribution is not None
     assert before.grad_used is not None
-    told = [round(each.values, 3) for each in (before.grad_before, before.contribution, before.grad_used)]
-    assert told == [-9.333, -4.978, -14.311]
+    numbers = [round(each.values, 3) for each in (before.grad_before, before.contribution, before.grad_used)]
+    assert numbers == [-9.333, -4.978, -14.311]
     assert finding.fix is not None
-    mended = apply(shown.program, finding.fix)
-    assert wrong(record(mended)[1], model.Program(mended)) == []
-    assert round(alone(mended).variables["m"].item(), 2) == 2.0
+    fixed = apply(shown.program, finding.fix)
+    assert without_good_signs(record(fixed)[1], model.Program(fixed)) == []
+    assert round(alone(fixed).variables["m"].item(), 2) == 2.0
 
 
-def test_several_are_told_at_once() -> None:
+def test_several_gradients_are_reported_in_one_finding() -> None:
     (finding,) = findings(fit(*MISTAKES["of two"]))
     assert finding.message == (
         "The gradients of `w` and `b` are left over from an earlier step, and this `backward()` adds to them."
@@ -159,5 +159,5 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("text", RIGHT.values(), ids=RIGHT.keys())
-def test_sums_that_are_meant_are_not_told(text: str) -> None:
+def test_intended_sums_of_gradients_are_not_reported(text: str) -> None:
     assert [finding.code for finding in findings(text) if finding.severity in ("error", "warning")] == []

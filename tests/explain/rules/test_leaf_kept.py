@@ -1,4 +1,4 @@
-"""What is right is said of trainings by hand alone, once, and only where nothing is wrong."""
+"""A correct training loop by hand gets one good sign, and no other program does."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("update", RIGHT.values(), ids=RIGHT.keys())
-def test_leaves_that_stay_and_gradients_that_are_cleared_are_said_to_be_right(update: str) -> None:
+def test_a_correct_loop_by_hand_gets_one_good_sign(update: str) -> None:
     text = loop(update)
     (finding,) = all_findings(text)
-    line = next(place for place, each in enumerate(text.split("\n"), 1) if "w -= " in each)
+    line = next(number for number, each in enumerate(text.split("\n"), 1) if "w -= " in each)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-kept", "good", line, 0)
     assert finding.message == "`w` and `b` stay leaves through all 5 updates, and their gradients are cleared after each."
     assert finding.node is not None
@@ -52,12 +52,12 @@ SILENT = {
 
 
 @pytest.mark.parametrize("text", SILENT.values(), ids=SILENT.keys())
-def test_it_is_not_said_where_something_else_is_done(text: str) -> None:
+def test_other_programs_get_no_good_sign(text: str) -> None:
     assert "leaf-kept" not in [finding.code for finding in all_findings(text)]
 
 
 @pytest.mark.parametrize("slug", ["pitfall-rebound", "pitfall-accumulate"])
-def test_who_applies_the_fix_of_a_pitfall_is_told_that_it_is_right_now(slug: str) -> None:
+def test_a_fixed_pitfall_gets_a_good_sign(slug: str) -> None:
     shown = example(slug)
     assert shown is not None
     fix = all_findings(shown.program)[0].fix
@@ -66,7 +66,7 @@ def test_who_applies_the_fix_of_a_pitfall_is_told_that_it_is_right_now(slug: str
     assert finding.message == "`m` stays a leaf through all 20 updates, and its gradient is cleared after each."
 
 
-def test_what_is_not_known_is_not_said() -> None:
+def test_a_recording_without_numbers_gets_no_good_sign() -> None:
     text = SILENT["never cleared"]
     _, recording = record(text, capture="graph")
     assert find(recording, model.Program(text)) == []

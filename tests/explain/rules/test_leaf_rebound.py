@@ -1,4 +1,4 @@
-"""A leaf that leaves an attribute or an item is found, never in correct code, and the fix lets the program learn."""
+"""A rebound attribute or item is found, correct updates are not reported, and the fixed program learns."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tapedeck.explain.fixes import apply
 
 from ...tracer.run_twice import all_bits, alone, record, recorded
 from ...tracer.training.test_steps import all_steps
-from ..test_findings import findings, run_mended, wrong
+from ..test_findings import findings, run_fixed, without_good_signs
 
 LEAF = "torch.tensor(3., requires_grad=True)"
 LEARNT = "1.023\n"
-"""What 20 steps of 0.1 make of 3 where the loss is (w - 1) ** 2."""
+"""The printed result of 20 steps from 3 with rate 0.1 and the loss (w - 1) ** 2."""
 
 
 def fit(begin: str, leaf: str, update: str) -> str:
-    """A program that trains a leaf in a loop."""
+    """Return a program that trains a leaf in a loop."""
     lines = "\n".join(f"    {line}" for line in update.split("\n"))
     return (
         f"import torch\n{begin}\nfor step in range(20):\n    loss = ({leaf} - 1) ** 2\n    loss.backward()\n{lines}\n"
@@ -25,12 +25,12 @@ def fit(begin: str, leaf: str, update: str) -> str:
 
 
 def learns(text: str, finding: model.Finding) -> bool:
-    """Whether a program that is mended learns what it was to learn, in 20 steps, and nothing is found in it any more."""
+    """Return whether the fixed program learns the expected value in 20 steps and has no findings."""
     assert finding.fix is not None
-    mended, recording = run_mended(text, finding.fix)
-    assert wrong(recording, model.Program(mended)) == []
+    fixed, recording = run_fixed(text, finding.fix)
+    assert without_good_signs(recording, model.Program(fixed)) == []
     assert recording.log.counts()[2] == 20
-    return recording.stdout() == alone(mended).stdout == LEARNT
+    return recording.stdout() == alone(fixed).stdout == LEARNT
 
 
 PLAIN = f"class Net:\n    def __init__(self):\n        self.w = {LEAF}\nnet = Net()"
@@ -72,17 +72,17 @@ NAMED = {"inside": "w[0]"}
 WRITTEN = dict.fromkeys(("range", "enumerate", "reset by another name", "in a function"), "params[i]") | dict.fromkeys(
     ("keys", "items"), "params[key]"
 )
-"""What is written where that is not what the leaf is called."""
+"""The spelling in the program, where it differs from the name of the leaf."""
 
 
 @pytest.mark.parametrize("case", MISTAKES)
 @pytest.mark.filterwarnings("ignore")
-def test_a_leaf_that_leaves_an_attribute_or_an_item_is_an_error_and_the_fix_lets_it_learn(case: str) -> None:
+def test_a_rebound_attribute_or_item_is_an_error_and_the_fixed_program_learns(case: str) -> None:
     begin, leaf, update = MISTAKES[case]
     text, name = fit(begin, leaf, update), NAMED.get(case, leaf)
     written = WRITTEN.get(case, name)
     (finding,) = findings(text)
-    line = max(place for place, each in enumerate(text.split("\n"), 1) if f"{written} = " in each)
+    line = max(number for number, each in enumerate(text.split("\n"), 1) if f"{written} = " in each)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-rebound", "error", line, 0)
     assert finding.message == f"Line {line} makes `{written}` a new tensor. The leaf that PyTorch trains is left behind."
     step = all_steps(record(text)[1])[0]
@@ -107,7 +107,7 @@ def test_a_leaf_that_leaves_an_attribute_or_an_item_is_an_error_and_the_fix_lets
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_the_fix_is_what_a_person_would_write(case: str, text: str) -> None:
+def test_the_fix_reads_as_if_written_by_hand(case: str, text: str) -> None:
     (finding,) = findings(fit(*MISTAKES[case]))
     assert finding.fix is not None
     assert [edit.text for edit in finding.fix.edits] == [text]
@@ -130,7 +130,7 @@ print(round(net.w.item(), 3))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_in_a_method_it_is_called_as_it_is_written_there() -> None:
+def test_in_a_method_the_leaf_is_named_as_the_method_spells_it() -> None:
     (finding,) = findings(METHOD)
     assert finding.message.startswith("Line 8 makes `self.w` a new tensor.")
     recording = record(METHOD)[1]
@@ -155,25 +155,25 @@ MISSED = {
 
 @pytest.mark.parametrize("text", MISSED.values(), ids=MISSED.keys())
 @pytest.mark.filterwarnings("ignore")
-def test_where_the_leaf_is_kept_elsewhere_too_it_is_found_if_the_program_ends_on_it(text: str) -> None:
+def test_a_leaf_with_another_name_is_reported_only_if_the_program_fails(text: str) -> None:
     (finding,) = findings(text)
     assert (finding.code, finding.severity, finding.step) == ("leaf-rebound", "error", 0)
     assert finding.node is not None
     assert learns(text, finding)
 
 
-def test_one_step_of_it_is_a_warning() -> None:
+def test_a_single_rebinding_step_is_a_warning() -> None:
     text = f"import torch\n{PLAIN}\nloss = (net.w - 1) ** 2\nloss.backward()\nnet.w = net.w - 0.1 * net.w.grad\nprint(net.w)\n"
     (finding,) = findings(text)
     assert (finding.code, finding.severity, finding.line) == ("leaf-rebound", "warning", 8)
     assert finding.fix is not None
     assert finding.fix.edits == [model.Edit((8, 0), (8, 32), "with torch.no_grad():\n    net.w -= 0.1 * net.w.grad")]
-    mended = apply(text, finding.fix)
-    assert findings(mended) == []
-    assert alone(mended).stdout == "tensor(2.6000, requires_grad=True)\n"
+    fixed = apply(text, finding.fix)
+    assert findings(fixed) == []
+    assert alone(fixed).stdout == "tensor(2.6000, requires_grad=True)\n"
 
 
-def test_what_one_statement_takes_apart_is_told_one_by_one_and_left_to_the_person() -> None:
+def test_a_tuple_assignment_gives_one_finding_per_target_and_no_fix() -> None:
     text = (
         f"import torch\n{PLAIN}\nnet.b = {LEAF}\nloss = net.w * net.b\nloss.backward()\n"
         "net.w, net.b = net.w - 0.1 * net.w.grad, net.b - 0.1 * net.b.grad\n"
@@ -183,7 +183,7 @@ def test_what_one_statement_takes_apart_is_told_one_by_one_and_left_to_the_perso
     assert [finding.fix for finding in found] == [None, None]
 
 
-def test_statements_that_share_a_line_are_told_apart() -> None:
+def test_statements_on_one_line_give_separate_findings() -> None:
     update = "net.w = net.w - 0.1 * net.w.grad; params[0] = params[0] - 0.1 * params[0].grad"
     text = f"import torch\n{PLAIN}\n{LIST}\nloss = net.w * params[0]\nloss.backward()\n{update}\n"
     found = findings(text)
@@ -191,7 +191,7 @@ def test_statements_that_share_a_line_are_told_apart() -> None:
     assert [finding.fix for finding in found] == [None, None]
 
 
-def test_a_name_beside_the_attribute_moves_with_it() -> None:
+def test_a_chained_assignment_counts_as_one_rebind() -> None:
     text = f"import torch\n{PLAIN}\nloss = (net.w - 1) ** 2\nloss.backward()\nw = net.w = net.w - 0.1 * net.w.grad\n"
     (step,) = all_steps(record(text)[1])
     assert [row.name for row in step.rebinds] == ["net.w"]
@@ -228,7 +228,7 @@ print(ahead["w"], opt.param_groups)
 
 
 @pytest.mark.parametrize("keeper", KEEPERS.values(), ids=KEEPERS.keys())
-def test_a_look_ahead_from_a_leaf_that_is_kept_elsewhere_is_no_mistake(keeper: str) -> None:
+def test_a_look_ahead_from_a_leaf_with_another_reference_is_no_mistake(keeper: str) -> None:
     text = AHEAD.format(keeper=keeper)
     assert findings(text) == []
     (step,) = all_steps(record(text)[1])
@@ -296,7 +296,7 @@ CORRECT = {
 
 
 @pytest.mark.parametrize("case", CORRECT)
-def test_nothing_is_found_in_a_correct_update_and_its_steps_are_those_of_the_loop(case: str) -> None:
+def test_a_correct_update_has_no_findings_and_one_step_per_iteration(case: str) -> None:
     text = f"import torch\n{CORRECT[case]}"
     assert findings(text) == []
     found = all_steps(record(text)[1])
@@ -305,7 +305,7 @@ def test_nothing_is_found_in_a_correct_update_and_its_steps_are_those_of_the_loo
     assert moved == ([((True, True), None)] * 3 if "leaf again" in case else [])
 
 
-def test_an_input_that_is_moved_along_its_gradient_and_made_anew_is_no_mistake() -> None:
+def test_moving_an_input_along_its_gradient_is_no_mistake() -> None:
     text = (
         f"import torch\nw = {LEAF}\nopt = torch.optim.SGD([w], lr=0.1)\nbatch = {{}}\nfor step in range(2):\n"
         "    batch['x'] = torch.ones(2, requires_grad=True)\n    (batch['x'] * w).sum().backward()\n"
@@ -315,7 +315,7 @@ def test_an_input_that_is_moved_along_its_gradient_and_made_anew_is_no_mistake()
     assert findings(text) == []
 
 
-def test_a_list_that_is_made_of_leaves_again_is_a_correct_update() -> None:
+def test_a_list_rebuilt_from_new_leaves_is_a_correct_update() -> None:
     text = (
         f"import torch\n{LIST}\nfor step in range(3):\n    ((params[0] - 1) ** 2).backward()\n"
         "    for i, p in enumerate(params):\n        params[i] = p - 0.1 * p.grad\n"
@@ -325,13 +325,13 @@ def test_a_list_that_is_made_of_leaves_again_is_a_correct_update() -> None:
 
 
 @pytest.mark.parametrize("update", ["net.w -= 0.1 * net.w.grad", "params[0] -= 0.1 * params[0].grad"])
-def test_an_update_in_place_where_gradients_are_on_is_refused_as_ever(update: str) -> None:
+def test_an_update_in_place_with_gradients_on_is_reported_as_inplace_on_leaf(update: str) -> None:
     text = f"import torch\n{PLAIN}\n{LIST}\n((net.w - params[0]) ** 2).backward()\n{update}\n"
     (finding,) = findings(text)
     assert (finding.code, finding.severity) == ("inplace-on-leaf", "error")
 
 
-def test_what_a_module_refuses_is_no_rebind() -> None:
+def test_an_assignment_that_a_module_refuses_is_no_rebind() -> None:
     text = (
         "import torch\nnet = torch.nn.Linear(1, 1)\nnet(torch.ones(1)).backward()\n"
         "net.weight = net.weight - 0.1 * net.weight.grad\n"
@@ -417,7 +417,7 @@ kept[key] = kept[key] - 0.1 * kept[key].grad
 """
 
 
-def test_no_code_of_the_programs_is_run_to_look_at_what_is_assigned_to() -> None:
+def test_detecting_rebinds_runs_no_code_of_the_program() -> None:
     outcome, _, recording = recorded(OWN)
     expected = alone(OWN)
     assert outcome.error is expected.error is None
@@ -438,7 +438,7 @@ EVERY = {
 
 @pytest.mark.parametrize("text", EVERY.values(), ids=EVERY.keys())
 @pytest.mark.filterwarnings("ignore")
-def test_a_program_comes_to_the_same_bits_as_alone(text: str) -> None:
+def test_a_recorded_program_computes_the_same_bits_as_without_recording(text: str) -> None:
     outcome, _, recording = recorded(text)
     expected = alone(text)
     assert outcome.error == expected.error

@@ -1,4 +1,4 @@
-"""The first NaN or Inf is told where it began, and never where none does harm."""
+"""The first harmful NaN or Inf is reported at its origin, and harmless ones are not reported."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def findings(text: str, **options: Any) -> list[model.Finding]:
 
 @pytest.mark.parametrize("capture", ["full", "norms"])
 @pytest.mark.parametrize("name", ORIGINS)
-def test_the_first_that_is_not_finite_is_told_with_its_line_and_node(name: str, capture: str) -> None:
+def test_the_origin_of_a_nan_is_reported_with_its_line_and_node(name: str, capture: str) -> None:
     severity, op, what, body = ORIGINS[name]
     program = f"import torch\n{body}"
     _, recording = record(program, capture=capture)
@@ -202,14 +202,14 @@ def test_the_first_that_is_not_finite_is_told_with_its_line_and_node(name: str, 
     assert graph.nodes[int(finding.node[1:])].op == op
 
 
-def test_an_infinity_that_is_written_in_the_line_is_named_as_such() -> None:
+def test_an_infinity_in_the_code_is_named_as_the_cause() -> None:
     program = 'import torch\nw = torch.ones(2, requires_grad=True)\n(w * float("inf")).sum().backward()\n'
     (finding,) = find(record(program)[1], model.Program(program))
     assert "where Inf first appears" in finding.message
     assert finding.why.startswith("The code names a number that is not finite.")
 
 
-def test_a_root_below_0_is_told_to_have_no_slope() -> None:
+def test_the_slope_of_a_square_root_below_0_is_explained() -> None:
     program = """\
 import torch
 x = torch.tensor([-1., 4.], requires_grad=True)
@@ -219,7 +219,7 @@ torch.where(x > 0, torch.sqrt(x), torch.zeros(2)).sum().backward()
     assert "infinite at 0, NaN below 0" in finding.why
 
 
-def test_training_that_breaks_at_step_400_is_told_at_step_400() -> None:
+def test_a_nan_in_step_400_is_reported_at_step_400() -> None:
     program = """\
 import torch
 w = torch.tensor([0.5, 0.5], requires_grad=True)
@@ -279,11 +279,11 @@ w = torch.tensor([2., 2., 2.], requires_grad=True)
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_not_finite_and_does_no_harm_is_no_finding(name: str) -> None:
+def test_a_harmless_inf_or_nan_is_no_finding(name: str) -> None:
     assert findings(f"import torch\n{HARMLESS[name]}") == []
 
 
-def test_without_numbers_it_is_told_that_the_origin_is_not_known() -> None:
+def test_without_recorded_numbers_the_origin_is_reported_as_unknown() -> None:
     _, _, _, body = ORIGINS["a logarithm of 0"]
     (finding,) = findings(f"import torch\n{body}", capture="graph")
     assert (finding.code, finding.severity) == ("nan-origin", "note")
@@ -294,7 +294,7 @@ def test_without_numbers_it_is_told_that_the_origin_is_not_known() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64])
 @pytest.mark.parametrize("count", [1, 3, 100])
-def test_a_table_is_finite_if_all_its_tensors_are(bad: float, dtype: torch.dtype, count: int) -> None:
+def test_a_table_is_finite_if_all_its_tensors_are_finite(bad: float, dtype: torch.dtype, count: int) -> None:
     others = [torch.tensor(3), torch.tensor([True, False]), torch.ones(2, dtype=torch.float64), torch.ones(0)]
     spoilt = torch.ones(count, dtype=dtype)
     for alone in (True, False):

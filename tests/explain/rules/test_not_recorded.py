@@ -1,4 +1,4 @@
-"""What a recording does not show is said, once, and only where there is something that it does not show."""
+"""Each kind of gap in a recording is reported once, and only where there is a gap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXPECTED = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
-def test_what_was_not_seen_is_said(program: Path) -> None:
+def test_gaps_in_a_recording_are_reported_once_each(program: Path) -> None:
     text = program.read_text()
     _, _, recording = recorded_program(program)
     found = find(recording, model.Program(text, "program", [(1, text.count("\n") + 1)]))

@@ -1,4 +1,4 @@
-"""A tensor that requires a gradient too late is found, and never one that a pass reaches in the end."""
+"""A tensor that requires a gradient too late is found, unless a later pass reaches it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tapedeck import model
 from tapedeck.explain.fixes import apply
 
 from ...tracer.run_twice import alone, record
-from ..test_findings import findings, run_mended, wrong
+from ..test_findings import findings, run_fixed, without_good_signs
 
 BEGIN = "import torch\nb = torch.tensor(1., requires_grad=True)\nx = torch.tensor([1., 2.])\nw = torch.tensor(3.)\n"
 MISTAKES = {
@@ -20,39 +20,39 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("body", MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_leaf_that_comes_too_late_is_found_and_the_fix_gives_it_a_gradient(body: str) -> None:
+def test_a_late_requires_grad_is_found_and_the_fix_gives_it_a_gradient(body: str) -> None:
     text = f"{BEGIN}{body}\nloss.backward()\n"
     (finding,) = findings(text)
-    line = next(place for place, each in enumerate(text.split("\n"), 1) if "w.requires_grad" in each)
+    line = next(number for number, each in enumerate(text.split("\n"), 1) if "w.requires_grad" in each)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("requires-grad-late", "warning", line, 0)
     assert finding.message == "`w` requires a gradient only from this line on, but line 5 has already used it."
     assert finding.node is not None
     assert finding.fix is not None
-    mended, recording = run_mended(text, finding.fix)
-    assert wrong(recording, model.Program(mended)) == []
+    fixed, recording = run_fixed(text, finding.fix)
+    assert without_good_signs(recording, model.Program(fixed)) == []
     assert alone(text).variables["w"].grad is None
-    assert alone(mended).variables["w"].grad is not None
+    assert alone(fixed).variables["w"].grad is not None
 
 
-def test_where_backward_stops_on_it_it_is_an_error_and_told_once() -> None:
+def test_a_late_requires_grad_that_makes_backward_fail_is_one_error() -> None:
     text = "import torch\nx = torch.tensor(3.)\ny = x ** 2\nz = 2 * y\nx.requires_grad_()\nz.backward()\nprint(x.grad)\n"
     (finding,) = findings(text)
     assert (finding.code, finding.severity, finding.line) == ("requires-grad-late", "error", 5)
     assert finding.why.endswith("The error on line 6 follows from that.")
     assert finding.fix is not None
-    mended = apply(text, finding.fix)
-    assert mended.split("\n")[2] == "x.requires_grad_()"
-    assert wrong(record(mended)[1], model.Program(mended)) == []
-    assert alone(mended).stdout == "tensor(12.)\n"
+    fixed = apply(text, finding.fix)
+    assert fixed.split("\n")[2] == "x.requires_grad_()"
+    assert without_good_signs(record(fixed)[1], model.Program(fixed)) == []
+    assert alone(fixed).stdout == "tensor(12.)\n"
 
 
-def test_one_inside_a_function_is_found() -> None:
+def test_a_late_requires_grad_inside_a_function_is_found() -> None:
     text = BEGIN + "def run():\n    v = torch.tensor(2.)\n    y = v * b\n    v.requires_grad_()\n    y.backward()\nrun()\n"
     (finding,) = findings(text)
     assert (finding.code, finding.line) == ("requires-grad-late", 8)
     assert finding.fix is not None
-    mended = apply(text, finding.fix)
-    assert wrong(record(mended)[1], model.Program(mended)) == []
+    fixed = apply(text, finding.fix)
+    assert without_good_signs(record(fixed)[1], model.Program(fixed)) == []
 
 
 NET = "net = torch.nn.Linear(2, 2)\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
@@ -92,6 +92,6 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("body", RIGHT.values(), ids=RIGHT.keys())
-def test_what_is_reached_in_the_end_or_never_computed_with_is_not_told(body: str) -> None:
+def test_a_tensor_that_a_pass_reaches_or_that_was_not_used_is_not_reported(body: str) -> None:
     text = f"{BEGIN}{body}\nloss.backward()\n"
     assert [finding.code for finding in findings(text) if finding.severity in ("error", "warning")] == []

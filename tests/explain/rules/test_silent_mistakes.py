@@ -1,4 +1,4 @@
-"""Trainings that go wrong without an error are told, and those that only look so are not."""
+"""Training that goes wrong without an error is reported, and training that only looks similar is not."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ for step in range(40):
 
 
 @pytest.mark.parametrize("loop", [BY_HAND, BY_SGD], ids=["by hand", "by an optimizer"])
-def test_a_loss_that_grows_without_bound_is_told_at_its_update(loop: str) -> None:
+def test_a_diverging_loss_is_reported_at_its_update(loop: str) -> None:
     text = LINE + loop
     (finding,) = findings(text)
     assert (finding.code, finding.severity) == ("diverging", "warning")
-    line = next(place for place, each in enumerate(text.split("\n"), 1) if "no_grad" in each or "optimizer.step" in each)
+    line = next(number for number, each in enumerate(text.split("\n"), 1) if "no_grad" in each or "optimizer.step" in each)
     assert finding.line == line
     losses = record(text)[1].series(["loss"]).values["loss"]
     assert losses[-1] > 1e4 * losses[0]
@@ -60,7 +60,7 @@ STEADY = {
 
 
 @pytest.mark.parametrize("body", STEADY.values(), ids=STEADY.keys())
-def test_what_is_meant_to_grow_does_not_diverge(body: str) -> None:
+def test_intended_growth_is_not_reported_as_diverging(body: str) -> None:
     assert [finding.code for finding in findings(f"{LINE}{body}\n")] == []
 
 
@@ -76,7 +76,7 @@ def net(layers: str, *, begin: str = "", steps: int = 25, rate: float = 0.1, los
 SIGMOIDS = "nn.Linear(4, 8), nn.Sigmoid(), " + "nn.Linear(8, 8), nn.Sigmoid(), " * 7 + "nn.Linear(8, 1)"
 
 
-def test_gradients_that_vanish_layer_by_layer_are_told() -> None:
+def test_gradients_that_vanish_layer_by_layer_are_reported() -> None:
     (finding,) = findings(net(SIGMOIDS))
     assert (finding.code, finding.severity, finding.line, finding.step) == ("vanishing", "warning", 10, 0)
     assert finding.message.endswith(" in `net.0.weight`.")
@@ -84,11 +84,11 @@ def test_gradients_that_vanish_layer_by_layer_are_told() -> None:
 
 
 @pytest.mark.parametrize("layer", ["Tanh()", "ReLU()", "LayerNorm(8), nn.Sigmoid()"])
-def test_gradients_that_get_through_are_not_told(layer: str) -> None:
+def test_gradients_that_reach_the_first_layer_are_not_reported(layer: str) -> None:
     assert findings(net(SIGMOIDS.replace("Sigmoid()", layer))) == []
 
 
-def test_gradients_that_come_back_later_are_not_told() -> None:
+def test_gradients_that_recover_later_are_not_reported() -> None:
     weighed = net(SIGMOIDS, rate=0.0).replace("loss = ((", "loss = 1e4 ** (step > 8) * ((")
     assert [finding.code for finding in findings(net(SIGMOIDS, rate=0.0))] == ["vanishing"]
     assert findings(weighed) == []
@@ -98,7 +98,7 @@ DEAD = "with torch.no_grad():\n    net[0].bias.fill_(-100.)\n"
 RELU = "nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)"
 
 
-def test_a_relu_that_gives_only_zeros_to_the_end_is_told() -> None:
+def test_a_relu_that_returns_only_zeros_to_the_end_is_reported() -> None:
     text = net(RELU, begin=DEAD)
     (finding,) = findings(text)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("dead-relu", "warning", 12, 24)
@@ -117,7 +117,7 @@ ALIVE = {
 
 
 @pytest.mark.parametrize("text", ALIVE.values(), ids=ALIVE.keys())
-def test_a_relu_that_may_be_zero_is_not_told(text: str) -> None:
+def test_a_relu_that_may_be_zero_is_not_reported(text: str) -> None:
     assert [finding.code for finding in findings(text)] == []
 
 
@@ -134,7 +134,7 @@ def test_a_parameter_that_no_pass_reaches_is_noted_after_a_few_steps() -> None:
     assert findings(TWO + loop.format(5) + later) == []
 
 
-def test_a_layer_that_forward_forgets_is_noted() -> None:
+def test_a_layer_that_forward_does_not_use_is_noted() -> None:
     text = (
         "import torch\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
         "        self.first, self.second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)\n    def forward(self, x):\n"
@@ -159,5 +159,5 @@ USED = {
 
 
 @pytest.mark.parametrize("body", USED.values(), ids=USED.keys())
-def test_what_is_frozen_or_not_needed_in_each_round_is_not_noted(body: str) -> None:
+def test_frozen_and_occasionally_used_parameters_are_not_noted(body: str) -> None:
     assert findings(f"{TWO}{body}\n") == []
