@@ -77,7 +77,7 @@ RIGHT = {
         f"{NET}loss = net(x).sum()\nloss.backward()\nx.requires_grad_()\ntorch.autograd.functional.jacobian(net, x)\n"
         "loss = net(torch.ones(2)).sum()"
     ),
-    "a leaf that is made anew from it": (
+    "a new leaf made from it": (
         "for i in range(3):\n    v = torch.ones(2) * b.detach()\n    y = v * b\n    v.requires_grad_()\n    y = y + v\n"
         "    (y ** 2).sum().backward()\n    v = (v - 0.1 * v.grad).detach().requires_grad_()\n    (v ** 2).sum().backward()\n"
         "loss = b * 1"
