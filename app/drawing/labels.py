@@ -17,9 +17,10 @@ from . import numerals
 PASS_NAMES: Final[dict[PassKind, str]] = {
     "backward": "backward()",
     "grad": "torch.autograd.grad()",
-    "nested": "a pass inside another",
-    "implicit": "an implicit backward(): the program never calls it",
+    "nested": "a nested pass",
+    "implicit": "backward(), run for you",
 }
+"""Names of the kinds of passes in captions and descriptions."""
 LONGEST: Final = 200
 """Characters kept of any text: neither a picture nor a tooltip has room for more."""
 

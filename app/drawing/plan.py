@@ -23,6 +23,7 @@ LINKS: Final = 1_200
 """Most boxes and links that are laid out."""
 
 CARD: Final = (250, 76)
+"""Width and height of a card, in pixels."""
 NARROW: Final = (216, 76)
 """A card of a picture from left to right, narrower so that five fit side by side."""
 LOW_CARD: Final = (250, 44)

@@ -83,10 +83,10 @@ async def test_an_arrow_in_a_straight_chain_points_straight_down() -> None:
 
 
 async def test_callers_that_ask_at_once_share_one_layout() -> None:
-    engine_ = LayoutEngine()
-    layouts = await asyncio.gather(*(engine_.layout(PLAN) for _ in range(20)))
-    again = await engine_.layout(PLAN)
-    assert engine_.processes == 1
+    shared = LayoutEngine()
+    layouts = await asyncio.gather(*(shared.layout(PLAN) for _ in range(20)))
+    again = await shared.layout(PLAN)
+    assert shared.processes == 1
     assert all(layout is again for layout in layouts)
 
 
@@ -111,13 +111,13 @@ async def test_a_cancelled_caller_does_not_cancel_the_layout_for_others(tmp_path
     assert slow.processes == 1
 
 
-def test_an_engine_works_in_one_loop_after_another() -> None:
-    engine_ = LayoutEngine(at_once=1)
+def test_an_sharedworks_in_one_loop_after_another() -> None:
+    shared = LayoutEngine(at_once=1)
     for length in (1, 2):
         plans = [plan(chain(length + extra).recording().graph(0)) for extra in (0, 5, 10)]
 
         async def all_of(plans: list[LayoutPlan] = plans) -> list[GraphLayout]:
-            return list(await asyncio.gather(*map(engine_.layout, plans)))
+            return list(await asyncio.gather(*map(shared.layout, plans)))
 
         assert len(asyncio.run(all_of())) == 3
 
