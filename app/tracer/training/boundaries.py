@@ -1,11 +1,10 @@
 """Decide where a step ends and which loop iteration it belongs to. The decisions need neither torch nor the emitter.
 
-A step has one or more passes, then an update. An update is a write to a leaf of the step, a name of it that is bound to
-something else, or the clearing of its gradient. After an update the step ends at the next pass, or at the next iteration of
-its loop.
+A step has one or more passes, then an update. An update writes to a leaf of the step, binds the leaf's name to another
+tensor, or clears the leaf's gradient. After an update the step ends at the next pass, or at the next iteration of its loop.
 
-A pass also starts a new step if it shares no leaf with the passes so far. It does not if both passes run in one iteration
-of a loop, or if optimizers hold leaves of both: then the update is still to come.
+Without an update, a pass starts a new step if it shares no leaf with the passes so far. There are two exceptions: both
+passes run in the same iteration of a loop, or optimizers have leaves of both. Then the update is still to come.
 
 Between a step's last pass and its update, a loop may begin another iteration. Only the event that follows shows whether
 that iteration still belongs to the step, so the position is kept as a *border* until then.
@@ -68,12 +67,10 @@ class StepEnd:
     before: int | None
 
 
-_IGNORE, _UPDATE, _BORDER, _END = (
-    Decision(Action.IGNORE),
-    Decision(Action.UPDATE),
-    Decision(Action.BORDER),
-    Decision(Action.END),
-)
+_IGNORE = Decision(Action.IGNORE)
+_UPDATE = Decision(Action.UPDATE)
+_BORDER = Decision(Action.BORDER)
+_END = Decision(Action.END)
 _FORGET = Decision(Action.FORGET)
 
 
@@ -81,7 +78,7 @@ class StepBoundaries:
     """The state from which boundaries are decided, and the decisions.
 
     ``loops_with_passes`` are the loops whose source calls for a pass; more may be added later. ``have_optimizer`` returns
-    whether an optimizer holds one of the given parameters. Numbers are the sequence numbers that autograd gives to nodes.
+    whether an optimizer has one of the given parameters. Numbers are the sequence numbers that autograd gives to nodes.
     """
 
     def __init__(self, loops_with_passes: Collection[int], have_optimizer: Callable[[Iterable[int]], bool]) -> None:

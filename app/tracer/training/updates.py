@@ -105,9 +105,9 @@ class Updates(ForwardObserver):
             self.share(args[0])
         elif kind == LATE and isinstance(args[0], Tensor):  # recorded rows must keep the old value of requires_grad
             self._guard.protect(Write((args[0],)))
-            self._note_late(args[0])
+            self._remember_late(args[0])
 
-    def _note_late(self, tensor: Tensor) -> None:
+    def _remember_late(self, tensor: Tensor) -> None:
         """Remember a named tensor whose ``requires_grad`` is about to be set: it may have been used already."""
         name = self._names.binding(tensor)[0]
         if not tensor.requires_grad and name is not None and name.isidentifier() and not self._late.full:
