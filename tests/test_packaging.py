@@ -32,8 +32,8 @@ def test_the_constraints_pin_each_package_to_a_public_release() -> None:
 
 
 def test_the_constraints_pin_every_dependency_of_the_project() -> None:
-    asked = [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]
-    assert {normal(each) for each in asked} - {normal(pin) for pin in PINS} == set()
+    required = [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]
+    assert {normal(each) for each in required} - {normal(pin) for pin in PINS} == set()
 
 
 def test_the_tested_range_of_torch_matches_the_requirement_and_the_pin() -> None:

@@ -28,12 +28,12 @@ def arguments(name: Any, options: Mapping[str, Any], where: str, catalogue: Opti
     'lr=0.1, betas=(0.9, 0.99)'
     """
     if not isinstance(name, str):
-        names = f": known are {', '.join(catalogue)}." if catalogue else ': send one such as {"name": "SGD", "lr": 0.01}.'
+        names = f": use one of {', '.join(catalogue)}." if catalogue else ': send one such as {"name": "SGD", "lr": 0.01}.'
         raise InvalidInput(f"The optimizer has no name{names}", where=f"{where}.name")
     if catalogue is None:
         return _unchecked(name, options, where)
     if name not in catalogue:
-        raise InvalidInput(f"Unknown optimizer {name[:60]!r}: known are {', '.join(catalogue)}.", where=f"{where}.name")
+        raise InvalidInput(f"Unknown optimizer {name[:60]!r}: use one of {', '.join(catalogue)}.", where=f"{where}.name")
     known = catalogue[name]
     for option in options:
         if option not in known:

@@ -77,7 +77,7 @@ def from_json(body: bytes, limits: model.Limits, optimizers: OptimizerCatalogue 
         raise InvalidInput(f"The body is not an object: send one such as {EXAMPLE}.")
     for name in fields:
         if name not in KNOWN:
-            raise InvalidInput(f"Unknown field {_cut(name)!r}: known are {', '.join(KNOWN)}.", where=_cut(name))
+            raise InvalidInput(f"Unknown field {_cut(name)!r}: the fields are {', '.join(KNOWN)}.", where=_cut(name))
     given = [name for name in SOURCES if name in fields]
     if len(given) != 1:
         problem = "nothing to run" if not given else f"{' and '.join(given)} together"
@@ -154,7 +154,7 @@ def _query_options(query: Mapping[str, str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, text in query.items():
         if name not in OPTIONS:
-            raise InvalidInput(f"Unknown option {_cut(name)!r}: known are {', '.join(OPTIONS)}.", where=_cut(name))
+            raise InvalidInput(f"Unknown option {_cut(name)!r}: the options are {', '.join(OPTIONS)}.", where=_cut(name))
         if name in ("seed", "values"):
             fields[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 30 else text
         elif name == "store":

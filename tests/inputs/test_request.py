@@ -157,7 +157,7 @@ def test_values_nested_too_deep_are_rejected() -> None:
         ({"program": 3}, InvalidInput, "must be a string"),
         ({"expression": ["x"]}, InvalidInput, "must be a string"),
         ({"notebook": "x"}, UnreadableInput, "not an object with cells"),
-        ({"program": "x", "colour": 1}, InvalidInput, "Unknown field 'colour': known are program, expression"),
+        ({"program": "x", "colour": 1}, InvalidInput, "Unknown field 'colour': the fields are program, expression"),
         ({"training": {}}, InvalidInput, "The training has no parameters"),
         ({}, InvalidInput, "nothing to run"),
         ({"program": "x", "expression": "x"}, InvalidInput, "program and expression together"),

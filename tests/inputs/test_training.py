@@ -100,7 +100,7 @@ def test_an_optimizer_that_is_only_in_another_release_is_accepted_with_that_rele
     described = {"betas": OptimizerOption("numbers", (0.9,)), "mode": OptimizerOption("text", "fast")}
     options = {"name": "Newton", "betas": [0.5], "mode": "exact"}
     assert "torch.optim.Newton([m], betas=(0.5,), mode='exact')" in program({"Newton": described}, optimizer=options)
-    with pytest.raises(InvalidInput, match="Unknown optimizer 'SGD': known are Newton"):
+    with pytest.raises(InvalidInput, match="Unknown optimizer 'SGD': use one of Newton"):
         program({"Newton": described})
     with pytest.raises(InvalidInput, match="mode must be a text"):
         program({"Newton": described}, optimizer=options | {"mode": None})
@@ -185,8 +185,8 @@ def test_a_loss_that_becomes_nan_is_recorded_to_the_end() -> None:
         ({"steps": 10**9}, "training.steps", "a whole number from 1 to 10,000"),
         ({"steps": True}, "training.steps", "a whole number"),
         ({"steps": 2.5}, "training.steps", "a whole number"),
-        ({"optimizer": "Sgd"}, "training.optimizer.name", "Unknown optimizer 'Sgd': known are ASGD, Adadelta"),
-        ({"optimizer": {"lr": 1}}, "training.optimizer.name", "The optimizer has no name: known are"),
+        ({"optimizer": "Sgd"}, "training.optimizer.name", "Unknown optimizer 'Sgd': use one of ASGD, Adadelta"),
+        ({"optimizer": {"lr": 1}}, "training.optimizer.name", "The optimizer has no name: use one of"),
         ({"optimizer": 3}, "training.optimizer", "an object with its name and options"),
         ({"optimizer": {"name": "SGD", "beta": 1}}, "training.optimizer.beta", "SGD has no option 'beta': it has lr, momentum"),
         ({"optimizer": {"name": "SGD", "foreach": True}}, "training.optimizer.foreach", "no option 'foreach'"),
