@@ -5,7 +5,7 @@ import { shortTitle, title } from "../leaves/naming.js";
 
 /** @import {Graph, GraphNode, NodeDetail, Pass, Tensor} from "../leaves/types.js" */
 
-/** @param {Graph} graph @param {string | null} id @returns {GraphNode | null} */
+/** Return the node with an id, or null. @param {Graph} graph @param {string | null} id @returns {GraphNode | null} */
 export const nodeOf = (graph, id) => graph.nodes.find((node) => node.id === id) ?? null;
 
 /**

@@ -85,6 +85,8 @@ function stay(state, still) {
 }
 
 /**
+ * Return the controls of playback.
+ *
  * @param {Store<State>} store
  * @param {(instant: Instant) => void} go
  * @param {() => boolean} still       whether reduced motion is preferred

@@ -18,6 +18,8 @@ export const trouble = (error) =>
     : { title: "Something went wrong on this page", detail: String(error) };
 
 /**
+ * Return functions that run programs and open recordings.
+ *
  * @param {Store<State>} store
  * @param {Client} api
  * @param {(run: Run, view?: Partial<State>) => void} show  show a run, for the first time or after it has grown

@@ -29,6 +29,8 @@ import { shownPass } from "./state.js";
  */
 
 /**
+ * Return the numbers of the shown graph at the playhead.
+ *
  * @param {Pick<State, "graph" | "step" | "pass" | "apart" | "phase" | "ran">} state
  * @returns {Scene | null}  null if no numbers are recorded
  */

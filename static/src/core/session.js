@@ -18,6 +18,8 @@ const KEPT = 64; // answers about one run that stay in the cache when it is trim
 const HASTE = 90; // a node's detail is fetched once the playhead has rested for this many milliseconds
 
 /**
+ * Return functions that run programs, show recordings and change the view.
+ *
  * @param {Store<State>} store
  * @param {Client} api
  * @param {(run: Run) => void} onrun  called just before a run is shown, for the first time or after it has grown

@@ -19,6 +19,8 @@ const UNPACKED = 64; // most cached unpacked steps
 const REQUESTS = 2; // most requests at a time
 
 /**
+ * Return a cache of the steps of one run.
+ *
  * @param {Client} api
  * @param {string} run
  * @param {() => {count: number, nodes: number}} size  number of recorded steps, and most nodes of a graph

@@ -1,6 +1,8 @@
 // Hold one immutable state, and notify watchers when the fields they watch change.
 
 /**
+ * Return a store with an initial state.
+ *
  * @template {object} S
  * @param {S} initial
  */

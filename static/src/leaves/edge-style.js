@@ -8,7 +8,7 @@
  * @typedef {ReturnType<typeof edgeStyle>} EdgeStyle
  */
 
-/** @param {Legend} legend */
+/** Return the functions that style an edge. @param {Legend} legend */
 export function edgeStyle({ scale: { knots, width, levels }, head }) {
   const [thin, thick] = width;
 

@@ -4,7 +4,7 @@
 /** @import {Scalar, Tensor, Values} from "./types.js" */
 
 export const MINUS = "\u2212";
-export const NONE = "·";
+export const NONE = "·"; // shown for a missing value
 
 const LOW = 0.01; // smaller numbers have an exponent
 const LEAST = LOW - 5e-7; // 0.01 as a float32 is slightly less than 0.01
@@ -114,11 +114,11 @@ function complex(values, decimals) {
 /** Format a shape as PyTorch does: `[3, 4]`, and `[]` for a scalar. @param {number[]} sizes */
 export const shape = (sizes) => `[${sizes.join(", ")}]`;
 
-/** Format shape and dtype as pictures do: `[3, 4] float32`. @param {Tensor} tensor */
-export const kind = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dtype}`;
+/** Format shape and dtype as PyTorch does: `[3, 4] float32`. @param {Tensor} tensor */
+export const shapeAndDtype = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dtype}`;
 
 /** Format shape and dtype for a reader: `[3, 4] float32`, or `scalar float32`. @param {Tensor} tensor */
-export const described = (tensor) => (tensor.shape.length ? kind(tensor) : `scalar ${tensor.dtype}`);
+export const described = (tensor) => (tensor.shape.length ? shapeAndDtype(tensor) : `scalar ${tensor.dtype}`);
 
 /** Return the length of a text with `inf` for `∞`, as the server counts it. @param {string} text */
 const long = (text) => text.length + 2 * (text.split("∞").length - 1);
@@ -183,11 +183,11 @@ export function tensor(value, room = 27) {
     const counts = [value.nan ? `${value.nan} NaN` : "", value.inf ? `${value.inf} ∞` : ""].filter(Boolean).join(", ");
     return `${counts} in ${shape(value.shape)}`;
   }
-  if (value.norm === null || value.norm === undefined) return kind(value);
+  if (value.norm === null || value.norm === undefined) return shapeAndDtype(value);
   const range = ranged(value);
-  if (range !== null) return range.length <= room ? range : kind(value);
+  if (range !== null) return range.length <= room ? range : shapeAndDtype(value);
   const norm = `‖${number(value.norm)}‖`;
-  return [`${shape(value.shape)} ${norm}`, norm].find((text) => text.length <= room) ?? kind(value);
+  return [`${shape(value.shape)} ${norm}`, norm].find((text) => text.length <= room) ?? shapeAndDtype(value);
 }
 
 /** Shorten a text to `room` characters. @param {string} text @param {number} room */
@@ -206,9 +206,9 @@ export function brief(value, room) {
     const counts = [value.nan ? `${value.nan} NaN` : "", value.inf ? `${value.inf} ∞` : ""].filter(Boolean).join(", ");
     return cut(`${counts} of ${elements(value.shape)}`, room);
   }
-  if (value.norm === null) return cut(kind(value), room);
+  if (value.norm === null) return cut(shapeAndDtype(value), room);
   const range = ranged(value);
-  if (range !== null) return range.length <= room ? range : cut(kind(value), room);
+  if (range !== null) return range.length <= room ? range : cut(shapeAndDtype(value), room);
   const norm = `‖${number(value.norm)}‖`;
   if (value.min !== null && value.max !== null) {
     for (const decimals of [4, 2, 1]) {
@@ -216,7 +216,7 @@ export function brief(value, room) {
       if (long(ranged) <= room) return ranged;
     }
   }
-  return norm.length <= room ? norm : cut(kind(value), room);
+  return norm.length <= room ? norm : cut(shapeAndDtype(value), room);
 }
 
 /** Format a tensor before and after a change, in full. @param {Tensor} before @param {Tensor} after @returns {[string, string]} */
@@ -249,7 +249,7 @@ const SHORT = 3; // most elements whose values an edge's label shows
 export function size(value, room) {
   const whole = elements(value.shape) <= SHORT ? values(value, room) : null;
   if (whole !== null) return whole;
-  return value.norm === null ? cut(kind(value), room) : `‖${number(value.norm)}‖`;
+  return value.norm === null ? cut(shapeAndDtype(value), room) : `‖${number(value.norm)}‖`;
 }
 
 /** Format a tensor for a tooltip, in ASCII and with every digit of its dtype. @param {Tensor | null} value */
@@ -258,12 +258,12 @@ export function full(value) {
   const { values: kept, dtype, shape: sizes } = value;
   if (kept !== null && kept !== undefined && elements(sizes) <= 16) {
     const text = exact(kept, dtype, sizes.length);
-    return sizes.length ? `${text}, ${kind(value)}` : text;
+    return sizes.length ? `${text}, ${shapeAndDtype(value)}` : text;
   }
   const plain = (/** @type {Scalar | null} */ each) => number(each).replaceAll(MINUS, "-").replace("∞", "inf");
-  if (value.norm === null) return kind(value);
+  if (value.norm === null) return shapeAndDtype(value);
   const strange = value.nan || value.inf ? `, ${value.nan} NaN, ${value.inf} inf` : "";
-  return `${kind(value)}, norm ${plain(value.norm)}, from ${plain(value.min)} to ${plain(value.max)}${strange}`;
+  return `${shapeAndDtype(value)}, norm ${plain(value.norm)}, from ${plain(value.min)} to ${plain(value.max)}${strange}`;
 }
 
 /** @param {Values} item @param {string} dtype @param {number} depth @returns {string} */
@@ -338,7 +338,7 @@ function digits(value, apart, style) {
  */
 export const counted = (count, noun, plural = `${noun}s`) => `${thousands(count)} ${count === 1 ? noun : plural}`;
 
-/** @param {number} count */
+/** Format a count with a narrow space between groups of three digits. @param {number} count */
 export const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
 /** Lines as ranges where they follow each other: `line 9`, `lines 12–14`. @param {number[]} numbers */
@@ -355,6 +355,6 @@ export function lines(numbers) {
   return parts.length ? `${sorted.length === 1 ? "line" : "lines"} ${parts.join(", ")}` : "";
 }
 
-/** @param {number} ms */
+/** Format a duration in milliseconds or seconds. @param {number} ms */
 export const duration = (ms) =>
   ms < 10 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;

@@ -12,7 +12,7 @@ import { chart } from "./charts/chart.js";
  * @property {readonly (readonly number[] | null)[]} after    for each chart, its numbers after the update
  */
 
-/** @param {{onstep: (step: number) => void}} options */
+/** Make the charts. @param {{onstep: (step: number) => void}} options */
 export function charts({ onstep }) {
   const element = h("div", { class: "charts" });
   /** @type {ReturnType<typeof chart>[]} */

@@ -44,6 +44,8 @@ const SPEEDS = [
 ];
 
 /**
+ * Make the deck.
+ *
  * @param {object} options
  * @param {(step: number, phase?: Phase | null) => void} options.onstep
  * @param {(phase: Phase) => void} options.onphase

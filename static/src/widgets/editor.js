@@ -24,7 +24,7 @@ import { highlight } from "./editor/highlight.js";
  * @property {(text: string) => boolean} onpaste    return true to handle a pasted text instead of the editor
  */
 
-/** @param {EditorOptions} options */
+/** Make the editor. @param {EditorOptions} options */
 export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
   const editable = new Compartment();
   const names = highlight();

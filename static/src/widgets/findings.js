@@ -9,7 +9,7 @@ import * as format from "../leaves/format.js";
 
 const MARKS = { error: "!", warning: "!", note: "·", good: "✓" };
 
-/** @param {{onfix: (fix: Fix) => void, onfinding: (finding: Finding) => void}} options */
+/** Make the list of findings. @param {{onfix: (fix: Fix) => void, onfinding: (finding: Finding) => void}} options */
 export function findings({ onfix, onfinding }) {
   const list = h("ul");
   const element = h("div", { class: "findings" }, list);

@@ -26,6 +26,8 @@ const EDGE = 16; // border of the server's pictures, in pixels of the picture
  */
 
 /**
+ * Make the graph's canvas.
+ *
  * @param {object} options
  * @param {EdgeStyle} options.edgeStyle
  * @param {(node: string) => void} options.onpick

@@ -39,7 +39,7 @@ const NONE = "No gradient arrived in this pass.";
 const counted = (key, tensor) =>
   key === "step" && typeof tensor?.values === "number" ? format.number(tensor.values, 4, true) : format.tensor(tensor);
 
-/** @param {{onpick: (node: string) => void, online: (line: number) => void}} options */
+/** Make the inspector. @param {{onpick: (node: string) => void, online: (line: number) => void}} options */
 export function inspector({ onpick, online }) {
   const element = h("div", { class: "inspector" });
   let nameOf = (/** @type {string} */ node, /** @type {number} */ _room) => node;

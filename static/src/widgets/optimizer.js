@@ -28,12 +28,12 @@ function rate({ update, grad_used: gradient }) {
 function brief(tensor) {
   if (!tensor) return format.NONE;
   const whole = format.values(tensor, ROOM);
-  if (whole !== null || tensor.norm === null) return whole ?? format.kind(tensor);
+  if (whole !== null || tensor.norm === null) return whole ?? format.shapeAndDtype(tensor);
   const norm = format.number(tensor.norm);
   return `‖${norm.includes("e") ? format.number(tensor.norm, 2) : norm}‖`; // the cell's title has the full number
 }
 
-/** @param {{onpick: (parameter: string) => void}} options */
+/** Make the optimizer's table. @param {{onpick: (parameter: string) => void}} options */
 export function optimizer({ onpick }) {
   const element = h("div", { class: "optimizer", tabindex: 0, role: "region", "aria-label": "Optimizer" });
 

@@ -15,6 +15,8 @@ const CHANGES = 20; // changes of the address in a row
 const EVERY = 400; // milliseconds after which one more change is allowed
 
 /**
+ * Start to keep the address in step with the view.
+ *
  * @param {Store<State>} state
  * @param {Session} work
  * @param {Given} given

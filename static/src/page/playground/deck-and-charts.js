@@ -21,6 +21,8 @@ const SHORT = 8; // most characters of a name on a tab, or above a curve
 const TIGHT = 3; // most characters of a name above the curves of several elements
 
 /**
+ * Set up the deck, the charts, the loss pane and the optimizer's table.
+ *
  * @param {object} options
  * @param {Store<State>} options.state
  * @param {(instant: Partial<Instant>) => void} options.go      move the playhead for the user

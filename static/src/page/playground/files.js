@@ -7,6 +7,8 @@ import { thousands } from "../../leaves/format.js";
 export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test(text) && /"cells"\s*:/.test(text);
 
 /**
+ * Accept files from the file dialog and from drops on the page.
+ *
  * @param {object} options
  * @param {number} options.limit  most bytes of a file
  * @param {(content: string) => void} options.onnotebook

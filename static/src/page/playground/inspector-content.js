@@ -10,7 +10,7 @@ import { PHASES } from "../../leaves/types.js";
 /** @import {GraphNode, Pass} from "../../leaves/types.js" */
 /** @import {Inspected} from "../../widgets/inspector.js" */
 
-/** @param {State} state @returns {Inspected | null} */
+/** Return the inspector's content, or null if no node is selected. @param {State} state @returns {Inspected | null} */
 export function inspectorContent(state) {
   const { detail, graph, asking, phase, ran, step, run } = state;
   if (!detail || !graph || !run) return null;

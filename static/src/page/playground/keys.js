@@ -4,6 +4,8 @@ import { find } from "../../leaves/dom.js";
 import { flip } from "../../widgets/shell.js";
 
 /**
+ * Set up the keyboard shortcuts and the dialog that lists them.
+ *
  * @param {object} options
  * @param {() => void} options.onrun
  * @param {(by: number | "first" | "last") => void} options.onstep

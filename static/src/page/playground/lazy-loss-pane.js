@@ -8,6 +8,8 @@ import { fill, h } from "../../leaves/dom.js";
 /** @import {Store} from "../../core/store.js" */
 
 /**
+ * Make a placeholder that loads the loss pane when it is first shown.
+ *
  * @param {Store<State>} state
  * @param {Client} api
  */

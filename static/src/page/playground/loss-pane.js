@@ -51,6 +51,8 @@ function element(values, key) {
 }
 
 /**
+ * Make the loss pane.
+ *
  * @param {Store<State>} state
  * @param {Client} api
  */

@@ -36,7 +36,7 @@ const LETTER = 5.6; // width of a letter of a label, in pixels
 const LINES = 40; // most non-finite stretches of a curve that are drawn
 const LOW = 56; // least height with room for labels, in pixels
 
-/** @param {{onseek: (step: number, phase: Phase | null) => void}} options */
+/** Make the tape. @param {{onseek: (step: number, phase: Phase | null) => void}} options */
 export function tape({ onseek }) {
   const clip = s("rect", { x: 0, y: 0, height: 400 });
   const ground = s("g");

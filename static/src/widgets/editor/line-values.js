@@ -20,9 +20,9 @@ import { NONE } from "../../leaves/format.js";
 
 const LONGEST = 20_000; // most characters of an output
 
-/** @type {import("@codemirror/state").StateEffectType<Margin>} */
+/** Replaces the margin. @type {import("@codemirror/state").StateEffectType<Margin>} */
 export const setMargin = StateEffect.define();
-/** @type {import("@codemirror/state").StateEffectType<readonly CellShown[]>} */
+/** Replaces the cells. @type {import("@codemirror/state").StateEffectType<readonly CellShown[]>} */
 export const setCells = StateEffect.define();
 
 /** The value of a line, at its end. */

@@ -5,7 +5,7 @@
 const MARGIN = 22; // free pixels above and below: the height of a line
 const USER_EVENTS = /** @type {const} */ (["wheel", "touchmove", "pointerdown", "keydown"]);
 
-/** @param {EditorView} view */
+/** Return functions that keep lines of an editor in view. @param {EditorView} view */
 export function scrollFollow(view) {
   const box = view.scrollDOM;
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
