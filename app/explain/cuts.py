@@ -17,13 +17,17 @@ from .. import model
 from .syntax import Syntax
 
 MODULES = frozenset({"torch", "F", "functional", "np", "numpy"})
+"""Names of modules whose functions take the tensor as their first argument."""
 NUMBER_METHODS = frozenset({"item", "tolist", "numpy"})
 NUMBER_BUILTINS = frozenset({"float", "int", "round"})
+"""Methods and functions that return plain numbers."""
 CONSTRUCTORS = frozenset({"tensor", "as_tensor", "from_numpy", "FloatTensor", "Tensor", "array", "asarray"})
 SHARING = frozenset({"from_numpy", "as_tensor", "asarray"})
+"""Functions that make a new tensor from numbers, and those of them that share the memory of the numbers."""
 INTEGER_METHODS = frozenset(
     {"argmax", "argmin", "argsort", "long", "int", "bool", "short", "byte", "nonzero", "bincount", "multinomial"}
 )
+"""Methods that return integers."""
 
 NEAR = 50
 """Assignments to a name above its use, and cuts in one expression, that are examined."""

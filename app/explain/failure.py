@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from .. import model
 from ..recording import Recording
+from .exceptions import AutogradException
 from .syntax import Syntax
-from .troubles import Trouble
 
 _LONGEST = 40
 """Characters of an expression up to which it is quoted in a sentence."""
@@ -19,12 +19,12 @@ class Failure:
 
     recording: Recording
     syntax: Syntax
-    trouble: Trouble
+    exception: AutogradException
 
     @property
     def operation(self) -> str:
         """The operation that raised, as the program spells it, with its line."""
-        node = self.trouble.node
+        node = self.exception.node
         if node is None:
             return "an operation"
         text = f"`{node.call.rpartition('.')[2]}`" if node.call else f"`{node.op}`"
@@ -36,7 +36,7 @@ class Failure:
     @property
     def line(self) -> int | None:
         """The line that raised: inside a hook or a custom function, if the exception came from there."""
-        return self.trouble.raised or self.trouble.line
+        return self.exception.raised or self.exception.line
 
     @property
     def raising_line(self) -> str:
@@ -46,20 +46,20 @@ class Failure:
     @property
     def calling_line(self) -> str:
         """The line that called into autograd, as the subject of a sentence."""
-        return f"Line {self.trouble.line}" if self.trouble.line is not None else "The program"
+        return f"Line {self.exception.line}" if self.exception.line is not None else "The program"
 
     def finding(self, code: str, message: str, why: str, *, line: int | None, fix: model.Fix | None = None) -> model.Finding:
         """Return a finding: an error if the exception ended the program, a note if the program caught it."""
-        trouble = self.trouble
+        exception = self.exception
         return model.Finding(
             code=code,
-            severity="error" if trouble.ended else "note",
+            severity="error" if exception.ended else "note",
             file=None,
             line=line,
-            step=trouble.step,
-            node=trouble.node.id if trouble.node is not None else None,
+            step=exception.step,
+            node=exception.node.id if exception.node is not None else None,
             message=message,
-            why=why if trouble.ended else f"{why} The program caught this error and continued.",
+            why=why if exception.ended else f"{why} The program caught this error and continued.",
             fix=fix,
-            pass_=trouble.pass_,
+            pass_=exception.pass_,
         )

@@ -10,12 +10,12 @@ from msgspec import structs
 
 from .. import model
 from ..recording import Recording
+from .exceptions import MESSAGE_LIMIT, autograd_exceptions
 from .failure import Failure
 from .registry import RULES, help_path
 from .rule import FailureRule
 from .rules import backward_failed, leaf_kept
 from .syntax import Syntax
-from .troubles import MESSAGE_LIMIT, troubles
 
 _SEVERITIES: Final = ("error", "warning", "note", "good")
 _CAUSES: Final = frozenset({"leaf-rebound", "requires-grad-late"})
@@ -43,13 +43,14 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
 def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield one finding for each exception of autograd that a rule explains, and for each other failure of a pass."""
     reported: set[tuple[str, int | None]] = set()
-    for trouble in reversed(troubles(recording)):  # the one that ended the program first: notes of the same are left out
-        message = trouble.message[:MESSAGE_LIMIT]
+    # the one that ended the program comes first, so that a note of the same failure is left out
+    for exception in reversed(autograd_exceptions(recording)):
+        message = exception.message[:MESSAGE_LIMIT]
         rule = next((rule for rule in _FAILURE_RULES if re.search(rule.MESSAGES, message)), None)
-        if rule is None and trouble.pass_ is not None:
+        if rule is None and exception.pass_ is not None:
             rule = backward_failed
         if rule is not None:
-            finding = rule.explain(Failure(recording, syntax, trouble))
+            finding = rule.explain(Failure(recording, syntax, exception))
             if (finding.code, finding.line) not in reported:
                 reported.add((finding.code, finding.line))
                 yield finding

@@ -125,7 +125,7 @@ class _Trace:
             if skip_deliberate and not nan and _kind(self._numbers.value(at)) == "NaN":
                 source, _ = self.forward(bad[0], skip_deliberate=False)
                 if self._numbers.graph.nodes[source].op.startswith(DELIBERATE):
-                    break  # the Inf was meant, the NaN made from it was not
+                    break  # the Inf is deliberate, the NaN made from it is not
             at = (nan or bad)[0]
             seen.add(at)
         return at, "value" if self._numbers.graph.nodes[at].kind == "op" else "given"

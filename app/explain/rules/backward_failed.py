@@ -46,8 +46,8 @@ from typing import Final
 
 from ... import model
 from ...recording import title
+from ..exceptions import MESSAGE_LIMIT
 from ..failure import Failure
-from ..troubles import MESSAGE_LIMIT
 from ..wording import first_line
 
 CODE: Final = "backward-failed"
@@ -100,20 +100,20 @@ _SENTENCES = (
 
 def explain(failure: Failure) -> model.Finding:
     """Return the finding: the node at which the pass failed, and the line that raised."""
-    trouble = failure.trouble
-    node, text = trouble.node, trouble.message[:MESSAGE_LIMIT]
-    backward = f"the backward pass of line {trouble.line}" if trouble.line is not None else "a backward pass"
+    exception = failure.exception
+    node, text = exception.node, exception.message[:MESSAGE_LIMIT]
+    backward = f"the backward pass of line {exception.line}" if exception.line is not None else "a backward pass"
     at = f" at `{title(node)}`" if node is not None else ""
     created = f" (created on line {node.line})" if node is not None and node.line is not None else ""
-    if trouble.raised is not None:
+    if exception.raised is not None:
         detail = f" ({first_line(text)})" if text else ""
-        message = f"Line {trouble.raised} raised `{trouble.type}`{detail} during {backward}."
+        message = f"Line {exception.raised} raised `{exception.type}`{detail} during {backward}."
     else:
         sentences = (
             sentence.format(*found.groups()) for pattern, sentence in _SENTENCES if (found := re.search(pattern, text))
         )
         message = next(sentences, f"{backward[0].upper()}{backward[1:]} failed{at}: {first_line(text)}")
-    line = trouble.raised or (node.line if node is not None and node.kind == "op" else None) or trouble.line
+    line = exception.raised or (node.line if node is not None and node.kind == "op" else None) or exception.line
     if node is not None:
         why = f"The pass stopped{at}{created}. The recording shows everything up to that point."
     else:

@@ -28,7 +28,7 @@ for step in range(2):
     loss.backward()
 ```
 
-Where the second pass over the same graph is meant, keep the graph in the first one: `loss.backward(retain_graph=True)`.
+To run a second pass over the same graph on purpose, keep the graph in the first one: `loss.backward(retain_graph=True)`.
 
 ## What it does not report
 
@@ -50,16 +50,16 @@ _FREED = "A pass frees the tensors that the graph saved, so it can run through a
 
 def explain(failure: Failure) -> model.Finding:
     """Return the finding: the two lines that ran backward, and what they have in common."""
-    trouble, recording = failure.trouble, failure.recording
+    exception, recording = failure.exception, failure.recording
     line, operation = failure.calling_line, failure.operation
-    earlier = recording.log.pass_(trouble.earlier) if trouble.earlier is not None else None
-    this = recording.log.pass_(trouble.pass_) if trouble.pass_ is not None else None
+    earlier = recording.log.pass_(exception.earlier) if exception.earlier is not None else None
+    this = recording.log.pass_(exception.pass_) if exception.pass_ is not None else None
     if earlier is None or this is None:
         message = f"{line} runs backward through {operation} a second time."
         why = f"{_FREED} Compute the result again before each `backward()`."
-        return failure.finding(CODE, message, why, line=trouble.line)
+        return failure.finding(CODE, message, why, line=exception.line)
     if earlier.line == this.line and this.line > 0 and earlier.graph != this.graph:
-        name = trouble.node.name if trouble.node is not None else None
+        name = exception.node.name if exception.node is not None else None
         carried = f"`{name}`" if name else "A result computed there"
         detach = f"`{name} = {name}.detach()`" if name else "with `detach()`"
         message = f"{line} runs backward into the previous iteration, through {operation}."
@@ -67,7 +67,7 @@ def explain(failure: Failure) -> model.Finding:
             f"{carried} is carried over from one iteration to the next, together with its graph. {_FREED} "
             f"Cut the graph at the end of each iteration: {detach}."
         )
-        return failure.finding(CODE, message, why, line=trouble.line)
+        return failure.finding(CODE, message, why, line=exception.line)
     before = f"line {earlier.line}" if earlier.line > 0 else "an earlier pass"
     message = f"{line} runs backward through {operation}, but {before} has already done so."
     if earlier.graph == this.graph:
@@ -75,7 +75,7 @@ def explain(failure: Failure) -> model.Finding:
     else:
         remedy = "Keep the shared part in the first pass with `retain_graph=True`, or add the losses and run backward once."
     fix = _retain(failure, earlier.line, this.line)
-    return failure.finding(CODE, message, f"{_FREED} {remedy}", line=trouble.line, fix=fix)
+    return failure.finding(CODE, message, f"{_FREED} {remedy}", line=exception.line, fix=fix)
 
 
 def _retain(failure: Failure, first_line: int, second_line: int) -> model.Fix | None:

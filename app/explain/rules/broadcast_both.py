@@ -35,7 +35,7 @@ loss.backward()
 ## What it does not report
 
 - Columns that the program makes on purpose, with `x[:, None]`, `unsqueeze()` or `keepdim=True`, next to the operation.
-- Pairs that are meant, such as kernels, rankings and distance matrices.
+- Intended pairs, such as kernels, rankings and distance matrices.
 - Pairs that meet another tensor of the same size, and results that are not reduced to a single number.
 """
 
@@ -61,7 +61,7 @@ NODES: Final = 20_000
 _MEETS: Final = ("SubBackward0", "MulBackward0")
 _LOSSES: Final = ("MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss")
 _ELEMENTWISE: Final = ("Pow", "Abs", "Neg", "Mul", "Div", "Add", "Sub", "Square", *_LOSSES)
-"""Element-wise operations of an error. ``exp`` and ``clamp`` belong to kernels and rankings, where pairs are meant."""
+"""Element-wise operations of an error. ``exp`` and ``clamp`` belong to kernels and rankings, where pairs are intended."""
 _REDUCING: Final = ("Mean", "Sum", *_LOSSES)
 """Operations that reduce a tensor to a single number."""
 _SHAPING: Final = (
@@ -92,7 +92,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                     continue
                 examined.add(meeting.line)
                 pair = _Pair.of(syntax, meeting)
-                if not pair.meant(syntax):
+                if not pair.is_intended(syntax):
                     reported.add(meeting.line)
                     yield pair.finding(syntax, index, recording.log.pass_(index).step)
 
@@ -155,7 +155,7 @@ class _Meetings:
             yield from found
 
     def _only(self, index: int, reached: set[int]) -> bool:
-        """Return whether no other tensor of the result's size enters a node. If one does, the pairs are meant."""
+        """Return whether no other tensor of the result's size enters a node. If one does, the pairs are intended."""
         shape = self._shape(index)
         inside = self._nodes[index].op.startswith(_LOSSES)
         return inside or all(self._shape(each) != shape for each in self._down.get(index, ()) if each not in reached)
@@ -230,7 +230,7 @@ class _Pair:
                     return cls(meeting, (left, right))
         return cls(meeting, None)
 
-    def meant(self, syntax: Syntax) -> bool:
+    def is_intended(self, syntax: Syntax) -> bool:
         """Return whether the column was made on purpose: in the expression, where its name is assigned, or in the graph."""
         if self.meeting.origin.startswith(_SHAPING):
             return True

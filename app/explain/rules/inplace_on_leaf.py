@@ -53,7 +53,7 @@ _WRITES = (ast.AugAssign, ast.Expr, ast.Assign)
 def explain(failure: Failure) -> model.Finding:
     """Return the finding, with a fix that puts the statement under ``no_grad``."""
     line, syntax = failure.line, failure.syntax
-    view = "a view of a leaf" in failure.trouble.message
+    view = "a view of a leaf" in failure.exception.message
     statement = syntax.statement(line) if line is not None else None
     text = f"`{first_line(syntax.text(statement))}`" if statement is not None else failure.raising_line
     message = f"{text} changes {'a view of ' if view else ''}a leaf in place while gradients are recorded."

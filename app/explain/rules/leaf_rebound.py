@@ -104,7 +104,7 @@ def _moves(recording: Recording) -> Iterator[_Move]:
     for signal in recording.signals(wire.LeafRebound):
         if signal.step >= steps:
             continue
-        if _failing_line(recording, signal.line) is not None:  # otherwise it may be meant: the leaf has another name too
+        if _failing_line(recording, signal.line) is not None:  # otherwise it may be intended: the leaf has another name too
             yield _Move(signal.name, signal.line, signal.step, f"p{signal.parameter}", signal.grad_fn)
 
 

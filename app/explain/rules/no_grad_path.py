@@ -54,7 +54,7 @@ MESSAGES: Final = (
 
 def explain(failure: Failure) -> model.Finding:
     """Return the finding for whatever has no graph: the result, the tensor to differentiate by, or an inference tensor."""
-    message = failure.trouble.message
+    message = failure.exception.message
     if _INFERENCE in message:
         return _inference(failure)
     if _UNUSED in message or _NOT_REQUIRED in message:
@@ -92,7 +92,7 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
     line, syntax = failure.line, failure.syntax
     call = syntax.call(line, "grad") if line is not None else None
     fix = None
-    if _UNUSED in failure.trouble.message:
+    if _UNUSED in failure.exception.message:
         message = "A gradient is requested for a tensor that the result was not computed from."
         why = (
             "No path leads from the result to that tensor, so there is no gradient, not even zero. "

@@ -55,25 +55,25 @@ _OVERWRITES = ("zero_", "fill_", "copy_", "requires_grad_", "detach_")
 
 def explain(failure: Failure) -> model.Finding:
     """Return the finding: the line that saved the tensor, the line that changed it, and the line that failed."""
-    trouble, syntax = failure.trouble, failure.syntax
-    saved = trouble.node.line if trouble.node is not None else None
-    if trouble.changed is None:
+    exception, syntax = failure.exception, failure.syntax
+    saved = exception.node.line if exception.node is not None else None
+    if exception.changed is None:
         message = f"A tensor that {failure.operation} needs for its gradient was changed in place."
     else:
-        message = f"Line {trouble.changed} changes a tensor in place, but {failure.operation} still needs its old values."
-    versions = re.search(r"is at version (\d+); expected version (\d+)", trouble.message)
+        message = f"Line {exception.changed} changes a tensor in place, but {failure.operation} still needs its old values."
+    versions = re.search(r"is at version (\d+); expected version (\d+)", exception.message)
     counted = f" (PyTorch counts changes: version {versions[2]} was saved, now it is {versions[1]})" if versions else ""
     why = (
         f"Its gradient is computed from the values in the forward pass{counted}. "
         f"{failure.calling_line} fails because those values are overwritten."
     )
-    update = syntax.statement(trouble.changed) if trouble.changed is not None else None
+    update = syntax.statement(exception.changed) if exception.changed is not None else None
     fix = _out_of_place(failure, update)
     if update is not None and (syntax.in_no_grad(update) or syntax.call(update.lineno, "step")):
         why += " After an update, compute the loss again before the next `backward()`."
     elif fix is None:
         why += " Use an operation that returns a new tensor, or change a `clone()`."
-    return failure.finding(CODE, message, why, line=trouble.changed or saved, fix=fix)
+    return failure.finding(CODE, message, why, line=exception.changed or saved, fix=fix)
 
 
 def _out_of_place(failure: Failure, statement: ast.stmt | None) -> model.Fix | None:

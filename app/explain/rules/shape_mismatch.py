@@ -28,7 +28,7 @@ layer(x)
 
 ## What it does not report
 
-Shapes that PyTorch accepts although they were not meant. For those, see [broadcast-both](#broadcast-both).
+Shapes that PyTorch accepts although they are a mistake. For those, see [broadcast-both](#broadcast-both).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MESSAGES: Final = f"{_BROADCAST}|{_PRODUCT}"
 
 def explain(failure: Failure) -> model.Finding:
     """Return the finding: the sizes that met, and the sizes that would fit."""
-    product = re.search(_PRODUCT, failure.trouble.message)
+    product = re.search(_PRODUCT, failure.exception.message)
     if product is not None:
         rows, inner, outer, columns = product.groups()
         message = f"A {rows} × {inner} matrix cannot be multiplied by a {outer} × {columns} matrix: {inner} is not {outer}."
@@ -57,7 +57,7 @@ def explain(failure: Failure) -> model.Finding:
             f"A layer for this input has {inner} input features. If rows and columns are swapped, transpose one with `.T`."
         )
         return failure.finding(CODE, message, why, line=failure.line)
-    broadcast = re.search(_BROADCAST, failure.trouble.message)
+    broadcast = re.search(_BROADCAST, failure.exception.message)
     first, second, dimension = broadcast.groups() if broadcast else ("?",) * 3
     message = f"These shapes do not fit: in dimension {dimension} the first tensor has size {first}, the second {second}."
     why = (

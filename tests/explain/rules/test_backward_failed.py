@@ -177,6 +177,13 @@ def test_a_program_in_which_nothing_requires_a_gradient_is_told_so() -> None:
     assert "Nothing in this program requires a gradient" in finding.why
 
 
+@pytest.mark.parametrize(("root", "count"), [("y", "3"), ("x * 2", "several")])
+def test_backward_of_several_numbers_says_how_many_if_they_are_known(root: str, count: str) -> None:
+    (finding,) = findings(f"import torch\nx = torch.ones(3, requires_grad=True)\ny = x * 2\n({root}).backward()\n")
+    assert finding.code == "not-scalar"
+    assert finding.message.endswith(f" has {count}.")
+
+
 def test_reading_grad_of_a_computed_tensor_is_reported_once_and_the_fix_retains_it() -> None:
     program = """\
 import torch

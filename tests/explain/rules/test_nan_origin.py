@@ -209,6 +209,13 @@ def test_an_infinity_in_the_code_is_named_as_the_cause() -> None:
     assert finding.why.startswith("The code names a number that is not finite.")
 
 
+def test_a_division_by_0_names_the_numerator() -> None:
+    program = "import torch\nx = torch.tensor(4.5, requires_grad=True)\ny = x / torch.tensor(0.)\ny.backward()\n"
+    (finding,) = find(record(program)[1], model.Program(program))
+    assert finding.message == "`x / torch.tensor(0.)` is where Inf first appears."
+    assert finding.why.startswith("The divisor is 0 (numerator 4.5).")
+
+
 def test_the_slope_of_a_square_root_below_0_is_explained() -> None:
     program = """\
 import torch

@@ -12,7 +12,7 @@ MESSAGE_LIMIT = 1_000
 
 
 @dataclass(frozen=True)
-class Trouble:
+class AutogradException:
     """An exception that autograd raised.
 
     ``line`` is the line that called into autograd, ``raised`` the line inside a hook or a custom function that raised.
@@ -32,22 +32,22 @@ class Trouble:
     earlier: int | None = None
 
 
-def troubles(recording: Recording) -> list[Trouble]:
+def autograd_exceptions(recording: Recording) -> list[AutogradException]:
     """Return the exceptions of a run in their order, the one that ended the run last."""
     failed = _innermost(recording, recording.signals(wire.PassFailed))
     end = _end(recording)
     ended_by = next((signal for signal in reversed(failed) if end is not None and _same(signal, end)), None)
     found = [_of_pass(recording, signal, ended=signal is ended_by) for signal in failed]
-    keys = {(trouble.type, trouble.message[:MESSAGE_LIMIT], trouble.raised or trouble.line) for trouble in found}
+    keys = {(exception.type, exception.message[:MESSAGE_LIMIT], exception.raised or exception.line) for exception in found}
     for signal in recording.signals(wire.Caught):
         key = (signal.error, signal.message, _line(signal.line))
         again = end is not None and key == (end.type, end.message[:MESSAGE_LIMIT], _line(end.line))
         if key not in keys and not again:
             keys.add(key)
-            found.append(Trouble(*key, ended=False))
+            found.append(AutogradException(*key, ended=False))
     if end is not None and ended_by is None:
-        found.append(Trouble(end.type, end.message, _line(end.line), ended=True))
-    return sorted(found, key=lambda trouble: trouble.ended)
+        found.append(AutogradException(end.type, end.message, _line(end.line), ended=True))
+    return sorted(found, key=lambda exception: exception.ended)
 
 
 def _end(recording: Recording) -> wire.ProgramFailure | None:
@@ -80,13 +80,13 @@ def _innermost(recording: Recording, signals: list[wire.PassFailed]) -> list[wir
     return found
 
 
-def _of_pass(recording: Recording, signal: wire.PassFailed, *, ended: bool) -> Trouble:
+def _of_pass(recording: Recording, signal: wire.PassFailed, *, ended: bool) -> AutogradException:
     event = _pass(recording, signal.pass_)
     node: model.Node | None = None
     if event is not None and event.graph >= 0:
         nodes = recording.graph(event.graph).nodes
         node = nodes[event.failed] if 0 <= event.failed < len(nodes) else None
-    return Trouble(
+    return AutogradException(
         type=signal.error,
         message=signal.message,
         line=_line(signal.line),
