@@ -117,7 +117,7 @@ _OPENING: Final[dict[str, tuple[tuple[ArgumentTest, ...], ...]]] = {
 }
 
 
-class _Program(ctypes.Structure):
+class _FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
@@ -168,7 +168,7 @@ def install(program: bytes) -> None:
     own = b"".join(
         _instruction(code, pid if value == _OWN_PID else value, true, false) for code, true, false, value in instructions
     )
-    filled = _Program(len(own) // _INSTRUCTION.size, own)
+    filled = _FilterProgram(len(own) // _INSTRUCTION.size, own)
     kernel.call(MACHINES[platform.machine()].numbers["seccomp"], _SET_MODE_FILTER, 0, filled)
 
 
