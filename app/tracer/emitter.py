@@ -131,7 +131,11 @@ class Emitter:
 
     def _send(self, events: list[wire.Event]) -> None:
         """Send events as one message, or as several if it would be large: the reader keeps a whole message in memory."""
-        message = wire.pack(events)
+        events = [wire.shortened(event) for event in events]
+        try:
+            message = wire.pack(events)
+        except (UnicodeEncodeError, OverflowError):
+            message = wire.pack([wire.encodable(event) for event in events])
         if len(message) <= MESSAGE_BYTES or len(events) == 1:
             self._write(wire.frames(message))
             return

@@ -57,6 +57,7 @@ from .events import (
 )  # fmt: skip
 from .fields import NAME_LENGTH, Event
 from .frames import FRAME_BYTES, Overflow, Reader, decode_job, encode_job, frames, pack, unpack
+from .shorten import encodable, shortened
 from .signals import (
     AnySignal,
     Batched,
@@ -147,9 +148,11 @@ __all__ = [
     "UnusedParameter",
     "decode_job",
     "elements",
+    "encodable",
     "encode_job",
     "frames",
     "int32",
     "pack",
+    "shortened",
     "unpack",
 ]  # fmt: skip

@@ -1,0 +1,113 @@
+"""Cut the texts of an event to the lengths that its schema allows, before it is sent.
+
+A program may give a variable, class or file any name. One that is too long must not make the recording invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct, inspect
+
+from .fields import Event
+
+_Cut = Callable[[Any], Any]
+_AnyEvent = TypeVar("_AnyEvent", bound=Event)
+_cuts: dict[type, _Cut | None] = {}
+
+
+def shortened(event: _AnyEvent) -> _AnyEvent:
+    """Return the event itself, or a copy in which each text that is too long ends with "…"."""
+    kind = type(event)
+    if kind not in _cuts:
+        _cuts[kind] = _cut_of(inspect.type_info(kind))
+    cut = _cuts[kind]
+    return event if cut is None else cut(event)
+
+
+def encodable(value: Any) -> Any:
+    """Return a value without what no message can carry: a lone surrogate becomes "?", an integer of over 64 bits a text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        return f"about {float(value):.6g}" if abs(value) < 10**300 else "an integer of over 300 digits"
+    if isinstance(value, Struct):
+        return type(value)(*(encodable(getattr(value, name)) for name in value.__struct_fields__))
+    if isinstance(value, dict):
+        return {encodable(key): encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(encodable, value))
+    return value
+
+
+def _cut_of(kind: inspect.Type) -> _Cut | None:
+    """Return the function that cuts values of a type, or ``None`` if it has no bounded text."""
+    match kind:
+        case inspect.StrType(max_length=int() as limit):
+            return _text(limit)
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item) | inspect.CollectionType(item_type=item):
+            cut = _cut_of(item)
+            return None if cut is None else _items(cut)
+        case inspect.DictType(key_type=key, value_type=value):
+            cuts = _cut_of(key), _cut_of(value)
+            return None if cuts == (None, None) else _pairs(*cuts)
+        case inspect.StructType(cls=cls, fields=fields):
+            parts = {field.name: cut for field in fields if (cut := _cut_of(field.type)) is not None}
+            return _struct(cls, parts) if parts else None
+        case inspect.UnionType(types=types):
+            found = [cut for each in types if (cut := _cut_of(each)) is not None]
+            return _optional(found[0]) if found else None
+        case _:
+            return None
+
+
+def _text(limit: int) -> _Cut:
+    def cut(value: Any) -> Any:
+        return value if len(value) <= limit else value[: limit - 1] + "…"
+
+    return cut
+
+
+def _optional(inner: _Cut) -> _Cut:
+    def cut(value: Any) -> Any:
+        return None if value is None else inner(value)
+
+    return cut
+
+
+def _items(inner: _Cut) -> _Cut:
+    def cut(value: Any) -> Any:
+        for item in value:
+            if inner(item) is not item:
+                return [inner(each) for each in value]
+        return value
+
+    return cut
+
+
+def _pairs(key_cut: _Cut | None, value_cut: _Cut | None) -> _Cut:
+    def cut(value: Any) -> Any:
+        changed = {
+            (key if key_cut is None else key_cut(key)): (item if value_cut is None else value_cut(item))
+            for key, item in value.items()
+        }
+        return value if changed == value else changed
+
+    return cut
+
+
+def _struct(cls: type[Struct], parts: dict[str, _Cut]) -> _Cut:
+    pairs = list(parts.items())
+
+    def cut(value: Any) -> Any:
+        changes = {}
+        for name, inner in pairs:
+            before = getattr(value, name)
+            after = inner(before)
+            if after is not before:
+                changes[name] = after
+        return msgspec.structs.replace(value, **changes) if changes else value
+
+    return cut
