@@ -111,7 +111,7 @@ def run(
 ) -> None:
     """Run a program and print its values, pass, error and findings.
 
-    The values of its lines are printed, its last backward pass in words, its error, and the findings with their fixes.
+    The output has the values of the lines, the last backward pass in words, the error, and the findings with their fixes.
 
     A .py file runs as `python FILE` would run it: in the current folder, with its own imports and files, and with the arguments
     after --. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it; the recording so

@@ -20,6 +20,7 @@ from tapedeck.executor import LocalExecutor
 from tapedeck.model import Limits
 from tapedeck.sandbox import pool, selftest, zygote_client
 from tapedeck.settings import Settings
+from tapedeck.wire.catalogue import OptimizerOption
 
 pytestmark = [pytest.mark.anyio, pytest.mark.sandbox, pytest.mark.slow]
 
@@ -57,6 +58,17 @@ async def run(
     assert isinstance(events[-1], wire.EndEvent)
     assert not any(isinstance(event, wire.EndEvent) for event in events[:-1])
     return events[-1], "".join(event.text for event in events if isinstance(event, wire.OutputEvent))
+
+
+async def test_the_zygote_reports_the_optimizers_of_its_torch() -> None:
+    executor = LocalExecutor(SETTINGS, entry="light_entry", path=(HERE,))
+    assert executor.optimizers is None
+    await executor.start()
+    try:
+        await executor.settled()
+        assert executor.optimizers == {"SGD": {"lr": OptimizerOption("number", 0.001)}}
+    finally:
+        await executor.close()
 
 
 def children_of(pid: int) -> list[int]:
