@@ -150,7 +150,7 @@ def test_an_implicit_pass_is_reported() -> None:
 def test_skipped_lines_of_a_notebook_are_reported() -> None:
     notes = [{"code": "skipped-magic", "line": 1, "text": "%matplotlib inline"}]
     (finding,) = findings("pass  # %matplotlib inline\n", notes=notes)
-    assert (finding.line, finding.message) == (1, "Line 1 was skipped: `%matplotlib inline` is a command of the notebook.")
+    assert (finding.line, finding.message) == (1, "Line 1 was skipped: `%matplotlib inline` is a notebook command, not Python.")
 
 
 def test_a_statement_that_shares_its_line_gets_no_fix() -> None:

@@ -1,4 +1,4 @@
-"""Report that the backward pass failed that Tapedeck ran because the program has none.
+"""Report that Tapedeck's own backward pass failed in a program that runs none.
 
 ## Why it matters
 

@@ -1,4 +1,4 @@
-"""Report where the first NaN or Inf began that reached a loss, a gradient or a parameter.
+"""Report the origin of the first NaN or Inf that reached a loss, a gradient or a parameter.
 
 ## Why it matters
 

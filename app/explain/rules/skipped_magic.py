@@ -26,7 +26,7 @@ x = torch.ones(2, requires_grad=True)
 
 ## What it does not report
 
-Commands whose body is Python code, such as `%%time`: their code is run.
+The other lines of a cell that begins with a command such as `%%time`: they are Python code, and they are run.
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             yield note(
                 CODE,
                 int(skipped["line"]),
-                f"Line {skipped['line']} was skipped: `{skipped['text']}` is a command of the notebook.",
-                "Lines that begin with `%` or `!` are run by Jupyter. Tapedeck runs only the Python code.",
+                f"Line {skipped['line']} was skipped: `{skipped['text']}` is a notebook command, not Python.",
+                "Jupyter runs lines that begin with `%` or `!` itself. Tapedeck runs only the Python code.",
             )
