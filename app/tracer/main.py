@@ -23,11 +23,12 @@ def preload() -> None:
     """
     import torch._dynamo
     import torch.nn.functional as functional
-    import torch.overrides
     import torch.utils.checkpoint
 
+    from .forward.functions import build_name_table
+
     torch.set_num_threads(1)
-    torch.overrides.resolve_name(torch.ones)  # builds a table of all functions, which each child would build again
+    build_name_table()  # otherwise each child would build it
     torch.manual_seed(0)
     np.random.default_rng(0)
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import random
 import sys
 import time
@@ -115,16 +116,21 @@ def _repr(value: Any) -> str:
 
 
 def _run_implicit_pass(recorder: Recorder, emitter: Emitter) -> None:
-    """Run a pass from the last tensor that has a ``grad_fn``, for a program that calls none. Leaves keep their ``.grad``."""
-    tensor = recorder.lines.last_with_grad_fn()
-    if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()):
-        return
-    try:
-        recorder.passes.run_implicit(tensor)
-        if recorder.steps.passes_begun:
-            emitter.emit(wire.ImplicitPass(scalar=tensor.numel() == 1))
-    except Exception as error:  # the graph has been freed, but it can still be drawn
-        emitter.emit(wire.ImplicitPassFailed(message=str(error)[:1000]))
+    """Run a pass from the last tensor that has a ``grad_fn``, for a program that calls none. Leaves keep their ``.grad``.
+
+    Nothing that the program's own hooks and custom functions print in it is shown: alone, they would not have run.
+    """
+    unseen = io.StringIO()
+    with torch._C.DisableTorchFunction(), contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
+        tensor = recorder.lines.last_with_grad_fn()
+        if tensor is None or not (tensor.is_floating_point() or tensor.is_complex()):
+            return
+        try:
+            recorder.passes.run_implicit(tensor)
+            if recorder.steps.passes_begun:
+                emitter.emit(wire.ImplicitPass(scalar=tensor.numel() == 1))
+        except Exception as error:  # the graph has been freed, but it can still be drawn
+            emitter.emit(wire.ImplicitPassFailed(message=str(error)[:1000]))
 
 
 def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFailure:

@@ -24,6 +24,7 @@ from .environment.event_loop import install_event_loops
 from .environment.silence import send_before_silence
 from .environment.warning_lines import show_warnings_at_program_lines
 from .forward.calls import Calls
+from .forward.functions import build_name_table
 from .forward.mode import ForwardMode, below_program_modes, mode_depth
 from .forward.patches import (
     force_eager_compile,
@@ -43,6 +44,7 @@ from .source.loop_lengths import loop_length
 from .source.marker import HOOK
 from .source.names import Names
 from .source.scopes import Scopes
+from .source.stacks import hide_recorder_frames
 from .source.statements import Statement
 from .source.tracebacks import leave_out
 from .tensors.table import TableBuilder
@@ -74,6 +76,7 @@ class Recorder:
     def __init__(
         self, source: ProgramSource, namespace: dict[str, Any], emitter: Emitter, job: wire.Job, output: Output
     ) -> None:
+        build_name_table()
         self._source = source
         self._namespace = namespace
         self._emitter = emitter
@@ -138,11 +141,12 @@ class Recorder:
             self._stack.enter_context(observe_set_(self._mode))
             self._stack.enter_context(pause_during_jit_trace(self._mode))
             self._stack.enter_context(force_eager_compile())
+            self._stack.enter_context(hide_recorder_frames())
             self._stack.enter_context(install_event_loops())
             self._stack.enter_context(observe_array_tensors(self._share))
             self._stack.enter_context(observe_forward_ad(self._report_forward_mode))
             self._stack.enter_context(send_before_silence(self._send_pending, self._finish_early))
-            self._stack.enter_context(show_warnings_at_program_lines(self._source.filename, self._namespace))
+            self._stack.enter_context(show_warnings_at_program_lines())
             self._stack.callback(setattr, builtins, HOOK, _pass_through)
             self._stack.enter_context(track_running_module(self._mode, self._module))
             self._stack.enter_context(skip_mode_dispatch(self._mode))

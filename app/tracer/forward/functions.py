@@ -7,8 +7,8 @@ import types
 from typing import Any
 
 import torch
+import torch.overrides
 from torch import Tensor
-from torch.overrides import resolve_name
 
 READ, CALL, WRITE, UPDATES_STATISTICS, COMPOSITE = "read", "call", "write", "updates-statistics", "composite"
 """The kinds of calls. One that updates running statistics writes to arguments although its name does not end in ``_``."""
@@ -110,10 +110,24 @@ _NAMES: dict[Any, str] = {}
 
 
 def _public_name(func: Any) -> str:
-    try:
-        name = resolve_name(func)
-    except (AttributeError, TypeError):
-        name = None
+    name = None
+    with contextlib.suppress(AttributeError, TypeError):
+        name = str(func) if isinstance(func, _OPERATORS) else _resolve(func)
     return str(
         name or getattr(func, "__name__", None) or type(func).__name__
     )  # never an address, which differs from run to run
+
+
+_OPERATORS = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
+
+
+def build_name_table() -> None:
+    """Build the table of public names, before the program starts.
+
+    ``resolve_name`` changes the filters of ``warnings``, after which Python shows again the warnings that it has shown.
+    """
+    torch.overrides.resolve_name(torch.ones)
+
+
+_resolve: Any = getattr(torch.overrides.resolve_name, "__wrapped__", torch.overrides.resolve_name)
+"""``resolve_name`` without that change, once the table exists."""

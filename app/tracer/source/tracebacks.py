@@ -1,8 +1,9 @@
-"""Find the program's locations in frames and tracebacks, and remove the recorder's frames from tracebacks."""
+"""Find the program's locations in frames and tracebacks, and remove the recorder's frames from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from types import CodeType, FrameType, TracebackType
 
 from .. import FOLDER
@@ -11,6 +12,8 @@ Location = tuple[CodeType, int]
 """A code object and the offset of an instruction in it."""
 _DISPATCH_FILE = "torch/overrides.py"
 """The file whose frames pass a call on to a mode, which then calls the function again."""
+_RUNNER = os.path.join(FOLDER, "program.py")
+"""The file whose frames call the program. Alone, no frame is outside the program."""
 
 
 def program_frames(frame: FrameType | None, filename: str) -> Iterator[Location]:
@@ -44,18 +47,36 @@ def leave_out(error: BaseException) -> None:
 
 
 def _without_us(first: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the recorder's entries; ``None`` if no other entry is left."""
     entries = traceback_entries(first)
-    files = [entry.tb_frame.f_code.co_filename for entry in entries]
+    left_out = are_ours([entry.tb_frame.f_code.co_filename for entry in entries])
+    kept = [entry for entry, ours in zip(entries, left_out, strict=True) if not ours]
+    following = None
+    for entry in reversed(kept):
+        entry.tb_next = following
+        following = entry
+    return following
+
+
+def are_ours(files: Sequence[str]) -> list[bool]:
+    """Return which frames exist only because the recorder is active, given the files of frames, outermost first."""
     ours = [file.startswith(FOLDER) for file in files]
     for index, file in enumerate(files[:-1]):
         if ours[index + 1] and file.endswith(_DISPATCH_FILE):
             ours[index] = True
             if index:  # the frame that passed the call on appears a second time, further in
                 ours[index - 1] = True
-    kept = [entry for entry, left_out in zip(entries, ours, strict=True) if not left_out]
-    for entry, following in zip(kept, [*kept[1:], None], strict=True):
-        entry.tb_next = following
-    return kept[0] if kept else first
+    return ours
+
+
+def frames_alone(frame: FrameType | None) -> list[FrameType]:
+    """Return the frames that a program would have without the recorder, from ``frame`` outwards."""
+    frames = []
+    while frame is not None and frame.f_code.co_filename != _RUNNER:
+        frames.append(frame)
+        frame = frame.f_back
+    ours = are_ours([each.f_code.co_filename for each in reversed(frames)])
+    return [each for each, left_out in zip(frames, reversed(ours), strict=True) if not left_out]
 
 
 def traceback_entries(trace: TracebackType | None) -> list[TracebackType]:

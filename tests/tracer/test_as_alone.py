@@ -1,0 +1,182 @@
+"""A recorded program sees and prints nothing of the recorder."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from ast import literal_eval
+
+import pytest
+import torch
+from tapedeck import wire
+
+from .run_twice import alone, record, recorded
+
+START = "import torch, traceback, warnings, threading, inspect, sys\nw = torch.ones(2, requires_grad=True)\n"
+
+
+def assert_as_alone(program: str) -> str:
+    """Run a program twice; both must print the same and end the same. Return what it printed."""
+    expected = alone(program)
+    got, events, _ = recorded(program)
+    failures = [event.message for event in events if isinstance(event, wire.RecorderFailed)]
+    assert (got.stdout, got.error, failures) == (expected.stdout, expected.error, [])
+    return got.stdout
+
+
+# ---------------------------------------------------------------------- tracebacks
+
+NEVER_RAISED = {
+    "a cause": "raise RuntimeError('outer') from ValueError('inner')",
+    "a cause of a cause": "e = ValueError('b'); e.__cause__ = KeyError('c')\nraise RuntimeError('outer') from e",
+    "a context": "e = RuntimeError('outer'); e.__context__ = ValueError('inner')\nraise e",
+    "a group": "raise ExceptionGroup('several', [ValueError('a'), ExceptionGroup('more', [TypeError('b')])])",
+    "a group with a raised one": "try:\n    w.backward()\nexcept RuntimeError as e:\n    f = e\n"
+    "raise ExceptionGroup('g', [f, OSError('x')])",
+    "a group as the cause": "raise RuntimeError('outer') from ExceptionGroup('several', [ValueError('a')])",
+}
+
+
+@pytest.mark.parametrize("shape", NEVER_RAISED)
+def test_an_exception_that_was_never_raised_is_reported_as_python_does(shape: str) -> None:
+    program = f"{START}print('before')\n(w * 2).sum().backward()\n{NEVER_RAISED[shape]}\n"
+    assert assert_as_alone(program) == "before\n"
+    failure = record(program)[0][-1].failure  # type: ignore[union-attr]
+    assert failure is not None
+    assert "tapedeck" not in failure.traceback
+    with pytest.raises(BaseException) as raised:  # noqa: PT011
+        exec(compile(program, "<program>", "exec"), {})
+    import traceback
+
+    frames = traceback.format_exception(raised.value.with_traceback(raised.value.__traceback__.tb_next))  # type: ignore[union-attr]
+    assert failure.traceback == "".join(frames)
+
+
+@pytest.mark.parametrize("shape", NEVER_RAISED)
+def test_a_caught_exception_that_was_never_raised_is_printed_as_alone(shape: str) -> None:
+    body = NEVER_RAISED[shape].replace("\n", "\n    ")
+    printed = assert_as_alone(f"{START}try:\n    {body}\nexcept Exception:\n    print(traceback.format_exc().count('File'))\n")
+    assert printed
+
+
+STACKS = {
+    "print_stack": "traceback.print_stack(file=sys.stdout)",
+    "format_stack": "print(''.join(traceback.format_stack()))",
+    "extract_stack": "print([(entry.name, entry.lineno) for entry in traceback.extract_stack()])",
+    "a summary": "print([(each.name, each.lineno) for each in traceback.StackSummary.extract(traceback.walk_stack(None))])",
+    "a limit": "print(traceback.format_stack(limit=2))",
+    "inspect.stack": "print([(info.function, info.lineno) for info in inspect.stack()])",
+    "format_exc": "try:\n        1 / 0\n    except ZeroDivisionError:\n        print(traceback.format_exc())",
+}
+PLACES = {
+    "a function": "def look():\n    {}\nlook()",
+    "a module": "class M(torch.nn.Module):\n    def forward(self, x):\n        look()\n        return x\n"
+    "def look():\n    {}\nM()(w)",
+    "a backward hook": "def look(*_):\n    {}\nw.register_hook(look)\n(w * 2).sum().backward()",
+    "a custom function": "class F(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        look()\n"
+    "        return x * 2\n    @staticmethod\n    def backward(ctx, g):\n        look()\n        return g\n"
+    "def look():\n    {}\nF.apply(w).sum().backward()",
+    "a closure": "def look(loss=None):\n    {}\n    return (w * 2).sum()\ntorch.optim.SGD([w], lr=0.1).step(look)",
+    "a thread": "def look():\n    {}\nthread = threading.Thread(target=look)\nthread.start()\nthread.join()",
+    "a torch function": "class T(torch.Tensor):\n    @classmethod\n"
+    "    def __torch_function__(cls, func, types, args=(), kwargs=None):\n"
+    "        look()\n        return super().__torch_function__(func, types, args, kwargs or {{}})\n"
+    "def look():\n    {}\ntorch.ones(2).as_subclass(T).relu()",
+}
+
+
+OF_THE_TEST = re.compile(r'  File "[^<](?:(?!File "<alone>").)*?run_twice\.py", line \d+, in alone\n.*?\n', re.DOTALL)
+"""The frames that are outside of a program which the test runs alone."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("look", STACKS)
+def test_a_program_that_looks_at_the_stack_does_not_see_the_recorder(look: str, place: str) -> None:
+    program = START + PLACES[place].format(STACKS[look]) + "\n"
+    got, expected = recorded(program)[0].stdout, alone(program).stdout
+    assert got
+    if "(" not in got.splitlines()[0][:3]:
+        expected = OF_THE_TEST.sub("", expected.replace("\\n", "\n"))
+        assert got.replace("\\n", "\n").replace("<program>", "<alone>").replace("['", "") == expected.replace("['", "")
+        return
+    for mine, alone_too in zip(map(literal_eval, got.splitlines()), map(literal_eval, expected.splitlines()), strict=True):
+        assert mine == (alone_too[: len(mine)] if look in ("inspect.stack", "a summary") else alone_too[-len(mine) :])
+        assert place == "a thread" or ("<module>" in mine[0 if look == "extract_stack" else -1])
+
+
+def test_the_forward_traceback_of_anomaly_detection_has_the_programs_lines_only() -> None:
+    program = (
+        f"{START}def root(x):\n    return torch.sqrt(x * 0 - 1)\n"
+        "try:\n    with torch.autograd.detect_anomaly():\n        root(w).sum().backward()\nexcept RuntimeError:\n    pass\n"
+    )
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        record(program)
+    text = str(shown[-1].message)
+    assert 'Traceback of forward call that caused the error:\n  File "<program>", line 7, in <module>' in text
+    assert text.count("File ") == 2
+
+
+def test_an_exception_in_a_thread_is_printed_without_the_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest has its own
+    program = (
+        f"{START}class M(torch.nn.Module):\n    def forward(self, x):\n        return x.nothing\n"
+        "thread = threading.Thread(target=lambda: M()(w))\nthread.start()\nthread.join()\n"
+    )
+    text = recorded(program)[0].stdout
+    assert "AttributeError: 'Tensor' object has no attribute 'nothing'" in text
+    assert text.count("File ") == 6
+    assert "app/tracer" not in text
+
+
+def test_code_of_the_program_that_only_an_implicit_pass_runs_prints_nothing() -> None:
+    assert_as_alone(f"{START}h = w.register_hook(print)\n(w * 2).sum()\nprint(1)\n")
+    assert_as_alone(START + PLACES["a torch function"].format("print('called')"))
+
+
+# ---------------------------------------------------------------------- warnings
+
+WARNINGS = {
+    "once per line": "for step in range(4):\n    warnings.warn('only once')\n    (w ** 2).sum().backward()",
+    "a level above all": "warnings.warn('top', stacklevel=2)\nwarnings.warn('far above', stacklevel=9)",
+    "of the caller": "def f():\n    warnings.warn('mine', stacklevel=2)\nf()\nf()",
+    "a module's line": "class M(torch.nn.Module):\n    def forward(self, x):\n        warnings.warn('in it', stacklevel=4)\n"
+    "        return x\nM()(w)",
+    "a torch function's line": "y = w * 2\ny.grad\ny.grad\nm = torch.nn.Softmax()\nm(w)\ntorch.nn.functional.softmax(w)",
+    "a library's line": "m = torch.nn.Hardtanh(min_value=-1)\nl = torch.nn.MSELoss()\nl(w, torch.ones(1, 2))\n"
+    "torch.nn.functional.l1_loss(w, torch.ones(1, 2))",
+    "in C++": "x = torch.arange(12).reshape(3, 4).t()\nfor _ in range(3):\n    torch.searchsorted(x, x.contiguous()[:, :1])\n"
+    "torch.meshgrid(torch.ones(2), torch.ones(3))\ntorch.functional.meshgrid(torch.ones(2), torch.ones(3))",
+    "graph made": "(w ** 2).sum().backward(create_graph=True)\nw.grad = None",
+    "schedulers": "o = torch.optim.SGD([w], 0.1)\ns = torch.optim.lr_scheduler.StepLR(o, 1)\ns.step()\ns.step()\n"
+    "(w ** 2).sum().backward()\no.step()\ns.step(3)",
+}
+
+
+@pytest.mark.parametrize("kind", WARNINGS)
+def test_warnings_are_shown_as_often_and_where_python_shows_them(kind: str) -> None:
+    program = f"{START}{WARNINGS[kind]}\n"
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # otherwise torch's own warnings are shown once per process
+    shown = []
+    for run in (alone, record):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            run(program)
+        shown.append([(str(each.message), each.filename.replace("<alone>", "<program>"), each.lineno) for each in caught])
+    torch.set_warn_always(before)
+    expected = [each if "above" not in each[0] else (each[0], "sys", 1) for each in shown[0]]
+    assert expected
+    assert shown[1] == [each if each[0] != "top" else ("top", "sys", 1) for each in expected]
+
+
+def test_recording_does_not_touch_the_filters_of_warnings() -> None:
+    program = (
+        f"{START}made = []\nchanged = warnings._filters_mutated\nwarnings._filters_mutated = lambda: made.append(1)\n"
+        "m = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())\no = torch.optim.Adam(m.parameters())\n"
+        "for _ in range(2):\n    o.zero_grad()\n    m(w).softmax(0).sum().backward()\n    o.step()\n"
+        "torch.autograd.grad((w ** 3).sum(), w, create_graph=True)[0].sum().backward()\nw\n"
+        "warnings._filters_mutated = changed\nprint(len(made))\n"
+    )
+    assert assert_as_alone(program) == "0\n"
