@@ -341,7 +341,7 @@ export const counted = (count, noun, plural = `${noun}s`) => `${thousands(count)
 /** Format a count with a narrow space between groups of three digits. @param {number} count */
 export const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
-/** Lines as ranges where they follow each other: `line 9`, `lines 12–14`. @param {number[]} numbers */
+/** Format line numbers, consecutive ones as ranges: `line 9`, `lines 12–14`. @param {number[]} numbers */
 export function lines(numbers) {
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);
   /** @type {string[]} */
