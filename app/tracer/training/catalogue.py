@@ -29,7 +29,11 @@ def catalogue() -> OptimizerCatalogue:
 
 def options(optimizer: type) -> Iterator[tuple[str, OptimizerOption]]:
     """Yield the name and the description of each option that can be given as JSON."""
-    parameters = list(inspect.signature(optimizer, eval_str=True).parameters.values())[1:]  # the first one is `params`
+    try:
+        signature = inspect.signature(optimizer, eval_str=True)
+    except NameError:  # an annotation names a type that exists for type checkers only
+        signature = inspect.signature(optimizer)
+    parameters = list(signature.parameters.values())[1:]  # the first one is `params`
     for parameter in parameters[:OPTIONS]:
         if parameter.name not in IMPLEMENTATION and (option := _option(parameter)) is not None:
             yield parameter.name, option
@@ -43,7 +47,8 @@ def _option(parameter: inspect.Parameter) -> OptimizerOption | None:
     if isinstance(default, tuple):
         items = tuple(None if item is None else float(item) for item in default)
         return OptimizerOption("numbers", items) if len(items) <= ITEMS else None
-    kinds = _members(parameter.annotation) if parameter.annotation is not parameter.empty else {type(default)}
+    unknown = parameter.annotation is parameter.empty or isinstance(parameter.annotation, str)
+    kinds = {type(default)} if unknown else _members(parameter.annotation)
     kind: OptionKind
     for kind, member in (("flag", bool), ("number", float), ("integer", int), ("text", str)):
         if member in kinds:

@@ -49,6 +49,13 @@ def test_an_option_that_has_no_json_form_is_left_out() -> None:
     assert kinds == {"lr": ("number", 1.0), "mode": ("text", "x"), "n": ("integer", 2)}
 
 
+def test_an_option_whose_annotation_cannot_be_resolved_has_the_kind_of_its_default() -> None:
+    class Optimizer:
+        def __init__(self, params: Any, lr: Missing = 0.1, amsgrad: Missing = False) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    assert {name: option.kind for name, option in options(Optimizer)} == {"lr": "number", "amsgrad": "flag"}
+
+
 @pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_plain_process_lists_the_same_optimizers() -> None:
