@@ -14,6 +14,8 @@ from .. import __version__, model
 from ..inputs import request as requests
 from .problems import MEDIA, PROBLEM_KINDS, Problem, ProblemKind
 
+_SINGULAR: Final = frozenset({"run", "step", "pass", "node", "graph", "replay"})
+"""Nouns that take an article in the summary of an operation."""
 _REFERENCE: Final = "#/components/schemas/{name}"
 _structs: set[Any] = {Problem, model.Run}
 
@@ -267,12 +269,23 @@ def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[
         found["security"] = [{}, {"owner_key": []}]
         for operations in found["paths"].values():
             for operation in operations.values():
-                operation["summary"] = operation["summary"].capitalize()  # FastAPI writes "Read Run"
+                operation["summary"] = _sentence(operation["summary"])
         app.openapi_schema = found
     body = app.openapi_schema["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     training = next(form for form in body["oneOf"] if form["title"] == "training")["properties"]["training"]
     training["properties"]["optimizer"]["anyOf"] = _optimizer_forms(optimizers)
     return app.openapi_schema | {"servers": [{"url": root or "/"}]}
+
+
+def _sentence(summary: str) -> str:
+    """Return a summary that FastAPI makes of a function's name as a sentence.
+
+    >>> _sentence("Read Run"), _sentence("List Runs"), _sentence("Read Series")
+    ('Read a run', 'List runs', 'Read series')
+    """
+    verb, _, noun = summary.lower().partition(" ")
+    article = "a " if noun in _SINGULAR else ""
+    return f"{verb.capitalize()} {article}{noun}"
 
 
 def _optimizer_forms(names: Iterable[str] | None) -> list[dict[str, Any]]:
