@@ -32,6 +32,7 @@ from .forward.patches import (
     observe_custom_functions,
     observe_forward_ad,
     observe_set_,
+    observe_swaps,
     pause_during_jit_trace,
 )
 from .forward.shortcuts import observe_zero_grad, skip_mode_dispatch, track_running_module
@@ -98,7 +99,7 @@ class Recorder:
             emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
             observer=step_observer,
         )  # fmt: skip
-        guard = WriteGuard(
+        self._guard = guard = WriteGuard(
             changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, holders=[open_passes]
         )
         self._graphs = graphs = Graphs(
@@ -139,6 +140,7 @@ class Recorder:
                 self._stack.enter_context(self._tape)
             self._stack.enter_context(observe_custom_functions(self._calls, self._mode, self._source.filename))
             self._stack.enter_context(observe_set_(self._mode))
+            self._stack.enter_context(observe_swaps(self._mode, self._guard.release_graphs))
             self._stack.enter_context(pause_during_jit_trace(self._mode))
             self._stack.enter_context(force_eager_compile())
             self._stack.enter_context(hide_recorder_frames())

@@ -180,3 +180,88 @@ def test_recording_does_not_touch_the_filters_of_warnings() -> None:
         "warnings._filters_mutated = changed\nprint(len(made))\n"
     )
     assert assert_as_alone(program) == "0\n"
+
+
+# ---------------------------------------------------------------------- weak references
+
+SWAPS = {
+    "two tensors": "a, b = torch.arange(2), torch.arange(3)\ntorch.utils.swap_tensors(a, b)\nprint(a, b)",
+    "in a loop": "for i in range(3):\n    (w * 2).sum().backward()\n    step = w.grad * 0.1\n    d = step.detach()\n"
+    "    torch.utils.swap_tensors(step, d)\n    a, b = torch.full((2,), i), torch.ones(2, 3)\n"
+    "    torch.utils.swap_tensors(a, b)\n    print(step, d, a, b)",
+    "one that the program refers to": "import weakref\na, b = torch.ones(2), torch.ones(3)\nr = weakref.ref(a)\n"
+    "try:\n    torch.utils.swap_tensors(a, b)\nexcept RuntimeError as error:\n    print(error)",
+    "one that a graph uses": "a, y = torch.ones(2), w * w\n"
+    "try:\n    torch.utils.swap_tensors(w, a)\nexcept RuntimeError as error:\n    print(error)",
+    "parameters": "p, q = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.zeros(3))\n(p * 3).sum().backward()\n"
+    "torch.utils.swap_tensors(p, q)\nprint(p.grad, q.grad)\n(p * 3).sum().backward()\nprint(p, p.grad, q, q.grad)",
+    "a module that is converted": "torch.__future__.set_swap_module_params_on_conversion(True)\n"
+    "m = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))\nv = m[0].weight\n"
+    "o = torch.optim.SGD(m.parameters(), 0.1)\nfor _ in range(2):\n    o.zero_grad()\n    m(w).sum().backward()\n    o.step()\n"
+    "m(w)\nd = v.detach()\nm.double()\nprint(v.dtype, v is m[0].weight)\nm(w.double()).sum().backward()\nprint(v.grad.dtype)\n"
+    "m.load_state_dict({k: t * 2 for k, t in m.state_dict().items()})\nm.to_empty(device='meta')\nprint(v.device)\n"
+    "torch.__future__.set_swap_module_params_on_conversion(False)",
+}
+
+
+@pytest.mark.parametrize("kind", SWAPS)
+def test_tensors_are_swapped_as_alone(kind: str) -> None:
+    try:
+        assert_as_alone(f"{START}{SWAPS[kind]}\n")
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+
+
+def test_a_swapped_tensor_keeps_its_name_and_its_value_of_each_line() -> None:
+    program = (
+        f"{START}a = torch.ones(2, requires_grad=True)\nb = torch.full((2,), 5.0, requires_grad=True)\n"
+        "torch.utils.swap_tensors(a, b)\n(a * 2).sum().backward()\n"
+    )
+    events, recording = record(program)
+    assert [event.name for event in events if isinstance(event, wire.ParameterEvent)] == ["a"]
+    texts = {row.line: row.text for event in events if isinstance(event, wire.LinesEvent) for row in event.rows}
+    assert (texts[3], texts[4]) == ("tensor([1., 1.], requires_grad=True)", "tensor([5., 5.], requires_grad=True)")
+    assert [node.op for node in recording.graph(0).nodes] == ["SumBackward0", "MulBackward0", "AccumulateGrad"]
+
+
+# ---------------------------------------------------------------------- subclasses of tensors
+
+SUBCLASSES = {
+    "a sparse masked tensor": "from torch.masked import masked_tensor\nwarnings.simplefilter('ignore')\n"
+    "v = torch.tensor([[0.0, 0.0, 3.0], [4.0, 0.0, 5.0]])\nmt = masked_tensor(v, v > 3)\nfor s in (mt.to_sparse_coo(), "
+    "mt.to_sparse_csr()):\n    print(s.shape, s)\n    t = s * 2\n    print(t)",
+    "a masked tensor with gradients": "from torch.masked import masked_tensor\nwarnings.simplefilter('ignore')\n"
+    "mt = masked_tensor(torch.ones(3), torch.tensor([True, False, True]), requires_grad=True)\nu = mt * 2\nu.sum().backward()\n"
+    "print(mt.grad)\nc = u.detach()\nc += 1\nprint(c)",
+    "a wrapper that reports each call": """from torch.utils._pytree import tree_map
+class Wrap(torch.Tensor):
+    @staticmethod
+    def __new__(cls, inner):
+        made = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, layout=inner.layout)
+        made.inner = inner
+        return made
+    def __init__(self, inner):
+        pass
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        print(func)
+        inner = lambda each: each.inner if isinstance(each, Wrap) else each
+        out = func(*tree_map(inner, args), **tree_map(inner, kwargs or {}))
+        return tree_map(lambda each: Wrap(each) if isinstance(each, torch.Tensor) else each, out)
+    def __repr__(self):
+        return 'Wrap'
+a = Wrap(torch.ones(3))
+b = a * 2
+b += 1
+c = b
+s = Wrap(torch.eye(3).to_sparse())
+t = s * 2
+v = b.view(3, 1)
+v.zero_()
+print(a, b, c, s, t, v)""",
+}
+
+
+@pytest.mark.parametrize("kind", SUBCLASSES)
+def test_a_subclass_of_tensor_sees_no_call_of_the_recorder(kind: str) -> None:
+    assert assert_as_alone(f"{START}{SUBCLASSES[kind]}\n")

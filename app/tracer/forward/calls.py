@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..tensors.handles import sequence_nr, storage_pointer, tensors_in
+from ..tensors.kinds import is_opaque
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
 
@@ -25,7 +26,9 @@ COMPRESSED_LAYOUTS = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse
 
 
 def data_bytes(tensor: Tensor) -> int:
-    """Return the size of a tensor's elements in bytes; for a sparse tensor, that of its values."""
+    """Return the size of a tensor's elements in bytes; for a sparse tensor, that of its values; 0 if only its class knows."""
+    if is_opaque(tensor):
+        return 0
     if tensor.layout is torch.strided:
         return tensor.nbytes
     values = tensor._nnz() if tensor.is_sparse or tensor.layout in COMPRESSED_LAYOUTS else tensor.numel()

@@ -19,8 +19,9 @@ from torch.utils._device import DeviceContext
 
 from ..source.instrument import PROGRAM
 from ..tensors.handles import next_sequence_nr, tensors_in
+from ..tensors.kinds import PLAIN_TYPES
 from ..tensors.memory import Write
-from ..tensors.snapshot import PLAIN_TYPES, grad_fn_of
+from ..tensors.snapshot import grad_fn_of
 from .calls import Call, Calls
 from .functions import CALL, COMPOSITE, KINDS, READ, UPDATES_STATISTICS, WRITE, classify, composite_copy
 

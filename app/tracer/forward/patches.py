@@ -14,6 +14,7 @@ from torch.autograd import Function, forward_ad
 from ..source.names import parts
 from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr, tensors_in
+from ..tensors.references import without_references
 from .calls import Call, Calls
 from .mode import ForwardMode
 
@@ -86,6 +87,39 @@ def observe_set_(mode: ForwardMode) -> Iterator[None]:
         yield
     finally:
         del torch.Tensor.set_  # the inherited method becomes visible again
+
+
+@contextmanager
+def observe_swaps(mode: ForwardMode, release_graphs: Callable[[], None]) -> Iterator[None]:
+    """Record ``torch.utils.swap_tensors`` as a write to both tensors.
+
+    It refuses tensors that have weak references or that a graph uses, so the recorder drops its own first.
+    """
+    original: Callable[[Any, Any], None] = torch.utils.swap_tensors
+
+    @wraps(original)
+    def swap_tensors(t1: Any, t2: Any) -> None:
+        both = [each for each in (t1, t2) if isinstance(each, torch.Tensor)]
+        if len(both) < 2 or mode.paused:
+            original(t1, t2)
+            return
+
+        def swap(_: Any) -> None:
+            if any(_use_count(each) > 1 for each in both):
+                release_graphs()
+            with without_references(*both):
+                original(t1, t2)
+
+        mode.write(swap, (both,), {}, True)
+
+    torch.utils.swap_tensors = swap_tensors
+    try:
+        yield
+    finally:
+        torch.utils.swap_tensors = original
+
+
+_use_count: Callable[[torch.Tensor], int] = torch.Tensor._use_count  # type: ignore[attr-defined]
 
 
 @contextmanager

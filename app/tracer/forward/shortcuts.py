@@ -19,7 +19,7 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from ..source.names import parts
-from ..tensors.snapshot import PLAIN_TYPES
+from ..tensors.kinds import PLAIN_TYPES
 from .mode import ForwardMode
 
 _C: Any = torch._C

@@ -21,6 +21,7 @@ from ..forward.calls import data_bytes
 from ..forward.functions import KINDS, READ, UPDATES_STATISTICS, WRITE, classify
 from ..forward.mode import remove_mode
 from ..tensors.handles import next_sequence_nr, storage_pointer
+from ..tensors.references import WeakTensor
 from .evaluate import TapeSection
 from .operands import ConstantOperand, LeafOperand, Operand, ResultOperand, TapeEntry, UnknownOperand, flat, rebuilt
 
@@ -33,7 +34,7 @@ SWEEP_BYTES = 64 << 20
 class _LiveTensor(NamedTuple):
     """A living tensor that a call returned, with its token and the memory that it shares with its views."""
 
-    reference: weakref.ref[Tensor]
+    reference: WeakTensor
     token: int
     memory: int
 
@@ -136,7 +137,7 @@ class Tape(TorchFunctionMode):
 
     def _operand(self, entry: TapeEntry, tensor: Tensor, written: bool) -> Operand:
         live = self._live.get(id(tensor))
-        if live is not None and live.reference() is tensor and tensor.requires_grad:
+        if live is not None and live.reference.get() is tensor and tensor.requires_grad:
             entry.reads.add(live.memory)
             return ResultOperand(live.token)
         if not tensor.requires_grad:
@@ -183,7 +184,7 @@ class Tape(TorchFunctionMode):
 
     def _result_token(self, entry: TapeEntry, tensor: Tensor) -> int:
         live = self._live.get(id(tensor))
-        if live is not None and live.reference() is tensor:
+        if live is not None and live.reference.get() is tensor:
             entry.writes.add(live.memory)
             return live.token
         token = memory = self._tokens
@@ -193,13 +194,13 @@ class Tape(TorchFunctionMode):
             memory = base.memory if base is not None else memory
         key = id(tensor)
         forget = self._live.pop
-        self._live[key] = _LiveTensor(weakref.ref(tensor, lambda _: forget(key, None)), token, memory)
+        self._live[key] = _LiveTensor(WeakTensor(tensor, lambda _: forget(key, None)), token, memory)
         entry.writes.add(memory)
         return token
 
     def _token(self, value: Any) -> int | None:
         live = self._live.get(id(value))
-        return live.token if live is not None and live.reference() is value else None
+        return live.token if live is not None and live.reference.get() is value else None
 
     def _protect(self, written: Any) -> None:
         """Copy the constants that share memory with tensors that are about to be written to."""

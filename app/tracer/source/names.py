@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..tensors.references import WeakTensor, weak
 from .lookup import ITEMS, dict_of
 
 _OF_MODULES = frozenset(vars(torch.nn.Module()))
@@ -21,7 +21,7 @@ _SWEEP = 1_000
 class _Binding(NamedTuple):
     """The name that an assignment bound to a tensor, and the line of the assignment."""
 
-    tensor: weakref.ref[Tensor]
+    tensor: WeakTensor
     name: str
     line: int
 
@@ -33,9 +33,9 @@ class Names:
         self._namespace = namespace
         self._bound: dict[int, _Binding] = {}
         self._transient: dict[int, _Binding] = {}
-        self._found: dict[int, tuple[weakref.ref[Any], str]] = {}
+        self._found: dict[int, tuple[WeakTensor, str]] = {}
         self._lines: dict[str, int] = {}
-        self._detached: list[weakref.ref[Tensor]] = []
+        self._detached: list[WeakTensor] = []
         self._sweep_at = _SWEEP
 
     def bind(self, name: str, value: Tensor, line: int, *, transient: bool = False) -> None:
@@ -43,8 +43,8 @@ class Names:
         key = id(value)
         names = self._transient if transient else self._bound
         entry = names.get(key)
-        if entry is None or entry.tensor() is not value:
-            names[key] = _Binding(weakref.ref(value), name, line)
+        if entry is None or entry.tensor.get() is not value:
+            names[key] = _Binding(weak(value), name, line)
             if len(names) > self._sweep_at:
                 self._sweep()
         elif entry.name != name and not self._still(entry.name, value):
@@ -53,8 +53,8 @@ class Names:
 
     def _sweep(self) -> None:
         """Remove dead tensors. Weak references have no callbacks, because a loop binds a new tensor in each iteration."""
-        self._bound = {key: entry for key, entry in self._bound.items() if entry.tensor() is not None}
-        self._transient = {key: entry for key, entry in self._transient.items() if entry.tensor() is not None}
+        self._bound = {key: entry for key, entry in self._bound.items() if entry.tensor.get() is not None}
+        self._transient = {key: entry for key, entry in self._transient.items() if entry.tensor.get() is not None}
         self._sweep_at = 2 * max(len(self._bound), len(self._transient), _SWEEP)
 
     def binding(self, value: Tensor) -> tuple[str | None, int]:
@@ -66,22 +66,22 @@ class Names:
         while torch._C._functorch.is_functorch_wrapped_tensor(value):
             value = torch._C._functorch.get_unwrapped(value)
         entry = self._bound.get(id(value))
-        if entry is not None and entry.tensor() is value:
+        if entry is not None and entry.tensor.get() is value:
             return entry.name, entry.line
         name = self._name(value)
         if name is not None:
             return name, self._lines.get(name.split(".")[0].split("[")[0], -1)
         entry = self._transient.get(id(value))
-        return (entry.name, entry.line) if entry is not None and entry.tensor() is value else (None, -1)
+        return (entry.name, entry.line) if entry is not None and entry.tensor.get() is value else (None, -1)
 
     def detach(self, value: Tensor) -> None:
         """Record that a tensor is the result of ``detach``."""
-        self._detached = [reference for reference in self._detached[-ITEMS:] if reference() is not None]
-        self._detached.append(weakref.ref(value))
+        self._detached = [reference for reference in self._detached[-ITEMS:] if reference.get() is not None]
+        self._detached.append(weak(value))
 
     def is_detached(self, value: Tensor) -> bool:
         """Return whether a tensor is the result of ``detach``."""
-        return any(reference() is value for reference in self._detached)
+        return any(reference.get() is value for reference in self._detached)
 
     def module(self, module: torch.nn.Module) -> str:
         """Return the path of a module, such as ``model.layers.0``, or ``""`` if no variable leads to it."""
@@ -98,11 +98,11 @@ class Names:
                 if not name.startswith("__"):
                     for path, found in _members(name, value):
                         if id(found) not in self._found:
-                            self._found[id(found)] = (weakref.ref(found), path)
+                            self._found[id(found)] = (weak(found), path)
 
     def _name(self, value: Any) -> str | None:
         entry = self._found.get(id(value))
-        return entry[1] if entry is not None and entry[0]() is value else None
+        return entry[1] if entry is not None and entry[0].get() is value else None
 
     def _still(self, name: str, value: Tensor) -> bool:
         return self._namespace.get(name) is value

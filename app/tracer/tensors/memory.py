@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .handles import storage_pointer
+from .kinds import is_opaque
 
 _C: Any = torch._C
 _uses = _C._storage_Use_Count
@@ -33,6 +34,8 @@ class Write:
         self.storages: set[int] = set(self.shared)
         for target in targets:
             self.ids.add(id(target))
+            if is_opaque(target):
+                continue
             try:
                 handle = target.untyped_storage()
                 key = handle.data_ptr()

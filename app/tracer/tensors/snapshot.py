@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ... import wire
 from . import statistics
+from .kinds import PLAIN_TYPES, is_opaque
 from .statistics import is_dense
 from .transforms import is_transform_wrapper, outside_transforms, unwrapped
 
@@ -18,7 +20,6 @@ _CODES = {
 }
 OTHER_DTYPE = wire.DTYPES.index("other")
 _WIDTHS = [np.dtype(wire.PACKED[name]).itemsize if name in wire.PACKED else 0 for name in wire.DTYPES]
-PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 SPARSE_LAYOUTS = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
 COPY_LIMIT = 1 << 20
 """Largest number of elements that is copied whole, or that a sparse tensor may have to be sent as a dense one."""
@@ -40,7 +41,7 @@ class TensorTraits:
         self.dtype = tensor.dtype
         self.code = _CODES.get(tensor.dtype, OTHER_DTYPE)
         self.shape = shape_of(tensor)
-        self.count = tensor.numel()
+        self.count = math.prod(self.shape)
         self.flags = (wire.REQUIRES_GRAD if tensor.requires_grad else 0) | (wire.IS_LEAF if is_leaf(tensor) else 0)
         self.grad_fn = grad_fn
         self.readable = readable
@@ -119,13 +120,12 @@ def shape_of(tensor: Tensor) -> tuple[int, ...]:
 
 def is_readable(tensor: Tensor) -> bool:
     """Return whether a tensor's elements can be read here and now."""
-    return (
+    return not is_opaque(tensor) and (
         (tensor.layout is torch.strided or (tensor.layout in SPARSE_LAYOUTS and tensor.numel() <= COPY_LIMIT))
         and tensor.is_cpu
         and not is_transform_wrapper(tensor)
         and not tensor.is_quantized
         and not tensor.is_nested
-        and (type(tensor) in PLAIN_TYPES or type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__)
     )
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ...model import Capture
 from . import statistics
+from .kinds import PLAIN_TYPES
 from .memory import Write
-from .snapshot import OTHER_DTYPE, PLAIN_TYPES, Snapshot, TensorTraits, traits_of
+from .snapshot import OTHER_DTYPE, Snapshot, TensorTraits, traits_of
 from .statistics import is_dense
 from .transforms import outside_transforms
 

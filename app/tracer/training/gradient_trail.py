@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ..tensors.handles import tensors_in
+from ..tensors.references import WeakTensor
 from .parameters import Parameters
 
 
@@ -20,7 +20,7 @@ class GradientTrail:
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
-        self.followed: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
+        self.followed: dict[int, tuple[WeakTensor, frozenset[int]]] = {}
         """The tensors by id. While there are none, calls need no attention."""
 
     def start(self, gradient: Tensor, parameter: int) -> None:
@@ -38,7 +38,7 @@ class GradientTrail:
         parameters: frozenset[int] = frozenset()
         for argument in tensors_in(args):
             entry = followed.get(id(argument))
-            if entry is not None and entry[0]() is argument and argument not in self._parameters:
+            if entry is not None and entry[0].get() is argument and argument not in self._parameters:
                 parameters |= entry[1]
         if parameters:
             for result in tensors_in(out):
@@ -48,9 +48,9 @@ class GradientTrail:
     def sources(self, value: Any) -> frozenset[int]:
         """Return the parameters from whose gradients a value was computed."""
         entry = self.followed.get(id(value))
-        return entry[1] if entry is not None and entry[0]() is value else frozenset()
+        return entry[1] if entry is not None and entry[0].get() is value else frozenset()
 
     def _add(self, tensor: Tensor, parameters: frozenset[int]) -> None:
         key = id(tensor)
         forget = self.followed.pop
-        self.followed[key] = (weakref.ref(tensor, lambda _: forget(key, None)), parameters)
+        self.followed[key] = (WeakTensor(tensor, lambda _: forget(key, None)), parameters)

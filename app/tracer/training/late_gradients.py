@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Container, Iterator
 
 from torch import Tensor
 
 from ... import wire
+from ..tensors.references import WeakTensor, weak
 
 MOST = 20
 """The number of tensors that are remembered."""
@@ -17,7 +17,7 @@ class LateGradients:
     """The named tensors on which ``requires_grad`` was set late, each with the signal to emit if no pass reaches it."""
 
     def __init__(self) -> None:
-        self._late: list[tuple[weakref.ref[Tensor], wire.Signal]] = []
+        self._late: list[tuple[WeakTensor, wire.Signal]] = []
 
     @property
     def full(self) -> bool:
@@ -26,15 +26,15 @@ class LateGradients:
 
     def add(self, tensor: Tensor, signal: wire.Signal) -> None:
         """Remember a tensor and its signal."""
-        self._late.append((weakref.ref(tensor), signal))
+        self._late.append((weak(tensor), signal))
 
     def forget(self, tensor: Tensor) -> None:
         """Forget a tensor that a pass has reached."""
-        self._late = [entry for entry in self._late if entry[0]() is not tensor]
+        self._late = [entry for entry in self._late if entry[0].get() is not tensor]
 
     def unreached(self, parameters: Container[object]) -> Iterator[wire.Signal]:
         """Yield the signals of the tensors that no pass has reached, given the ``parameters``, which passes have."""
         for reference, signal in self._late:
-            tensor = reference()
+            tensor = reference.get()
             if tensor is None or (tensor.requires_grad and tensor not in parameters):
                 yield signal

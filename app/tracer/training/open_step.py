@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from ... import wire
+from ..tensors.references import WeakTensor
 from ..tensors.table import TableBuilder
 from .facts import PassFacts
 from .parameter_changes import ParameterChanges
@@ -18,7 +16,7 @@ class PendingRebind:
     """A name that was bound to another tensor, and a weak reference to that tensor."""
 
     row: wire.RebindRow
-    value: weakref.ref[Tensor]
+    value: WeakTensor
 
 
 @dataclass(slots=True)

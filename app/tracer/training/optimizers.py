@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Callable, Iterator
 from functools import wraps
 from types import FrameType
@@ -19,6 +18,7 @@ from ..forward.mode import ForwardMode
 from ..source.names import Names
 from ..tensors.handles import tensors_in
 from ..tensors.memory import Write
+from ..tensors.references import weak
 from ..tensors.transforms import Unobserved
 from .locator import Locator
 from .steps import Steps
@@ -47,7 +47,7 @@ class _Unreached:
     __slots__ = ("leaf", "line", "name", "optimizer", "steps")
 
     def __init__(self, leaf: Tensor, optimizer: torch.optim.Optimizer, name: str | None, line: int) -> None:
-        self.leaf = weakref.ref(leaf)
+        self.leaf = weak(leaf)
         self.optimizer = type(optimizer).__name__
         self.name = name
         self.line = line
@@ -159,14 +159,14 @@ class Optimizers:
         for leaf in leaves:
             if leaf.requires_grad and leaf.grad is None and leaf not in self._steps.parameters:
                 entry = self._unreached.get(id(leaf))
-                if entry is None or entry.leaf() is not leaf:
+                if entry is None or entry.leaf.get() is not leaf:
                     entry = self._unreached[id(leaf)] = _Unreached(leaf, optimizer, *self._names.binding(leaf))
                 entry.steps += 1
 
     def ended(self) -> None:
         """Emit a signal for each parameter of an optimizer that no pass has reached."""
         for entry in self._unreached.values():
-            leaf = entry.leaf()
+            leaf = entry.leaf.get()
             if entry.name is not None and entry.steps >= MANY and (leaf is None or leaf not in self._steps.parameters):
                 name, optimizer = entry.name[: wire.NAME_LENGTH], entry.optimizer[: wire.NAME_LENGTH]
                 self._emitter.emit(wire.UnusedParameter(line=entry.line, name=name, optimizer=optimizer, steps=entry.steps))

@@ -99,7 +99,7 @@ class Parameters:
         return [
             index
             for index in sorted(self._storages.get(key, ()))
-            if (leaf := self._leaves[index]) is target or (storage_pointer(leaf) == key and may_overlap(leaf, target))
+            if (leaf := self._leaves[index]) is target or (key and storage_pointer(leaf) == key and may_overlap(leaf, target))
         ]
 
     def at_storage(self, key: int) -> list[int]:
@@ -108,6 +108,8 @@ class Parameters:
 
     def with_gradient_at(self, key: int) -> int | None:
         """Return the parameter whose ``.grad`` has a storage."""
+        if not key:
+            return None
         if self._gradients is None:
             grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
             self._gradients = {storage_pointer(grad): index for grad, index in grads if grad is not None}

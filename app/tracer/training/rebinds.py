@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +14,7 @@ from ..source.lookup import ITEMS, TargetValue, is_reachable, look_up
 from ..source.scopes import Scopes
 from ..source.statements import LineContext, Statement
 from ..source.targets import Access, AssignmentTarget
+from ..tensors.references import WeakTensor
 from ..tensors.snapshot import grad_fn_of, is_leaf, traits_of
 from .gradient_trail import GradientTrail
 from .locator import Locator
@@ -31,7 +31,7 @@ class GraphIndex(Protocol):
 class _Substitute(NamedTuple):
     """A tensor that was assigned over a leaf which the program still keeps elsewhere, and the line of the assignment."""
 
-    tensor: weakref.ref[Tensor]
+    tensor: WeakTensor
     name: str
     line: int
     step: int
@@ -155,14 +155,14 @@ class Rebinds:
 
     def _substitute(self, statement: Statement, name: str, parameter: int, value: Tensor) -> None:
         key, forget = id(value), self._substitutes.pop
-        reference = weakref.ref(value, lambda _: forget(key, None))
+        reference = WeakTensor(value, lambda _: forget(key, None))
         grad_fn = traits_of(value).grad_fn
         self._substitutes[key] = _Substitute(reference, name, statement.line, self._steps.index, parameter, grad_fn)
 
     def missed(self, tensor: Tensor) -> None:
         """Report a substitute whose ``.grad`` the program has read as ``None``."""
         substitute = self._substitutes.get(id(tensor))
-        if substitute is not None and substitute.tensor() is tensor:
+        if substitute is not None and substitute.tensor.get() is tensor:
             self._report_lost(substitute)
 
     def reached_nothing(self, roots: Sequence[Any]) -> None:

@@ -73,7 +73,7 @@ class StepEmission:
         """Return the names that were rebound in the step. A tensor that has become a leaf since is emitted as a leaf."""
         rows = []
         for rebind in step.rebinds:
-            row, value = rebind.row, rebind.value()
+            row, value = rebind.row, rebind.value.get()
             if value is not None and is_leaf(value) and value.requires_grad:
                 if not row.leaf:
                     row = replace(row, row=step.table.add_copy(value), graph=-1, leaf=True)

@@ -22,6 +22,7 @@ from ..source.names import Names
 from ..source.statements import LineContext
 from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.memory import Write
+from ..tensors.references import weak
 from ..tensors.snapshot import Snapshot
 from ..tensors.table import TableBuilder
 from .boundaries import Action, PassPosition, StepBoundaries
@@ -94,7 +95,7 @@ class Steps:
             return parameters.index(leaf)
         for rebind in self._step.rebinds:
             row = rebind.row
-            if rebind.value() is leaf and row.uses_gradient and parameters.replace_leaf(row.parameter, leaf):
+            if rebind.value.get() is leaf and row.uses_gradient and parameters.replace_leaf(row.parameter, leaf):
                 return row.parameter
         return parameters.add(leaf)
 
@@ -257,7 +258,7 @@ class Steps:
             self._lines.assign_to_step()
             return
         copied = replace(row, row=self._step.table.add_copy(value))
-        self._step.rebinds.append(PendingRebind(copied, weakref.ref(value)))
+        self._step.rebinds.append(PendingRebind(copied, weak(value)))
         self._update(here)
 
     def rebound_again(self, before: Tensor, value: Tensor, parameters: frozenset[int], here: LineContext) -> None:
@@ -266,8 +267,8 @@ class Steps:
         The new ``value`` is a leaf that was computed from the gradients of ``parameters``. It replaces ``before``.
         """
         for rebind in self._step.rebinds:
-            if rebind.value() is before and rebind.row.parameter in parameters:
-                rebind.value = weakref.ref(value)
+            if rebind.value.get() is before and rebind.row.parameter in parameters:
+                rebind.value = weak(value)
                 self._update(here)
 
     def _begin_update(self, here: LineContext) -> None:

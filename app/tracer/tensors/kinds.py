@@ -1,0 +1,28 @@
+"""Tell plain tensors from those of subclasses whose methods may run other code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
+
+PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
+_DEFAULT: Any = Tensor.__torch_dispatch__
+
+
+def is_opaque(tensor: Tensor) -> bool:
+    """Return whether a tensor's class implements the operations itself, so that asking for its memory may run its code."""
+    kind: Any = type(tensor)
+    return kind not in PLAIN_TYPES and kind.__torch_dispatch__ is not _DEFAULT
+
+
+def is_fake(value: Any) -> bool:
+    """Return whether a value is a tensor without elements, as a tracer or a compiler uses it, or has symbolic sizes."""
+    if type(value) in PLAIN_TYPES or not isinstance(value, Tensor):
+        return False
+    if isinstance(value, FakeTensor | FunctionalTensor):
+        return True
+    return is_opaque(value) and bool(getattr(value, "_has_symbolic_sizes_strides", False))
