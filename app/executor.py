@@ -11,7 +11,8 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable
 from typing import Final, Protocol
 
 import msgspec
@@ -172,11 +173,14 @@ class LocalExecutor:
                 yield events
             return
         for last_try in (False, True):
+            if self._pool.mode == "none":
+                job = msgspec.structs.replace(job, confined=False)
             child = await self._take(cancelled)
             if child is None:
                 yield [cancelled_before_start()]
                 return
             started = False
+            began = time.monotonic()
             try:
                 async for events in follow(_ConfinedProcess(child, self._memory), job, limits, limits.wall_seconds, cancelled):
                     # If the zygote exits, its children are killed. A job that had not started is tried again.
@@ -185,6 +189,9 @@ class LocalExecutor:
                         break
                     started = True
                     yield events
+                if started and self._pool.mode == "none":  # its child processes and exit functions of libraries may still run
+                    left = limits.wall_seconds - (time.monotonic() - began)
+                    await _let_exit(asyncio.shield(child.exited), cancelled, max(0.0, left))
             finally:
                 self._pool.release(child)
             if started:
@@ -223,6 +230,8 @@ class OwnProcess:
         self._wall_seconds = wall_seconds
         self._module = module
         self._listing: asyncio.Task[OptimizerCatalogue | None] | None = None
+        self.returncode: int | None = None
+        """The return code of the last program, as :mod:`subprocess` has it; ``None`` if it was stopped from outside."""
 
     async def start(self) -> None:
         """Begin to list the optimizers of the interpreter's PyTorch."""
@@ -255,6 +264,7 @@ class OwnProcess:
         return ["/bin/sh", "-c", raise_stack, "sh", sys.executable, "-m", self._module, str(job), str(events)]
 
     async def run(self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+        job = msgspec.structs.replace(job, confined=False)
         job_read, job_write = os.pipe()
         events_read, events_write = os.pipe()
         try:
@@ -271,8 +281,12 @@ class OwnProcess:
         os.set_blocking(events_read, False)
         plain = _PlainProcess(process, job_write, events_read)
         try:
+            began = time.monotonic()
             async for events in follow(plain, job, limits, self._wall_seconds, cancelled):
                 yield events
+            left = None if self._wall_seconds is None else self._wall_seconds - (time.monotonic() - began)
+            await _let_exit(process.wait(), cancelled, left)
+            self.returncode = None if plain.killed else process.returncode
         finally:
             plain.kill()
             plain.close_job()
@@ -293,6 +307,16 @@ async def list_optimizers() -> OptimizerCatalogue | None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _let_exit(exiting: Awaitable[object], cancelled: asyncio.Event, seconds: float | None) -> None:
+    """Wait until a process that has sent its last event exits by itself, unless the run is cancelled or time is up."""
+    waiting = [asyncio.ensure_future(exiting), asyncio.ensure_future(cancelled.wait())]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 class _ConfinedProcess:
@@ -330,9 +354,11 @@ class _PlainProcess:
         self._process = process
         self.job = job
         self.events = events
+        self.killed = False
 
     def kill(self) -> None:
         if self._process.returncode is None:
+            self.killed = True
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 

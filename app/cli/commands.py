@@ -6,6 +6,9 @@ The commands import what they need when they run, so that ``tapedeck --help`` st
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -119,13 +122,15 @@ def run(
 
     \b
     Exit status:
-      0  the program ended normally
-      1  the program failed or was stopped
+      that of the program, as without Tapedeck: 0 if it ended normally, 1 after an exception,
+      N after sys.exit(N); a signal that ended the program ends this command too
+      1  the program was stopped, or failed in the sandbox
       2  the program could not be run
     """
     from . import record, report
 
     settings = read_settings()
+    ended: list[int] = []
     source = record.read(file)
     request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=str(seed))
     recorded = asyncio.run(
@@ -136,6 +141,7 @@ def run(
             sandbox=sandbox,
             arguments=tuple(arguments or ()),
             printed=(lambda text: None) if as_json else _print_at_once,
+            exited=ended.append,
         )
     )
     if as_json:
@@ -144,6 +150,8 @@ def run(
         if (printed := recorded.recording.stdout()) and not printed.endswith("\n"):
             print()
         report.show(report.console(), recorded, source.name)
+    if ended:
+        _end_like(ended[0])
     if recorded.status != "done":
         raise typer.Exit(1)
 
@@ -303,6 +311,18 @@ def doctor() -> None:
 
     if not asyncio.run(show_all()):
         raise typer.Exit(1)
+
+
+def _end_like(code: int) -> None:
+    """End this process as the program's process ended; ``code`` is a return code of :mod:`subprocess`."""
+    if code < 0:
+        sys.stdout.flush()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if -code != signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    if code:
+        raise typer.Exit(code)
 
 
 def _print_at_once(text: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -36,8 +38,13 @@ class EntryModule(Protocol):
         anything behind that a program could notice.
         """
 
-    def execute(self, job: wire.Job, write: Callable[[bytes], None]) -> None:
-        """Run a program and pass its events to ``write``, as frames. The last event must be an ``EndEvent``."""
+    def execute(
+        self, job: wire.Job, write: Callable[[bytes], None], at_exit: Callable[[Callable[[], None]], object] | None = None
+    ) -> int:
+        """Run a program, pass its events to ``write``, as frames, and return its exit status.
+
+        The last event must be an ``EndEvent``. It may be sent by a function that is registered with ``at_exit``.
+        """
 
 
 def run_child(
@@ -47,6 +54,7 @@ def run_child(
 
     ``zygote`` is the process id of the zygote. With ``probe``, run the self-test instead of a job.
     """
+    status = 0
     try:
         rules = keep_only(job_pipe, events_pipe, confinement.rules)
         confine(msgspec.structs.replace(confinement, rules=rules), zygote)
@@ -59,10 +67,21 @@ def run_child(
         elif request:
             if confinement.mode != "none":
                 _disable_monitor_threads()
-            entry.execute(wire.decode_job(request), _write)
+            # only an unconfined program can fork, or close and reuse the descriptor to any effect
+            write = wire.Pipe(EVENTS_FD).write if confinement.mode == "none" else _write
+            status = entry.execute(wire.decode_job(request), write, atexit.register)
+            _run_exit_functions()
     except BaseException:
         os._exit(SETUP_FAILED)
-    os._exit(0)
+    os._exit(abs(status))
+
+
+def _run_exit_functions() -> None:
+    """Wait for the program's threads and run its exit functions, as Python does before it ends a process."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
 
 
 def _disable_monitor_threads() -> None:

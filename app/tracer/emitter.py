@@ -23,6 +23,8 @@ WAITING_BYTES = 4 << 20
 """The size of pending tensors, of which statistics are computed, at which they are read and sent."""
 INTERVAL = 0.04
 """Seconds after which pending events are sent when another event is emitted."""
+FIRST_INTERVAL = 0.0005
+"""The first such interval of an early emitter. Each is a quarter longer than the one before, up to :data:`INTERVAL`."""
 
 
 Build = Callable[[wire.TensorTable], wire.Event]
@@ -32,13 +34,18 @@ class Emitter:
     """Sends events through ``write``, which takes framed bytes.
 
     The tensors of all pending events are read together when the events are sent. A tensor that is written to before that is
-    copied first.
+    copied first. If ``write`` raises an :class:`OSError`, nobody reads the events any more, and the emitter is closed.
+    With ``early``, events are sent more often at first, since the process may be ended at any time.
     """
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: Callable[[bytes], None], *, early: bool = False) -> None:
         self._write = write
+        self._interval = FIRST_INTERVAL if early else INTERVAL
         self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
         self._sent = monotonic()
+        self._sending = False
+        self.closed = False
+        """True if all events are dropped."""
         self._emitted: set[type[wire.Signal]] = set()
         self._rows = 0
         self._bytes = 0
@@ -57,13 +64,18 @@ class Emitter:
     def emit_with(self, table: TableBuilder, build: Build) -> None:
         """Add an event that ``build`` makes once its table has been read."""
         table.finalize()
-        self._waiting.append((table, build))
-        self._unsorted.append(table)
-        self._ids.update(map(id, table.rows))
-        self._rows += len(table.rows)
-        self._bytes += table.deferred_bytes
+        self._add((table, build))
         if self._rows >= WAITING_ROWS or self._bytes >= WAITING_BYTES or self.due():
             self.flush()
+
+    def _add(self, item: wire.Event | tuple[TableBuilder, Build]) -> None:
+        self._waiting.append(item)
+        if isinstance(item, tuple):
+            table = item[0]
+            self._unsorted.append(table)
+            self._ids.update(map(id, table.rows))
+            self._rows += len(table.rows)
+            self._bytes += table.deferred_bytes
 
     def protect(self, write: Write) -> None:
         """Copy the pending tensors that are about to be written to."""
@@ -81,8 +93,21 @@ class Emitter:
                 if isinstance(item, tuple):
                     item[0].protect(write)
 
-    def _read(self) -> None:
-        tables = [item[0] for item in self._waiting if isinstance(item, tuple)]
+    def close(self) -> None:
+        """Drop the pending events and all that follow."""
+        self.closed = True
+        self._forget()
+
+    def _forget(self) -> None:
+        self._waiting = []
+        self._unsorted.clear()
+        self._by_storage.clear()
+        self._ids.clear()
+        self._rows = self._bytes = 0
+
+    def _read(self, waiting: list[wire.Event | tuple[TableBuilder, Build]]) -> list[wire.Event]:
+        """Return the events with their tensors read."""
+        tables = [item[0] for item in waiting if isinstance(item, tuple)]
         signals: list[wire.Signal] = []
         try:
             packed = pack(tables)
@@ -92,13 +117,9 @@ class Emitter:
         if any(table.shortened for table in tables):
             signals.append(wire.NumbersLeftOut())
         read = iter(packed)
-        self._waiting = [item[1](next(read)) if isinstance(item, tuple) else item for item in self._waiting]
-        # before the last event, which may be the end
-        self._waiting[-1:-1] = [signal for signal in signals if self._is_first(signal)]
-        self._unsorted.clear()
-        self._by_storage.clear()
-        self._ids.clear()
-        self._rows = self._bytes = 0
+        events = [item[1](next(read)) if isinstance(item, tuple) else item for item in waiting]
+        events[-1:-1] = [each for each in signals if self._is_first(each)]  # the last event stays last: it may be the end
+        return events
 
     def emit_once(self, signal: wire.Signal) -> None:
         """Add a signal unless one of its type has been added before."""
@@ -117,17 +138,33 @@ class Emitter:
         self.emit_once(_failure(error))
 
     def due(self) -> bool:
-        """Return whether the last message was sent more than :data:`INTERVAL` ago."""
-        return monotonic() - self._sent > INTERVAL
+        """Return whether the last message was sent longer ago than the interval."""
+        return monotonic() - self._sent > self._interval
 
     def flush(self) -> None:
         """Send all pending events."""
+        if self.closed:
+            self._forget()
+            return
+        if self._sending:  # a signal's handler or another thread asks while events are being sent
+            return
         if self._waiting:
-            self._read()
-            events = [item for item in self._waiting if not isinstance(item, tuple)]
-            self._waiting = []
-            self._send(events)
+            self._sending = True
+            try:
+                count = len(self._waiting)
+                events = self._read(self._waiting[:count])
+                added = self._waiting[count:]
+                self._forget()
+                for item in added:
+                    self._add(item)
+                self._send(events)
+            except OSError:
+                self.close()
+            finally:
+                self._sending = False
         self._sent = monotonic()
+        if self._interval < INTERVAL:
+            self._interval = min(INTERVAL, self._interval * 1.25)
 
     def _send(self, events: list[wire.Event]) -> None:
         """Send events as one message, or as several if it would be large: the reader keeps a whole message in memory."""

@@ -8,12 +8,22 @@ import numpy as np
 
 from .. import wire
 from ..wire.catalogue import OptimizerCatalogue
-from .program import run
+from .program import RunningProgram, run
 
 
-def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
-    """Run a job and send its framed events through ``write``. A program's failure is an event, never an exception."""
-    run(job, write)
+def execute(
+    job: wire.Job, write: Callable[[bytes], None], at_exit: Callable[[Callable[[], None]], object] | None = None
+) -> int:
+    """Run a job, send its framed events through ``write``, and return the program's exit status.
+
+    A program's failure is an event, never an exception. With ``at_exit``, which registers a function as ``atexit.register``
+    does, the end is sent when the process ends, after the program's threads and its own exit functions.
+    """
+    if at_exit is None:
+        return run(job, write)
+    program = RunningProgram(job, write)
+    at_exit(program.finish)
+    return program.run()
 
 
 def preload() -> None:

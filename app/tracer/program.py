@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import signal
 import sys
 import time
 import traceback
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
+from .environment.forks import call_in_forked_children
 from .environment.plotting import MatplotlibStandIn, missing_module_text
 from .environment.remedies import remedy
 from .environment.stdout import Printer
@@ -32,79 +34,155 @@ SCRIPT = "program.py"
 """The value of ``__file__`` for a program that has no file."""
 
 
-def run(job: wire.Job, write: Callable[[bytes], None]) -> None:
-    """Run a job and send its events. The last is :class:`~tapedeck.wire.EndEvent`."""
-    emitter = Emitter(write)
-    emitter.emit(wire.StartedEvent(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
-    filename = job.path or PROGRAM
-    source = ProgramSource(job.program, job.cells, filename)
-    module = types.ModuleType("__main__")
-    namespace: dict[str, Any] = module.__dict__
-    script = job.path or SCRIPT
-    if not job.notebook:
-        namespace["__file__"] = script
-    printer = Printer(emitter, job.stdout_bytes, job.printed_bytes)
-    replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
-    sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [script, *job.arguments]
-    _seed(job.seed)
-    recorder = Recorder(source, namespace, emitter, job, printer)
-    started = time.perf_counter()
-    failure: wire.ProgramFailure | None = None
-    duration = 0.0
+def run(job: wire.Job, write: Callable[[bytes], None]) -> int:
+    """Run a job, send its events, and return the program's exit status. The last event is :class:`~tapedeck.wire.EndEvent`."""
+    program = RunningProgram(job, write)
     try:
-        with contextlib.suppress(ReplayFinished):  # the replay has been answered
-            with MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=recorder.line))):
-                failure = _run_cells(source, namespace, recorder, emitter, printer)
-            duration = (time.perf_counter() - started) * 1000
-            if failure is None and not recorder.passes.called:
-                _run_implicit_pass(recorder, emitter)
-            printer.flush()
-            recorder.finish()
+        return program.run()
     finally:
-        sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = replaced  # type: ignore[assignment]
-    emitter.emit(wire.EndEvent("failed" if failure else "done", failure, duration))
-    emitter.flush()
+        program.finish()
+
+
+class RunningProgram:
+    """A program that runs in this process. :meth:`run` runs its cells, and :meth:`finish` ends the recording.
+
+    In between, its threads go on and the functions that it registered with ``atexit`` run. In a child that the program
+    forks, nothing is recorded, and what replaces parts of Python and PyTorch is removed.
+    """
+
+    def __init__(self, job: wire.Job, write: Callable[[bytes], None]) -> None:
+        self._job = job
+        self._emitter = emitter = Emitter(write, early=not job.confined)
+        emitter.emit(wire.StartedEvent(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
+        emitter.flush()
+        filename = job.path or PROGRAM
+        self._source = source = ProgramSource(job.program, job.cells, filename)
+        module = types.ModuleType("__main__")
+        self._namespace: dict[str, Any] = module.__dict__
+        script = job.path or SCRIPT
+        if not job.notebook:
+            self._namespace["__file__"] = script
+        self._replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
+        self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, sys.stdout)
+        sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [script, *job.arguments]
+        self._recorder = Recorder(source, self._namespace, emitter, job, printer)
+        self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(call_in_forked_children(self._leave))
+        self._forked = False
+        self._finished = False
+        self._failure: wire.ProgramFailure | None = None
+        self._duration = 0.0
+
+    def run(self) -> int:
+        """Run the cells until one fails, and return the exit status that Python would have, as :meth:`_end_by` does."""
+        _seed(self._job.seed)
+        started = time.perf_counter()
+        status = 0
+        try:
+            with self._plotting:
+                error = self._run_cells()
+            if error is not None:
+                status = self._end_by(error)
+        except ReplayFinished:  # the replay has been answered
+            self.finish()
+        self._duration = (time.perf_counter() - started) * 1000
+        if not (self._finished or self._forked):
+            self._open.enter_context(self._recorder)
+        return status
+
+    def finish(self) -> None:
+        """Emit the rest of the recording and its end, and put back what was replaced."""
+        if self._finished or self._forked:
+            return
+        self._finished = True
+        self._open.close()
+        try:
+            if self._failure is None and not self._recorder.passes.called:
+                _run_implicit_pass(self._recorder, self._emitter)
+            self._printer.flush()
+            self._recorder.finish()
+            self._emitter.emit(wire.EndEvent("failed" if self._failure else "done", self._failure, self._duration))
+            self._emitter.flush()
+        finally:
+            self._put_back()
+            self._emitter.close()
+
+    def _leave(self) -> None:
+        """Stop recording: this process is a child that the program has forked."""
+        self._forked = True
+        self._emitter.close()
+        self._recorder.stop()
+        if sys.stdout is self._printer:
+            sys.stdout = self._replaced[1]
+        if sys.stderr is self._printer:
+            sys.stderr = self._replaced[2]
+
+    def _put_back(self) -> None:
+        main, stdout, stderr, sys.argv = self._replaced
+        sys.modules["__main__"] = main  # type: ignore[assignment]
+        sys.stdout, sys.stderr = stdout, stderr
+
+    def _end_by(self, error: BaseException) -> int:
+        """Do what Python does with the exception that ends a program, and return the exit status.
+
+        The status is negative if Python would end its process by that signal.
+        """
+        if self._forked:
+            leave_out(error)
+        if isinstance(error, SystemExit):
+            if error.code is None or isinstance(error.code, int):
+                return (error.code or 0) & 0xFF
+            print(error.code, file=sys.stderr)
+            return 1
+        if self._forked or sys.excepthook is not sys.__excepthook__:
+            try:
+                sys.excepthook(type(error), error, error.__traceback__)
+            except Exception:
+                traceback.print_exc()
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+    def _run_cells(self) -> BaseException | None:
+        """Run the cells until one fails, and return the exception that ended the program, if any."""
+        source, recorder = self._source, self._recorder
+        for index in range(len(source.cells)):
+            recorder.last_value = None
+            self._printer.cell = index
+            try:
+                code = source.compile(index)
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                self._failure = _unparsable(error, source)
+                return error
+            try:
+                with recorder:
+                    exec(code, self._namespace)
+            except ReplayFinished:
+                raise
+            except BaseException as error:
+                if not self._forked:
+                    if isinstance(error, SystemExit) and error.code in (None, 0):
+                        self._end_cell(index)
+                    else:
+                        self._failure = _failure(error, source)
+                return error
+            self._end_cell(index)
+        return None
+
+    def _end_cell(self, index: int) -> None:
+        if self._forked:
+            return
+        value = self._recorder.last_value
+        output = None
+        if value is not None:
+            output = tensor_text(value) if isinstance(value, Tensor) else _repr(value)
+        self._printer.flush()
+        self._emitter.emit(wire.CellEvent(index, output))
 
 
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)  # torch.manual_seed also looks for devices, which takes ten times as long
-
-
-def _run_cells(
-    source: ProgramSource, namespace: dict[str, Any], recorder: Recorder, emitter: Emitter, printer: Printer
-) -> wire.ProgramFailure | None:
-    """Run the cells until one fails; return its failure."""
-    for index in range(len(source.cells)):
-        recorder.last_value = None
-        printer.cell = index
-        try:
-            code = source.compile(index)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return _unparsable(error, source)
-        try:
-            with recorder:
-                exec(code, namespace)
-        except SystemExit as stop:
-            if stop.code not in (None, 0):
-                return _failure(stop, source)
-            _end_cell(index, recorder.last_value, emitter, printer)
-            return None
-        except ReplayFinished:
-            raise
-        except BaseException as error:
-            return _failure(error, source)
-        _end_cell(index, recorder.last_value, emitter, printer)
-    return None
-
-
-def _end_cell(index: int, value: Any, emitter: Emitter, printer: Printer) -> None:
-    output = None
-    if value is not None:
-        output = tensor_text(value) if isinstance(value, Tensor) else _repr(value)
-    printer.flush()
-    emitter.emit(wire.CellEvent(index, output))
 
 
 def _repr(value: Any) -> str:

@@ -130,10 +130,14 @@ class Recorder:
         self._optimizers = Optimizers(emitter=emitter, mode=mode, steps=steps, names=names, locator=locator, guard=guard)
         self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
         self._stack = ExitStack()
+        self.stopped = False
+        """True once nothing more will be recorded, although the program goes on."""
         self.last_value: Any = None
         """The value of the last expression of the cell that runs."""
 
     def __enter__(self) -> Recorder:
+        if self.stopped:
+            return self
         setattr(builtins, HOOK, self._value)
         with below_program_modes():
             if self._tape is not None:  # below the mode, so that it sees the calls that the mode makes
@@ -160,8 +164,16 @@ class Recorder:
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        self._optimizers.close_abandoned()
+        if not self.stopped:
+            self._optimizers.close_abandoned()
         self._stack.__exit__(*failure)
+
+    def stop(self) -> None:
+        """Put back everything that was replaced, wherever the program is: it runs on as if it were not recorded."""
+        if not self.stopped:
+            self.stopped = True
+            self._mode.stop()
+            self._stack.close()
 
     @property
     def line(self) -> int:
@@ -170,6 +182,8 @@ class Recorder:
 
     def finish(self) -> None:
         """Emit the step under way, and the last value of every line with its graph."""
+        if self.stopped or self._emitter.closed:
+            return
         with Unobserved():
             try:
                 self._optimizers.close_abandoned()
@@ -200,6 +214,9 @@ class Recorder:
 
     def _send_pending(self) -> None:
         """Send the lines' values and all pending events: the program may be stopped before it ends."""
+        if self._emitter.closed:
+            self.stop()
+            return
         self._output.flush()
         table = self._new_table()
         rows = self.lines.pending_rows(table)

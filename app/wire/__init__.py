@@ -57,6 +57,7 @@ from .events import (
 )  # fmt: skip
 from .fields import NAME_LENGTH, Event
 from .frames import FRAME_BYTES, Overflow, Reader, decode_job, encode_job, frames, pack, unpack
+from .pipe import Pipe
 from .shorten import encodable, shortened
 from .signals import (
     AnySignal,
@@ -127,6 +128,7 @@ __all__ = [
     "ParameterRow",
     "PassEvent",
     "PassFailed",
+    "Pipe",
     "PlottingStandIn",
     "ProductRow",
     "ProgramFailure",

@@ -417,3 +417,5 @@ class Job(Struct, frozen=True):
     """The path of a script that runs in a user's own process. It sets ``__file__`` and the folder for imports."""
     arguments: list[str] = []
     replay: ReplayOrder | None = None
+    confined: bool = True
+    """False if the program runs with the permissions, files and packages of the person who started it."""

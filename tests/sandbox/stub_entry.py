@@ -36,7 +36,7 @@ def warm() -> None:
     (x * x).sum().backward()
 
 
-def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
+def execute(job: wire.Job, write: Callable[[bytes], None], at_exit: object = None) -> int:
     def emit(*events: wire.Event) -> None:
         write(wire.frames(wire.pack(events)))
 
@@ -52,3 +52,4 @@ def execute(job: wire.Job, write: Callable[[bytes], None]) -> None:
     except BaseException as error:
         failure = wire.ProgramFailure(type(error).__name__, str(error)[:1000], None, -1, traceback.format_exc()[-2000:])
     emit(wire.EndEvent("failed" if failure else "done", failure, (time.perf_counter() - began) * 1000))
+    return 0

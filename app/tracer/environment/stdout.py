@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from typing import Any
+from typing import Any, TextIO
 
 from ... import wire
 from ..emitter import Emitter
@@ -17,14 +17,16 @@ class OutputLimit(BaseException):
 class Printer(io.TextIOBase):
     """A replacement for stdout and stderr.
 
-    It sends the first ``limit`` characters, drops the rest, and raises :class:`OutputLimit` above ``most``.
+    It sends the first ``limit`` characters, drops the rest, and raises :class:`OutputLimit` above ``most``. Once the emitter is
+    closed, as in a forked child, the text goes to ``stream``, the process's own output.
     """
 
     encoding = "utf-8"
     errors = "replace"
 
-    def __init__(self, emitter: Emitter, limit: int, most: int) -> None:
+    def __init__(self, emitter: Emitter, limit: int, most: int, stream: TextIO | None = None) -> None:
         self._emitter = emitter
+        self._stream = stream
         self._limit = limit
         self._most = most
         self._sent = 0
@@ -38,6 +40,8 @@ class Printer(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
+        if self._emitter.closed:
+            return self._stream.write(text) if self._stream is not None else len(text)
         self._printed += len(text)
         if 0 < self._most < self._printed:
             raise OutputLimit(f"stopped after printing {self._most >> 20} MB")
@@ -55,6 +59,11 @@ class Printer(io.TextIOBase):
 
     def flush(self) -> None:
         """Send the text that waits."""
+        if self._emitter.closed:
+            self._waiting = []
+            if self._stream is not None:
+                self._stream.flush()
+            return
         if self._waiting:
             text, self._waiting, self._size = "".join(self._waiting), [], 0
             text = text.encode("utf-8", "replace").decode()  # lone surrogates cannot be encoded

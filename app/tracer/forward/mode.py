@@ -52,11 +52,19 @@ class ForwardMode(TorchFunctionMode):
         """While above 0, calls are passed on unobserved: inside an optimizer's step, or in our own computations."""
         self._first_sequence_nr = 0
         """The sequence number before the last write; inspecting a view before it may make a new node."""
+        self._stopped = False
         self.depth = 1
         """The number of modes on the stack when this one is on top and the program has none."""
 
     def __exit__(self, *failure: object) -> None:
         remove_mode(self)
+
+    def stop(self) -> None:
+        """Leave the stack for good. Calls that are running are not recorded."""
+        self._stopped = True
+        self.paused = 1 << 30
+        while any(_C._get_function_stack_at(index) is self for index in range(_C._len_torch_function_stack())):
+            remove_mode(self)
 
     def leave_stack(self) -> bool:
         """Leave the stack of modes so that calls have no overhead; returns false if this mode is not on top."""
@@ -69,7 +77,7 @@ class ForwardMode(TorchFunctionMode):
     def rejoin_stack(self) -> None:
         """Return to the stack at the former position, below the modes that the program has added since."""
         modes = [_C._get_function_stack_at(index) for index in range(_C._len_torch_function_stack())]
-        if self in modes:
+        if self in modes or self._stopped:
             return
         above = modes[self.depth - 1 + _device_is_set() :]
         for _ in above:

@@ -1,0 +1,242 @@
+"""A file that ``tapedeck run`` runs forks, ends and exits as it would alone. Each program runs in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+START = "import atexit, os, signal, sys, threading, time\nimport torch\nw = torch.ones(2, requires_grad=True)\n"
+
+
+def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def under_tapedeck(folder: Path, *arguments: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+    """Run a file with ``tapedeck run --json``; return the run and the process."""
+    line = [sys.executable, "-m", "tapedeck", "run", "--json", *arguments]
+    ended = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120)
+    start = ended.stdout.index("{\n")  # a child of the program may print before
+    return json.loads(ended.stdout[start:]), ended
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    return tmp_path / "program.py"
+
+
+# ------------------------------------------------------------------ forks
+
+LOADER = """
+from torch.utils.data import DataLoader, TensorDataset
+torch.manual_seed(0)
+data = TensorDataset(torch.randn(16, 2))
+for (x,) in DataLoader(data, batch_size=4, shuffle=True, num_workers=2):
+    w.grad = None
+    (w * x).sum().backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+print(w)
+"""
+FORK = """
+child = os.fork()
+if child == 0:
+    (w * 3).sum().backward()
+    with open("child.txt", "w") as out:
+        modes = torch.overrides._get_current_function_mode_stack()
+        print(w.grad.tolist(), modes, torch.autograd._engine_run_backward.__module__, os._exit.__module__, file=out)
+    ENDING
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+(w * 2).sum().backward()
+print(w.grad)
+"""
+PROCESSES = """
+import multiprocessing
+def work(queue, number):
+    y = torch.full((2,), float(number), requires_grad=True)
+    (y * y).sum().backward()
+    queue.put(y.grad.tolist())
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+processes = [context.Process(target=work, args=(queue, number)) for number in range(2)]
+for process in processes:
+    process.start()
+print(sorted(queue.get() for _ in processes))
+for process in processes:
+    process.join()
+print([process.exitcode for process in processes])
+(w * 2).sum().backward()
+with context.Pool(2) as pool:
+    print(pool.map(abs, [-1, -2]))
+"""
+INSIDE = """
+def fork(grad):
+    child = os.fork()
+    if child == 0:
+        (torch.ones(1, requires_grad=True) * 2).backward()
+        open("child.txt", "w").write("computed")
+        os._exit(4)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+w.register_hook(fork)
+(w * 2).sum().backward()
+print(w.grad)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        (LOADER, 4),
+        (PROCESSES, 1),
+        (INSIDE, 1),
+        *((FORK.replace("ENDING", ending), 1) for ending in ("sys.exit(5)", "raise ValueError('in the child')", "os._exit(6)")),
+    ],
+    ids=["loader", "processes", "in a hook", "exit", "exception", "_exit"],
+)
+def test_a_forked_child_is_left_alone_and_its_parent_is_recorded(program: Path, text: str, passes: int) -> None:
+    program.write_text(START + text)
+    expected = alone(program.parent, "program.py")
+    files = {path.name: path.read_text() for path in program.parent.glob("*.txt")}
+    run, ended = under_tapedeck(program.parent, "program.py")
+    assert (ended.returncode, ended.stderr) == (expected.returncode, expected.stderr)
+    assert run["stdout"] == expected.stdout
+    assert (run["status"], run["passes"]) == ("done", passes)
+    assert {path.name: path.read_text() for path in program.parent.glob("*.txt")} == files
+    assert not [finding for finding in run["findings"] if finding["severity"] != "good"]
+
+
+def test_what_a_forked_child_prints_reaches_the_terminal(program: Path) -> None:
+    program.write_text(START + "if os.fork() == 0:\n    print('from the child', flush=True)\n    os._exit(0)\nos.wait()\n")
+    _, ended = under_tapedeck(program.parent, "program.py")
+    assert ended.stdout.startswith("from the child\n")
+
+
+def test_a_process_that_outlives_the_program_does_not_hold_the_recording(program: Path) -> None:
+    program.write_text(START + "os.system('sleep 30 > /dev/null 2>&1 &')\nos._exit(2)\n")
+    _, ended = under_tapedeck(program.parent, "program.py")
+    assert ended.returncode == 2
+
+
+# ------------------------------------------------------------------ the end
+
+LATE = """
+def write(name):
+    with open(name, "w") as out:
+        out.write("written")
+    print(name)
+atexit.register(write, "exit.txt")
+def work():
+    time.sleep(0.4)
+    write("thread.txt")
+threading.Thread(target=work).start()
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+(w * 2).sum().backward()
+print("main")
+"""
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["", "sys.exit(3)", "sys.exit()", "sys.exit('no')", "1 / 0", "raise KeyboardInterrupt", "os._exit(7)",
+     "os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGTERM)", "os.abort()",
+     "signal.raise_signal(signal.SIGUSR1)"],
+)  # fmt: skip
+def test_a_program_ends_as_it_would_alone(program: Path, ending: str) -> None:
+    program.write_text(START + LATE + ending + "\n")
+    expected = alone(program.parent, "-u", "program.py")
+    files = {path.name for path in program.parent.glob("*.txt")}
+    for name in files:
+        (program.parent / name).unlink()
+    run, ended = under_tapedeck(program.parent, "program.py")
+    assert ended.returncode == expected.returncode
+    assert {path.name for path in program.parent.glob("*.txt")} == files
+    assert run["passes"] == 1
+    assert [line for line in expected.stdout.splitlines() if line not in run["stdout"].splitlines()] == []
+
+
+def test_a_thread_pool_ends_with_the_program(program: Path) -> None:
+    program.write_text(
+        START + "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(2)\n"
+        "later = pool.submit(lambda: (time.sleep(0.3), print('pooled')))\nprint('main')\n"
+    )
+    run, ended = under_tapedeck(program.parent, "program.py")
+    assert (ended.returncode, run["stdout"]) == (0, "main\npooled\n")
+
+
+def test_the_programs_own_excepthook_sees_the_exception(program: Path) -> None:
+    program.write_text(
+        START + "def hook(kind, error, trace):\n    open('hook.txt', 'w').write(kind.__name__)\nsys.excepthook = hook\n1 / 0\n"
+    )
+    run, ended = under_tapedeck(program.parent, "program.py")
+    assert (ended.returncode, run["status"]) == (1, "failed")
+    assert (program.parent / "hook.txt").read_text() == "ZeroDivisionError"
+
+
+# ------------------------------------------------------------------ nobody listens
+
+DESERTED = """
+def dead(process):
+    try:
+        return open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+parent = os.getppid()
+os.kill(parent, signal.SIGKILL)
+while not dead(parent):
+    time.sleep(0.01)
+for step in range(300):
+    w.grad = None
+    (w * step).sum().backward()
+    time.sleep(0.001)
+open("end.txt", "w").write(str(w.grad.tolist()))
+"""
+
+
+@pytest.mark.parametrize("before", ["", "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"], ids=["", "SIGPIPE is deadly"])
+def test_the_death_of_the_parent_ends_the_recording_and_not_the_program(program: Path, before: str) -> None:
+    program.write_text(START + before + DESERTED)
+    line = [sys.executable, "-m", "tapedeck", "run", "program.py"]
+    ended = subprocess.run(line, cwd=program.parent, capture_output=True, text=True, timeout=120)  # to the end of both pipes
+    assert ended.returncode == -signal.SIGKILL
+    assert (program.parent / "end.txt").read_text() == "[299.0, 299.0]"
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_program_that_closes_every_descriptor_goes_on_and_its_own_files_are_its_own(program: Path) -> None:
+    program.write_text(
+        START + "print('first')\ntime.sleep(0.1)\nos.closerange(3, 64)\nfiles = [open(f'{i}.txt', 'w') for i in range(8)]\n"
+        "for step in range(50):\n    (w * 2).sum().backward()\n    time.sleep(0.003)\nsys.exit(4)\n"
+    )
+    run, ended = under_tapedeck(program.parent, "program.py")
+    assert ended.returncode == 4
+    assert run["stdout"].startswith("first\n")
+    assert [os.path.getsize(path) for path in program.parent.glob("*.txt")] == [0] * 8
+
+
+# ------------------------------------------------------------------ killed early
+
+
+@pytest.mark.parametrize("after", [0.0, 0.003, 0.02])
+def test_a_program_that_is_killed_early_keeps_what_it_did_until_then(program: Path, after: float) -> None:
+    killer = f"subprocess.Popen(['/bin/sh', '-c', 'sleep {after}; kill -9 ' + str(os.getpid())])"
+    program.write_text(
+        "import os, subprocess, torch\nw = torch.ones(2, requires_grad=True)\nprint('begun')\n(w * 2).sum().backward()\n"
+        f"with torch.no_grad():\n    w -= w.grad\n{killer}\ntotal = 0\nfor number in range(10**12):\n    total += number\n"
+    )
+    run, ended = under_tapedeck(program.parent, "program.py")
+    assert ended.returncode == -signal.SIGKILL
+    assert run["status"] == "killed"
+    assert run["stdout"] == "begun\n"
+    assert run["passes"] == 1
+    assert 2 in {line["line"] for line in run["lines"]} or not after
+    assert re.search("SIGKILL", run["error"]["message"])
