@@ -1,0 +1,177 @@
+"""Compare programs with themselves alone: output, exit status, final tensors, and the time that recording takes.
+
+``as_alone.py FILES…`` runs each file twice with ``python FILE`` and once with ``tapedeck run FILE``, and reports differences.
+With ``--sandbox`` the file runs confined; then the final tensors are not compared, because a confined program can't write them.
+Some programs differ from themselves alone, because they are not seeded or print times. They are reported as not repeatable, and
+only their exit status is compared. The exit status of this command is 1 if any program differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+DIGESTS: Final = "AS_ALONE_DIGESTS"
+"""The environment variable that names the file for the digests of a program's final tensors."""
+
+# Python imports sitecustomize at its start, so the program itself stays unchanged.
+SITE_CUSTOMIZE: Final = f'''
+import atexit, os, sys
+
+def write():
+    import hashlib, json
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    def digest(value):
+        data = value.detach().to_dense().cpu().contiguous()
+        return hashlib.sha256(bytes(data.reshape(-1).view(torch.uint8).tolist())).hexdigest()[:16] if data.numel() else "empty"
+    found = {{}}
+    for name, value in sorted(vars(sys.modules["__main__"]).items()):
+        try:
+            if isinstance(value, torch.Tensor):
+                found[name] = digest(value)
+            elif isinstance(value, torch.nn.Module):
+                for key, tensor in value.state_dict().items():
+                    found[f"{{name}}.{{key}}"] = digest(tensor)
+        except Exception as error:
+            found[name] = type(error).__name__
+    with open(os.environ["{DIGESTS}"], "w") as file:
+        json.dump(found, file)
+
+if "{DIGESTS}" in os.environ:
+    atexit.register(write)
+'''
+
+
+TRACEBACK: Final = "Traceback (most recent call last):\n"
+
+
+@dataclass
+class Outcome:
+    """The observable behaviour of one execution.
+
+    ``error`` is the last line of the traceback that ended the program; ``stderr`` ends before that traceback. ``tensors`` has a
+    digest for each global tensor, by name.
+    """
+
+    stdout: str
+    stderr: str
+    error: str
+    status: int | None
+    seconds: float
+    tensors: dict[str, str] = field(default_factory=dict)
+
+    def differences(self, other: Outcome, *, tensors: bool = True) -> list[str]:
+        """Return the names of the parts in which two executions differ."""
+        parts = ["stdout", "stderr", "error", "status", *(["tensors"] if tensors else [])]
+        return [part for part in parts if getattr(self, part) != getattr(other, part)]
+
+
+def run(command: list[str], file: Path, folder: Path, seconds: float) -> Outcome:
+    """Run a command in the folder of the file, with :data:`SITE_CUSTOMIZE` on the path, and return its outcome."""
+    digests = folder / f"{os.urandom(8).hex()}.json"
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", DIGESTS: str(digests)}
+    began = time.monotonic()
+    try:
+        done = subprocess.run(
+            command,
+            cwd=file.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+        stdout, stderr, status = done.stdout, done.stderr, done.returncode
+    except subprocess.TimeoutExpired as expired:
+        stdout, stderr, status = expired.stdout or b"", expired.stderr or b"", None
+    took = time.monotonic() - began
+    tensors = json.loads(digests.read_text()) if digests.exists() else {}
+    text, error = stderr.decode(errors="replace"), ""
+    if status == 1 and TRACEBACK in text:  # the interpreter's own, at the end
+        start = text.rindex(TRACEBACK)
+        text, error = text[:start], text[start:].strip().splitlines()[-1]
+    return Outcome(stdout.decode(errors="replace"), text, error, status, took, tensors)
+
+
+def recorded(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> Outcome:
+    """Run a file with ``tapedeck run --json`` and return the program's own outcome."""
+    command = [str(Path(sys.executable).with_name("tapedeck")), "run", "--json", *(["--sandbox"] if sandbox else []), file.name]
+    outcome = run(command, file, folder, seconds)
+    try:
+        made = json.loads(outcome.stdout)
+    except json.JSONDecodeError:
+        return outcome
+    error = (made["error"] or {"traceback": ""})["traceback"].strip()
+    last = error.splitlines()[-1] if error else ""
+    return Outcome(made["stdout"], made.get("stderr", ""), last, outcome.status, outcome.seconds, outcome.tensors)
+
+
+def compare(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> tuple[str, str]:
+    """Return ``same``, ``not repeatable``, ``alone it does not end``` or ``differs``, and the details."""
+    plain = [sys.executable, file.name]
+    first, second = run(plain, file, folder, seconds), run(plain, file, folder, seconds)
+    if first.status is None:
+        return "alone it does not end", f"within {seconds:.0f} s"
+    ours = recorded(file, folder, 10 * seconds, sandbox=sandbox)
+    ratio = f"{ours.seconds / first.seconds:.1f} times as long"
+    if first.differences(second):
+        same_end = (first.status == 0) == (ours.status == 0)
+        return ("not repeatable", ratio) if same_end else ("differs", f"exit status {first.status} and {ours.status}")
+    first, ours = (without_addresses(outcome) for outcome in (first, ours))
+    found = first.differences(ours, tensors=not sandbox)
+    if not found:
+        return "same", ratio
+    return "differs", "\n".join(f"  {part}: {shown(first, part)}\n  {' ' * len(part)}→ {shown(ours, part)}" for part in found)
+
+
+def without_addresses(outcome: Outcome) -> Outcome:
+    """Return the outcome with addresses in memory masked, which differ in every process."""
+    mask = re.compile(r"\b0x[0-9a-f]{6,}\b")
+    stdout, stderr, error = (mask.sub("0x…", text) for text in (outcome.stdout, outcome.stderr, outcome.error))
+    return Outcome(stdout, stderr, error, outcome.status, outcome.seconds, outcome.tensors)
+
+
+def shown(outcome: Outcome, part: str) -> str:
+    """Return one part of an outcome, shortened."""
+    text = str(getattr(outcome, part))
+    return repr(text if len(text) <= 400 else f"{text[:150]}…{text[-250:]}")
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, help="programs; without any, those of tests/programs")
+    parser.add_argument("--sandbox", action="store_true", help="record the programs in the sandbox")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="time limit of a program alone; recorded it may take ten times as long"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="programs to compare at the same time")
+    given = parser.parse_args()
+    files = given.files or sorted((Path(__file__).parent.parent / "tests" / "programs").glob("*.py"))
+    counts: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(given.jobs) as threads:
+        folder = Path(name)
+        (folder / "sitecustomize.py").write_text(SITE_CUSTOMIZE)
+        results = threads.map(lambda file: compare(file.resolve(), folder, given.seconds, sandbox=given.sandbox), files)
+        for file, (verdict, details) in zip(files, results, strict=True):
+            counts[verdict] = counts.get(verdict, 0) + 1
+            print(f"{verdict:<24}{file.name}{chr(10) if verdict == 'differs' else '  '}{details}", flush=True)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    sys.exit(1 if counts.get("differs") else 0)
+
+
+if __name__ == "__main__":
+    main()
