@@ -394,14 +394,15 @@ class Run(Struct, frozen=True):
     """One execution of a program, and its recording except for its steps and graphs.
 
     ``created`` and ``expires`` are times in ISO 8601 (UTC); ``expires`` is ``null`` for a run that is kept forever.
-    ``torch`` is the version of PyTorch. ``truncated`` is true if ``stdout`` was cut. ``passes`` and ``steps`` are counts.
+    ``seed`` is ``null`` if the program kept its own random state, as ``tapedeck run`` leaves it. ``torch`` is the version of
+    PyTorch. ``truncated`` is true if ``stdout`` was cut. ``passes`` and ``steps`` are counts.
     """
 
     id: str
     status: Status
     kind: Kind
     program: str
-    seed: int
+    seed: int | None
     capture: Capture
     created: str
     expires: str | None
@@ -467,9 +468,9 @@ class Limits(Struct, frozen=True):
 
 
 class Options(Struct, frozen=True):
-    """Options of a recording. ``seed`` seeds random, numpy and torch."""
+    """Options of a recording. ``seed`` seeds random, numpy and torch; with ``None``, nothing is seeded."""
 
-    seed: int = 0
+    seed: int | None = 0
     capture: Capture = "full"
     values: int = 64
     """Largest number of elements of a tensor whose elements are all recorded."""

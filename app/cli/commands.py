@@ -20,6 +20,7 @@ from .. import __version__
 from ..errors import BadRequest, NotFound, TapedeckError
 from ..settings import SettingsError
 from ..settings import read as read_settings
+from .arguments import ProgramCommand
 
 if TYPE_CHECKING:
     from ..runs.run import RecordedRun
@@ -33,15 +34,30 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-FILE = Annotated[str, typer.Argument(metavar="FILE", help="A program (.py), a notebook (.ipynb), or - for standard input.")]
+FILE = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="A program (.py), a notebook (.ipynb), or - for standard input. With -m, a module."),
+]
 ARGUMENTS = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[-- ARGUMENTS]", help="Arguments of the program, after --. It reads them from sys.argv."),
+    typer.Argument(
+        metavar="[ARGUMENTS]",
+        help="Arguments of the program (sys.argv). They begin with the first one that is no option of this "
+        "command, or after --. Without --, also --seed, --help and -m after FILE are the program's.",
+    ),
 ]
+MODULE = Annotated[bool, typer.Option("-m", help="FILE is the name of a module or package, to run as python -m does.")]
 SANDBOX = Annotated[
     bool, typer.Option("--sandbox", help="Run the program in the sandbox that a server uses. Without it, the file is trusted.")
 ]
-SEED = Annotated[int, typer.Option(help="Seed of random, numpy and torch.", min=0, max=2**63 - 1)]
+SEED = Annotated[
+    int | None,
+    typer.Option(help="Seed of random, numpy and torch. Default: the program's own random state.", min=0, max=2**63 - 1),
+]
+FIXED_SEED = Annotated[
+    int,
+    typer.Option(help="Seed of random, numpy and torch, so that each check judges the same numbers.", min=0, max=2**63 - 1),
+]
 
 
 def main() -> None:
@@ -102,12 +118,13 @@ def serve(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=ProgramCommand)
 def run(
     file: FILE,
     arguments: ARGUMENTS = None,
+    module: MODULE = False,
     sandbox: SANDBOX = False,
-    seed: SEED = 0,
+    seed: SEED = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the run as JSON, as GET /api/v1/runs/{id} returns it, and nothing else.")
     ] = False,
@@ -116,9 +133,9 @@ def run(
 
     The output has the values of the lines, the last backward pass in words, the error, and the findings with their fixes.
 
-    A .py file runs as `python FILE` would run it: in the current folder, with its own imports and files, and with the arguments
-    after --. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it; the recording so
-    far is printed.
+    A .py file runs as `python FILE ARGUMENTS` would run it: in the current folder, with its own imports, files and random
+    state. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it; the recording so far is
+    printed.
 
     \b
     Exit status:
@@ -131,8 +148,8 @@ def run(
 
     settings = read_settings()
     ended: list[int] = []
-    source = record.read(file)
-    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=str(seed))
+    source = record.read(file, module=module, sandbox=sandbox)
+    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
     recorded = asyncio.run(
         record.record(
             source,
@@ -156,7 +173,7 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=ProgramCommand)
 def render(
     file: FILE,
     arguments: ARGUMENTS = None,
@@ -170,8 +187,9 @@ def render(
     ] = None,
     theme: Annotated[str, typer.Option(help="light, dark, or auto to follow the viewer's setting.")] = "light",
     direction: Annotated[str, typer.Option(help="TB (loss at the top), BT or LR.")] = "TB",
+    module: MODULE = False,
     sandbox: SANDBOX = False,
-    seed: SEED = 0,
+    seed: SEED = None,
 ) -> None:
     """Run a program and draw the graph of a backward pass.
 
@@ -193,8 +211,8 @@ def render(
     if form not in picture.FORMS:
         raise BadRequest(f"{output.name} cannot be drawn: use one of the endings {', '.join(picture.FORMS)}.")
     settings = read_settings()
-    source = record.read(file)
-    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=str(seed))
+    source = record.read(file, module=module, sandbox=sandbox)
+    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
     look: Any = {"theme": theme, "direction": direction, "engine": picture.shared_engine(settings.dot)}
 
     async def draw() -> tuple[RecordedRun, bytes]:
@@ -218,15 +236,16 @@ def render(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=ProgramCommand)
 def check(
     file: FILE,
     arguments: ARGUMENTS = None,
     elements: Annotated[
         int, typer.Option(help="Largest number of elements to check of each leaf, spread evenly.", min=1, max=100_000)
     ] = 16,
+    module: MODULE = False,
     sandbox: SANDBOX = False,
-    seed: SEED = 0,
+    seed: FIXED_SEED = 0,
 ) -> None:
     """Run a program and check its gradients by finite differences.
 
@@ -254,8 +273,8 @@ def check(
     from . import check_report, record, report
 
     settings = read_settings()
-    source = record.read(file)
-    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=str(seed))
+    source = record.read(file, module=module, sandbox=sandbox)
+    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
     recorded = asyncio.run(
         record.record(
             source,

@@ -24,6 +24,7 @@ from ..inputs.request import Request
 from ..runs.run import LiveRun
 from ..settings import Settings
 from ..store import NewRun
+from . import modules
 
 STDIN: Final = "-"
 TRUSTED: Final = model.Limits(
@@ -39,16 +40,25 @@ TRUSTED: Final = model.Limits(
 
 
 class File(Struct, frozen=True):
-    """A program or notebook to run. ``path`` is absolute, or ``None`` for standard input."""
+    """A program or notebook to run. ``path`` is absolute, or ``None`` for standard input.
+
+    ``module`` is the name under which it runs as ``python -m`` runs a module.
+    """
 
     name: str
     path: Path | None
     body: bytes
     notebook: bool
+    module: str | None = None
 
 
-def read(name: str) -> File:
-    """Read a file, or standard input if ``name`` is ``-``. Raises :class:`BadRequest`."""
+def read(name: str, *, module: bool = False, sandbox: bool = False) -> File:
+    """Read a file, standard input if ``name`` is ``-``, or a module of this name. Raises :class:`BadRequest`."""
+    if module:
+        if sandbox:
+            raise BadRequest("The sandbox runs one file and cannot read the package of a module: leave out -m or --sandbox.")
+        found, path = modules.find(name)
+        return File(name, path, path.read_bytes(), False, found)
     if name == STDIN:
         body = sys.stdin.buffer.read()
         return File("standard input", None, body, body.lstrip()[:1] == b"{" and b'"cells"' in body)
@@ -60,9 +70,16 @@ def read(name: str) -> File:
     return File(path.name, path.absolute(), body, path.suffix.lower() == ".ipynb")
 
 
-def request(file: File, limits: model.Limits, **options: str) -> Request:
-    """Return the request that a server would read from the file. Raises the errors of :func:`requests.read`."""
-    return requests.read(file.body, "application/x-ipynb+json" if file.notebook else "text/x-python", options, limits)
+def request(file: File, limits: model.Limits, *, seed: int | None, sandbox: bool = False) -> Request:
+    """Return the request that a server would read from the file. Raises the errors of :func:`requests.read`.
+
+    Without a seed, the program keeps its own random state, except in a sandbox, whose processes all begin with the same one.
+    """
+    options = {} if seed is None else {"seed": str(seed)}
+    read = requests.read(file.body, "application/x-ipynb+json" if file.notebook else "text/x-python", options, limits)
+    if seed is None and not sandbox:
+        read = msgspec.structs.replace(read, options=msgspec.structs.replace(read.options, seed=None))
+    return read
 
 
 async def record(
@@ -90,7 +107,7 @@ async def record(
     recorded = LiveRun(_new(request), limits)
     path = str(file.path) if file.path is not None and not sandbox else None
     job = job_for(request.program, request.options, limits)
-    job = msgspec.structs.replace(job, path=path, arguments=list(arguments), replay=replay)
+    job = msgspec.structs.replace(job, path=path, module=file.module, arguments=list(arguments), replay=replay)
     executor: Executor = OwnProcess()
     if sandbox:
         executor = await _start_sandbox(settings)

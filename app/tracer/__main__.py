@@ -21,7 +21,7 @@ def main() -> None:
     job_fd, events_fd = int(sys.argv[1]), int(sys.argv[2])
     with os.fdopen(job_fd, "rb") as pipe:
         job = wire.decode_job(pipe.read())
-    if job.path is not None:
+    if job.path is not None and job.module is None:
         sys.path[0] = os.path.dirname(os.path.abspath(job.path))
     events = wire.Pipe(events_fd)
     from .main import execute

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import random
 import signal
@@ -76,7 +77,8 @@ class RunningProgram:
 
     def run(self) -> int:
         """Run the cells until one fails, and return the exit status that Python would have, as :meth:`_end_by` does."""
-        _seed(self._job.seed)
+        if self._job.seed is not None:
+            _seed(self._job.seed)
         started = time.perf_counter()
         status = 0
         try:
@@ -155,6 +157,8 @@ class RunningProgram:
                 return error
             try:
                 with recorder:
+                    if self._job.module is not None:
+                        _become_module(self._namespace, self._job.module)
                     exec(code, self._namespace)
             except ReplayFinished:
                 raise
@@ -177,6 +181,13 @@ class RunningProgram:
             output = tensor_text(value) if isinstance(value, Tensor) else _repr(value)
         self._printer.flush()
         self._emitter.emit(wire.CellEvent(index, output))
+
+
+def _become_module(namespace: dict[str, Any], name: str) -> None:
+    """Set the attributes that ``python -m`` sets. As there, this imports the packages that the module is in."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    namespace |= {"__spec__": spec, "__package__": spec.parent, "__loader__": spec.loader, "__cached__": spec.cached}
 
 
 def _seed(seed: int) -> None:

@@ -403,7 +403,8 @@ class Job(Struct, frozen=True):
 
     program: str
     cells: list[tuple[int, int]]
-    seed: int = 0
+    seed: int | None = 0
+    """The seed of the program; ``None`` leaves the random state alone."""
     capture: Capture = "full"
     values: int = 64
     nodes: int = 250_000
@@ -417,5 +418,7 @@ class Job(Struct, frozen=True):
     """The path of a script that runs in a user's own process. It sets ``__file__`` and the folder for imports."""
     arguments: list[str] = []
     replay: ReplayOrder | None = None
+    module: str | None = None
+    """The full name of the module that the script at ``path`` is, if it runs as ``python -m`` runs it."""
     confined: bool = True
     """False if the program runs with the permissions, files and packages of the person who started it."""

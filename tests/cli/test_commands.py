@@ -126,6 +126,45 @@ def test_a_file_is_run_with_its_path_and_its_arguments(fake_process: type[FakePr
     assert (fake_process.jobs[1].path, fake_process.jobs[1].program) == (None, FIT)
 
 
+@pytest.mark.parametrize(
+    ("line", "arguments", "seed"),
+    [
+        ("{file} --epochs 2", ["--epochs", "2"], None),
+        ("{file} data --json", ["data", "--json"], None),
+        ("{file} --json --lr 0.1 -m x", ["--lr", "0.1", "-m", "x"], None),
+        ("{file} --seed 3 --help", ["--seed", "3", "--help"], None),
+        ("--seed 3 {file} --seed 4", ["--seed", "4"], 3),
+        ("{file} --seed 3 -- --seed 4", ["--seed", "4"], 3),
+        ("--seed=3 -- {file} -- --seed", ["--seed"], 3),
+        ("{file} -x -- y", ["-x", "--", "y"], None),
+        ("{file}", [], None),
+    ],
+)
+def test_arguments_of_the_program_need_no_separator(
+    fake_process: type[FakeProcess], file: str, line: str, arguments: list[str], seed: int | None
+) -> None:
+    result = tapedeck("run", *(file if each == "{file}" else each for each in line.split()))
+    assert result.exit_code == 0, result.output
+    (job,) = fake_process.jobs
+    assert (job.path, job.arguments, job.seed) == (file, arguments, seed)
+
+
+def test_render_and_check_take_arguments_of_the_program_too(fake_process: type[FakeProcess], file: str, tmp_path: Path) -> None:
+    output = str(tmp_path / "graph.txt")
+    tapedeck("render", file, "-o", output, "--step", "0", "--epochs", "2", "-o", "x")
+    tapedeck("check", file, "--elements", "3", "--epochs", "2")
+    assert [(job.arguments, job.seed) for job in fake_process.jobs] == [
+        (["--epochs", "2", "-o", "x"], None),
+        (["--epochs", "2"], 0),
+    ]
+
+
+def test_a_run_whose_random_state_is_its_own_has_no_seed(fake_process: type[FakeProcess], file: str) -> None:
+    assert json.loads(tapedeck("run", "--json", file).output)["seed"] is None
+    assert json.loads(tapedeck("run", "--json", "--seed", "4", file).output)["seed"] == 4
+    assert [job.seed for job in fake_process.jobs] == [None, 4]
+
+
 def test_a_notebook_is_run_from_a_file_or_from_standard_input(fake_process: type[FakeProcess]) -> None:
     tapedeck("run", str(SEED))
     tapedeck("run", "-", input=SEED.read_text())
@@ -182,6 +221,10 @@ def test_render_draws_the_recording_before_a_failure(fake_process: type[FakeProc
     ("arguments", "text"),
     [
         (("run", "missing.py"), "missing.py cannot be read: No such file or directory"),
+        (("run", "-m", "no.such.module"), "No module named no is in this folder or installed."),
+        (("run", "-m", "json"), "The package json has no __main__ and cannot be run"),
+        (("run", "-m", "math"), "The module math is not a Python file"),
+        (("run", "-m", "--sandbox", "json.tool"), "leave out -m or --sandbox"),
         (("render", "{file}", "-o", "graph.gif"), "use one of the endings svg, png, pdf, dot, txt"),
         (("render", "{file}", "-o", "missing/graph.svg"), "missing/graph.svg cannot be written"),
         (("render", "{file}", "-o", "graph.svg", "--step", "9"), "There is no step 9: the last is 1."),

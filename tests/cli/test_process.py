@@ -240,3 +240,46 @@ def test_a_program_that_is_killed_early_keeps_what_it_did_until_then(program: Pa
     assert run["passes"] == 1
     assert 2 in {line["line"] for line in run["lines"]} or not after
     assert re.search("SIGKILL", run["error"]["message"])
+
+
+# ------------------------------------------------------------------ the beginning
+
+SHOW = """
+import argparse, random, sys
+import numpy, torch
+from . import neighbour
+options = argparse.ArgumentParser()
+options.add_argument("--epochs", type=int)
+print(options.parse_args().epochs, sys.argv[0], __name__, __package__, __spec__.name, __file__, neighbour.VALUE, sys.path[0])
+print(sys.modules["__main__"].__spec__ is __spec__, sys.modules["package"].IMPORTED)
+(torch.ones(1, requires_grad=True) * neighbour.VALUE).backward()
+"""
+
+
+@pytest.mark.parametrize("name", ["package.module", "package"])
+def test_a_module_runs_as_python_runs_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("IMPORTED = True\n")
+    (tmp_path / "package" / "neighbour.py").write_text("VALUE = 3\n")
+    for file in ("module.py", "__main__.py"):
+        (tmp_path / "package" / file).write_text(SHOW)
+    expected = alone(tmp_path, "-m", name, "--epochs", "2")
+    run, ended = under_tapedeck(tmp_path, "-m", name, "--epochs", "2")
+    assert (ended.returncode, run["stdout"]) == (0, expected.stdout), expected.stderr
+    assert run["passes"] == 1
+
+
+RANDOM = "import random\nimport numpy as np, torch\nprint(random.random(), np.random.rand(), torch.rand(1).item())\n"
+
+
+def test_the_random_state_of_a_program_is_its_own_unless_a_seed_is_given(program: Path) -> None:
+    program.write_text(RANDOM)
+    (one, _), (two, _) = (under_tapedeck(program.parent, "program.py") for _ in range(2))
+    assert all(a != b for a, b in zip(one["stdout"].split(), two["stdout"].split(), strict=True))
+    (one, _), (two, _) = (under_tapedeck(program.parent, "--seed", "3", "program.py") for _ in range(2))
+    assert one["stdout"] == two["stdout"]
+    program.write_text(
+        "import random\nimport numpy as np, torch\nrandom.seed(1), np.random.seed(1), torch.manual_seed(1)\n" + RANDOM
+    )
+    run, _ = under_tapedeck(program.parent, "program.py")
+    assert run["stdout"] == alone(program.parent, "program.py").stdout

@@ -48,7 +48,7 @@
  * @property {Status} status
  * @property {"program" | "expression" | "training" | "notebook"} kind
  * @property {string} program
- * @property {number} seed
+ * @property {number | null} seed
  * @property {string} created
  * @property {string | null} expires
  * @property {number | null} duration_ms
