@@ -52,6 +52,8 @@ class Emitter:
         self._unsorted: list[TableBuilder] = []
         self._by_storage: dict[int, list[tuple[TableBuilder, int]]] = {}
         """The pending rows by storage, except those of the tables in ``_unsorted``."""
+        self._unchecked: list[TableBuilder] = []
+        """The pending tables that no standing write has been announced to."""
         self._ids: set[int] = set()
         """The ids of the pending tensors."""
 
@@ -73,13 +75,18 @@ class Emitter:
         if isinstance(item, tuple):
             table = item[0]
             self._unsorted.append(table)
+            self._unchecked.append(table)
             self._ids.update(map(id, table.rows))
             self._rows += len(table.rows)
             self._bytes += table.deferred_bytes
 
     def protect(self, write: Write) -> None:
         """Copy the pending tensors that are about to be written to."""
-        if write.shared:
+        if write.standing:
+            for table in self._unchecked:
+                table.protect(write)
+            self._unchecked.clear()
+        elif write.shared:
             for table in self._unsorted:
                 for index, row in enumerate(table.rows):
                     if isinstance(row, Tensor):
@@ -101,6 +108,7 @@ class Emitter:
     def _forget(self) -> None:
         self._waiting = []
         self._unsorted.clear()
+        self._unchecked.clear()
         self._by_storage.clear()
         self._ids.clear()
         self._rows = self._bytes = 0

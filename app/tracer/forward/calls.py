@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import CodeType
 from typing import Any
 
@@ -110,6 +110,8 @@ class Calls:
         self._recent: list[Call] = []
         self._indexed = 0
         """The number of recent calls that are indexed by storage."""
+        self._checked = 0
+        """The number of recent calls that a standing write has been announced to."""
         self._returned: set[int] = set()
         """The ids of the tensors that recent calls returned."""
         self._by_storage: dict[int, list[Call]] = {}
@@ -164,7 +166,7 @@ class Calls:
         for seq in list(self._by_sequence_nr)[: MAX_CALLS // 6]:
             del self._by_sequence_nr[seq]
         self._recent = self._recent[-MAX_CALLS:]
-        self._indexed = 0
+        self._indexed = self._checked = 0
         self._by_storage.clear()
 
     def graph_reached(self, tensor: Tensor) -> int:
@@ -186,6 +188,11 @@ class Calls:
     def protect(self, write: Write) -> None:
         """Replace results and arguments by snapshots if ``write`` is about to change them."""
         keys = write.shared
+        if write.standing:
+            for call in self._recent[self._checked :]:
+                self._protect_call(call, keys)
+            self._checked = len(self._recent)
+            return
         if len(keys) < len(write.storages):
             # a tensor that requires a gradient is only searched among results, and a leaf is usually none
             alone = [
@@ -199,11 +206,14 @@ class Calls:
         self._index()
         for key in keys:
             for call in self._by_storage.pop(key, ()):
-                call.out = self._protected(call.out, key)
-                call.arguments = [
-                    self._protected(argument, key) if isinstance(argument, Tensor) and not argument.requires_grad else argument
-                    for argument in call.arguments
-                ]
+                self._protect_call(call, (key,))
+
+    def _protect_call(self, call: Call, keys: Collection[int]) -> None:
+        call.out = self._protected(call.out, keys)
+        call.arguments = [
+            self._protected(argument, keys) if isinstance(argument, Tensor) and not argument.requires_grad else argument
+            for argument in call.arguments
+        ]
 
     def _index(self) -> None:
         """Index the recent calls by the storages of their results, and of arguments that do not require a gradient."""
@@ -225,7 +235,7 @@ class Calls:
         """Drop the results and arguments of calls before a sequence number, since their step is over; their lines are kept."""
         recent = self._recent
         self._recent = []
-        self._indexed = 0
+        self._indexed = self._checked = 0
         self._by_storage.clear()
         self._returned.clear()
         for call in recent:
@@ -238,9 +248,9 @@ class Calls:
             self._large = deque((call, size) for call, size in self._large if call.first >= before)
             self._bytes = sum(size for _, size in self._large)
 
-    def _protected(self, value: Any, key: int) -> Any:
+    def _protected(self, value: Any, keys: Collection[int]) -> Any:
         if isinstance(value, Tensor):
-            return Snapshot(value, self._kept) if storage_pointer(value) == key else value
+            return Snapshot(value, self._kept) if storage_pointer(value) in keys else value
         if isinstance(value, list | tuple):
-            return [self._protected(item, key) for item in value]
+            return [self._protected(item, keys) for item in value]
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +13,10 @@ from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of
 from ..tensors.table import TableBuilder
 from .statements import Statement
-from .value_text import is_plain, short_text, snapshot_text, tensor_text
+from .value_text import PlainValue, Text, snapshot_text, tensor_text, text_of
+
+_SWEEP = 1_000
+"""The number of tensors at which those that are no line's value any more are forgotten."""
 
 
 class StatementValue:
@@ -25,7 +28,7 @@ class StatementValue:
 
     __slots__ = ("content", "moment", "sequence_nr", "statement", "step", "text")
 
-    def __init__(self, statement: Statement, content: Tensor | Snapshot | None, text: str | None) -> None:
+    def __init__(self, statement: Statement, content: Tensor | Snapshot | None, text: Text | None) -> None:
         self.statement = statement
         self.content = content
         self.text = text
@@ -49,6 +52,14 @@ class LineValues:
         self._step: dict[int, StatementValue] = {}
         self._unassigned: dict[int, StatementValue] = {}
         self._pending: set[int] = set()
+        self._newest: StatementValue | None = None
+        """The value that no standing write has been announced to."""
+        self._lines_of: dict[int, set[int]] = {}
+        """By the id of a tensor: the lines whose values may have it."""
+        self._by_storage: dict[int, set[int]] = {}
+        """The same by the address of its storage, except for the ``_unsorted`` lines."""
+        self._unsorted: set[int] = set()
+        self._sweep_at = _SWEEP
         self.moment = 0
         """The number of passes of the current step that have ended, plus one once its update has begun."""
 
@@ -57,15 +68,18 @@ class LineValues:
         if isinstance(value, Tensor):
             self.record_tensor(statement, value)
             return
-        text = short_text(value)
-        if text == "" or (statement.kind == "show" and text is not None and not is_plain(value)):
-            return  # a function, or an object whose repr would show only its address
-        if text is not None and statement.kind == "target":
-            text = f"{statement.names[0]} = {text}"
+        show = statement.kind == "show"
+        text: Text | None
         if value is None:
-            if statement.kind in ("show", "return"):
+            if show or statement.kind == "return":
                 return
             text = "None"
+        else:
+            text, shows_content = text_of(value)
+            if text is None or (show and not shows_content):
+                return  # a function, or an object whose repr would show only its address
+            if statement.kind == "target":
+                text = f"{statement.names[0]} = {_brief(text)}"
         self._record(statement, StatementValue(statement, None, text))
 
     def record_tensor(self, statement: Statement, value: Tensor) -> None:
@@ -78,18 +92,61 @@ class LineValues:
         self._latest[line] = taken
         self._unassigned[line] = taken
         self._pending.add(line)
+        if taken.content is not None:
+            self._newest = taken
+            self._unsorted.add(line)
+            lines = self._lines_of.get(id(taken.content))
+            if lines is None:
+                self._lines_of[id(taken.content)] = {line}
+                if len(self._lines_of) > self._sweep_at:
+                    self._sweep()
+            else:
+                lines.add(line)
+
+    def _values(self, lines: Iterable[int]) -> Iterator[StatementValue]:
+        """Yield the values of lines that still have a tensor."""
+        for line in lines:
+            for values in (self._latest, self._step, self._unassigned):
+                value = values.get(line)
+                if value is not None and isinstance(value.content, Tensor):
+                    yield value
+
+    def _sort(self) -> None:
+        for value in self._values(self._unsorted):
+            assert isinstance(value.content, Tensor)
+            self._by_storage.setdefault(storage_pointer(value.content), set()).add(value.statement.line)
+        self._unsorted.clear()
+
+    def _sweep(self) -> None:
+        """Forget the tensors that are no line's value any more."""
+        self._lines_of.clear()
+        self._by_storage.clear()
+        for value in self._values(list(self._latest)):
+            self._lines_of.setdefault(id(value.content), set()).add(value.statement.line)
+            self._unsorted.add(value.statement.line)
+        self._sweep_at = 2 * len(self._lines_of) + _SWEEP
 
     def protect(self, write: Write) -> None:
         """Copy the tensors that ``write`` is about to change."""
-        ids, shared = write.ids, write.shared
-        for values in (self._latest, self._step, self._unassigned):
-            for value in values.values():
-                content = value.content
-                if content is None or type(content) is Snapshot:
-                    continue
-                assert isinstance(content, Tensor)
-                if id(content) in ids or (shared and storage_pointer(content) in shared):
-                    value.copy(content, self._kept)
+        if write.standing:
+            newest, self._newest = self._newest, None
+            if newest is not None and isinstance(newest.content, Tensor) and write.reaches(newest.content):
+                newest.copy(newest.content, self._kept)
+            return
+        lines: set[int] = set()
+        for key in write.ids & self._lines_of.keys():
+            lines |= self._lines_of.pop(key)
+        if write.shared:
+            self._sort()
+            if len(self._by_storage) > self._sweep_at:
+                self._sweep()
+                self._sort()
+            for key in write.shared & self._by_storage.keys():
+                lines |= self._by_storage.pop(key)
+        for value in self._values(lines):
+            assert isinstance(value.content, Tensor)
+            if write.reaches(value.content):
+                value.copy(value.content, self._kept)
 
     def release_graphs(self) -> None:
         """Replace each tensor that has a graph by a snapshot."""
@@ -116,7 +173,7 @@ class LineValues:
             if line not in self._step and line in self._unassigned:
                 self._step[line] = self._unassigned.pop(line)
         rows = [
-            wire.LineRow(line, None, value.text, table.add(value.content), at=value.moment)
+            wire.LineRow(line, None, _brief(value.text), table.add(value.content), at=value.moment)
             for line, value in sorted(self._step.items())
         ]
         for value in self._step.values():
@@ -130,7 +187,7 @@ class LineValues:
     def pending_rows(self, table: TableBuilder) -> list[wire.LineRow]:
         """Return the latest values that have not been sent since they changed."""
         rows = [
-            wire.LineRow(line, None, value.text, table.add(value.content), at=value.step)
+            wire.LineRow(line, None, _brief(value.text), table.add(value.content), at=value.step)
             for line, value in sorted(self._latest.items())
             if line in self._pending and (value.content is not None or value.text is not None)
         ]
@@ -148,7 +205,8 @@ class LineValues:
         texts: dict[int, str] = {}  # an object shown on several lines is printed once, and its graph is emitted once
         graphs: dict[int, int] = {}
         for line, value in sorted(self._latest.items()):
-            content, text = value.content, value.text
+            content, kept = value.content, value.text
+            text = kept.whole() if isinstance(kept, PlainValue) else kept
             if text is None and isinstance(content, Tensor):
                 text = texts.get(id(content))
                 if text is None:
@@ -175,3 +233,7 @@ class LineValues:
             if isinstance(value.content, Tensor) and grad_fn_of(value.content) is not None
         ]
         return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _brief(text: Text | None) -> str | None:
+    return text.brief() if isinstance(text, PlainValue) else text

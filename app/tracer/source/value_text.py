@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,31 +17,81 @@ MAX_TEXT = 2_000
 """The number of characters of a line's value that are kept; ten times as many of a cell's output."""
 
 
-def short_text(value: Any) -> str | None:
-    """Return a short text for a value, ``""`` for a function, or ``None`` for ``None``.
-
-    Objects are described by their class, since calling their ``repr`` would run the program's code.
-
-    >>> short_text(0.5), short_text([1, 2]), short_text(None), short_text(object()), short_text(print)
-    ('0.5', '[1, 2]', None, 'object', '')
-    >>> short_text((torch.ones(2), torch.ones(3))), short_text([torch.ones(2), 0.5]), short_text({"a": torch.ones(2)})
-    ('2 tensors', 'tensor, float', 'a: tensor')
-    """
-    if value is None:
-        return None
-    if type(value) is not float and not is_plain(value):
-        if type(value) in _CONTAINERS or (type(value).__module__ == "torch.return_types" and tuple in type(value).__mro__):
-            return _contents(value)
-        return "" if callable(value) and not isinstance(value, torch.nn.Module) else type(value).__name__
-    text = repr(value)
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
-_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+BRIEF_ELEMENTS = 100
+"""The number of elements above which a NumPy array is printed by its corners while the program runs."""
+WHOLE_ELEMENTS = 1_000
+"""The number of elements up to which a NumPy array is printed whole at the end, as NumPy does by default."""
+_EDGE = 3
+"""The number of items at each end of an axis that NumPy prints of a large array."""
 MAX_DESCRIBED = 3
 """The number of items of a container up to which each is described."""
 MAX_INSPECTED = 100
-"""The number of items up to which a container is inspected."""
+"""The number of items up to which a container is inspected, and twice that including the items of its items."""
+_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+_IMMUTABLE = frozenset({bool, float, complex, range, torch.Size, torch.dtype, torch.device})
+_TEXTS = frozenset({str, bytes})
+_NESTED = _CONTAINERS | _TEXTS
+_FIXED = frozenset({bool, float, complex})
+
+
+class PlainValue:
+    """A copy of a container or a NumPy array, which is printed only if something asks for its text."""
+
+    __slots__ = ("_brief", "_value", "_whole")
+
+    def __init__(self, value: Any) -> None:
+        self._value = _copied(value)
+        self._brief: str | None = None
+        self._whole: str | None = None
+
+    def brief(self) -> str:
+        """Return the text that is sent while the program runs: a large array by its corners."""
+        if self._brief is None:
+            self._brief = _printed(self._value, BRIEF_ELEMENTS)
+        return self._brief
+
+    def whole(self) -> str:
+        """Return the text as a notebook prints the value, in at most :data:`MAX_TEXT` characters."""
+        if self._whole is None:
+            self._whole = _printed(self._value, WHOLE_ELEMENTS)
+        return self._whole
+
+
+Text = str | PlainValue
+
+
+def text_of(value: Any) -> tuple[Text | None, bool]:
+    """Return a text for a value, and whether it shows the value's content.
+
+    Return ``None`` for the text of ``None``, of a function and of a type. Objects are described by their class, since calling
+    their ``repr`` would run the program's code. Nothing is printed here that takes long: see :class:`PlainValue`.
+    """
+    kind = type(value)
+    if value is None:
+        return None, False
+    if kind is float or _is_atom(value, kind):
+        return _atom_text(value, kind), True
+    if (kind in _CONTAINERS and _is_plain(value)) or (_is_array(kind) and not value.dtype.hasobject):
+        return PlainValue(value), True
+    if _is_array(kind):
+        return f"{kind.__name__} of shape {list(value.shape)}", False
+    if kind in _CONTAINERS or (kind.__module__ == "torch.return_types" and tuple in kind.__mro__):
+        return _contents(value), False
+    return (None if callable(value) and not isinstance(value, torch.nn.Module) else kind.__name__), False
+
+
+def short_text(value: Any) -> str | None:
+    """Return the text of :func:`text_of`, printed.
+
+    >>> short_text(0.5), short_text([1, 2]), short_text(None), short_text(object()), short_text(print)
+    ('0.5', '[1, 2]', None, 'object', None)
+    >>> short_text((torch.ones(2), torch.ones(3))), short_text([torch.ones(2), 0.5]), short_text({"a": torch.ones(2)})
+    ('2 tensors', 'tensor, float', 'a: tensor')
+    >>> short_text([[1, 2], [3]]), short_text([[0] * 50] * 50), short_text([np.ones(2), np.ones(2)]), short_text(np.arange(3))
+    ('[[1, 2], [3]]', '50 × list', '2 × ndarray', 'array([0, 1, 2])')
+    """
+    text, _ = text_of(value)
+    return text.whole() if isinstance(text, PlainValue) else text
 
 
 def _contents(value: Any) -> str:
@@ -58,25 +111,91 @@ def _contents(value: Any) -> str:
     return ", ".join(kinds) if len(kinds) <= MAX_DESCRIBED else f"{kind.__name__} of {len(kinds)}"
 
 
-_PLAIN = frozenset({bool, float, complex, str, bytes, range, torch.Size, torch.dtype, torch.device})
-
-
-def is_plain(value: Any, depth: int = 2) -> bool:
-    """Return whether a value is a plain Python or NumPy value, whose ``repr`` is safe and shows its content."""
-    kind = type(value)
+def _is_atom(value: Any, kind: type) -> bool:
+    """Return whether a value is a plain one without items, whose ``repr`` is safe and short or can be shortened."""
     if kind is int:
         return bool(value.bit_length() < 10_000)
-    if kind in _PLAIN:
+    if kind in _IMMUTABLE or kind in _TEXTS:
         return True
-    if kind in (list, tuple, set, frozenset):
-        return depth > 0 and len(value) <= MAX_INSPECTED and all(is_plain(item, depth - 1) for item in value)
+    if kind.__module__ != "numpy" or not issubclass(kind, np.generic | np.dtype):
+        return False
+    return not (issubclass(kind, np.void) and value.dtype.hasobject)
+
+
+def _is_array(kind: type) -> bool:
+    return kind.__module__ == "numpy" and issubclass(kind, np.ndarray)
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a container has few items, all of them plain, and so have the containers among them."""
+    left = 2 * MAX_INSPECTED
+    waiting = [(value, True)]
+    for container, outer in waiting:  # the list grows during the loop
+        size = len(container)
+        left -= size
+        if size > MAX_INSPECTED or left < 0:
+            return False
+        items: Sequence[Any] = (*container, *container.values()) if type(container) is dict else tuple(container)
+        if _FIXED.issuperset(map(type, items)):
+            continue
+        for item in items:
+            kind = type(item)
+            if kind is float or _is_atom(item, kind):
+                continue
+            if not outer or kind not in _CONTAINERS:
+                return False
+            waiting.append((item, False))
+    return True
+
+
+def _atom_text(value: Any, kind: type) -> str:
+    return _cut(repr(value[:MAX_TEXT]) if kind in _TEXTS else repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _copied(value: Any) -> Any:
+    """Copy a plain container with the containers in it, or the part of an array that is printed."""
+    kind = type(value)
+    if kind in _TEXTS:
+        return value[: MAX_TEXT + 1]
+    if _is_array(kind):
+        return _Corners(value) if value.size > WHOLE_ELEMENTS else value.copy()
+    if kind not in _CONTAINERS:
+        return value
     if kind is dict:
-        return (
-            depth > 0
-            and len(value) <= MAX_INSPECTED
-            and all(is_plain(item, depth - 1) for pair in value.items() for item in pair)
-        )
-    return kind.__module__ == "numpy"
+        return {_copied(key): _copied(item) for key, item in value.items()}
+    flat = _NESTED.isdisjoint(map(type, value))
+    return kind(value if flat else map(_copied, value))
+
+
+class _Corners:
+    """A copy of the items of a large array that NumPy prints: some at each end of every axis."""
+
+    def __init__(self, array: Any) -> None:
+        self._kind = type(array).__name__
+        self._shape = array.shape
+        ends = [(*range(_EDGE + 1), *range(size - _EDGE, size)) if size > 2 * _EDGE else range(size) for size in array.shape]
+        # each long axis keeps one item more than is printed, so that NumPy prints dots for it
+        few = math.prod(map(len, ends)) <= WHOLE_ELEMENTS
+        self._items = np.asarray(array)[np.ix_(*ends)] if few else None
+
+    def __repr__(self) -> str:
+        if self._items is None:
+            return f"{self._kind} of shape {list(self._shape)}"
+        with np.printoptions(threshold=0, edgeitems=_EDGE):
+            text = repr(self._items).replace("array(", f"{self._kind.removeprefix('nd')}(", 1)
+        return text.replace(f"shape={self._items.shape}", f"shape={self._shape}")  # which NumPy adds from 2.2 on
+
+
+def _printed(value: Any, most: int) -> str:
+    """Return the ``repr`` of a copied value; an array of more than ``most`` elements is printed by its corners."""
+    if not _is_array(type(value)):
+        return _cut(repr(value))
+    with np.printoptions(threshold=most, edgeitems=_EDGE):
+        return _cut(repr(value))
 
 
 def tensor_text(tensor: Tensor) -> str:

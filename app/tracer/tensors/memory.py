@@ -23,15 +23,19 @@ class Write:
     Usually only the ``targets`` themselves use the memory. Then comparing object ids (``ids``) is enough. Storages that
     other tensors may use too are in ``shared`` and are compared by address. ``storages`` contains the addresses of all of
     them.
+
+    A ``standing`` write may happen at any time, as one by NumPy may. It is announced again and again. A listener has to copy
+    only the tensors that have come to it since the last time. Its set ``shared`` is the given one, which may grow.
     """
 
-    __slots__ = ("ids", "shared", "storages", "targets")
+    __slots__ = ("ids", "shared", "standing", "storages", "targets")
 
-    def __init__(self, targets: Collection[Tensor], shared: Iterable[int] = ()) -> None:
+    def __init__(self, targets: Collection[Tensor], shared: Iterable[int] = (), *, standing: bool = False) -> None:
         self.targets = targets
+        self.standing = standing
         self.ids: set[int] = set()
-        self.shared: set[int] = set(shared)
-        self.storages: set[int] = set(self.shared)
+        self.shared: set[int] = shared if standing and isinstance(shared, set) else set(shared)
+        self.storages: set[int] = self.shared if standing else set(self.shared)
         for target in targets:
             self.ids.add(id(target))
             if is_opaque(target):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...model import Capture
 from . import statistics
+from .handles import storage_pointer
 from .kinds import PLAIN_TYPES
 from .memory import Write
 from .snapshot import OTHER_DTYPE, Snapshot, TensorTraits, traits_of
@@ -52,6 +53,11 @@ class TableBuilder:
         self._size = 0
         """The size of all numbers in bytes."""
         self._seen: dict[int, int] = {}
+        self._by_storage: dict[int, list[int]] = {}
+        self._indexed = 0
+        """The number of rows that are in ``_by_storage``."""
+        self._checked = 0
+        """The number of rows that a standing write has been announced to."""
 
     def add(self, tensor: Tensor | Snapshot | None) -> int:
         """Return the row of a tensor, adding one if needed.
@@ -102,18 +108,32 @@ class TableBuilder:
 
     def protect(self, write: Write) -> None:
         """Copy the rows that ``write`` is about to change. Their tensors get new rows if they are added again."""
+        if write.standing:
+            for row_index in range(self._checked, len(self.rows)):
+                row = self.rows[row_index]
+                if isinstance(row, Tensor) and storage_pointer(row) in write.shared:
+                    self.copy_row(row_index)
+            self._checked = len(self.rows)
+            return
         seen = self._seen
         if write.shared:
-            for row_index, row in enumerate(self.rows):
-                if isinstance(row, Tensor) and write.reaches(row):
+            self._index()
+            for key in write.shared & self._by_storage.keys():
+                for row_index in self._by_storage.pop(key):
                     self.copy_row(row_index)
-            return
         for target in write.targets:
             existing = seen.get(id(target))
             if existing is not None and self.rows[existing] is target:
                 self.copy_row(existing)
             elif existing is not None:
                 del seen[id(target)]  # its row is a snapshot of an earlier value
+
+    def _index(self) -> None:
+        for row_index in range(self._indexed, len(self.rows)):
+            row = self.rows[row_index]
+            if isinstance(row, Tensor):
+                self._by_storage.setdefault(storage_pointer(row), []).append(row_index)
+        self._indexed = len(self.rows)
 
     def copy_row(self, row_index: int) -> None:
         """Replace the tensor of a row by a snapshot."""

@@ -38,6 +38,8 @@ class Parameters:
         self._storages: dict[int, set[int]] = {}
         self._gradients: dict[int, int] | None = None
         self._values: dict[int, LeafValue] = {}
+        self.revision = 0
+        """A number that changes when a parameter or a parameter's gradient may have come to another storage."""
 
     def __contains__(self, value: object) -> bool:
         return id(value) in self._indexes
@@ -93,6 +95,7 @@ class Parameters:
     def moved(self, index: int) -> None:
         """Record the storage of a parameter, which may have changed."""
         self._storages.setdefault(storage_pointer(self._leaves[index]), set()).add(index)
+        self.revision += 1
 
     def written(self, target: Tensor, key: int) -> list[int]:
         """Return the parameters that a write to a tensor has changed. Several may share its storage, ``key``."""
@@ -110,16 +113,24 @@ class Parameters:
         """Return the parameter whose ``.grad`` has a storage."""
         if not key:
             return None
+        index = self._by_gradient().get(key)
+        grad = self._leaves[index].grad if index is not None else None
+        return index if grad is not None and storage_pointer(grad) == key else None  # the memory may have been reused
+
+    def _by_gradient(self) -> dict[int, int]:
         if self._gradients is None:
             grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
             self._gradients = {storage_pointer(grad): index for grad, index in grads if grad is not None}
-        index = self._gradients.get(key)
-        grad = self._leaves[index].grad if index is not None else None
-        return index if grad is not None and storage_pointer(grad) == key else None  # the memory may have been reused
+        return self._gradients
+
+    def storages(self) -> set[int]:
+        """Return the addresses of all storages that contain a parameter or its gradient, or did so before."""
+        return {*self._storages, *self._by_gradient()}
 
     def forget_gradients(self) -> None:
         """Look up the storage of each ``.grad`` again: a pass may have replaced it."""
         self._gradients = None
+        self.revision += 1
 
     # ------------------------------------------------------------------ values
 

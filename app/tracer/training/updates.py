@@ -22,6 +22,7 @@ from .gradient_trail import GradientTrail
 from .late_gradients import LateGradients
 from .locator import Locator
 from .program_changes import ProgramChanges
+from .shared_memory import SharedMemory
 from .steps import Steps
 from .write_guard import WriteGuard
 
@@ -67,8 +68,7 @@ class Updates(ForwardObserver):
         self._trail = trail
         self._late = late
         self._missing = missing
-        self._shared: set[int] = set()
-        """The storages that NumPy arrays share."""
+        self._shared = SharedMemory(steps.parameters)
         self._line = -1
         """The line of the last statement that was checked for writes by NumPy."""
         self._missing_lines: set[int] = set()
@@ -201,13 +201,12 @@ class Updates(ForwardObserver):
     def share(self, tensor: Tensor) -> None:
         """Record that a NumPy array shares a tensor's memory: from now on any statement may write to it."""
         self._changes.count += 1
-        self._shared.add(storage_pointer(tensor))
-        self.protect_shared()
+        self._guard.protect(Write((), (self._shared.add(tensor),)))
 
     def protect_shared(self) -> None:
         """Copy the recorded tensors that share memory with NumPy, before the next statement may write to them."""
         if self._shared:
-            self._guard.protect(Write((), self._shared))
+            self._guard.protect(self._shared.write)
 
     def check_shared(self, statement: Statement) -> None:
         """Detect leaves that NumPy has written to, once a statement has computed its value.
@@ -219,7 +218,7 @@ class Updates(ForwardObserver):
             return
         line = statement.line if statement.kind in ("update", "show") else self._line
         self._line = statement.line
-        for key in self._shared:
+        for key in self._shared.of_parameters():
             self._steps.distrust_gradient(key)
             for parameter in self._parameters.at_storage(key):
                 if self._steps.has_changed(parameter):

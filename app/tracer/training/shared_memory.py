@@ -1,0 +1,57 @@
+"""Keep track of the memory that NumPy arrays share with tensors, and can write to at any time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.multiprocessing import reductions
+
+from ..tensors.handles import storage_pointer
+from ..tensors.memory import Write
+from .parameters import Parameters
+
+_weak: Any = reductions.StorageWeakRef
+_SWEEP = 64
+"""The number of storages at which those that were freed are removed for the first time."""
+
+
+class SharedMemory:
+    """The storages that NumPy arrays share. True if there are any. ``parameters`` are those that NumPy may change."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._storages: dict[int, Any] = {}
+        self._keys: set[int] = set()
+        self.write = Write((), self._keys, standing=True)
+        """The write that any statement may make: to all of these storages."""
+        self._sweep_at = _SWEEP
+        self._watched: list[int] = []
+        self._watched_at = (-1, -1)
+        self._added = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def add(self, tensor: Tensor) -> int:
+        """Add the storage of a tensor, and return its address, 0 if it has none."""
+        key = storage_pointer(tensor)
+        if not key:
+            return key
+        self._storages[key] = _weak(tensor.untyped_storage())
+        self._keys.add(key)
+        self._added += 1
+        if len(self._storages) > self._sweep_at:
+            for freed in [key for key, storage in self._storages.items() if storage.expired()]:
+                del self._storages[freed]
+                self._keys.discard(freed)
+            self._sweep_at = 2 * len(self._storages) + _SWEEP
+        return key
+
+    def of_parameters(self) -> list[int]:
+        """Return the addresses of those storages that contain a parameter or a parameter's gradient."""
+        at = (self._added, self._parameters.revision)
+        if at != self._watched_at:
+            self._watched = sorted(self._keys & self._parameters.storages())
+            self._watched_at = at
+        return self._watched

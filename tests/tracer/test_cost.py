@@ -1,0 +1,77 @@
+"""The work of the recorder for a line follows what the line does, not how much is alive.
+
+Work is counted as executed lines of the recorder's code. Loops count once for each turn.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+from tapedeck import __file__ as package
+from tapedeck.tracer import emitter
+
+from .run_twice import record
+
+FOLDER = package.rpartition("/")[0]
+NUMPY = "values = [torch.zeros(3) for _ in range({alive})]\narrays = [value.numpy() for value in values]"
+OBJECTS = {
+    "NumPy arrays": NUMPY,
+    "NumPy arrays and a parameter": "w = torch.ones(3, requires_grad=True)\n(w * w).sum().backward()\n" + NUMPY,
+    "tensors": "{assignments}",
+    "parameters of a step": "ws = [torch.ones(3, requires_grad=True) for _ in range({alive})]\nsum(ws).sum().backward()",
+}
+LINES = {
+    "a number": "total = total + i",
+    "a new tensor": "y = c * 2",
+    "a write": "c += 1",
+    "a write through a view": "c[1] += 1",
+    "an item": "c[1] = 2.0",
+    "a write through a named view": "view += 1",
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+@pytest.mark.parametrize("objects", OBJECTS.values(), ids=OBJECTS)
+def test_the_work_for_a_line_does_not_grow_with_the_objects_alive(
+    objects: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emitter, "INTERVAL", 1e9)  # pending lines are sent at the end only
+    few, many = (_work_of_line(objects, line, alive) for alive in (5, 300))
+    assert many <= few + 10, (few, many)
+
+
+def _work_of_line(objects: str, line: str, alive: int) -> float:
+    """Return the executed lines of the recorder for each run of a line while so many objects are alive."""
+    assignments = "\n".join(f"t{index} = torch.zeros(3)" for index in range(alive))
+    made = objects.format(alive=alive, assignments=assignments)
+
+    def work(rounds: int) -> int:
+        return _executed(
+            f"import torch\n{made}\nc = torch.zeros(3)\nview = c[1:]\ntotal = 0\nfor i in range({rounds}):\n    {line}\n"
+        )
+
+    work(1)  # fills caches
+    return (work(40) - work(20)) / 20
+
+
+def _executed(program: str) -> int:
+    """Return the number of lines of the recorder that recording a program executes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(FOLDER):
+            return None
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        record(program)
+    finally:
+        sys.settrace(before)
+    return count
