@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .. import wire
 from ..recording import split_options
@@ -28,20 +29,19 @@ def split(event: wire.AnyEvent) -> SplitEvent:
     """Split an event; :func:`join` undoes it."""
     match event:
         case wire.PassEvent():
-            bare = wire.PassEvent(
-                0, 0, event.kind, min(event.parent, 0), event.graph, event.line, event.order, event.value, event.arrived,
-                event.used, event.edge, event.saved, _without_numbers(event.tensors), event.failed,
-            )  # fmt: skip
+            parent = min(event.parent, 0)
+            bare = replace(event, index=0, step=0, parent=parent, tensors=_without_numbers(event.tensors))
             return SplitEvent(_pack(bare), (event.index, event.step, event.parent), table=event.tensors)
         case wire.StepEvent():
             return _split_step(event)
         case wire.LinesEvent():
             rows, texts = _without_texts(event.rows)
-            return SplitEvent(_pack(wire.LinesEvent(rows, _without_numbers(event.tensors))), texts=texts, table=event.tensors)
+            lines = replace(event, rows=rows, tensors=_without_numbers(event.tensors))
+            return SplitEvent(_pack(lines), texts=texts, table=event.tensors)
         case wire.ProgressEvent():
-            return SplitEvent(_pack(wire.ProgressEvent(0)), (event.done, event.of))
+            return SplitEvent(_pack(replace(event, done=0, of=-1)), (event.done, event.of))
         case wire.OutputEvent():
-            return SplitEvent(_pack(wire.OutputEvent("", event.cell)), texts=(event.text,))
+            return SplitEvent(_pack(replace(event, text="")), texts=(event.text,))
         case _:
             return SplitEvent(_pack(event))
 
@@ -55,11 +55,17 @@ def _split_step(event: wire.StepEvent) -> SplitEvent:
         iteration = (iteration[0], 0)
     optimizer, groups = split_options(event, numbers)
     rows, texts = _without_texts(event.values)
-    bare = wire.StepEvent(
-        0, iteration, event.forward, event.loss, event.backward, event.update, rows, 0, [0] * len(event.passes),
-        event.loss_row, event.loss_name, event.parameters, event.rebinds, optimizer, _without_numbers(event.tensors), groups,
-        event.losses,
-    )  # fmt: skip
+    bare = replace(
+        event,
+        index=0,
+        iteration=iteration,
+        values=rows,
+        main=0,
+        passes=[0] * len(event.passes),
+        optimizer=optimizer,
+        tensors=_without_numbers(event.tensors),
+        groups=groups,
+    )
     return SplitEvent(_pack(bare), tuple(integers), tuple(numbers), texts, event.tensors)
 
 
@@ -69,17 +75,19 @@ def join(skeleton: wire.AnyEvent, parts: SplitEvent) -> wire.AnyEvent:
     match skeleton:
         case wire.PassEvent():
             index, step, parent = integers
-            return msgspec.structs.replace(
+            return replace(
                 skeleton, index=index, step=step, parent=parent, tensors=_with_numbers(skeleton.tensors, parts.table)
             )
         case wire.StepEvent():
             return _join_step(skeleton, parts)
         case wire.LinesEvent():
-            return wire.LinesEvent(_with_texts(skeleton.rows, parts.texts), _with_numbers(skeleton.tensors, parts.table))
+            rows = _with_texts(skeleton.rows, parts.texts)
+            return replace(skeleton, rows=rows, tensors=_with_numbers(skeleton.tensors, parts.table))
         case wire.ProgressEvent():
-            return wire.ProgressEvent(*integers)
+            done, of = integers
+            return replace(skeleton, done=done, of=of)
         case wire.OutputEvent():
-            return wire.OutputEvent(parts.texts[0], skeleton.cell)
+            return replace(skeleton, text=parts.texts[0])
         case _:
             return skeleton
 
@@ -88,7 +96,7 @@ def _join_step(bare: wire.StepEvent, parts: SplitEvent) -> wire.StepEvent:
     index, main, *rest = parts.integers
     numbers = iter(parts.numbers)
     count = len(bare.passes)
-    return msgspec.structs.replace(
+    return replace(
         bare,
         index=index,
         main=main,
@@ -96,32 +104,28 @@ def _join_step(bare: wire.StepEvent, parts: SplitEvent) -> wire.StepEvent:
         iteration=None if bare.iteration is None else (bare.iteration[0], rest[count]),
         values=_with_texts(bare.values, parts.texts),
         optimizer=None if bare.optimizer is None else _with_floats(bare.optimizer, numbers),
-        groups=[wire.GroupRow(row.optimizer, row.parameters, _with_floats(row.options, numbers)) for row in bare.groups],
+        groups=[replace(row, options=_with_floats(row.options, numbers)) for row in bare.groups],
         tensors=_with_numbers(bare.tensors, parts.table),
     )
 
 
 def _without_numbers(table: wire.TensorTable) -> wire.TensorTable:
-    return wire.TensorTable(table.dtype, table.flags, table.grad_fn, table.names, table.ndim, table.dims)
+    return replace(table, stats=b"", counts=b"", values=b"")
 
 
 def _with_numbers(bare: wire.TensorTable, numbers: wire.TensorTable | None) -> wire.TensorTable:
     assert numbers is not None
-    return wire.TensorTable(
-        bare.dtype, bare.flags, bare.grad_fn, bare.names, bare.ndim, bare.dims, numbers.stats, numbers.counts, numbers.values
-    )
+    return replace(bare, stats=numbers.stats, counts=numbers.counts, values=numbers.values)
 
 
 def _without_texts(rows: list[wire.LineRow]) -> tuple[list[wire.LineRow], tuple[str, ...]]:
-    bare = [row if row.text is None else wire.LineRow(row.line, row.file, "", row.row, row.graph, row.at) for row in rows]
+    bare = [row if row.text is None else replace(row, text="") for row in rows]
     return bare, tuple(row.text for row in rows if row.text is not None)
 
 
 def _with_texts(rows: list[wire.LineRow], texts: tuple[str, ...]) -> list[wire.LineRow]:
     left = iter(texts)
-    return [
-        row if row.text is None else wire.LineRow(row.line, row.file, next(left), row.row, row.graph, row.at) for row in rows
-    ]
+    return [row if row.text is None else replace(row, text=next(left)) for row in rows]
 
 
 def _with_floats(options: dict[str, Any], numbers: Iterator[float]) -> dict[str, Any]:

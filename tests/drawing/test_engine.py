@@ -111,7 +111,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_layout_for_others(tmp_path
     assert slow.processes == 1
 
 
-def test_an_sharedworks_in_one_loop_after_another() -> None:
+def test_a_shared_engine_works_in_one_loop_after_another() -> None:
     shared = LayoutEngine(at_once=1)
     for length in (1, 2):
         plans = [plan(chain(length + extra).recording().graph(0)) for extra in (0, 5, 10)]
