@@ -1,1 +1,1 @@
-"""The command line: ``commands`` declares the commands, the other modules do their work."""
+"""Provide the command line. ``commands`` declares the commands; the other modules implement them."""

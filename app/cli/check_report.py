@@ -28,7 +28,7 @@ class CheckedGraph(Struct, frozen=True):
     """The check of the first pass over a graph. ``index`` is the index of the pass.
 
     ``precision`` is the dtype of the finite differences, ``own`` the coarsest dtype in the pass itself. ``functions`` names
-    the custom ``autograd.Function`` classes in the pass. ``reason`` says why the pass was not checked.
+    the custom ``autograd.Function`` classes in the pass. ``reason`` explains why the pass was not checked.
     """
 
     index: int
@@ -149,7 +149,7 @@ def _table(graph: CheckedGraph) -> Table:
 
 
 def _worst(leaf: CheckedLeaf) -> CheckedElement | None:
-    """Return the element with the leaf's verdict whose gradient differs most from the slope."""
+    """Return the element whose gradient differs most from the slope, among those with the leaf's verdict."""
 
     def difference(element: CheckedElement) -> float:
         """Return the difference in units of the tolerance."""

@@ -48,7 +48,7 @@ ARGUMENTS = Annotated[
 ]
 MODULE = Annotated[bool, typer.Option("-m", help="FILE is the name of a module or package, to run as python -m does.")]
 SANDBOX = Annotated[
-    bool, typer.Option("--sandbox", help="Run the program in the sandbox that a server uses. Without it, the file is trusted.")
+    bool, typer.Option("--sandbox", help="Run the program in the sandbox of the server, not with your own permissions.")
 ]
 SEED = Annotated[
     int | None,
@@ -61,7 +61,7 @@ FIXED_SEED = Annotated[
 
 
 def main() -> None:
-    """Run the command line. Tapedeck's own errors are printed in one line and exit with status 2."""
+    """Run the command line. Tapedeck's own errors are printed on one line, with exit status 2."""
     try:
         app()
     except (TapedeckError, SettingsError) as error:
@@ -250,15 +250,15 @@ def check(
     """Run a program and check its gradients by finite differences.
 
     The first pass over each graph is checked, leaf by leaf, in float64. This finds, for example, a custom autograd.Function
-    whose backward() is not the derivative of its forward(). Under autocast, a gradient is compared with the precision of
-    bfloat16 or float16, and its formula with float64.
+    whose backward() is not the derivative of its forward(). Under autocast, the recorded gradient has only the precision of
+    bfloat16 or float16, so its formula is also checked in float64.
 
     \b
     Verdicts:
       right    the gradient equals the slope of the loss
       wrong    it does not
-      kink     the loss has no slope here, as relu at 0
-      defined  PyTorch defines a gradient other than the slope, as for padding_idx
+      kink     the loss has no slope here, as for relu at 0
+      defined  PyTorch defines a gradient that differs from the slope, as for padding_idx
       unknown  the loss or the gradient is not finite
 
     \b

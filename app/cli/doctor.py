@@ -1,4 +1,4 @@
-"""Check what Tapedeck needs on this machine, and name the remedy for what is missing."""
+"""Check that this machine has everything that Tapedeck needs, and name the remedy if something is missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Diagnosis(Struct, frozen=True):
 
 
 async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Yield the result of one check after the other."""
+    """Run the checks one after the other, and yield the result of each."""
     yield Diagnosis(True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _torch()
     yield _bundle()
@@ -99,7 +99,7 @@ async def _engine(settings: Settings) -> Diagnosis:
 
 
 def writable(folder: str) -> Diagnosis:
-    """Return whether recordings can be stored in a folder. Create the folder if it does not exist."""
+    """Check that recordings can be stored in a folder. Create the folder if it does not exist."""
     if folder == ":memory:":
         return Diagnosis(True, "Recordings are kept in memory until the server stops (:memory:)")
     try:

@@ -1,4 +1,4 @@
-"""Record one file without a server: read it, run it, and make its findings."""
+"""Record one file without a server: read it, run it, and apply the rules to its recording."""
 
 from __future__ import annotations
 

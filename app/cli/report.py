@@ -32,7 +32,7 @@ def console(*, error: bool = False) -> Console:
 
 
 def show(out: Console, recorded: RecordedRun, name: str) -> None:
-    """Print a run of the file ``name`` that has ended."""
+    """Print an ended run of the file ``name``."""
     run = recorded.run({})
     for line in _values(run):
         out.print(line)
@@ -94,7 +94,7 @@ def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
 
 
 def failure(run: model.Run) -> Iterator[Text]:
-    """Yield what ended a run, with the line of the error and carets below it."""
+    """Yield the error that ended a run, with its line and carets below the failing expression."""
     error = run.error
     if error is None:
         return

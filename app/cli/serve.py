@@ -1,4 +1,4 @@
-"""Serve from one process, or report in one line why that is not possible."""
+"""Serve from one process, or report on one line why that is not possible."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
             log_level="warning",
             access_log=False,
             server_header=False,
-            timeout_keep_alive=75,  # longer than a proxy keeps its connections, so that it never uses a closed one
+            timeout_keep_alive=75,  # longer than proxies keep idle connections, so that a proxy never uses a closed one
             timeout_graceful_shutdown=5,
             lifespan="on",
         )
