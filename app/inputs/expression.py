@@ -50,19 +50,19 @@ def convert(expression: Any, inputs: Any) -> model.Program:
 
 
 def text(expression: object, where: str) -> str:
-    """Return an expression as it is written into a program. Raises :class:`InvalidInput` if it is not a text."""
+    """Return an expression as it is written into a program. Raises :class:`InvalidInput` if it is not a usable string."""
     if not isinstance(expression, str):
         raise InvalidInput(f"The {where} must be a string.", where=where)
     written = expression.replace("\r\n", "\n").replace("\r", "\n").strip()
     if not written:
-        raise InvalidInput(f'The {where} is empty: send one such as "(x ** 2).sum()".', where=where)
+        raise InvalidInput(f'The {where} is empty: send an expression such as "(x ** 2).sum()".', where=where)
     if "\0" in written:
         raise InvalidInput(f"The {where} contains NUL bytes, so it is not text.", where=where)
     return written
 
 
 def names(expression: str, where: str) -> set[str]:
-    """Return the names that an expression reads. One with a syntax error has none; running it reports the error."""
+    """Return the names that an expression reads, or none if it has a syntax error: running it reports the error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

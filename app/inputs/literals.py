@@ -37,7 +37,7 @@ def literal(name: str, value: Any, among: str, *, learned: bool | None = None) -
     """Return the line that creates the tensor ``name``.
 
     ``among`` is the path of the field that contains the tensor, for errors. ``value`` is a number, nested lists, or an object
-    with ``values``, ``dtype`` and ``requires_grad``. ``learned`` says whether the tensor requires grad; with ``None``, the
+    with ``values``, ``dtype`` and ``requires_grad``. ``learned`` sets whether the tensor requires grad; if it is ``None``, the
     value decides.
 
     Raises :class:`InvalidInput`, which points at the field that is wrong.
@@ -87,7 +87,7 @@ def literal(name: str, value: Any, among: str, *, learned: bool | None = None) -
 
 
 def literals(values: Mapping[str, Any], among: str, *, learned: bool | None = None) -> list[TensorLiteral]:
-    """Return the lines that create tensors. Together, these may have :data:`ELEMENTS` elements."""
+    """Return the lines that create tensors. Together, the tensors may have :data:`ELEMENTS` elements."""
     written = [literal(name, value, among, learned=learned) for name, value in values.items()]
     if sum(tensor.elements for tensor in written) > ELEMENTS:
         largest = max(written, key=lambda tensor: tensor.elements)
@@ -126,7 +126,7 @@ def _shape(value: Any, where: str, *, in_complex: bool) -> list[int]:
 
 
 def _written(value: Any, dtype: str, where: str, depth: int, shape: list[int]) -> str:
-    """Return nested values as Python, and check each against the shape and the dtype."""
+    """Return nested values as Python source, after checking each value against the shape and the dtype."""
     if depth < len(shape):
         if not isinstance(value, list) or len(value) != shape[depth]:
             found = f"a list of {len(value)}" if isinstance(value, list) else "a single value"
@@ -150,12 +150,12 @@ def _written(value: Any, dtype: str, where: str, depth: int, shape: list[int]) -
 def _number(value: Any, dtype: str, where: str) -> str:
     if isinstance(value, bool) or dtype == "bool":
         if not isinstance(value, bool) or dtype != "bool":
-            raise InvalidInput("A tensor cannot mix numbers and true or false: use one kind, and its dtype.", where=where)
+            raise InvalidInput("A tensor cannot mix numbers with true or false: use one kind, and its dtype.", where=where)
         return repr(value)
     if isinstance(value, str) and value in NON_FINITE and dtype not in INTEGERS:
         return NON_FINITE[value]
     if not isinstance(value, int | float):
-        raise InvalidInput(f'{_shown(value)} is not a number (nor "NaN", "Infinity", "-Infinity").', where=where)
+        raise InvalidInput(f'{_shown(value)} is not a number: send a number, "NaN", "Infinity" or "-Infinity".', where=where)
     if dtype in INTEGERS:
         low, high = INTEGERS[dtype]
         if value != int(value) or not low <= value <= high:

@@ -1,4 +1,4 @@
-"""Turn a notebook into a program: its code cells in order, with the lines that they have in the notebook."""
+"""Turn a notebook into a program: its code cells in order, each with as many lines as in the notebook."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(data: bytes) -> model.Program:
         document = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, RecursionError) as error:
         raise UnreadableInput(
-            f"This is not a notebook: an .ipynb file is JSON, but this is not ({error}). Save it again from Jupyter.",
+            f"This is not a notebook: an .ipynb file is JSON, but this file is not ({error}). Save it again from Jupyter.",
             where="notebook",
         ) from error
     return convert(document)
@@ -152,7 +152,7 @@ def _is_python(text: str) -> bool:
 
 
 def _sources(document: Any) -> Iterator[str]:
-    """Yield the text of each code cell that has any."""
+    """Yield the text of each code cell that is not empty."""
     if not isinstance(document, Mapping):
         raise UnreadableInput("This is not a notebook: the JSON is not an object with cells.", where="notebook")
     cells = document.get("cells")

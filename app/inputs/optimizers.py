@@ -10,16 +10,16 @@ from ..errors import InvalidInput
 from ..wire.catalogue import OptimizerCatalogue, OptimizerOption
 
 WORDS: Final = {"line_search_fn": ("strong_wolfe",), "adjust_lr_fn": ("original", "match_rms_adamw")}
-"""The texts that an option accepts. Signatures don't list them; torch accepts any text for an option that is not here."""
+"""Accepted texts of options, which signatures don't list. torch accepts any text for an option that is not here."""
 LONGEST_TEXT: Final = 100
-"""Characters of a text, or numbers of a list, that an option may have."""
+"""Largest number of characters in a text option, or of numbers in a list."""
 
 
 def arguments(name: Any, options: Mapping[str, Any], where: str, catalogue: OptimizerCatalogue | None) -> str:
     """Return an optimizer's options as the arguments of a call.
 
-    ``catalogue`` lists the optimizers of the PyTorch that runs the program. Without one, any name and any option is
-    accepted: if PyTorch does not have it, the run fails with PyTorch's own message.
+    ``catalogue`` lists the optimizers of the PyTorch that runs the program. Without a catalogue, any name and any option is
+    accepted. If PyTorch does not have it, the run fails with PyTorch's own message.
 
     Raises :class:`InvalidInput`.
 
@@ -28,7 +28,7 @@ def arguments(name: Any, options: Mapping[str, Any], where: str, catalogue: Opti
     'lr=0.1, betas=(0.9, 0.99)'
     """
     if not isinstance(name, str):
-        names = f": use one of {', '.join(catalogue)}." if catalogue else ': send one such as {"name": "SGD", "lr": 0.01}.'
+        names = f": use one of {', '.join(catalogue)}." if catalogue else ', as in {"name": "SGD", "lr": 0.01}.'
         raise InvalidInput(f"The optimizer has no name{names}", where=f"{where}.name")
     if catalogue is None:
         return _unchecked(name, options, where)
@@ -76,7 +76,7 @@ def _checked(described: OptimizerOption, value: Any, option: str, where: str) ->
 
 
 def _unchecked(name: str, options: Mapping[str, Any], where: str) -> str:
-    """Return options of unknown kinds as Python; raise :class:`InvalidInput` for what cannot be written as an argument."""
+    """Return options of unknown kinds as Python; raise :class:`InvalidInput` for a value that is not a literal."""
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InvalidInput(f"Unknown optimizer {name[:60]!r}: use the name of a class in torch.optim.", where=f"{where}.name")
     written = []

@@ -41,7 +41,8 @@ def read(
 ) -> Request:
     """Read the body of a request.
 
-    ``query`` has the options of a body that is not JSON. ``optimizers`` lists those that a training can use, if known.
+    ``query`` has the options of a body that is not JSON. ``optimizers`` lists the optimizers that a training can use, if they
+    are known.
 
     Raises :class:`UnsupportedMedia`, :class:`UnreadableInput`, :class:`InvalidInput` or :class:`TooLarge`.
     """
@@ -74,7 +75,7 @@ def from_json(body: bytes, limits: model.Limits, optimizers: OptimizerCatalogue 
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise UnreadableInput(f"The body is not valid JSON: {error}.") from error
     if not isinstance(fields, dict):
-        raise InvalidInput(f"The body is not an object: send one such as {EXAMPLE}.")
+        raise InvalidInput(f"The body is not an object: send a body such as {EXAMPLE}.")
     for name in fields:
         if name not in KNOWN:
             raise InvalidInput(f"Unknown field {_cut(name)!r}: the fields are {', '.join(KNOWN)}.", where=_cut(name))
@@ -99,7 +100,7 @@ def from_json(body: bytes, limits: model.Limits, optimizers: OptimizerCatalogue 
 
 
 def may_be_training(body: bytes, media_type: str) -> bool:
-    """Return whether a body may be a training, for which :func:`read` should be given the optimizers."""
+    """Return whether a body may be a training. If so, pass the optimizers to :func:`read`."""
     return "json" in media_type.lower() and b'"training"' in body
 
 

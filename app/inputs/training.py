@@ -61,14 +61,16 @@ def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = Non
     <BLANKLINE>
     """
     if not isinstance(training, Mapping):
-        raise InvalidInput(f"The training is not an object: send one such as {EXAMPLE}.", where="training")
+        raise InvalidInput(f"The training is not an object: send an object such as {EXAMPLE}.", where="training")
     for field in training:
         if field not in FIELDS:
             raise InvalidInput(
                 f"Unknown field {field[:60]!r}: a training has {', '.join(FIELDS)}.", where=f"training.{field[:60]}"
             )
     if missing := [field for field in FIELDS if field not in training and field != "data"]:
-        raise InvalidInput(f"The training has no {missing[0]}: send one such as {EXAMPLE}.", where=f"training.{missing[0]}")
+        raise InvalidInput(
+            f"The training has no {missing[0]}: send an object such as {EXAMPLE}.", where=f"training.{missing[0]}"
+        )
     parameters, data = _tensors(training, "parameters"), _tensors(training, "data")
     if not parameters:
         raise InvalidInput(

@@ -118,7 +118,7 @@ def test_any_option_is_accepted_and_left_to_torch_where_the_optimizers_are_not_k
 @pytest.mark.parametrize(
     ("optimizer", "where", "sentence"),
     [
-        ({"lr": 1}, "training.optimizer.name", "The optimizer has no name: send one such as"),
+        ({"lr": 1}, "training.optimizer.name", "The optimizer has no name, as in"),
         ({"name": "SGD)"}, "training.optimizer.name", "Unknown optimizer 'SGD)'"),
         ({"name": "SGD", "l r": 1}, "training.optimizer.l r", "SGD has no option 'l r'"),
         ({"name": "SGD", "lr": {}}, "training.optimizer.lr", "lr must be a number, true or false, null"),
