@@ -23,7 +23,7 @@ router = APIRouter(tags=["server"])
 
 
 class Offer(Struct, frozen=True):
-    """What this server runs, and its limits. ``packages`` maps the packages that programs may import to their versions."""
+    """The limits of this server, and the versions of the packages that programs may import."""
 
     torch: str | None
     packages: dict[str, str]
@@ -39,7 +39,7 @@ class Gallery(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether programs can be run, how they are confined, and the sandbox's report in sentences."""
+    """Whether programs can be run, how they are confined, and the sandbox's report as a list of sentences."""
 
     ready: bool
     mode: str
@@ -54,7 +54,7 @@ async def read_examples(request: Request) -> Response:
 
 @api.get("/limits", **reference.returns(Offer, "The limits."))
 async def read_limits(request: Request) -> Response:
-    """Read the limits of a run, and the packages that run it."""
+    """Read the limits of a run, and the packages that programs may import."""
     service = service_of(request)
     packages = {"torch": service.torch, "numpy": service.numpy}
     return responses.json(

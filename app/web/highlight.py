@@ -13,7 +13,7 @@ _STRINGS: Final = frozenset({tokenize.STRING, *(getattr(tokenize, name, -1) for 
 
 
 def highlighted(code: str) -> Markup:
-    """Return escaped code whose keywords, literals and comments are in spans. Code that is no Python is only escaped.
+    """Return escaped code whose keywords, literals and comments are in spans. Code that is not Python is only escaped.
 
     >>> highlighted("x = None  # <")
     Markup('x = <span class="tok-null">None</span>  <span class="tok-comment"># &lt;</span>')

@@ -61,7 +61,7 @@ def problem_type(root: str, anchor: str) -> str:
 
 
 def finding_url(root: str, code: str) -> str:
-    """Return the URL of the page that explains the findings of a code.
+    """Return the URL of the documentation of a finding's code.
 
     >>> finding_url("/tapedeck", "leaf-rebound")
     '/tapedeck/findings#leaf-rebound'

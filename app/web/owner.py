@@ -1,4 +1,4 @@
-"""Identify the caller by a signed cookie in a browser, or by the key that a program received once."""
+"""Identify callers: browsers by a signed cookie, programs by the key that they received once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Owners:
 
 
 def set_owner_cookie(response: Response, request: Request, key: str, root: str) -> None:
-    """Set the cookie by which a browser is identified."""
+    """Set the cookie that identifies a browser."""
     response.set_cookie(
         COOKIE, key, max_age=YEAR, path=root or "/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
     )

@@ -13,7 +13,7 @@ from .. import model, wire
 from ..recording import Recording, Tensors, line_text, phase, table_layout
 
 BYTES: Final = 4 * 1024 * 1024
-"""Size of the numbers in a response, in bytes, after which the remaining steps are left for the next response."""
+"""Size in bytes at which a response of packed steps ends. The remaining steps are left for the next response."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -21,8 +21,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class PackedRow(Struct, frozen=True, array_like=True):
     """The description of a tensor, the same in every step.
 
-    ``packed`` is the NumPy dtype of its packed elements, or null if they were not kept. ``stats`` says whether it has
-    statistics of its own. A tensor of one element without statistics has that element as each of them.
+    ``packed`` is the NumPy dtype of its packed elements, or null if they were not kept. ``stats`` is true if statistics are
+    packed. For a tensor of one element without them, the element is its minimum, maximum, mean and norm.
     """
 
     shape: list[int]
@@ -35,10 +35,10 @@ class PackedRow(Struct, frozen=True, array_like=True):
 
 
 class PackedTable(Struct, frozen=True):
-    """Tensors, a row each, and their numbers in every step.
+    """Tensors, one per row, and their numbers in every step.
 
-    Each step's numbers follow those of the step before, little-endian, with the rows in order. ``values`` are the elements
-    of the rows that are packed. ``stats`` are the minimum, maximum, mean and norm of the rows that have statistics, as
+    Each step's numbers follow those of the step before, little-endian, with the rows in order. ``values`` has the elements of
+    rows with a ``packed`` dtype. ``stats`` are the minimum, maximum, mean and norm of the rows that have statistics, as
     float64; ``counts`` their zeros, NaN and infinities, as int32. ``counts`` is empty if all counts are zero.
     """
 
@@ -51,9 +51,9 @@ class PackedTable(Struct, frozen=True):
 class SpanPass(Struct, frozen=True):
     """A pass that every step has. Fields of bytes are packed int32.
 
-    ``order`` contains indices of nodes. The other fields contain rows of the pass's table, -1 for none: ``value`` one for
-    each node, ``arrived`` and ``used`` for each output of each node, ``edge`` for each edge. ``value`` is null if the graph
-    is too large for a response: request ``frames`` instead.
+    ``order`` contains indices of nodes. The other fields contain rows of the pass's table, -1 for none. ``value`` has one row
+    for each node, ``arrived`` and ``used`` one for each output of each node, and ``edge`` one for each edge. ``value`` is null
+    if the graph is too large for a response: request ``frames`` instead.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class SpanPass(Struct, frozen=True):
 
 
 class SpanStep(Struct, frozen=True):
-    """What differs between steps besides numbers. ``texts`` belong to values, ``passes`` and ``parents`` are pass indices."""
+    """The parts of one step, besides numbers. ``texts`` belong to values; ``passes`` and ``parents`` are pass indices."""
 
     index: int
     iteration: model.Iteration | None
@@ -109,7 +109,7 @@ class SpanRebind(Struct, frozen=True, rename={"source": "from"}):
 
 
 class StepSpan(Struct, frozen=True):
-    """Steps that differ in their numbers only, and what they share.
+    """Steps that differ only in their numbers, and the parts that they share.
 
     ``values`` are lines with their rows and the phases in which they ran. ``loss`` is a row.
     """
@@ -129,9 +129,9 @@ class StepSpan(Struct, frozen=True):
 class PackedSteps(Struct, frozen=True):
     """Whole steps, grouped into spans of similar steps, for msgpack. Pass ``next`` as ``start`` to get the rest.
 
-    A span contains what its steps share, and the rest for each step. Tensors are rows of the span's table, or of the table
-    of a pass. ``earlier`` are line values from before the first of these steps. The earlier values of a later step follow
-    from them and from the values of the steps between.
+    A span contains the parts that its steps share, and the other parts step by step. Tensors are rows of the span's table, or
+    of the table of a pass. ``earlier`` has the values of lines that ran last before the first of these steps. For later steps,
+    derive them from ``earlier`` and from the values of the steps in between.
     """
 
     spans: list[StepSpan]
@@ -155,7 +155,7 @@ def packed(recording: Recording, start: int, count: int) -> PackedSteps:
 
 
 def _shared(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> bytes:
-    """Return a key of everything that the steps of a span share."""
+    """Return a key that is equal for steps that can share a span."""
     return _encode(
         (
             (step.forward, step.loss, step.backward, step.update),

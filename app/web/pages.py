@@ -14,7 +14,7 @@ Every template:
 - ``theme``: ``"light"`` or ``"dark"`` if the address contains ``?theme=``, else ``None``: for ``data-theme`` on ``<html>``.
 - ``mode``: the mode of the sandbox: ``"full"``, ``"nofiles"``, ``"unconfined"`` (every page shows a banner),
   ``"refused"`` (no programs are run) or ``"starting"``.
-- ``limits`` (:class:`~tapedeck.model.Limits`), ``keep_days`` (float, 0 means for ever): for the sentence below Run.
+- ``limits`` (:class:`~tapedeck.model.Limits`), ``keep_days`` (float, 0 means forever): for the sentence below the Run button.
 
 ``playground.html``, for ``/`` and ``/r/{id}``:
 
@@ -32,7 +32,7 @@ Every template:
   ``step_json``, ``events``.
 - ``nodes``: list of (node id, title, URL of this page with the node selected), for a list without JavaScript.
 - ``graphs``: list of (graph id, line number, text of the value, URL of its SVG) of displayed tensors that have a graph.
-- ``stopped``: URL of the position on this page at which an error ended the program, or ``None`` if it is shown already.
+- ``stopped``: URL of the playhead position at which an error ended the program, or ``None`` if it is shown already.
 - ``legend``: the result of :func:`drawing.style.legend`.
 - ``examples``: list of :class:`~tapedeck.examples.Example`.
 - ``state``: Markup with JSON that is safe inside ``<script type="application/json" id="state">``; keys::
@@ -96,7 +96,7 @@ def selection_of(
     direction: str = "TB",
     phase: str = "backward",
 ) -> Selection:
-    """Return what the query parameters of a page select. An unknown direction or phase is ignored."""
+    """Return the selection in the query parameters of a page. An unknown direction or phase is ignored."""
     chosen_direction = direction if direction in ("TB", "BT", "LR") else "TB"
     chosen_phase: model.Phase = next((each for each in model.PHASES if each == phase), "backward")
     return Selection(step, node, graph, pass_, theme_of(request), chosen_direction, chosen_phase)

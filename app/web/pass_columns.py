@@ -14,13 +14,13 @@ from ..recording import Recording, Tensors, json_number
 from ..recording.table_stack import COUNTS, NUMBERS, FloatArray, PresentMask, TableStack, table_layout
 
 WHAT: Final = ("value", "arrived", "used", "edge")
-"""Of each node its value; of each output the gradient that arrived and the one that was used; of each edge its gradient."""
+"""The value of each node, the gradients that arrived and were used at each output, and the gradient on each edge."""
 STATISTICS: Final = (*NUMBERS, *COUNTS)
 OTHERS: Final = ("values", "shape", "dtype")
 FIELDS: Final = tuple(f"{what}.{of}" for what in WHAT for of in (*STATISTICS, *OTHERS))
 USUAL: Final = ("value.norm", "arrived.norm", "edge.norm")
 CELLS: Final = 400_000
-"""Numbers in a response at most; the remaining passes are left for the next response."""
+"""Limit on the numbers in a response. The remaining passes are left for the next response."""
 
 
 class Frames(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Frames(Struct, frozen=True):
 
 
 class PackedMatrix(Struct, frozen=True):
-    """A matrix of packed little-endian numbers with a row for each pass. NaN stands for a number that was not recorded."""
+    """A matrix of packed little-endian numbers with a row for each pass. NaN marks a number that was not recorded."""
 
     dtype: str
     shape: tuple[int, int]
@@ -46,7 +46,7 @@ class PackedMatrix(Struct, frozen=True):
 
 
 class PackedFrames(Struct, frozen=True):
-    """Numbers of passes that share a graph, with packed columns, for msgpack."""
+    """Numbers of passes that share a graph, in packed columns, for msgpack."""
 
     graph: str
     passes: list[int]
@@ -56,16 +56,16 @@ class PackedFrames(Struct, frozen=True):
 
 
 def chosen(text: str | None) -> list[str]:
-    """Return the fields that an address names, separated by commas."""
+    """Return the fields that the ``fields`` parameter names, separated by commas."""
     names = [name for name in (text or ",".join(USUAL)).split(",") if name]
     for name in names:
         if name not in FIELDS:
-            raise InvalidInput(f"Unknown field {name[:60]!r}: known are {', '.join(FIELDS)}.", where="fields")
+            raise InvalidInput(f"Unknown field {name[:60]!r}: the fields are {', '.join(FIELDS)}.", where="fields")
     return list(dict.fromkeys(names))
 
 
 def frames(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]) -> Frames:
-    """Return the passes over a graph, from pass ``start``, at most ``count``. Raise :class:`NotFound` for an unknown graph."""
+    """Return at most ``count`` passes over a graph, from pass ``start``. Raise :class:`NotFound` for an unknown graph."""
     passes, following = _over(recording, graph, start, count, fields)
     groups = _alike(passes)
     columns = {
@@ -78,7 +78,7 @@ def frames(recording: Recording, graph: int, start: int, count: int, fields: Seq
 def packed(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]) -> PackedFrames:
     """Return the same passes as packed columns. Only fields that contain single numbers can be packed."""
     if wrong := [name for name in fields if name.partition(".")[2] not in NUMBERS]:
-        raise InvalidInput(f"{wrong[0]} cannot be packed: ask for it as JSON.", where="fields")
+        raise InvalidInput(f"{wrong[0]} cannot be packed: request it as JSON.", where="fields")
     passes, following = _over(recording, graph, start, count, fields)
     groups = _alike(passes)
     columns = {}
@@ -91,7 +91,7 @@ def packed(recording: Recording, graph: int, start: int, count: int, fields: Seq
 def _over(
     recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]
 ) -> tuple[list[wire.PassEvent], int | None]:
-    """Return the passes over a graph that fit into a response, and the index of the next pass."""
+    """Return as many passes over a graph as a response has room for, and the index of the next pass."""
     recording.graph(graph)  # raises NotFound for an unknown graph
     found: list[wire.PassEvent] = []
     for event in recording.log.passes(max(0, start), recording.log.counts()[1]):
@@ -106,7 +106,7 @@ def _over(
 
 
 def _alike(passes: Sequence[wire.PassEvent]) -> list[tuple[list[int], wire.PassEvent, TableStack]]:
-    """Group passes of the same layout: the indices of the passes, the first pass, and their tables stacked."""
+    """Group passes whose tables have the same layout: return their indices, the first pass, and the stacked tables."""
     groups: dict[tuple[bytes, ...], list[int]] = {}
     for index, event in enumerate(passes):
         groups.setdefault((*table_layout(event.tensors), *(getattr(event, what) for what in WHAT)), []).append(index)

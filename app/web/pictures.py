@@ -29,7 +29,7 @@ class Look(Struct, frozen=True):
         """Return the look itself. Raise :class:`InvalidInput` for an unknown theme or direction."""
         for value, choices, name in ((self.theme, THEMES, "theme"), (self.direction, get_args(Direction), "direction")):
             if value not in choices:
-                raise InvalidInput(f"There is no {name} {value[:40]!r}: take {', '.join(choices)}.", where=name)
+                raise InvalidInput(f"There is no {name} {value[:40]!r}: use {', '.join(choices)}.", where=name)
         return self
 
     def options(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Gather what the playground shows of a run: a step, its picture, and the program line by line."""
+"""Gather the parts of a run that the playground shows: a step, its picture, and the program line by line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .responses import run_of
 from .service import Service
 
 FEW: Final = 12
-"""Largest number of nodes in a graph whose first leaf is selected by default, as in ``first`` of the page's script."""
+"""Largest number of nodes in a graph whose first leaf is selected by default. The page's script does the same in ``first``."""
 NONE: Final = "·"
 FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Selection(Struct, frozen=True):
 
 
 class RunView(Struct, frozen=True):
-    """What the playground shows of a run. :mod:`pages` documents the fields for templates."""
+    """The view of a run in the playground. :mod:`pages` documents the fields for templates."""
 
     run: model.Run
     lines: list[ProgramLine]
@@ -125,7 +125,7 @@ async def view_run(service: Service, recorded: RecordedRun, selection: Selection
 
 
 class _Selected(Struct, frozen=True):
-    """What a selection reads from a recording. ``picture`` is what to draw: ``pass`` or ``graph``, and its index."""
+    """The parts of a recording that are selected. ``picture`` is ``pass`` or ``graph`` and the index of the one to draw."""
 
     run: model.Run
     step: model.Step | None

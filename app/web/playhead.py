@@ -1,4 +1,4 @@
-"""Compute what had run at the playhead, by the same rules as the page's script (``core/playhead.js``)."""
+"""Compute which lines had run at the playhead, by the same rules as the page's script (``core/playhead.js``)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Playhead(Struct, frozen=True):
     def cells_over(self) -> list[bool]:
         """Return for each cell whether it had run to its end.
 
-        A cell is over if a later cell had begun, or if none of its lines was still to run.
+        A cell is over if a later cell had begun, or if none of its lines runs later.
         """
         cells = self.run.cells
         if self.step is None or self.at_end:
@@ -72,7 +72,7 @@ class Playhead(Struct, frozen=True):
         return [index < begun or (index == begun and all(over for _, over in progress[index])) for index in range(len(cells))]
 
     def _progress(self, line: model.Line) -> tuple[bool, bool]:
-        """Return whether a line had run, and whether it never ran again."""
+        """Return whether a line had run, and whether it does not run again later."""
         assert self.step is not None
         own = self.step.values.get(str(line.line))
         ran = self.reached(own.phase) if own is not None else str(line.line) in self.step.earlier
@@ -80,7 +80,7 @@ class Playhead(Struct, frozen=True):
 
     @property
     def _loop(self) -> tuple[int, int]:
-        """First and last line of the loop around the step, including its header; (1, 0) without a loop."""
+        """Return the first and last line of the loop around the step, including its header; (1, 0) without a loop."""
         if self.step is None or self.step.iteration is None:
             return 1, 0
         first = last = self.step.iteration.line

@@ -1,4 +1,4 @@
-"""Turn errors, Tapedeck's and the framework's, into problem+json responses (RFC 9457) or error pages."""
+"""Turn the errors of Tapedeck and of the framework into problem+json responses (RFC 9457) or error pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Problem(Struct, frozen=True):
-    """Description of an error. ``where`` locates the error in the request; ``retry_after`` is in seconds."""
+    """An error. ``where`` is the field or parameter of the request that is wrong; ``retry_after`` is in seconds."""
 
     type: str
     title: str
@@ -51,7 +51,7 @@ PROBLEM_KINDS: Final[dict[type[errors.TapedeckError], ProblemKind]] = {
         "not-allowed",
         403,
         "Not allowed",
-        "Only the owner of a run can stop or delete it, and only a caller who requested a replay can stop it.",
+        "Only the owner of a run can stop or delete it. Only a caller who requested a replay can stop it.",
     ),
     errors.NotFound: ProblemKind("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
     errors.NotEnded: ProblemKind("not-ended", 409, "Run in progress", "Try again when the run has ended."),
@@ -61,10 +61,10 @@ PROBLEM_KINDS: Final[dict[type[errors.TapedeckError], ProblemKind]] = {
     errors.UnsupportedMedia: ProblemKind("media-type", 415, "Unknown media type", "Tapedeck cannot run this Content-Type."),
     errors.TooMany: ProblemKind("too-many", 429, "Too many requests", "Wait for the seconds in Retry-After, then try again."),
     errors.DrawingError: ProblemKind("drawing", 500, "Drawing failed", "The recording itself is not affected."),
-    errors.ProtocolError: ProblemKind("protocol", 500, "Recording failed", "The program's process sent unreadable data."),
+    errors.ProtocolError: ProblemKind("protocol", 500, "Recording failed", "The process of the program sent invalid data."),
     errors.Busy: ProblemKind("busy", 503, "Busy", "All slots are in use. Wait for the seconds in Retry-After, then try again."),
     errors.SandboxError: ProblemKind(
-        "sandbox", 503, "No sandbox", "This machine has nothing that can confine a program, so no programs are run."
+        "sandbox", 503, "No sandbox", "Programs cannot be confined on this machine, so the server runs none."
     ),
     errors.StoreFull: ProblemKind("store-full", 507, "Store full", 'Delete some runs, or send "store": false.'),
 }
@@ -73,7 +73,10 @@ INVALID_QUERY: Final = ProblemKind("question", 422, "Cannot be shown", "The addr
 _OTHERS: Final = {
     404: PROBLEM_KINDS[errors.NotFound],
     405: ProblemKind(
-        "method", 405, "Method not allowed", "This address does not support the method: see Allow for those it supports."
+        "method",
+        405,
+        "Method not allowed",
+        "This address does not support the method. The Allow header lists those it supports.",
     ),
     422: PROBLEM_KINDS[errors.InvalidInput],
 }

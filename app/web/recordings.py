@@ -23,7 +23,7 @@ from .request_parts import index_of
 from .service import service_of
 
 STEPS_BYTES: Final = 8 * 1024 * 1024
-"""Size of the steps in a response, in bytes, after which the remaining steps are left for the next response."""
+"""Size in bytes at which a response of steps ends. The remaining steps are left for the next response."""
 MSGPACK: Final = "application/msgpack"
 
 P = ParamSpec("P")
@@ -78,7 +78,7 @@ async def read_graph(request: Request, id: str, graph: str) -> Response:
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))
 async def read_pass(request: Request, id: str, index: Index) -> Response:
-    """Read one pass with its numbers. For a large graph the numbers are left out: request `frames` instead."""
+    """Read one pass with its numbers. For a large graph, the numbers are left out: request `frames` instead."""
     service = service_of(request)
     recorded = await service.runs.find(id)
     return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.pass_, index))
@@ -115,7 +115,7 @@ async def draw_pass(
 async def draw_graph(
     request: Request, id: str, graph: str, form: str, theme: Theme = "light", direction: Direction = "TB", node: Selected = None
 ) -> Response:
-    """Draw the structure of a graph, without numbers. Displayed tensors that no pass reached have only a structure."""
+    """Draw the structure of a graph, without numbers: all there is for a displayed tensor that no pass reached."""
     return await _drawn(request, id, "graph", index_of(graph, "g", "graph"), form, Look(theme, direction, node))
 
 
@@ -123,7 +123,7 @@ async def _drawn(request: Request, id: str, what: str, index: int, form: str, lo
     service = service_of(request)
     media_type = next((media for name, media in MEDIA.items() if name == form), None)
     if media_type is None:
-        raise NotFound(f"There is no picture as .{form[:20]}: take one of {', '.join(f'.{name}' for name in MEDIA)}.")
+        raise NotFound(f"There is no picture format .{form[:20]}: use {', '.join(f'.{name}' for name in MEDIA)}.")
     recorded = await service.runs.find(id)
     drawn = await draw(service, recorded, what, index, form, look.checked())
     return responses.cacheable(request, drawn, media_type, final=recorded.ended)
@@ -157,14 +157,14 @@ async def read_series(
             max_length=500,
             description="What to read: `loss`, `loss:NAME`, `iteration`, `lr` or `optimizer.OPTION`. For a parameter: `p0`, "
             f"`p0.grad`, `p0.state.exp_avg` ({', '.join(PARAMETER_TENSORS)}, state.NAME), followed by `.norm` or another of "
-            f"{', '.join(STATISTICS)}, or by the index of an element such as `[3]`. `*` selects all. Repeat the parameter "
-            f"to read more. Default: {', '.join(DEFAULT_KEYS)}.",
+            f"{', '.join(STATISTICS)}, or by the index of an element such as `[3]`. `*` matches every parameter, name, "
+            f"state or option. Repeat `key` to read more. Default: {', '.join(DEFAULT_KEYS)}.",
         ),
     ] = None,
     start: Start = 0,
     count: Annotated[int | None, Query(ge=1, description="Number of steps. Default: all steps.")] = None,
     points: Annotated[
-        int | None, Query(ge=2, le=100_000, description="Reduce each key to about this many steps, keeping the extremes.")
+        int | None, Query(ge=2, le=100_000, description="Reduce each key to about this many steps, and keep the extremes.")
     ] = None,
 ) -> Response:
     """Read numbers over the steps: losses, parameters, gradients, and the optimizer's state and options."""

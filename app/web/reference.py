@@ -1,4 +1,4 @@
-"""Describe the API: ``/openapi.json`` is built from the structs that the routes return."""
+"""Describe the API in ``/openapi.json``, from the structs that the routes return."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _STATUSES: Final = {kind.status: kind for kind in PROBLEM_KINDS.values()}
 
 
 def schema(struct: Any) -> dict[str, str]:
-    """Return a reference to a struct's schema, and add the schema to the description."""
+    """Return a reference to a struct's schema, and add the schema to the description of the API."""
     _structs.add(struct)
     return {"$ref": _REFERENCE.format(name=struct.__name__)}
 
 
 def returns(struct: Any, description: str, *others: int) -> dict[str, Any]:
-    """Return the arguments of a route's decorator: it returns a struct as JSON, or problems with the ``others`` statuses."""
+    """Return decorator arguments for a route that returns a struct as JSON, or problems with the statuses ``others``."""
     success: dict[str, Any] = {"description": description}
     if struct is not None:
         success["content"] = {"application/json": {"schema": schema(struct)}}
@@ -38,7 +38,7 @@ def returns(struct: Any, description: str, *others: int) -> dict[str, Any]:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the responses with problems of these statuses."""
+    """Return the descriptions of problem responses with these statuses."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         if status == 304:
@@ -56,12 +56,16 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _OPTIONS: Final[dict[str, Any]] = {
     "seed": {"type": "integer", "minimum": 0, "default": 0, "description": "Seed of torch, numpy and random."},
-    "capture": {"enum": ["full", "norms", "graph"], "default": "full", "description": "What to record of each tensor."},
+    "capture": {
+        "enum": ["full", "norms", "graph"],
+        "default": "full",
+        "description": "Record elements and statistics (`full`), statistics (`norms`), or no numbers (`graph`).",
+    },
     "values": {
         "type": "integer",
         "minimum": 0,
         "default": 64,
-        "description": "Largest number of elements recorded whole.",
+        "description": "Largest number of elements that a tensor may have for all of them to be recorded.",
     },
     "store": {"type": "boolean", "default": True, "description": "`false` returns the run without storing it."},
 }
@@ -106,7 +110,7 @@ _TRAINING: Final = {
     "properties": {
         "parameters": {"type": "object", "minProperties": 1, "additionalProperties": _TENSOR, "description": "Initial values."},
         "data": {"type": "object", "additionalProperties": _TENSOR},
-        "loss": {"type": "string", "description": "An expression of the parameters and the data that gives a scalar."},
+        "loss": {"type": "string", "description": "An expression of the parameters and the data whose value is a scalar."},
         "optimizer": {
             "description": "An optimizer of `torch.optim`: its name, or an object with its name and options.",
             "anyOf": [],  # see _optimizer_forms
@@ -151,7 +155,7 @@ POST_RUN: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "The run has ended and was not stored (`store` was false).", "content": _RUN},
         201: {
-            "description": "The run has ended. A program that failed is a run too: see its `status`. The first response "
+            "description": "The run has ended. Its `status` shows whether the program failed. The first response "
             "to a caller contains `owner_key`: send it as a bearer token to be recognised as the owner. With "
             "`Accept: image/svg+xml` or `text/plain` the response is the last step's picture.",
             "content": _RUN,
@@ -203,7 +207,7 @@ EVENTS: Final[dict[str, Any]] = {
             "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress` and `finding`, then `end`.",
             "content": {"text/event-stream": {"schema": _EVENT}},
         },
-        204: {"description": "The run has ended, and no event follows the one that Last-Event-ID names."},
+        204: {"description": "The run has ended, and no event follows the event in Last-Event-ID."},
     }
     | problems(404, 422),
 }
@@ -228,7 +232,7 @@ PICTURE: Final[dict[str, Any]] = {
 
 
 def returns_packed(json: Any, packed: Any, description: str = "Columns of numbers.") -> dict[str, Any]:
-    """Return the arguments of a route's decorator: it returns one struct as JSON or another as msgpack."""
+    """Return decorator arguments for a route that returns ``json`` as JSON or ``packed`` as msgpack."""
     return {
         "response_class": Response,
         "responses": {
@@ -245,9 +249,9 @@ def returns_packed(json: Any, packed: Any, description: str = "Columns of number
 
 
 def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[str, Any]:
-    """Return the description of the API for callers who reach it under ``root``. Most of it is built once for each app.
+    """Return the description of the API for callers who reach it under ``root``. Everything but ``servers`` and the optimizers is built once.
 
-    ``optimizers`` are the names that a training can use, or ``None`` while they are not known.
+    ``optimizers`` lists the names that a training can use; ``None`` while they are unknown.
     """
     if app.openapi_schema is None:
         found: dict[str, Any] = get_openapi(

@@ -50,14 +50,14 @@ _BODY: Final = {
     "oneOf": [
         _kind(
             "surface",
-            "The loss over one element of a parameter, with the tangent at the recorded point, or over two elements.",
+            "Compute the loss over one element of a parameter, with the tangent at the recorded point, or over two elements.",
             {
                 "parameters": _PARAMETERS
                 | {
                     "minItems": 1,
                     "maxItems": 2,
                     "description": "Parameters by id or name, with an element in brackets: `m`, `p0`, `model.0.weight[0,2]`. "
-                    "Can be omitted if the pass has one or two scalars only.",
+                    "Can be omitted if the parameters of the pass are one or two scalars.",
                 },
                 "points": {
                     "type": "integer",
@@ -67,7 +67,7 @@ _BODY: Final = {
                 },
                 "ranges": {
                     "type": "array",
-                    "description": "For each parameter `[low, high]`, or null for a range around its values over the steps.",
+                    "description": "`[low, high]` for each parameter, or null for a range around its values over the steps.",
                     "items": {"type": ["array", "null"], "items": {"type": "number"}},
                 },
             },
@@ -87,7 +87,7 @@ _BODY: Final = {
         ),
         _kind(
             "factors",
-            "The local derivatives of a node, computed by calling its grad_fn with unit vectors.",
+            "Compute the local derivatives of a node by calling its grad_fn with unit vectors.",
             {"node": {"type": "string", "description": "Id of a node in the graph of the pass."}},
             {"node": "n1"},
             "node",
@@ -105,7 +105,7 @@ _POST: Final[dict[str, Any]] = {
     "status_code": 201,
     "response_class": Response,
     "responses": {
-        200: {"description": "The replay was requested before: the same response.", "content": _DONE},
+        200: {"description": "The replay was requested before. The response is the same.", "content": _DONE},
         201: {
             "description": "The replay is done. `repeatable` says whether it reproduced the recorded numbers. If it did not, "
             "`difference` contains the first difference. If there is no result, `reason` says why.",
@@ -142,7 +142,7 @@ _FOLLOW: Final[dict[str, Any]] = {
 
 @router.post("", **_POST)
 async def start_replay(request: Request, id: str) -> Response:
-    """Run the program again up to a step, in the sandbox, to compute what was not recorded."""
+    """Run the program again up to a step, in the sandbox, to compute numbers that were not recorded."""
     service = service_of(request)
     recorded = await service.runs.find(id)
     caller = service.owners.identify(request)
@@ -168,7 +168,7 @@ async def read_replay(request: Request, id: str, replay: str) -> Response:
     if not live.ended:
         return _in_progress(request, id, live)
     result = _with_links(request, id, live)
-    # without a verdict the replay was stopped, and the next request runs it again
+    # a replay without a verdict was stopped, and the next request runs it again
     final = result.repeatable is not None
     return responses.cacheable(request, msgspec.json.encode(result), responses.JSON, final=final)
 

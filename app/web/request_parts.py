@@ -20,7 +20,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
     Raise :class:`TooLarge` as soon as the body is known to exceed ``limit`` bytes, before all of it has arrived.
     """
-    too_large = TooLarge(f"The body is larger than {limit:,} bytes, the most that is taken.", where="body")
+    too_large = TooLarge(f"The body is larger than the limit of {limit:,} bytes.", where="body")
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and (len(length) > 15 or int(length) > limit):
         raise too_large
@@ -59,7 +59,7 @@ def preferred_form(accept: str) -> str:
 
 
 def seconds_to_wait(prefer: str) -> float | None:
-    """Return the seconds that a ``Prefer`` header asks to wait (RFC 7240), or ``None`` if it does not say.
+    """Return the ``wait`` of a ``Prefer`` header in seconds (RFC 7240), or ``None`` if it has none.
 
     >>> seconds_to_wait("respond-async, wait=2"), seconds_to_wait("wait=soon"), seconds_to_wait("wait=100000")
     (2.0, None, 60.0)
@@ -73,7 +73,7 @@ def seconds_to_wait(prefer: str) -> float | None:
 
 
 def idempotency_key(request: Request, owner: str | None, fingerprint: str) -> str | None:
-    """Return the caller's ``Idempotency-Key`` made unique to the caller, or ``None`` without the header.
+    """Return the ``Idempotency-Key``, made unique to the caller, or ``None`` without the header.
 
     Callers without an owner key share a key only if their requests have the same fingerprint.
     """
@@ -95,7 +95,7 @@ def index_of(text: str, letter: str, what: str) -> int:
 
 
 async def reject_unknown_parameters(request: Request) -> None:
-    """Raise :class:`InvalidInput` for a query parameter that the route does not have, and list those that it has.
+    """Raise :class:`InvalidInput`, which lists the parameters of the route, for a query parameter that it does not have.
 
     Without this check, a misspelt parameter would be ignored silently.
     """
@@ -105,5 +105,5 @@ async def reject_unknown_parameters(request: Request) -> None:
     parameters = sorted(field.alias for field in route.dependant.query_params)
     for name in request.query_params:
         if name not in parameters:
-            remedy = f"take {', '.join(parameters)}" if parameters else "it has none"
+            remedy = f"use {', '.join(parameters)}" if parameters else "it has none"
             raise InvalidInput(f"This address has no parameter {name[:40]!r}: {remedy}.", where=f"query.{name[:40]}")

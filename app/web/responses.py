@@ -29,7 +29,7 @@ def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, vary: bool = False) -> Response:
     """Return a response that may be cached if it is ``final``, or 304 if the caller's ``If-None-Match`` matches it.
 
-    ``vary`` says that the body depends on the request's ``Accept`` header.
+    ``vary`` is true if the body depends on the request's ``Accept`` header.
     """
     headers = {"Vary": "Accept"} if vary else {}
     if not final:

@@ -100,7 +100,7 @@ async def start_run(request: Request) -> Response:
 
 
 def _default_wait(limits: model.Limits) -> float:
-    """Return the seconds that a POST without ``Prefer: wait=N`` waits for the end.
+    """Return the seconds that a POST without ``Prefer: wait=N`` waits for the end of the run.
 
     >>> _default_wait(model.Limits(wall_seconds=10.0)), _default_wait(model.Limits(wall_seconds=60.0))
     (12.0, 10.0)
@@ -109,7 +109,7 @@ def _default_wait(limits: model.Limits) -> float:
 
 
 async def _ended(recorded: LiveRun, seconds: float | None) -> None:
-    """Wait for the end of a run, ``seconds`` at most. Raise the server's own failure, if there was one."""
+    """Wait at most ``seconds`` for the end of a run. Raise the server's own failure, if there was one."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await recorded.until_ended()

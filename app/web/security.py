@@ -18,7 +18,7 @@ COMMON: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
 }
 DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
-"""Content policy of everything except pages: an SVG that is opened directly is shown, but cannot load or run anything."""
+"""Content policy of everything except pages: an SVG that is opened by itself is shown, but cannot load or run anything."""
 
 
 def page_policy(nonce: str) -> str:

@@ -13,7 +13,7 @@ from ..recording import Recording, StepSeries, json_number
 from .pass_columns import PackedMatrix
 
 CELLS: Final = 2_000_000
-"""Numbers in a response at most."""
+"""Limit on the numbers in a response."""
 
 
 class Series(Struct, frozen=True):
@@ -24,7 +24,7 @@ class Series(Struct, frozen=True):
 
 
 class PackedNumbers(Struct, frozen=True):
-    """Packed little-endian numbers. ``gaps`` are the indices at which NaN stands for a missing number."""
+    """Packed little-endian numbers. ``gaps`` are the indices of missing numbers, which are NaN in ``data``."""
 
     dtype: str
     data: bytes
@@ -61,7 +61,7 @@ def _read(recording: Recording, keys: Sequence[str], start: int, count: int | No
     read = recording.series(keys, start, count, points)
     if (cells := len(read.index) * len(read.values)) > CELLS:
         raise InvalidInput(
-            f"This request selects {cells:,} numbers, and a response has at most {CELLS:,}: ask for fewer keys, or for points.",
+            f"This request selects {cells:,} numbers, and a response has at most {CELLS:,}: request fewer keys, or set points.",
             where="query.points",
         )
     return read

@@ -1,4 +1,4 @@
-"""Bundle the parts of a running server that requests need."""
+"""Collect the parts of a running server that requests need."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ T = TypeVar("T")
 Mode = Literal["full", "nofiles", "unconfined", "refused", "starting"]
 
 OURS: Final = "tapedeck"
-"""Owner of the example recordings that the pages open with. No caller's key or cookie contains this owner."""
+"""Owner of the example recordings that the playground opens with. No caller's key or cookie contains this owner."""
 EXAMPLE_SECONDS: Final = 3.0
 """Seconds that a page waits for the recording of its example."""
 LIGHT_BYTES: Final = 200_000
-"""Recordings in memory up to this size are read on the event loop, where a read takes less time than a thread switch."""
+"""Largest recording in memory, in bytes, that is read on the event loop: reading it is faster than a thread switch."""
 
 
 class Service:
-    """The parts of a running server, which an app creates when it starts."""
+    """The parts of a running server. An app creates one when it starts."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ def version_of(package: str) -> str | None:
 
 
 def _edition(program: str, torch: str | None) -> str:
-    """Return a digest that changes with the program, with torch, and with the code that records and explains."""
+    """Return a digest of the program, the version of torch, and the code of ``tracer`` and ``explain``."""
     digest = hashlib.blake2b(f"{torch}\n{program}".encode(), digest_size=16)
     for source in sorted(path for folder in ("tracer", "explain") for path in (PACKAGE / folder).rglob("*.py")):
         digest.update(source.read_bytes())

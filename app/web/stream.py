@@ -28,7 +28,7 @@ Numbered = tuple[int, wire.AnyEvent]
 
 
 def last_id(recorded: RecordedRun) -> int | None:
-    """Return the id of the event that ends a run's stream, or ``None`` while the run goes on."""
+    """Return the id of the last event in a run's stream, or ``None`` while the run is in progress."""
     if not recorded.ended:
         return None
     count = (
@@ -100,7 +100,7 @@ def _encoded(batch: Iterable[Numbered]) -> bytes:
 
 
 def public_event(event: wire.AnyEvent) -> tuple[str, Any] | None:
-    """Return the name and the data with which the stream sends an event, or ``None`` if the stream leaves it out."""
+    """Return the name and the data of an event in the stream, or ``None`` if the stream skips it."""
     match event:
         case wire.StartedEvent():
             return "started", {"torch": event.torch, "python": event.python}

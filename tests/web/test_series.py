@@ -210,4 +210,4 @@ async def test_a_request_for_too_many_numbers_is_rejected(client: httpx.AsyncCli
     run = await start(client)
     answer = await client.get(f"{run}/series", params={"key": ["loss", "p0"]})
     assert answer.status_code == 422
-    assert "ask for fewer keys, or for points" in answer.json()["detail"]
+    assert "request fewer keys, or set points" in answer.json()["detail"]
