@@ -1,4 +1,4 @@
-"""Define the errors that Tapedeck raises. A failure of the user's program is a result, not one of these.
+"""Define the errors that Tapedeck raises. A failure of the user's program is a result, not an error.
 
 ::
 

@@ -1,6 +1,6 @@
 """Run jobs in other processes, and yield their validated events as they arrive.
 
-The last event of a run is always a :class:`~tapedeck.wire.EndEvent`: the program's own, or one that the executor makes if
+The last event of a run is always a :class:`~tapedeck.wire.EndEvent`: the tracer's, or one that the executor creates if
 the process was killed or exited early.
 """
 
@@ -97,8 +97,8 @@ class Executor(Protocol):
 class LocalExecutor:
     """Runs jobs in this machine's pool of confined children.
 
-    ``entry`` is the module that runs in the children, ``path`` are additional folders to import it from, and ``mode`` is the
-    only mode to try. These are for tests. Only the setting ``unconfined`` can select the mode ``none``.
+    ``entry`` is the module that runs in the children, ``path`` lists additional folders to import it from, and ``mode`` is the
+    only mode to try. These three are for tests. Only the setting ``unconfined`` can select the mode ``none``.
     """
 
     def __init__(self, settings: Settings, *, entry: str = ENTRY, path: tuple[str, ...] = (), mode: Mode | None = None) -> None:
@@ -348,7 +348,7 @@ class _ConfinedProcess:
 
 
 class _PlainProcess:
-    """A process of the user's, as a :class:`~tapedeck.sandbox.follow.JobProcess`."""
+    """A plain process, as a :class:`~tapedeck.sandbox.follow.JobProcess`."""
 
     def __init__(self, process: asyncio.subprocess.Process, job: int, events: int) -> None:
         self._process = process

@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None, *, executor: Executor | None = None) -> FastAPI:
-    """Return an app with the given settings, or with those of the environment. Tests pass an executor.
+    """Return an app with the given settings, or with the settings of the environment. Tests pass an executor.
 
     The data folder is locked when the app starts, not before. Raises :class:`SettingsError` for invalid settings.
     """
@@ -127,9 +127,9 @@ def _locked(folder: Path | None) -> Iterator[None]:
 
 
 class Bundle(StaticFiles):
-    """Serve the bundled front end, from the files that were compressed at build time if the client accepts gzip.
+    """Serve the bundled front end. Clients that accept gzip get the files that were compressed at build time.
 
-    A name with a hash of the file's content is cacheable forever.
+    A file whose name contains a hash of its content may be cached forever.
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:

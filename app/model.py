@@ -1,7 +1,7 @@
 """Define the values that the API sends: runs, steps, passes, graphs and tensors.
 
-Each class is a frozen value whose fields are the fields of the JSON: :func:`msgspec.json.encode` turns it into the object
-that the API sends. Docstrings of classes become descriptions in ``/openapi.json``. This module imports nothing from Tapedeck.
+Each class is a frozen value with the fields of the JSON: :func:`msgspec.json.encode` turns it into the object that the API
+sends. Docstrings of classes become descriptions in ``/openapi.json``. This module imports nothing from Tapedeck.
 
 A recording, from the outside in::
 
@@ -48,12 +48,12 @@ class TensorSummary(Struct, frozen=True):
     ``values`` is ``null`` for a tensor with more elements than the option ``values`` of the run.
 
     ``min``, ``max``, ``mean`` and ``norm`` (the L2 norm) include non-finite elements, so a NaN is visible in them. For a
-    complex tensor, ``min``, ``max`` and ``mean`` are those of the magnitudes. Mean and norm of a tensor with ``values`` are
-    computed in float64. Those of a larger tensor are computed by ``mean()`` and ``norm()`` in its own dtype, or in a wider
-    one if that overflows or underflows. ``zeros``, ``nan`` and ``inf`` count elements.
+    complex tensor, ``min``, ``max`` and ``mean`` are computed from the magnitudes. The mean and the norm of a tensor with
+    ``values`` are computed in float64. For a larger tensor, ``mean()`` and ``norm()`` compute them in the tensor's dtype, or in
+    a wider dtype if the result overflows or underflows. ``zeros``, ``nan`` and ``inf`` count elements.
 
-    All statistics are ``null`` for an empty tensor, for one on the meta device, and with ``capture: graph``. A sparse tensor
-    is summarized as the dense tensor that it represents.
+    All statistics are ``null`` for an empty tensor, for a tensor on the meta device, and with ``capture: graph``. A sparse
+    tensor is summarized as the dense tensor that it represents.
     """
 
     shape: list[int]
@@ -74,13 +74,14 @@ class TensorSummary(Struct, frozen=True):
 class Node(Struct, frozen=True):
     """A node of a graph: a ``grad_fn`` (``op``), a leaf with its ``AccumulateGrad`` (``leaf``), or a ``constant``.
 
-    ``op`` is the name of its class in autograd, ``call`` the call that made it, ``name`` the variable that it was bound to.
-    ``line`` is 1-based; ``columns`` is a 0-based, half-open range. Both are positions in ``file``, or in the program if
-    ``file`` is ``null``. ``outputs`` is the number of tensors that the operation returned. ``saved`` names its saved tensors,
-    as in the attributes ``_saved_<name>``. ``parameter`` is the id of the leaf's parameter.
+    ``op`` is the name of its class in autograd, ``call`` the call that created it, and ``name`` the variable that its result
+    was assigned to. ``module`` is the path of the ``nn.Module`` whose ``forward`` made the call, such as ``net.0``. ``line``
+    is 1-based; ``columns`` is a 0-based, half-open range. Both are positions in ``file``, or in the program if ``file`` is
+    ``null``. ``outputs`` is the number of tensors that the operation returned. ``saved`` names its saved tensors, as in the
+    attributes ``_saved_<name>``. ``parameter`` is the id of the leaf's parameter.
 
-    ``backward_of`` is set for a node that a pass with ``create_graph`` made: it is the node whose backward formula made this
-    one, or at which this one sums gradients. ``line`` is then the line of the pass.
+    ``backward_of`` is set for a node that a pass with ``create_graph`` created. It is the node whose backward formula created
+    this one, or at which this one sums gradients. ``line`` is then the line of the pass.
     """
 
     id: str
@@ -108,7 +109,7 @@ class Formula(Struct, frozen=True):
 class Edge(Struct, frozen=True):
     """A path of a gradient, from the node ``source`` to ``source.next_functions[slot]``, which is the node ``target``.
 
-    ``input`` is the index of the output of ``target`` that the gradient belongs to. ``gradient`` is false on an edge to a
+    ``input`` is the index of the output of ``target`` to which the gradient belongs. ``gradient`` is false on an edge to a
     constant, which receives no gradient; ``slot`` is -1 there if it is unknown.
     """
 
@@ -146,7 +147,7 @@ class NodeNumbers(Struct, frozen=True):
 class Pass(Struct, frozen=True):
     """One call into autograd's engine, by ``backward()`` or ``torch.autograd.grad()``.
 
-    ``parent`` is the index of the pass during which a nested pass ran. ``order`` lists the ids of the nodes in the order in
+    ``parent`` is the index of the pass inside which a nested pass ran. ``order`` lists the ids of the nodes in the order in
     which the engine ran them. ``failed`` is the node that raised an error. ``nodes`` has the numbers of each node by its id,
     ``edges`` the gradient on each edge by its id. Both are missing if the graph is too large for one response: request
     ``frames`` instead.
@@ -200,11 +201,11 @@ class NodeDetail(Struct, frozen=True):
 class ParameterStep(Struct, frozen=True):
     """A parameter in one step.
 
-    ``value`` is its value in the forward phase, ``value_after`` the value after the update, and ``update`` is
-    ``value_after - value``, computed by PyTorch. ``grad_before`` is its ``.grad`` before the first pass of the step,
-    ``grad_after`` after the last one. ``contribution`` is the gradient that the passes of the step added, or the one that
-    ``torch.autograd.grad`` returned if no pass added any. ``grad_used`` is the gradient that the update used, after clipping
-    or scaling; ``null`` if the parameter was not updated. ``state`` is the optimizer's state for it after the update.
+    ``value`` is its value in the forward phase, ``value_after`` the value after the update, and ``update`` is ``value_after -
+    value``, computed by PyTorch. ``grad_before`` is its ``.grad`` before the first pass of the step, and ``grad_after`` its
+    ``.grad`` after the last pass. ``contribution`` is the gradient that the passes of the step added. If no pass added any, it
+    is the gradient that ``torch.autograd.grad`` returned. ``grad_used`` is the gradient that the update used, after clipping or
+    scaling; ``null`` if the parameter was not updated. ``state`` is the optimizer's state for it after the update.
     """
 
     id: str
@@ -272,11 +273,12 @@ class EarlierValue(Struct, frozen=True):
 class Step(Struct, frozen=True):
     """A training step: a forward computation, one or more passes, and an update.
 
-    ``lines`` has the numbers of the lines that ran in each phase. ``values`` has the values of the lines that ran in the
-    step, ``earlier`` those of the lines that ran only in earlier steps; both are keyed by line number. ``main`` is the index
-    of the main pass. ``loss`` is its root and ``loss_name`` the variable of that; ``losses`` has the roots of other passes that
-    accumulated gradients, by name. ``optimizer`` has the name and the options of the first parameter group that was updated,
-    with their values at that time (``lr`` as scheduled). ``groups`` lists all groups if there are several.
+    ``lines`` lists the numbers of the lines that ran in each phase. ``values`` has the values of the lines that ran in the
+    step, ``earlier`` the values of lines that ran only in earlier steps; both are keyed by line number. ``main`` is the index
+    of the main pass. ``loss`` is the root of the main pass, and ``loss_name`` its variable. ``losses`` has the roots of other
+    passes that accumulated gradients, by name. ``optimizer`` has the name and the options of the first parameter group that was
+    updated. The options have their values at the time of the update, so ``lr`` is the scheduled one. ``groups`` lists all
+    groups if there are several.
     """
 
     index: int
@@ -308,7 +310,7 @@ class Parameter(Struct, frozen=True):
 class Cell(Struct, frozen=True):
     """A cell of a notebook. A program is one cell. ``start_line`` and ``end_line`` are 1-based and inclusive.
 
-    ``stdout`` is the text that it printed, ``output`` the text of its last expression, as a notebook shows it.
+    ``stdout`` is the text that the cell printed, ``output`` the value of its last expression as a notebook shows it.
     """
 
     index: int
@@ -319,7 +321,7 @@ class Cell(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """The last value of a line. ``step`` is the step in which it ran last; ``null`` if no step has ended since.
+    """The last value of a line. ``step`` is the step in which the line ran last, or ``null`` if no step has ended since.
 
     ``graph`` is the id of the value's graph, if it has one.
     """
@@ -333,7 +335,7 @@ class Line(Struct, frozen=True):
 
 
 class ProgramError(Struct, frozen=True):
-    """The exception that ended a program, or the reason for which it was stopped.
+    """The exception that ended a program, or the reason why the program was stopped.
 
     ``type`` is the name of the exception's class, or the status of the run. ``line`` is 1-based; ``columns`` is the 0-based,
     half-open range of the failing expression.
@@ -363,7 +365,7 @@ class Fix(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
-    """A diagnosis of a run: ``message`` says what happened, ``why`` explains the cause and the remedy.
+    """A diagnosis of a run: ``message`` describes what happened, ``why`` explains the cause and the remedy.
 
     ``node`` is the id of a node in the graph of ``pass``, or of the step's main pass if ``pass`` is ``null``. ``help`` is the
     path of the page that documents ``code``. Text in backticks is code.
@@ -450,7 +452,7 @@ class Limits(Struct, frozen=True):
     printed_bytes: int = 8 * 1024 * 1024
     """Size of the printed text at which the program is stopped."""
     recording_bytes: int = 64 * 1024 * 1024
-    """Size of the recorded events. A larger run ends as ``output_limit`` and keeps the events before."""
+    """Size of the recorded events. A larger run ends as ``output_limit`` and keeps the events recorded so far."""
     message_bytes: int = 24 * 1024 * 1024
     """Size of one message from the program's process."""
     nodes: int = 250_000
@@ -473,7 +475,7 @@ class Options(Struct, frozen=True):
     seed: int | None = 0
     capture: Capture = "full"
     values: int = 64
-    """Largest number of elements of a tensor whose elements are all recorded."""
+    """Largest number of elements that a tensor may have for all of them to be recorded."""
 
 
 class Program(Struct, frozen=True):
