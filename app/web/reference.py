@@ -249,8 +249,9 @@ def returns_packed(json: Any, packed: Any, description: str = "Columns of number
 
 
 def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[str, Any]:
-    """Return the description of the API for callers who reach it under ``root``. Everything but ``servers`` and the optimizers is built once.
+    """Return the description of the API for callers who reach it under ``root``.
 
+    It is built once, except ``servers`` and the optimizers.
     ``optimizers`` lists the names that a training can use; ``None`` while they are unknown.
     """
     if app.openapi_schema is None:
