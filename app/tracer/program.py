@@ -100,10 +100,11 @@ class RunningProgram:
         self._finished = True
         self._open.close()
         try:
-            if self._failure is None and not self._recorder.passes.called:
-                _run_implicit_pass(self._recorder, self._emitter)
-            self._printer.flush()
-            self._recorder.finish()
+            with contextlib.suppress(ReplayFinished):  # the step of the replay was the last
+                if self._failure is None and not self._recorder.passes.called:
+                    _run_implicit_pass(self._recorder, self._emitter)
+                self._printer.flush()
+                self._recorder.finish()
             self._emitter.emit(wire.EndEvent("failed" if self._failure else "done", self._failure, self._duration))
             self._emitter.flush()
         finally:
