@@ -17,6 +17,7 @@ from .rules import (
     diverging,
     forward_mode,
     grad_accumulated,
+    gradient_modified,
     graph_too_large,
     implicit_pass,
     implicit_pass_failed,
@@ -56,6 +57,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
         _of_recording(requires_grad_late),
         _of_recording(non_leaf_grad),
         _of_recording(data_update),
+        _of_recording(gradient_modified),
         _of_recording(leaf_kept),
     ),
     "Training": (

@@ -94,13 +94,13 @@ class Recorder:
         step_observer: StepObserver = replayed or NoStepObserver()
         parameters = Parameters(emitter, names, late)
         trail = GradientTrail(parameters)
-        open_passes = OpenPasses(emitter, new_table)
+        open_passes = OpenPasses(emitter, new_table, locator.here)
         self.steps = steps = Steps(
             emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
             observer=step_observer,
         )  # fmt: skip
         self._guard = guard = WriteGuard(
-            changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, holders=[open_passes]
+            changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, passes=open_passes
         )
         self._graphs = graphs = Graphs(
             emitter=emitter, calls=calls, names=names, source=source, parameters=parameters, scopes=scopes.local, saved=saved,

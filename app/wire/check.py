@@ -28,7 +28,7 @@ from .events import (
     Surface,
     TensorTable,
 )  # fmt: skip
-from .signals import Broadcast, LeafRebound, NonLeafGrad, PassFailed, RequiresGradLate
+from .signals import Broadcast, GradientModified, LeafRebound, NonLeafGrad, PassFailed, RequiresGradLate
 
 MAX_POINTS: Final = 10_000
 """Maximum number of points of a surface."""
@@ -66,7 +66,7 @@ class EventChecker:
                 self._parameters = max(self._parameters, event.index + 1)
             case Surface() | Checked() | Factors() | Refused():
                 self._check_answer(event)
-            case PassFailed() | LeafRebound() | NonLeafGrad() | RequiresGradLate() | Broadcast():
+            case PassFailed() | LeafRebound() | NonLeafGrad() | RequiresGradLate() | Broadcast() | GradientModified():
                 self._check_signal(event)
             case EndEvent() if event.status not in ("done", "failed"):
                 raise ProtocolError("an end event has a status that only the server may set")
@@ -157,7 +157,9 @@ class EventChecker:
             if line.row >= rows or line.graph >= len(self._graphs):
                 raise ProtocolError("a line refers to a row or graph that does not exist")
 
-    def _check_signal(self, signal: PassFailed | LeafRebound | NonLeafGrad | RequiresGradLate | Broadcast) -> None:
+    def _check_signal(
+        self, signal: PassFailed | LeafRebound | NonLeafGrad | RequiresGradLate | Broadcast | GradientModified
+    ) -> None:
         if signal.step > self._steps:
             raise ProtocolError("a signal refers to a step that has not begun")
         match signal:
@@ -165,6 +167,11 @@ class EventChecker:
                 if max(signal.graph, signal.earlier) >= len(self._graphs):
                     raise ProtocolError("a signal refers to a graph that does not exist")
                 if signal.node >= self._graphs[signal.graph][0]:
+                    raise ProtocolError("a signal refers to a node that does not exist")
+            case GradientModified():  # the event of the pass itself follows
+                if signal.graph >= len(self._graphs):
+                    raise ProtocolError("a signal refers to a graph that does not exist")
+                if max(signal.node, signal.shared) >= self._graphs[signal.graph][0]:
                     raise ProtocolError("a signal refers to a node that does not exist")
             case NonLeafGrad() if signal.graph >= len(self._graphs):
                 raise ProtocolError("a signal refers to a graph that does not exist")

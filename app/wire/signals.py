@@ -97,6 +97,21 @@ class UnusedParameter(Signal, tag="unused-parameter", frozen=True, kw_only=True)
     steps: Count
 
 
+class GradientModified(Signal, tag="gradient-modified", frozen=True, kw_only=True):
+    """The program wrote in place to a gradient that the engine had given to a hook or to a custom ``backward``.
+
+    ``node`` of ``graph`` was running. ``in_formula``: its custom ``backward`` wrote; otherwise a hook did. ``shared`` is
+    another node to which the changed gradient was still on its way, -1 if there was none.
+    """
+
+    step: Count
+    pass_: Count
+    graph: Count
+    node: Count
+    in_formula: bool
+    shared: Index = -1
+
+
 class ImplicitPass(Signal, tag="implicit-pass", frozen=True, kw_only=True):
     """The program never called ``backward()``, so the tracer did. ``scalar`` is true if the root had one element."""
 
@@ -155,6 +170,7 @@ AnySignal = (
     | RequiresGradLate
     | Broadcast
     | UnusedParameter
+    | GradientModified
     | ImplicitPass
     | ImplicitPassFailed
     | GraphTooLarge

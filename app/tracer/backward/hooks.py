@@ -6,7 +6,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 from torch.autograd import Function
@@ -14,6 +14,13 @@ from torch.autograd import Function
 from ..tensors.handles import next_sequence_nr
 
 _FUNCTION: Any = Function
+
+
+class NodeListener(Protocol):
+    """Something that follows which nodes have run, as :class:`~.overwritten.Overwritten` does."""
+
+    def ran(self, node: int) -> None:
+        """Called when the formula of a node has run, and again once the program's hooks have followed."""
 
 
 class GradientCapture:
@@ -31,8 +38,12 @@ class GradientCapture:
         """With ``create_graph``, the next sequence number after each node had run."""
         self.resting = False
         """True while a pass inside this one runs. It may run the same nodes, whose gradients then belong to that pass."""
+        self.computed = -1
+        """The last node with hooks of the program after its formula whose formula has run."""
+        self.overwritten: NodeListener | None = None
+        """The gradients that the program has overwritten so far, if any."""
         self._nodes = nodes
-        self._hooks: list[dict[Any, Any]] = []
+        self._hooks: list[tuple[dict[Any, Any], Any]] = []
 
     def attach(self, *, numbered: bool) -> None:
         """Add a hook to each node. If that fails, remove the hooks and raise. ``numbered``: record :attr:`numbers`."""
@@ -48,13 +59,28 @@ class GradientCapture:
             at_outputs[index] = outputs
             if numbered:
                 numbers.append(next_sequence_nr())
+            if capture.overwritten is not None:
+                capture.overwritten.ran(index)
+
+        def computed(index: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
+            capture = reference()
+            if capture is not None and not capture.resting:
+                at_outputs[index] = outputs
+                capture.computed = index
+                if capture.overwritten is not None:
+                    capture.overwritten.ran(index)
 
         def register(hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], None]:
             """Add a hook after the program's own, in place of ``Function._register_hook``."""
             if hooks is None:
                 hooks = OrderedDict()  # the type that torch uses: the program may add hooks later
+            elif hooks:
+                first = {computed: partial(computed, hook.args[0]), **hooks}  # it runs before the program's hooks
+                hooks.clear()
+                hooks.update(first)
+                attached.append((hooks, computed))
             hooks[self] = hook
-            attached.append(hooks)
+            attached.append((hooks, self))
             return hooks, None
 
         # Node.register_hook calls Function._register_hook. Without the handles that it makes, this takes a third of the time
@@ -70,6 +96,6 @@ class GradientCapture:
 
     def detach(self) -> None:
         """Remove the hooks."""
-        for hooks in self._hooks:
-            hooks.pop(self, None)
+        for hooks, key in self._hooks:
+            hooks.pop(key, None)
         self._hooks.clear()

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
+from ... import wire
 from ..emitter import Build, Emitter
+from ..source.statements import LineContext
 from ..tensors.memory import Write
 from ..tensors.table import TableBuilder
 from .passes import OpenPass
+
+MOST = 20
+"""The number of lines that are reported for writing to a gradient."""
 
 
 class OpenPasses:
     """The passes that are running. True if there are any."""
 
-    def __init__(self, emitter: Emitter, new_table: Callable[[], TableBuilder]) -> None:
+    def __init__(self, emitter: Emitter, new_table: Callable[[], TableBuilder], here: Callable[[], LineContext]) -> None:
         self._emitter = emitter
         self._new_table = new_table
+        self._here = here
+        self._reported: set[int] = set()
+        """The lines for which a write to a gradient was reported."""
         self._open: list[OpenPass] = []
         self._finished: list[tuple[int, TableBuilder, Build]] = []
         """The passes that have ended while others run."""
@@ -58,3 +67,27 @@ class OpenPasses:
         table = self._new_table()
         for begun in self._open:
             begun.protect(write, table)
+            begun.gradient_writes.protect(write, elements=table.has_values)
+
+    def written(self, write: Write) -> None:
+        """Report a write to a gradient that the engine has given to a hook or to a custom ``backward``."""
+        begun = self.outer()
+        if begun is not None and not begun.transformed:
+            line = self._here().line
+            if line not in self._reported and len(self._reported) < MOST:
+                begun.gradient_writes.written(write, partial(self._report, begun, line))
+
+    def _report(self, begun: OpenPass, line: int, node: int, in_formula: bool, shared: int) -> None:
+        if line not in self._reported:
+            self._reported.add(line)
+            self._emitter.emit(
+                wire.GradientModified(
+                    line=line,
+                    step=begun.step,
+                    pass_=begun.facts.index,
+                    graph=begun.template.index,
+                    node=node,
+                    in_formula=in_formula,
+                    shared=shared,
+                )
+            )

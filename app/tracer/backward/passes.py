@@ -20,6 +20,7 @@ from ..training.facts import PassFacts
 from ..training.parameter_changes import Contribution
 from .graph import Walk, grad_node
 from .hooks import GradientCapture
+from .overwritten import Overwritten, Position
 from .template import Template
 
 
@@ -55,6 +56,8 @@ class OpenPass:
     """True inside a transform of ``torch.func``, where tensors wrap others."""
     batched: bool = False
     """True if a tensor of the pass wraps a whole batch, whose elements cannot be emitted as one tensor's."""
+    overwritten: Overwritten | None = None
+    """The gradients that the program has overwritten while the pass ran, if it has written to any tensor."""
 
     def contributions(self, table: TableBuilder, result: Any, *, touched: bool) -> dict[int, Contribution]:
         """Return the contribution of the pass to each parameter, or the gradient that it returned as part of ``result``.
@@ -70,7 +73,13 @@ class OpenPass:
         for parameter, (node, leaf) in zip(self.template.parameters, self.walk.leaves, strict=True):
             gradients = seen[node] or taken.get(node)
             gradient = gradients[0] if gradients else None
-            if gradient is not None:
+            before = self._before_writes(node)
+            if gradient is not None and before is not None:
+                elements = before.tensor
+                found[parameter] = Contribution(
+                    gradient if elements is None else elements, before, False, False, overwritten=True
+                )
+            elif gradient is not None:
                 grad = leaf.grad if accumulates else None
                 stolen = grad is not None and data_pointer(gradient) == data_pointer(grad) != 0
                 whole = stolen or (
@@ -117,8 +126,12 @@ class OpenPass:
         """Return the gradient of each parameter, whether the pass accumulated it or returned it in ``result``."""
         taken = self._taken(result)
         seen = self.capture.at_outputs
-        leaves = zip(self.template.parameters, self.walk.leaves, strict=True)
-        return {parameter: (seen[node] or taken.get(node, (None,)))[0] for parameter, (node, _) in leaves}
+        found: dict[int, Tensor | None] = {}
+        for parameter, (node, _) in zip(self.template.parameters, self.walk.leaves, strict=True):
+            before = self._before_writes(node)
+            elements = before.tensor if before is not None else None
+            found[parameter] = (seen[node] or taken.get(node, (None,)))[0] if elements is None else elements
+        return found
 
     def event(
         self, table: TableBuilder, result: Any, contributions: Mapping[int, Contribution], *, failing: int, hooked: bool
@@ -130,7 +143,7 @@ class OpenPass:
         """
         template, capture = self.template, self.capture
         for contribution in contributions.values():
-            if contribution.row is not contribution.tensor:
+            if contribution.row is not contribution.tensor and not contribution.overwritten:
                 table.add_snapshot(unwrapped(contribution.tensor), contribution.row)
         for parameter, (_, leaf) in zip(template.parameters, self.walk.leaves, strict=True):
             table.add_snapshot(unwrapped(leaf), self.values[parameter])
@@ -140,6 +153,11 @@ class OpenPass:
         for node, index in zip(source, slot, strict=True):
             gradients = capture.on_edges[node]
             columns.append(gradients[index] if index < len(gradients) else None)
+        if self.overwritten is not None and self.overwritten.sent:
+            edges_of = zip(source, slot, strict=True)
+            columns[outputs:] = [
+                self.overwritten.sent.get(edge, column) for edge, column in zip(edges_of, columns[outputs:], strict=True)
+            ]
         columns += [None] * len(template.constant_edges)
         edges = len(columns)
         columns += self._values()
@@ -202,10 +220,10 @@ class OpenPass:
         values += [template.constant(walk, index) for index in range(len(template.constants))]
         return values
 
-    def _used(self, result: Any) -> list[Tensor | None]:
+    def _used(self, result: Any) -> list[Tensor | Snapshot | None]:
         """Return the gradient at each output of each node, as its formula used it."""
         taken = self._taken(result)
-        used: list[Tensor | None] = []
+        used: list[Tensor | Snapshot | None] = []
         for index, (gradients, outputs) in enumerate(zip(self.capture.at_outputs, self.template.outputs, strict=True)):
             if not gradients and taken:
                 gradients = taken.get(index, ())
@@ -213,7 +231,16 @@ class OpenPass:
                 used.append(gradients[0] if gradients else None)
             else:
                 used += [gradients[output] if output < len(gradients) else None for output in range(outputs)]
+        if self.overwritten is not None and self.overwritten.used:
+            first = [0, *accumulate(self.template.outputs)]
+            for (node, output), before in self.overwritten.used.items():
+                if output < self.template.outputs[node]:
+                    used[first[node] + output] = before
         return used
+
+    def _before_writes(self, leaf: int) -> Snapshot | None:
+        """Return the gradient that arrived at the node of a leaf, if the program has written to it since."""
+        return None if self.overwritten is None else self.overwritten.used.get((leaf, 0))
 
     def _taken(self, result: Any) -> dict[int, list[Tensor | None]]:
         """Return the gradients that ``autograd.grad`` returned, by node.
@@ -233,15 +260,15 @@ class OpenPass:
                 found.setdefault(index, [None] * self.template.outputs[index])[given.output_nr] = gradient
         return found
 
-    def _arrived(self) -> list[Tensor | None]:
+    def _arrived(self) -> list[Tensor | Snapshot | None]:
         """Return the gradient that arrived at each output: the sum over its edges, in the engine's order of addition."""
         walk, template, capture = self.walk, self.template, self.capture
         first = [0, *accumulate(template.outputs)]
-        sums: dict[int, Tensor] = {}
-        for output, gradient in zip(self.outputs, self.given, strict=False):
+        sums: dict[int, Tensor | Snapshot] = {}
+        for root, (output, gradient) in enumerate(zip(self.outputs, self.given, strict=False)):
             index = walk.indexes.get(grad_node(output)) if isinstance(output, Tensor) else None
             if index is not None and gradient is not None:
-                sums[first[index] + output.output_nr] = gradient
+                sums[first[index] + output.output_nr] = self._taken_at(("given", root, 0), gradient)
         rank = {index: position for position, index in enumerate(capture.order)}
         sources, slots, targets, inputs = template.edges
         for edge in sorted(range(len(sources)), key=lambda edge: rank.get(sources[edge], len(rank))):
@@ -249,14 +276,34 @@ class OpenPass:
             gradient = capture.on_edges[source][slot] if slot < len(capture.on_edges[source]) else None
             if gradient is not None:
                 at = first[targets[edge]] + inputs[edge]
-                sums[at] = sums[at] + gradient if at in sums else gradient
+                taken = self._taken_at(("edge", source, slot), gradient)
+                sums[at] = _elements(sums[at]) + _elements(taken) if at in sums else taken
         return [sums.get(at) for at in range(first[-1])]
+
+    def _taken_at(self, position: Position, gradient: Tensor) -> Tensor | Snapshot:
+        """Return a gradient as its target took it: before it was overwritten, if it was only overwritten later."""
+        found = self.overwritten.arrived.get(position) if self.overwritten is not None else None
+        return gradient if found is None or (found.value is None and found.traits.count) else found
 
     def protect(self, write: Write, table: TableBuilder) -> None:
         """Copy the saved tensors that are about to be written to while the pass runs."""
         for index, saved in enumerate(self.saved):
             if isinstance(saved, Tensor) and write.reaches(saved):
                 self.saved[index] = table.snapshot(saved)
+
+    @property
+    def gradient_writes(self) -> Overwritten:
+        """The gradients that the program overwrites while the pass runs; the first access begins to observe them."""
+        if self.overwritten is None:
+            self.overwritten = self.capture.overwritten = Overwritten(
+                walk=self.walk,
+                template=self.template,
+                capture=self.capture,
+                outputs=self.outputs,
+                given=self.given,
+                fresh=self.fresh,
+            )
+        return self.overwritten
 
     def _saved(self) -> list[Any]:
         """Return the saved tensors. A saved leaf is replaced by its snapshot, since an update will overwrite it."""
@@ -273,3 +320,7 @@ class OpenPass:
                 if snapshot is not None:
                     saved[index] = snapshot.viewed_as(tensor)
         return [each if isinstance(each, Tensor | Snapshot) else None for each in saved]
+
+
+def _elements(gradient: Tensor | Snapshot) -> Any:
+    return gradient.tensor if isinstance(gradient, Snapshot) else gradient

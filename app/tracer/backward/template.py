@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -56,6 +57,19 @@ class Template:
         self._columns: list[int] = []
         self._order: list[int] = []
         self._packed: list[bytes] = []
+
+    @cached_property
+    def ends(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """The target and input of each edge, by its source and slot."""
+        return {(source, slot): (target, at) for source, slot, target, at in zip(*self.edges, strict=True)}
+
+    @cached_property
+    def sources(self) -> dict[tuple[int, int], list[tuple[int, int]]]:
+        """The source and slot of all edges to a target and input."""
+        found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for edge, end in self.ends.items():
+            found.setdefault(end, []).append(edge)
+        return found
 
     def packed(self, order: list[int], columns: list[int], ends: Sequence[int]) -> list[bytes]:
         """Pack the order of a pass and its columns of rows, which end at ``ends`` in ``columns``.

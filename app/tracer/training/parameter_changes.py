@@ -52,12 +52,14 @@ class Contribution:
     """The gradient that a pass added to a leaf. ``row`` is the tensor or a snapshot of it, ready for a table.
 
     ``whole``: the leaf's ``.grad`` has the same elements. ``stolen``: the leaf's ``.grad`` is this very tensor.
+    ``overwritten``: the program has written to the gradient while the pass ran; ``tensor`` is a copy from before.
     """
 
     tensor: Tensor
     row: Tensor | Snapshot
     whole: bool
     stolen: bool
+    overwritten: bool = False
 
 
 class ParameterChanges:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from ..emitter import Emitter
@@ -22,8 +21,17 @@ class BeforeWrite(Protocol):
         """Called with the memory that is about to be written to."""
 
 
+class RunningPasses(WriteListener, Protocol):
+    """The passes that run, as :class:`~..backward.open_passes.OpenPasses` keeps them. True if there are any."""
+
+    def __bool__(self) -> bool: ...
+
+    def written(self, write: Write) -> None:
+        """Called before a write while a pass runs: it may change a gradient on its way."""
+
+
 class WriteGuard:
-    """Protects recorded tensors from writes. ``holders`` are the other parts of the recorder that keep tensors."""
+    """Protects recorded tensors from writes."""
 
     def __init__(
         self,
@@ -34,7 +42,7 @@ class WriteGuard:
         calls: Calls,
         steps: Steps,
         emitter: Emitter,
-        holders: Sequence[WriteListener],
+        passes: RunningPasses,
     ) -> None:
         self._changes = changes
         self._writes = writes
@@ -42,13 +50,16 @@ class WriteGuard:
         self._calls = calls
         self._steps = steps
         self._emitter = emitter
-        self._holders: tuple[WriteListener, ...] = (lines, calls, steps, emitter, *holders)
+        self._passes = passes
+        self._holders: tuple[WriteListener, ...] = (lines, calls, steps, emitter, passes)
 
     def before_write(self, write: Write) -> None:
         """Record a write that is about to happen, and copy the tensors that it will change."""
         self._changes.count += 1
         self._writes.record(write.storages)
         self._steps.before_write(write)
+        if self._passes:
+            self._passes.written(write)
         self.protect(write)
 
     def protect(self, write: Write) -> None:

@@ -1,0 +1,76 @@
+"""Report a hook or a custom `backward` that writes in place to the gradient that it receives.
+
+## Why it matters
+
+PyTorch may pass the same tensor to several branches of the graph, for example to both operands of an addition. A hook or a
+custom `backward` that writes to it then changes the gradient of the other branches too. Whether it does depends on the order in
+which the branches run. PyTorch does not check this and raises no error.
+
+## Example
+
+```python
+import torch
+
+w = torch.tensor([0.5, 2.0], requires_grad=True)
+a = w * 2
+b = w * 3
+b.register_hook(lambda g: g.clamp_(-1, 1))
+((a + b) ** 2).sum().backward()
+```
+
+The branch of `a` gets the clamped gradient too. Return a new tensor instead:
+
+```python
+import torch
+
+w = torch.tensor([0.5, 2.0], requires_grad=True)
+a = w * 2
+b = w * 3
+b.register_hook(lambda g: g.clamp(-1, 1))
+((a + b) ** 2).sum().backward()
+```
+
+## What it does not report
+
+- Writes to a copy, as after `g = g.clone()`, and hooks that return a new tensor.
+- Writes to the `.grad` of a parameter, in a hook after accumulation or once the pass has ended.
+- Writes through NumPy or other code that PyTorch does not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model, wire
+from ...recording import Recording
+from ..syntax import Syntax
+
+CODE: Final = "gradient-modified"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each line that writes to a gradient on its way."""
+    for signal in recording.signals(wire.GradientModified):
+        nodes = recording.graph(signal.graph).nodes
+        node = nodes[signal.node]
+        writer = "This custom `backward`" if signal.in_formula else "A hook"
+        remedy = "Compute a new tensor and return it: `g * 2` instead of `g.mul_(2)`, or `g = g.clone()` before a write."
+        if signal.shared >= 0:
+            other = nodes[signal.shared]
+            name = f"`{other.name}`" if other.name else f"`{other.op}`"
+            effect = f"Here the gradient of {name} was in the same memory, so it has changed too."
+        else:
+            effect = "PyTorch may give the same memory to other branches of the graph, whose gradients then change too."
+        yield model.Finding(
+            code=CODE,
+            severity="warning",
+            file=None,
+            line=signal.line if signal.line > 0 else None,
+            step=signal.step,
+            node=node.id,
+            message=f"{writer} writes in place to the gradient that it receives.",
+            why=f"{effect} {remedy}",
+            pass_=signal.pass_,
+        )

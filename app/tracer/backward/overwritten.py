@@ -1,0 +1,249 @@
+"""Keep the gradients of a running pass as they were before the program wrote to them in place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+
+from ..tensors.handles import storage_pointer
+from ..tensors.memory import Write
+from ..tensors.snapshot import Snapshot
+from ..tensors.transforms import unwrapped
+from .graph import Walk, grad_node
+from .hooks import GradientCapture
+from .template import Template
+
+_FORMULAS = frozenset({BackwardCFunction.apply.__code__, BackwardCFunction.apply_boxed.__code__})
+_current_node: Callable[[], Any] = torch._C._current_autograd_node
+_uses: Callable[[Tensor], int] = getattr(Tensor, "_use_count", lambda tensor: 0)
+"""Return the number of references to a tensor in C++. One is that of the Python object."""
+_WHOLE = 1 << 62
+"""A copied gradient keeps all its elements, which may be added to another."""
+
+Position = tuple[str, int, int]
+"""Where a gradient is known: ``("edge", node, slot)``, ``("output", node, output)`` or ``("given", root, 0)``."""
+
+
+class Overwritten:
+    """The gradients of one pass that were overwritten while it ran, each as a copy from before.
+
+    The engine passes one tensor on to several nodes where their gradients are equal. A hook, or a custom ``backward``, that
+    writes to the gradient it receives therefore changes what other edges hold. ``sent`` are the gradients that nodes
+    computed, by node and slot. ``used`` are those that formulas used, by node and output.
+    """
+
+    def __init__(
+        self,
+        *,
+        walk: Walk,
+        template: Template,
+        capture: GradientCapture,
+        outputs: Sequence[Any],
+        given: Sequence[Tensor | None],
+        fresh: frozenset[int],
+    ) -> None:
+        self.sent: dict[tuple[int, int], Snapshot] = {}
+        self.used: dict[tuple[int, int], Snapshot] = {}
+        self._walk = walk
+        self._capture = capture
+        self._given = given
+        self._outputs = outputs
+        self.arrived: dict[Position, Snapshot] = {}
+        """The gradients as their target took them."""
+        self._pending: set[Position] = set()
+        """The overwritten gradients that their target has not taken yet."""
+        self._positions: dict[int, list[tuple[Position, Tensor]]] = {}
+        """The gradients that the capture has seen, by the id of their tensor."""
+        self._ran: set[int] = set()
+        self._with_outputs: set[int] = set()
+        self._indexed = 0
+        self._targets = template.ends
+        self._sources = template.sources
+        leaves = zip(template.parameters, walk.leaves, strict=True)
+        self._fresh = {node: leaf for parameter, (node, leaf) in leaves if parameter in fresh}
+        self._suspects: list[tuple[Tensor, Callable[[], None]]] = []
+        for index, gradient in enumerate(given):
+            if gradient is not None:
+                self._add(("given", index, 0), gradient)
+
+    # ------------------------------------------------------------------ before a write
+
+    def protect(self, write: Write, *, elements: bool) -> None:
+        """Copy the gradients that are about to be written to. Without ``elements``, only their traits are kept."""
+        self._index()
+        copies: dict[int, Snapshot] = {}
+
+        def copy(tensor: Tensor) -> Snapshot:
+            made = copies.get(id(tensor))
+            if made is None:
+                made = copies[id(tensor)] = Snapshot(unwrapped(tensor), _WHOLE if elements else -1)
+            return made
+
+        node = self._node()
+        for position, tensor in self._reached(write):
+            kind, index, slot = position
+            if kind == "output":
+                self.used.setdefault((index, slot), copy(tensor))
+                continue
+            if kind == "edge":
+                self.sent.setdefault((index, slot), copy(tensor))
+            if position in self.arrived:
+                continue
+            target = self._target(position)
+            if target is None or target[0] == node or target[0] in self._ran or self._is_summed(position, target):
+                self._pending.discard(position)
+                self.arrived[position] = copy(tensor)
+            else:
+                self._pending.add(position)
+        for at, tensor in self._inputs(node):
+            if write.reaches(tensor):
+                self.used.setdefault((node, at), copy(tensor))
+
+    def written(self, write: Write, report: Callable[[int, bool, int], None]) -> None:
+        """Call ``report`` if the program is about to write to a gradient of the pass.
+
+        Its arguments are the node that runs, whether a custom ``backward`` writes (otherwise a hook does), and another node to
+        which the changed gradient is still on its way (-1 for none). A gradient that the engine has just added up is known
+        only once the node has run; then ``report`` is called later.
+        """
+        node = self._node()
+        if node < 0 or not write.targets:
+            return
+        self._index()
+        formula = _formula_frame() is not None
+        reached = self._reached(write)
+        if reached or any(write.reaches(tensor) for _, tensor in self._inputs(node)):
+            if self._updates(write):
+                return
+            report(node, formula, self._next_shared(node, reached))
+        elif not formula and node not in self._ran:
+            for target in write.targets:
+                whole = target._base if target._is_view() and target._base is not None else target
+                if not whole.requires_grad and _uses(whole) > 1:  # the engine holds it: the program has not made it
+                    self._suspects.append((whole, lambda: report(node, False, -1)))
+
+    def _next_shared(self, node: int, reached: Sequence[tuple[Position, Tensor]]) -> int:
+        """Return a node other than ``node`` to which one of the gradients is still on its way, -1 if there is none."""
+        for position, _ in reached:
+            end = self._target(position) if position[0] != "output" and position not in self.arrived else None
+            if end is not None and end[0] != node and end[0] not in self._ran and not self._is_summed(position, end):
+                return end[0]
+        return -1
+
+    def _updates(self, write: Write) -> bool:
+        """Return whether a write changes a leaf or a finished ``.grad``, as an optimizer does."""
+        leaves = [leaf for _, leaf in self._walk.leaves]
+        storages = {storage_pointer(each) for each in (*leaves, *(leaf.grad for leaf in leaves)) if each is not None}
+        return any(storage_pointer(target) in storages - {0} for target in write.targets)
+
+    def _reached(self, write: Write) -> list[tuple[Position, Tensor]]:
+        found = [each for target in write.targets for each in self._positions.get(id(target), ())]
+        if write.shared:
+            seen = {position for position, _ in found}
+            for known in self._positions.values():
+                if write.reaches(known[0][1]):
+                    found += [each for each in known if each[0] not in seen]
+        return found
+
+    def _inputs(self, node: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield the gradients that the running formula was given and may still use, by output."""
+        if node < 0 or node in self._ran:
+            return
+        leaf = self._fresh.get(node)
+        if leaf is not None:
+            if leaf.grad is not None:  # filled just now, perhaps with the very gradient
+                yield 0, leaf.grad
+        elif (frame := _formula_frame()) is not None:
+            given = frame.f_locals.get("args", ())
+            if len(given) == 1 and isinstance(given[0], list):
+                given = given[0]
+            yield from ((at, each) for at, each in enumerate(given) if isinstance(each, Tensor))
+
+    # ------------------------------------------------------------------ while the pass runs
+
+    def ran(self, node: int) -> None:
+        """Called when the formula of a node has run, and again once the program's hooks have followed."""
+        for position in list(self._pending):
+            target = self._target(position)
+            if target is not None and (target[0] == node or self._is_summed(position, target)):
+                self._pending.discard(position)
+                self.arrived[position] = Snapshot(unwrapped(self._tensor(position)), _WHOLE)
+        self._ran.add(node)
+        if self._suspects:
+            suspects, self._suspects = self._suspects, []
+            arrived = {id(gradient) for gradient in self._capture.at_outputs[node] if gradient is not None}
+            for tensor, report in suspects:
+                if id(tensor) in arrived:
+                    report()
+
+    # ------------------------------------------------------------------ what is known
+
+    def _node(self) -> int:
+        """Return the node that the engine evaluates for this pass, -1 if there is none."""
+        if self._capture.resting:
+            return -1
+        node = _current_node()
+        return -1 if node is None else self._walk.indexes.get(node, -1)
+
+    def _index(self) -> None:
+        """Index the gradients that the capture has seen since the last call."""
+        capture = self._capture
+        for node in capture.order[self._indexed :]:
+            for slot, gradient in enumerate(capture.on_edges[node]):
+                if gradient is not None:
+                    self._add(("edge", node, slot), gradient)
+            self._index_outputs(node)
+        self._indexed = len(capture.order)
+        if capture.computed >= 0:
+            self._index_outputs(capture.computed)
+
+    def _index_outputs(self, node: int) -> None:
+        self._ran.add(node)
+        if node not in self._with_outputs:
+            self._with_outputs.add(node)
+            for output, gradient in enumerate(self._capture.at_outputs[node]):
+                if gradient is not None:
+                    self._add(("output", node, output), gradient)
+
+    def _add(self, position: Position, tensor: Tensor) -> None:
+        self._positions.setdefault(id(tensor), []).append((position, tensor))
+
+    def _target(self, position: Position) -> tuple[int, int] | None:
+        kind, index, slot = position
+        if kind == "edge":
+            return self._targets.get((index, slot))
+        output = self._outputs[index] if index < len(self._outputs) else None
+        node = self._walk.indexes.get(grad_node(output)) if isinstance(output, Tensor) else None
+        return None if node is None or not isinstance(output, Tensor) else (node, output.output_nr)
+
+    def _tensor(self, position: Position) -> Any:
+        kind, index, slot = position
+        return self._given[index] if kind == "given" else self._capture.on_edges[index][slot]
+
+    def _is_summed(self, position: Position, target: tuple[int, int]) -> bool:
+        """Return whether another gradient has arrived at the same output, so that the engine has added the two."""
+        on_edges = self._capture.on_edges
+        for source, slot in self._sources.get(target, ()):
+            if position[1:] != (source, slot) or position[0] != "edge":
+                gradients = on_edges[source]
+                if slot < len(gradients) and gradients[slot] is not None:
+                    return True
+        return False
+
+
+def _formula_frame() -> FrameType | None:
+    """Return the frame that runs a custom ``backward`` in the engine's innermost evaluation."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code in _FORMULAS:
+            return frame
+        if frame.f_code.co_name == "_run_engine":
+            return None
+        frame = frame.f_back
+    return None
