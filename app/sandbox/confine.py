@@ -73,11 +73,11 @@ def confine(confinement: Confinement, zygote: int) -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != zygote:  # the zygote exited before PR_SET_PDEATHSIG took effect
         raise OSError("the zygote has exited")
+    if confinement.mode == "none":
+        return
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     if any(kernel.capabilities()):
         raise OSError("the process still has capabilities")
-    if confinement.mode == "none":
-        return
     if confinement.rules is not None:
         landlock.restrict(confinement.rules)
         os.close(confinement.rules)

@@ -17,7 +17,8 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     resource.setrlimit(resource.RLIMIT_STACK, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
     zygote = f"{__spec__.parent}.zygote"
-    os.execv(sys.executable, [sys.executable, "-P", "-s", "-B", "-m", zygote, *sys.argv[2:]])
+    options = ["-P", "-s", "-B"] if sys.flags.no_user_site else ["-P", "-B"]
+    os.execv(sys.executable, [sys.executable, *options, "-m", zygote, *sys.argv[2:]])
 
 
 if __name__ == "__main__":

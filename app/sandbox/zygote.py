@@ -73,8 +73,11 @@ def _prepare(config: ZygoteConfig) -> tuple[Confinement, child.EntryModule, list
     mode: Mode = config.mode or best_mode()
     kernel.set_oom_score(500)  # when memory runs out, the kernel kills the zygote before the server
     sys.path[:0] = config.path
-    notes = [drop_privileges(config.drop_uid, _needed_files(config.entry))]
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    if mode == "none":
+        notes = ["Programs run with your own permissions, packages and current folder."]
+    else:
+        notes = [drop_privileges(config.drop_uid, _needed_files(config.entry))]
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     for name in readset.PRELOADED:
         importlib.import_module(name)
     entry = cast("child.EntryModule", importlib.import_module(config.entry))
@@ -82,8 +85,10 @@ def _prepare(config: ZygoteConfig) -> tuple[Confinement, child.EntryModule, list
     if mode == "nofiles":
         for name in readset.PRELOADED_WITHOUT_FILES:
             importlib.import_module(name)
-    # With a folder that does not exist, libraries that only ask for its name work, and those that write fail.
-    tempfile.tempdir = "/nonexistent"
+    if (
+        mode != "none"
+    ):  # with a folder that does not exist, libraries that only ask for its name work, and those that write fail
+        tempfile.tempdir = "/nonexistent"
     rules = landlock.build_ruleset(readset.readable_paths()) if mode == "full" else None
     filter_ = b"" if mode == "none" else seccomp.build_filter(os.uname().machine, files=mode == "full")
     if kernel.threads() != 1:

@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 
 from ..errors import SandboxError
-from .control import PACKET, Exited, Failed, Ready, Spawn, Spawned, ZygoteConfig, decode_zygote_message, encode
+from .control import PACKET, Exited, Failed, Mode, Ready, Spawn, Spawned, ZygoteConfig, decode_zygote_message, encode
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +38,31 @@ ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }  # fmt: skip
-"""The whole environment of a zygote. The hash seed is fixed, so that a replay iterates over sets in the same order."""
+"""The whole environment of a zygote that confines programs.
+
+The hash seed is fixed, so that a replay iterates over sets in the same order.
+"""
 
 
 def command(descriptor: int, config: ZygoteConfig) -> list[str]:
     """Return the command that starts a zygote.
 
-    The options keep the current folder (-P) and the user's site-packages (-s) off ``sys.path``, and write no bytecode (-B).
+    The options keep the current folder (-P) off ``sys.path``, and unless programs are unconfined, also the user's site-packages
+    (-s). They write no bytecode (-B).
     """
     arguments = [str(config.stack_bytes), str(descriptor), msgspec.json.encode(config).decode()]
-    return [sys.executable, "-P", "-s", "-B", "-m", f"{__package__}.launch", *arguments]
+    options = ["-P", "-B"] if config.mode == "none" else ["-P", "-s", "-B"]
+    return [sys.executable, *options, "-m", f"{__package__}.launch", *arguments]
+
+
+def environment(mode: Mode | None) -> dict[str, str]:
+    """Return the environment of a zygote: a fixed one, or that of the person whose programs run unconfined."""
+    if mode == "none":
+        # with more threads, the zygote could not be forked; a hash seed may be given
+        fixed = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_NUM_THREADS")}
+        return {"PYTHONHASHSEED": ENVIRONMENT["PYTHONHASHSEED"], **os.environ, **fixed}
+    # Importing PyTorch needs a writable temporary folder, and the defaults may be read-only.
+    return {**ENVIRONMENT, "TMPDIR": tempfile.gettempdir()}
 
 
 class Child:
@@ -122,9 +137,8 @@ class ZygoteClient:
         with theirs:
             self._process = subprocess.Popen(
                 command(theirs.fileno(), config),
-                # Importing PyTorch needs a writable temporary folder, and the defaults may be read-only.
-                env={**ENVIRONMENT, "TMPDIR": tempfile.gettempdir()},
-                cwd="/", pass_fds=(theirs.fileno(),), start_new_session=True,
+                env=environment(config.mode), cwd=None if config.mode == "none" else "/",
+                pass_fds=(theirs.fileno(),), start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
         asyncio.get_running_loop().add_reader(ours, self._receive)

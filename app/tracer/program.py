@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import os
 import random
 import signal
 import sys
@@ -66,8 +67,12 @@ class RunningProgram:
         self._replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
         self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, sys.stdout)
         sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [script, *job.arguments]
+        if not job.confined and job.path is None and "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
         self._recorder = Recorder(source, self._namespace, emitter, job, printer)
-        self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
+        self._plotting: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if job.confined:
+            self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
         self._open = contextlib.ExitStack()
         self._open.enter_context(call_in_forked_children(self._leave))
         self._forked = False
@@ -168,7 +173,7 @@ class RunningProgram:
                     if isinstance(error, SystemExit) and error.code in (None, 0):
                         self._end_cell(index)
                     else:
-                        self._failure = _failure(error, source)
+                        self._failure = _failure(error, source, self._job.confined)
                 return error
             self._end_cell(index)
         return None
@@ -232,14 +237,17 @@ def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFail
     return wire.ProgramFailure(type(error).__name__, message[:MAX_TEXT], None, line, text[: 10 * MAX_TEXT], columns)
 
 
-def _failure(error: BaseException, source: ProgramSource) -> wire.ProgramFailure:
-    """Describe an exception, with the program's innermost line. The recorder's own frames are left out of the traceback."""
+def _failure(error: BaseException, source: ProgramSource, confined: bool = True) -> wire.ProgramFailure:
+    """Describe an exception, with the program's innermost line, and in a sandbox with the remedy for what is missing there.
+
+    The recorder's own frames are left out of the traceback.
+    """
     leave_out(error)
     stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
     location = raised_at(error, source.filename)
     line, columns = source.locate(*location) if location is not None else (-1, None)
-    message = missing_module_text(error) if isinstance(error, ModuleNotFoundError) else exception_text(error)
-    if source.filename == PROGRAM and (instead := remedy(error)) is not None:
+    message = missing_module_text(error) if confined and isinstance(error, ModuleNotFoundError) else exception_text(error)
+    if confined and source.filename == PROGRAM and (instead := remedy(error)) is not None:
         message = f"{message}: {instead}"
     text = "".join(stack.format())
     return wire.ProgramFailure(
