@@ -12,6 +12,7 @@ from .rules import (
     backward_twice,
     batched,
     broadcast_both,
+    compiled_eagerly,
     data_update,
     dead_relu,
     diverging,
@@ -37,6 +38,7 @@ from .rules import (
     saved_tensors_unread,
     shape_mismatch,
     skipped_magic,
+    traced_unrecorded,
     unused_parameter,
     vanishing,
 )
@@ -88,6 +90,8 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
         _of_recording(saved_tensors_unread),
         _of_recording(batched),
         _of_recording(forward_mode),
+        _of_recording(compiled_eagerly),
+        _of_recording(traced_unrecorded),
         _of_recording(recorder_failed),
     ),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 import sys
 import weakref
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import repeat
 from typing import Any, Protocol
@@ -36,6 +37,7 @@ from .forward.patches import (
     pause_during_jit_trace,
 )
 from .forward.shortcuts import observe_zero_grad, skip_mode_dispatch, track_running_module
+from .forward.tracing import pause_for_fake_tensors, suspend_while_tracing
 from .forward.writes import WriteLog
 from .replay.answers import ReplayAnswerer, ReplayedStep
 from .replay.tape import Tape
@@ -48,6 +50,7 @@ from .source.scopes import Scopes
 from .source.stacks import hide_recorder_frames
 from .source.statements import Statement
 from .source.tracebacks import leave_out
+from .tensors.kinds import is_fake
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
 from .training.gradient_trail import GradientTrail
@@ -132,48 +135,88 @@ class Recorder:
         self._stack = ExitStack()
         self.stopped = False
         """True once nothing more will be recorded, although the program goes on."""
+        self._observing = ExitStack()
+        """The replacements of PyTorch's functions, which are undone while a program is traced."""
+        self._active = self._observes = False
+        self._compiled = False
+        """True once the program has called ``torch.compile``."""
         self.last_value: Any = None
         """The value of the last expression of the cell that runs."""
 
     def __enter__(self) -> Recorder:
         if self.stopped:
             return self
+        self._stack.enter_context(hide_recorder_frames())
+        self._stack.enter_context(install_event_loops())
+        self._stack.enter_context(send_before_silence(self._send_pending, self._finish_early))
+        self._stack.enter_context(show_warnings_at_program_lines())
+        self._active = True
+        self._observe()
+        return self
+
+    def _observe(self) -> None:
+        """Begin to observe PyTorch and the marked statements."""
+        self._observes = True
         setattr(builtins, HOOK, self._value)
         with below_program_modes():
             if self._tape is not None:  # below the mode, so that it sees the calls that the mode makes
-                self._stack.enter_context(self._tape)
-            self._stack.enter_context(observe_custom_functions(self._calls, self._mode, self._source.filename))
-            self._stack.enter_context(observe_set_(self._mode))
-            self._stack.enter_context(observe_swaps(self._mode, self._guard.release_graphs))
-            self._stack.enter_context(pause_during_jit_trace(self._mode))
-            self._stack.enter_context(force_eager_compile())
-            self._stack.enter_context(hide_recorder_frames())
-            self._stack.enter_context(install_event_loops())
-            self._stack.enter_context(observe_array_tensors(self._share))
-            self._stack.enter_context(observe_forward_ad(self._report_forward_mode))
-            self._stack.enter_context(send_before_silence(self._send_pending, self._finish_early))
-            self._stack.enter_context(show_warnings_at_program_lines())
-            self._stack.callback(setattr, builtins, HOOK, _pass_through)
-            self._stack.enter_context(track_running_module(self._mode, self._module))
-            self._stack.enter_context(skip_mode_dispatch(self._mode))
-            self._stack.enter_context(observe_zero_grad(self._mode, self._updates.cleared))
-            self._stack.enter_context(self._optimizers)
-            self._stack.enter_context(self.passes)
-            self._stack.enter_context(self._mode)
+                self._observing.enter_context(self._tape)
+            self._observing.enter_context(observe_custom_functions(self._calls, self._mode, self._source.filename))
+            self._observing.enter_context(observe_set_(self._mode))
+            self._observing.enter_context(observe_swaps(self._mode, self._guard.release_graphs))
+            self._observing.enter_context(pause_during_jit_trace(self._mode))
+            self._observing.enter_context(observe_array_tensors(self._share))
+            self._observing.enter_context(observe_forward_ad(self._report_forward_mode))
+            self._observing.enter_context(suspend_while_tracing(self._suspended))
+            self._observing.enter_context(pause_for_fake_tensors(self._mode, self._report_tracing))
+            self._observing.enter_context(force_eager_compile(self._report_compile))
+            self._observing.callback(setattr, builtins, HOOK, _pass_through)
+            self._observing.enter_context(track_running_module(self._mode, self._module))
+            self._observing.enter_context(skip_mode_dispatch(self._mode))
+            self._observing.enter_context(observe_zero_grad(self._mode, self._updates.cleared))
+            self._observing.enter_context(self._optimizers)
+            self._observing.enter_context(self.passes)
+            self._observing.enter_context(self._mode)
             self._mode.depth = mode_depth()
-        return self
 
     def __exit__(self, *failure: Any) -> None:
+        self._active = self._observes = False
         if not self.stopped:
             self._optimizers.close_abandoned()
+        self._observing.close()
         self._stack.__exit__(*failure)
 
     def stop(self) -> None:
         """Put back everything that was replaced, wherever the program is: it runs on as if it were not recorded."""
         if not self.stopped:
             self.stopped = True
+            self._active = self._observes = False
             self._mode.stop()
+            self._observing.close()
             self._stack.close()
+
+    @contextmanager
+    def _suspended(self) -> Iterator[None]:
+        """Stop observing: the program is about to be traced, and a tracer would trace the recorder too."""
+        if not self._observes:  # it is being traced already, or the recording is over
+            yield
+            return
+        self._report_tracing()
+        self._observes = False
+        self._observing.close()
+        try:
+            with torch.compiler.set_stance("default") if self._compiled else nullcontext():
+                yield
+        finally:
+            if self._active:
+                self._observe()
+
+    def _report_tracing(self) -> None:
+        self._emitter.emit_once(wire.TracedUnrecorded(line=self.line))
+
+    def _report_compile(self) -> None:
+        self._compiled = True
+        self._emitter.emit_once(wire.CompiledEagerly(line=self.line))
 
     @property
     def line(self) -> int:
@@ -228,6 +271,8 @@ class Recorder:
 
     def _value(self, index: int, value: Any) -> Any:
         """Record the value of a marked statement, which calls this, and return the value."""
+        if self._mode.tracing:
+            return value
         with torch._C.DisableTorchFunction():
             try:
                 self._record(self._source.statements[index], value)
@@ -236,6 +281,8 @@ class Recorder:
         return value
 
     def _record(self, statement: Statement, value: Any) -> None:
+        if is_fake(value):
+            return
         kind = statement.kind
         self._updates.check_shared(statement)
         if kind in _LOOP_STATEMENTS:

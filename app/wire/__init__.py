@@ -64,6 +64,7 @@ from .signals import (
     Batched,
     Broadcast,
     Caught,
+    CompiledEagerly,
     ForwardModeUsed,
     GradientModified,
     GraphTooLarge,
@@ -79,6 +80,7 @@ from .signals import (
     SavedTensorsUnread,
     Signal,
     StdoutTruncated,
+    TracedUnrecorded,
     UnusedParameter,
 )
 
@@ -107,6 +109,7 @@ __all__ = [
     "Caught",
     "CellEvent",
     "Checked",
+    "CompiledEagerly",
     "EndEvent",
     "Event",
     "FactorRow",
@@ -149,6 +152,7 @@ __all__ = [
     "Surface",
     "SweepTarget",
     "TensorTable",
+    "TracedUnrecorded",
     "UnusedParameter",
     "decode_job",
     "elements",

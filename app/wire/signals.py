@@ -162,6 +162,17 @@ class ForwardModeUsed(Signal, tag="forward-mode", frozen=True):
     """The program used forward-mode differentiation, which is not recorded. Emitted once per run."""
 
 
+class CompiledEagerly(Signal, tag="compiled-eagerly", frozen=True):
+    """The program called ``torch.compile``; what it compiled ran eagerly, so that it was recorded. Emitted once per run."""
+
+
+class TracedUnrecorded(Signal, tag="traced-unrecorded", frozen=True):
+    """The program was traced, as for an export, or computed with fake tensors; nothing of that is recorded.
+
+    Emitted once per run.
+    """
+
+
 AnySignal = (
     Caught
     | PassFailed
@@ -181,4 +192,6 @@ AnySignal = (
     | SavedTensorsUnread
     | Batched
     | ForwardModeUsed
+    | CompiledEagerly
+    | TracedUnrecorded
 )

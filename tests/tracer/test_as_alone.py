@@ -265,3 +265,74 @@ print(a, b, c, s, t, v)""",
 @pytest.mark.parametrize("kind", SUBCLASSES)
 def test_a_subclass_of_tensor_sees_no_call_of_the_recorder(kind: str) -> None:
     assert assert_as_alone(f"{START}{SUBCLASSES[kind]}\n")
+
+
+# ---------------------------------------------------------------------- exports, fake tensors and compilers
+
+LINEAR = (
+    "class M(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.l = torch.nn.Linear(4, 2)\n"
+    "    def forward(self, x):\n        y = torch.zeros(x.shape[0], 2)\n        y += self.l(x)\n        return y.relu()\n"
+    "m = M()\n"
+)
+EXPORT = (
+    LINEAR + "from torch.export import Dim, export\np = export(m, (torch.randn(6, 4),), "
+    "dynamic_shapes={'x': {0: Dim('b', min=2)}}"
+)
+AFTER = "\n(w * 3).sum().backward()\nprint(w.grad)"
+TRACED = {
+    "an export with a dynamic dimension": f"{EXPORT})\nprint(p.graph_module.code, p.module()(torch.ones(8, 4)).shape){AFTER}",
+    "a strict export": f"{EXPORT}, strict=True)\nprint(p.graph_module.code){AFTER}",
+    "a checked operator": "@torch.library.custom_op('as_alone::scale', mutates_args=())\n"
+    "def scale(x: torch.Tensor, k: float) -> torch.Tensor:\n    y = x.clone()\n    y *= k\n    return y\n"
+    "@scale.register_fake\ndef _(x, k):\n    out = torch.empty_like(x)\n    return out\n"
+    "scale.register_autograd(lambda ctx, g: (g * ctx.k, None), "
+    "setup_context=lambda ctx, inputs, output: setattr(ctx, 'k', inputs[1]))\n"
+    f"print(torch.library.opcheck(scale, (torch.ones(3, requires_grad=True), 2.0)))\nscale(w, 3.0).sum().backward(){AFTER}",
+    "fake tensors": "from torch._subclasses import FakeTensorMode\nwith FakeTensorMode():\n"
+    "    a = (torch.randn(3, 4, requires_grad=True) * 2).sum()\n    m = torch.nn.Linear(3, 2)\n"
+    "    o = torch.optim.Adam(m.parameters())\n    for _ in range(2):\n        o.zero_grad()\n"
+    "        l = m(torch.randn(5, 3)).sum()\n"
+    f"        l.backward()\n        o.step()\nprint(a, l, m.weight.grad){AFTER}",
+    "symbolic sizes": "from torch._subclasses import FakeTensorMode\n"
+    "from torch.fx.experimental.symbolic_shapes import ShapeEnv\nmode = FakeTensorMode(shape_env=ShapeEnv())\n"
+    "fake = mode.from_tensor(torch.randn(4, 3, requires_grad=True))\n"
+    f"y = fake * 2\ny += 1\nz = y.view(-1).sum()\nz.backward()\nd = fake.detach()\ng = fake.grad\nprint(y.shape, z, g){AFTER}",
+    "an aot function": "from functorch.compile import aot_function, nop\n"
+    f"aot_function(lambda x: (x * 2).sin(), fw_compiler=nop)(w).sum().backward(){AFTER}",
+    "dynamo": "def f(x):\n    y = torch.sin(x)\n    if x.sum() > 0:\n        y = y * 2\n    return y\n"
+    "e = torch._dynamo.explain(f)(torch.ones(3))\nprint(e.graph_count, e.graph_break_count)\n"
+    f"g, _ = torch._dynamo.export(lambda x: x * 2)(torch.ones(3))\nprint(g.code){AFTER}",
+    "dynamo after a compiled function": "@torch.compile(backend='eager')\ndef f(x):\n    return x * 2\nprint(f(w))\n"
+    f"import torch._dynamo as dynamo\nprint(dynamo.explain(lambda x: x * 2)(torch.ones(3)).graph_count){AFTER}",
+}
+
+
+@pytest.mark.parametrize("kind", TRACED)
+def test_a_program_that_pytorch_traces_runs_as_alone_and_a_note_says_so(kind: str) -> None:
+    program = f"{START}{TRACED[kind]}\n"
+    with warnings.catch_warnings(record=True) as expected:
+        warnings.simplefilter("always")
+        outcome = alone(program)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        got, events, recording = recorded(program)
+    torch.compiler.set_stance("default")
+    assert (got.stdout, got.error) == (outcome.stdout, outcome.error)
+    assert not [each for each in shown if str(each.message) not in {str(other.message) for other in expected}]
+    kinds = [type(event) for event in events]
+    assert kinds.count(wire.TracedUnrecorded) == 1
+    assert wire.RecorderFailed not in kinds
+    assert [leaf.name for leaf in recording.graph(kinds.count(wire.GraphEvent) - 1).nodes if leaf.name] == ["w"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_function_runs_eagerly_and_a_note_says_so() -> None:
+    program = (
+        f"{START}@torch.compile(dynamic=True)\ndef f(x):\n    y = x * 2\n    return y.sum()\nf(w).backward()\n"
+        "m = torch.nn.Linear(2, 1)\nm.compile(backend='aot_eager')\nm(w).sum().backward()\nprint(w.grad.shape, f.__name__)\n"
+    )
+    got, events, _ = recorded(program)
+    torch.compiler.set_stance("default")
+    assert got.error is None
+    assert [event.line for event in events if isinstance(event, wire.CompiledEagerly)] == [3]
+    assert sum(isinstance(event, wire.PassEvent) for event in events) == 2

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-The program ran as it would without Tapedeck, but a part of it is missing from the recording. The finding carries the message
-of the internal error. Please report it as a bug.
+Tapedeck catches its own errors, so that the program goes on, but a part of the program is missing from the recording. The
+finding carries the message of the internal error. Please report it as a bug.
 
 ## Example
 
@@ -32,5 +32,5 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a note with the message of each internal error."""
     for signal in recording.signals(wire.RecorderFailed):
-        message = "A part of this run could not be recorded. Your program ran normally."
+        message = "Tapedeck failed to record a part of this run: lines, passes or steps may be missing."
         yield note(CODE, None, message, signal.message)

@@ -25,6 +25,7 @@ from ..forward.mode import ForwardMode
 from ..source.instrument import ProgramSource
 from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr
+from ..tensors.kinds import is_fake
 from ..tensors.memory import Write
 from ..tensors.table import TableBuilder
 from ..tensors.transforms import Unobserved, inside_transform
@@ -138,6 +139,8 @@ class PassRecorder:
 
     def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         self.called = True
+        if self._mode.tracing or any(is_fake(output) for output in outputs):
+            return self._engine(outputs, *args, **kwargs)
         begun = self._try_to_begin(outputs, args, kwargs)
         if begun is None or not self._attach(begun):
             begun = None  # it keeps many objects alive, and memory may be short

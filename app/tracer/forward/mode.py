@@ -50,6 +50,8 @@ class ForwardMode(TorchFunctionMode):
         self.modules: list[str] = []
         self.paused = 0
         """While above 0, calls are passed on unobserved: inside an optimizer's step, or in our own computations."""
+        self.tracing = 0
+        """While above 0, the program computes with fake tensors, and :attr:`paused` is above 0 too."""
         self._first_sequence_nr = 0
         """The sequence number before the last write; inspecting a view before it may make a new node."""
         self._stopped = False

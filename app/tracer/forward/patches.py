@@ -152,16 +152,17 @@ def pause_during_jit_trace(mode: ForwardMode) -> Iterator[None]:
 
 
 @contextmanager
-def force_eager_compile() -> Iterator[None]:
+def force_eager_compile(on_compile: Callable[[], None]) -> Iterator[None]:
     """Make ``torch.compile`` return functions that run eagerly, since a compiler would trace the recorder too.
 
-    The results are equal. Dynamo is not loaded unless the program asks for it.
+    ``on_compile`` is called each time. The results are equal. Dynamo is not loaded unless the program asks for it.
     """
     original = torch.compile
 
     def compile(model: Any = None, **options: Any) -> Any:
         if model is None:
             return lambda function: compile(function, **options)
+        on_compile()
         torch.compiler.set_stance("force_eager")
         return original(model, **options)
 

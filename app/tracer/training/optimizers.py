@@ -99,6 +99,8 @@ class Optimizers:
             handle.remove()
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        if self._mode.tracing:
+            return None
         try:
             return self._begin_step(optimizer, args, kwargs)
         except Exception as error:  # a failure of the recorder must not fail the program
@@ -139,7 +141,7 @@ class Optimizers:
         return run
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if not self._open:
+        if not self._open or self._mode.tracing:
             return
         self._close_step()
         if self._open:
