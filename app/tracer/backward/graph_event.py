@@ -47,7 +47,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
                 line, columns = source.locate(site.code, site.offset) if site.code is not None else (-1, None)
                 cached = rows_by_site[key] = row_of(node.name(), call_name(call.function), line, columns, site.module)
             row = cached
-            name = call.name if call.last - 1 == seq else None
+            name = call.name if call.result == seq else None
         else:
             row = row_of(node.name(), None, -1, None, "")
         rows.append(row)

@@ -14,6 +14,7 @@ from ..tensors.handles import sequence_nr, storage_pointer, tensors_in
 from ..tensors.kinds import is_opaque
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
+from ..tensors.views import remember
 
 MAX_CALLS = 300_000
 """Number of nodes above which the oldest calls are dropped; their nodes are then recorded without a line."""
@@ -51,11 +52,12 @@ class Call:
 
     ``out`` is the result, and ``arguments`` are the arguments, keyword arguments last. A tensor that was overwritten since
     is replaced by a snapshot. ``direct`` is true if the program itself made the call, and not a PyTorch function that it
-    called. ``graph`` is the index of the graph of the last pass that reached one of the nodes. If the engine made the nodes
-    while it computed the formula of another node, ``backward_of`` is the graph and index of that node.
+    called. ``result`` is the sequence number of the node that made the result. ``graph`` is the index of the graph of the last
+    pass that reached one of the nodes. If the engine made the nodes while it computed the formula of another node,
+    ``backward_of`` is the graph and index of that node.
     """
 
-    __slots__ = ("arguments", "backward_of", "direct", "first", "function", "graph", "last", "name", "out", "site")
+    __slots__ = ("arguments", "backward_of", "direct", "first", "function", "graph", "last", "name", "out", "result", "site")
 
     def __init__(
         self, first: int, last: int, site: CallSite, function: Any, out: Any, arguments: Sequence[Any], direct: bool = False
@@ -68,6 +70,7 @@ class Call:
         self.arguments = arguments
         self.direct = direct
         self.name: str | None = None
+        self.result = last - 1
         self.graph = -1
         self.backward_of: tuple[int, int] | None = None
 
@@ -137,17 +140,25 @@ class Calls:
             for seq in range(call.first, call.last):
                 if seq not in by_sequence_nr:
                     by_sequence_nr[seq] = call
+            if isinstance(call.out, Tensor):
+                made = sequence_nr(grad_fn_of(call.out))
+                if call.first <= made < call.last:
+                    call.result = made
         self._recent.append(call)
         out = call.out
         if isinstance(out, Tensor):
             self._returned.add(id(out))
             size = data_bytes(out)
+            if out._is_view() and out.requires_grad:
+                remember(out)
         else:
             size = 0
             for part in tensors_in(out):
                 if isinstance(part, Tensor):
                     self._returned.add(id(part))
                     size += data_bytes(part)
+                    if part._is_view() and part.requires_grad:
+                        remember(part)
         if size > SMALL_BYTES:
             self._large.append((call, size))
             self._bytes += size
@@ -177,7 +188,7 @@ class Calls:
     def name(self, value: Tensor, name: str) -> None:
         """Record the name of the variable to which a call's result is assigned."""
         call = self._recent[-1] if self._recent else None
-        if call is None or call.out is not value or self._by_sequence_nr.get(call.last - 1) is not call:
+        if call is None or call.out is not value or self._by_sequence_nr.get(call.result) is not call:
             if value.requires_grad and value._is_view() and value._version:
                 return  # reading its ``grad_fn`` may make a new node, which only the program should do
             node = grad_fn_of(value)

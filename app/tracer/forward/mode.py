@@ -21,7 +21,6 @@ from ..source.instrument import PROGRAM
 from ..tensors.handles import next_sequence_nr, tensors_in
 from ..tensors.kinds import PLAIN_TYPES
 from ..tensors.memory import Write
-from ..tensors.snapshot import grad_fn_of
 from .calls import Call, Calls
 from .functions import CALL, COMPOSITE, KINDS, READ, UPDATES_STATISTICS, WRITE, classify, composite_copy
 
@@ -142,9 +141,6 @@ class ForwardMode(TorchFunctionMode):
         module = self.modules[-1] if self.modules else ""
         calls = self._calls
         site = calls.site(None, 0, module) if frame is None else calls.site(frame.f_code, frame.f_lasti, module)
-        if isinstance(out, Tensor) and out.requires_grad and out._version and out._is_view():
-            grad_fn_of(out)  # a view that was written to makes a new node when its ``grad_fn`` is read
-            last = next_sequence_nr()
         if last != first:
             arguments = (*args, *kwargs.values()) if kwargs else args
             calls.add(Call(first, last, site, func, out, arguments, frame is direct))

@@ -14,6 +14,7 @@ from . import statistics
 from .kinds import PLAIN_TYPES, is_opaque
 from .statistics import is_dense
 from .transforms import is_transform_wrapper, outside_transforms, unwrapped
+from .views import is_outdated
 
 _CODES = {
     getattr(torch, name): code for code, name in enumerate(wire.DTYPES) if isinstance(getattr(torch, name, None), torch.dtype)
@@ -21,6 +22,8 @@ _CODES = {
 OTHER_DTYPE = wire.DTYPES.index("other")
 _WIDTHS = [np.dtype(wire.PACKED[name]).itemsize if name in wire.PACKED else 0 for name in wire.DTYPES]
 SPARSE_LAYOUTS = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
+REMADE = "AsStridedBackward0"
+"""The name of the node that a view gets if it was written to since its node was made."""
 COPY_LIMIT = 1 << 20
 """Largest number of elements that is copied whole, or that a sparse tensor may have to be sent as a dense one."""
 MAX_CACHED_TRAITS = 20_000
@@ -64,6 +67,8 @@ def traits_of(tensor: Tensor) -> TensorTraits:
     """Return the traits of a tensor: the same object for all tensors that share them."""
     if type(tensor) not in PLAIN_TYPES or _wrapped(tensor) or _batched(tensor) or tensor.is_nested:
         return TensorTraits(tensor, _grad_fn_name(tensor), readable=is_readable(tensor))
+    if is_outdated(tensor):
+        return TensorTraits(tensor, REMADE, readable=is_readable(tensor))
     try:
         node = tensor.grad_fn
     except RuntimeError:  # see `grad_fn_of`
@@ -107,6 +112,8 @@ def grad_fn_of(tensor: Tensor) -> Any:
 
 def is_leaf(tensor: Tensor) -> bool:
     """Return whether a tensor is a leaf; ``False`` where PyTorch raises (see :func:`grad_fn_of`)."""
+    if is_outdated(tensor):  # asking it would make its node anew
+        return False
     try:
         return tensor.is_leaf
     except RuntimeError:
@@ -143,7 +150,7 @@ class Snapshot:
     def __init__(self, tensor: Tensor, kept: int) -> None:
         tensor = unwrapped(tensor)
         traits = self.traits = traits_of(tensor)
-        node = grad_fn_of(tensor) if traits.grad_fn is not None else None
+        node = grad_fn_of(tensor) if traits.grad_fn is not None and not is_outdated(tensor) else None
         self.seq: int | None = node._sequence_nr() if node is not None and hasattr(node, "_sequence_nr") else None
         self.dense = True
         self.value: Any = None
