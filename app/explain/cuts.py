@@ -79,7 +79,8 @@ class Cuts:
 
     def nearest(self, root: ast.expr) -> Cut | None:
         """Return the cut nearest to an expression, following assignments and the program's functions."""
-        unsure: Cut | None = None
+        sure: list[_CutExpression] = []
+        unsure: list[_CutExpression] = []
         seen: set[ast.AST] = set()
         waiting = deque([root])
         while waiting and len(seen) < MOST_EXPRESSIONS:
@@ -87,14 +88,17 @@ class Cuts:
             if expression in seen:
                 continue
             seen.add(expression)
+            covered: set[ast.AST] = set()
             for found in islice(self._cuts_in(expression), NEAR):
                 carries = self._carries(found.operand)
-                if carries:
-                    return self._cut(found)
-                if carries is None and unsure is None:
-                    unsure = self._cut(found)
+                if carries is False or found.node in covered:
+                    continue
+                (sure if carries else unsure).append(found)
+                covered.update(islice(ast.walk(found.node), MOST_EXPRESSIONS))
             waiting.extend(islice(self._sources(expression), MOST_EXPRESSIONS))
-        return unsure or self._global_cut()
+        if not sure and not unsure:
+            return self._global_cut()
+        return self._cut((sure or unsure)[0], only=len(sure) + len(unsure) == 1)
 
     def _cuts_in(self, root: ast.expr) -> Iterator[_CutExpression]:
         """Yield the cuts in an expression, the outermost first."""
@@ -145,11 +149,12 @@ class Cuts:
         value = self._value(node) if isinstance(node, ast.Name) else None
         return value is not None and value.lineno in self._requires_grad
 
-    def _cut(self, found: _CutExpression) -> Cut:
+    def _cut(self, found: _CutExpression, *, only: bool) -> Cut:
+        """Return a cut, with a fix if it is the only one and can be left out."""
         if found.no_grad_line is not None:
             return Cut(found.no_grad_line, self._line(found.no_grad_line), found.why)
         text, fix = self._syntax.text(found.node), None
-        if found.removable:
+        if found.removable and only and not self._of_state(found):
             kept = found.operand
             while (inner := self._cut_at(kept)) is not None and inner.removable:
                 kept = inner.operand
@@ -158,18 +163,35 @@ class Cuts:
             fix = model.Fix(f"Keep the graph: use `{left}`" if len(left) <= 40 else "Keep the graph", [edit])
         return Cut(found.node.lineno, text, found.why, fix)
 
+    def _of_state(self, found: _CutExpression) -> bool:
+        """Return whether a cut is in a loop and detaches a value that an earlier iteration left, as of a recurrent network."""
+        statement = self._syntax.statement_of(found.node)
+        if not isinstance(statement, ast.Assign) or not self._syntax.in_loop(statement):
+            return False
+        given = {each.id for target in statement.targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+        around = self._syntax.parent(statement)
+        earlier = {
+            name
+            for name in given
+            for each in self._assigned.get(name, [])
+            if each.lineno < statement.lineno and self._syntax.parent(each) is around
+        }
+        return any(isinstance(each, ast.Name) and each.id in given - earlier for each in ast.walk(found.operand))
+
     def _carries(self, root: ast.expr, depth: int = 0) -> bool | None:
         """Return whether an expression contains a tensor that requires a gradient, ``None`` if that is unknown."""
         if root not in self._carries_cache:
             self._carries_cache[root] = None
             found = [self._name_carries(node, depth) for node in ast.walk(root) if isinstance(node, ast.Name)]
+            if any(isinstance(node, ast.keyword) and node.arg == "requires_grad" for node in ast.walk(root)):
+                found.append(None)
             self._carries_cache[root] = True if True in found else None if None in found else False
         return self._carries_cache[root]
 
     def _name_carries(self, name: ast.Name, depth: int) -> bool | None:
         value = self._value(name)
         if value is None:
-            return None
+            return False if name.id in MODULES else None
         recorded = self._requires_grad.get(value.lineno)
         if recorded is None and isinstance(value, ast.Constant):
             return False

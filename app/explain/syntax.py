@@ -128,9 +128,9 @@ class Syntax:
             node = parent
         return None
 
-    def statement_of(self, node: ast.AST) -> ast.stmt | None:
+    def statement_of(self, node: ast.AST | None) -> ast.stmt | None:
         """Return the innermost statement that contains a node."""
-        around: ast.AST | None = node
+        around = node
         while around is not None and not isinstance(around, ast.stmt):
             around = self._parents.get(around)
         return around
@@ -168,6 +168,15 @@ class Syntax:
             node = parent
         return False
 
+    def printed(self, node: ast.AST) -> bool:
+        """Return whether a node is part of a call of ``print``."""
+        around: ast.AST | None = node
+        while around is not None and not isinstance(around, ast.stmt):
+            if isinstance(around, ast.Call) and _called(around) == "print":
+                return True
+            around = self._parents.get(around)
+        return False
+
     def cleared(self) -> set[str]:
         """Return the expressions whose ``.grad`` the program resets, as they are spelled."""
         found: list[ast.expr] = []
@@ -181,6 +190,10 @@ class Syntax:
     def graded(self, nodes: Iterable[ast.AST]) -> set[str]:
         """Return the expressions whose ``.grad`` is among these nodes, as they are spelled."""
         return {self.text(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "grad"}
+
+    def keeps_graphs(self) -> bool:
+        """Return whether the program keeps a graph beyond a pass, with ``retain_graph`` or ``create_graph``."""
+        return any(node.arg in ("retain_graph", "create_graph") for node in self.statements(ast.keyword))
 
     def calls(self, method: str) -> bool:
         """Return whether the program calls a method of this name on any object."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .. import model
 from .syntax import Syntax, is_gradient
 
 
@@ -78,3 +79,37 @@ def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:
                 return node
         node = syntax.parent(node)
     return None
+
+
+def without_gradients(syntax: Syntax, statements: Sequence[ast.stmt], torch: str) -> model.Edit:
+    """Return the edit that puts adjacent statements under one ``no_grad``."""
+    (start, _), (_, end) = syntax.span(statements[0]), syntax.span(statements[-1])
+    indent = syntax.indent(statements[0])
+    lines = syntax.lines[start[0] - 1 : end[0]]
+    lines[-1] = lines[-1][: end[1]]
+    lines[0] = lines[0][start[1] :]
+    body = "\n".join([lines[0], *(f"    {line}" for line in lines[1:])])
+    return model.Edit(start, end, f"with {torch}.no_grad():\n{indent}    {body}")
+
+
+def reset(syntax: Syntax, what: str, value: ast.AST) -> str | None:
+    """Return a statement that resets a gradient after an update, ``None`` if the program resets it already."""
+    cleared, used = syntax.cleared(), syntax.graded(ast.walk(value))
+    if what in cleared or (len(used) == 1 and used <= cleared):
+        return None
+    others = bool(cleared) or syntax.calls("zero_grad")
+    if what.isidentifier():
+        return None if syntax.calls("zero_grad") else f"{what}.grad = None"
+    # the program may reset the same gradient under another name, which requires that it is not None
+    return f"{what}.grad.zero_()" if others else f"{what}.grad = None"
+
+
+def last_reads(syntax: Syntax) -> dict[ast.FunctionDef | None, int]:
+    """Return the last line of each function, and of the module, that reads a ``.grad`` outside of an update."""
+    lines: dict[ast.FunctionDef | None, int] = {}
+    for node in syntax.statements(ast.Attribute):
+        if node.attr == "grad" and isinstance(node.ctx, ast.Load):
+            statement = syntax.statement_of(node)
+            if statement is None or written_by(statement) is None:
+                lines[syntax.function_of(node)] = node.lineno
+    return lines

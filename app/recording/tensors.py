@@ -45,6 +45,10 @@ class Tensors:
         shape: list[int] = np.frombuffer(self._table.dims, "<i8", int(self._ndim[row]), start * 8).tolist()
         return shape
 
+    def dtype(self, row: int) -> str:
+        """Return the name of the dtype of a row."""
+        return wire.DTYPES[self._table.dtype[row]]
+
     def array(self, row: int) -> np.ndarray[Any, Any] | None:
         """Return the elements of a row in its shape; ``None`` if they were not recorded."""
         if row < 0 or not self._flags[row] & wire.HAS_VALUES or self._ndim[row] > MOST_DIMENSIONS:

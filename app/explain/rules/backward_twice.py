@@ -28,7 +28,9 @@ for step in range(2):
     loss.backward()
 ```
 
-To run a second pass over the same graph on purpose, keep the graph in the first one: `loss.backward(retain_graph=True)`.
+The same happens with a line that ran once, before the loop or in `__init__`, although every pass needs its result. Move such
+a line to the code that runs before each `backward()`. `retain_graph=True` only hides it: the old result does not follow the
+parameters. It belongs where two passes through one graph are intended.
 
 ## What it does not report
 
@@ -37,14 +39,19 @@ Repeated passes through a graph that was kept with `retain_graph=True`, or throu
 
 from __future__ import annotations
 
+import ast
 from typing import Final
 
-from ... import model
+from ... import model, wire
 from ..failure import Failure
+from ..syntax import Syntax
 
 CODE: Final = "backward-twice"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"backward through the graph a second time"
+MOST: Final = 3
+"""Lines that are all named. Of more lines, the first ones are named and the rest counted."""
+_REPEATED = (ast.For, ast.While, ast.FunctionDef)
 _FREED = "A pass frees the tensors that the graph saved, so it can run through a graph only once."
 
 
@@ -58,6 +65,8 @@ def explain(failure: Failure) -> model.Finding:
         message = f"{line} runs backward through {operation} a second time."
         why = f"{_FREED} Compute the result again before each `backward()`."
         return failure.finding(CODE, message, why, line=exception.line)
+    if once := _made_once(failure, earlier, this):
+        return _once(failure, once)
     if earlier.line == this.line and this.line > 0 and earlier.graph != this.graph:
         name = exception.node.name if exception.node is not None else None
         carried = f"`{name}`" if name else "A result computed there"
@@ -71,18 +80,90 @@ def explain(failure: Failure) -> model.Finding:
     before = f"line {earlier.line}" if earlier.line > 0 else "an earlier pass"
     message = f"{line} runs backward through {operation}, but {before} has already done so."
     if earlier.graph == this.graph:
-        remedy = "Compute the loss again before each `backward()`, or keep the graph in the first pass: `retain_graph=True`."
+        remedy = "Compute the loss again before each `backward()`."
     else:
-        remedy = "Keep the shared part in the first pass with `retain_graph=True`, or add the losses and run backward once."
-    fix = _retain(failure, earlier.line, this.line)
-    return failure.finding(CODE, message, f"{_FREED} {remedy}", line=exception.line, fix=fix)
+        remedy = "Add the losses and run backward once, or compute the shared part again before the second `backward()`."
+    return failure.finding(CODE, message, f"{_FREED} {remedy}", line=exception.line)
 
 
-def _retain(failure: Failure, first_line: int, second_line: int) -> model.Fix | None:
-    """Return the fix that keeps the graph in the first pass, unless more than two passes may follow."""
-    first, second = (failure.syntax.call(line, "backward", "grad") for line in (first_line, second_line))
-    if second is None or (first is not second and failure.syntax.in_loop(second)):
-        return None
-    if first is None or any(keyword.arg in ("retain_graph", None) for keyword in first.keywords):
-        return None
-    return model.Fix("Keep the graph for the second pass", [failure.syntax.argument(first, "retain_graph=True")])
+def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) -> list[ast.stmt]:
+    """Return the statements that ran once but whose results each pass needs: those outside of the code that is repeated."""
+    syntax, exception = failure.syntax, failure.exception
+    call = syntax.statement_of(syntax.call(exception.line, "backward", "grad")) if exception.line is not None else None
+    if call is None or exception.node is None:
+        return []
+    nodes = failure.recording.graph(this.graph).nodes
+    same = earlier.graph == this.graph
+    found: dict[int, ast.stmt] = {}
+    for line in dict.fromkeys(node.line for node in nodes if node.kind == "op" and node.file is None):
+        statement = syntax.statement(line) if line is not None else None
+        if statement is not None and _outside(syntax, statement, call, same=same):
+            found[statement.lineno] = statement
+    if exception.node.line not in found:
+        return []
+    return [found[line] for line in sorted(found)]
+
+
+def _outside(syntax: Syntax, statement: ast.stmt, call: ast.stmt, *, same: bool) -> bool:
+    """Return whether a statement runs once, while a call runs again: in a loop, or in a function that is called repeatedly.
+
+    ``same``: both passes ran through the same graph.
+    """
+    function, around = syntax.function_of(statement), _around(syntax, call)
+    if function is not None and function.name == "__init__":
+        return function not in around
+    if function is not None and function not in around:
+        return False  # a function that the repeated code may call
+    with_it = _around(syntax, statement)
+    if not same and any(isinstance(each, ast.For | ast.While) for each in with_it):
+        return False  # its result is carried from one iteration to the next
+    return any(isinstance(each, _REPEATED) and each not in with_it for each in around)
+
+
+def _around(syntax: Syntax, node: ast.AST) -> list[ast.AST]:
+    found = []
+    while (parent := syntax.parent(node)) is not None:
+        found.append(parent)
+        node = parent
+    return found
+
+
+def _once(failure: Failure, once: list[ast.stmt]) -> model.Finding:
+    """Return the finding for lines that ran once: it names them, and where they belong."""
+    exception, syntax = failure.exception, failure.syntax
+    assert exception.node is not None
+    lines = [statement.lineno for statement in once]
+    several = len(lines) > 1
+    looped = any(isinstance(each, ast.For | ast.While) for each in _around(syntax, once[-1]))
+    again = " for several passes" if looped else ""
+    which = f"Line{'s' * several} {_enumerated(lines)}"
+    call = syntax.statement_of(syntax.call(exception.line or 0, "backward", "grad")) if exception.line else None
+    where = _where(syntax, once[-1], call) if call is not None else "to the code that is repeated"
+    return failure.finding(
+        CODE,
+        f"{which} ran only once{again}, but each `backward()` on line {exception.line} runs through {failure.operation}.",
+        f"{_FREED} Move line{'s' * several} {_enumerated(lines)} {where}, so that {'they run' if several else 'it runs'} "
+        "before each `backward()`. Keeping the graph would only hide this: the old result does not follow the parameters.",
+        line=exception.node.line,
+    )
+
+
+def _enumerated(lines: list[int]) -> str:
+    if len(lines) > MOST:
+        return f"{', '.join(map(str, lines[: MOST - 1]))} and {len(lines) - MOST + 1} more"
+    return " and ".join(part for part in (", ".join(map(str, lines[:-1])), str(lines[-1])) if part)
+
+
+def _where(syntax: Syntax, statement: ast.stmt, call: ast.stmt) -> str:
+    """Return where a statement belongs: in `forward`, in the function that runs backward, or in the loop around it."""
+    function, around = syntax.function_of(statement), _around(syntax, call)
+    if function is not None and function.name == "__init__":
+        owner = syntax.parent(function)
+        methods = (
+            [each.name for each in owner.body if isinstance(each, ast.FunctionDef)] if isinstance(owner, ast.ClassDef) else []
+        )
+        return "to `forward`" if "forward" in methods else "out of `__init__`, to the code that is repeated"
+    inner = next((each for each in around if isinstance(each, _REPEATED)), None)
+    if isinstance(inner, ast.FunctionDef):
+        return f"into `{inner.name}`"
+    return f"into the loop on line {inner.lineno}" if isinstance(inner, ast.For | ast.While) else "to the code that is repeated"

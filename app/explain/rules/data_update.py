@@ -46,6 +46,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
+from ..rewrites import shared
 from ..syntax import Syntax
 from ..updates import Update, updates
 from ..wording import listed
@@ -60,12 +61,14 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     """Yield one note for all updates through ``.data``, with a fix that rewrites them."""
     found: dict[ast.stmt, Update] = {}
     first: int | None = None
+    same = True
     for index in range(min(recording.log.counts()[2], STEPS)):
         step = recording.log.step(index)
         tensors = Tensors(step.tensors)
-        shapes = ((row.value, row.value_after) for row in step.parameters if min(row.value, row.value_after) >= 0)
+        shapes = [(row.value, row.value_after) for row in step.parameters if min(row.value, row.value_after) >= 0]
         if any(tensors.shape(before) != tensors.shape(after) for before, after in shapes):
             return  # a new size can be assigned only through .data
+        same = same and all(tensors.dtype(before) == tensors.dtype(after) for before, after in shapes)
         for each in updates(syntax, step.update):
             if each.through_data:
                 found[each.statement] = each
@@ -83,13 +86,19 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         message=f"{listed(names)} {'is' if len(names) == 1 else 'are'} updated through `.data`, which autograd does not see.",
         why="If a graph still needs the old values, its gradients are silently wrong. "
         "Write to the parameter itself under `torch.no_grad()`: PyTorch then raises an error in that case.",
-        fix=_fix(syntax, list(found.values())),
+        fix=_fix(syntax, list(found.values())) if same else None,
     )
 
 
 def _fix(syntax: Syntax, found: list[Update]) -> model.Fix | None:
     """Return the fix that writes to the parameters themselves, with adjacent statements under one ``no_grad``."""
     torch = syntax.torch_name()
+    if syntax.keeps_graphs():
+        return None  # a write that PyTorch sees would stop the program there
+    for each in found:
+        rebinds = isinstance(each.statement, ast.Assign) and isinstance(each.statement.targets[0], ast.Attribute)
+        if rebinds and shared(syntax, syntax.text(each.target)):
+            return None  # a write in place would also change the tensor under its other name
     if not all(syntax.alone(each.statement) for each in found):
         return None
     if torch is None and not all(syntax.in_no_grad(each.statement) for each in found):

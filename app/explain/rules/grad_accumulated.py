@@ -51,7 +51,7 @@ from typing import Final
 from ... import model
 from ...recording import Recording, StepSeries
 from ..syntax import Syntax
-from ..updates import by_gradient, of_loop, updates, written_by
+from ..updates import by_gradient, last_reads, of_loop, updates
 from ..wording import listed, short
 
 CODE: Final = "grad-accumulated"
@@ -186,14 +186,19 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
 def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, several: bool) -> model.Fix | None:
     """Return the fix: clear the optimizer's gradients before the only pass or after the update, others after their updates."""
     backward = _alone(syntax, syntax.call(line, "backward"))
-    last_read = _last_reads(syntax)
-    if (optimizer := _optimizer(syntax, update)) is not None:
-        stepping, name = optimizer
+    last_read = last_reads(syntax)
+    if optimizers := _optimizers(syntax, update):
+        stepping, name = optimizers[0]
         if backward is not None and not several:
-            return model.Fix("Clear the gradients before each `backward()`", [syntax.before(backward, f"{name}.zero_grad()")])
+            text = f"\n{syntax.indent(backward)}".join(dict.fromkeys(f"{each}.zero_grad()" for _, each in optimizers))
+            return model.Fix("Clear the gradients before each `backward()`", [syntax.before(backward, text)])
+        if len(optimizers) > 1:
+            return None
         if last_read.get(syntax.function_of(stepping), 0) > (stepping.end_lineno or 0):
             return None
         return model.Fix("Clear the gradients after each update", [syntax.after(stepping, f"{name}.zero_grad()")])
+    if _reads_before(syntax, line):
+        return None  # it expects the gradient of the step before
     edits: dict[str, model.Edit] = {}
     for each in updates(syntax, update):
         target = syntax.text(each.target)
@@ -221,8 +226,9 @@ def _alone(syntax: Syntax, call: ast.Call | None) -> ast.stmt | None:
     return statement if statement is not None and isinstance(statement, ast.Expr) and syntax.alone(statement) else None
 
 
-def _optimizer(syntax: Syntax, update: list[int]) -> tuple[ast.stmt, str] | None:
-    """Return the statement in which an optimizer makes its step, and the name of the optimizer."""
+def _optimizers(syntax: Syntax, update: list[int]) -> list[tuple[ast.stmt, str]]:
+    """Return the statements in which optimizers make their steps, and the names of the optimizers."""
+    found = []
     for call in syntax.statements(ast.Call):
         if call.lineno in update and isinstance(call.func, ast.Attribute) and call.func.attr == "step":
             statement = _alone(syntax, call)
@@ -231,16 +237,20 @@ def _optimizer(syntax: Syntax, update: list[int]) -> tuple[ast.stmt, str] | None
                 scaled = False  # optimizer.step(closure)
             name = syntax.text(call.args[0] if scaled else call.func.value)
             if statement is not None:
-                return statement, name
-    return None
+                found.append((statement, name))
+    return found
 
 
-def _last_reads(syntax: Syntax) -> dict[ast.FunctionDef | None, int]:
-    """Return the last line of each function, and of the module, that reads a ``.grad`` outside of an update."""
-    lines: dict[ast.FunctionDef | None, int] = {}
-    for node in syntax.statements(ast.Attribute):
-        if node.attr == "grad" and isinstance(node.ctx, ast.Load):
-            statement = syntax.statement_of(node)
-            if statement is None or written_by(statement) is None:
-                lines[syntax.function_of(node)] = node.lineno
-    return lines
+def _reads_before(syntax: Syntax, line: int) -> bool:
+    """Return whether a ``.grad`` is read in the loop of a pass before the pass runs."""
+    call = syntax.statement_of(syntax.call(line, "backward"))
+    around: ast.AST | None = call
+    while around is not None and not isinstance(around, ast.For | ast.While | ast.FunctionDef):
+        around = syntax.parent(around)
+    if around is None:
+        return False
+    return any(
+        node.attr == "grad" and isinstance(node.ctx, ast.Load) and node.lineno < line
+        for node in ast.walk(around)
+        if isinstance(node, ast.Attribute)
+    )

@@ -28,32 +28,66 @@ Integer tensors that do not require a gradient, such as indices and labels.
 
 from __future__ import annotations
 
+import ast
 from typing import Final
 
 from ... import model
 from ..failure import Failure
+from ..syntax import Syntax
 
 CODE: Final = "integer-grad"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"[oO]nly Tensors of floating point"
+_CALLS: Final = ("tensor", "full", "arange")
+_INTEGERS: Final = frozenset({"int", "long", "short", "int8", "int16", "int32", "int64", "uint8"})
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding, with a fix that gives the tensor a floating-point dtype."""
+    """Return the finding, with a fix that gives this tensor and others of the same kind a floating-point dtype."""
     line, syntax = failure.line, failure.syntax
-    fix = None
-    call = syntax.call(line, "tensor", "full", "arange") if line is not None else None
-    if call is not None and any(keyword.arg == "requires_grad" for keyword in call.keywords):
-        dtype = next((keyword.value for keyword in call.keywords if keyword.arg == "dtype"), None)
-        torch = syntax.torch_name()
-        title = "Use floating-point numbers"
-        if dtype is not None and torch is not None:
-            fix = model.Fix(title, [model.Edit(*syntax.span(dtype), f"{torch}.float32")])
-        elif torch is not None:
-            fix = model.Fix(title, [syntax.argument(call, f"dtype={torch}.float32")])
+    call = syntax.call(line, *_CALLS) if line is not None else None
+    fix = _floating(syntax, call) if call is not None else None
     message = "A tensor of integers cannot require a gradient."
     why = (
         "A gradient describes the effect of a small change, and an integer cannot change by a small amount. "
         "Write `1.0` instead of `1`, or pass `dtype=torch.float32`."
     )
     return failure.finding(CODE, message, why, line=line, fix=fix)
+
+
+def _floating(syntax: Syntax, call: ast.Call) -> model.Fix | None:
+    """Return the fix for a call that asks for a gradient, and for all other calls that would fail next."""
+    torch = syntax.torch_name()
+    if torch is None or not _required(call) or syntax.calls("set_default_dtype"):
+        return None
+    also = [each for each in syntax.statements(ast.Call) if each is not call and _called(each) and _integers(each)]
+    edits = []
+    for each in (call, *also):
+        if any(keyword.arg is None for keyword in each.keywords):
+            return None
+        dtype = next((keyword.value for keyword in each.keywords if keyword.arg == "dtype"), None)
+        if dtype is not None:
+            edits.append(model.Edit(*syntax.span(dtype), f"{torch}.float32"))
+        else:
+            edits.append(syntax.argument(each, f"dtype={torch}.float32"))
+    return model.Fix("Use floating-point numbers", edits)
+
+
+def _called(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr in _CALLS
+
+
+def _required(call: ast.Call) -> bool:
+    return any(keyword.arg == "requires_grad" for keyword in call.keywords)
+
+
+def _integers(call: ast.Call) -> bool:
+    """Return whether a call makes a tensor of integers, by its literals or its dtype, and asks for a gradient."""
+    if not _required(call) or not call.args:
+        return False
+    dtype = next((keyword.value for keyword in call.keywords if keyword.arg == "dtype"), None)
+    if dtype is not None:
+        return isinstance(dtype, ast.Attribute) and dtype.attr in _INTEGERS
+    parts = [each for argument in call.args for each in ast.walk(argument)]
+    plain = all(isinstance(each, ast.Constant | ast.List | ast.Tuple | ast.UnaryOp | ast.USub | ast.Load) for each in parts)
+    return plain and all(type(each.value) is int for each in parts if isinstance(each, ast.Constant))

@@ -49,7 +49,10 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..rewrites import shared
 from ..syntax import Syntax
+from ..updates import reset
+from ..wording import listed
 
 CODE: Final = "leaf-rebound"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "warning")
@@ -67,13 +70,14 @@ _LOST: Final = re.compile(
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield one finding for each statement that moves a name, whichever items or attributes it moves."""
-    reported: set[tuple[str, int]] = set()
+    found: dict[tuple[str, int], tuple[_Move, ast.Assign | None]] = {}
     for move in _moves(recording):
         statement = syntax.assignment(move.name, move.line)
         what = syntax.text(statement.targets[0]) if statement is not None else move.name
-        if (what, move.line) not in reported:
-            reported.add((what, move.line))
-            yield _finding(recording, syntax, move, what, statement)
+        found.setdefault((what, move.line), (move, statement))
+    fix = _fix(recording, syntax, found) if found else None
+    for (what, _), (move, statement) in found.items():
+        yield _finding(recording, syntax, move, what, statement, fix)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class _Move:
     step: int
     parameter: str
     grad_fn: str | None
+    tensor: model.TensorSummary | None = None
 
 
 def _moves(recording: Recording) -> Iterator[_Move]:
@@ -100,7 +105,7 @@ def _moves(recording: Recording) -> Iterator[_Move]:
             seen.add((row.name, row.line))
             if _learns_on(recording, index, row.source):
                 continue
-            yield _Move(row.name, row.line, index, row.source, row.to.grad_fn if row.to is not None else None)
+            yield _Move(row.name, row.line, index, row.source, row.to.grad_fn if row.to is not None else None, row.to)
     for signal in recording.signals(wire.LeafRebound):
         if signal.step >= steps:
             continue
@@ -116,7 +121,9 @@ def _learns_on(recording: Recording, step: int, parameter: str) -> bool:
     return name is not None and name in rows.values()
 
 
-def _finding(recording: Recording, syntax: Syntax, move: _Move, what: str, statement: ast.Assign | None) -> model.Finding:
+def _finding(
+    recording: Recording, syntax: Syntax, move: _Move, what: str, statement: ast.Assign | None, fix: model.Fix | None
+) -> model.Finding:
     failing = _failing_line(recording, move.line)
     effect = f"The error on line {failing} follows from that." if failing is not None else "The next step learns nothing."
     if move.grad_fn is not None:
@@ -129,7 +136,6 @@ def _finding(recording: Recording, syntax: Syntax, move: _Move, what: str, state
             f"The new `{what}` was computed with gradients off, so it has `requires_grad=False` and `backward()` cannot reach "
             f"it. {effect}"
         )
-    fix = _in_place(syntax, what, statement)
     return model.Finding(
         code=CODE,
         severity="error" if failing is not None else "warning",
@@ -151,11 +157,41 @@ def _failing_line(recording: Recording, line: int) -> int | None:
     return None
 
 
-def _in_place(syntax: Syntax, what: str, statement: ast.Assign | None) -> model.Fix | None:
-    """Return the fix that updates the leaf in place, with gradients off because PyTorch refuses it otherwise."""
-    torch = syntax.torch_name()
-    if statement is None or (torch is None and not syntax.in_no_grad(statement)) or not syntax.alone(statement):
+def _fix(
+    recording: Recording, syntax: Syntax, found: dict[tuple[str, int], tuple[_Move, ast.Assign | None]]
+) -> model.Fix | None:
+    """Return the fix that updates all leaves in place, ``None`` if one of them cannot be.
+
+    A write in place would change the leaf under its other names, in containers, and in a graph that is kept.
+    """
+    if syntax.keeps_graphs():
         return None
+    edits: list[model.Edit] = []
+    resets = False
+    for (what, _), (move, statement) in found.items():
+        if statement is None or shared(syntax, what, made=statement.value) or _new_shape(recording, move):
+            return None
+        edit, clears = _in_place(syntax, what, statement)
+        if edit is None:
+            return None
+        edits.append(edit)
+        resets = resets or clears
+    names = listed(list(dict.fromkeys(what for what, _ in found)))
+    its = "its gradient" if len(found) == 1 else "their gradients"
+    return model.Fix(f"Update {names} in place{f' and reset {its}' if resets else ''}", edits)
+
+
+def _new_shape(recording: Recording, move: _Move) -> bool:
+    """Return whether a name is given a tensor of another shape or dtype than its leaf."""
+    leaf = recording.parameters()[int(move.parameter[1:])]
+    return move.tensor is not None and (move.tensor.shape, move.tensor.dtype) != (leaf.shape, leaf.dtype)
+
+
+def _in_place(syntax: Syntax, what: str, statement: ast.Assign) -> tuple[model.Edit | None, bool]:
+    """Return the edit that updates a leaf in place, with gradients off, and whether it resets the gradient."""
+    torch = syntax.torch_name()
+    if (torch is None and not syntax.in_no_grad(statement)) or not syntax.alone(statement):
+        return None, False
     value = statement.value
     operators = {ast.Sub: "-=", ast.Add: "+="}
     operator = operators.get(type(value.op)) if isinstance(value, ast.BinOp) else None
@@ -167,21 +203,7 @@ def _in_place(syntax: Syntax, what: str, statement: ast.Assign | None) -> model.
     start, end = syntax.span(statement)
     indent = " " * start[1]
     text = update if syntax.in_no_grad(statement) else f"with {torch}.no_grad():\n{indent}    {update}"
-    title = f"Update `{what}` in place"
-    if syntax.in_loop(statement) and (reset := _reset(syntax, what, value)):
-        # the leaf keeps its .grad, and the next backward() would add to it
-        text += f"\n{indent}{reset}"
-        title += " and reset its gradient"
-    return model.Fix(title, [model.Edit(start, end, text)])
-
-
-def _reset(syntax: Syntax, what: str, value: ast.expr) -> str | None:
-    """Return a statement that resets a gradient after an update, ``None`` if the program resets it already."""
-    cleared, used = syntax.cleared(), syntax.graded(ast.walk(value))
-    if what in cleared or (len(used) == 1 and used <= cleared):
-        return None
-    others = bool(cleared) or syntax.calls("zero_grad")
-    if what.isidentifier():
-        return None if syntax.calls("zero_grad") else f"{what}.grad = None"
-    # the program may reset the same gradient under another name, which requires that it is not None
-    return f"{what}.grad.zero_()" if others else f"{what}.grad = None"
+    clearing = reset(syntax, what, value) if syntax.in_loop(statement) else None
+    if clearing is not None:  # the leaf keeps its .grad, and the next backward() would add to it
+        text += f"\n{indent}{clearing}"
+    return model.Edit(start, end, text), clearing is not None

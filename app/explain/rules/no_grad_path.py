@@ -33,11 +33,15 @@ Tensors that are detached on purpose, such as targets, as long as another path l
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
 from typing import Final
 
 from ... import model
 from ..cuts import Cuts
 from ..failure import Failure
+from ..rewrites import base_of
 from ..syntax import root_of_pass
 from ..wording import first_line
 
@@ -91,22 +95,68 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
     """Return the finding for ``autograd.grad`` with an input that the result does not depend on."""
     line, syntax = failure.line, failure.syntax
     call = syntax.call(line, "grad") if line is not None else None
-    fix = None
+    wanted = _input(failure, call)
+    name = f"`{syntax.text(wanted)}`" if wanted is not None and len(syntax.text(wanted)) <= 60 else "a tensor"
     if _UNUSED in failure.exception.message:
-        message = "A gradient is requested for a tensor that the result was not computed from."
-        why = (
-            "No path leads from the result to that tensor, so there is no gradient, not even zero. "
-            "With `allow_unused=True` PyTorch returns `None` instead of raising an error."
+        message = f"A gradient is requested for {name}, but the result was not computed from it."
+        why = "No path leads from the result to that tensor, so there is no gradient, not even zero. "
+        why += _made_from(failure, wanted, call) or (
+            "Check that the result is computed from the very tensor that is passed here. `allow_unused=True` would only "
+            "return `None` in place of the gradient."
         )
-        if call is not None and not any(keyword.arg in ("allow_unused", None) for keyword in call.keywords):
-            fix = model.Fix("Accept `None` as its gradient", [syntax.argument(call, "allow_unused=True")])
     else:
-        message = "A gradient is requested for a tensor that does not require one."
+        message = f"A gradient is requested for {name}, which does not require one."
         why = (
             "Only a tensor with `requires_grad=True`, or one computed from such a tensor, is part of a graph. "
             "A tensor returned by `detach()` is not."
         )
-    return failure.finding(CODE, message, why, line=line, fix=fix)
+    return failure.finding(CODE, message, why, line=line)
+
+
+def _input(failure: Failure, call: ast.Call | None) -> ast.expr | None:
+    """Return the input of ``autograd.grad`` that the message of PyTorch counts, or the only one."""
+    if call is None:
+        return None
+    given = next((keyword.value for keyword in call.keywords if keyword.arg == "inputs"), None)
+    given = given if given is not None else call.args[1] if len(call.args) > 1 else None
+    inputs = given.elts if isinstance(given, ast.List | ast.Tuple) else [given] if given is not None else []
+    counted = re.search(r"at index (\d+)", failure.exception.message)
+    index = int(counted[1]) if counted is not None else 0
+    return inputs[index] if index < len(inputs) else None
+
+
+def _made_from(failure: Failure, wanted: ast.expr | None, call: ast.Call | None) -> str:
+    """Return sentences about an input that is a slice or a view: the result may be computed from the whole."""
+    syntax = failure.syntax
+    if wanted is None or call is None:
+        return ""
+    made, line = wanted, call.lineno
+    if isinstance(wanted, ast.Name):
+        above = [each for each in syntax.statements(ast.Assign) if each.lineno < call.lineno]
+        values = [(value, each.lineno) for each in above for value in _given(each, wanted.id)]
+        if not values:
+            return ""
+        made, line = values[-1]
+    whole = base_of(made)
+    if whole is made or not isinstance(whole, ast.Name | ast.Attribute):
+        return ""
+    piece, name = first_line(syntax.text(made)), syntax.text(whole)
+    return (
+        f"`{piece}` on line {line} makes a new tensor, from which nothing else was computed. Differentiate with respect to "
+        f"`{name}` and take that piece of its gradient, or compute the result from the piece. `allow_unused=True` would only "
+        "return `None` in place of the gradient."
+    )
+
+
+def _given(statement: ast.Assign, name: str) -> Iterator[ast.expr]:
+    """Yield the expressions that a statement gives to a name, also as ``x, t = a, b``."""
+    for target in statement.targets:
+        if isinstance(target, ast.Name) and target.id == name:
+            yield statement.value
+        elif isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
+            for each, value in zip(target.elts, statement.value.elts, strict=False):
+                if isinstance(each, ast.Name) and each.id == name:
+                    yield value
 
 
 def _inference(failure: Failure) -> model.Finding:

@@ -28,6 +28,10 @@ y.sum().backward()
 print(y.grad)
 ```
 
+If the tensor was meant to be trained, as `w` in `w = torch.ones(3, requires_grad=True) * 0.1`, make it a leaf instead:
+`w = (torch.ones(3) * 0.1).requires_grad_()`. A retained gradient would not help, because `w` would still be computed from the
+leaf that has no name.
+
 ## What it does not report
 
 A `.grad` that is read before any pass has reached the tensor, and a `.grad` of a detached tensor.
@@ -35,11 +39,13 @@ A `.grad` that is read before any pass has reached the tensor, and a `.grad` of 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..leaves import as_leaf, meant_as_leaf
 from ..syntax import Syntax
 
 CODE: Final = "non-leaf-grad"
@@ -58,7 +64,11 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         line = node.line if node is not None and what.isidentifier() else None
         created = syntax.assignment(what, line) if line is not None else None
         fix = None
-        if created is not None and syntax.alone(created):
+        remedy = "Call `retain_grad()` before `backward()` to keep it."
+        if what.isidentifier() and meant_as_leaf(syntax, what, created):
+            fix = as_leaf(recording, syntax, what, created)
+            remedy = f"To train `{what}`, make it a leaf: compute first, then call `requires_grad_()` on the result."
+        elif created is not None and syntax.alone(created) and _again(syntax, created, recording.log.pass_(last or 0).line):
             start, end = syntax.span(created)
             text = f"\n{' ' * start[1]}{what}.retain_grad()"
             fix = model.Fix(f"Keep the gradient of `{what}`", [model.Edit(end, end, text)])
@@ -71,8 +81,22 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             step=recording.log.pass_(last).step if last is not None else None,
             node=node.id if node is not None else None,
             message=f"{subject} is a computed result, and `backward()` fills `.grad` only for leaves.",
-            why="Its gradient existed during the pass, and the graph shows it. "
-            "Call `retain_grad()` before `backward()` to keep it.",
+            why=f"Its gradient existed during the pass, and the graph shows it. {remedy}",
             fix=fix,
             pass_=last,
         )
+
+
+def _again(syntax: Syntax, created: ast.stmt, line: int) -> bool:
+    """Return whether a tensor is made anew for each pass: in the innermost loop around the pass, if there is one."""
+    call = syntax.statement_of(syntax.call(line, "backward", "grad"))
+    around: ast.AST | None = call
+    while around is not None and not isinstance(around, ast.For | ast.While):
+        around = syntax.parent(around)
+    return call is not None and (around is None or created in ast.walk(around)) and len(_given(syntax, created)) == 1
+
+
+def _given(syntax: Syntax, created: ast.stmt) -> list[ast.expr]:
+    """Return all values that the name of an assignment is given."""
+    target = created.targets[0] if isinstance(created, ast.Assign) else None
+    return syntax.assigned(target.id) if isinstance(target, ast.Name) else []

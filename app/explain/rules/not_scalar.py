@@ -40,7 +40,8 @@ from typing import Final
 
 from ... import model
 from ..failure import Failure
-from ..syntax import root_of_pass
+from ..syntax import Syntax, root_of_pass
+from ..updates import by_gradient, updates
 from ..wording import first_line
 
 CODE: Final = "not-scalar"
@@ -49,7 +50,7 @@ MESSAGES: Final = r"only for scalar outputs|to return a scalar Tensor|should con
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding, with a fix that sums the tensor."""
+    """Return the finding, with a fix that sums the tensor. In training it leaves the choice between a sum and a mean."""
     line, syntax = failure.line, failure.syntax
     call = syntax.call(line, "backward") if line is not None else None
     root = root_of_pass(call)
@@ -57,7 +58,7 @@ def explain(failure: Failure) -> model.Finding:
     message = "A gradient needs a single number to start from, but this result has several."
     reduce, start = "`sum()` or `mean()`", "`backward(torch.ones_like(…))`"
     if root is not None and call is not None and not call.args and not call.keywords:
-        if syntax.text(call.func).endswith(".backward"):
+        if syntax.text(call.func).endswith(".backward") and not _trains(syntax):
             _, (at, end) = syntax.span(call.func)
             position = (at, end - len(".backward"))
             fix = model.Fix("Sum it first", [model.Edit(position, position, ".sum()")])
@@ -71,6 +72,12 @@ def explain(failure: Failure) -> model.Finding:
         f"Reduce the tensor first with {reduce}, or pass the gradient to start from: {start}."
     )
     return failure.finding(CODE, message, why, line=line, fix=fix)
+
+
+def _trains(syntax: Syntax) -> bool:
+    """Return whether the program updates something. Only its author knows then whether the loss is a sum or a mean."""
+    lines = range(1, len(syntax.lines) + 1)
+    return syntax.calls("step") or any(by_gradient(syntax, each.statement) for each in updates(syntax, lines))
 
 
 def _count(failure: Failure, root: ast.expr) -> int | None:

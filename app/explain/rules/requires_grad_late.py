@@ -59,6 +59,8 @@ _INSPECTING: Final = frozenset({
     "int", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like",
 })  # fmt: skip
 """Functions and methods whose use is not a computation with the tensor."""
+_PLAIN: Final = frozenset({"numpy", "data", "data_ptr", "grad"})
+"""Attributes that mean something else, or fail, once a tensor requires a gradient."""
 _NO_GRAPH: Final = re.compile(r"does not require grad")
 
 
@@ -195,9 +197,26 @@ def _earlier(syntax: Syntax, late: ast.stmt, uses: _Uses) -> model.Fix | None:
             pass
         case _:
             return None
+    if _written_between(syntax, uses.name, made, late):
+        return None  # a leaf could not be written to there, nor read as an array
     _, (end, _) = syntax.span(late)
     lines = syntax.lines
     removal = model.Edit((late.lineno - 1, len(lines[late.lineno - 2])), (end, len(lines[end - 1])), "")
     return model.Fix(
         f"Make `{uses.name}` require a gradient before it is used", [syntax.after(made, syntax.text(late)), removal]
     )
+
+
+def _written_between(syntax: Syntax, name: str, made: ast.stmt, late: ast.stmt) -> bool:
+    """Return whether a statement between two others writes to a name, makes a view of it, or takes its numbers."""
+    for node in syntax.statements(ast.expr):
+        if not made.lineno < node.lineno < late.lineno:
+            continue
+        parent = syntax.parent(node)
+        if not isinstance(node, ast.Name) or node.id != name:
+            continue
+        if isinstance(parent, ast.AugAssign) or isinstance(getattr(parent, "ctx", None), ast.Store):
+            return True
+        if isinstance(parent, ast.Attribute) and (parent.attr.endswith("_") or parent.attr in _PLAIN):
+            return True
+    return False

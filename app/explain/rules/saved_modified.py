@@ -36,21 +36,16 @@ In-place changes of tensors that no gradient needs, and changes through `.data`,
 
 from __future__ import annotations
 
-import ast
 import re
 from typing import Final
 
 from ... import model
 from ..failure import Failure
+from ..rewrites import out_of_place
 
 CODE: Final = "saved-modified"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"modified by an inplace operation"
-_SIGNS: Final[dict[type[ast.operator], str]] = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", ast.MatMult: "@",
-}  # fmt: skip
-_OVERWRITES = ("zero_", "fill_", "copy_", "requires_grad_", "detach_")
-"""In-place methods that have no out-of-place counterpart of the same name."""
 
 
 def explain(failure: Failure) -> model.Finding:
@@ -68,39 +63,9 @@ def explain(failure: Failure) -> model.Finding:
         f"{failure.calling_line} fails because those values are overwritten."
     )
     update = syntax.statement(exception.changed) if exception.changed is not None else None
-    fix = _out_of_place(failure, update)
+    fix = out_of_place(syntax, update)
     if update is not None and (syntax.in_no_grad(update) or syntax.call(update.lineno, "step")):
         why += " After an update, compute the loss again before the next `backward()`."
     elif fix is None:
         why += " Use an operation that returns a new tensor, or change a `clone()`."
     return failure.finding(CODE, message, why, line=exception.changed or saved, fix=fix)
-
-
-def _out_of_place(failure: Failure, statement: ast.stmt | None) -> model.Fix | None:
-    """Return the fix that writes ``y += 1`` as ``y = y + 1`` and ``y.add_(1)`` as ``y = y.add(1)``."""
-    if statement is None or failure.syntax.in_no_grad(statement):
-        return None
-    text = failure.syntax.text
-    function = failure.syntax.function_of(statement)
-    arguments = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)} if function else set()
-    if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
-        name, sign = statement.target.id, _SIGNS.get(type(statement.op))
-        if sign is None:
-            return None
-        new = f"{name} = {name} {sign} {failure.syntax.operand(statement.value)}"
-    elif (
-        isinstance(statement, ast.Expr)
-        and isinstance(call := statement.value, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and isinstance(call.func.value, ast.Name)
-        and re.fullmatch(r"[a-z]\w*[a-z0-9]_", call.func.attr)
-        and call.func.attr not in _OVERWRITES
-    ):
-        name = call.func.value.id
-        new = f"{name} = {name}.{call.func.attr[:-1]}{text(call)[len(text(call.func)) :]}"
-    else:
-        return None
-    if name in arguments:  # a new local tensor would not reach the caller's
-        return None
-    start, end = failure.syntax.span(statement)
-    return model.Fix(f"Make a new tensor and name it `{name}`", [model.Edit(start, end, new)])
