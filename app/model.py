@@ -36,6 +36,7 @@ NodeKind = Literal["op", "leaf", "constant"]
 Severity = Literal["error", "warning", "note", "good"]
 ReplayKind = Literal["surface", "check", "factors"]
 Phase = Literal["forward", "loss", "backward", "update"]
+Stream = Literal["stdout", "stderr"]
 
 PHASES: tuple[Phase, ...] = ("forward", "loss", "backward", "update")
 
@@ -310,7 +311,8 @@ class Parameter(Struct, frozen=True):
 class Cell(Struct, frozen=True):
     """A cell of a notebook. A program is one cell. ``start_line`` and ``end_line`` are 1-based and inclusive.
 
-    ``stdout`` is the text that the cell printed, ``output`` the value of its last expression as a notebook shows it.
+    ``stdout`` and ``stderr`` are the texts that the cell printed to these streams, ``output`` the value of its last expression
+    as a notebook shows it.
     """
 
     index: int
@@ -318,6 +320,15 @@ class Cell(Struct, frozen=True):
     end_line: int
     output: str | None
     stdout: str = ""
+    stderr: str = ""
+
+
+class Printed(Struct, frozen=True):
+    """A stretch of text that a program printed to one stream, ``stdout`` or ``stderr``. ``cell`` is the index of its cell."""
+
+    stream: Stream
+    text: str
+    cell: int = 0
 
 
 class Line(Struct, frozen=True):
@@ -397,7 +408,12 @@ class Run(Struct, frozen=True):
 
     ``created`` and ``expires`` are times in ISO 8601 (UTC); ``expires`` is ``null`` for a run that is kept forever.
     ``seed`` is ``null`` if the program kept its own random state, as ``tapedeck run`` leaves it. ``torch`` is the version of
-    PyTorch. ``truncated`` is true if ``stdout`` was cut. ``passes`` and ``steps`` are counts.
+    PyTorch. ``passes`` and ``steps`` are counts.
+
+    ``stdout`` and ``stderr`` are the texts that the program printed to these streams. ``output`` has both in the order in
+    which they were printed: consecutive stretches differ in stream or cell. After the first 10,000 stretches, the rest of
+    each stream follows in one stretch per cell. ``truncated`` is true if the text was cut at the limit ``stdout_bytes``, which
+    both streams share.
     """
 
     id: str
@@ -421,6 +437,8 @@ class Run(Struct, frozen=True):
     parameters: list[Parameter] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
+    stderr: str = ""
+    output: list[Printed] = field(default_factory=list)
 
 
 class RunHeading(Struct, frozen=True):

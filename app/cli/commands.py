@@ -23,6 +23,7 @@ from ..settings import read as read_settings
 from .arguments import ProgramCommand
 
 if TYPE_CHECKING:
+    from .. import model
     from ..runs.run import RecordedRun
 
 app = typer.Typer(
@@ -157,7 +158,7 @@ def run(
             settings,
             sandbox=sandbox,
             arguments=tuple(arguments or ()),
-            printed=(lambda text: None) if as_json else _print_at_once,
+            printed=(lambda stream, text: None) if as_json else _print_at_once,
             exited=ended.append,
         )
     )
@@ -344,7 +345,8 @@ def _end_like(code: int) -> None:
         raise typer.Exit(code)
 
 
-def _print_at_once(text: str) -> None:
-    """Print the program's output as it arrives."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _print_at_once(stream: model.Stream, text: str) -> None:
+    """Print the program's output as it arrives, to the stream to which the program printed it."""
+    own = sys.stderr if stream == "stderr" else sys.stdout
+    own.write(text)
+    own.flush()

@@ -89,16 +89,16 @@ async def record(
     *,
     sandbox: bool = False,
     arguments: tuple[str, ...] = (),
-    printed: Callable[[str], None] = lambda text: None,
+    printed: Callable[[model.Stream, str], None] = lambda stream, text: None,
     replay: wire.ReplayOrder | None = None,
     exited: Callable[[int], None] = lambda code: None,
 ) -> LiveRun:
     """Run a file to its end and return its recording.
 
     The file runs as ``python FILE arguments`` would run it, in the current folder. With ``sandbox``, it is confined as on a
-    server. ``printed`` is called with the program's output as it arrives. ``replay`` is computed during the run; its results
-    are events of the recording. ``exited`` is called with the return code of the program's own process, as :mod:`subprocess`
-    has it, if the program was not stopped from outside.
+    server. ``printed`` is called with each text that the program prints, and its stream, as it arrives. ``replay`` is computed
+    during the run; its results are events of the recording. ``exited`` is called with the return code of the program's own
+    process, as :mod:`subprocess` has it, if the program was not stopped from outside.
 
     The first Ctrl+C goes to the program, the second one stops it. The recording so far is kept.
     Raises :class:`SandboxError`.
@@ -118,7 +118,7 @@ async def record(
                 async for batch in batches:
                     for event in batch:
                         if isinstance(event, wire.OutputEvent):
-                            printed(event.text)
+                            printed(event.stream, event.text)
                     recorded.append(batch)
         code = None if sandbox else getattr(executor, "returncode", None)
         if code is not None:

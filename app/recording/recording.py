@@ -11,6 +11,7 @@ from msgspec import UNSET, structs
 
 from .. import model, wire
 from ..errors import InvalidInput, NotFound
+from . import printed
 from .log import Log
 from .pass_numbers import PassNumbers
 from .series import DEFAULT_KEYS, StepSeries, available_keys, read_series, thinned
@@ -217,21 +218,26 @@ class Recording:
 
     def cells(self, program: model.Program) -> list[model.Cell]:
         """Return the program's cells with their printed text, and with their outputs if they ended."""
-        outputs: dict[int, str | None] = {}
-        printed: dict[int, list[str]] = {}
-        for event in self.log.others():
-            if isinstance(event, wire.CellEvent):
-                outputs[event.index] = event.output
-            elif isinstance(event, wire.OutputEvent):
-                printed.setdefault(event.cell, []).append(event.text)
+        outputs = {event.index: event.output for event in self.log.others() if isinstance(event, wire.CellEvent)}
+        texts = printed.by_cell(self.log)
         return [
-            model.Cell(index, start, end, outputs.get(index), "".join(printed.get(index, ())))
+            model.Cell(
+                index, start, end, outputs.get(index), texts.get((index, "stdout"), ""), texts.get((index, "stderr"), "")
+            )
             for index, (start, end) in enumerate(program.cells)
         ]
 
     def stdout(self) -> str:
-        """Return the text that the program printed, as far as it was recorded."""
-        return "".join(event.text for event in self.log.others() if isinstance(event, wire.OutputEvent))
+        """Return the text that the program printed to its standard output, as far as it was recorded."""
+        return printed.text(self.log, "stdout")
+
+    def stderr(self) -> str:
+        """Return the text that the program printed to its standard error, as far as it was recorded."""
+        return printed.text(self.log, "stderr")
+
+    def output(self) -> list[model.Printed]:
+        """Return the texts that the program printed to both streams, in order, as :class:`~tapedeck.model.Run` has them."""
+        return printed.in_order(self.log)
 
     @overload
     def signals(self) -> list[wire.Signal]: ...

@@ -74,6 +74,8 @@ class RecordedRun:
             parameters=recording.parameters(),
             findings=self.findings,
             links=dict(links),
+            stderr=recording.stderr(),
+            output=recording.output(),
         )
 
     def heading(self, links: Mapping[str, str]) -> model.RunHeading:

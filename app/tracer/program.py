@@ -65,8 +65,9 @@ class RunningProgram:
         if not job.notebook:
             self._namespace["__file__"] = script
         self._replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
-        self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, sys.stdout)
-        sys.modules["__main__"], sys.stdout, sys.stderr, sys.argv = module, printer, printer, [script, *job.arguments]
+        self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, sys.stdout, sys.stderr)
+        sys.modules["__main__"], sys.argv = module, [script, *job.arguments]
+        sys.stdout, sys.stderr = printer.stdout, printer.stderr
         if not job.confined and job.path is None and "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
         self._recorder = Recorder(source, self._namespace, emitter, job, printer)
@@ -121,9 +122,9 @@ class RunningProgram:
         self._forked = True
         self._emitter.close()
         self._recorder.stop()
-        if sys.stdout is self._printer:
+        if sys.stdout is self._printer.stdout:
             sys.stdout = self._replaced[1]
-        if sys.stderr is self._printer:
+        if sys.stderr is self._printer.stderr:
             sys.stderr = self._replaced[2]
 
     def _put_back(self) -> None:

@@ -44,6 +44,8 @@ class ProgramLine(Struct, frozen=True):
     """Index of the line's cell."""
     cell_ends: bool
     """True for the last line of a cell: the cell's output is shown below it."""
+    printed: list[model.Printed]
+    """The text that the cell printed, in order, for its last line; empty for the others."""
     cell_over: bool
     """True if the line's cell had run to its end at the playhead."""
     active: bool
@@ -189,6 +191,9 @@ def listing(playhead: Playhead) -> list[ProgramLine]:
     last = {line.line: line for line in run.lines if line.file is None}
     over = playhead.cells_over()
     cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
+    printed: dict[int, list[model.Printed]] = {}
+    for stretch in run.output:
+        printed.setdefault(stretch.cell, []).append(stretch)
     lines: list[ProgramLine] = []
     cell = 0
     for number, text in enumerate(run.program.rstrip("\n").split("\n"), 1):
@@ -209,6 +214,7 @@ def listing(playhead: Playhead) -> list[ProgramLine]:
                 phases=phases,
                 cell=cell,
                 cell_ends=number == cells[cell].end_line,
+                printed=printed.get(cell, []) if number == cells[cell].end_line else [],
                 cell_over=not over or over[cell],
                 active=phases[:1] == [playhead.phase],
                 error=error if playhead.at_end else None,

@@ -204,7 +204,8 @@ EVENTS: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {
         200: {
-            "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress` and `finding`, then `end`.",
+            "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress` and `finding`, then `end`. "
+            "The data of `output` are `text`, the index of its `cell`, and `stream`: `stdout` or `stderr`.",
             "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "The run has ended, and no event follows the event in Last-Event-ID."},

@@ -123,7 +123,7 @@ def public_event(event: wire.AnyEvent) -> tuple[str, Any] | None:
                 "passes": event.passes,
             }
         case wire.OutputEvent():
-            return "output", {"text": event.text, "cell": event.cell}
+            return "output", {"text": event.text, "cell": event.cell, "stream": event.stream}
         case wire.ProgressEvent():
             return "progress", {"done": event.done, "of": event.of if event.of >= 0 else None}
         case _:

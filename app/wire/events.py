@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from ..model import Capture, PassKind, ReplayKind
+from ..model import Capture, PassKind, ReplayKind, Stream
 from .fields import Count, Event, Index, LongText, Name, Packed, Text
 from .signals import AnySignal
 
@@ -73,10 +73,11 @@ class StartedEvent(Event, tag="started", frozen=True):
 
 
 class OutputEvent(Event, tag="output", frozen=True):
-    """Text that cell ``cell`` printed."""
+    """Text that cell ``cell`` printed to one of its standard streams."""
 
     text: LongText
     cell: Count = 0
+    stream: Stream = "stdout"
 
 
 class ProgressEvent(Event, tag="progress", frozen=True):

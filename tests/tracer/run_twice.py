@@ -47,6 +47,7 @@ class Outcome:
     variables: dict[str, Any]
     stdout: str
     error: tuple[str, str] | None
+    stderr: str = ""
 
 
 def alone(program: str, seed: int = 0) -> Outcome:
@@ -55,19 +56,19 @@ def alone(program: str, seed: int = 0) -> Outcome:
     np.random.seed(seed)
     torch.manual_seed(seed)
     module = types.ModuleType("__main__")
-    printed = io.StringIO()
+    printed, errors = io.StringIO(), io.StringIO()
     error = None
     main = sys.modules["__main__"]
     sys.modules["__main__"] = module
     try:
         linecache.cache["<alone>"] = (len(program), None, program.splitlines(keepends=True), "<alone>")
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors):
             exec(compile(program, "<alone>", "exec"), module.__dict__)
     except (Exception, KeyboardInterrupt) as raised:
         error = (type(raised).__name__, str(raised))
     finally:
         sys.modules["__main__"] = main
-    return Outcome(module.__dict__, printed.getvalue(), error)
+    return Outcome(module.__dict__, printed.getvalue(), error, errors.getvalue())
 
 
 def watched(program: str) -> list[Watched]:
@@ -87,7 +88,8 @@ def recorded(program: str, **options: Any) -> tuple[Outcome, list[wire.AnyEvent]
     end = events[-1]
     assert isinstance(end, wire.EndEvent)
     error = (end.failure.type, end.failure.message) if end.failure else None
-    return Outcome(builtins._kept_by_test, recording.stdout(), error), events, recording  # type: ignore[attr-defined]
+    outcome = Outcome(builtins._kept_by_test, recording.stdout(), error, recording.stderr())  # type: ignore[attr-defined]
+    return outcome, events, recording
 
 
 KEPT = 100_000

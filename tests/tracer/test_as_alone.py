@@ -22,6 +22,7 @@ def assert_as_alone(program: str) -> str:
     got, events, _ = recorded(program)
     failures = [event.message for event in events if isinstance(event, wire.RecorderFailed)]
     assert (got.stdout, got.error, failures) == (expected.stdout, expected.error, [])
+    assert got.stderr.replace("<program>", "<alone>") == expected.stderr
     return got.stdout
 
 
@@ -124,7 +125,7 @@ def test_an_exception_in_a_thread_is_printed_without_the_recorder(monkeypatch: p
         f"{START}class M(torch.nn.Module):\n    def forward(self, x):\n        return x.nothing\n"
         "thread = threading.Thread(target=lambda: M()(w))\nthread.start()\nthread.join()\n"
     )
-    text = recorded(program)[0].stdout
+    text = recorded(program)[0].stderr
     assert "AttributeError: 'Tensor' object has no attribute 'nothing'" in text
     assert text.count("File ") == 6
     assert "app/tracer" not in text

@@ -285,6 +285,37 @@ def test_an_exit_status_is_explained_in_a_sentence() -> None:
     assert failure.message == "The program ended itself with exit status 3."
 
 
+def test_stdout_and_stderr_are_recorded_apart_and_in_order() -> None:
+    program = (
+        "import sys\nprint('a')\nprint('b')\nprint('c', file=sys.stderr)\nsys.stderr.buffer.write('é'.encode())\n"
+        "print('d')\nsys.stderr.write('\\udc80')\nprint('e')\n"
+    )
+    _, recording = record(program)
+    assert (recording.stdout(), recording.stderr()) == ("a\nb\nd\ne\n", "c\né\\udc80")
+    assert [(each.stream, each.text) for each in recording.output()] == [
+        ("stdout", "a\nb\n"), ("stderr", "c\né"), ("stdout", "d\n"), ("stderr", "\\udc80"), ("stdout", "e\n"),
+    ]  # fmt: skip
+
+
+def test_the_limit_holds_for_both_streams_together() -> None:
+    program = "import sys\nfor i in range(10):\n    print('x' * 9)\n    print('y' * 9, file=sys.stderr)\n"
+    events, recording = record(program, stdout_bytes=55)
+    assert (recording.stdout(), recording.stderr()) == (
+        "x" * 9 + "\n" + "x" * 9 + "\n" + "x" * 9 + "\n",
+        ("y" * 9 + "\n") * 2 + "y" * 5,
+    )
+    assert any(isinstance(event, wire.StdoutTruncated) for event in events)
+
+
+def test_a_program_that_alternates_between_the_streams_sends_few_events() -> None:
+    program = "import sys\nfor i in range(30_000):\n    sys.stdout.write('o')\n    sys.stderr.write('e')\n"
+    events, recording = record(program)
+    assert (recording.stdout(), recording.stderr()) == ("o" * 30_000, "e" * 30_000)
+    assert sum(isinstance(event, wire.OutputEvent) for event in events) < 12_000
+    assert len(recording.output()) <= 10_002
+    assert [each.text for each in recording.output()[:3]] == ["o", "e", "o"]
+
+
 def test_bytes_can_be_written_to_the_buffer_of_stdout() -> None:
     program = (
         "import sys\nprint('a')\nletter = 'é\\n'.encode()\nsys.stdout.buffer.write(letter[:1])\n"

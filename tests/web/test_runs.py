@@ -46,6 +46,19 @@ async def test_posting_a_program_runs_it_and_returns_the_run(client: httpx.Async
     assert again.json() == run
 
 
+async def test_stdout_and_stderr_are_told_apart_and_have_an_order(serve: Serve) -> None:
+    texts: list[wire.AnyEvent] = [wire.OutputEvent("a\n"), wire.OutputEvent("b\n", 0, "stderr"), wire.OutputEvent("c\n")]
+    async with serve([*fit()[:-1], *texts, fit()[-1]]) as client:
+        run = await start(client)
+    assert (run["stdout"], run["stderr"]) == ("done\na\nc\n", "b\n")
+    assert run["output"] == [
+        {"stream": "stdout", "text": "done\na\n", "cell": 0},
+        {"stream": "stderr", "text": "b\n", "cell": 0},
+        {"stream": "stdout", "text": "c\n", "cell": 0},
+    ]
+    assert [(cell["stdout"], cell["stderr"]) for cell in run["cells"]] == [("done\na\nc\n", "b\n")]
+
+
 async def test_posting_a_notebook_or_an_expression_runs_it(client: httpx.AsyncClient) -> None:
     notebook = {"cells": [{"cell_type": "code", "source": "x = 1"}, {"cell_type": "code", "source": "x"}]}
     raw = await client.post(

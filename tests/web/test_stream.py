@@ -62,7 +62,7 @@ async def test_recorded_events_are_sent_in_order_and_end(client: httpx.AsyncClie
     assert first["graph"] == {"id": "g0", "nodes": 5, "edges": 4}
     assert first["step"]["loss"]["values"] == pytest.approx(14 / 3)
     assert first["progress"] == {"done": 1, "of": 2}
-    assert first["output"] == {"text": "done\n", "cell": 0}
+    assert first["output"] == {"text": "done\n", "cell": 0, "stream": "stdout"}
     assert first["lines"]["lines"][0]["line"] == 7
     assert first["end"] == {"status": "done"}
 

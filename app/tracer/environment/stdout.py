@@ -1,81 +1,137 @@
-"""Replace stdout and stderr, and send what the program prints, up to a limit."""
+"""Replace stdout and stderr, and send what the program prints to both, in order and up to a limit."""
 
 from __future__ import annotations
 
 import codecs
 import io
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from ... import wire
+from ...model import Stream
 from ..emitter import Emitter
+
+ALTERNATIONS: Final = 10_000
+"""Number of changes between the streams whose order is kept. Each costs an event, however short the texts are."""
 
 
 class OutputLimit(BaseException):
     """Raised to stop a program that has printed more than the limit."""
 
 
-class Printer(io.TextIOBase):
-    """A replacement for stdout and stderr.
+class Printer:
+    """Collects the text of both streams, and sends it.
 
     It sends the first ``limit`` characters, drops the rest, and raises :class:`OutputLimit` above ``most``. Once the emitter is
-    closed, as in a forked child, the text goes to ``stream``, the process's own output.
+    closed, as in a forked child, the text goes to ``stdout`` and ``stderr``, the process's own streams.
     """
 
-    encoding = "utf-8"
-    errors = "replace"
-
-    def __init__(self, emitter: Emitter, limit: int, most: int, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, emitter: Emitter, limit: int, most: int, stdout: TextIO | None = None, stderr: TextIO | None = None
+    ) -> None:
         self._emitter = emitter
-        self._stream = stream
         self._limit = limit
         self._most = most
         self._sent = 0
         self._printed = 0
-        self._waiting: list[str] = []
+        self._waiting: list[tuple[Stream, list[str]]] = []
         self._size = 0
+        self._alternations = 0
         self.cell = 0
-        self.buffer = _Bytes(self)
+        self.stdout = PrintedStream(self, "stdout", "replace", stdout)
+        self.stderr = PrintedStream(self, "stderr", "backslashreplace", stderr)
 
-    def writable(self) -> bool:
-        return True
+    @property
+    def closed(self) -> bool:
+        """True if nothing is recorded any more."""
+        return self._emitter.closed
 
-    def write(self, text: str) -> int:
-        if self._emitter.closed:
-            return self._stream.write(text) if self._stream is not None else len(text)
+    def add(self, stream: Stream, text: str) -> None:
+        """Take text that the program has printed."""
         self._printed += len(text)
         if 0 < self._most < self._printed:
             raise OutputLimit(f"stopped after printing {self._most >> 20} MB")
         room = self._limit - self._sent
         if room > 0 and text:
-            self._waiting.append(text[:room])
-            self._size += len(self._waiting[-1])
-            self._sent += len(self._waiting[-1])
+            kept = text[:room]
+            self._texts(stream).append(kept)
+            self._size += len(kept)
+            self._sent += len(kept)
             if self._sent >= self._limit:
                 self.flush()
                 self._emitter.emit(wire.StdoutTruncated(limit=self._limit))
             elif self._size > 1 << 16 or self._emitter.due():
                 self.flush()
-        return len(text)
+
+    def _texts(self, stream: Stream) -> list[str]:
+        """Return the list of waiting texts to which the next text of a stream belongs."""
+        if self._waiting and self._waiting[-1][0] == stream:
+            return self._waiting[-1][1]
+        if self._alternations >= ALTERNATIONS:
+            for waiting, texts in self._waiting:
+                if waiting == stream:
+                    return texts
+        self._alternations += 1
+        self._waiting.append((stream, []))
+        return self._waiting[-1][1]
 
     def flush(self) -> None:
         """Send the text that waits."""
         if self._emitter.closed:
             self._waiting = []
-            if self._stream is not None:
-                self._stream.flush()
-            return
         if self._waiting:
-            text, self._waiting, self._size = "".join(self._waiting), [], 0
-            text = text.encode("utf-8", "replace").decode()  # lone surrogates cannot be encoded
-            for start in range(0, len(text), 1 << 17):
-                self._emitter.emit(wire.OutputEvent(text[start : start + (1 << 17)], self.cell))
+            waiting, self._waiting, self._size = self._waiting, [], 0
+            for stream, texts in waiting:
+                text = "".join(texts)
+                for start in range(0, len(text), 1 << 17):
+                    self._emitter.emit(wire.OutputEvent(text[start : start + (1 << 17)], self.cell, stream))
+
+
+class PrintedStream(io.TextIOBase):
+    """The replacement for one of the streams, which is ``own``.
+
+    A character that UTF-8 cannot encode is replaced, as ``errors`` says.
+    """
+
+    encoding = "utf-8"
+
+    def __init__(self, printer: Printer, stream: Stream, errors: str, own: TextIO | None) -> None:
+        self._printer = printer
+        self._stream = stream
+        self._errors = errors
+        self._own = own
+        self.name = f"<{stream}>"
+        self.mode = "w"
+        self.buffer = _Bytes(self)
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        return self._errors
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self._printer.closed:
+            return self._own.write(text) if self._own is not None else len(text)
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # lone surrogates
+            self._printer.add(self._stream, text.encode("utf-8", self._errors).decode())
+        else:
+            self._printer.add(self._stream, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._printer.flush()
+        if self._printer.closed and self._own is not None:
+            self._own.flush()
 
 
 class _Bytes(io.BufferedIOBase):
-    """The replacement for ``sys.stdout.buffer``: decodes bytes and writes the text."""
+    """The replacement for a stream's ``buffer``: decodes bytes and writes the text."""
 
-    def __init__(self, printer: Printer) -> None:
-        self._printer = printer
+    def __init__(self, stream: PrintedStream) -> None:
+        self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def writable(self) -> bool:
@@ -83,8 +139,8 @@ class _Bytes(io.BufferedIOBase):
 
     def write(self, data: Any) -> int:
         part = bytes(data)
-        self._printer.write(self._decoder.decode(part))
+        self._stream.write(self._decoder.decode(part))
         return len(part)
 
     def flush(self) -> None:
-        self._printer.flush()
+        self._stream.flush()

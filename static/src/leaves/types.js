@@ -22,8 +22,9 @@
  * @typedef {"queued" | "running" | "done" | "failed" | "timed_out" | "out_of_memory" | "output_limit" | "killed" | "cancelled" | "interrupted"} Status
  * @typedef {"forward" | "loss" | "backward" | "update"} Phase
  *
- * @typedef {{index: number, start_line: number, end_line: number, output: string | null, stdout: string}} Cell
- * @typedef {Cell & {over: boolean}} CellShown    over: whether it had finished at the playhead
+ * @typedef {{index: number, start_line: number, end_line: number, output: string | null, stdout: string, stderr: string}} Cell
+ * @typedef {{stream: "stdout" | "stderr", text: string, cell: number}} Printed
+ * @typedef {Cell & {over: boolean, printed: readonly Printed[]}} CellShown    over: whether it had finished at the playhead
  * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null, step: number | null}} Line    step: null if no step has ended since it ran
  * @typedef {{type: string, message: string, file: string | null, line: number | null, traceback: string, columns?: [number, number] | null}} ProgramError
  * @typedef {{id: string, names: string[], shape: number[], dtype: string, line: number | null}} Parameter
@@ -55,6 +56,8 @@
  * @property {string | null} torch
  * @property {Cell[]} cells
  * @property {string} stdout
+ * @property {string} stderr
+ * @property {Printed[]} output                   the text of both streams, in order
  * @property {boolean} truncated
  * @property {Line[]} lines
  * @property {ProgramError | null} error

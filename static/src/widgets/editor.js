@@ -7,7 +7,7 @@ import { Compartment, EditorState, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { h, widget } from "../leaves/dom.js";
-import { lineValues, cells, cellStarts, setCells, setMargin } from "./editor/line-values.js";
+import { lineValues, cells, cellStarts, samePrinted, setCells, setMargin } from "./editor/line-values.js";
 import { scrollFollow } from "./editor/scroll-follow.js";
 import { highlight } from "./editor/highlight.js";
 
@@ -108,7 +108,7 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
     cells(shown) {
       const now = view.state.field(cells).shown;
       const same = (/** @type {CellShown} */ cell, /** @type {number} */ i) =>
-        cell.start_line === now[i]?.start_line && cell.over === now[i].over && cell.stdout === now[i].stdout && cell.output === now[i].output;
+        cell.start_line === now[i]?.start_line && cell.over === now[i].over && samePrinted(cell.printed, now[i].printed) && cell.output === now[i].output;
       if (shown.length !== now.length || !shown.every(same)) view.dispatch({ effects: setCells.of(shown) });
     },
     /** Scroll to the error, else to the lines of the phase, unless the user has scrolled elsewhere. */

@@ -122,13 +122,16 @@ export function choices(state) {
  * @param {ReadonlySet<Cell>} over  the cells that have finished at the playhead; the others have no value yet
  * @returns {CellShown[]}
  */
-export function outputs({ cells, truncated }, over) {
-  const last = cells.findLastIndex(({ stdout }) => stdout);
-  return cells.map((cell, i) => ({
-    ...cell,
-    stdout: cell.stdout.replace(/\n+$/, "") + (truncated && i === last ? "\n… the rest of the output was not recorded" : ""),
-    over: over.has(cell),
-  }));
+export function outputs({ cells, output, truncated }, over) {
+  const last = output.at(-1)?.cell;
+  return cells.map((cell) => {
+    const printed = output.filter((part) => part.cell === cell.index);
+    const end = printed.pop();
+    if (end) printed.push({ ...end, text: end.text.replace(/\n+$/, "") });
+    if (truncated && cell.index === last)
+      printed.push({ stream: "stdout", text: "\n… the rest of the output was not recorded", cell: cell.index });
+    return { ...cell, printed, over: over.has(cell) };
+  });
 }
 
 /**

@@ -7,7 +7,7 @@ import { units } from "../../leaves/edits.js";
 import { NONE } from "../../leaves/format.js";
 
 /** @import {Range, Text, Transaction} from "@codemirror/state" */
-/** @import {CellShown} from "../../leaves/types.js" */
+/** @import {CellShown, Printed} from "../../leaves/types.js" */
 
 /**
  * @typedef {object} Margin
@@ -77,7 +77,7 @@ class Message extends WidgetType {
 
 /** A cell's printed output and value, under the cell. */
 class Output extends WidgetType {
-  /** @param {string} printed @param {string} value @param {boolean} over  the cell has finished at the playhead */
+  /** @param {readonly Printed[]} printed @param {string} value @param {boolean} over  the cell has finished at the playhead */
   constructor(printed, value, over) {
     super();
     this.printed = printed;
@@ -86,16 +86,16 @@ class Output extends WidgetType {
   }
   /** @override @param {Output} other */
   eq(other) {
-    return this.printed === other.printed && this.value === other.value && this.over === other.over;
+    return samePrinted(this.printed, other.printed) && this.value === other.value && this.over === other.over;
   }
   /** @override */
   toDOM() {
     const { printed, value, over } = this;
-    if (over) return h("div", { class: "cm-below output" }, block("Output", [printed, value].filter(Boolean).join("\n")));
+    if (over) return h("div", { class: "cm-below output" }, output(printed, value));
     return h(
       "div",
       { class: "cm-below output" },
-      printed && [h("p", { class: "when" }, "printed by the end of the run"), h("div", { class: "later" }, block("Output", printed))],
+      printed.length > 0 && [h("p", { class: "when" }, "printed by the end of the run"), h("div", { class: "later" }, output(printed, ""))],
       value && h("pre", { class: "off", title: "not run yet" }, NONE),
     );
   }
@@ -103,6 +103,31 @@ class Output extends WidgetType {
   ignoreEvent() {
     return true;
   }
+}
+
+/**
+ * Make the block of a cell's printed text, with stderr marked, and its value.
+ *
+ * @param {readonly Printed[]} printed
+ * @param {string} value
+ */
+function output(printed, value) {
+  const whole = printed.map(({ text }) => text).join("");
+  const separated = value && whole && !whole.endsWith("\n") ? `\n${value}` : value;
+  return block("Output", whole + separated, (text) => {
+    let from = 0;
+    /** @type {import("../../leaves/dom.js").Child[]} */
+    const parts = printed.map(({ stream, text: { length } }) => {
+      const part = text.slice(from, (from += length));
+      return stream === "stderr" && part ? h("span", { class: "stderr" }, h("span", { class: "stream" }, "stderr"), part) : part;
+    });
+    return [...parts, text.slice(from)];
+  });
+}
+
+/** Return whether two cells printed the same. @param {readonly Printed[]} one @param {readonly Printed[]} other */
+export function samePrinted(one, other) {
+  return one.length === other.length && one.every(({ stream, text }, i) => stream === other[i].stream && text === other[i].text);
 }
 
 /** Make a block of text, which can be focused to scroll it if it is long. @param {string} label @param {string} text @param {(text: string) => import("../../leaves/dom.js").Child} [write] */
@@ -259,14 +284,14 @@ function decorate(shown, doc) {
   /** @type {Range<GutterMarker>[]} */
   const numbers = [];
   const inside = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
-  for (const { index, end_line, start_line, stdout, output, over } of inside) {
+  for (const { index, end_line, start_line, printed, output: value, over } of inside) {
     if (index > 0) {
       marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
       numbers.push(CELL.range(doc.line(start_line).from));
     }
-    if (stdout || output)
+    if (printed.length || value)
       marks.push(
-        Decoration.widget({ widget: new Output(stdout, output?.replace(/\n$/, "") ?? "", over), side: 3, block: true }).range(
+        Decoration.widget({ widget: new Output(printed, value?.replace(/\n$/, "") ?? "", over), side: 3, block: true }).range(
           doc.line(end_line).to,
         ),
       );
