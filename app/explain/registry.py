@@ -37,6 +37,7 @@ from .rules import (
     requires_grad_late,
     saved_modified,
     saved_tensors_unread,
+    several_threads,
     shape_mismatch,
     skipped_magic,
     traced_unrecorded,
@@ -94,6 +95,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
         _of_recording(forward_mode),
         _of_recording(compiled_eagerly),
         _of_recording(traced_unrecorded),
+        _of_recording(several_threads),
         _of_recording(recorder_failed),
     ),
 }

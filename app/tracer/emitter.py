@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from time import monotonic
 
@@ -44,6 +45,8 @@ class Emitter:
         self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
         self._sent = monotonic()
         self._sending = False
+        self._lock = threading.RLock()
+        """Held while events are added or sent, as several threads of the program may do."""
         self.closed = False
         """True if all events are dropped."""
         self._emitted: set[type[wire.Signal]] = set()
@@ -59,14 +62,16 @@ class Emitter:
 
     def emit(self, event: wire.Event) -> None:
         """Add an event. Events are sent in the order in which they were added."""
-        self._waiting.append(event)
+        with self._lock:
+            self._waiting.append(event)
         if len(self._waiting) >= MESSAGE_EVENTS or self.due():
             self.flush()
 
     def emit_with(self, table: TableBuilder, build: Build) -> None:
         """Add an event that ``build`` makes once its table has been read."""
         table.finalize()
-        self._add((table, build))
+        with self._lock:
+            self._add((table, build))
         if self._rows >= WAITING_ROWS or self._bytes >= WAITING_BYTES or self.due():
             self.flush()
 
@@ -103,6 +108,7 @@ class Emitter:
     def close(self) -> None:
         """Drop the pending events and all that follow."""
         self.closed = True
+        self._lock = threading.RLock()  # in a forked child, a thread that the child does not have may hold it
         self._forget()
 
     def _forget(self) -> None:
@@ -151,10 +157,14 @@ class Emitter:
 
     def flush(self) -> None:
         """Send all pending events."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
         if self.closed:
             self._forget()
             return
-        if self._sending:  # a signal's handler or another thread asks while events are being sent
+        if self._sending:  # a signal's handler asks while events are being sent
             return
         if self._waiting:
             self._sending = True

@@ -107,7 +107,7 @@ class RunningProgram:
         self._open.close()
         try:
             with contextlib.suppress(ReplayFinished):  # the step of the replay was the last
-                if self._failure is None and not self._recorder.passes.called:
+                if self._failure is None and not self._recorder.stopped and not self._recorder.passes.called:
                     _run_implicit_pass(self._recorder, self._emitter)
                 self._printer.flush()
                 self._recorder.finish()

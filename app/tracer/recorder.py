@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -37,6 +38,7 @@ from .forward.patches import (
     pause_during_jit_trace,
 )
 from .forward.shortcuts import observe_zero_grad, skip_mode_dispatch, track_running_module
+from .forward.threads import Turns, observe_threads
 from .forward.tracing import pause_for_fake_tensors, suspend_while_tracing
 from .forward.writes import WriteLog
 from .replay.answers import ReplayAnswerer, ReplayedStep
@@ -75,7 +77,7 @@ class Output(Protocol):
 
 
 class Recorder:
-    """Records a program while ``with recorder:`` lasts. Only one may be active, and it records only its own thread."""
+    """Records a program while ``with recorder:`` lasts. Only one may be active, and it records one thread at a time."""
 
     def __init__(
         self, source: ProgramSource, namespace: dict[str, Any], emitter: Emitter, job: wire.Job, output: Output
@@ -116,6 +118,7 @@ class Recorder:
             emitter=emitter, names=names, calls=calls, steps=steps, locator=locator, guard=guard, changes=changes, trail=trail,
             late=late, missing=rebinds,
         )  # fmt: skip
+        self._turns = turns = Turns(lambda: not calls and not steps.passes_begun, self._catch_up, self._report_threads)
         self._mode = mode = ForwardMode(calls, updates, trail, source.filename)
         engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
         pass_observer: PassObserver = NoPassObserver()
@@ -126,12 +129,16 @@ class Recorder:
                 job.replay, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed
             )
         self.passes = PassRecorder(
-            engine=engine, emitter=emitter, calls=calls, mode=mode, source=source, steps=steps, new_table=new_table,
-            graphs=graphs, saved=saved, open_passes=open_passes, failures=self._failures, changes=changes, trail=trail,
-            rebinds=rebinds, guard=guard, observer=pass_observer,
+            engine=engine, emitter=emitter, calls=calls, mode=mode, turns=turns, source=source, steps=steps,
+            new_table=new_table, graphs=graphs, saved=saved, open_passes=open_passes, failures=self._failures,
+            changes=changes, trail=trail, rebinds=rebinds, guard=guard, observer=pass_observer,
         )  # fmt: skip
-        self._optimizers = Optimizers(emitter=emitter, mode=mode, steps=steps, names=names, locator=locator, guard=guard)
+        self._optimizers = Optimizers(
+            emitter=emitter, mode=mode, turns=turns, steps=steps, names=names, locator=locator, guard=guard
+        )
         self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
+        self._loops = threading.local()
+        """The loops of each thread that is not recorded: their lengths and iterations."""
         self._stack = ExitStack()
         self.stopped = False
         """True once nothing more will be recorded, although the program goes on."""
@@ -157,7 +164,7 @@ class Recorder:
     def _observe(self) -> None:
         """Begin to observe PyTorch and the marked statements."""
         self._observes = True
-        setattr(builtins, HOOK, self._value)
+        setattr(builtins, HOOK, self._shared_value if self._turns.shared else self._value)
         with below_program_modes():
             if self._tape is not None:  # below the mode, so that it sees the calls that the mode makes
                 self._observing.enter_context(self._tape)
@@ -177,11 +184,14 @@ class Recorder:
             self._observing.enter_context(self._optimizers)
             self._observing.enter_context(self.passes)
             self._observing.enter_context(self._mode)
+            self._observing.enter_context(observe_threads(self._mode, self._turns, self._share_hook))
             self._mode.depth = mode_depth()
 
     def __exit__(self, *failure: Any) -> None:
         self._active = self._observes = False
-        if not self.stopped:
+        if self.stopped:
+            self._mode.stop()  # another thread may have stopped the recording, and this one's modes are its own
+        else:
             self._optimizers.close_abandoned()
         self._observing.close()
         self._stack.__exit__(*failure)
@@ -240,7 +250,32 @@ class Recorder:
             except Exception as error:
                 self._emitter.failed(error)
 
+    def _share_hook(self) -> None:
+        setattr(builtins, HOOK, self._shared_value)
+
+    def _catch_up(self) -> None:
+        """Enter the loops that this thread is in, which is recorded from now on."""
+        for loop, (length, turns) in vars(self._loops).items():
+            self.steps.enter_loop(int(loop), length)
+            for _ in range(turns):
+                self.steps.next_iteration(int(loop))
+
+    def _remember_loop(self, statement: Statement, value: Any) -> None:
+        """Count the iterations of a loop in a thread that is not recorded, but may be later."""
+        loops, key = vars(self._loops), str(statement.loop)
+        if statement.kind == "enter":
+            loops.pop(key, None)  # the loops are kept in the order in which they were entered last
+            loops[key] = loop_length(value), 0
+        elif key in loops:
+            length, turns = loops[key]
+            loops[key] = length, turns + 1
+
+    def _report_threads(self) -> None:
+        self._emitter.emit(wire.SeveralThreads(line=self.line))
+
     def _share(self, tensor: Tensor) -> None:
+        if self._mode.foreign():
+            return
         try:
             self._updates.share(tensor)
         except Exception as error:
@@ -278,6 +313,36 @@ class Recorder:
                 self._record(self._source.statements[index], value)
             except Exception as error:
                 self._emitter.failed(error)
+        return value
+
+    def _shared_value(self, index: int, value: Any) -> Any:
+        """Record the value of a marked statement where the program has several threads.
+
+        Of a thread that is not recorded, only the values of lines and the names of tensors are. The recording ends here, in the
+        thread that is recorded, once another has computed with gradients.
+        """
+        turns = self._turns
+        if not turns.lock.acquire(timeout=1):  # the program's own code waits for this thread while its value is read
+            return value
+        try:
+            if not turns.foreign():
+                if turns.ended:
+                    self._finish_early()
+                    self.stop()
+                    return value
+                return self._value(index, value)
+            statement = self._source.statements[index]
+            if statement.kind in _LOOP_STATEMENTS:
+                self._remember_loop(statement, value)
+            if not turns.ended and statement.kind not in ("enter", "iteration", "caught") and not is_fake(value):
+                with torch._C.DisableTorchFunction():
+                    for name in statement.names if isinstance(value, Tensor) and not statement.unpacks else ():
+                        self._names.bind(name, value, statement.line, transient=statement.kind == "target")
+                    self.lines.record(statement, value)
+        except Exception as error:
+            self._emitter.failed(error)
+        finally:
+            turns.lock.release()
         return value
 
     def _record(self, statement: Statement, value: Any) -> None:

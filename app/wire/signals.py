@@ -173,6 +173,10 @@ class TracedUnrecorded(Signal, tag="traced-unrecorded", frozen=True):
     """
 
 
+class SeveralThreads(Signal, tag="several-threads", frozen=True):
+    """The recording ends, because ``line`` computes with gradients in a second thread. The program goes on unrecorded."""
+
+
 AnySignal = (
     Caught
     | PassFailed
@@ -194,4 +198,5 @@ AnySignal = (
     | ForwardModeUsed
     | CompiledEagerly
     | TracedUnrecorded
+    | SeveralThreads
 )

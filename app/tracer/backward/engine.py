@@ -22,6 +22,7 @@ from ...model import PassKind
 from ..emitter import Build, Emitter
 from ..forward.calls import Call, Calls
 from ..forward.mode import ForwardMode
+from ..forward.threads import Turns
 from ..source.instrument import ProgramSource
 from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr
@@ -83,6 +84,7 @@ class PassRecorder:
         emitter: Emitter,
         calls: Calls,
         mode: ForwardMode,
+        turns: Turns,
         source: ProgramSource,
         steps: Steps,
         new_table: Callable[[], TableBuilder],
@@ -100,6 +102,7 @@ class PassRecorder:
         self._emitter = emitter
         self._calls = calls
         self._mode = mode
+        self._turns = turns
         self._source = source
         self._steps = steps
         self._new_table = new_table
@@ -139,7 +142,7 @@ class PassRecorder:
 
     def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         self.called = True
-        if self._mode.tracing or any(is_fake(output) for output in outputs):
+        if self._mode.tracing or any(is_fake(output) for output in outputs) or not self._turns.claim():
             return self._engine(outputs, *args, **kwargs)
         begun = self._try_to_begin(outputs, args, kwargs)
         if begun is None or not self._attach(begun):

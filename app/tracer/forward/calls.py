@@ -104,7 +104,7 @@ class Call:
 
 
 class Calls:
-    """The calls whose nodes may still be needed, by the sequence numbers of their nodes."""
+    """The calls whose nodes may still be needed, by the sequence numbers of their nodes. True if there are any."""
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
@@ -122,6 +122,9 @@ class Calls:
         self._bytes = 0
         self.of = self._by_sequence_nr.get
         """Return the call that made the node with a sequence number, or ``None``."""
+
+    def __bool__(self) -> bool:
+        return bool(self._by_sequence_nr)
 
     def site(self, code: CodeType | None, offset: int, module: str) -> CallSite:
         """Return the call site of an instruction in a module."""

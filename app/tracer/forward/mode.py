@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 import torch
@@ -28,6 +28,10 @@ _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass
 _BROADCAST = _C._VariableFunctions.broadcast_tensors
 _NO_CONTEXT = contextlib.nullcontext()
+
+
+SHARED_FRAMES: set[CodeType] = set()
+"""Functions between the program and the mode, where several threads share it."""
 
 
 class ForwardMode(TorchFunctionMode):
@@ -66,6 +70,10 @@ class ForwardMode(TorchFunctionMode):
         self.paused = 1 << 30
         while any(_C._get_function_stack_at(index) is self for index in range(_C._len_torch_function_stack())):
             remove_mode(self)
+
+    def foreign(self) -> bool:
+        """Return whether this thread is not the one that is recorded."""
+        return False
 
     def leave_stack(self) -> bool:
         """Leave the stack of modes so that calls have no overhead; returns false if this mode is not on top."""
@@ -134,6 +142,8 @@ class ForwardMode(TorchFunctionMode):
 
     def _record(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any] | None) -> None:
         direct = sys._getframe(2)
+        if direct.f_code in SHARED_FRAMES and direct.f_back is not None:
+            direct = direct.f_back
         frame: FrameType | None = direct
         filename = self._filename
         while frame is not None and frame.f_code.co_filename != filename:

@@ -123,7 +123,7 @@ def observe_zero_grad(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]
     def without_dispatch(original: Any, leaves_of: Callable[[Any], list[Tensor] | None]) -> Any:
         @wraps(original)
         def zero_grad(self: Any, set_to_none: bool = True) -> None:
-            leaves = leaves_of(self) if set_to_none else None
+            leaves = leaves_of(self) if set_to_none and not mode.foreign() else None
             if leaves is None or not mode.leave_stack():
                 original(self, set_to_none)
                 return

@@ -15,6 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from ... import wire
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
+from ..forward.threads import Turns
 from ..source.names import Names
 from ..tensors.handles import tensors_in
 from ..tensors.memory import Write
@@ -62,6 +63,7 @@ class Optimizers:
         *,
         emitter: Emitter,
         mode: ForwardMode,
+        turns: Turns,
         steps: Steps,
         names: Names,
         locator: Locator,
@@ -69,6 +71,7 @@ class Optimizers:
     ) -> None:
         self._emitter = emitter
         self._mode = mode
+        self._turns = turns
         self._steps = steps
         self._names = names
         self._unreached: dict[int, _Unreached] = {}
@@ -99,7 +102,7 @@ class Optimizers:
             handle.remove()
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
-        if self._mode.tracing:
+        if self._mode.tracing or not self._turns.claim():
             return None
         try:
             return self._begin_step(optimizer, args, kwargs)
@@ -141,7 +144,7 @@ class Optimizers:
         return run
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if not self._open or self._mode.tracing:
+        if not self._open or self._mode.tracing or self._mode.foreign():
             return
         self._close_step()
         if self._open:

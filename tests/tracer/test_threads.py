@@ -1,0 +1,155 @@
+"""One thread of a program is recorded. Where a second one computes with gradients, the recording ends, not the program."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+import torch
+from tapedeck import model, wire
+from tapedeck.explain.findings import find
+
+from .run_twice import all_bits, alone, record, recorded
+
+TRAIN = """
+def train(seed, steps=4):
+    generator = torch.Generator().manual_seed(seed)
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for step in range(steps):
+        x = torch.randn(4, 2, generator=generator)
+        optimizer.zero_grad()
+        loss = ((net(x) - 1) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+    trained[seed] = [p.detach().clone() for p in net.parameters()]
+    print("trained", seed)
+"""
+START = "import queue, threading, torch\nfrom concurrent.futures import ThreadPoolExecutor\ntrained = {}\n" + TRAIN
+
+
+def signals(events: list[wire.AnyEvent]) -> list[wire.SeveralThreads]:
+    return [event for event in events if isinstance(event, wire.SeveralThreads)]
+
+
+def as_alone(program: str) -> tuple[list[wire.AnyEvent], tuple[int, int, int]]:
+    """Record a program, and return its events and counts if it had the same result as alone."""
+    outcome, events, recording = recorded(program)
+    expected = alone(program)
+    assert sorted(outcome.stdout.splitlines()) == sorted(expected.stdout.splitlines())
+    assert outcome.error == expected.error
+    assert {name: _values(value) for name, value in outcome.variables["trained"].items()} == {
+        name: _values(value) for name, value in expected.variables["trained"].items()
+    }
+    assert all_bits(outcome.variables) == all_bits(expected.variables)
+    assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
+    return events, recording.log.counts()
+
+
+def _values(tensors: list[torch.Tensor]) -> list[object]:
+    return [tensor.tolist() for tensor in tensors]
+
+
+def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
+    thread = START + "thread = threading.Thread(target=train, args=(1,))\nthread.start()\nthread.join()\nprint('end')\n"
+    events, counts = as_alone(thread)
+    assert not signals(events)
+    _, in_main = record(START + "train(1)\n")
+    assert counts == in_main.log.counts()
+    _, recording = record(thread)
+    for index in range(counts[2]):
+        step, expected = (msgspec.to_builtins(each.step(index)) for each in (recording, in_main))
+        for values in (step["values"], step["earlier"]):
+            values.pop("20", None)  # the line that makes the thread
+        assert step == expected
+    for index in range(counts[0]):
+        assert recording.graph(index) == in_main.graph(index)
+    assert {line.line for line in recording.lines()} > {line.line for line in in_main.lines()} - {len(START.splitlines()) + 1}
+
+
+def test_threads_without_gradients_are_not_in_the_way() -> None:
+    program = (
+        START + "batches = queue.Queue()\ndef load():\n    for seed in (1, 2):\n        batch = torch.ones(3) * seed\n"
+        "        batch += 1\n        with torch.no_grad():\n            batch = torch.nn.Linear(3, 3)(batch)\n"
+        "        print('loaded')\n        batches.put(seed)\n"
+        "thread = threading.Thread(target=load)\nthread.start()\nfor _ in range(2):\n    train(batches.get())\nthread.join()\n"
+    )
+    events, counts = as_alone(program)
+    assert not signals(events)
+    assert counts[1:] == (8, 8)
+
+
+SEVERAL = {
+    "at once": (
+        "threads = [threading.Thread(target=train, args=(seed, 20)) for seed in range(3)]\n"
+        "for thread in threads:\n    thread.start()\nfor thread in threads:\n    thread.join()\n"
+    ),
+    "one after the other": (
+        "for seed in range(3):\n    thread = threading.Thread(target=train, args=(seed,))\n    thread.start()\n"
+        "    thread.join()\n"
+    ),
+    "main, thread, main": (
+        "train(0)\nthread = threading.Thread(target=train, args=(1,))\nthread.start()\nthread.join()\ntrain(2)\n"
+    ),
+    "beside main": (
+        "thread = threading.Thread(target=train, args=(0, 30))\nthread.start()\ntrain(1, 30)\nthread.join()\n"
+    ),
+    "a pool": "with ThreadPoolExecutor(3) as pool:\n    list(pool.map(train, range(6)))\n",
+    "the forward in a pool": (
+        "w = torch.ones(3, requires_grad=True)\nwith ThreadPoolExecutor(3) as pool:\n    for step in range(4):\n"
+        "        w.grad = None\n        parts = pool.map(lambda i: (w * i).exp().sum(), range(3))\n"
+        "        torch.stack(list(parts)).sum().backward()\n"
+    ),
+    "a module in main, its training in a thread": (
+        "w = torch.ones(3, requires_grad=True)\ny = w * 2\nthread = threading.Thread(target=lambda: (y * y).sum().backward())\n"
+        "thread.start()\nthread.join()\nprint(w.grad)\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("several", SEVERAL.values(), ids=SEVERAL.keys())
+def test_a_second_training_thread_ends_the_recording_and_not_the_program(several: str) -> None:
+    program = START + several
+    events, _ = as_alone(program)
+    assert len(signals(events)) == 1
+    assert signals(events)[0].line > 0
+    assert isinstance(events[-1], wire.EndEvent)
+    assert events[-1].status == "done"
+
+
+def test_everything_before_the_second_thread_is_kept_and_a_note_names_its_line() -> None:
+    program = START + SEVERAL["main, thread, main"]
+    _, counts = as_alone(program)
+    assert counts[1:] == (4, 4)
+    _, recording = record(program)
+    (note,) = [
+        finding
+        for finding in find(recording, model.Program(program, "program", [(1, program.count("\n") + 1)]))
+        if finding.code == "several-threads"
+    ]
+    assert note.line == START[: START.index("        loss =")].count("\n") + 1
+
+
+def test_starting_threads_is_as_before_after_a_recording() -> None:
+    original = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
+    record(START + SEVERAL["at once"])
+    assert threading.Thread._bootstrap_inner is original  # type: ignore[attr-defined]
+    assert torch._C._len_torch_function_stack() == 0
+
+
+def test_the_exception_of_a_thread_is_not_the_programs() -> None:
+    program = (
+        START
+        + "threading.excepthook = lambda args: print('hook', args.exc_type.__name__)\n"
+        + (
+            "thread = threading.Thread(target=lambda: (torch.ones(1, requires_grad=True) * 1 / 0, 1 / 0))\nthread.start()\n"
+            "thread.join()\ntrain(1)\n"
+        )
+    )
+    events, _ = as_alone(program)
+    assert isinstance(events[-1], wire.EndEvent)
+    assert events[-1].status == "done"
