@@ -2,6 +2,8 @@
 
 A NaN or Inf is harmful if it reaches a root, the gradient of a leaf, or a parameter. The -Inf of a mask, or a NaN that
 ``where`` leaves out, is not. The search starts there and follows the graph back to the node that made it from finite numbers.
+If a gradient was finite until a node whose own value or operands are not, the search goes on in the forward pass: the value was
+there first, also where later lines select it away.
 """
 
 from __future__ import annotations
@@ -17,16 +19,27 @@ NEAR = 50
 """Nodes that are searched for a ``where`` above a node."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
 """Operations by which a program writes an Inf on purpose."""
+_BOTH = ("-Infinity", "Infinity")
+_FINE, _DELIBERATE, _HARMFUL = range(3)
+"""How grave a value is: finite, an Inf that was written on purpose or computed from one, and any other."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A value that a node was computed from, with the name of its variable if it has one."""
+
+    name: str | None
+    value: model.TensorSummary
 
 
 @dataclass(frozen=True)
 class Origin:
     """The origin of a NaN or an Inf.
 
-    ``index`` is that of a node in the graph of ``pass_``, or -1 for the update of ``parameter``. ``what`` is "NaN" or "Inf".
-    ``where`` is one of "given" (the value of a leaf or constant), "value" (a computed value), "gradient" (the gradient that a
-    node passes on), "hook" (the gradient that a hook returned), "sum" (the sum of arriving gradients), "start" (the gradient
-    that the pass started from) and "update".
+    ``index`` is that of a node in the graph of ``pass_``, or -1 for the update of ``parameter``. ``what`` is "NaN", "Inf",
+    "−Inf" or "±Inf". ``where`` is one of "given" (the value of a leaf or constant), "value" (a computed value), "gradient" (the
+    gradient that a node passes on), "hook" (the gradient that a hook returned), "sum" (the sum of arriving gradients), "start"
+    (the gradient that the pass started from) and "update".
     """
 
     step: int
@@ -35,7 +48,9 @@ class Origin:
     what: str
     where: str
     parameter: int = -1
-    inputs: tuple[model.TensorSummary, ...] = ()
+    inputs: tuple[Operand, ...] = ()
+    left_out: bool = False
+    """True if the value did not reach the root: later lines left it out, but its gradient did harm."""
     behind_where: bool = False
     """True if the gradient reached the node through a ``where``."""
 
@@ -58,7 +73,7 @@ def _in_update(recording: Recording, index: int) -> Origin | None:
     step = recording.log.step(index)
     tensors = Tensors(step.tensors)
     for row in step.parameters:
-        if (what := _kind(tensors.summary(row.value_after))) is not None:
+        if (what := kind(tensors.summary(row.value_after))) is not None:
             return Origin(index, step.main, -1, what, "update", row.parameter)
     return None
 
@@ -68,19 +83,21 @@ def _in_pass(recording: Recording, step: int, index: int) -> Origin | None:
         return None
     numbers = recording.numbers(index)
     nodes = numbers.graph.nodes
-    roots = [root for root in map(numbers.node_index, numbers.graph.roots) if _kind(numbers.value(root)) is not None]
-    leaves = [leaf for leaf, node in enumerate(nodes) if node.kind == "leaf" and _kind(numbers.used(leaf)) is not None]
+    roots = [root for root in map(numbers.node_index, numbers.graph.roots) if kind(numbers.value(root)) is not None]
+    leaves = [leaf for leaf, node in enumerate(nodes) if node.kind == "leaf" and kind(numbers.used(leaf)) is not None]
     if not roots and not leaves:
         return None
     trace = _Trace(numbers)
     if roots:
-        found, where = trace.forward(roots[0])
-        return Origin(step, index, found, _kind(numbers.value(found)) or "NaN", where, inputs=trace.inputs(found))
-    found, where = trace.backward(leaves[0])
+        return trace.origin(step, index, *trace.forward(roots, excuse=False))
+    changes = trace.backward(leaves[0])
+    earlier = trace.forward([node for _, node, where in changes if where == "gradient"], excuse=True)
+    if earlier[0] >= 0:
+        return trace.origin(step, index, *earlier, left_out=True)
+    _, found, where = min(changes, default=(0, leaves[0], "gradient"))
     nested = _nested(recording, step, index) if where == "gradient" else None
-    what = trace.passed_on(found) or _kind(numbers.used(leaves[0])) or "NaN"
-    behind = trace.behind_where(found)
-    return nested or Origin(step, index, found, what, where, inputs=trace.inputs(found), behind_where=behind)
+    what = trace.passed_on(found) or kind(numbers.used(leaves[0])) or "NaN"
+    return nested or trace.origin(step, index, found, where, what=what)
 
 
 def _nested(recording: Recording, step: int, parent: int) -> Origin | None:
@@ -104,42 +121,83 @@ class _Trace:
         for edge, (source, target) in enumerate(self._ends):
             self._out[source].append(edge)
             self._in[target].append(edge)
+        self._rank = {node: position for position, node in enumerate(wire.int32(numbers.event.order, "order").tolist())}
+
+    def origin(
+        self, step: int, pass_: int, node: int, where: str, *, what: str | None = None, left_out: bool = False
+    ) -> Origin:
+        """Return the origin at a node: of a gradient that is ``what``, or else of its value."""
+        behind = (what is not None or left_out) and self.behind_where(node)
+        what = what or kind(self._numbers.value(node)) or "NaN"
+        return Origin(step, pass_, node, what, where, inputs=self.inputs(node), left_out=left_out, behind_where=behind)
 
     def value(self, node: int) -> bool | None:
         """Return whether the value of a node has NaN or Inf, ``None`` if that is unknown."""
         summary = self._numbers.value(node)
-        return None if summary is None or summary.nan is None else _kind(summary) is not None
+        return None if summary is None or summary.nan is None else kind(summary) is not None
 
-    def forward(self, node: int, *, skip_deliberate: bool = True) -> tuple[int, str]:
-        """Return the node where a value that is not finite began, and "given" or "value".
+    def forward(self, starts: list[int], *, excuse: bool) -> tuple[int, str]:
+        """Return the first node whose value is not finite, of all that the ``starts`` were computed from, and how it began.
 
-        ``skip_deliberate``: the origin of a NaN is the operation that made it from an Inf that the program wrote on purpose.
+        It is "given" or "value"; the node is -1 if there is none. An Inf that the program writes on purpose is no origin, but
+        the NaN made from it is one. Without ``excuse``, such an Inf is returned if nothing else is found.
+
+        Each node is visited once, after the nodes that it was computed from.
         """
-        seen = {node}
-        at = node
-        while True:
-            bad = [each for each in self._operands(at) if self.value(each) and each not in seen]
-            if not bad:
-                break
-            nan = [each for each in bad if _kind(self._numbers.value(each)) == "NaN"]
-            if skip_deliberate and not nan and _kind(self._numbers.value(at)) == "NaN":
-                source, _ = self.forward(bad[0], skip_deliberate=False)
-                if self._numbers.graph.nodes[source].op.startswith(DELIBERATE):
-                    break  # the Inf is deliberate, the NaN made from it is not
-            at = (nan or bad)[0]
-            seen.add(at)
-        return at, "value" if self._numbers.graph.nodes[at].kind == "op" else "given"
+        below: dict[int, int] = {}
+        origins: list[tuple[int, int]] = []  # how grave, and the node
+        first = set(starts)
+        waiting = [(start, False) for start in first]
+        while waiting:
+            node, done = waiting.pop()
+            bad = self.value(node)
+            if node in below or (bad is False and node not in first):
+                continue
+            targets = [self._ends[edge][1] for edge in self._out[node]]
+            if not done:
+                waiting.append((node, True))
+                waiting += [(target, False) for target in targets if target not in below]
+                continue
+            worst = max((below.get(target, _FINE) for target in targets), default=_FINE)
+            if bad:
+                made = self._made(node, worst)
+                if made > worst:
+                    origins.append((made, node))
+                worst = max(made, worst)
+            below[node] = worst
+        wanted = [node for grave, node in origins if grave == _HARMFUL]
+        if not wanted and not excuse:
+            wanted = [node for _, node in origins]
+        if not wanted:
+            return -1, ""
+        found = max(wanted, key=self._rank_of_use)
+        return found, "value" if self._numbers.graph.nodes[found].kind == "op" else "given"
 
-    def backward(self, leaf: int) -> tuple[int, str]:
-        """Return the node where a leaf's gradient stopped being finite, the first in the engine's order, and in what way."""
-        rank = {node: position for position, node in enumerate(wire.int32(self._numbers.event.order, "order").tolist())}
+    def _made(self, node: int, below: int) -> int:
+        """Return how grave the value of a node is, given the worst of the values that it was computed from."""
+        this = self._numbers.graph.nodes[node]
+        if kind(self._numbers.value(node)) == "NaN":
+            return _HARMFUL
+        if below != _FINE:
+            return below  # Inf of an Inf
+        return _DELIBERATE if this.kind != "op" or this.op.startswith(DELIBERATE) else _HARMFUL
+
+    def _rank_of_use(self, node: int) -> tuple[int, bool]:
+        """Return a number that is larger the earlier a node was used in the forward pass: backward runs the other way."""
+        if node in self._rank:
+            return self._rank[node], False
+        return max((self._rank.get(self._ends[edge][0], -1) for edge in self._in[node]), default=-1), True
+
+    def backward(self, leaf: int) -> list[tuple[int, int, str]]:
+        """Return the nodes where a leaf's gradient stopped being finite, each with its rank in the engine's order and how."""
+        rank = self._rank
         roots = set(self._numbers.graph.roots)
         seen = {leaf}
         waiting = [leaf]
         found: list[tuple[int, int, str]] = []
         while waiting:
             at = waiting.pop()
-            sources = [self._ends[edge][0] for edge in self._in[at] if _kind(self._numbers.edge(edge)) is not None]
+            sources = [self._ends[edge][0] for edge in self._in[at] if kind(self._numbers.edge(edge)) is not None]
             if not sources and self._arrives(at):
                 found.append((rank.get(at, -1), at, "hook"))
             elif not sources:
@@ -150,18 +208,20 @@ class _Trace:
                 elif source not in seen:
                     seen.add(source)
                     waiting.append(source)
-        _, node, where = min(found, default=(0, leaf, "gradient"))
-        return node, where
+        return found
 
     def passed_on(self, node: int) -> str | None:
         """Return "NaN" or "Inf" if a gradient that a node passes on has one, NaN before Inf."""
-        kinds = [_kind(self._numbers.edge(edge)) for edge in self._out[node]]
-        return next((kind for kind in ("NaN", "Inf") if kind in kinds), None)
+        kinds = [kind(self._numbers.edge(edge)) for edge in self._out[node]]
+        return next((kind for kind in ("NaN", "Inf", "−Inf", "±Inf") if kind in kinds), None)
 
-    def inputs(self, node: int) -> tuple[model.TensorSummary, ...]:
-        """Return the recorded values that a node was computed from."""
-        found = (self._numbers.value(each) for each in self._operands(node))
-        return tuple(summary for summary in found if summary is not None)
+    def inputs(self, node: int) -> tuple[Operand, ...]:
+        """Return the recorded values that a node was computed from. A number that it divides by is saved as ``other``."""
+        nodes = self._numbers.graph.nodes
+        found = [(nodes[each].name, self._numbers.value(each)) for each in self._operands(node)]
+        if len(found) == 1 and nodes[node].op.startswith("DivBackward") and "other" in nodes[node].saved:
+            found.append((None, self._numbers.saved(node, nodes[node].saved.index("other"))))
+        return tuple(Operand(name, summary) for name, summary in found if summary is not None)
 
     def behind_where(self, node: int) -> bool:
         """Return whether the gradient reached a node through a nearby ``where``."""
@@ -179,12 +239,12 @@ class _Trace:
 
     def _bad(self, node: int) -> bool:
         outputs = range(self._numbers.graph.nodes[node].outputs)
-        return any(_kind(self._numbers.used(node, output)) is not None for output in outputs)
+        return any(kind(self._numbers.used(node, output)) is not None for output in outputs)
 
     def _arrives(self, node: int) -> bool:
         """Return whether a finite gradient arrived at a node, before its hooks ran."""
         arrived = [self._numbers.arrived(node, output) for output in range(self._numbers.graph.nodes[node].outputs)]
-        return any(summary is not None and _kind(summary) is None for summary in arrived)
+        return any(summary is not None and kind(summary) is None for summary in arrived)
 
     def _operands(self, node: int) -> list[int]:
         """Return the nodes that a node was computed from, skipping nodes without a recorded value."""
@@ -199,11 +259,13 @@ class _Trace:
         return found
 
 
-def _kind(summary: model.TensorSummary | None) -> str | None:
-    """Return "NaN" or "Inf" if a tensor has one, NaN before Inf, and ``None`` if it is finite or unknown."""
-    if summary is None:
+def kind(summary: model.TensorSummary | None) -> str | None:
+    """Return "NaN", "Inf", "−Inf" or "±Inf" if a tensor has one, NaN before Inf, and ``None`` if it is finite or unknown."""
+    if summary is None or not (summary.nan or summary.inf):
         return None
-    return "NaN" if summary.nan else "Inf" if summary.inf else None
+    if summary.nan:
+        return "NaN"
+    return "±Inf" if (summary.min, summary.max) == _BOTH else "−Inf" if summary.min == _BOTH[0] else "Inf"
 
 
 def unharmed(recording: Recording, step: int) -> bool:
@@ -215,8 +277,8 @@ def unharmed(recording: Recording, step: int) -> bool:
     for index in {step, last}:
         event = recording.log.step(index)
         tensors = Tensors(event.tensors)
-        if any(_kind(tensors.summary(row.value_after)) is not None for row in event.parameters):
+        if any(kind(tensors.summary(row.value_after)) is not None for row in event.parameters):
             return False
-        if index != step and _kind(tensors.summary(event.loss_row)) == "NaN":
+        if index != step and kind(tensors.summary(event.loss_row)) == "NaN":
             return False
     return True

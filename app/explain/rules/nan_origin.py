@@ -37,11 +37,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import prod
 from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, title
-from ..nonfinite import Origin, origin, unharmed
+from ..nonfinite import Operand, Origin, kind, origin, unharmed
 from ..syntax import Syntax
 from ..wording import short
 
@@ -74,6 +75,9 @@ _SLOPES: Final = (
     (r"Atan2Backward", "At (0, 0) there is no slope."),
 )
 """Why the gradient of an operation is NaN or Inf although its value is finite, by a pattern for its op."""
+_ZERO: Final = " It is a product with 0, and 0 × NaN and 0 × Inf are NaN."
+_POLES: Final = r"(?:Log(?:2|10)?|Sqrt|Rsqrt|Reciprocal|Pow)Backward"
+"""Operations whose value or slope is infinite at 0."""
 _WHERE_TRAP: Final = (
     " `torch.where` only selects values: the gradient still runs through both branches, and 0 × Inf is NaN. "
     "Replace the harmful input before the operation, not the result after it."
@@ -106,8 +110,9 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             why = "Every result computed from it is NaN or Inf too. Check the data first."
         case "value":
             message = f"{source} is where {found.what} first appears{when}."
-            because = "The code names a number that is not finite." if _LITERAL.search(source) else _reason(_VALUES, node)
-            why = f"{_inputs(node, found) or f'{because}{_reach(found)}'} Everything computed from it is affected."
+            named = _LITERAL.search(source) and not any(kind(each.value) for each in found.inputs)
+            because = "The code names a number that is not finite." if named else _reason(_VALUES, node)
+            why = f"{_divisor(node, found) or f'{because}{_operand(node, found)}'} {_consequence(found)}"
             why += _run_away(recording, found)
         case "hook":
             message = f"A hook on `{title(node)}` turns a finite gradient into {found.what}{when}."
@@ -120,7 +125,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             why = "Each of them is finite, but their sum is too large for the dtype."
         case _:
             message = f"The gradient becomes {found.what} at {source}{when}. The gradient that arrives there is finite."
-            why = f"{_reason(_SLOPES, node)}{_reach(found)}{_WHERE_TRAP if found.behind_where else ''}"
+            why = f"{_reason(_SLOPES, node)}{_operand(node, found)}{_WHERE_TRAP if found.behind_where else ''}"
     over = bool(step.update) or _continues(recording, found.step)
     safe = event.kind == "implicit" or (over and unharmed(recording, found.step))
     yield model.Finding(
@@ -183,26 +188,74 @@ def _reason(table: tuple[tuple[str, str], ...], node: model.Node) -> str:
     return next((sentence for pattern, sentence in table if re.match(pattern, node.op)), "")
 
 
-def _inputs(node: model.Node, found: Origin) -> str:
+def _consequence(found: Origin) -> str:
+    """Return sentences about the effect of a value that is not finite."""
+    if not found.left_out:
+        return "Everything computed from it is affected."
+    return f"Later lines leave it out of the loss, but its gradient is computed.{_WHERE_TRAP if found.behind_where else _ZERO}"
+
+
+def _divisor(node: model.Node, found: Origin) -> str:
     """Return a sentence about the operands of a division by 0, empty for other operations."""
     if not re.match("DivBackward", node.op) or len(found.inputs) != 2:
         return ""
-    (low, high), (least, most) = ((each.min, each.max) for each in found.inputs)
-    if least != 0 or most != 0 or not isinstance(low, float) or not isinstance(high, float):
+    numerator, divisor = found.inputs
+    if not divisor.value.zeros or divisor.value.nan:
         return ""
-    numerator = short(low) if low == high else f"{short(low)} to {short(high)}"
-    return f"The divisor is 0 (numerator {numerator})."
+    low, high = numerator.value.min, numerator.value.max
+    if not isinstance(low, float) or not isinstance(high, float):
+        return ""
+    of = short(low) if low == high else f"{short(low)} to {short(high)}"
+    name = f" `{divisor.name}`" if _is_name(divisor.name) else ""
+    return f"The divisor{name} is 0{_share(divisor.value)} (numerator {of})."
+
+
+def _operand(node: model.Node, found: Origin) -> str:
+    """Return a sentence about the operand that made the result NaN or Inf, with its value. It is empty if that is unknown."""
+    if re.match("DivBackward", node.op) and (sentence := _divisor(node, found)):
+        return f" {sentence}"
+    spoilt = next((each for each in found.inputs if each.value.nan or each.value.inf), None)
+    if spoilt is not None and found.where == "gradient":
+        return f" {_subject(spoilt)} contains {kind(spoilt.value)}."
+    if len(found.inputs) == 1:
+        operand = found.inputs[0]
+        if operand.value.zeros and prod(operand.value.shape) > operand.value.zeros and _at_zero(node, found):
+            return f" {_subject(operand)} is 0{_share(operand.value)}."
+    return _reach(found)
+
+
+def _at_zero(node: model.Node, found: Origin) -> bool:
+    """Return whether an operation has a pole at 0 that explains the origin. A NaN has another cause if a number is below 0."""
+    low = found.inputs[0].value.min
+    below = isinstance(low, float) and low < 0
+    return re.match(_POLES, node.op) is not None and not (found.what == "NaN" and below)
+
+
+def _subject(operand: Operand) -> str:
+    return f"`{operand.name}`" if _is_name(operand.name) else "Its input"
+
+
+def _is_name(name: str | None) -> bool:
+    """Return whether a text is the name of a variable, attribute or item, rather than an expression."""
+    return name is not None and re.fullmatch(r"[\w.\[\]'\"]+", name) is not None
+
+
+def _share(summary: model.TensorSummary) -> str:
+    """Return in how many elements a tensor is 0, unless it is in all of them."""
+    count = prod(summary.shape)
+    return f" in {summary.zeros} of {count} elements" if summary.zeros != count else ""
 
 
 def _reach(found: Origin) -> str:
     """Return a sentence about the range of the values that an operation was computed from, empty if it is unknown."""
-    known = [each for each in found.inputs if isinstance(each.min, float) and isinstance(each.max, float)]
+    known = [each.value for each in found.inputs if isinstance(each.value.min, float) and isinstance(each.value.max, float)]
     if not known:
         return ""
     low, high = min(each.min for each in known), max(each.max for each in known)  # type: ignore[type-var]
+    subject = _subject(found.inputs[0]) if len(found.inputs) == 1 else "Its input"
     if low == high:
-        return f" Its input is {short(low)}."  # type: ignore[arg-type]
-    return f" Its input ranges from {short(low)} to {short(high)}."  # type: ignore[arg-type]
+        return f" {subject} is {short(low)}."  # type: ignore[arg-type]
+    return f" {subject} ranges from {short(low)} to {short(high)}."  # type: ignore[arg-type]
 
 
 def _run_away(recording: Recording, found: Origin) -> str:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tapedeck import model
 from tapedeck.explain.findings import find
+from tapedeck.explain.nonfinite import _Trace
 from tapedeck.recording.tensors import finite
 from tapedeck.tracer.tensors.packing import pack
 from tapedeck.tracer.tensors.table import TableBuilder
@@ -178,6 +179,94 @@ for i in range(4):
 }
 
 
+LEFT_OUT = {
+    "a row of a softmax": ("SoftmaxBackward0", "NaN", "If every score of a row is −Inf", """
+q = torch.tensor([[0.0, 1.0], [2.0, 3.0]], requires_grad=True)
+mask = torch.tensor([[False, False], [True, True]])
+p = q.masked_fill(mask, float("-inf")).softmax(dim=1)  # origin
+v = torch.tensor([[1.0], [2.0]], requires_grad=True)
+(p @ v)[0].sum().backward()
+"""),
+    "an element of an exponential": ("ExpBackward0", "Inf", "`x` ranges from −1 to 120", """
+x = torch.tensor([-1.0, 2.0, 120.0], requires_grad=True)
+torch.where(x > 0, x + 1, torch.exp(x)).sum().backward()  # origin
+"""),
+    "a division that is overwritten": ("DivBackward0", "Inf", "The divisor `n` is 0 in 1 of 3 elements (numerator 1).", """
+x = torch.ones(3, requires_grad=True)
+n = torch.tensor([0.0, 1.0, 2.0])
+rate = x / n  # origin
+rate[n == 0] = 0
+rate.sum().backward()
+"""),
+    "a logarithm in a selected branch": ("LogBackward0", "−Inf", "`x` is 0 in 1 of 2 elements.", """
+x = torch.tensor([0.0, 1.0], requires_grad=True)
+y = x.log()  # origin
+torch.where(x > 0, x * y, torch.zeros(2)).sum().backward()
+"""),
+    "a row of a normalization": ("DivBackward0", "NaN", "The divisor `n` is 0 in 1 of 2 elements (numerator 0 to 4).", """
+x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+n = x.abs().sum(1, keepdim=True)
+y = x / n  # origin
+y[1].sum().backward()
+"""),
+    "the first of two": ("LogBackward0", "−Inf", "`x` is 0.", """
+x = torch.zeros(2, requires_grad=True)
+w = torch.ones(2, requires_grad=True)
+y = x.log()  # origin
+z = (w - 1) / (w - 1)
+((y * 0)[:0].sum() + (z * y)[:0].sum() + w.sum() + (y * w * z)[:1].sum()).backward()
+"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("capture", ["full", "norms"])
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_value_that_later_lines_leave_out_is_the_origin(name: str, capture: str) -> None:
+    op, what, operand, body = LEFT_OUT[name]
+    program = f"import torch\n{body}"
+    _, recording = record(program, capture=capture)
+    (finding,) = [each for each in find(recording, model.Program(program)) if each.code == "nan-origin"]
+    assert (finding.severity, finding.line) == ("error", marked(program, "origin"))
+    assert finding.message.endswith(f"is where {what} first appears.")
+    assert operand in finding.why
+    assert finding.node is not None
+    assert recording.graph(0).nodes[int(finding.node[1:])].op == op
+
+
+def test_a_mask_is_not_called_the_origin_of_a_gradient_that_it_spoils() -> None:
+    program = """\
+import torch
+x = torch.tensor([0.5, 2.0], requires_grad=True)
+m = torch.tensor([0.0, float("-inf")])
+torch.where(m == 0, x * m, torch.zeros(2)).sum().backward()
+"""
+    (finding,) = findings(program)
+    assert finding.message.startswith("The gradient becomes NaN at `x * m`")
+    assert "`m` contains −Inf" in finding.why
+
+
+def test_the_search_takes_time_in_proportion_to_the_nodes() -> None:
+    program = """\
+import torch
+x = torch.zeros(2, requires_grad=True)
+y = x.log()
+for i in range({}):
+    y = y + y * 2
+y.sum().backward()
+"""
+
+    def visits(count: int) -> int:
+        _, recording = record(program.format(count))
+        trace = _Trace(recording.numbers(0))
+        seen = []
+        known = trace.value
+        trace.value = lambda node: (seen.append(node), known(node))[1]  # type: ignore[method-assign,func-returns-value]
+        assert trace.forward([0], excuse=False)[1] == "value"
+        return len(seen)
+
+    assert visits(200) < 2.5 * visits(100)
+
+
 def findings(text: str, **options: Any) -> list[model.Finding]:
     _, recording = record(text, **options)
     return find(recording, model.Program(text))
@@ -216,14 +305,18 @@ def test_a_division_by_0_names_the_numerator() -> None:
     assert finding.why.startswith("The divisor is 0 (numerator 4.5).")
 
 
-def test_the_slope_of_a_square_root_below_0_is_explained() -> None:
+def test_a_square_root_of_a_negative_number_is_explained_though_where_leaves_it_out() -> None:
     program = """\
 import torch
 x = torch.tensor([-1., 4.], requires_grad=True)
 torch.where(x > 0, torch.sqrt(x), torch.zeros(2)).sum().backward()
 """
     (finding,) = find(record(program)[1], model.Program(program))
-    assert "infinite at 0, NaN below 0" in finding.why
+    assert finding.message == "`torch.sqrt(x)` is where NaN first appears."
+    assert finding.why.startswith(
+        "The square root of a negative number is NaN. `x` ranges from −1 to 4. Later lines leave it out"
+    )
+    assert "`torch.where` only selects values" in finding.why
 
 
 def test_a_nan_in_step_400_is_reported_at_step_400() -> None:
