@@ -33,6 +33,7 @@ from .forward.patches import (
     observe_array_tensors,
     observe_custom_functions,
     observe_forward_ad,
+    observe_new_parameters,
     observe_set_,
     observe_swaps,
     pause_during_jit_trace,
@@ -170,6 +171,7 @@ class Recorder:
                 self._observing.enter_context(self._tape)
             self._observing.enter_context(observe_custom_functions(self._calls, self._mode, self._source.filename))
             self._observing.enter_context(observe_set_(self._mode))
+            self._observing.enter_context(observe_new_parameters(self._updates.made))
             self._observing.enter_context(observe_swaps(self._mode, self._guard.release_graphs))
             self._observing.enter_context(pause_during_jit_trace(self._mode))
             self._observing.enter_context(observe_array_tensors(self._share))
@@ -383,6 +385,8 @@ class Recorder:
         if isinstance(value, Tensor):
             self._names.bind(name, value, statement.line, transient=statement.kind == "target")
             self._calls.name(value, name)
+        elif isinstance(value, torch.nn.Module) and statement.kind != "target":
+            self._names.bind_module(name, value, statement.line)
         parameter = self.steps.parameters.with_name(name)
         if parameter is not None:
             self._rebinds.bound(statement, name, parameter, value)

@@ -37,3 +37,37 @@ def test_the_node_of_a_view_that_was_written_to_has_the_line_that_uses_it_next(
     assert nodes["AsStridedBackward0"].line == 9
     assert nodes["AsStridedBackward0"].name is None
     assert nodes["SumBackward0"].line == 10
+
+
+LEAVES = {
+    "a factory": ("a = torch.ones(2, requires_grad=True) * 2\na.sum().backward()\n", [2]),
+    "requires_grad_": ("a = 1\nb = torch.rand(2).requires_grad_() * 2\nb.sum().backward()\n", [3]),
+    "a parameter": ("(torch.nn.Parameter(torch.ones(2)) * 2).sum().backward()\n", [2]),
+    "a module": ("x = torch.ones(2)\ny = torch.nn.Linear(\n    2, 1)(x)\ny.sum().backward()\n", [3, 3]),
+    "a function": ("def make():\n    return torch.ones(2, requires_grad=True)\n(make() * 2).sum().backward()\n", [3]),
+}
+
+
+@pytest.mark.parametrize(("program", "lines"), LEAVES.values(), ids=LEAVES)
+def test_a_leaf_without_a_name_has_the_line_that_made_it(program: str, lines: list[int]) -> None:
+    _, recording = record("import torch\n" + program)
+    leaves = [node for node in recording.numbers(0).graph.nodes if node.kind == "leaf"]
+    assert [leaf.line for leaf in leaves] == lines
+    assert not any(leaf.name for leaf in leaves)
+
+
+MOVED = {
+    "bound to another": "net = nn.Linear(2, 3)",
+    "bound to nothing": "net = None",
+    "deleted": "del net",
+}
+
+
+@pytest.mark.parametrize("change", MOVED.values(), ids=MOVED)
+def test_the_leaves_of_a_module_keep_their_names_when_its_name_moves_on(change: str) -> None:
+    program = (
+        "import torch\nfrom torch import nn\nx = torch.ones(2)\nnet = nn.Sequential(nn.Linear(2, 1))\nfirst = net(x)\n"
+        f"{change}\nfirst.sum().backward()\n"
+    )
+    leaves = [node for node in record(program)[1].numbers(0).graph.nodes if node.kind == "leaf"]
+    assert {(leaf.name, leaf.line) for leaf in leaves} == {("net.0.bias", 4), ("net.0.weight", 4)}

@@ -116,6 +116,8 @@ class ForwardMode(TorchFunctionMode):
         else:
             return self._observer.special(kind, func, args, kwargs or {})
         last = next_sequence_nr()
+        if last == first and kwargs and "requires_grad" in kwargs:
+            self._observer.made(out)
         if last == first and not types and not self._trail.followed and func is not _AS_SUBCLASS:
             return out
         try:
@@ -255,6 +257,9 @@ class ForwardObserver:
     def failed(self, error: Exception) -> None:
         """Handle our own failure to record a call, which itself continues."""
         raise error
+
+    def made(self, out: Any) -> None:
+        """Record the result of a call that may have made a leaf."""
 
     def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
         """Record that tensors were broadcast to one shape, as loss functions do."""

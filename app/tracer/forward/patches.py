@@ -90,6 +90,25 @@ def observe_set_(mode: ForwardMode) -> Iterator[None]:
 
 
 @contextmanager
+def observe_new_parameters(made: Callable[[Any], None]) -> Iterator[None]:
+    """Call ``made`` with each ``nn.Parameter`` that is made: its line is known even if it never gets a name."""
+    original = torch.nn.Parameter.__dict__["__new__"]
+    make = original.__func__
+
+    @wraps(make)
+    def __new__(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        parameter = make(cls, *args, **kwargs)
+        made(parameter)
+        return parameter
+
+    torch.nn.Parameter.__new__ = __new__  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.nn.Parameter.__new__ = original  # type: ignore[method-assign]
+
+
+@contextmanager
 def observe_swaps(mode: ForwardMode, release_graphs: Callable[[], None]) -> Iterator[None]:
     """Record ``torch.utils.swap_tensors`` as a write to both tensors.
 

@@ -36,6 +36,9 @@ class Names:
         self._found: dict[int, tuple[WeakTensor, str]] = {}
         self._lines: dict[str, int] = {}
         self._detached: list[WeakTensor] = []
+        self._made: dict[int, tuple[WeakTensor, int]] = {}
+        self._of_modules: dict[int, _Binding] = {}
+        """The parameters and buffers of each module that a name was bound to, with the name that they had then."""
         self._sweep_at = _SWEEP
 
     def bind(self, name: str, value: Tensor, line: int, *, transient: bool = False) -> None:
@@ -51,17 +54,38 @@ class Names:
             names[key] = entry._replace(name=name)
         self._lines[name] = line
 
+    def bind_module(self, name: str, module: torch.nn.Module, line: int) -> None:
+        """Record that an assignment bound a name to a module. Its parts keep that name if nothing else leads to them."""
+        self._lines[name] = line
+        for path, part in parts(name, module):
+            if isinstance(part, Tensor):
+                entry = self._of_modules.get(id(part))
+                if entry is None or entry.tensor.get() is not part:
+                    self._of_modules[id(part)] = _Binding(weak(part), path, line)
+        if len(self._of_modules) > self._sweep_at:
+            self._sweep()
+
+    def made(self, leaf: Tensor, line: int) -> None:
+        """Record the line that made a leaf, which may never get a name."""
+        known = self._made.get(id(leaf))
+        if known is None or known[0].get() is not leaf:
+            self._made[id(leaf)] = weak(leaf), line
+            if len(self._made) > self._sweep_at:
+                self._sweep()
+
     def _sweep(self) -> None:
         """Remove dead tensors. Weak references have no callbacks, because a loop binds a new tensor in each iteration."""
         self._bound = {key: entry for key, entry in self._bound.items() if entry.tensor.get() is not None}
         self._transient = {key: entry for key, entry in self._transient.items() if entry.tensor.get() is not None}
-        self._sweep_at = 2 * max(len(self._bound), len(self._transient), _SWEEP)
+        self._of_modules = {key: entry for key, entry in self._of_modules.items() if entry.tensor.get() is not None}
+        self._made = {key: entry for key, entry in self._made.items() if entry[0].get() is not None}
+        self._sweep_at = 2 * max(len(self._bound), len(self._transient), len(self._made), len(self._of_modules), _SWEEP)
 
     def binding(self, value: Tensor) -> tuple[str | None, int]:
         """Return the name and line of the assignment that first bound this tensor.
 
-        Otherwise return the name found by searching the variables, or ``None``, with line -1 if unknown. A wrapper that a
-        transform made of a tensor has the name of that tensor.
+        Otherwise return the name found by searching the variables, or ``None``, with the line that made the tensor, -1 if
+        unknown. A wrapper that a transform made of a tensor has the name of that tensor.
         """
         while torch._C._functorch.is_functorch_wrapped_tensor(value):
             value = torch._C._functorch.get_unwrapped(value)
@@ -71,8 +95,12 @@ class Names:
         name = self._name(value)
         if name is not None:
             return name, self._lines.get(name.split(".")[0].split("[")[0], -1)
-        entry = self._transient.get(id(value))
-        return (entry.name, entry.line) if entry is not None and entry.tensor.get() is value else (None, -1)
+        for names in (self._of_modules, self._transient):
+            entry = names.get(id(value))
+            if entry is not None and entry.tensor.get() is value:
+                return entry.name, entry.line
+        made = self._made.get(id(value))
+        return None, made[1] if made is not None and made[0].get() is value else -1
 
     def detach(self, value: Tensor) -> None:
         """Record that a tensor is the result of ``detach``."""

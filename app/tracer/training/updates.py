@@ -106,6 +106,7 @@ class Updates(ForwardObserver):
         elif kind == LATE and isinstance(args[0], Tensor):  # recorded rows must keep the old value of requires_grad
             self._guard.protect(Write((args[0],)))
             self._remember_late(args[0])
+            self._names.made(args[0], self._here().line)
 
     def _remember_late(self, tensor: Tensor) -> None:
         """Remember a named tensor whose ``requires_grad`` is about to be set: it may have been used already."""
@@ -155,6 +156,14 @@ class Updates(ForwardObserver):
         name = self._names.binding(tensor)[0]
         name = name[: wire.NAME_LENGTH] if name is not None else None
         self._emitter.emit(wire.NonLeafGrad(line=line, step=self._steps.index, graph=graph, name=name))
+
+    def made(self, out: Any) -> None:
+        try:
+            with torch._C.DisableTorchFunction():
+                if isinstance(out, Tensor) and out.requires_grad and is_leaf(out):
+                    self._names.made(out, self._here().line)
+        except Exception as error:
+            self.failed(error)
 
     def broadcast(self, given: Sequence[Any], out: Sequence[Any]) -> None:
         if len(given) != 2 or any(shape_of(each) == shape_of(out[0]) for each in given):
