@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -232,6 +233,8 @@ class OwnProcess:
         self._listing: asyncio.Task[OptimizerCatalogue | None] | None = None
         self.returncode: int | None = None
         """The return code of the last program, as :mod:`subprocess` has it; ``None`` if it was stopped from outside."""
+        self._process: asyncio.subprocess.Process | None = None
+        self._terminated = False
 
     async def start(self) -> None:
         """Begin to list the optimizers of the interpreter's PyTorch."""
@@ -258,6 +261,13 @@ class OwnProcess:
     def report(self) -> list[str]:
         return ["Programs run in a plain process with your own permissions."]
 
+    def terminate(self) -> None:
+        """Send SIGTERM to the program. If it does not handle the signal, its run is cancelled."""
+        self._terminated = True
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+
     def command(self, job: int, events: int) -> list[str]:
         """Return the command that runs the interpreter with a stack of up to 256 MB. ``job`` and ``events`` are descriptors."""
         raise_stack = 'ulimit -S -s 262144 2>/dev/null || ulimit -S -s "$(ulimit -H -s)" 2>/dev/null; exec "$@"'
@@ -282,7 +292,14 @@ class OwnProcess:
         plain = _PlainProcess(process, job_write, events_read)
         try:
             began = time.monotonic()
+            self._process = process
+            if self._terminated:
+                self.terminate()
             async for events in follow(plain, job, limits, self._wall_seconds, cancelled):
+                end = events[-1]
+                if isinstance(end, wire.EndEvent) and self._terminated and process.returncode == -signal.SIGTERM:
+                    plain.killed = True
+                    events[-1] = end_event("cancelled", "The run was cancelled.", end.duration_ms)
                 yield events
             left = None if self._wall_seconds is None else self._wall_seconds - (time.monotonic() - began)
             await _let_exit(process.wait(), cancelled, left)

@@ -348,5 +348,9 @@ def _end_like(code: int) -> None:
 def _print_at_once(stream: model.Stream, text: str) -> None:
     """Print the program's output as it arrives, to the stream to which the program printed it."""
     own = sys.stderr if stream == "stderr" else sys.stdout
-    own.write(text)
-    own.flush()
+    try:
+        own.write(text)
+        own.flush()
+    except BrokenPipeError:  # as after `| head`: nobody reads the rest, and the program goes on
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), own.fileno())

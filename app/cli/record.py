@@ -100,7 +100,7 @@ async def record(
     during the run; its results are events of the recording. ``exited`` is called with the return code of the program's own
     process, as :mod:`subprocess` has it, if the program was not stopped from outside.
 
-    The first Ctrl+C goes to the program, the second one stops it. The recording so far is kept.
+    The first Ctrl+C goes to the program, the second one stops it; so with SIGTERM. The recording so far is kept.
     Raises :class:`SandboxError`.
     """
     limits = settings.limits if sandbox else TRUSTED
@@ -113,7 +113,9 @@ async def record(
         executor = await _start_sandbox(settings)
     try:
         shared = not sandbox and sys.stdin.isatty()  # a terminal sends Ctrl+C to the program too
-        with _interrupts(recorded.cancelled, at=2 if shared else 1):
+        with _interrupts(
+            recorded.cancelled, at=2 if shared else 1, terminate=getattr(executor, "terminate", recorded.cancelled.set)
+        ):
             async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=recorded.cancelled)) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     for event in batch:
@@ -149,8 +151,8 @@ def _new(request: Request) -> NewRun:
 
 
 @contextlib.contextmanager
-def _interrupts(cancelled: asyncio.Event, at: int) -> Iterator[None]:
-    """Stop the run at the ``at``-th Ctrl+C, or at SIGTERM."""
+def _interrupts(cancelled: asyncio.Event, at: int, terminate: Callable[[], None]) -> Iterator[None]:
+    """Stop the run at the ``at``-th Ctrl+C; call ``terminate`` at the first SIGTERM, and stop the run at the second."""
     loop = asyncio.get_running_loop()
     count = 0
 
@@ -160,8 +162,12 @@ def _interrupts(cancelled: asyncio.Event, at: int) -> Iterator[None]:
         if count >= at:
             cancelled.set()
 
+    def terminated() -> None:
+        loop.add_signal_handler(signal.SIGTERM, cancelled.set)
+        terminate()
+
     loop.add_signal_handler(signal.SIGINT, interrupted)
-    loop.add_signal_handler(signal.SIGTERM, cancelled.set)
+    loop.add_signal_handler(signal.SIGTERM, terminated)
     try:
         yield
     finally:

@@ -223,6 +223,33 @@ def test_a_program_that_closes_every_descriptor_goes_on_and_its_own_files_are_it
     assert [os.path.getsize(path) for path in program.parent.glob("*.txt")] == [0] * 8
 
 
+@pytest.mark.parametrize("handled", [True, False])
+def test_a_program_may_handle_sigterm(program: Path, handled: bool) -> None:
+    handler = "signal.signal(signal.SIGTERM, lambda *_: (open('saved.txt', 'w').write('saved'), sys.exit(9)))\n"
+    program.write_text(START + handler * handled + "(w * 2).sum().backward()\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    line = [sys.executable, "-m", "tapedeck", "run", "program.py"]
+    with subprocess.Popen(line, cwd=program.parent, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == (9 if handled else 1)
+    assert (program.parent / "saved.txt").exists() is handled
+    assert ("Cancelled: The run was cancelled." in printed) is not handled
+    assert "w.grad [2.0000, 2.0000]" in printed
+
+
+def test_a_reader_that_stops_reading_does_not_end_the_program(program: Path) -> None:
+    program.write_text(
+        START
+        + "for number in range(200):\n    print(number, flush=True)\n    time.sleep(0.002)\nopen('end.txt', 'w').write('end')\n"
+    )
+    line = f"{sys.executable} -m tapedeck run program.py | head -n 1"
+    ended = subprocess.run(line, shell=True, cwd=program.parent, capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, "Traceback" in ended.stderr) == ("0\n", False)
+    assert (program.parent / "end.txt").read_text() == "end"
+
+
 # ------------------------------------------------------------------ killed early
 
 
