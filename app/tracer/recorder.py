@@ -53,7 +53,9 @@ from .source.scopes import Scopes
 from .source.stacks import hide_recorder_frames
 from .source.statements import Statement
 from .source.tracebacks import leave_out
+from .tensors.handles import tensors_in
 from .tensors.kinds import is_fake
+from .tensors.memory import Write
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
 from .training.gradient_trail import GradientTrail
@@ -360,11 +362,19 @@ class Recorder:
         elif kind == "caught":
             self._caught(statement)
             return
+        elif kind == "delete":
+            self._release(value)
+            return
+        elif kind == "deleted":
+            self._scopes.refresh()
+            return
         if self._emitter.due():
             self._send_pending()
         if kind == "iteration" or kind == "enter":
             return
         names = statement.names
+        if value is None and kind == "assign":
+            self._release([self._scopes.replaced(name) for name in names])
         if names:
             if not statement.unpacks:
                 for name in names:
@@ -400,6 +410,12 @@ class Recorder:
         for target, part in zip(targets, parts, strict=False):
             if target is not None and isinstance(part, Tensor):
                 self._rebinds.assigned(statement, target, part)
+
+    def _release(self, value: Any) -> None:
+        """Copy the tensors in a value that are recorded, so that they die once the program deletes its last reference."""
+        tensors = [each for each in tensors_in(value) if isinstance(each, Tensor) and not is_fake(each)]
+        if tensors:
+            self._guard.protect(Write(tensors))
 
     def _caught(self, statement: Statement) -> None:
         error = sys.exc_info()[1]

@@ -337,3 +337,99 @@ def test_a_compiled_function_runs_eagerly_and_a_note_says_so() -> None:
     assert got.error is None
     assert [event.line for event in events if isinstance(event, wire.CompiledEagerly)] == [3]
     assert sum(isinstance(event, wire.PassEvent) for event in events) == 2
+
+
+# ---------------------------------------------------------------------- keys of hooks, and lifetimes
+
+
+def test_hooks_of_the_program_get_the_keys_that_they_get_alone() -> None:
+    program = (
+        f"{START}from torch.utils.hooks import RemovableHandle\nRemovableHandle.next_id = 0\nm = torch.nn.Linear(2, 2)\n"
+        "print(m.register_forward_pre_hook(lambda *_: None).id, list(m._forward_pre_hooks))\n"
+        "o = torch.optim.SGD([w], 0.1)\nprint(o.register_step_post_hook(lambda *_: None).id)\n"
+        "(m(w) * 2).sum().backward()\no.step()\nprint(w.register_hook(lambda _: None).id)\n"
+    )
+    before = torch.utils.hooks.RemovableHandle.next_id
+    try:
+        assert assert_as_alone(program) == "0 [0]\n1\n2\n"
+        torch.utils.hooks.RemovableHandle.next_id = 7
+        record("print(1)\n")
+        assert torch.utils.hooks.RemovableHandle.next_id == 7
+    finally:
+        torch.utils.hooks.RemovableHandle.next_id = before
+
+
+LIFETIMES = """import weakref
+def watch(name, value):
+    weakref.finalize(value, print, "freed", name)
+y = torch.ones(3) * 2
+watch("y", y)
+del y
+print("after y")
+z = w * 2
+watch("z", z)
+del z
+print("after z")
+a, b = torch.zeros(4), torch.zeros(4)
+watch("a", a)
+watch("b", b)
+del a, b
+print("after a and b")
+n = torch.ones(2)
+watch("n", n)
+n = None
+print("after n")
+batch = (torch.ones(2), [torch.ones(3)])
+watch("in batch", batch[1][0])
+del batch
+print("after batch")
+v = torch.ones(2)
+watch("v", v)
+u = v.view(2)
+del v
+print("after v", u)
+class C:
+    t = torch.ones(1)
+    watch("t", t)
+    del t
+    print("after t")
+def f(times):
+    q = torch.ones(2) * times
+    watch("q", q)
+    (w * times).sum().backward()
+    l = [q]
+    del q, l
+    print("after q")
+f(1)
+f(2)
+o = torch.optim.SGD([w], 0.1)
+watch("o", o)
+del o
+print("after o")
+x = torch.ones(2)
+watch("x", x)
+values = {"x": x}
+del values["x"], x
+print("after x")
+"""
+
+
+def test_a_tensor_that_the_program_deletes_dies_by_the_next_line() -> None:
+    assert assert_as_alone(START + LIFETIMES).count("freed") == 11
+
+
+@pytest.mark.parametrize("deletion", ["del nothing", "del w, nothing", "def f():\n    del u\n    u = 1\nf()"])
+def test_a_deletion_that_fails_is_reported_as_python_does(deletion: str) -> None:
+    program = f"{START}{deletion}\n"
+    assert_as_alone(program)
+    failure = record(program)[0][-1].failure  # type: ignore[union-attr]
+    assert failure is not None
+    assert failure.line == 3 if "def" not in deletion else 4
+
+
+def test_a_deleted_value_is_still_shown_at_its_line() -> None:
+    program = f"{START}y = w * 3\ny.sum().backward()\nz = torch.arange(3)\ndel y, z\nw.grad = None\n"
+    events, recording = record(program)
+    texts = {row.line: row.text for event in events if isinstance(event, wire.LinesEvent) for row in event.rows}
+    assert (texts[3], texts[5]) == ("tensor([3., 3.], grad_fn=<MulBackward0>)", "tensor([0, 1, 2])")
+    assert [node.op for node in recording.graph(0).nodes] == ["SumBackward0", "MulBackward0", "AccumulateGrad"]

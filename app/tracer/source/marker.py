@@ -66,6 +66,15 @@ class Marker(ast.NodeTransformer):
             node.value = self._hooked(node.value, Statement(node.lineno, "return"))
         return node
 
+    def visit_Delete(self, node: ast.Delete) -> ast.AST | list[ast.AST]:
+        names = [target for target in node.targets if isinstance(target, ast.Name)]
+        if not names:
+            return node
+        read: list[ast.expr] = [ast.copy_location(ast.Name(name.id, ast.Load()), name) for name in names]
+        before = self._statement(ast.Tuple(read, ast.Load()), Statement(node.lineno, "delete"), names[0])
+        after = self._statement(ast.Constant(None), Statement(node.lineno, "deleted"), names[0])
+        return [before, node, after]
+
     def visit_For(self, node: ast.For) -> ast.AST:
         loop = self._loop(node)
         self._structure.loop_variables.update(each.id for each in ast.walk(node.target) if isinstance(each, ast.Name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from inspect import CO_NEWLOCALS
 from types import FrameType
 from typing import Any
 
@@ -26,6 +27,21 @@ class Scopes:
         if name not in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
             return self._namespace, False
         return frame.f_locals, name in _arguments(frame)
+
+    def replaced(self, name: str) -> Any:
+        """Return the value of a variable that the current statement rebinds; ``None`` in a function.
+
+        There, looking at the variables would keep their values alive.
+        """
+        frame = next(self._frames(), None)
+        in_function = frame is not None and frame.f_code.co_flags & CO_NEWLOCALS
+        return None if in_function else self._namespace.get(name)
+
+    def refresh(self) -> None:
+        """Forget deleted variables: a function's frame keeps the values that were looked at."""
+        frame = next(self._frames(), None)
+        if frame is not None and frame.f_code.co_flags & CO_NEWLOCALS:
+            frame.f_locals  # noqa: B018
 
     def local(self) -> list[dict[str, Any]]:
         """Return the local variables of the running functions, innermost first."""

@@ -14,7 +14,8 @@ class Statement:
 
     ``kind`` is the sort of statement: an assignment, an augmented assignment (``update``), an expression (``show``) or a
     ``return``. Loops pass values where they are entered (``enter``) and at the start of each iteration: the loop variable
-    (``target``), or nothing (``iteration``). ``caught`` is the start of an ``except`` block.
+    (``target``), or nothing (``iteration``). ``caught`` is the start of an ``except`` block. ``delete`` passes the values of
+    the variables that a ``del`` is about to delete, and ``deleted`` follows it.
 
     ``names`` are the variables that it binds. ``targets`` are the attributes and items that it assigns to, ``None`` at the
     position of any other target. With ``unpacks``, the value is unpacked over them. ``last`` marks the last expression of a
@@ -22,7 +23,7 @@ class Statement:
     """
 
     line: int
-    kind: Literal["assign", "update", "show", "return", "enter", "target", "iteration", "caught"]
+    kind: Literal["assign", "update", "show", "return", "enter", "target", "iteration", "caught", "delete", "deleted"]
     names: tuple[str, ...] = ()
     unpacks: bool = False
     last: bool = False

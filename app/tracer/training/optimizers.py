@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 from ... import wire
 from ..emitter import Emitter
@@ -38,6 +39,8 @@ class _OptimizerStep(NamedTuple):
     off: bool
 
 
+_OWN_KEY = -1
+"""The key of our hooks among those of all optimizers; torch itself counts from 0."""
 MANY = 3
 """The number of an optimizer's steps after which a parameter that no pass has reached is reported."""
 
@@ -90,10 +93,16 @@ class Optimizers:
             add(self, param_group)
 
         torch.optim.Optimizer.add_param_group = registered  # type: ignore[method-assign]
+        next_key = RemovableHandle.next_id
         self._handles = [
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
         ]
+        for handle in self._handles:  # the program's own hooks get the keys that they would get alone
+            hooks = handle.hooks_dict_ref()
+            hooks[_OWN_KEY] = hooks.pop(handle.id)
+            handle.id = _OWN_KEY
+        RemovableHandle.next_id = next_key
         return self
 
     def __exit__(self, *_: object) -> None:
