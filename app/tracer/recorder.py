@@ -176,7 +176,7 @@ class Recorder:
             self._observing.enter_context(observe_new_parameters(self._updates.made))
             self._observing.enter_context(observe_swaps(self._mode, self._guard.release_graphs))
             self._observing.enter_context(pause_during_jit_trace(self._mode))
-            self._observing.enter_context(observe_array_tensors(self._share))
+            self._observing.enter_context(observe_array_tensors(self._mode, self._share))
             self._observing.enter_context(observe_forward_ad(self._report_forward_mode))
             self._observing.enter_context(suspend_while_tracing(self._suspended))
             self._observing.enter_context(pause_for_fake_tensors(self._mode, self._report_tracing))
@@ -196,7 +196,8 @@ class Recorder:
         if self.stopped:
             self._mode.stop()  # another thread may have stopped the recording, and this one's modes are its own
         else:
-            self._optimizers.close_abandoned()
+            with self._mode.reporting:
+                self._optimizers.close_abandoned()
         self._observing.close()
         self._stack.__exit__(*failure)
 
@@ -226,11 +227,13 @@ class Recorder:
                 self._observe()
 
     def _report_tracing(self) -> None:
-        self._emitter.emit_once(wire.TracedUnrecorded(line=self.line))
+        with self._mode.reporting:
+            self._emitter.emit_once(wire.TracedUnrecorded(line=self.line))
 
     def _report_compile(self) -> None:
         self._compiled = True
-        self._emitter.emit_once(wire.CompiledEagerly(line=self.line))
+        with self._mode.reporting:
+            self._emitter.emit_once(wire.CompiledEagerly(line=self.line))
 
     @property
     def line(self) -> int:
@@ -286,25 +289,28 @@ class Recorder:
             self._emitter.failed(error)
 
     def _report_forward_mode(self) -> None:
-        self._emitter.emit_once(wire.ForwardModeUsed(line=self.line))
+        with self._mode.reporting:
+            self._emitter.emit_once(wire.ForwardModeUsed(line=self.line))
 
     def _finish_early(self) -> None:
         """Emit everything that was recorded: the program is about to end its process."""
-        self._output.flush()
-        self.finish()
-        self._emitter.flush()
+        with self._mode.reporting:
+            self._output.flush()
+            self.finish()
+            self._emitter.flush()
 
     def _send_pending(self) -> None:
         """Send the lines' values and all pending events: the program may be stopped before it ends."""
         if self._emitter.closed:
             self.stop()
             return
-        self._output.flush()
-        table = self._new_table()
-        rows = self.lines.pending_rows(table)
-        if rows:
-            self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
-        self._emitter.flush()
+        with self._mode.reporting:
+            self._output.flush()
+            table = self._new_table()
+            rows = self.lines.pending_rows(table)
+            if rows:
+                self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
+            self._emitter.flush()
 
     # ------------------------------------------------------------------ statements
 

@@ -167,8 +167,10 @@ class PassRecorder:
             with self._turn, Unobserved():
                 for handle in handles:
                     handle.remove()
-                begun.capture.detach()
-                self._open.remove(begun)
+                with self._mode.reporting:
+                    begun.capture.detach()
+                with self._mode.reporting:
+                    self._open.remove(begun)
                 try:
                     self._add_formula_calls(begun, first, result)
                     self._add_engine_call(first, result)
@@ -176,7 +178,8 @@ class PassRecorder:
                 except Exception as error:
                     self._emitter.failed(error)
                     table, build = self._new_table(), begun.empty
-                self._open.emit(begun.facts.index, table, build)
+                with self._mode.reporting:
+                    self._open.emit(begun.facts.index, table, build)
                 if failure is None:
                     self._observer.after_pass(begun, result)
                 del failure  # it references this frame

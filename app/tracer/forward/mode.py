@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
 from ..source.instrument import PROGRAM
+from ..source.own_failures import OwnFailures
 from ..tensors.handles import next_sequence_nr, tensors_in
 from ..tensors.kinds import PLAIN_TYPES
 from ..tensors.memory import Write
@@ -48,6 +49,8 @@ class ForwardMode(TorchFunctionMode):
         self._calls = calls
         self._filename = filename
         self._observer = observer
+        self.reporting = OwnFailures(observer.failed)
+        """A context in which our own failures are reported, and do not fail the program."""
         self._trail = trail
         self._open_functions: set[Any] = set()
         self.modules: list[str] = []

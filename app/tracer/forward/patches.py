@@ -35,8 +35,8 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> 
         out = run(*args, **kwargs)
         last = next_sequence_nr()
         if last != first and not mode.paused:
-            code, offset = next(program_frames(sys._getframe(2), filename), (None, 0))
-            with torch._C.DisableTorchFunction():
+            with mode.reporting, torch._C.DisableTorchFunction():
+                code, offset = next(program_frames(sys._getframe(2), filename), (None, 0))
                 site = calls.site(code, offset, mode.modules[-1] if mode.modules else "")
                 calls.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
         return out
@@ -209,7 +209,7 @@ def observe_forward_ad(on_enter: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def observe_array_tensors(on_tensor: Callable[[torch.Tensor], None]) -> Iterator[None]:
+def observe_array_tensors(mode: ForwardMode, on_tensor: Callable[[torch.Tensor], None]) -> Iterator[None]:
     """Call ``on_tensor`` with each tensor created on the memory of a NumPy array or buffer.
 
     Limit: tensors from ``torch.utils.dlpack`` and from extensions are not observed.
@@ -220,7 +220,7 @@ def observe_array_tensors(on_tensor: Callable[[torch.Tensor], None]) -> Iterator
         @wraps(original)
         def make(*args: Any, **kwargs: Any) -> Any:
             out = original(*args, **kwargs)
-            with torch._C.DisableTorchFunction():
+            with mode.reporting, torch._C.DisableTorchFunction():
                 if out.layout is torch.strided and not out.untyped_storage().resizable():
                     on_tensor(out)
             return out

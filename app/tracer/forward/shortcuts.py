@@ -123,15 +123,18 @@ def observe_zero_grad(mode: ForwardMode, cleared: Callable[[list[Tensor]], None]
     def without_dispatch(original: Any, leaves_of: Callable[[Any], list[Tensor] | None]) -> Any:
         @wraps(original)
         def zero_grad(self: Any, set_to_none: bool = True) -> None:
-            leaves = leaves_of(self) if set_to_none and not mode.foreign() else None
+            leaves = None
+            with mode.reporting:
+                leaves = leaves_of(self) if set_to_none and not mode.foreign() else None
             if leaves is None or not mode.leave_stack():
                 original(self, set_to_none)
                 return
             try:
-                with _C.DisableTorchFunction():
+                had: list[Tensor] = []
+                with mode.reporting, _C.DisableTorchFunction():
                     had = [leaf for leaf in leaves if leaf.grad is not None]
                 original(self, set_to_none)
-                with _C.DisableTorchFunction():
+                with mode.reporting, _C.DisableTorchFunction():
                     cleared([leaf for leaf in had if leaf.grad is None])
             finally:
                 mode.rejoin_stack()

@@ -187,11 +187,13 @@ class Optimizers:
 
     def _close_step(self) -> None:
         step = self._open.pop()
-        self._steps.parameters.forget_all_values()
         if step.off:
             self._mode.rejoin_stack()
         self._mode.paused = max(0, self._mode.paused - step.pauses)
-        self._steps.resume()
+        with self._mode.reporting:
+            self._steps.parameters.forget_all_values()
+        with self._mode.reporting:
+            self._steps.resume()
 
     def close_abandoned(self) -> None:
         """Close the optimizers' steps that an exception has left: no hook runs for those."""
