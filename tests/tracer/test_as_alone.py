@@ -388,6 +388,7 @@ watch("v", v)
 u = v.view(2)
 del v
 print("after v", u)
+del u
 class C:
     t = torch.ones(1)
     watch("t", t)
@@ -415,7 +416,7 @@ print("after x")
 
 
 def test_a_tensor_that_the_program_deletes_dies_by_the_next_line() -> None:
-    assert assert_as_alone(START + LIFETIMES).count("freed") == 11
+    assert assert_as_alone(START + LIFETIMES).count("freed") == 12
 
 
 @pytest.mark.parametrize("deletion", ["del nothing", "del w, nothing", "def f():\n    del u\n    u = 1\nf()"])

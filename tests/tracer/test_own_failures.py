@@ -72,7 +72,7 @@ BREAKABLE = """
     training.steps.Steps.optimized training.steps.Steps.updated training.steps.Steps.cleared
     training.steps.Steps.suspend training.steps.Steps.resume training.steps.Steps.enter_loop
     training.steps.Steps.next_iteration training.steps.Steps.end_step training.updates.Updates.share
-    training.updates.Updates.check_shared training.updates.Updates.after_write tensors.memory.Write.__init__
+    training.updates.Updates.check_shared training.updates.Updates.after_write
     backward.graph.Walk.__init__ backward.passes.OpenPass.event backward.passes.OpenPass.contributions
     backward.graphs.Graphs.template backward.graphs.Graphs.read_saved training.parameters.Parameters.add
     training.parameters.Parameters.forget_all_values
