@@ -99,7 +99,7 @@ class Replays:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def submit(self, recorded: RecordedRun, body: bytes, caller: str) -> LiveReplay:
-        """Start a replay of a run, or return the one that was requested before. A cancelled or failed one starts again.
+        """Start a replay of a run, or return the existing one. A cancelled or failed replay starts again.
 
         Raises :class:`NotEnded` if the run has not ended, :class:`Busy` if the queue is full or the server is stopping, and
         the errors of :func:`~tapedeck.replays.request.read`.
@@ -133,7 +133,7 @@ class Replays:
         return found
 
     async def cancel(self, recorded: RecordedRun, id: str, caller: str | None) -> LiveReplay:
-        """Withdraw a caller's request for a replay. The replay stops when every caller has withdrawn.
+        """Withdraw a caller's request for a replay. The replay stops when all callers have withdrawn their requests.
 
         A replay that has ended does not change. Raises :class:`NotFound` and :class:`NotAllowed`.
         """
@@ -193,7 +193,7 @@ class Replays:
             self._recent.popitem(last=False)
 
     async def _execute(self, recorded: RecordedRun, live: LiveReplay) -> tuple[Replay, bool]:
-        """Return the result, and whether another replay would give the same one."""
+        """Return the result, and whether another replay would give the same result."""
         request, cancelled = live.request, live.cancelled
         if not await self._slots.acquire(cancelled):
             return Replay(**_common(request), reason=CANCELLED), False
@@ -257,5 +257,5 @@ def _conclude(recorded: RecordedRun, request: ReplayRequest, proof: Proof) -> tu
         return Replay(**common, repeatable=False, reason=reason[:2_000]), True
     if end is not None and end.status == "cancelled":
         return Replay(**common, reason=CANCELLED), False
-    why = end.failure.message if end is not None and end.failure is not None else "its process ended."
+    why = end.failure.message if end is not None and end.failure is not None else "its process exited."
     return Replay(**common, reason=f"The replay was not completed: {why}"[:2_000]), False

@@ -1,8 +1,8 @@
-"""Compare the events of a replay with the recording, number by number, and find the first difference.
+"""Compare the events of a replay with the recording number by number, and find the first difference.
 
 The comparison includes the graphs, every number of every pass, the parameters with their updates and states, the options of
-optimizers, the lines that ran, and the values of lines that require a gradient. It excludes other values of lines: a program
-may display the time or uninitialized memory, and still repeat everything that a gradient depends on.
+optimizers, the lines that ran, and the values of lines that require a gradient. It excludes other values of lines. A program
+may display the time or uninitialized memory and still repeat everything that its gradients depend on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Proof:
 
     @property
     def over(self) -> bool:
-        """True if further events do not matter."""
+        """True if no further events are needed."""
         return self.steps > self._step or self.difference is not None or self.end is not None
 
     def feed(self, events: Iterable[wire.AnyEvent]) -> None:

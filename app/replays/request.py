@@ -21,7 +21,7 @@ POINTS: Final = (101, 201)
 GRID: Final = (21, 41)
 """Default and largest number of points of each axis of a surface over two elements."""
 ELEMENTS: Final = (16, 256)
-"""Default and largest number of elements of each leaf that a check examines."""
+"""Default and largest number of elements that a check examines in each leaf."""
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "surface": ("step", "what", "pass", "parameters", "points", "ranges"),
     "check": ("step", "what", "pass", "parameters", "elements"),
@@ -115,14 +115,14 @@ def _fields(body: bytes) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise UnreadableInput(f"The body is not JSON that can be read: {error}.") from error
+        raise UnreadableInput(f"The body is not valid JSON: {error}.") from error
     example = '{"step": 3, "what": "surface", "parameters": ["m"]}'
     if not isinstance(fields, dict):
-        raise InvalidInput(f"The body is not an object: send one such as {example}.")
+        raise InvalidInput(f"The body is not an object: send a body such as {example}.")
     what = str(fields.get("what"))
     if what not in get_args(model.ReplayKind):
         raise InvalidInput(
-            f"what is one of {', '.join(get_args(model.ReplayKind))}: send something like {example}.", where="what"
+            f"what must be one of {', '.join(get_args(model.ReplayKind))}: send a body such as {example}.", where="what"
         )
     for name in fields:
         if name not in FIELDS[what]:
@@ -133,10 +133,10 @@ def _fields(body: bytes) -> dict[str, Any]:
 def _step(value: Any, recording: Recording) -> wire.StepEvent:
     count = recording.log.counts()[2]
     if not count:
-        raise InvalidInput("This run has no steps, so nothing of it can be replayed.", where="step")
+        raise InvalidInput("This run has no steps, so it cannot be replayed.", where="step")
     if not _whole(value) or not 0 <= value < count:
         which = "the only one is 0" if count == 1 else f"they are 0 to {count - 1}"
-        raise InvalidInput(f"step is the index of a step of this run: {which}.", where="step")
+        raise InvalidInput(f"step must be the index of a step of this run: {which}.", where="step")
     return recording.log.step(value)
 
 
@@ -153,7 +153,7 @@ def _pass(value: Any, step: wire.StepEvent) -> int:
 def _node(value: Any, graph: model.Graph) -> int:
     found = next((index for index, node in enumerate(graph.nodes) if node.id == value), None)
     if found is None or not isinstance(value, str):
-        raise InvalidInput(f"node is the id of a node of {graph.id}: n0 to n{len(graph.nodes) - 1}.", where="node")
+        raise InvalidInput(f"node must be the id of a node of {graph.id}: n0 to n{len(graph.nodes) - 1}.", where="node")
     if graph.nodes[found].kind != "op":
         kind = "a leaf" if graph.nodes[found].kind == "leaf" else "a constant"
         raise InvalidInput(f"{value} is {kind}: no operation computed it, so it has no factors.", where="node")
@@ -244,7 +244,7 @@ def _with_ranges(targets: tuple[ReplayTarget, ...], value: Any) -> tuple[ReplayT
 def _within(target: ReplayTarget, value: Any) -> ReplayTarget:
     numbers = isinstance(value, list) and len(value) == 2 and all(_is_number(each) for each in value)
     if not numbers or not value[0] < value[1]:
-        raise InvalidInput("A range is two numbers, [low, high].", where="ranges")
+        raise InvalidInput("A range must be two numbers, [low, high].", where="ranges")
     return msgspec.structs.replace(target, low=float(value[0]), high=float(value[1]))
 
 
@@ -254,13 +254,13 @@ def _is_number(value: Any) -> bool:
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list) or len(value) > 1_000:
-        raise InvalidInput(f"{where} is a list.", where=where)
+        raise InvalidInput(f"{where} must be a list.", where=where)
     return value
 
 
 def _count(value: Any, low: int, high: int, where: str) -> int:
     if not _whole(value) or not low <= value <= high:
-        raise InvalidInput(f"{where} is a whole number from {low} to {high}.", where=where)
+        raise InvalidInput(f"{where} must be a whole number from {low} to {high}.", where=where)
     return int(value)
 
 

@@ -16,11 +16,11 @@ from .request import ReplayRequest
 Verdict = Literal["right", "kink", "wrong", "unknown", "defined"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("right", "kink", "wrong", "unknown", "defined")
 PATH: Final = 2_000
-"""Largest number of steps of a path. Of more steps, evenly spaced ones are taken."""
+"""Largest number of steps of a path. A longer path is reduced to evenly spaced steps."""
 
 
 class Difference(Struct, frozen=True):
-    """The first difference between a replay and the recording. ``name`` says what differs in step ``step``."""
+    """The first difference between a replay and the recording. ``name`` is the value that differs in step ``step``."""
 
     step: int
     name: str
@@ -29,7 +29,7 @@ class Difference(Struct, frozen=True):
     sentence: str
 
 
-class Place(Struct, frozen=True):
+class SurfaceAxis(Struct, frozen=True):
     """An axis of a surface: an element of a parameter, or a scalar if ``element`` is ``null``.
 
     ``key`` is the name of the axis in the result.
@@ -49,8 +49,8 @@ class CheckedElement(Struct, frozen=True):
 
     - ``right``: the gradient equals the slope within the tolerance.
     - ``kink``: the loss has a kink here, and the gradient lies between the two slopes or combines several kinks.
-    - ``defined``: PyTorch defines a gradient that differs from the slope, as for a padding row, and the gradient equals it.
-    - ``wrong``: the gradient equals neither.
+    - ``defined``: the gradient differs from the slope because PyTorch defines it so, for example for a padding row.
+    - ``wrong``: none of these explains the gradient.
     - ``unknown``: the loss or the gradient is not finite here.
     """
 
@@ -65,7 +65,7 @@ class CheckedElement(Struct, frozen=True):
 
 
 class CheckedLeaf(Struct, frozen=True):
-    """The check of a leaf. ``verdict`` is the worst one of its checked elements.
+    """The check of a leaf. ``verdict`` is the worst verdict on its checked elements.
 
     ``checked`` is the number of checked elements, ``of`` the number of all elements. The real and the imaginary part of a
     complex element count separately. ``definitions`` names the causes of the verdict ``defined``, such as ``padding_idx``.
@@ -100,8 +100,8 @@ class FactoredEdge(Struct, frozen=True):
     """An edge of a node with its factors.
 
     ``gradient`` is the recorded gradient on the edge, ``product`` the arrived gradient times the factors. The product can
-    differ by rounding, because it adds in another order. ``equal`` is true if the node, called again with the arrived
-    gradient, returns exactly the recorded one.
+    differ by rounding, because it is summed in another order. ``equal`` is true if the node, called again with the arrived
+    gradient, returns exactly the recorded gradient.
     """
 
     edge: str
@@ -117,13 +117,13 @@ class FactoredEdge(Struct, frozen=True):
 class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     """A replay and its result.
 
-    ``repeatable`` says whether the replay repeated the recorded numbers; ``null`` if that is unknown. If it did not,
-    ``difference`` has the first difference. ``reason`` says why there is no result. ``fixed`` says what the replay kept
-    constant. ``owner_key`` identifies a caller that had no key; it is needed to cancel the replay.
+    ``repeatable`` is true if the replay repeated the recorded numbers, and ``null`` if that is unknown. If it is false,
+    ``difference`` has the first difference. ``reason`` explains why there is no result. ``fixed`` describes the values that the
+    replay kept constant. ``owner_key`` identifies a caller that had no key; it is needed to cancel the replay.
 
-    A surface has ``parameters`` (its axes), ``grid`` (the values of each axis, by key) and ``loss``, which has one number per
-    grid point, as a row for each value of the first axis if there are two; ``null`` where the loss cannot be computed. ``at``
-    is the recorded point, ``path`` the values of the parameters over the steps.
+    A surface has ``parameters`` (its axes), ``grid`` (the values of each axis, by key) and ``loss``. The loss has one number
+    per grid point, or ``null`` where it cannot be computed. With two axes it has a row for each value of the first. ``at`` is
+    the recorded point, ``path`` the values of the parameters over the steps.
 
     A check has ``leaves`` and ``right``: ``false`` if a gradient is wrong, ``null`` if none is wrong but some could not be
     judged. ``precision`` is the dtype of the differences, ``gradient_precision`` the coarsest dtype in the pass itself.
@@ -142,7 +142,7 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     reason: str | None = None
     fixed: str | UnsetType = UNSET
     loss_name: str | UnsetType | None = UNSET
-    parameters: list[Place] | UnsetType = UNSET
+    parameters: list[SurfaceAxis] | UnsetType = UNSET
     grid: dict[str, list[float | str]] | UnsetType = UNSET
     loss: list[Any] | UnsetType = UNSET
     at: dict[str, Any] | UnsetType = UNSET
@@ -184,9 +184,9 @@ def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wi
 
 
 def fixed(request: ReplayRequest) -> str:
-    """Return a sentence that says what stays constant while leaves take other values."""
+    """Return a sentence about the values that stay constant while leaves take other values."""
     return (
-        f"The loss with the data, the random state and all detached values of step {request.step} fixed: "
+        f"The data, the random state and all detached values of step {request.step} stay fixed. "
         "PyTorch computes the recorded calls again."
     )
 
@@ -201,9 +201,9 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
     recorded = None if root is None or root.values is None else next(_leaves(root.values))
     slopes = [_slope(recording, request.index, target.parameter, target.flat) for target in targets]
     if recorded is not None and recorded != json_number(event.loss):
-        return {"reason": "The loss, computed again, differs from the recorded one."}
+        return {"reason": "The recomputed loss differs from the recorded loss."}
     if any(slope is not None and slope != json_number(mine) for slope, mine in zip(slopes, event.slope, strict=True)):
-        return {"reason": "The gradient, computed again, differs from the recorded one."}
+        return {"reason": "The recomputed gradient differs from the recorded gradient."}
     values = np.frombuffer(event.losses, "<f8").reshape([len(axis) for axis in axes])
     failed = np.frombuffer(event.failed, np.uint8).reshape(values.shape) != 0
     step = recording.log.step(request.step)
@@ -213,7 +213,9 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
         "fixed": fixed(request),
         "loss_name": step.loss_name if step.main == request.index else None,
         "parameters": [
-            Place(target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element))
+            SurfaceAxis(
+                target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element)
+            )
             for target in targets
         ],
         "grid": {key: [json_number(float(value)) for value in axis] for key, axis in zip(keys, axes, strict=True)},
