@@ -1,1 +1,1 @@
-"""Admit a run, execute it, record its events, and find it again."""
+"""Admit runs, execute them, record their events, and find them again."""

@@ -24,7 +24,7 @@ RECENT_BYTES: Final = 16 * 1024 * 1024
 RECENT_RUNS: Final = 512
 """Number of ended runs that are cached in memory."""
 LIVE_BYTES: Final = 4 * 1024 * 1024
-"""Size of a live run's events above which the events that the store has are dropped from memory."""
+"""Size of a live run's events above which stored events are dropped from memory."""
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Archive:
         return self._store.bytes
 
     async def start(self) -> None:
-        """Mark the runs that the last stop interrupted, prepare the readers, and start to delete expired runs."""
+        """Mark the runs that the server's stop interrupted, prepare the readers, and start to delete expired runs."""
         if interrupted := await self._write(self._store.interrupt):
             log.info("The last stop interrupted %d runs.", interrupted)
         await self.beside(self._store.prepare)
@@ -84,9 +84,9 @@ class Archive:
         return [StoredRun(run, self._store.log(run), self._limits) for run in found]
 
     async def save(self, recorded: LiveRun, status: model.Status) -> None:
-        """Write the events of a run that are not final in the store yet, and its status.
+        """Write the status of a run, and its events that are not final in the store yet.
 
-        The caller has acquired ``recorded.writing``. Raises :class:`StoreFull`.
+        The caller must have acquired ``recorded.writing``. Raises :class:`StoreFull`.
         """
         first = recorded.sealed
         batch = recorded.events[first - recorded.forgotten :]
@@ -137,7 +137,7 @@ class Archive:
             self._recent_bytes -= recorded.size
 
     async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Run slow work, or work that reads the store, in a thread."""
+        """Run work in a thread, because it is slow or reads the store."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
 
     async def _write(self, work: Callable[..., T], *arguments: Any) -> T:

@@ -1,7 +1,7 @@
 """Manage the life of a run: admit it, execute it, record its events, store it, and find it again.
 
 A live run is in memory, and its events are written to the store as they arrive. A short run is written once, at its end.
-A run that has just ended stays in memory for a while, so that drawing it does not read the store.
+A run that has just ended stays in memory for a while, so that the store is not read to draw it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .slots import Slots
 Find = Callable[[Recording, model.Program], list[model.Finding]]
 
 FLUSH_SECONDS: Final = 0.5
-"""Seconds that events of a live run may wait to be written."""
+"""Seconds after which the events of a live run are written to the store."""
 HEAVY_NODES: Final = 2_000
 """Number of nodes and passes above which the findings of a recording are made in a thread."""
 HEAVY_TEXT: Final = 20_000
@@ -141,7 +141,7 @@ class Runs:
             flush.cancel()
             self._live.pop(recorded.id, None)
             if key is not None and self._by_key.get(key) is recorded:
-                del self._by_key[key]  # from now on the store finds it
+                del self._by_key[key]  # from now on, it is found in the store
             recorded.wake()
 
     async def _execute(self, recorded: LiveRun) -> None:

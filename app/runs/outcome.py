@@ -14,11 +14,11 @@ STOPPED: Final[dict[str, str]] = {
     "cancelled": "Cancelled",
     "interrupted": "Interrupted",
 }
-"""Headline of each status in which something other than an exception of the program ended the run."""
+"""Headline of each status of a run that was not ended by an exception of the program."""
 
 
 def headline(status: model.Status, error: model.ProgramError | None) -> str:
-    """Return a short phrase that says how a run ended.
+    """Return a short phrase that describes how a run ended.
 
     >>> headline("failed", model.ProgramError("RuntimeError", "sizes differ", "train.py", 12, ""))
     'RuntimeError on line 12 of train.py'

@@ -16,7 +16,7 @@ from ..store import NewRun, Outcome, RunRow, StoredLog
 class RecordedRun:
     """A run: its request, its outcome, and its recording, which can be read while the run is live.
 
-    ``log`` reads the events from memory (a live run, or one that has just ended) or from the store.
+    ``log`` reads the events from memory, for a live run or one that has just ended, or from the store.
     ``kept`` is false for a run that is never stored.
     """
 
@@ -141,13 +141,13 @@ class LiveRun(RecordedRun):
         self._log = MemoryLog()
         super().__init__(new, self._log, limits, kept=kept)
         self.events: list[wire.AnyEvent] = []
-        """The events in memory: the last ones of the run."""
+        """The events in memory, which are the last ones of the run."""
         self.forgotten = 0
-        """Number of earlier events, which were dropped from memory and are only in the store."""
+        """Number of earlier events, which are in the store only."""
         self.earlier: StoredLog | None = None
         """The store's log of the dropped events."""
         self.written = 0
-        """Number of events that the store has."""
+        """Number of events in the store."""
         self.sealed = 0
         """Number of stored events that the store will not rewrite."""
         self.number: int | None = None
@@ -190,7 +190,7 @@ class LiveRun(RecordedRun):
         return self.forgotten + len(self.events)
 
     def forget(self, stored: Callable[[tuple[int, int, int], int], StoredLog]) -> None:
-        """Drop the events from memory that the store will not rewrite.
+        """Drop from memory the events that the store will not rewrite.
 
         ``stored`` takes the number of graphs, passes and steps among the dropped events and the number of these events, and
         returns the store's log of them.

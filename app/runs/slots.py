@@ -10,7 +10,7 @@ from ..errors import Busy
 class Slots:
     """The slots in which programs run. Create and use an instance on one event loop.
 
-    A caller calls :meth:`admit`, then :meth:`acquire`, and :meth:`release` if it got a slot.
+    Callers use :meth:`admit`, then :meth:`acquire`, and :meth:`release` if they got a slot.
     """
 
     def __init__(self, count: int, queue: int) -> None:
