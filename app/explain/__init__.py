@@ -1,1 +1,1 @@
-"""Explain a recording: report mistakes and remarkable things in it, with fixes where one is certain."""
+"""Explain a recording: report mistakes and other remarkable facts, with a fix if one is certain."""

@@ -23,23 +23,23 @@ NUMBER_BUILTINS = frozenset({"float", "int", "round"})
 """Methods and functions that return plain numbers."""
 CONSTRUCTORS = frozenset({"tensor", "as_tensor", "from_numpy", "FloatTensor", "Tensor", "array", "asarray"})
 SHARING = frozenset({"from_numpy", "as_tensor", "asarray"})
-"""Functions that make a new tensor from numbers, and those of them that share the memory of the numbers."""
+"""Functions that make a new tensor from numbers, and the ones among them that share the memory of the numbers."""
 INTEGER_METHODS = frozenset(
     {"argmax", "argmin", "argsort", "long", "int", "bool", "short", "byte", "nonzero", "bincount", "multinomial"}
 )
 """Methods that return integers."""
 
 NEAR = 50
-"""Assignments to a name above its use, and cuts in one expression, that are examined."""
+"""Largest number of assignments to a name above its use, and of cuts in one expression, that are examined."""
 MOST_EXPRESSIONS = 200
-"""Expressions that are searched at most. A cut that is further away would not help."""
+"""Largest number of expressions that are searched. A cut that is further away would not help."""
 MOST_ASSIGNMENTS = 20
-"""Assignments that are followed to decide whether a name requires a gradient."""
+"""Largest number of assignments that are followed to decide whether a name requires a gradient."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A piece of the program that ends a graph: its line and text, the reason, and a fix if one is certain."""
+    """Code of the program that ends a graph: its line and text, the reason, and a fix if one is certain."""
 
     line: int
     text: str
@@ -51,7 +51,8 @@ class Cut:
 class _CutExpression:
     """An expression that cuts the graph of its ``operand``.
 
-    ``removable``: the operand can replace the whole expression. ``no_grad_line``: the line that turns gradients off for it.
+    ``removable`` is true if the operand can replace the whole expression. ``no_grad_line`` is the line that turns gradients off
+    for it.
     """
 
     node: ast.expr
@@ -113,7 +114,7 @@ class Cuts:
                 yield found
 
     def _cut_at(self, node: ast.AST) -> _CutExpression | None:
-        """Return the cut that a node of the syntax tree is, ``None`` if it is none."""
+        """Return the cut at a node of the syntax tree, or ``None`` if the node is not a cut."""
         if isinstance(node, ast.Compare):
             return _CutExpression(node, node.left, "A comparison returns True or False, which has no slope and so no gradient.")
         if isinstance(node, ast.Attribute) and node.attr == "data":
@@ -142,7 +143,7 @@ class Cuts:
         return None
 
     def _is_tensor(self, node: ast.expr) -> bool:
-        """Return whether an expression is the name of a recorded tensor, or takes the numbers out of one."""
+        """Return whether an expression is the name of a recorded tensor, or reads the numbers of one."""
         inner = self._cut_at(node)
         if inner is not None:
             return inner.removable
@@ -198,7 +199,7 @@ class Cuts:
         return self._carries(value, depth + 1) if recorded is None and depth < MOST_ASSIGNMENTS else recorded
 
     def _sources(self, root: ast.expr) -> Iterator[ast.expr]:
-        """Yield the expressions assigned to the names in an expression, and those that its functions return."""
+        """Yield the expressions assigned to the names in an expression, and the expressions that its functions return."""
         for node in ast.walk(root):
             if isinstance(node, ast.Name):
                 value = self._value(node)

@@ -1,6 +1,6 @@
 """Parse the documentation of a rule from the docstring of its module.
 
-The first line of the docstring says what the rule detects. Sections follow, each under a ``## Title``. A section has
+The first line of the docstring is a sentence about the rule. Sections follow, each under a ``## Title``. A section has
 paragraphs, lists whose items begin with ``- ``, and programs between lines of three backticks.
 """
 

@@ -1,4 +1,4 @@
-"""Collect the exceptions of a run that autograd raised, each once, with the pass and the node that failed."""
+"""Collect the exceptions that autograd raised in a run, each once, with the pass and the node that failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .. import model, wire
 from ..recording import Recording
 
 MESSAGE_LIMIT = 1_000
-"""Characters of a message that a signal carries. Messages are compared up to this length."""
+"""Largest number of characters of a message in a signal. Messages are compared up to this length."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class AutogradException:
 
 
 def autograd_exceptions(recording: Recording) -> list[AutogradException]:
-    """Return the exceptions of a run in their order, the one that ended the run last."""
+    """Return the exceptions of a run in order. The exception that ended the run is the last."""
     failed = _innermost(recording, recording.signals(wire.PassFailed))
     end = _end(recording)
     ended_by = next((signal for signal in reversed(failed) if end is not None and _same(signal, end)), None)

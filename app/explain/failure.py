@@ -10,7 +10,7 @@ from .exceptions import AutogradException
 from .syntax import Syntax
 
 _LONGEST = 40
-"""Characters of an expression up to which it is quoted in a sentence."""
+"""Largest number of characters of an expression that is quoted in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Failure:
 
     @property
     def operation(self) -> str:
-        """The operation that raised, as the program spells it, with its line."""
+        """The operation that raised, as written in the program, with its line."""
         node = self.exception.node
         if node is None:
             return "an operation"

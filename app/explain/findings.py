@@ -20,7 +20,7 @@ from .syntax import Syntax
 _SEVERITIES: Final = ("error", "warning", "note", "good")
 _CAUSES: Final = frozenset({"leaf-rebound", "requires-grad-late"})
 _CONSEQUENCES: Final = frozenset({"no-grad-path", "non-leaf-grad"})
-"""Codes that are left out when an error of ``_CAUSES`` already explains them."""
+"""Codes of findings that are left out if an error of ``_CAUSES`` explains the same problem."""
 _FAILURE_RULES: Final[tuple[FailureRule, ...]] = tuple(rule.failure for rule in RULES.values() if rule.failure is not None)
 _ORDER: Final = {code: index for index, code in enumerate(RULES)}
 
@@ -35,7 +35,7 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
     if any(finding.code in _CAUSES and finding.severity == "error" for finding in found):
         found = [finding for finding in found if finding.code not in _CONSEQUENCES]
     if not any(finding.severity in ("error", "warning") for finding in found):
-        found += leaf_kept.find(recording, program, syntax)  # beside a mistake, praise would distract
+        found += leaf_kept.find(recording, program, syntax)  # a good sign would distract from a mistake
     found.sort(key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line or 0, _ORDER[finding.code]))
     return [structs.replace(finding, help=help_path(finding.code)) for finding in found]
 
@@ -43,7 +43,7 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
 def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield one finding for each exception of autograd that a rule explains, and for each other failure of a pass."""
     reported: set[tuple[str, int | None]] = set()
-    # the one that ended the program comes first, so that a note of the same failure is left out
+    # the exception that ended the program comes first, so that a note about the same failure is left out
     for exception in reversed(autograd_exceptions(recording)):
         message = exception.message[:MESSAGE_LIMIT]
         rule = next((rule for rule in _FAILURE_RULES if re.search(rule.MESSAGES, message)), None)

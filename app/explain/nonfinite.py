@@ -101,7 +101,7 @@ def _in_pass(recording: Recording, step: int, index: int) -> Origin | None:
 
 
 def _nested(recording: Recording, step: int, parent: int) -> Origin | None:
-    """Return the origin in a nested pass, such as that of a checkpoint."""
+    """Return the origin in a nested pass, such as the pass of a checkpoint."""
     for index in recording.log.step(step).passes:
         if index > parent and recording.log.pass_(index).parent == parent:
             found = _in_pass(recording, step, index)

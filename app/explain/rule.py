@@ -1,4 +1,4 @@
-"""Define what a rule is: a module in ``rules/`` that finds one kind of thing worth reporting."""
+"""Define the protocols of rules. A rule is a module in ``rules/`` that makes one kind of finding."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FailureRule(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule as the registry lists it. Exactly one of ``recording`` and ``failure`` is set: the module that implements it."""
+    """An entry of the registry. Exactly one of ``recording`` and ``failure`` is set: the module that implements the rule."""
 
     code: str
     severities: tuple[model.Severity, ...]

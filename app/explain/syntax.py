@@ -12,7 +12,7 @@ from .. import model
 N = TypeVar("N", bound=ast.AST)
 GRAD_MODES = frozenset({"no_grad", "inference_mode"})
 ROUNDS = 10
-"""Rounds in which assignments are followed from a ``.grad`` to the names computed from it."""
+"""Largest number of rounds in which assignments are followed from a ``.grad`` to the names computed from it."""
 
 
 class Syntax:
@@ -41,7 +41,7 @@ class Syntax:
 
     @cached_property
     def from_gradients(self) -> frozenset[str]:
-        """The names that are assigned a value computed from a ``.grad``, without the names of leaves."""
+        """The names that are assigned a value computed from a ``.grad``, except the names of leaves."""
         assigned = [(node.value, node.targets) for node in self.statements(ast.Assign)]
         assigned += [(node.value, [node.target]) for node in self.statements(ast.AugAssign)]
         grads = (node.value for node in self.statements(ast.Attribute) if node.attr == "grad")
@@ -178,7 +178,7 @@ class Syntax:
         return False
 
     def cleared(self) -> set[str]:
-        """Return the expressions whose ``.grad`` the program resets, as they are spelled."""
+        """Return the expressions whose ``.grad`` the program resets, as written in the program."""
         found: list[ast.expr] = []
         for node in self._parents:
             if isinstance(node, ast.Assign):
@@ -188,7 +188,7 @@ class Syntax:
         return self.graded(found)
 
     def graded(self, nodes: Iterable[ast.AST]) -> set[str]:
-        """Return the expressions whose ``.grad`` is among these nodes, as they are spelled."""
+        """Return the expressions whose ``.grad`` is among these nodes, as written in the program."""
         return {self.text(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "grad"}
 
     def keeps_graphs(self) -> bool:
@@ -231,12 +231,12 @@ class Syntax:
         return not self.lines[first - 1][:start].strip() and (not after or after.startswith("#"))
 
     def before(self, node: ast.stmt, text: str) -> model.Edit:
-        """Return the edit that inserts a statement before one that is alone on its line."""
+        """Return the edit that inserts a statement before a statement that is alone on its line."""
         start, _ = self.span(node)
         return model.Edit(start, start, f"{text}\n{self.indent(node)}")
 
     def after(self, node: ast.stmt, text: str) -> model.Edit:
-        """Return the edit that inserts a statement after one that is alone on its line, and after its comment."""
+        """Return the edit that inserts a statement after a statement that is alone on its line, and after its comment."""
         _, (line, _) = self.span(node)
         end = (line, len(self.lines[line - 1]))
         return model.Edit(end, end, f"\n{self.indent(node)}{text}")

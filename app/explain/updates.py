@@ -1,4 +1,4 @@
-"""Find the statements that update parameters, and what each one writes to."""
+"""Find the statements that update parameters, and the tensor that each statement writes to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def updates(syntax: Syntax, lines: Iterable[int]) -> Iterator[Update]:
 
 
 def written_by(statement: ast.stmt) -> ast.expr | None:
-    """Return the expression that a statement writes to: of ``w -= …``, ``w.data = …``, ``w[0] = …`` or ``w.sub_(…)``."""
+    """Return the expression that a statement writes to, as in ``w -= …``, ``w.data = …``, ``w[0] = …`` or ``w.sub_(…)``."""
     match statement:
         case ast.AugAssign(target=target):
             return target
@@ -70,7 +70,7 @@ def by_gradient(syntax: Syntax, statement: ast.stmt) -> bool:
 
 
 def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:
-    """Return the ``for`` loop that binds a name, ``None`` if the expression is no name or no loop around it binds the name."""
+    """Return the ``for`` loop that binds a name; ``None`` if the expression is not a name that a loop around it binds."""
     node: ast.AST | None = target
     while node is not None and isinstance(target, ast.Name):
         if isinstance(node, ast.For):

@@ -1,11 +1,11 @@
-"""Write names and numbers the way a sentence needs them."""
+"""Format names and numbers for the sentences of findings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 MOST_NAMES = 3
-"""Names that are all listed. Of more names, the first ones are listed and the rest counted."""
+"""Largest number of names that are all listed. Of a longer list, only the first names appear and the rest are counted."""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ y.sum().backward()
 
 ## What it does not report
 
-Failures that have a rule of their own, such as [saved-modified](#saved-modified) and [backward-twice](#backward-twice).
+Failures that another rule explains, such as [saved-modified](#saved-modified) and [backward-twice](#backward-twice).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from ..wording import first_line
 CODE: Final = "backward-failed"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"Mismatch in (?:shape|dtype): grad_output|gradients can be either Tensors or None"
-"""Failures before a pass begins. Other failures of a pass that no other rule explains are reported here too."""
+"""Failures before a pass begins. This rule also reports failures during a pass that no other rule explains."""
 
 _SENTENCES = (
     (
@@ -84,18 +84,18 @@ _SENTENCES = (
     ),
     (
         r"has a shape of torch.Size\((.+?)\) and output\[\d+\] has a shape of torch.Size\((.+?)\)",
-        "The gradient that was passed in has shape {0}, but its tensor has shape {1}.",
+        "The gradient passed to the pass has shape {0}, but its tensor has shape {1}.",
     ),
     (
         r"has a dtype of torch.(\w+) and output\[\d+\] has a dtype of torch.(\w+)",
-        "The gradient that was passed in has dtype `{0}`, but its tensor has dtype `{1}`.",
+        "The gradient passed to the pass has dtype `{0}`, but its tensor has dtype `{1}`.",
     ),
     (
         r"gradients can be either Tensors or None, but got (\w+)",
         "The gradient passed to `backward()` has type `{0}`. It must be a tensor or `None`.",
     ),
 )
-"""Messages of PyTorch, and the sentences that explain them."""
+"""Patterns of PyTorch's messages, and the sentences that explain them."""
 
 
 def explain(failure: Failure) -> model.Finding:

@@ -56,7 +56,7 @@ _FREED = "A pass frees the tensors that the graph saved, so it can run through a
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding: the two lines that ran backward, and what they have in common."""
+    """Return the finding, with the two lines that ran backward and the operation that both reached."""
     exception, recording = failure.exception, failure.recording
     line, operation = failure.calling_line, failure.operation
     earlier = recording.log.pass_(exception.earlier) if exception.earlier is not None else None

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-Under `vmap` one tensor represents a whole batch at once. It has no elements of its own that could be shown, so the graph has
-nodes and edges but no values and no gradients.
+Under `vmap` one tensor represents a whole batch at once. Its elements cannot be shown as those of a single tensor, so the graph
+has nodes and edges but no values and no gradients.
 
 ## Example
 
@@ -51,5 +51,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "Under `vmap` the graph is shown, but its numbers are not.",
-            "Each tensor there represents a whole batch, so it has no elements of its own to show.",
+            "Under `vmap`, each tensor represents a whole batch, so it has no elements that could be shown.",
         )

@@ -1,4 +1,4 @@
-"""Report a column and a row that are combined in a loss, so that every element meets every other.
+"""Report a column and a row that are combined in a loss, so that each element of one meets every element of the other.
 
 ## Why it matters
 
@@ -53,11 +53,11 @@ from ..syntax import Syntax
 CODE: Final = "broadcast-both"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 PASSES: Final = 1_000
-"""Passes that are searched. Each graph is searched once."""
+"""Largest number of passes that are searched. Each graph is searched once."""
 LINES: Final = 20
-"""Lines of the program that are examined."""
+"""Largest number of lines of the program that are examined."""
 NODES: Final = 20_000
-"""Nodes of a graph above which it is not searched."""
+"""Largest number of nodes of a graph that is searched."""
 _MEETS: Final = ("SubBackward0", "MulBackward0")
 _LOSSES: Final = ("MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss")
 _ELEMENTWISE: Final = ("Pow", "Abs", "Neg", "Mul", "Div", "Add", "Sub", "Square", *_LOSSES)
@@ -99,7 +99,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 @dataclass(frozen=True)
 class _Meeting:
-    """A node that combines a column and a row. ``column`` is the operand (0 or 1) that is the column, ``origin`` its op."""
+    """A node that combines a column and a row. ``column`` is the index of the column (operand 0 or 1), ``origin`` its op."""
 
     index: int
     node: model.Node
@@ -115,7 +115,7 @@ class _Meeting:
 
 
 class _Meetings:
-    """Searches a pass for columns that meet rows. ``met`` has the shapes, by line, of those that meet inside a loss."""
+    """Searches a pass for columns that meet rows. ``met`` maps lines to shapes that meet inside a loss function."""
 
     def __init__(self, numbers: PassNumbers, met: Mapping[int, tuple[Shape, Shape]]) -> None:
         self._numbers = numbers
@@ -155,7 +155,7 @@ class _Meetings:
             yield from found
 
     def _only(self, index: int, reached: set[int]) -> bool:
-        """Return whether no other tensor of the result's size enters a node. If one does, the pairs are intended."""
+        """Return whether no other operand of a node has the size of the result. If one has, the pairs are intended."""
         shape = self._shape(index)
         inside = self._nodes[index].op.startswith(_LOSSES)
         return inside or all(self._shape(each) != shape for each in self._down.get(index, ()) if each not in reached)
@@ -182,7 +182,7 @@ class _Meetings:
         return _Meeting(index, node, shape[-1], column, self._origin(operands[column]), squared)
 
     def _origin(self, index: int) -> str:
-        """Return the op that gave a tensor its shape: the first node below it with an operand of another shape."""
+        """Return the op that gave a tensor its shape: the nearest node below it with an operand of another shape."""
         shape, seen = self._shape(index), {index}
         waiting = [index]
         while waiting:
@@ -199,7 +199,7 @@ class _Meetings:
 
 
 def _column(first: Shape, second: Shape) -> int | None:
-    """Return which of two shapes (0 or 1) is a column as long as the other is wide, ``None`` if neither is.
+    """Return the index (0 or 1) of the shape that is a column as long as the other shape is wide, ``None`` if neither is.
 
     >>> _column([4, 1], [4]), _column([4], [4, 1]), _column([4, 1], [1, 4]), _column([1, 1], [1])
     (0, 1, None, None)
@@ -272,7 +272,7 @@ class _Pair:
 
 
 def _makes_column(node: ast.AST) -> bool:
-    """Return whether a piece of the program makes a column: ``x[:, None]``, ``x.unsqueeze(1)``, ``keepdim=True``."""
+    """Return whether code makes a column: ``x[:, None]``, ``x.unsqueeze(1)``, ``keepdim=True``."""
     match node:
         case ast.Subscript(slice=subscript):
             parts = subscript.elts if isinstance(subscript, ast.Tuple) else [subscript]

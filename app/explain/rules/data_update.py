@@ -54,7 +54,7 @@ from ..wording import listed
 CODE: Final = "data-update"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 STEPS: Final = 50
-"""Steps whose updates are searched."""
+"""Largest number of steps whose updates are searched."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -142,7 +142,7 @@ def _itself(syntax: Syntax, update: Update) -> str:
 
 
 def _plain(syntax: Syntax, node: ast.expr | ast.stmt, target: str) -> str:
-    """Return the text of a piece of the program without the ``.data`` of a parameter and of gradients."""
+    """Return the text of code of the program without the ``.data`` of a parameter and of gradients."""
     text = syntax.text(node)
     for each in ast.walk(node):
         if isinstance(each, ast.Attribute) and each.attr == "data":

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-Where ReLU returns zero its slope is zero, and no gradient passes. If it returns zero for every input, the parameters below it
-receive no gradient at all, and nothing in training can revive it. A step that was too long is a common cause.
+Where ReLU returns zero, its slope is zero and no gradient passes. If it returns zero for every input, the parameters below it
+receive no gradient at all, and training cannot revive it. A common cause is a step that was too long.
 
 ## Example
 
@@ -44,7 +44,7 @@ for step in range(25):
 
 ## What it does not report
 
-- Single units that are zero while others of the same layer are not.
+- Single units that are zero while other units of the same layer are not.
 - A ReLU that is part of a loss, such as a hinge: there zero means that the condition is met.
 - Runs of fewer than 20 steps.
 """
@@ -63,12 +63,12 @@ from ..wording import listed
 CODE: Final = "dead-relu"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 20
-"""Last steps of a run in all of which a ReLU must be dead."""
+"""Number of steps at the end of a run in which a ReLU must be dead."""
 NODES: Final = 2_000
-"""Nodes of a graph above which it is not searched."""
+"""Largest number of nodes of a graph that is searched."""
 _RELUS: Final = ("Relu", "ClampMin")
 _LAYERS: Final = ("Addmm", "Mm", "Bmm", "Mv", "Convolution", "ConvolutionOverrideable", "MkldnnLinear")
-"""Operations that apply weights. A ReLU with none of them above it is part of a loss and may be zero."""
+"""Operations that apply weights. A ReLU without one above it is part of a loss and may be zero."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -102,7 +102,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             node=node.id,
             message=f"This ReLU returned only zeros in each of the last {STEPS} steps, so {listed(names)} "
             f"{'does' if len(names) == 1 else 'do'} not learn.",
-            why="Where ReLU returns zero its slope is zero, and no gradient reaches the parameters below it. "
+            why="Where ReLU returns zero, its slope is zero, and no gradient reaches the parameters below it. "
             "A smaller learning rate, other initial weights or `leaky_relu` prevent this.",
             pass_=mains[-1],
         )

@@ -35,8 +35,8 @@ for step in range(40):
 
 ## What it does not report
 
-- A loss that is maximized, and a loss that grows only because it is scaled by a growing factor.
-- A spike: the loss must grow in six steps one after another, and to the end of the run.
+- A loss that is maximized, and a loss that grows only because a growing factor scales it.
+- A spike. The loss must grow in six consecutive steps and until the end of the run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from ..wording import short
 CODE: Final = "diverging"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 1_000
-"""Steps that are searched. A loss that diverges does so early."""
+"""Largest number of steps that are searched. A loss that diverges does so early."""
 ROUNDS: Final = 6
 """Consecutive steps in which the loss must grow."""
 STEP_GROWTH: Final = 1.2
@@ -96,13 +96,13 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             node=None,
             message=f"`{name}` grows without bound: from {short(float(losses[start]))} in step {index[start]} to "
             f"{short(float(losses[stop]))} in step {index[stop]}.",
-            why="Each update moves against the gradient, but so far that it jumps over the minimum: "
+            why="Each update moves against the gradient, but too far, so it jumps over the minimum: "
             f"the loss is {short(each)} times as high after each step. The steps are too long: {remedy}.",
         )
 
 
 def _grown(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[int, int] | None:
-    """Return the first and last index of a growth of the loss that lasts to its last finite value, if there is one."""
+    """Return the first and the last index of the steps in which the loss grows to its last finite value, if there are any."""
     finite = np.isfinite(losses)
     stop = (len(losses) if finite.all() else int(np.argmin(finite))) - 1
     start = stop
@@ -114,7 +114,7 @@ def _grown(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[int, i
 
 
 def _runs_away(recording: Recording, start: int, stop: int) -> bool:
-    """Return whether a parameter grows too. A loss that is only scaled by a growing factor grows alone."""
+    """Return whether a parameter grows too. If only a growing factor scales the loss, no parameter grows with it."""
     series = recording.series(["p*"], start, stop + 1 - start)
     first, last = 0, len(series.index) - 1
     values = (np.abs(numbers) for numbers in series.values.values())

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-In forward mode, derivatives travel along with the values of the forward calls. There is no backward pass and no graph, and so
-nothing that Tapedeck could record.
+In forward mode, derivatives travel along with the values of the forward calls. There is no backward pass and no graph, so
+Tapedeck has nothing to record.
 
 ## Example
 
@@ -25,7 +25,7 @@ torch.sin(x).sum().backward()
 
 ## What it does not report
 
-Backward passes in the same program: those are recorded.
+Backward passes in the same program, which are recorded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Report a gradient that is added to the gradient of an earlier step because nothing has cleared it.
+"""Report a gradient that is added to the gradient of an earlier step, which was never cleared.
 
 ## Why it matters
 
@@ -34,8 +34,8 @@ for step in range(3):
 
 ## What it does not report
 
-- Micro-batches, and several losses before one update: they add to a gradient that no update has used yet.
-- A gradient that is written to after its update, such as `p.grad *= 0.9`: it is carried over on purpose.
+- Micro-batches, and several losses before one update, which add to a gradient that no update has used yet.
+- A gradient that is written to after its update, such as `p.grad *= 0.9`, which is carried over on purpose.
 - A gradient that is cleared before its parameter is updated. In a GAN, for example, the pass of the generator adds to the
   gradients of the discriminator, which are cleared before the discriminator is updated.
 """
@@ -57,7 +57,7 @@ from ..wording import listed, short
 CODE: Final = "grad-accumulated"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 1_000
-"""Steps that are searched. A missing reset shows in the first steps."""
+"""Largest number of steps that are searched. A missing reset shows in the first steps."""
 _STATISTICS: Final = ("norm", "mean", "min", "max")
 """Statistics by which two gradients are compared."""
 _KEYS: Final = [
@@ -69,7 +69,7 @@ _KEYS: Final = [
     for statistic in statistics
 ]  # fmt: skip
 LEAVES: Final = 100
-"""Parameters that are searched, of those that had a gradient before a pass."""
+"""Largest number of parameters that are searched, among those that had a gradient before a pass."""
 
 _GradientStatistics = tuple[float, ...]
 
@@ -93,7 +93,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 @dataclass(frozen=True)
 class _Added:
-    """A parameter and the step that added to its old gradient. ``old`` and ``new`` are mean values, exact for a scalar."""
+    """A parameter and the step that added to its old gradient. ``old`` and ``new`` are the means of the two gradients."""
 
     parameter: int
     step: int
@@ -102,7 +102,7 @@ class _Added:
 
 
 def _first(series: StepSeries, parameter: int, learns: Callable[[int], bool]) -> _Added | None:
-    """Return the first step that updates a parameter by the sum of a gradient that was used before and a new one."""
+    """Return the first step that updates a parameter by the sum of a new gradient and one that was used before."""
     before, after, used = (_GradientSeries(series, f"p{parameter}.{what}") for what in ("grad_before", "grad", "grad_used"))
     changed = series.present.get(f"p{parameter}.update.norm")
     stale: _GradientStatistics | None = None
@@ -131,7 +131,7 @@ class _GradientSeries:
         self._known = series.present.get(f"{key}.norm")
 
     def at(self, index: int) -> _GradientStatistics | None:
-        """Return the statistics at an index of the series, ``None`` where there was no gradient."""
+        """Return the statistics at an index of the series, ``None`` if there was no gradient."""
         if self._known is None or not self._known[index]:
             return None
         return tuple(float(column[index]) for column in self._columns)
@@ -162,11 +162,11 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
         message = f"The gradients of {listed(names)} are left over from an earlier step, and this `backward()` adds to them."
     if recording.parameters()[first.parameter].shape == []:
         numbers = (
-            f"In step {first.step} `{names[0]}.grad` was still {short(first.old)}; {short(first.new)} was added, "
+            f"In step {first.step}, `{names[0]}.grad` was still {short(first.old)}; {short(first.new)} was added, "
             f"and the update used {short(first.old + first.new)}."
         )
     else:
-        numbers = f"In step {first.step} the old gradient was still there, and the update used the sum."
+        numbers = f"In step {first.step}, the old gradient was still there, and the update used the sum."
     fix = _fix(syntax, line, step.update, names, several=len(step.passes) > 1)
     remedy = "" if fix is not None else " Clear the gradients before each `backward()`, or after each update."
     return model.Finding(

@@ -29,7 +29,7 @@ for step in range(100):
 
 ## What it does not report
 
-Large graphs below the limit. The limit is part of `GET /api/v1/limits`.
+Large graphs below the limit, which is `nodes` in `GET /api/v1/limits`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,6 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             step=None,
             node=None,
             message=f"This pass ran, but it was not recorded: its graph has more than {signal.limit:,} nodes.",
-            why="Everything before it was recorded. "
+            why="Everything before this pass was recorded. "
             "For a smaller graph, call `backward()` after fewer steps, or `detach()` results that are carried over.",
         )

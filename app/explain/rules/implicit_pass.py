@@ -26,7 +26,7 @@ y.backward()
 
 ## What it does not report
 
-Programs that run a backward pass of their own, with `backward()` or with `torch.autograd.grad()`.
+Programs that run a backward pass themselves, with `backward()` or with `torch.autograd.grad()`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a note with the tensor that the pass started from."""
+    """Yield a note that names the tensor from which the pass started."""
     for signal in recording.signals(wire.ImplicitPass):
         step = recording.log.step(0) if recording.log.counts()[2] else None
         name = f"`{step.loss_name}`" if step is not None and step.loss_name else "the last result that has a `grad_fn`"

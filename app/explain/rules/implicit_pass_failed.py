@@ -1,4 +1,4 @@
-"""Report that Tapedeck's own backward pass failed in a program that runs none.
+"""Report that Tapedeck called `backward()` for a program that never does, and the pass failed.
 
 ## Why it matters
 

@@ -35,7 +35,7 @@ for step in range(5):
 ## What it does not report
 
 - Training with an optimizer, which keeps the leaves by itself.
-- Updates through `.data`, which have a note of their own: [data-update](#data-update).
+- Updates through `.data`. For those, see [data-update](#data-update).
 - Runs with an error or a warning, and runs of fewer than three steps.
 """
 
@@ -53,13 +53,13 @@ from ..wording import listed
 CODE: Final = "leaf-kept"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("good",)
 STEPS: Final = 1_000
-"""Steps above which a run is not examined."""
+"""Largest number of steps of a run that is examined."""
 FEW: Final = 3
 """Steps that a run must have to count as training."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one good sign if every step updates every parameter in place by its gradient, and starts with none."""
+    """Yield one good sign if every step starts without gradients and updates every parameter in place by its gradient."""
     count = recording.log.counts()[2]
     if not FEW <= count <= STEPS:
         return
@@ -89,7 +89,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         node=recording.leaf(first.main, f"p{first.parameters[0].parameter}"),
         message=f"{listed(names)} {'stays a leaf' if one else 'stay leaves'} through all {count} updates, and "
         f"{'its gradient is' if one else 'their gradients are'} cleared after each.",
-        why="An update in place, with gradients off, keeps the tensor that `backward()` knows as a leaf. "
+        why="An update in place, with gradients off, keeps the same leaf, so the next `backward()` fills its `.grad`. "
         "Optimizers do the same.",
         pass_=first.main,
     )

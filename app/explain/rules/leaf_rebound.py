@@ -57,11 +57,11 @@ from ..wording import listed
 CODE: Final = "leaf-rebound"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "warning")
 STEPS: Final = 1_000
-"""Steps that are searched. A mistake of this kind shows in the first steps."""
+"""Largest number of steps that are searched. A mistake of this kind shows in the first steps."""
 SOON: Final = 10
-"""Steps within which the name may be given to a leaf again."""
+"""Largest number of steps after which the name may be bound to a leaf again."""
 _LONGEST: Final = 60
-"""Characters of an expression up to which it is quoted in a sentence."""
+"""Largest number of characters of an expression that is quoted in a sentence."""
 _LOST: Final = re.compile(
     r"does not require grad|unsupported operand type.*NoneType|NoneType.* has no attribute|Optional\[Number\]"
 )
@@ -82,7 +82,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 @dataclass(frozen=True)
 class _Move:
-    """A name, attribute or item that moved away from a parameter. ``grad_fn`` computed the tensor that it names now."""
+    """A name, attribute or item that moved away from a parameter. ``grad_fn`` is the function that computed the new tensor."""
 
     name: str
     line: int
@@ -109,12 +109,12 @@ def _moves(recording: Recording) -> Iterator[_Move]:
     for signal in recording.signals(wire.LeafRebound):
         if signal.step >= steps:
             continue
-        if _failing_line(recording, signal.line) is not None:  # otherwise it may be intended: the leaf has another name too
+        if _failing_line(recording, signal.line) is not None:  # otherwise it may be intended: the leaf has another name
             yield _Move(signal.name, signal.line, signal.step, f"p{signal.parameter}", signal.grad_fn)
 
 
 def _learns_on(recording: Recording, step: int, parameter: str) -> bool:
-    """Return whether the parameter's name soon belongs to another leaf, which a later statement then creates."""
+    """Return whether a later statement soon binds the parameter's name to a new leaf."""
     steps = range(step, min(step + SOON, recording.log.counts()[2]))
     rows = {f"p{row.parameter}": row.name for at in steps for row in recording.log.step(at).parameters}
     name = rows.pop(parameter, None)
@@ -125,7 +125,7 @@ def _finding(
     recording: Recording, syntax: Syntax, move: _Move, what: str, statement: ast.Assign | None, fix: model.Fix | None
 ) -> model.Finding:
     failing = _failing_line(recording, move.line)
-    effect = f"The error on line {failing} follows from that." if failing is not None else "The next step learns nothing."
+    effect = f"This causes the error on line {failing}." if failing is not None else "The next step learns nothing."
     if move.grad_fn is not None:
         value = syntax.text(statement.value) if statement is not None and len(statement.targets) == 1 else ""
         quotable = 0 < len(value) <= _LONGEST and value.isprintable()

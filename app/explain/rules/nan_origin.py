@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-One NaN spreads to everything that is computed with it, so the line that shows it first is rarely the line that made it. This
-finding follows it back to its origin: to the data, an operation, the gradient of an operation, a hook, or an update.
+One NaN spreads to everything that is computed from it, so the first line that shows a NaN is rarely its cause. This finding
+traces the NaN back to its origin: the data, an operation, the gradient of an operation, a hook, or an update.
 
 ## Example
 
@@ -30,7 +30,7 @@ y.sum().backward()
 ## What it does not report
 
 - An Inf that does no harm, such as the −Inf of an attention mask, and a NaN that `torch.where` leaves out in both directions.
-- As an error: a step that the program skips because of the Inf, as `GradScaler` does. It is a note.
+- As an error: a step that the program skips because of the Inf, as `GradScaler` does. This is reported as a note.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ _WHERE_TRAP: Final = (
 _LITERAL: Final = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
 """Inf or NaN where a program names it: ``float("inf")``, ``math.nan``."""
 _RUN_AWAY: Final = 1_000.0
-"""A loss that is this many times its first value has run away."""
+"""Factor between a loss and its first value above which the loss has run away."""
 _LONGEST: Final = 60
-"""Characters of an expression up to which it is quoted in a sentence."""
+"""Largest number of characters of an expression that is quoted in a sentence."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -259,7 +259,7 @@ def _reach(found: Origin) -> str:
 
 
 def _run_away(recording: Recording, found: Origin) -> str:
-    """Return a sentence if the loss had grown far beyond its first value before, else an empty text."""
+    """Return a sentence if the loss had already grown far beyond its first value, else an empty text."""
     if found.step < 1:
         return ""
     first, last = recording.step(0).loss, recording.step(found.step - 1).loss
@@ -274,7 +274,7 @@ def _run_away(recording: Recording, found: Origin) -> str:
 
 
 def _continues(recording: Recording, step: int) -> bool:
-    """Return whether the loop of a step went on to another step, which means that this step had no update."""
+    """Return whether the loop continued with another step after this one, which the program then skipped."""
     if step + 1 >= recording.log.counts()[2]:
         return False
     this, following = recording.log.step(step).iteration, recording.log.step(step + 1).iteration

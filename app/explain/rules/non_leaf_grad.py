@@ -2,8 +2,9 @@
 
 ## Why it matters
 
-`backward()` stores gradients in leaves only: in tensors that the program created with `requires_grad=True`. The gradient of
-a computed tensor is used on the way and then dropped, so its `.grad` is `None`, and code that relies on it goes wrong.
+`backward()` stores gradients in leaves only: in tensors that the program created with `requires_grad=True`. The gradient of a
+computed tensor is used on the way and then dropped, so its `.grad` is `None`, and code that uses it fails or ignores the
+gradient.
 
 ## Example
 
@@ -53,7 +54,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each read of such a ``.grad``, with a fix that retains the gradient."""
+    """Yield a finding for each line that reads the ``.grad`` of a computed tensor, with a fix that retains the gradient."""
     for signal in recording.signals(wire.NonLeafGrad):
         if signal.line < 1:
             continue

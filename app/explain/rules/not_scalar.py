@@ -81,7 +81,7 @@ def _trains(syntax: Syntax) -> bool:
 
 
 def _count(failure: Failure, root: ast.expr) -> int | None:
-    """Return the number of elements of a variable, if the line that assigned it last shows a tensor of several."""
+    """Return the number of elements of a variable, if the line that assigned it last has a tensor of several elements."""
     if not isinstance(root, ast.Name):
         return None
     lines = [value.lineno for value in failure.syntax.assigned(root.id) if value.lineno < root.lineno]

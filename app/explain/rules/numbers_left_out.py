@@ -31,7 +31,7 @@ y.sum().backward()
 
 ## What it does not report
 
-Elements of single tensors that are larger than the `values` option allows: those are summarized by their statistics.
+Elements of tensors that are larger than the `values` option allows. Such tensors are summarized by their statistics.
 """
 
 from __future__ import annotations

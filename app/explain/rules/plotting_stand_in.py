@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-Programs often plot their results at the end. Where Matplotlib is not installed, Tapedeck replaces it by a module whose calls
-do nothing, so that the rest of the program still runs.
+Programs often plot their results at the end. If Matplotlib is not installed, Tapedeck replaces it with a module whose calls do
+nothing, so that the rest of the program still runs.
 
 ## Example
 
@@ -52,5 +52,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "Matplotlib is not installed here, so no plot was drawn.",
-            "Calls to it did nothing. The rest of the program ran normally.",
+            "Calls to Matplotlib did nothing. The rest of the program ran normally.",
         )

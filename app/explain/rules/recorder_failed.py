@@ -7,7 +7,7 @@ finding carries the message of the internal error. Please report it as a bug.
 
 ## Example
 
-No program triggers this on purpose.
+There is no example, because only a bug of Tapedeck triggers this finding.
 
 ## What it does not report
 

@@ -51,9 +51,9 @@ from ..syntax import Syntax
 CODE: Final = "requires-grad-late"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "warning")
 PASSES: Final = 200
-"""Passes that are searched for the earlier use."""
+"""Largest number of passes that are searched for the earlier use."""
 _LOOKS: Final = frozenset({"shape", "dtype", "device", "ndim", "data", "grad", "is_leaf", "requires_grad"})
-"""Attributes of a tensor whose use is not a computation with it."""
+"""Attributes of a tensor that inspect it without computing with its values."""
 _INSPECTING: Final = frozenset({
     "size", "dim", "numel", "detach", "item", "tolist", "numpy", "stride", "type", "len", "print", "id", "isinstance", "float",
     "int", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like",
@@ -92,7 +92,7 @@ class _Uses:
 
 
 def _uses(syntax: Syntax, name: str, late: ast.stmt) -> _Uses:
-    """Return the statements that compute with a name, or with results of it, after its assignment and before ``late``."""
+    """Return the statements between the assignment of a name and ``late`` that compute with it or with results of it."""
     function = syntax.function_of(late)
     made: ast.stmt | None = None
     names, lines = {name}, dict[int, int]()
@@ -114,7 +114,7 @@ def _uses(syntax: Syntax, name: str, late: ast.stmt) -> _Uses:
 
 
 def _computes(node: ast.expr, names: set[str]) -> bool:
-    """Return whether an expression computes with one of these names, rather than only inspects its shape or type."""
+    """Return whether an expression computes with one of these names. Inspecting a shape or a type does not count."""
     waiting: list[ast.AST] = [node]
     while waiting:
         match waiting.pop():
@@ -167,7 +167,7 @@ def _finding(
 ) -> model.Finding:
     index, node = reached if reached is not None else (None, None)
     name, used = uses.name, min(uses.lines)
-    effect = f"The error on line {failing} follows from that." if failing is not None else f"`{name}.grad` stays `None`."
+    effect = f"This causes the error on line {failing}." if failing is not None else f"`{name}.grad` stays `None`."
     fix = _earlier(syntax, late, uses)
     remedy = "" if fix is not None else f" Make `{name}` require a gradient before line {used}."
     return model.Finding(

@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-Many operations save tensors in the forward pass because their gradient is computed from them. If such a tensor is changed
-in place afterwards, the gradient would be wrong. PyTorch notices and raises an error in `backward()`, which names neither
-the line that saved the tensor nor the line that changed it. This finding names both.
+Many operations save tensors in the forward pass because their gradient is computed from them. If such a tensor is changed in
+place afterwards, the gradient would be wrong. PyTorch detects the change and raises an error in `backward()`. The error names
+neither the line that saved the tensor nor the line that changed it. This finding names both.
 
 ## Example
 
@@ -30,7 +30,7 @@ y.sum().backward()
 
 ## What it does not report
 
-In-place changes of tensors that no gradient needs, and changes through `.data`, which PyTorch cannot notice. For those, see
+In-place changes of tensors that no gradient needs, and changes through `.data`, which PyTorch cannot detect. For those, see
 [data-update](#data-update).
 """
 

@@ -3,7 +3,7 @@
 ## Why it matters
 
 Such a parameter never gets a gradient, so the optimizer never changes it. The usual cause is a layer that `forward()` does not
-use, or a loss that is computed from another tensor than intended.
+use, or a loss that is computed from the wrong tensor.
 
 ## Example
 
@@ -55,13 +55,13 @@ from ..wording import listed
 CODE: Final = "unused-parameter"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 PASSES: Final = 1_000
-"""Passes whose graphs are compared."""
+"""Largest number of passes whose graphs are compared."""
 _INCOMPLETE: Final = (wire.GraphTooLarge, wire.RecorderFailed)
 """Signals of a pass that may have reached more than the recording shows."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one note for all such parameters, unless the graph varies: then a later step may reach them."""
+    """Yield one note for all unused parameters, unless the graph varies. If it does, a later step may reach them."""
     found = recording.signals(wire.UnusedParameter)
     if not found or any(isinstance(signal, _INCOMPLETE) for signal in recording.signals()) or _varies(recording):
         return
@@ -82,7 +82,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _varies(recording: Recording) -> bool:
-    """Return whether passes of one line have several graphs, as where the data decide what is computed."""
+    """Return whether passes of one line have different graphs, for example because the computation depends on the data."""
     graphs: dict[int, set[int]] = {}
     for event in recording.log.passes(0, PASSES):
         if event.kind == "backward":

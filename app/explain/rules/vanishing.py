@@ -2,9 +2,8 @@
 
 ## Why it matters
 
-Each layer multiplies the gradient by its own slopes and weights. If these are small, as the slope of a sigmoid is (at most
-¼), the product falls by orders of magnitude from layer to layer. The first layers then hardly change, whatever the number of
-steps.
+Each layer multiplies the gradient by its own slopes and weights. If these are small, as the slope of a sigmoid is (at most ¼),
+the product falls by orders of magnitude from layer to layer. The first layers then hardly change, however long the training is.
 
 ## Example
 
@@ -66,15 +65,15 @@ from ..wording import short
 CODE: Final = "vanishing"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 5
-"""First steps in all of which the gradients must vanish. The same number of later steps is checked for a recovery."""
+"""Number of steps at the start in which the gradients must vanish. As many later steps are checked for a recovery."""
 LAYERS: Final = 5
-"""Layers of weights that a network must have."""
+"""Smallest number of layers with weights that a network must have."""
 ORDERS: Final = 5
 """Orders of magnitude between the gradients of the first and the last layer, in the first step."""
 STEADY: Final = 0.75
 """Share of the layers in which the gradient must become smaller."""
 NODES: Final = 5_000
-"""Nodes of a graph above which it is not searched."""
+"""Largest number of nodes of a graph that is searched."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -106,8 +105,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         node=nodes[first].id,
         message="The gradient vanishes on its way to the first layers: "
         f"{short(large)} per element in {high}, {short(small)} in {low}.",
-        why="Each layer multiplies it by its own slopes and weights, and the product is so small that the first layers do not "
-        "learn. Try ReLU instead of sigmoid, other initial weights, normalization or residual connections.",
+        why="Each layer multiplies the gradient by its own slopes and weights. The product is so small that the first layers "
+        "do not learn. Try ReLU instead of sigmoid, other initial weights, normalization or residual connections.",
         pass_=mains[0],
     )
 

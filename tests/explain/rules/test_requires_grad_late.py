@@ -38,7 +38,7 @@ def test_a_late_requires_grad_that_makes_backward_fail_is_one_error() -> None:
     text = "import torch\nx = torch.tensor(3.)\ny = x ** 2\nz = 2 * y\nx.requires_grad_()\nz.backward()\nprint(x.grad)\n"
     (finding,) = findings(text)
     assert (finding.code, finding.severity, finding.line) == ("requires-grad-late", "error", 5)
-    assert finding.why.endswith("The error on line 6 follows from that.")
+    assert finding.why.endswith("This causes the error on line 6.")
     assert finding.fix is not None
     fixed = apply(text, finding.fix)
     assert fixed.split("\n")[2] == "x.requires_grad_()"
