@@ -1,4 +1,4 @@
-"""Draw one node: the card of an operation or leaf, the smaller card of a constant, or the stub of a leaf drawn elsewhere."""
+"""Draw one node: the card of an operation or leaf, the smaller card of a constant, or a stub for a card elsewhere."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ COLUMN: Final = 50
 """Pixels between the padding and the numbers of a card: the room for a label such as ``m.grad``."""
 RADIUS: Final = 6
 ROWS: Final = 70
-"""Height in pixels from which a card has room for numbers."""
+"""Smallest height in pixels of a card with numbers."""
 MISSING: Final = "·"
 
 
 class CardContent(Struct):
-    """Everything that is shown of one node."""
+    """The content of the card of one node."""
 
     node: Node
     title: str
@@ -129,7 +129,7 @@ def _rows(pen: Pen, box: Box, content: CardContent) -> str:
 def gradients(content: CardContent, characters: int) -> tuple[str, str]:
     """Return the text of a card's gradient and its colour token.
 
-    A node with one output shows its gradient; one with several shows the norm at each output.
+    A node with one output shows its gradient. A node with several outputs shows the norm at each.
     """
     grads = content.grads
     if not content.recorded:

@@ -1,6 +1,6 @@
 """Describe a pass as plain text, node by node: for the terminal, for ``.txt`` pictures and for tests.
 
-The same recording always gives the same text. Ids are those of the recording. Numbers have four decimals and an ASCII minus.
+The same recording always gives the same text, with the ids of the recording. Numbers have four decimals and an ASCII minus.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _lines(sheet: Sheet, program: labels.ProgramText) -> Iterator[str]:
     name = labels.graph_title(graph, program)
     indices = {node.id: index for index, node in enumerate(graph.nodes)}
     if numbers is None:
-        yield f"graph {graph.id} of {name}: {size}. No backward pass reached it: there are no gradients."
+        yield f"graph {graph.id} of {name}: {size}. No backward pass reached it, so there are no gradients."
         order = list(range(len(graph.nodes)))
     else:
         event = numbers.event

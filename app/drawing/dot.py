@@ -1,7 +1,7 @@
 """Write a graph as DOT: empty boxes for the layout engine, or a readable file for a person.
 
-The DOT for the layout engine has no text of the program: only sizes, and names that we make. The exported file has the
-program's text, escaped.
+The DOT for the layout engine has no text of the program, only sizes and generated names. The exported file has the program's
+text, escaped.
 """
 
 from __future__ import annotations

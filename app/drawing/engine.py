@@ -1,7 +1,7 @@
 """Run Graphviz as a subprocess with a time limit, and read the positions of boxes and edges from its output.
 
-The program is ``graphviz-pure`` from its wheel, or any ``dot`` that the operator names. A structure is laid out once: layouts
-are cached by the hash of their plan, so another step of the same structure only writes other numbers.
+The layout program is ``graphviz-pure`` from its wheel, or the ``dot`` in the settings. Layouts are cached by a hash of their
+plan. A structure is therefore laid out once, and other steps only change the numbers in it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .plan import Box, LayoutPlan, Link
 SECONDS: Final = 10.0
 """Time limit for one layout."""
 CACHED: Final = 512
-"""Layouts in the cache."""
+"""Largest number of layouts in the cache."""
 Position = tuple[float, float]
 """x and y in pixels, y downwards."""
 
@@ -59,7 +59,7 @@ class Route(Struct, frozen=True):
 
 
 class GraphLayout(Struct, frozen=True):
-    """The positions of all boxes and edges of a graph, and the size of the whole, in pixels."""
+    """The positions of all boxes and edges of a graph, and the size of the picture, in pixels."""
 
     width: float
     height: float
@@ -89,7 +89,7 @@ _encoder: Final = msgspec.msgpack.Encoder()
 
 
 def find(named: str = "") -> str:
-    """Return the path of the layout program: the named one, else the one from our wheel, else one on the PATH.
+    """Return the path of the layout program: the named one, else the one from the wheel, else one on the PATH.
 
     Raise :class:`DrawingError` if there is none.
     """
@@ -159,7 +159,7 @@ async def execute(path: str, source: str, seconds: float = SECONDS) -> bytes:
 
 
 def read(output: bytes, plan: LayoutPlan) -> GraphLayout:
-    """Read the layout of a plan from the program's output. Raise :class:`DrawingError` if that is not a layout."""
+    """Read the layout of a plan from the program's output. Raise :class:`DrawingError` if the output is not a layout."""
     try:
         drawn = _decoder.decode(output)
         left, low, right, high = (float(part) for part in drawn.bb.split(","))
@@ -192,7 +192,7 @@ def _route(link: Link, drawn: _DotEdge, left: float, high: float) -> Route:
 def _measure(points: list[Position], fine: int = 12) -> tuple[float, Position, Position]:
     """Return the length of a chain of cubic Béziers, the point about ten pixels before its end, and its middle.
 
-    An arrowhead is turned along the line from that point to the end.
+    An arrowhead points along the line from the second of these to the end.
     """
     walked = [points[0]]
     for start in range(0, len(points) - 3, 3):
@@ -218,7 +218,7 @@ def _round(value: float) -> float:
 
 
 class LayoutEngine:
-    """Lays out plans, each in a process of its own, with a limit on how many run at once, and caches the layouts.
+    """Lays out each plan in a separate process, limits how many run at once, and caches the layouts.
 
     ``dot`` names the program, as for :func:`find`. ``seconds`` limits the time of one layout, ``cached`` the size of the cache,
     and ``at_once`` the number of processes.
@@ -239,7 +239,7 @@ class LayoutEngine:
     async def layout(self, plan: LayoutPlan) -> GraphLayout:
         """Return the layout of a plan. Raise :class:`DrawingError` if that fails.
 
-        Callers that ask for the same plan at the same time share one process.
+        Callers that request the same plan at the same time share one process.
         """
         key = _key(plan)
         if layout := self._layouts.get(key):
@@ -270,5 +270,5 @@ class LayoutEngine:
 
 
 def _key(plan: LayoutPlan) -> bytes:
-    """Return a hash of a plan, which determines its DOT and takes a tenth of the time to make."""
+    """Return a hash of a plan. The plan determines the DOT, and hashing the plan takes a tenth of the time."""
     return hashlib.blake2b(_encoder.encode(plan), digest_size=16).digest()

@@ -15,7 +15,7 @@ HEIGHT: Final = 68
 
 
 class Footer(Struct, frozen=True):
-    """The SVG of a footer, drawn from its own upper left corner, and its size in pixels."""
+    """The SVG of a footer, relative to its upper left corner, and its size in pixels."""
 
     drawn: str
     rule: str

@@ -1,7 +1,6 @@
-"""Name nodes, passes and graphs for a person: what the program calls a node, what it is, and where it was made.
+"""Name nodes, passes and graphs for a person: a node's name in the program, its operation, and its line.
 
-All text that comes from a program is cleaned here: characters that XML cannot carry or that change the reading direction are
-replaced.
+All text from a program is cleaned here: characters that XML does not allow or that change the reading direction are replaced.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ PASS_NAMES: Final[dict[PassKind, str]] = {
 }
 """Names of the kinds of passes in captions and descriptions."""
 LONGEST: Final = 200
-"""Characters kept of any text: neither a picture nor a tooltip has room for more."""
+"""Largest number of characters of any text. Neither a picture nor a tooltip has room for more."""
 
 # C0 and C1 control characters, surrogates, non-characters, and the marks that reorder or hide the text after them.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\ud800-\udfff]")
@@ -47,7 +46,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
 
 
 class ProgramText:
-    """The lines of a program, in which nodes find the expression that made them."""
+    """The lines of a program, for looking up the expression that made a node."""
 
     def __init__(self, program: str) -> None:
         self._lines = program.splitlines()
@@ -55,7 +54,8 @@ class ProgramText:
     def expression(self, node: Node) -> str | None:
         """Return the expression that made a node; ``None`` if its location is unknown or in another file.
 
-        For an unnamed node of a backward formula (made by ``create_graph=True``), name the node whose formula it is.
+        For an unnamed node that a backward formula made (with ``create_graph=True``), return the name of the node with that
+        formula.
         """
         if node.backward_of is not None and not node.name:
             first = node.backward_of.node
@@ -68,7 +68,7 @@ class ProgramText:
         return found or None
 
     def title(self, node: Node) -> str:
-        """Return a node's code, such as ``y_pred = m * x``, ``y_pred - y`` or ``m``; else the name of its class.
+        """Return a node's code, such as ``y_pred = m * x``, ``y_pred - y`` or ``m``, or else the name of its class.
 
         A node that a module computed internally is named after the module.
 
@@ -88,7 +88,7 @@ class ProgramText:
 
 
 def subtitle(node: Node) -> str:
-    """Return what a node is, to be shown below its title."""
+    """Return the text below a node's title: its class, or the kind of a leaf or constant."""
     if node.kind == "leaf":
         return "leaf"
     if node.kind == "constant":
@@ -97,7 +97,7 @@ def subtitle(node: Node) -> str:
 
 
 def location(node: Node) -> str:
-    """Return the line that made a node, with the file's name if that is not the program's own.
+    """Return the line that made a node, with the name of its file unless that is the program.
 
     >>> location(Node("n0", "op", "AddBackward0", None, None, "lib/net.py", 3, None, "", 1, [], None))
     'net.py:3'

@@ -1,4 +1,4 @@
-"""Estimate the width of text without a font, exactly enough to cut it before it leaves its box.
+"""Estimate the width of text without a font, precisely enough to cut text that does not fit into its box.
 
 Widths are those of Helvetica, in thousandths of the font size, rounded up to a few classes.
 """

@@ -1,4 +1,4 @@
-"""Format numbers as every picture shows them: four decimals, one exponent for all elements, a norm for many elements.
+"""Format numbers for pictures: four decimals, one exponent for all elements, and a norm instead of many elements.
 
 Functions return text with an ASCII minus; :func:`typeset` replaces it with the true minus sign for drawing.
 """
@@ -17,16 +17,16 @@ Number = float | int | str | bool
 """A number of a :class:`~tapedeck.model.TensorSummary`, in which ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` are strings."""
 
 _LEAST = LOW - 10.0 ** -(DECIMALS + 2) / 2
-"""Lowest size without an exponent: slightly below 0.01, because 0.01 as a float32 is too."""
+"""Smallest magnitude that is written without an exponent: slightly below 0.01, because float32 rounds 0.01 down."""
 _NAMED = {"NaN": "NaN", "Infinity": "inf", "-Infinity": "-inf"}
 LONGEST = 100
-"""Most characters of a tensor in a text description: about a dozen elements."""
+"""Largest number of characters of a tensor in a text description: about a dozen elements."""
 SHORT = 3
-"""Most elements whose values an edge's label shows; for more it shows the norm."""
+"""Largest number of elements whose values an edge's label shows. For more, it shows the norm."""
 
 
 def typeset(text: str) -> str:
-    """Return the text with the signs that are drawn: a true minus and ∞.
+    """Return the text with the typographic signs − and ∞.
 
     >>> typeset("[-1.5000, inf]e-3")
     '[−1.5000, ∞]e−3'
@@ -93,7 +93,7 @@ def shape_and_dtype(summary: TensorSummary) -> str:
 
 
 def described(summary: TensorSummary) -> str:
-    """Return the shape and dtype of a tensor, with a word for the shape of a scalar.
+    """Return the shape and dtype of a tensor, with the word "scalar" for an empty shape.
 
     >>> described(TensorSummary([], "float32"))
     'scalar float32'
@@ -138,7 +138,7 @@ def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int,
     real = not paired and any(isinstance(item, float) for item in items)
     largest = max((abs(item) for item in items if isinstance(item, float)), default=0.0) if real else 0.0
     if largest and not LOW <= largest < HIGH:
-        power = int(f"{largest:.{SHARED_DECIMALS}e}".split("e")[1])  # of the largest element after rounding
+        power = int(f"{largest:.{SHARED_DECIMALS}e}".split("e")[1])  # exponent of the largest element after rounding
         up, down = (1.0, 10.0**power) if power > -300 else (1e300, 10.0 ** (power + 300))  # 10.0**-324 is 0.0
         scaled = [fixed(item * up / down, SHARED_DECIMALS) if isinstance(item, float) else number(item) for item in items]
         return _first(limit, [_nest(scaled, summary.shape) + f"e{power}"])
@@ -150,7 +150,7 @@ def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int,
 
 
 def _inside(item: Any, paired: bool, decimals: int) -> str:
-    """Return an element of a list, which never has an exponent of its own."""
+    """Return an element of a list. Such an element has no separate exponent."""
     return fixed(item, decimals) if isinstance(item, float) else _element(item, paired, decimals)
 
 
@@ -159,7 +159,7 @@ def _element(item: Any, paired: bool, decimals: int) -> str:
 
 
 def _nest(texts: list[str], shape: list[int]) -> str:
-    """Return texts in nested brackets, as a shape says.
+    """Return texts in brackets, nested as in ``shape``.
 
     >>> _nest(["1", "2", "3", "4"], [2, 2])
     '[[1, 2], [3, 4]]'
@@ -229,7 +229,7 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
 
 
 def integer_range(summary: TensorSummary) -> str | None:
-    """Return the range of a tensor of integers or booleans, whose norm means little; ``None`` for other dtypes.
+    """Return the range of a tensor of integers or booleans, whose norm is not informative; ``None`` for other dtypes.
 
     >>> integer_range(TensorSummary([16], "int64", min=0.0, max=49.0))
     '[16] 0 to 49'
@@ -266,7 +266,7 @@ def _typeset_literal(found: re.Match[str]) -> str:
 
 _LITERALS = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![\w.])""")
 SHORT_LITERAL = 7
-"""Most characters of a number that is left as it is, because a person may have written it."""
+"""Largest number of characters of a number that is left unchanged, because a person may have written it."""
 
 
 def edge_text(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:

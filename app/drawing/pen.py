@@ -25,12 +25,12 @@ class Face(Struct, frozen=True):
     fixed: bool = False
     """True if all text has the fixed-width font."""
     scale: float = 1.0
-    """Factor on all font sizes, to make up for a wide font."""
+    """Factor on all font sizes, to compensate for a wide font."""
 
 
 BROWSER: Final = Face()
 EMBEDDED: Final = Face("DejaVu Sans Mono", "DejaVu Sans Mono", fixed=True, scale=0.9)
-"""The only sans-serif font that is embedded in typst, a fixed-width one."""
+"""The only sans-serif font that typst embeds. It has a fixed width."""
 
 _SPECIAL: Final = re.compile("[&<>\"']")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
@@ -75,7 +75,7 @@ class Pen:
         return level_colour(name, self.theme)
 
     def wide(self, text: str, size: float = TEXT, *, bold: bool = False) -> float:
-        """Return the width of a text in pixels, as this pen writes it."""
+        """Return the width in pixels of a text that this pen writes."""
         return measure.width(text, size * self.face.scale, bold=bold, mono=self.face.fixed)
 
     def title(self, text: str, room: float, x: float, y: float) -> str:
@@ -99,7 +99,7 @@ class Pen:
     def numbers(self, text: str, token: str, x: float, y: float, field: str, room: int) -> str:
         """Return numbers in the fixed-width font.
 
-        A script finds them by ``field`` and may write up to ``room`` characters.
+        A script finds the text by ``field`` and may write up to ``room`` characters.
         """
         return (
             f'<text {self.fill(token, "mono ")} x="{x:g}" y="{y:g}" font-family="{self.face.mono}" '

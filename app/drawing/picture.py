@@ -1,4 +1,4 @@
-"""Render a pass, or a graph that no pass reached, in any picture format."""
+"""Render a pass, or a graph that no pass reached, in one of the picture formats."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ CONVERTING_SECONDS: Final = 20.0
 DENSITY: Final = 144.0
 """Pixels per inch of a PNG: two for each pixel of the SVG."""
 LARGEST_SIDE: Final = 8_000
-"""Most pixels of a PNG's longer side. Larger pictures have a lower density."""
+"""Largest number of pixels on the longer side of a PNG. Larger pictures have a lower density."""
 
 SHORT_TEXT: Final = 200
-"""Most nodes of a graph whose text is written on the event loop."""
+"""Largest number of nodes of a graph whose text is written on the event loop."""
 LONGEST_TEXT: Final = 20_000
-"""Most nodes of a graph that is written as text."""
+"""Largest number of nodes of a graph that is written as text."""
 LAST_COVERED: Final = "\u2fff"
-"""Last character that is looked for in typst's embedded fonts only."""
+"""Last character for which only typst's embedded fonts are used."""
 
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
 _engines: dict[str, LayoutEngine] = {}
@@ -89,7 +89,7 @@ async def render_graph(
     standalone: bool = True,
     engine: LayoutEngine | None = None,
 ) -> bytes:
-    """Return the picture of a structure without gradients, such as that of a displayed tensor. See :func:`render`."""
+    """Return the picture of a structure without gradients, such as the graph of a displayed tensor. See :func:`render`."""
     graph = recording.graph(graph_index)
     return await _render(Sheet(graph, None, recording.program, theme, direction, selected, standalone), form, engine)
 
@@ -105,7 +105,7 @@ async def _render(sheet: Sheet, form: str, engine: LayoutEngine | None) -> bytes
 
 
 def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
-    """Return the ids of the parameters that had a gradient before this pass, as far as its step was recorded."""
+    """Return the ids of the parameters that had a gradient before this pass. It is empty if the step was not recorded."""
     event = numbers.event
     if event.kind == "grad":
         return frozenset()

@@ -1,4 +1,4 @@
-"""Draw a placeholder for a graph that is too large to draw: its size, and which formats to use instead."""
+"""Draw a placeholder for a graph that is too large to draw: its size, and the formats to use instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def draw_placeholder(sheet: Sheet) -> str:
     rows = (
         writer.title(title, 430, 20, 34),
         writer.small("This graph is too large to draw.", 20, 60, 430, "ink-2"),
-        writer.small("Use the text description (.txt) or DOT (.dot); the API has its numbers.", 20, 78, 430, "ink-2"),
+        writer.small("Use the text description (.txt) or DOT (.dot); the API returns its numbers.", 20, 78, 430, "ink-2"),
     )
     ground = f'<rect {writer.fill("bg")} width="470" height="100"/>' if sheet.standalone else ""
     return (

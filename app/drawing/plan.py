@@ -1,8 +1,8 @@
 """Decide which boxes are drawn for a graph: a card for each node, and stubs for a leaf that is used in many operations.
 
-Many edges to one node make ``dot`` very slow and the picture unreadable: an unrolled network of 485 nodes, all of whose steps
-use the same two leaves, was never laid out. So a leaf or constant with more than :data:`HUB` uses has its card at the deepest
-use, and a stub at each other use. All these boxes are the same node, and each has an edge of its own.
+Many edges to one node make ``dot`` very slow and the picture unreadable. For an unrolled network of 485 nodes, whose steps all
+use the same two leaves, ``dot`` never finished. A leaf or constant with more than :data:`HUB` uses therefore has its card at
+the deepest use, and a stub at each other use. All these boxes show the same node, and each has one edge.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HUB: Final = 3
 """Uses of a leaf or constant above which it is drawn with stubs."""
 BOXES: Final = 600
 LINKS: Final = 1_200
-"""Most boxes and links that are laid out."""
+"""Largest number of boxes and links that are laid out."""
 
 CARD: Final = (250, 76)
 """Width and height of a card, in pixels."""
@@ -37,7 +37,7 @@ NARROW_LABEL: Final = 84
 """Width of an edge's label from left to right: 10 characters, enough for a norm."""
 LABEL_HEIGHT: Final = 18
 NARROW_LABEL_HEIGHT: Final = 30
-"""Height of a label from left to right, where it is above the edge and must clear the widest shaft."""
+"""Height of a label from left to right. It is above the edge, and must not touch the widest shaft."""
 
 
 class Box(Struct, frozen=True):
@@ -63,7 +63,7 @@ class Link(Struct, frozen=True):
     label: int
     """Width reserved for the edge's text, 0 for none."""
     weight: int
-    """Graphviz weight: the larger it is, the straighter the edge. Edges between operations have the largest."""
+    """Graphviz weight. A larger weight makes the edge straighter. Edges between operations have the largest weight."""
 
 
 class LayoutPlan(Struct, frozen=True):

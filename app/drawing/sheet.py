@@ -1,4 +1,4 @@
-"""Collect what one picture shows and how it looks, before anything is drawn."""
+"""Collect the content and the look of a picture before anything is drawn."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .style import Direction, Theme
 
 
 class Sheet(Struct, frozen=True):
-    """Everything that one picture is made from: a graph, the numbers of a pass over it, and its look."""
+    """The input of one picture: a graph, the numbers of a pass over it, and the look."""
 
     graph: Graph
     numbers: PassNumbers | None = None
     """Numbers of the pass; without them only the structure is drawn."""
     program: str = ""
-    """Text of the program, into which the lines and columns of nodes point."""
+    """Text of the program, to which the lines and columns of nodes refer."""
     theme: Theme = "light"
     direction: Direction = "TB"
     selected: str | None = None

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 Theme = Literal["light", "dark", "auto"]
-"""``auto`` has the colours of ``light``, which the page's stylesheet may override through the classes."""
+"""``auto`` uses the colours of ``light``. A page's stylesheet may override them through the classes."""
 Direction = Literal["TB", "BT", "LR"]
 """Side of the root: top, bottom or left."""
 
@@ -59,7 +59,7 @@ THICK: Final = 7.0
 FAINT: Final = 0.25
 """Share of amber in the colour of the smallest gradient, so that it differs from the grey of no gradient."""
 LEVELS: Final = 16
-"""Number of steps above the lowest colour. The classes ``g0`` to ``g16`` name them for a stylesheet."""
+"""Number of steps of the scale above the lowest colour. A stylesheet refers to them by the classes ``g0`` to ``g16``."""
 HEAD_LENGTH: Final = 7.0
 HEAD_HALF: Final = 2.8
 HEAD_BASE: Final = 0.75
@@ -74,7 +74,7 @@ MINUS: Final = "−"
 
 
 def palette(theme: Theme) -> tuple[Literal["light", "dark"], Mapping[str, str]]:
-    """Return the theme whose colours a picture has, and its colour tokens."""
+    """Return the theme that a picture is drawn in, and its colour tokens."""
     name: Literal["light", "dark"] = "dark" if theme == "dark" else "light"
     return name, THEMES[name]
 
@@ -191,7 +191,7 @@ SAMPLES: Final = ((1e-12, "10⁻¹²"), (1e-8, "10⁻⁸"), (1e-4, "10⁻⁴"), 
 
 
 def legend() -> dict[str, Any]:
-    """Return all values in a form for JSON: the browser needs them to draw a step as the server does."""
+    """Return all values in a form for JSON. The browser needs them to draw a step exactly as the server does."""
     return {
         "themes": {name: dict(tokens) for name, tokens in THEMES.items()},
         "fonts": {"sans": SANS, "mono": MONO},

@@ -1,10 +1,10 @@
 """Write a layout and the numbers of a pass as SVG: for files, for pages, and as the source of PNG and PDF.
 
-Looks are presentation attributes only, because a strict content security policy blocks ``style=""`` and ``<style>`` in an
-inline SVG. Each colour also has a class, so that a page's stylesheet (:func:`~tapedeck.drawing.style.css`) can change it.
+The look is set by presentation attributes only, because a strict content security policy blocks ``style=""`` and ``<style>`` in
+an inline SVG. Each colour also has a class, so that a page's stylesheet (:func:`~tapedeck.drawing.style.css`) can change it.
 
 A script can write the numbers of another step into the same picture. For that, groups have ``data-node``, ``data-edge`` and
-``data-line``. Texts that change have ``data-field`` (``value`` or ``grad``) and ``data-room``, the number of characters that
+``data-line``. Texts with numbers have ``data-field`` (``value`` or ``grad``) and ``data-room``, the number of characters that
 fit. The ``.shaft`` of an edge has ``data-length``: its dashes end inside the ``.head``, whose ``scale`` depends on the norm.
 :func:`~tapedeck.drawing.style.legend` has the values for both.
 """
@@ -27,7 +27,7 @@ MARGIN: Final = 16
 
 
 def draw(sheet: Sheet, layout: GraphLayout) -> str:
-    """Return the SVG of a sheet whose graph has this layout."""
+    """Return the SVG of a sheet, given the layout of its graph."""
     return _SvgWriter(sheet, layout).write()
 
 
@@ -128,7 +128,7 @@ class _SvgWriter:
         return f'{line}<path d="M{x - 4:g} {y + 7:g}L{x + 4:g} {y - 7:g}" {slash}/>'
 
     def label(self, route: Route, summary: TensorSummary | None) -> str:
-        """Return the text of the gradient on an edge, with an outline that keeps lines from running through it."""
+        """Return the text of the gradient on an edge, with an outline that hides lines behind it."""
         if route.label is None or summary is None:
             return ""
         token = "bad" if numerals.is_nonfinite(summary) else "grad"
@@ -146,7 +146,7 @@ class _SvgWriter:
         )
 
     def content(self, index: int) -> tuple[card.CardContent, str]:
-        """Return what is shown of a node, and its tooltip. The result is cached for all boxes of the node."""
+        """Return the content of a node's card, and its tooltip. The result is cached for all boxes of the node."""
         if cached := self._contents.get(index):
             return cached
         node, numbers = self.graph.nodes[index], self.numbers
