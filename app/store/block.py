@@ -1,7 +1,7 @@
 """Pack consecutive events into one block, and unpack single events from it.
 
-Events with the same skeleton form a group. The numbers of all groups with the same number of events are packed side by side,
-so that a number which one event repeats from another costs almost nothing.
+Events with the same skeleton form a group. The numbers of all groups with the same number of events are packed side by side, so
+that a number that is repeated in another event takes almost no space.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .tables import NumberLayout
 LEVEL: Final = 6
 """Compression level of zlib."""
 FULL_BYTES: Final = 256 * 1024
-"""Bytes of table numbers in a full block. To read one event, its whole block is decompressed."""
+"""Bytes of table numbers in a full block. Reading one event decompresses its whole block."""
 FULL_EVENTS: Final = 1024
 """Events in a full block."""
 
@@ -100,7 +100,7 @@ def pack_block(events: Sequence[wire.AnyEvent]) -> bytes:
 
 
 def split_into_blocks(events: Sequence[wire.AnyEvent]) -> Iterator[Sequence[wire.AnyEvent]]:
-    """Yield the events of each block. A block ends with a step if possible; the last one may not be full."""
+    """Yield the events of each block. A block ends with a step if possible. The last block may not be full."""
     start = size = 0
     for stop, event in enumerate(events, 1):
         size += number_bytes(event)
@@ -138,7 +138,7 @@ def _matrices(group: list[SplitEvent]) -> list[Matrix]:
 
 
 class EventBlock:
-    """The events of a packed block. Numbers of a group are unpacked when one of its events is first read."""
+    """The events of a packed block. The numbers of a group are unpacked when one of its events is first read."""
 
     def __init__(self, data: bytes) -> None:
         self._block = _decoder.decode(zlib.decompress(data))

@@ -1,8 +1,8 @@
 """Pack a matrix of numbers whose columns change little from row to row, without losing a bit.
 
-A column that equals another one, in the same row or one row later, is stored as a reference. Every other column is stored as
-differences between rows, taken repeatedly while that makes them smaller. Bytes are ordered so that a general compressor finds
-the zeros.
+A column that equals another column, in the same row or one row later, is stored as a reference. Every other column is stored as
+differences between rows. Differences are taken repeatedly as long as they become smaller. The order of the bytes helps a
+general compressor to find the zeros.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from msgspec import Struct
 Matrix = np.ndarray[Any, np.dtype[Any]]
 
 MAX_ORDER: Final = 3
-"""Most times that differences are taken. The values of a converging parameter are smooth up to third differences."""
+"""Largest number of times that differences are taken. A converging parameter is smooth up to third differences."""
 DELAYED: Final = 255
-"""Order of a column that equals another one a row later."""
+"""Order that marks a column that equals another column one row later."""
 MAX_COMPARED: Final = 100_000
-"""Most columns among which equal ones are looked for. For more, the search takes longer than it saves."""
+"""Largest number of columns that are searched for equal ones. For more, the search takes more time than it saves."""
 
 
 class StoredMatrix(Struct, frozen=True, array_like=True):
@@ -60,7 +60,7 @@ def pack_columns(matrix: Matrix) -> StoredMatrix:
 
 
 def unpack_columns(packed: StoredMatrix, which: slice = slice(None)) -> Matrix:
-    """Return the matrix, or some of its columns. Only the columns needed for these are computed."""
+    """Return the matrix, or some of its columns. Other columns are computed only as far as these need them."""
     rows, size = packed.rows, packed.size
     word = np.dtype(f"<u{size}")
     source = np.cumsum(np.frombuffer(packed.source, "<i4"))[which]
@@ -94,7 +94,7 @@ def unpack_columns(packed: StoredMatrix, which: slice = slice(None)) -> Matrix:
 
 
 def _distinct(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.int32]]]:
-    """Return the distinct columns, and for each column the index of its distinct one."""
+    """Return the distinct columns, and for each column the index of the distinct column that equals it."""
     if len(matrix) == 1 or matrix.shape[1] > MAX_COMPARED:
         return matrix, np.arange(matrix.shape[1], dtype="<i4")
     columns = np.ascontiguousarray(matrix.T)
@@ -107,7 +107,7 @@ def _distinct(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.int32
 
 
 def _delayed(matrix: Matrix) -> dict[int, int]:
-    """Return the columns that equal another one a row later, each with the other one, which is never delayed itself."""
+    """Return the columns that equal another column one row later, each with that column, which is never delayed itself."""
     if len(matrix) < 3 or matrix.shape[1] > MAX_COMPARED:
         return {}
     columns = np.ascontiguousarray(matrix.T)

@@ -21,7 +21,7 @@ from .block import EventBlock, is_full, pack_block, split_into_blocks
 from .schema import blocks
 
 KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.GraphEvent, "pass": wire.PassEvent, "step": wire.StepEvent}
-"""Kinds of events that are read by their index."""
+"""Kinds of events that can be read by their index."""
 CACHE_BYTES: Final = 32 * 1024 * 1024
 CACHE_RUNS: Final = 64
 
@@ -79,7 +79,7 @@ _PAYLOAD = select(blocks.c.payload).where(blocks.c.run == bindparam("run"), bloc
 
 
 class BlockCache:
-    """Reads blocks, and caches the blocks and line histories read last. It can be used from several threads."""
+    """Reads blocks, and caches the most recently read blocks and line histories. Several threads may use it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -137,7 +137,7 @@ class BlockCache:
 
 
 class StoredLog:
-    """The events of a stored run up to the position ``end``, before which it has ``counts`` graphs, passes and steps.
+    """The events of a stored run before the position ``end``. ``counts`` is their number of graphs, passes and steps.
 
     It implements :class:`~tapedeck.recording.Log`.
     """
@@ -198,7 +198,7 @@ class StoredLog:
         return first, second
 
     def all(self, first: int = 0) -> Iterator[tuple[int, wire.AnyEvent]]:
-        """Yield each event from the position ``first`` on, with its position, in order."""
+        """Yield the events from the position ``first`` on, in order, each with its position."""
         return self._every(wire.Event, first=first)
 
     def _every(self, *kinds: type[E], first: int = 0) -> Iterator[tuple[int, Any]]:

@@ -1,4 +1,4 @@
-"""Read signals from the time when all signals were stored in one struct, with their details in a dictionary."""
+"""Read the old form of signals, in which one struct stored every signal with its details in a dictionary."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ runs = Table(
     Column("fingerprint", String(64)),
     Index("runs_by_owner", "owner", "created", "number"),
     Index("runs_by_expiry", "expires"),
-    sqlite_autoincrement=True,  # the number of a deleted run must not be reused while its events are still being written
+    sqlite_autoincrement=True,  # a number is never reused, because events of a deleted run may still be written
 )
 
 blocks = Table(

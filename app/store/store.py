@@ -21,7 +21,7 @@ from .log import BlockCache, StoredLog, block_rows
 from .schema import blocks, replays, runs
 
 MOST_REPLAYS: Final = 500
-"""Most answers of replays that are stored for one run."""
+"""Largest number of replay answers that are stored for one run."""
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """The columns of a run that change while it goes on and when it ends."""
+    """The columns of a run that change while it runs and when it ends."""
 
     status: model.Status
     duration_ms: float | None = None
@@ -87,8 +87,8 @@ class Written(Struct, frozen=True):
 class Store:
     """The database in a folder, or in a temporary folder that is deleted on :meth:`close`.
 
-    It can be used from several threads: writes take turns, and reads do not wait for them. Calls block, so an event loop must
-    make them in a thread.
+    Several threads may use it. Writes run one after the other, and reads do not wait for them. Calls block, so an event loop
+    must make them in a thread.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -111,12 +111,12 @@ class Store:
             self._temporary.cleanup()
 
     def prepare(self) -> None:
-        """Compile the queries for reading, so that the first reader does not wait for that."""
+        """Compile the queries for reading, so that the first reader does not wait for the compilation."""
         self.get("")
         self._blocks.prepare()
 
     def write(self, run: NewRun | int, events: Sequence[wire.AnyEvent], first: int, outcome: Outcome) -> Written:
-        """Write the events of a run from the position ``first`` on, replacing stored ones, and update its outcome.
+        """Write the events of a run from the position ``first`` on, replace stored events there, and update the outcome.
 
         ``run`` is a new run or the number of a stored one. Everything is written in one transaction. Events of a run that was
         deleted in the meantime are dropped. Raise :class:`StoreFull` if the disk is full.
@@ -211,7 +211,7 @@ class Store:
         return self._delete(runs.c.id == id) > 0
 
     def sweep(self, now: float) -> int:
-        """Delete the expired runs, free their disk space, and return how many were deleted."""
+        """Delete the expired runs, free their disk space, and return their number."""
         count = self._delete((runs.c.expires <= now) & runs.c.status.in_(model.FINAL))
         if count:
             with self._writing, self._engine.connect() as connection:
@@ -220,7 +220,7 @@ class Store:
         return count
 
     def interrupt(self) -> int:
-        """Mark the runs that were going on when the server stopped, and return how many there were."""
+        """Mark the runs that were in progress when the server stopped, and return their number."""
         with self._writing, self._engine.begin() as connection:
             query = update(runs).where(runs.c.status.not_in(model.FINAL)).values(status="interrupted")
             return connection.execute(query).rowcount

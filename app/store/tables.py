@@ -1,8 +1,8 @@
 """Convert the numbers of tables with the same layout into matrices of words, and back.
 
-The statistics of a tensor whose elements are stored follow from the elements. For these, only the difference between the
-recorded and the recomputed statistic is stored, which is nearly always zero. Sums are taken in the same order on every
-machine, so that recomputed statistics are the same everywhere.
+The statistics of a tensor can be recomputed if its elements are stored. Only the difference between the recorded and the
+recomputed statistic is then stored, which is nearly always zero. Sums are taken in the same order on every machine, so that
+recomputed statistics are the same everywhere.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..recording.tensors import ITEM_SIZES
 from .columns import Matrix
 
 MAX_RECOMPUTED: Final = 4096
-"""Most elements of a tensor whose statistics are recomputed."""
+"""Largest number of elements of a tensor whose statistics are recomputed."""
 _WORDS: Final = {"c": 2}
 """Words in an element, by the kind of its dtype; 1 for all others."""
 
 
 class NumberLayout:
-    """The positions of numbers in all tables with the same layout. The numbers of ``table`` itself are not read."""
+    """The positions of numbers in all tables with the same layout as ``table``, whose numbers are not read."""
 
     def __init__(self, table: wire.TensorTable) -> None:
         flags = np.frombuffer(table.flags, np.uint8)
@@ -99,7 +99,7 @@ class NumberLayout:
         return np.ascontiguousarray(values[:, (self._words[size][:, None] + np.arange(size)).reshape(-1)])
 
     def _expected(self, values: Matrix) -> tuple[Matrix, Matrix]:
-        """Return the statistics and counts that follow from elements, as words.
+        """Return the statistics and counts computed from elements, as words.
 
         They are zero where elements are not stored, or where the statistic is not finite.
         """
