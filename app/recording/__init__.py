@@ -1,4 +1,4 @@
-"""Read recordings: turn packed events into the values of :mod:`tapedeck.model`, each when it is first needed."""
+"""Read recordings: convert packed events to the values of :mod:`tapedeck.model` when they are first needed."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ PASSES_SEARCHED: Final = 9
 
 
 class GraphChoice(Struct, frozen=True):
-    """A pass over a graph, or a graph that is shown without gradients; ``index`` is the index of either."""
+    """A pass over a graph, or a graph that is shown without gradients. ``index`` is the index of the pass or graph."""
 
     kind: Literal["pass", "graph"]
     index: int
@@ -22,8 +22,8 @@ class GraphChoice(Struct, frozen=True):
 def default_graph(recording: Recording, step: int | None = None, line: int | None = None) -> GraphChoice | None:
     """Return the graph to show for a whole recording, for one step, or for the value of one line.
 
-    For a whole recording it is the main pass of the last step, else the last pass that has a graph, else the last graph.
-    For a step it is the main pass. Return ``None`` if there is no graph, or if both a step and a line are given. Raise
+    For a whole recording, return the main pass of the last step, else the last pass that has a graph, else the last graph.
+    For a step, return its main pass. Return ``None`` if there is no graph, or if both a step and a line are given. Raise
     :class:`NotFound` if there is no such step.
     """
     if line is not None:

@@ -12,7 +12,7 @@ LineSteps = Iterable[tuple[Sequence[int], Sequence[int]]]
 
 
 class LineHistory:
-    """The steps in which each line of a program ran. It can be used from several threads.
+    """The steps in which each line of a program ran. Several threads may use it.
 
     >>> history = LineHistory()
     >>> history.add([4, 6], [0]); history.add([6], [1, 2])
@@ -31,7 +31,7 @@ class LineHistory:
             self._steps.setdefault(tuple(lines), array("i")).extend(steps)
 
     def extend_to(self, stop: int, read: Callable[[int, int], LineSteps]) -> None:
-        """Add all steps before ``stop`` that are missing; ``read`` yields those from a start to before a stop."""
+        """Add all missing steps before ``stop``. ``read(start, stop)`` yields the steps from ``start`` to before ``stop``."""
         with self._lock:
             if self._complete_to >= stop:
                 return

@@ -1,4 +1,4 @@
-"""Define how the events of a run are read, and keep them in memory."""
+"""Define the protocol for reading the events of a run, and implement it in memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 NonfiniteIndices = tuple[Sequence[int], Sequence[int]]
-"""Indices of the passes and of the steps that have a number that is not finite."""
+"""Indices of the passes and of the steps that contain NaN or Inf."""
 MAX_NONFINITE = 2_000
-"""Most passes, and most steps, whose indices are recorded because they have a number that is not finite."""
+"""Largest number of passes, and of steps, whose indices are recorded because they contain NaN or Inf."""
 
 
 class Log(Protocol):
@@ -48,14 +48,14 @@ class Log(Protocol):
         """Return the number of graphs, passes and steps."""
 
     def nonfinite(self) -> NonfiniteIndices:
-        """Return the first :data:`MAX_NONFINITE` passes and steps that have a number that is not finite."""
+        """Return the first :data:`MAX_NONFINITE` passes and steps that contain NaN or Inf."""
 
 
 class MemoryLog:
     """A log of events in memory.
 
-    ``earlier`` is the log of the events before them, and ``nonfinite`` the indices of passes and steps that were already
-    found to have a number that is not finite.
+    ``earlier`` is the log of the preceding events, and ``nonfinite`` the indices of the passes and steps among them that
+    contain NaN or Inf.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class MemoryLog:
 
 
 def own_lines(step: wire.StepEvent) -> list[int]:
-    """Return the lines of the program, not of its other files, that have a value in a step."""
+    """Return the lines of the program that have a value in a step, without lines of other files."""
     return [line.line for line in step.values if line.file is None]
 
 
@@ -191,7 +191,7 @@ def _get(items: list[T], index: int, before: int, kind: str) -> T:
 
 
 def missing(kind: str, index: int, count: int) -> NotFound:
-    """Return the error for a graph, pass or step that does not exist; ``count`` is how many exist.
+    """Return the error for a graph, pass or step that does not exist. ``count`` is the number that exist.
 
     >>> missing("step", 5, 2)
     NotFound('There is no step 5: the last is 1.')

@@ -44,7 +44,7 @@ class PassNumbers:
         return self.tensors.summary(self._row_of_output(self._arrived, node, output))
 
     def used(self, node: int, output: int = 0) -> model.TensorSummary | None:
-        """Return the gradient that a node was called with, after the user's hooks."""
+        """Return the gradient that a node received after the user's hooks."""
         return self.tensors.summary(self._row_of_output(self._used, node, output))
 
     def edge(self, edge: int) -> model.TensorSummary | None:
@@ -56,7 +56,7 @@ class PassNumbers:
         return self.tensors.norm(int(self._edge[edge]))
 
     def saved(self, node: int, saved: int) -> model.TensorSummary | None:
-        """Return a saved tensor of a node, by its index among these."""
+        """Return a saved tensor of a node, by its index among the node's saved tensors."""
         return self.tensors.summary(int(self._saved[self._first_saved[node] + saved]))
 
     def node(self, node: int) -> model.NodeNumbers:

@@ -1,4 +1,4 @@
-"""Read a recording: turn packed events into the values of :mod:`tapedeck.model`, each when it is first needed."""
+"""Read a recording: convert packed events to the values of :mod:`tapedeck.model` when they are first needed."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .tensors import Tensors
 S = TypeVar("S", bound=wire.Signal)
 
 KEYS_LISTED: Final = 40
-"""Most keys listed in the error for a key that no step has."""
+"""Largest number of keys listed in the error for a key that no step has."""
 MAX_ORDERS: Final = 3
-"""Most orders of derivatives through which a node refers to the node whose formula created it."""
+"""Largest order of derivatives for which a node refers to the node whose formula created it."""
 
 
 class Recording:
-    """Everything that was recorded of a run. ``limits`` says which graphs are too large for one answer."""
+    """Everything that was recorded of a run. ``limits`` determines which graphs are too large for one answer."""
 
     def __init__(self, log: Log, program: str, limits: model.Limits | None = None) -> None:
         self.log: Log = log
@@ -56,7 +56,7 @@ class Recording:
         return read_graph(event), read_formulas(event)
 
     def _formula(self, graph_index: int, node_index: int, orders: int) -> model.Formula:
-        """Return a node whose backward formula created others, with up to ``orders`` nodes that refer to each other."""
+        """Return a node whose backward formula created other nodes, with a chain of up to ``orders`` earlier formulas."""
         graph, formulas = self._structure(graph_index)
         node = graph.nodes[node_index]
         if orders > 1 and formulas and formulas[node_index][0] >= 0:
@@ -64,7 +64,7 @@ class Recording:
         return model.Formula(graph.id, node)
 
     def pass_(self, index: int, *, whole: bool = False) -> model.Pass:
-        """Return a pass with its numbers, or without them above ``answer_nodes`` nodes unless ``whole``.
+        """Return a pass with its numbers. If its graph has more than ``answer_nodes`` nodes, leave them out unless ``whole``.
 
         Raise :class:`NotFound` if there is no such pass.
         """
@@ -139,7 +139,7 @@ class Recording:
         )
 
     def earlier(self, step: int) -> dict[str, model.EarlierValue]:
-        """Return the values that lines had when a step began, each from the last step before in which the line ran."""
+        """Return the values of lines when a step began, each from the last earlier step in which the line ran."""
         found: dict[str, model.EarlierValue] = {}
         for line, before in sorted(self.log.previous_line_steps(step).items()):
             value = self._line_values(before)[str(line)]
@@ -155,7 +155,7 @@ class Recording:
     def series(
         self, keys: Sequence[str] = (), start: int = 0, count: int | None = None, points: int | None = None
     ) -> StepSeries:
-        """Return numbers over steps, see :mod:`.series`; with ``points``, keep about as many steps for each key.
+        """Return numbers over steps (see :mod:`.series`). With ``points``, keep about that many steps for each key.
 
         Raise :class:`InvalidInput` for a key that no step of the run has.
         """
@@ -185,7 +185,7 @@ class Recording:
         return _rebinds(event, Tensors(event.tensors)) if event.rebinds else []
 
     def lines(self) -> list[model.Line]:
-        """Return the last value of each line, sorted by line, those of the program before those of other files."""
+        """Return the last value of each line, sorted by line. Lines of the program come before lines of other files."""
         event = self.log.lines()
         if event is None:
             return []
@@ -307,7 +307,7 @@ def line_text(line: wire.LineRow, tensors: Tensors) -> str:
 def phase(line: wire.LineRow, step: wire.StepEvent) -> model.Phase:
     """Return the phase of a step in which a line ran last.
 
-    It is the phase that has the line, or a later one if the line ran again after the passes that follow that phase.
+    This is the phase that contains the line, or a later phase if the line ran again after a pass.
     """
     lines_of_phases = (step.forward, step.loss, step.backward, step.update)
     of_line = next((index for index, lines in enumerate(lines_of_phases) if line.line in lines), 0)

@@ -52,7 +52,7 @@ class StepSeries(Struct, frozen=True):
 
 
 def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
-    """Read keys over steps, without the keys that no step has. Raise :class:`InvalidInput` for a malformed key."""
+    """Read keys over steps, and skip the keys that no step has. Raise :class:`InvalidInput` for a malformed key."""
     matchers = [_matcher(key) for key in dict.fromkeys(keys)]
     count = sum(len(group) for group in groups)
     index = np.concatenate([group.index for group in groups]) if groups else np.empty(0, np.int64)
@@ -78,7 +78,7 @@ def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
 def thinned(series: StepSeries, points: int) -> StepSeries:
     """Keep about ``points`` steps for each key: the first, the last, and the minimum and maximum of each stretch of steps.
 
-    A stretch also keeps its first number that is not finite. A stretch without numbers keeps one step, which shows as a gap.
+    A stretch also keeps its first NaN or Inf. A stretch without numbers keeps one step, which is shown as a gap.
     """
     count = len(series.index)
     if count <= points:
@@ -135,7 +135,7 @@ def _matcher(key: str) -> _Matcher:
     match = _PARAMETER.fullmatch(key)
     if match is None:
         raise InvalidInput(
-            f"Unknown key {key[:60]!r}: known are loss, loss:NAME, iteration, lr, optimizer.OPTION, and for each "
+            f"Unknown key {key[:60]!r}: the keys are loss, loss:NAME, iteration, lr, optimizer.OPTION, and for each "
             f"parameter p0, p1 … {', '.join(PARAMETER_TENSORS)}, state.NAME and lr, with .{', .'.join(STATISTICS)} "
             "or an element such as [3].",
             where="query.key",

@@ -22,7 +22,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class StepGroup:
     """Steps that differ only in their numbers.
 
-    ``first`` is one of the steps, of which only the common parts are read. The other values have a row for each step:
+    ``first`` is one of the steps. Only the parts that all steps share are read from it. The other values have a row for each
+    step:
 
     - ``index``: the indices of the steps,
     - ``iterations``: the iterations of the loop they are in, or ``None`` outside a loop,
@@ -73,7 +74,7 @@ class StepGroup:
         return self._missing()
 
     def _option(self, options: OptionValues, name: str, column: int) -> MaskedColumn:
-        """Return an option by its name; ``column`` is the column of the first of these options that is a float."""
+        """Return an option by its name. ``column`` is the column of the first float among ``options``."""
         for option, value in options.items():
             if option == name:
                 if type(value) is float:
@@ -112,7 +113,7 @@ def group_steps(steps: Iterable[wire.StepEvent]) -> Iterator[StepGroup]:
 def split_options(step: wire.StepEvent, numbers: list[float]) -> tuple[dict[str, Any] | None, list[wire.GroupRow]]:
     """Return the options of a step's optimizer and of its groups with all floats set to 0.0.
 
-    Append the floats to ``numbers``, those of the optimizer first.
+    Append the floats to ``numbers``, first the optimizer's, then those of its groups.
     """
     optimizer = None if step.optimizer is None else _without_floats(step.optimizer, numbers)
     groups = [wire.GroupRow(row.optimizer, row.parameters, _without_floats(row.options, numbers)) for row in step.groups]

@@ -20,14 +20,14 @@ COUNTS: Final = ("zeros", "nan", "inf")
 
 
 def table_layout(table: wire.TensorTable) -> tuple[bytes, ...]:
-    """Return the dtypes, flags and shapes of a table, which are the same in all tables of a stack."""
+    """Return a key of the dtypes, flags and shapes of a table, which is the same for all tables of a stack."""
     return table.dtype, table.flags, table.ndim, table.dims
 
 
 class TableStack:
     """Tables with the same layout.
 
-    ``first`` is one of the tables, of which only the layout is read. ``values``, ``stats`` and ``counts`` have a row for each
+    ``first`` is one of the tables. Only its layout is read. ``values``, ``stats`` and ``counts`` have a row for each
     table. Methods return one number of the same row in all tables, and a mask of the tables that have it.
     """
 
@@ -94,7 +94,7 @@ class TableStack:
         return values, present
 
     def element(self, row: int, index: int) -> tuple[FloatArray, PresentMask]:
-        """Return an element of a row by its index in memory order; of a complex element return the magnitude."""
+        """Return an element of a row by its index in memory order, or the magnitude of a complex element."""
         if row < 0 or not self._flags[row] & wire.HAS_VALUES or index >= self._numel[row]:
             return self._missing()
         packed = np.dtype(wire.PACKED[wire.DTYPES[self._first.dtype[row]]])
@@ -107,6 +107,6 @@ class TableStack:
 
 
 def _starts(sizes: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return where each of consecutive pieces begins."""
+    """Return the start of each of several consecutive pieces, given their sizes."""
     ends: np.ndarray[Any, np.dtype[np.int64]] = np.cumsum(sizes, dtype=np.int64)
     return np.asarray(ends - sizes)

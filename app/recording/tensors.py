@@ -11,13 +11,13 @@ import numpy as np
 from .. import model, wire
 
 MOST_DIMENSIONS: Final = 64
-"""Most dimensions of a numpy array. A tensor with more dimensions is read without its elements."""
+"""Largest number of dimensions of a NumPy array. A tensor with more dimensions is read without its elements."""
 ITEM_SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
 """Packed bytes of an element, by the index of its dtype in :data:`wire.DTYPES`; 0 if elements are not packed."""
 
 
 class Tensors:
-    """A packed table of tensors. Methods take a row of the table; row -1 is no tensor."""
+    """A packed table of tensors. Methods take a row of the table; row -1 means no tensor."""
 
     def __init__(self, table: wire.TensorTable) -> None:
         self._table = table
@@ -30,7 +30,7 @@ class Tensors:
 
     @cached_property
     def _offsets(self) -> tuple[list[int], list[int], list[int], list[int]]:
-        """For each row the starts of its shape, statistics and values, and its number of elements."""
+        """The starts of the shape, statistics and values of each row, and its number of elements."""
         table = self._table
         numel = wire.elements(table)
         shapes = starts(self._ndim)
@@ -143,7 +143,7 @@ def _json_floats(value: Any) -> Any:
 
 
 def starts(sizes: np.ndarray[Any, Any]) -> list[int]:
-    """Return where each of consecutive pieces begins, and where the last one ends."""
+    """Return the start of each of several consecutive pieces, and the end of the last."""
     return [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
 
 

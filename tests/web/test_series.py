@@ -187,7 +187,7 @@ def test_thinning_keeps_the_first_extremes_and_the_first_non_finite_number_of_ea
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [
-        ("colour", "Unknown key 'colour': known are loss, loss:NAME, iteration, lr"),
+        ("colour", "Unknown key 'colour': the keys are loss, loss:NAME, iteration, lr"),
         ("p0.grad.median", "with .min, .max, .mean, .norm"),
         ("p7", "No step has 'p7': this run has loss, iteration, loss:loss, p0."),
         ("loss:d_loss", "this run has loss, iteration, loss:loss, p0."),
