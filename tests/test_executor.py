@@ -103,6 +103,6 @@ async def test_an_exception_at_a_limit_has_a_status_of_its_own(own: OwnProcess, 
 
 def test_an_exit_is_described_by_its_signal_and_its_memory() -> None:
     assert describe_exit(9, 900, 1000)[0] == "out_of_memory"
-    assert describe_exit(9, 10, 1000) == ("killed", "The program's process was ended by signal SIGKILL.")
+    assert describe_exit(9, 10, 1000) == ("killed", "Signal SIGKILL ended the program's process.")
     assert describe_exit(24, 10, 1000)[0] == "timed_out"
-    assert describe_exit(63, 10, 1000) == ("killed", "The program's process was ended by signal 63.")
+    assert describe_exit(63, 10, 1000) == ("killed", "Signal 63 ended the program's process.")

@@ -1,4 +1,4 @@
-"""Run in a child: confine this process, read one job, run it and exit."""
+"""The main function of a child: confine this process, read one job, run it and exit."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class EntryModule(Protocol):
     def warm(self) -> None:
         """Run the operations of a typical program once, including a backward pass. Called in a confined child, before its job.
 
-        The first run takes three times as long as the second, because it copies pages and fills tables. It must not leave
-        anything behind that a program could notice.
+        The first run takes three times as long as the second, because it copies pages and fills tables. No effect of it may be
+        visible to a program.
         """
 
     def execute(
@@ -87,7 +87,7 @@ def _run_exit_functions() -> None:
 def _disable_monitor_threads() -> None:
     """Stop tqdm from starting a monitor thread.
 
-    A child cannot start threads, and tqdm would print a warning about it into the program's output. PyTorch imports tqdm if
+    A child cannot start threads, and tqdm would print a warning about that into the program's output. PyTorch imports tqdm if
     it is installed.
     """
     if (bars := sys.modules.get("tqdm.std")) is not None:

@@ -1,4 +1,4 @@
-"""Take away from a process every privilege and resource that it does not need.
+"""Remove every privilege and resource that a process does not need.
 
 The order matters, because later steps forbid earlier ones:
 
@@ -46,7 +46,7 @@ class Confinement(Struct, frozen=True):
 
 
 def best_mode() -> Mode:
-    """Return the strictest mode that the kernel supports, found out by system calls."""
+    """Return the strictest mode that the kernel supports, determined by system calls."""
     if not seccomp.available():
         return "none"
     return "full" if landlock.version() > 0 else "nofiles"
@@ -104,7 +104,7 @@ def keep_only(job_pipe: int, events_pipe: int, rules: int | None) -> int | None:
 
 
 def drop_privileges(drop_uid: bool, needed: list[str]) -> str:
-    """Drop every capability, and uid 0 if the files ``needed`` stay readable; return a sentence about the result."""
+    """Drop every capability, and drop uid 0 if the files ``needed`` stay readable. Return a sentence about the result."""
     if os.geteuid() != 0:
         kernel.drop_capabilities()
         return f"Programs run as uid {os.geteuid()}, without capabilities."
@@ -126,9 +126,9 @@ def _become_nobody() -> None:
 
 
 def _readable_by_nobody(paths: list[str]) -> bool:
-    """Return whether the user ``nobody`` can read all files, which also depends on the folders above them.
+    """Return whether the user ``nobody`` can read all files. This also depends on the folders above them.
 
-    A forked process tries it, because the change of user cannot be undone.
+    A forked process tries to read them, because a change of user cannot be undone.
     """
     child = os.fork()
     if child == 0:

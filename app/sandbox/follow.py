@@ -21,7 +21,7 @@ from ..model import Limits, Status
 
 _CHUNK: Final = 1 << 20
 _HEAVY_BYTES: Final = 1 << 17
-"""Amount of undecoded data above which decoding moves to a thread, to keep the event loop responsive."""
+"""Bytes of undecoded data above which decoding moves to a thread, to keep the event loop responsive."""
 
 
 class JobProcess(Protocol):
@@ -50,7 +50,7 @@ async def follow(
 ) -> AsyncIterator[list[wire.AnyEvent]]:
     """Send a job to a process, and yield batches of its events. The last event of the last batch is an ``EndEvent``.
 
-    The process is killed when ``cancelled`` is set, after ``wall_seconds``, or when it sends invalid data or too much of it.
+    The process is killed when ``cancelled`` is set, after ``wall_seconds``, or when it sends invalid data or too much data.
     """
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -93,7 +93,7 @@ async def follow(
             if error is not None:
                 stop("killed", f"The program was stopped because its process sent an invalid recording: {error}.")
                 break
-        # If we killed the process, report why, and not that a signal ended it.
+        # If we killed the process, report the reason instead of the signal.
         status, message = stopped[0] if stopped else await process.exit_reason()
         yield [end_event(status, message, elapsed())]
     finally:
@@ -103,7 +103,7 @@ async def follow(
 
 
 def _decode(reader: wire.Reader, data: bytes) -> tuple[list[wire.AnyEvent], ProtocolError | None]:
-    """Decode data. In case of an error, also return the events before it."""
+    """Decode data. Return the events, and the error that stopped the decoding, if any."""
     events: list[wire.AnyEvent] = []
     try:
         for event in reader.feed(data):
@@ -114,7 +114,7 @@ def _decode(reader: wire.Reader, data: bytes) -> tuple[list[wire.AnyEvent], Prot
 
 
 def _with_limit_status(end: wire.EndEvent) -> wire.EndEvent:
-    """Change the status ``failed`` to that of a limit, if the exception says that a limit was reached."""
+    """Change the status ``failed`` to the status of a limit, if the exception shows that the program reached that limit."""
     failure = end.failure
     if failure is None or end.status != "failed":
         return end
@@ -155,7 +155,7 @@ def describe_exit(status: int, peak_bytes: int, memory_bytes: int) -> tuple[Stat
         name = signal.Signals(number).name
     except ValueError:
         name = str(number)
-    return "killed", f"The program's process was ended by signal {name}."
+    return "killed", f"Signal {name} ended the program's process."
 
 
 def end_event(status: Status, message: str, duration_ms: float) -> wire.EndEvent:

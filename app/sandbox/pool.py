@@ -1,7 +1,7 @@
-"""Keep confined children ready, and give each of them out for one job.
+"""Keep confined children ready, and use each for one job.
 
-The pool requests children from a zygote in advance, and replaces a zygote that exits. It gives out no child before the
-self-test has passed: a child must have tried to escape, and failed.
+The pool requests children from a zygote in advance, and replaces a zygote that exits. No child is used before the self-test has
+passed, in which a child tries to escape and must fail.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Unconfinable(SandboxError):
 
 
 class Pool:
-    """Children that wait for a job. ``idle`` is how many to keep ready. A pool belongs to one event loop."""
+    """Children that wait for a job. ``idle`` is the number to keep ready. A pool belongs to one event loop."""
 
     def __init__(self, config: ZygoteConfig, idle: int) -> None:
         self.mode: Mode = "none"
@@ -93,7 +93,7 @@ class Pool:
         return self._idle.popleft() if self._idle else None
 
     async def take(self) -> Child:
-        """Return a child that waits for its job, as soon as there is one. The caller must :meth:`release` it.
+        """Wait for an idle child and return it. The caller must :meth:`release` it.
 
         Raises :class:`SandboxError` if the zygote cannot be started.
         """
@@ -112,7 +112,7 @@ class Pool:
             raise
 
     def release(self, child: Child) -> None:
-        """Kill a child that was given out, and replace it a little later."""
+        """Kill a child that was taken, and replace it after a short delay."""
         child.close()
         asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._refill)
 
@@ -127,7 +127,7 @@ class Pool:
         self._fail("The server is shutting down.")
 
     async def _supervise(self) -> None:
-        """Start a zygote, and another one whenever it exits."""
+        """Start a zygote, and start another one whenever it exits."""
         failures = 0
         while True:
             await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
@@ -166,7 +166,7 @@ class Pool:
                 return zygote
             for check in self.checks:
                 if not check.ok:
-                    log.error("The self-test failed in mode %s: it is not true that %s (%s).", mode, check.name, check.detail)
+                    log.error("The self-test failed in mode %s. Expected: %s. Observed: %s.", mode, check.name, check.detail)
             await self._end_zygote()
         raise Unconfinable(REMEDY)
 
@@ -190,7 +190,7 @@ class Pool:
             await zygote.close()
 
     def _refill(self) -> None:
-        """Request children until the number of idle children is on target and every waiting caller will get one."""
+        """Request as many children as are missing for the waiting callers and the target number of idle children."""
         if not self._up or self._zygote is None:
             return
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.done())
@@ -214,7 +214,7 @@ class Pool:
         self._idle.append(child)
 
     def _on_exited(self, child: Child) -> None:
-        """Replace a child that exited without having been given out, or that could not be forked."""
+        """Replace an idle child that exited, or a child that could not be forked."""
         if child in self._idle:
             self._idle.remove(child)
             child.close()

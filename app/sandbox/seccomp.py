@@ -64,9 +64,9 @@ COMPUTING: Final = (
     "poll", "ppoll", "select", "pselect6", "getrandom", "uname",
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",
 )  # fmt: skip
-"""Calls that are allowed with any arguments. They only reach outside the process through descriptors that it already has."""
+"""Calls that are allowed with any arguments. They affect only the process itself and the descriptors that it already has."""
 LOOKING: Final = ("stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "getdents64", "getcwd")
-"""Calls that imports need, allowed in mode ``full``. Landlock does not restrict them all, so they reveal which paths exist."""
+"""Calls that imports need, allowed in mode ``full``. Landlock restricts only some of them, so they reveal which paths exist."""
 
 _O_PATH, _O_TMPFILE = 0o10000000, 0o20000000
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | _O_PATH | _O_TMPFILE
@@ -103,7 +103,7 @@ def _null(argument: int) -> tuple[ArgumentTest, ...]:
     return ArgumentTest(argument, 0), ArgumentTest(argument, 0, high=True)
 
 
-# Each call has alternatives; it is allowed if all tests of one alternative hold. For an argument of type `int` it is enough
+# Each call has alternatives; it is allowed if all tests of one alternative pass. For an argument of type `int` it is enough
 # to test the lower half, because the kernel ignores the upper one.
 _CONDITIONAL: Final[dict[str, tuple[tuple[ArgumentTest, ...], ...]]] = {
     "fcntl": tuple((ArgumentTest(1, command),) for command in _FCNTL),
@@ -173,7 +173,7 @@ def install(program: bytes) -> None:
 
 
 def _alternative(tests: tuple[ArgumentTest, ...]) -> bytes:
-    """Return instructions that allow the call if every test holds, and otherwise jump behind the last of them."""
+    """Return instructions that allow the call if every test passes, and otherwise jump behind the last instruction."""
     block = b""
     remaining = 3 * len(tests) + 1
     for test in tests:

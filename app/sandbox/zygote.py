@@ -1,7 +1,7 @@
 """Run the zygote: load PyTorch once, and fork a confined child whenever the server requests one.
 
 Run as ``python -P -s -B -m tapedeck.sandbox.zygote <control descriptor> <config>``, by :mod:`.launch`. The zygote has no
-secrets and a single thread. It never sees a program, because every later child could read what it had seen. It exits when
+secrets and a single thread. It never reads a program, because every later child could read its memory. It exits when
 the server closes the control socket, and its children exit with it.
 """
 

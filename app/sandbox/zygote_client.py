@@ -84,7 +84,7 @@ class Child:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def close_job(self) -> None:
-        """Close the job's pipe, which tells the child that the job is complete."""
+        """Close the job's pipe, so that the child knows that the job is complete."""
         if self.job >= 0:
             os.close(self.job)
             self.job = -1
