@@ -1,4 +1,4 @@
-"""Check what a schema cannot express: that columns agree in length, and that every index refers to something emitted before."""
+"""Check what a schema cannot express: columns have matching lengths, and every index refers to something emitted before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the events that the tracer emits, and the job that it is given."""
+"""Define the events that the tracer emits, and the job that it receives."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RIGHT, KINK, WRONG, UNKNOWN, DEFINED = 0, 1, 2, 3, 4
 """Codes of :attr:`Checked.verdict`."""
 
 LINES: Final = 200_000
-"""Maximum number of rows for lines in one event. The text of a program has fewer lines."""
+"""Maximum number of line rows in one event. A program has fewer lines."""
 LEAVES: Final = 250_000
 """Maximum number of leaves in one event. A graph has no more leaves than nodes."""
 
@@ -51,7 +51,7 @@ class TensorTable(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     - ``stats`` (float64: min, max, mean, L2 norm) and ``counts`` (int64: zeros, NaN, Inf): for rows flagged ``HAS_STATS``.
     - ``values``: the elements of rows flagged ``HAS_VALUES``, packed as in :data:`PACKED`, concatenated.
 
-    The statistics of a row with one value and no stats follow from the value.
+    A row with one value and no stats has statistics computed from the value.
     """
 
     dtype: Packed = b""
@@ -81,7 +81,7 @@ class OutputEvent(Event, tag="output", frozen=True):
 
 
 class ProgressEvent(Event, tag="progress", frozen=True):
-    """Progress of a loop: ``done`` of ``of`` iterations, where ``of`` is -1 if the total is unknown."""
+    """Progress of a loop: ``done`` iterations of ``of``, which is -1 if the total is unknown."""
 
     done: Count
     of: Index = -1
@@ -95,7 +95,7 @@ class CellEvent(Event, tag="cell", frozen=True):
 
 
 class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The value of a line. ``text`` is its repr, or ``None`` if the text is made from the tensor in row ``row``.
+    """The value of a line. ``text`` is its repr, or ``None`` if the server writes the tensor in ``row`` as text.
 
     In a step, ``at`` is the moment at which the line ran: the number of the step's passes that had ended, plus one if its
     update had begun, or -1 if unknown. In a :class:`LinesEvent`, ``at`` is the index of the step, or -1 if it has not ended.
@@ -313,7 +313,7 @@ class Checked(Event, tag="checked", frozen=True):
     own: Name = ""
     """The dtype in which the gradients were computed: the least precise one in the pass."""
     definitions: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
-    """PyTorch's conventions that explain why the gradient of a ``DEFINED`` element is not the slope."""
+    """The definitions in PyTorch that explain why the gradient of a ``DEFINED`` element is not the slope."""
 
 
 class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -325,7 +325,7 @@ class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
 
 
 class ProductRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Two rows that must agree: the gradient that a node sent along an edge, and the arrived gradient times the factors."""
+    """Two rows to compare: the recorded gradient on an edge, and the arrived gradient times the factors."""
 
     slot: Count
     given: Index
@@ -381,7 +381,7 @@ class SweepTarget(Struct, frozen=True):
 
 
 class ReplayOrder(Struct, frozen=True):
-    """The purpose of a replay: compute ``what`` for pass ``index`` of step ``step``, then stop the program.
+    """The order for a replay: compute ``what`` for pass ``index`` of step ``step``, then stop the program.
 
     If ``every`` is true, compute it for the first pass of each graph instead, and let the program run to its end.
     """

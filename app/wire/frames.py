@@ -64,7 +64,7 @@ def frames(message: bytes) -> bytes:
 class Reader:
     """Joins frames, decodes messages and checks events, for the lifetime of one child.
 
-    ``replay`` is true if the child's job has a replay, which its events may answer. :attr:`total` is the number of bytes
+    ``replay`` is true if the child's job orders a replay. Only then may events answer one. :attr:`total` is the number of bytes
     read, :attr:`events` the number of events. :meth:`feed` enforces the limits on both.
     """
 

@@ -1,6 +1,6 @@
 """Cut the texts of an event to the lengths that its schema allows, before it is sent.
 
-A program may give a variable, class or file any name. One that is too long must not make the recording invalid.
+A program may give a variable, class or file any name. A name that is too long must not make the recording invalid.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def shortened(event: _AnyEvent) -> _AnyEvent:
 
 
 def encodable(value: Any) -> Any:
-    """Return a value without what no message can carry: a lone surrogate becomes "?", an integer of over 64 bits a text."""
+    """Return a value that a message can encode: a lone surrogate becomes "?", an integer of over 64 bits becomes a text."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:

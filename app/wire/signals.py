@@ -1,6 +1,7 @@
-"""Define the signals: facts that only the tracer can see and that a rule may turn into a finding.
+"""Define the signals: facts that only the tracer can observe and from which a rule may make a finding.
 
-Each kind of signal is a struct of its own, so that every field has a type and a bound. Its tag is its code on the wire.
+Each kind of signal is a separate struct, so that every field has a type and a bound. The tag of the struct is its code on the
+wire.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class PassFailed(Signal, tag="pass-failed", frozen=True, kw_only=True):
 
 
 class LeafRebound(Signal, tag="leaf-rebound", frozen=True, kw_only=True):
-    """A name now refers to a tensor computed from a parameter's gradient, and the program misses a gradient there.
+    """A name now refers to a tensor computed from a parameter's gradient, so the program will not find its gradient there.
 
     ``grad_fn`` is the function that computed the tensor, ``None`` if gradients were off.
     """
@@ -75,7 +76,7 @@ class NonLeafGrad(Signal, tag="non-leaf-grad", frozen=True, kw_only=True):
 
 
 class RequiresGradLate(Signal, tag="requires-grad-late", frozen=True, kw_only=True):
-    """A tensor was made to require a gradient after ``passes`` passes, and no pass reached it."""
+    """A tensor was made to require a gradient after ``passes`` passes, and no later pass reached it."""
 
     step: Count
     name: Name
@@ -155,7 +156,7 @@ class SavedTensorsUnread(Signal, tag="saved-tensors-unread", frozen=True):
 
 
 class Batched(Signal, tag="batched", frozen=True):
-    """A pass ran under ``vmap``, where tensors have no values of their own. Emitted once per run."""
+    """A pass ran under ``vmap``, where each tensor represents a batch and cannot be recorded. Emitted once per run."""
 
 
 class ForwardModeUsed(Signal, tag="forward-mode", frozen=True):
