@@ -15,13 +15,13 @@ from .tensors.packing import blank, pack
 from .tensors.table import TableBuilder
 
 MESSAGE_EVENTS = 256
-"""The number of pending events at which they are sent."""
+"""The number of pending events that triggers sending them."""
 MESSAGE_BYTES = 1 << 20
 """The size of a message above which its events are sent as several messages."""
 WAITING_ROWS = 2_000
-"""The number of pending tensors at which they are read and sent. They stay alive until then."""
+"""The number of pending tensors that triggers reading and sending them. They stay alive until then."""
 WAITING_BYTES = 4 << 20
-"""The size of pending tensors, of which statistics are computed, at which they are read and sent."""
+"""The size of pending tensors with statistics, in bytes, that triggers reading and sending them."""
 INTERVAL = 0.04
 """Seconds after which pending events are sent when another event is emitted."""
 FIRST_INTERVAL = 0.0005
@@ -34,9 +34,9 @@ Build = Callable[[wire.TensorTable], wire.Event]
 class Emitter:
     """Sends events through ``write``, which takes framed bytes.
 
-    The tensors of all pending events are read together when the events are sent. A tensor that is written to before that is
-    copied first. If ``write`` raises an :class:`OSError`, nobody reads the events any more, and the emitter is closed.
-    With ``early``, events are sent more often at first, since the process may be ended at any time.
+    The tensors of all pending events are read together when the events are sent. A pending tensor is copied before the program
+    writes to it. If ``write`` raises an :class:`OSError`, nobody reads the events any more, and the emitter is closed. With
+    ``early``, events are sent more often at first, since the process may be ended at any time.
     """
 
     def __init__(self, write: Callable[[bytes], None], *, early: bool = False) -> None:
@@ -146,7 +146,7 @@ class Emitter:
         return first
 
     def failed(self, error: Exception) -> None:
-        """Report, once per run, that the recorder itself has failed. The program goes on as if it were not recorded."""
+        """Report, once per run, that the recorder itself has failed. The program continues as if it were not recorded."""
         if isinstance(error, RecursionError):  # the program has used up the stack: it is not a failure of the recorder
             return
         self.emit_once(_failure(error))

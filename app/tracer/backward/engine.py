@@ -1,9 +1,10 @@
 """Record every pass at the one function through which torch calls autograd's engine.
 
 ``Tensor.backward``, ``autograd.grad``, ``torch.func`` and a checkpoint's nested call all go through
-``torch.autograd._engine_run_backward``. Its replacement here walks the graph, puts one post hook on each node, runs the
-engine, and removes the hooks. The hooks return nothing, so they change no gradient. They keep the gradient tensors
-themselves, not aliases: the engine then copies a gradient that it would have stolen, and the recorded values stay intact.
+``torch.autograd._engine_run_backward``. Its replacement here walks the graph, puts one post hook on each node, runs the engine,
+and removes the hooks. The hooks return nothing, so they change no gradient. They keep the gradient tensors themselves, not
+aliases. The engine then copies a gradient that it would otherwise have reused as a ``.grad``, and the recorded values stay
+intact.
 """
 
 from __future__ import annotations
@@ -73,8 +74,9 @@ class NoPassObserver:
 class PassRecorder:
     """Records every pass. ``with recorder:`` replaces torch's entry to the engine and restores it afterwards.
 
-    A graph of more nodes than the limit of ``graphs`` runs unrecorded. Gradients that the engine computes on other threads
-    (devices other than the CPU) are recorded too, since hooks run where the node does. ``engine`` is torch's own entry.
+    A pass over a graph with more nodes than the limit of ``graphs`` is not recorded. Gradients that the engine computes on
+    other threads (devices other than the CPU) are recorded too, since hooks run where the node does. ``engine`` is torch's own
+    entry.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ class PassRecorder:
         self._saved.__exit__()
 
     def run_implicit(self, tensor: Tensor) -> None:
-        """Run and record a pass that the program has not called for. Leaves keep their ``.grad``."""
+        """Run and record a pass that the program does not run itself. Leaves keep their ``.grad``."""
         self._implicit = True
         try:
             with self:
@@ -287,7 +289,7 @@ class PassRecorder:
             self._calls.add(Call(first, last, self._calls.site(code, offset, ""), torch.autograd.grad, result, ()))
 
     def _add_formula_calls(self, begun: OpenPass, first: int, result: Any) -> None:
-        """Add a call for each node of the pass whose formula made nodes, as ``create_graph`` has it."""
+        """Add a call for each node of the pass whose formula made nodes (with ``create_graph``)."""
         if not begun.creates_graph or next_sequence_nr() == first:
             return
         code, offset = next(program_frames(sys._getframe(2), self._source.filename), (None, 0))

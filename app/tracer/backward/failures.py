@@ -19,9 +19,9 @@ from .passes import OpenPass
 from .template import Template
 
 MAX_REPORTED = 100
-"""The number of failed passes that are reported in one run, and of caught exceptions: a loop may fail forever."""
+"""Largest number of failed passes, and of caught exceptions, that are reported in one run. A loop may fail forever."""
 MAX_MESSAGE = 1_000
-"""The number of characters of an exception's message that a signal has."""
+"""Largest number of characters of an exception's message in a signal."""
 
 
 class Failures:
@@ -115,7 +115,7 @@ def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
 def failing(begun: OpenPass, error: BaseException) -> int:
     """Return the node that raised: the next one that the engine would have run; -1 if unknown.
 
-    Of the nodes that are ready, the engine runs leaves first, then the node that was made last. Nodes that no input needs
+    Among the nodes that are ready, the engine runs leaves first, then the node that was made last. Nodes that no input needs
     never run. At an input of ``autograd.grad``, only the tensor's own hooks run.
     """
     walk, order = begun.walk, begun.capture.order

@@ -1,6 +1,6 @@
 """Walk a backward graph: find its nodes and edges, and the call that made each node.
 
-The walk is iterative, since graphs are deeper than Python's stack. It is breadth first from the roots, so that ids are the
+The walk is iterative, because graphs can be deeper than Python's stack. It is breadth-first from the roots, so that ids are the
 same in every run of a program.
 """
 

@@ -54,7 +54,7 @@ class Graphs:
         return self.template(walk, indexes).index if walk.nodes else -1
 
     def template(self, walk: Walk, parameters: Sequence[int]) -> Template:
-        """Return the template of a graph's structure, emitting it on first use. ``parameters`` are those of its leaves."""
+        """Return the template of a graph's structure, emitting it on first use. ``parameters`` belong to its leaves."""
         signature = walk.signature(parameters)
         template = self._templates.get(signature)
         if template is None:
@@ -77,7 +77,7 @@ class Graphs:
     def read_saved(self, walk: Walk, template: Template) -> tuple[list[Any], list[int]]:
         """Return the saved tensors of all nodes in order, and the indexes of those that were read from a node.
 
-        The others are known from the call that made their node.
+        The other tensors are known from the call that made their node.
         """
         saved: list[Any] = []
         read_from_nodes: list[int] = []

@@ -192,7 +192,7 @@ class OpenPass:
         return build
 
     def _add(self, table: TableBuilder, tensors: Sequence[Any]) -> list[int]:
-        """Give tensors rows. Inside a transform these are the wrapped tensors; set :attr:`batched` if one is a whole batch."""
+        """Give tensors rows. Inside a transform, add the wrapped tensors, and set :attr:`batched` if one is a whole batch."""
         if self.transformed:
             tensors = [unwrapped(tensor) if isinstance(tensor, Tensor) else tensor for tensor in tensors]
             self.batched = self.batched or any(isinstance(each, Tensor) and is_transform_wrapper(each) for each in tensors)

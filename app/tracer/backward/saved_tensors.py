@@ -1,7 +1,7 @@
 """Read the tensors that nodes have saved, without calling the hooks that a program may have put on them.
 
 Under ``saved_tensors_hooks`` (``save_on_cpu``, or a non-reentrant checkpoint) the program's own code unpacks a saved tensor.
-Reading such a tensor would run that code once more than the program does, so it is not read.
+Reading such a tensor would run that code one more time, so it is not read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Slot = tuple[str, str, int]
 
 _ATTRIBUTES: dict[type, Sequence[tuple[str, str]]] = {}
 _SLOTS: dict[type, Sequence[Slot]] = {}
-"""The slots of node types that save no lists of tensors: these are the same for each node."""
+"""The slots of node types that save no lists of tensors, so that all their nodes have the same slots."""
 _AUTOGRAD: Any = torch._C._autograd
 _RAW = "_raw_saved_"
 SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}

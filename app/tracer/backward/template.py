@@ -1,4 +1,4 @@
-"""Describe how the tensors of a pass belong to the structure of its graph, once for all passes that share it."""
+"""Map the tensors of a pass to the structure of its graph, once for all passes that share the structure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .saved_tensors import SavedTensors, Slot
 
 _FunctionBase: Any = torch._C._FunctionBase
 UNKNOWN, RESULT = -2, -1
-"""The origin of a saved tensor that must be read from its node, and of one that the call returned. Else an argument's index."""
+"""Origins of saved tensors: read from the node, or returned by the call. Any other origin is the index of an argument."""
 
 
 class Template:
@@ -36,12 +36,12 @@ class Template:
         self.saved: list[tuple[int, Slot]] = [(at, slot) for at, node in enumerate(walk.nodes) for slot in saved.slots(node)]
         """The saved tensors, each with the index of its node."""
         self.origins = [UNKNOWN] * len(self.saved)
-        """For each saved tensor, the argument of its node's call that it is, :data:`RESULT` or :data:`UNKNOWN`."""
+        """The origin of each saved tensor: the index of an argument of its node's call, :data:`RESULT` or :data:`UNKNOWN`."""
         self._origins_found = False
         edges = list(walk.edges())
         self.edges = tuple([edge[column] for edge in edges] for column in range(4))
         self.has_python_formula = any(isinstance(node, _FunctionBase) for node in walk.nodes)
-        """True if a node's formula is Python code, as that of a custom function is."""
+        """True if a node's formula is Python code, like the formula of a custom function."""
         self.parameters = list(parameters)
         """The parameter of each leaf."""
         self.constants: list[tuple[int, int]] = []
@@ -116,7 +116,7 @@ class Template:
     def find_origins(self, walk: Walk, saved: Sequence[Any]) -> None:
         """Find, the first time, which saved tensors are arguments or results of their node's call.
 
-        They need not be read from the node again: it saves the same argument in every pass.
+        Such tensors need not be read from the node again, which saves the same argument in every pass.
         """
         if self._origins_found:
             return

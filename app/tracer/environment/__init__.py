@@ -1,1 +1,1 @@
-"""Provide what a program expects around it: output, an event loop, plotting, warnings, and remedies for missing resources."""
+"""Provide a program's surroundings: output, an event loop, plotting, warnings, and remedies for missing resources."""

@@ -1,4 +1,4 @@
-"""Make ``asyncio.run`` work without sockets, by an event loop that waits with ``select``."""
+"""Make ``asyncio.run`` work without sockets, with an event loop that waits with ``select``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 class SelectEventLoop(asyncio.SelectorEventLoop):
-    """An event loop without the socket pair by which other threads and signals wake it; the sandbox forbids sockets."""
+    """An event loop without the socket pair that other threads and signals use to wake it. The sandbox forbids sockets."""
 
     def __init__(self) -> None:
         super().__init__(selectors.SelectSelector())
@@ -32,7 +32,7 @@ class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
 
 @contextmanager
 def install_event_loops() -> Iterator[None]:
-    """Create event loops by :class:`EventLoopPolicy` inside the ``with`` block."""
+    """Create event loops with :class:`EventLoopPolicy` inside the ``with`` block."""
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(EventLoopPolicy())
     try:

@@ -1,4 +1,4 @@
-"""Replace a missing matplotlib by an inert stand-in, and explain every other missing module."""
+"""Replace a missing matplotlib with an inert stand-in, and explain every other missing module."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class InertObject:
 
 
 def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, squeeze: bool = True, **__: Any) -> tuple[InertObject, Any]:
-    """Return a figure and axes in the shape that matplotlib returns them."""
+    """Return a figure and axes in the same shape as matplotlib."""
     axes = np.empty((nrows, ncols), dtype=object)
     for index in np.ndindex(nrows, ncols):
         axes[index] = InertObject()

@@ -1,4 +1,4 @@
-"""Explain what the sandbox forbids, and what to do instead."""
+"""Explain errors that the sandbox causes, and name the remedies."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def remedy(error: BaseException) -> str | None:
 
 
 def _through(filenames: list[str], *names: str) -> bool:
-    """Return whether a traceback contains one of these files of Python or PyTorch."""
+    """Return whether a traceback contains one of the files ``names`` of Python or PyTorch."""
     return any(name in filename for filename in filenames for name in names)

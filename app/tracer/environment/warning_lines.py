@@ -1,4 +1,4 @@
-"""Show warnings at the lines at which the program alone would show them."""
+"""Show warnings at the same lines as without the recorder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .. import FOLDER
 from ..source.tracebacks import frames_alone
 
 _ABOVE_ALL = ("sys", 1) if sys.version_info < (3, 12) else ("<sys>", 0)
-"""The file and line that Python names for a warning whose ``stacklevel`` is larger than the stack."""
+"""The file and line that Python reports for a warning whose ``stacklevel`` is larger than the stack."""
 
 
 @contextmanager
 def show_warnings_at_program_lines() -> Iterator[None]:
-    """Show warnings that name a line of the recorder at the line outside of it that made the call.
+    """Show warnings that name a line of the recorder at the line outside the recorder that made the call.
 
     Such a warning is issued again at that line, where the filters of the program apply.
     """

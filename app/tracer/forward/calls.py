@@ -17,9 +17,9 @@ from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
 from ..tensors.views import remember
 
 MAX_CALLS = 300_000
-"""Number of nodes above which the oldest calls are dropped; their nodes are then recorded without a line."""
+"""Number of nodes above which the oldest calls are dropped. Their nodes are then recorded without a line."""
 MAX_RESULT_BYTES = 256 << 20
-"""Bytes of results not yet read by a pass, above which the oldest are dropped; their values are then not recorded."""
+"""Bytes of results not yet read by a pass, above which the oldest results are dropped. Their values are then not recorded."""
 SMALL_BYTES = 4096
 """Results of at most this many bytes are not counted."""
 COMPRESSED_LAYOUTS = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
@@ -193,7 +193,7 @@ class Calls:
         call = self._recent[-1] if self._recent else None
         if call is None or call.out is not value or self._by_sequence_nr.get(call.result) is not call:
             if value.requires_grad and value._is_view() and value._version:
-                return  # reading its ``grad_fn`` may make a new node, which only the program should do
+                return  # reading its ``grad_fn`` may make a new node, and only the program should make nodes
             node = grad_fn_of(value)
             call = self._by_sequence_nr.get(sequence_nr(node)) if node is not None else None
         if call is not None and call.name is None:

@@ -1,4 +1,4 @@
-"""Classify PyTorch's functions: what a call does, its public name, and which functions are composed of others."""
+"""Classify PyTorch's functions: the kind of a call, its public name, and the functions that are composed of others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.overrides
 from torch import Tensor
 
 READ, CALL, WRITE, UPDATES_STATISTICS, COMPOSITE = "read", "call", "write", "updates-statistics", "composite"
-"""The kinds of calls. One that updates running statistics writes to arguments although its name does not end in ``_``."""
+"""The kinds of calls. A call that updates running statistics writes to arguments although its name does not end in ``_``."""
 GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "data-set", "late", "hook", "detach"
 SHARE = "share"
 """A call that shares a tensor's memory with NumPy, which can then write to it unobserved."""

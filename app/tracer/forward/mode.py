@@ -79,7 +79,7 @@ class ForwardMode(TorchFunctionMode):
         return False
 
     def leave_stack(self) -> bool:
-        """Leave the stack of modes so that calls have no overhead; returns false if this mode is not on top."""
+        """Leave the stack of modes so that calls have no overhead. Return ``False`` if this mode is not on top."""
         length = _C._len_torch_function_stack()
         if not length or _C._get_function_stack_at(length - 1) is not self:
             return False
@@ -124,7 +124,7 @@ class ForwardMode(TorchFunctionMode):
         if last == first and not types and not self._trail.followed and func is not _AS_SUBCLASS:
             return out
         try:
-            if types or func is _AS_SUBCLASS:  # inspecting a tensor with its own ``__torch_function__`` would call that
+            if types or func is _AS_SUBCLASS:  # inspecting a tensor with its own ``__torch_function__`` would call the latter
                 with torch._C.DisableTorchFunction():
                     self._record(first, last, func, out, args, kwargs)
             elif last != first:
@@ -207,7 +207,7 @@ class ForwardMode(TorchFunctionMode):
 
 
 def remove_mode(mode: TorchFunctionMode) -> None:
-    """Remove a mode from any position of the stack; the program may have left one of its own above it."""
+    """Remove a mode from any position of the stack. The program may have left its own modes above it."""
     above = []
     while _C._len_torch_function_stack():
         top = _C._pop_torch_function_stack()
@@ -224,13 +224,13 @@ def _device_is_set() -> bool:
 
 
 def mode_depth() -> int:
-    """Return the number of active modes, not counting that of a default device."""
+    """Return the number of active modes, without the mode of a default device."""
     return int(_C._len_torch_function_stack()) - _device_is_set()
 
 
 @contextlib.contextmanager
 def below_program_modes() -> Iterator[None]:
-    """Enter modes below those that the program has left active, as one cell of a notebook may for the next."""
+    """Enter modes below those that the program has left active: a notebook cell may leave a mode active for the next cell."""
     left = [_C._pop_torch_function_stack() for _ in range(_C._len_torch_function_stack() - _device_is_set())]
     try:
         yield

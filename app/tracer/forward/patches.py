@@ -63,7 +63,7 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> 
 
 
 def _memory_of(arguments: Iterable[Any]) -> Iterator[torch.Tensor]:
-    """Yield the tensors that a function is arguments, and those of modules."""
+    """Yield the tensors among the arguments of a function, and the tensors of modules among them."""
     for each in arguments:
         if isinstance(each, torch.nn.Module):
             yield from (part for _, part in parts("", each) if isinstance(part, torch.Tensor))

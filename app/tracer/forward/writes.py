@@ -1,4 +1,4 @@
-"""Keep a log of in-location writes: which storages, and where in the program."""
+"""Keep a log of in-place writes: the storages, and the location in the program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WRITES = 4096
 
 
 class WriteLog:
-    """The recent in-location writes."""
+    """The recent in-place writes."""
 
     def __init__(self, filename: str) -> None:
         self._filename = filename

@@ -25,7 +25,7 @@ from .surface import surface
 from .tape import Tape
 
 MAX_GRAPHS = 200
-"""The largest number of graphs that are checked if every graph is; some programs make a new one in each step."""
+"""Largest number of graphs that are checked if the order is for every graph. Some programs make one in each step."""
 _AUTOGRAD: Any = torch.autograd
 
 
@@ -34,7 +34,7 @@ class ReplayFinished(BaseException):
 
 
 class ReplayedStep:
-    """The step that a replay order names. The program is stopped after it."""
+    """The step of a replay order. The program is stopped after this step."""
 
     def __init__(self, order: wire.ReplayOrder, emitter: Emitter) -> None:
         self._order = order
@@ -56,7 +56,7 @@ class ReplayedStep:
 
 
 class ReplayAnswerer:
-    """Observes each pass, and answers when it reaches the one that the order names.
+    """Observes each pass, and answers the order when its pass has run.
 
     The program is left unchanged: leaves are replaced by copies, and random generators are restored.
     """

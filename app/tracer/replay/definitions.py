@@ -18,7 +18,7 @@ from torch.nn.functional import log_softmax
 class Definition(NamedTuple):
     """``names`` returns the definitions that apply to a call, and ``surrogate`` runs the surrogate function instead.
 
-    The latter receives the names that count, the recorded first operand, the function, and its arguments.
+    ``surrogate`` receives the names of the definitions to apply, the recorded first operand, the function, and its arguments.
     """
 
     names: Callable[[Any, Any], Set[str]]
@@ -32,7 +32,7 @@ def names_of(function: Any, args: Any, kwargs: Any) -> Set[str]:
 
 
 class SurrogateFunctions:
-    """Runs calls, replacing those to which the given definitions apply by their surrogates.
+    """Runs calls, and runs the surrogates instead for calls to which the given definitions apply.
 
     The first evaluation must be at the recorded values: a surrogate keeps its first operand from there.
     """

@@ -72,7 +72,7 @@ class GradientCheck:
 
     def __init__(self, point: RecordedPoint, most: int, seconds: float) -> None:
         if any(leaf.layout is not torch.strided for leaf in point.leaves):
-            raise CannotReplay("one of its leaves is sparse, and elements that it does not store cannot be moved")
+            raise CannotReplay("one of its leaves is sparse, and elements that the leaf does not store cannot be changed")
         point.prove()
         self._point = point
         self._most = most
@@ -177,8 +177,8 @@ class GradientCheck:
     def _with_formula(self, judged: Judgement, element: Element, formula: float, noise: float) -> Judgement:
         """Refine the verdict on a gradient of a coarse precision by the gradient ``formula`` in float64.
 
-        A gradient computed in bfloat16 has two or three digits. Its tolerance would hide a formula that is wrong by a tenth.
-        The formula in float64 is checked with the tolerance of float32, and the recorded gradient may differ from it by
+        A gradient computed in bfloat16 has two or three digits. The tolerance for it would hide a formula that is wrong by a
+        tenth. The formula in float64 is checked with the tolerance of float32, and the recorded gradient may differ from it by
         rounding.
         """
         size = max(abs(formula), abs(judged.slopes[0]))

@@ -96,9 +96,9 @@ class TapeEntry:
         """The index of the autocast cache that was active, counted from the first; -1 for none."""
         self.generators: list[tuple[torch.Generator, Tensor]] = []
         self.result_tokens: list[int] = []
-        """The tokens of the tensors that it returned, -1 for those that require no gradient."""
+        """The tokens of the tensors that it returned, -1 for a tensor that requires no gradient."""
         self.writes: set[int] = set()
-        """The memories that it returned or wrote to; ``reads`` are those that it read."""
+        """The memories that it returned or wrote to. ``reads`` are the memories that it read."""
         self.reads: set[int] = set()
 
 

@@ -74,7 +74,7 @@ class RecordedPoint:
             recorded = self.gradients[parameter]
             if gradient is None or recorded is None or not equal_elements(recorded.detach(), gradient):
                 raise CannotReplay(
-                    "with the recorded values its calls give a different gradient: a hook changed the recorded one"
+                    "with the recorded values, its calls give a different gradient: a hook changed the recorded gradient"
                 )
 
     def slopes(

@@ -16,7 +16,7 @@ from .precision import PrecisionMode, largest, unit
 RELATIVE: Final = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 5e-2}
 """The allowed relative difference between a gradient and a slope, by the precision of the computation."""
 RELATIVE_NARROW: Final = 5e-2
-"""The minimum of the same if the differences are computed in the program's own precision."""
+"""The smallest allowed relative difference if the differences are computed in the program's own precision."""
 MOVES: Final = 4
 """Pairs of perturbations of all leaves, from which the rounding in a coarse precision is estimated."""
 
@@ -44,16 +44,18 @@ class Rounding:
         ``reach`` is the loss divided by the magnitude of the element. ``formulas`` is the magnitude of the leaf's largest
         gradient in float64, infinite if unknown.
 
-        Sums of large numbers that cancel are inaccurate by units of those numbers, not of the result. The terms for the
-        largest gradients, of leaves and of intermediate nodes, account for this. In a coarse precision mostly gradients of
-        the same leaf count. Otherwise an error in a layer with small gradients could hide behind a layer with large ones.
+        Sums of large numbers that cancel are inaccurate by units of those numbers, not of the result. The terms for the largest
+        gradients, of leaves and of intermediate nodes, account for this. In a coarse precision, mostly gradients of the same
+        leaf count. Otherwise an error in a layer with small gradients could hide behind a layer with large ones.
         """
         relative = RELATIVE.get(self.dtype, 0.5)
         if not wide:
             relative = max(relative, RELATIVE_NARROW)
         allowed = relative * size + (3 if self.coarse else 8) * self._gradient_noise.get(parameter, 0.0)
         if self.coarse:
-            cancels = formulas < unit(self.dtype) * self._largest_intermediate  # the whole gradient may be rounding then
+            cancels = (
+                formulas < unit(self.dtype) * self._largest_intermediate
+            )  # the whole gradient may then consist of rounding errors
             return (
                 allowed
                 + self._sums(parameter, self.dtype)
@@ -78,8 +80,8 @@ class Rounding:
     def _measure_noise(self) -> dict[int, float]:
         """Return the change of each parameter's gradient when every leaf moves by one unit in its last place.
 
-        No gradient is more accurate than that; near a minimum it is the remainder of large numbers that cancel. Of two
-        opposite moves, the smaller change of each element counts, so that a kink on one side does not hide. In a coarse
+        No gradient is more accurate than this change. Near a minimum, a gradient is the remainder of large numbers that cancel.
+        Of two opposite moves, the smaller change of each element counts, so that a kink on one side does not hide. In a coarse
         precision the largest of several moves counts, since rounding itself moves values across kinks.
         """
         point, changes = self._point, dict[int, list[Tensor]]()

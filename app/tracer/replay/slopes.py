@@ -26,7 +26,7 @@ NEAR_POINTS, NEAR_DISTANCE = 3, 1e-3
 
 
 class EvaluatedPoint(NamedTuple):
-    """Values of all leaves, the loss new_value, and its gradient by the calls' own backward, computed in ``precision``."""
+    """The values of all leaves, the loss there, and its gradient by the calls' own backward, computed in ``precision``."""
 
     leaves: dict[int, Tensor]
     loss: float
@@ -57,7 +57,8 @@ class Slopes:
     def _can_be_wide(self, leaves: dict[int, Tensor]) -> bool:
         """Return whether all calls can run in float64 and give about the same loss.
 
-        A custom function may cast to a fixed dtype. Its result then changes in stairs, and small steps measure only these.
+        A custom function may cast to a fixed dtype. Its result then changes in discrete steps, and small differences measure
+        only these.
         """
         observed = PrecisionMode()
         try:

@@ -14,9 +14,9 @@ from .point import RecordedPoint
 
 
 def surface(order: wire.ReplayOrder, point: RecordedPoint) -> wire.Surface:
-    """Return the losses on the grid that ``order`` describes; NaN and marked as failed where a call raises.
+    """Return the losses on the grid of ``order``. Where a call raises, the loss is NaN and marked as failed.
 
-    Raises :class:`CannotReplay` if a target is no element of a leaf of the pass.
+    Raises :class:`CannotReplay` if a target is not an element of a leaf of the pass.
     """
     facts = point.begun.facts
     targets = order.targets

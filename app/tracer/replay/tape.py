@@ -26,9 +26,9 @@ from .evaluate import TapeSection
 from .operands import ConstantOperand, LeafOperand, Operand, ResultOperand, TapeEntry, UnknownOperand, flat, rebuilt
 
 FIRST_SWEEP = 2_000
-"""Number of calls at which those that led to no living tensor are removed first."""
+"""Number of calls that triggers the first removal of calls that led to no living tensor."""
 SWEEP_BYTES = 64 << 20
-"""Bytes of constants recorded since the last removal at which it is repeated."""
+"""Bytes of constants recorded since the last removal that trigger the next one."""
 
 
 class _LiveTensor(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def exception_text(error: BaseException) -> str:
-    """Return the message of an exception as text that can be sent; ``str()`` of it may fail."""
+    """Return the message of an exception as text that can be sent. Its ``str()`` may fail."""
     try:
         if isinstance(error, SystemExit) and isinstance(error.code, int):
             return f"The program ended itself with exit status {error.code}."

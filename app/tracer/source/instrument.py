@@ -1,4 +1,4 @@
-"""Compile a program's cells with their statements marked, and relate instructions to lines and columns."""
+"""Compile a program's cells with marked statements, and relate instructions to lines and columns."""
 
 from __future__ import annotations
 

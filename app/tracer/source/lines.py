@@ -44,7 +44,7 @@ class StatementValue:
 
 
 class LineValues:
-    """The values of lines; ``kept`` is the number of elements up to which a tensor is kept whole."""
+    """The values of lines. ``kept`` is the largest number of elements of a tensor that is kept whole."""
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
@@ -165,7 +165,7 @@ class LineValues:
         self._unassigned = {line: value for line, value in self._unassigned.items() if value.sequence_nr > before}
 
     def end_step(self, index: int, table: TableBuilder, update: Iterable[int]) -> list[wire.LineRow]:
-        """Return the rows of the step that ends; later values stay for the next step.
+        """Return the rows of the step that ends. Later values belong to the next step.
 
         The lines of the step's ``update`` get their values only when they run, so they are included here.
         """

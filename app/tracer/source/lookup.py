@@ -56,7 +56,7 @@ class TargetValue(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The target as a person would write it."""
+        """The target in Python syntax, such as ``params[0]``."""
         return str(self.target)[:_LONGEST]
 
 
@@ -142,7 +142,7 @@ def _of_class(kind: type, name: str) -> Any:
 
 
 def is_reachable(value: Tensor, holder: Any, variables: Iterable[tuple[Any, bool]]) -> bool:
-    """Return whether a variable leads to a tensor other than by one reference in ``holder``.
+    """Return whether a tensor is reachable from a variable, not counting one reference in ``holder``.
 
     ``variables`` are values, each with whether the variable is a transient name.
     """

@@ -124,7 +124,7 @@ class Marker(ast.NodeTransformer):
 
 
 def ends_quietly(tree: ast.Module, lines: Sequence[str]) -> bool:
-    """Return whether a semicolon follows the last statement; a notebook shows no value then."""
+    """Return whether a semicolon follows the last statement, after which a notebook shows no value."""
     last = tree.body[-1] if tree.body else None
     if last is None or last.end_lineno is None or last.end_col_offset is None:
         return False
@@ -132,7 +132,7 @@ def ends_quietly(tree: ast.Module, lines: Sequence[str]) -> bool:
 
 
 def _targets(targets: list[ast.expr]) -> tuple[tuple[str, ...], bool]:
-    """Return the plain names that targets bind, and whether a value is unpacked over them."""
+    """Return the plain names that targets bind, and whether the value is unpacked."""
     if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List):
         parts = targets[0].elts
         return (

@@ -13,9 +13,9 @@ from ..tensors.references import WeakTensor, weak
 from .lookup import ITEMS, dict_of
 
 _OF_MODULES = frozenset(vars(torch.nn.Module()))
-"""The attributes that ``torch.nn.Module`` itself defines, its containers of parts included."""
+"""The attributes that ``torch.nn.Module`` itself defines, including its containers of submodules and parameters."""
 _SWEEP = 1_000
-"""Number of names at which those of dead tensors are removed."""
+"""Number of names that triggers removing the names of dead tensors."""
 
 
 class _Binding(NamedTuple):

@@ -18,9 +18,9 @@ _modules: Any = (traceback, inspect, threading)
 
 @contextmanager
 def hide_recorder_frames() -> Iterator[None]:
-    """Leave the recorder's frames out of what ``traceback``, ``inspect.stack`` and ``threading.excepthook`` show.
+    """Hide the recorder's frames from ``traceback``, ``inspect.stack`` and ``threading.excepthook``.
 
-    Limit: a program that follows ``f_back`` itself sees them.
+    Limit: a program that follows ``f_back`` itself sees these frames.
     """
     trace, look, threads = _modules
     replaced: list[tuple[Any, str, Any]] = [

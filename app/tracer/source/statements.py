@@ -17,8 +17,8 @@ class Statement:
     (``target``), or nothing (``iteration``). ``caught`` is the start of an ``except`` block. ``delete`` passes the values of
     the variables that a ``del`` is about to delete, and ``deleted`` follows it.
 
-    ``names`` are the variables that it binds. ``targets`` are the attributes and items that it assigns to, ``None`` at the
-    position of any other target. With ``unpacks``, the value is unpacked over them. ``last`` marks the last expression of a
+    ``names`` are the variables that it binds. ``targets`` are the attributes and items that it assigns to, with ``None`` for
+    every other target. ``unpacks`` is true if the value is unpacked to several targets. ``last`` marks the last expression of a
     cell, and ``loop`` is an index in :attr:`ProgramStructure.loops`.
     """
 

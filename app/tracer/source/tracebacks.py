@@ -11,7 +11,7 @@ from .. import FOLDER
 Location = tuple[CodeType, int]
 """A code object and the offset of an instruction in it."""
 _DISPATCH_FILE = "torch/overrides.py"
-"""The file whose frames pass a call on to a mode, which then calls the function again."""
+"""The file whose frames dispatch a call to a mode, which then calls the function again."""
 _RUNNER = os.path.join(FOLDER, "program.py")
 """The file whose frames call the program. Alone, no frame is outside the program."""
 
@@ -64,7 +64,7 @@ def are_ours(files: Sequence[str]) -> list[bool]:
     for index, file in enumerate(files[:-1]):
         if ours[index + 1] and file.endswith(_DISPATCH_FILE):
             ours[index] = True
-            if index:  # the frame that passed the call on appears a second time, further in
+            if index:  # the frame that dispatched the call appears a second time, further in
                 ours[index - 1] = True
     return ours
 

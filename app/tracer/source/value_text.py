@@ -14,7 +14,7 @@ from ..tensors.snapshot import Snapshot
 from ..tensors.transforms import without_dispatch_modes
 
 MAX_TEXT = 2_000
-"""The number of characters of a line's value that are kept; ten times as many of a cell's output."""
+"""Largest number of characters of a line's value. A cell's output may have ten times as many."""
 
 
 BRIEF_ELEMENTS = 100
@@ -24,7 +24,7 @@ WHOLE_ELEMENTS = 1_000
 _EDGE = 3
 """The number of items at each end of an axis that NumPy prints of a large array."""
 MAX_DESCRIBED = 3
-"""The number of items of a container up to which each is described."""
+"""Largest number of items of a container that are described one by one."""
 MAX_INSPECTED = 100
 """The number of items up to which a container is inspected, and twice that including the items of its items."""
 _CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
@@ -203,7 +203,7 @@ def tensor_text(tensor: Tensor) -> str:
     with torch._C.DisableTorchFunction(), without_dispatch_modes():
         try:
             return repr(tensor)[: 10 * MAX_TEXT]
-        except Exception:  # the repr of a subclass or a wrapper may fail here, which must not fail the program
+        except Exception:  # the repr of a subclass or a wrapper may fail here, but must not fail the program
             return f"{type(tensor).__name__} of shape {list(tensor.shape)}"
 
 

@@ -31,14 +31,14 @@ _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
 
 
 class _TableLayout:
-    """The columns of a table except its elements, and how to arrange those.
+    """The columns of a table except its elements, and the arrangement of the elements.
 
     ``groups`` maps a dtype code and an element count to the rows that are read together, the byte columns of their elements,
     and the indexes of their statistics.
     """
 
     def __init__(self, traits: Sequence[TensorTraits], contents: Sequence[int]) -> None:
-        kinds: dict[tuple[TensorTraits, int], int] = {}  # far fewer than there are rows
+        kinds: dict[tuple[TensorTraits, int], int] = {}  # there are far fewer kinds than rows
         which = np.array([kinds.setdefault(kind, len(kinds)) for kind in zip(traits, contents, strict=True)], np.intp)
         names: dict[str, int] = {}
         makers = [0 if trait.grad_fn is None else names.setdefault(trait.grad_fn, len(names) + 1) for trait, _ in kinds]

@@ -25,7 +25,7 @@ SPARSE_LAYOUTS = frozenset({torch.sparse_coo, torch.sparse_csr, torch.sparse_csc
 REMADE = "AsStridedBackward0"
 """The name of the node that a view gets if it was written to since its node was made."""
 COPY_LIMIT = 1 << 20
-"""Largest number of elements that is copied whole, or that a sparse tensor may have to be sent as a dense one."""
+"""Largest number of elements of a tensor that is copied whole, or of a sparse tensor that is sent as a dense one."""
 MAX_CACHED_TRAITS = 20_000
 """Number of cached traits at which the cache is cleared."""
 
@@ -33,9 +33,9 @@ MAX_CACHED_TRAITS = 20_000
 class TensorTraits:
     """Everything a table row contains except the elements; tensors of one kind share it.
 
-    ``code`` is the index of the dtype in :data:`~tapedeck.wire.DTYPES`, and ``grad_fn`` a node's name. ``readable`` is true
-    if the elements can be read: there is storage, and the tensor is no wrapper of a transform. ``width`` is the number of
-    bytes that the elements take on the wire.
+    ``code`` is the index of the dtype in :data:`~tapedeck.wire.DTYPES`, and ``grad_fn`` a node's name. ``readable`` is true if
+    the elements can be read: there is storage, and the tensor is not a wrapper of a transform. ``width`` is the number of bytes
+    that the elements take on the wire.
     """
 
     __slots__ = ("code", "count", "dtype", "flags", "grad_fn", "readable", "shape", "sparse", "width")
@@ -139,10 +139,10 @@ def is_readable(tensor: Tensor) -> bool:
 class Snapshot:
     """A copy of a tensor, taken before something writes to it.
 
-    ``value`` is the only element as a Python number, or a copy of up to ``kept`` elements. For more elements, ``numbers``
-    are their statistics. Both are ``None`` if there are no elements, if they cannot be read, or if ``kept`` is negative.
-    ``seq`` is the sequence number of the node that computed the tensor. ``dense`` is true if the elements filled a block of
-    memory, as those of the copy do.
+    ``value`` is the only element as a Python number, or a copy of up to ``kept`` elements. For more elements, ``numbers`` are
+    their statistics. Both are ``None`` if there are no elements, if they cannot be read, or if ``kept`` is negative. ``seq`` is
+    the sequence number of the node that computed the tensor. ``dense`` is true if the elements filled a block of memory, like
+    the elements of the copy.
     """
 
     __slots__ = ("dense", "numbers", "seq", "traits", "value")

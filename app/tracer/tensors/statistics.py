@@ -1,7 +1,7 @@
 """Compute statistics of tensors: min, max, mean, L2 norm, and the counts of zeros, NaN and Inf.
 
 PyTorch computes all of them. Mean and norm of a large tensor are computed in its own dtype, as ``mean()`` and ``norm()`` do.
-Those of a small tensor are computed in float64, and so are results that overflow or underflow.
+Both are computed in float64 for a small tensor, and also if the result overflows or underflows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Statistics = tuple[float, float, float, float, int, int, int]
 _FLOATS = frozenset({torch.float32, torch.float64})
 _HALVES = frozenset({torch.float16, torch.bfloat16})
 _FAINT = 1e-15
-"""A float32 norm below this has lost squares to underflow (the least normal number is about 1e-38)."""
+"""Below this value, a float32 norm has lost squares to underflow (the smallest normal number is about 1e-38)."""
 _INFINITY = float("inf")
 _amin, _amax, _sum, _norm, _sign, _dot = torch.amin, torch.amax, torch.sum, torch.linalg.vector_norm, torch.sign, torch.dot
 _SHORT = 64

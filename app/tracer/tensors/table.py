@@ -1,7 +1,7 @@
 """Collect the tensors of one event as rows of a table, and summarize the large ones.
 
 Large tensors are summarized as soon as the table is complete, all those of one size together, so that the table does not
-keep them alive. Small ones are kept until they are packed, or until something is about to write to them.
+keep them alive. Small tensors are kept until they are packed, or until something is about to write to them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OMITTED, EMPTY, VALUE, BOTH, STATISTICS = range(5)
 SMALL = 1024
 """Tensors of at most this many elements are kept until they are packed, and then summarized together."""
 TABLE_BYTES = 14 << 20
-"""Size limit of a table's numbers. Above it, the elements of the largest tensors are omitted, then the last statistics."""
+"""Size limit of a table's numbers. Above it, elements of the largest tensors are omitted, then statistics."""
 _STATS_BYTES = 56
 """Size of a row's statistics."""
 
@@ -202,7 +202,7 @@ class TableBuilder:
 def summarize(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> None:
     """Replace rows of several tables by their statistics, computing those of one dtype and size together.
 
-    Views that show all the same elements, such as a transpose, share one computation.
+    Views of the same elements, such as a transpose, share one computation.
     """
     views: dict[tuple[Any, ...], list[tuple[TableBuilder, int]]] = {}
     waiting = list(waiting)

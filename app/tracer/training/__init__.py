@@ -1,1 +1,1 @@
-"""Follow a training: its parameters, its steps, and the updates between them."""
+"""Follow a training: its parameters, its steps, and their updates."""

@@ -19,7 +19,7 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class PassPosition:
-    """The facts about a pass that decide which step it belongs to. ``loops`` are those around the call, innermost first."""
+    """The facts about a pass that decide which step it belongs to. ``loops`` are the loops around the call, innermost first."""
 
     index: int
     parameters: Collection[int]
@@ -77,8 +77,8 @@ _FORGET = Decision(Action.FORGET)
 class StepBoundaries:
     """The state from which boundaries are decided, and the decisions.
 
-    ``loops_with_passes`` are the loops whose source calls for a pass; more may be added later. ``have_optimizer`` returns
-    whether an optimizer has one of the given parameters. Numbers are the sequence numbers that autograd gives to nodes.
+    ``loops_with_passes`` are the loops whose source contains a call of a pass; more may be added later. ``have_optimizer``
+    returns whether an optimizer has one of the given parameters. Numbers are the sequence numbers that autograd gives to nodes.
     """
 
     def __init__(self, loops_with_passes: Collection[int], have_optimizer: Callable[[Iterable[int]], bool]) -> None:
@@ -156,7 +156,7 @@ class StepBoundaries:
         return True
 
     def clear(self, parameter: int, loops: Sequence[int]) -> Decision:
-        """Decide about the clearing of a gradient inside these loops. It matters once a pass has accumulated into it."""
+        """Decide about the clearing of a gradient inside these loops. It only matters after a pass has accumulated into it."""
         if not self.has_contribution(parameter):
             return _IGNORE
         if self._suspended:
@@ -167,7 +167,7 @@ class StepBoundaries:
     def _begun_since(self, loops: Sequence[int]) -> int | None:
         """Return the number of the next step's first node if the next step has already begun, else ``None``.
 
-        It has begun with another iteration, or with another loop that calls for passes.
+        The next step begins with another iteration, or with another loop that contains passes.
         """
         if self._border is not None and not self._updating:
             return self._border

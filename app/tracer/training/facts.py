@@ -1,4 +1,4 @@
-"""Describe a pass that begins, as far as a step needs to know."""
+"""Describe a pass that begins, with the facts that a step needs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..source.statements import LineContext
 class PassFacts:
     """A pass that begins.
 
-    ``here`` is where the program calls it. ``leaves`` are by parameter. ``first_number`` is the sequence number of its
-    oldest node. ``name`` is the variable that holds its root.
+    ``here`` is the line that calls it. ``leaves`` maps parameters to their leaves. ``first_number`` is the sequence number of
+    its oldest node. ``name`` is the variable of its root.
     """
 
     index: int

@@ -13,15 +13,15 @@ from .parameters import Parameters
 
 
 class GradientTrail:
-    """The living tensors that were computed from gradients, each with the parameters that the gradients belong to.
+    """The living tensors that were computed from gradients, each with the parameters of these gradients.
 
-    ``index`` stands for a parameter's ``.grad``, ``~index`` for a gradient that ``autograd.grad`` has returned.
+    ``index`` means a parameter's ``.grad``, and ``~index`` a gradient that ``autograd.grad`` has returned.
     """
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self.followed: dict[int, tuple[WeakTensor, frozenset[int]]] = {}
-        """The tensors by id. While there are none, calls need no attention."""
+        """The tensors by id. While there are none, calls need not be inspected."""
 
     def start(self, gradient: Tensor, parameter: int) -> None:
         """Follow a parameter's gradient."""

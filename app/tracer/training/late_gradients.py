@@ -1,4 +1,4 @@
-"""Remember tensors that came to require a gradient after they may have been used."""
+"""Remember tensors that were made to require a gradient after they may have been used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ... import wire
 from ..tensors.references import WeakTensor, weak
 
 MOST = 20
-"""The number of tensors that are remembered."""
+"""Largest number of tensors that are remembered."""
 
 
 class LateGradients:
@@ -33,7 +33,7 @@ class LateGradients:
         self._late = [entry for entry in self._late if entry[0].get() is not tensor]
 
     def unreached(self, parameters: Container[object]) -> Iterator[wire.Signal]:
-        """Yield the signals of the tensors that no pass has reached, given the ``parameters``, which passes have."""
+        """Yield the signals of the tensors that no pass has reached. ``parameters`` are the leaves that passes have reached."""
         for reference, signal in self._late:
             tensor = reference.get()
             if tensor is None or (tensor.requires_grad and tensor not in parameters):

@@ -15,10 +15,10 @@ class Locator:
         self._source = source
 
     def here(self) -> LineContext:
-        """Return the line that runs, with the loops and gradient modes around it."""
+        """Return the running line, with the loops and gradient modes around it."""
         return self._source.context_of(sys._getframe(1))
 
     def here_at(self, line: int) -> LineContext:
-        """Return the same for another line of the function that runs."""
+        """Return another line of the running function, with the loops and gradient modes around it."""
         at, here = self._source.context_at(line), self.here()
         return LineContext(line, at.heads, at.loops + tuple(loop for loop in here.loops if loop not in at.loops))

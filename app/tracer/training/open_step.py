@@ -37,4 +37,4 @@ class OpenStep:
     groups: list[wire.GroupRow] = field(default_factory=list)
     """The parameter groups of optimizers that have stepped."""
     borrowed: dict[int, ParameterChanges] = field(default_factory=dict)
-    """By storage: the parameters whose contribution is the same tensor as the leaf's ``.grad``, which may be overwritten."""
+    """The parameters, by storage, whose contribution is the same tensor as the leaf's ``.grad``, which may be overwritten."""

@@ -1,4 +1,4 @@
-"""Detect the steps of optimizers. The calls inside a step are not recorded: they are not the program's own work."""
+"""Detect the steps of optimizers. The calls inside a step are not recorded, because the program does not make them itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _OptimizerStep(NamedTuple):
 _OWN_KEY = -1
 """The key of our hooks among those of all optimizers; torch itself counts from 0."""
 MANY = 3
-"""The number of an optimizer's steps after which a parameter that no pass has reached is reported."""
+"""The number of steps of an optimizer after which its parameters that no pass has reached are reported."""
 
 
 class _Unreached:
@@ -136,7 +136,7 @@ class Optimizers:
         return tuple(recorded if value is closure else value for value in args), kwargs
 
     def _recorded(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """Return the closure with recording switched on: it computes the loss, which is the program's own work."""
+        """Return the closure with recording switched on, because it computes the program's loss."""
 
         def run() -> Any:
             paused, self._mode.paused = self._mode.paused, 0
@@ -196,7 +196,7 @@ class Optimizers:
             self._steps.resume()
 
     def close_abandoned(self) -> None:
-        """Close the optimizers' steps that an exception has left: no hook runs for those."""
+        """Close the optimizers' steps that ended with an exception, for which no hook runs."""
         if not self._open:
             return
         alive = set()

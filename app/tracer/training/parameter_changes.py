@@ -1,4 +1,4 @@
-"""Record what a step does to one parameter: its value and gradient before and after, and the update."""
+"""Record the changes of one parameter in a step: its value and gradient before and after, and the update."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..tensors.transforms import outside_transforms
 
 @dataclass(frozen=True, slots=True)
 class LeafValue:
-    """The value of a parameter at one moment: a snapshot for a row, and a copy of the elements if there are few enough."""
+    """The value of a parameter at one moment: a snapshot for a row, and a copy of the elements if there are not too many."""
 
     snapshot: Snapshot
     elements: Tensor | None
@@ -113,7 +113,7 @@ class ParameterChanges:
             self._whole = False
 
     def copy_contribution(self) -> None:
-        """Copy the contribution, which is also the leaf's ``.grad``, before a write to that."""
+        """Copy the contribution before a write to the leaf's ``.grad``, which is the same tensor."""
         if self.contribution is not None:
             self.contribution = self.contribution.clone()
 
@@ -140,7 +140,7 @@ class ParameterChanges:
         self.grad_before = -1
 
     def updated(self, state: Mapping[str, Any] | None = None) -> None:
-        """Record the gradient that an update of the leaf used, and the ``state`` that an optimizer keeps for the leaf."""
+        """Record the gradient that an update of the leaf used, and the optimizer's ``state`` for the leaf."""
         if self.grad_used < 0:
             grad = self.leaf.grad
             unchanged = self._accumulated is not None and _state_of(grad) == self._accumulated
@@ -182,7 +182,7 @@ Option = str | int | float | bool | list[float | None] | None
 
 
 def groups(optimizer: torch.optim.Optimizer, parameters: Mapping[int, int]) -> list[wire.GroupRow]:
-    """Return the groups of an optimizer that have any of the ``parameters``, which are by the id of their tensor."""
+    """Return the groups of an optimizer that have any of the ``parameters``, a mapping from the ids of tensors to indices."""
     rows = []
     for group in optimizer.param_groups:
         members = [parameters[id(leaf)] for leaf in group["params"] if id(leaf) in parameters]

@@ -25,7 +25,7 @@ class ReplacementObserver(Protocol):
 
 
 class Parameters:
-    """The parameters of a run. Each keeps its index. A leaf is ``in`` this once it has taken part in a pass."""
+    """The parameters of a run. Each keeps its index. ``leaf in parameters`` is true once the leaf has taken part in a pass."""
 
     def __init__(self, emitter: Emitter, names: Names, observer: ReplacementObserver) -> None:
         self._emitter = emitter
@@ -98,7 +98,7 @@ class Parameters:
         self.revision += 1
 
     def written(self, target: Tensor, key: int) -> list[int]:
-        """Return the parameters that a write to a tensor has changed. Several may share its storage, ``key``."""
+        """Return the parameters that a write to a tensor has changed. Several may share its storage ``key``."""
         return [
             index
             for index in sorted(self._storages.get(key, ()))

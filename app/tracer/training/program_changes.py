@@ -1,4 +1,4 @@
-"""Share what the program has done to tensors: how often it changed one, and whether it has put a hook on one."""
+"""Count the program's changes to tensors, and record whether it has put a hook on one."""
 
 from __future__ import annotations
 

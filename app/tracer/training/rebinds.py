@@ -22,7 +22,7 @@ from .steps import Steps
 
 
 class GraphIndex(Protocol):
-    """Gives each graph an index, as :class:`~..backward.graphs.Graphs` does."""
+    """Assigns an index to each graph, as :class:`~..backward.graphs.Graphs` does."""
 
     def graph_of(self, tensor: Tensor) -> int:
         """Return the index of the graph whose root is a tensor's node; -1 if it cannot be emitted."""
@@ -82,7 +82,7 @@ class Rebinds:
     def assigned(self, statement: Statement, target: AssignmentTarget, value: Tensor) -> None:
         """Report a statement that is about to replace an attribute or an item which is a leaf of the step.
 
-        If the program keeps the leaf elsewhere too, the new tensor may be a deliberate look ahead. Then it is reported only
+        If the program keeps the leaf elsewhere too, the new tensor may be a deliberate look-ahead. It is then reported only
         once the program misses a gradient that the leaf would have had.
         """
         if not self._steps.has_passes:

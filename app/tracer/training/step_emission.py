@@ -1,4 +1,4 @@
-"""Emit a step that has ended: assemble its event from what was gathered and from what was decided about its end."""
+"""Emit a step that has ended: build its event from the gathered data and from the decision about its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .parameters import Parameters
 
 
 class StepEmission:
-    """Emits steps, and the progress of the loops that they are iterations of."""
+    """Emits steps, and the progress of the loops whose iterations they are."""
 
     def __init__(self, *, emitter: Emitter, lines: LineValues, source: ProgramSource, parameters: Parameters) -> None:
         self._emitter = emitter
@@ -65,7 +65,7 @@ class StepEmission:
         )
 
     def emit_progress(self, ended: int, end: StepEnd) -> None:
-        """Emit how far the loop is: its iterations, or the number of steps that have ended if its length is unknown."""
+        """Emit the progress of the loop: its iterations, or the number of ended steps if its length is unknown."""
         if end.loop is not None:
             self._emitter.emit(wire.ProgressEvent(*(end.progress or (ended,))))
 

@@ -185,7 +185,7 @@ class Steps:
     def end_pass(
         self, facts: PassFacts, contributions: Mapping[int, Contribution], lines: frozenset[int], root_line: int
     ) -> None:
-        """Add the results of a pass: its contribution to each parameter, the lines that made its graph, and its root's."""
+        """Add the results of a pass: its contribution to each parameter, and the lines that made its graph and its root."""
         step = self._step
         step.forward |= lines
         step.loss_line[facts.index] = root_line
@@ -232,7 +232,7 @@ class Steps:
             self._update(here)
 
     def scaled(self, parameter: int, here: LineContext) -> None:
-        """Record that a line has written to the gradient of a leaf, as clipping does: the line belongs to the update."""
+        """Record that a line has written to the gradient of a leaf, as clipping does. The line belongs to the update."""
         if self._boundaries.has_contribution(parameter) and not self._boundaries.suspended:
             self._step.parameters[parameter].scaled()
             self._step.update.update((here.line, *here.heads))

@@ -29,7 +29,7 @@ from .write_guard import WriteGuard
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 _MOST = 20
-"""The number of lines that are reported for broadcasting two tensors to one shape."""
+"""Largest number of lines that are reported for broadcasting two tensors to one shape."""
 
 
 class MissingGradientObserver(Protocol):
@@ -119,7 +119,7 @@ class Updates(ForwardObserver):
             self._late.add(tensor, signal)
 
     def ended(self) -> None:
-        """Emit a signal for each tensor that came to require a gradient late and that no pass has reached."""
+        """Emit a signal for each tensor that was made to require a gradient late and that no pass has reached."""
         for signal in self._late.unreached(self._parameters):
             self._emitter.emit(signal)
 
@@ -144,7 +144,7 @@ class Updates(ForwardObserver):
             self._steps.updated(parameter, self._here())
 
     def _missed(self, tensor: Any) -> None:
-        """Report a ``.grad`` that is ``None`` although a pass went through the tensor: it is not a leaf."""
+        """Report a ``.grad`` that is ``None`` although a pass reached the tensor, because the tensor is not a leaf."""
         self._missing.missed(tensor)
         if is_leaf(tensor) or tensor.retains_grad or not tensor.requires_grad:
             return
