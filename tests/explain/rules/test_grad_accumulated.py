@@ -79,7 +79,7 @@ def test_the_finding_of_the_gallery_example_gives_its_numbers() -> None:
     _, recording = record(shown.program)
     (finding,) = without_good_signs(recording, model.Program(shown.program))
     assert (finding.code, finding.step, finding.line) == ("grad-accumulated", 1, 12)
-    assert "In step 1 `m.grad` was still −9.333; −4.978 was added, and the update used −14.31." in finding.why
+    assert "In step 1, `m.grad` was still −9.333; −4.978 was added, and the update used −14.31." in finding.why
     before = recording.step(1).parameters[0]
     assert before.grad_before is not None
     assert before.contribution is not None
