@@ -16,8 +16,8 @@ def execute(
 ) -> int:
     """Run a job, send its framed events through ``write``, and return the program's exit status.
 
-    A program's failure is an event, never an exception. With ``at_exit``, which registers a function as ``atexit.register``
-    does, the end is sent when the process ends, after the program's threads and its own exit functions.
+    A program's failure is an event, never an exception. ``at_exit`` registers a function as ``atexit.register`` does. With it,
+    the end is sent when the process ends, after the program's threads and exit functions.
     """
     if at_exit is None:
         return run(job, write)

@@ -48,8 +48,8 @@ def run(job: wire.Job, write: Callable[[bytes], None]) -> int:
 class RunningProgram:
     """A program that runs in this process. :meth:`run` runs its cells, and :meth:`finish` ends the recording.
 
-    In between, its threads go on and the functions that it registered with ``atexit`` run. In a child that the program
-    forks, nothing is recorded, and what replaces parts of Python and PyTorch is removed.
+    In between, its threads continue and the functions that it registered with ``atexit`` run. In a child that the program
+    forks, nothing is recorded, and all replacements in Python and PyTorch are undone.
     """
 
     def __init__(self, job: wire.Job, write: Callable[[bytes], None]) -> None:
@@ -133,7 +133,7 @@ class RunningProgram:
         sys.stdout, sys.stderr = stdout, stderr
 
     def _end_by(self, error: BaseException) -> int:
-        """Do what Python does with the exception that ends a program, and return the exit status.
+        """Handle the exception that ends a program as Python does, and return the exit status.
 
         The status is negative if Python would end its process by that signal.
         """
@@ -239,7 +239,7 @@ def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFail
 
 
 def _failure(error: BaseException, source: ProgramSource, confined: bool = True) -> wire.ProgramFailure:
-    """Describe an exception, with the program's innermost line, and in a sandbox with the remedy for what is missing there.
+    """Describe an exception, with the program's innermost line and the remedy for an error that the sandbox caused.
 
     The recorder's own frames are left out of the traceback.
     """

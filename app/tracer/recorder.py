@@ -144,7 +144,7 @@ class Recorder:
         """The loops of each thread that is not recorded: their lengths and iterations."""
         self._stack = ExitStack()
         self.stopped = False
-        """True once nothing more will be recorded, although the program goes on."""
+        """True once nothing more will be recorded, although the program continues."""
         self._observing = ExitStack()
         """The replacements of PyTorch's functions, which are undone while a program is traced."""
         self._active = self._observes = False

@@ -22,7 +22,7 @@ from .template import Template
 _FORMULAS = frozenset({BackwardCFunction.apply.__code__, BackwardCFunction.apply_boxed.__code__})
 _current_node: Callable[[], Any] = torch._C._current_autograd_node
 _uses: Callable[[Tensor], int] = getattr(Tensor, "_use_count", lambda tensor: 0)
-"""Return the number of references to a tensor in C++. One is that of the Python object."""
+"""Return the number of references to a tensor in C++, including the reference of the Python object."""
 _WHOLE = 1 << 62
 """A copied gradient keeps all its elements, which may be added to another."""
 
@@ -33,9 +33,9 @@ Position = tuple[str, int, int]
 class Overwritten:
     """The gradients of one pass that were overwritten while it ran, each as a copy from before.
 
-    The engine passes one tensor on to several nodes where their gradients are equal. A hook, or a custom ``backward``, that
-    writes to the gradient it receives therefore changes what other edges hold. ``sent`` are the gradients that nodes
-    computed, by node and slot. ``used`` are those that formulas used, by node and output.
+    The engine passes one tensor on to several nodes where their gradients are equal. If a hook or a custom ``backward`` writes
+    to the gradient that it receives, the gradients on other edges therefore change too. ``sent`` are the gradients that nodes
+    computed, by node and slot. ``used`` are the gradients that formulas used, by node and output.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Overwritten:
         self._given = given
         self._outputs = outputs
         self.arrived: dict[Position, Snapshot] = {}
-        """The gradients as their target took them."""
+        """The gradients as their targets received them."""
         self._pending: set[Position] = set()
-        """The overwritten gradients that their target has not taken yet."""
+        """The overwritten gradients that their targets have not received yet."""
         self._positions: dict[int, list[tuple[Position, Tensor]]] = {}
         """The gradients that the capture has seen, by the id of their tensor."""
         self._ran: set[int] = set()
@@ -108,9 +108,9 @@ class Overwritten:
     def written(self, write: Write, report: Callable[[int, bool, int], None]) -> None:
         """Call ``report`` if the program is about to write to a gradient of the pass.
 
-        Its arguments are the node that runs, whether a custom ``backward`` writes (otherwise a hook does), and another node to
-        which the changed gradient is still on its way (-1 for none). A gradient that the engine has just added up is known
-        only once the node has run; then ``report`` is called later.
+        Its arguments are the running node, whether a custom ``backward`` writes rather than a hook, and another node to which
+        the changed gradient is still on its way (-1 for none). A gradient that the engine has just added up is known only once
+        the node has run; then ``report`` is called later.
         """
         node = self._node()
         if node < 0 or not write.targets:
@@ -125,7 +125,7 @@ class Overwritten:
         elif not formula and node not in self._ran:
             for target in write.targets:
                 whole = target._base if target._is_view() and target._base is not None else target
-                if not whole.requires_grad and _uses(whole) > 1:  # the engine holds it: the program has not made it
+                if not whole.requires_grad and _uses(whole) > 1:  # the engine has a reference, so the program did not make it
                     self._suspects.append((whole, lambda: report(node, False, -1)))
 
     def _next_shared(self, node: int, reached: Sequence[tuple[Position, Tensor]]) -> int:

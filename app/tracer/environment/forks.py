@@ -1,4 +1,4 @@
-"""Let a forked child run on as if it had never been recorded."""
+"""Let a forked child continue as if it had never been recorded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _leaving: list[Callable[[], None]] = []
 
 @contextlib.contextmanager
 def call_in_forked_children(leave: Callable[[], None]) -> Iterator[None]:
-    """Call ``leave`` in each child that the process forks inside the ``with`` block, before the child goes on."""
+    """Call ``leave`` in each child that the process forks inside the ``with`` block, before the child continues."""
     _leaving.append(leave)
     try:
         yield
@@ -27,4 +27,4 @@ def _leave_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_all)  # once for the process: it cannot be taken back
+    os.register_at_fork(after_in_child=_leave_all)  # once for the process, because it cannot be unregistered

@@ -27,7 +27,7 @@ COMPRESSED_LAYOUTS = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse
 
 
 def data_bytes(tensor: Tensor) -> int:
-    """Return the size of a tensor's elements in bytes; for a sparse tensor, that of its values; 0 if only its class knows."""
+    """Return the size in bytes of a tensor's elements, or of a sparse tensor's values; 0 for an opaque tensor."""
     if is_opaque(tensor):
         return 0
     if tensor.layout is torch.strided:

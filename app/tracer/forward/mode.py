@@ -251,7 +251,7 @@ class Trail(Protocol):
 
 
 class ForwardObserver:
-    """Receives what the forward mode observes; this base class does nothing."""
+    """Receives the observations of the forward mode. This base class does nothing."""
 
     def special(self, kind: str, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run a call of a special kind."""

@@ -174,7 +174,7 @@ def pause_during_jit_trace(mode: ForwardMode) -> Iterator[None]:
 def force_eager_compile(on_compile: Callable[[], None]) -> Iterator[None]:
     """Make ``torch.compile`` return functions that run eagerly, since a compiler would trace the recorder too.
 
-    ``on_compile`` is called each time. The results are equal. Dynamo is not loaded unless the program asks for it.
+    ``on_compile`` is called each time. The results are equal. Dynamo is not loaded unless the program imports it.
     """
     original = torch.compile
 

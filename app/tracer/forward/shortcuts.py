@@ -1,7 +1,7 @@
 """Avoid overhead in PyTorch's Python code that exists only because a mode is active.
 
-While a mode is active, PyTorch's Python functions dispatch to it one by one, modules with hooks are called slowly, and
-clearing gradients reads each of them through the mode. Each context manager here undoes its change when it exits.
+While a mode is active, PyTorch's Python functions dispatch to it one by one. Modules with hooks are called slowly, and clearing
+gradients reads each of them through the mode. Each context manager here undoes its change when it exits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Step back while the program exports, traces or computes with fake tensors: PyTorch would trace the recorder too."""
+"""Pause while the program exports, traces or computes with fake tensors, because PyTorch would trace the recorder too."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Suspension = Callable[[], AbstractContextManager[None]]
 
 @contextmanager
 def suspend_while_tracing(suspended: Suspension) -> Iterator[None]:
-    """Run the functions that trace a program in a context that ``suspended`` returns, and the functions that they return."""
+    """Run the functions that trace a program, and the functions that they return, in a context from ``suspended``."""
     originals: list[tuple[ModuleType, str, Any]] = []
 
     def replace(module: ModuleType) -> None:
@@ -69,7 +69,7 @@ def _suspending(original: Callable[..., Any], suspended: Suspension) -> Callable
 
 
 class _AfterImport(MetaPathFinder):
-    """Calls ``replace`` with Dynamo once the program imports it: it is large, so the recorder does not."""
+    """Calls ``replace`` with Dynamo once the program imports it. Dynamo is large, so the recorder does not import it."""
 
     def __init__(self, replace: Callable[[ModuleType], None]) -> None:
         self._replace = replace

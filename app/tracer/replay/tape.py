@@ -2,8 +2,7 @@
 
 The graph of a pass shows how its leaves were used. The tape has the same calls in the order in which they were made. A
 :class:`TapeSection` evaluates them again with other leaf values. Tensors that are detached from the graph (data, ``detach``,
-``no_grad``, a number read with ``item``) keep their recorded values, since autograd's gradient is the slope of exactly this
-function.
+``no_grad``, a number read with ``item``) keep their recorded values. Autograd's gradient is the slope of exactly this function.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from .statements import Statement
 from .value_text import PlainValue, Text, snapshot_text, tensor_text, text_of
 
 _SWEEP = 1_000
-"""The number of tensors at which those that are no line's value any more are forgotten."""
+"""The number of tensors that triggers forgetting the ones that are no longer the value of a line."""
 
 
 class StatementValue:
@@ -199,7 +199,7 @@ class LineValues:
     ) -> list[wire.LineRow]:
         """Return all latest values as a notebook shows them, each tensor with its graph.
 
-        A displayed value has a graph of its own. An assigned value is shown in the graph of the pass that reached it.
+        A displayed value has its own graph. An assigned value is shown in the graph of the pass that reached it.
         """
         rows = []
         texts: dict[int, str] = {}  # an object shown on several lines is printed once, and its graph is emitted once

@@ -35,7 +35,7 @@ _FIXED = frozenset({bool, float, complex})
 
 
 class PlainValue:
-    """A copy of a container or a NumPy array, which is printed only if something asks for its text."""
+    """A copy of a container or a NumPy array, which is printed only when its text is needed."""
 
     __slots__ = ("_brief", "_value", "_whole")
 

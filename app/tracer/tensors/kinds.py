@@ -1,4 +1,4 @@
-"""Tell plain tensors from those of subclasses whose methods may run other code."""
+"""Distinguish plain tensors from tensors of subclasses, whose methods may run other code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEFAULT: Any = Tensor.__torch_dispatch__
 
 
 def is_opaque(tensor: Tensor) -> bool:
-    """Return whether a tensor's class implements the operations itself, so that asking for its memory may run its code."""
+    """Return whether a tensor's class implements the operations itself, so that reading its memory address may run its code."""
     kind: Any = type(tensor)
     return kind not in PLAIN_TYPES and kind.__torch_dispatch__ is not _DEFAULT
 

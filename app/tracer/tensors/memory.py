@@ -24,8 +24,8 @@ class Write:
     other tensors may use too are in ``shared`` and are compared by address. ``storages`` contains the addresses of all of
     them.
 
-    A ``standing`` write may happen at any time, as one by NumPy may. It is announced again and again. A listener has to copy
-    only the tensors that have come to it since the last time. Its set ``shared`` is the given one, which may grow.
+    A ``standing`` write may happen at any time, such as a write by NumPy. It is announced repeatedly. A listener has to copy
+    only the tensors that it received since the last announcement. Its set ``shared`` is the given one, which may grow.
     """
 
     __slots__ = ("ids", "shared", "standing", "storages", "targets")

@@ -33,8 +33,8 @@ _WIDENED = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64} | {
 class _TableLayout:
     """The columns of a table except its elements, and the arrangement of the elements.
 
-    ``groups`` maps a dtype code and an element count to the rows that are read together, the byte columns of their elements,
-    and the indexes of their statistics.
+    ``groups`` has an entry for each dtype code and element count: the rows that are read together, the byte columns of their
+    elements, and the indexes of their statistics.
     """
 
     def __init__(self, traits: Sequence[TensorTraits], contents: Sequence[int]) -> None:

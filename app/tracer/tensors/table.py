@@ -1,7 +1,7 @@
 """Collect the tensors of one event as rows of a table, and summarize the large ones.
 
-Large tensors are summarized as soon as the table is complete, all those of one size together, so that the table does not
-keep them alive. Small tensors are kept until they are packed, or until something is about to write to them.
+Large tensors are summarized as soon as the table is complete, so that the table does not keep them alive. Tensors of one size
+are summarized together. Small tensors are kept until they are packed, or until something is about to write to them.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _option(parameter: inspect.Parameter) -> OptimizerOption | None:
 
 
 def _members(annotation: Any) -> set[Any]:
-    """Return the types that an annotation allows: those of a union, or itself."""
+    """Return the types that an annotation allows: the members of a union, or the annotation itself."""
     return set(get_args(annotation)) if get_origin(annotation) in (Union, types.UnionType) else {annotation}
 
 

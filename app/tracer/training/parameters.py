@@ -39,7 +39,7 @@ class Parameters:
         self._gradients: dict[int, int] | None = None
         self._values: dict[int, LeafValue] = {}
         self.revision = 0
-        """A number that changes when a parameter or a parameter's gradient may have come to another storage."""
+        """A number that changes when a parameter or a parameter's gradient may have moved to another storage."""
 
     def __contains__(self, value: object) -> bool:
         return id(value) in self._indexes

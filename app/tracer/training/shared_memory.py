@@ -13,18 +13,18 @@ from .parameters import Parameters
 
 _weak: Any = reductions.StorageWeakRef
 _SWEEP = 64
-"""The number of storages at which those that were freed are removed for the first time."""
+"""The number of storages that triggers the first removal of freed ones."""
 
 
 class SharedMemory:
-    """The storages that NumPy arrays share. True if there are any. ``parameters`` are those that NumPy may change."""
+    """The storages that NumPy arrays share. True if there are any. ``parameters`` are the parameters that NumPy may change."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self._storages: dict[int, Any] = {}
         self._keys: set[int] = set()
         self.write = Write((), self._keys, standing=True)
-        """The write that any statement may make: to all of these storages."""
+        """The write that any statement may make, to all of these storages."""
         self._sweep_at = _SWEEP
         self._watched: list[int] = []
         self._watched_at = (-1, -1)
