@@ -3,8 +3,8 @@
 ## Why it matters
 
 A backward pass frees the tensors saved in the graph as it goes. A second pass through the same graph fails. This happens when
-`backward()` is called twice on one loss, when two losses share a part of their graph, or when a loop carries a state from one
-iteration to the next together with its graph.
+`backward()` is called twice on one loss, or when two losses share a part of their graph. It also happens when a loop carries a
+state, together with its graph, from one iteration to the next.
 
 ## Example
 

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-Under `vmap` one tensor represents a whole batch at once. Its elements cannot be shown as those of a single tensor, so the graph
-has nodes and edges but no values and no gradients.
+Under `vmap` one tensor represents a whole batch at once. Its elements cannot be shown, so the graph has nodes and edges but no
+values and no gradients.
 
 ## Example
 

@@ -2,10 +2,10 @@
 
 ## Why it matters
 
-A compiled function runs as generated code, in which no single operation can be observed. Tapedeck therefore runs it eagerly,
-as with `torch.compiler.set_stance("force_eager")`. The operations and gradients of the function are recorded. Nothing is
-compiled: the time that it takes, and errors or warnings of the compiler, are not those of the program alone. Numbers may
-differ from those of compiled code in their last digits.
+A compiled function runs as generated code, in which no single operation can be observed. Tapedeck therefore runs it eagerly, as
+with `torch.compiler.set_stance("force_eager")`. The operations and gradients of the function are recorded. Nothing is compiled,
+so the function may be slower, and no errors or warnings of the compiler appear. The last digits of numbers may differ from the
+results of compiled code.
 
 ## Example
 
@@ -62,5 +62,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "`torch.compile` compiled nothing here: the function ran eagerly, so that Tapedeck could record it.",
-            "The time that it takes, and errors or warnings of the compiler, are not those of the program alone.",
+            "The function may be slower than compiled, and no errors or warnings of the compiler appear.",
         )

@@ -69,7 +69,7 @@ _KEYS: Final = [
     for statistic in statistics
 ]  # fmt: skip
 LEAVES: Final = 100
-"""Largest number of parameters that are searched, among those that had a gradient before a pass."""
+"""Largest number of parameters that are searched. Only parameters with a gradient before a pass count."""
 
 _GradientStatistics = tuple[float, ...]
 

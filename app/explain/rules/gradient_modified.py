@@ -3,7 +3,7 @@
 ## Why it matters
 
 PyTorch may pass the same tensor to several branches of the graph, for example to both operands of an addition. A hook or a
-custom `backward` that writes to it then changes the gradient of the other branches too. Whether it does depends on the order in
+custom `backward` that writes to it then changes the gradient of the other branches too. The effect depends on the order in
 which the branches run. PyTorch does not check this and raises no error.
 
 ## Example
@@ -34,7 +34,7 @@ b.register_hook(lambda g: g.clamp(-1, 1))
 
 - Writes to a copy, as after `g = g.clone()`, and hooks that return a new tensor.
 - Writes to the `.grad` of a parameter, in a hook after accumulation or once the pass has ended.
-- Writes through NumPy or other code that PyTorch does not see.
+- Writes through NumPy or other code that PyTorch does not observe.
 """
 
 from __future__ import annotations

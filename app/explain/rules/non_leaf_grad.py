@@ -3,8 +3,7 @@
 ## Why it matters
 
 `backward()` stores gradients in leaves only: in tensors that the program created with `requires_grad=True`. The gradient of a
-computed tensor is used on the way and then dropped, so its `.grad` is `None`, and code that uses it fails or ignores the
-gradient.
+computed tensor is used on the way and then dropped, so its `.grad` is `None`. Code that uses it fails or silently does nothing.
 
 ## Example
 
