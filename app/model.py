@@ -253,7 +253,7 @@ class Iteration(Struct, frozen=True):
 
 
 class LineValue(Struct, frozen=True):
-    """The value of a line in a step, from the last time that it ran in the step, and the phase in which it ran then.
+    """The value of a line in a step, from the last time that the line ran in it, and the phase of that time.
 
     For a line that ran between several passes, ``phase`` is ``forward`` before the main pass and ``backward`` after it.
     """

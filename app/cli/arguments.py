@@ -1,4 +1,4 @@
-"""Tell Tapedeck's own options from the arguments of the program that it runs, as Python and coverage do."""
+"""Separate Tapedeck's own options from the arguments of the program, as Python and coverage do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ProgramCommand(TyperCommand):
 def marked(arguments: Sequence[str], flags: Iterable[str], valued: Iterable[str]) -> list[str]:
     """Return the arguments with ``--`` before the file: our own options come first, the program's arguments last.
 
-    Before the file, every option is ours. After it, options are ours until the first argument that is not, or until ``--``.
+    Every option before the file is ours. After the file, options are ours up to ``--`` or the first argument that is not ours.
 
     >>> marked(["--json", "fit.py", "--epochs", "2", "--json"], {"--json"}, {"--seed"})
     ['--json', '--', 'fit.py', '--epochs', '2', '--json']

@@ -140,7 +140,7 @@ def run(
 
     \b
     Exit status:
-      that of the program, as without Tapedeck: 0 if it ended normally, 1 after an exception,
+      the status of the program, as without Tapedeck: 0 if it ended normally, 1 after an exception,
       N after sys.exit(N); a signal that ended the program ends this command too
       1  the program was stopped, or failed in the sandbox
       2  the program could not be run

@@ -1,7 +1,7 @@
 """Define the colours, sizes and scale that every picture, page and document uses.
 
-The browser gets the same values as JSON from :func:`legend`, and the same rules for an inline SVG from :func:`css`, so that
-each value is defined once.
+The browser gets the values as JSON from :func:`legend`, and the rules for an inline SVG from :func:`css`. Each value is thus
+defined once.
 """
 
 from __future__ import annotations

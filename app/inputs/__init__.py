@@ -1,1 +1,1 @@
-"""Read what a client posts: a program, notebook, expression or training, with the options of its recording."""
+"""Read a posted program, notebook, expression or training, with the options of its recording."""

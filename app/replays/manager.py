@@ -23,7 +23,7 @@ from .result import Replay, path, result_of
 log = logging.getLogger(__name__)
 
 REMEMBERED: Final = 64
-"""Number of ended replays that are remembered without being stored, such as those that failed or timed out."""
+"""Number of ended replays that are remembered without being stored, for example because they failed or timed out."""
 CANCELLED: Final = "The replay was cancelled."
 CHECK_PART: Final = 0.5
 """Fraction of a run's time limit after which a check ends with the elements checked so far."""

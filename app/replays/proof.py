@@ -1,8 +1,9 @@
 """Compare the events of a replay with the recording number by number, and find the first difference.
 
-The comparison includes the graphs, every number of every pass, the parameters with their updates and states, the options of
-optimizers, the lines that ran, and the values of lines that require a gradient. It excludes other values of lines. A program
-may display the time or uninitialized memory and still repeat everything that its gradients depend on.
+The comparison includes the graphs, every number of every pass, and the parameters with their updates and states. It also
+includes the options of optimizers, the lines that ran, and the values of lines that require a gradient. It excludes other
+values of lines. A program may display the time or uninitialized memory and still repeat everything that its gradients depend
+on.
 """
 
 from __future__ import annotations

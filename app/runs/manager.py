@@ -78,7 +78,7 @@ class Runs:
     async def submit(
         self, request: Request, owner: str, *, key: str | None = None, fingerprint: str | None = None
     ) -> RecordedRun:
-        """Start a run, or return the one that was started with the same idempotency key.
+        """Start a run, or return the run that was started with the same idempotency key.
 
         Raises :class:`Busy` if the queue is full or the server is stopping, and :class:`StoreFull` if the store is full.
         """

@@ -192,8 +192,8 @@ class LiveRun(RecordedRun):
     def forget(self, stored: Callable[[tuple[int, int, int], int], StoredLog]) -> None:
         """Drop from memory the events that the store will not rewrite.
 
-        ``stored`` takes the number of graphs, passes and steps among the dropped events and the number of these events, and
-        returns the store's log of them.
+        ``stored`` returns the store's log of the dropped events. It takes their number of graphs, passes and steps, and their
+        total number.
         """
         dropped = self.sealed - self.forgotten
         if dropped <= 0:

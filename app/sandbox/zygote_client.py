@@ -56,7 +56,7 @@ def command(descriptor: int, config: ZygoteConfig) -> list[str]:
 
 
 def environment(mode: Mode | None) -> dict[str, str]:
-    """Return the environment of a zygote: a fixed one, or that of the person whose programs run unconfined."""
+    """Return the environment of a zygote: a fixed one, or the server's own if programs run unconfined."""
     if mode == "none":
         # with more threads, the zygote could not be forked; a hash seed may be given
         fixed = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_NUM_THREADS")}

@@ -1,7 +1,7 @@
 """Pack consecutive events into one block, and unpack single events from it.
 
-Events with the same skeleton form a group. The numbers of all groups with the same number of events are packed side by side, so
-that a number that is repeated in another event takes almost no space.
+Events with the same skeleton form a group. The numbers of all groups with the same number of events are packed side by side. A
+number that is repeated in another event then takes almost no space.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class PackedRow(Struct, frozen=True, array_like=True):
 class PackedTable(Struct, frozen=True):
     """Tensors, one per row, and their numbers in every step.
 
-    Each step's numbers follow those of the step before, little-endian, with the rows in order. ``values`` has the elements of
+    The numbers are little-endian, step after step, with the rows in order. ``values`` has the elements of
     rows with a ``packed`` dtype. ``stats`` are the minimum, maximum, mean and norm of the rows that have statistics, as
     float64; ``counts`` their zeros, NaN and infinities, as int32. ``counts`` is empty if all counts are zero.
     """
