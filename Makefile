@@ -1,4 +1,4 @@
-# Each target first installs what it needs into .venv. This needs Python 3.11 or newer and the package registries.
+# Each target first installs what it needs into .venv. This requires Python 3.11 or newer and access to the package registries.
 # TORCH_INDEX=URL adds an index of wheels, such as PyTorch's index for the CPU. Without it, pip may install a build for GPUs.
 
 HOST ?= 127.0.0.1

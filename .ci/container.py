@@ -3,8 +3,8 @@
     python3 .ci/container.py IMAGE.json LOCK...
 
 IMAGE.json is the output of `buildah inspect` for the image; LOCK is a command that confines another command. This program
-runs as root in its own network namespace. It brings up the loopback interface, starts the server, waits until it is ready,
-posts a program, runs the health check of the image, and stops the server.
+runs as root in its own network namespace. It brings up the loopback interface and starts the server. Once the server is ready,
+it posts a program, runs the health check of the image, and stops the server.
 """
 
 from __future__ import annotations

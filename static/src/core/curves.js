@@ -5,7 +5,7 @@
 /** @import {Curves} from "./state.js" */
 
 const POINTS = 6000; // longer curves are thinned out by the server, which keeps extremes
-const ELEMENTS = 4; // a parameter with at most this many elements has a curve for each; a larger one has one for its norm
+const ELEMENTS = 4; // a parameter with at most this many elements has a curve for each element; a larger one has a curve of its norm
 const PARAMETERS = 40; // only the first parameters have curves
 
 /** @typedef {"value" | "grad" | "contribution" | "update"} Quantity */

@@ -112,7 +112,7 @@ export function detailOf(graph, pass, node, program) {
   };
 }
 
-/** Return the source text that created a node; for a node of a backward formula, whose formula it is. @param {GraphNode} node @param {string} program @returns {string | null} */
+/** Return the source text that created a node. For a node created by a backward formula, name the formula's node. @param {GraphNode} node @param {string} program @returns {string | null} */
 export function sourceOf(node, program) {
   if (node.backward_of && !node.name) {
     const first = node.backward_of.node;

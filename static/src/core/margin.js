@@ -31,7 +31,7 @@ const LETTER = 1.09; // width of a character of code, in characters of a value
 const free = (source) => Math.floor(WIDTH - 3 - source.length * LETTER);
 
 /**
- * Format a tensor so that it fits beside its line, with fewer decimals if need be; else for a line of its own.
+ * Format a tensor to fit beside its line, with fewer decimals if necessary. If it cannot fit, format it for a separate line.
  *
  * @param {Tensor} tensor
  * @param {string} source

@@ -7,13 +7,13 @@ import { shownPass } from "./state.js";
 /** @import {Speed, State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
-/** Milliseconds that each phase is shown at normal speed. */
+/** Milliseconds for which each phase is shown at normal speed. */
 const PACE = { forward: 520, loss: 420, backward: 760, update: 620 };
-const NODE = 170; // milliseconds that a node of a backward pass is shown
-const WAVE = 2200; // most milliseconds for all nodes of a backward pass
-const WHOLE = 110; // milliseconds that a step is shown when whole steps are played
-const TAPE = 15_000; // most milliseconds for a tape of whole steps
-const FASTEST = 33; // least milliseconds that a step is shown
+const NODE = 170; // milliseconds for which a node of a backward pass is shown
+const WAVE = 2200; // maximum milliseconds for all nodes of a backward pass
+const WHOLE = 110; // milliseconds for which a step is shown when whole steps are played
+const TAPE = 15_000; // maximum milliseconds for a tape of whole steps
+const FASTEST = 33; // minimum milliseconds for which a step is shown
 
 /** @typedef {Pick<State, "at" | "phase" | "ran">} Instant */
 

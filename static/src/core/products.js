@@ -11,7 +11,7 @@
  * @property {number | null} sum                their sum, if they are added up
  */
 
-const MOST = 8; // most rows
+const MOST = 8; // maximum number of rows
 
 /** Return the elements of a small tensor, or null. @param {Tensor | null | undefined} tensor @returns {number[] | null} */
 function numbers(tensor) {

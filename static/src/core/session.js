@@ -56,7 +56,7 @@ export function session(store, api, onrun) {
   /** @param {Run} run @param {string} id @returns {Promise<Graph>} */
   const graphOf = (run, id) => once(`graph ${id}`, () => api.graph(run.id, id));
   /**
-   * Fetch the picture of a pass, which serves all passes of the same form; or that of a graph which no pass reached.
+   * Fetch the picture of a pass, which all passes of the same form share, or the picture of a graph that no pass reached.
    *
    * @param {Run} run
    * @param {string} graph
@@ -134,7 +134,7 @@ export function session(store, api, onrun) {
     if (now.run?.id === run.id && now.run.steps > run.steps) void curve();
   }
 
-  /** Show what was fetched. @param {Partial<State>} found */
+  /** Show the fetched parts. @param {Partial<State>} found */
   function arrive(found) {
     const graph = found.graph ?? null;
     const node = graph && (nodeOf(graph, store.get().node)?.id ?? first(graph));
@@ -142,7 +142,7 @@ export function session(store, api, onrun) {
     void inspect();
   }
 
-  /** Show the selected node: what is loaded at once, the rest when it has been fetched. */
+  /** Show the selected node: the loaded detail at once, the rest when it has been fetched. */
   async function inspect() {
     const mine = ++inspection;
     const state = store.get();
@@ -174,8 +174,8 @@ export function session(store, api, onrun) {
   }
 
   /**
-   * Show a recording, with the current view or a given one. If it is shown already, it has grown: a playhead on its last step
-   * then follows.
+   * Show a recording, with the current view or a given one. A recording that is already shown has grown: a playhead on its last
+   * step then follows.
    *
    * @param {Run} answer
    * @param {Partial<State>} [view]
@@ -301,7 +301,7 @@ export const first = ({ nodes, roots }) =>
   (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
 
 /**
- * Return the path of a picture, relative to the API's.
+ * Return the path of a picture, relative to the path of the API.
  *
  * @param {string} run
  * @param {string} what  `passes/0` or `graphs/g1`

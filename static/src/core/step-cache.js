@@ -9,21 +9,21 @@ import { stepsOf } from "./packed-steps.js";
 
 const STEP_BYTES = 600; // estimated size of a packed step
 const NODE_BYTES = 80; // estimated size for each node of its graph
-const STRETCH_BYTES = 400_000; // most bytes of a stretch
-const LONGEST = 256; // most steps of a stretch
-const CACHE_BYTES = 32_000_000; // most bytes of cached packed steps
+const STRETCH_BYTES = 400_000; // maximum size of a stretch
+const LONGEST = 256; // maximum number of steps in a stretch
+const CACHE_BYTES = 32_000_000; // maximum size of all cached packed steps
 const SMALL_TAPE = 1_500_000; // a tape of at most this many bytes is fetched whole
 const AHEAD = 3; // stretches fetched ahead of a moving playhead
 const MOVING = 500; // milliseconds after a move in which another move is likely
-const UNPACKED = 64; // most cached unpacked steps
-const REQUESTS = 2; // most requests at a time
+const UNPACKED = 64; // maximum number of cached unpacked steps
+const REQUESTS = 2; // maximum number of concurrent requests
 
 /**
  * Return a cache of the steps of one run.
  *
  * @param {Client} api
  * @param {string} run
- * @param {() => {count: number, nodes: number}} size  number of recorded steps, and most nodes of a graph
+ * @param {() => {count: number, nodes: number}} size  number of recorded steps, and number of nodes in the largest graph
  */
 export function stepCache(api, run, size) {
   /** @type {Map<number, () => Step>} */

@@ -3,7 +3,7 @@
 /** @import {Graph, NodeDetail, Run, RunHeading, Scalar, Step, Surface} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
-const WAIT = 10; // most seconds that the server may take to answer a request for a replay
+const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
 
 /** Wait as long as the answer's Retry-After header says. @param {Response} answer */
 const retryDelay = (answer) => new Promise((go) => setTimeout(go, 1000 * Number(answer.headers.get("Retry-After") ?? 1)));
@@ -142,12 +142,12 @@ export function client(base) {
      * @param {string} graph
      * @param {number} start  index of the first pass
      * @param {string} fields
-     * @param {number} [count]  most passes
+     * @param {number} [count]  maximum number of passes
      * @returns {Promise<{passes: number[], steps: number[], fields: Record<string, unknown[][]>, next: number | null}>}
      */
     frames: async (id, graph, start, fields, count = 1000) =>
       (await request(`${run(id)}/frames?graph=${graph}&start=${start}&count=${count}&fields=${fields}`)).json(),
-    /** Fetch a picture as text. @param {string} path  relative to the API's @param {AbortSignal} [signal] */
+    /** Fetch a picture as text. @param {string} path  relative to the path of the API @param {AbortSignal} [signal] */
     picture: async (path, signal) => (await request(path, with_(signal))).text(),
     /** @param {string} path */
     address: (path) => base + path,

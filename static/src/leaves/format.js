@@ -72,14 +72,14 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
 }
 
 const ARROW = " → ";
-const FINEST = 9; // most decimals of a change
+const FINEST = 9; // maximum decimals of a change
 
 /**
  * Format values before and after a change, with enough decimals to show the difference.
  *
  * @param {Values} before
  * @param {Values} after
- * @param {number} [decimals]  least number of decimals
+ * @param {number} [decimals]  minimum number of decimals
  * @param {string} [dtype]
  * @returns {[string, string]}
  */
@@ -127,7 +127,7 @@ const long = (text) => text.length + 2 * (text.split("∞").length - 1);
 const elements = (sizes) => sizes.reduce((product, size) => product * size, 1);
 
 /**
- * Format the values of a tensor in at most `room` characters, with fewer decimals if need be; null if they do not fit.
+ * Format the values of a tensor in at most `room` characters, with fewer decimals if necessary; null if they do not fit.
  *
  * @param {Tensor} value
  * @param {number} room
@@ -226,7 +226,7 @@ export const changed = (before, after) =>
     : [all(before), all(after)];
 
 /**
- * Format a tensor before and after a change in at most `room` characters; only after it if both do not fit.
+ * Format a tensor before and after a change in at most `room` characters. If both do not fit, format only the later one.
  *
  * @param {Tensor} before
  * @param {Tensor} after
@@ -243,7 +243,7 @@ export function became(before, after, room) {
   return one !== other && long(both) <= room ? both : ARROW.trimStart() + brief(after, room - 2);
 }
 
-const SHORT = 3; // most elements whose values an edge's label shows
+const SHORT = 3; // maximum number of elements whose values an edge's label shows
 
 /** Format a gradient for an edge's label: the values of a few elements, else the norm. @param {Tensor} value @param {number} room */
 export function size(value, room) {
@@ -297,11 +297,11 @@ export function all(value) {
   return `${tensor(value, 60)}, ${number(value.min)} to ${number(value.max)}, mean ${number(value.mean)}`;
 }
 
-const WORDY = 8; // if a number on an axis is longer, the others are written as differences
+const WORDY = 8; // if a number on an axis has more characters, the others are written as differences
 
 /**
- * Format ascending numbers on an axis, with enough digits to distinguish them. If these are many, all but the first are written
- * as differences from it.
+ * Format ascending numbers on an axis, with enough digits to distinguish them. If the numbers need many digits, all but the
+ * first are written as differences from the first.
  *
  * @param {readonly number[]} numbers
  * @returns {string[]}

@@ -20,7 +20,7 @@ export function title({ kind, name, module, op }, source) {
  *
  * @param {GraphNode} node
  * @param {string | null} source
- * @param {number} room  most characters of the title
+ * @param {number} room  maximum characters of the title
  */
 export function shortTitle(node, source, room) {
   const whole = title(node, source);

@@ -142,7 +142,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     h("div", { class: "phases", role: "group", "aria-label": "Phase within the step" }, phases),
   );
 
-  /** Return whether the step has nothing in a phase. @param {Phase | undefined} phase */
+  /** Return whether the step has no lines in a phase. @param {Phase | undefined} phase */
   const empty = (phase) => phase !== "backward" && !(phase && shown.step?.lines[phase]?.length);
 
   element.addEventListener("keydown", (event) => {

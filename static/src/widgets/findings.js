@@ -56,7 +56,7 @@ export function findings({ onfix, onfinding }) {
   });
 }
 
-/** Counts of findings, as a short text. @param {readonly Finding[]} all @returns {Child} */
+/** Return the counts of findings as a short text. @param {readonly Finding[]} all @returns {Child} */
 export function summary(all) {
   /** @param {...Finding["severity"]} kinds */
   const count = (...kinds) => all.filter(({ severity }) => kinds.includes(severity)).length;
@@ -68,7 +68,7 @@ export function summary(all) {
   ];
 }
 
-/** The lines that a fix removes and adds. @param {Fix} fix @param {string} program */
+/** Return the lines that a fix removes and adds. @param {Fix} fix @param {string} program */
 function lines(fix, program) {
   const { removed, added } = difference(program, fix.edits);
   const indent = Math.min(...[...removed, ...added].filter((text) => text.trim()).map((text) => text.search(/\S/)), Infinity);

@@ -11,8 +11,8 @@ import { flow, rebindCards } from "./graph/motion.js";
 /** @import {Rebind} from "../leaves/types.js" */
 /** @import {PictureNumbers} from "./graph/numbers.js" */
 
-const WHOLE = 0.9; // least scale for the whole picture: below it, text of 11 px is hard to read
-const PART = 1; // scale for a part of the picture, or smaller if one of its sides fits then
+const WHOLE = 0.9; // minimum scale for the whole picture: below it, text of 11 px is hard to read
+const PART = 1; // scale for a part of the picture; smaller if one side of the picture then fits
 const LARGEST = 1.12; // largest initial scale
 const CARD = { wide: 125, high: 40 }; // half the size of a node, in pixels of the picture
 const HASTE = 150; // steps that follow each other within this many milliseconds are shown without transitions

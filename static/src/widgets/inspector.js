@@ -32,7 +32,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {Products | null} products            the arithmetic behind one gradient
  */
 
-const ROOM = 27; // most characters of a value at the end of a row
+const ROOM = 27; // maximum characters of a value at the end of a row
 const NONE = "No gradient arrived in this pass.";
 
 /** Format a tensor of an optimizer's state, whose `step` is a whole number. @param {string} key @param {Tensor | null} tensor */

@@ -5,8 +5,8 @@ import * as format from "../leaves/format.js";
 
 /** @import {ParameterStep, Phase, Step, Tensor} from "../leaves/types.js" */
 
-const ROOM = 18; // most characters of a tensor in a cell
-const MOST = 60; // most parameters in the table
+const ROOM = 18; // maximum characters of a tensor in a cell
+const MOST = 60; // maximum number of parameters in the table
 
 /** The usual names of states. */
 const STATES = /** @type {Record<string, string>} */ ({

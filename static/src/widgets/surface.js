@@ -37,7 +37,7 @@ const EDGE = { left: 44, right: 10, top: 8, bottom: 20 };
 const INSET = 10; // pixels between a curve's lowest point and the axis
 const APART = 22; // pixels between numbers beside a curve
 const FINE = 3; // on a logarithmic scale, a straight piece is drawn in parts of this height in pixels
-const ARROW = 30; // length of the arrow against the gradient, in pixels
+const ARROW = 30; // length of the arrow opposite to the gradient, in pixels
 const TANGENT = 0.16; // length of the tangent to each side, as a part of the width
 
 /** Make the plot: a curve for one axis, a contour for two. */
@@ -219,7 +219,7 @@ export function surface() {
     return s("path", { class: "tangent", d: tangent({ x, y, least }, here, slope, reach, TANGENT * width) });
   }
 
-  /** Draw arrows against the gradient, where the loss falls fastest, and along the update. @param {{a: number, b: number, x: number, y: number}} from */
+  /** Draw one arrow opposite to the gradient, where the loss falls fastest, and one along the update. @param {{a: number, b: number, x: number, y: number}} from */
   function gradientArrows(from) {
     /** @param {readonly (number | null)[] | null} by @param {number} sign @returns {[number, number] | null} */
     const vector = (by, sign) => {

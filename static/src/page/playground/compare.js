@@ -10,7 +10,7 @@ import * as format from "../../leaves/format.js";
 /** @import {Store} from "../../core/store.js" */
 /** @import {Run} from "../../leaves/types.js" */
 
-const ROOM = 34; // most characters of a line that differs between two programs
+const ROOM = 34; // maximum characters of a line that differs between two programs
 const WHOLE = 24; // a line of at most this many characters is shown whole, not only its difference
 const ALIKE = 4; // two lines with this many first characters in common are versions of one line
 

@@ -17,8 +17,8 @@ import { lazyLossPane } from "./lazy-loss-pane.js";
 /** @import {Chart} from "../../widgets/charts/chart.js" */
 /** @typedef {import("../../core/player.js").Instant} Instant */
 
-const SHORT = 8; // most characters of a name on a tab, or above a curve
-const TIGHT = 3; // most characters of a name above the curves of several elements
+const SHORT = 8; // maximum characters of a name on a tab, or above a curve
+const TIGHT = 3; // maximum characters of a name above the curves of several elements
 
 /**
  * Set up the deck, the charts, the loss pane and the optimizer's table.
@@ -110,7 +110,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     lossPane.choice.hidden = shown !== "loss";
     if (!run || !parameter || !some) return;
     if (now.parameter !== parameter.id) {
-      // `over` may come from an address that names no parameter: keep it then
+      // `over` may come from an address that names no parameter: keep it in that case
       return state.set({ parameter: parameter.id, ...(now.parameter === null ? {} : { over: null }) });
     }
     fill(

@@ -10,7 +10,7 @@ export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test
  * Accept files from the file dialog and from drops on the page.
  *
  * @param {object} options
- * @param {number} options.limit  most bytes of a file
+ * @param {number} options.limit  maximum bytes of a file
  * @param {(content: string) => void} options.onnotebook
  * @param {(content: string) => void} options.onprogram
  * @param {(trouble: {title: string, detail: string}) => void} options.ontrouble

@@ -11,7 +11,7 @@ import { surface } from "../../widgets/surface.js";
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 
-const ELEMENTS = 6; // most elements of a parameter to choose from
+const ELEMENTS = 6; // maximum number of elements of a parameter to choose from
 
 /** @param {Scalar | null | undefined} value */
 const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);

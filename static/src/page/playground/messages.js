@@ -22,7 +22,7 @@ const ENDS = {
  *
  * @param {State} state
  * @param {string} mode
- * @param {number} seconds  most seconds of a run
+ * @param {number} seconds  time limit of a run
  * @param {() => void} toEnd  go to the step at which an error ended the program
  * @returns {Child}
  */

@@ -21,7 +21,7 @@ import * as format from "../../leaves/format.js";
 const INSET = 6; // pixels before the first step and after the last, where a dot needs room
 const HEAD = 4; // radius of the dot at the playhead, in pixels
 const LONE = 2; // radius of a dot without a curve, in pixels
-const SIDE = 34; // least width of the y axis, in pixels
+const SIDE = 34; // minimum width of the y axis, in pixels
 const LETTER = 5.6; // width of a letter on the y axis, in pixels
 const APART = 26; // distance between numbers on the y axis, in pixels
 const FOOT = 18; // height of the x axis, in pixels
@@ -302,7 +302,7 @@ function lone(column) {
   return filled.filter((position, i) => drawn(position) && !drawn(filled[i - 1]) && !drawn(filled[i + 1]));
 }
 
-/** Return the least size of a number, the threshold of a scale that is logarithmic on both sides of zero. @param {readonly Column[]} columns */
+/** Return the smallest nonzero absolute value, the threshold of a scale that is logarithmic on both sides of zero. @param {readonly Column[]} columns */
 function smallest(columns) {
   let least = Infinity;
   for (const column of columns) for (const value of column) if (value && Number.isFinite(value)) least = Math.min(least, Math.abs(value));

@@ -29,12 +29,12 @@ import { nonFinite, summary } from "./nonfinite.js";
 
 const EDGE = 8; // free pixels beside the tape
 const GAP = 8; // free pixels between a label and its point
-const WHOLE = 160; // most steps whose cells are drawn one by one
-const WIDE = 26; // least width of a cell in which a phase can be pointed at, in pixels
-const FINE = 7; // least width of a cell in which the phases are drawn, in pixels
+const WHOLE = 160; // maximum number of steps whose cells are drawn one by one
+const WIDE = 26; // minimum width of a cell in which the pointer can select a phase, in pixels
+const FINE = 7; // minimum width of a cell in which the phases are drawn, in pixels
 const LETTER = 5.6; // width of a letter of a label, in pixels
-const LINES = 40; // most non-finite stretches of a curve that are drawn
-const LOW = 56; // least height with room for labels, in pixels
+const LINES = 40; // maximum number of non-finite stretches drawn for a curve
+const LOW = 56; // minimum height with room for labels, in pixels
 
 /** Make the tape. @param {{onseek: (step: number, phase: Phase | null) => void}} options */
 export function tape({ onseek }) {

@@ -18,7 +18,7 @@ import { NONE } from "../../leaves/format.js";
  * @property {readonly number[]} found
  */
 
-const LONGEST = 20_000; // most characters of an output
+const LONGEST = 20_000; // maximum characters of an output
 
 /** Replaces the margin. @type {import("@codemirror/state").StateEffectType<Margin>} */
 export const setMargin = StateEffect.define();

@@ -7,7 +7,7 @@ import { s } from "../../leaves/dom.js";
 
 const WIDE = 200; // width of a card, in pixels of the picture
 const HIGH = 62; // height of a card
-const NAME = 22; // most characters of a name beside its line
+const NAME = 22; // maximum characters of a name beside its line
 const APART = 44; // distance between a leaf and the card of the tensor that has its name now
 const STEADY = "cubic-bezier(0.3, 0, 0.2, 1)";
 

@@ -26,29 +26,29 @@ import * as format from "../../leaves/format.js";
  */
 
 const AT_REST = 160; // tooltips are written after this many milliseconds without a change
-const LABEL = 7; // most characters of a gradient's name on a card
-const SHORT = 8; // most characters of a name with " before the update" after it
+const LABEL = 7; // maximum characters of a gradient's name on a card
+const SHORT = 8; // maximum characters of a name that is followed by " before the update"
 const GRADIENT = ": gradient ";
 
 /** Return whether a tensor has NaN or infinite elements. @param {Tensor | null} tensor */
 const strange = (tensor) =>
   tensor !== null && Boolean(tensor.nan || tensor.inf || tensor.norm === "NaN" || tensor.norm === "Infinity");
 
-/** Return the title of a leaf whose name refers to another tensor by now. @param {string} name */
+/** Return the title of a leaf whose name now refers to another tensor. @param {string} name */
 const renamed = (name) => (name.length <= SHORT ? `${name} before the update` : `old ${name}`);
 
 /** @param {Tensor | null} tensor */
 const norm = (tensor) => (tensor?.norm === null || tensor === null ? null : Number(tensor.norm));
 
 /**
- * Return a text of the picture that is only written when it changes.
+ * Wrap a text of the picture so that it is written only when it changes.
  *
  * @param {Element | null | undefined} element
  */
 function field(element) {
   let text = element?.textContent ?? "";
   let tone = /\bf-([\w-]+)/.exec(element?.getAttribute("class") ?? "")?.[1] ?? "";
-  const ground = element?.classList.contains("s-bg") ? " s-bg" : ""; // of an edge's label
+  const ground = element?.classList.contains("s-bg") ? " s-bg" : ""; // set on the label of an edge
   return {
     element,
     first: text,

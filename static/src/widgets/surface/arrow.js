@@ -29,7 +29,7 @@ export function draw(arrows, { left, right, top, bottom }) {
     const long = Math.hypot(dx, dy);
     if (!(long > 0)) return null;
     const [ux, uy] = [dx / long, dy / long];
-    const head = Math.min(1, long / HEAD / 2); // a short arrow has a small one
+    const head = Math.min(1, long / HEAD / 2); // a short arrow has a small head
     /** @param {number} along @param {number} aside */
     const point = (along, aside) =>
       `${(from.x + ux * along - uy * aside).toFixed(1)} ${(from.y + uy * along + ux * aside).toFixed(1)}`;

@@ -4,7 +4,7 @@ import * as format from "../../leaves/format.js";
 
 /** @typedef {{x: number, y: number}} Pixel */
 
-const LABELLED = 4; // most lines with a label
+const LABELLED = 4; // maximum number of lines with a label
 const WIDE = 40; // width of a label with its margins, in pixels
 const HIGH = 16; // height of a label, in pixels
 

@@ -11,7 +11,7 @@
 
 const LEVELS = 9; // lines of a contour
 const RATIOS = [1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30, 100, 1e3, 1e4, 1e6, 1e9, 1e12, 1e20, 1e40, 1e80];
-const INSIDE = 4; // least number of grid points inside a contour line: a line around fewer shows the grid, not the loss
+const INSIDE = 4; // minimum number of grid points inside a contour line: a line around fewer points shows the grid, not the loss
 
 /**
  * Return the scale for losses: logarithmic if requested and all of them are positive.

@@ -22,7 +22,7 @@ const PARTS = 32; // parts of a bent line to each side
  * @param {{a: number, b: number}} here   the parameter's value and the loss
  * @param {number} slope
  * @param {number} reach                  change of the parameter to each side
- * @param {number} most                   most pixels to each side, so that a steep tangent is not longer than a flat one
+ * @param {number} most                   maximum pixels to each side, so that a steep tangent is not longer than a flat one
  */
 export function tangent(plane, here, slope, reach, most) {
   const [back, on] = [-reach, reach].map((by) => shortened(side(plane, here, slope, by), most));
