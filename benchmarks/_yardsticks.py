@@ -2,8 +2,8 @@
 
 No recorder that observes calls by a mode and gradients by hooks can cost less than ``watched``. ``least`` records each
 node's value and the gradients on its edges, and reads many passes at a time, like Tapedeck's recorder. Unlike it, ``least``
-records no line values, names, steps, updates, saved tensors or statistics, assumes that nobody writes to the tensors it
-keeps, and sends nothing.
+records no line values, names, steps, updates, saved tensors or statistics. It assumes that nothing writes to the tensors
+it keeps, and it sends nothing.
 """
 
 from __future__ import annotations

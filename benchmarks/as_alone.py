@@ -1,9 +1,9 @@
-"""Compare programs with themselves alone: output, exit status, final tensors, and the time that recording takes.
+"""Compare programs under Tapedeck with the same programs alone: output, exit status, final tensors and time.
 
 ``as_alone.py FILES…`` runs each file twice with ``python FILE`` and once with ``tapedeck run FILE``, and reports differences.
 With ``--sandbox`` the file runs confined; then the final tensors are not compared, because a confined program can't write them.
-Some programs differ from themselves alone, because they are not seeded or print times. They are reported as not repeatable, and
-only their exit status is compared. The exit status of this command is 1 if any program differs.
+Some programs differ even between two runs without Tapedeck, because they are not seeded or print times. They are reported as
+not repeatable, and only their exit status is compared. The exit status of this command is 1 if any program differs.
 """
 
 from __future__ import annotations
@@ -120,11 +120,11 @@ def recorded(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> Outc
 
 
 def compare(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> tuple[str, str]:
-    """Return ``same``, ``not repeatable``, ``alone it does not end``` or ``differs``, and the details."""
+    """Return ``same``, ``not repeatable``, ``does not end alone`` or ``differs``, and the details."""
     plain = [sys.executable, file.name]
     first, second = run(plain, file, folder, seconds), run(plain, file, folder, seconds)
     if first.status is None:
-        return "alone it does not end", f"within {seconds:.0f} s"
+        return "does not end alone", f"within {seconds:.0f} s"
     ours = recorded(file, folder, 10 * seconds, sandbox=sandbox)
     ratio = f"{ours.seconds / first.seconds:.1f} times as long"
     if first.differences(second):

@@ -1,8 +1,11 @@
 """Measure how a recorded training is stored and read, on a real, warm server, sandbox and HTTP included.
 
-Measured are the size of a scalar regression and of a small network in the store, the time to read all series, one step
-and a hundred passes by columns, the delay of the first step in the event stream, and the growth of the server's memory
-while ten thousand steps are streamed.
+The benchmark measures:
+
+- the stored size of a scalar regression and of a small network,
+- the time to read all series, one step, and a hundred passes by columns,
+- the delay of the first step in the event stream,
+- the growth of the server's memory while ten thousand steps are streamed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time recording against plain eager PyTorch: the same programs, recorded and not, alternating in one process.
 
-Two yardsticks are timed beside it: a mode and hooks that do nothing, and a minimal recorder. The benchmark also reports
+Two yardsticks are timed too: a mode and hooks that do nothing, and a minimal recorder. The benchmark also reports
 the nodes per second that are walked and emitted for a graph of 100,000. Everything runs on one thread, unconfined.
 """
 

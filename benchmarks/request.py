@@ -1,7 +1,7 @@
 """Time a request against torchviz: run the notebook's last section and get its picture, alternating between the two.
 
 Tapedeck gets ``POST /api/v1/runs`` and ``GET …/graph.svg`` on a warm server: sandbox, trace, store and HTTP are included.
-torchviz gets a warm process of its own, unconfined: the same program, ``make_dot(show_attrs=True, show_saved=True)`` and
+torchviz gets a separate warm process, unconfined: the same program, ``make_dot(show_attrs=True, show_saved=True)`` and
 ``pipe("svg")``. It must keep the graph after backward, because it would otherwise have no saved tensors to show.
 """
 
@@ -50,7 +50,7 @@ def torchviz(pipe: Connection) -> None:
 def have_dot(folder: str, named: str | None) -> str:
     """Put a ``dot`` first on the PATH for torchviz, and return its path.
 
-    It is the one that is ``named``, else the machine's, else the one from Tapedeck's wheel.
+    Use the ``dot`` at the path ``named`` if given, else the machine's, else the one from Tapedeck's wheel.
     """
     path: str = named or shutil.which("dot") or engine.find()
     os.symlink(os.path.abspath(path), Path(folder) / "dot")

@@ -177,7 +177,7 @@ ENDS: Final[dict[str, str]] = {
     "dtypes": f"{X}y = (x.double() * 2).to(torch.complex64)\nz = torch.view_as_real(y).half().sum()\nz.backward()\n"
     "torch.tensor([True]), torch.arange(3), torch.empty(0), torch.tensor(float('-inf'))\n",
 }
-"""Programs that end in another way than done."""
+"""Programs without a graph, programs that fail or reach a limit, and unusual texts and dtypes."""
 
 FIT: Final = """\
 import torch
@@ -303,7 +303,7 @@ class Client:
         return answer
 
     def get(self, name: str | None, path: str, **headers: str) -> Answer:
-        """Send a GET request. An underscore in a header's name stands for a hyphen."""
+        """Send a GET request. In the names of headers, underscores become hyphens."""
         return self.ask(name, "GET", path, headers=_spelled(headers))
 
     def post(self, name: str | None, path: str, body: Any, **headers: str) -> Answer:
@@ -371,7 +371,7 @@ def _spelled(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def gathered(stream: bytes) -> bytes:
-    """Return a stream of events without what depends on the time: ids, and how lines and output are split into events.
+    """Return a stream of events without parts that depend on timing: ids, and how lines and output are split into events.
 
     >>> print(gathered(b'event: output\\ndata: {"text":"a","cell":0}\\nid: 1\\n\\nevent: output\\n'
     ...                b'data: {"text":"b","cell":0}\\nid: 2\\n\\nevent: end\\ndata: {}\\nid: 3\\n\\n').decode())

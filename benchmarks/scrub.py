@@ -76,8 +76,8 @@ READ: Final = """() => {
 class Drag:
     """Times of a drag in milliseconds.
 
-    ``frames`` has the length of each frame, ``behind`` the same for frames that lagged behind the playhead and 0 for the
-    others, ``tasks`` the thread time and the wall time of each task.
+    ``frames`` has the length of each frame. ``behind`` has the same length for frames that lagged behind the playhead, and 0
+    for the others. ``tasks`` has the thread time and the wall time of each task.
     """
 
     frames: list[float]

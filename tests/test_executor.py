@@ -92,7 +92,7 @@ async def test_a_time_limit_stops_the_program(own: OwnProcess) -> None:
         ("RuntimeError", "shape '[2]' is invalid for input of size 3", "failed"),
     ],
 )
-async def test_an_exception_at_a_limit_has_a_status_of_its_own(own: OwnProcess, kind: str, message: str, status: str) -> None:
+async def test_an_exception_at_a_limit_has_its_own_status(own: OwnProcess, kind: str, message: str, status: str) -> None:
     failure = f"wire.ProgramFailure({kind!r}, {message!r}, None, 3, '')"
     end, _ = await run(own, f"emit(wire.EndEvent('failed', {failure}, 1.0))")
     assert end.status == status

@@ -1,4 +1,4 @@
-"""Hold the code to its layers: who may import whom, in Python and in JavaScript."""
+"""Modules import only from the layers below them, in Python and in JavaScript."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 """The packages and modules that each package or module of the app imports, from the bottom up."""
 
-PYTHON = sorted(path for path in APP.rglob("*.py") if path.parent.name != "programs")  # the gallery's are not ours to import
+PYTHON = sorted(path for path in APP.rglob("*.py") if path.parent.name != "programs")  # not the gallery
 SCRIPTS = sorted(SOURCES.rglob("*.js"))
 
 
@@ -91,8 +91,8 @@ def test_a_module_names_its_own_package_only_relatively(path: Path) -> None:
     assert not {name for name in absolute if name.split(".")[0] in {"app", "tapedeck"}}
 
 
-def test_the_packages_of_the_app_import_each_other_without_a_circle() -> None:
-    assert len(list(TopologicalSorter(MAY_IMPORT).static_order())) == len(MAY_IMPORT)  # raises CycleError for a circle
+def test_the_packages_of_the_app_import_each_other_without_a_cycle() -> None:
+    assert len(list(TopologicalSorter(MAY_IMPORT).static_order())) == len(MAY_IMPORT)  # raises CycleError for a cycle
 
 
 def test_no_two_classes_of_the_app_share_a_name() -> None:
@@ -119,12 +119,12 @@ TRACER_ORDER = (
     "main",
     "__main__",
 )
-"""The packages and modules of the tracer. Each imports only from those above it, and from itself."""
+"""The packages and modules of the tracer, from the bottom up. Each imports only from itself and from earlier ones."""
 TRACER = [path for path in PYTHON if path.is_relative_to(APP / "tracer")]
 
 
 @pytest.mark.parametrize("path", TRACER, ids=name_of)
-def test_a_package_of_the_tracer_imports_only_from_those_before_it(path: Path) -> None:
+def test_a_package_of_the_tracer_imports_only_from_packages_below_it(path: Path) -> None:
     part = path.relative_to(APP / "tracer").parts[0].removesuffix(".py")
     assert part in TRACER_ORDER, f"add {part} to TRACER_ORDER"
     imported = [(line, name.split(".")[2]) for line, name in imports(path) if name.startswith("tapedeck.tracer.")]
@@ -133,13 +133,13 @@ def test_a_package_of_the_tracer_imports_only_from_those_before_it(path: Path) -
     assert not [f"{name_of(path)}:{line} imports {other}" for line, other in ours if position(other) > position(part)]
 
 
-def test_the_modules_of_the_tracer_import_each_other_without_a_circle() -> None:
+def test_the_modules_of_the_tracer_import_each_other_without_a_cycle() -> None:
     modules = {".".join(["tapedeck", *path.relative_to(APP).with_suffix("").parts]): path for path in TRACER}
     graph = {
         module: {name if name in modules else name.rpartition(".")[0] for _, name in imports(path)} & modules.keys() - {module}
         for module, path in modules.items()
     }
-    assert len(list(TopologicalSorter(graph).static_order())) == len(modules)  # raises CycleError for a circle
+    assert len(list(TopologicalSorter(graph).static_order())) == len(modules)  # raises CycleError for a cycle
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=name_of)
@@ -171,13 +171,13 @@ def test_no_callback_is_set_on_a_finished_object(path: Path) -> None:
     assert not [f"{name_of(path)}:{target.lineno} sets {ast.unparse(target)}" for target in wrong]
 
 
-def test_every_package_of_the_app_has_an_init_so_that_wheels_hold_it() -> None:
+def test_every_package_of_the_app_has_an_init_so_that_wheels_contain_it() -> None:
     folders = {path.parent for path in PYTHON}
     assert not [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()]
 
 
 def script_imports(path: Path) -> list[Path]:
-    """Return the files of ours that a script imports; a comment that names a type imports nothing."""
+    """Return the project's files that a script imports. Imports of types in comments do not count."""
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text(), flags=re.DOTALL)
     pattern = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.[^"']+)["']""")
     return [(path.parent / name).resolve() for name in pattern.findall(code)]
@@ -189,11 +189,11 @@ LAYERS = ("leaves", "core", "widgets", "page")
 @pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
 def test_a_script_imports_only_from_the_layers_below_it_and_a_leaf_nothing(path: Path) -> None:
     layer = path.relative_to(SOURCES).parts[0]
-    assert layer in LAYERS, f"{name_of(path)} belongs into one of {', '.join(LAYERS)}"
+    assert layer in LAYERS, f"{name_of(path)} belongs in one of {', '.join(LAYERS)}"
     wrong = re.findall(r"^import\b.*", path.read_text(), re.MULTILINE) if layer == "leaves" else []
     for other in script_imports(path):
         theirs = other.relative_to(SOURCES).parts[0]
-        folder = other.parent  # what one widget is made of, beside it
+        folder = other.parent  # a folder beside a widget contains the parts of that widget
         inside_one_widget = layer == theirs == "widgets" != folder.name and folder in (path.parent, path.with_suffix(""))
         below = LAYERS.index(theirs) < LAYERS.index(layer)
         beside = layer == theirs and layer in ("core", "page")

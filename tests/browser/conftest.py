@@ -42,7 +42,7 @@ expect.set_options(timeout=EXPECT_WITHIN)
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Start the installed Chromium, as root without its sandbox, which it cannot use then."""
+    """Start the installed Chromium. For root, switch off Chromium's own sandbox, which does not support root."""
     switches = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     return {**browser_type_launch_args, "executable_path": browser_path(), "args": switches}
 

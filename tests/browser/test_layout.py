@@ -48,7 +48,7 @@ def test_every_page_fits_its_window(look: Look, path: str, width: int, problems:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("path", ["/", "/examples"])
-def test_axe_finds_nothing(look: Look, path: str, theme: str) -> None:
+def test_axe_reports_no_violation(look: Look, path: str, theme: str) -> None:
     page = look(1440, theme)
     page.goto(path)
     if path == "/":
@@ -112,7 +112,7 @@ def test_a_picture_opens_at_a_readable_size_and_fades_where_it_continues(look: L
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_while_two_runs_are_compared(look: Look, theme: str) -> None:
+def test_axe_reports_no_violation_while_two_runs_are_compared(look: Look, theme: str) -> None:
     page = look(1440, theme)
     page.goto("/")
     run(page, FIT)
@@ -125,7 +125,7 @@ def test_axe_finds_nothing_while_two_runs_are_compared(look: Look, theme: str) -
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_axe_finds_nothing_on_a_phone_with_many_steps(look: Look, theme: str) -> None:
+def test_axe_reports_no_violation_on_a_phone_with_many_steps(look: Look, theme: str) -> None:
     page = look(390, theme)
     page.goto("/")
     run(page, FIT)

@@ -68,7 +68,7 @@ def until_in_view(page: Page, text: str) -> None:
     pytest.fail(f"{text!r} is not in view")
 
 
-def test_a_line_that_did_not_run_in_the_step_shows_an_earlier_value_in_pale(page: Page) -> None:
+def test_a_line_that_did_not_run_in_the_step_shows_an_earlier_value_in_a_pale_colour(page: Page) -> None:
     page.goto("/")
     run(page, TURNS)
     page.goto(page.url.partition("?")[0] + "?step=1")

@@ -78,7 +78,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 
 def command(*arguments: str, folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own, in a folder."""
+    """Run the command line in a separate process, in a folder."""
     line = [sys.executable, "-m", "tapedeck", *arguments]
     return subprocess.run(line, cwd=folder, input=text, capture_output=True, text=True, timeout=120)
 
@@ -159,7 +159,7 @@ def test_render_and_check_take_arguments_of_the_program_too(fake_process: type[F
     ]
 
 
-def test_a_run_whose_random_state_is_its_own_has_no_seed(fake_process: type[FakeProcess], file: str) -> None:
+def test_a_run_without_a_seed_option_has_no_seed(fake_process: type[FakeProcess], file: str) -> None:
     assert json.loads(tapedeck("run", "--json", file).output)["seed"] is None
     assert json.loads(tapedeck("run", "--json", "--seed", "4", file).output)["seed"] == 4
     assert [job.seed for job in fake_process.jobs] == [None, 4]
@@ -280,7 +280,7 @@ class Sandbox:
     async def close(self) -> None: ...
 
 
-def test_the_doctor_exits_with_1_and_names_the_remedy_where_nothing_can_confine(
+def test_the_doctor_exits_with_1_and_names_the_remedy_if_programs_cannot_be_confined(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(doctor, "LocalExecutor", Sandbox)
@@ -373,7 +373,7 @@ def test_a_terminated_run_ends_its_program_and_prints_the_recording(tmp_path: Pa
         assert process.stdout is not None
         assert process.stdout.readline() == "round\n"
         process.send_signal(signal.SIGTERM)
-        text, _ = process.communicate(timeout=60)  # returns once the program too has closed the pipe
+        text, _ = process.communicate(timeout=60)  # returns once the program has closed the pipe too
         assert process.returncode == 1
     assert "Cancelled: The run was cancelled." in text
     assert "w.grad 2.0000" in text

@@ -1,4 +1,4 @@
-"""A file that ``tapedeck run`` runs forks, ends and exits as it would alone. Each program runs in processes of its own."""
+"""Programs under ``tapedeck run`` fork, end and exit as under plain Python. Each program runs in separate processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def under_tapedeck(folder: Path, *arguments: str) -> tuple[dict[str, Any], subpr
     """Run a file with ``tapedeck run --json``; return the run and the process."""
     line = [sys.executable, "-m", "tapedeck", "run", "--json", *arguments]
     ended = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120)
-    start = ended.stdout.index("{\n")  # a child of the program may print before
+    start = ended.stdout.index("{\n")  # a child of the program may print first
     return json.loads(ended.stdout[start:]), ended
 
 
@@ -121,7 +121,7 @@ def test_what_a_forked_child_prints_reaches_the_terminal(program: Path) -> None:
     assert ended.stdout.startswith("from the child\n")
 
 
-def test_a_process_that_outlives_the_program_does_not_hold_the_recording(program: Path) -> None:
+def test_a_process_that_outlives_the_program_does_not_delay_the_recording(program: Path) -> None:
     program.write_text(START + "os.system('sleep 30 > /dev/null 2>&1 &')\nos._exit(2)\n")
     _, ended = under_tapedeck(program.parent, "program.py")
     assert ended.returncode == 2
@@ -173,7 +173,7 @@ def test_a_thread_pool_ends_with_the_program(program: Path) -> None:
     assert (ended.returncode, run["stdout"]) == (0, "main\npooled\n")
 
 
-def test_the_programs_own_excepthook_sees_the_exception(program: Path) -> None:
+def test_the_excepthook_of_the_program_receives_the_exception(program: Path) -> None:
     program.write_text(
         START + "def hook(kind, error, trace):\n    open('hook.txt', 'w').write(kind.__name__)\nsys.excepthook = hook\n1 / 0\n"
     )
@@ -182,7 +182,7 @@ def test_the_programs_own_excepthook_sees_the_exception(program: Path) -> None:
     assert (program.parent / "hook.txt").read_text() == "ZeroDivisionError"
 
 
-# ------------------------------------------------------------------ nobody listens
+# ------------------------------------------------------------------ the parent dies
 
 DESERTED = """
 def dead(process):
@@ -202,17 +202,18 @@ open("end.txt", "w").write(str(w.grad.tolist()))
 """
 
 
-@pytest.mark.parametrize("before", ["", "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"], ids=["", "SIGPIPE is deadly"])
-def test_the_death_of_the_parent_ends_the_recording_and_not_the_program(program: Path, before: str) -> None:
+@pytest.mark.parametrize("before", ["", "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"], ids=["", "SIGPIPE kills"])
+def test_the_death_of_the_parent_ends_the_recording_but_not_the_program(program: Path, before: str) -> None:
     program.write_text(START + before + DESERTED)
     line = [sys.executable, "-m", "tapedeck", "run", "program.py"]
-    ended = subprocess.run(line, cwd=program.parent, capture_output=True, text=True, timeout=120)  # to the end of both pipes
+    # returns once both pipes are closed
+    ended = subprocess.run(line, cwd=program.parent, capture_output=True, text=True, timeout=120)
     assert ended.returncode == -signal.SIGKILL
     assert (program.parent / "end.txt").read_text() == "[299.0, 299.0]"
     assert "Traceback" not in ended.stderr
 
 
-def test_a_program_that_closes_every_descriptor_goes_on_and_its_own_files_are_its_own(program: Path) -> None:
+def test_a_program_that_closes_every_descriptor_continues_and_nothing_is_written_to_its_files(program: Path) -> None:
     program.write_text(
         START + "print('first')\ntime.sleep(0.1)\nos.closerange(3, 64)\nfiles = [open(f'{i}.txt', 'w') for i in range(8)]\n"
         "for step in range(50):\n    (w * 2).sum().backward()\n    time.sleep(0.003)\nsys.exit(4)\n"
@@ -254,7 +255,7 @@ def test_a_reader_that_stops_reading_does_not_end_the_program(program: Path) -> 
 
 
 @pytest.mark.parametrize("after", [0.0, 0.003, 0.02])
-def test_a_program_that_is_killed_early_keeps_what_it_did_until_then(program: Path, after: float) -> None:
+def test_a_program_that_is_killed_early_keeps_its_recording(program: Path, after: float) -> None:
     killer = f"subprocess.Popen(['/bin/sh', '-c', 'sleep {after}; kill -9 ' + str(os.getpid())])"
     program.write_text(
         "import os, subprocess, torch\nw = torch.ones(2, requires_grad=True)\nprint('begun')\n(w * 2).sum().backward()\n"

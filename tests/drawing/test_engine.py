@@ -1,4 +1,4 @@
-"""The layout engine: how its program is found, limited and killed, and that each structure is laid out once."""
+"""The layout engine finds, limits and kills its program, and lays each structure out once."""
 
 from __future__ import annotations
 

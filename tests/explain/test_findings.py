@@ -104,7 +104,7 @@ def test_a_result_that_becomes_a_leaf_again_is_an_update(update: str) -> None:
         assert step.lines["update"][-1] >= row.line
 
 
-def test_a_leaf_made_from_the_numbers_of_the_old_one_is_no_mistake() -> None:
+def test_a_leaf_made_from_the_numbers_of_the_old_one_is_not_reported() -> None:
     text = (
         "import torch\nw = torch.tensor(3., requires_grad=True)\nfor i in range(3):\n    loss = (w - 1) ** 2\n"
         "    loss.backward()\n    w = w - 0.1 * w.grad\n    w = torch.tensor(w.item(), requires_grad=True)\n"
@@ -131,7 +131,7 @@ OF_TRAINING = frozenset(
 
 @pytest.mark.parametrize("name", CORRECT)
 @pytest.mark.filterwarnings("ignore")
-def test_no_finding_fires_on_a_correct_program(name: str) -> None:
+def test_a_correct_program_gets_no_error_and_no_warning(name: str) -> None:
     found = findings(CORRECT[name])
     assert [finding.code for finding in found if finding.severity in ("error", "warning")] == []
     assert [finding.code for finding in found if finding.code in OF_TRAINING] == list(NOTED.get(name, ()))

@@ -36,7 +36,7 @@ class Comparison:
 
 
 class IndependentObserver:
-    """Records the gradients of a backward pass by hooks of its own, independent of the recorder's."""
+    """Records the gradients of a backward pass with separate hooks, independent of the recorder's."""
 
     def __init__(self) -> None:
         self.used: dict[Any, list[Bits]] = {}

@@ -168,7 +168,7 @@ async def test_a_zygote_that_is_killed_is_replaced_and_programs_run_again() -> N
 async def test_a_program_whose_child_died_before_it_started_runs_in_another_child() -> None:
     async with started() as executor:
         assert executor.zygote
-        os.kill(executor.zygote, signal.SIGKILL)  # kills its idle children too, which the pool learns later
+        os.kill(executor.zygote, signal.SIGKILL)  # its idle children die with it, and the pool notices later
         time.sleep(0.1)
         assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
 

@@ -54,7 +54,7 @@ def test_any_matrix_is_unpacked_unchanged(matrix: np.ndarray[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["<u1", "<u2", "<u4", "<u8"])
-def test_columns_that_follow_from_others_are_stored_without_bytes_of_their_own(dtype: str) -> None:
+def test_columns_that_follow_from_others_take_no_bytes(dtype: str) -> None:
     rows = 50
     noise = np.random.default_rng(0).integers(0, 2**63, (rows, 3)).astype(dtype)
     steady, delayed, line, curve = np.full(rows, 7), np.append([5], noise[:-1, 0]), np.arange(rows) * 3, np.arange(rows) ** 2

@@ -86,7 +86,7 @@ OLD_CODES = {
 
 
 @pytest.mark.parametrize(("old", "expected"), PAIRS, ids=[old.code for old, _ in PAIRS])
-def test_every_stored_signal_is_read_as_a_signal_of_its_own_kind(old: Any, expected: wire.Signal) -> None:
+def test_every_stored_signal_is_read_as_the_struct_of_its_code(old: Any, expected: wire.Signal) -> None:
     assert EventBlock(pack_block([old, END])).event(0) == expected
 
 

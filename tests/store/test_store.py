@@ -193,7 +193,7 @@ def test_a_run_is_deleted_when_it_expires(store: Store) -> None:
     assert store.get("later") is not None
 
 
-def test_a_run_that_the_stop_of_the_server_ended_is_marked_interrupted_and_keeps_its_events(tmp_path: Path) -> None:
+def test_a_run_ended_by_a_stopping_server_is_marked_interrupted_and_keeps_its_events(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(new(), fit()[:6], 0, Outcome(status="running", graphs=1, passes=1, steps=1))
     store.write(new("b" * 32), fit(), 0, DONE)

@@ -1,8 +1,12 @@
 """Programs that fail in autograd, each with the code of its finding and with comments that mark the lines involved.
 
 A program has two parts: a setup and, after ``# then``, the statements that fail, which a test can put under ``try``.
-Comments mark the line on which the program stops (``# stops``), the line of the node that raised (``# node``), the line
-inside a hook or a custom function that raised (``# raised``), and the line that changed a saved tensor (``# changed``).
+Comments mark lines:
+
+- ``# stops``: the program stops here.
+- ``# node``: the node that raised was created here.
+- ``# raised``: a hook or a custom function raised here.
+- ``# changed``: a saved tensor was changed here.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ class Case:
 
     @property
     def program(self) -> str:
-        """The program, which the failure ends."""
+        """The program that the failure ends."""
         return BEFORE + dedent(self.text).lstrip("\n").replace("# then\n", "")
 
     @property

@@ -46,8 +46,8 @@ def paired(graph: model.Graph, roots: Iterable[Any]) -> dict[Any, int]:
             assert edge_at[1] == output, (node, slot, edge_at)
             followed += 1
             waiting.append((target, int(edge_at[0][1:])))
-    assert followed == len(recorded), "the recording has edges that torch has not"
-    assert len(indexes) == sum(node.kind != "constant" for node in graph.nodes), "the recording has nodes that torch has not"
+    assert followed == len(recorded), "the recording has additional edges"
+    assert len(indexes) == sum(node.kind != "constant" for node in graph.nodes), "the recording has additional nodes"
     return indexes
 
 
@@ -83,7 +83,7 @@ class Gradients:
         for edge in self.graph.edges:
             if edge.gradient and self.edges[int(edge.source[1:]), edge.slot] >= 0:
                 into.setdefault((int(edge.target[1:]), edge.input), []).append(self.edges[int(edge.source[1:]), edge.slot])
-        assert into.keys() <= self.arrived.keys(), "an edge leads to an output that its target has not"
+        assert into.keys() <= self.arrived.keys(), "an edge leads to an output that its target does not have"
         checked = 0
         for (index, output), row in self.arrived.items():
             if f"n{index}" in self.graph.roots:

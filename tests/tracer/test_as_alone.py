@@ -1,4 +1,4 @@
-"""A recorded program sees and prints nothing of the recorder."""
+"""A recorded program neither sees nor prints anything of the recorder."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ PLACES = {
 
 
 OF_THE_TEST = re.compile(r'  File "[^<](?:(?!File "<alone>").)*?run_twice\.py", line \d+, in alone\n.*?\n', re.DOTALL)
-"""The frames that are outside of a program which the test runs alone."""
+"""The frames of the test that call a program run without the recorder."""
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -120,7 +120,7 @@ def test_the_forward_traceback_of_anomaly_detection_has_the_programs_lines_only(
 
 
 def test_an_exception_in_a_thread_is_printed_without_the_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest has its own
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest installs another one
     program = (
         f"{START}class M(torch.nn.Module):\n    def forward(self, x):\n        return x.nothing\n"
         "thread = threading.Thread(target=lambda: M()(w))\nthread.start()\nthread.join()\n"

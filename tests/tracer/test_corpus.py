@@ -80,7 +80,7 @@ STEPS: dict[str, list[Row]] = {
     "neural_ode": iterations(27, 2, ("b", "loss")),
     "newton": iterations(9, 4, ("ggg", "y")),
     "no_sync": [("bbb", "loss", (31, 2)), ("bbb", "loss", (31, 5)), ("b", "loss", (31, 6))],  # accumulates over iterations
-    "numpy_shared": [*once(("bg", "loss")), ("g", "loss", (14, 1))],  # what numpy writes is an update too
+    "numpy_shared": [*once(("bg", "loss")), ("g", "loss", (14, 1))],  # a write through NumPy is an update too
     "optimizer_in_backward": iterations(15, 3, ("b", "loss")),
     "own_optimizers": iterations(63, 2, ("b", "loss")) * 3,
     "parametrized": [*iterations(29, 2, ("b", "loss")), *once(("b", None))],
@@ -125,7 +125,7 @@ KINDS = {
 """The passes, by kind, of programs in which torch makes passes itself (gradcheck, jacobian). Their steps are not specified."""
 
 UNNAMED = {
-    "anomaly_and_checks": 2,  # what a program makes in the middle of an expression
+    "anomaly_and_checks": 2,  # leaves that the program creates inside an expression
     "checkpoint_in_modules": 8,
     "custom_functions": 1,
     "differentiable_optimizer": 2,
@@ -137,7 +137,7 @@ UNNAMED = {
 """The number of leaves that no variable of the program leads to."""
 
 MOVED = {"parametrized"}  # removes its parametrizations
-"""Programs in which the name of a leaf changes until the end."""
+"""Programs in which the name of a leaf changes before the end."""
 
 
 @pytest.fixture(params=PROGRAMS, ids=lambda path: path.stem, scope="module")

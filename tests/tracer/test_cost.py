@@ -1,6 +1,6 @@
-"""The work of the recorder for a line follows what the line does, not how much is alive.
+"""The work of recording a line depends on what the line does, not on how many objects exist.
 
-Work is counted as executed lines of the recorder's code. Loops count once for each turn.
+Work is the number of lines of the recorder's code that run. The body of a loop counts once for each iteration.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 @pytest.mark.parametrize("objects", OBJECTS.values(), ids=OBJECTS)
-def test_the_work_for_a_line_does_not_grow_with_the_objects_alive(
+def test_the_work_for_a_line_does_not_grow_with_the_number_of_objects(
     objects: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(emitter, "INTERVAL", 1e9)  # pending lines are sent at the end only
@@ -44,7 +44,7 @@ def test_the_work_for_a_line_does_not_grow_with_the_objects_alive(
 
 
 def _work_of_line(objects: str, line: str, alive: int) -> float:
-    """Return the executed lines of the recorder for each run of a line while so many objects are alive."""
+    """Return how many lines of the recorder run for each execution of a line while ``alive`` objects exist."""
     assignments = "\n".join(f"t{index} = torch.zeros(3)" for index in range(alive))
     made = objects.format(alive=alive, assignments=assignments)
 

@@ -471,7 +471,7 @@ def test_a_backward_from_a_view_without_a_node_fails_as_in_an_unrecorded_run() -
     assert wire.RecorderFailed not in signals(events)
 
 
-def test_a_view_whose_node_a_backward_makes_anew_has_the_line_of_that_backward() -> None:
+def test_a_view_whose_node_a_backward_recreates_has_the_line_of_that_backward() -> None:
     program = (
         "import torch\nw = torch.ones(2, 3, requires_grad=True)\nb = w * 2\nv = b.view(3, 2)\nb.view(-1)[0].add_(1.0)\n"
         "torch.autograd.grad(v, [w], torch.ones_like(v))\n"

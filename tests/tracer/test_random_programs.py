@@ -61,10 +61,11 @@ def check(program: str) -> None:
 
 
 def _without_node_names(text: str) -> str:
-    """Return a text without the names of nodes, which are the one thing that the recorder changes in a message.
+    """Return an error message without the names of nodes, the only part of a message that the recorder may change.
 
-    A view that was written to makes its node anew when ``grad_fn`` is read, and the recorder reads it at once to find its
-    line. If such a tensor fails a backward, torch names the new node: "output 0 of AsStrided", not "of Tanh".
+    After a write to a view, torch creates a new node for it when ``grad_fn`` is first read. The recorder reads ``grad_fn`` at
+    once, to find the line. If the tensor fails a backward, torch then names the new node: "output 0 of AsStrided" instead of
+    "output 0 of Tanh".
     """
     return re.sub(r"which is output \d+ of \w+", "which is an output", text)
 

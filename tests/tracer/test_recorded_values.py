@@ -406,7 +406,7 @@ e = torch.tensor([[1.0], [2.0]]).expand(2, 2).requires_grad_()
     assert whole.values == [[1.0, 1.0], [2.0, 2.0]]
 
 
-def test_a_view_whose_node_is_made_anew_has_the_line_that_needs_the_node() -> None:
+def test_a_view_whose_node_is_recreated_has_the_line_that_needs_the_node() -> None:
     program = """\
 import torch
 w = torch.randn((2, 3), dtype=torch.float64, requires_grad=True)

@@ -464,7 +464,7 @@ async def in_progress(client: httpx.AsyncClient, run: str, step: int = 0, **head
 
 
 def another(client: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Return a client without cookies, which the server does not know yet."""
+    """Return a client without cookies, as a new visitor has none."""
     return client_of(client._transport.app)  # type: ignore[attr-defined]
 
 
@@ -501,7 +501,7 @@ async def test_only_the_caller_who_requested_a_replay_can_cancel_it(serve: Serve
     async with serve(executor=executor) as owner, another(owner) as caller, another(owner) as program:
         run = await posted(owner, FIT)
         links = await in_progress(caller, run)
-        assert (await owner.post(f"{links['self']}/cancel")).status_code == 403, "the owner of the run did not ask for it"
+        assert (await owner.post(f"{links['self']}/cancel")).status_code == 403, "the owner of the run did not request it"
         result = (await caller.post(f"{links['self']}/cancel")).json()
         assert (result["status"], result["reason"]) == ("done", "The replay was cancelled.")
         # a program without cookies is identified by the key that it received

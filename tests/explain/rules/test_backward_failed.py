@@ -170,7 +170,7 @@ def test_a_constructor_that_shares_memory_is_not_described_as_a_copy(call: str, 
     assert how in finding.why
 
 
-def test_a_program_in_which_nothing_requires_a_gradient_is_told_so() -> None:
+def test_the_finding_states_that_nothing_in_the_program_requires_a_gradient() -> None:
     (finding,) = findings("import torch\nx = torch.ones(3)\n(x * 2).sum().backward()\n")
     assert "Nothing in this program requires a gradient" in finding.why
 

@@ -71,7 +71,7 @@ def test_a_column_combined_with_a_row_is_found_and_the_fix_makes_the_shapes_equa
     assert finding.fix is not None
     assert finding.fix.edits[0].text == edit
     if case == "crossed by hand":
-        return  # two products on one line: each has a fix of its own
+        return  # two products on one line: each has its own fix
     fixed, recording = run_fixed(text, finding.fix)
     assert without_good_signs(recording, model.Program(fixed)) == []
     if at == "pred - y" and "abs" not in body:
@@ -84,7 +84,7 @@ def test_a_column_combined_with_a_row_is_found_and_the_fix_makes_the_shapes_equa
 POINTS = "x = torch.randn(6)\nw = torch.randn(6, requires_grad=True)\ncolumn = torch.randn(6, 1)\n"
 RIGHT = {
     "all pairs": "loss = ((w[:, None] - w[None, :]) ** 2).mean()",
-    "a column of a name": "c = w.unsqueeze(1)\nloss = ((c - x) ** 2).mean()",
+    "a named column": "c = w.unsqueeze(1)\nloss = ((c - x) ** 2).mean()",
     "a column by view": "loss = (w.view(-1, 1) - x).abs().mean()",
     "a column of data": "loss = (x.reshape(-1, 1) - w).pow(2).mean()",
     "energy distance": "c = x.unsqueeze(1)\nloss = 2 * (c - w).abs().mean() - (w[:, None] - w).abs().mean()",
@@ -93,7 +93,7 @@ RIGHT = {
     "ranking": "loss = torch.relu(1 - (column - w)).mean()",
     "softmax over rows": "loss = (column * w).softmax(1).pow(2).sum()",
     "nearest": "loss = ((column - w) ** 2).min(dim=1).values.mean()",
-    "an attention of one": "loss = ((column * w).softmax(-1) @ x).sum()",
+    "attention": "loss = ((column * w).softmax(-1) @ x).sum()",
     "basis functions": "loss = ((column - w) ** 2 @ x).sum()",
     "additive table": "b = torch.zeros(6, 1, requires_grad=True)\nloss = ((torch.randn(6, 6) - (b + w)) ** 2).mean()",
     "subtracted from a table": "b = torch.zeros(6, 1, requires_grad=True)\nloss = (((w - b) - torch.randn(6, 6)) ** 2).mean()",
@@ -105,7 +105,7 @@ RIGHT = {
     "normalised": "p = torch.randn(6, 3, requires_grad=True)\nloss = ((p - p.mean(1, keepdim=True)) ** 2).mean()",
     "a bias": "loss = ((torch.nn.Linear(2, 6)(torch.randn(6, 2)) - w) ** 2).mean()",
     "one target": "loss = ((torch.nn.Linear(2, 1)(torch.randn(1, 2)) - torch.ones(1)) ** 2).mean()",
-    "of one shape": "loss = ((torch.nn.Linear(2, 1)(torch.randn(6, 2)) - column) ** 2).mean()",
+    "equal shapes": "loss = ((torch.nn.Linear(2, 1)(torch.randn(6, 2)) - column) ** 2).mean()",
     "a column and a row": "loss = ((column - w.view(1, -1)) ** 2).mean()",
     "never a loss": "table = column * w\nloss = (w ** 2).sum() + table[0].sum()",
 }

@@ -208,7 +208,7 @@ KEEPERS = {
     "namespace": "import types\nkeeper = types.SimpleNamespace(w=w)",
     "deque": "import collections\nkeeper = collections.deque([w])",
     "set": "keeper = {w}",
-    "list of its own": "class Own(list):\n    pass\nkeeper = Own([w])",
+    "subclass of list": "class Own(list):\n    pass\nkeeper = Own([w])",
 }
 AHEAD = """\
 import torch
@@ -228,7 +228,7 @@ print(ahead["w"], opt.param_groups)
 
 
 @pytest.mark.parametrize("keeper", KEEPERS.values(), ids=KEEPERS.keys())
-def test_a_look_ahead_from_a_leaf_with_another_reference_is_no_mistake(keeper: str) -> None:
+def test_a_look_ahead_from_a_leaf_with_another_reference_is_not_reported(keeper: str) -> None:
     text = AHEAD.format(keeper=keeper)
     assert findings(text) == []
     (step,) = all_steps(record(text)[1])
@@ -305,7 +305,7 @@ def test_a_correct_update_has_no_findings_and_one_step_per_iteration(case: str) 
     assert moved == ([((True, True), None)] * 3 if "leaf again" in case else [])
 
 
-def test_moving_an_input_along_its_gradient_is_no_mistake() -> None:
+def test_moving_an_input_along_its_gradient_is_not_reported() -> None:
     text = (
         f"import torch\nw = {LEAF}\nopt = torch.optim.SGD([w], lr=0.1)\nbatch = {{}}\nfor step in range(2):\n"
         "    batch['x'] = torch.ones(2, requires_grad=True)\n    (batch['x'] * w).sum().backward()\n"
@@ -423,7 +423,8 @@ def test_detecting_rebinds_runs_no_code_of_the_program() -> None:
     assert outcome.error is expected.error is None
     begin = expected.stdout.index("update\n")
     assert outcome.stdout[outcome.stdout.index("update\n") :] == expected.stdout[begin:]
-    # one only reads by code of its own; the other's setter assigns to an attribute itself
+    # `Asks` customizes reads only, and the setter of `Computes` assigns to an attribute.
+    # Detecting the other rebinds would run code of the program.
     assert [row.name for step in all_steps(recording) for row in step.rebinds] == ["asks.w", "self._w"]
 
 

@@ -108,7 +108,7 @@ def test_a_relu_that_returns_only_zeros_to_the_end_is_reported() -> None:
 
 
 ALIVE = {
-    "a hinge that is met": net("nn.Linear(4, 1)", loss="torch.relu(1 - 100 * (net(x) + 100)).mean()"),
+    "a hinge loss within its margin": net("nn.Linear(4, 1)", loss="torch.relu(1 - 100 * (net(x) + 100)).mean()"),
     "around a residual": net(
         "nn.Linear(4, 4)", begin="net[0].bias.data.fill_(-100.)\nlast = nn.Linear(4, 1)\n",
         loss="((last(net(x).relu() + net(x)) - y) ** 2).mean() * 1e-6",
@@ -150,7 +150,7 @@ def test_a_layer_that_forward_does_not_use_is_noted() -> None:
 USED = {
     "frozen": "u.requires_grad_(False)\nopt = torch.optim.SGD([w, u], lr=0.1)\nfor i in range(5):\n"
     "    (w ** 2).sum().backward()\n    opt.step()\n    opt.zero_grad()",
-    "a gradient of its own": "opt = torch.optim.SGD([w, u], lr=0.1)\nfor i in range(5):\n    opt.zero_grad()\n"
+    "a gradient assigned by hand": "opt = torch.optim.SGD([w, u], lr=0.1)\nfor i in range(5):\n    opt.zero_grad()\n"
     "    (w ** 2).sum().backward()\n    u.grad = torch.ones(2)\n    opt.step()",
     "one of several experts": "experts = [w, u, torch.ones(2, requires_grad=True)]\nopt = torch.optim.SGD(experts, lr=0.1)\n"
     "for i in range(6):\n"

@@ -235,7 +235,7 @@ def test_a_check_accepts_a_right_backward_and_finds_a_wrong_one() -> None:
     ],
 )
 def test_a_check_reports_kinks_as_kinks(expression: str, verdicts: list[int]) -> None:
-    """Each is checked beside a leaf of zeros under a relu: a kink of one element must not excuse another."""
+    """Each loss also has ``relu(b)`` with zeros in ``b``: a kink of one element must not excuse another element."""
     program = f"""\
 import torch
 w = torch.tensor([-1.0, 0.0, 2.0], requires_grad=True)
@@ -455,7 +455,7 @@ hard = torch.nn.functional.gumbel_softmax(w, hard=True)
     assert verdicts(program) == {"w": {wire.RIGHT}}
 
 
-def test_a_gradient_left_by_large_numbers_that_cancel_is_not_called_wrong() -> None:
+def test_a_small_gradient_that_remains_after_cancellation_is_not_called_wrong() -> None:
     program = FIT.replace("range(3)", "range(40)")
     found = answer(program, what="check", step=39, index=39)
     assert list(found.verdict) == [wire.RIGHT]
@@ -580,7 +580,7 @@ for _ in range(2):
 
 def test_the_tape_drops_the_batches_of_finished_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tape, "SWEEP_BYTES", 4_000)
-    monkeypatch.setattr(emitter, "INTERVAL", 0.0)  # pending events keep their tensors alive, and the calls that led to them
+    monkeypatch.setattr(emitter, "INTERVAL", 0.0)  # pending events keep their tensors and earlier calls in memory
     program = """\
 import torch, weakref
 w = torch.tensor(1.0, requires_grad=True)

@@ -36,7 +36,7 @@ def test_values_are_those_of_tolist(dtype: torch.dtype) -> None:
         assert summary.shape == list(tensor.shape)
 
 
-def test_booleans_and_complex_numbers_follow_the_contract() -> None:
+def test_booleans_and_complex_numbers_have_the_documented_form() -> None:
     flags, numbers = packed_summaries(torch.tensor([True, False]), torch.tensor([1 + 2j, -3j]))
     assert flags.values == [True, False]
     assert flags.zeros == 1
@@ -73,7 +73,7 @@ def test_norms_that_float32_cannot_square_are_computed_in_float64(scale: float) 
     assert summary.norm != tensor.norm().item()
 
 
-def test_statistics_of_many_tensors_of_one_size_are_those_of_each() -> None:
+def test_statistics_computed_for_many_tensors_at_once_equal_those_of_each() -> None:
     generator = torch.Generator().manual_seed(2)
     plain = [torch.randn(40, 60, generator=generator) for _ in range(4)]
     odd = [plain[0].relu(), torch.zeros(40, 60), plain[1].T.clone().T, plain[2] * 1e30, plain[2] * 1e-30]

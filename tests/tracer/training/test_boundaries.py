@@ -8,7 +8,7 @@ import pytest
 from tapedeck.tracer.training.boundaries import Action, PassPosition, StepBoundaries
 
 OUTER, INNER = 0, 1
-"""A loop, and a loop inside it. Both call for passes."""
+"""A loop and a nested loop, both of which contain passes."""
 
 
 class Run:
@@ -222,7 +222,7 @@ def test_progress_counts_through_nested_loops_of_known_length() -> None:
     assert Run().apply([backward(0, loops=())]).progress == [None]
 
 
-def test_lines_after_the_next_pass_s_first_node_are_cut_off_unless_an_update_or_a_border_comes_before() -> None:
+def test_lines_after_the_next_step_s_first_node_are_cut_off_unless_an_update_or_a_border_precedes_it() -> None:
     def cut(*events: Event) -> int | None:
         run = Run()
         for event in events:
@@ -237,7 +237,7 @@ def test_lines_after_the_next_pass_s_first_node_are_cut_off_unless_an_update_or_
     assert cut(enter(OUTER), iterate(OUTER), backward(0), iterate(OUTER)) is None
 
 
-def test_a_border_is_drawn_once_and_a_pass_removes_it() -> None:
+def test_a_border_is_set_once_and_a_pass_removes_it() -> None:
     boundaries = Run().boundaries
     boundaries.enter_loop(OUTER, None, 0)
     boundaries.next_iteration(OUTER, 0)

@@ -95,7 +95,7 @@ def bits(value: float) -> str:
     return float(value).hex()
 
 
-def test_each_loss_name_has_a_series_of_its_own() -> None:
+def test_each_loss_name_has_its_own_series() -> None:
     program = HEAD + (
         "d, g = torch.tensor(0.5, requires_grad=True), torch.tensor(-0.5, requires_grad=True)\n"
         "for_d, for_g = torch.optim.SGD([d], lr=0.1), torch.optim.SGD([g], lr=0.1)\nfor step in range(6):\n"
