@@ -25,7 +25,7 @@ run: $(VENV)/.ready bundle ## serve on http://HOST:PORT (127.0.0.1:8000)
 test: check ## lint, check types and run all tests (ARGS= for pytest)
 	@$(BIN)/pytest $(ARGS)
 
-quick: $(VENV)/.ready-dev bundle ## run the fast tests: no browser, no sandbox; under two minutes
+quick: $(VENV)/.ready-dev bundle ## run the fast tests: no browser, no sandbox; a few minutes
 	@$(BIN)/pytest -q -m "not browser and not sandbox and not slow and not ops" $(ARGS)
 
 test-ops: $(VENV)/.ready-dev bundle ## run the tests that take minutes: all operators of torch, 2,000 random programs
