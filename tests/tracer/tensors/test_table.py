@@ -93,6 +93,49 @@ def test_statistics_computed_for_many_tensors_at_once_equal_those_of_each() -> N
         ]
 
 
+LONG = {
+    "normal": lambda count: torch.randn(count),
+    "constant": lambda count: torch.full((count,), 1 / 3),
+    "positive": lambda count: torch.rand(count),
+    "of many magnitudes": lambda count: torch.randn(count) * torch.rand(count) ** 8 * 1e-3,
+    "with one large element": lambda count: torch.cat([torch.tensor([1000.0]), torch.full((count - 1,), 0.7)]),
+    "mostly zeros": lambda count: torch.randn(count).sub(2).relu(),
+    "a slice": lambda count: torch.randn(count, 2)[:, 0],
+    "transposed": lambda count: torch.randn(count // 2, 2).T,
+    "expanded": lambda count: torch.randn(count // 8, 1).expand(-1, 8),
+    "one element expanded": lambda count: torch.tensor(0.1).expand(count),
+}
+
+
+@pytest.mark.parametrize("count", [1_032, 8_192, 8_200, 100_000, 4_194_304])
+@pytest.mark.parametrize("case", LONG)
+def test_norm_and_mean_of_a_long_tensor_are_right_in_all_digits_that_are_shown(case: str, count: int) -> None:
+    torch.manual_seed(0)
+    tensor = LONG[case](count)
+    wide = tensor.double()
+    for summary in packed_summaries(tensor, kept=4) + (packed_summaries(tensor, tensor + 0, kept=4) if count < 10_000 else []):
+        assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-6)
+        assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-6, abs=1e-7 * wide.abs().mean().item())
+        assert (summary.min, summary.max, summary.zeros) == (wide.min().item(), wide.max().item(), int((tensor == 0).sum()))
+
+
+@pytest.mark.parametrize("count", [100, 1_000, 1_024])
+def test_norm_and_mean_of_a_shorter_tensor_are_those_of_torch(count: int) -> None:
+    tensor = torch.randn(count, generator=torch.Generator().manual_seed(3))
+    (summary,) = packed_summaries(Snapshot(tensor, 1), kept=4)
+    assert (summary.norm, summary.mean) == (torch.linalg.vector_norm(tensor).item(), tensor.sum().item() / count)
+
+
+def test_not_finite_elements_of_a_long_tensor_are_counted() -> None:
+    tensor = torch.randn(70_001)
+    tensor[5], tensor[7], tensor[70_000] = math.inf, -math.inf, math.nan
+    for each in (tensor, tensor[:50_000], tensor[8:]):
+        (summary,) = packed_summaries(each, kept=4)
+        assert (summary.nan, summary.inf) == (int(each.isnan().sum()), int(each.isinf().sum()))
+    (summary,) = packed_summaries(torch.full((70_000,), 3e38), kept=4)
+    assert summary.norm == pytest.approx(3e38 * math.sqrt(70_000), rel=1e-6)
+
+
 def json_number(number: torch.Tensor) -> float | str:
     """Return a number as the API writes it."""
     value = number.item()
