@@ -202,10 +202,12 @@ class EventBlock:
                 steps = self._group_numbers(index).integers[:, 0]
                 yield own_lines(skeleton), steps[(start <= steps) & (steps < stop)].tolist()
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The approximate number of bytes in memory."""
-        return 2_000 + sum(matrix.rows * matrix.size * len(matrix.source) // 2 for _, matrix in self._block.matrices)
+        numbers = sum(matrix.rows * matrix.size * len(matrix.source) // 2 for _, matrix in self._block.matrices)
+        texts = sum(len(text) for group in self._block.groups for each in group.texts for text in each)
+        return 2_000 + numbers + texts + 2 * sum(len(group.skeleton) for group in self._block.groups)
 
     @cached_property
     def _rows(self) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -85,6 +86,9 @@ class BlockCache:
         self._engine = engine
         self._blocks: OrderedDict[tuple[int, int, int], EventBlock] = OrderedDict()
         self._size = 0
+        """The sum of the sizes of ``_blocks``."""
+        self._loading: dict[tuple[int, int, int], Future[EventBlock | None]] = {}
+        """The blocks that a thread is loading."""
         self._histories: OrderedDict[int, LineHistory] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -108,23 +112,43 @@ class BlockCache:
         ]
 
     def block(self, run: int, heading: BlockHeading) -> EventBlock | None:
-        """Return a block; ``None`` if the run was deleted in the meantime."""
+        """Return a block; ``None`` if the run was deleted in the meantime. Threads that ask for the same block load it once."""
         key = (run, heading.first, heading.count)
         with self._lock:
             if (cached := self._blocks.get(key)) is not None:
                 self._blocks.move_to_end(key)
                 return cached
-        with self._engine.connect() as connection:
-            data = connection.execute(_PAYLOAD, {"run": run, "first": heading.first}).scalar()
-        if data is None:
-            return None
-        block = EventBlock(data)
+            loading = self._loading.get(key)
+            if loading is None:
+                mine = self._loading[key] = Future[EventBlock | None]()
+        if loading is not None:
+            return loading.result()
+        try:
+            block = self._load(run, heading)
+        except BaseException as error:
+            with self._lock:
+                del self._loading[key]
+            mine.set_exception(error)
+            raise
         with self._lock:
-            self._blocks[key] = block
-            self._size += block.size
+            del self._loading[key]
+            if block is not None:
+                self._blocks[key] = block
+                self._size += block.size
             while self._size > CACHE_BYTES:
                 self._size -= self._blocks.popitem(last=False)[1].size
+        mine.set_result(block)
         return block
+
+    def _load(self, run: int, heading: BlockHeading) -> EventBlock | None:
+        with self._engine.connect() as connection:
+            data = connection.execute(_PAYLOAD, {"run": run, "first": heading.first}).scalar()
+        return None if data is None else EventBlock(data)
+
+    @property
+    def cached_bytes(self) -> int:
+        """The approximate size of the cached blocks in bytes, at most :data:`CACHE_BYTES`."""
+        return self._size
 
     def line_history(self, run: int) -> LineHistory:
         """Return the cached history of a run's lines, which may be incomplete."""
