@@ -107,6 +107,7 @@ FINDINGS: Final[dict[str, str]] = {
     "requires-grad-late-warned": f"{W}b = torch.tensor(1.)\ny = w * 2 + b\nb.requires_grad_()\n(y ** 2).mean().backward()\n",
     "non-leaf-parameter": "import torch\nw = torch.ones(3, requires_grad=True) / 9\ntorch.optim.SGD([w], lr=0.1)\n",
     "data-update": f"{W}for i in range(4):\n    w.grad = None\n    ((w - 1) ** 2).backward()\n    w.data -= 0.1 * w.grad\n",
+    "gradient-modified": f"{X}y = x * 2\ny.register_hook(lambda g: g.clamp_(-1, 1))\n((y + x) ** 2).sum().backward()\n",
     "diverging": f"{W}x = torch.linspace(-3, 3, 20)\noptimizer = torch.optim.SGD([w], lr=0.5, momentum=0.5)\n"
     "for step in range(40):\n    optimizer.zero_grad()\n    loss = ((w * x - 2 * x) ** 2).mean()\n    loss.backward()\n"
     "    optimizer.step()\n",

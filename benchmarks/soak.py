@@ -1,0 +1,134 @@
+"""Keep a server busy with runs and reads, and compare it at the end with how it was at the start.
+
+Several visitors run programs and read recordings, new and old ones, at the same time. Latency and memory are compared between
+the first and the last tenth, after a warm-up, so that the ratios mean the same on any machine. A ratio near 1 says that the
+server is as young as on its first day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tapedeck.examples import FIRST_VISIT, example
+
+from _common import Client, machine, p50, p95, serving, table
+
+COUNT = 5_000
+"""Runs and reads in total."""
+VISITORS = 4
+"""Clients at the same time."""
+READS = 7
+"""Reads for each run, on average."""
+PAGES = ("", "", "/steps")
+"""Pages that a read asks for, below the address of the run."""
+WARM_UP = 0.05
+"""Share of the runs and reads that are not counted."""
+TARGET = 1.3
+"""Bound on each ratio."""
+
+TRAINING = """\
+import torch
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
+optimizer = torch.optim.Adam(net.parameters())
+x, y = torch.randn(64, 4), torch.randn(64, 1)
+for step in range(20):
+    optimizer.zero_grad()
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+"""
+GRAPHS = """\
+import torch
+for length in range(1, 60):
+    x = torch.ones(3, requires_grad=True)
+    y = x
+    for _ in range(length):
+        y = y * 0.9
+    y.sum().backward()
+"""
+FAILS = "import torch\nx = torch.ones(3, requires_grad=True)\n(x * 2).backward()\n"
+
+
+class Visitors:
+    """Clients that run programs and read runs. ``times`` are seconds since the start and milliseconds, by kind."""
+
+    def __init__(self, url: str, count: int) -> None:
+        self.times: dict[str, list[tuple[int, float]]] = {"run": [], "read": []}
+        self._url = url
+        self._left = iter(range(count))
+        self._lock = threading.Lock()
+        self._known: list[str] = []
+        self._programs = [TRAINING, GRAPHS, FAILS, example(FIRST_VISIT).program]
+
+    def visit(self, seed: int) -> None:
+        """Run and read until all is done."""
+        client, chance = Client(self._url), random.Random(seed)
+        while True:
+            with self._lock:
+                turn = next(self._left, None)
+            if turn is None:
+                return
+            run = not self._known or chance.random() < 1 / (READS + 1)
+            start = time.perf_counter()
+            if run:
+                answer = client.ask("POST", "/api/v1/runs", chance.choice(self._programs).encode(), Prefer="wait=30")
+                with self._lock:
+                    self._known.append(json.loads(answer)["id"])
+            else:
+                # most visitors look at what is new, and some at what is old
+                id = chance.choice(self._known[-20:] if chance.random() < 0.7 else self._known)
+                client.ask("GET", f"/api/v1/runs/{id}" + chance.choice(PAGES))
+            with self._lock:
+                self.times["run" if run else "read"].append((turn, (time.perf_counter() - start) * 1000))
+
+
+def memory(pid: int) -> float:
+    """Return the resident memory of the server in MB."""
+    return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(pid)])) / 1024
+
+
+def main() -> None:
+    """Print latency and memory at the start and at the end, and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=COUNT, help=f"runs and reads in total (default: {COUNT})")
+    count = parser.parse_args().count
+    with tempfile.TemporaryDirectory() as folder, serving(folder) as (url, pid), ThreadPoolExecutor(VISITORS) as pool:
+        visitors = Visitors(url, count)
+        sampled: list[tuple[int, float]] = []
+        working = [pool.submit(visitors.visit, seed) for seed in range(VISITORS)]
+        while not all(each.done() for each in working):
+            sampled.append((sum(map(len, visitors.times.values())), memory(pid)))
+            time.sleep(0.2)
+        for each in working:
+            each.result()
+        stored = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6
+    warm = int(count * WARM_UP)
+    tenth = (count - warm) // 10
+    rows = []
+    worst = 0.0
+    for name, samples in {**visitors.times, "memory": sampled}.items():
+        first = [value for turn, value in samples if warm <= turn < warm + tenth]
+        last = [value for turn, value in samples if turn >= count - tenth]
+        unit = "MB" if name == "memory" else "ms"
+        for label, of in (("median", p50), ("95th percentile", p95)):
+            if first and last and not (name == "memory" and of is p95):
+                before, after = of(first), of(last)
+                worst = max(worst, after / before) if of is p50 else worst
+                rows.append((f"{name}, {label}", f"{before:.1f} {unit}", f"{after:.1f} {unit}", f"{after / before:.2f}"))
+    print(machine())
+    table(f"{count} runs and reads by {VISITORS} visitors, {stored:.1f} MB stored", ("", "start", "end", "ratio"), rows)
+    print(f"\nThe largest ratio of a median is {worst:.2f}; the target is at most {TARGET}.")
+    raise SystemExit(worst > TARGET)
+
+
+if __name__ == "__main__":
+    main()
