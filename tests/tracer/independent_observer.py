@@ -88,9 +88,9 @@ def watching() -> Iterator[list[Watched]]:
 
 
 def name(node: Any) -> str:
-    """Return the op of a node, without the namespace for a leaf's node."""
+    """Return the op of a node, without the namespace that some have."""
     found: str = node.name()
-    return "AccumulateGrad" if found.endswith("AccumulateGrad") else found
+    return found.removeprefix("torch::autograd::")
 
 
 def bits(tensor: Tensor) -> Bits:

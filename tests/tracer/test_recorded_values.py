@@ -617,3 +617,11 @@ net.zero_grad()
     got, events, _ = recorded(program)
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
     assert got.stdout == alone(program).stdout
+
+
+def test_a_node_is_named_as_its_grad_fn_is_printed() -> None:
+    begin = "import torch\nx = torch.ones(2, requires_grad=True)\ny = torch.zeros(4)\n"
+    text = f"{begin}y[:2] = x\nprint(y.grad_fn)\ny.sum().backward()\n"
+    _, recording = record(text)
+    assert recording.stdout().startswith("<CopySlices object")
+    assert "CopySlices" in [node.op for node in recording.graph(0).nodes]

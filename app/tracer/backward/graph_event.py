@@ -41,15 +41,16 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
             row = row_of(_ACCUMULATE, None, line, None, "")
         elif call is not None:
             site = call.site
-            key = (node.name(), call.function, site)
+            made = _op(node)
+            key = (made, call.function, site)
             cached = rows_by_site.get(key)
             if cached is None:
                 line, columns = source.locate(site.code, site.offset) if site.code is not None else (-1, None)
-                cached = rows_by_site[key] = row_of(node.name(), call_name(call.function), line, columns, site.module)
+                cached = rows_by_site[key] = row_of(made, call_name(call.function), line, columns, site.module)
             row = cached
             name = call.name if call.result == seq else None
         else:
-            row = row_of(node.name(), None, -1, None, "")
+            row = row_of(_op(node), None, -1, None, "")
         rows.append(row)
         named.append(text(name))
     for index in range(len(template.constants)):
@@ -99,3 +100,9 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
         formula_graph=int32([graph for graph, _ in formulas]),
         formula_node=int32([node for _, node in formulas]),
     )
+
+
+def _op(node: Any) -> str:
+    """Return the name of a node's operation as ``grad_fn`` shows it, without the namespace that some have in C++."""
+    name: str = node.name()
+    return name.removeprefix("torch::autograd::")

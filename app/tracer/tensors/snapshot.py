@@ -92,7 +92,7 @@ def _grad_fn_name(tensor: Tensor) -> str | None:
     kind = type(node)
     cached = _grad_fn_names.get(kind)
     if cached is None:
-        name: str = node.name()
+        name: str = node.name().removeprefix("torch::autograd::")
         if kind.__name__ != name:  # several node types share one Python type
             return name
         cached = _grad_fn_names[kind] = name
