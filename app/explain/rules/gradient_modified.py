@@ -34,6 +34,7 @@ b.register_hook(lambda g: g.clamp(-1, 1))
 
 - Writes to a copy, as after `g = g.clone()`, and hooks that return a new tensor.
 - Writes to the `.grad` of a parameter, in a hook after accumulation or once the pass has ended.
+- Writes that PyTorch refuses with an error, which has a finding of its own.
 - Writes through NumPy or other code that PyTorch does not observe.
 """
 
@@ -52,7 +53,10 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each line that writes to a gradient on its way."""
+    refused = {(each.pass_, each.raised if each.raised > 0 else each.line) for each in recording.signals(wire.PassFailed)}
     for signal in recording.signals(wire.GradientModified):
+        if (signal.pass_, signal.line) in refused:  # the error has a finding of its own
+            continue
         nodes = recording.graph(signal.graph).nodes
         node = nodes[signal.node]
         writer = "This custom `backward`" if signal.in_formula else "A hook"
