@@ -98,26 +98,38 @@ class StepBoundaries:
         self._updating = False
         self._update_loops: frozenset[int] = frozenset()
         self._border: int | None = None
+        self._next_begins: int | None = None
+        """Inside ``optimizer.step(closure)`` after an update: the number of the first node that the closure could make."""
 
     @property
     def suspended(self) -> bool:
         """True inside ``optimizer.step(closure)``, where no step ends."""
         return self._suspended > 0
 
-    def suspend(self) -> None:
-        """End no step until :meth:`resume` is called as often."""
+    def suspend(self, number: int | None = None) -> None:
+        """End no step until :meth:`resume` is called as often.
+
+        There is one exception. ``number`` is given if an optimizer is going to call a closure: the number of the next node.
+        If the step has been updated, it ends when the closure first clears a gradient or calls for a pass.
+        """
+        if not self._suspended:
+            self._next_begins = number if self._updating else None
         self._suspended += 1
 
     def resume(self) -> None:
         """Undo one call of :meth:`suspend`."""
         self._suspended -= 1
+        if not self._suspended:
+            self._next_begins = None
 
     # ------------------------------------------------------------------ passes
 
     def separates(self, position: PassPosition, *, concurrent: bool = False) -> bool:
         """Return whether the step ends before this pass begins. ``concurrent``: other passes are still running."""
-        if not self._passes or self._suspended or concurrent:
+        if not self._passes or concurrent:
             return False
+        if self._suspended:
+            return self._next_begins is not None
         return self._updating or not self._continues(position)
 
     def _continues(self, position: PassPosition) -> bool:
@@ -160,7 +172,7 @@ class StepBoundaries:
         if not self.has_contribution(parameter):
             return _IGNORE
         if self._suspended:
-            return _FORGET
+            return _FORGET if self._next_begins is None else Decision(Action.END, self._next_begins)
         begun = self._begun_since(loops)
         return _UPDATE if begun is None else Decision(Action.END, begun)
 

@@ -126,8 +126,8 @@ class Optimizers:
         pauses = not any(group.get("differentiable") for group in optimizer.param_groups)
         self._open.append(_OptimizerStep(sys._getframe(2), optimizer, pauses, pauses and self._mode.leave_stack()))
         self._mode.paused += pauses
-        self._steps.suspend()
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
+        self._steps.suspend(closure=closure is not None)
         if closure is None:
             return None
         recorded = self._recorded(closure)

@@ -207,9 +207,9 @@ class Steps:
 
     # ------------------------------------------------------------------ updates
 
-    def suspend(self) -> None:
+    def suspend(self, *, closure: bool) -> None:
         """End no step inside ``optimizer.step(closure)``, until :meth:`resume` is called."""
-        self._boundaries.suspend()
+        self._boundaries.suspend(next_sequence_nr() if closure else None)
 
     def resume(self) -> None:
         """Undo one call of :meth:`suspend`."""

@@ -476,3 +476,37 @@ def test_a_saved_view_of_a_leaf_keeps_its_own_shape() -> None:
         assert view.shape == [3, 2]
         assert view.max == 5.0
         assert view.values == ([[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]] if kept == 64 else None)
+
+
+CLOSURES = {
+    "forward first": "loss = loss_of(model(x), y); optimizer.zero_grad(); loss.backward()",
+    "cleared first": "optimizer.zero_grad(); loss = loss_of(model(x), y); loss.backward()",
+    "cleared by the model": "loss = loss_of(model(x), y); model.zero_grad(); loss.backward()",
+}
+
+
+@pytest.mark.parametrize("body", CLOSURES.values(), ids=CLOSURES)
+@pytest.mark.parametrize(("optimizer", "passes"), [("SGD", {1}), ("LBFGS", set(range(2, 26)))])
+def test_each_call_of_a_closure_by_a_library_is_a_step(body: str, optimizer: str, passes: set[int]) -> None:
+    library = (
+        "def fit(model, optimizer, batches, loss_of):\n    for x, y in batches:\n        def closure():\n"
+        f"            {body}\n            return loss\n        optimizer.step(closure)\n"
+    )
+    program = (
+        f"import torch\nspace = {{}}\nexec(compile({library!r}, '/library/trainer.py', 'exec'), space)\n"
+        "model = torch.nn.Linear(3, 1)\n"
+        f"optimizer = torch.optim.{optimizer}(model.parameters(), lr=0.1)\n"
+        "batches = [(torch.randn(4, 3), torch.randn(4, 1)) for _ in range(5)]\n"
+        "space['fit'](model, optimizer, batches, torch.nn.functional.mse_loss)\n"
+    )
+    _, recording = record(program)
+    found = all_steps(recording)
+    assert len(found) == 5
+    assert all(len(step.passes) in passes for step in found)
+    for step in found:
+        assert step.optimizer is not None
+        for row in step.parameters:
+            assert row.grad_used is not None
+            assert row.value_after is not None
+            assert row.value is not None
+            assert row.value_after.values != row.value.values
