@@ -13,7 +13,7 @@ from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of
 from ..tensors.table import TableBuilder
 from .statements import Statement
-from .value_text import PlainValue, Text, snapshot_text, tensor_text, text_of
+from .value_text import Text, overwritten_text, snapshot_text, tensor_text, text_of
 
 _SWEEP = 1_000
 """The number of tensors that triggers forgetting the ones that are no longer the value of a line."""
@@ -38,9 +38,9 @@ class StatementValue:
 
     def copy(self, tensor: Tensor, kept: int) -> None:
         """Replace the tensor by a snapshot, and record how it prints, before something writes to it."""
+        snapshot = self.content = Snapshot(tensor, kept)
         if self.text is None and self.statement.kind == "show":
-            self.text = tensor_text(tensor)
-        self.content = Snapshot(tensor, kept)
+            self.text = overwritten_text(tensor, snapshot)
 
 
 class LineValues:
@@ -206,7 +206,7 @@ class LineValues:
         graphs: dict[int, int] = {}
         for line, value in sorted(self._latest.items()):
             content, kept = value.content, value.text
-            text = kept.whole() if isinstance(kept, PlainValue) else kept
+            text = kept if kept is None or isinstance(kept, str) else kept.whole()
             if text is None and isinstance(content, Tensor):
                 text = texts.get(id(content))
                 if text is None:
@@ -236,4 +236,4 @@ class LineValues:
 
 
 def _brief(text: Text | None) -> str | None:
-    return text.brief() if isinstance(text, PlainValue) else text
+    return text if text is None or isinstance(text, str) else text.brief()

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..tensors.snapshot import Snapshot
-from ..tensors.transforms import without_dispatch_modes
+from ..tensors.kinds import PLAIN_TYPES
+from ..tensors.snapshot import Snapshot, TensorTraits
+from ..tensors.transforms import outside_transforms, without_dispatch_modes
 
 MAX_TEXT = 2_000
 """Largest number of characters of a line's value. A cell's output may have ten times as many."""
@@ -57,7 +58,52 @@ class PlainValue:
         return self._whole
 
 
-Text = str | PlainValue
+class OverwrittenTensor:
+    """A copy of the elements that are printed of a tensor, taken before a write and printed only at the end."""
+
+    __slots__ = ("_items", "_snapshot", "_summarized", "_title")
+
+    def __init__(self, tensor: Tensor, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._title = "Parameter containing:\n" if type(tensor) is torch.nn.Parameter else ""
+        self._summarized = tensor.numel() > _options.threshold
+        with torch.no_grad(), outside_transforms():
+            self._items = _tensor_corners(tensor.detach()) if self._summarized else tensor.detach().clone()
+
+    def brief(self) -> None:
+        """Return no text: the elements or their statistics are sent anyway."""
+
+    def whole(self) -> str:
+        """Return the tensor as a notebook would have printed it."""
+        threshold = _options.threshold
+        if self._summarized:
+            _options.threshold = 0
+        try:
+            return (self._title + _with_suffix(tensor_text(self._items), self._snapshot.traits))[: 10 * MAX_TEXT]
+        finally:
+            _options.threshold = threshold
+
+
+_options: Any = torch._tensor_str.PRINT_OPTS
+
+
+def _tensor_corners(tensor: Tensor) -> Tensor:
+    """Copy the items that are printed of a large tensor, and one more of each long axis, which is printed as dots."""
+    edge = _options.edgeitems
+    for axis, size in sorted(enumerate(tensor.shape), key=lambda each: -each[1]):
+        if size > 2 * edge:
+            tensor = torch.cat([tensor.narrow(axis, 0, edge + 1), tensor.narrow(axis, size - edge, edge)], axis)
+    return tensor.clone()
+
+
+def overwritten_text(tensor: Tensor, snapshot: Snapshot) -> Text:
+    """Return the text of a tensor that is about to be overwritten."""
+    if snapshot.traits.readable and not snapshot.traits.sparse and type(tensor) in PLAIN_TYPES:
+        return OverwrittenTensor(tensor, snapshot)
+    return tensor_text(tensor)
+
+
+Text = str | PlainValue | OverwrittenTensor
 
 
 def text_of(value: Any) -> tuple[Text | None, bool]:
@@ -91,7 +137,7 @@ def short_text(value: Any) -> str | None:
     ('[[1, 2], [3]]', '50 × list', '2 × ndarray', 'array([0, 1, 2])')
     """
     text, _ = text_of(value)
-    return text.whole() if isinstance(text, PlainValue) else text
+    return text if text is None or isinstance(text, str) else text.whole()
 
 
 def _contents(value: Any) -> str:
@@ -213,5 +259,9 @@ def snapshot_text(snapshot: Snapshot) -> str:
     if tensor is None:
         return f"tensor of shape {list(traits.shape)}, overwritten since"
     text = tensor_text(tensor)
+    return _with_suffix(text, traits)
+
+
+def _with_suffix(text: str, traits: TensorTraits) -> str:
     suffix = f", grad_fn=<{traits.grad_fn}>" if traits.grad_fn else ", requires_grad=True" if traits.requires_grad else ""
     return f"{text[:-1]}{suffix})" if suffix else text

@@ -74,3 +74,34 @@ def test_a_loop_over_arrays_and_lists_prints_each_only_when_its_line_is_sent(mon
     assert (texts[4] or "").startswith("array([499., 499.")
     assert texts[5] == str([499] * 100)
     assert len(texts[6] or "") == 2000
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "torch.arange(4.0)",
+        "torch.randn(40, 50)",
+        "torch.randn(3, 2000)",
+        "torch.arange(9000).reshape(9, 10, 100)",
+        "torch.nn.Parameter(torch.ones(3))",
+        "torch.ones(2, 3, requires_grad=True) * 2",
+        "torch.tensor(3.0)",
+        "torch.empty(0, 3)",
+        "torch.ones(3, dtype=torch.float64)",
+    ],
+)
+def test_a_shown_tensor_that_is_overwritten_later_prints_as_it_was(made: str) -> None:
+    program = f"import torch\nx = {made}\n\nx\nshown = repr(x)\n"
+    program += "with torch.no_grad():\n    x.zero_()\nprint(shown, end='')\n"
+    events, recording = record(program)
+    texts = {row.line: row.text for event in events if isinstance(event, wire.LinesEvent) for row in event.rows}
+    assert texts[4] == recording.stdout()
+
+
+def test_a_loop_of_writes_prints_no_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emitter, "INTERVAL", 1e9)
+    printed: list[Any] = []
+    original = value_text.tensor_text
+    monkeypatch.setattr(value_text, "tensor_text", lambda tensor: printed.append(tensor) or original(tensor))
+    record("import torch\nc = torch.zeros(3)\nfor i in range(100):\n    c.add_(1)\n    c[1] = 2.0\n")
+    assert len(printed) <= 2
