@@ -67,6 +67,9 @@ class OverwrittenTensor:
         self._snapshot = snapshot
         self._title = "Parameter containing:\n" if type(tensor) is torch.nn.Parameter else ""
         self._summarized = tensor.numel() > _options.threshold
+        if isinstance(snapshot.value, Tensor) and not self._summarized:
+            self._items = snapshot.value
+            return
         with torch.no_grad(), outside_transforms():
             self._items = _tensor_corners(tensor.detach()) if self._summarized else tensor.detach().clone()
 
