@@ -359,7 +359,9 @@ class Recorder:
         if is_fake(value):
             return
         kind = statement.kind
-        self._updates.check_shared(statement)
+        shared = self._updates.shared
+        if shared:
+            self._updates.check_shared(statement)
         if kind in _LOOP_STATEMENTS:
             if kind == "enter":
                 self.steps.enter_loop(statement.loop, loop_length(value))
@@ -393,7 +395,8 @@ class Recorder:
         if self._mode.paused:
             self._optimizers.close_abandoned()
         self.lines.record(statement, value)
-        self._updates.protect_shared()
+        if shared:
+            self._updates.protect_shared()
         if statement.last:
             self.last_value = value
 

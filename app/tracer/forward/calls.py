@@ -190,9 +190,11 @@ class Calls:
 
     def name(self, value: Tensor, name: str) -> None:
         """Record the name of the variable to which a call's result is assigned."""
+        if not value.requires_grad:
+            return
         call = self._recent[-1] if self._recent else None
         if call is None or call.out is not value or self._by_sequence_nr.get(call.result) is not call:
-            if value.requires_grad and value._is_view() and value._version:
+            if value._is_view() and value._version:
                 return  # reading its ``grad_fn`` may make a new node, and only the program should make nodes
             node = grad_fn_of(value)
             call = self._by_sequence_nr.get(sequence_nr(node)) if node is not None else None

@@ -52,8 +52,8 @@ class LineValues:
         self._step: dict[int, StatementValue] = {}
         self._unassigned: dict[int, StatementValue] = {}
         self._pending: set[int] = set()
-        self._newest: StatementValue | None = None
-        """The value that no standing write has been announced to."""
+        self._unchecked: set[int] = set()
+        """The lines with values that no standing write has been announced to."""
         self._lines_of: dict[int, set[int]] = {}
         """By the id of a tensor: the lines whose values may have it."""
         self._by_storage: dict[int, set[int]] = {}
@@ -93,7 +93,7 @@ class LineValues:
         self._unassigned[line] = taken
         self._pending.add(line)
         if taken.content is not None:
-            self._newest = taken
+            self._unchecked.add(line)
             self._unsorted.add(line)
             lines = self._lines_of.get(id(taken.content))
             if lines is None:
@@ -129,9 +129,8 @@ class LineValues:
     def protect(self, write: Write) -> None:
         """Copy the tensors that ``write`` is about to change."""
         if write.standing:
-            newest, self._newest = self._newest, None
-            if newest is not None and isinstance(newest.content, Tensor) and write.reaches(newest.content):
-                newest.copy(newest.content, self._kept)
+            self._copy(write, self._unchecked)
+            self._unchecked.clear()
             return
         lines: set[int] = set()
         for key in write.ids & self._lines_of.keys():
@@ -143,6 +142,10 @@ class LineValues:
                 self._sort()
             for key in write.shared & self._by_storage.keys():
                 lines |= self._by_storage.pop(key)
+        if lines:
+            self._copy(write, lines)
+
+    def _copy(self, write: Write, lines: set[int]) -> None:
         for value in self._values(lines):
             assert isinstance(value.content, Tensor)
             if write.reaches(value.content):

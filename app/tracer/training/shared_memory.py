@@ -17,21 +17,19 @@ _SWEEP = 64
 
 
 class SharedMemory:
-    """The storages that NumPy arrays share. True if there are any. ``parameters`` are the parameters that NumPy may change."""
+    """The storages that NumPy arrays share. ``parameters`` are the parameters that NumPy may change."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self._storages: dict[int, Any] = {}
-        self._keys: set[int] = set()
-        self.write = Write((), self._keys, standing=True)
+        self.keys: set[int] = set()
+        """The addresses of the storages."""
+        self.write = Write((), self.keys, standing=True)
         """The write that any statement may make, to all of these storages."""
         self._sweep_at = _SWEEP
         self._watched: list[int] = []
         self._watched_at = (-1, -1)
         self._added = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._keys)
 
     def add(self, tensor: Tensor) -> int:
         """Add the storage of a tensor, and return its address, 0 if it has none."""
@@ -39,12 +37,12 @@ class SharedMemory:
         if not key:
             return key
         self._storages[key] = _weak(tensor.untyped_storage())
-        self._keys.add(key)
+        self.keys.add(key)
         self._added += 1
         if len(self._storages) > self._sweep_at:
             for freed in [key for key, storage in self._storages.items() if storage.expired()]:
                 del self._storages[freed]
-                self._keys.discard(freed)
+                self.keys.discard(freed)
             self._sweep_at = 2 * len(self._storages) + _SWEEP
         return key
 
@@ -52,6 +50,6 @@ class SharedMemory:
         """Return the addresses of those storages that contain a parameter or a parameter's gradient."""
         at = (self._added, self._parameters.revision)
         if at != self._watched_at:
-            self._watched = sorted(self._keys & self._parameters.storages())
+            self._watched = sorted(self.keys & self._parameters.storages())
             self._watched_at = at
         return self._watched

@@ -69,6 +69,8 @@ class Updates(ForwardObserver):
         self._late = late
         self._missing = missing
         self._shared = SharedMemory(steps.parameters)
+        self.shared = self._shared.keys
+        """The storages that NumPy arrays share, by address. While there are any, each statement must be checked."""
         self._line = -1
         """The line of the last statement that was checked for writes by NumPy."""
         self._missing_lines: set[int] = set()
@@ -214,8 +216,7 @@ class Updates(ForwardObserver):
 
     def protect_shared(self) -> None:
         """Copy the recorded tensors that share memory with NumPy, before the next statement may write to them."""
-        if self._shared:
-            self._guard.protect(self._shared.write)
+        self._guard.protect(self._shared.write)
 
     def check_shared(self, statement: Statement) -> None:
         """Detect leaves that NumPy has written to, once a statement has computed its value.
@@ -223,8 +224,6 @@ class Updates(ForwardObserver):
         An ``update`` or a ``show`` statement may itself have written. Any other statement uses its value only later, so the
         write belongs to the previous line.
         """
-        if not self._shared:
-            return
         line = statement.line if statement.kind in ("update", "show") else self._line
         self._line = statement.line
         for key in self._shared.of_parameters():
