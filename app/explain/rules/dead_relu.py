@@ -46,7 +46,7 @@ for step in range(25):
 
 - Single units that are zero while other units of the same layer are not.
 - A ReLU that is part of a loss, such as a hinge: there zero means that the condition is met.
-- Runs of fewer than 20 steps.
+- As a warning: a ReLU in a run of fewer than 20 steps. The evidence is thin, so the finding is a note.
 """
 
 from __future__ import annotations
@@ -61,48 +61,58 @@ from ..syntax import Syntax
 from ..wording import listed
 
 CODE: Final = "dead-relu"
-SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning", "note")
 STEPS: Final = 20
 """Number of steps at the end of a run in which a ReLU must be dead."""
 NODES: Final = 2_000
 """Largest number of nodes of a graph that is searched."""
+_THIN: Final = "The evidence is thin, because other data may give other values. "
 _RELUS: Final = ("Relu", "ClampMin")
 _LAYERS: Final = ("Addmm", "Mm", "Bmm", "Mv", "Convolution", "ConvolutionOverrideable", "MkldnnLinear")
 """Operations that apply weights. A ReLU without one above it is part of a loss and may be zero."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each ReLU whose outputs, and all gradients below it, are zero in each of the last steps."""
+    """Yield a finding for each ReLU whose outputs, and all gradients below it, are zero in each of the last steps.
+
+    In a run of a few steps it is a note.
+    """
     count = recording.log.counts()[2]
     mains = [recording.log.step(index).main for index in range(max(0, count - STEPS), count)]
-    if len(mains) < STEPS or min(mains) < 0:
+    if not mains or min(mains) < 0:
         return
+    thin = len(mains) < STEPS
     graphs = {recording.log.pass_(main).graph for main in mains}
     if len(graphs) != 1 or (graph := graphs.pop()) < 0 or len(recording.graph(graph).nodes) > NODES:
         return
     nodes = recording.graph(graph).nodes
     dead = [index for index, node in enumerate(nodes) if node.kind == "op" and node.op.startswith(_RELUS)]
     paths = _Paths(recording.numbers(mains[0])) if dead else None
-    below = {index: paths.leaves(index) for index in dead if paths.feeds_layer(index)} if paths else {}
+    below = {index: paths.leaves(index) for index in dead if thin or paths.feeds_layer(index)} if paths else {}
     for main in mains:
         if not dead:
             return
         numbers = recording.numbers(main)
         learns = any(_norm(numbers, index) for index, node in enumerate(nodes) if node.kind == "leaf")
-        dead = [each for each in dead if learns and each in below and _is_dead(numbers, each, below[each])]
+        dead = [each for each in dead if each in below and _is_dead(numbers, each, below[each])]
+        if not thin and not learns:
+            return
+        if thin and learns and paths is not None:
+            dead = [each for each in dead if paths.feeds_layer(each)]
+    when = "in the only step" if len(mains) == 1 else f"in each of the {'last ' * (not thin)}{len(mains)} steps"
     for index in dead:
         node = nodes[index]
         names = [nodes[leaf].name or nodes[leaf].op for leaf in below[index]]
         yield model.Finding(
             code=CODE,
-            severity="warning",
+            severity="note" if thin else "warning",
             file=None,
             line=node.line,
             step=count - 1,
             node=node.id,
-            message=f"This ReLU returned only zeros in each of the last {STEPS} steps, so {listed(names)} "
-            f"{'does' if len(names) == 1 else 'do'} not learn.",
-            why="Where ReLU returns zero, its slope is zero, and no gradient reaches the parameters below it. "
+            message=f"This ReLU returned only zeros {when}, so {listed(names)} "
+            f"{'does' if len(names) == 1 else 'do'} not learn{' there' * thin}.",
+            why=f"{_THIN if thin else ''}Where ReLU returns zero, its slope is zero, and no gradient reaches what is below it. "
             "A smaller learning rate, other initial weights or `leaky_relu` prevent this.",
             pass_=mains[-1],
         )

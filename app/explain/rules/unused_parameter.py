@@ -39,7 +39,9 @@ for step in range(5):
 
 - Frozen parameters (`requires_grad=False`).
 - Parameters of runs that build a different graph in different steps, as a mixture of experts does.
-- Runs of only a few steps, and runs with a pass that was not recorded.
+- Runs with a pass that was not recorded.
+
+After fewer than three steps the evidence is thin, and the note says so.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ from ..wording import listed
 
 CODE: Final = "unused-parameter"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
+MANY: Final = 3
+"""Steps of an optimizer below which the evidence is thin."""
 PASSES: Final = 1_000
 """Largest number of passes whose graphs are compared."""
 _INCOMPLETE: Final = (wire.GraphTooLarge, wire.RecorderFailed)
@@ -65,9 +69,20 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     found = recording.signals(wire.UnusedParameter)
     if not found or any(isinstance(signal, _INCOMPLETE) for signal in recording.signals()) or _varies(recording):
         return
+    many = [signal for signal in found if signal.steps >= MANY]
+    if not many and recording.log.counts()[2] >= MANY:
+        return  # a long run in which the optimizer hardly took part
+    found = many or found
     names = [signal.name for signal in found]
     first = found[0]
     they, them = ("It has", "it") if len(names) == 1 else ("They have", "them")
+    passes = recording.log.counts()[1]
+    if first.steps >= MANY:
+        effect = f"{they} no gradient after {first.steps} steps, so the optimizer leaves {them} unchanged. "
+        which = "no `backward()` of this run reaches"
+    else:
+        effect = f"The evidence is thin, because a later pass may reach {them}. "
+        which = "the only `backward()` of this run does not reach" if passes == 1 else "no `backward()` of this run reaches"
     yield model.Finding(
         code=CODE,
         severity="note",
@@ -75,9 +90,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         line=first.line if first.line > 0 else None,
         step=None,
         node=None,
-        message=f"`{first.optimizer}` was given {listed(names)}, but no `backward()` of this run reaches {them}.",
-        why=f"{they} no gradient after {first.steps} steps, so the optimizer leaves {them} unchanged. "
-        f"If this is not intended, check that the loss is computed from {them}.",
+        message=f"`{first.optimizer}` was given {listed(names)}, but {which} {them}.",
+        why=f"{effect}If this is not intended, check that the loss is computed from {them}.",
     )
 
 

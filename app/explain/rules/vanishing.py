@@ -45,7 +45,8 @@ for step in range(25):
 
 ## What it does not report
 
-- Networks with fewer than five layers of weights, and runs of fewer than five steps.
+- Networks with fewer than five layers of weights.
+- As a warning: runs of fewer than five steps. The evidence is thin, so gradients that fall by eight orders are a note.
 - Gradients that fall by less than five orders of magnitude, or that recover later in the run.
 - Gradients that are exactly zero. For those, see [dead-relu](#dead-relu).
 """
@@ -63,13 +64,15 @@ from ..syntax import Syntax
 from ..wording import short
 
 CODE: Final = "vanishing"
-SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning", "note")
 STEPS: Final = 5
 """Number of steps at the start in which the gradients must vanish. As many later steps are checked for a recovery."""
 LAYERS: Final = 5
 """Smallest number of layers with weights that a network must have."""
 ORDERS: Final = 5
 """Orders of magnitude between the gradients of the first and the last layer, in the first step."""
+THIN_ORDERS: Final = 8
+"""The same in each step of a run of fewer than ``STEPS`` steps."""
 STEADY: Final = 0.75
 """Share of the layers in which the gradient must become smaller."""
 NODES: Final = 5_000
@@ -79,16 +82,21 @@ NODES: Final = 5_000
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding if the gradients of the weights fall from layer to layer and stay small in the first layers."""
     count = recording.log.counts()[2]
-    if count < STEPS:
-        return
-    later = [STEPS - 1 + round(part * (count - STEPS) / STEPS) for part in range(1, STEPS + 1)]
-    mains = [recording.log.step(index).main for index in (*range(STEPS), *later)]
+    thin = count < STEPS
+    later = [] if thin else [STEPS - 1 + round(part * (count - STEPS) / STEPS) for part in range(1, STEPS + 1)]
+    mains = [recording.log.step(index).main for index in (*range(min(count, STEPS)), *later)]
     graphs = {recording.log.pass_(main).graph for main in mains if main >= 0}
-    if min(mains) < 0 or len(graphs) != 1 or (graph := graphs.pop()) < 0 or len(recording.graph(graph).nodes) > NODES:
+    if (
+        not mains
+        or min(mains) < 0
+        or len(graphs) != 1
+        or (graph := graphs.pop()) < 0
+        or len(recording.graph(graph).nodes) > NODES
+    ):
         return
     depths = _depths(recording.numbers(mains[0]))
     layers = [_layers(recording.numbers(main), depths) for main in mains]
-    if not _falls(layers[0], ORDERS) or not all(_falls(each, ORDERS / 2) for each in layers[1:STEPS]):
+    if not all(_falls(each, orders) for each, orders in zip(layers, _orders(thin), strict=False)):
         return
     (last, large), (first, small) = layers[0][0], layers[0][-1]
     if any(not each or each[-1][1] > large / 10 ** (ORDERS - 1) for each in layers):
@@ -98,17 +106,27 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     low, high = names[0] or "the first weights", names[1] or "the last weights"
     yield model.Finding(
         code=CODE,
-        severity="warning",
+        severity="note" if thin else "warning",
         file=None,
         line=_line(recording.numbers(mains[0]), first),
         step=0,
         node=nodes[first].id,
         message="The gradient vanishes on its way to the first layers: "
         f"{short(large)} per element in {high}, {short(small)} in {low}.",
-        why="Each layer multiplies the gradient by its own slopes and weights. The product is so small that the first layers "
-        "do not learn. Try ReLU instead of sigmoid, other initial weights, normalization or residual connections.",
+        why=f"{_thin(count) if thin else ''}Each layer multiplies the gradient by its own slopes and weights. The product is so "
+        "small that the first layers do not learn. Try ReLU instead of sigmoid, other initial weights, normalization or "
+        "residual connections.",
         pass_=mains[0],
     )
+
+
+def _orders(thin: bool) -> list[float]:
+    """Return the orders of magnitude by which the gradients of each of the first steps must fall."""
+    return [THIN_ORDERS] * STEPS if thin else [ORDERS, *[ORDERS / 2] * (STEPS - 1)]
+
+
+def _thin(count: int) -> str:
+    return f"The evidence is thin: {'one step' if count == 1 else f'{count} steps'}. "
 
 
 _Layer = tuple[int, float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from functools import wraps
 from types import FrameType
@@ -41,8 +42,6 @@ class _OptimizerStep(NamedTuple):
 
 _OWN_KEY = -1
 """The key of our hooks among those of all optimizers; torch itself counts from 0."""
-MANY = 3
-"""The number of steps of an optimizer after which its parameters that no pass has reached are reported."""
 
 
 class _Unreached:
@@ -78,6 +77,7 @@ class Optimizers:
         self._steps = steps
         self._names = names
         self._unreached: dict[int, _Unreached] = {}
+        self._stepped = weakref.WeakSet[torch.optim.Optimizer]()
         self._here = locator.here
         self._guard = guard
         self._open: list[_OptimizerStep] = []
@@ -162,6 +162,7 @@ class Optimizers:
             with Unobserved():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
                 parameters = self._steps.parameters
+                self._stepped.add(optimizer)
                 reached = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
                 self._steps.optimized(optimizer, reached, self._here())
                 if reached and len(reached) < len(leaves):
@@ -169,19 +170,24 @@ class Optimizers:
         except Exception as error:
             self._emitter.failed(error)
 
-    def _count_unreached(self, optimizer: torch.optim.Optimizer, leaves: list[Tensor]) -> None:
+    def _count_unreached(self, optimizer: torch.optim.Optimizer, leaves: list[Tensor], *, steps: int = 1) -> None:
         for leaf in leaves:
             if leaf.requires_grad and leaf.grad is None and leaf not in self._steps.parameters:
                 entry = self._unreached.get(id(leaf))
                 if entry is None or entry.leaf.get() is not leaf:
                     entry = self._unreached[id(leaf)] = _Unreached(leaf, optimizer, *self._names.binding(leaf))
-                entry.steps += 1
+                entry.steps += steps
 
     def ended(self) -> None:
         """Emit a signal for each parameter of an optimizer that no pass has reached."""
+        parameters = self._steps.parameters
+        for idle in self._steps.optimizers - self._stepped:
+            leaves = [leaf for group in idle.param_groups for leaf in group["params"]]
+            if any(leaf in parameters for leaf in leaves):
+                self._count_unreached(idle, leaves, steps=0)
         for entry in self._unreached.values():
             leaf = entry.leaf.get()
-            if entry.name is not None and entry.steps >= MANY and (leaf is None or leaf not in self._steps.parameters):
+            if entry.name is not None and (leaf is None or leaf not in parameters):
                 name, optimizer = entry.name[: wire.NAME_LENGTH], entry.optimizer[: wire.NAME_LENGTH]
                 self._emitter.emit(wire.UnusedParameter(line=entry.line, name=name, optimizer=optimizer, steps=entry.steps))
 

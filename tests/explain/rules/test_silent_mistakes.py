@@ -88,6 +88,20 @@ def test_gradients_that_reach_the_first_layer_are_not_reported(layer: str) -> No
     assert findings(net(SIGMOIDS.replace("Sigmoid()", layer))) == []
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_gradients_that_fall_by_ten_orders_in_a_few_steps_are_noted(steps: int) -> None:
+    deep = "nn.Linear(4, 8), nn.Sigmoid(), " + "nn.Linear(8, 8), nn.Sigmoid(), " * 16 + "nn.Linear(8, 1)"
+    (finding,) = findings(net(deep, steps=steps))
+    assert (finding.code, finding.severity, finding.line, finding.step) == ("vanishing", "note", 10, 0)
+    assert finding.why.startswith("The evidence is thin: ")
+    assert findings(net(deep.replace("Sigmoid", "ReLU"), steps=steps)) == []
+
+
+def test_a_hinge_that_is_met_beside_others_that_learn_is_not_noted() -> None:
+    loss = "torch.relu(-100 - net(x)).mean() + ((net(x) - y) ** 2).mean()"
+    assert findings(net("nn.Linear(4, 1)", loss=loss, steps=1)) == []
+
+
 def test_gradients_that_recover_later_are_not_reported() -> None:
     weighed = net(SIGMOIDS, rate=0.0).replace("loss = ((", "loss = 1e4 ** (step > 8) * ((")
     assert [finding.code for finding in findings(net(SIGMOIDS, rate=0.0))] == ["vanishing"]
@@ -104,7 +118,11 @@ def test_a_relu_that_returns_only_zeros_to_the_end_is_reported() -> None:
     assert (finding.code, finding.severity, finding.line, finding.step) == ("dead-relu", "warning", 12, 24)
     assert "`net.0.bias` and `net.0.weight` do not learn" in finding.message
     assert findings(net(RELU)) == []
-    assert findings(net(RELU, begin=DEAD, steps=10)) == []
+    for steps, when in ((1, "in the only step"), (10, "in each of the 10 steps")):
+        (finding,) = findings(net(RELU, begin=DEAD, steps=steps))
+        assert (finding.code, finding.severity, finding.line) == ("dead-relu", "note", 12)
+        assert f"only zeros {when}, so `net.0.bias`" in finding.message
+        assert finding.why.startswith("The evidence is thin")
 
 
 ALIVE = {
@@ -124,12 +142,28 @@ def test_a_relu_that_may_be_zero_is_not_reported(text: str) -> None:
 TWO = "import torch\nw = torch.ones(2, requires_grad=True)\nu = torch.ones(2, requires_grad=True)\n"
 
 
+STEPS_BY_HAND = """\
+for i in range(9):
+    (w ** 2).sum().backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+"""
+
+
 def test_a_parameter_that_no_pass_reaches_is_noted_after_a_few_steps() -> None:
     loop = "opt = torch.optim.Adam([w, u])\nfor i in range({}):\n    opt.zero_grad()\n    w.sum().backward()\n    opt.step()\n"
     (finding,) = findings(TWO + loop.format(5))
     assert (finding.code, finding.severity, finding.line) == ("unused-parameter", "note", 3)
     assert finding.message == "`Adam` was given `u`, but no `backward()` of this run reaches it."
-    assert findings(TWO + loop.format(2)) == []
+    (finding,) = findings(TWO + loop.format(1))
+    assert finding.message == "`Adam` was given `u`, but the only `backward()` of this run does not reach it."
+    assert finding.why.startswith("The evidence is thin")
+    (finding,) = findings(TWO + loop.format(2))
+    assert (finding.code, finding.severity) == ("unused-parameter", "note")
+    (finding,) = findings(TWO + "opt = torch.optim.SGD([w, u], lr=0.1)\nw.sum().backward()\n")
+    assert (finding.code, finding.line) == ("unused-parameter", 3)
+    assert findings(TWO + "opt = torch.optim.SGD([w, u], lr=0.1)\n" + STEPS_BY_HAND) == []
     later = "(w ** 2 + u).sum().backward()\n"
     assert findings(TWO + loop.format(5) + later) == []
 
