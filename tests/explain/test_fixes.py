@@ -640,6 +640,48 @@ def step():
 step()
 step()
 """, "into `step`"),
+    "a module of the program": ("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+    def forward(self, x):
+        return self.layer(x).tanh()
+net = Net()
+x, y = torch.rand(8, 2), torch.rand(8, 1)
+pred = net(x)  # once
+for step in range(3):
+    loss = ((pred - y) ** 2).mean()
+    loss.backward()
+    print(step, (net(x) - y).norm().item())
+""", "into the loop on line 13"),
+    "a function of the program": ("""
+net = nn.Linear(2, 1)
+def l2(module):
+    return sum(p.pow(2).sum() for p in module.parameters())
+x = torch.rand(8, 2)
+penalty = l2(net)  # once
+for step in range(3):
+    loss = net(x).mean() + penalty
+    loss.backward()
+""", "into the loop on line 9"),
+    "a method that __init__ calls": ("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.rand(3, 3))
+        self.weights = self.normalized()  # once
+    def normalized(self):
+        return torch.softmax(self.a, 1)
+    def forward(self, x):
+        return self.weights @ x
+net = Net()
+def train(x):
+    loss = net(x).pow(2).sum()
+    loss.backward()
+train(torch.ones(3, 1))
+train(torch.ones(3, 1))
+""", "to `forward`"),
     "a penalty": ("""
 net = nn.Linear(2, 1)
 x = torch.rand(8, 2)

@@ -51,6 +51,10 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"backward through the graph a second time"
 MOST: Final = 3
 """Lines that are all named. Of more lines, the first ones are named and the rest counted."""
+PLACES: Final = 100
+"""Lines of a graph that are examined."""
+FUNCTIONS: Final = 20
+"""Functions whose calls are followed from one line."""
 _REPEATED = (ast.For, ast.While, ast.FunctionDef)
 _FREED = "A pass frees the tensors that the graph saved, so it can run through a graph only once."
 
@@ -87,7 +91,10 @@ def explain(failure: Failure) -> model.Finding:
 
 
 def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) -> list[ast.stmt]:
-    """Return the statements that ran once but whose results each pass needs: those outside of the code that is repeated."""
+    """Return the statements that ran once but whose results each pass needs: those outside of the code that is repeated.
+
+    The first one made the operation that failed. The others follow in the order of their lines.
+    """
     syntax, exception = failure.syntax, failure.exception
     call = syntax.statement_of(syntax.call(exception.line, "backward", "grad")) if exception.line is not None else None
     if call is None or exception.node is None:
@@ -95,13 +102,42 @@ def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) 
     nodes = failure.recording.graph(this.graph).nodes
     same = earlier.graph == this.graph
     found: dict[int, ast.stmt] = {}
-    for line in dict.fromkeys(node.line for node in nodes if node.kind == "op" and node.file is None):
-        statement = syntax.statement(line) if line is not None else None
-        if statement is not None and _outside(syntax, statement, call, same=same):
-            found[statement.lineno] = statement
-    if exception.node.line not in found:
-        return []
-    return [found[line] for line in sorted(found)]
+    failing: list[ast.stmt] = []
+    places: dict[tuple[int, str], bool] = {}
+    for node in (exception.node, *nodes):
+        place = (node.line or 0, node.module)
+        if node.kind != "op" or node.file is not None or node.line is None or place in places or len(places) > PLACES:
+            continue
+        statement = syntax.statement(node.line)
+        sites = _sites(syntax, statement, _around(syntax, call), node.module) if statement is not None else []
+        places[place] = bool(sites) and all(_outside(syntax, site, call, same=same) for site in sites)
+        if places[place]:
+            found |= {site.lineno: site for site in sites}
+            failing = sites if node is exception.node else failing
+    return [*failing[:1], *(found[line] for line in sorted(found))] if failing else []
+
+
+def _sites(syntax: Syntax, statement: ast.stmt, around: list[ast.AST], module: str) -> list[ast.stmt]:
+    """Return a statement, or the statements that call its function where the repeated code is not part of that function."""
+    found: list[ast.stmt] = []
+    waiting = [statement]
+    seen: set[ast.FunctionDef] = set()
+    while waiting and len(seen) < FUNCTIONS:
+        at = waiting.pop()
+        function = syntax.function_of(at)
+        if function is None or function in around or function.name == "__init__":
+            found.append(at)
+            continue
+        if function in seen:
+            continue
+        seen.add(function)
+        names = {function.name} if function.name != "forward" else set(module.split("."))
+        for call in syntax.statements(ast.Call):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+            site = syntax.statement_of(call) if name in names and not syntax.printed(call) else None
+            if site is not None and not syntax.in_no_grad(site):
+                waiting.append(site)
+    return found
 
 
 def _outside(syntax: Syntax, statement: ast.stmt, call: ast.stmt, *, same: bool) -> bool:
@@ -129,9 +165,9 @@ def _around(syntax: Syntax, node: ast.AST) -> list[ast.AST]:
 
 
 def _once(failure: Failure, once: list[ast.stmt]) -> model.Finding:
-    """Return the finding for lines that ran once: it names them, and where they belong."""
+    """Return the finding for lines that ran once: it names them, and where they belong. The first one has the failure."""
     exception, syntax = failure.exception, failure.syntax
-    assert exception.node is not None
+    failing, *once = once
     lines = [statement.lineno for statement in once]
     several = len(lines) > 1
     looped = any(isinstance(each, ast.For | ast.While) for each in _around(syntax, once[-1]))
@@ -144,7 +180,7 @@ def _once(failure: Failure, once: list[ast.stmt]) -> model.Finding:
         f"{which} ran only once{again}, but each `backward()` on line {exception.line} runs through {failure.operation}.",
         f"{_FREED} Move line{'s' * several} {_enumerated(lines)} {where}, so that {'they run' if several else 'it runs'} "
         "before each `backward()`. Keeping the graph would only hide this: the old result does not follow the parameters.",
-        line=exception.node.line,
+        line=failing.lineno,
     )
 
 
