@@ -75,7 +75,7 @@ _SLOPES: Final = (
     (r"Atan2Backward", "At (0, 0) there is no slope."),
 )
 """Why the gradient of an operation is NaN or Inf although its value is finite, by a pattern for its op."""
-_ZERO: Final = " It is a product with 0, and 0 × NaN and 0 × Inf are NaN."
+_ZERO: Final = " From 0 it makes NaN: 0 × Inf, 0 × NaN and 0/0 are NaN."
 _POLES: Final = r"(?:Log(?:2|10)?|Sqrt|Rsqrt|Reciprocal|Pow)Backward"
 """Operations whose value or slope is infinite at 0."""
 _WHERE_TRAP: Final = (
@@ -192,7 +192,8 @@ def _consequence(found: Origin) -> str:
     """Return sentences about the effect of a value that is not finite."""
     if not found.left_out:
         return "Everything computed from it is affected."
-    return f"Later lines leave it out of the loss, but its gradient is computed.{_WHERE_TRAP if found.behind_where else _ZERO}"
+    harm = _WHERE_TRAP if found.behind_where else _ZERO
+    return f"Later lines leave it out of the loss, but its gradient is still computed.{harm}"
 
 
 def _divisor(node: model.Node, found: Origin) -> str:
