@@ -113,8 +113,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         node=nodes[first].id,
         message="The gradient vanishes on its way to the first layers: "
         f"{short(large)} per element in {high}, {short(small)} in {low}.",
-        why=f"{_thin(count) if thin else ''}Each layer multiplies the gradient by its own slopes and weights. The product is so "
-        "small that the first layers do not learn. Try ReLU instead of sigmoid, other initial weights, normalization or "
+        why=f"{_thin(count) if thin else ''}Each layer multiplies the gradient by its own slopes and weights. The product is "
+        "so small that the first layers do not learn. Try ReLU instead of sigmoid, other initial weights, normalization or "
         "residual connections.",
         pass_=mains[0],
     )
