@@ -27,6 +27,8 @@ INTERVAL = 0.04
 FIRST_INTERVAL = 0.0005
 """The first such interval of an early emitter. Each is a quarter longer than the one before, up to :data:`INTERVAL`."""
 
+_INDEPENDENT = (wire.OutputEvent, wire.CellEvent, wire.EndEvent, wire.RecorderFailed, wire.StdoutTruncated, wire.Caught)
+"""The events that refer to no pass, step or graph."""
 
 Build = Callable[[wire.TensorTable], wire.Event]
 
@@ -49,6 +51,7 @@ class Emitter:
         """Held while events are added or sent, as several threads of the program may do."""
         self.closed = False
         """True if all events are dropped."""
+        self._halted = False
         self._emitted: set[type[wire.Signal]] = set()
         self._rows = 0
         self._bytes = 0
@@ -62,6 +65,8 @@ class Emitter:
 
     def emit(self, event: wire.Event) -> None:
         """Add an event. Events are sent in the order in which they were added."""
+        if self._halted and not isinstance(event, _INDEPENDENT):
+            return
         with self._lock:
             self._waiting.append(event)
         if len(self._waiting) >= MESSAGE_EVENTS or self.due():
@@ -69,6 +74,8 @@ class Emitter:
 
     def emit_with(self, table: TableBuilder, build: Build) -> None:
         """Add an event that ``build`` makes once its table has been read."""
+        if self._halted:
+            return
         table.finalize()
         with self._lock:
             self._add((table, build))
@@ -104,6 +111,10 @@ class Emitter:
             for item in self._waiting:
                 if isinstance(item, tuple):
                     item[0].protect(write)
+
+    def halt(self) -> None:
+        """Drop what follows of the recording, but not the output: a pass is missing, to which later events would refer."""
+        self._halted = True
 
     def close(self) -> None:
         """Drop the pending events and all that follow."""

@@ -65,6 +65,8 @@ f(w)
 """
 
 BREAKABLE = """
+    training.parameters.Parameters.moved backward.open_passes.OpenPasses.add backward.open_passes.OpenPasses.emit
+    backward.open_passes.OpenPasses.remove
     forward.calls.Calls.add forward.calls.Calls.site forward.calls.Calls.protect forward.calls.Calls.name
     source.names.Names.bind source.names.Names.binding source.names.Names.module source.names.Names.refresh
     source.names.Names.detach source.lines.LineValues.record source.lines.LineValues.protect

@@ -12,7 +12,8 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -171,7 +172,7 @@ class PassRecorder:
                     handle.remove()
                 with self._mode.reporting:
                     begun.capture.detach()
-                with self._mode.reporting:
+                with self._mode.reporting, self._required():
                     self._open.remove(begun)
                 try:
                     self._add_formula_calls(begun, first, result)
@@ -180,12 +181,21 @@ class PassRecorder:
                 except Exception as error:
                     self._emitter.failed(error)
                     table, build = self._new_table(), begun.empty
-                with self._mode.reporting:
+                with self._mode.reporting, self._required():
                     self._open.emit(begun.facts.index, table, build)
                 if failure is None:
                     self._observer.after_pass(begun, result)
                 del failure  # it references this frame
         return result
+
+    @contextmanager
+    def _required(self) -> Iterator[None]:
+        """Halt the recording if our own code fails in the ``with`` block, after which a pass is counted but not emitted."""
+        try:
+            yield
+        except Exception:
+            self._emitter.halt()
+            raise
 
     def _run_engine(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
         """Run the engine with the mode on: hooks, custom functions and checkpoints make calls inside it."""
@@ -205,7 +215,8 @@ class PassRecorder:
                 self._add_engine_call(first, ())  # reading grad_fn makes a view's node anew if its base was written to
                 walk = Walk(roots, self._calls, self._graphs.limit)
                 if walk.nodes:
-                    return self._begin(walk, outputs, args, kwargs)
+                    with self._required():
+                        return self._begin(walk, outputs, args, kwargs)
                 self._rebinds.reached_nothing(outputs)
             except TooManyNodes:
                 line = self._here(sys._getframe(2)).line
