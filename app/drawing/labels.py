@@ -17,7 +17,7 @@ PASS_NAMES: Final[dict[PassKind, str]] = {
     "backward": "backward()",
     "grad": "torch.autograd.grad()",
     "nested": "a nested pass",
-    "implicit": "backward(), run for you",
+    "implicit": "implicit backward()",
 }
 """Names of the kinds of passes in captions and descriptions."""
 LONGEST: Final = 200

@@ -109,7 +109,7 @@ export function choices(state) {
   return [
     ...passes.map(({ index, kind, line }) => ({
       value: `pass ${index}`,
-      label: `${kind === "implicit" ? "backward(), run for you" : name(line).slice(0, 32) || kind}${line === null ? "" : `, line ${line}`}`,
+      label: `${kind === "implicit" ? "implicit backward()" : name(line).slice(0, 32) || kind}${line === null ? "" : `, line ${line}`}`,
     })),
     ...[...displayed].map(([graph, line]) => ({ value: `graph ${graph}`, label: `${name(line).slice(0, 32)}, line ${line}` })),
   ];
