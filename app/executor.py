@@ -279,7 +279,10 @@ class OwnProcess:
         events_read, events_write = os.pipe()
         try:
             command = self.command(job_read, events_write)
-            process = await asyncio.create_subprocess_exec(*command, pass_fds=(job_read, events_write))
+            stdout = None
+            if not job.own_streams:  # the text of other programs must not mix with what the caller prints
+                stdout = asyncio.subprocess.DEVNULL if sys.__stderr__ is None else sys.__stderr__.fileno()
+            process = await asyncio.create_subprocess_exec(*command, pass_fds=(job_read, events_write), stdout=stdout)
         except OSError as error:
             os.close(job_write)
             os.close(events_read)

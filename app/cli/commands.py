@@ -160,6 +160,7 @@ def run(
             arguments=tuple(arguments or ()),
             printed=(lambda stream, text: None) if as_json else _print_at_once,
             exited=ended.append,
+            own_streams=not as_json,
         )
     )
     if as_json:
@@ -284,6 +285,7 @@ def check(
             sandbox=sandbox,
             arguments=tuple(arguments or ()),
             printed=_print_at_once,
+            own_streams=True,
             replay=wire.ReplayOrder("check", elements=elements, every=True),
         )
     )

@@ -92,13 +92,15 @@ async def record(
     printed: Callable[[model.Stream, str], None] = lambda stream, text: None,
     replay: wire.ReplayOrder | None = None,
     exited: Callable[[int], None] = lambda code: None,
+    own_streams: bool = False,
 ) -> LiveRun:
     """Run a file to its end and return its recording.
 
     The file runs as ``python FILE arguments`` would run it, in the current folder. With ``sandbox``, it is confined as on a
-    server. ``printed`` is called with each text that the program prints, and its stream, as it arrives. ``replay`` is computed
-    during the run; its results are events of the recording. ``exited`` is called with the return code of the program's own
-    process, as :mod:`subprocess` has it, if the program was not stopped from outside.
+    server. ``printed`` is called with each text that the program prints, and its stream, as it arrives; with ``own_streams``, a
+    program that is not confined prints it itself, to this process's streams. ``replay`` is computed during the run; its
+    results are events of the recording. ``exited`` is called with the return code of the program's own process, as
+    :mod:`subprocess` has it, if the program was not stopped from outside.
 
     The first Ctrl+C goes to the program, the second one stops it; so with SIGTERM. The recording so far is kept.
     Raises :class:`SandboxError`.
@@ -108,6 +110,8 @@ async def record(
     path = str(file.path) if file.path is not None and not sandbox else None
     job = job_for(request.program, request.options, limits)
     job = msgspec.structs.replace(job, path=path, module=file.module, arguments=list(arguments), replay=replay)
+    unchanged = (sys.stdout, sys.stderr) == (sys.__stdout__, sys.__stderr__)  # not redirected within this process
+    job = msgspec.structs.replace(job, own_streams=own_streams and unchanged and not sandbox)
     executor: Executor = OwnProcess()
     if sandbox:
         executor = await _start_sandbox(settings)
@@ -119,7 +123,7 @@ async def record(
             async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=recorded.cancelled)) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     for event in batch:
-                        if isinstance(event, wire.OutputEvent):
+                        if isinstance(event, wire.OutputEvent) and not job.own_streams:
                             printed(event.stream, event.text)
                     recorded.append(batch)
         code = None if sandbox else getattr(executor, "returncode", None)

@@ -12,6 +12,7 @@ import signal
 import sys
 
 from .. import wire
+from .environment import own_streams
 
 
 def main() -> None:
@@ -24,7 +25,9 @@ def main() -> None:
     if job.path is not None and job.module is None:
         sys.path[0] = os.path.dirname(os.path.abspath(job.path))
     events = wire.Pipe(events_fd)
-    from .main import execute
+    if job.own_streams:
+        own_streams.install()
+    from .main import execute  # imports torch, which keeps the streams in its loggers
 
     status = execute(job, events.write, at_exit=atexit.register)
     if status < 0:

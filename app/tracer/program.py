@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
+from .environment import own_streams
 from .environment.forks import call_in_forked_children
 from .environment.plotting import MatplotlibStandIn, missing_module_text
 from .environment.remedies import remedy
@@ -65,9 +66,13 @@ class RunningProgram:
         if not job.notebook:
             self._namespace["__file__"] = script
         self._replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
-        self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, sys.stdout, sys.stderr)
+        own = (None, None) if job.confined else (sys.stdout, sys.stderr)
+        self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, *own)
         sys.modules["__main__"], sys.argv = module, [script, *job.arguments]
-        sys.stdout, sys.stderr = printer.stdout, printer.stderr
+        if job.own_streams:
+            own_streams.listen(printer.add)
+        else:
+            sys.stdout, sys.stderr = printer.stdout, printer.stderr
         if not job.confined and job.path is None and "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
         self._recorder = Recorder(source, self._namespace, emitter, job, printer)

@@ -423,3 +423,5 @@ class Job(Struct, frozen=True):
     """The full name of the module that the script at ``path`` is, if it runs as ``python -m`` runs it."""
     confined: bool = True
     """False if the program runs with the permissions, files and packages of the person who started it."""
+    own_streams: bool = False
+    """True if what the program prints also goes to the standard streams of its process, as it would alone."""

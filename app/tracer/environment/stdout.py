@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import threading
 from typing import Any, Final, TextIO
 
 from ... import wire
@@ -36,6 +37,7 @@ class Printer:
         self._waiting: list[tuple[Stream, list[str]]] = []
         self._size = 0
         self._alternations = 0
+        self._lock = threading.RLock()  # a signal's handler may print too
         self.cell = 0
         self.stdout = PrintedStream(self, "stdout", "replace", stdout)
         self.stderr = PrintedStream(self, "stderr", "backslashreplace", stderr)
@@ -47,13 +49,16 @@ class Printer:
 
     def add(self, stream: Stream, text: str) -> None:
         """Take text that the program has printed."""
+        if self.closed:
+            return
         self._printed += len(text)
         if 0 < self._most < self._printed:
             raise OutputLimit(f"stopped after printing {self._most >> 20} MB")
         room = self._limit - self._sent
         if room > 0 and text:
             kept = text[:room]
-            self._texts(stream).append(kept)
+            with self._lock:
+                self._texts(stream).append(kept)
             self._size += len(kept)
             self._sent += len(kept)
             if self._sent >= self._limit:
@@ -79,7 +84,8 @@ class Printer:
         if self._emitter.closed:
             self._waiting = []
         if self._waiting:
-            waiting, self._waiting, self._size = self._waiting, [], 0
+            with self._lock:
+                waiting, self._waiting, self._size = self._waiting, [], 0
             for stream, texts in waiting:
                 text = "".join(texts)
                 for start in range(0, len(text), 1 << 17):
@@ -109,6 +115,10 @@ class PrintedStream(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        """Return the descriptor of the process's own stream. Raises :class:`io.UnsupportedOperation` if it has none."""
+        return super().fileno() if self._own is None else self._own.fileno()
 
     def write(self, text: str) -> int:
         if self._printer.closed:

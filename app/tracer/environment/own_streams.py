@@ -1,0 +1,101 @@
+"""Record what a program prints to the standard streams of its own process, which stay the same files.
+
+The replacements write to the same descriptors with the same encoding and buffering, so that the program's text, the text of
+other processes and that of C libraries arrive as without us. This module imports nothing that may print.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ...model import Stream
+
+Listener = Callable[[Stream, str], None]
+
+_kept: list[Any] = []
+"""The streams that were replaced. They would close the descriptors' files if they were freed."""
+
+
+class RecordedText(io.TextIOWrapper):
+    """A standard stream that tells ``listener`` what is written to it, once the text is written."""
+
+    listener: Listener | None = None
+    stream: Stream = "stdout"
+    view: BufferView | None = None
+
+    def write(self, text: str, /) -> int:
+        count = super().write(text)
+        if self.listener is not None:
+            self.listener(self.stream, _encodable(text, self.errors))
+        return count
+
+    @property
+    def buffer(self) -> Any:
+        """The buffer for the program's use. The stream's own stays in C: Python lets other threads run while it writes."""
+        return super().buffer if self.view is None else self.view
+
+
+class BufferView(io.BufferedIOBase):
+    """The ``buffer`` of a :class:`RecordedText`: records what is written, and is otherwise the stream's own buffer."""
+
+    def __init__(self, text: RecordedText, buffer: Any) -> None:
+        self._text = text
+        self._own = buffer
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write(self, data: Any, /) -> int:
+        count: int = self._own.write(data)
+        if self._text.listener is not None:
+            self._text.listener(self._text.stream, self._decoder.decode(bytes(memoryview(data).cast("B")[:count])))
+        return count
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("write", "writelines", "_text", "_own", "_decoder"):
+            return super().__getattribute__(name)
+        return getattr(super().__getattribute__("_own"), name)  # __class__ too
+
+    def __repr__(self) -> str:
+        return repr(self._own)
+
+
+def install() -> None:
+    """Replace the standard streams, before anything else can hold them."""
+    streams: tuple[Stream, Stream] = ("stdout", "stderr")
+    for name in streams:
+        stream = getattr(sys, name)
+        if type(stream) is io.TextIOWrapper:
+            setattr(sys, name, _replacement(stream, name))
+            setattr(sys, f"__{name}__", getattr(sys, name))
+
+
+def listen(listener: Listener) -> bool:
+    """Tell a listener what is written to the replaced streams. Return false if there are none."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, RecordedText)]
+    for stream in streams:
+        stream.listener = listener
+    return bool(streams)
+
+
+def _replacement(stream: io.TextIOWrapper, name: Stream) -> RecordedText:
+    stream.flush()
+    _kept.append(stream)
+    old: Any = stream.buffer
+    buffer: Any = old if isinstance(old, io.FileIO) else io.BufferedWriter(old.raw, old.raw._blksize)
+    text = RecordedText(buffer, stream.encoding, stream.errors, "\n", stream.line_buffering, stream.write_through)
+    text.mode = stream.mode  # type: ignore[misc]
+    text.stream = name
+    text.view = BufferView(text, buffer)
+    return text
+
+
+def _encodable(text: str, errors: str | None) -> str:
+    """Return text in which lone surrogates are replaced as ``errors`` says, or by question marks."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace" if errors == "backslashreplace" else "replace").decode()
+    return text
