@@ -88,7 +88,7 @@ async def test_a_surface_has_the_recorded_point_the_tangent_and_the_path(serve: 
         assert result["path"]["p0"] == series["series"]["p0"]
         assert result["path"]["loss"] == series["series"]["loss"]
         assert result["grid"]["p0"][0] < min(result["path"]["p0"]) < max(result["path"]["p0"]) < result["grid"]["p0"][-1]
-        assert "step 1 fixed" in result["fixed"]
+        assert "step 1 stay fixed" in result["fixed"]
 
 
 async def test_a_surface_over_two_elements_is_a_matrix(serve: Serve) -> None:

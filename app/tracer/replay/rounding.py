@@ -53,9 +53,8 @@ class Rounding:
             relative = max(relative, RELATIVE_NARROW)
         allowed = relative * size + (3 if self.coarse else 8) * self._gradient_noise.get(parameter, 0.0)
         if self.coarse:
-            cancels = (
-                formulas < unit(self.dtype) * self._largest_intermediate
-            )  # the whole gradient may then consist of rounding errors
+            # True if the whole gradient may consist of rounding errors.
+            cancels = formulas < unit(self.dtype) * self._largest_intermediate
             return (
                 allowed
                 + self._sums(parameter, self.dtype)
