@@ -1,27 +1,37 @@
-"""Tell views whose node is out of date: reading ``grad_fn`` would make it anew, which only the program should do.
+"""Detect views whose node is out of date.
 
-A view of memory that was written to gets another node when its ``grad_fn`` is read next. The line that reads it first makes
-that node. So the recorder must not read it before the program does.
+A view of memory that was written to gets a new node when its ``grad_fn`` is read next, and the line that reads it first makes that
+node. The recorder must not read ``grad_fn`` before the program does.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from torch import Tensor
 
-_MOST = 10_000
-"""The number of views above which all are forgotten. The node of an unknown view counts as up to date."""
-_versions: dict[int, int] = {}
-"""By the id of a view: its version when its node was made."""
+from .references import WeakTensor, weak
+
+_MAX_VIEWS: Final = 10_000
+"""Number of views above which all are forgotten. The node of an unregistered view counts as up to date."""
+_views: dict[int, tuple[WeakTensor, int]] = {}
+"""By the id of a view: the view, because another tensor may get its id later, and its version when its node was made."""
 
 
 def remember(view: Tensor) -> None:
-    """Remember a view whose node has just been made."""
-    if len(_versions) > _MOST:
-        _versions.clear()
-    _versions[id(view)] = view._version
+    """Register a view whose node has just been made."""
+    if len(_views) > _MAX_VIEWS:
+        _views.clear()
+    _views[id(view)] = weak(view), view._version
 
 
 def is_outdated(tensor: Tensor) -> bool:
     """Return whether a tensor is a view that was written to, in any way, since its node was made."""
-    known = _versions.get(id(tensor))
-    return known is not None and tensor.requires_grad and tensor._is_view() and tensor._version != known
+    registered = _views.get(id(tensor))
+    return (
+        registered is not None
+        and registered[0].get() is tensor
+        and tensor.requires_grad
+        and tensor._is_view()
+        and tensor._version != registered[1]
+    )

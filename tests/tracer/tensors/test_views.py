@@ -1,0 +1,32 @@
+"""A view is out of date once it was written to, and only that view."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tapedeck.tracer.tensors import views
+from tapedeck.tracer.tensors.views import is_outdated, remember
+
+
+@pytest.fixture(autouse=True)
+def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "_views", {})
+
+
+def test_a_view_is_out_of_date_after_a_write_to_its_memory() -> None:
+    base = torch.ones(3, requires_grad=True) * 2
+    view = base[0]
+    remember(view)
+    assert not is_outdated(view)
+    base.mul_(3)
+    assert is_outdated(view)
+
+
+def test_a_view_with_the_id_of_a_dead_view_is_not_mistaken_for_it() -> None:
+    base = torch.ones(3, requires_grad=True) * 2
+    dead, other = base[0], base[1]
+    remember(dead)
+    views._views[id(other)] = views._views[id(dead)]  # as if `other` had got the id of `dead`
+    base.mul_(3)
+    del dead
+    assert not is_outdated(other)
