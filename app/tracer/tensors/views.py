@@ -1,7 +1,7 @@
 """Detect views whose node is out of date.
 
-A view of memory that was written to gets a new node when its ``grad_fn`` is read next, and the line that reads it first makes that
-node. The recorder must not read ``grad_fn`` before the program does.
+A view of memory that was written to gets a new node when its ``grad_fn`` is read next. The line that reads it first makes that
+node, so the recorder must not read ``grad_fn`` before the program does.
 """
 
 from __future__ import annotations
