@@ -24,7 +24,7 @@ _current_node: Callable[[], Any] = torch._C._current_autograd_node
 _uses: Callable[[Tensor], int] = getattr(Tensor, "_use_count", lambda tensor: 0)
 """Return the number of references to a tensor in C++, including the reference of the Python object."""
 _WHOLE = 1 << 62
-"""A copied gradient keeps all its elements, which may be added to another."""
+"""A copied gradient keeps all its elements, because they may be added to another gradient."""
 
 Position = tuple[str, int, int]
 """Where a gradient is known: ``("edge", node, slot)``, ``("output", node, output)`` or ``("given", root, 0)``."""
@@ -129,7 +129,7 @@ class Overwritten:
                     self._suspects.append((whole, lambda: report(node, False, -1)))
 
     def _next_shared(self, node: int, reached: Sequence[tuple[Position, Tensor]]) -> int:
-        """Return a node other than ``node`` to which one of the gradients is still on its way, -1 if there is none."""
+        """Return another node that still has to receive one of the gradients, or -1."""
         for position, _ in reached:
             end = self._target(position) if position[0] != "output" and position not in self.arrived else None
             if end is not None and end[0] != node and end[0] not in self._ran and not self._is_summed(position, end):
@@ -168,7 +168,7 @@ class Overwritten:
     # ------------------------------------------------------------------ while the pass runs
 
     def ran(self, node: int) -> None:
-        """Called when the formula of a node has run, and again once the program's hooks have followed."""
+        """Called after the formula of a node has run, and again after the program's hooks."""
         for position in list(self._pending):
             target = self._target(position)
             if target is not None and (target[0] == node or self._is_summed(position, target)):
@@ -182,7 +182,7 @@ class Overwritten:
                 if id(tensor) in arrived:
                     report()
 
-    # ------------------------------------------------------------------ what is known
+    # ------------------------------------------------------------------ lookup
 
     def _node(self) -> int:
         """Return the node that the engine evaluates for this pass, -1 if there is none."""

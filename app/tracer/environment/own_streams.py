@@ -21,7 +21,7 @@ _kept: list[Any] = []
 
 
 class RecordedText(io.TextIOWrapper):
-    """A standard stream that tells ``listener`` what is written to it, once the text is written."""
+    """A standard stream that passes each text to ``listener`` after writing it."""
 
     listener: Listener | None = None
     stream: Stream = "stdout"
@@ -35,12 +35,12 @@ class RecordedText(io.TextIOWrapper):
 
     @property
     def buffer(self) -> Any:
-        """The buffer for the program's use. The stream's own stays in C: Python lets other threads run while it writes."""
+        """The buffer that the program uses. The stream writes through its C buffer, which lets other threads run meanwhile."""
         return super().buffer if self.view is None else self.view
 
 
 class BufferView(io.BufferedIOBase):
-    """The ``buffer`` of a :class:`RecordedText`: records what is written, and is otherwise the stream's own buffer."""
+    """The ``buffer`` of a :class:`RecordedText`: it records each write and passes everything else to the stream's buffer."""
 
     def __init__(self, text: RecordedText, buffer: Any) -> None:
         self._text = text
@@ -63,7 +63,7 @@ class BufferView(io.BufferedIOBase):
 
 
 def install() -> None:
-    """Replace the standard streams, before anything else can hold them."""
+    """Replace the standard streams before any other code keeps a reference to them."""
     streams: tuple[Stream, Stream] = ("stdout", "stderr")
     for name in streams:
         stream = getattr(sys, name)
@@ -73,7 +73,7 @@ def install() -> None:
 
 
 def listen(listener: Listener) -> bool:
-    """Tell a listener what is written to the replaced streams. Return false if there are none."""
+    """Pass the text written to the replaced streams to a listener. Return false if no stream was replaced."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, RecordedText)]
     for stream in streams:
         stream.listener = listener
@@ -93,7 +93,7 @@ def _replacement(stream: io.TextIOWrapper, name: Stream) -> RecordedText:
 
 
 def _encodable(text: str, errors: str | None) -> str:
-    """Return text in which lone surrogates are replaced as ``errors`` says, or by question marks."""
+    """Return text with lone surrogates replaced as ``errors`` defines, or by question marks."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -39,18 +39,18 @@ class Turns:
         """True once a second thread has computed with gradients."""
         self.lock = threading.RLock()
         self._threads = {self.owner}
-        """The program's own threads; in those of the engine, the recorded thread's work goes on."""
+        """The program's threads. The engine's threads do the work of the recorded thread."""
         self._untouched = untouched
         self._on_moved = on_moved
         self._on_second = on_second
         self._moved = False
 
     def foreign(self) -> bool:
-        """Return whether another thread than this one is recorded."""
+        """Return whether the recorded thread is not this one."""
         return self.shared and (here := get_ident()) != self.owner and here in self._threads
 
     def begin(self) -> None:
-        """Register a thread that starts. It may have the identifier of one that has ended."""
+        """Register a thread that starts. Its identifier may be that of a thread that has ended."""
         with self.lock:
             self.shared = True
             self._threads.add(get_ident())
@@ -58,7 +58,7 @@ class Turns:
                 self.owner = _NOBODY
 
     def claim(self) -> bool:
-        """Return whether this thread is recorded, now that it computes with gradients."""
+        """Return whether this thread is recorded. Called when it computes with gradients."""
         if not self.foreign():
             return True
         with self.lock:
@@ -75,7 +75,7 @@ class Turns:
 
 
 class SharedForwardMode(ForwardMode):
-    """A forward mode that is on the stacks of several threads, and passes on what others than the recorded one call."""
+    """A forward mode on the stacks of several threads. It passes on the calls of all threads but the recorded one."""
 
     turns: Turns
     _others: threading.local
@@ -121,7 +121,7 @@ class SharedForwardMode(ForwardMode):
         return ForwardMode.__torch_function__(self, func, types, args, kwargs)
 
     def _protect(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        """Let recorded values be copied before a thread that is not recorded writes to their memory."""
+        """Copy recorded values before an unrecorded thread writes to their memory."""
         kind = KINDS.get(func)
         if "out" in kwargs or (classify(func) if kind is None else kind) is WRITE:
             written = kwargs.get("out", args[0] if args else None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class OwnFailures:
-    """Reports an exception that the recorder raised inside the ``with`` block, and lets the program go on.
+    """Reports an exception that the recorder raised inside the ``with`` block, and lets the program continue.
 
     It can be entered again and again. It passes on what ends a program, such as ``KeyboardInterrupt``.
     """

@@ -1,7 +1,7 @@
 """Refer to tensors weakly, in a way that can be undone while the program swaps them.
 
 ``torch.utils.swap_tensors`` refuses a tensor that has a weak reference. Every weak reference of the recorder to a tensor is
-therefore held by a :class:`WeakTensor`, which can drop it and take it again.
+therefore owned by a :class:`WeakTensor`, which can drop it and create it again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class _Reference(weakref.ref):  # type: ignore[type-arg]
-    """A weak reference that leads to the object which holds it."""
+    """A weak reference that knows its :class:`WeakTensor`."""
 
     __slots__ = ("holder",)
     holder: weakref.ref[WeakTensor]
@@ -41,12 +41,12 @@ class WeakTensor:
         self.get: Callable[[], Any] = reference
 
     def release(self) -> None:
-        """Refer to nothing."""
+        """Drop the reference; ``get`` then returns ``None``."""
         self.get = _nothing
 
 
 def weak(value: Any) -> WeakTensor:
-    """Return a weak reference to a tensor or a module. Those to one tensor share one object."""
+    """Return a weak reference to a tensor or a module. All references to one tensor share one object."""
     for reference in weakref.getweakrefs(value):
         if type(reference) is _Reference:
             holder = reference.holder()
