@@ -209,19 +209,21 @@ class PassRecorder:
     def _try_to_begin(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> OpenPass | None:
         """Prepare to record a pass; return ``None`` if it has to run unrecorded."""
         with self._turn, Unobserved():
+            count = self._steps.passes_begun
             try:
                 first = next_sequence_nr()
                 roots = [grad_node(output) if isinstance(output, Tensor) else output.node for output in outputs]
                 self._add_engine_call(first, ())  # reading grad_fn makes a view's node anew if its base was written to
                 walk = Walk(roots, self._calls, self._graphs.limit)
                 if walk.nodes:
-                    with self._required():
-                        return self._begin(walk, outputs, args, kwargs)
+                    return self._begin(walk, outputs, args, kwargs)
                 self._rebinds.reached_nothing(outputs)
             except TooManyNodes:
                 line = self._here(sys._getframe(2)).line
                 self._emitter.emit(wire.GraphTooLarge(line=line, limit=self._graphs.limit))
             except Exception as error:
+                if self._steps.passes_begun > count:  # later events would refer to the missing pass
+                    self._emitter.halt()
                 self._emitter.failed(error)
         return None
 

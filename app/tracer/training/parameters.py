@@ -50,15 +50,16 @@ class Parameters:
 
     def add(self, leaf: Tensor) -> int:
         """Register a leaf, emit it, and return its index."""
-        index = self._indexes[id(leaf)] = len(self._leaves)
-        self._leaves.append(leaf)  # kept alive, so that no other tensor gets its id
+        index = len(self._leaves)
         name, line = self._names.binding(leaf)
+        dtype = str(leaf.dtype).removeprefix("torch.")
+        self._emitter.emit(wire.ParameterEvent(index, name, list(shape_of(leaf)), dtype, line))
+        self._indexes[id(leaf)] = index
+        self._leaves.append(leaf)  # kept alive, so that no other tensor gets its id
         self._names_of.append(name)
         if name is not None:
             self._by_name[name] = index
         self.moved(index)
-        dtype = str(leaf.dtype).removeprefix("torch.")
-        self._emitter.emit(wire.ParameterEvent(index, name, list(shape_of(leaf)), dtype, line))
         return index
 
     def replace_leaf(self, index: int, leaf: Tensor) -> bool:
