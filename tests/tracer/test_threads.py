@@ -54,6 +54,12 @@ def _values(tensors: list[torch.Tensor]) -> list[object]:
     return [tensor.tolist() for tensor in tensors]
 
 
+def _without_lines_of_leaves(graph: model.Graph) -> model.Graph:
+    """Return a graph without the lines of leaves: a thread makes its leaves before it is recorded."""
+    nodes = [node if node.kind != "leaf" else msgspec.structs.replace(node, line=None) for node in graph.nodes]
+    return msgspec.structs.replace(graph, nodes=nodes)
+
+
 def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
     thread = START + "thread = threading.Thread(target=train, args=(1,))\nthread.start()\nthread.join()\nprint('end')\n"
     events, counts = as_alone(thread)
@@ -67,7 +73,7 @@ def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
             values.pop("20", None)  # the line that makes the thread
         assert step == expected
     for index in range(counts[0]):
-        assert recording.graph(index) == in_main.graph(index)
+        assert _without_lines_of_leaves(recording.graph(index)) == _without_lines_of_leaves(in_main.graph(index))
     assert {line.line for line in recording.lines()} > {line.line for line in in_main.lines()} - {len(START.splitlines()) + 1}
 
 
