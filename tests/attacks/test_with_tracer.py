@@ -137,7 +137,10 @@ def test_a_graph_too_deep_for_a_usual_stack_is_recorded_and_freed(roomy: Any, re
     assert outcome.status == "done", outcome.failure
     assert outcome.text.endswith("over\n")
     graphs = [len(event.kind) for event in outcome.events if isinstance(event, wire.GraphEvent)]
-    assert max(graphs) > 60_000  # also without backward(): then the tracer calls it on the last tensor
+    if rest.startswith("del"):
+        assert not graphs  # the tensor is freed at once, as without a recorder, so no pass can follow
+    else:
+        assert max(graphs) > 60_000
 
 
 ASYNC = """\
