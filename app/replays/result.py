@@ -29,7 +29,7 @@ class Difference(Struct, frozen=True):
     sentence: str
 
 
-class SurfaceAxis(Struct, frozen=True):
+class Place(Struct, frozen=True):
     """An axis of a surface: an element of a parameter, or a scalar if ``element`` is ``null``.
 
     ``key`` is the name of the axis in the result.
@@ -142,7 +142,7 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     reason: str | None = None
     fixed: str | UnsetType = UNSET
     loss_name: str | UnsetType | None = UNSET
-    parameters: list[SurfaceAxis] | UnsetType = UNSET
+    parameters: list[Place] | UnsetType = UNSET
     grid: dict[str, list[float | str]] | UnsetType = UNSET
     loss: list[Any] | UnsetType = UNSET
     at: dict[str, Any] | UnsetType = UNSET
@@ -213,9 +213,7 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
         "fixed": fixed(request),
         "loss_name": step.loss_name if step.main == request.index else None,
         "parameters": [
-            SurfaceAxis(
-                target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element)
-            )
+            Place(target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element))
             for target in targets
         ],
         "grid": {key: [json_number(float(value)) for value in axis] for key, axis in zip(keys, axes, strict=True)},

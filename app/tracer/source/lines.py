@@ -16,7 +16,7 @@ from .statements import Statement
 from .value_text import Text, overwritten_text, snapshot_text, tensor_text, text_of
 
 _SWEEP = 1_000
-"""The number of tensors that triggers forgetting the ones that are no longer the value of a line."""
+"""Number of tensors above which those that are not a line's last value are forgotten."""
 
 
 class StatementValue:
