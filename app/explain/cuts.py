@@ -165,7 +165,7 @@ class Cuts:
         return Cut(found.node.lineno, text, found.why, fix)
 
     def _of_state(self, found: _CutExpression) -> bool:
-        """Return whether a cut is in a loop and detaches a value that an earlier iteration left, as of a recurrent network."""
+        """Return whether a cut detaches a value carried over from an earlier iteration, as in a recurrent network."""
         statement = self._syntax.statement_of(found.node)
         if not isinstance(statement, ast.Assign) or not self._syntax.in_loop(statement):
             return False

@@ -1,4 +1,4 @@
-"""Run every rule on a recording. A finding never fires on correct code, and its fix runs clean."""
+"""Run every rule on a recording. Correct code gets no error and no warning, and a fix removes the finding."""
 
 from __future__ import annotations
 

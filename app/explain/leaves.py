@@ -31,7 +31,7 @@ def made_from_leaf(statement: ast.stmt | None) -> ast.Call | None:
 
 
 def is_trained(syntax: Syntax, name: str) -> bool:
-    """Return whether an optimizer is given a name, or a statement writes to it or gives it a value by its gradient."""
+    """Return whether a name is given to an optimizer, written to by hand, or assigned a value computed from its gradient."""
     return bool(_by_hand(syntax, name)) or any(
         isinstance(each, ast.Name) and each.id == name
         for call in syntax.statements(ast.Call)

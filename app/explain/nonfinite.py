@@ -1,9 +1,11 @@
 """Find the origin of the first harmful NaN or Inf: in the data, a forward operation, a gradient, or an update.
 
-A NaN or Inf is harmful if it reaches a root, the gradient of a leaf, or a parameter. The -Inf of a mask, or a NaN that
-``where`` leaves out, is not. The search starts there and follows the graph back to the node that made it from finite numbers.
-If a gradient was finite until a node whose own value or operands are not, the search goes on in the forward pass: the value was
-there first, also where later lines select it away.
+A NaN or Inf is harmful if it reaches a root, the gradient of a leaf, or a parameter. The -Inf of a mask is not harmful, nor is
+a NaN that ``where`` leaves out. The search starts from the harmful number and follows the graph back to the node that computed
+it from finite numbers.
+
+A gradient may stop being finite at a node whose own value is not finite. The value was computed first, so the search then
+continues in the forward pass, even if later lines left the value out of the loss.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from ..recording.pass_numbers import PassNumbers
 from ..recording.tensors import Tensors
 
 NEAR = 50
-"""Nodes that are searched for a ``where`` above a node."""
+"""Largest number of nodes that are searched for a ``where`` above a node."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
 """Operations by which a program writes an Inf on purpose."""
 _BOTH = ("-Infinity", "Infinity")
 _FINE, _DELIBERATE, _HARMFUL = range(3)
-"""How grave a value is: finite, an Inf that was written on purpose or computed from one, and any other."""
+"""Level of a value: finite, an Inf that is written on purpose or computed from one, any other Inf or NaN."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,30 @@ class Operand:
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of a NaN or an Inf.
-
-    ``index`` is that of a node in the graph of ``pass_``, or -1 for the update of ``parameter``. ``what`` is "NaN", "Inf",
-    "−Inf" or "±Inf". ``where`` is one of "given" (the value of a leaf or constant), "value" (a computed value), "gradient" (the
-    gradient that a node passes on), "hook" (the gradient that a hook returned), "sum" (the sum of arriving gradients), "start"
-    (the gradient that the pass started from) and "update".
-    """
+    """The origin of a NaN or an Inf."""
 
     step: int
     pass_: int
     index: int
+    """Index of the node in the graph of ``pass_``; -1 if an update of ``parameter`` is the origin."""
     what: str
+    """One of "NaN", "Inf", "−Inf" and "±Inf"."""
     where: str
+    """Kind of the origin.
+
+    - "given": the value of a leaf or a constant
+    - "value": a computed value
+    - "gradient": the gradient that a node passes on
+    - "hook": the gradient that a hook returned
+    - "sum": the sum of the gradients that arrive at a node
+    - "start": the gradient that the pass started from
+    - "update": the update of a parameter
+    """
     parameter: int = -1
     inputs: tuple[Operand, ...] = ()
+    """Operands of the node."""
     left_out: bool = False
-    """True if the value did not reach the root: later lines left it out, but its gradient did harm."""
+    """True if later lines left the value out of the root, so that only its gradient did harm."""
     behind_where: bool = False
     """True if the gradient reached the node through a ``where``."""
 
@@ -126,7 +135,7 @@ class _Trace:
     def origin(
         self, step: int, pass_: int, node: int, where: str, *, what: str | None = None, left_out: bool = False
     ) -> Origin:
-        """Return the origin at a node: of a gradient that is ``what``, or else of its value."""
+        """Return the origin at a node: of a gradient that is ``what``, or of the node's value if ``what`` is ``None``."""
         behind = (what is not None or left_out) and self.behind_where(node)
         what = what or kind(self._numbers.value(node)) or "NaN"
         return Origin(step, pass_, node, what, where, inputs=self.inputs(node), left_out=left_out, behind_where=behind)
@@ -137,15 +146,16 @@ class _Trace:
         return None if summary is None or summary.nan is None else kind(summary) is not None
 
     def forward(self, starts: list[int], *, excuse: bool) -> tuple[int, str]:
-        """Return the first node whose value is not finite, of all that the ``starts`` were computed from, and how it began.
+        """Return the first node with a value that is not finite, and ``Origin.where``: "given" or "value".
 
-        It is "given" or "value"; the node is -1 if there is none. An Inf that the program writes on purpose is no origin, but
-        the NaN made from it is one. Without ``excuse``, such an Inf is returned if nothing else is found.
+        The ``starts`` and everything they were computed from are searched. The node is -1 if all values are finite. A NaN
+        computed from an Inf that the program writes on purpose is an origin. The Inf itself is returned only if ``excuse`` is
+        false and nothing else is found.
 
         Each node is visited once, after the nodes that it was computed from.
         """
         below: dict[int, int] = {}
-        origins: list[tuple[int, int]] = []  # how grave, and the node
+        origins: list[tuple[int, int]] = []  # level and node
         first = set(starts)
         waiting = [(start, False) for start in first]
         while waiting:
@@ -165,7 +175,7 @@ class _Trace:
                     origins.append((made, node))
                 worst = max(made, worst)
             below[node] = worst
-        wanted = [node for grave, node in origins if grave == _HARMFUL]
+        wanted = [node for level, node in origins if level == _HARMFUL]
         if not wanted and not excuse:
             wanted = [node for _, node in origins]
         if not wanted:
@@ -174,7 +184,7 @@ class _Trace:
         return found, "value" if self._numbers.graph.nodes[found].kind == "op" else "given"
 
     def _made(self, node: int, below: int) -> int:
-        """Return how grave the value of a node is, given the worst of the values that it was computed from."""
+        """Return the level of the value of a node. ``below`` is the highest level among its operands."""
         this = self._numbers.graph.nodes[node]
         if kind(self._numbers.value(node)) == "NaN":
             return _HARMFUL
@@ -183,13 +193,13 @@ class _Trace:
         return _DELIBERATE if this.kind != "op" or this.op.startswith(DELIBERATE) else _HARMFUL
 
     def _rank_of_use(self, node: int) -> tuple[int, bool]:
-        """Return a number that is larger the earlier a node was used in the forward pass: backward runs the other way."""
+        """Return a rank that is higher the earlier a node was used in the forward pass, since backward runs in reverse."""
         if node in self._rank:
             return self._rank[node], False
         return max((self._rank.get(self._ends[edge][0], -1) for edge in self._in[node]), default=-1), True
 
     def backward(self, leaf: int) -> list[tuple[int, int, str]]:
-        """Return the nodes where a leaf's gradient stopped being finite, each with its rank in the engine's order and how."""
+        """Return the nodes where a leaf's gradient stopped being finite, as (rank in the engine's order, node, ``where``)."""
         rank = self._rank
         roots = set(self._numbers.graph.roots)
         seen = {leaf}

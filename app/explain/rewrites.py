@@ -15,7 +15,7 @@ METHODS: Final = frozenset({
     "add_", "sub_", "mul_", "div_", "pow_", "exp_", "log_", "sqrt_", "abs_", "neg_", "sigmoid_", "tanh_", "relu_", "clamp_",
     "clamp_min_", "clamp_max_", "masked_fill_", "sin_", "cos_", "square_", "addcmul_", "addcdiv_", "lerp_",
 })  # fmt: skip
-"""In-place methods that do the same as the method without ``_``, except that they write."""
+"""In-place methods that compute the same as the method without ``_``."""
 VIEWS: Final = frozenset({
     "view", "view_as", "reshape", "expand", "expand_as", "t", "transpose", "permute", "squeeze", "unsqueeze", "flatten",
     "narrow", "select", "chunk", "split", "unbind", "detach", "diagonal", "as_strided", "contiguous", "to", "float", "double",
@@ -69,7 +69,7 @@ def base_of(node: ast.expr) -> ast.expr:
 def shared(syntax: Syntax, name: str, *, made: ast.expr | None = None, before: ast.stmt | None = None) -> bool:
     """Return whether a name, container or attribute may keep the tensor of a name, or a view of it.
 
-    ``made`` is the value that the name itself is given. With ``before``, only earlier statements count.
+    ``made`` is the value assigned to the name itself. With ``before``, only earlier statements count.
     """
     for node in syntax.statements(ast.expr):
         if before is not None and node.lineno >= before.lineno and not syntax.in_loop(before):

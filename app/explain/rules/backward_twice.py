@@ -28,9 +28,9 @@ for step in range(2):
     loss.backward()
 ```
 
-The same happens with a line that ran once, before the loop or in `__init__`, although every pass needs its result. Move such
-a line to the code that runs before each `backward()`. `retain_graph=True` only hides it: the old result does not follow the
-parameters. It belongs where two passes through one graph are intended.
+The same error appears if every pass needs the result of a line that ran only once, before the loop or in `__init__`. Move such
+a line to the code that runs before each `backward()`. `retain_graph=True` would only hide the mistake: the result would still
+be that of the old parameters. Use it only where two passes through one graph are intended.
 
 ## What it does not report
 
@@ -50,11 +50,11 @@ CODE: Final = "backward-twice"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"backward through the graph a second time"
 MOST: Final = 3
-"""Lines that are all named. Of more lines, the first ones are named and the rest counted."""
-PLACES: Final = 100
-"""Lines of a graph that are examined."""
+"""Largest number of lines that a finding names. If there are more, it names the first ones and counts the rest."""
+LINES: Final = 100
+"""Largest number of lines of a graph that are examined."""
 FUNCTIONS: Final = 20
-"""Functions whose calls are followed from one line."""
+"""Largest number of functions whose calls are followed from one line."""
 _REPEATED = (ast.For, ast.While, ast.FunctionDef)
 _FREED = "A pass frees the tensors that the graph saved, so it can run through a graph only once."
 
@@ -91,9 +91,9 @@ def explain(failure: Failure) -> model.Finding:
 
 
 def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) -> list[ast.stmt]:
-    """Return the statements that ran once but whose results each pass needs: those outside of the code that is repeated.
+    """Return the statements outside of the repeated code whose results every pass needs.
 
-    The first one made the operation that failed. The others follow in the order of their lines.
+    The first statement made the operation that failed. The others follow in the order of their lines.
     """
     syntax, exception = failure.syntax, failure.exception
     call = syntax.statement_of(syntax.call(exception.line, "backward", "grad")) if exception.line is not None else None
@@ -103,22 +103,22 @@ def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) 
     same = earlier.graph == this.graph
     found: dict[int, ast.stmt] = {}
     failing: list[ast.stmt] = []
-    places: dict[tuple[int, str], bool] = {}
+    ran_once: dict[tuple[int, str], bool] = {}
     for node in (exception.node, *nodes):
-        place = (node.line or 0, node.module)
-        if node.kind != "op" or node.file is not None or node.line is None or place in places or len(places) > PLACES:
+        line = (node.line or 0, node.module)
+        if node.kind != "op" or node.file is not None or node.line is None or line in ran_once or len(ran_once) > LINES:
             continue
         statement = syntax.statement(node.line)
         sites = _sites(syntax, statement, _around(syntax, call), node.module) if statement is not None else []
-        places[place] = bool(sites) and all(_outside(syntax, site, call, same=same) for site in sites)
-        if places[place]:
+        ran_once[line] = bool(sites) and all(_outside(syntax, site, call, same=same) for site in sites)
+        if ran_once[line]:
             found |= {site.lineno: site for site in sites}
             failing = sites if node is exception.node else failing
     return [*failing[:1], *(found[line] for line in sorted(found))] if failing else []
 
 
 def _sites(syntax: Syntax, statement: ast.stmt, around: list[ast.AST], module: str) -> list[ast.stmt]:
-    """Return a statement, or the statements that call its function where the repeated code is not part of that function."""
+    """Return a statement, or the statements that call its function if the repeated code is outside of that function."""
     found: list[ast.stmt] = []
     waiting = [statement]
     seen: set[ast.FunctionDef] = set()
@@ -141,9 +141,9 @@ def _sites(syntax: Syntax, statement: ast.stmt, around: list[ast.AST], module: s
 
 
 def _outside(syntax: Syntax, statement: ast.stmt, call: ast.stmt, *, same: bool) -> bool:
-    """Return whether a statement runs once, while a call runs again: in a loop, or in a function that is called repeatedly.
+    """Return whether a statement runs once although a call runs repeatedly, in a loop or in a function.
 
-    ``same``: both passes ran through the same graph.
+    ``same`` says whether both passes ran through the same graph.
     """
     function, around = syntax.function_of(statement), _around(syntax, call)
     if function is not None and function.name == "__init__":
@@ -165,7 +165,7 @@ def _around(syntax: Syntax, node: ast.AST) -> list[ast.AST]:
 
 
 def _once(failure: Failure, once: list[ast.stmt]) -> model.Finding:
-    """Return the finding for lines that ran once: it names them, and where they belong. The first one has the failure."""
+    """Return the finding for lines that ran once, which says where to move them. The first one made the failed operation."""
     exception, syntax = failure.exception, failure.syntax
     failing, *once = once
     lines = [statement.lineno for statement in once]
@@ -179,7 +179,8 @@ def _once(failure: Failure, once: list[ast.stmt]) -> model.Finding:
         CODE,
         f"{which} ran only once{again}, but each `backward()` on line {exception.line} runs through {failure.operation}.",
         f"{_FREED} Move line{'s' * several} {_enumerated(lines)} {where}, so that {'they run' if several else 'it runs'} "
-        "before each `backward()`. Keeping the graph would only hide this: the old result does not follow the parameters.",
+        "before each `backward()`. `retain_graph=True` would only hide the mistake: the result would still be that of the old "
+        "parameters.",
         line=failing.lineno,
     )
 
@@ -191,7 +192,7 @@ def _enumerated(lines: list[int]) -> str:
 
 
 def _where(syntax: Syntax, statement: ast.stmt, call: ast.stmt) -> str:
-    """Return where a statement belongs: in `forward`, in the function that runs backward, or in the loop around it."""
+    """Return where to move a statement: to `forward`, into the function that runs backward, or into the loop around it."""
     function, around = syntax.function_of(statement), _around(syntax, call)
     if function is not None and function.name == "__init__":
         owner = syntax.parent(function)

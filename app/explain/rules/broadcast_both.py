@@ -36,7 +36,7 @@ loss.backward()
 
 - Columns that the program makes on purpose, with `x[:, None]`, `unsqueeze()` or `keepdim=True`, next to the operation.
 - Intended pairs, such as kernels, rankings and distance matrices.
-- Pairs that meet another tensor of the same size, and results that are not reduced to a single number.
+- Results that are combined with another tensor of their size, and results that are not reduced to a single number.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class _Meetings:
             yield from found
 
     def _only(self, index: int, reached: set[int]) -> bool:
-        """Return whether no other operand of a node has the size of the result. If one has, the pairs are intended."""
+        """Return whether only one operand of a node has the size of the result. With another one, the pairs are intended."""
         shape = self._shape(index)
         inside = self._nodes[index].op.startswith(_LOSSES)
         return inside or all(self._shape(each) != shape for each in self._down.get(index, ()) if each not in reached)

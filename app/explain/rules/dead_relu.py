@@ -46,7 +46,8 @@ for step in range(25):
 
 - Single units that are zero while other units of the same layer are not.
 - A ReLU that is part of a loss, such as a hinge: there zero means that the condition is met.
-- As a warning: a ReLU in a run of fewer than 20 steps. The evidence is thin, so the finding is a note.
+
+A run of fewer than 20 steps is too short for a warning. The finding is then a note.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ STEPS: Final = 20
 """Number of steps at the end of a run in which a ReLU must be dead."""
 NODES: Final = 2_000
 """Largest number of nodes of a graph that is searched."""
-_THIN: Final = "The evidence is thin, because other data may give other values. "
+_THIN: Final = "The run is too short to be sure, because other data may give other values. "
 _RELUS: Final = ("Relu", "ClampMin")
 _LAYERS: Final = ("Addmm", "Mm", "Bmm", "Mv", "Convolution", "ConvolutionOverrideable", "MkldnnLinear")
 """Operations that apply weights. A ReLU without one above it is part of a loss and may be zero."""
@@ -75,7 +76,7 @@ _LAYERS: Final = ("Addmm", "Mm", "Bmm", "Mv", "Convolution", "ConvolutionOverrid
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each ReLU whose outputs, and all gradients below it, are zero in each of the last steps.
 
-    In a run of a few steps it is a note.
+    In a short run the finding is a note.
     """
     count = recording.log.counts()[2]
     mains = [recording.log.step(index).main for index in range(max(0, count - STEPS), count)]
@@ -111,7 +112,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             step=count - 1,
             node=node.id,
             message=f"This ReLU returned only zeros {when}, so {listed(names)} "
-            f"{'does' if len(names) == 1 else 'do'} not learn{' there' * thin}.",
+            f"{'did' if thin else 'does' if len(names) == 1 else 'do'} not learn.",
             why=f"{_THIN if thin else ''}Where ReLU returns zero, its slope is zero, and no gradient reaches what is below it. "
             "A smaller learning rate, other initial weights or `leaky_relu` prevent this.",
             pass_=mains[-1],

@@ -184,7 +184,11 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
 
 
 def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, several: bool) -> model.Fix | None:
-    """Return the fix: clear the optimizer's gradients before the only pass or after the update, others after their updates."""
+    """Return the fix that clears the gradients.
+
+    The gradients of an optimizer are cleared before the pass if it is the only one, otherwise after the update. Gradients of an
+    update by hand are cleared after the update.
+    """
     backward = _alone(syntax, syntax.call(line, "backward"))
     last_read = last_reads(syntax)
     if optimizers := _optimizers(syntax, update):
@@ -198,7 +202,7 @@ def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, seve
             return None
         return model.Fix("Clear the gradients after each update", [syntax.after(stepping, f"{name}.zero_grad()")])
     if _reads_before(syntax, line):
-        return None  # it expects the gradient of the step before
+        return None  # the loop uses the gradient of the previous step
     edits: dict[str, model.Edit] = {}
     for each in updates(syntax, update):
         target = syntax.text(each.target)

@@ -33,8 +33,8 @@ b.register_hook(lambda g: g.clamp(-1, 1))
 ## What it does not report
 
 - Writes to a copy, as after `g = g.clone()`, and hooks that return a new tensor.
-- Writes to the `.grad` of a parameter, in a hook after accumulation or once the pass has ended.
-- Writes that PyTorch refuses with an error, which has a finding of its own.
+- Writes to the `.grad` of a parameter, in a hook that runs after the gradient is accumulated, or after the pass.
+- Writes that PyTorch refuses with an error. Another finding explains the error.
 - Writes through NumPy or other code that PyTorch does not observe.
 """
 
@@ -52,10 +52,10 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line that writes to a gradient on its way."""
+    """Yield a finding for each line that writes in place to a gradient that other nodes may still receive."""
     refused = {(each.pass_, each.raised if each.raised > 0 else each.line) for each in recording.signals(wire.PassFailed)}
     for signal in recording.signals(wire.GradientModified):
-        if (signal.pass_, signal.line) in refused:  # the error has a finding of its own
+        if (signal.pass_, signal.line) in refused:  # another finding explains the error
             continue
         nodes = recording.graph(signal.graph).nodes
         node = nodes[signal.node]
@@ -64,9 +64,9 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         if signal.shared >= 0:
             other = nodes[signal.shared]
             name = f"`{other.name}`" if other.name else f"`{other.op}`"
-            effect = f"Here the gradient of {name} was in the same memory, so it has changed too."
+            effect = f"The gradient of {name} shares the same memory, so it was changed too."
         else:
-            effect = "PyTorch may give the same memory to other branches of the graph, whose gradients then change too."
+            effect = "PyTorch may use the same memory for the gradients of other branches, which are then changed too."
         yield model.Finding(
             code=CODE,
             severity="warning",

@@ -50,5 +50,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             None,
             "Your program never calls `backward()`. Tapedeck called it, but the call failed, so there are no gradients.",
-            signal.message,
+            f"PyTorch reports: {signal.message}",
         )

@@ -29,8 +29,8 @@ with torch.no_grad():
     w -= 0.1 * w.grad
 ```
 
-If the statement computes something of the forward pass, make a new tensor instead: `y = w + 1`, not `w += 1`. Gradients that
-are turned off there would leave `w` changed in each step, and its gradient wrong.
+If the statement is part of the forward pass, make a new tensor instead: `y = w + 1`, not `w += 1`. Under `torch.no_grad()`,
+such a statement would change `w` in each step and make its gradient wrong.
 
 ## What it does not report
 
@@ -59,7 +59,7 @@ MESSAGES: Final = (
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding. An update gets a fix that puts it under ``no_grad``, a computation one that makes a new tensor."""
+    """Return the finding. The fix puts an update under ``no_grad``, and makes a new tensor in a computation."""
     line, syntax = failure.line, failure.syntax
     statement = syntax.statement(line) if line is not None else None
     text = f"`{first_line(syntax.text(statement))}`" if statement is not None else failure.raising_line

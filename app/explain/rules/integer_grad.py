@@ -56,7 +56,7 @@ def explain(failure: Failure) -> model.Finding:
 
 
 def _floating(syntax: Syntax, call: ast.Call) -> model.Fix | None:
-    """Return the fix for a call that asks for a gradient, and for all other calls that would fail next."""
+    """Return the fix for a call that requires a gradient, and for all other calls that would fail next."""
     torch = syntax.torch_name()
     if torch is None or not _required(call) or syntax.calls("set_default_dtype"):
         return None
@@ -82,7 +82,7 @@ def _required(call: ast.Call) -> bool:
 
 
 def _integers(call: ast.Call) -> bool:
-    """Return whether a call makes a tensor of integers, by its literals or its dtype, and asks for a gradient."""
+    """Return whether a call makes a tensor of integers, judged by its literals or its dtype, that requires a gradient."""
     if not _required(call) or not call.args:
         return False
     dtype = next((keyword.value for keyword in call.keywords if keyword.arg == "dtype"), None)

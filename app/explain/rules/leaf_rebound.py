@@ -69,7 +69,7 @@ _LOST: Final = re.compile(
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one finding for each statement that moves a name, whichever items or attributes it moves."""
+    """Yield one finding for each statement that moves names, attributes or items."""
     found: dict[tuple[str, int], tuple[_Move, ast.Assign | None]] = {}
     for move in _moves(recording):
         statement = syntax.assignment(move.name, move.line)
@@ -150,7 +150,10 @@ def _finding(
 
 
 def _failing_line(recording: Recording, line: int) -> int | None:
-    """Return the line on which the run ended because a name had lost its leaf, ``line`` if the error names none."""
+    """Return the line on which the run ended because a name had lost its leaf.
+
+    If the error has no line, return ``line``.
+    """
     for event in recording.log.others():
         if isinstance(event, wire.EndEvent) and event.failure is not None and _LOST.search(event.failure.message):
             return event.failure.line if event.failure.line > 0 else line

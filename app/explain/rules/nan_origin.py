@@ -29,8 +29,10 @@ y.sum().backward()
 
 ## What it does not report
 
-- An Inf that does no harm, such as the −Inf of an attention mask, and a NaN that `torch.where` leaves out in both directions.
-- As an error: a step that the program skips because of the Inf, as `GradScaler` does. This is reported as a note.
+- An Inf that does no harm, such as the −Inf of an attention mask.
+- A NaN that `torch.where` leaves out of the result, and whose gradient it leaves out too.
+
+If the program skips the step because of the Inf, as `GradScaler` does, the finding is a note.
 """
 
 from __future__ import annotations
@@ -91,7 +93,7 @@ _LONGEST: Final = 60
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one finding for the first NaN or Inf that does harm. It is a note if the program skipped the step because of it."""
+    """Yield one finding for the first NaN or Inf that does harm, as a note if the program skipped the step."""
     found = origin(recording)
     if found is None:
         yield from _unrecorded(recording)
@@ -111,7 +113,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         case "value":
             message = f"{source} is where {found.what} first appears{when}."
             named = _LITERAL.search(source) and not any(kind(each.value) for each in found.inputs)
-            because = "The code names a number that is not finite." if named else _reason(_VALUES, node)
+            because = "The code itself contains Inf or NaN." if named else _reason(_VALUES, node)
             why = f"{_divisor(node, found) or f'{because}{_operand(node, found)}'} {_consequence(found)}"
             why += _run_away(recording, found)
         case "hook":
@@ -242,7 +244,7 @@ def _is_name(name: str | None) -> bool:
 
 
 def _share(summary: model.TensorSummary) -> str:
-    """Return in how many elements a tensor is 0, unless it is in all of them."""
+    """Return in how many elements a tensor is 0, empty if all of them are."""
     count = prod(summary.shape)
     return f" in {summary.zeros} of {count} elements" if summary.zeros != count else ""
 

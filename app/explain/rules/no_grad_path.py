@@ -57,7 +57,7 @@ MESSAGES: Final = (
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding for whatever has no graph: the result, the tensor to differentiate by, or an inference tensor."""
+    """Return the finding for the tensor without a graph: the result, the input of ``autograd.grad``, or an inference tensor."""
     message = failure.exception.message
     if _INFERENCE in message:
         return _inference(failure)
@@ -149,7 +149,7 @@ def _made_from(failure: Failure, wanted: ast.expr | None, call: ast.Call | None)
 
 
 def _given(statement: ast.Assign, name: str) -> Iterator[ast.expr]:
-    """Yield the expressions that a statement gives to a name, also as ``x, t = a, b``."""
+    """Yield the expressions that a statement assigns to a name, also as ``x, t = a, b``."""
     for target in statement.targets:
         if isinstance(target, ast.Name) and target.id == name:
             yield statement.value

@@ -97,6 +97,6 @@ def _again(syntax: Syntax, created: ast.stmt, line: int) -> bool:
 
 
 def _given(syntax: Syntax, created: ast.stmt) -> list[ast.expr]:
-    """Return all values that the name of an assignment is given."""
+    """Return all values that the program assigns to the name of an assignment."""
     target = created.targets[0] if isinstance(created, ast.Assign) else None
     return syntax.assigned(target.id) if isinstance(target, ast.Name) else []

@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-An optimizer changes tensors in place, and `backward()` fills `.grad` only for leaves. The line
-`w = torch.randn(3, requires_grad=True) * 0.01` makes two tensors: a leaf without a name, and the product. The name belongs to
-the product, so nothing could train it.
+An optimizer changes tensors in place, and `backward()` fills `.grad` only for leaves. The line `w = torch.randn(3,
+requires_grad=True) * 0.01` makes two tensors: a leaf without a name, and the product, which is named `w`. The product is not a
+leaf, so an optimizer cannot train it.
 
 ## Example
 

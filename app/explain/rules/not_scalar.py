@@ -50,7 +50,7 @@ MESSAGES: Final = r"only for scalar outputs|to return a scalar Tensor|should con
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding, with a fix that sums the tensor. In training it leaves the choice between a sum and a mean."""
+    """Return the finding, with a fix that sums the tensor if the program does not train."""
     line, syntax = failure.line, failure.syntax
     call = syntax.call(line, "backward") if line is not None else None
     root = root_of_pass(call)
@@ -75,7 +75,7 @@ def explain(failure: Failure) -> model.Finding:
 
 
 def _trains(syntax: Syntax) -> bool:
-    """Return whether the program updates something. Only its author knows then whether the loss is a sum or a mean."""
+    """Return whether the program trains. Only its author can then choose between a sum and a mean as the loss."""
     lines = range(1, len(syntax.lines) + 1)
     return syntax.calls("step") or any(by_gradient(syntax, each.statement) for each in updates(syntax, lines))
 

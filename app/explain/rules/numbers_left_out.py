@@ -56,5 +56,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             None,
             "Some numbers are missing: a graph of this run is too large to record all of them.",
             "Its nodes, edges and shapes are complete. "
-            "A smaller graph leaves out less, and so does a recording with `capture` set to `norms`.",
+            "With a smaller graph, or with `capture` set to `norms`, fewer numbers are missing.",
         )

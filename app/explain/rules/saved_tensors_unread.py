@@ -52,5 +52,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "Tensors saved under your own hooks are not shown (`saved_tensors_hooks`, `save_on_cpu` or a checkpoint).",
-            "Reading one would call your unpack hook, or compute a checkpoint again, once more than your program does.",
+            "Reading them would call your unpack hook, or recompute a checkpoint, more often than your program does by itself.",
         )

@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-PyTorch numbers the nodes of each thread from zero, and steps of several threads overlap. A recording of them would mix the
-lines and numbers of one thread with those of another. So one thread is recorded: the main one, or the first thread that
-computes with gradients if the main one has not. The program itself runs on as it would alone.
+PyTorch numbers the nodes of each thread from zero, and the steps of several threads overlap. A recording of several threads
+would mix up their lines and numbers. Tapedeck therefore records one thread: the first one that computes with gradients. The
+program itself is not affected.
 
 ## Example
 
@@ -43,7 +43,7 @@ for _ in range(2):
 
 ## What it does not report
 
-Threads that load data, write files or evaluate without gradients: beside them, the recording goes on.
+Threads that load data, write files or evaluate without gradients. They do not end the recording.
 """
 
 from __future__ import annotations
@@ -67,6 +67,6 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "The recording ends here: a second thread computes with gradients.",
-            "One thread is recorded. The program has run on as it would alone, but later steps and passes are not shown. To "
+            "Tapedeck records one thread. The program itself is not affected, but its later steps and passes are not shown. To "
             "see them, train in one thread.",
         )

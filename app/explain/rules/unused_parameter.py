@@ -41,7 +41,7 @@ for step in range(5):
 - Parameters of runs that build a different graph in different steps, as a mixture of experts does.
 - Runs with a pass that was not recorded.
 
-After fewer than three steps the evidence is thin, and the note says so.
+If the optimizer made fewer than three steps, the note says that the run is too short to be sure.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from ..wording import listed
 CODE: Final = "unused-parameter"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 MANY: Final = 3
-"""Steps of an optimizer below which the evidence is thin."""
+"""Number of steps of an optimizer below which a run is too short to be sure."""
 PASSES: Final = 1_000
 """Largest number of passes whose graphs are compared."""
 _INCOMPLETE: Final = (wire.GraphTooLarge, wire.RecorderFailed)
@@ -81,7 +81,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         effect = f"{they} no gradient after {first.steps} steps, so the optimizer leaves {them} unchanged. "
         which = "no `backward()` of this run reaches"
     else:
-        effect = f"The evidence is thin, because a later pass may reach {them}. "
+        effect = f"The run is too short to be sure, because a later pass may reach {them}. "
         which = "the only `backward()` of this run does not reach" if passes == 1 else "no `backward()` of this run reaches"
     yield model.Finding(
         code=CODE,

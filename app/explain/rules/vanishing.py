@@ -46,9 +46,11 @@ for step in range(25):
 ## What it does not report
 
 - Networks with fewer than five layers of weights.
-- As a warning: runs of fewer than five steps. The evidence is thin, so gradients that fall by eight orders are a note.
 - Gradients that fall by less than five orders of magnitude, or that recover later in the run.
 - Gradients that are exactly zero. For those, see [dead-relu](#dead-relu).
+
+A run of fewer than five steps is too short for a warning. If its gradients fall by eight orders of magnitude, the finding is a
+note.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ LAYERS: Final = 5
 ORDERS: Final = 5
 """Orders of magnitude between the gradients of the first and the last layer, in the first step."""
 THIN_ORDERS: Final = 8
-"""The same in each step of a run of fewer than ``STEPS`` steps."""
+"""Orders of magnitude between these gradients in each step of a run of fewer than ``STEPS`` steps."""
 STEADY: Final = 0.75
 """Share of the layers in which the gradient must become smaller."""
 NODES: Final = 5_000
@@ -126,7 +128,7 @@ def _orders(thin: bool) -> list[float]:
 
 
 def _thin(count: int) -> str:
-    return f"The evidence is thin: {'one step' if count == 1 else f'{count} steps'}. "
+    return f"The run is too short to be sure: it has {'one step' if count == 1 else f'{count} steps'}. "
 
 
 _Layer = tuple[int, float]

@@ -295,7 +295,7 @@ def test_an_infinity_in_the_code_is_named_as_the_cause() -> None:
     program = 'import torch\nw = torch.ones(2, requires_grad=True)\n(w * float("inf")).sum().backward()\n'
     (finding,) = find(record(program)[1], model.Program(program))
     assert "where Inf first appears" in finding.message
-    assert finding.why.startswith("The code names a number that is not finite.")
+    assert finding.why.startswith("The code itself contains Inf or NaN.")
 
 
 def test_a_division_by_0_names_the_numerator() -> None:

@@ -93,7 +93,7 @@ def test_gradients_that_fall_by_ten_orders_in_a_few_steps_are_noted(steps: int) 
     deep = "nn.Linear(4, 8), nn.Sigmoid(), " + "nn.Linear(8, 8), nn.Sigmoid(), " * 16 + "nn.Linear(8, 1)"
     (finding,) = findings(net(deep, steps=steps))
     assert (finding.code, finding.severity, finding.line, finding.step) == ("vanishing", "note", 10, 0)
-    assert finding.why.startswith("The evidence is thin: ")
+    assert finding.why.startswith("The run is too short to be sure: it has ")
     assert findings(net(deep.replace("Sigmoid", "ReLU"), steps=steps)) == []
 
 
@@ -122,7 +122,7 @@ def test_a_relu_that_returns_only_zeros_to_the_end_is_reported() -> None:
         (finding,) = findings(net(RELU, begin=DEAD, steps=steps))
         assert (finding.code, finding.severity, finding.line) == ("dead-relu", "note", 12)
         assert f"only zeros {when}, so `net.0.bias`" in finding.message
-        assert finding.why.startswith("The evidence is thin")
+        assert finding.why.startswith("The run is too short to be sure")
 
 
 ALIVE = {
@@ -158,7 +158,7 @@ def test_a_parameter_that_no_pass_reaches_is_noted_after_a_few_steps() -> None:
     assert finding.message == "`Adam` was given `u`, but no `backward()` of this run reaches it."
     (finding,) = findings(TWO + loop.format(1))
     assert finding.message == "`Adam` was given `u`, but the only `backward()` of this run does not reach it."
-    assert finding.why.startswith("The evidence is thin")
+    assert finding.why.startswith("The run is too short to be sure")
     (finding,) = findings(TWO + loop.format(2))
     assert (finding.code, finding.severity) == ("unused-parameter", "note")
     (finding,) = findings(TWO + "opt = torch.optim.SGD([w, u], lr=0.1)\nw.sum().backward()\n")
