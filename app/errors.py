@@ -7,6 +7,7 @@
     │   ├── UnreadableInput            the input does not have the stated format
     │   └── InvalidInput               the input is well formed but cannot be run
     ├── TooLarge                       the input is above a limit: 413
+    ├── OverBudget                     the input takes too much time or memory to process: 413
     ├── UnsupportedMedia               the media type is not supported: 415
     ├── NotFound                       no such run, step, graph, pass or node: 404
     ├── NotEnded                       the request needs a run that has ended: 409
@@ -48,6 +49,10 @@ class InvalidInput(BadRequest):
 
 class TooLarge(TapedeckError):
     """The input is above a limit."""
+
+
+class OverBudget(TapedeckError):
+    """Work on the input exceeded its budget of time or memory."""
 
 
 class UnsupportedMedia(TapedeckError):

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recording": {"errors", "model", "wire"},
     "tracer": {"errors", "model", "wire"},
     "sandbox": {"errors", "model", "wire"},
+    "workers": {"errors"},
     "inputs": {"errors", "model", "wire"},
     "explain": {"model", "recording", "wire"},
     "drawing": {"errors", "model", "recording"},
@@ -35,9 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replays": {"errors", "executor", "model", "recording", "runs", "wire"},
     "web": {
         "assets", "drawing", "errors", "examples", "executor", "explain", "inputs", "model", "recording", "replays", "runs",
-        "settings", "wire",
+        "settings", "wire", "workers",
     },
-    "main": {"assets", "drawing", "examples", "executor", "explain", "replays", "runs", "settings", "store", "web"},
+    "main": {"assets", "drawing", "examples", "executor", "explain", "replays", "runs", "settings", "store", "web", "workers"},
     "cli": {
         "assets", "drawing", "errors", "executor", "explain", "inputs", "main", "model", "recording", "replays", "runs",
         "settings", "store", "wire",

@@ -58,6 +58,12 @@ PROBLEM_KINDS: Final[dict[type[errors.TapedeckError], ProblemKind]] = {
     errors.TooLarge: ProblemKind(
         "too-large", 413, "Too large", "The program or the body exceeds a limit. The limits are at /api/v1/limits."
     ),
+    errors.OverBudget: ProblemKind(
+        "over-budget",
+        413,
+        "Too much work",
+        "The input takes too much time or memory to process. Send a smaller or simpler one.",
+    ),
     errors.UnsupportedMedia: ProblemKind("media-type", 415, "Unknown media type", "Tapedeck cannot run this Content-Type."),
     errors.TooMany: ProblemKind("too-many", 429, "Too many requests", "Wait for the seconds in Retry-After, then try again."),
     errors.DrawingError: ProblemKind("drawing", 500, "Drawing failed", "The recording itself is not affected."),
