@@ -70,7 +70,7 @@ class RunningProgram:
         self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, *own)
         sys.modules["__main__"], sys.argv = module, [script, *job.arguments]
         if job.own_streams:
-            own_streams.listen(printer.add)
+            own_streams.listen(printer)
         else:
             sys.stdout, sys.stderr = printer.stdout, printer.stderr
         if not job.confined and job.path is None and "" not in sys.path and os.getcwd() not in sys.path:

@@ -10,6 +10,8 @@ import warnings
 import pytest
 import torch
 from tapedeck import model, wire
+from tapedeck.tracer import emitter
+from tapedeck.tracer.environment.stdout import Printer
 
 from .run_twice import record
 
@@ -480,3 +482,16 @@ def test_a_view_whose_node_a_backward_recreates_has_the_line_of_that_backward() 
     assert wire.RecorderFailed not in signals(events)
     assert all(node.line is not None for node in recording.graph(0).nodes if node.kind == "op")
     assert recording.graph(0).nodes[0].line == 6
+
+
+def test_a_flush_of_the_program_sends_what_is_recorded_before_the_text_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emitter, "INTERVAL", 1e9)
+    messages: list[bytes] = []
+    sender = emitter.Emitter(messages.append)
+    printer = Printer(sender, 1000, 1000)
+    sender.emit(wire.RecorderFailed(message="waiting"))
+    printer.stdout.write("ready")
+    assert not messages
+    printer.stdout.flush()
+    assert b"waiting" in messages[0]
+    assert b"ready" in messages[0]

@@ -9,19 +9,27 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ...model import Stream
 
-Listener = Callable[[Stream, str], None]
+
+class Listener(Protocol):
+    """Records the text of the streams."""
+
+    def add(self, stream: Stream, text: str) -> None:
+        """Take text that the program has written to a stream."""
+
+    def send(self) -> None:
+        """Send what is recorded: the program flushes a stream, so whoever reads it may end the process."""
+
 
 _kept: list[Any] = []
 """The streams that were replaced. They would close the descriptors' files if they were freed."""
 
 
 class RecordedText(io.TextIOWrapper):
-    """A standard stream that passes each text to ``listener`` after writing it."""
+    """A standard stream that passes each text to ``listener`` after writing it, and announces a flush before it."""
 
     listener: Listener | None = None
     stream: Stream = "stdout"
@@ -30,8 +38,13 @@ class RecordedText(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         count = super().write(text)
         if self.listener is not None:
-            self.listener(self.stream, _encodable(text, self.errors))
+            self.listener.add(self.stream, _encodable(text, self.errors))
         return count
+
+    def flush(self) -> None:
+        if self.listener is not None:
+            self.listener.send()
+        super().flush()
 
     @property
     def buffer(self) -> Any:
@@ -50,7 +63,7 @@ class BufferView(io.BufferedIOBase):
     def write(self, data: Any, /) -> int:
         count: int = self._own.write(data)
         if self._text.listener is not None:
-            self._text.listener(self._text.stream, self._decoder.decode(bytes(memoryview(data).cast("B")[:count])))
+            self._text.listener.add(self._text.stream, self._decoder.decode(bytes(memoryview(data).cast("B")[:count])))
         return count
 
     def __getattribute__(self, name: str) -> Any:
@@ -73,7 +86,7 @@ def install() -> None:
 
 
 def listen(listener: Listener) -> bool:
-    """Pass the text written to the replaced streams to a listener. Return false if no stream was replaced."""
+    """Pass what is written to the replaced streams to a listener. Return false if no stream was replaced."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, RecordedText)]
     for stream in streams:
         stream.listener = listener

@@ -91,6 +91,11 @@ class Printer:
                 for start in range(0, len(text), 1 << 17):
                     self._emitter.emit(wire.OutputEvent(text[start : start + (1 << 17)], self.cell, stream))
 
+    def send(self) -> None:
+        """Send the text and all other events that wait, since the program has flushed a stream."""
+        self.flush()
+        self._emitter.flush()
+
 
 class PrintedStream(io.TextIOBase):
     """The replacement for one of the streams, which is ``own``.
@@ -132,7 +137,7 @@ class PrintedStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        self._printer.flush()
+        self._printer.send()
         if self._printer.closed and self._own is not None:
             self._own.flush()
 
