@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -25,6 +26,13 @@ def browser_is_required() -> bool:
 def anyio_backend() -> str:
     """Run tests marked ``anyio`` on asyncio, as the server does."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_excepthook() -> Generator[None]:
+    """Put back ``sys.excepthook``, which Typer replaces when a test calls a command, and which failing programs call."""
+    yield
+    sys.excepthook = sys.__excepthook__
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -87,7 +87,7 @@ PLACES = {
 }
 
 
-OF_THE_TEST = re.compile(r'  File "[^<](?:(?!File "<alone>").)*?run_twice\.py", line \d+, in alone\n.*?\n', re.DOTALL)
+OF_THE_TEST = re.compile(r'  File "(?!<alone>)(?:(?!File "<alone>").)*?run_twice\.py", line \d+, in alone\n.*?\n', re.DOTALL)
 """The frames of the test that call a program run without the recorder."""
 
 
