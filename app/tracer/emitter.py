@@ -113,7 +113,7 @@ class Emitter:
                     item[0].protect(write)
 
     def halt(self) -> None:
-        """Drop what follows of the recording, but not the output: a pass is missing, to which later events would refer."""
+        """Drop all later events except output: a pass is missing, and they would refer to it."""
         self._halted = True
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class Emitter:
         if self.closed:
             self._forget()
             return
-        if self._sending:  # a signal's handler asks while events are being sent
+        if self._sending:  # a signal handler may call this while events are being sent
             return
         if self._waiting:
             self._sending = True

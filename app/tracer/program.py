@@ -219,7 +219,7 @@ def _repr(value: Any) -> str:
 def _run_implicit_pass(recorder: Recorder, emitter: Emitter) -> None:
     """Run a pass from the last tensor that has a ``grad_fn``, for a program that calls none. Leaves keep their ``.grad``.
 
-    Nothing that the program's own hooks and custom functions print in it is shown: alone, they would not have run.
+    Output of the program's hooks and custom functions is discarded, because they would not run without Tapedeck.
     """
     unseen = io.StringIO()
     with torch._C.DisableTorchFunction(), contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):

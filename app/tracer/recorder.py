@@ -194,7 +194,7 @@ class Recorder:
     def __exit__(self, *failure: Any) -> None:
         self._active = self._observes = False
         if self.stopped:
-            self._mode.stop()  # another thread may have stopped the recording, and this one's modes are its own
+            self._mode.stop()  # another thread may have stopped the recording, which does not change this thread's modes
         else:
             with self._mode.reporting:
                 self._optimizers.close_abandoned()
@@ -202,7 +202,7 @@ class Recorder:
         self._stack.__exit__(*failure)
 
     def stop(self) -> None:
-        """Put back everything that was replaced, wherever the program is: it runs on as if it were not recorded."""
+        """Undo all replacements, whatever the program is doing. It continues as if it were not recorded."""
         if not self.stopped:
             self.stopped = True
             self._active = self._observes = False
@@ -241,7 +241,7 @@ class Recorder:
         return self._locator.here().line
 
     def finish(self) -> None:
-        """Emit the step under way, and the last value of every line with its graph."""
+        """Emit the current step, and the last value of every line with its graph."""
         if self.stopped or self._emitter.closed:
             return
         with Unobserved():
@@ -261,17 +261,17 @@ class Recorder:
         setattr(builtins, HOOK, self._shared_value)
 
     def _catch_up(self) -> None:
-        """Enter the loops that this thread is in, which is recorded from now on."""
+        """Enter the loops that this thread is in, because it is recorded from now on."""
         for loop, (length, turns) in vars(self._loops).items():
             self.steps.enter_loop(int(loop), length)
             for _ in range(turns):
                 self.steps.next_iteration(int(loop))
 
     def _remember_loop(self, statement: Statement, value: Any) -> None:
-        """Count the iterations of a loop in a thread that is not recorded, but may be later."""
+        """Count the iterations of a loop in a thread that may be recorded later."""
         loops, key = vars(self._loops), str(statement.loop)
         if statement.kind == "enter":
-            loops.pop(key, None)  # the loops are kept in the order in which they were entered last
+            loops.pop(key, None)  # keep the loops in the order in which they were last entered
             loops[key] = loop_length(value), 0
         elif key in loops:
             length, turns = loops[key]
@@ -328,11 +328,11 @@ class Recorder:
     def _shared_value(self, index: int, value: Any) -> Any:
         """Record the value of a marked statement where the program has several threads.
 
-        Of a thread that is not recorded, only the values of lines and the names of tensors are. The recording ends here, in the
-        thread that is recorded, once another has computed with gradients.
+        From a thread that is not recorded, only the values of lines and the names of tensors are used. Once a second thread has
+        computed with gradients, the recording ends here, at the next statement of the recorded thread.
         """
         turns = self._turns
-        if not turns.lock.acquire(timeout=1):  # the program's own code waits for this thread while its value is read
+        if not turns.lock.acquire(timeout=1):  # another thread holds the lock while it waits for this one
             return value
         try:
             if not turns.foreign():
@@ -421,7 +421,7 @@ class Recorder:
                 self._rebinds.assigned(statement, target, part)
 
     def _release(self, value: Any) -> None:
-        """Copy the tensors in a value that are recorded, so that they die once the program deletes its last reference."""
+        """Copy the recorded tensors in a value, so that they are freed when the program deletes its last reference."""
         tensors = [each for each in tensors_in(value) if isinstance(each, Tensor) and not is_fake(each)]
         if tensors:
             self._guard.protect(Write(tensors))

@@ -39,14 +39,14 @@ class GradientCapture:
         self.resting = False
         """True while a pass inside this one runs. It may run the same nodes, whose gradients then belong to that pass."""
         self.computed = -1
-        """The last node with hooks of the program after its formula whose formula has run."""
+        """Of the nodes with a hook of the program that runs after the formula: the last one whose formula has run."""
         self.overwritten: NodeListener | None = None
         """The gradients that the program has overwritten so far, if any."""
         self._nodes = nodes
         self._hooks: list[tuple[dict[Any, Any], Any]] = []
 
     def attach(self, *, numbered: bool) -> None:
-        """Add a hook to each node. If that fails, remove the hooks and raise. ``numbered``: record :attr:`numbers`."""
+        """Add a hook to each node. If that fails, remove the hooks and raise. With ``numbered``, record :attr:`numbers`."""
         order, on_edges, at_outputs, numbers, attached = self.order, self.on_edges, self.at_outputs, self.numbers, self._hooks
         reference = weakref.ref(self)  # a capture references the nodes
 
@@ -92,7 +92,7 @@ class GradientCapture:
             self.detach()
             raise
         finally:
-            del _FUNCTION._register_hook  # uncovers the inherited function
+            del _FUNCTION._register_hook  # the inherited function becomes visible again
 
     def detach(self) -> None:
         """Remove the hooks."""

@@ -14,7 +14,7 @@ from ..tensors.table import TableBuilder
 from .passes import OpenPass
 
 MOST = 20
-"""The number of lines that are reported for writing to a gradient."""
+"""Largest number of lines that are reported for writing to a gradient."""
 
 
 class OpenPasses:
@@ -39,7 +39,7 @@ class OpenPasses:
         return next((begun for begun in reversed(self._open) if begun.thread == here), None)
 
     def add(self, begun: OpenPass) -> None:
-        """Add a pass. The hooks of the pass around it rest until it is removed."""
+        """Add a pass. The hooks of the pass around it record nothing until it is removed."""
         if outer := self.outer():
             outer.capture.resting = True
         self._open.append(begun)

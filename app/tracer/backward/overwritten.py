@@ -1,4 +1,4 @@
-"""Keep the gradients of a running pass as they were before the program wrote to them in place."""
+"""Copy gradients of a running pass before the program writes to them in place."""
 
 from __future__ import annotations
 
@@ -24,18 +24,22 @@ _current_node: Callable[[], Any] = torch._C._current_autograd_node
 _uses: Callable[[Tensor], int] = getattr(Tensor, "_use_count", lambda tensor: 0)
 """Return the number of references to a tensor in C++, including the reference of the Python object."""
 _WHOLE = 1 << 62
-"""A copied gradient keeps all its elements, because they may be added to another gradient."""
+"""Number of elements that a copy keeps: all of them, because they may be added to another gradient."""
 
 Position = tuple[str, int, int]
-"""Where a gradient is known: ``("edge", node, slot)``, ``("output", node, output)`` or ``("given", root, 0)``."""
+"""Position of a gradient in a pass.
+
+- ``("edge", node, slot)``: computed by a node for one of its edges
+- ``("output", node, output)``: received by a node at one of its outputs
+- ``("given", root, 0)``: passed by the program for a root
+"""
 
 
 class Overwritten:
-    """The gradients of one pass that were overwritten while it ran, each as a copy from before.
+    """Copies of the gradients of one pass that were overwritten while it ran.
 
-    The engine passes one tensor on to several nodes where their gradients are equal. If a hook or a custom ``backward`` writes
-    to the gradient that it receives, the gradients on other edges therefore change too. ``sent`` are the gradients that nodes
-    computed, by node and slot. ``used`` are the gradients that formulas used, by node and output.
+    The engine may pass the same tensor to several nodes. If a hook or a custom ``backward`` writes to the gradient that it
+    receives, the gradients on other edges then change too.
     """
 
     def __init__(
@@ -49,15 +53,17 @@ class Overwritten:
         fresh: frozenset[int],
     ) -> None:
         self.sent: dict[tuple[int, int], Snapshot] = {}
+        """The gradients as nodes computed them, by node and slot."""
         self.used: dict[tuple[int, int], Snapshot] = {}
+        """The gradients as formulas used them, by node and output."""
         self._walk = walk
         self._capture = capture
         self._given = given
         self._outputs = outputs
         self.arrived: dict[Position, Snapshot] = {}
-        """The gradients as their targets received them."""
+        """The gradients as the nodes at the other end of their edges received them."""
         self._pending: set[Position] = set()
-        """The overwritten gradients that their targets have not received yet."""
+        """The overwritten gradients that those nodes have not received yet."""
         self._positions: dict[int, list[tuple[Position, Tensor]]] = {}
         """The gradients that the capture has seen, by the id of their tensor."""
         self._ran: set[int] = set()
@@ -75,7 +81,7 @@ class Overwritten:
     # ------------------------------------------------------------------ before a write
 
     def protect(self, write: Write, *, elements: bool) -> None:
-        """Copy the gradients that are about to be written to. Without ``elements``, only their traits are kept."""
+        """Copy the gradients that are about to be written to. Without ``elements``, copy only their traits."""
         self._index()
         copies: dict[int, Snapshot] = {}
 
@@ -108,9 +114,9 @@ class Overwritten:
     def written(self, write: Write, report: Callable[[int, bool, int], None]) -> None:
         """Call ``report`` if the program is about to write to a gradient of the pass.
 
-        Its arguments are the running node, whether a custom ``backward`` writes rather than a hook, and another node to which
-        the changed gradient is still on its way (-1 for none). A gradient that the engine has just added up is known only once
-        the node has run; then ``report`` is called later.
+        Its arguments are the running node, whether a custom ``backward`` writes (and not a hook), and another node that still
+        has to receive the changed gradient (-1 for none). A sum of gradients is recognized only after its node has run, so
+        ``report`` may be called later.
         """
         node = self._node()
         if node < 0 or not write.targets:
@@ -125,7 +131,7 @@ class Overwritten:
         elif not formula and node not in self._ran:
             for target in write.targets:
                 whole = target._base if target._is_view() and target._base is not None else target
-                if not whole.requires_grad and _uses(whole) > 1:  # the engine has a reference, so the program did not make it
+                if not whole.requires_grad and _uses(whole) > 1:  # the engine has a reference: it may be a sum of gradients
                     self._suspects.append((whole, lambda: report(node, False, -1)))
 
     def _next_shared(self, node: int, reached: Sequence[tuple[Position, Tensor]]) -> int:
@@ -152,12 +158,12 @@ class Overwritten:
         return found
 
     def _inputs(self, node: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield the gradients that the running formula was given and may still use, by output."""
+        """Yield the gradients that the running formula has received and may still use, by output."""
         if node < 0 or node in self._ran:
             return
         leaf = self._fresh.get(node)
         if leaf is not None:
-            if leaf.grad is not None:  # filled just now, perhaps with the very gradient
+            if leaf.grad is not None:  # it may be the gradient itself
                 yield 0, leaf.grad
         elif (frame := _formula_frame()) is not None:
             given = frame.f_locals.get("args", ())

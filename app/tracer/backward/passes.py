@@ -63,8 +63,8 @@ class OpenPass:
         """Return the contribution of the pass to each parameter, or the gradient that it returned as part of ``result``.
 
         A leaf's ``.grad`` may be the very tensor that a hook has seen, and the next pass adds to it in place. If the leaf
-        had no ``.grad``, the engine makes one from this gradient in the leaf's layout. ``touched``: the program has changed
-        a tensor while the pass ran, so the two may differ.
+        had no ``.grad``, the engine makes one from this gradient in the leaf's layout. The two may differ if ``touched``, which
+        is true if the program changed a tensor while the pass ran.
         """
         found: dict[int, Contribution] = {}
         taken = self._taken(result)
@@ -138,8 +138,8 @@ class OpenPass:
     ) -> Build:
         """Give every tensor of the pass a row, and return a function that builds the event from the packed table.
 
-        ``result`` is the engine's return value, ``failing`` the node that raised (-1 for none). ``hooked``: the program's
-        hooks may have changed gradients between their arrival and their use.
+        ``result`` is the engine's return value, ``failing`` the node that raised (-1 for none). ``hooked`` is true if hooks of
+        the program may have changed gradients between their arrival and their use.
         """
         template, capture = self.template, self.capture
         for contribution in contributions.values():
@@ -281,7 +281,7 @@ class OpenPass:
         return [sums.get(at) for at in range(first[-1])]
 
     def _taken_at(self, position: Position, gradient: Tensor) -> Tensor | Snapshot:
-        """Return a gradient as its target took it: before it was overwritten, if it was only overwritten later."""
+        """Return a gradient as the node at the other end received it: a copy if it was overwritten after that."""
         found = self.overwritten.arrived.get(position) if self.overwritten is not None else None
         return gradient if found is None or (found.value is None and found.traits.count) else found
 

@@ -25,7 +25,10 @@ SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}
 
 
 class SavedTensors:
-    """Reads saved tensors. ``with saved_tensors:`` detects hooks: until there is one, no tensor is checked for its own."""
+    """Reads saved tensors. Use it in a ``with`` block, which detects whether the program adds hooks to any of them.
+
+    Until the program adds one, tensors are not checked for hooks.
+    """
 
     def __init__(self) -> None:
         self.hooked = False

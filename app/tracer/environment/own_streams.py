@@ -1,7 +1,8 @@
-"""Record what a program prints to the standard streams of its own process, which stay the same files.
+"""Record the text that a program prints to the standard streams of its own process.
 
-The replacements write to the same descriptors with the same encoding and buffering, so that the program's text, the text of
-other processes and that of C libraries arrive as without us. This module imports nothing that may print.
+The replacements of the streams write to the same descriptors, with the same encoding and buffering. Text of the program, of C
+libraries and of other processes is therefore printed in the same order as without the recorder. This module imports nothing
+that may print.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ class Listener(Protocol):
         """Take text that the program has written to a stream."""
 
     def send(self) -> None:
-        """Send what is recorded: the program flushes a stream, so whoever reads it may end the process."""
+        """Send the events so far. The program flushes a stream, and its reader may then end the process."""
 
 
 _kept: list[Any] = []
-"""The streams that were replaced. They would close the descriptors' files if they were freed."""
+"""The original streams. They are kept alive, because freeing one would close its file."""
 
 
 class RecordedText(io.TextIOWrapper):
@@ -48,12 +49,12 @@ class RecordedText(io.TextIOWrapper):
 
     @property
     def buffer(self) -> Any:
-        """The buffer that the program uses. The stream writes through its C buffer, which lets other threads run meanwhile."""
+        """The buffer as the program sees it: a view that records writes. The stream itself writes to the original buffer."""
         return super().buffer if self.view is None else self.view
 
 
 class BufferView(io.BufferedIOBase):
-    """The ``buffer`` of a :class:`RecordedText`: it records each write and passes everything else to the stream's buffer."""
+    """The ``buffer`` of a :class:`RecordedText`: records each write, and delegates everything else to the original buffer."""
 
     def __init__(self, text: RecordedText, buffer: Any) -> None:
         self._text = text
@@ -76,7 +77,7 @@ class BufferView(io.BufferedIOBase):
 
 
 def install() -> None:
-    """Replace the standard streams before any other code keeps a reference to them."""
+    """Replace the standard streams. Call this before any other code keeps a reference to them."""
     streams: tuple[Stream, Stream] = ("stdout", "stderr")
     for name in streams:
         stream = getattr(sys, name)
@@ -86,7 +87,7 @@ def install() -> None:
 
 
 def listen(listener: Listener) -> bool:
-    """Pass what is written to the replaced streams to a listener. Return false if no stream was replaced."""
+    """Pass all text written to the replaced streams to a listener. Return ``False`` if no stream was replaced."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, RecordedText)]
     for stream in streams:
         stream.listener = listener
@@ -106,7 +107,7 @@ def _replacement(stream: io.TextIOWrapper, name: Stream) -> RecordedText:
 
 
 def _encodable(text: str, errors: str | None) -> str:
-    """Return text with lone surrogates replaced as ``errors`` defines, or by question marks."""
+    """Return text that UTF-8 can encode. Lone surrogates become escapes if ``errors`` says so, else question marks."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -12,7 +12,7 @@ from ...model import Stream
 from ..emitter import Emitter
 
 ALTERNATIONS: Final = 10_000
-"""Number of changes between the streams whose order is kept. Each costs an event, however short the texts are."""
+"""Largest number of changes between the streams whose order is kept. Each change takes an event, even if its text is short."""
 
 
 class OutputLimit(BaseException):

@@ -124,10 +124,10 @@ _OPERATORS = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
 def build_name_table() -> None:
     """Build the table of public names, before the program starts.
 
-    ``resolve_name`` changes the filters of ``warnings``, after which Python shows again the warnings that it has shown.
+    ``resolve_name`` changes the filters of ``warnings``. Python would then repeat warnings that it has already shown.
     """
     torch.overrides.resolve_name(torch.ones)
 
 
 _resolve: Any = getattr(torch.overrides.resolve_name, "__wrapped__", torch.overrides.resolve_name)
-"""``resolve_name`` without that change, once the table exists."""
+"""``resolve_name`` without the change of filters, which only building the table needs."""

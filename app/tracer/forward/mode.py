@@ -32,7 +32,7 @@ _NO_CONTEXT = contextlib.nullcontext()
 
 
 SHARED_FRAMES: set[CodeType] = set()
-"""Functions between the program and the mode, where several threads share it."""
+"""Code of the functions that are called between the program and the mode if several threads share the mode."""
 
 
 class ForwardMode(TorchFunctionMode):

@@ -1,7 +1,7 @@
-"""Decide which of the program's threads is recorded: one at a time, since each thread numbers its nodes from zero.
+"""Decide which thread of the program is recorded. There is only one, since each thread numbers its nodes from zero.
 
-Recording begins with the main thread. If that has computed nothing with gradients yet, the first thread that does takes its
-place. If a second thread computes with gradients, the recording ends, and the program goes on.
+Recording begins with the main thread. If the first computation with gradients happens in another thread, that thread is
+recorded instead. The recording ends once a second thread computes with gradients. The program continues.
 """
 
 from __future__ import annotations
@@ -25,32 +25,33 @@ _NOBODY = 0
 
 
 class Turns:
-    """The thread that is recorded, :attr:`owner`. Nothing is checked until the program starts a thread.
+    """Decides which thread is recorded. Nothing is checked until the program starts a thread.
 
-    ``untouched`` returns whether nothing has been recorded of autograd. ``on_moved`` is called in the thread that takes the
-    place of the main thread, ``on_second`` in the thread with which the recording ends.
+    ``untouched`` returns whether no computation with gradients has been recorded. ``on_moved`` is called in the thread that is
+    recorded instead of the main thread. ``on_second`` is called in the second thread that computes with gradients.
     """
 
     def __init__(self, untouched: Callable[[], bool], on_moved: Callable[[], None], on_second: Callable[[], None]) -> None:
         self.first = self.owner = get_ident()
+        """Identifiers of the main thread, and of the thread that is recorded."""
         self.shared = False
         """True once the program has started a thread."""
         self.ended = False
         """True once a second thread has computed with gradients."""
         self.lock = threading.RLock()
         self._threads = {self.owner}
-        """The program's threads. The engine's threads do the work of the recorded thread."""
+        """The threads of the program. They don't include the engine's threads, which work for the recorded thread."""
         self._untouched = untouched
         self._on_moved = on_moved
         self._on_second = on_second
         self._moved = False
 
     def foreign(self) -> bool:
-        """Return whether the recorded thread is not this one."""
+        """Return whether this thread of the program is not the one that is recorded."""
         return self.shared and (here := get_ident()) != self.owner and here in self._threads
 
     def begin(self) -> None:
-        """Register a thread that starts. Its identifier may be that of a thread that has ended."""
+        """Register a thread that starts. Python may give it the identifier of a thread that has ended."""
         with self.lock:
             self.shared = True
             self._threads.add(get_ident())
@@ -58,7 +59,7 @@ class Turns:
                 self.owner = _NOBODY
 
     def claim(self) -> bool:
-        """Return whether this thread is recorded. Called when it computes with gradients."""
+        """Return whether this thread, which computes with gradients, is recorded. It may be chosen by this call."""
         if not self.foreign():
             return True
         with self.lock:
@@ -75,7 +76,7 @@ class Turns:
 
 
 class SharedForwardMode(ForwardMode):
-    """A forward mode on the stacks of several threads. It passes on the calls of all threads but the recorded one."""
+    """A forward mode that is active in several threads. It records the calls of one thread, and only passes on all others."""
 
     turns: Turns
     _others: threading.local
@@ -137,7 +138,7 @@ SHARED_FRAMES.add(SharedForwardMode.__torch_function__.__code__)
 
 @contextmanager
 def observe_threads(mode: ForwardMode, turns: Turns, on_first: Callable[[], None]) -> Iterator[None]:
-    """Put ``mode`` on the stack of each thread that the program starts. ``on_first`` is called before the first one runs.
+    """Activate ``mode`` in each thread that the program starts. ``on_first`` is called before the first of them runs.
 
     Limit: a thread that is not started by :class:`threading.Thread` is not observed.
     """

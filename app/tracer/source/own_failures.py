@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 
 class OwnFailures:
-    """Reports an exception that the recorder raised inside the ``with`` block, and lets the program continue.
+    """A context that reports an exception of the recorder instead of raising it in the program.
 
-    It can be entered again and again. It passes on what ends a program, such as ``KeyboardInterrupt``.
+    Exceptions that end a program, such as ``KeyboardInterrupt``, are raised. A context can be entered any number of times.
     """
 
     __slots__ = ("_report",)

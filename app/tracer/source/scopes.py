@@ -31,7 +31,7 @@ class Scopes:
     def replaced(self, name: str) -> Any:
         """Return the value of a variable that the current statement rebinds; ``None`` in a function.
 
-        There, looking at the variables would keep their values alive.
+        Looking at the variables of a function would keep their values alive.
         """
         frame = next(self._frames(), None)
         in_function = frame is not None and frame.f_code.co_flags & CO_NEWLOCALS

@@ -42,7 +42,7 @@ def hide_recorder_frames() -> Iterator[None]:
 
 
 _TRACEBACK_WALKERS = ("walk_tb", "_walk_tb_with_full_positions")
-"""The functions of ``traceback`` that yield one item for each entry; the second is its own, for columns."""
+"""The functions of ``traceback`` that yield one item for each entry. The second one is private and yields columns too."""
 
 
 def _walk_stack(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:

@@ -27,7 +27,7 @@ _EDGE = 3
 MAX_DESCRIBED = 3
 """Largest number of items of a container that are described one by one."""
 MAX_INSPECTED = 100
-"""The number of items up to which a container is inspected, and twice that including the items of its items."""
+"""Largest number of items of a container that is inspected. With the items of its containers, it may have twice as many."""
 _CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
 _IMMUTABLE = frozenset({bool, float, complex, range, torch.Size, torch.dtype, torch.device})
 _TEXTS = frozenset({str, bytes})
@@ -59,7 +59,7 @@ class PlainValue:
 
 
 class OverwrittenTensor:
-    """A copy of the elements that are printed of a tensor, taken before a write and printed only at the end."""
+    """A copy of the elements of a tensor that its text shows, taken before a write. The text is made only at the end."""
 
     __slots__ = ("_items", "_snapshot", "_summarized", "_title")
 
@@ -91,7 +91,7 @@ _options: Any = torch._tensor_str.PRINT_OPTS
 
 
 def _tensor_corners(tensor: Tensor) -> Tensor:
-    """Copy the items that are printed of a large tensor, and one more of each long axis, which is printed as dots."""
+    """Copy the elements of a large tensor that its text shows, and one more of each long axis, for which dots are printed."""
     edge = _options.edgeitems
     for axis, size in sorted(enumerate(tensor.shape), key=lambda each: -each[1]):
         if size > 2 * edge:

@@ -107,7 +107,7 @@ class StepBoundaries:
         return self._suspended > 0
 
     def suspend(self, number: int | None = None) -> None:
-        """End no step until :meth:`resume` is called as often.
+        """End no step until each call of this method is undone by :meth:`resume`.
 
         There is one exception. ``number`` is given if an optimizer is going to call a closure: the number of the next node.
         If the step has been updated, it ends when the closure first clears a gradient or calls for a pass.
@@ -125,7 +125,7 @@ class StepBoundaries:
     # ------------------------------------------------------------------ passes
 
     def separates(self, position: PassPosition, *, concurrent: bool = False) -> bool:
-        """Return whether the step ends before this pass begins. ``concurrent``: other passes are still running."""
+        """Return whether the step ends before this pass begins. ``concurrent`` is true if other passes are running."""
         if not self._passes or concurrent:
             return False
         if self._suspended:

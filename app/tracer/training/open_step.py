@@ -1,4 +1,4 @@
-"""Gather the data of the step under way."""
+"""Gather the data of the current step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PendingRebind:
 
 @dataclass(slots=True)
 class OpenStep:
-    """The data of the step under way: its passes, parameters, lines by phase, and the rows of its table."""
+    """The data of the current step: its passes, parameters, lines by phase, and the rows of its table."""
 
     table: TableBuilder
     passes: list[PassFacts] = field(default_factory=list)

@@ -31,7 +31,7 @@ from .write_guard import BeforeWrite
 class _OptimizerStep(NamedTuple):
     """A call of an optimizer's ``step`` that is running.
 
-    ``pauses``: the calls inside it are not recorded. ``off``: the mode has left the stack meanwhile.
+    ``pauses`` is true if the calls inside it are not recorded, ``off`` if the mode has left the stack for that time.
     """
 
     frame: FrameType

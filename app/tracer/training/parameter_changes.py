@@ -51,8 +51,8 @@ def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> L
 class Contribution:
     """The gradient that a pass added to a leaf. ``row`` is the tensor or a snapshot of it, ready for a table.
 
-    ``whole``: the leaf's ``.grad`` has the same elements. ``stolen``: the leaf's ``.grad`` is this very tensor.
-    ``overwritten``: the program has written to the gradient while the pass ran; ``tensor`` is a copy from before.
+    ``whole`` is true if the leaf's ``.grad`` has the same elements, ``stolen`` if it is the same tensor. ``overwritten`` is
+    true if the program wrote to the gradient while the pass ran; ``tensor`` is then the copy from before.
     """
 
     tensor: Tensor

@@ -141,12 +141,12 @@ class Steps:
 
     @property
     def index(self) -> int:
-        """The index of the step under way."""
+        """The index of the current step."""
         return self._ended
 
     @property
     def has_passes(self) -> bool:
-        """True once a pass of the step under way has begun."""
+        """True once a pass of the current step has begun."""
         return bool(self._step.passes)
 
     @property
@@ -157,7 +157,7 @@ class Steps:
     def begin_pass(self, facts: PassFacts, *, concurrent: bool) -> tuple[int, dict[int, Snapshot]]:
         """Add a pass that begins; return the index of its step, and snapshots of its leaves by parameter.
 
-        ``concurrent``: other passes are running, around it or in other threads, and it belongs to their step.
+        ``concurrent`` is true if other passes are running, around it or in other threads. It belongs to their step.
         """
         position = PassPosition(facts.index, facts.leaves.keys(), facts.here.loops, facts.accumulates, facts.kind == "nested")
         if self._boundaries.separates(position, concurrent=concurrent):
@@ -299,7 +299,7 @@ class Steps:
     # ------------------------------------------------------------------ the end of a step
 
     def end_step(self, before: int | None = None) -> None:
-        """End the step under way and emit it, if it has a pass. ``before`` is the number of the next step's first node."""
+        """End the current step and emit it, if it has a pass. ``before`` is the number of the next step's first node."""
         end = self._boundaries.end(before)
         if end is None:
             return

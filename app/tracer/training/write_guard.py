@@ -27,7 +27,7 @@ class RunningPasses(WriteListener, Protocol):
     def __bool__(self) -> bool: ...
 
     def written(self, write: Write) -> None:
-        """Called before a write while a pass runs: it may change a gradient on its way."""
+        """Called before a write while a pass runs. The write may change a gradient that other nodes still have to receive."""
 
 
 class WriteGuard:
