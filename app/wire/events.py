@@ -420,8 +420,8 @@ class Job(Struct, frozen=True):
     arguments: list[str] = []
     replay: ReplayOrder | None = None
     module: str | None = None
-    """The full name of the module that the script at ``path`` is, if it runs as ``python -m`` runs it."""
+    """The full name of the module at ``path``, if the program runs as with ``python -m``."""
     confined: bool = True
     """False if the program runs with the permissions, files and packages of the person who started it."""
     own_streams: bool = False
-    """True if what the program prints also goes to the standard streams of its process, as it would alone."""
+    """True if the program's output also goes to the standard streams of its process, as without Tapedeck."""

@@ -1,4 +1,4 @@
-"""Write frames to a pipe, from one process only and never in the program's way."""
+"""Write frames to a pipe from one process, without side effects on the program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BUFFER: Final = 8 << 20
 
 
 class Pipe:
-    """The events' end of a pipe, which the program may close, outlive or inherit to its children.
+    """The write end of the pipe for events. The program may close it, or leave it to forked children.
 
     A forked child closes it, and a program that the process starts does not inherit it.
     """
@@ -33,7 +33,7 @@ class Pipe:
         if self._descriptor < 0 or _identity(self._descriptor) != self._identity:
             raise OSError("the pipe is closed, or its descriptor belongs to another file")
         if self._poll is not None and any(event & select.POLLERR for _, event in self._poll.poll(0)):
-            raise BrokenPipeError("nobody reads the pipe")  # by writing, we would find out by a signal that may end the process
+            raise BrokenPipeError("nobody reads the pipe")  # a write would raise SIGPIPE, which may end the process
         self._file.write(data)
         self._file.flush()
 

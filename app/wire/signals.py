@@ -56,7 +56,7 @@ class PassFailed(Signal, tag="pass-failed", frozen=True, kw_only=True):
 
 
 class LeafRebound(Signal, tag="leaf-rebound", frozen=True, kw_only=True):
-    """A name now refers to a tensor computed from a parameter's gradient, so the program will not find its gradient there.
+    """A parameter's name now refers to a tensor computed from the parameter's gradient, whose ``.grad`` stays ``None``.
 
     ``grad_fn`` is the function that computed the tensor, ``None`` if gradients were off.
     """
@@ -101,8 +101,8 @@ class UnusedParameter(Signal, tag="unused-parameter", frozen=True, kw_only=True)
 class GradientModified(Signal, tag="gradient-modified", frozen=True, kw_only=True):
     """The program wrote in place to a gradient that the engine had given to a hook or to a custom ``backward``.
 
-    ``node`` of ``graph`` was running. ``in_formula``: its custom ``backward`` wrote; otherwise a hook did. ``shared`` is
-    another node to which the changed gradient was still on its way, -1 if there was none.
+    ``node`` of ``graph`` was running. ``in_formula`` is true if its custom ``backward`` wrote, false if a hook did. ``shared``
+    is another node that still had to receive the changed gradient, -1 if there was none.
     """
 
     step: Count
@@ -164,18 +164,18 @@ class ForwardModeUsed(Signal, tag="forward-mode", frozen=True):
 
 
 class CompiledEagerly(Signal, tag="compiled-eagerly", frozen=True):
-    """The program called ``torch.compile``; what it compiled ran eagerly, so that it was recorded. Emitted once per run."""
+    """The program called ``torch.compile``. The function ran eagerly, so that it was recorded. Emitted once per run."""
 
 
 class TracedUnrecorded(Signal, tag="traced-unrecorded", frozen=True):
-    """The program was traced, as for an export, or computed with fake tensors; nothing of that is recorded.
+    """The program was traced, as for an export, or computed with fake tensors. That part is not recorded.
 
     Emitted once per run.
     """
 
 
 class SeveralThreads(Signal, tag="several-threads", frozen=True):
-    """The recording ends, because ``line`` computes with gradients in a second thread. The program goes on unrecorded."""
+    """The recording ends, because ``line`` computes with gradients in a second thread. The program continues."""
 
 
 AnySignal = (
