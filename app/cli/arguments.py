@@ -8,7 +8,7 @@ from typing import Any, Final
 from typer.core import TyperCommand
 
 _SHARED: Final = frozenset({"--seed", "--help", "-m"})
-"""Options that programs have too. After the file, they are the program's unless ``--`` follows."""
+"""Options that programs often have too. After the file they belong to the program, unless ``--`` follows them."""
 
 
 class ProgramCommand(TyperCommand):
@@ -23,9 +23,10 @@ class ProgramCommand(TyperCommand):
 
 
 def marked(arguments: Sequence[str], flags: Iterable[str], valued: Iterable[str]) -> list[str]:
-    """Return the arguments with ``--`` before the file: our own options come first, the program's arguments last.
+    """Return the arguments in this order: the command's own options, ``--``, the file, the arguments of the program.
 
-    Every option before the file is ours. After the file, options are ours up to ``--`` or the first argument that is not ours.
+    Every option before the file belongs to the command. After the file, its options end at ``--`` or at the first argument that
+    the command does not know.
 
     >>> marked(["--json", "fit.py", "--epochs", "2", "--json"], {"--json"}, {"--seed"})
     ['--json', '--', 'fit.py', '--epochs', '2', '--json']

@@ -87,7 +87,7 @@ def read(recording: Recording) -> CheckSummary:
 
 
 def report(found: CheckSummary, name: str) -> Iterator[Text | Table]:
-    """Yield what to print about a check of the file ``name``."""
+    """Yield the lines of the report about a check of the file ``name``."""
     for graph in found.graphs:
         where = f", line {graph.line}" if graph.line else ""
         yield Text(f"{graph.graph}, pass {graph.index}{where}", style="bold")

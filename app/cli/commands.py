@@ -43,8 +43,8 @@ ARGUMENTS = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[ARGUMENTS]",
-        help="Arguments of the program (sys.argv). They begin with the first one that is no option of this "
-        "command, or after --. Without --, also --seed, --help and -m after FILE are the program's.",
+        help="Arguments of the program (sys.argv). They begin after --, or with the first argument that this command "
+        "does not know. Without --, the program also gets --seed, --help and -m if they follow FILE.",
     ),
 ]
 MODULE = Annotated[bool, typer.Option("-m", help="FILE is the name of a module or package, to run as python -m does.")]
@@ -57,7 +57,7 @@ SEED = Annotated[
 ]
 FIXED_SEED = Annotated[
     int,
-    typer.Option(help="Seed of random, numpy and torch, so that each check judges the same numbers.", min=0, max=2**63 - 1),
+    typer.Option(help="Seed of random, numpy and torch, so that every check uses the same numbers.", min=0, max=2**63 - 1),
 ]
 
 
@@ -130,18 +130,18 @@ def run(
         bool, typer.Option("--json", help="Print the run as JSON, as GET /api/v1/runs/{id} returns it, and nothing else.")
     ] = False,
 ) -> None:
-    """Run a program and print its values, pass, error and findings.
+    """Run a program and print its values, last pass, error and findings.
 
-    The output has the values of the lines, the last backward pass in words, the error, and the findings with their fixes.
+    The report has the values of the lines, the last backward pass in words, the error, and the findings with their fixes.
 
     A .py file runs as `python FILE ARGUMENTS` would run it: in the current folder, with its own imports, files and random
-    state. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it; the recording so far is
-    printed.
+    state. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it. Everything recorded
+    before that is printed.
 
     \b
     Exit status:
-      the status of the program, as without Tapedeck: 0 if it ended normally, 1 after an exception,
-      N after sys.exit(N); a signal that ended the program ends this command too
+      the exit status of the program: 0 if it ended normally, 1 after an exception, N after sys.exit(N);
+      a signal that ended the program ends this command too
       1  the program was stopped, or failed in the sandbox
       2  the program could not be run
     """
@@ -201,7 +201,7 @@ def render(
     \b
     Exit status:
       0  the graph is drawn
-      1  the program failed or was stopped; the graph recorded before is drawn
+      1  the program failed or was stopped; the last graph before that is drawn
       2  nothing could be drawn
     """
     from ..drawing import picture
@@ -243,7 +243,7 @@ def check(
     file: FILE,
     arguments: ARGUMENTS = None,
     elements: Annotated[
-        int, typer.Option(help="Largest number of elements to check of each leaf, spread evenly.", min=1, max=100_000)
+        int, typer.Option(help="Largest number of elements to check in each leaf, evenly spaced.", min=1, max=100_000)
     ] = 16,
     module: MODULE = False,
     sandbox: SANDBOX = False,
@@ -353,6 +353,6 @@ def _print_at_once(stream: model.Stream, text: str) -> None:
     try:
         own.write(text)
         own.flush()
-    except BrokenPipeError:  # as after `| head`: nobody reads the rest, and the program goes on
+    except BrokenPipeError:  # nobody reads the rest, as after `| head`, but the program continues
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), own.fileno())

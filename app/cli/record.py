@@ -73,7 +73,7 @@ def read(name: str, *, module: bool = False, sandbox: bool = False) -> File:
 def request(file: File, limits: model.Limits, *, seed: int | None, sandbox: bool = False) -> Request:
     """Return the request that a server would read from the file. Raises the errors of :func:`requests.read`.
 
-    Without a seed, the program keeps its own random state, except in a sandbox, whose processes all begin with the same one.
+    Without a seed, the program keeps its own random state. In a sandbox, all programs start from the same random state.
     """
     options = {} if seed is None else {"seed": str(seed)}
     read = requests.read(file.body, "application/x-ipynb+json" if file.notebook else "text/x-python", options, limits)
@@ -97,12 +97,16 @@ async def record(
     """Run a file to its end and return its recording.
 
     The file runs as ``python FILE arguments`` would run it, in the current folder. With ``sandbox``, it is confined as on a
-    server. ``printed`` is called with each text that the program prints, and its stream, as it arrives; with ``own_streams``, a
-    program that is not confined prints it itself, to this process's streams. ``replay`` is computed during the run; its
-    results are events of the recording. ``exited`` is called with the return code of the program's own process, as
-    :mod:`subprocess` has it, if the program was not stopped from outside.
+    server.
 
-    The first Ctrl+C goes to the program, the second one stops it; so with SIGTERM. The recording so far is kept.
+    - ``printed`` is called with each text that the program prints, and its stream, as it arrives.
+    - ``own_streams`` lets a program that is not confined write to the streams of this process by itself. ``printed`` is then
+      not called.
+    - ``replay`` is computed during the run. Its results are events of the recording.
+    - ``exited`` is called with the return code of the program's own process, as in :mod:`subprocess`, unless the program was
+      stopped from outside.
+
+    The first Ctrl+C or SIGTERM goes to the program, the second one stops it. Everything recorded before that is kept.
     Raises :class:`SandboxError`.
     """
     limits = settings.limits if sandbox else TRUSTED
