@@ -9,7 +9,7 @@ from .. import model, wire
 from .log import Log
 
 STRETCHES: Final = 10_000
-"""Most stretches of text that are kept in order. Each costs some bytes of the answer, however short its text is."""
+"""Largest number of stretches of text that are kept in order. Each adds some bytes to the response, however short its text."""
 
 
 def text(log: Log, stream: model.Stream) -> str:
@@ -25,7 +25,7 @@ def by_cell(log: Log) -> dict[tuple[int, model.Stream], str]:
 def in_order(log: Log, stretches: int = STRETCHES) -> list[model.Printed]:
     """Return the texts of both streams in order, joined where neither the stream nor the cell changes.
 
-    After ``stretches`` of them, the rest of each cell and stream follows in one.
+    After ``stretches`` texts, the rest of each cell and stream follows as one text.
     """
     found: list[tuple[int, model.Stream]] = []
     texts: list[list[str]] = []

@@ -119,7 +119,7 @@ class Proof:
     def _first(
         self, pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]], before: wire.TensorTable, after: wire.TensorTable
     ) -> Difference | None:
-        """Return the first difference. Equal tensors may have different rows, because two names can share one."""
+        """Return the first difference. Two names may share a row, so the rows of equal tensors may differ."""
         old, new = Tensors(before), Tensors(after)
         for (name, row), (_, new_row) in pairs:
             one, two = old.summary(row), new.summary(new_row)

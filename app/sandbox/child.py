@@ -67,7 +67,7 @@ def run_child(
         elif request:
             if confinement.mode != "none":
                 _disable_monitor_threads()
-            # only an unconfined program can fork, or close and reuse the descriptor to any effect
+            # an unconfined program may fork, or close the descriptor and reuse it
             write = wire.Pipe(EVENTS_FD).write if confinement.mode == "none" else _write
             status = entry.execute(wire.decode_job(request), write, atexit.register)
             _run_exit_functions()

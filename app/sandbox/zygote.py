@@ -85,10 +85,8 @@ def _prepare(config: ZygoteConfig) -> tuple[Confinement, child.EntryModule, list
     if mode == "nofiles":
         for name in readset.PRELOADED_WITHOUT_FILES:
             importlib.import_module(name)
-    if (
-        mode != "none"
-    ):  # with a folder that does not exist, libraries that only ask for its name work, and those that write fail
-        tempfile.tempdir = "/nonexistent"
+    if mode != "none":
+        tempfile.tempdir = "/nonexistent"  # libraries may read the name of the folder, but cannot write to it
     rules = landlock.build_ruleset(readset.readable_paths()) if mode == "full" else None
     filter_ = b"" if mode == "none" else seccomp.build_filter(os.uname().machine, files=mode == "full")
     if kernel.threads() != 1:

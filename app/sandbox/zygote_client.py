@@ -58,7 +58,7 @@ def command(descriptor: int, config: ZygoteConfig) -> list[str]:
 def environment(mode: Mode | None) -> dict[str, str]:
     """Return the environment of a zygote: a fixed one, or the server's own if programs run unconfined."""
     if mode == "none":
-        # with more threads, the zygote could not be forked; a hash seed may be given
+        # a zygote with several threads could not fork; the environment may set another hash seed
         fixed = {name: value for name, value in ENVIRONMENT.items() if name.endswith("_NUM_THREADS")}
         return {"PYTHONHASHSEED": ENVIRONMENT["PYTHONHASHSEED"], **os.environ, **fixed}
     # Importing PyTorch needs a writable temporary folder, and the defaults may be read-only.

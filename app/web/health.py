@@ -97,7 +97,7 @@ class _ServiceCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         service = self._service
-        ended = CounterMetricFamily("tapedeck_runs_ended", "Runs that ended, by how they ended.", labels=["status"])
+        ended = CounterMetricFamily("tapedeck_runs_ended", "Runs that ended, by their status.", labels=["status"])
         for status, count in service.runs.ended.items():
             ended.add_metric([status], count)
         yield ended

@@ -37,7 +37,7 @@ class ProgramLine(Struct, frozen=True):
     description: str | None
     """The whole value, or a remark about it."""
     tone: str
-    """Empty, ``before`` for a value of an earlier step, or ``off``."""
+    """``before`` for a value of an earlier step, ``off`` for a line that had not run yet, else empty."""
     phases: list[model.Phase]
     """The phases of the step in which the line ran."""
     cell: int

@@ -115,7 +115,7 @@ async def draw_pass(
 async def draw_graph(
     request: Request, id: str, graph: str, form: str, theme: Theme = "light", direction: Direction = "TB", node: Selected = None
 ) -> Response:
-    """Draw the structure of a graph, without numbers: all there is for a displayed tensor that no pass reached."""
+    """Draw the structure of a graph, without numbers. Use it for a displayed tensor that no pass reached."""
     return await _drawn(request, id, "graph", index_of(graph, "g", "graph"), form, Look(theme, direction, node))
 
 
