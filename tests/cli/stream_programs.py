@@ -180,4 +180,4 @@ print('to stderr', flush=True)
 os.dup2(copy, 1)
 print('back')
 """)
-"""Programs of whose text a part is written past these objects, or is lost."""
+"""Programs that write a part of their text without these objects, or lose a part of it."""

@@ -94,7 +94,7 @@ def test_both_streams_have_the_bytes_that_they_have_alone(program: Path, name: s
     assert got == expected
     assert expected[0] or expected[1]
     if name in PROGRAMS and name not in ("another encoding", "a surrogate"):
-        # text that waits is written after bytes that do not
+        # buffered text is written after bytes that are not buffered
         assert sorted(recording.stdout().splitlines()) == sorted(expected[0].decode().splitlines())
         assert without_times(recording.stderr().encode()) == expected[1]
 

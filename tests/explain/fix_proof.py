@@ -23,8 +23,9 @@ def found(text: str) -> list[model.Finding]:
 def prove(code: str, mistake: str, twin: str) -> None:
     """Apply the fix of the first finding with a code, and compare the fixed program with its corrected twin.
 
-    The finding is gone, no finding of its severity or a higher one is there, every step has the twin's loss, and without the
-    recorder every tensor and gradient at the end, and the exception if there is one, are the twin's.
+    The fixed program must not have the finding, nor any other finding of this severity or a higher one. Its steps must have the
+    losses of the twin. Run without the recorder, both must end with the same tensors and gradients, and with the same exception
+    if there is one.
     """
     before = found(mistake)
     assert code in [finding.code for finding in before], before

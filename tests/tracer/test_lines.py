@@ -64,7 +64,7 @@ MOVED = {
 
 
 @pytest.mark.parametrize("change", MOVED.values(), ids=MOVED)
-def test_the_leaves_of_a_module_keep_their_names_when_its_name_moves_on(change: str) -> None:
+def test_the_leaves_of_a_module_keep_their_names_when_its_name_is_reassigned(change: str) -> None:
     program = (
         "import torch\nfrom torch import nn\nx = torch.ones(2)\nnet = nn.Sequential(nn.Linear(2, 1))\nfirst = net(x)\n"
         f"{change}\nfirst.sum().backward()\n"

@@ -77,7 +77,7 @@ def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
     assert {line.line for line in recording.lines()} > {line.line for line in in_main.lines()} - {len(START.splitlines()) + 1}
 
 
-def test_threads_without_gradients_are_not_in_the_way() -> None:
+def test_threads_without_gradients_do_not_disturb_the_recording() -> None:
     program = (
         START + "batches = queue.Queue()\ndef load():\n    for seed in (1, 2):\n        batch = torch.ones(3) * seed\n"
         "        batch += 1\n        with torch.no_grad():\n            batch = torch.nn.Linear(3, 3)(batch)\n"
@@ -140,7 +140,7 @@ def test_everything_before_the_second_thread_is_kept_and_a_note_names_its_line()
     assert note.line == START[: START.index("        loss =")].count("\n") + 1
 
 
-def test_starting_threads_is_as_before_after_a_recording() -> None:
+def test_threads_start_as_before_once_a_recording_has_ended() -> None:
     original = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
     record(START + SEVERAL["at once"])
     assert threading.Thread._bootstrap_inner is original  # type: ignore[attr-defined]

@@ -46,7 +46,7 @@ async def test_posting_a_program_runs_it_and_returns_the_run(client: httpx.Async
     assert again.json() == run
 
 
-async def test_stdout_and_stderr_are_told_apart_and_have_an_order(serve: Serve) -> None:
+async def test_stdout_and_stderr_are_returned_separately_and_in_order(serve: Serve) -> None:
     texts: list[wire.AnyEvent] = [wire.OutputEvent("a\n"), wire.OutputEvent("b\n", 0, "stderr"), wire.OutputEvent("c\n")]
     async with serve([*fit()[:-1], *texts, fit()[-1]]) as client:
         run = await start(client)

@@ -132,7 +132,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_write_to_a_gradient_on_its_way_is_reported_at_its_line(case: str) -> None:
+def test_a_write_to_a_gradient_of_a_running_pass_is_reported_at_its_line(case: str) -> None:
     code, marker = WRONG[case]
     text = BEGIN + code
     assert alone(text).error is None
