@@ -72,6 +72,16 @@ class TensorSummary(Struct, frozen=True):
     inf: int | None = None
 
 
+class FileLine(Struct, frozen=True):
+    """A line of a module that is the user's own, such as a file next to the script.
+
+    ``file`` is relative to the folder from which the module is imported, such as ``models/net.py``. ``line`` is 1-based.
+    """
+
+    file: str
+    line: int
+
+
 class Node(Struct, frozen=True):
     """A node of a graph: a ``grad_fn`` (``op``), a leaf with its ``AccumulateGrad`` (``leaf``), or a ``constant``.
 
@@ -83,6 +93,8 @@ class Node(Struct, frozen=True):
 
     ``backward_of`` is set for a node that a pass with ``create_graph`` created. It is the node whose backward formula created
     this one, or at which this one sums gradients. ``line`` is then the line of the pass.
+
+    ``origin`` is set for a node that a module of the user's own made, which the program called on ``line``.
     """
 
     id: str
@@ -98,6 +110,7 @@ class Node(Struct, frozen=True):
     saved: list[str]
     parameter: str | None
     backward_of: Formula | None = None
+    origin: FileLine | None = None
 
 
 class Formula(Struct, frozen=True):
@@ -151,7 +164,7 @@ class Pass(Struct, frozen=True):
     ``parent`` is the index of the pass inside which a nested pass ran. ``order`` lists the ids of the nodes in the order in
     which the engine ran them. ``failed`` is the node that raised an error. ``nodes`` has the numbers of each node by its id,
     ``edges`` the gradient on each edge by its id. Both are missing if the graph is too large for one response: request
-    ``frames`` instead.
+    ``frames`` instead. ``origin`` is set if a module of the user's own started the pass, which the program called on ``line``.
     """
 
     index: int
@@ -164,6 +177,7 @@ class Pass(Struct, frozen=True):
     nodes: dict[str, NodeNumbers] | UnsetType = UNSET
     edges: dict[str, TensorSummary | None] | UnsetType = UNSET
     failed: str | None = None
+    origin: FileLine | None = None
 
 
 class Saved(Struct, frozen=True):
@@ -279,7 +293,7 @@ class Step(Struct, frozen=True):
     of the main pass. ``loss`` is the root of the main pass, and ``loss_name`` its variable. ``losses`` has the roots of other
     passes that accumulated gradients, by name. ``optimizer`` has the name and the options of the first parameter group that was
     updated. The options have their values at the time of the update, so ``lr`` is the scheduled one. ``groups`` lists all
-    groups if there are several.
+    groups if there are several. ``update_origins`` are the lines of the user's own modules that are part of the update.
     """
 
     index: int
@@ -296,16 +310,21 @@ class Step(Struct, frozen=True):
     groups: list[OptimizerGroup] = field(default_factory=list)
     losses: dict[str, TensorSummary | None] = field(default_factory=dict)
     earlier: dict[str, EarlierValue] = field(default_factory=dict)
+    update_origins: list[FileLine] = field(default_factory=list)
 
 
 class Parameter(Struct, frozen=True):
-    """A leaf that requires grad and took part in a pass. ``names`` are the names that were bound to it over time."""
+    """A leaf that requires grad and took part in a pass. ``names`` are the names that were bound to it over time.
+
+    ``origin`` is set if a module of the user's own made it.
+    """
 
     id: str
     names: list[str]
     shape: list[int]
     dtype: str
     line: int | None
+    origin: FileLine | None = None
 
 
 class Cell(Struct, frozen=True):
@@ -349,7 +368,7 @@ class ProgramError(Struct, frozen=True):
     """The exception that ended a program, or the reason why the program was stopped.
 
     ``type`` is the name of the exception's class, or the status of the run. ``line`` is 1-based; ``columns`` is the 0-based,
-    half-open range of the failing expression.
+    half-open range of the failing expression. ``origin`` is set if a module of the user's own raised the exception.
     """
 
     type: str
@@ -358,6 +377,7 @@ class ProgramError(Struct, frozen=True):
     line: int | None
     traceback: str
     columns: tuple[int, int] | None = None
+    origin: FileLine | None = None
 
 
 class Edit(Struct, frozen=True):
@@ -379,7 +399,7 @@ class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
     """A diagnosis of a run: ``message`` describes what happened, ``why`` explains the cause and the remedy.
 
     ``node`` is the id of a node in the graph of ``pass``, or of the step's main pass if ``pass`` is ``null``. ``help`` is the
-    path of the page that documents ``code``. Text in backticks is code.
+    path of the page that documents ``code``. Text in backticks is code. ``origin`` is that of ``node``, if it has one.
     """
 
     code: str
@@ -393,6 +413,7 @@ class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
     fix: Fix | None = None
     pass_: int | None = None
     help: str = ""
+    origin: FileLine | None = None
 
 
 class GraphSize(Struct, frozen=True):

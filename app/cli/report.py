@@ -100,6 +100,8 @@ def failure(run: model.Run) -> Iterator[Text]:
         return
     yield Text.assemble((headline(run.status, error), "bold red"), f": {error.message}" if error.message else "")
     lines = run.program.splitlines()
+    if error.origin is not None:
+        yield Text.assemble(("      in ", "dim"), f"{error.origin.file}:{error.origin.line}")
     if error.line is None:
         return
     if error.file is not None:
@@ -116,6 +118,8 @@ def failure(run: model.Run) -> Iterator[Text]:
 def described(finding: model.Finding, program: str) -> Iterator[Text]:
     """Yield a finding: its message, its explanation, and its fix as a diff."""
     line = f"  line {finding.line}" if finding.line else ""
+    if finding.origin is not None:
+        line += f" ({finding.origin.file}:{finding.origin.line})"
     style = SEVERITIES[finding.severity]
     yield Text.assemble((f"{finding.severity}{line}", f"bold {style}"), f"  {finding.message}")
     if finding.why:

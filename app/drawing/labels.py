@@ -99,9 +99,12 @@ def subtitle(node: Node) -> str:
 def location(node: Node) -> str:
     """Return the line that made a node, with the name of its file unless that is the program.
 
-    >>> location(Node("n0", "op", "AddBackward0", None, None, "lib/net.py", 3, None, "", 1, [], None))
-    'net.py:3'
+    >>> from tapedeck.model import FileLine
+    >>> location(Node("n0", "op", "AddBackward0", None, None, None, 3, None, "", 1, [], None, None, FileLine("lib/net.py", 12)))
+    'net.py:12'
     """
+    if node.origin is not None:
+        return f"{clean(_FOLDERS.sub('', node.origin.file), 24)}:{node.origin.line}"
     if node.line is None:
         return ""
     if node.file is None:

@@ -37,7 +37,23 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
     if not any(finding.severity in ("error", "warning") for finding in found):
         found += leaf_kept.find(recording, program, syntax)  # a good sign would distract from a mistake
     found.sort(key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line or 0, _ORDER[finding.code]))
-    return [structs.replace(finding, help=help_path(finding.code)) for finding in found]
+    return [
+        structs.replace(finding, help=help_path(finding.code), origin=finding.origin or _origin(finding, recording))
+        for finding in found
+    ]
+
+
+def _origin(finding: model.Finding, recording: Recording) -> model.FileLine | None:
+    """Return the line in a module of the user's own that made a finding's node."""
+    if finding.node is None:
+        return None
+    _, passes, steps = recording.log.counts()
+    index = -1 if finding.pass_ is None else finding.pass_
+    if index < 0 and finding.step is not None and finding.step < steps:
+        index = recording.log.step(finding.step).main
+    graph = recording.log.pass_(index).graph if 0 <= index < passes else -1
+    nodes = recording.graph(graph).nodes if graph >= 0 else []
+    return next((node.origin for node in nodes if node.id == finding.node), None)
 
 
 def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[model.Finding]:

@@ -33,6 +33,8 @@ class Recording:
         self.log: Log = log
         self.program = program
         self._limits = limits or model.Limits()
+        self._files: list[str] = []
+        """The files of the user's own modules, by index."""
         self._graph = lru_cache(maxsize=16)(self._read_graph)
         self._structure = lru_cache(maxsize=16)(self._read_structure)
         self._line_values = lru_cache(maxsize=16)(self._read_line_values)
@@ -53,7 +55,7 @@ class Recording:
 
     def _read_structure(self, index: int) -> tuple[model.Graph, list[tuple[int, int]]]:
         event = self.log.graph(index)
-        return read_graph(event), read_formulas(event)
+        return read_graph(event, self.origin), read_formulas(event)
 
     def _formula(self, graph_index: int, node_index: int, orders: int) -> model.Formula:
         """Return a node whose backward formula created other nodes, with a chain of up to ``orders`` earlier formulas."""
@@ -63,6 +65,14 @@ class Recording:
             node = structs.replace(node, backward_of=self._formula(*formulas[node_index], orders - 1))
         return model.Formula(graph.id, node)
 
+    def origin(self, origin: wire.OriginRow | None) -> model.FileLine | None:
+        """Return a line of a module of the user's own."""
+        if origin is None:
+            return None
+        if origin.file >= len(self._files):  # the program may have imported more modules since
+            self._files = [event.path for event in self.log.others() if isinstance(event, wire.ModuleFileEvent)]
+        return model.FileLine(self._files[origin.file], origin.line) if origin.file < len(self._files) else None
+
     def pass_(self, index: int, *, whole: bool = False) -> model.Pass:
         """Return a pass with its numbers. If its graph has more than ``answer_nodes`` nodes, leave them out unless ``whole``.
 
@@ -71,7 +81,9 @@ class Recording:
         event = self.log.pass_(index)
         if event.graph < 0:
             parent, line = index_or_none(event.parent), index_or_none(event.line)
-            return model.Pass(event.index, event.step, event.kind, parent, "", line, order=[], nodes={}, edges={})
+            return model.Pass(
+                event.index, event.step, event.kind, parent, "", line, [], {}, {}, origin=self.origin(event.origin)
+            )
         graph = self.graph(event.graph)
         numbers = PassNumbers(event, graph) if whole or self.fits_one_answer(event.graph) else None
         return model.Pass(
@@ -85,6 +97,7 @@ class Recording:
             nodes=numbers.nodes() if numbers else UNSET,
             edges=numbers.edges() if numbers else UNSET,
             failed=f"n{event.failed}" if event.failed >= 0 else None,
+            origin=self.origin(event.origin),
         )
 
     def fits_one_answer(self, graph: int) -> bool:
@@ -136,6 +149,7 @@ class Recording:
                 for group in event.groups
             ],
             earlier={line: value for line, value in self.earlier(index).items() if line not in values},
+            update_origins=[found for origin in event.update_origins if (found := self.origin(origin)) is not None],
         )
 
     def earlier(self, step: int) -> dict[str, model.EarlierValue]:
@@ -212,7 +226,7 @@ class Recording:
                 if event.name is not None and event.name not in names:
                     names = [*names, event.name]
                 found[event.index] = model.Parameter(
-                    f"p{event.index}", names, event.shape, event.dtype, index_or_none(event.line)
+                    f"p{event.index}", names, event.shape, event.dtype, index_or_none(event.line), self.origin(event.origin)
                 )
         return [found[index] for index in sorted(found)]
 

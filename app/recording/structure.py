@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import model, wire
 
 _NODE_COLUMNS = (
@@ -9,13 +11,16 @@ _NODE_COLUMNS = (
 )  # fmt: skip
 
 
-def read_graph(event: wire.GraphEvent) -> model.Graph:
+def read_graph(
+    event: wire.GraphEvent, read_origin: Callable[[wire.OriginRow | None], model.FileLine | None] = lambda origin: None
+) -> model.Graph:
     """Return the structure of a graph, in which :attr:`Node.backward_of` is not set; see :func:`read_formulas`."""
     count = len(event.kind)
     texts: list[str | None] = [*event.strings, None]  # index -1 is None
     column = {name: wire.int32(getattr(event, name), name).tolist() for name in _NODE_COLUMNS}
     saved = [event.strings[string] for string in wire.int32(event.saved, "saved").tolist()]
     kinds: tuple[model.NodeKind, ...] = ("op", "leaf", "constant")
+    origins = _origins(event)
     nodes: list[model.Node] = []
     saved_start = 0
     for index in range(count):
@@ -35,6 +40,7 @@ def read_graph(event: wire.GraphEvent) -> model.Graph:
                 outputs=column["outputs"][index],
                 saved=saved[saved_start:saved_stop],
                 parameter=f"p{column['parameter'][index]}" if column["parameter"][index] >= 0 else None,
+                origin=read_origin(origins[index]) if origins else None,
             )
         )
         saved_start = saved_stop
@@ -44,6 +50,12 @@ def read_graph(event: wire.GraphEvent) -> model.Graph:
         for index, (source, slot, target, output) in enumerate(zip(*ends, strict=True))
     ]
     return model.Graph(f"g{event.index}", [f"n{root}" for root in wire.int32(event.roots, "roots").tolist()], nodes, edges)
+
+
+def _origins(event: wire.GraphEvent) -> list[wire.OriginRow | None]:
+    """Return the origin of each node; an empty list if no node has one."""
+    files, lines = (wire.int32(getattr(event, name), name).tolist() for name in ("origin_file", "origin_line"))
+    return [wire.OriginRow(file, line) if file >= 0 else None for file, line in zip(files, lines, strict=True)]
 
 
 def read_formulas(event: wire.GraphEvent) -> list[tuple[int, int]]:

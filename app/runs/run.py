@@ -176,7 +176,7 @@ class LiveRun(RecordedRun):
                 case wire.EndEvent():
                     self.end = event
                     self.duration_ms = event.duration_ms
-                    self.error = program_error(event.failure)
+                    self.error = program_error(event.failure, self.recording)
                 case _:
                     pass
             self.events.append(event)
@@ -238,12 +238,20 @@ class LiveRun(RecordedRun):
         return msgspec.structs.replace(event, text=event.text.encode()[:room].decode(errors="ignore"))
 
 
-def program_error(failure: wire.ProgramFailure | None) -> model.ProgramError | None:
+def program_error(failure: wire.ProgramFailure | None, recording: Recording) -> model.ProgramError | None:
     """Return a failure as the API sends it."""
     if failure is None:
         return None
     line = failure.line if failure.line >= 0 else None
-    return model.ProgramError(failure.type, failure.message, failure.file, line, failure.traceback, failure.columns)
+    return model.ProgramError(
+        type=failure.type,
+        message=failure.message,
+        file=failure.file,
+        line=line,
+        traceback=failure.traceback,
+        columns=failure.columns,
+        origin=recording.origin(failure.origin),
+    )
 
 
 def moment(seconds: float) -> str:

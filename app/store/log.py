@@ -206,7 +206,15 @@ class StoredLog:
         return merge_lines([event for _, event in self._every(wire.LinesEvent)])
 
     def others(self) -> Iterator[wire.AnyEvent]:
-        others = (wire.StartedEvent, wire.OutputEvent, wire.CellEvent, wire.ParameterEvent, wire.Signal, wire.EndEvent)
+        others = (
+            wire.StartedEvent,
+            wire.OutputEvent,
+            wire.CellEvent,
+            wire.ModuleFileEvent,
+            wire.ParameterEvent,
+            wire.Signal,
+            wire.EndEvent,
+        )
         return (event for _, event in self._every(*others))
 
     def counts(self) -> tuple[int, int, int]:

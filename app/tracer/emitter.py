@@ -27,7 +27,10 @@ INTERVAL = 0.04
 FIRST_INTERVAL = 0.0005
 """The first such interval of an early emitter. Each is a quarter longer than the one before, up to :data:`INTERVAL`."""
 
-_INDEPENDENT = (wire.OutputEvent, wire.CellEvent, wire.EndEvent, wire.RecorderFailed, wire.StdoutTruncated, wire.Caught)
+_INDEPENDENT = (
+    wire.OutputEvent, wire.CellEvent, wire.EndEvent, wire.RecorderFailed, wire.StdoutTruncated, wire.Caught,
+    wire.ModuleFileEvent,
+)  # fmt: skip
 """The events that refer to no pass, step or graph."""
 
 Build = Callable[[wire.TensorTable], wire.Event]

@@ -30,7 +30,8 @@ from .recorder import Recorder
 from .replay.answers import ReplayFinished
 from .source.exceptions import encodable, exception_text
 from .source.instrument import PROGRAM, ProgramSource
-from .source.tracebacks import leave_out, raised_at
+from .source.own_modules import OwnModules, own_folders
+from .source.tracebacks import leave_out, raised_at, raised_in
 from .source.value_text import MAX_TEXT, tensor_text
 
 SCRIPT = "program.py"
@@ -59,7 +60,7 @@ class RunningProgram:
         emitter.emit(wire.StartedEvent(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
         emitter.flush()
         filename = job.path or PROGRAM
-        self._source = source = ProgramSource(job.program, job.cells, filename)
+        self._source = source = ProgramSource(job.program, job.cells, filename, OwnModules(own_folders(job), emitter.emit))
         module = types.ModuleType("__main__")
         self._namespace: dict[str, Any] = module.__dict__
         script = job.path or SCRIPT
@@ -263,4 +264,5 @@ def _failure(error: BaseException, source: ProgramSource, confined: bool = True)
         line,
         encodable(text)[-10 * MAX_TEXT + 1 :],
         columns,
+        source.own.origin(raised_in(error, source.filename, source.own.has)),
     )

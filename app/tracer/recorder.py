@@ -122,7 +122,7 @@ class Recorder:
             late=late, missing=rebinds,
         )  # fmt: skip
         self._turns = turns = Turns(lambda: not calls and not steps.passes_begun, self._catch_up, self._report_threads)
-        self._mode = mode = ForwardMode(calls, updates, trail, source.filename)
+        self._mode = mode = ForwardMode(calls, updates, trail, source)
         engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
         pass_observer: PassObserver = NoPassObserver()
         self._tape: Tape | None = None
@@ -171,7 +171,7 @@ class Recorder:
         with below_program_modes():
             if self._tape is not None:  # below the mode, so that it sees the calls that the mode makes
                 self._observing.enter_context(self._tape)
-            self._observing.enter_context(observe_custom_functions(self._calls, self._mode, self._source.filename))
+            self._observing.enter_context(observe_custom_functions(self._calls, self._mode, self._source))
             self._observing.enter_context(observe_set_(self._mode))
             self._observing.enter_context(observe_new_parameters(self._updates.made))
             self._observing.enter_context(observe_swaps(self._mode, self._guard.release_graphs))

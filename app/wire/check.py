@@ -13,6 +13,7 @@ from .events import (
     DTYPES,
     HAS_STATS,
     HAS_VALUES,
+    MODULE_FILES,
     PACKED,
     AnyEvent,
     Checked,
@@ -21,6 +22,8 @@ from .events import (
     GraphEvent,
     LineRow,
     LinesEvent,
+    ModuleFileEvent,
+    OriginRow,
     ParameterEvent,
     PassEvent,
     Refused,
@@ -37,11 +40,17 @@ MAX_NUMEL: Final = 2.0**60
 
 
 class EventChecker:
-    """Checks the events of one recording, in order. ``replay`` allows the events that answer a replay."""
+    """Checks the events of one recording, in order.
 
-    def __init__(self, limits: Limits, *, replay: bool = False) -> None:
+    ``replay`` allows the events that answer a replay. A ``confined`` program has no modules of its own, so its events may name
+    no file: a stranger's program could name one that only the server can read.
+    """
+
+    def __init__(self, limits: Limits, *, replay: bool = False, confined: bool = True) -> None:
         self._limits = limits
         self._replay = replay
+        self._confined = confined
+        self._files = 0
         self._graphs: list[tuple[int, int, int, int]] = []
         """For each graph: the numbers of nodes, outputs, edges and saved tensors."""
         self._passes = 0
@@ -64,14 +73,42 @@ class EventChecker:
                 if event.index > self._parameters:
                     raise ProtocolError("a parameter's index is out of order")
                 self._parameters = max(self._parameters, event.index + 1)
+                self._check_origin(event.origin)
+            case ModuleFileEvent():
+                self._check_module_file(event)
             case Surface() | Checked() | Factors() | Refused():
                 self._check_answer(event)
             case PassFailed() | LeafRebound() | NonLeafGrad() | RequiresGradLate() | Broadcast() | GradientModified():
                 self._check_signal(event)
-            case EndEvent() if event.status not in ("done", "failed"):
-                raise ProtocolError("an end event has a status that only the server may set")
+            case EndEvent():
+                if event.status not in ("done", "failed"):
+                    raise ProtocolError("an end event has a status that only the server may set")
+                if event.failure is not None:
+                    self._check_origin(event.failure.origin)
+                    _check_no_file(event.failure.file)
             case _:
                 pass
+
+    def _check_module_file(self, event: ModuleFileEvent) -> None:
+        """Check that a file is named in order, and by a path without a way out of the folder that it is relative to."""
+        if self._confined:
+            raise ProtocolError("a confined program names a file")
+        if event.index != self._files or self._files >= MODULE_FILES:
+            raise ProtocolError("a file's index is out of order")
+        parts = event.path.split("/")
+        if "" in parts or ".." in parts or not event.path.isprintable():
+            raise ProtocolError("a file's path is not relative")
+        self._files += 1
+
+    def _check_origin(self, origin: OriginRow | None) -> None:
+        if origin is not None and origin.file >= self._files:
+            raise ProtocolError("a line refers to a file that was not named")
+
+    def _check_origins(self, graph: GraphEvent, nodes: int) -> None:
+        if not graph.origin_file and not graph.origin_line:
+            return
+        _check_range(int32(graph.origin_file, "origin_file", nodes), -1, self._files, "origin_file")
+        _check_range(int32(graph.origin_line, "origin_line", nodes), -1, 2**31 - 1, "origin_line")
 
     def _check_graph(self, graph: GraphEvent) -> None:
         nodes = len(graph.kind)
@@ -80,8 +117,9 @@ class EventChecker:
         if not 0 < nodes <= self._limits.nodes:
             raise ProtocolError(f"a graph has {nodes} nodes")
         texts = len(graph.strings)
-        for name in ("op", "call", "name", "file", "module"):
+        for name in ("op", "call", "name", "module"):
             _check_range(int32(getattr(graph, name), name, nodes), -1, texts, name)
+        _check_range(int32(graph.file, "file", nodes), -1, 0, "file")
         for name in ("line", "start_column", "end_column"):
             _check_range(int32(getattr(graph, name), name, nodes), -1, 2**31 - 1, name)
         outputs = int32(graph.outputs, "outputs", nodes)
@@ -103,6 +141,7 @@ class EventChecker:
         _check_range(int32(graph.input, "input", edges), 0, 2**31 - 1, "input")
         _check_range(np.frombuffer(graph.gradient, np.uint8), 0, 2, "gradient")
         self._check_formulas(graph, nodes)
+        self._check_origins(graph, nodes)
         self._graphs.append((nodes, int(outputs.sum(dtype=np.int64)), edges, saved))
 
     def _check_formulas(self, graph: GraphEvent, nodes: int) -> None:
@@ -120,6 +159,7 @@ class EventChecker:
             raise ProtocolError("a pass's index is out of order")
         if event.graph >= len(self._graphs):
             raise ProtocolError("a pass refers to a graph that does not exist")
+        self._check_origin(event.origin)
         self._passes += 1
         rows = check_table(event.tensors)
         nodes, outputs, edges, saved = self._graphs[event.graph] if event.graph >= 0 else (0, 0, 0, 0)
@@ -137,6 +177,8 @@ class EventChecker:
         self._steps += 1
         table_rows = check_table(step.tensors)
         self._check_lines(step.values, table_rows)
+        for origin in step.update_origins:
+            self._check_origin(origin)
         rows = [step.loss_row, *step.losses.values()]
         for parameter in step.parameters:
             if parameter.parameter >= self._parameters:
@@ -154,6 +196,7 @@ class EventChecker:
 
     def _check_lines(self, lines: Iterable[LineRow], rows: int) -> None:
         for line in lines:
+            _check_no_file(line.file)
             if line.row >= rows or line.graph >= len(self._graphs):
                 raise ProtocolError("a line refers to a row or graph that does not exist")
 
@@ -209,6 +252,12 @@ class EventChecker:
                     raise ProtocolError("a factor refers to a row that does not exist")
             case Refused():
                 pass
+
+
+def _check_no_file(file: str | None) -> None:
+    """Check the field for a file of an older tracer: the current one refers to :class:`ModuleFileEvent` instead."""
+    if file is not None:
+        raise ProtocolError("an event names a file")
 
 
 def check_table(table: TensorTable) -> int:

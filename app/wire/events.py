@@ -39,6 +39,10 @@ LINES: Final = 200_000
 """Maximum number of line rows in one event. A program has fewer lines."""
 LEAVES: Final = 250_000
 """Maximum number of leaves in one event. A graph has no more leaves than nodes."""
+MODULE_FILES: Final = 1_000
+"""Maximum number of files of the user's own modules in one run."""
+ORIGINS: Final = 1_000
+"""Maximum number of lines of the user's own modules in one step."""
 
 
 class TensorTable(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -94,6 +98,20 @@ class CellEvent(Event, tag="cell", frozen=True):
     output: Text | None
 
 
+class ModuleFileEvent(Event, tag="module-file", frozen=True):
+    """A file of a module that is the user's own. ``path`` is relative to the folder from which the module is imported."""
+
+    index: Count
+    path: Name
+
+
+class OriginRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A line of a module that is the user's own: the index of a :class:`ModuleFileEvent`, and a line of that file."""
+
+    file: Count
+    line: Count
+
+
 class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The value of a line. ``text`` is its repr, or ``None`` if the server writes the tensor in ``row`` as text.
 
@@ -123,6 +141,9 @@ class GraphEvent(Event, tag="graph", frozen=True):
     one entry per node; ``saved`` has the names of all saved tensors, concatenated. ``line``, ``start_column``, ``end_column``
     and ``parameter`` are -1 where they do not apply. If a pass with ``create_graph`` made a node, the node is part of the
     derivative of node ``formula_node`` of graph ``formula_graph``.
+
+    ``origin_file`` and ``origin_line`` are the :class:`OriginRow` of a node that a module of the user's own made, else -1.
+    ``line`` is then the line of the program that called the module. Both columns are empty if no node has an origin.
     """
 
     index: Count
@@ -148,6 +169,8 @@ class GraphEvent(Event, tag="graph", frozen=True):
     gradient: Packed
     formula_graph: Packed = b""
     formula_node: Packed = b""
+    origin_file: Packed = b""
+    origin_line: Packed = b""
 
 
 class PassEvent(Event, tag="pass", frozen=True):
@@ -155,7 +178,7 @@ class PassEvent(Event, tag="pass", frozen=True):
 
     The other columns are int32 rows of ``tensors``, in the order of the graph: ``value`` has one entry per node, ``arrived``
     and ``used`` one per output of each node, ``edge`` one per edge, ``saved`` one per saved tensor. ``failed`` is the index
-    of the node that raised an exception, or -1.
+    of the node that raised an exception, or -1. ``origin`` is set if a module of the user's own called the engine.
     """
 
     index: Count
@@ -172,16 +195,21 @@ class PassEvent(Event, tag="pass", frozen=True):
     saved: Packed
     tensors: TensorTable
     failed: Index = -1
+    origin: OriginRow | None = None
 
 
 class ParameterEvent(Event, tag="parameter", frozen=True):
-    """A leaf that took part in a pass for the first time, or that has a new name."""
+    """A leaf that took part in a pass for the first time, or that has a new name.
+
+    ``origin`` is set if a module of the user's own made the leaf.
+    """
 
     index: Count
     name: Name | None
     shape: Annotated[list[Count], Meta(max_length=1_000)]
     dtype: Name
     line: Index
+    origin: OriginRow | None = None
 
 
 class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -233,7 +261,8 @@ class StepEvent(Event, tag="step", frozen=True):
     """A step that has ended. ``forward``, ``loss``, ``backward`` and ``update`` are the lines of its phases.
 
     ``optimizer`` has the name of the optimizer and the options of its first parameter group. ``groups`` is empty unless there
-    are several groups. ``losses`` are the rows of the roots of passes other than the main one, by name.
+    are several groups. ``losses`` are the rows of the roots of passes other than the main one, by name. ``update_origins`` are
+    the lines of the user's own modules that are part of the update.
     """
 
     index: Count
@@ -253,10 +282,11 @@ class StepEvent(Event, tag="step", frozen=True):
     tensors: TensorTable
     groups: Annotated[list[GroupRow], Meta(max_length=10_000)] = field(default_factory=list)
     losses: Annotated[dict[Name, Index], Meta(max_length=1_000)] = field(default_factory=dict)
+    update_origins: Annotated[list[OriginRow], Meta(max_length=ORIGINS)] = field(default_factory=list)
 
 
 class ProgramFailure(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """The exception that ended a program."""
+    """The exception that ended a program. ``origin`` is set if a module of the user's own raised it."""
 
     type: Name
     message: Text
@@ -264,6 +294,7 @@ class ProgramFailure(Struct, frozen=True, array_like=True, forbid_unknown_fields
     line: Index
     traceback: Text
     columns: tuple[Index, Index] | None = None
+    origin: OriginRow | None = None
 
 
 class EndEvent(Event, tag="end", frozen=True):
@@ -357,6 +388,7 @@ AnyEvent = (
     | OutputEvent
     | ProgressEvent
     | CellEvent
+    | ModuleFileEvent
     | LinesEvent
     | GraphEvent
     | PassEvent

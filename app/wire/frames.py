@@ -64,15 +64,16 @@ def frames(message: bytes) -> bytes:
 class Reader:
     """Joins frames, decodes messages and checks events, for the lifetime of one child.
 
-    ``replay`` is true if the child's job orders a replay. Only then may events answer one. :attr:`total` is the number of bytes
-    read, :attr:`events` the number of events. :meth:`feed` enforces the limits on both.
+    ``replay`` is true if the child's job orders a replay. Only then may events answer one. ``confined`` is true if the child is
+    confined: its events may then name no file. :attr:`total` is the number of bytes read, :attr:`events` the number of events.
+    :meth:`feed` enforces the limits on both.
     """
 
-    def __init__(self, limits: Limits, *, replay: bool = False) -> None:
+    def __init__(self, limits: Limits, *, replay: bool = False, confined: bool = True) -> None:
         self._limits = limits
         self._buffer = bytearray()
         self._message = bytearray()
-        self._checker = EventChecker(limits, replay=replay)
+        self._checker = EventChecker(limits, replay=replay, confined=confined)
         self.total = 0
         self.events = 0
 

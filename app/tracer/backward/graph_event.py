@@ -21,6 +21,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
     """Return the event of a graph's structure."""
     strings: dict[str, int] = {}
     rows: list[tuple[int, ...]] = []
+    origins: list[wire.OriginRow | None] = []
     named: list[int] = []
     rows_by_site: dict[tuple[Any, ...], tuple[int, ...]] = {}
 
@@ -38,6 +39,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
         name = None
         if variable is not None:
             name, line = names.binding(variable)
+            origin = names.origin(variable)
             row = row_of(_ACCUMULATE, None, line, None, "")
         elif call is not None:
             site = call.site
@@ -49,9 +51,12 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
                 cached = rows_by_site[key] = row_of(made, call_name(call.function), line, columns, site.module)
             row = cached
             name = call.name if call.result == seq else None
+            origin = source.own.origin(site.inner)
         else:
+            origin = None
             row = row_of(_op(node), None, -1, None, "")
         rows.append(row)
+        origins.append(origin)
         named.append(text(name))
     for index in range(len(template.constants)):
         constant = template.constant(walk, index)
@@ -62,6 +67,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
             method = call_name(maker.function).startswith("torch.Tensor.")
             name = source.operand(maker.site.code, maker.site.offset, argument, method=method)
         detached = isinstance(constant, Tensor) and names.is_detached(constant)
+        origins.append(None)
         rows.append(row_of("Constant", "torch.Tensor.detach" if detached else None, line, None, ""))
         named.append(text(name))
     op, called, module, lines, starts, ends = zip(*rows, strict=True)
@@ -99,6 +105,8 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
         gradient=bytes([1] * len(source_) + [0] * len(extra)),
         formula_graph=int32([graph for graph, _ in formulas]),
         formula_node=int32([node for _, node in formulas]),
+        origin_file=int32([-1 if origin is None else origin.file for origin in origins]) if any(origins) else b"",
+        origin_line=int32([-1 if origin is None else origin.line for origin in origins]) if any(origins) else b"",
     )
 
 

@@ -187,6 +187,7 @@ class OpenPass:
                 saved=saved,
                 tensors=tensors,
                 failed=failing,
+                origin=facts.here.origin,
             )
 
         return build
@@ -202,8 +203,9 @@ class OpenPass:
         """Return the event of a pass whose graph could not be recorded."""
         facts = self.facts
         return wire.PassEvent(
-            facts.index, self.step, facts.kind, self.parent, -1, facts.here.line, b"", b"", b"", b"", b"", b"", tensors
-        )
+            facts.index, self.step, facts.kind, self.parent, -1, facts.here.line, b"", b"", b"", b"", b"", b"", tensors,
+            origin=facts.here.origin,
+        )  # fmt: skip
 
     def _values(self) -> list[Tensor | Snapshot | None]:
         """Return the value that each node computed, then the constants."""

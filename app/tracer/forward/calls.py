@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..source.tracebacks import Location
 from ..tensors.handles import sequence_nr, storage_pointer, tensors_in
 from ..tensors.kinds import is_opaque
 from ..tensors.memory import Write
@@ -37,14 +38,18 @@ def data_bytes(tensor: Tensor) -> int:
 
 
 class CallSite:
-    """A location in the program within a module; all calls from there share one object."""
+    """A location in the program within a module; all calls from there share one object.
 
-    __slots__ = ("code", "module", "offset")
+    ``inner`` is the location in a module of the user's own that the program called there, if it made the call.
+    """
 
-    def __init__(self, code: CodeType | None, offset: int, module: str) -> None:
+    __slots__ = ("code", "inner", "module", "offset")
+
+    def __init__(self, code: CodeType | None, offset: int, module: str, inner: Location | None) -> None:
         self.code = code
         self.offset = offset
         self.module = module
+        self.inner = inner
 
 
 class Call:
@@ -109,7 +114,7 @@ class Calls:
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._by_sequence_nr: dict[int, Call] = {}
-        self._sites: dict[tuple[int, int, str], CallSite] = {}
+        self._sites: dict[tuple[int, int, str] | tuple[int, int, str, int, int], CallSite] = {}
         self._recent: list[Call] = []
         self._indexed = 0
         """The number of recent calls that are indexed by storage."""
@@ -126,12 +131,12 @@ class Calls:
     def __bool__(self) -> bool:
         return bool(self._by_sequence_nr)
 
-    def site(self, code: CodeType | None, offset: int, module: str) -> CallSite:
-        """Return the call site of an instruction in a module."""
-        key = (id(code), offset, module)
+    def site(self, code: CodeType | None, offset: int, module: str, inner: Location | None = None) -> CallSite:
+        """Return the call site of an instruction in a module, and of the instruction ``inner`` that it has called."""
+        key = (id(code), offset, module) if inner is None else (id(code), offset, module, id(inner[0]), inner[1])
         site = self._sites.get(key)
         if site is None:
-            site = self._sites[key] = CallSite(code, offset, module)
+            site = self._sites[key] = CallSite(code, offset, module, inner)
         return site
 
     def add(self, call: Call) -> None:

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import DeviceContext
 
-from ..source.instrument import PROGRAM
+from ..source.instrument import ProgramSource
 from ..source.own_failures import OwnFailures
+from ..source.tracebacks import Location
 from ..tensors.handles import next_sequence_nr, tensors_in
 from ..tensors.kinds import PLAIN_TYPES
 from ..tensors.memory import Write
@@ -44,10 +45,11 @@ class ForwardMode(TorchFunctionMode):
     Limits: only this thread is observed, and neither scripted functions nor ``Function.apply`` (see :mod:`.patches`).
     """
 
-    def __init__(self, calls: Calls, observer: ForwardObserver, trail: Trail, filename: str = PROGRAM) -> None:
+    def __init__(self, calls: Calls, observer: ForwardObserver, trail: Trail, source: ProgramSource) -> None:
         super().__init__()
         self._calls = calls
-        self._filename = filename
+        self._filename = source.filename
+        self._own = source.own
         self._observer = observer
         self.reporting = OwnFailures(observer.failed)
         """A context in which our own failures are reported, and do not fail the program."""
@@ -150,12 +152,15 @@ class ForwardMode(TorchFunctionMode):
         if direct.f_code in SHARED_FRAMES and direct.f_back is not None:
             direct = direct.f_back
         frame: FrameType | None = direct
-        filename = self._filename
-        while frame is not None and frame.f_code.co_filename != filename:
+        filename, own = self._filename, self._own
+        inner: Location | None = None
+        while frame is not None and (code := frame.f_code).co_filename != filename:
+            if own and inner is None and own.has(code):
+                inner = code, frame.f_lasti
             frame = frame.f_back
         module = self.modules[-1] if self.modules else ""
         calls = self._calls
-        site = calls.site(None, 0, module) if frame is None else calls.site(frame.f_code, frame.f_lasti, module)
+        site = calls.site(None, 0, module, inner) if frame is None else calls.site(frame.f_code, frame.f_lasti, module, inner)
         if last != first:
             arguments = (*args, *kwargs.values()) if kwargs else args
             calls.add(Call(first, last, site, func, out, arguments, frame is direct))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.autograd import Function, forward_ad
 
+from ..source.instrument import ProgramSource
 from ..source.names import parts
 from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr, tensors_in
@@ -22,7 +23,7 @@ _C: Any = torch._C
 
 
 @contextmanager
-def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> Iterator[None]:
+def observe_custom_functions(calls: Calls, mode: ForwardMode, source: ProgramSource) -> Iterator[None]:
     """Record calls of custom and scripted functions, which no ``TorchFunctionMode`` observes.
 
     Limits: the operations inside them are recorded as one call, and a subclass that overrides ``apply`` is not observed.
@@ -36,8 +37,9 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, filename: str) -> 
         last = next_sequence_nr()
         if last != first and not mode.paused:
             with mode.reporting, torch._C.DisableTorchFunction():
-                code, offset = next(program_frames(sys._getframe(2), filename), (None, 0))
-                site = calls.site(code, offset, mode.modules[-1] if mode.modules else "")
+                code, offset = next(program_frames(sys._getframe(2), source.filename), (None, 0))
+                inner = source.own.location(sys._getframe(2), source.filename)
+                site = calls.site(code, offset, mode.modules[-1] if mode.modules else "", inner)
                 calls.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
         return out
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import CodeType, FrameType
 
 from .marker import Marker, ends_quietly, is_mark
+from .own_modules import OwnModules
 from .statements import NO_LINE, LineContext, ProgramStructure
 
 PROGRAM = "<program>"
@@ -15,11 +16,14 @@ PROGRAM = "<program>"
 
 
 class ProgramSource:
-    """The text of a program, its statements and loops, and the positions of its instructions."""
+    """The text of a program, its statements and loops, and the positions of its instructions. ``own`` are its own modules."""
 
-    def __init__(self, text: str, cells: Sequence[tuple[int, int]], filename: str = PROGRAM) -> None:
+    def __init__(
+        self, text: str, cells: Sequence[tuple[int, int]], filename: str = PROGRAM, own: OwnModules | None = None
+    ) -> None:
         self.text = text
         self.filename = filename
+        self.own = own or OwnModules()
         self.lines = text.splitlines()
         self.cells = list(cells) or [(1, max(len(self.lines), 1))]
         self._structure = ProgramStructure()
@@ -99,9 +103,10 @@ class ProgramSource:
         return line, (len(data[:start].decode(errors="ignore")), len(data[:stop].decode(errors="ignore")))
 
     def context_of(self, frame: FrameType | None) -> LineContext:
-        """Return the line of the innermost frame of the program, with the loops of all its frames."""
+        """Return the line of the innermost frame of the program, with the loops of all its frames, and the line's origin."""
         found = NO_LINE
         filename = self.filename
+        origin = self.own.origin(self.own.location(frame, filename)) if self.own else None
         while frame is not None:
             code = frame.f_code
             if code.co_filename == filename:
@@ -114,7 +119,7 @@ class ProgramSource:
                 elif context.loops:
                     found = LineContext(found.line, found.heads, found.loops + context.loops)
             frame = frame.f_back
-        return found
+        return found if origin is None else LineContext(found.line, found.heads, found.loops, origin)
 
     def context_at(self, line: int) -> LineContext:
         """Return the gradient modes and loops around a line."""

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ... import wire
 from ..tensors.references import WeakTensor, weak
 from .lookup import ITEMS, dict_of
+from .statements import LineContext
 
 _OF_MODULES = frozenset(vars(torch.nn.Module()))
 """The attributes that ``torch.nn.Module`` itself defines, including its containers of submodules and parameters."""
@@ -36,7 +38,7 @@ class Names:
         self._found: dict[int, tuple[WeakTensor, str]] = {}
         self._lines: dict[str, int] = {}
         self._detached: list[WeakTensor] = []
-        self._made: dict[int, tuple[WeakTensor, int]] = {}
+        self._made: dict[int, tuple[WeakTensor, LineContext]] = {}
         self._of_modules: dict[int, _Binding] = {}
         """The parameters and buffers of each module that a name was bound to, with the name that they had then."""
         self._sweep_at = _SWEEP
@@ -65,11 +67,11 @@ class Names:
         if len(self._of_modules) > self._sweep_at:
             self._sweep()
 
-    def made(self, leaf: Tensor, line: int) -> None:
+    def made(self, leaf: Tensor, here: LineContext) -> None:
         """Record the line that made a leaf, which may never get a name."""
         known = self._made.get(id(leaf))
         if known is None or known[0].get() is not leaf:
-            self._made[id(leaf)] = weak(leaf), line
+            self._made[id(leaf)] = weak(leaf), here
             if len(self._made) > self._sweep_at:
                 self._sweep()
 
@@ -99,8 +101,17 @@ class Names:
             entry = names.get(id(value))
             if entry is not None and entry.tensor.get() is value:
                 return entry.name, entry.line
+        made = self._made_at(value)
+        return None, made.line if made is not None else -1
+
+    def origin(self, value: Tensor) -> wire.OriginRow | None:
+        """Return the line in a module of the user's own that made a leaf."""
+        made = self._made_at(value)
+        return made.origin if made is not None else None
+
+    def _made_at(self, value: Tensor) -> LineContext | None:
         made = self._made.get(id(value))
-        return None, made[1] if made is not None and made[0].get() is value else -1
+        return made[1] if made is not None and made[0].get() is value else None
 
     def detach(self, value: Tensor) -> None:
         """Record that a tensor is the result of ``detach``."""

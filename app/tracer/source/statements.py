@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ... import wire
 from .targets import AssignmentTarget
 
 
@@ -48,12 +49,14 @@ class LineContext:
     """The current line of a program (-1 for none) with its enclosing gradient modes and loops.
 
     ``heads`` are the lines of the ``with`` statements that change the gradient mode. ``loops`` are indexes in
-    :attr:`ProgramStructure.loops`, innermost first, through all running functions.
+    :attr:`ProgramStructure.loops`, innermost first, through all running functions. ``origin`` is set if the line has called a
+    module of the user's own, which runs.
     """
 
     line: int
     heads: tuple[int, ...] = ()
     loops: tuple[int, ...] = ()
+    origin: wire.OriginRow | None = None
 
 
 NO_LINE = LineContext(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FrameType, TracebackType
 
 from .. import FOLDER
@@ -29,6 +29,17 @@ def raised_at(error: BaseException, filename: str) -> Location | None:
     """Return the program's innermost location in an exception's traceback."""
     locations = [(trace.tb_frame.f_code, trace.tb_lasti) for trace in traceback_entries(error.__traceback__)]
     return next((location for location in reversed(locations) if location[0].co_filename == filename), None)
+
+
+def raised_in(error: BaseException, filename: str, is_own: Callable[[CodeType], bool]) -> Location | None:
+    """Return the innermost location of an exception in the user's own modules, if the program called them last."""
+    for trace in reversed(traceback_entries(error.__traceback__)):
+        code = trace.tb_frame.f_code
+        if code.co_filename == filename:
+            return None
+        if is_own(code):
+            return code, trace.tb_lasti
+    return None
 
 
 def leave_out(error: BaseException) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ... import wire
+from ..source.statements import LineContext
 from ..tensors.references import WeakTensor
 from ..tensors.table import TableBuilder
 from .facts import PassFacts
@@ -29,6 +30,8 @@ class OpenStep:
     forward: set[int] = field(default_factory=set)
     backward: set[int] = field(default_factory=set)
     update: set[int] = field(default_factory=set)
+    update_origins: dict[wire.OriginRow, None] = field(default_factory=dict)
+    """The lines of the user's own modules in the update, in order."""
     loss_line: dict[int, int] = field(default_factory=dict)
     """For each pass, the line that made its root."""
     loss_row: dict[int, int] = field(default_factory=dict)
@@ -38,3 +41,9 @@ class OpenStep:
     """The parameter groups of optimizers that have stepped."""
     borrowed: dict[int, ParameterChanges] = field(default_factory=dict)
     """The parameters, by storage, whose contribution is the same tensor as the leaf's ``.grad``, which may be overwritten."""
+
+    def add_to_update(self, here: LineContext) -> None:
+        """Add a line to the update, with the lines of the gradient modes around it."""
+        self.update.update((here.line, *here.heads))
+        if here.origin is not None and len(self.update_origins) < wire.ORIGINS:
+            self.update_origins[here.origin] = None

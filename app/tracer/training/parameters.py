@@ -53,7 +53,7 @@ class Parameters:
         index = len(self._leaves)
         name, line = self._names.binding(leaf)
         dtype = str(leaf.dtype).removeprefix("torch.")
-        self._emitter.emit(wire.ParameterEvent(index, name, list(shape_of(leaf)), dtype, line))
+        self._emitter.emit(wire.ParameterEvent(index, name, list(shape_of(leaf)), dtype, line, self._names.origin(leaf)))
         self._indexes[id(leaf)] = index
         self._leaves.append(leaf)  # kept alive, so that no other tensor gets its id
         self._names_of.append(name)

@@ -40,6 +40,7 @@ class StepEmission:
             for facts in step.passes
             if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
         }
+        origins = list(step.update_origins)
         values = self._lines.end_step(index, step.table, step.update)
         self._emitter.emit_with(
             step.table,
@@ -61,6 +62,7 @@ class StepEmission:
                 tensors=tensors,
                 groups=step.groups if len(step.groups) > 1 else [],
                 losses=losses,
+                update_origins=origins,
             ),
         )
 

@@ -235,7 +235,7 @@ class Steps:
         """Record that a line has written to the gradient of a leaf, as clipping does. The line belongs to the update."""
         if self._boundaries.has_contribution(parameter) and not self._boundaries.suspended:
             self._step.parameters[parameter].scaled()
-            self._step.update.update((here.line, *here.heads))
+            self._step.add_to_update(here)
 
     def optimized(self, optimizer: torch.optim.Optimizer, parameters: list[int], here: LineContext) -> None:
         """Record that an optimizer has stepped."""
@@ -277,7 +277,7 @@ class Steps:
 
     def _update(self, here: LineContext) -> None:
         self._begin_update(here)
-        self._step.update.update((here.line, *here.heads))
+        self._step.add_to_update(here)
         self._lines.assign_to_step()
 
     # ------------------------------------------------------------------ loops

@@ -108,7 +108,7 @@ class Updates(ForwardObserver):
         elif kind == LATE and isinstance(args[0], Tensor):  # recorded rows must keep the old value of requires_grad
             self._guard.protect(Write((args[0],)))
             self._remember_late(args[0])
-            self._names.made(args[0], self._here().line)
+            self._names.made(args[0], self._here())
 
     def _remember_late(self, tensor: Tensor) -> None:
         """Remember a named tensor whose ``requires_grad`` is about to be set: it may have been used already."""
@@ -163,7 +163,7 @@ class Updates(ForwardObserver):
         try:
             with torch._C.DisableTorchFunction():
                 if isinstance(out, Tensor) and out.requires_grad and is_leaf(out):
-                    self._names.made(out, self._here().line)
+                    self._names.made(out, self._here())
         except Exception as error:
             self.failed(error)
 

@@ -43,6 +43,7 @@
  * @property {Fix | null} [fix]
  * @property {number | null} [pass]               the pass whose graph has the node; default: the step's main pass
  * @property {string} help                        address of the page that explains the code
+ * @property {FileLine | null} [origin]             the line in a module of the user's own that made the node
  *
  * @typedef {object} Run
  * @property {string} id
@@ -75,6 +76,8 @@
  * @property {string} created
  * @property {number} steps
  *
+ * @typedef {{file: string, line: number}} FileLine
+ *
  * @typedef {object} GraphNode
  * @property {string} id
  * @property {"op" | "leaf" | "constant"} kind
@@ -89,6 +92,7 @@
  * @property {string[]} saved
  * @property {string | null} parameter
  * @property {{graph: string, node: GraphNode} | null} backward_of   the node whose backward formula created this one, in a pass with create_graph
+ * @property {FileLine | null} [origin]             the line in a module of the user's own that made it
  *
  * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
  * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[]}} Graph

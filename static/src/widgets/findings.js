@@ -16,7 +16,7 @@ export function findings({ onfix, onfinding }) {
 
   /** @param {Finding} finding @param {string} program @param {boolean} stale */
   function item(finding, program, stale) {
-    const { code, severity, message, why, line, fix, help } = finding;
+    const { code, severity, message, why, line, fix, help, origin } = finding;
     return h(
       "li",
       { class: severity },
@@ -32,6 +32,7 @@ export function findings({ onfix, onfinding }) {
             " ",
             h("button", { type: "button", class: "to", onclick: () => onfinding(finding) }, `line ${line}`),
           ],
+          origin && ` (${origin.file}:${origin.line})`,
           " ",
           h("a", { class: "to help", href: help, target: "_blank", "aria-label": `About ${code}, in a new tab` }, code),
         ),

@@ -56,7 +56,8 @@ export function inspector({ onpick, online }) {
     nameOf = shown.nameOf;
     const { node, source } = shown.detail;
     const second = node.kind === "op" ? node.op : source !== shown.title && source;
-    const where = node.line === null ? null : node.file === null ? at(node.line) : `${node.file}, line ${node.line}`;
+    const line = node.line === null ? null : at(node.line);
+    const where = node.origin ? [line && [line, " · "], `${node.origin.file}:${node.origin.line}`] : line;
     return [
       h("h3", null, shown.title),
       h("p", { class: "source" }, second && h("code", null, second), where),
