@@ -424,6 +424,13 @@ class GraphSize(Struct, frozen=True):
     edges: int
 
 
+class QueuePosition(Struct, frozen=True):
+    """The position of a run or replay in the queue: 1 is next. ``seconds`` is an estimate of the time until it starts."""
+
+    position: int
+    seconds: float
+
+
 class Run(Struct, frozen=True):
     """One execution of a program, and its recording except for its steps and graphs.
 
@@ -435,6 +442,8 @@ class Run(Struct, frozen=True):
     which they were printed: consecutive stretches differ in stream or cell. After the first 10,000 stretches, the rest of
     each stream follows in one stretch per cell. ``truncated`` is true if the text was cut at the limit ``stdout_bytes``, which
     both streams share.
+
+    ``queue`` is present while the run waits for its turn.
     """
 
     id: str
@@ -460,6 +469,7 @@ class Run(Struct, frozen=True):
     links: dict[str, str] = field(default_factory=dict)
     stderr: str = ""
     output: list[Printed] = field(default_factory=list)
+    queue: QueuePosition | UnsetType = UNSET
 
 
 class RunHeading(Struct, frozen=True):

@@ -32,9 +32,13 @@ class Settings(Struct, frozen=True):
     children: int = 0
     """Number of idle sandboxed processes that are kept ready; 0 means two per core."""
     concurrent: int = 0
-    """Number of programs that run at once; 0 means one per core."""
-    queue: int = 64
-    """Number of runs that may wait in the queue. Further runs are rejected with 503."""
+    """Number of programs of one session that run at once; 0 means one per core. One more runs for another session of the
+    same address, and one more for another address."""
+    queue: int = 512
+    """Number of runs that may wait in the queue. Further runs are rejected with 503. One address may fill three quarters of
+    the queue; its further runs are rejected with 429."""
+    queue_per_session: int = 32
+    """Number of runs of one session that may wait in the queue. Further runs are rejected with 429."""
     keep_days: float = 30.0
     """Days until a run is deleted; 0 keeps runs forever."""
     unconfined: bool = False

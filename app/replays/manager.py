@@ -14,8 +14,9 @@ from .. import model
 from ..errors import Busy, NotAllowed, NotEnded, NotFound
 from ..executor import Executor, job_for
 from ..runs.archive import Archive
+from ..runs.manager import STOPPING, STOPPING_SECONDS
 from ..runs.run import RecordedRun
-from ..runs.slots import Slots
+from ..runs.slots import Client, Slots, Ticket
 from .proof import Proof
 from .request import ReplayRequest, ReplayTarget, read
 from .result import Replay, path, result_of
@@ -41,6 +42,8 @@ class LiveReplay:
         """The callers that requested it, and whether each still wants it."""
         self.cancelled = asyncio.Event()
         self.running = False
+        self.ticket: Ticket | None = None
+        """The ticket for its slot; ``None`` for a replay that was read from the store."""
         self.done = 0
         """Number of steps that repeated the recorded numbers so far."""
         self._changed = asyncio.Event()
@@ -71,8 +74,10 @@ class LiveReplay:
             raise self.failure
         if self.result is not None:
             return self.result
-        status: Any = "running" if self.running else "queued"
-        return Replay(**_common(self.request), status=status)
+        if self.running:
+            return Replay(**_common(self.request), status="running")
+        position = self.ticket.position() if self.ticket is not None else None
+        return Replay(**_common(self.request), status="queued", queue=position or msgspec.UNSET)
 
 
 class Replays:
@@ -91,18 +96,26 @@ class Replays:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
+    def drain(self) -> None:
+        """Refuse new replays and those that wait for a slot. The replays that are running continue."""
+        self._closing = True
+        for live in self._live.values():
+            if not live.running:
+                live.cancelled.set()
+
     async def close(self) -> None:
         """Stop every replay."""
-        self._closing = True
+        self.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def submit(self, recorded: RecordedRun, body: bytes, caller: str) -> LiveReplay:
+    async def submit(self, recorded: RecordedRun, body: bytes, caller: str, client: Client | None = None) -> LiveReplay:
         """Start a replay of a run, or return the existing one. A cancelled or failed replay starts again.
 
-        Raises :class:`NotEnded` if the run has not ended, :class:`Busy` if the queue is full or the server is stopping, and
-        the errors of :func:`~tapedeck.replays.request.read`.
+        ``client`` shares the slots with the other clients; by default, it is the caller. Raises :class:`NotEnded` if the run
+        has not ended, :class:`TooMany` if the client has too many replays and runs in the queue, :class:`Busy` if the queue is
+        full or the server is stopping, and the errors of :func:`~tapedeck.replays.request.read`.
         """
         if not recorded.ended:
             raise NotEnded("The run has not ended yet: it can be replayed after its end.")
@@ -116,9 +129,10 @@ class Replays:
             await found.until_ended()
             self._recent.pop(key, None)
         if self._closing:
-            raise Busy("This server is stopping: try again in a moment.", retry_after=5)
-        self._slots.admit()
+            raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
+        ticket = self._slots.admit(client or Client(caller, ""))
         live = self._live[key] = LiveReplay(request)
+        live.ticket = ticket
         live.wanted[caller] = True
         task = asyncio.get_running_loop().create_task(self._manage(recorded, live))
         self._tasks.add(task)
@@ -132,6 +146,12 @@ class Replays:
             raise NotFound("This run has no such replay: start one with POST to …/replays.")
         return found
 
+    def leave(self, live: LiveReplay, caller: str) -> None:
+        """Withdraw the request of a caller who has left. A replay that nobody else has requested stops."""
+        live.wanted[caller] = False
+        if not any(live.wanted.values()):
+            live.cancelled.set()
+
     async def cancel(self, recorded: RecordedRun, id: str, caller: str | None) -> LiveReplay:
         """Withdraw a caller's request for a replay. The replay stops when all callers have withdrawn their requests.
 
@@ -142,9 +162,8 @@ class Replays:
             return found
         if caller is None or caller not in found.wanted:
             raise NotAllowed("Only a caller that requested this replay may stop it: send its cookie or `owner_key`.")
-        found.wanted[caller] = False
-        if not any(found.wanted.values()):
-            found.cancelled.set()
+        self.leave(found, caller)
+        if found.cancelled.is_set():
             await found.until_ended()
         return found
 
@@ -177,7 +196,9 @@ class Replays:
                 self._remember(key, live)
             live.result = result
         except asyncio.CancelledError:  # the server is stopping
-            live.failure = Busy("This server is stopping: try again in a moment.", retry_after=5)
+            live.failure = Busy(STOPPING, retry_after=STOPPING_SECONDS)
+        except Busy as error:
+            live.failure = error
         except Exception as error:
             live.failure = error
             self._remember(key, live)
@@ -194,10 +215,14 @@ class Replays:
 
     async def _execute(self, recorded: RecordedRun, live: LiveReplay) -> tuple[Replay, bool]:
         """Return the result, and whether another replay would give the same result."""
-        request, cancelled = live.request, live.cancelled
-        if not await self._slots.acquire(cancelled):
-            return Replay(**_common(request), reason=CANCELLED), False
+        request, cancelled, ticket = live.request, live.cancelled, live.ticket
+        assert ticket is not None
         try:
+            has_slot = await self._slots.acquire(ticket, cancelled)
+            if self._closing:
+                raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
+            if not has_slot:
+                return Replay(**_common(request), reason=CANCELLED), False
             live.running = True
             live.wake()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
@@ -214,7 +239,7 @@ class Replays:
                     if proof.over:
                         break
         finally:
-            self._slots.release()
+            self._slots.release(ticket)
         return await self._archive.beside(_conclude, recorded, request, proof)
 
 

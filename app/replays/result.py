@@ -119,7 +119,8 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
 
     ``repeatable`` is true if the replay repeated the recorded numbers, and ``null`` if that is unknown. If it is false,
     ``difference`` has the first difference. ``reason`` explains why there is no result. ``fixed`` describes the values that the
-    replay kept constant. ``owner_key`` identifies a caller that had no key; it is needed to cancel the replay.
+    replay kept constant. ``owner_key`` identifies a caller that had no key; it is needed to cancel the replay. ``queue`` is
+    present while the replay waits for its turn.
 
     A surface has ``parameters`` (its axes), ``grid`` (the values of each axis, by key) and ``loss``. The loss has one number
     per grid point, or ``null`` where it cannot be computed. With two axes it has a row for each value of the first. ``at`` is
@@ -157,6 +158,7 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     edges: list[FactoredEdge] | UnsetType = UNSET
     links: dict[str, str] = field(default_factory=dict)
     owner_key: str | UnsetType = UNSET
+    queue: model.QueuePosition | UnsetType = UNSET
 
 
 def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wire.Answer]) -> Replay:

@@ -23,12 +23,17 @@ from ..settings import Settings
 from ..store import NewRun
 from .archive import Archive
 from .run import LiveRun, RecordedRun, StoredRun
-from .slots import Slots
+from .slots import Client, Slots
 
 Find = Callable[[Recording, model.Program], list[model.Finding]]
 
 FLUSH_SECONDS: Final = 0.5
 """Seconds after which the events of a live run are written to the store."""
+POSITION_SECONDS: Final = 1.0
+"""Seconds between two looks of listeners at the positions of their runs in the queue."""
+STOPPING: Final = "This server is stopping: try again in a moment."
+STOPPING_SECONDS: Final = 5.0
+"""Seconds after which a client may try again that the server refused because it is stopping."""
 HEAVY_NODES: Final = 2_000
 """Number of nodes and passes above which the findings of a recording are made in a thread."""
 HEAVY_TEXT: Final = 20_000
@@ -46,19 +51,27 @@ class Runs:
         self._archive = archive
         self._executor = executor
         self._find = find
-        self.slots = Slots(concurrent, settings.queue)
+        self.slots = Slots(concurrent, settings.queue, settings.queue_per_session, settings.limits.wall_seconds)
         self._live: dict[str, LiveRun] = {}
         self._by_key: dict[str, LiveRun] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._executing: set[asyncio.Task[Any]] = set()
         self._background: set[asyncio.Task[Any]] = set()
+        self._announcing: asyncio.Task[Any] | None = None
         self._closing = False
         self.ended: dict[model.Status, int] = {}
         """Number of runs that ended with each status since the server started."""
 
+    def drain(self) -> None:
+        """Refuse new runs and those that wait for a slot. The runs that are executing continue."""
+        self._closing = True
+        for recorded in self._live.values():
+            if recorded.status == "queued":
+                recorded.cancelled.set()
+
     async def close(self) -> None:
         """Stop every run and store it as ``interrupted``, with its recording so far."""
-        self._closing = True
+        self.drain()
         for task in [*self._executing, *self._background]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._background, return_exceptions=True)
@@ -76,19 +89,27 @@ class Runs:
     # -- admit
 
     async def submit(
-        self, request: Request, owner: str, *, key: str | None = None, fingerprint: str | None = None
+        self,
+        request: Request,
+        owner: str,
+        *,
+        client: Client | None = None,
+        key: str | None = None,
+        fingerprint: str | None = None,
     ) -> RecordedRun:
         """Start a run, or return the run that was started with the same idempotency key.
 
-        Raises :class:`Busy` if the queue is full or the server is stopping, and :class:`StoreFull` if the store is full.
+        ``client`` shares the slots with the other clients; by default, it is the owner. Raises :class:`TooMany` if the client
+        has too many runs in the queue, :class:`Busy` if the queue is full or the server is stopping, and :class:`StoreFull` if
+        the store is full.
         """
         if key is not None and (earlier := await self._earlier(key)) is not None:
             return earlier
         if self._closing:
-            raise Busy("This server is stopping: try again in a moment.", retry_after=5)
+            raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
         if request.store and self._archive.bytes >= self._limits.store_bytes:
             raise StoreFull('There is no room for another recording: delete old runs, or send "store": false.')
-        self.slots.admit()
+        ticket = self.slots.admit(client or Client(owner, ""))
         now = time.time()
         days = self._settings.keep_days
         new = NewRun(
@@ -102,10 +123,13 @@ class Runs:
             fingerprint=fingerprint,
         )
         recorded = LiveRun(new, self._limits, kept=request.store)
+        recorded.ticket = ticket
         self._live[new.id] = recorded
         if key is not None:
             self._by_key[key] = recorded
         self._spawn(self._manage(recorded, key), self._tasks)
+        if self._announcing is None or self._announcing.done():
+            self._announcing = self._spawn(self._announce_positions(), self._background)
         return recorded
 
     async def _earlier(self, key: str) -> RecordedRun | None:
@@ -145,15 +169,17 @@ class Runs:
             recorded.wake()
 
     async def _execute(self, recorded: LiveRun) -> None:
-        if not await self.slots.acquire(recorded.cancelled):
-            recorded.append([cancelled_before_start()])
-            return
-        task = asyncio.current_task()
+        task, ticket = asyncio.current_task(), recorded.ticket
         assert task is not None
-        self._executing.add(task)
+        assert ticket is not None
         try:
+            has_slot = await self.slots.acquire(ticket, recorded.cancelled)
             if self._closing:
+                raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
+            if not has_slot:
+                recorded.append([cancelled_before_start()])
                 return
+            self._executing.add(task)
             recorded.status = "running"
             recorded.wake()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
@@ -164,7 +190,7 @@ class Runs:
                     recorded.append(batch)
         finally:
             self._executing.discard(task)
-            self.slots.release()
+            self.slots.release(ticket)
 
     async def _finish(self, recorded: LiveRun, status: model.Status) -> None:
         """Make the findings of a run, store it, and set its final status."""
@@ -195,6 +221,13 @@ class Runs:
             await self._archive.flush(recorded)
             await asyncio.sleep(FLUSH_SECONDS)
 
+    async def _announce_positions(self) -> None:
+        """Wake the listeners of the runs in the queue now and then, while there are any."""
+        while waiting := [recorded for recorded in self._live.values() if recorded.status == "queued"]:
+            for recorded in waiting:
+                recorded.wake()
+            await asyncio.sleep(POSITION_SECONDS)
+
     # -- find again
 
     async def find(self, id: str) -> RecordedRun:
@@ -222,6 +255,12 @@ class Runs:
             await recorded.until_ended()
         return recorded
 
+    def abandon(self, recorded: LiveRun) -> None:
+        """Stop a run that nobody can read any more, and do not store it."""
+        if recorded.number is None and not recorded.writing.locked():
+            recorded.kept = False
+        recorded.cancelled.set()
+
     async def delete(self, id: str, owner: str | None) -> None:
         """Delete a run, and stop it first if it is live. Raises :class:`NotFound` or :class:`NotAllowed`."""
         recorded = await self.own(id, owner, "delete")
@@ -239,7 +278,8 @@ class Runs:
         return recorded
 
     @staticmethod
-    def _spawn(work: Coroutine[Any, Any, None], among: set[asyncio.Task[Any]]) -> None:
+    def _spawn(work: Coroutine[Any, Any, None], among: set[asyncio.Task[Any]]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         among.add(task)
         task.add_done_callback(among.discard)
+        return task

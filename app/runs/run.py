@@ -11,6 +11,7 @@ import msgspec
 from .. import model, wire
 from ..recording import Log, MemoryLog, Recording
 from ..store import NewRun, Outcome, RunRow, StoredLog
+from .slots import Ticket
 
 
 class RecordedRun:
@@ -76,7 +77,12 @@ class RecordedRun:
             links=dict(links),
             stderr=recording.stderr(),
             output=recording.output(),
+            queue=self.queue(),
         )
+
+    def queue(self) -> model.QueuePosition | msgspec.UnsetType:
+        """Return the run's position in the queue, if it waits for its turn."""
+        return msgspec.UNSET
 
     def heading(self, links: Mapping[str, str]) -> model.RunHeading:
         """Return the run as an entry in a list of runs."""
@@ -157,8 +163,15 @@ class LiveRun(RecordedRun):
         self.failure: Exception | None = None
         """Error of Tapedeck itself that prevented or ended the run."""
         self.end: wire.EndEvent | None = None
+        self.ticket: Ticket | None = None
+        """The ticket for its slot."""
+        self.readers = 0
+        """Number of requests that wait for its end."""
         self._printed = 0
         self._changed = asyncio.Event()
+
+    def queue(self) -> model.QueuePosition | msgspec.UnsetType:
+        return (self.ticket.position() if self.ticket is not None else None) or msgspec.UNSET
 
     def append(self, batch: list[wire.AnyEvent]) -> None:
         """Append events. Printed text beyond the limit is cut."""

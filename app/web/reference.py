@@ -162,12 +162,14 @@ POST_RUN: Final[dict[str, Any]] = {
             "headers": _CREATED_HEADERS,
         },
         202: {
-            "description": "The run is in progress: follow `links.events`, or read `Location` again.",
+            "description": "The run is in progress: follow `links.events`, or read `Location` again. `queue` has its position "
+            "while it waits for its turn.",
             "content": {"application/json": {"schema": schema(model.Run)}},
-            "headers": _CREATED_HEADERS,
+            "headers": _CREATED_HEADERS
+            | {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until the run starts, at least 1."}},
         },
     }
-    | problems(400, 403, 413, 415, 422, 503, 507),
+    | problems(400, 403, 413, 415, 422, 429, 503, 507),
     "openapi_extra": {
         "requestBody": {
             "required": True,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -14,15 +12,15 @@ from starlette.responses import Response, StreamingResponse
 from ..replays import LiveReplay, Replay
 from ..replays.request import ELEMENTS, GRID, POINTS
 from . import reference, responses, stream
+from .clients import client_of, wait_unless_left
 from .links import API, replay_links
 from .owner import set_owner_cookie
 from .request_parts import read_body, seconds_to_wait
+from .responses import retry_after
 from .service import root_of, service_of
 
 WAIT_SECONDS: Final = 10.0
 """Seconds that a POST waits by default for the end of a replay."""
-RETRY_SECONDS: Final = 1
-"""``Retry-After`` of a replay in progress."""
 BODY_BYTES: Final = 100_000
 
 router = APIRouter(prefix=f"{API}/runs/{{id}}/replays", tags=["replays"])
@@ -114,7 +112,7 @@ _POST: Final[dict[str, Any]] = {
         },
         202: _IN_PROGRESS,
     }
-    | reference.problems(400, 403, 404, 409, 413, 422, 500, 503),
+    | reference.problems(400, 403, 404, 409, 413, 422, 429, 500, 503),
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
         "parameters": [reference.header("Prefer", "`wait=N`: wait N seconds for the replay to end. Default: 10.")],
@@ -146,13 +144,15 @@ async def start_replay(request: Request, id: str) -> Response:
     service = service_of(request)
     recorded = await service.runs.find(id)
     caller = service.owners.identify(request)
+    client = client_of(request, caller)
     body = await read_body(request, min(BODY_BYTES, service.limits.body_bytes))
     new_key = None
     if caller is None:
         caller, new_key = service.owners.new()
-    live = await service.replays.submit(recorded, body, caller)
+    live = await service.replays.submit(recorded, body, caller, client)
     existed = live.ended
-    await _wait(request, live, WAIT_SECONDS)
+    if not await _wait(request, live, WAIT_SECONDS):
+        service.replays.leave(live, caller)
     if not live.ended:
         return _in_progress(request, id, live, new_key)
     replay = _with_links(request, id, live)
@@ -213,18 +213,19 @@ async def _events(request: Request, id: str, live: LiveReplay) -> AsyncIterator[
         yield stream.sse("end", {"reason": str(live.failure)})
 
 
-async def _wait(request: Request, live: LiveReplay, default: float) -> None:
-    """Wait for the end of a replay for the seconds that the caller prefers, or ``default``."""
+async def _wait(request: Request, live: LiveReplay, default: float) -> bool:
+    """Wait for the end of a replay for the seconds that the caller prefers, or ``default``.
+
+    Return whether the caller is still there.
+    """
     wait = seconds_to_wait(request.headers.get("prefer", ""))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(default if wait is None else wait):
-            await live.until_ended()
+    return await wait_unless_left(request, live.until_ended(), default if wait is None else wait)
 
 
 def _in_progress(request: Request, id: str, live: LiveReplay, new_key: str | None = None) -> Response:
     """Return a replay in progress. ``new_key`` is the key of a caller who had none."""
     replay = _with_links(request, id, live)
-    headers = {"Location": replay.links["self"], "Retry-After": str(RETRY_SECONDS)}
+    headers = {"Location": replay.links["self"], "Retry-After": retry_after(replay.queue)}
     if new_key is None:
         return responses.json(replay, 202, headers)
     response = responses.json(msgspec.structs.replace(replay, owner_key=new_key), 202, headers)

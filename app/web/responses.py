@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -39,6 +40,15 @@ def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, va
     if tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     return Response(body, 200, headers, media_type)
+
+
+def retry_after(queue: model.QueuePosition | msgspec.UnsetType) -> str:
+    """Return the ``Retry-After`` of a run or replay in progress: when it starts, or the next second.
+
+    >>> retry_after(msgspec.UNSET), retry_after(model.QueuePosition(7, 3.2))
+    ('1', '4')
+    """
+    return str(1 if queue is msgspec.UNSET else max(1, math.ceil(queue.seconds)))
 
 
 def run_of(recorded: RecordedRun, root: str, links: Mapping[str, str]) -> model.Run:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 from typing import Annotated, Final
 
@@ -18,6 +16,7 @@ from ..errors import InvalidInput
 from ..inputs import request as requests
 from ..runs.run import LiveRun, RecordedRun
 from . import reference, responses, stream
+from .clients import client_of, wait_unless_left
 from .links import API, run_links, run_url
 from .owner import set_owner_cookie
 from .pictures import Look, last_picture, why_no_picture
@@ -29,6 +28,8 @@ WAIT_SECONDS: Final = 10.0
 """Seconds that a POST waits by default for the end of a run with a longer time limit."""
 GRACE_SECONDS: Final = 2.0
 """Seconds that a POST waits beyond a run's time limit, so that it can return the run that was stopped at the limit."""
+CLIENT_LEFT: Final = 499
+"""Status of a response that nobody receives, because the client has left; nginx logs the same."""
 LIGHT_BODY: Final = 100_000
 """Largest body in bytes that is parsed on the event loop."""
 LOOK: Final = ("theme", "direction")
@@ -52,6 +53,7 @@ async def start_run(request: Request) -> Response:
     query = dict(request.query_params)
     look = Look(**{name: query.pop(name) for name in LOOK if name in query}).checked()
     owner = service.owners.identify(request)
+    client = client_of(request, owner)
     body = await read_body(request, service.limits.body_bytes)
     media_type = request.headers.get("content-type", "")
     if requests.may_be_training(body, media_type):
@@ -64,7 +66,7 @@ async def start_run(request: Request) -> Response:
     new_key = None
     if owner is None:
         owner, new_key = service.owners.new()
-    recorded = await service.runs.submit(parsed, owner, key=key, fingerprint=fingerprint)
+    recorded = await service.runs.submit(parsed, owner, client=client, key=key, fingerprint=fingerprint)
     if recorded.new.fingerprint != fingerprint:
         raise InvalidInput(
             "This Idempotency-Key was used for a different request: choose another key.", where="Idempotency-Key"
@@ -75,7 +77,12 @@ async def start_run(request: Request) -> Response:
     wait = seconds_to_wait(request.headers.get("prefer", ""))
     if isinstance(recorded, LiveRun):
         until_ended = not parsed.store or (form != "json" and wait is None)
-        await _ended(recorded, None if until_ended else _default_wait(service.limits) if wait is None else wait)
+        seconds = None if until_ended else _default_wait(service.limits) if wait is None else wait
+        if not await _wait(request, recorded, seconds):
+            known = client.session is not None
+            if not recorded.readers and not _readable(recorded, known_owner=known, has_key=key is not None):
+                service.runs.abandon(recorded)
+            return Response(None, CLIENT_LEFT)
     headers = {"Vary": "Accept"}
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait:g}"
@@ -84,6 +91,7 @@ async def start_run(request: Request) -> Response:
         status = 201 if recorded.ended else 202
         headers["Location"] = run_url(root, recorded.id)
         if not recorded.ended:
+            headers["Retry-After"] = responses.retry_after(recorded.queue())
             await service.archive.flush(recorded)
     if form != "json" and recorded.ended:
         response = await _picture(service, recorded, form, look, status, headers)
@@ -92,11 +100,17 @@ async def start_run(request: Request) -> Response:
     else:
         links = run_links(root, recorded.id) if parsed.store else {}
         run = await service.read(recorded, responses.run_of, recorded, root, links)
-        answer = run if new_key is None else msgspec.structs.asdict(run) | {"owner_key": new_key}
+        answer = run if new_key is None else _with_key(run, new_key)
         response = responses.json(answer, status, headers)
     if new_key is not None:
         set_owner_cookie(response, request, new_key, root)
     return response
+
+
+def _with_key(run: model.Run, key: str) -> dict[str, object]:
+    """Return a run with the key of its new owner."""
+    fields = msgspec.structs.asdict(run)
+    return {name: value for name, value in fields.items() if value is not msgspec.UNSET} | {"owner_key": key}
 
 
 def _default_wait(limits: model.Limits) -> float:
@@ -108,13 +122,25 @@ def _default_wait(limits: model.Limits) -> float:
     return limits.wall_seconds + GRACE_SECONDS if limits.wall_seconds <= WAIT_SECONDS else WAIT_SECONDS
 
 
-async def _ended(recorded: LiveRun, seconds: float | None) -> None:
-    """Wait at most ``seconds`` for the end of a run. Raise the server's own failure, if there was one."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await recorded.until_ended()
-    if recorded.failure is not None:
-        raise recorded.failure
+async def _wait(request: Request, recorded: LiveRun, seconds: float | None) -> bool:
+    """Wait at most ``seconds`` for the end of a run. Return whether the caller is still there.
+
+    Raise the server's own failure, if there was one.
+    """
+    recorded.readers += 1
+    try:
+        return await wait_unless_left(request, recorded.until_ended(), seconds)
+    finally:
+        recorded.readers -= 1
+
+
+def _readable(recorded: LiveRun, *, known_owner: bool, has_key: bool) -> bool:
+    """Return whether anybody will read a run whose caller left before the response.
+
+    A caller with an idempotency key is expected to ask again. Another caller finds a stored run in the list of its runs. It
+    gave up one that did not start, and a caller without a cookie or key never learns its address.
+    """
+    return recorded.kept and (has_key or (known_owner and recorded.status != "queued"))
 
 
 async def _picture(

@@ -213,8 +213,7 @@ async def test_an_idempotency_key_reveals_neither_another_callers_run_nor_their_
 
 async def test_a_full_queue_is_answered_503_with_retry_after(serve: Serve) -> None:
     async with serve(forever, concurrent=1, queue=1) as client:
-        running = [await start(client, Prefer="wait=0")]
-        running.append(await start(client, Prefer="wait=0"))
+        running = [await start(client, Prefer="wait=0") for _ in range(3)]  # the first one had no cookie yet
         refused = await client.post(RUNS, json={"program": FIT})
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
