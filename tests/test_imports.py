@@ -18,6 +18,7 @@ SOURCES = ROOT / "static" / "src"
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "assets": set(),
+    "byte_cache": set(),
     "errors": set(),
     "examples": set(),
     "model": set(),
@@ -30,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inputs": {"errors", "model", "wire"},
     "explain": {"model", "recording", "wire"},
     "drawing": {"errors", "model", "recording"},
-    "store": {"errors", "model", "recording", "wire"},
+    "store": {"byte_cache", "errors", "model", "recording", "wire"},
     "executor": {"errors", "model", "sandbox", "settings", "wire"},
     "runs": {"errors", "executor", "inputs", "model", "recording", "settings", "store", "wire"},
     "replays": {"errors", "executor", "model", "recording", "runs", "wire"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .default_graph import GraphChoice, default_graph
-from .log import Log, MemoryLog, merge_lines
+from .line_history import LineHistory
+from .log import Log, MemoryLog
+from .overview import NonfiniteIndices, Overview
 from .pass_numbers import PassNumbers
 from .recording import Recording, line_text, phase
 from .series import StepSeries
@@ -13,7 +15,7 @@ from .table_stack import TableStack, table_layout
 from .tensors import Tensors, json_number, json_values
 
 __all__ = [
-    "GraphChoice", "Log", "MemoryLog", "PassNumbers", "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors",
-    "default_graph", "json_number", "json_values", "line_text", "merge_lines", "phase", "read_graph", "split_options",
-    "table_layout", "title",
+    "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers", "Recording", "StepGroup",
+    "StepSeries", "TableStack", "Tensors", "default_graph", "json_number", "json_values", "line_text", "phase", "read_graph",
+    "split_options", "table_layout", "title",
 ]  # fmt: skip

@@ -84,14 +84,13 @@ class Recording:
             return model.Pass(
                 event.index, event.step, event.kind, parent, "", line, [], {}, {}, origin=self.origin(event.origin)
             )
-        graph = self.graph(event.graph)
-        numbers = PassNumbers(event, graph) if whole or self.fits_one_answer(event.graph) else None
+        numbers = PassNumbers(event, self.graph(event.graph)) if whole or self.fits_one_answer(event.graph) else None
         return model.Pass(
             index=event.index,
             step=event.step,
             kind=event.kind,
             parent=index_or_none(event.parent),
-            graph=graph.id,
+            graph=f"g{event.graph}",
             line=index_or_none(event.line),
             order=[f"n{node}" for node in wire.int32(event.order, "order").tolist()],
             nodes=numbers.nodes() if numbers else UNSET,
@@ -102,7 +101,7 @@ class Recording:
 
     def fits_one_answer(self, graph: int) -> bool:
         """Return whether the numbers of a pass over this graph fit into one answer."""
-        return len(self.graph(graph).nodes) <= self._limits.answer_nodes
+        return self.log.graph_sizes()[graph][0] <= self._limits.answer_nodes
 
     def numbers(self, index: int) -> PassNumbers:
         """Return the numbers of a pass. Raise :class:`NotFound` if there is no such pass, or if it has no graph."""
@@ -265,10 +264,7 @@ class Recording:
 
     def graphs(self) -> list[model.GraphSize]:
         """Return the sizes of all graphs."""
-        return [
-            model.GraphSize(f"g{event.index}", len(event.kind), len(event.gradient))
-            for event in map(self.log.graph, range(self.log.counts()[0]))
-        ]
+        return [model.GraphSize(f"g{index}", nodes, edges) for index, (nodes, edges) in enumerate(self.log.graph_sizes())]
 
     def last_pass(self, graph: int, *, before: int) -> int | None:
         """Return the last pass over a graph among the thousand passes before ``before``; ``None`` if there is none."""

@@ -91,7 +91,8 @@ class Archive:
         first = recorded.sealed
         batch = recorded.events[first - recorded.forgotten :]
         run = recorded.new if recorded.number is None else recorded.number
-        writing = asyncio.ensure_future(self._write(self._store.write, run, batch, first, recorded.outcome(status)))
+        overview = recorded.overview if status in model.FINAL else None
+        writing = asyncio.ensure_future(self._write(self._store.write, run, batch, first, recorded.outcome(status), overview))
         try:
             await asyncio.shield(writing)
         finally:  # a thread cannot be cancelled: wait for its result even if this task is cancelled

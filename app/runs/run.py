@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from .. import model, wire
-from ..recording import Log, MemoryLog, Recording
+from ..recording import Log, MemoryLog, Overview, Recording
 from ..store import NewRun, Outcome, RunRow, StoredLog
 from .slots import Ticket
 
@@ -198,6 +198,11 @@ class LiveRun(RecordedRun):
         self.wake()
 
     @property
+    def overview(self) -> Overview:
+        """The overview of all events so far."""
+        return self._log.overview
+
+    @property
     def count(self) -> int:
         """Number of events so far."""
         return self.forgotten + len(self.events)
@@ -219,7 +224,7 @@ class LiveRun(RecordedRun):
         )
         self.earlier = stored((graphs, passes, steps), self.sealed)
         self.events, self.forgotten = kept, self.sealed
-        self._log = self.recording.log = MemoryLog(kept, self.earlier, self._log.nonfinite())
+        self._log = self.recording.log = self._log.without(self.earlier)
         self.size = sum(map(_size, kept))
 
     @property

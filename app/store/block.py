@@ -17,8 +17,6 @@ from msgspec import Struct
 
 from .. import wire
 from ..recording import StepGroup, TableStack
-from ..recording.line_history import LineSteps
-from ..recording.log import own_lines
 from .columns import Matrix, StoredMatrix, pack_columns, unpack_columns
 from .old_signals import OldSignal, upgrade
 from .skeletons import SplitEvent, join, split
@@ -194,13 +192,6 @@ class EventBlock:
                         numbers.numbers[rows],
                         TableStack(skeleton.tensors, values, stats.view("<f8"), counts.view("<i8")),
                     )
-
-    def line_steps(self, start: int, stop: int) -> LineSteps:
-        """Yield lines and the steps from ``start`` to before ``stop`` in which they ran, without creating events."""
-        for index, skeleton in enumerate(self._skeletons):
-            if isinstance(skeleton, wire.StepEvent):
-                steps = self._group_numbers(index).integers[:, 0]
-                yield own_lines(skeleton), steps[(start <= steps) & (steps < stop)].tolist()
 
     @cached_property
     def size(self) -> int:

@@ -7,24 +7,27 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import cached_property
-from itertools import islice
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import Engine, bindparam, func, select
 
 from .. import wire
-from ..recording import StepGroup, merge_lines
-from ..recording.line_history import LineHistory, LineSteps
-from ..recording.log import MAX_NONFINITE, NonfiniteIndices, missing
-from ..recording.tensors import finite
+from ..byte_cache import ByteCache
+from ..recording import NonfiniteIndices, Overview, StepGroup
+from ..recording.log import missing
 from .block import EventBlock, is_full, pack_block, split_into_blocks
+from .overviews import Overviews, overview_of
 from .schema import blocks
 
 KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.GraphEvent, "pass": wire.PassEvent, "step": wire.StepEvent}
 """Kinds of events that can be read by their index."""
 CACHE_BYTES: Final = 32 * 1024 * 1024
-CACHE_RUNS: Final = 64
+LARGE_BYTES: Final = 8 * 1024
+"""Size of a run's blocks above which its overview is stored."""
+HEADING_CACHE_BYTES: Final = 8 * 1024 * 1024
+HEADING_BYTES: Final = 500
+"""Approximate size of a heading in memory."""
 
 E = TypeVar("E", bound=wire.Event)
 BlockRow = dict[str, Any]
@@ -53,6 +56,11 @@ def block_rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, i
     return packed, sealed
 
 
+def has_overview(size: int) -> bool:
+    """Return whether the overview of a run with blocks of this size is stored: small blocks are read as fast as an overview."""
+    return size > LARGE_BYTES
+
+
 class BlockHeading(Struct, frozen=True):
     """A block without its payload."""
 
@@ -64,6 +72,8 @@ class BlockHeading(Struct, frozen=True):
     """Index of the first event of each of :data:`KINDS`."""
     counts: dict[str, int]
     """Number of events of each of :data:`KINDS`."""
+    size: int = 0
+    """Bytes of the payload."""
 
     def overlaps(self, kind: str, start: int, stop: int) -> bool:
         """Return whether the block has events of a kind with indices from ``start`` to before ``stop``."""
@@ -72,15 +82,20 @@ class BlockHeading(Struct, frozen=True):
 
 
 _HEADINGS = (
-    select(*(column for column in blocks.c if column.name != "payload"))
-    .where(blocks.c.run == bindparam("run"))
+    select(
+        blocks.c.first,
+        blocks.c.count,
+        func.length(blocks.c.payload),
+        *(blocks.c[f"{name}_{number}"] for name in KINDS for number in ("first", "count")),
+    )
+    .where(blocks.c.run == bindparam("run"), blocks.c.first < bindparam("end"))
     .order_by(blocks.c.first)
 )
 _PAYLOAD = select(blocks.c.payload).where(blocks.c.run == bindparam("run"), blocks.c.first == bindparam("first"))
 
 
 class BlockCache:
-    """Reads blocks, and caches the most recently read blocks and line histories. Several threads may use it."""
+    """Reads blocks, and caches the most recently read ones. Several threads may use it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -89,7 +104,7 @@ class BlockCache:
         """The sum of the sizes of ``_blocks``."""
         self._loading: dict[tuple[int, int, int], Future[EventBlock | None]] = {}
         """The blocks that a thread is loading."""
-        self._histories: OrderedDict[int, LineHistory] = OrderedDict()
+        self._headings = ByteCache[tuple[int, int], list[BlockHeading]](HEADING_CACHE_BYTES)
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
@@ -97,19 +112,24 @@ class BlockCache:
         self.headings(0)
         self.block(0, BlockHeading(0, 0, {}, {}))
 
-    def headings(self, run: int) -> list[BlockHeading]:
-        """Return the headings of a run's blocks, in order."""
+    def headings(self, run: int, end: int = 1 << 62) -> list[BlockHeading]:
+        """Return the headings of the blocks with the first ``end`` events of a run, in order."""
+        if (cached := self._headings.get((run, end))) is not None:
+            return cached
         with self._engine.connect() as connection:
-            rows = connection.execute(_HEADINGS, {"run": run}).mappings().all()
-        return [
+            rows = connection.execute(_HEADINGS, {"run": run, "end": end}).all()
+        found = [
             BlockHeading(
-                row["first"],
-                row["count"],
-                {name: row[f"{name}_first"] for name in KINDS},
-                {name: row[f"{name}_count"] for name in KINDS},
+                first,
+                count,
+                dict(zip(KINDS, numbers[::2], strict=True)),
+                dict(zip(KINDS, numbers[1::2], strict=True)),
+                size,
             )
-            for row in rows
+            for first, count, size, *numbers in rows
         ]
+        self._headings.put((run, end), found, HEADING_BYTES * len(found))
+        return found
 
     def block(self, run: int, heading: BlockHeading) -> EventBlock | None:
         """Return a block; ``None`` if the run was deleted in the meantime. Threads that ask for the same block load it once."""
@@ -150,15 +170,6 @@ class BlockCache:
         """The approximate size of the cached blocks in bytes, at most :data:`CACHE_BYTES`."""
         return self._size
 
-    def line_history(self, run: int) -> LineHistory:
-        """Return the cached history of a run's lines, which may be incomplete."""
-        with self._lock:
-            history = self._histories.setdefault(run, LineHistory())
-            self._histories.move_to_end(run)
-            while len(self._histories) > CACHE_RUNS:
-                self._histories.popitem(last=False)
-        return history
-
 
 class StoredLog:
     """The events of a stored run before the position ``end``. ``counts`` is their number of graphs, passes and steps.
@@ -166,8 +177,9 @@ class StoredLog:
     It implements :class:`~tapedeck.recording.Log`.
     """
 
-    def __init__(self, cache: BlockCache, run: int, counts: tuple[int, int, int], end: int) -> None:
+    def __init__(self, cache: BlockCache, overviews: Overviews, run: int, counts: tuple[int, int, int], end: int) -> None:
         self._cache = cache
+        self._overviews = overviews
         self._run = run
         self._counts = counts
         self._end = end
@@ -194,49 +206,39 @@ class StoredLog:
                 yield event
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
-        history = self._cache.line_history(self._run)
-        history.extend_to(min(step, self._counts[2]), self._line_steps)
-        return history.before(step)
-
-    def _line_steps(self, start: int, stop: int) -> LineSteps:
-        for _, block in self._overlapping("step", start, stop):
-            yield from block.line_steps(start, stop)
+        return self.overview.history.before(step)
 
     def lines(self) -> wire.LinesEvent | None:
-        return merge_lines([event for _, event in self._every(wire.LinesEvent)])
+        return self.overview.lines()
 
     def others(self) -> Iterator[wire.AnyEvent]:
-        others = (
-            wire.StartedEvent,
-            wire.OutputEvent,
-            wire.CellEvent,
-            wire.ModuleFileEvent,
-            wire.ParameterEvent,
-            wire.Signal,
-            wire.EndEvent,
-        )
-        return (event for _, event in self._every(*others))
+        return iter(self.overview.others)
+
+    def graph_sizes(self) -> Sequence[tuple[int, int]]:
+        return self.overview.graph_sizes
 
     def counts(self) -> tuple[int, int, int]:
         return self._counts
 
     def nonfinite(self) -> NonfiniteIndices:
-        _, passes, steps = self._counts
-        found = (
-            (index for index in range(count) if not finite(read(index).tensors))
-            for read, count in ((self.pass_, passes), (self.step, steps))
+        return self.overview.nonfinite
+
+    @cached_property
+    def overview(self) -> Overview:
+        """The overview of these events. It is read from the store, or made from all events if it is not stored."""
+
+        def make() -> Overview:
+            return overview_of(event for _, event in self.all())
+
+        return self._overviews.read(
+            self._run, self._end, make, keep=has_overview(sum(heading.size for heading in self._headings))
         )
-        first, second = (list(islice(each, MAX_NONFINITE)) for each in found)
-        return first, second
 
     def all(self, first: int = 0) -> Iterator[tuple[int, wire.AnyEvent]]:
         """Yield the events from the position ``first`` on, in order, each with its position."""
-        return self._every(wire.Event, first=first)
-
-    def _every(self, *kinds: type[E], first: int = 0) -> Iterator[tuple[int, Any]]:
         for heading in self._headings:
             if heading.first + heading.count > first and (block := self._block(heading)) is not None:
-                for position in block.positions(*kinds):
+                for position in block.positions(wire.Event):
                     if heading.first + position >= first:
                         yield heading.first + position, block.event(position)
 
@@ -255,7 +257,7 @@ class StoredLog:
 
     @cached_property
     def _headings(self) -> list[BlockHeading]:
-        return [heading for heading in self._cache.headings(self._run) if heading.first < self._end]
+        return self._cache.headings(self._run, self._end)
 
     def _block(self, heading: BlockHeading) -> EventBlock | None:
         return self._cache.block(self._run, heading)

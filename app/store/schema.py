@@ -52,6 +52,14 @@ blocks = Table(
     Column("payload", LargeBinary, nullable=False),
 )
 
+derived = Table(
+    "derived",  # parts of ended runs that can be computed from their blocks
+    metadata,
+    Column("run", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("name", String(250), primary_key=True),  # the names are defined in `derived.py`
+    Column("payload", LargeBinary, nullable=False),
+)
+
 replays = Table(
     "replays",
     metadata,

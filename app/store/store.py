@@ -16,8 +16,11 @@ from sqlalchemy.exc import OperationalError
 
 from .. import model, wire
 from ..errors import StoreFull
+from ..recording import Overview
 from .database import open_database
-from .log import BlockCache, StoredLog, block_rows
+from .derived import OVERVIEW, DerivedParts, insert_parts
+from .log import BlockCache, StoredLog, block_rows, has_overview
+from .overviews import Overviews, pack_overview
 from .schema import blocks, replays, runs
 
 MOST_REPLAYS: Final = 500
@@ -98,6 +101,8 @@ class Store:
         self._engine = open_database(folder / "tapedeck.sqlite3")
         self._blocks = BlockCache(self._engine)
         self._writing = threading.Lock()
+        self._parts = DerivedParts(self._engine, self._writing, self._grow)
+        self._overviews = Overviews(self._parts)
         with self._engine.connect() as connection:
             self.bytes: int = connection.execute(select(func.coalesce(func.sum(runs.c.recording_bytes), 0))).scalar_one()
             """Stored size of all recordings, in bytes."""
@@ -114,16 +119,29 @@ class Store:
         """Compile the queries for reading, so that the first reader does not wait for the compilation."""
         self.get("")
         self._blocks.prepare()
+        self._parts.read(0, [OVERVIEW])
 
-    def write(self, run: NewRun | int, events: Sequence[wire.AnyEvent], first: int, outcome: Outcome) -> Written:
+    def write(
+        self,
+        run: NewRun | int,
+        events: Sequence[wire.AnyEvent],
+        first: int,
+        outcome: Outcome,
+        overview: Overview | None = None,
+    ) -> Written:
         """Write the events of a run from the position ``first`` on, replace stored events there, and update the outcome.
 
-        ``run`` is a new run or the number of a stored one. Everything is written in one transaction. Events of a run that was
-        deleted in the meantime are dropped. Raise :class:`StoreFull` if the disk is full.
+        ``run`` is a new run or the number of a stored one. ``overview`` is given with the last events. Everything is written in
+        one transaction. Events of a run that was deleted in the meantime are dropped. Raise :class:`StoreFull` if the disk is
+        full.
         """
         packed, sealed = block_rows(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
         size = sum(len(row["payload"]) for row in packed)
-        columns = _columns(outcome) | {"events": first + len(events)}
+        end = first + len(events)
+        columns = _columns(outcome) | {"events": end}
+        large = first > 0 or has_overview(size)
+        parts = {OVERVIEW: pack_overview(overview, end)} if overview is not None and large else {}
+        size += sum(map(len, parts.values()))
         try:
             with self._writing, self._engine.begin() as connection:
                 if isinstance(run, int):
@@ -141,6 +159,8 @@ class Store:
                     number = _insert(connection, _new(run) | columns | {"recording_bytes": size})
                 if packed and exists:
                     connection.execute(insert(blocks), [row | {"run": number} for row in packed])
+                if exists:
+                    insert_parts(connection, number, parts)
                 self.bytes += size * exists
         except OperationalError as error:
             if "full" in str(error.orig):
@@ -169,7 +189,7 @@ class Store:
 
         ``counts`` is the number of graphs, passes and steps before that position.
         """
-        return StoredLog(self._blocks, run, counts, end)
+        return StoredLog(self._blocks, self._overviews, run, counts, end)
 
     def replay(self, run: str, id: str) -> bytes | None:
         """Return the stored answer of a replay, or ``None``."""
@@ -236,6 +256,9 @@ class Store:
             ).one()
         graphs, passes, steps = found
         return graphs, passes, steps
+
+    def _grow(self, size: int) -> None:
+        self.bytes += size
 
     def _delete(self, where: Any) -> int:
         with self._writing, self._engine.begin() as connection:

@@ -59,11 +59,12 @@ def test_queries_for_reading_are_compiled_once(store: Store, monkeypatch: pytest
     made = SQLCompiler.__init__
     monkeypatch.setattr(SQLCompiler, "__init__", lambda *given, **more: compiled.append(given) or made(*given, **more))
     store.prepare()
-    assert len(compiled) == 3
+    assert len(compiled) == 4
     run = store.get("a" * 32)
     assert run is not None
     assert store.log(run).step(1).index == 1
-    assert len(compiled) == 3
+    assert store.log(run).graph_sizes() == [(5, 4)]
+    assert len(compiled) == 4
 
 
 def test_a_recording_reads_the_same_from_the_store_as_from_memory(store: Store) -> None:
@@ -91,8 +92,7 @@ def test_numbers_that_are_not_finite_are_found_in_the_store_as_in_memory(store: 
     assert [list(found) for found in store.log(run).nonfinite()] == [[2, 5], [6]]
     memory = MemoryLog(events)
     assert memory.nonfinite() == ([2, 5], [6])
-    half = events[:15]
-    assert MemoryLog(events[15:], MemoryLog(half), memory.nonfinite()).nonfinite() == ([2, 5], [6])
+    assert memory.without(MemoryLog(events[:15])).nonfinite() == ([2, 5], [6])
 
 
 def test_batches_of_events_are_appended_in_order(store: Store) -> None:
@@ -291,11 +291,11 @@ def test_every_log_finds_the_steps_in_which_lines_ran(store: Store, monkeypatch:
     logs = [
         MemoryLog(events),
         store.log_of(written.number, (1, 4, 4), len(events)),
-        MemoryLog(events[5:], store.log_of(written.number, (1, 1, 1), 5)),
+        MemoryLog(events).without(store.log_of(written.number, (1, 1, 1), 5)),
     ]
     for log in logs:
         assert log.counts() == (1, 4, 4)
-        assert log.previous_line_steps(3) == {1: 0, 3: 0, 4: 2, 6: 1}  # the stored log extends its history from here
+        assert log.previous_line_steps(3) == {1: 0, 3: 0, 4: 2, 6: 1}
         assert log.previous_line_steps(0) == {}
         assert log.previous_line_steps(4) == {1: 0, 3: 0, 4: 2, 6: 3}
         assert Recording(log, FIT).step(3).earlier["4"].text == "3.0"

@@ -1,0 +1,68 @@
+"""Store what is derived from the blocks of ended runs, so that reading it does not unpack them.
+
+A part that is missing, as in a run that was stored by an earlier version, is computed from the blocks again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+
+from .. import model
+from .schema import derived, runs
+
+OVERVIEW: Final = "overview"
+"""Name of the part packed by :func:`.overviews.pack_overview`."""
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""Size of the parts of one run above which no further part is stored."""
+
+_GET = select(derived.c.name, derived.c.payload).where(
+    derived.c.run == bindparam("run"), derived.c.name.in_(bindparam("names", expanding=True))
+)
+
+
+class DerivedParts:
+    """The stored parts of runs, by the number of the run and the name of the part.
+
+    ``writing`` is the lock of the database, and ``grown`` is called with the bytes by which it has grown.
+    """
+
+    def __init__(self, engine: Engine, writing: threading.Lock, grown: Callable[[int], None]) -> None:
+        self._engine = engine
+        self._writing = writing
+        self._grown = grown
+
+    def read(self, run: int, names: Iterable[str]) -> dict[str, bytes]:
+        """Return the stored parts among those with these names."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(_GET, {"run": run, "names": list(names)})
+            return {row.name: row.payload for row in rows}
+
+    def keep(self, run: int, end: int, parts: Mapping[str, bytes]) -> None:
+        """Store parts that were derived from the first ``end`` events of a run.
+
+        They are not stored if the run was deleted, has not ended, or has more events, or if its parts became too large.
+        """
+        with self._writing, self._engine.begin() as connection:
+            ended = select(runs.c.number).where(runs.c.number == run, runs.c.events == end, runs.c.status.in_(model.FINAL))
+            if connection.execute(ended).first() is None:
+                return
+            stored = dict(
+                connection.execute(select(derived.c.name, func.length(derived.c.payload)).where(derived.c.run == run)).all()
+            )
+            fresh = {name: payload for name, payload in parts.items() if name not in stored}
+            if sum(stored.values()) + sum(map(len, fresh.values())) > MOST_BYTES:
+                return
+            size = insert_parts(connection, run, fresh)
+            connection.execute(update(runs).where(runs.c.number == run).values(recording_bytes=runs.c.recording_bytes + size))
+            self._grown(size)
+
+
+def insert_parts(connection: Connection, run: int, parts: Mapping[str, bytes]) -> int:
+    """Insert parts of a run that has none with these names, and return their size in bytes."""
+    if parts:
+        connection.execute(insert(derived), [{"run": run, "name": name, "payload": payload} for name, payload in parts.items()])
+    return sum(map(len, parts.values()))

@@ -1,0 +1,120 @@
+"""Pack the overview of an ended run into one blob, so that reading a run never unpacks its blocks."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from .. import wire
+from ..byte_cache import ByteCache
+from ..recording import LineHistory, Overview
+from .derived import OVERVIEW, DerivedParts
+
+LEVEL: Final = 6
+"""Compression level of zlib."""
+CACHE_BYTES: Final = 16 * 1024 * 1024
+"""Unpacked size of the overviews that are cached."""
+OBJECT_BYTES: Final = 6
+"""Approximate bytes in memory for each byte of an unpacked overview."""
+
+
+class Overviews:
+    """Reads the overviews of runs, and caches the most recently read ones. Several threads may use it."""
+
+    def __init__(self, parts: DerivedParts) -> None:
+        self._parts = parts
+        self._cache = ByteCache[tuple[int, int], Overview](CACHE_BYTES)
+        self._making = threading.Lock()
+
+    def read(self, run: int, end: int, make: Callable[[], Overview], *, keep: bool) -> Overview:
+        """Return the overview of the first ``end`` events of a run.
+
+        If it is not stored, return the result of ``make``, and store it if ``keep``.
+        """
+        if (found := self._cache.get((run, end))) is not None:
+            return found
+        with self._making:
+            if (found := self._cache.get((run, end))) is not None:
+                return found
+            payload = self._parts.read(run, [OVERVIEW]).get(OVERVIEW)
+            found = unpack_overview(payload, end) if payload is not None else None
+            if found is None:
+                found = make()
+                payload = pack_overview(found, end)
+                if keep:
+                    self._parts.keep(run, end, {OVERVIEW: payload})
+            assert payload is not None
+            self._cache.put((run, end), found, OBJECT_BYTES * len(zlib.decompress(payload)))
+            return found
+
+
+class _PackedOverview(Struct, frozen=True, array_like=True):
+    end: int
+    """Number of events of which this is the overview."""
+    others: list[wire.AnyEvent]
+    lines: wire.LinesEvent | None
+    graph_sizes: bytes
+    """int32: the number of nodes and edges of each graph."""
+    history: list[tuple[list[int], bytes]]
+    """Lines, and as int32 the steps in which exactly these lines ran, each as the difference from the step before."""
+    nonfinite: tuple[bytes, bytes]
+    """int32: indices of passes, and of steps."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(_PackedOverview)
+
+
+def pack_overview(overview: Overview, end: int) -> bytes:
+    """Pack the overview of ``end`` events."""
+    passes, steps = overview.nonfinite
+    packed = _PackedOverview(
+        end,
+        overview.others,
+        overview.lines(),
+        np.array(overview.graph_sizes, "<i4").tobytes(),
+        [
+            (lines, np.diff(np.array(steps, "<i4"), prepend=np.int32(0)).tobytes())
+            for lines, steps in overview.history.entries()
+        ],
+        (_int32(passes), _int32(steps)),
+    )
+    return zlib.compress(_encode(packed), LEVEL)
+
+
+def unpack_overview(data: bytes, end: int) -> Overview | None:
+    """Undo :func:`pack_overview`. Return ``None`` for the overview of another number of events, or one of another version."""
+    try:
+        packed = _decoder.decode(zlib.decompress(data))
+    except msgspec.ValidationError:
+        return None
+    if packed.end != end:
+        return None
+    sizes = np.frombuffer(packed.graph_sizes, "<i4").reshape(-1, 2)
+    passes, steps = (np.frombuffer(indices, "<i4").tolist() for indices in packed.nonfinite)
+    return Overview(
+        packed.others,
+        packed.lines,
+        [(nodes, edges) for nodes, edges in sizes.tolist()],
+        LineHistory((lines, array("i", np.cumsum(np.frombuffer(deltas, "<i4")).tolist())) for lines, deltas in packed.history),
+        (passes, steps),
+    )
+
+
+def overview_of(events: Iterable[wire.AnyEvent]) -> Overview:
+    """Return the overview of these events."""
+    overview = Overview()
+    for event in events:
+        overview.add(event)
+    return overview
+
+
+def _int32(numbers: Sequence[int]) -> bytes:
+    return np.array(numbers, "<i4").tobytes()
