@@ -30,6 +30,8 @@ from .sandbox.zygote_client import Child
 from .settings import Settings
 from .wire.catalogue import OptimizerCatalogue
 
+_CHILD_SECONDS: Final = 60.0
+"""Maximum time that a job waits for a child. A zygote takes about ten seconds to start."""
 _EXIT_SECONDS: Final = 1.0
 """Maximum time between the end of a child's pipe and its exit."""
 ENTRY: Final = "tapedeck.tracer.main"
@@ -79,6 +81,10 @@ class Executor(Protocol):
     @property
     def mode(self) -> Mode:
         """How programs are confined."""
+
+    @property
+    def selftest_age(self) -> float | None:
+        """Seconds since the sandbox last proved that it confines programs; ``None`` if it has not, or confines none."""
 
     @property
     def optimizers(self) -> OptimizerCatalogue | None:
@@ -142,6 +148,10 @@ class LocalExecutor:
         return self._pool.mode if self._pool.ready else "none"
 
     @property
+    def selftest_age(self) -> float | None:
+        return self._pool.selftest_age
+
+    @property
     def optimizers(self) -> OptimizerCatalogue | None:
         return (self._pool if self._plain is None else self._plain).optimizers
 
@@ -199,18 +209,23 @@ class LocalExecutor:
                 return
 
     async def _take(self, cancelled: asyncio.Event) -> Child | None:
-        """Return a child, or ``None`` if the run is cancelled before one is ready."""
+        """Return a child, or ``None`` if the run is cancelled before one is ready.
+
+        Raises :class:`SandboxError` if no child is ready in time.
+        """
         if (child := self._pool.take_idle()) is not None:
             return child
         taking = asyncio.ensure_future(self._pool.take())
         watching = asyncio.ensure_future(cancelled.wait())
         try:
-            await asyncio.wait((taking, watching), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((taking, watching), timeout=_CHILD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             if taking.done() and taking.exception() is None:
                 self._pool.release(taking.result())
             raise
         else:
+            if not taking.done() and not watching.done():
+                raise SandboxError(f"No process was ready for the program within {_CHILD_SECONDS:g} s: try again in a moment.")
             return taking.result() if taking.done() else None
         finally:
             taking.cancel()
@@ -226,6 +241,7 @@ class OwnProcess:
     ready = True
     failure: str | None = None
     mode: Mode = "none"
+    selftest_age: float | None = None
 
     def __init__(self, wall_seconds: float | None = None, module: str = "tapedeck.tracer") -> None:
         self._wall_seconds = wall_seconds

@@ -17,6 +17,7 @@ class FakeExecutor:
     ready = True
     failure: str | None = None
     mode = "full"
+    selftest_age: float | None = 1.0
     optimizers = TORCH_2_13
     report: list[str] = []  # noqa: RUF012 (a protocol's attribute)
 

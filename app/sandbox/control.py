@@ -56,6 +56,14 @@ class Spawn(Struct, frozen=True, tag=True):
     probe: bool = False
 
 
+class Ping(Struct, frozen=True, tag=True):
+    """A request for a sign of life. It is answered after all earlier requests."""
+
+
+class Pong(Struct, frozen=True, tag=True):
+    """The answer to a :class:`Ping`."""
+
+
 class Ready(Struct, frozen=True, tag=True):
     """The zygote has loaded everything and can fork."""
 
@@ -92,9 +100,11 @@ class Failed(Struct, frozen=True, tag=True):
     token: int = -1
 
 
-ZygoteMessage = Ready | Spawned | Exited | Failed
+ServerMessage = Spawn | Ping
+ZygoteMessage = Ready | Spawned | Exited | Failed | Pong
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_spawn: Final = msgspec.msgpack.Decoder(Spawn).decode
+_server_messages: Final[msgspec.msgpack.Decoder[ServerMessage]] = msgspec.msgpack.Decoder(ServerMessage)
+decode_server_message: Final = _server_messages.decode
 _zygote_messages: Final[msgspec.msgpack.Decoder[ZygoteMessage]] = msgspec.msgpack.Decoder(ZygoteMessage)
 decode_zygote_message: Final = _zygote_messages.decode

@@ -1,7 +1,7 @@
 """Keep confined children ready, and use each for one job.
 
-The pool requests children from a zygote in advance, and replaces a zygote that exits. No child is used before the self-test has
-passed, in which a child tries to escape and must fail.
+The pool requests children from a zygote in advance, and replaces a zygote that exits or no longer answers. No child is used
+before the self-test has passed, in which a child tries to escape and must fail. The self-test is repeated while the pool runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections import deque
 from typing import Final
 
@@ -34,6 +35,14 @@ _PAUSES: Final = (0.0, 0.5, 2.0, 10.0, 30.0)
 """Delay before starting a zygote, by the number of failures in a row."""
 _TRIES: Final = 3
 """Number of failures in a row after which waiting callers get an error."""
+PING_SECONDS: Final = 1.0
+"""Interval at which the zygote must give a sign of life."""
+SILENT_PINGS: Final = 3
+"""Number of unanswered pings after which the pool is not ready."""
+LOST_PINGS: Final = 8
+"""Number of unanswered pings after which the zygote is replaced."""
+SELFTEST_SECONDS: Final = 300.0
+"""Interval at which the self-test is repeated."""
 _FALLBACKS: Final[dict[Mode, tuple[Mode, ...]]] = {"full": ("full", "nofiles"), "nofiles": ("nofiles",), "none": ()}
 """Modes to try, by the strictest mode of the machine. The pool never falls back to ``none``; the user must request it."""
 REMEDY: Final = (
@@ -54,6 +63,7 @@ class Pool:
         """How children are confined. Valid once :attr:`ready`."""
         self.checks: list[selftest.Check] = []
         """The results of the last self-test."""
+        self._tested: float | None = None
         self.notes: list[str] = []
         """The zygote's sentences about the confinement."""
         self.optimizers: OptimizerCatalogue | None = None
@@ -72,8 +82,13 @@ class Pool:
 
     @property
     def ready(self) -> bool:
-        """True if a zygote is running and has passed the self-test."""
-        return self._up
+        """True if a zygote is running, has passed the self-test and gives signs of life."""
+        return self._up and self._zygote is not None and self._zygote.unanswered < SILENT_PINGS
+
+    @property
+    def selftest_age(self) -> float | None:
+        """Seconds since the self-test last passed, or ``None`` if it has not."""
+        return None if self._tested is None else time.monotonic() - self._tested
 
     @property
     def zygote(self) -> int | None:
@@ -147,8 +162,7 @@ class Pool:
                 self._up = True
                 self._settled.set()
                 self._refill()
-                await zygote.exited.wait()
-                log.warning("The zygote has exited. Starting another one.")
+                log.warning("%s Starting another zygote.", await self._watch(zygote))
             await self._end_zygote()
 
     async def _start_zygote(self) -> ZygoteClient:
@@ -160,15 +174,44 @@ class Pool:
             if mode == "none":
                 log.warning("Programs are NOT confined.")
                 return zygote
-            self.checks = await self._run_selftest(zygote)
-            if selftest.passed(self.checks):
+            if await self._passes_selftest(zygote):
                 log.info("Programs are confined, mode %s. %s", mode, " ".join(ready.notes))
                 return zygote
-            for check in self.checks:
-                if not check.ok:
-                    log.error("The self-test failed in mode %s. Expected: %s. Observed: %s.", mode, check.name, check.detail)
             await self._end_zygote()
         raise Unconfinable(REMEDY)
+
+    async def _watch(self, zygote: ZygoteClient) -> str:
+        """Watch over a zygote until it must be replaced. Return the reason."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(zygote.exited.wait(), PING_SECONDS)
+                return "The zygote has exited."
+            if zygote.unanswered >= LOST_PINGS:
+                return "The zygote does not answer."
+            age = self.selftest_age
+            # a timeout on a busy machine is no escape: a failure counts if it repeats
+            if age is not None and age > SELFTEST_SECONDS and not zygote.unanswered and not await self._passes_again(zygote):
+                return "A repeated self-test failed."
+            zygote.ping()
+
+    async def _passes_again(self, zygote: ZygoteClient) -> bool:
+        """Repeat the self-test, a second time if it fails. Return whether it passed, or could not be made."""
+        try:
+            return await self._passes_selftest(zygote) or await self._passes_selftest(zygote) or zygote.exited.is_set()
+        except (OSError, SandboxError) as error:
+            log.error("The self-test could not be repeated: %s", error)
+            return True
+
+    async def _passes_selftest(self, zygote: ZygoteClient) -> bool:
+        """Run the self-test. Return whether it passed, and log what failed."""
+        self.checks = await self._run_selftest(zygote)
+        if selftest.passed(self.checks):
+            self._tested = time.monotonic()
+            return True
+        for check in self.checks:
+            if not check.ok:
+                log.error("The self-test failed in mode %s. Expected: %s. Observed: %s.", self.mode, check.name, check.detail)
+        return False
 
     async def _run_selftest(self, zygote: ZygoteClient) -> list[selftest.Check]:
         child = zygote.spawn(probe=True)

@@ -21,7 +21,20 @@ import msgspec
 
 from . import child, kernel, landlock, readset, seccomp
 from .confine import Confinement, best_mode, drop_privileges
-from .control import PACKET, Exited, Failed, Mode, Ready, Spawn, Spawned, ZygoteConfig, decode_spawn, encode
+from .control import (
+    PACKET,
+    Exited,
+    Failed,
+    Mode,
+    Ping,
+    Pong,
+    Ready,
+    Spawn,
+    Spawned,
+    ZygoteConfig,
+    decode_server_message,
+    encode,
+)
 
 
 class _Children:
@@ -117,7 +130,11 @@ def _serve(control: socket.socket, confinement: Confinement, entry: child.EntryM
             packet, pipes, _, _ = socket.recv_fds(control, PACKET, 2)
             if not packet:
                 return
-            _fork(decode_spawn(packet), pipes, children, confinement, entry, own)
+            match decode_server_message(packet):
+                case Spawn() as request:
+                    _fork(request, pipes, children, confinement, entry, own)
+                case Ping():
+                    control.send(encode(Pong()))
 
 
 def _fork(

@@ -23,7 +23,20 @@ from typing import Final
 import msgspec
 
 from ..errors import SandboxError
-from .control import PACKET, Exited, Failed, Mode, Ready, Spawn, Spawned, ZygoteConfig, decode_zygote_message, encode
+from .control import (
+    PACKET,
+    Exited,
+    Failed,
+    Mode,
+    Ping,
+    Pong,
+    Ready,
+    Spawn,
+    Spawned,
+    ZygoteConfig,
+    decode_zygote_message,
+    encode,
+)
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +129,8 @@ class ZygoteClient:
         """Set when the zygote has exited."""
         self.pending: dict[int, Child] = {}
         """Children that were requested and not forked yet, by token."""
+        self.unanswered = 0
+        """Number of pings since the zygote last sent a message."""
         self._children: dict[int, Child] = {}
         self._tokens = itertools.count()
         self._on_spawned = on_spawned
@@ -166,6 +181,13 @@ class ZygoteClient:
         self.pending[child.token] = child
         return child
 
+    def ping(self) -> None:
+        """Request a sign of life."""
+        self.unanswered += 1
+        if self._control is not None:
+            with contextlib.suppress(OSError):  # the zygote reads no messages, or has exited
+                self._control.send(encode(Ping()))
+
     async def close(self) -> None:
         """Kill the zygote and every child."""
         control, self._control = self._control, None
@@ -189,7 +211,10 @@ class ZygoteClient:
         except (OSError, msgspec.DecodeError) as error:
             log.error("The zygote sent an invalid message: %s", error)
             message = None
+        self.unanswered = 0
         match message:
+            case Pong():
+                pass
             case Spawned():
                 self._add_child(message, descriptors[0])
             case Exited():

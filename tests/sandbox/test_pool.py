@@ -173,6 +173,53 @@ async def test_a_program_whose_child_died_before_it_started_runs_in_another_chil
         assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
 
 
+async def test_a_zygote_that_no_longer_answers_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PING_SECONDS", 0.3)
+    async with started() as executor:
+        first = executor.zygote
+        assert first
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: not executor.ready)
+        for _ in range(3):  # more than there are idle children
+            assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
+        assert executor.zygote != first
+        assert executor.ready
+
+
+async def test_the_self_test_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "SELFTEST_SECONDS", 0.1)
+    reports = []
+    monkeypatch.setattr(selftest, "read", lambda report, read=selftest.read: reports.append(report) or read(report))
+    async with started() as executor:
+        zygote = executor.zygote
+        await until(lambda: len(reports) >= 3)
+        assert executor.zygote == zygote
+        assert executor.selftest_age is not None
+
+
+async def test_nothing_runs_any_more_once_a_repeated_self_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "SELFTEST_SECONDS", 0.1)
+    async with started(mode="full") as executor:
+        printed = asyncio.Event()
+        running = asyncio.ensure_future(run(executor, LOOP, printed=printed))
+        await printed.wait()
+        monkeypatch.setattr(selftest, "passed", lambda checks: False)
+        assert (await running)[0].status == "interrupted"
+        await until(lambda: executor.failure)
+        with pytest.raises(SandboxError, match="container"):
+            await run(executor, "print(1)")
+
+
+async def test_a_job_does_not_wait_for_a_child_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.executor._CHILD_SECONDS", 0.05)
+    executor = LocalExecutor(SETTINGS, entry="light_entry", path=(HERE,))  # never started
+    with pytest.raises(SandboxError, match="try again"):
+        await run(executor, "print(1)")
+    await executor.close()
+
+
 async def test_an_idle_child_that_dies_is_replaced() -> None:
     async with started() as executor:
         zygote = executor.zygote or 0
