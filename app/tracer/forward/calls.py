@@ -121,7 +121,7 @@ class Calls:
         self._checked = 0
         """The number of recent calls that a standing write has been announced to."""
         self._returned: set[int] = set()
-        """The ids of the tensors that recent calls returned."""
+        """The ids of the tensors that recent calls returned. Ids of dead tensors may remain, which only costs time."""
         self._by_storage: dict[int, list[Call]] = {}
         self._large: deque[tuple[Call, int]] = deque()
         self._bytes = 0

@@ -102,7 +102,10 @@ class TableBuilder:
         return Snapshot.of(traits, tensor) if traits.readable and traits.code != OTHER_DTYPE else self.snapshot(tensor)
 
     def add_snapshot(self, tensor: Tensor, snapshot: Tensor | Snapshot) -> int:
-        """Return the row of a snapshot, and use that row for ``tensor`` too."""
+        """Return the row of a snapshot, and use that row for ``tensor`` too.
+
+        The caller keeps ``tensor`` alive until the table is complete, so that no other tensor gets its id.
+        """
         row_index = self._seen[id(tensor)] = self.add(snapshot)
         return row_index
 

@@ -21,7 +21,7 @@ from ..forward.threads import Turns
 from ..source.names import Names
 from ..tensors.handles import tensors_in
 from ..tensors.memory import Write
-from ..tensors.references import weak
+from ..tensors.references import WeakTensor, weak
 from ..tensors.transforms import Unobserved
 from .locator import Locator
 from .steps import Steps
@@ -44,13 +44,17 @@ _OWN_KEY = -1
 """The key of our hooks among those of all optimizers; torch itself counts from 0."""
 
 
+MOST_UNREACHED = 1_000
+"""Largest number of leaves for which a signal may be emitted. A program may make new optimizers forever."""
+
+
 class _Unreached:
     """A leaf of an optimizer that no pass has reached so far, and the number of the optimizer's steps since then."""
 
     __slots__ = ("leaf", "line", "name", "optimizer", "steps")
 
-    def __init__(self, leaf: Tensor, optimizer: torch.optim.Optimizer, name: str | None, line: int) -> None:
-        self.leaf = weak(leaf)
+    def __init__(self, leaf: WeakTensor, optimizer: torch.optim.Optimizer, name: str | None, line: int) -> None:
+        self.leaf = leaf
         self.optimizer = type(optimizer).__name__
         self.name = name
         self.line = line
@@ -76,7 +80,8 @@ class Optimizers:
         self._turns = turns
         self._steps = steps
         self._names = names
-        self._unreached: dict[int, _Unreached] = {}
+        self._unreached: dict[WeakTensor, _Unreached] = {}
+        """Entries of leaves, dead ones included. Ids are no keys for them: a new leaf may get the id of a dead one."""
         self._stepped = weakref.WeakSet[torch.optim.Optimizer]()
         self._here = locator.here
         self._guard = guard
@@ -173,9 +178,12 @@ class Optimizers:
     def _count_unreached(self, optimizer: torch.optim.Optimizer, leaves: list[Tensor], *, steps: int = 1) -> None:
         for leaf in leaves:
             if leaf.requires_grad and leaf.grad is None and leaf not in self._steps.parameters:
-                entry = self._unreached.get(id(leaf))
-                if entry is None or entry.leaf.get() is not leaf:
-                    entry = self._unreached[id(leaf)] = _Unreached(leaf, optimizer, *self._names.binding(leaf))
+                key = weak(leaf)
+                entry = self._unreached.get(key)
+                if entry is None:
+                    if len(self._unreached) == MOST_UNREACHED:
+                        continue
+                    entry = self._unreached[key] = _Unreached(key, optimizer, *self._names.binding(leaf))
                 entry.steps += steps
 
     def ended(self) -> None:
