@@ -19,7 +19,10 @@ from .graph import Walk, grad_node
 from .hooks import GradientCapture
 from .template import Template
 
-_FORMULAS = frozenset({BackwardCFunction.apply.__code__, BackwardCFunction.apply_boxed.__code__})
+_FORMULAS = frozenset(
+    getattr(BackwardCFunction, name).__code__ for name in ("apply", "apply_boxed") if hasattr(BackwardCFunction, name)
+)
+"""Code of the methods that run a custom ``backward``. Not every release of PyTorch has both."""
 _current_node: Callable[[], Any] = torch._C._current_autograd_node
 _uses: Callable[[Tensor], int] = getattr(Tensor, "_use_count", lambda tensor: 0)
 """Return the number of references to a tensor in C++, including the reference of the Python object."""
