@@ -17,7 +17,8 @@ class AutogradException:
 
     ``line`` is the line that called into autograd, ``raised`` the line inside a hook or a custom function that raised.
     ``ended`` is True if the exception ended the run. ``pass_`` and ``node`` are the pass and the node that failed, if any.
-    ``changed`` is the line that wrote to a tensor saved by ``node``, ``earlier`` the pass that had run ``node`` before.
+    ``saved`` is the name of a tensor saved by ``node`` that was written to, ``changed`` the line that wrote to it. ``earlier``
+    is the pass that had run ``node`` before.
     """
 
     type: str
@@ -28,6 +29,7 @@ class AutogradException:
     step: int | None = None
     node: model.Node | None = None
     raised: int | None = None
+    saved: str | None = None
     changed: int | None = None
     earlier: int | None = None
 
@@ -95,6 +97,7 @@ def _of_pass(recording: Recording, signal: wire.PassFailed, *, ended: bool) -> A
         step=event.step if event is not None and 0 <= event.step < recording.log.counts()[2] else None,
         node=node,
         raised=_line(signal.raised),
+        saved=signal.saved,
         changed=_line(signal.changed),
         earlier=recording.last_pass(signal.earlier, before=signal.pass_),
     )

@@ -51,15 +51,16 @@ MESSAGES: Final = r"modified by an inplace operation"
 def explain(failure: Failure) -> model.Finding:
     """Return the finding: the line that saved the tensor, the line that changed it, and the line that failed."""
     exception, syntax = failure.exception, failure.syntax
-    saved = exception.node.line if exception.node is not None else None
+    made = exception.node.line if exception.node is not None else None
     if exception.changed is None:
         message = f"A tensor that {failure.operation} needs for its gradient was changed in place."
     else:
         message = f"Line {exception.changed} changes a tensor in place, but {failure.operation} still needs its old values."
     versions = re.search(r"is at version (\d+); expected version (\d+)", exception.message)
     counted = f" (PyTorch counts changes: version {versions[2]} was saved, now it is {versions[1]})" if versions else ""
+    needed = f"the saved tensor `{exception.saved}` as it was" if exception.saved is not None else "the values"
     why = (
-        f"Its gradient is computed from the values in the forward pass{counted}. "
+        f"Its gradient is computed from {needed} in the forward pass{counted}. "
         f"{failure.calling_line} fails because those values are overwritten."
     )
     update = syntax.statement(exception.changed) if exception.changed is not None else None
@@ -68,4 +69,4 @@ def explain(failure: Failure) -> model.Finding:
         why += " After an update, compute the loss again before the next `backward()`."
     elif fix is None:
         why += " Use an operation that returns a new tensor, or change a `clone()`."
-    return failure.finding(CODE, message, why, line=exception.changed or saved, fix=fix)
+    return failure.finding(CODE, message, why, line=exception.changed or made, fix=fix)

@@ -64,6 +64,18 @@ def test_an_error_that_the_program_caught_is_a_note(case: Case) -> None:
     assert finding.why.endswith("The program caught this error and continued.")
 
 
+def test_the_saved_tensor_that_was_changed_is_named_as_in_the_inspector() -> None:
+    for case in (case for case in CASES if case.name in ("an output changed in place", "a constant changed")):
+        _, recording = record(case.program)
+        (finding,) = found_in(recording, case.program)
+        name = {"ExpBackward0": "result", "MulBackward0": "other"}[case.op or ""]
+        assert finding.why.startswith(f"Its gradient is computed from the saved tensor `{name}` as it was in the forward pass")
+        assert finding.pass_ is not None
+        assert finding.node is not None
+        graph = recording.graph(int(recording.pass_(finding.pass_).graph[1:]))
+        assert name in graph.nodes[int(finding.node[1:])].saved
+
+
 FIXED = {
     "an output changed in place", "an output changed by +=", "a constant changed",
     "a tensor saved by a custom function changed", "the first of two nodes fails", "a detached root",
