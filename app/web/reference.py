@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -254,8 +254,8 @@ def returns_packed(json: Any, packed: Any, description: str = "Columns of number
 def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[str, Any]:
     """Return the description of the API for callers who reach it under ``root``.
 
-    It is built once, except ``servers`` and the optimizers.
-    ``optimizers`` lists the names that a training can use; ``None`` while they are unknown.
+    ``optimizers`` lists the names that a training can use; ``None`` while they are unknown. The description is built once.
+    Each call returns a copy with its own ``servers`` and optimizers.
     """
     if app.openapi_schema is None:
         found: dict[str, Any] = get_openapi(
@@ -279,10 +279,28 @@ def describe(app: FastAPI, root: str, optimizers: Iterable[str] | None) -> dict[
             for operation in operations.values():
                 operation["summary"] = _sentence(operation["summary"])
         app.openapi_schema = found
-    body = app.openapi_schema["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    training = next(form for form in body["oneOf"] if form["title"] == "training")["properties"]["training"]
-    training["properties"]["optimizer"]["anyOf"] = _optimizer_forms(optimizers)
-    return app.openapi_schema | {"servers": [{"url": root or "/"}]}
+    content = ("paths", "/api/v1/runs", "post", "requestBody", "content", "application/json", "schema", "oneOf")
+    forms: Any = app.openapi_schema
+    for key in content:
+        forms = forms[key]
+    training = next(index for index, form in enumerate(forms) if form["title"] == "training")
+    optimizer = (*content, training, "properties", "training", "properties", "optimizer", "anyOf")
+    described: dict[str, Any] = _replaced(app.openapi_schema, optimizer, _optimizer_forms(optimizers))
+    return described | {"servers": [{"url": root or "/"}]}
+
+
+def _replaced(tree: Any, path: Sequence[str | int], value: Any) -> Any:
+    """Return a copy of nested dicts and lists with another value at a path. Only the containers along the path are copied.
+
+    >>> tree = {"a": [1, {"b": 2}]}
+    >>> _replaced(tree, ("a", 1, "b"), 3), tree
+    ({'a': [1, {'b': 3}]}, {'a': [1, {'b': 2}]})
+    """
+    if not path:
+        return value
+    copied = tree.copy()
+    copied[path[0]] = _replaced(tree[path[0]], path[1:], value)
+    return copied
 
 
 def _sentence(summary: str) -> str:

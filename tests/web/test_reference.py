@@ -17,6 +17,7 @@ from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as conformance
 from tapedeck.main import create_app
 from tapedeck.settings import Settings
+from tapedeck.web import reference
 
 from ..fake_executor import FakeExecutor
 from ..handmade_events import FIT, fit
@@ -53,6 +54,22 @@ def description(tmp_path: Path) -> dict[str, Any]:
             return body
 
     return asyncio.run(ask())
+
+
+def test_each_description_has_its_own_optimizers_and_server(tmp_path: Path) -> None:
+    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor())
+    unknown = reference.describe(app, "", None)
+    known = reference.describe(app, "/tapedeck", ["SGD"])
+    assert _optimizers(unknown) == {"type": "string"}
+    assert _optimizers(known) == {"enum": ["SGD"]}
+    assert [each["servers"] for each in (unknown, known)] == [[{"url": "/"}], [{"url": "/tapedeck"}]]
+
+
+def _optimizers(description: dict[str, Any]) -> Any:
+    """Return the schema of the optimizer's name in a training."""
+    body = description["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    training = next(form for form in body["oneOf"] if form["title"] == "training")["properties"]["training"]
+    return training["properties"]["optimizer"]["anyOf"][0]
 
 
 @pytest.mark.slow
