@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .. import model, wire
-from ..recording import Recording, Tensors, json_number
+from ..recording import Recording, Tensors, json_number, json_values
 from .request import ReplayRequest
 
 Verdict = Literal["right", "kink", "wrong", "unknown", "defined"]
@@ -370,8 +370,4 @@ def _factor(row: wire.FactorRow, tensors: Tensors, by: list[int]) -> Factor | No
     square = array.reshape(math.prod(of), math.prod(by))
     diagonal = of == by and len(square) > 1 and not np.any(square[~np.eye(len(square), dtype=bool)])
     shown = np.diagonal(square).reshape(of) if diagonal else array
-    return Factor(row.output, of, by, bool(diagonal), _finite(shown.tolist()))
-
-
-def _finite(value: Any) -> Any:
-    return [_finite(item) for item in value] if isinstance(value, list) else json_number(value)
+    return Factor(row.output, of, by, bool(diagonal), json_values(shown))
