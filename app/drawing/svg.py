@@ -4,9 +4,10 @@ The look is set by presentation attributes only, because a strict content securi
 an inline SVG. Each colour also has a class, so that a page's stylesheet (:func:`~tapedeck.drawing.style.css`) can change it.
 
 A script can write the numbers of another step into the same picture. For that, groups have ``data-node``, ``data-edge`` and
-``data-line``. Texts with numbers have ``data-field`` (``value`` or ``grad``) and ``data-room``, the number of characters that
-fit. The ``.shaft`` of an edge has ``data-length``: its dashes end inside the ``.head``, whose ``scale`` depends on the norm.
-:func:`~tapedeck.drawing.style.legend` has the values for both.
+``data-line``, and nodes have ``data-remarks``, the last lines of their tooltips. Texts with numbers have ``data-field``
+(``value`` or ``grad``) and ``data-room``, the number of characters that fit. The ``.shaft`` of an edge has ``data-length``: its
+dashes end inside the ``.head``, whose ``scale`` depends on the norm. :func:`~tapedeck.drawing.style.legend` has the values for
+both.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class _SvgWriter:
         if self.numbers is not None:
             self.ran.update(np.frombuffer(self.numbers.event.order, "<i4").tolist())
         self._digits: dict[int, str] = {}
-        self._contents: dict[int, tuple[card.CardContent, str]] = {}
+        self._contents: dict[int, tuple[card.CardContent, str, str]] = {}
 
     def write(self) -> str:
         graph, layout, pen = self.graph, self.layout, self.pen
@@ -145,8 +146,11 @@ class _SvgWriter:
             f'data-room="{room}">{escape(text)}</text>'
         )
 
-    def content(self, index: int) -> tuple[card.CardContent, str]:
-        """Return the content of a node's card, and its tooltip. The result is cached for all boxes of the node."""
+    def content(self, index: int) -> tuple[card.CardContent, str, str]:
+        """Return the content of a node's card, its tooltip, and the attribute with the tooltip's remarks.
+
+        The result is cached for all boxes of the node.
+        """
         if cached := self._contents.get(index):
             return cached
         node, numbers = self.graph.nodes[index], self.numbers
@@ -171,12 +175,14 @@ class _SvgWriter:
             accumulated=node.parameter in self.sheet.accumulated,
             failed=numbers is not None and numbers.event.failed == index,
         )
-        described = self._contents[index] = content, "\n".join(self.tooltip(content))
+        remarks = list(_remarks(content))
+        attribute = f' data-remarks="{"&#10;".join(remarks)}"' if remarks else ""
+        described = self._contents[index] = content, "\n".join([*self.tooltip(content), *remarks]), attribute
         return described
 
     def node(self, placed: PlacedBox) -> str:
         box = placed.box
-        content, tooltip = self.content(box.node)
+        content, tooltip, remarks = self.content(box.node)
         node = content.node
         idle = self.numbers is not None and node.kind == "op" and box.node not in self.ran and not content.failed
         states = (("selected", content.selected), ("stub", box.edge >= 0), ("idle", idle), ("failed", content.failed))
@@ -189,12 +195,12 @@ class _SvgWriter:
         if idle:
             attributes.append('opacity="0.5"')
         return (
-            f'<g {" ".join(attributes)} role="img" transform="translate({placed.x:g} {placed.y:g})">'
+            f'<g {" ".join(attributes)}{remarks} role="img" transform="translate({placed.x:g} {placed.y:g})">'
             f"<title>{tooltip}</title>{card.body(self.pen, box, content)}</g>"
         )
 
     def tooltip(self, content: card.CardContent) -> Iterator[str]:
-        """Yield the lines of a node's tooltip, which is its accessible name: escaped, with all digits."""
+        """Yield the lines of a node's tooltip, its accessible name, up to the remarks: escaped, with all digits."""
         node = content.node
         yield escape(content.title)
         yield escape(f"{labels.subtitle(node)}, {location}" if (location := labels.location(node)) else labels.subtitle(node))
@@ -203,12 +209,16 @@ class _SvgWriter:
         label = escape(content.label)
         for output, gradient in enumerate(content.grads):
             yield f"{label}{f' {output}' if len(content.grads) > 1 else ''} {self.all_digits(gradient)}"
-        if content.sum:
-            yield f"the sum of {content.sum} gradients"
-        if content.failed:
-            yield "it raised an error: the pass stopped here"
-        if content.hooked:
-            yield "a hook changed the gradient"
+
+
+def _remarks(content: card.CardContent) -> Iterator[str]:
+    """Yield the lines at the end of a node's tooltip."""
+    if content.sum:
+        yield f"the sum of {content.sum} gradients"
+    if content.failed:
+        yield "it raised an error: the pass stopped here"
+    if content.hooked:
+        yield "a hook changed the gradient"
 
 
 def sums(edges: list[Edge]) -> dict[str, int]:

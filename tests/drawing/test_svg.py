@@ -166,6 +166,8 @@ def test_a_gradient_that_a_hook_changed_is_marked() -> None:
     sketch.edge(root, leaf, 4.0)
     drawn = draw(sketch.recording())
     assert "hook" in texts(the(drawn, node="n1"))
+    assert the(drawn, node="n1").get("data-remarks") == title(the(drawn, node="n1")).splitlines()[-1]
+    assert the(drawn, node="n0").get("data-remarks") is None
     assert field(the(drawn, node="n1"), "grad") == "1.0000"  # what was added to a.grad
     assert field(the(drawn, edge="e0"), "grad") == "4.0000"
 
@@ -326,7 +328,7 @@ def test_a_picture_for_a_page_has_neither_background_nor_key() -> None:
 def test_a_graph_that_is_too_large_gives_a_picture_of_its_size() -> None:
     recording = chain(2_000).recording()
     root = draw(recording)
-    assert "2 001 nodes, 2 000 edges" in texts(root)
+    assert "2,001 nodes, 2,000 edges" in texts(root)
     assert size(draw_placeholder(Sheet(recording.graph(0)))) == (470, 100)
 
 

@@ -28,7 +28,6 @@ import * as format from "../../leaves/format.js";
 const AT_REST = 160; // tooltips are written after this many milliseconds without a change
 const LABEL = 7; // maximum characters of a gradient's name on a card
 const SHORT = 8; // maximum characters of a name that is followed by " before the update"
-const GRADIENT = ": gradient ";
 
 /** Return whether a tensor has NaN or infinite elements. @param {Tensor | null} tensor */
 const strange = (tensor) =>
@@ -70,37 +69,35 @@ function field(element) {
  * @param {(shaft: SVGPathElement, head: Element | null) => void} onflow  a gradient has just left along an edge
  */
 export function numberWriter(svg, edgeStyle, onflow) {
-  const nodes = [...svg.querySelectorAll(".node:not(.stub)")].map((group) => {
+  /** @param {string} selector */
+  const groups = (selector) => [.../** @type {NodeListOf<SVGGElement>} */ (svg.querySelectorAll(selector))];
+  const nodes = groups(".node:not(.stub)").map((group) => {
     const grad = group.querySelector("[data-field=grad]");
     return {
-      id: /** @type {SVGGElement} */ (group).dataset.node ?? "",
+      id: group.dataset.node ?? "",
       group,
       value: field(group.querySelector("[data-field=value]")),
       grad: field(grad),
       label: field(grad?.previousElementSibling),
       name: field(group.querySelector("text[font-weight]")),
-      writeTooltip: tooltipWriter(group.querySelector("title")),
+      writeTooltip: tooltipWriter(group),
       marks: "",
     };
   });
-  const stubs = [...svg.querySelectorAll(".node.stub")].map((group) => ({
-    id: /** @type {SVGGElement} */ (group).dataset.node ?? "",
-    writeTooltip: tooltipWriter(group.querySelector("title")),
-  }));
-  const edges = [...svg.querySelectorAll(".edge:not(.none)")].map((group) => {
+  const stubs = groups(".node.stub").map((group) => ({ id: group.dataset.node ?? "", writeTooltip: tooltipWriter(group) }));
+  const titles = new Map(nodes.map(({ id, group }) => [id, tooltipOf(group)[0] ?? ""]));
+  const edges = groups(".edge:not(.none)").map((group) => {
     const shaft = /** @type {SVGPathElement | null} */ (group.querySelector(".shaft"));
-    const title = group.querySelector("title");
-    const text = title?.textContent ?? "";
-    const cut = text.lastIndexOf(GRADIENT);
+    const { edge, source, target } = group.dataset;
     return {
-      id: /** @type {SVGGElement} */ (group).dataset.edge ?? "",
+      id: edge ?? "",
       group,
       shaft,
       head: group.querySelector(".head"),
       label: field(group.querySelector("[data-field=grad]")),
       length: Number(shaft?.dataset.length ?? 0),
-      ends: cut < 0 ? text : text.slice(0, cut),
-      title,
+      ends: `${titles.get(source ?? "")} → ${titles.get(target ?? "")}`,
+      title: group.querySelector("title"),
       look: "",
     };
   });
@@ -197,7 +194,7 @@ export function numberWriter(svg, edgeStyle, onflow) {
     }
     for (const { id, ends, title } of edges) {
       const wire = last.wires.get(id);
-      const text = wire?.flowed && wire.gradient ? `${ends}${GRADIENT}${format.full(wire.gradient)}` : ends;
+      const text = wire?.flowed && wire.gradient ? `${ends}: gradient ${format.full(wire.gradient)}` : ends;
       if (title && title.textContent !== text) title.textContent = text;
     }
   }
@@ -235,18 +232,22 @@ function gradients(grads, room) {
   ];
 }
 
-/** Return a function that writes a node's tooltip, whose first two lines and last remarks stay. @param {Element | null} title */
-function tooltipWriter(title) {
-  const lines = (title?.textContent ?? "").split("\n");
-  const rest = lines.slice(2).filter((line) => /^(the sum of \d+ gradients|a hook changed the gradient)$/.test(line));
+/** Return the lines of a node's tooltip. @param {SVGGElement} group */
+const tooltipOf = (group) => (group.querySelector("title")?.textContent ?? "").split("\n");
+
+/** Return a function that writes a node's tooltip, whose first two lines and last remarks stay. @param {SVGGElement} group */
+function tooltipWriter(group) {
+  const title = group.querySelector("title");
+  const about = tooltipOf(group).slice(0, 2);
+  const remarks = group.dataset.remarks?.split("\n") ?? [];
   return (/** @type {Card} */ { kind, label, value, ahead, after, grads, held }) => {
     const many = grads !== null && grads.length > 1;
     const now = [
-      ...lines.slice(0, 2),
+      ...about,
       ...(value && !ahead ? [`value ${format.full(value)}${after ? `, then ${format.full(after)}` : ""}`] : []),
       ...(grads ?? []).map((each, i) => `${label}${many ? ` ${i}` : ""} ${format.full(each)}`),
       ...(grads === null && kind === "leaf" ? [`${label} ${held ? format.full(held) : "None"}`] : []),
-      ...rest,
+      ...remarks,
     ].join("\n");
     if (title && title.textContent !== now) title.textContent = now;
   };
