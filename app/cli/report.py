@@ -139,7 +139,7 @@ def difference(program: str, fix: model.Fix) -> Iterator[Text]:
 
 
 def _summary(run: model.Run, name: str) -> Text:
-    count = f"{run.steps} step{'' if run.steps == 1 else 's'}, {run.passes} pass{'' if run.passes == 1 else 'es'}"
+    count = f"{run.steps:,} step{'' if run.steps == 1 else 's'}, {run.passes:,} pass{'' if run.passes == 1 else 'es'}"
     took = "" if run.duration_ms is None else f" in {run.duration_ms:.0f} ms"
     end = "" if run.status == "done" else f" {headline(run.status, run.error)}. Everything recorded before that is above."
     return Text(f"{name}: {count}{took}, torch {run.torch or 'unknown'}.{end}", style="dim")

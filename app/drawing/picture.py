@@ -147,7 +147,7 @@ async def _as_text(sheet: Sheet, write: Callable[[Sheet], str]) -> bytes:
     """Write a text, in a thread if the graph is large. Raise :class:`TooLarge` above :data:`LONGEST_TEXT` nodes."""
     nodes = len(sheet.graph.nodes)
     if nodes > LONGEST_TEXT:
-        raise TooLarge(f"A graph of {nodes} nodes is too large to be written as text: read its numbers from the API.")
+        raise TooLarge(f"A graph of {nodes:,} nodes is too large to be written as text: read its numbers from the API.")
     if nodes <= SHORT_TEXT:
         return write(sheet).encode()
     return (await asyncio.get_running_loop().run_in_executor(_threads, write, sheet)).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import labels
 from .pen import escape, pen
 from .sheet import Sheet
 
@@ -10,7 +11,7 @@ def draw_placeholder(sheet: Sheet) -> str:
     """Return the SVG that shows a graph's size instead of the graph."""
     graph, face = sheet.graph, sheet.face
     writer = pen(sheet.theme, face)
-    title = f"{len(graph.nodes):_} nodes, {len(graph.edges):_} edges".replace("_", " ")
+    title = labels.graph_size(graph)
     rows = (
         writer.title(title, 430, 20, 34),
         writer.small("This graph is too large to draw.", 20, 60, 430, "ink-2"),

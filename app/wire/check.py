@@ -115,7 +115,7 @@ class EventChecker:
         if graph.index != len(self._graphs):
             raise ProtocolError("a graph's index is out of order")
         if not 0 < nodes <= self._limits.nodes:
-            raise ProtocolError(f"a graph has {nodes} nodes")
+            raise ProtocolError(f"a graph has {nodes:,} nodes")
         texts = len(graph.strings)
         for name in ("op", "call", "name", "module"):
             _check_range(int32(getattr(graph, name), name, nodes), -1, texts, name)
@@ -233,7 +233,7 @@ class EventChecker:
                 if not len(axes) == len(answer.at) == len(answer.slope):
                     raise ProtocolError("a surface has a different number of axes and slopes")
                 if not 0 < points <= MAX_POINTS:
-                    raise ProtocolError(f"a surface has {points} points")
+                    raise ProtocolError(f"a surface has {points:,} points")
                 _column(answer.losses, 8, "losses", points)
                 _column(answer.failed, 1, "failed", points)
             case Checked():
@@ -321,7 +321,7 @@ def int32(data: bytes, name: str, length: int | None = None) -> np.ndarray[Any, 
 
 def _column(data: bytes, itemsize: int, name: str, length: int | None = None) -> bytes:
     if len(data) % itemsize or (length is not None and len(data) != itemsize * length):
-        raise ProtocolError(f"the column {name} has {len(data)} bytes")
+        raise ProtocolError(f"the column {name} has {len(data):,} bytes")
     return data
 
 

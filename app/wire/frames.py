@@ -92,13 +92,13 @@ class Reader:
             length = header & ~_MORE
             # All frames but the last must be full: reading endless empty frames would cost more than sending them.
             if length > FRAME_BYTES or (header & _MORE and length != FRAME_BYTES):
-                raise ProtocolError(f"a frame has {length} bytes")
+                raise ProtocolError(f"a frame has {length:,} bytes")
             if len(self._buffer) < _HEADER.size + length:
                 return
             self._message += self._buffer[_HEADER.size : _HEADER.size + length]
             del self._buffer[: _HEADER.size + length]
             if len(self._message) > self._limits.message_bytes:
-                raise ProtocolError(f"a message has more than {self._limits.message_bytes} bytes")
+                raise ProtocolError(f"a message has more than {self._limits.message_bytes:,} bytes")
             if not header & _MORE:
                 message, self._message = bytes(self._message), bytearray()
                 yield from self._decode(message)

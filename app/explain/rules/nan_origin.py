@@ -246,7 +246,7 @@ def _is_name(name: str | None) -> bool:
 def _share(summary: model.TensorSummary) -> str:
     """Return in how many elements a tensor is 0, empty if all of them are."""
     count = prod(summary.shape)
-    return f" in {summary.zeros} of {count} elements" if summary.zeros != count else ""
+    return f" in {summary.zeros:,} of {count:,} elements" if summary.zeros != count else ""
 
 
 def _reach(found: Origin) -> str:

@@ -78,7 +78,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     they, them = ("It has", "it") if len(names) == 1 else ("They have", "them")
     passes = recording.log.counts()[1]
     if first.steps >= MANY:
-        effect = f"{they} no gradient after {first.steps} steps, so the optimizer leaves {them} unchanged. "
+        effect = f"{they} no gradient after {first.steps:,} steps, so the optimizer leaves {them} unchanged. "
         which = "no `backward()` of this run reaches"
     else:
         effect = f"The run is too short to be sure, because a later pass may reach {them}. "

@@ -330,7 +330,7 @@ function digits(value, apart, style) {
 }
 
 /**
- * Format a count with its noun: `1 step`, `20 steps`, `5 120 nodes`.
+ * Format a count with its noun: `1 step`, `20 steps`, `5,120 nodes`.
  *
  * @param {number} count
  * @param {string} noun
@@ -338,8 +338,8 @@ function digits(value, apart, style) {
  */
 export const counted = (count, noun, plural = `${noun}s`) => `${thousands(count)} ${count === 1 ? noun : plural}`;
 
-/** Format a count with a narrow space between groups of three digits. @param {number} count */
-export const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+/** Format a count with commas between groups of three digits. @param {number} count */
+export const thousands = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 
 /** Format line numbers, consecutive ones as ranges: `line 9`, `lines 12–14`. @param {number[]} numbers */
 export function lines(numbers) {

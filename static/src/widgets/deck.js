@@ -168,7 +168,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
       element.dataset.steps = steps > 1 ? "many" : String(steps);
       text(number, String(steps > 1 ? at : steps));
       text(unit, steps > 1 ? "step" : "");
-      text(of, steps > 1 ? `of 0–${format.thousands(last())}` : steps === 1 ? "step" : "steps");
+      text(of, steps > 1 ? `of 0–${last()}` : steps === 1 ? "step" : "steps");
       text(ending, now.ending ? `, then ${now.ending}` : "");
       for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([
         [first, at <= 0 && current === "forward"],

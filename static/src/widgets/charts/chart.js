@@ -120,7 +120,7 @@ export function chart(Plot, onstep) {
           grid: { show: false },
           space: 40,
           incrs: STEPS,
-          values: (_, splits) => splits.map((step) => (step < 0 || step > (shown?.index.at(-1) ?? 0) ? "" : format.thousands(step))),
+          values: (_, splits) => splits.map((step) => (step < 0 || step > (shown?.index.at(-1) ?? 0) ? "" : String(step))),
         },
         {
           ...axis,

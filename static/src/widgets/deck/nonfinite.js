@@ -35,10 +35,10 @@ export function nonFinite({ index, values }) {
 /** Describe one stretch. @param {NonFinite} stretch */
 function describe({ value, first, last, open }) {
   const what = format.number(value);
-  if (first === last) return `${what} at step ${format.thousands(first)}`;
+  if (first === last) return `${what} at step ${first}`;
   return open
-    ? `${what} from step ${format.thousands(first)} on`
-    : `${what} from step ${format.thousands(first)} to ${format.thousands(last)}`;
+    ? `${what} from step ${first} on`
+    : `${what} from step ${first} to ${last}`;
 }
 
 /** Describe all non-finite numbers of a curve; of many, the first and their count. @param {readonly NonFinite[]} found */

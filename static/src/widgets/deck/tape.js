@@ -153,7 +153,7 @@ export function tape({ onseek }) {
     fill(signs);
     if (!small()) {
       const placeLabel = labelPlacer([...curves, ...others].flatMap(pieces));
-      if (stopped) label(placeLabel, x(steps), [`stopped here: step ${format.thousands(steps - 1)} is the last`, "stopped here"], "stopped");
+      if (stopped) label(placeLabel, x(steps), [`stopped here: step ${steps - 1} is the last`, "stopped here"], "stopped");
       for (const { name, found } of broken)
         label(placeLabel, x(found[0]?.first ?? 0, 0.5), [`${curves.length > 1 ? `${name} ` : ""}${summary(found)}`], "bad");
       if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) endLabel(placeLabel, curve);
@@ -163,7 +163,7 @@ export function tape({ onseek }) {
 
   /** Make the number of a step under the tape, within its borders. @param {number} step */
   function tick(step) {
-    const text = format.thousands(step);
+    const text = String(step);
     const half = (LETTER * text.length) / 2 + 1;
     const middle = Math.max(half, Math.min(width - half, x(step, 0.5)));
     return s("text", { class: "axis", x: middle, y: height - 5, "text-anchor": "middle" }, text);
@@ -202,7 +202,7 @@ export function tape({ onseek }) {
     const tail = lastOf(curve);
     const high = tail && y(tail.value);
     if (!tail || high === null) return;
-    label(placeLabel, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${format.thousands(tail.step)}`], "end", high - 7);
+    label(placeLabel, x(tail.step, 0.5), [`${tail.name} ${format.number(tail.value)} at step ${tail.step}`], "end", high - 7);
   }
 
   /** Mark a stretch of non-finite numbers. @param {import("./nonfinite.js").NonFinite} stretch */
