@@ -24,7 +24,7 @@ from .model import Limits, Options, Program, Status
 from .sandbox import kernel
 from .sandbox.control import Mode, ZygoteConfig
 from .sandbox.follow import describe_exit, end_event, follow
-from .sandbox.pool import Pool
+from .sandbox.pool import SELFTEST_SECONDS, Pool
 from .sandbox.selftest import Check
 from .sandbox.zygote_client import Child
 from .settings import Settings
@@ -32,6 +32,8 @@ from .wire.catalogue import OptimizerCatalogue
 
 _CHILD_SECONDS: Final = 60.0
 """Maximum time that a job waits for a child. A zygote takes about ten seconds to start."""
+OVERDUE_SECONDS: Final = 3 * SELFTEST_SECONDS
+"""Age of the last self-test that shows that it is no longer repeated."""
 _EXIT_SECONDS: Final = 1.0
 """Maximum time between the end of a child's pipe and its exit."""
 ENTRY: Final = "tapedeck.tracer.main"

@@ -62,6 +62,10 @@ class Archive:
         self._readers.shutdown()
         self._store.close()
 
+    async def probe(self) -> str | None:
+        """Return why a run cannot be stored at the moment, or ``None``."""
+        return await self._write(self._store.probe, self._limits.recording_bytes)
+
     async def find(self, id: str) -> RecordedRun | None:
         """Return the run with an id, or ``None`` if it is not stored."""
         if (recent := self._recent.get(id)) is not None:

@@ -21,6 +21,7 @@ from .database import open_database
 from .derived import OVERVIEW, DerivedParts, insert_parts
 from .log import BlockCache, StoredLog, block_rows, has_overview
 from .overviews import Overviews, pack_overview
+from .probe import probe
 from .schema import blocks, replays, runs
 
 MOST_REPLAYS: Final = 500
@@ -98,6 +99,7 @@ class Store:
         self._temporary = tempfile.TemporaryDirectory(prefix="tapedeck-") if folder is None else None
         folder = Path(self._temporary.name) if self._temporary else cast(Path, folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = folder
         self._engine = open_database(folder / "tapedeck.sqlite3")
         self._blocks = BlockCache(self._engine)
         self._writing = threading.Lock()
@@ -114,6 +116,11 @@ class Store:
         self._engine.dispose()
         if self._temporary:
             self._temporary.cleanup()
+
+    def probe(self, needed_bytes: int) -> str | None:
+        """Return why a run cannot be stored at the moment, or ``None``. The disk must have ``needed_bytes`` left."""
+        with self._writing:
+            return probe(self._engine, self._folder, needed_bytes)
 
     def prepare(self) -> None:
         """Compile the queries for reading, so that the first reader does not wait for the compilation."""

@@ -16,6 +16,7 @@ from .. import model
 from ..examples import Example
 from . import reference, responses
 from .links import API
+from .readiness import Readiness
 from .service import Service, service_of
 
 api = APIRouter(prefix=API, tags=["server"])
@@ -36,14 +37,6 @@ class Gallery(Struct, frozen=True):
     """All examples, in display order."""
 
     examples: list[Example]
-
-
-class Readiness(Struct, frozen=True):
-    """Whether programs can be run, how they are confined, and the sandbox's report as a list of sentences."""
-
-    ready: bool
-    mode: str
-    report: list[str]
 
 
 @api.get("/examples", **reference.returns(Gallery, "The examples."))
@@ -76,9 +69,10 @@ async def alive() -> Response:
 
 @router.get("/readyz", summary="Check that programs can be run", **reference.returns(Readiness, "Programs can be run.", 503))
 async def ready(request: Request) -> Response:
-    """Check whether programs can be run, and how they are confined."""
+    """Check whether programs can be run and stored, and how they are confined."""
     service = service_of(request)
-    readiness = Readiness(service.executor.ready, service.mode, list(service.executor.report))
+    checks = await service.readiness.all()
+    readiness = Readiness(all(check.ok for check in checks), service.mode, list(service.executor.report), checks)
     return responses.json(readiness, 200 if readiness.ready else 503)
 
 

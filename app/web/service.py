@@ -24,6 +24,7 @@ from ..runs.manager import Runs
 from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from .owner import Owners
+from .readiness import ReadinessChecks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class Service:
         self.owners = owners
         self.engine = engine
         self.examples = examples
+        self.readiness = ReadinessChecks(executor, archive)
         self.torch = version_of("torch")
         self.numpy = version_of("numpy")
         self._example_runs: dict[str, str] = {}

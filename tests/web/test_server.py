@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,9 +34,49 @@ async def test_a_server_is_alive_before_it_is_ready(serve: Serve) -> None:
         assert (starting.status_code, starting.json()["mode"]) == (503, "starting")
         executor.ready = True
         ready = await client.get("/readyz")
-        assert (ready.status_code, ready.json()) == (200, {"ready": True, "mode": "full", "report": []})
+        assert (ready.status_code, ready.json()["ready"], ready.json()["mode"]) == (200, True, "full")
         executor.mode = "none"
         assert (await client.get("/readyz")).json()["mode"] == "unconfined"
+
+
+async def test_readiness_lists_the_sandbox_its_self_test_and_the_store(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.web.readiness.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("tapedeck.web.readiness.PROBE_SECONDS", 0.2)
+    executor = FakeExecutor()
+    async with serve(executor=executor) as client:
+
+        async def failing() -> list[str]:
+            answer = await client.get("/readyz")
+            found = [check["name"] for check in answer.json()["checks"] if not check["ok"]]
+            assert answer.status_code == (503 if found else 200)
+            assert answer.json()["ready"] is not bool(found)
+            return found
+
+        assert await failing() == []
+        executor.ready = False
+        assert await failing() == ["sandbox"]
+        executor.ready = True
+        executor.selftest_age = 100_000.0
+        assert await failing() == ["self-test"]
+        executor.selftest_age = None
+        assert await failing() == ["self-test"]
+        executor.mode = "none"
+        assert await failing() == []
+        archive = client._transport.app.state.service.archive  # type: ignore[attr-defined]
+        with archive._store._writing:  # the store is stuck
+            assert await failing() == ["store"]
+            assert await failing() == ["store"]
+            assert archive._writer._work_queue.qsize() == 0  # the second request waited for the first one's check
+
+
+async def test_a_disk_without_room_for_a_recording_is_not_ready(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.web.readiness.FRESH_SECONDS", 0.0)
+    async with serve() as client:
+        assert (await client.get("/readyz")).status_code == 200
+        monkeypatch.setattr("shutil.disk_usage", lambda folder, usage=shutil.disk_usage: usage(folder)._replace(free=1_000_000))
+        answer = await client.get("/readyz")
+        assert answer.status_code == 503
+        assert "1 MB left" in answer.text
 
 
 async def test_metrics_are_available_for_prometheus(client: httpx.AsyncClient) -> None:
