@@ -44,6 +44,12 @@ class Settings(Struct, frozen=True):
     unconfined: bool = False
     """Run programs without a sandbox. Only for your own code, on a loopback address."""
     limits: Limits = Limits()
+    streams: int = 2_000
+    """Number of event streams that may be open at once. Further ones are rejected with 429."""
+    streams_of_run: int = 600
+    """Number of event streams of one run."""
+    streams_of_address: int = 400
+    """Number of event streams to one address. Many people may share an address, for example on a campus."""
 
 
 class SettingsError(ValueError):

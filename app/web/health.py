@@ -98,6 +98,7 @@ class _ServiceCollector(Collector):
         for name, documentation, value in (
             ("running", "Runs that are executing.", service.runs.running),
             ("waiting", "Runs that are queued.", service.runs.waiting),
+            ("streams", "Event streams that are open.", service.listeners.count),
             ("store_bytes", "Size of all recordings in bytes.", service.archive.bytes),
             ("ready", "Whether programs can be run.", int(service.executor.ready)),
         ):

@@ -207,12 +207,13 @@ EVENTS: Final[dict[str, Any]] = {
     "responses": {
         200: {
             "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress` and `finding`, then `end`. "
-            "The data of `output` are `text`, the index of its `cell`, and `stream`: `stdout` or `stderr`.",
+            "The data of `output` are `text`, the index of its `cell`, and `stream`: `stdout` or `stderr`. New events are sent "
+            "together, a few times a second. A stream without events is closed after a few minutes: resume with Last-Event-ID.",
             "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "The run has ended, and no event follows the event in Last-Event-ID."},
     }
-    | problems(404, 422),
+    | problems(404, 422, 429),
 }
 
 PICTURE: Final[dict[str, Any]] = {

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..replays import LiveReplay, Replay
 from ..replays.request import ELEMENTS, GRID, POINTS
 from . import reference, responses, stream
-from .clients import client_of, wait_unless_left
+from .clients import client_of, sender_of, wait_unless_left
+from .feed import QUIET_SECONDS, set_within
 from .links import API, replay_links
 from .owner import set_owner_cookie
 from .request_parts import read_body, seconds_to_wait
@@ -134,7 +135,7 @@ _FOLLOW: Final[dict[str, Any]] = {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     }
-    | reference.problems(404, 422),
+    | reference.problems(404, 422, 429),
 }
 
 
@@ -193,10 +194,10 @@ async def follow_replay(request: Request, id: str, replay: str) -> Response:
     """Follow a replay as server-sent events."""
     service = service_of(request)
     live = await service.replays.find(await service.runs.find(id), replay)
-    return StreamingResponse(_events(request, id, live), 200, stream.HEADERS, "text/event-stream")
+    return service.listeners.open(id, sender_of(request.scope), _events(request, id, live))
 
 
-async def _events(request: Request, id: str, live: LiveReplay) -> AsyncIterator[bytes]:
+async def _events(request: Request, id: str, live: LiveReplay) -> AsyncGenerator[bytes, None]:
     done = -1
     while True:
         changed = live.changed
@@ -205,8 +206,8 @@ async def _events(request: Request, id: str, live: LiveReplay) -> AsyncIterator[
             yield stream.sse("progress", {"done": done, "of": live.request.step + 1})
         if live.ended:
             break
-        if comment := await stream.wait_for(changed):
-            yield comment
+        if not await set_within(QUIET_SECONDS, changed):
+            yield stream.COMMENT
     if live.failure is None:
         yield stream.sse("end", _with_links(request, id, live))
     else:

@@ -8,15 +8,16 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from msgspec import Struct
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import InvalidInput
 from ..inputs import request as requests
 from ..runs.run import LiveRun, RecordedRun
-from . import reference, responses, stream
-from .clients import client_of, wait_unless_left
+from . import reference, responses
+from .clients import client_of, sender_of, wait_unless_left
+from .feed import last_id
 from .links import API, run_links, run_url
 from .owner import set_owner_cookie
 from .pictures import Look, last_picture, why_no_picture
@@ -223,8 +224,7 @@ async def follow_run(
     recorded = await service.runs.find(id)
     text = last_event_id or ""
     after = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    last = stream.last_id(recorded)
+    last = last_id(recorded)
     if last is not None and after >= last:
         return Response(None, 204)
-    events = stream.events(service.archive, recorded, after, root_of(request))
-    return StreamingResponse(events, 200, stream.HEADERS, "text/event-stream")
+    return service.listeners.open(id, sender_of(request.scope), service.feeds.follow(recorded, after, root_of(request)))

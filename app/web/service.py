@@ -23,6 +23,8 @@ from ..runs.archive import Archive
 from ..runs.manager import Runs
 from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
+from .event_stream import Listeners
+from .feed import Feeds
 from .owner import Owners
 from .readiness import ReadinessChecks
 
@@ -62,6 +64,8 @@ class Service:
         self.engine = engine
         self.examples = examples
         self.readiness = ReadinessChecks(executor, archive)
+        self.feeds = Feeds(archive)
+        self.listeners = Listeners(settings.streams, settings.streams_of_run, settings.streams_of_address)
         self.torch = version_of("torch")
         self.numpy = version_of("numpy")
         self._example_runs: dict[str, str] = {}

@@ -1,102 +1,96 @@
-"""Stream a run as server-sent events: everything recorded so far, new events as they arrive, and the end.
-
-A stream can be resumed after any event.
-"""
+"""Encode recorded events as server-sent events."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 from fastapi.sse import format_sse_event
+from msgspec import Struct
 
 from .. import model, wire
 from ..recording import Tensors, line_text
-from ..runs.archive import Archive
-from ..runs.run import LiveRun, RecordedRun, StoredRun
+from ..runs.run import RecordedRun
 from .responses import finding_of
 
-QUIET_SECONDS: Final = 15.0
-"""Seconds without an event after which a comment is sent, so that proxies keep the connection open."""
-BATCH: Final = 64
-"""Events that are encoded together."""
-HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-Numbered = tuple[int, wire.AnyEvent]
+COMMENT: Final = b": still running\n\n"
+"""A comment. It keeps a quiet connection open in proxies."""
+LIGHT_ROWS: Final = 500
+"""Largest number of lines and tensors in a batch of events that is encoded on the event loop."""
 
 
-def last_id(recorded: RecordedRun) -> int | None:
-    """Return the id of the last event in a run's stream, or ``None`` while the run is in progress."""
-    if not recorded.ended:
-        return None
-    count = (
-        recorded.count if isinstance(recorded, LiveRun) else recorded.stored.events if isinstance(recorded, StoredRun) else 0
+class Chunk(Struct, frozen=True):
+    """Consecutive events of a run, encoded."""
+
+    first: int
+    """Position of the first event, which is its id in the stream."""
+    ends: tuple[int, ...]
+    """For each event, the end of its bytes in ``data``. Events that the stream skips have no bytes."""
+    data: bytes
+
+    @property
+    def stop(self) -> int:
+        """Position after the last event."""
+        return self.first + len(self.ends)
+
+    def since(self, position: int) -> bytes:
+        """Return the bytes of the events from ``position`` on.
+
+        >>> chunk = Chunk(64, (3, 3, 5), b"aaabb")
+        >>> chunk.since(64), chunk.since(65), chunk.since(67)
+        (b'aaabb', b'bb', b'')
+        """
+        return self.data[self.ends[position - self.first - 1] :] if position > self.first else self.data
+
+    def joined(self, following: Chunk) -> Chunk:
+        """Return this chunk with the events of the following one."""
+        ends = tuple(len(self.data) + end for end in following.ends)
+        return Chunk(self.first, self.ends + ends, self.data + following.data)
+
+
+def encode(events: Iterable[wire.AnyEvent], first: int) -> Chunk:
+    """Encode events, the first of which has the position ``first``."""
+    return _chunk(
+        first,
+        [sse(*public, id) if (public := public_event(event)) is not None else b"" for id, event in enumerate(events, first)],
     )
-    return count + len(recorded.findings)
 
 
-async def events(archive: Archive, recorded: RecordedRun, after: int, root: str) -> AsyncIterator[bytes]:
-    """Yield the bytes of a stream with all events after the one with id ``after`` (-1 for all events)."""
-    index = after + 1
-    if isinstance(recorded, LiveRun):
-        while True:
-            changed = recorded.changed
-            ended = recorded.ended or recorded.failure is not None
-            if index < recorded.forgotten and recorded.earlier is not None:
-                earlier, index = recorded.earlier.all(index), recorded.forgotten
-                while batch := await archive.beside(_next_batch, earlier):
-                    yield _encoded(batch)
-                continue
-            if batch := list(enumerate(recorded.events[index - recorded.forgotten :][:BATCH], index)):
-                yield _encoded(batch)
-                index += len(batch)
-                continue
-            if ended:
-                break
-            if comment := await wait_for(changed):
-                yield comment
-        count = recorded.count
-    else:
-        assert isinstance(recorded, StoredRun)
-        stored = recorded.stored_log.all(index)
-        while batch := await archive.beside(_next_batch, stored):
-            yield _encoded(batch)
-        count = recorded.stored.events
-    for seq, finding in enumerate(recorded.findings, count):
-        if seq > after:
-            yield sse("finding", finding_of(finding, root), seq)
-    if count + len(recorded.findings) > after:
-        yield sse("end", {"status": recorded.status if recorded.ended else "interrupted"}, count + len(recorded.findings))
+def encode_end(recorded: RecordedRun, count: int, root: str) -> Chunk:
+    """Encode the end of a run's stream: its findings and its status. ``count`` is its number of events."""
+    parts = [sse("finding", finding_of(finding, root), id) for id, finding in enumerate(recorded.findings, count)]
+    status = recorded.status if recorded.ended else "interrupted"
+    return _chunk(count, [*parts, sse("end", {"status": status}, count + len(parts))])
 
 
-async def wait_for(changed: asyncio.Event) -> bytes | None:
-    """Wait for a change. After ``QUIET_SECONDS`` without one, return a comment that keeps the connection open."""
-    try:
-        async with asyncio.timeout(QUIET_SECONDS):
-            await changed.wait()
-    except TimeoutError:
-        return b": still running\n\n"
-    return None
+def _chunk(first: int, parts: Sequence[bytes]) -> Chunk:
+    ends, end = [], 0
+    for part in parts:
+        end += len(part)
+        ends.append(end)
+    return Chunk(first, tuple(ends), b"".join(parts))
+
+
+def is_heavy(events: Iterable[wire.AnyEvent]) -> bool:
+    """Return whether encoding the events would delay others on the event loop."""
+    rows = 0
+    for event in events:
+        match event:
+            case wire.LinesEvent():
+                rows += len(event.rows) + len(event.tensors.dtype)
+            case wire.StepEvent():
+                rows += len(event.tensors.dtype)
+            case wire.OutputEvent():
+                rows += len(event.text) // 100
+            case _:
+                pass
+    return rows > LIGHT_ROWS
 
 
 def sse(name: str, data: Any, id: int | None = None) -> bytes:
     """Return a server-sent event whose data is JSON."""
     return format_sse_event(data_str=msgspec.json.encode(data).decode(), event=name, id=None if id is None else str(id))
-
-
-def _next_batch(stored: Iterable[Numbered]) -> list[Numbered]:
-    batch = []
-    for numbered in stored:
-        batch.append(numbered)
-        if len(batch) == BATCH:
-            break
-    return batch
-
-
-def _encoded(batch: Iterable[Numbered]) -> bytes:
-    return b"".join(sse(*public, seq) for seq, event in batch if (public := public_event(event)) is not None)
 
 
 def public_event(event: wire.AnyEvent) -> tuple[str, Any] | None:

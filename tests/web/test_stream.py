@@ -20,7 +20,8 @@ from tapedeck.runs.manager import Runs
 from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
-from tapedeck.web import stream
+from tapedeck.web import feed
+from tapedeck.web.feed import Feeds
 
 from ..fake_executor import FakeExecutor, gate
 from ..handmade_events import FIT, fit
@@ -92,7 +93,7 @@ async def test_a_stream_resumed_after_the_end_is_answered_204(client: httpx.Asyn
 
 
 async def test_a_live_stream_sends_new_events_and_keep_alive_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(feed, "QUIET_SECONDS", 0.01)
     event, wait = gate()
     archive = Archive(Store(tmp_path), model.Limits())
     finding = model.Finding("x", "note", None, 1, 0, None, "m", "w")
@@ -101,7 +102,7 @@ async def test_a_live_stream_sends_new_events_and_keep_alive_comments(tmp_path: 
     recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
     assert isinstance(recorded, LiveRun)
     data = b""
-    async for piece in stream.events(archive, recorded, -1, ""):
+    async for piece in Feeds(archive).follow(recorded, -1, ""):
         data += piece
         if piece.startswith(b":") and not event.is_set():
             assert [name for _, name, _ in parse(data.decode())][-1] == "step"
@@ -109,7 +110,7 @@ async def test_a_live_stream_sends_new_events_and_keep_alive_comments(tmp_path: 
     received = parse(data.decode())
     assert [name for _, name, _ in received][-2:] == ["finding", "end"]
     assert received[-2][2]["code"] == "x"
-    assert stream.last_id(recorded) == received[-1][0]
+    assert feed.last_id(recorded) == received[-1][0]
     await runs.close()
     await archive.close()
 
@@ -150,7 +151,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def received_events(archive: Archive, recorded: RecordedRun, after: int = -1) -> list[Event]:
-    return parse(b"".join([piece async for piece in stream.events(archive, recorded, after, "")]).decode())
+    return parse(b"".join([piece async for piece in Feeds(archive).follow(recorded, after, "")]).decode())
 
 
 async def test_a_long_run_keeps_only_its_end_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +180,7 @@ async def test_a_long_run_keeps_only_its_end_in_memory(tmp_path: Path, monkeypat
 async def test_the_stream_of_a_long_run_can_be_resumed_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with long_run(tmp_path, monkeypatch) as (archive, recorded, event):
         listeners = [asyncio.create_task(received_events(archive, recorded)) for _ in range(2)]
-        stopped = stream.events(archive, recorded, -1, "")
+        stopped = Feeds(archive).follow(recorded, -1, "")
         await anext(stopped)  # this listener stops reading
         await until(lambda: recorded.forgotten > 200)
         late = [asyncio.create_task(received_events(archive, recorded, after)) for after in range(-1, 300, 37)]
@@ -191,7 +192,7 @@ async def test_the_stream_of_a_long_run_can_be_resumed_anywhere(tmp_path: Path, 
         assert first[-1][1:] == ("end", {"status": "done"})
         for after, found in zip(range(-1, 300, 37), await asyncio.gather(*late), strict=True):
             assert found == [each for each in first if each[0] > after]
-        await stopped.aclose()  # type: ignore[attr-defined]
+        await stopped.aclose()
     again = Archive(Store(tmp_path), model.Limits())
     stored = await again.find(recorded.id)
     assert stored is not None
