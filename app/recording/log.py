@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from .. import wire
 from ..errors import NotFound
 from .overview import NonfiniteIndices, Overview
+from .series import StepSeries, read_each
 from .step_groups import StepGroup, group_steps
 
 T = TypeVar("T")
@@ -25,6 +26,9 @@ class Log(Protocol):
 
     def step_groups(self, start: int, stop: int) -> Iterable[StepGroup]:
         """Return the steps from ``start`` to before ``stop``, as far as they exist, in groups."""
+
+    def series(self, keys: Sequence[str], start: int, stop: int) -> dict[str, StepSeries]:
+        """Return the series of each key over these steps, as :func:`.series.read_each` does."""
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
         """Return for each line of the program the last step before ``step`` in which it ran, if there is one."""
@@ -107,6 +111,9 @@ class MemoryLog:
         before = self._before[2]
         own = group_steps(self._steps[max(0, start - before) : max(0, stop - before)])
         return chain(self._earlier.step_groups(start, min(stop, before)), own) if self._earlier and start < before else own
+
+    def series(self, keys: Sequence[str], start: int, stop: int) -> dict[str, StepSeries]:
+        return read_each(self.step_groups(start, stop), keys)
 
     def passes(self, start: int, stop: int) -> Iterable[wire.PassEvent]:
         before = self._before[1]

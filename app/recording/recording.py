@@ -14,7 +14,7 @@ from ..errors import InvalidInput, NotFound
 from . import printed
 from .log import Log
 from .pass_numbers import PassNumbers
-from .series import DEFAULT_KEYS, StepSeries, available_keys, read_series, thinned
+from .series import DEFAULT_KEYS, StepSeries, available_keys, joined, thinned
 from .structure import index_or_none, read_formulas, read_graph, title
 from .tensors import Tensors
 
@@ -22,6 +22,8 @@ S = TypeVar("S", bound=wire.Signal)
 
 KEYS_LISTED: Final = 40
 """Largest number of keys listed in the error for a key that no step has."""
+KEY_STEPS: Final = 100
+"""Number of steps at each end of a run whose keys are listed in that error."""
 MAX_ORDERS: Final = 3
 """Largest order of derivatives for which a node refers to the node whose formula created it."""
 
@@ -174,19 +176,22 @@ class Recording:
         """
         steps = self.log.counts()[2]
         stop = steps if count is None else min(steps, start + count)
-        read = read_series(list(self.log.step_groups(start, stop)), keys or DEFAULT_KEYS)
+        read = joined(self.log.series(list(dict.fromkeys(keys)) or list(DEFAULT_KEYS), start, stop).values())
         if absent := [key for key in dict.fromkeys(keys) if "*" not in key and key not in read.values]:
-            groups = list(self.log.step_groups(0, steps))
-            elsewhere = read_series(groups, absent).values
+            elsewhere = self.log.series(absent, 0, steps)
             for key in absent:
-                if groups and key not in elsewhere:
-                    names = available_keys(groups)
-                    more = f" and {len(names) - KEYS_LISTED} more" if len(names) > KEYS_LISTED else ""
-                    raise InvalidInput(
-                        f"No step has {key[:60]!r}: this run has {', '.join(names[:KEYS_LISTED])}{more}.", where="query.key"
-                    )
+                if steps and key not in elsewhere[key].values:
+                    raise InvalidInput(f"No step has {key[:60]!r}: {self._keys_in_words()}.", where="query.key")
                 read.values[key], read.present[key] = np.full(len(read.index), np.nan), np.zeros(len(read.index), bool)
         return read if points is None else thinned(read, points)
+
+    def _keys_in_words(self) -> str:
+        """Return a sentence that lists keys of the first and of the last steps."""
+        steps = self.log.counts()[2]
+        ends = ((0, KEY_STEPS), (max(KEY_STEPS, steps - KEY_STEPS), steps))
+        names = available_keys(group for start, stop in ends for group in self.log.step_groups(start, stop))
+        more = f" and {len(names) - KEYS_LISTED} more" if len(names) > KEYS_LISTED else ""
+        return f"this run has {', '.join(names[:KEYS_LISTED])}{more}"
 
     def _read_line_values(self, step: int) -> dict[str, model.LineValue]:
         event = self.log.step(step)

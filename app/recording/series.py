@@ -15,6 +15,7 @@ A ``*`` matches every parameter, name, state or option: ``p*.grad.norm``, ``loss
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -33,6 +34,13 @@ PARAMETER_TENSORS: Final = {
 """Names of a parameter's tensors in keys, and in :class:`wire.ParameterRow`."""
 DEFAULT_KEYS: Final = ("loss:*", "p*", "lr")
 STATISTICS: Final = (*NUMBERS, *COUNTS)
+MOST_NUMBERS: Final = 8_000_000
+"""Limit on the numbers that are read for one request."""
+CHARTED: Final = ("value", "grad", "update")
+"""Tensors of each parameter whose curves the page shows."""
+CHARTED_PARAMETERS: Final = 40
+CHARTED_ELEMENTS: Final = 4
+"""Largest number of elements of a parameter that has a curve for each of them. ``core/curves.js`` has the same three limits."""
 
 _PARAMETER: Final = re.compile(
     rf"p(?P<index>\d{{1,9}}|\*)"
@@ -43,36 +51,78 @@ _PARAMETER: Final = re.compile(
 _RATE: Final = re.compile(r"p(\d{1,9}|\*)\.lr")
 
 
+StepIndices = np.ndarray[Any, np.dtype[np.int64]]
+_Piece = tuple[int, FloatArray, PresentMask]
+"""Consecutive numbers of a column: the position of the first, the numbers, and a mask of those that exist."""
+
+
 class StepSeries(Struct, frozen=True):
     """Numbers over steps: ``values[key][i]`` is the number of step ``index[i]``, if ``present[key][i]`` is true."""
 
-    index: np.ndarray[Any, np.dtype[np.int64]]
+    index: StepIndices
     values: dict[str, FloatArray]
     present: dict[str, PresentMask]
 
+    def steps(self, start: int, stop: int) -> StepSeries:
+        """Return the numbers of the steps from ``start`` to before ``stop``."""
+        first, last = np.searchsorted(self.index, (start, stop)).tolist()
+        return StepSeries(
+            self.index[first:last],
+            {key: column[first:last] for key, column in self.values.items()},
+            {key: column[first:last] for key, column in self.present.items()},
+        )
 
-def read_series(groups: Sequence[StepGroup], keys: Sequence[str]) -> StepSeries:
-    """Read keys over steps, and skip the keys that no step has. Raise :class:`InvalidInput` for a malformed key."""
-    matchers = [_matcher(key) for key in dict.fromkeys(keys)]
-    count = sum(len(group) for group in groups)
-    index = np.concatenate([group.index for group in groups]) if groups else np.empty(0, np.int64)
+
+def read_each(groups: Iterable[StepGroup], keys: Sequence[str]) -> dict[str, StepSeries]:
+    """Read the series of each key over steps, and skip what no step has.
+
+    Raise :class:`InvalidInput` for a malformed key, or if the keys select more than :data:`MOST_NUMBERS`.
+    """
+    matchers = {key: _matcher(key) for key in keys}
+    pieces: dict[str, dict[str, list[_Piece]]] = {key: {} for key in matchers}
+    indices: list[StepIndices] = []
+    count = numbers_read = 0
+    for group in groups:
+        for key, matcher in matchers.items():
+            for name, (numbers, mask) in matcher(group):
+                # copies, because the columns are views of all numbers of the group
+                pieces[key].setdefault(name, []).append((count, np.array(numbers), np.array(mask)))
+                numbers_read += len(group)
+            if numbers_read > MOST_NUMBERS:
+                raise InvalidInput(
+                    f"This request reads more than {MOST_NUMBERS:,} numbers: request fewer keys or fewer steps.",
+                    where="query.key",
+                )
+        indices.append(np.array(group.index))
+        count += len(group)
+    index = np.concatenate(indices) if indices else np.empty(0, np.int64)
+    order = np.argsort(index, kind="stable")
+    return {key: _assembled(index, order, columns) for key, columns in pieces.items()}
+
+
+def joined(parts: Iterable[StepSeries]) -> StepSeries:
+    """Return several series over the same steps as one."""
     values: dict[str, FloatArray] = {}
     present: dict[str, PresentMask] = {}
-    start = 0
-    for group in groups:
-        for matcher in matchers:
-            for key, (numbers, mask) in matcher(group):
-                if key not in values:
-                    values[key], present[key] = np.full(count, np.nan), np.zeros(count, bool)
-                values[key][start : start + len(group)] = numbers
-                present[key][start : start + len(group)] = mask
-        start += len(group)
-    order = np.argsort(index, kind="stable")
-    return StepSeries(
-        index[order],
-        {key: column[order] for key, column in values.items()},
-        {key: column[order] for key, column in present.items()},
-    )
+    index = np.empty(0, np.int64)
+    for part in parts:
+        index = part.index
+        values |= part.values
+        present |= part.present
+    return StepSeries(index, values, present)
+
+
+def _assembled(index: StepIndices, order: StepIndices, columns: dict[str, list[_Piece]]) -> StepSeries:
+    """Return the series of pieces of columns, each with the position of its first step in ``index``."""
+    values: dict[str, FloatArray] = {}
+    present: dict[str, PresentMask] = {}
+    for name, pieces in columns.items():
+        numbers, mask = np.full(len(index), np.nan), np.zeros(len(index), bool)
+        for start, own, has in pieces:
+            numbers[start : start + len(own)] = own
+            mask[start : start + len(own)] = has
+        values[name], present[name] = numbers[order], mask[order]
+    return StepSeries(index[order], values, present)
 
 
 def thinned(series: StepSeries, points: int) -> StepSeries:
@@ -101,6 +151,20 @@ def thinned(series: StepSeries, points: int) -> StepSeries:
         {key: values[indices] for key, values in series.values.items()},
         {key: mask[indices] for key, mask in series.present.items()},
     )
+
+
+def usual_keys(shapes: Sequence[Sequence[int]]) -> list[str]:
+    """Return the keys that are read most: the default ones, and those of the page's charts for parameters of these shapes.
+
+    >>> usual_keys([[], [2]])[4:9]
+    ['p0.value', 'p0.grad', 'p0.update', 'p1.value[0]', 'p1.value[1]']
+    """
+    found = [*DEFAULT_KEYS, "loss"]
+    for parameter, shape in enumerate(shapes[:CHARTED_PARAMETERS]):
+        count = math.prod(shape)
+        elements = [f"[{index}]" for index in range(count)] if shape and 0 < count <= CHARTED_ELEMENTS else [""]
+        found += [f"p{parameter}.{tensor}{element}" for tensor in CHARTED for element in elements]
+    return found
 
 
 def available_keys(groups: Iterable[StepGroup]) -> list[str]:

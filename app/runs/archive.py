@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from .. import model
-from ..store import RunRow, Store
+from ..recording import usual_keys
+from ..store import MANY_STEPS, RunRow, Store
 from .run import LiveRun, RecordedRun, StoredRun
 
 T = TypeVar("T")
@@ -127,9 +128,23 @@ class Archive:
         await self._write(self._store.delete, id)
         self.forget(id)
 
+    async def prepare(self, recorded: LiveRun) -> None:
+        """Store the curves of a long run that has ended, so that its first reader does not wait for them."""
+        steps = recorded.counts[2]
+        if recorded.number is not None and steps >= MANY_STEPS:
+            keys = usual_keys([parameter.shape for parameter in recorded.recording.parameters()])
+            stored = self._store.log_of(recorded.number, recorded.counts, recorded.count)
+            try:
+                await self.beside(stored.series, keys, 0, steps)
+            except Exception:
+                log.exception("The curves of run %s could not be stored.", recorded.id)
+
     def remember(self, recorded: RecordedRun) -> None:
-        """Add an ended run to the cache, and drop the least recently used runs that no longer fit."""
-        if recorded.kept and recorded.size <= RECENT_BYTES // 4:
+        """Add an ended run to the cache, and drop the least recently used runs that no longer fit.
+
+        A long run is read from the store, which has its curves and its overview.
+        """
+        if recorded.kept and recorded.size <= RECENT_BYTES // 4 and recorded.counts[2] < MANY_STEPS:
             self.forget(recorded.id)
             self._recent[recorded.id] = recorded
             self._recent_bytes += recorded.size

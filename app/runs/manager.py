@@ -202,6 +202,7 @@ class Runs:
         recorded.status = status
         self.ended[status] = self.ended.get(status, 0) + 1
         self._archive.remember(recorded)
+        self._spawn(self._archive.prepare(recorded), self._background)
 
     async def _findings(self, recorded: LiveRun) -> list[model.Finding]:
         heavy = recorded.size > 100 * HEAVY_NODES or len(recorded.new.program.text) > HEAVY_TEXT

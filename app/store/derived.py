@@ -5,19 +5,27 @@ A part that is missing, as in a run that was stored by an earlier version, is co
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from .. import model
 from .schema import derived, runs
 
 OVERVIEW: Final = "overview"
 """Name of the part packed by :func:`.overviews.pack_overview`."""
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""Size of the parts of one run above which no further part is stored."""
+SERIES: Final = "series:"
+"""Prefix of the names of the parts packed by :func:`.series.pack_series`. A key follows."""
+FREE_BYTES: Final = 1024 * 1024
+"""Size of the parts of a run above which no further part is stored, unless the recording is large: see :data:`SHARE`."""
+SHARE: Final = 4
+"""A recording of this many bytes has room for one more byte of parts."""
+
+log = logging.getLogger(__name__)
 
 _GET = select(derived.c.name, derived.c.payload).where(
     derived.c.run == bindparam("run"), derived.c.name.in_(bindparam("names", expanding=True))
@@ -44,17 +52,27 @@ class DerivedParts:
     def keep(self, run: int, end: int, parts: Mapping[str, bytes]) -> None:
         """Store parts that were derived from the first ``end`` events of a run.
 
-        They are not stored if the run was deleted, has not ended, or has more events, or if its parts became too large.
+        They are not stored if the run was deleted, has not ended, or has more events, if its parts became too large, or if the
+        database cannot be written to.
         """
+        try:
+            self._keep(run, end, parts)
+        except OperationalError:
+            log.warning("Derived parts of run number %d could not be stored.", run, exc_info=True)
+
+    def _keep(self, run: int, end: int, parts: Mapping[str, bytes]) -> None:
         with self._writing, self._engine.begin() as connection:
-            ended = select(runs.c.number).where(runs.c.number == run, runs.c.events == end, runs.c.status.in_(model.FINAL))
-            if connection.execute(ended).first() is None:
-                return
-            stored = dict(
-                connection.execute(select(derived.c.name, func.length(derived.c.payload)).where(derived.c.run == run)).all()
+            ended = select(runs.c.recording_bytes).where(
+                runs.c.number == run, runs.c.events == end, runs.c.status.in_(model.FINAL)
             )
+            recording_bytes = connection.execute(ended).scalar_one_or_none()
+            if recording_bytes is None:
+                return
+            sizes = select(derived.c.name, func.length(derived.c.payload).label("bytes")).where(derived.c.run == run)
+            stored = {row.name: row.bytes for row in connection.execute(sizes)}
             fresh = {name: payload for name, payload in parts.items() if name not in stored}
-            if sum(stored.values()) + sum(map(len, fresh.values())) > MOST_BYTES:
+            room = FREE_BYTES + (recording_bytes - sum(stored.values())) // SHARE
+            if sum(stored.values()) + sum(map(len, fresh.values())) > room:
                 return
             size = insert_parts(connection, run, fresh)
             connection.execute(update(runs).where(runs.c.number == run).values(recording_bytes=runs.c.recording_bytes + size))

@@ -14,11 +14,12 @@ from sqlalchemy import Engine, bindparam, func, select
 
 from .. import wire
 from ..byte_cache import ByteCache
-from ..recording import NonfiniteIndices, Overview, StepGroup
+from ..recording import NonfiniteIndices, Overview, StepGroup, StepSeries, read_each
 from ..recording.log import missing
 from .block import EventBlock, is_full, pack_block, split_into_blocks
 from .overviews import Overviews, overview_of
 from .schema import blocks
+from .series import MANY_STEPS, StoredSeries
 
 KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.GraphEvent, "pass": wire.PassEvent, "step": wire.StepEvent}
 """Kinds of events that can be read by their index."""
@@ -177,9 +178,12 @@ class StoredLog:
     It implements :class:`~tapedeck.recording.Log`.
     """
 
-    def __init__(self, cache: BlockCache, overviews: Overviews, run: int, counts: tuple[int, int, int], end: int) -> None:
+    def __init__(
+        self, cache: BlockCache, overviews: Overviews, series: StoredSeries, run: int, counts: tuple[int, int, int], end: int
+    ) -> None:
         self._cache = cache
         self._overviews = overviews
+        self._series = series
         self._run = run
         self._counts = counts
         self._end = end
@@ -196,6 +200,17 @@ class StoredLog:
     def step_groups(self, start: int, stop: int) -> Iterator[StepGroup]:
         for _, block in self._overlapping("step", start, stop):
             yield from block.step_groups(start, stop)
+
+    def series(self, keys: Sequence[str], start: int, stop: int) -> dict[str, StepSeries]:
+        steps = self._counts[2]
+        if steps < MANY_STEPS:
+            return read_each(self.step_groups(start, stop), keys)
+
+        def make(missing: Sequence[str]) -> dict[str, StepSeries]:
+            return read_each(self.step_groups(0, steps), missing)
+
+        whole = self._series.read(self._run, self._end, keys, make)
+        return {key: series.steps(start, stop) for key, series in whole.items()}
 
     def passes(self, start: int, stop: int) -> Iterator[wire.PassEvent]:
         for heading, block in self._overlapping("pass", start, stop):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +30,6 @@ class Overviews:
     def __init__(self, parts: DerivedParts) -> None:
         self._parts = parts
         self._cache = ByteCache[tuple[int, int], Overview](CACHE_BYTES)
-        self._making = threading.Lock()
 
     def read(self, run: int, end: int, make: Callable[[], Overview], *, keep: bool) -> Overview:
         """Return the overview of the first ``end`` events of a run.
@@ -40,19 +38,15 @@ class Overviews:
         """
         if (found := self._cache.get((run, end))) is not None:
             return found
-        with self._making:
-            if (found := self._cache.get((run, end))) is not None:
-                return found
-            payload = self._parts.read(run, [OVERVIEW]).get(OVERVIEW)
-            found = unpack_overview(payload, end) if payload is not None else None
-            if found is None:
-                found = make()
-                payload = pack_overview(found, end)
-                if keep:
-                    self._parts.keep(run, end, {OVERVIEW: payload})
-            assert payload is not None
-            self._cache.put((run, end), found, OBJECT_BYTES * len(zlib.decompress(payload)))
-            return found
+        payload = self._parts.read(run, [OVERVIEW]).get(OVERVIEW)
+        found = None if payload is None else unpack_overview(payload, end)
+        if payload is None or found is None:
+            found = make()
+            payload = pack_overview(found, end)
+            if keep:
+                self._parts.keep(run, end, {OVERVIEW: payload})
+        self._cache.put((run, end), found, OBJECT_BYTES * len(zlib.decompress(payload)))
+        return found
 
 
 class _PackedOverview(Struct, frozen=True, array_like=True):

@@ -23,6 +23,7 @@ from .log import BlockCache, StoredLog, block_rows, has_overview
 from .overviews import Overviews, pack_overview
 from .probe import probe
 from .schema import blocks, replays, runs
+from .series import StoredSeries
 
 MOST_REPLAYS: Final = 500
 """Largest number of replay answers that are stored for one run."""
@@ -105,6 +106,7 @@ class Store:
         self._writing = threading.Lock()
         self._parts = DerivedParts(self._engine, self._writing, self._grow)
         self._overviews = Overviews(self._parts)
+        self._series = StoredSeries(self._parts)
         with self._engine.connect() as connection:
             self.bytes: int = connection.execute(select(func.coalesce(func.sum(runs.c.recording_bytes), 0))).scalar_one()
             """Stored size of all recordings, in bytes."""
@@ -196,7 +198,7 @@ class Store:
 
         ``counts`` is the number of graphs, passes and steps before that position.
         """
-        return StoredLog(self._blocks, self._overviews, run, counts, end)
+        return StoredLog(self._blocks, self._overviews, self._series, run, counts, end)
 
     def replay(self, run: str, id: str) -> bytes | None:
         """Return the stored answer of a replay, or ``None``."""
