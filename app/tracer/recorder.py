@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import repeat
+from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +26,7 @@ from .emitter import Emitter
 from .environment.event_loop import install_event_loops
 from .environment.silence import send_before_silence
 from .environment.warning_lines import show_warnings_at_program_lines
+from .forward.call_frames import CallFrames
 from .forward.calls import Calls
 from .forward.functions import build_name_table
 from .forward.mode import ForwardMode, below_program_modes, mode_depth
@@ -69,7 +71,7 @@ from .training.steps import NoStepObserver, StepObserver, Steps
 from .training.updates import Updates
 from .training.write_guard import WriteGuard
 
-_LOOP_STATEMENTS = frozenset({"enter", "iteration", "target"})
+_LOOP_STATEMENTS = frozenset({"enter", "iteration", "target", "exit"})
 
 
 class Output(Protocol):
@@ -94,6 +96,7 @@ class Recorder:
         self._locator = locator = Locator(source)
         self.lines = lines = LineValues(job.values)
         self._calls = calls = Calls(job.values if job.capture != "graph" else -1)
+        self._frames = frames = CallFrames()
         self._names = names = Names(namespace)
         self._scopes = scopes = Scopes(source, namespace)
         writes, changes, late, saved = WriteLog(source.filename), ProgramChanges(), LateGradients(), SavedTensors()
@@ -111,8 +114,8 @@ class Recorder:
             changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, passes=open_passes
         )
         self._graphs = graphs = Graphs(
-            emitter=emitter, calls=calls, names=names, source=source, parameters=parameters, scopes=scopes.local, saved=saved,
-            limit=job.nodes,
+            emitter=emitter, calls=calls, frames=frames, names=names, source=source, parameters=parameters,
+            scopes=scopes.local, saved=saved, limit=job.nodes,
         )  # fmt: skip
         self._rebinds = rebinds = Rebinds(
             emitter=emitter, calls=calls, steps=steps, locator=locator, scopes=scopes, trail=trail, graphs=graphs
@@ -182,7 +185,7 @@ class Recorder:
             self._observing.enter_context(pause_for_fake_tensors(self._mode, self._report_tracing))
             self._observing.enter_context(force_eager_compile(self._report_compile))
             self._observing.callback(setattr, builtins, HOOK, _pass_through)
-            self._observing.enter_context(track_running_module(self._mode, self._module))
+            self._observing.enter_context(track_running_module(self._mode, self._frames, self._module))
             self._observing.enter_context(skip_mode_dispatch(self._mode))
             self._observing.enter_context(observe_zero_grad(self._mode, self._updates.cleared))
             self._observing.enter_context(self._optimizers)
@@ -262,6 +265,7 @@ class Recorder:
 
     def _catch_up(self) -> None:
         """Enter the loops that this thread is in, because it is recorded from now on."""
+        self._frames.reset()
         for loop, (length, turns) in vars(self._loops).items():
             self.steps.enter_loop(int(loop), length)
             for _ in range(turns):
@@ -273,7 +277,7 @@ class Recorder:
         if statement.kind == "enter":
             loops.pop(key, None)  # keep the loops in the order in which they were last entered
             loops[key] = loop_length(value), 0
-        elif key in loops:
+        elif statement.kind != "exit" and key in loops:
             length, turns = loops[key]
             loops[key] = length, turns + 1
 
@@ -344,7 +348,7 @@ class Recorder:
             statement = self._source.statements[index]
             if statement.kind in _LOOP_STATEMENTS:
                 self._remember_loop(statement, value)
-            if not turns.ended and statement.kind not in ("enter", "iteration", "caught") and not is_fake(value):
+            if not turns.ended and statement.kind not in ("enter", "iteration", "exit", "caught") and not is_fake(value):
                 with torch._C.DisableTorchFunction():
                     for name in statement.names if isinstance(value, Tensor) and not statement.unpacks else ():
                         self._names.bind(name, value, statement.line, transient=statement.kind == "target")
@@ -363,10 +367,7 @@ class Recorder:
         if shared:
             self._updates.check_shared(statement)
         if kind in _LOOP_STATEMENTS:
-            if kind == "enter":
-                self.steps.enter_loop(statement.loop, loop_length(value))
-            else:
-                self.steps.next_iteration(statement.loop)
+            self._loop(statement, value)
         elif kind == "caught":
             self._caught(statement)
             return
@@ -378,8 +379,10 @@ class Recorder:
             return
         if self._emitter.due():
             self._send_pending()
-        if kind == "iteration" or kind == "enter":
+        if kind == "iteration" or kind == "enter" or kind == "exit":
             return
+        if kind == "return":
+            self._frames.leave_function(self._running())
         names = statement.names
         if value is None and kind == "assign":
             self._release([self._scopes.replaced(name) for name in names])
@@ -399,6 +402,24 @@ class Recorder:
             self._updates.protect_shared()
         if statement.last:
             self.last_value = value
+
+    def _loop(self, statement: Statement, value: Any) -> None:
+        loop, running = statement.loop, self._running()
+        if statement.kind == "enter":
+            self.steps.enter_loop(loop, loop_length(value))
+            self._frames.enter_loop(loop, statement.line, self._source.loops, running)
+        elif statement.kind == "exit":
+            self._frames.leave_loop(loop, running)
+        else:
+            self.steps.next_iteration(loop)
+            self._frames.next_turn(loop, running)
+
+    def _running(self) -> FrameType:
+        """Return the frame of the program that runs a marked statement."""
+        frame = sys._getframe(2)
+        while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+            frame = frame.f_back
+        return frame
 
     def _bind(self, statement: Statement, name: str, value: Any) -> None:
         if isinstance(value, Tensor):
@@ -428,6 +449,7 @@ class Recorder:
 
     def _caught(self, statement: Statement) -> None:
         error = sys.exc_info()[1]
+        self._frames.caught(statement.line, self._source.loops, self._running())
         if error is not None:
             leave_out(error)
             self._failures.caught(error, statement.line)

@@ -35,6 +35,8 @@ from .signals import Broadcast, GradientModified, LeafRebound, NonLeafGrad, Pass
 
 MAX_POINTS: Final = 10_000
 """Maximum number of points of a surface."""
+MAX_FRAMES_PER_NODE: Final = 64
+"""Maximum number of frames of a graph for each of its nodes: the tracer nests frames no deeper."""
 MAX_NUMEL: Final = 2.0**60
 """Maximum number of elements of a tensor: more than any machine has memory for."""
 
@@ -142,6 +144,7 @@ class EventChecker:
         _check_range(np.frombuffer(graph.gradient, np.uint8), 0, 2, "gradient")
         self._check_formulas(graph, nodes)
         self._check_origins(graph, nodes)
+        _check_frames(graph, nodes)
         self._graphs.append((nodes, int(outputs.sum(dtype=np.int64)), edges, saved))
 
     def _check_formulas(self, graph: GraphEvent, nodes: int) -> None:
@@ -258,6 +261,23 @@ def _check_no_file(file: str | None) -> None:
     """Check the field for a file of an older tracer: the current one refers to :class:`ModuleFileEvent` instead."""
     if file is not None:
         raise ProtocolError("an event names a file")
+
+
+def _check_frames(graph: GraphEvent, nodes: int) -> None:
+    if not graph.made and not graph.frame:
+        return
+    _check_range(int32(graph.made, "made", nodes), -1, nodes, "made")
+    count = len(graph.frame_kind)
+    if count > MAX_FRAMES_PER_NODE * nodes:
+        raise ProtocolError(f"a graph has {count} frames")
+    _check_range(int32(graph.frame, "frame", nodes), -1, count, "frame")
+    parent = int32(graph.frame_parent, "frame_parent", count)
+    if bool((parent >= np.arange(count)).any()) or bool((parent < -1).any()):
+        raise ProtocolError("a frame precedes the frame around it")
+    _check_range(np.frombuffer(graph.frame_kind, np.uint8), 0, 3, "frame_kind")
+    _check_range(int32(graph.frame_name, "frame_name", count), -1, len(graph.strings), "frame_name")
+    _check_range(int32(graph.frame_line, "frame_line", count), -1, 2**31 - 1, "frame_line")
+    _check_range(int32(graph.frame_turn, "frame_turn", count), -1, 2**31 - 1, "frame_turn")
 
 
 def check_table(table: TensorTable) -> int:

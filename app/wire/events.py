@@ -32,6 +32,9 @@ REQUIRES_GRAD, IS_LEAF, HAS_VALUES, HAS_STATS = 1, 2, 4, 8
 OP, LEAF, CONSTANT = 0, 1, 2
 """Codes of :attr:`GraphEvent.kind`."""
 
+MODULE, LOOP, TURN = 0, 1, 2
+"""Codes of :attr:`GraphEvent.frame_kind`."""
+
 RIGHT, KINK, WRONG, UNKNOWN, DEFINED = 0, 1, 2, 3, 4
 """Codes of :attr:`Checked.verdict`."""
 
@@ -142,6 +145,11 @@ class GraphEvent(Event, tag="graph", frozen=True):
     and ``parameter`` are -1 where they do not apply. If a pass with ``create_graph`` made a node, the node is part of the
     derivative of node ``formula_node`` of graph ``formula_graph``.
 
+    ``made`` numbers the nodes in the order in which they were made; it is -1 for leaves and constants, and empty in older
+    recordings. ``frame`` is the innermost frame in which a node was made, or -1. Frames are the calls of modules, the loops
+    and their turns: ``frame_parent``, ``frame_name`` (the path of a module), ``frame_line`` (of a loop) and ``frame_turn`` are
+    -1 where they do not apply. ``frame_kind`` is uint8. A parent precedes its frames.
+
     ``origin_file`` and ``origin_line`` are the :class:`OriginRow` of a node that a module of the user's own made, else -1.
     ``line`` is then the line of the program that called the module. Both columns are empty if no node has an origin.
     """
@@ -171,6 +179,13 @@ class GraphEvent(Event, tag="graph", frozen=True):
     formula_node: Packed = b""
     origin_file: Packed = b""
     origin_line: Packed = b""
+    made: Packed = b""
+    frame: Packed = b""
+    frame_parent: Packed = b""
+    frame_kind: Packed = b""
+    frame_name: Packed = b""
+    frame_line: Packed = b""
+    frame_turn: Packed = b""
 
 
 class PassEvent(Event, tag="pass", frozen=True):

@@ -7,9 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from ... import wire
+from ..forward.call_frames import CallFrames
 from ..forward.functions import call_name
 from ..source.instrument import ProgramSource
 from ..source.names import Names
+from .frame_columns import frame_columns
 from .graph import Walk
 from .saved_tensors import slot_name
 from .template import Template, int32
@@ -17,7 +19,7 @@ from .template import Template, int32
 _ACCUMULATE = "AccumulateGrad"
 
 
-def describe(walk: Walk, template: Template, source: ProgramSource, names: Names) -> wire.GraphEvent:
+def describe(walk: Walk, template: Template, source: ProgramSource, names: Names, frames: CallFrames) -> wire.GraphEvent:
     """Return the event of a graph's structure."""
     strings: dict[str, int] = {}
     rows: list[tuple[int, ...]] = []
@@ -79,6 +81,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
     for (index, _), parameter in zip(walk.leaves, template.parameters, strict=True):
         parameters[index] = parameter
     formulas = [(call and call.backward_of) or (-1, -1) for call in walk.calls] + [(-1, -1)] * constants
+    frame_of_nodes = frame_columns(walk, frames, text, constants)
     source_, slot_, target, input_ = template.edges
     extra = template.constant_edges
     return wire.GraphEvent(
@@ -107,6 +110,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
         formula_node=int32([node for _, node in formulas]),
         origin_file=int32([-1 if origin is None else origin.file for origin in origins]) if any(origins) else b"",
         origin_line=int32([-1 if origin is None else origin.line for origin in origins]) if any(origins) else b"",
+        **frame_of_nodes,
     )
 
 

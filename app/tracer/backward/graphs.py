@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..emitter import Emitter
+from ..forward.call_frames import CallFrames
 from ..forward.calls import Calls
 from ..source.instrument import ProgramSource
 from ..source.names import Names
@@ -26,6 +27,7 @@ class Graphs:
         *,
         emitter: Emitter,
         calls: Calls,
+        frames: CallFrames,
         names: Names,
         source: ProgramSource,
         parameters: Parameters,
@@ -35,6 +37,7 @@ class Graphs:
     ) -> None:
         self._emitter = emitter
         self._calls = calls
+        self._frames = frames
         self._names = names
         self._source = source
         self._parameters = parameters
@@ -61,7 +64,7 @@ class Graphs:
             template = Template(len(self._templates), walk, self._saved, parameters, self._source)
             if not self._names_are_known(template, walk):
                 self._names.refresh(self._scopes())
-            self._emitter.emit(describe(walk, template, self._source, self._names))
+            self._emitter.emit(describe(walk, template, self._source, self._names, self._frames))
             self._templates[signature] = template  # last: it has been emitted
         return template
 

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from ..source.names import parts
 from ..tensors.kinds import PLAIN_TYPES
+from .call_frames import CallFrames
 from .mode import ForwardMode
 
 _C: Any = torch._C
@@ -90,8 +91,8 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
 
 
 @contextmanager
-def track_running_module(mode: ForwardMode, path_of: Callable[[Module], str]) -> Iterator[None]:
-    """Keep ``mode.modules`` up to date with the running modules, without a hook on each.
+def track_running_module(mode: ForwardMode, frames: CallFrames, path_of: Callable[[Module], str]) -> Iterator[None]:
+    """Keep ``mode.modules`` and ``frames`` up to date with the running modules, without a hook on each.
 
     Limit: a subclass that overrides ``__call__`` is not observed.
     """
@@ -100,11 +101,19 @@ def track_running_module(mode: ForwardMode, path_of: Callable[[Module], str]) ->
     @wraps(original)
     def call(self: Module, *args: Any, **kwargs: Any) -> Any:
         running = mode.modules
-        running.append(path_of(self))
+        path = path_of(self)
+        running.append(path)
+        if mode.foreign():
+            try:
+                return original(self, *args, **kwargs)
+            finally:
+                running.pop()
+        around = frames.enter_module(path)
         try:
             return original(self, *args, **kwargs)
         finally:
             running.pop()
+            frames.leave_module(around)
 
     Module.__call__ = call  # type: ignore[method-assign]
     try:

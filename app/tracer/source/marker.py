@@ -26,6 +26,8 @@ class Marker(ast.NodeTransformer):
     def __init__(self, structure: ProgramStructure, *, quiet: bool) -> None:
         self._structure = structure
         self._quiet = quiet
+        self._in_loop = False
+        """True inside a loop of the function that is visited."""
 
     def mark(self, tree: ast.Module) -> ast.Module:
         """Return ``tree`` with all its statements marked."""
@@ -61,9 +63,11 @@ class Marker(ast.NodeTransformer):
             node.value = self._hooked(node.value, Statement(node.lineno, "show", last=node is self._last))
         return node
 
-    def visit_Return(self, node: ast.Return) -> ast.AST:
+    def visit_Return(self, node: ast.Return) -> ast.AST | list[ast.AST]:
         if node.value is not None:
             node.value = self._hooked(node.value, Statement(node.lineno, "return"))
+        elif self._in_loop:
+            return [self._statement(ast.Constant(None), Statement(node.lineno, "return"), node), node]
         return node
 
     def visit_Delete(self, node: ast.Delete) -> ast.AST | list[ast.AST]:
@@ -75,24 +79,42 @@ class Marker(ast.NodeTransformer):
         after = self._statement(ast.Constant(None), Statement(node.lineno, "deleted"), names[0])
         return [before, node, after]
 
-    def visit_For(self, node: ast.For) -> ast.AST:
+    def visit_For(self, node: ast.For) -> list[ast.AST]:
         loop = self._loop(node)
         self._structure.loop_variables.update(each.id for each in ast.walk(node.target) if isinstance(each, ast.Name))
-        self.generic_visit(node)
+        self._visit_loop(node)
         node.iter = self._hooked(node.iter, Statement(node.lineno, "enter", loop=loop))
         names, _ = _targets([node.target])
         simple = isinstance(node.target, ast.Name)
         value: ast.expr = ast.Name(names[0], ast.Load()) if simple else ast.Constant(None)
         statement = Statement(node.lineno, "target" if simple else "iteration", names if simple else (), loop=loop)
         node.body.insert(0, self._statement(value, statement, node.target))
-        return node
+        return [node, self._statement(ast.Constant(None), Statement(node.lineno, "exit", loop=loop), node.target)]
 
     def visit_While(self, node: ast.While) -> list[ast.AST]:
         loop = self._loop(node)
-        self.generic_visit(node)
+        self._visit_loop(node)
         entered = self._statement(ast.Constant(None), Statement(node.lineno, "enter", loop=loop), node.test)
         node.body.insert(0, self._statement(ast.Constant(None), Statement(node.lineno, "iteration", loop=loop), node.test))
-        return [entered, node]
+        left = self._statement(ast.Constant(None), Statement(node.lineno, "exit", loop=loop), node.test)
+        return [entered, node, left]
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._visit_function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._visit_function(node)
+
+    def _visit_function(self, node: ast.AST) -> ast.AST:
+        around, self._in_loop = self._in_loop, False
+        self.generic_visit(node)
+        self._in_loop = around
+        return node
+
+    def _visit_loop(self, node: ast.For | ast.While) -> None:
+        around, self._in_loop = self._in_loop, True
+        self.generic_visit(node)
+        self._in_loop = around
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         self.generic_visit(node)
@@ -118,7 +140,7 @@ class Marker(ast.NodeTransformer):
         hook = ast.copy_location(ast.Name(HOOK, ast.Load()), value)
         return ast.copy_location(ast.Call(hook, [index, value], []), value)
 
-    def _statement(self, value: ast.expr, statement: Statement, at: ast.expr) -> ast.stmt:
+    def _statement(self, value: ast.expr, statement: Statement, at: ast.expr | ast.stmt) -> ast.stmt:
         located = ast.copy_location(value, at)
         return ast.copy_location(ast.Expr(self._hooked(located, statement)), at)
 

@@ -1,0 +1,148 @@
+"""Record in which call of a module and in which turn of a loop each node was made.
+
+Autograd numbers nodes in the order in which they are made. A frame therefore holds the nodes of an interval of sequence
+numbers, and nothing has to be done for each call into PyTorch.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from types import FrameType
+from typing import Final
+
+from ... import wire
+from ..source.statements import LineRange
+from ..tensors.handles import next_sequence_nr
+
+MAX_DEPTH: Final = 64
+"""Number of frames inside each other above which no further frame is recorded, as in a deep recursion."""
+MAX_CHANGES: Final = 600_000
+"""Number of changes between frames above which the older half is dropped. Their nodes are then recorded without a frame."""
+
+
+class CallFrame:
+    """A call of a module, a loop, or a turn of it. ``line`` is that of a loop, ``turn`` the index of a turn."""
+
+    __slots__ = ("depth", "kind", "line", "loop", "name", "owner", "parent", "turn")
+
+    def __init__(self, parent: CallFrame | None, kind: int, name: str = "", line: int = -1, turn: int = -1) -> None:
+        self.parent = parent
+        self.kind = kind
+        self.name = name
+        self.line = line
+        self.turn = turn
+        self.depth: int = 1 if parent is None else parent.depth + 1
+        self.loop = -1
+        """The index of the loop in the program, if this is one."""
+        self.owner = 0
+        """The id of the Python frame that runs the loop. It is compared with those of living frames only."""
+
+
+class CallFrames:
+    """The frames of the recorded thread."""
+
+    def __init__(self) -> None:
+        self._current: CallFrame | None = None
+        self._starts: list[int] = []
+        """The sequence numbers at which the current frame changed, ascending."""
+        self._entered: list[CallFrame | None] = []
+        """The frame from each of these numbers on."""
+
+    def reset(self) -> None:
+        """Forget all frames: another thread is recorded from now on, which has its own sequence numbers."""
+        self._current = None
+        self._starts.clear()
+        self._entered.clear()
+
+    def at(self, sequence_nr: int) -> CallFrame | None:
+        """Return the innermost frame in which a node was made; ``None`` outside of all frames."""
+        index = bisect_right(self._starts, sequence_nr) - 1
+        return self._entered[index] if index >= 0 else None
+
+    def enter_module(self, path: str) -> CallFrame | None:
+        """Begin the call of a module. Return the frame around it, for :meth:`leave_module`."""
+        around = self._current
+        if path and (around is None or around.depth < MAX_DEPTH):
+            self._change(CallFrame(around, wire.MODULE, path))
+        return around
+
+    def leave_module(self, around: CallFrame | None) -> None:
+        """End the call of a module, and the loops that an exception or a ``return`` left in it."""
+        if self._current is not around:
+            self._change(around)
+
+    def enter_loop(self, loop: int, line: int, ranges: list[LineRange], owner: FrameType) -> None:
+        """Begin a loop of the program, which ``owner`` runs, and end those that were left without our notice."""
+        around = self._current
+        while around is not None and around.owner == id(owner) and ranges[loop].head not in ranges[around.loop]:
+            around = _around_loop(around)
+        if around is None or around.depth < MAX_DEPTH - 1:
+            entered = CallFrame(around, wire.LOOP, line=line)
+            entered.loop = loop
+            entered.owner = id(owner)
+            self._change(entered)
+
+    def next_turn(self, loop: int, owner: FrameType) -> None:
+        """Begin the next turn of a loop that ``owner`` runs."""
+        found = self._innermost(loop, id(owner))
+        if found is None:  # a generator goes on with its loop, which the loop over the generator has left
+            return
+        found.turn += 1
+        turn = CallFrame(found, wire.TURN, line=found.line, turn=found.turn)
+        turn.loop = found.loop
+        turn.owner = found.owner
+        self._change(turn)
+
+    def leave_loop(self, loop: int, owner: FrameType) -> None:
+        """End a loop that ``owner`` ran."""
+        found = self._innermost(loop, id(owner))
+        if found is not None:
+            self._change(found.parent)
+
+    def leave_function(self, owner: FrameType) -> None:
+        """End the loops of a function that returns."""
+        around = self._current
+        while around is not None and around.owner == id(owner):
+            around = around.parent
+        if around is not self._current:
+            self._change(around)
+
+    def caught(self, line: int, ranges: list[LineRange], owner: FrameType) -> None:
+        """End the loops that an exception has left, which ``owner`` caught at a line."""
+        running = set()
+        frame: FrameType | None = owner
+        while frame is not None:
+            running.add(id(frame))
+            frame = frame.f_back
+        left = around = self._current
+        while around is not None:
+            ended = around.owner not in running or (around.owner == id(owner) and line not in ranges[around.loop])
+            if around.owner and ended:
+                left = _around_loop(around)
+            around = around.parent
+        if left is not self._current:
+            self._change(left)
+
+    def _innermost(self, loop: int, owner: int) -> CallFrame | None:
+        around = self._current
+        while around is not None and (around.kind != wire.LOOP or around.loop != loop or around.owner != owner):
+            around = around.parent
+        return around
+
+    def _change(self, frame: CallFrame | None) -> None:
+        self._current = frame
+        start = next_sequence_nr()
+        if self._starts and self._starts[-1] == start:  # no node was made meanwhile
+            self._entered[-1] = frame
+            return
+        self._starts.append(start)
+        self._entered.append(frame)
+        if len(self._starts) > MAX_CHANGES:
+            del self._starts[: MAX_CHANGES // 2]
+            del self._entered[: MAX_CHANGES // 2]
+
+
+def _around_loop(frame: CallFrame) -> CallFrame | None:
+    """Return the frame around a loop, given the loop or a turn of it."""
+    loop = frame.parent if frame.kind == wire.TURN else frame
+    return loop.parent if loop is not None else None
