@@ -436,7 +436,8 @@ class Run(Struct, frozen=True):
 
     ``created`` and ``expires`` are times in ISO 8601 (UTC); ``expires`` is ``null`` for a run that is kept forever.
     ``seed`` is ``null`` if the program kept its own random state, as ``tapedeck run`` leaves it. ``torch`` is the version of
-    PyTorch. ``passes`` and ``steps`` are counts.
+    PyTorch. ``passes`` and ``steps`` are counts. ``outcome`` describes ``status`` and ``error`` in a few words, such as
+    ``RuntimeError on line 12`` or ``Stopped at the time limit``.
 
     ``stdout`` and ``stderr`` are the texts that the program printed to these streams. ``output`` has both in the order in
     which they were printed: consecutive stretches differ in stream or cell. After the first 10,000 stretches, the rest of
@@ -469,6 +470,7 @@ class Run(Struct, frozen=True):
     links: dict[str, str] = field(default_factory=dict)
     stderr: str = ""
     output: list[Printed] = field(default_factory=list)
+    outcome: str = ""
     queue: QueuePosition | UnsetType = UNSET
 
 

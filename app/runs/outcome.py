@@ -10,7 +10,7 @@ STOPPED: Final[dict[str, str]] = {
     "timed_out": "Stopped at the time limit",
     "out_of_memory": "Out of memory",
     "output_limit": "Stopped at the output limit",
-    "killed": "The process was killed",
+    "killed": "The process ended early",
     "cancelled": "Cancelled",
     "interrupted": "Interrupted",
 }

@@ -11,6 +11,7 @@ import msgspec
 from .. import model, wire
 from ..recording import Log, MemoryLog, Overview, Recording
 from ..store import NewRun, Outcome, RunRow, StoredLog
+from .outcome import headline
 from .slots import Ticket
 
 
@@ -77,6 +78,7 @@ class RecordedRun:
             links=dict(links),
             stderr=recording.stderr(),
             output=recording.output(),
+            outcome=headline(self.status, self.error),
             queue=self.queue(),
         )
 

@@ -69,7 +69,6 @@ from ..drawing.style import legend
 from ..examples import FIRST_VISIT
 from ..explain.documentation import LINK
 from ..explain.registry import GROUPS
-from ..runs.outcome import headline
 from ..runs.run import RecordedRun
 from .highlight import highlighted
 from .links import API, run_page
@@ -230,7 +229,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["tensor"] = written
     environment.filters["coded"] = coded
-    environment.filters["headline"] = lambda run: headline(run.status, run.error)
     environment.filters["documented"] = documented
     environment.filters["highlighted"] = highlighted
     return environment

@@ -691,7 +691,7 @@ def test_a_run_in_progress_is_followed_with_its_progress_and_can_be_cancelled(pa
     page.wait_for_timeout(600)
     expect(page.locator(".count b")).to_have_text("0")  # the playhead does not follow when it is elsewhere
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#status")).to_contain_text("stopped by you")
+    expect(page.locator("#status")).to_contain_text("Cancelled")
     expect(bar).to_be_hidden()
     kept = int(slider(page).get_attribute("aria-valuemax") or 0)
     page.reload()

@@ -254,7 +254,7 @@ def test_an_endless_program_can_be_stopped_and_keeps_its_recording(page: Page) -
     page.keyboard.press("ControlOrMeta+Enter")
     expect(page.locator("#status")).to_contain_text("so far", timeout=8000)
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#status")).to_contain_text("stopped by you")
+    expect(page.locator("#status")).to_contain_text("Cancelled")
     expect(node(page, "x")).to_contain_text("[2.0000, 2.0000]")
     expect(page.locator(".count")).to_contain_text("stopped")
 

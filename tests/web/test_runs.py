@@ -39,7 +39,7 @@ async def test_posting_a_program_runs_it_and_returns_the_run(client: httpx.Async
     assert answer.status_code == 201
     assert answer.headers["location"] == f"/api/v1/runs/{run['id']}" == run["links"]["self"]
     assert run["links"]["page"] == f"/r/{run['id']}"
-    assert (run["status"], run["seed"], run["steps"], run["stdout"]) == ("done", 3, 2, "done\n")
+    assert (run["status"], run["outcome"], run["seed"], run["steps"], run["stdout"]) == ("done", "Done", 3, 2, "done\n")
     assert run["lines"][0]["tensor"]["values"] == pytest.approx(14 / 3)
     again = await client.get(answer.headers["location"])
     run.pop("owner_key")
@@ -102,6 +102,9 @@ async def test_a_program_that_fails_is_returned_as_a_run(serve: Serve) -> None:
     async with serve(fit()[:5], STOPPED[-1:]) as client:
         run = (await client.post(RUNS, json={"program": FIT})).json()
     assert (run["status"], run["steps"], run["error"]["line"], run["error"]["type"]) == ("failed", 1, 3, "ValueError")
+    assert run["outcome"] == "ValueError on line 3"
+    async with serve() as client:
+        assert (await client.get(run["links"]["self"])).json()["outcome"] == run["outcome"]
 
 
 async def test_a_run_with_store_false_is_returned_and_not_stored(client: httpx.AsyncClient) -> None:

@@ -59,6 +59,7 @@
  * @property {string} stdout
  * @property {string} stderr
  * @property {Printed[]} output                   the text of both streams, in order
+ * @property {string} outcome                     how the run ended, in a few words
  * @property {boolean} truncated
  * @property {Line[]} lines
  * @property {ProgramError | null} error

@@ -252,7 +252,7 @@ state.watch(["run", "edited", "busy", "settled"], (now) => {
   const live = now.busy !== null && now.busy.id !== null && now.busy.id === now.run?.id;
   document.body.classList.toggle("busy", (now.busy !== null && !live) || !now.settled);
   fill(find("#run"), now.busy ? "Stop" : "Run", !now.busy && h("kbd", { class: "from-760" }, mac ? "⌘ ↵" : "Ctrl ↵"));
-  fill(find("#status"), outcome(now, given.mode, given.limits.wall_seconds, () => (playing.pause(), void work.end())));
+  fill(find("#status"), outcome(now, given.mode, () => (playing.pause(), void work.end())));
 });
 
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {

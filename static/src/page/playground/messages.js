@@ -1,32 +1,22 @@
 // Write the messages about a run: how it ended, why there is no graph, which graphs there are, what its cells printed.
 
+import { ended } from "../../core/state.js";
 import { h, prose } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 
 /** @import {Child} from "../../leaves/dom.js" */
-/** @import {Cell, CellShown, Run, Status} from "../../leaves/types.js" */
+/** @import {Cell, CellShown, Run} from "../../leaves/types.js" */
 /** @import {State} from "../../core/state.js" */
-
-/** @type {Partial<Record<Status, string>>} */
-const ENDS = {
-  timed_out: "stopped: out of time",
-  out_of_memory: "stopped: out of memory",
-  output_limit: "stopped: printed or recorded too much",
-  killed: "stopped: the process was killed",
-  cancelled: "stopped by you",
-  interrupted: "interrupted: the server stopped",
-};
 
 /**
  * Return the status beside the heading "Program".
  *
  * @param {State} state
  * @param {string} mode
- * @param {number} seconds  time limit of a run
  * @param {() => void} toEnd  go to the step at which an error ended the program
  * @returns {Child}
  */
-export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
+export function outcome({ run, busy, edited }, mode, toEnd) {
   if (busy) {
     if (busy.stopping) return "Stopping…";
     const live = busy.id !== null && busy.id === run?.id ? run.steps : 0;
@@ -36,23 +26,18 @@ export function outcome({ run, busy, edited }, mode, seconds, toEnd) {
   }
   if (!run) return "";
   if (edited) return "edited, not run yet";
-  const end = ENDS[run.status];
-  const took = run.duration_ms === null ? "" : ` in ${format.duration(run.duration_ms)}`;
-  if (run.status === "timed_out") {
-    const recorded = run.steps === 1 ? "it is recorded" : "all are recorded";
-    const after = run.steps ? `after ${format.counted(run.steps, "step")}; ${recorded}.` : "before the first step ended.";
-    return [h("span", { class: "bad" }, `Stopped at the ${seconds} s limit`), ` ${after}`];
-  }
-  if (end) return [h("span", { class: "bad", title: run.error?.message }, end), run.steps ? `, ${format.counted(run.steps, "step")} recorded` : took];
-  const { error } = run;
-  if (error) {
-    const line = error.line === null ? "" : ` on line ${error.line}`;
-    const text = `${error.type}${line}${error.file ? ` of ${error.file}` : ""}`;
-    if (!run.steps) return h("span", { class: "bad" }, text);
-    return h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, text);
-  }
+  const took = run.duration_ms === null ? "" : format.duration(run.duration_ms);
+  if (run.status === "failed")
+    return run.steps
+      ? h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, run.outcome)
+      : h("span", { class: "bad" }, run.outcome);
+  if (run.status !== "done")
+    return [
+      h("span", { class: "bad", title: run.error?.message }, run.outcome),
+      run.steps ? `, ${format.counted(run.steps, "step")} recorded` : took && ` after ${took}`,
+    ];
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
-  return `${what}${took}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
+  return `${what}${took && ` in ${took}`}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
 }
 
 /** Explain why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
@@ -75,14 +60,11 @@ export function absence(state, go) {
     return [
       // a killed process may have got further: events that it had not sent yet are lost
       h("h3", null, run.status === "killed" ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
-      h("p", null, h("span", { class: "bad" }, run.error.type), ": ", prose(run.error.message)),
+      h("p", null, h("span", { class: "bad" }, run.outcome), ": ", prose(run.error.message)),
     ];
-  const ended = ENDS[run.status];
-  if (ended)
-    return [
-      h("h3", null, "Nothing to show"),
-      h("p", null, `The program was ${ended}. It had not called backward() yet.`),
-    ];
+  if (!ended(run)) return h("h3", null, "Running…");
+  if (run.status !== "done")
+    return [h("h3", null, "Nothing to show"), h("p", null, `${run.outcome} before the program called backward().`)];
   return [
     h("h3", null, "No graph"),
     h("p", null, "No tensor in this program requires a gradient, so autograd recorded nothing. Create one with requires_grad=True."),
