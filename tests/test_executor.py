@@ -93,11 +93,11 @@ async def test_a_time_limit_stops_the_program(own: OwnProcess) -> None:
     ],
 )
 async def test_an_exception_at_a_limit_has_its_own_status(own: OwnProcess, kind: str, message: str, status: str) -> None:
-    failure = f"wire.ProgramFailure({kind!r}, {message!r}, None, 3, '')"
+    failure = f"wire.ProgramFailure({kind!r}, {message!r}, None, 1, '')"
     end, _ = await run(own, f"emit(wire.EndEvent('failed', {failure}, 1.0))")
     assert end.status == status
     assert end.failure
-    assert end.failure.line == 3
+    assert end.failure.line == 1
     assert end.failure.message
 
 

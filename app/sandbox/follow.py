@@ -69,7 +69,7 @@ async def follow(
         message = f"The program was stopped after {wall_seconds:g} s, the time limit of a run."
         timer = loop.call_later(wall_seconds, stop, "timed_out", message)
     watcher = loop.create_task(_call_when_set(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
-    reader = wire.Reader(limits, replay=job.replay is not None, confined=job.confined)
+    reader = wire.Reader(limits, program=job.program, replay=job.replay is not None, confined=job.confined)
     undecoded = 0
     try:
         with contextlib.suppress(BrokenPipeError):  # the process has exited; exit_reason() explains why

@@ -11,7 +11,8 @@ length of the frame.
 
 from __future__ import annotations
 
-from .check import elements, int32
+from .bounds import MODULE_FILES, NAME_LENGTH, ORIGINS
+from .columns import int32
 from .events import (
     CONSTANT,
     DEFINED,
@@ -23,9 +24,7 @@ from .events import (
     LEAF,
     LOOP,
     MODULE,
-    MODULE_FILES,
     OP,
-    ORIGINS,
     PACKED,
     REQUIRES_GRAD,
     RIGHT,
@@ -62,8 +61,9 @@ from .events import (
     SweepTarget,
     TensorTable,
 )  # fmt: skip
-from .fields import NAME_LENGTH, Event
+from .fields import Event
 from .frames import FRAME_BYTES, Overflow, Reader, decode_job, encode_job, frames, pack, unpack
+from .memory import memory_of
 from .pipe import Pipe
 from .shorten import encodable, shortened
 from .signals import (
@@ -91,6 +91,7 @@ from .signals import (
     TracedUnrecorded,
     UnusedParameter,
 )
+from .tables import elements
 
 __all__ = [
     "CONSTANT",
@@ -176,6 +177,7 @@ __all__ = [
     "encode_job",
     "frames",
     "int32",
+    "memory_of",
     "pack",
     "shortened",
     "unpack",

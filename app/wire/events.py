@@ -8,7 +8,25 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct, field
 
 from ..model import Capture, PassKind, ReplayKind, Stream
-from .fields import Count, Event, Index, LongText, Name, Packed, Text
+from .bounds import (
+    AXES,
+    DIMENSIONS,
+    FACTORS,
+    FUNCTIONS,
+    GROUPS,
+    INT64,
+    LEAVES,
+    LINES,
+    LOSSES,
+    NAMES,
+    OPTION_ITEMS,
+    OPTIONS,
+    ORIGINS,
+    PASSES,
+    REBINDS,
+    STRINGS,
+)
+from .fields import Count, Event, EventPart, Index, LongText, Name, Packed, Text
 from .signals import AnySignal
 
 DTYPES: Final = (
@@ -38,17 +56,8 @@ MODULE, LOOP, TURN = 0, 1, 2
 RIGHT, KINK, WRONG, UNKNOWN, DEFINED = 0, 1, 2, 3, 4
 """Codes of :attr:`Checked.verdict`."""
 
-LINES: Final = 200_000
-"""Maximum number of line rows in one event. A program has fewer lines."""
-LEAVES: Final = 250_000
-"""Maximum number of leaves in one event. A graph has no more leaves than nodes."""
-MODULE_FILES: Final = 1_000
-"""Maximum number of files of the user's own modules in one run."""
-ORIGINS: Final = 1_000
-"""Maximum number of lines of the user's own modules in one step."""
 
-
-class TensorTable(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class TensorTable(EventPart, frozen=True):
     """Summaries of tensors, stored by columns, one row per tensor. Events refer to rows by index; -1 means no tensor.
 
     - ``dtype`` (uint8): codes of :data:`DTYPES`.
@@ -64,7 +73,7 @@ class TensorTable(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     dtype: Packed = b""
     flags: Packed = b""
     grad_fn: Packed = b""
-    names: Annotated[Sequence[Name], Meta(max_length=20_000)] = ()
+    names: Annotated[Sequence[Name], Meta(max_length=NAMES)] = ()
     ndim: Packed = b""
     dims: Packed = b""
     stats: Packed = b""
@@ -108,14 +117,14 @@ class ModuleFileEvent(Event, tag="module-file", frozen=True):
     path: Name
 
 
-class OriginRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class OriginRow(EventPart, frozen=True):
     """A line of a module that is the user's own: the index of a :class:`ModuleFileEvent`, and a line of that file."""
 
     file: Count
     line: Count
 
 
-class LineRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class LineRow(EventPart, frozen=True):
     """The value of a line. ``text`` is its repr, or ``None`` if the server writes the tensor in ``row`` as text.
 
     In a step, ``at`` is the moment at which the line ran: the number of the step's passes that had ended, plus one if its
@@ -155,7 +164,7 @@ class GraphEvent(Event, tag="graph", frozen=True):
     """
 
     index: Count
-    strings: Annotated[list[Name], Meta(max_length=500_000)]
+    strings: Annotated[list[Name], Meta(max_length=STRINGS)]
     kind: Packed
     op: Packed
     call: Packed
@@ -214,20 +223,17 @@ class PassEvent(Event, tag="pass", frozen=True):
 
 
 class ParameterEvent(Event, tag="parameter", frozen=True):
-    """A leaf that took part in a pass for the first time, or that has a new name.
-
-    ``origin`` is set if a module of the user's own made the leaf.
-    """
+    """A leaf that took part in a pass for the first time. ``origin`` is set if a module of the user's own made it."""
 
     index: Count
     name: Name | None
-    shape: Annotated[list[Count], Meta(max_length=1_000)]
+    shape: Annotated[list[Count], Meta(max_length=DIMENSIONS)]
     dtype: Name
     line: Index
     origin: OriginRow | None = None
 
 
-class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ParameterRow(EventPart, frozen=True):
     """One parameter in one step. All fields but the first two are rows of the step's tensors.
 
     ``grad_used`` is the gradient that the update read, ``update`` the difference that it added to the value.
@@ -240,15 +246,17 @@ class ParameterRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     grad_before: Index
     grad_after: Index
     value_after: Index
-    state: Annotated[dict[Name, Index], Meta(max_length=64)] = {}
+    state: Annotated[dict[Name, Index], Meta(max_length=OPTIONS)] = field(default_factory=dict)
     grad_used: Index = -1
     update: Index = -1
 
 
-Options = Annotated[dict[Name, str | int | float | bool | list[float | None] | None], Meta(max_length=64)]
+_Integer = Annotated[int, Meta(ge=-INT64 - 1, le=INT64)]
+_Numbers = Annotated[list[float | None], Meta(max_length=OPTION_ITEMS)]
+Options = Annotated[dict[Name, Name | _Integer | float | bool | _Numbers | None], Meta(max_length=OPTIONS)]
 
 
-class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class GroupRow(EventPart, frozen=True):
     """A group of parameters that an optimizer updated with the same options."""
 
     optimizer: Name
@@ -256,7 +264,7 @@ class GroupRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     options: Options
 
 
-class RebindRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class RebindRow(EventPart, frozen=True):
     """A name, attribute or item that referred to a parameter and now refers to another tensor.
 
     ``uses_gradient`` is true if the new tensor was computed from the parameter's ``.grad``. ``leaf`` is true if the new
@@ -288,19 +296,19 @@ class StepEvent(Event, tag="step", frozen=True):
     update: Annotated[list[Count], Meta(max_length=LINES)]
     values: Annotated[list[LineRow], Meta(max_length=LINES)]
     main: Index
-    passes: Annotated[list[Count], Meta(max_length=100_000)]
+    passes: Annotated[list[Count], Meta(max_length=PASSES)]
     loss_row: Index
     loss_name: Name | None
     parameters: Annotated[list[ParameterRow], Meta(max_length=LEAVES)]
-    rebinds: Annotated[list[RebindRow], Meta(max_length=10_000)]
+    rebinds: Annotated[list[RebindRow], Meta(max_length=REBINDS)]
     optimizer: Options | None
     tensors: TensorTable
-    groups: Annotated[list[GroupRow], Meta(max_length=10_000)] = field(default_factory=list)
-    losses: Annotated[dict[Name, Index], Meta(max_length=1_000)] = field(default_factory=dict)
+    groups: Annotated[list[GroupRow], Meta(max_length=GROUPS)] = field(default_factory=list)
+    losses: Annotated[dict[Name, Index], Meta(max_length=LOSSES)] = field(default_factory=dict)
     update_origins: Annotated[list[OriginRow], Meta(max_length=ORIGINS)] = field(default_factory=list)
 
 
-class ProgramFailure(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ProgramFailure(EventPart, frozen=True):
     """The exception that ended a program. ``origin`` is set if a module of the user's own raised it."""
 
     type: Name
@@ -328,10 +336,10 @@ class Surface(Event, tag="surface", frozen=True):
     """
 
     index: Count
-    at: Annotated[list[float], Meta(min_length=1, max_length=2)]
+    at: Annotated[list[float], Meta(min_length=1, max_length=AXES)]
     loss: float
-    slope: Annotated[list[float], Meta(min_length=1, max_length=2)]
-    axes: Annotated[list[Packed], Meta(min_length=1, max_length=2)]
+    slope: Annotated[list[float], Meta(min_length=1, max_length=AXES)]
+    axes: Annotated[list[Packed], Meta(min_length=1, max_length=AXES)]
     losses: Packed
     failed: Packed
 
@@ -354,15 +362,15 @@ class Checked(Event, tag="checked", frozen=True):
     right: Packed
     tolerance: Packed
     verdict: Packed
-    functions: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
+    functions: Annotated[list[Name], Meta(max_length=FUNCTIONS)] = field(default_factory=list)
     """The program's own autograd functions in the graph of the pass."""
     own: Name = ""
     """The dtype in which the gradients were computed: the least precise one in the pass."""
-    definitions: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
+    definitions: Annotated[list[Name], Meta(max_length=FUNCTIONS)] = field(default_factory=list)
     """The definitions in PyTorch that explain why the gradient of a ``DEFINED`` element is not the slope."""
 
 
-class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class FactorRow(EventPart, frozen=True):
     """The derivative of one output of a node with respect to the input at ``slot``. Shape: output shape, then input shape."""
 
     slot: Count
@@ -370,7 +378,7 @@ class FactorRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True
     row: Index
 
 
-class ProductRow(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ProductRow(EventPart, frozen=True):
     """Two rows to compare: the recorded gradient on an edge, and the arrived gradient times the factors."""
 
     slot: Count
@@ -383,8 +391,8 @@ class Factors(Event, tag="factors", frozen=True):
 
     index: Count
     node: Count
-    factors: Annotated[list[FactorRow], Meta(max_length=10_000)]
-    products: Annotated[list[ProductRow], Meta(max_length=10_000)]
+    factors: Annotated[list[FactorRow], Meta(max_length=FACTORS)]
+    products: Annotated[list[ProductRow], Meta(max_length=FACTORS)]
     tensors: TensorTable
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
-NAME_LENGTH: Final = 300
-"""Maximum length of a name, in characters."""
+from .bounds import COLUMN_BYTES, INT32, NAME_LENGTH, OUTPUT_LENGTH, TEXT_LENGTH
 
-Index = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
-Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Index = Annotated[int, Meta(ge=-1, le=INT32)]
+Count = Annotated[int, Meta(ge=0, le=INT32)]
 Name = Annotated[str, Meta(max_length=NAME_LENGTH)]
-Text = Annotated[str, Meta(max_length=20_000)]
-LongText = Annotated[str, Meta(max_length=200_000)]
-Packed = bytes
+Text = Annotated[str, Meta(max_length=TEXT_LENGTH)]
+LongText = Annotated[str, Meta(max_length=OUTPUT_LENGTH)]
+Packed = Annotated[bytes, Meta(max_length=COLUMN_BYTES)]
 
 
-class Event(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class EventPart(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A part of an event. Events have no reference cycles, so the garbage collector need not visit the parts."""
+
+
+class Event(EventPart, frozen=True):
     """Something that happened in a program. Events are emitted in the order in which they happen."""

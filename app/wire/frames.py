@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from ..errors import ProtocolError
 from ..model import Limits
+from .bounds import MESSAGE_EVENTS, STRUCTURE_BYTES
 from .check import EventChecker
-from .events import AnyEvent, Job
+from .events import AnyEvent, Job, TensorTable
 from .fields import Event
+from .memory import memory_of
 
 FRAME_BYTES: Final = 1 << 20
 """Maximum size of a frame, without its header."""
 _HEADER: Final = struct.Struct("<I")
 _MORE: Final = 1 << 31
 """The bit of a header that is set if more frames of the message follow."""
+MEMORY_FACTOR: Final = 4
+"""Largest size of a recording in memory, as a multiple of ``recording_bytes``. Recordings of trainings take 2 to 3 times."""
+_MOST_FIELDS: Final = 64
+"""More fields than any kind of event has."""
+_BIN: Final = (0xC4, 0xC5, 0xC6)
+"""The first bytes of packed columns in msgpack."""
+_TABLE_HEAD: Final = bytes([0x90 + len(TensorTable.__struct_fields__)])
+"""The first byte of a table in msgpack."""
 
 
 def encode_job(job: Job) -> bytes:
@@ -33,7 +43,8 @@ def decode_job(data: bytes) -> Job:
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[AnyEvent])
-_envelope = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_envelope = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MESSAGE_EVENTS)])
+_parts = msgspec.msgpack.Decoder(Annotated[list[msgspec.Raw], msgspec.Meta(max_length=_MOST_FIELDS)])
 _event_decoder: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
 
 
@@ -64,18 +75,23 @@ def frames(message: bytes) -> bytes:
 class Reader:
     """Joins frames, decodes messages and checks events, for the lifetime of one child.
 
-    ``replay`` is true if the child's job orders a replay. Only then may events answer one. ``confined`` is true if the child is
-    confined: its events may then name no file. :attr:`total` is the number of bytes read, :attr:`events` the number of events.
-    :meth:`feed` enforces the limits on both.
+    ``program`` is the text that the child runs: no event may refer to a line beyond it. ``replay`` is true if the child's job
+    orders a replay. Only then may events answer one. ``confined`` is true if the child is confined: its events may then name
+    no file.
     """
 
-    def __init__(self, limits: Limits, *, replay: bool = False, confined: bool = True) -> None:
+    def __init__(self, limits: Limits, *, program: str | None = None, replay: bool = False, confined: bool = True) -> None:
         self._limits = limits
         self._buffer = bytearray()
         self._message = bytearray()
-        self._checker = EventChecker(limits, replay=replay, confined=confined)
+        lines = None if program is None else len(program.splitlines())
+        self._checker = EventChecker(limits, lines=lines, replay=replay, confined=confined)
         self.total = 0
+        """Number of bytes read, at most ``recording_bytes``."""
         self.events = 0
+        """Number of events read, at most ``events``."""
+        self.memory = 0
+        """Estimated size in memory of the events read, in bytes, at most :data:`MEMORY_FACTOR` times ``recording_bytes``."""
 
     def feed(self, data: bytes) -> Iterator[AnyEvent]:
         """Add bytes from the pipe, and yield the events that are complete and valid.
@@ -85,7 +101,7 @@ class Reader:
         """
         self.total += len(data)
         if self.total > self._limits.recording_bytes:
-            raise Overflow(f"The recording is larger than {self._limits.recording_bytes >> 20} MB.")
+            raise self._too_large()
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
             (header,) = _HEADER.unpack_from(self._buffer)
@@ -110,11 +126,28 @@ class Reader:
                 self.events += 1
                 if self.events > self._limits.events:
                     raise Overflow(f"More than {self._limits.events:,} events were recorded.")
+                if len(raw) > STRUCTURE_BYTES and _structure_bytes(raw) > STRUCTURE_BYTES:
+                    raise Overflow(f"An event has more than {STRUCTURE_BYTES >> 20} MB of texts and rows.")
                 event = _event_decoder.decode(raw)
                 self._checker.check(event)
+                self.memory += memory_of(event)
+                if self.memory > MEMORY_FACTOR * self._limits.recording_bytes:
+                    raise self._too_large()
                 yield event
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise ProtocolError(f"a message is not a list of events: {error}") from error
+
+    def _too_large(self) -> Overflow:
+        return Overflow(f"The recording is larger than {self._limits.recording_bytes >> 20} MB.")
+
+
+def _structure_bytes(event: msgspec.Raw) -> int:
+    """Return the bytes of an encoded event without its packed columns and those of its table."""
+    size = 0
+    for part in _parts.decode(event):
+        inner = _parts.decode(part) if bytes(memoryview(part)[:1]) == _TABLE_HEAD else (part,)
+        size += sum(len(each) for each in inner if memoryview(each)[0] not in _BIN)
+    return size
 
 
 class Overflow(ProtocolError):

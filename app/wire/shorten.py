@@ -1,4 +1,4 @@
-"""Cut the texts of an event to the lengths that its schema allows, before it is sent.
+"""Cut the texts and dictionaries of an event to the lengths that its schema allows, before it is sent.
 
 A program may give a variable, class or file any name. A name that is too long must not make the recording invalid.
 """
@@ -6,6 +6,7 @@ A program may give a variable, class or file any name. A name that is too long m
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,7 +20,7 @@ _cuts: dict[type, _Cut | None] = {}
 
 
 def shortened(event: _AnyEvent) -> _AnyEvent:
-    """Return the event itself, or a copy in which each text that is too long ends with "…"."""
+    """Return the event itself, or a copy in which each text that is too long ends with "…", and dictionaries end earlier."""
     kind = type(event)
     if kind not in _cuts:
         _cuts[kind] = _cut_of(inspect.type_info(kind))
@@ -50,15 +51,14 @@ def _cut_of(kind: inspect.Type) -> _Cut | None:
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item) | inspect.CollectionType(item_type=item):
             cut = _cut_of(item)
             return None if cut is None else _items(cut)
-        case inspect.DictType(key_type=key, value_type=value):
-            cuts = _cut_of(key), _cut_of(value)
-            return None if cuts == (None, None) else _pairs(*cuts)
+        case inspect.DictType(key_type=key, value_type=value, max_length=int() as limit):
+            return _pairs(_cut_of(key), _cut_of(value), limit)
         case inspect.StructType(cls=cls, fields=fields):
             parts = {field.name: cut for field in fields if (cut := _cut_of(field.type)) is not None}
             return _struct(cls, parts) if parts else None
         case inspect.UnionType(types=types):
-            found = [cut for each in types if (cut := _cut_of(each)) is not None]
-            return _optional(found[0]) if found else None
+            found = [(_class_of(each), cut) for each in types if (cut := _cut_of(each)) is not None]
+            return _only(*found[0]) if found else None
         case _:
             return None
 
@@ -70,11 +70,24 @@ def _text(limit: int) -> _Cut:
     return cut
 
 
-def _optional(inner: _Cut) -> _Cut:
+def _only(cls: type, inner: _Cut) -> _Cut:
     def cut(value: Any) -> Any:
-        return None if value is None else inner(value)
+        return inner(value) if isinstance(value, cls) else value
 
     return cut
+
+
+def _class_of(kind: inspect.Type) -> type:
+    """Return the class of the values of a type that has bounded texts."""
+    match kind:
+        case inspect.StructType(cls=cls):
+            return cls
+        case inspect.StrType():
+            return str
+        case inspect.DictType():
+            return dict
+        case _:
+            return list
 
 
 def _items(inner: _Cut) -> _Cut:
@@ -87,11 +100,11 @@ def _items(inner: _Cut) -> _Cut:
     return cut
 
 
-def _pairs(key_cut: _Cut | None, value_cut: _Cut | None) -> _Cut:
+def _pairs(key_cut: _Cut | None, value_cut: _Cut | None, limit: int) -> _Cut:
     def cut(value: Any) -> Any:
         changed = {
             (key if key_cut is None else key_cut(key)): (item if value_cut is None else value_cut(item))
-            for key, item in value.items()
+            for key, item in islice(value.items(), limit)
         }
         return value if changed == value else changed
 

@@ -10,9 +10,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from .bounds import DIMENSIONS, INT64
 from .fields import Count, Event, Index, Name, Text
 
-Shape = Annotated[list[Annotated[int, Meta(ge=0, le=2**63 - 1)]], Meta(max_length=1_000)]
+Shape = Annotated[list[Annotated[int, Meta(ge=0, le=INT64)]], Meta(max_length=DIMENSIONS)]
 
 
 class Signal(Event, frozen=True, kw_only=True):

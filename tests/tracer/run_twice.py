@@ -33,7 +33,7 @@ KEEP = "import builtins; builtins._kept_by_test = globals(); "
 
 def record(program: str, **options: Any) -> tuple[list[wire.AnyEvent], Recording]:
     """Record a program in this process, and validate its events as the server does."""
-    reader = wire.Reader(Limits(), confined=options.get("confined", True))
+    reader = wire.Reader(Limits(), program=program, confined=options.get("confined", True))
     events: list[wire.AnyEvent] = []
     cells = options.pop("cells", None) or [(1, max(len(program.splitlines()), 1))]
     execute(wire.Job(program, cells, **options), lambda data: events.extend(reader.feed(data)))

@@ -79,7 +79,7 @@ class ProgramSource:
         return None
 
     def locate(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
-        """Return the line of an instruction (0 if unknown) and its columns.
+        """Return the line of an instruction and its columns. The line is 0 if it is unknown or not one of the program.
 
         Columns count characters; an expression over several lines ends with its first line.
         """
@@ -95,7 +95,7 @@ class ProgramSource:
             self._codes.append(code)
         line, end_line, start, end = positions[offset // 2] if offset // 2 < len(positions) else (None,) * 4
         if line is None or not 1 <= line <= len(self.lines):
-            return line or 0, None
+            return 0, None
         if start is None or end is None:
             return line, None
         data = self.lines[line - 1].encode()

@@ -187,13 +187,17 @@ def groups(optimizer: torch.optim.Optimizer, parameters: Mapping[int, int]) -> l
     for group in optimizer.param_groups:
         members = [parameters[id(leaf)] for leaf in group["params"] if id(leaf) in parameters]
         if members:
-            options: dict[str, Option] = {key: option for key, value in group.items() if (option := _option(value)) is not None}
+            options: dict[str, Option] = {
+                key: option for key, value in group.items() if type(key) is str and (option := _option(value)) is not None
+            }
             rows.append(wire.GroupRow(type(optimizer).__name__, members, options))
     return rows
 
 
 def _option(value: Any) -> Option:
     """Return an option that can be emitted: a number, a string, or a few numbers; ``None`` for any other value."""
+    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
+        return None
     if type(value) in (int, float, bool, str):
         return value  # type: ignore[no-any-return]
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():

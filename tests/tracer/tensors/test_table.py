@@ -19,7 +19,7 @@ def packed_summaries(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[
     rows = [table.add(tensor) for tensor in tensors]
     packed = pack([table])[0]
     reader = wire.Reader(model.Limits())
-    list(reader.feed(wire.frames(wire.pack([wire.LinesEvent([wire.LineRow(1, None, "", row) for row in rows], packed)]))))
+    list(reader.feed(wire.frames(wire.pack([wire.LinesEvent([wire.LineRow(1 + row, None, "", row) for row in rows], packed)]))))
     found = [Tensors(packed).summary(row) for row in rows]
     assert all(summary is not None for summary in found)
     return [summary for summary in found if summary is not None]
