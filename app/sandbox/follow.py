@@ -10,7 +10,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from typing import Final, Protocol
 
 import msgspec
@@ -22,6 +23,12 @@ from ..model import Limits, Status
 _CHUNK: Final = 1 << 20
 _HEAVY_BYTES: Final = 1 << 17
 """Bytes of undecoded data above which decoding moves to a thread, to keep the event loop responsive."""
+SLICE: Final = 256
+"""Number of events that are decoded and recorded before the event loop turns to other work."""
+EVENTS_PER_SECOND: Final = 10_000
+"""Rate at which the events of a confined process are read. A training emits about three events a step."""
+BURST: Final = 20_000
+"""Number of events that are read at once before the rate applies."""
 
 
 class JobProcess(Protocol):
@@ -70,29 +77,34 @@ async def follow(
         timer = loop.call_later(wall_seconds, stop, "timed_out", message)
     watcher = loop.create_task(_call_when_set(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
     reader = wire.Reader(limits, program=job.program, replay=job.replay is not None, confined=job.confined)
+    rate = EventRate()
     undecoded = 0
+    error: ProtocolError | None = None
     try:
         with contextlib.suppress(BrokenPipeError):  # the process has exited; exit_reason() explains why
             await _send(process, wire.encode_job(job))
-        while data := await _receive(process.events):
+        while error is None and (data := await _receive(process.events)):
             undecoded += len(data)
-            if undecoded > _HEAVY_BYTES:
-                events, error = await asyncio.to_thread(_decode, reader, data)
-            else:
-                events, error = _decode(reader, data)
-            if events:
+            heavy = undecoded > _HEAVY_BYTES
+            stream = reader.feed(data)
+            full = True
+            while full and error is None:
+                events, error = await asyncio.to_thread(_decode, stream) if heavy else _decode(stream)
+                full = len(events) == SLICE
+                if not events:
+                    continue
                 undecoded = 0
                 for index, event in enumerate(events):
                     if isinstance(event, wire.EndEvent):
                         yield [*events[:index], _with_limit_status(event)]
                         return
                 yield events
-            if isinstance(error, wire.Overflow):
-                stop("output_limit", f"{error} The program was stopped.")
-                break
-            if error is not None:
-                stop("killed", f"The program was stopped because its process sent an invalid recording: {error}.")
-                break
+                # Meanwhile, nobody reads the pipe, and the process waits as soon as the pipe is full.
+                await asyncio.sleep(rate.delay(len(events)) if job.confined and not stopped else 0.0)
+        if isinstance(error, wire.Overflow):
+            stop("output_limit", f"{error} The program was stopped.")
+        elif error is not None:
+            stop("killed", f"The program was stopped because its process sent an invalid recording: {error}.")
         # If we killed the process, report the reason instead of the signal.
         status, message = stopped[0] if stopped else await process.exit_reason()
         yield [end_event(status, message, elapsed())]
@@ -102,15 +114,38 @@ async def follow(
         watcher.cancel()
 
 
-def _decode(reader: wire.Reader, data: bytes) -> tuple[list[wire.AnyEvent], ProtocolError | None]:
-    """Decode data. Return the events, and the error that stopped the decoding, if any."""
+def _decode(stream: Iterator[wire.AnyEvent]) -> tuple[list[wire.AnyEvent], ProtocolError | None]:
+    """Decode up to :data:`SLICE` events. Return them, and the error that stopped the decoding, if any."""
     events: list[wire.AnyEvent] = []
     try:
-        for event in reader.feed(data):
+        for event in islice(stream, SLICE):
             events.append(event)  # noqa: PERF402 (keeps the events before an error)
     except ProtocolError as error:
         return events, error
     return events, None
+
+
+class EventRate:
+    """Limits how fast events are read, so that endless tiny events cost their process, not the server.
+
+    A burst is free; after it, each event takes 1 / :data:`EVENTS_PER_SECOND` seconds. ``clock`` returns seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._paid_until = clock() - BURST / EVENTS_PER_SECOND
+
+    def delay(self, events: int) -> float:
+        """Return the seconds to wait after having read some events.
+
+        >>> rate = EventRate(clock=lambda: 0.0)
+        >>> rate.delay(BURST), rate.delay(EVENTS_PER_SECOND // 2)
+        (0.0, 0.5)
+        """
+        now = self._clock()
+        earliest = now - BURST / EVENTS_PER_SECOND
+        self._paid_until = max(self._paid_until, earliest) + events / EVENTS_PER_SECOND
+        return max(0.0, self._paid_until - now)
 
 
 def _with_limit_status(end: wire.EndEvent) -> wire.EndEvent:
