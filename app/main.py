@@ -37,11 +37,14 @@ from .web.owner import Owners, secret_in
 from .web.request_parts import reject_unknown_parameters
 from .web.security import CrossOriginApi, SecurityHeaders
 from .web.service import Service, root_of
+from .workers import Workers
 
 ONE_PROCESS: Final = (
     "Tapedeck serves from one process, because live runs and their listeners are in that process's memory. "
     "Leave --workers and WEB_CONCURRENCY at 1. To serve more, start another instance with a different TAPEDECK_DATA."
 )
+READERS: Final = 2
+"""Number of worker processes that read notebooks, trainings and expressions."""
 log = logging.getLogger(__name__)
 
 
@@ -61,10 +64,13 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         folder = None if chosen.data == ":memory:" else Path(chosen.data)
         with _locked(folder):
-            app.state.service = service = _service(chosen, folder, executor or LocalExecutor(chosen))
+            workers = Workers(READERS, modules=("tapedeck.inputs.request",))
+            app.state.service = service = _service(chosen, folder, executor or LocalExecutor(chosen), workers)
             app.state.metrics = health.registry_of(service)
             await service.archive.start()
             await service.executor.start()
+            if executor is None:  # in tests, the first call starts them
+                await workers.start()
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
             try:
                 yield
@@ -73,6 +79,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 await service.replays.close()
                 await service.executor.close()
                 await service.archive.close()
+                await workers.close()
 
     app = FastAPI(
         title="Tapedeck",
@@ -103,12 +110,13 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     return app
 
 
-def _service(settings: Settings, folder: Path | None, executor: Executor) -> Service:
+def _service(settings: Settings, folder: Path | None, executor: Executor, workers: Workers) -> Service:
     archive = Archive(Store(folder), settings.limits)
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
     runs = Runs(settings, archive, executor, find, settings.concurrent or os.cpu_count() or 1)
     replayed = Replays(settings.limits, archive, executor, runs.slots)
-    return Service(settings, archive, runs, replayed, executor, Owners(secret), picture.shared_engine(settings.dot), gallery())
+    engine = picture.shared_engine(settings.dot)
+    return Service(settings, archive, runs, replayed, executor, workers, Owners(secret), engine, gallery())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any, Final
 from .. import model
 from ..errors import InvalidInput
 from .literals import literals
+from .text import SOURCE_BYTES, check_size
 
 MODULES: Final = {
     "math": "import math", "np": "import numpy as np", "numpy": "import numpy", "nn": "from torch import nn",
@@ -18,13 +19,13 @@ MODULES: Final = {
 """Names that an expression may use, with the import that binds them."""
 
 
-def convert(expression: Any, inputs: Any) -> model.Program:
-    """Return the program of an expression.
+def convert(expression: Any, inputs: Any, most_bytes: int = SOURCE_BYTES) -> model.Program:
+    """Return the program of an expression of at most ``most_bytes``.
 
     ``inputs`` maps names to numbers, nested lists of numbers, or objects with ``values``, ``dtype`` and ``requires_grad``.
     The default dtype is float32. Inputs require grad by default if their dtype allows it.
 
-    Raises :class:`InvalidInput`, which points at the field that is wrong.
+    Raises :class:`InvalidInput` and :class:`TooLarge`, which point at the field that is wrong.
 
     >>> print(convert("(2 * (x + 2) ** 2).mean()", {"x": [1, 2, 3]}).text)
     import torch
@@ -35,7 +36,7 @@ def convert(expression: Any, inputs: Any) -> model.Program:
     result
     <BLANKLINE>
     """
-    expression = text(expression, "expression")
+    expression = text(expression, "expression", most_bytes)
     if not isinstance(inputs, Mapping):
         raise InvalidInput('`inputs` must be an object of names and values, such as {"x": [1, 2, 3]}.', where="inputs")
     used = names(expression, "expression")
@@ -49,10 +50,14 @@ def convert(expression: Any, inputs: Any) -> model.Program:
     return model.Program(text="\n\n".join(part for part in parts if part) + "\n", kind="expression")
 
 
-def text(expression: object, where: str) -> str:
-    """Return an expression as it is written into a program. Raises :class:`InvalidInput` if it is not a usable string."""
+def text(expression: object, where: str, most_bytes: int) -> str:
+    """Return an expression as it is written into a program.
+
+    Raises :class:`InvalidInput` if it is not a usable string, and :class:`TooLarge` before it is parsed.
+    """
     if not isinstance(expression, str):
         raise InvalidInput(f"The {where} must be a string.", where=where)
+    check_size(expression, most_bytes, f"The {where}", where)
     written = expression.replace("\r\n", "\n").replace("\r", "\n").strip()
     if not written:
         raise InvalidInput(f'The {where} is empty: send an expression such as "(x ** 2).sum()".', where=where)

@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from ..errors import InvalidInput
+from .text import short
 
 ELEMENTS: Final = 10_000
 """Largest number of elements of all inputs together. A program can create larger tensors itself."""
 DIMENSIONS: Final = 16
 """Largest number of dimensions of an input."""
+TENSORS: Final = 1_000
+"""Largest number of inputs. They are counted before any is read."""
+LONGEST_NAME: Final = 100
+"""Largest number of characters in the name of an input."""
 
 INTEGERS: Final = {
     "int64": (-(2**63), 2**63 - 1), "int32": (-(2**31), 2**31 - 1), "int16": (-(2**15), 2**15 - 1),
@@ -26,7 +31,7 @@ NON_FINITE: Final = {"NaN": 'float("nan")', "Infinity": 'float("inf")', "-Infini
 
 
 class TensorLiteral(NamedTuple):
-    """The line of Python that creates a tensor, and the tensor's number of elements."""
+    """The line of Python that creates a tensor, and how much it counts: its number of elements, or of its empty lists."""
 
     name: str
     text: str
@@ -42,22 +47,27 @@ def literal(name: str, value: Any, among: str, *, learned: bool | None = None) -
 
     Raises :class:`InvalidInput`, which points at the field that is wrong.
     """
-    where = f"{among}.{name}"
+    where = f"{among}.{short(name)}"
+    if len(name) > LONGEST_NAME:
+        raise InvalidInput(f"The name of a tensor can have at most {LONGEST_NAME} characters: shorten it.", where=where)
     if not name.isidentifier() or keyword.iskeyword(name) or name == "torch" or name.startswith("__"):
-        raise InvalidInput(f"{name!r} cannot be the name of a tensor: use a Python identifier other than torch.", where=where)
+        raise InvalidInput(
+            f"{short(name)!r} cannot be the name of a tensor: use a Python identifier other than torch.", where=where
+        )
     dtype: Any = None
     requires_grad: Any = None
     if isinstance(value, Mapping):
         if unknown := sorted(set(value) - {"values", "dtype", "requires_grad"}):
             raise InvalidInput(
-                f"Unknown field {unknown[0]!r}: a tensor has values, dtype and requires_grad.", where=f"{where}.{unknown[0]}"
+                f"Unknown field {short(unknown[0])!r}: a tensor has values, dtype and requires_grad.",
+                where=f"{where}.{short(unknown[0])}",
             )
         if "values" not in value:
             raise InvalidInput("A tensor given as an object needs its numbers in `values`.", where=where)
         dtype, requires_grad = value.get("dtype"), value.get("requires_grad")
         value = value["values"]
     if dtype is not None and dtype not in DTYPES:
-        raise InvalidInput(f"{dtype!r} is not a supported dtype: use one of {', '.join(DTYPES)}.", where=f"{where}.dtype")
+        raise InvalidInput(f"{_shown(dtype)} is not a supported dtype: use one of {', '.join(DTYPES)}.", where=f"{where}.dtype")
     if requires_grad is not None and not isinstance(requires_grad, bool):
         raise InvalidInput("requires_grad must be true or false.", where=f"{where}.requires_grad")
     if learned is not None:
@@ -83,18 +93,25 @@ def literal(name: str, value: Any, among: str, *, learned: bool | None = None) -
         text += f", dtype=torch.{dtype}"
     if differentiable if requires_grad is None else requires_grad:
         text += ", requires_grad=True"
-    return TensorLiteral(name, f"{name} = torch.tensor({text})", math.prod(shape))
+    return TensorLiteral(name, f"{name} = torch.tensor({text})", _size(shape))
 
 
 def literals(values: Mapping[str, Any], among: str, *, learned: bool | None = None) -> list[TensorLiteral]:
     """Return the lines that create tensors. Together, the tensors may have :data:`ELEMENTS` elements."""
-    written = [literal(name, value, among, learned=learned) for name, value in values.items()]
-    if sum(tensor.elements for tensor in written) > ELEMENTS:
-        largest = max(written, key=lambda tensor: tensor.elements)
-        raise InvalidInput(
-            f"The {among} have more than {ELEMENTS:,} numbers: create larger tensors in a program, such as with torch.randn.",
-            where=f"{among}.{largest.name}",
-        )
+    if len(values) > TENSORS:
+        raise InvalidInput(f"There are more than {TENSORS:,} {among}: write a program that creates them.", where=among)
+    written: list[TensorLiteral] = []
+    elements = 0
+    for name, value in values.items():
+        written.append(literal(name, value, among, learned=learned))
+        elements += written[-1].elements
+        if elements > ELEMENTS:
+            largest = max(written, key=lambda tensor: tensor.elements)
+            raise InvalidInput(
+                f"The {among} have more than {ELEMENTS:,} numbers: create larger tensors in a program, such as with "
+                "torch.randn.",
+                where=f"{among}.{largest.name}",
+            )
     return written
 
 
@@ -118,11 +135,16 @@ def _shape(value: Any, where: str, *, in_complex: bool) -> list[int]:
         if not shape or shape[-1] != 2:
             raise InvalidInput("Complex values are written [re, im].", where=where)
         shape.pop()
-    if math.prod(shape) > ELEMENTS:
+    if _size(shape) > ELEMENTS:
         raise InvalidInput(
             f"The input has more than {ELEMENTS:,} numbers: create it in a program, for example with torch.randn.", where=where
         )
     return shape
+
+
+def _size(shape: list[int]) -> int:
+    """Return the number of elements of a shape. Empty lists count too, because reading them takes as long."""
+    return math.prod(max(1, length) for length in shape)
 
 
 def _written(value: Any, dtype: str, where: str, depth: int, shape: list[int]) -> str:
@@ -159,7 +181,7 @@ def _number(value: Any, dtype: str, where: str) -> str:
     if dtype in INTEGERS:
         low, high = INTEGERS[dtype]
         if value != int(value) or not low <= value <= high:
-            raise InvalidInput(f"{value!r} is not a value of {dtype}.", where=where)
+            raise InvalidInput(f"{_shown(value)} is not a value of {dtype}.", where=where)
         return repr(int(value))
     try:
         return repr(float(value))
@@ -168,5 +190,9 @@ def _number(value: Any, dtype: str, where: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+    """Return a value as it is quoted in a message. A container may be as large as the body, so only its kind is named."""
+    if isinstance(value, dict | list):
+        return "An object" if isinstance(value, dict) else "A list"
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "An integer of many digits"
+    return short(repr(value if not isinstance(value, str) else short(value, 40)), 45)

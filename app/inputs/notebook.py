@@ -6,24 +6,30 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from .. import model
 from ..errors import InvalidInput, UnreadableInput
+from .text import SOURCE_BYTES, check_size, short
 
+CELLS: Final = 2_000
+"""Largest number of code cells."""
+NOTES: Final = 200
+"""Largest number of notes about skipped lines. Further lines are skipped without one."""
 KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
 """Cell magics whose body is Python and runs in the notebook's namespace. A cell with any other magic is skipped."""
+
+LONGEST_NOTE: Final = 200
+"""Largest number of characters of a skipped line that its note quotes."""
 
 Note = dict[str, Any]
 
 
-def read(data: bytes) -> model.Program:
-    """Read the bytes of an ``.ipynb`` file.
-
-    Raises :class:`UnreadableInput` if they are not JSON, and :class:`InvalidInput` if the notebook has no code.
-    """
+def read(data: bytes, most_bytes: int = SOURCE_BYTES) -> model.Program:
+    """Read the bytes of an ``.ipynb`` file. Raises the errors of :func:`convert`."""
     try:
         document = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, RecursionError) as error:
@@ -31,11 +37,14 @@ def read(data: bytes) -> model.Program:
             f"This is not a notebook: an .ipynb file is JSON, but this file is not ({error}). Save it again from Jupyter.",
             where="notebook",
         ) from error
-    return convert(document)
+    return convert(document, most_bytes)
 
 
-def convert(document: Any) -> model.Program:
+def convert(document: Any, most_bytes: int = SOURCE_BYTES) -> model.Program:
     """Return the program of a parsed notebook (nbformat 3 or 4): its code cells, joined by blank lines.
+
+    Raises :class:`UnreadableInput`, :class:`InvalidInput` if the notebook has no code or too many cells, and
+    :class:`TooLarge` if its code has more than ``most_bytes``. Sizes are checked before a cell is parsed.
 
     >>> program = convert({"nbformat": 4, "cells": [
     ...     {"cell_type": "code", "source": "%matplotlib inline\\nx = 1"}, {"cell_type": "code", "source": ["x"]}]})
@@ -51,20 +60,26 @@ def convert(document: Any) -> model.Program:
     lines: list[str] = []
     cells: list[tuple[int, int]] = []
     notes: list[Note] = []
-    for source in _sources(document):
+    sources = list(islice(_sources(document), CELLS + 1))
+    if len(sources) > CELLS:
+        raise InvalidInput(
+            f"The notebook has more than {CELLS:,} code cells: remove cells that the gradients don't need.", where="notebook"
+        )
+    check_size("\n\n".join(sources), most_bytes, "The notebook's code", "notebook")
+    for source in sources:
         if lines:
             lines.append("")
         start = len(lines) + 1
         plain, found = plain_python(source.strip("\n").split("\n"))
         lines += plain
         cells.append((start, len(lines)))
-        notes += ({"code": "skipped-magic", "line": start + at, "text": text} for at, text in found)
+        notes += ({"code": "skipped-magic", "line": start + at, "text": short(text, LONGEST_NOTE)} for at, text in found)
     if not cells:
         raise InvalidInput(
             "The notebook has no code: all of its code cells are empty. Add code, or send a program.",
             where="notebook",
         )
-    return model.Program(text="\n".join(lines) + "\n", kind="notebook", cells=cells, notes=notes)
+    return model.Program(text="\n".join(lines) + "\n", kind="notebook", cells=cells, notes=notes[:NOTES])
 
 
 def plain_python(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
@@ -77,37 +92,51 @@ def plain_python(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
     >>> plain_python(["%%bash", "ls"])
     (['# %%bash', '# ls'], [(0, '%%bash')])
     """
-    if _is_python("\n".join(lines)):  # a leading % may be an operator or inside a string
-        return lines, []
-    first = next((at for at, line in enumerate(lines) if line.strip()), 0)
-    if magic := re.match(r"%%(\w+)", lines[first]):
-        if magic[1] not in KEPT_CELL_MAGICS:
-            return [f"# {line}" for line in lines], [(first, lines[first])]
-        body, found = plain_python([*lines[:first], "", *lines[first + 1 :]])
-        body[first] = f"# {lines[first]}"
-        return body, [(first, lines[first]), *found]
     result = list(lines)
     notes: list[tuple[int, str]] = []
-    for at in _statements(lines):
-        replaced = _replace(lines[at])
-        if replaced is not None:
-            result[at] = replaced
-            notes.append((at, lines[at].strip()))
+    begin = 0
+    while magic := _cell_magic(lines, begin):
+        first, name = magic
+        notes.append((first, lines[first]))
+        kept = name in KEPT_CELL_MAGICS
+        begin = first + 1
+        result[first : begin if kept else None] = [f"# {line}" for line in lines[first : begin if kept else None]]
+        if not kept:
+            return result, notes
+    rest = lines[begin:]
+    replaced = {at: new for at in _statements(rest) if (new := _replace(rest[at])) is not None}
+    if replaced and not _is_python("\n".join(rest)):  # a leading % may be an operator or inside a string
+        for at, new in replaced.items():
+            result[begin + at] = new
+            notes.append((begin + at, rest[at].strip()))
     return result, notes
 
 
+def _cell_magic(lines: list[str], begin: int) -> tuple[int, str] | None:
+    """Return the index and the name of a cell magic, if it is on the first line from ``begin`` that is not blank."""
+    first = next((at for at in range(begin, len(lines)) if lines[at].strip()), None)
+    magic = None if first is None else re.match(r"%%(\w+)", lines[first])
+    return None if first is None or magic is None else (first, magic[1])
+
+
 def _replace(line: str) -> str | None:
-    indent, text = re.match(r"(\s*)(.*)", line, re.DOTALL).groups()  # type: ignore[union-attr]  # it matches anything
-    if timed := re.match(r"%time\s+(\S.*)", text):
-        return f"{indent}{timed[1]}  # %time"
+    """Return the Python for a line that is a magic or a shell command, ``None`` for any other line. Linear in its length."""
+    text = line.lstrip()
+    indent = line[: len(line) - len(text)]
+    if text.startswith("%time") and (timed := text.removeprefix("%time")) != timed.lstrip() and timed.strip():
+        return f"{indent}{timed.lstrip()}  # %time"
     if text[:1] in ("%", "!") or re.fullmatch(r"\?{1,2}[\w.*]+|[\w.*]+\?{1,2}", text):
         return f"{indent}pass  # {text}"
-    if assigned := re.fullmatch(r"([\w.,\s\[\]]+?)\s*=\s*([%!].*)", text):
-        return f"{indent}{assigned[1]} = None  # {assigned[2]}"
+    target, equals, command = text.partition("=")
+    command = command.lstrip()
+    if equals and command[:1] in ("%", "!") and re.fullmatch(r"[\w.,\s\[\]]+", target):
+        return f"{indent}{target.rstrip()} = None  # {command}"
     return None
 
 
 _TOKEN: Final = re.compile(r"#.*|'''|\"\"\"|'(?:\\.|[^'\\])*'?|\"(?:\\.|[^\"\\])*\"?|[([{]|[)\]}]|\\$")
+_ENDS: Final = {"'''": re.compile(r"(?:\\.|[^\\])*?'''"), '"""': re.compile(r'(?:\\.|[^\\])*?"""')}
+"""The rest of a long string, by the quotes that end it."""
 
 
 def _statements(lines: list[str]) -> Iterator[int]:
@@ -122,7 +151,7 @@ def _statements(lines: list[str]) -> Iterator[int]:
         position = 0
         while position < len(line):
             if quote:
-                end = re.compile(rf"(?:\\.|[^\\])*?{quote}").match(line, position)
+                end = _ENDS[quote].match(line, position)
                 if not end:
                     break
                 position, quote = end.end(), ""
@@ -157,13 +186,13 @@ def _sources(document: Any) -> Iterator[str]:
         raise UnreadableInput("This is not a notebook: the JSON is not an object with cells.", where="notebook")
     cells = document.get("cells")
     if cells is None and isinstance(sheets := document.get("worksheets"), list):  # nbformat 3
-        cells = [cell for sheet in sheets if isinstance(sheet, Mapping) for cell in sheet.get("cells") or ()]
+        cells = [cell for sheet in sheets for cell in _cells(sheet)]
     if not isinstance(cells, list):
         raise UnreadableInput("This is not a notebook: the JSON has no list of cells.", where="notebook")
     language = _language(document)
     if language not in ("", "python", "ipython"):
         raise InvalidInput(
-            f"The notebook is written in {language}: only Python notebooks can be run.", where="notebook.metadata"
+            f"The notebook is written in {short(language)}: only Python notebooks can be run.", where="notebook.metadata"
         )
     for index, cell in enumerate(cells):
         if not isinstance(cell, Mapping):
@@ -180,6 +209,11 @@ def _sources(document: Any) -> Iterator[str]:
         source = source.replace("\r\n", "\n").replace("\r", "\n")
         if source.strip():
             yield source
+
+
+def _cells(sheet: Any) -> list[Any]:
+    cells = sheet.get("cells") if isinstance(sheet, Mapping) else None
+    return cells if isinstance(cells, list) else []
 
 
 def _language(document: Mapping[str, Any]) -> str:

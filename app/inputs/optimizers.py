@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..errors import InvalidInput
 from ..wire.catalogue import OptimizerCatalogue, OptimizerOption
+from .text import short
 
 WORDS: Final = {"line_search_fn": ("strong_wolfe",), "adjust_lr_fn": ("original", "match_rms_adamw")}
 """Accepted texts of options, which signatures don't list. torch accepts any text for an option that is not here."""
@@ -33,12 +34,12 @@ def arguments(name: Any, options: Mapping[str, Any], where: str, catalogue: Opti
     if catalogue is None:
         return _unchecked(name, options, where)
     if name not in catalogue:
-        raise InvalidInput(f"Unknown optimizer {name[:60]!r}: use one of {', '.join(catalogue)}.", where=f"{where}.name")
+        raise InvalidInput(f"Unknown optimizer {short(name)!r}: use one of {', '.join(catalogue)}.", where=f"{where}.name")
     known = catalogue[name]
     for option in options:
         if option not in known:
             raise InvalidInput(
-                f"{name} has no option {option[:60]!r}: it has {', '.join(known)}.", where=f"{where}.{option[:60]}"
+                f"{name} has no option {short(option)!r}: it has {', '.join(known)}.", where=f"{where}.{short(option)}"
             )
     return ", ".join(f"{option}={_checked(known[option], value, option, where)}" for option, value in options.items())
 
@@ -78,12 +79,12 @@ def _checked(described: OptimizerOption, value: Any, option: str, where: str) ->
 def _unchecked(name: str, options: Mapping[str, Any], where: str) -> str:
     """Return options of unknown kinds as Python; raise :class:`InvalidInput` for a value that is not a literal."""
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise InvalidInput(f"Unknown optimizer {name[:60]!r}: use the name of a class in torch.optim.", where=f"{where}.name")
+        raise InvalidInput(f"Unknown optimizer {short(name)!r}: use the name of a class in torch.optim.", where=f"{where}.name")
     written = []
     for option, value in options.items():
-        at = f"{where}.{option[:60]}"
+        at = f"{where}.{short(option)}"
         if not option.isidentifier() or keyword.iskeyword(option):
-            raise InvalidInput(f"{name} has no option {option[:60]!r}.", where=at)
+            raise InvalidInput(f"{short(name)} has no option {short(option)!r}.", where=at)
         if isinstance(value, list) and len(value) <= LONGEST_TEXT and all(each is None or _is_number(each) for each in value):
             written.append(f"{option}={_tuple(value)}")
         elif value is None or isinstance(value, bool) or _is_number(value) or _is_short_text(value):

@@ -1,27 +1,25 @@
-"""Read a request for a run: turn JSON, Python text or a notebook into a program and the options of its recording."""
+"""Read a request for a run: turn JSON, Python text or a notebook into a program and the options of its recording.
+
+:func:`split` takes the body apart, in linear time. :func:`parse` does the rest, on the event loop only if the parts are
+:attr:`~.body.Posted.light`, otherwise in a worker process.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
 from .. import model
-from ..errors import InvalidInput, TooLarge, UnreadableInput, UnsupportedMedia
+from ..errors import InvalidInput, UnreadableInput
 from ..wire.catalogue import OptimizerCatalogue
 from . import expression, notebook, training
+from .body import MEDIA_TYPES, Posted, limit_of, split
+from .text import check_size
 
-SOURCES: Final = ("program", "expression", "training", "notebook")
-OPTIONS: Final = ("seed", "capture", "values", "store")
-KNOWN: Final = ("program", "expression", "inputs", "training", "notebook", *OPTIONS)
-
-PYTHON: Final = ("text/x-python", "text/x-script.python", "application/x-python-code", "text/plain")
-NOTEBOOK: Final = ("application/x-ipynb+json",)
-MEDIA_TYPES: Final = ("application/json", *PYTHON, *NOTEBOOK)
-
-EXAMPLE: Final = '{"program": "import torch\\nx = torch.ones(3, requires_grad=True)\\nx.sum().backward()"}'
+__all__ = ["MEDIA_TYPES", "Posted", "Request", "from_text", "limit_of", "parse", "read", "split"]
 
 
 class Request(Struct, frozen=True):
@@ -46,62 +44,37 @@ def read(
 
     Raises :class:`UnsupportedMedia`, :class:`UnreadableInput`, :class:`InvalidInput` or :class:`TooLarge`.
     """
-    kind, _, parameters = media_type.partition(";")
-    kind = kind.strip().lower()
-    if kind not in MEDIA_TYPES:
-        problem = f"The media type {kind} is not supported" if kind else "The request has no Content-Type"
-        raise UnsupportedMedia(
-            f"{problem}: send JSON as application/json, a program as text/x-python, or a notebook as application/x-ipynb+json."
-        )
-    if kind == "application/json":
-        if query:
-            raise InvalidInput("Options of a JSON request belong in its body, not in the URL.", where=next(iter(query)))
-        return from_json(body, limits, optimizers)
-    fields = _query_options(query)
-    if kind in NOTEBOOK:
-        program = notebook.read(body)
-    else:
-        charset = parameters.partition("charset=")[2].split(";")[0].strip(" \"'").lower()
-        if charset not in ("", "utf-8", "utf8", "us-ascii"):
-            raise UnsupportedMedia(f"The program is encoded as {charset}: send it as UTF-8.")
-        program = from_text(body)
-    return _checked(program, fields, limits)
+    return parse(split(body, media_type, query, limits), limits, optimizers)
 
 
-def from_json(body: bytes, limits: model.Limits, optimizers: OptimizerCatalogue | None = None) -> Request:
-    """Read a JSON request, which has a program, an expression with inputs, a training or a notebook, and options."""
+def parse(posted: Posted, limits: model.Limits, optimizers: OptimizerCatalogue | None = None) -> Request:
+    """Return the program and the options of a request.
+
+    Raises :class:`UnreadableInput`, :class:`InvalidInput` or :class:`TooLarge`.
+    """
+    most = limits.source_bytes
+    match posted.kind:
+        case "notebook":
+            program = notebook.read(posted.content, most)
+        case "program" if posted.plain:
+            program = from_text(posted.content)
+        case "program":
+            text = _decoded(posted.content)
+            if not isinstance(text, str):
+                raise InvalidInput("The program must be a string.", where="program")
+            program = _program(text)
+        case "training":
+            program = training.convert(_decoded(posted.content), limits.training_steps, optimizers, most)
+        case "expression":
+            program = expression.convert(_decoded(posted.content), _decoded(posted.inputs), most)
+    return _checked(program, posted.options, limits)
+
+
+def _decoded(data: bytes) -> Any:
     try:
-        fields = msgspec.json.decode(body)
+        return msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise UnreadableInput(f"The body is not valid JSON: {error}.") from error
-    if not isinstance(fields, dict):
-        raise InvalidInput(f"The body is not an object: send a body such as {EXAMPLE}.")
-    for name in fields:
-        if name not in KNOWN:
-            raise InvalidInput(f"Unknown field {_cut(name)!r}: the fields are {', '.join(KNOWN)}.", where=_cut(name))
-    given = [name for name in SOURCES if name in fields]
-    if len(given) != 1:
-        problem = "nothing to run" if not given else f"{' and '.join(given)} together"
-        raise InvalidInput(f"The body has {problem}: send one of {', '.join(SOURCES)}.", where=given[-1] if given else None)
-    if "inputs" in fields and given != ["expression"]:
-        raise InvalidInput("Only an expression has inputs: a program creates its own tensors.", where="inputs")
-    match given[0]:
-        case "program":
-            if not isinstance(fields["program"], str):
-                raise InvalidInput("The program must be a string.", where="program")
-            program = _program(fields["program"])
-        case "notebook":
-            program = notebook.convert(fields["notebook"])
-        case "training":
-            program = training.convert(fields["training"], limits.training_steps, optimizers)
-        case _:
-            program = expression.convert(fields["expression"], fields.get("inputs", {}))
-    return _checked(program, {name: fields[name] for name in OPTIONS if name in fields}, limits)
-
-
-def may_be_training(body: bytes, media_type: str) -> bool:
-    """Return whether a body may be a training. If so, pass the optimizers to :func:`read`."""
-    return "json" in media_type.lower() and b'"training"' in body
 
 
 def from_text(body: bytes) -> model.Program:
@@ -128,13 +101,8 @@ def _program(text: str) -> model.Program:
 
 def _checked(program: model.Program, fields: Mapping[str, Any], limits: model.Limits) -> Request:
     """Check a program's size and its options, and return the request. Raises :class:`TooLarge` and :class:`InvalidInput`."""
-    size = len(program.text.encode())
-    if size > limits.source_bytes:
-        what = "The notebook's code is" if program.kind == "notebook" else f"The {program.kind} is"
-        raise TooLarge(
-            f"{what} {size:,} bytes long; the limit is {limits.source_bytes:,}. Remove code that the gradients don't need.",
-            where=program.kind,
-        )
+    what = "The notebook's code" if program.kind == "notebook" else f"The {program.kind}"
+    check_size(program.text, limits.source_bytes, what, program.kind)
     if not program.cells:
         program = msgspec.structs.replace(program, cells=[(1, max(1, program.text.rstrip("\n").count("\n") + 1))])
     seed, values = fields.get("seed", 0), fields.get("values", 64)
@@ -150,24 +118,5 @@ def _checked(program: model.Program, fields: Mapping[str, Any], limits: model.Li
     return Request(program, model.Options(seed=seed, capture=capture, values=values), store)
 
 
-def _query_options(query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options in a URL with the types of a JSON request. :func:`_checked` rejects invalid values."""
-    fields: dict[str, Any] = {}
-    for name, text in query.items():
-        if name not in OPTIONS:
-            raise InvalidInput(f"Unknown option {_cut(name)!r}: the options are {', '.join(OPTIONS)}.", where=_cut(name))
-        if name in ("seed", "values"):
-            fields[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 30 else text
-        elif name == "store":
-            fields[name] = {"true": True, "false": False, "1": True, "0": False}.get(text.lower(), text)
-        else:
-            fields[name] = text
-    return fields
-
-
 def _integer(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 60 else f"{name[:60]}…"

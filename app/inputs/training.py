@@ -10,6 +10,7 @@ from ..errors import InvalidInput
 from ..wire.catalogue import OptimizerCatalogue
 from . import expression, optimizers
 from .literals import ELEMENTS, literals
+from .text import SOURCE_BYTES, short
 
 FIELDS: Final = ("parameters", "data", "loss", "optimizer", "steps")
 RESERVED: Final = ("range",)
@@ -39,11 +40,13 @@ for {step} in range({steps}):
 """The loop of an optimizer that computes the loss several times per step."""
 
 
-def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = None) -> model.Program:
-    """Return the program of a training of at most ``most`` steps.
+def convert(
+    training: Any, most: int, catalogue: OptimizerCatalogue | None = None, most_bytes: int = SOURCE_BYTES
+) -> model.Program:
+    """Return the program of a training of at most ``most`` steps, whose loss has at most ``most_bytes``.
 
     ``catalogue`` lists the optimizers that the program can use, if they are known.
-    Raises :class:`InvalidInput`, which points at the field that is wrong.
+    Raises :class:`InvalidInput` and :class:`TooLarge`, which point at the field that is wrong.
 
     >>> print(convert({"parameters": {"m": 1}, "data": {"x": [1, 2]}, "loss": "((m * x) ** 2).mean()",
     ...                "optimizer": {"name": "SGD", "lr": 0.01}, "steps": 5}, most=10).text)
@@ -65,7 +68,7 @@ def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = Non
     for field in training:
         if field not in FIELDS:
             raise InvalidInput(
-                f"Unknown field {field[:60]!r}: a training has {', '.join(FIELDS)}.", where=f"training.{field[:60]}"
+                f"Unknown field {short(field)!r}: a training has {', '.join(FIELDS)}.", where=f"training.{short(field)}"
             )
     if missing := [field for field in FIELDS if field not in training and field != "data"]:
         raise InvalidInput(
@@ -78,10 +81,11 @@ def convert(training: Any, most: int, catalogue: OptimizerCatalogue | None = Non
         )
     if both := sorted(set(parameters) & set(data)):
         raise InvalidInput(
-            f"{both[0]} is both a parameter and data: give them different names.", where=f"training.data.{both[0]}"
+            f"{short(both[0])} is both a parameter and data: give them different names.",
+            where=f"training.data.{short(both[0])}",
         )
     steps = _steps(training["steps"], most)
-    loss = expression.text(training["loss"], "training.loss")
+    loss = expression.text(training["loss"], "training.loss", most_bytes)
     used = expression.names(loss, "training.loss")
     name, options = _optimizer(training["optimizer"])
     arguments = optimizers.arguments(name, options, "training.optimizer", catalogue)

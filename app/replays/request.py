@@ -27,7 +27,8 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "check": ("step", "what", "pass", "parameters", "elements"),
     "factors": ("step", "what", "pass", "node"),
 }
-_ELEMENT: Final = re.compile(r"(?P<name>.+?)\s*\[(?P<index>\s*\d{1,9}\s*(?:,\s*\d{1,9}\s*)*)\]")
+_INDEX: Final = re.compile(r"\s*\d{1,9}\s*(?:,\s*\d{1,9}\s*)*\]")
+"""The index of an element after its opening bracket."""
 
 
 class ReplayTarget(Struct, frozen=True):
@@ -191,9 +192,11 @@ def _targets(value: Any, parameters: Mapping[str, model.Parameter], step: int) -
 def _target(text: Any, parameters: Mapping[str, model.Parameter], step: int) -> ReplayTarget:
     element: tuple[int, ...] | None = None
     found = _find(text, parameters)
-    if found is None and isinstance(text, str) and (match := _ELEMENT.fullmatch(text)):
-        found = _find(match["name"], parameters)
-        element = tuple(int(part) for part in match["index"].split(","))
+    if found is None and isinstance(text, str):
+        name, _, index = text.rpartition("[")
+        if _INDEX.fullmatch(index):
+            found = _find(name.rstrip(), parameters)
+            element = tuple(int(part) for part in index[:-1].split(","))
     if found is None:
         found = _parameter(text, parameters, step)
     if "float" not in found.dtype:
@@ -211,7 +214,7 @@ def _target(text: Any, parameters: Mapping[str, model.Parameter], step: int) -> 
         element = tuple(0 for _ in shape)
     if element is not None and (len(element) != len(shape) or any(at >= size for at, size in zip(element, shape, strict=True))):
         raise InvalidInput(
-            f"{_shown(found)} has the shape {list(shape)}, so it has no element {list(element)}.", where="parameters"
+            f"{_shown(found)} has the shape {list(shape)}, so it has no element {list(element[:8])}.", where="parameters"
         )
     return ReplayTarget(_number(found.id), _name(found), shape, element)
 

@@ -20,18 +20,17 @@ async def read_body(request: Request, limit: int) -> bytes:
 
     Raise :class:`TooLarge` as soon as the body is known to exceed ``limit`` bytes, before all of it has arrived.
     """
-    too_large = TooLarge(f"The body is larger than the limit of {limit:,} bytes.", where="body")
     length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and (len(length) > 15 or int(length) > limit):
-        raise too_large
-    parts: list[bytes] = []
-    size = 0
+    stated = int(length) if length.isascii() and length.isdigit() and len(length) <= 15 else None
+    if (len(length) > 15 and stated is None) or (stated is not None and stated > limit):
+        size = "" if stated is None else f" of {stated:,} bytes"
+        raise TooLarge(f"The body{size} is larger than the limit of {limit:,} bytes: send less.", where="body")
+    body = bytearray()
     async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise too_large
-        parts.append(part)
-    return b"".join(parts)
+        body += part
+        if len(body) > limit:
+            raise TooLarge(f"The body is larger than the limit of {limit:,} bytes: send less.", where="body")
+    return bytes(body)
 
 
 def preferred_form(accept: str) -> str:

@@ -31,8 +31,6 @@ GRACE_SECONDS: Final = 2.0
 """Seconds that a POST waits beyond a run's time limit, so that it can return the run that was stopped at the limit."""
 CLIENT_LEFT: Final = 499
 """Status of a response that nobody receives, because the client has left; nginx logs the same."""
-LIGHT_BODY: Final = 100_000
-"""Largest body in bytes that is parsed on the event loop."""
 LOOK: Final = ("theme", "direction")
 """Picture options that a POST accepts as query parameters."""
 
@@ -55,12 +53,9 @@ async def start_run(request: Request) -> Response:
     look = Look(**{name: query.pop(name) for name in LOOK if name in query}).checked()
     owner = service.owners.identify(request)
     client = client_of(request, owner)
-    body = await read_body(request, service.limits.body_bytes)
     media_type = request.headers.get("content-type", "")
-    if requests.may_be_training(body, media_type):
-        await service.executor.settled()
-    parts = (body, media_type, query, service.limits, service.executor.optimizers)
-    parsed = requests.read(*parts) if len(body) <= LIGHT_BODY else await service.archive.beside(requests.read, *parts)
+    body = await read_body(request, requests.limit_of(media_type, service.limits))
+    parsed = await service.parse(requests.split(body, media_type, query, service.limits))
 
     fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
     key = idempotency_key(request, owner, fingerprint)

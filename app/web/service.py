@@ -14,15 +14,16 @@ from starlette.requests import HTTPConnection
 from .. import model
 from ..assets import PACKAGE
 from ..drawing.engine import LayoutEngine
-from ..errors import NotFound, TapedeckError
+from ..errors import NotFound, OverBudget, TapedeckError
 from ..examples import Example
 from ..executor import Executor
-from ..inputs.request import Request as RunRequest
+from ..inputs import request as requests
 from ..replays import Replays
 from ..runs.archive import Archive
 from ..runs.manager import Runs
 from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
+from ..workers import Budget, Workers
 from .event_stream import Listeners
 from .feed import Feeds
 from .owner import Owners
@@ -37,6 +38,8 @@ OURS: Final = "tapedeck"
 """Owner of the example recordings that the playground opens with. No caller's key or cookie contains this owner."""
 EXAMPLE_SECONDS: Final = 3.0
 """Seconds that a page waits for the recording of its example."""
+READING: Final = Budget(cpu_seconds=1.5, wall_seconds=15.0)
+"""What reading one request may take. The largest notebook that is valid takes about a third of a second of processor time."""
 LIGHT_BYTES: Final = 200_000
 """Largest recording in memory, in bytes, that is read on the event loop: reading it is faster than a thread switch."""
 
@@ -51,6 +54,7 @@ class Service:
         runs: Runs,
         replays: Replays,
         executor: Executor,
+        workers: Workers,
         owners: Owners,
         engine: LayoutEngine,
         examples: list[Example],
@@ -60,6 +64,7 @@ class Service:
         self.runs = runs
         self.replays = replays
         self.executor = executor
+        self.workers = workers
         self.owners = owners
         self.engine = engine
         self.examples = examples
@@ -83,6 +88,22 @@ class Service:
         mode = self.executor.mode
         return "unconfined" if mode == "none" else mode
 
+    async def parse(self, posted: requests.Posted) -> requests.Request:
+        """Return the request for a run that a body contains. One that could take long to read is read by a worker.
+
+        Raises the errors of :func:`requests.parse`, and :class:`OverBudget`.
+        """
+        if posted.kind == "training":
+            await self.executor.settled()  # the optimizers are known then
+        optimizers = self.executor.optimizers if posted.kind == "training" else None
+        if posted.light:
+            return requests.parse(posted, self.limits, optimizers)
+        try:
+            return await self.workers.run(requests.parse, posted, self.limits, optimizers, budget=READING)
+        except OverBudget as error:
+            remedy = "Send less code, or simpler code, as one program."
+            raise OverBudget(f"The {posted.kind} cannot be read. {error} {remedy}", where=posted.kind) from error
+
     async def read(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read from a recording: on the event loop if it is small and in memory, otherwise in a thread."""
         if isinstance(recorded, LiveRun) and recorded.size <= LIGHT_BYTES and not recorded.forgotten:
@@ -100,7 +121,7 @@ class Service:
             if not self.executor.ready:
                 return None
             cells = [(1, max(1, len(example.program.splitlines())))]
-            request = RunRequest(model.Program(example.program, "program", cells), model.Options())
+            request = requests.Request(model.Program(example.program, "program", cells), model.Options())
             try:
                 recorded = await self.runs.submit(request, OURS, key=f"{OURS}:{_edition(example.program, self.torch)}")
                 if isinstance(recorded, LiveRun):

@@ -86,6 +86,31 @@ def test_a_timed_cell_still_runs() -> None:
     assert [note["line"] for note in program.notes] == [1, 3]
 
 
+def test_cell_magics_after_one_another_are_all_read() -> None:
+    program = notebook.convert(cells("%%time\n\n%%capture\nx = 1\n!ls"))
+    assert program.text.splitlines() == ["# %%time", "", "# %%capture", "x = 1", "pass  # !ls"]
+    assert [note["line"] for note in program.notes] == [1, 3, 5]
+    assert len(notebook.convert(cells("%%time\n" * 3_000)).cells) == 1
+
+
+def test_an_assignment_of_a_magic_may_have_any_target_and_no_comparison() -> None:
+    text = notebook.convert(cells("a.b[0], c  =  !ls\nx == !y\n= !z\n%timeit x\n%time  x = 1")).text
+    assert text.splitlines() == [
+        "a.b[0], c = None  # !ls", "x == !y", "= !z", "pass  # %timeit x", "x = 1  # %time",
+    ]  # fmt: skip
+
+
+def test_skipped_lines_are_noted_up_to_a_number_and_a_length() -> None:
+    program = notebook.convert(cells("!ls\n" * 500, "%who " + "x" * 1_000))
+    assert len(program.notes) == notebook.NOTES
+    assert max(len(note["text"]) for note in notebook.convert(cells("%who " + "x" * 1_000)).notes) <= notebook.LONGEST_NOTE + 1
+
+
+def test_a_notebook_of_too_many_cells_is_rejected_before_one_is_parsed() -> None:
+    with pytest.raises(InvalidInput, match="more than 2,000 code cells"):
+        notebook.convert(cells(*["%who"] * 2_001))
+
+
 def test_a_magic_that_is_the_only_line_of_a_block_becomes_valid_python() -> None:
     text = notebook.convert(cells("for i in range(3):\n    !echo {i}\nout = !ls\na?")).text
     ast.parse(text)
@@ -114,6 +139,7 @@ def test_all_cells_of_a_real_notebook_are_read() -> None:
         (b"[" * 100_000, UnreadableInput, "not a notebook"),
         (b"[]", UnreadableInput, "not an object with cells"),
         (b"{}", UnreadableInput, "no list of cells"),
+        (b'{"worksheets":[{"cells":5}]}', InvalidInput, "no code"),
         (b'{"cells": [1]}', UnreadableInput, "a cell is not an object"),
         (b'{"cells": [{"cell_type": "code", "source": 3}]}', UnreadableInput, "a string or a list of strings"),
         (b'{"cells": []}', InvalidInput, "no code"),

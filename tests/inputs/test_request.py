@@ -130,6 +130,11 @@ def test_an_expression_that_is_a_statement_is_rejected(statement: str) -> None:
         ({"x": None}, "inputs.x", "is not a number"),
         ({"x": [True, 1]}, "inputs.x[1]", "cannot mix"),
         ({"x": 10**400}, "inputs.x", "too large"),
+        ({"x": [[]] * 10_001}, "inputs.x", "more than 10,000 numbers"),
+        ({"x": [[]] * 6_000, "y": [[]] * 6_000}, "inputs.x", "more than 10,000 numbers"),
+        ({f"x{index}": 1 for index in range(1_001)}, "inputs", "more than 1,000 inputs"),
+        ({"x" * 101: 1}, f"inputs.{'x' * 60}…", "at most 100 characters"),
+        ({"=" * 90: 1}, f"inputs.{'=' * 60}…", "cannot be the name"),
         ([1], "inputs", "object of names"),
     ],
 )
@@ -176,6 +181,11 @@ def test_values_nested_too_deep_are_rejected() -> None:
         (b"[" * 100_000, UnreadableInput, "not valid JSON"),
         (b"", UnreadableInput, "not valid JSON"),
         ({"program": "#" * (256 * 1024 + 1)}, TooLarge, "the limit is 262,144"),
+        ({"program": "#" * 2_000_000}, TooLarge, "the limit is 262,144"),
+        ({"expression": "(" * 300_000}, TooLarge, "the limit is 262,144"),
+        ({"expression": "x", "inputs": {"x": [0] * 1_000_000}}, TooLarge, "create large tensors in a program"),
+        ({"x" * 10_000: 1}, InvalidInput, "Unknown field 'x{60}…': the fields are program"),
+        ({"program": "x", "seed": "9" * 2_000}, InvalidInput, "too long"),
         ({"notebook": {"cells": [{"cell_type": "code", "source": "#" * 300_000}]}}, TooLarge, "notebook's code"),
     ],
 )
