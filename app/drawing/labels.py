@@ -25,7 +25,6 @@ LONGEST: Final = 200
 
 # C0 and C1 control characters, surrogates, non-characters, and the marks that reorder or hide the text after them.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\ud800-\udfff]")
-_FOLDERS = re.compile(r".*[/\\]", re.DOTALL)
 _PLAIN = re.compile(r"[ -~]*\Z")
 
 
@@ -109,7 +108,8 @@ def location(node: Node) -> str:
         return ""
     if node.file is None:
         return f"line {node.line}"
-    return f"{clean(_FOLDERS.sub('', node.file), 24)}:{node.line}"
+    name = re.split(r"[/\\]", node.file)[-1]
+    return f"{clean(name, 24)}:{node.line}"
 
 
 def gradient_label(node: Node, kind: PassKind) -> str:

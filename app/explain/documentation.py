@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 SECTIONS: Final = ("Why it matters", "Example", "What it does not report")
 """The titles of the sections that every rule has, in their order."""
-LINK: Final = re.compile(r"\[(?P<text>[^\]\n]+)\]\((?P<address>#[a-z-]+)\)")
+LINK: Final = re.compile(r"\[(?P<text>[^\[\]\n]+)\]\((?P<address>#[a-z-]+)\)")
 """A link to the documentation of another rule."""
 _FENCE: Final = "```"
 

@@ -49,6 +49,7 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..exceptions import MESSAGE_LIMIT
 from ..rewrites import shared
 from ..syntax import Syntax
 from ..updates import reset
@@ -155,7 +156,11 @@ def _failing_line(recording: Recording, line: int) -> int | None:
     If the error has no line, return ``line``.
     """
     for event in recording.log.others():
-        if isinstance(event, wire.EndEvent) and event.failure is not None and _LOST.search(event.failure.message):
+        if (
+            isinstance(event, wire.EndEvent)
+            and event.failure is not None
+            and _LOST.search(event.failure.message[:MESSAGE_LIMIT])
+        ):
             return event.failure.line if event.failure.line > 0 else line
     return None
 
