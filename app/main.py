@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         folder = None if chosen.data == ":memory:" else Path(chosen.data)
         with _locked(folder):
-            workers = Workers(READERS, modules=("tapedeck.inputs.request",))
+            workers = Workers(READERS, modules=(f"{__package__}.inputs.request",))
             app.state.service = service = _service(chosen, folder, executor or LocalExecutor(chosen), workers)
             app.state.metrics = health.registry_of(service)
             await service.archive.start()
