@@ -103,13 +103,16 @@ def location(node: Node) -> str:
     'net.py:12'
     """
     if node.origin is not None:
-        return f"{clean(_FOLDERS.sub('', node.origin.file), 24)}:{node.origin.line}"
+        return f"{_file_name(node.origin.file)}:{node.origin.line}"
     if node.line is None:
         return ""
     if node.file is None:
         return f"line {node.line}"
-    name = re.split(r"[/\\]", node.file)[-1]
-    return f"{clean(name, 24)}:{node.line}"
+    return f"{_file_name(node.file)}:{node.line}"
+
+
+def _file_name(path: str) -> str:
+    return clean(re.split(r"[/\\]", path)[-1], 24)
 
 
 def gradient_label(node: Node, kind: PassKind) -> str:
