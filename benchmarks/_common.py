@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -26,9 +27,16 @@ def server(**environment: str) -> Iterator[str]:
 @contextlib.contextmanager
 def serving(folder: str, **environment: str) -> Iterator[tuple[str, int]]:
     """Start a server that stores its recordings in ``folder``, and yield its URL and its process id."""
+    with started([sys.executable, "-m", "tapedeck"], folder, {**os.environ, **environment}) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def started(tapedeck: Sequence[str | Path], folder: str, environment: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """Start a server with the command line ``tapedeck``, and yield its URL and its process id once it accepts programs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tapedeck", "serve", "--port", "0", "--data", folder],
-        env={**os.environ, **environment},
+        [*tapedeck, "serve", "--port", "0", "--data", folder],
+        env=dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

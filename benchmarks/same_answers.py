@@ -17,7 +17,6 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from _common import connect
+from _common import connect, started
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SETTINGS: Final = {"TAPEDECK_CONCURRENT": "2", "TAPEDECK_LIMIT_WALL_SECONDS": "20", "TAPEDECK_LIMIT_NODES": "4000"}
@@ -832,38 +831,9 @@ def server() -> Iterator[str]:
     if found is None or not Path(found.origin or "/").resolve().is_relative_to(ROOT):
         raise SystemExit(f"{sys.executable} has no tapedeck of {ROOT}: run this with the checkout's own .venv/bin/python.")
     plain = {name: value for name, value in os.environ.items() if not name.startswith("TAPEDECK_")}
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen(
-            [Path(sys.executable).with_name("tapedeck"), "serve", "--port", "0", "--data", folder],
-            env=plain | SETTINGS,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            assert process.stdout is not None
-            announced = re.search(r"http://\S+", process.stdout.readline())
-            if announced is None:
-                raise SystemExit("The server did not start: `tapedeck serve` says why.")
-            url = announced[0].rstrip("/")
-            ready(url)
-            yield url
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def ready(url: str) -> None:
-    """Wait until the server accepts programs."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        connection = connect(url)
-        connection.request("GET", "/readyz")
-        if connection.getresponse().status == 200:
-            return
-        connection.close()
-        time.sleep(0.2)
-    raise SystemExit("The server's sandbox did not come up within two minutes: `tapedeck doctor` says why.")
+    command = [Path(sys.executable).with_name("tapedeck")]
+    with tempfile.TemporaryDirectory() as folder, started(command, folder, plain | SETTINGS) as (url, _):
+        yield url
 
 
 def save(folder: Path) -> None:
