@@ -30,11 +30,11 @@ class Durations:
             self._means.popitem(last=False)
 
     def expected(self, session: str, running: float = 0.0) -> float:
-        """Return how long the next program of a session takes. Another one is running for ``running`` seconds already."""
+        """Return how long the next program of a session takes: its mean, or more if its current one has run for longer."""
         return min(self._longest, max(self._means.get(session, self._mean), running))
 
     def left(self, session: str, running: float) -> float:
-        """Return how long a program goes on that is running for ``running`` seconds already.
+        """Return how much longer a program runs that has been running for ``running`` seconds.
 
         A program that has run longer than expected is assumed to be halfway through.
 

@@ -51,7 +51,7 @@ class Overviews:
 
 class _PackedOverview(Struct, frozen=True, array_like=True):
     end: int
-    """Number of events of which this is the overview."""
+    """Number of events that the overview covers."""
     others: list[wire.AnyEvent]
     lines: wire.LinesEvent | None
     graph_sizes: bytes

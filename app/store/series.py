@@ -17,7 +17,7 @@ from .derived import SERIES, DerivedParts
 LEVEL: Final = 1
 """Compression level of zlib. A higher level saves few bytes of numbers, and takes much longer."""
 MANY_STEPS: Final = 256
-"""Number of steps from which the series of a run are stored. Those of a shorter run are read from its steps as fast."""
+"""Number of steps from which the series of a run are stored. For a shorter run, reading the steps is as fast."""
 CACHE_BYTES: Final = 16 * 1024 * 1024
 
 ReadKeys = Callable[[Sequence[str]], dict[str, StepSeries]]
@@ -52,7 +52,7 @@ class StoredSeries:
         self._cache = ByteCache[tuple[int, int, str], StepSeries](CACHE_BYTES)
 
     def read(self, run: int, end: int, keys: Sequence[str], make: ReadKeys) -> dict[str, StepSeries]:
-        """Return the series of each key over all steps. Those that are not stored are read by ``make``, and then stored."""
+        """Return the series of each key over all steps. Series that are not stored are read by ``make``, and then stored."""
         found = {key: series for key in keys if (series := self._cache.get((run, end, key))) is not None}
         if absent := [key for key in keys if key not in found]:
             stored = self._parts.read(run, [f"{SERIES}{key}" for key in absent])

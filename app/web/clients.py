@@ -17,7 +17,7 @@ NETWORK_BITS: Final = 64
 
 
 def address_of(host: str) -> str:
-    """Return what stands for all callers at a network address: the address, or the prefix of an IPv6 address.
+    """Return the key of all callers at a network address: the address itself, or the prefix of an IPv6 address.
 
     >>> address_of("192.0.2.7"), address_of("::ffff:192.0.2.7"), address_of("2001:db8:1:2:3:4:5:6"), address_of("testclient")
     ('192.0.2.7', '192.0.2.7', '2001:db8:1:2::/64', 'testclient')

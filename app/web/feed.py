@@ -84,7 +84,7 @@ class Feed:
         self._following = None if self._ending else asyncio.get_running_loop().create_task(self._follow())
 
     def close(self) -> None:
-        """Stop to follow the run."""
+        """Stop following the run."""
         for task in filter(None, (self._following, *self._loading.values())):
             task.cancel()
 

@@ -133,7 +133,7 @@ def _step(step: StepEvent) -> int:
 
 
 def _value(value: Any) -> int:
-    """Return the size of the value of a field, in an event of a kind of which a recording has few."""
+    """Return the size of the value of a field. It is slow, and used for kinds of events that are rare in a recording."""
     match value:
         case str():
             return _text(value)

@@ -283,6 +283,6 @@ def _environment() -> dict[str, str]:
 
 
 def _retrieve(task: asyncio.Task[Worker]) -> None:
-    """Mark the exception of a task as seen: whoever takes the process reports it."""
+    """Mark the exception of a task as retrieved. The caller that takes the process reports it."""
     if not task.cancelled():
         task.exception()

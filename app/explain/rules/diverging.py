@@ -62,7 +62,7 @@ STEP_GROWTH: Final = 1.2
 TOTAL_GROWTH: Final = 1e4
 """Factor by which the loss must grow in all of them together, and above its highest value before them."""
 PARAMETER_GROWTH: Final = 10
-"""Factor by which a parameter must grow meanwhile."""
+"""Factor by which a parameter must grow in these steps."""
 PARAMETER_STEP_GROWTH: Final = 1.05
 """Factor by which that parameter must grow in each of the last steps."""
 

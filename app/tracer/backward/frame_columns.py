@@ -1,4 +1,4 @@
-"""Give each node of a graph its place in the forward computation: when it was made, and in which call and loop turn."""
+"""Add to each node of a graph when it was made in the forward computation, and in which call and loop turn."""
 
 from __future__ import annotations
 

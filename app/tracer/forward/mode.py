@@ -42,7 +42,7 @@ class ForwardMode(TorchFunctionMode):
     A composite Python function of PyTorch (such as ``F.multi_head_attention_forward``) runs with the mode active, so that
     its inner calls are observed. A copy of the function runs that does not dispatch to a mode again.
 
-    Limits: only this thread is observed, and neither scripted functions nor ``Function.apply`` (see :mod:`.patches`).
+    Limits: only this thread is observed. Scripted functions and ``Function.apply`` are not observed (see :mod:`.patches`).
     """
 
     def __init__(self, calls: Calls, observer: ForwardObserver, trail: Trail, source: ProgramSource) -> None:

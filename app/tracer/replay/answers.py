@@ -79,7 +79,7 @@ class ReplayAnswerer:
         self._step = step
         self._graphs: set[int] = set()
         self._leaf_values: dict[int, dict[int, Tensor]] = {}
-        """The leaf values at the start of each ordered pass that is running; a hook may update a leaf meanwhile."""
+        """The leaf values at the start of each ordered pass that is running. A hook may update a leaf while it runs."""
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:
         """Prepare for a pass that is about to run. Return the handles of the hooks to remove afterwards."""

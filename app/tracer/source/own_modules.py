@@ -32,7 +32,7 @@ def own_folders(job: wire.Job) -> list[str]:
 
 
 class OwnModules:
-    """The files of the user's own modules, which ``emit`` is called with when they are first seen. True if there may be any."""
+    """The files of the user's own modules. ``emit`` is called with each file on first use. True if there may be any."""
 
     def __init__(self, folders: Sequence[str] = (), emit: Callable[[wire.ModuleFileEvent], None] = lambda event: None) -> None:
         self._folders = [os.path.join(folder, "") for folder in folders]

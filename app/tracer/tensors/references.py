@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class _Reference(weakref.ref):  # type: ignore[type-arg]
-    """A weak reference that knows its :class:`WeakTensor`."""
+    """A weak reference with a reference to its :class:`WeakTensor`."""
 
     __slots__ = ("holder",)
     holder: weakref.ref[WeakTensor]

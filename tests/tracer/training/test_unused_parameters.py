@@ -1,4 +1,4 @@
-"""Each parameter of an optimizer that no pass reaches is reported, also after it has died."""
+"""Each parameter of an optimizer that no pass reaches is reported, even if it no longer exists."""
 
 from __future__ import annotations
 
