@@ -33,7 +33,7 @@ from .wire.catalogue import OptimizerCatalogue
 _CHILD_SECONDS: Final = 60.0
 """Maximum time that a job waits for a child. A zygote takes about ten seconds to start."""
 OVERDUE_SECONDS: Final = 3 * SELFTEST_SECONDS
-"""Age of the last self-test that shows that it is no longer repeated."""
+"""Age in seconds of the last self-test above which the sandbox counts as not tested any more."""
 _EXIT_SECONDS: Final = 1.0
 """Maximum time between the end of a child's pipe and its exit."""
 ENTRY: Final = "tapedeck.tracer.main"

@@ -31,7 +31,7 @@ NON_FINITE: Final = {"NaN": 'float("nan")', "Infinity": 'float("inf")', "-Infini
 
 
 class TensorLiteral(NamedTuple):
-    """The line of Python that creates a tensor, and how much it counts: its number of elements, or of its empty lists."""
+    """The line of Python that creates a tensor, and its number of elements or of empty lists, which is limited."""
 
     name: str
     text: str

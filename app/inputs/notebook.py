@@ -18,7 +18,7 @@ from .text import SOURCE_BYTES, check_size, short
 CELLS: Final = 2_000
 """Largest number of code cells."""
 NOTES: Final = 200
-"""Largest number of notes about skipped lines. Further lines are skipped without one."""
+"""Largest number of notes about skipped lines. Further lines are skipped without a note."""
 KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
 """Cell magics whose body is Python and runs in the notebook's namespace. A cell with any other magic is skipped."""
 

@@ -1,8 +1,8 @@
-"""Share the slots in which programs run between clients, and estimate how long each caller waits.
+"""Divide the slots in which programs run fairly among clients, and estimate how long each caller waits.
 
 A client is a session at an address. Addresses take turns, and so do the sessions of an address, so that many programs of one
 client delay another client by one program. Many people may share an address, so an address with several sessions gets several
-turns in a row, up to ``ADDRESS_TURNS``: a session costs a caller one request, and must not buy an unlimited share.
+turns in a row. ``ADDRESS_TURNS`` limits them, because a caller can make any number of sessions.
 
 Of ``count + 2`` slots, a session uses at most ``count``, and an address at most ``count + 1``. Endless programs of one client
 therefore leave a slot free for the next session, and those of one address leave a slot free for the next address.
@@ -259,7 +259,7 @@ class Slots:
     def _waits(self) -> Iterator[tuple[Ticket, float]]:
         """Yield the waiting tickets in the order of their turns, each with the seconds until it gets a slot.
 
-        Everything ahead shares all slots; what is ahead of the same session or address shares the slots that it may use.
+        All tickets ahead share all slots. The tickets ahead from the same session or address share the slots that it may use.
         """
         now = self._clock()
         running: dict[str, float] = {}

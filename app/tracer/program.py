@@ -197,7 +197,7 @@ class RunningProgram:
 
 
 def _become_module(namespace: dict[str, Any], name: str) -> None:
-    """Set the attributes that ``python -m`` sets. As there, this imports the packages that the module is in."""
+    """Set the attributes that ``python -m`` sets. Like ``python -m``, import the packages that contain the module."""
     spec = importlib.util.find_spec(name)
     assert spec is not None
     namespace |= {"__spec__": spec, "__package__": spec.parent, "__loader__": spec.loader, "__cached__": spec.cached}

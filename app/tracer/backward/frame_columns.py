@@ -17,7 +17,7 @@ _NONE = -1
 def frame_columns(walk: Walk, frames: CallFrames, text: Callable[[str | None], int], constants: int) -> dict[str, bytes]:
     """Return the columns ``made`` to ``frame_turn`` of a :class:`wire.GraphEvent`.
 
-    ``text`` returns the index of a string. The columns of nodes end with those of as many ``constants``.
+    ``text`` returns the index of a string. Each column has an entry for each node, then one for each of the ``constants``.
     """
     numbers = np.array(walk.numbers, np.int64)
     made = np.full(len(numbers) + constants, _NONE, np.int32)

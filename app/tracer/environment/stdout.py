@@ -80,7 +80,7 @@ class Printer:
         return self._waiting[-1][1]
 
     def flush(self) -> None:
-        """Send the text that waits."""
+        """Send the waiting text."""
         if self._emitter.closed:
             self._waiting = []
         if self._waiting:

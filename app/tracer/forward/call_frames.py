@@ -85,7 +85,7 @@ class CallFrames:
     def next_turn(self, loop: int, owner: FrameType) -> None:
         """Begin the next turn of a loop that ``owner`` runs."""
         found = self._innermost(loop, id(owner))
-        if found is None:  # a generator goes on with its loop, which the loop over the generator has left
+        if found is None:  # a loop of a generator, which ended with the loop over the generator
             return
         found.turn += 1
         turn = CallFrame(found, wire.TURN, line=found.line, turn=found.turn)

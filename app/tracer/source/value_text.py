@@ -113,7 +113,7 @@ def text_of(value: Any) -> tuple[Text | None, bool]:
     """Return a text for a value, and whether it shows the value's content.
 
     Return ``None`` for the text of ``None``, of a function and of a type. Objects are described by their class, since calling
-    their ``repr`` would run the program's code. Nothing is printed here that takes long: see :class:`PlainValue`.
+    their ``repr`` would run the program's code. Values that take long to print are printed later: see :class:`PlainValue`.
     """
     kind = type(value)
     if value is None:

@@ -81,7 +81,7 @@ class Optimizers:
         self._steps = steps
         self._names = names
         self._unreached: dict[WeakTensor, _Unreached] = {}
-        """Entries of leaves, dead ones included. Ids are no keys for them: a new leaf may get the id of a dead one."""
+        """Entries of leaves, even of those that no longer exist, so ids can't be keys: Python uses them again."""
         self._stepped = weakref.WeakSet[torch.optim.Optimizer]()
         self._here = locator.here
         self._guard = guard
