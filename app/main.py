@@ -26,10 +26,10 @@ from . import settings as settings_module
 from .drawing import picture
 from .examples import gallery
 from .executor import Executor, LocalExecutor
-from .explain.findings import find
+from .finder import WorkerFinder
 from .replays import Replays
 from .runs.archive import Archive
-from .runs.manager import Runs
+from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store
 from .web import health, pages, problems, recordings, reference, replays, responses, runs
@@ -48,8 +48,8 @@ READERS: Final = 2
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings | None = None, *, executor: Executor | None = None) -> FastAPI:
-    """Return an app with the given settings, or with the settings of the environment. Tests pass an executor.
+def create_app(settings: Settings | None = None, *, executor: Executor | None = None, finder: Finder | None = None) -> FastAPI:
+    """Return an app with the given settings, or with the settings of the environment. Tests pass an executor and a finder.
 
     The data folder is locked when the app starts, not before. Raises :class:`SettingsError` for invalid settings.
     """
@@ -65,10 +65,13 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         folder = None if chosen.data == ":memory:" else Path(chosen.data)
         with _locked(folder):
             workers = Workers(READERS, modules=(f"{__package__}.inputs.request",))
-            app.state.service = service = _service(chosen, folder, executor or LocalExecutor(chosen), workers)
+            app.state.service = service = _service(
+                chosen, folder, executor or LocalExecutor(chosen), workers, finder or WorkerFinder(_slots(chosen))
+            )
             app.state.metrics = health.registry_of(service)
             await service.archive.start()
             await service.executor.start()
+            await service.finder.start()
             if executor is None:  # in tests, the first call starts them
                 await workers.start()
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
@@ -77,6 +80,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             finally:
                 await service.runs.close()
                 await service.replays.close()
+                await service.finder.close()
                 await service.executor.close()
                 await service.archive.close()
                 await workers.close()
@@ -110,13 +114,18 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     return app
 
 
-def _service(settings: Settings, folder: Path | None, executor: Executor, workers: Workers) -> Service:
+def _service(settings: Settings, folder: Path | None, executor: Executor, workers: Workers, finder: Finder) -> Service:
     archive = Archive(Store(folder), settings.limits)
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
-    runs = Runs(settings, archive, executor, find, settings.concurrent or os.cpu_count() or 1)
+    runs = Runs(settings, archive, executor, finder, _slots(settings))
     replayed = Replays(settings.limits, archive, executor, runs.slots)
     engine = picture.shared_engine(settings.dot)
-    return Service(settings, archive, runs, replayed, executor, workers, Owners(secret), engine, gallery())
+    return Service(settings, archive, runs, replayed, executor, workers, finder, Owners(secret), engine, gallery())
+
+
+def _slots(settings: Settings) -> int:
+    """Return how many programs run at once."""
+    return settings.concurrent or os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -445,6 +445,9 @@ class Run(Struct, frozen=True):
     both streams share.
 
     ``queue`` is present while the run waits for its turn.
+
+    ``findings_omitted`` are the codes of the rules that did not run to their end, for example because the time for findings was
+    over: further findings with these codes may be missing.
     """
 
     id: str
@@ -472,6 +475,7 @@ class Run(Struct, frozen=True):
     output: list[Printed] = field(default_factory=list)
     outcome: str = ""
     queue: QueuePosition | UnsetType = UNSET
+    findings_omitted: list[str] = field(default_factory=list)
 
 
 class RunHeading(Struct, frozen=True):

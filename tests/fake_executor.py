@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from tapedeck import model, wire
+from tapedeck.explain.findings import Findings, arranged, of_rules
+from tapedeck.runs.run import LiveRun
 
 from .torch_optimizers import TORCH_2_13
 
@@ -59,3 +61,19 @@ def gate() -> tuple[asyncio.Event, Callable[[], Awaitable[object]]]:
     """Return an event, and a callable for a :class:`FakeExecutor` that waits for it."""
     event = asyncio.Event()
     return event, event.wait
+
+
+class InlineFinder:
+    """Makes findings in this process, or returns the given ones."""
+
+    def __init__(self, findings: list[model.Finding] | None = None, omitted: list[str] | None = None) -> None:
+        self.findings = findings
+        self.omitted = omitted or []
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+    async def find(self, recorded: LiveRun) -> Findings:
+        if self.findings is not None:
+            return Findings(self.findings, self.omitted)
+        return arranged(of_rules(recorded.recording, recorded.new.program))

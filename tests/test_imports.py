@@ -35,11 +35,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executor": {"errors", "model", "sandbox", "settings", "wire"},
     "runs": {"errors", "executor", "inputs", "model", "recording", "settings", "store", "wire"},
     "replays": {"errors", "executor", "model", "recording", "runs", "wire"},
+    "finder": {"errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
     "web": {
         "assets", "drawing", "errors", "examples", "executor", "explain", "inputs", "model", "recording", "replays", "runs",
         "settings", "wire", "workers",
     },
-    "main": {"assets", "drawing", "examples", "executor", "explain", "replays", "runs", "settings", "store", "web", "workers"},
+    "main": {"assets", "drawing", "examples", "executor", "finder", "replays", "runs", "settings", "store", "web", "workers"},
     "cli": {
         "assets", "drawing", "errors", "executor", "explain", "inputs", "main", "model", "recording", "replays", "runs",
         "settings", "store", "wire",

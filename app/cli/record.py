@@ -18,7 +18,7 @@ from msgspec import Struct
 from .. import model, wire
 from ..errors import BadRequest, SandboxError
 from ..executor import Executor, LocalExecutor, OwnProcess, job_for
-from ..explain.findings import find
+from ..explain.findings import arranged, of_rules
 from ..inputs import request as requests
 from ..inputs.request import Request
 from ..runs.run import LiveRun
@@ -137,7 +137,8 @@ async def record(
         await executor.close()
     assert recorded.end is not None  # the last event of every executor
     recorded.status = recorded.end.status  # type: ignore[assignment]  # an executor's end has a status
-    recorded.findings = find(recorded.recording, request.program)
+    found = arranged(of_rules(recorded.recording, request.program))
+    recorded.findings, recorded.findings_omitted = found.findings, found.omitted
     return recorded
 
 

@@ -46,6 +46,9 @@ def show(out: Console, recorded: RecordedRun, name: str) -> None:
         out.print()
         for line in described(finding, run.program):
             out.print(line)
+    if run.findings_omitted:
+        out.print()
+        out.print(f"Further findings may be missing: {', '.join(run.findings_omitted)}.")
     out.print()
     out.print(_summary(run, name))
 

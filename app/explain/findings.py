@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from .. import model
 from ..recording import Recording
-from .exceptions import MESSAGE_LIMIT, autograd_exceptions
+from .exceptions import MESSAGE_LIMIT, AutogradException, autograd_exceptions
 from .failure import Failure
 from .registry import RULES, help_path
 from .rule import FailureRule
 from .rules import backward_failed, leaf_kept
 from .syntax import Syntax
 
+MOST: Final = 50
+"""Largest number of findings of one rule. A person needs no more to see the kind of mistake."""
+EXCEPTIONS: Final = 200
+"""Largest number of different exceptions that are explained."""
 _SEVERITIES: Final = ("error", "warning", "note", "good")
 _CAUSES: Final = frozenset({"leaf-rebound", "requires-grad-late"})
 _CONSEQUENCES: Final = frozenset({"no-grad-path", "non-leaf-grad"})
@@ -24,23 +30,111 @@ _CONSEQUENCES: Final = frozenset({"no-grad-path", "non-leaf-grad"})
 _FAILURE_RULES: Final[tuple[FailureRule, ...]] = tuple(rule.failure for rule in RULES.values() if rule.failure is not None)
 _ORDER: Final = {code: index for index, code in enumerate(RULES)}
 
+log = logging.getLogger(__name__)
+
+
+class RuleFindings(Struct, frozen=True):
+    """The findings of one rule. ``complete`` is false if the rule failed, or has more findings than are shown."""
+
+    code: str
+    findings: list[model.Finding]
+    complete: bool
+
+
+class Findings(Struct, frozen=True):
+    """The findings of a run, the most severe first, then by line, and the codes of the rules that did not run to their end."""
+
+    findings: list[model.Finding]
+    omitted: list[str]
+
 
 def find(recording: Recording, program: model.Program) -> list[model.Finding]:
-    """Return all findings of a run, the most severe first, then by line."""
+    """Return the findings of a run in order, however long that takes."""
+    return arranged(of_rules(recording, program)).findings
+
+
+def arranged(found: Iterable[RuleFindings]) -> Findings:
+    """Return the findings of all rules in order. A rule that is missing in ``found`` did not run to its end."""
+    by_code = {each.code: each for each in found}
+    omitted = [code for code in RULES if code not in by_code or not by_code[code].complete]
+    every = [finding for each in by_code.values() for finding in each.findings]
+    if any(finding.code in _CAUSES and finding.severity == "error" for finding in every):
+        every = [finding for finding in every if finding.code not in _CONSEQUENCES]
+    every.sort(key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line or 0, _ORDER[finding.code]))
+    return Findings([structs.replace(finding, help=help_path(finding.code)) for finding in every], omitted)
+
+
+def of_rules(recording: Recording, program: model.Program) -> Iterator[RuleFindings]:
+    """Run one rule after the other, and yield the findings of each. A rule that fails does not affect the others."""
     syntax = Syntax(program.text)
-    found = list(_of_failures(recording, syntax))
+    mistakes, whole = False, True
+    for each in _of_most_rules(recording, program, syntax):
+        mistakes = mistakes or any(finding.severity in ("error", "warning") for finding in each.findings)
+        whole = whole and each.complete
+        yield each
+    if mistakes:
+        yield RuleFindings(leaf_kept.CODE, [], True)  # a good sign would distract from a mistake
+    elif whole:
+        yield _collected(leaf_kept.CODE, leaf_kept.find(recording, program, syntax), recording)
+
+
+def _of_most_rules(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[RuleFindings]:
+    """Yield the findings of all rules but ``leaf_kept``, whose good sign depends on the others."""
+    yield from _of_failures(recording, syntax)
     for rule in RULES.values():
         if rule.recording is not None and rule.code != leaf_kept.CODE:
-            found += rule.recording.find(recording, program, syntax)
-    if any(finding.code in _CAUSES and finding.severity == "error" for finding in found):
-        found = [finding for finding in found if finding.code not in _CONSEQUENCES]
-    if not any(finding.severity in ("error", "warning") for finding in found):
-        found += leaf_kept.find(recording, program, syntax)  # a good sign would distract from a mistake
-    found.sort(key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line or 0, _ORDER[finding.code]))
-    return [
-        structs.replace(finding, help=help_path(finding.code), origin=finding.origin or _origin(finding, recording))
-        for finding in found
-    ]
+            yield _collected(rule.code, rule.recording.find(recording, program, syntax), recording)
+
+
+def _collected(code: str, found: Iterator[model.Finding], recording: Recording) -> RuleFindings:
+    """Return the first findings of a rule, up to its failure if it fails."""
+    findings: list[model.Finding] = []
+    try:
+        for finding in islice(found, MOST):  # no comprehension, because a rule may fail after its first findings
+            findings.append(structs.replace(finding, origin=finding.origin or _origin(finding, recording)))  # noqa: PERF401
+        return RuleFindings(code, findings, next(found, None) is None)
+    except Exception:
+        log.exception("The rule %s failed.", code)
+        return RuleFindings(code, findings, False)
+
+
+def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[RuleFindings]:
+    """Explain each exception of autograd, and each other failure of a pass. Yield the findings of each rule for exceptions."""
+    found: dict[str, list[model.Finding]] = {rule.CODE: [] for rule in _FAILURE_RULES}
+    failed: set[str] = set()
+    reported: set[tuple[str, int | None]] = set()
+    exceptions = _different(autograd_exceptions(recording))
+    for rule, exception in exceptions[:EXCEPTIONS]:
+        try:
+            finding = rule.explain(Failure(recording, syntax, exception))
+            if (finding.code, finding.line) not in reported and len(found[finding.code]) < MOST:
+                reported.add((finding.code, finding.line))
+                found[finding.code].append(structs.replace(finding, origin=finding.origin or _origin(finding, recording)))
+        except Exception:
+            log.exception("The rule %s failed.", rule.CODE)
+            failed.add(rule.CODE)
+    failed |= {rule.CODE for rule, _ in exceptions[EXCEPTIONS:]}
+    for code, findings in found.items():
+        yield RuleFindings(code, findings, code not in failed)
+
+
+def _different(exceptions: list[AutogradException]) -> list[tuple[FailureRule, AutogradException]]:
+    """Return exceptions that differ in their text or lines, each with the rule that explains it.
+
+    The exception that ended the program comes first, so that a note about the same failure is left out.
+    """
+    found: dict[tuple[object, ...], tuple[FailureRule, AutogradException]] = {}
+    for exception in reversed(exceptions):
+        message = exception.message[:MESSAGE_LIMIT]
+        key = (exception.type, message, exception.line, exception.raised, exception.changed, exception.node is None)
+        if key in found:
+            continue
+        rule = next((rule for rule in _FAILURE_RULES if re.search(rule.MESSAGES, message)), None)
+        if rule is None and exception.pass_ is not None:
+            rule = backward_failed
+        if rule is not None:
+            found[key] = rule, exception
+    return list(found.values())
 
 
 def _origin(finding: model.Finding, recording: Recording) -> model.FileLine | None:
@@ -54,19 +148,3 @@ def _origin(finding: model.Finding, recording: Recording) -> model.FileLine | No
     graph = recording.log.pass_(index).graph if 0 <= index < passes else -1
     nodes = recording.graph(graph).nodes if graph >= 0 else []
     return next((node.origin for node in nodes if node.id == finding.node), None)
-
-
-def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one finding for each exception of autograd that a rule explains, and for each other failure of a pass."""
-    reported: set[tuple[str, int | None]] = set()
-    # the exception that ended the program comes first, so that a note about the same failure is left out
-    for exception in reversed(autograd_exceptions(recording)):
-        message = exception.message[:MESSAGE_LIMIT]
-        rule = next((rule for rule in _FAILURE_RULES if re.search(rule.MESSAGES, message)), None)
-        if rule is None and exception.pass_ is not None:
-            rule = backward_failed
-        if rule is not None:
-            finding = rule.explain(Failure(recording, syntax, exception))
-            if (finding.code, finding.line) not in reported:
-                reported.add((finding.code, finding.line))
-                yield finding

@@ -92,6 +92,13 @@ class MemoryLog:
         left.overview = self.overview
         return left
 
+    @classmethod
+    def after(cls, earlier: Log, events: Iterable[wire.AnyEvent], overview: Overview) -> MemoryLog:
+        """Return the log of ``earlier`` and the events that follow it. ``overview`` is that of all of them."""
+        log = cls(events)
+        log._earlier, log._before, log.overview = earlier, earlier.counts(), overview
+        return log
+
     def graph(self, index: int) -> wire.GraphEvent:
         before = self._before[0]
         earlier = self._earlier if index < before else None

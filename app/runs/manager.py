@@ -11,21 +11,18 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
 
 from .. import model
 from ..errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from ..executor import Executor, cancelled_before_start, job_for
 from ..inputs.request import Request
-from ..recording import Recording
 from ..settings import Settings
 from ..store import NewRun
 from .archive import Archive
 from .run import LiveRun, RecordedRun, StoredRun
 from .slots import Client, Slots
-
-Find = Callable[[Recording, model.Program], list[model.Finding]]
 
 FLUSH_SECONDS: Final = 0.5
 """Seconds after which the events of a live run are written to the store."""
@@ -34,23 +31,37 @@ POSITION_SECONDS: Final = 1.0
 STOPPING: Final = "This server is stopping: try again in a moment."
 STOPPING_SECONDS: Final = 5.0
 """Seconds after which a client may try again that the server refused because it is stopping."""
-HEAVY_NODES: Final = 2_000
-"""Number of nodes and passes above which the findings of a recording are made in a thread."""
-HEAVY_TEXT: Final = 20_000
-"""Number of characters above which the findings of a program are made in a thread."""
 
 log = logging.getLogger(__name__)
+
+
+class FindingsOfRun(Protocol):
+    """The findings of a run, and the codes of the rules that did not run to their end."""
+
+    @property
+    def findings(self) -> list[model.Finding]: ...
+    @property
+    def omitted(self) -> list[str]: ...
+
+
+class Finder(Protocol):
+    """Makes the findings of runs in bounded time, and not on the event loop."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+    async def find(self, recorded: LiveRun) -> FindingsOfRun:
+        """Return the findings of a run that has no further events."""
 
 
 class Runs:
     """All runs of this server. Create and use an instance on one event loop."""
 
-    def __init__(self, settings: Settings, archive: Archive, executor: Executor, find: Find, concurrent: int) -> None:
+    def __init__(self, settings: Settings, archive: Archive, executor: Executor, finder: Finder, concurrent: int) -> None:
         self._settings = settings
         self._limits = settings.limits
         self._archive = archive
         self._executor = executor
-        self._find = find
+        self._finder = finder
         self.slots = Slots(concurrent, settings.queue, settings.queue_per_session, settings.limits.wall_seconds)
         self._live: dict[str, LiveRun] = {}
         self._by_key: dict[str, LiveRun] = {}
@@ -188,14 +199,15 @@ class Runs:
             ) as batches:
                 async for batch in batches:
                     recorded.append(batch)
+            if recorded.end is not None:  # in the slot, so that clients share the time for findings as they share slots
+                found = await self._finder.find(recorded)
+                recorded.findings, recorded.findings_omitted = found.findings, found.omitted
         finally:
             self._executing.discard(task)
             self.slots.release(ticket)
 
     async def _finish(self, recorded: LiveRun, status: model.Status) -> None:
-        """Make the findings of a run, store it, and set its final status."""
-        if status in ("done", "failed", "timed_out", "out_of_memory", "output_limit", "killed", "cancelled"):
-            recorded.findings = await self._findings(recorded)
+        """Store a run, and set its final status."""
         if recorded.kept:
             async with recorded.writing:
                 await self._archive.save(recorded, status)
@@ -203,16 +215,6 @@ class Runs:
         self.ended[status] = self.ended.get(status, 0) + 1
         self._archive.remember(recorded)
         self._spawn(self._archive.prepare(recorded), self._background)
-
-    async def _findings(self, recorded: LiveRun) -> list[model.Finding]:
-        heavy = recorded.size > 100 * HEAVY_NODES or len(recorded.new.program.text) > HEAVY_TEXT
-        try:
-            if heavy:
-                return await self._archive.beside(self._find, recorded.recording, recorded.new.program)
-            return self._find(recorded.recording, recorded.new.program)
-        except Exception:
-            log.exception("The findings of run %s could not be made.", recorded.id)
-            return []
 
     def _flush_later(self, recorded: LiveRun) -> None:
         self._spawn(self._keep_flushing(recorded), self._background)

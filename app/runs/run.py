@@ -32,6 +32,7 @@ class RecordedRun:
         self.torch: str | None = None
         self.error: model.ProgramError | None = None
         self.findings: list[model.Finding] = []
+        self.findings_omitted: list[str] = []
         self.truncated = False
         self.size = 0
         """Approximate size of its events in memory, in bytes."""
@@ -75,6 +76,7 @@ class RecordedRun:
             steps=steps,
             parameters=recording.parameters(),
             findings=self.findings,
+            findings_omitted=self.findings_omitted,
             links=dict(links),
             stderr=recording.stderr(),
             output=recording.output(),
@@ -110,6 +112,7 @@ class RecordedRun:
             torch=self.torch,
             error=self.error,
             findings=self.findings,
+            findings_omitted=self.findings_omitted,
             truncated=self.truncated,
             graphs=graphs,
             passes=passes,
@@ -138,6 +141,7 @@ class StoredRun(RecordedRun):
         self.torch = stored.torch
         self.error = stored.error
         self.findings = stored.findings
+        self.findings_omitted = stored.findings_omitted
         self.truncated = stored.truncated
         self.size = 4 * stored.recording_bytes
 

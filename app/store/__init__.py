@@ -1,7 +1,22 @@
 """Store runs in a database: the request, the outcome and every event."""
 
 from .log import StoredLog
+from .overviews import pack_overview, unpack_overview
 from .series import MANY_STEPS
+from .sharing import BlocksInStore, blocks_of, reading
 from .store import NewRun, Outcome, RunRow, Store, Written
 
-__all__ = ["MANY_STEPS", "NewRun", "Outcome", "RunRow", "Store", "StoredLog", "Written"]
+__all__ = [
+    "MANY_STEPS",
+    "BlocksInStore",
+    "NewRun",
+    "Outcome",
+    "RunRow",
+    "Store",
+    "StoredLog",
+    "Written",
+    "blocks_of",
+    "pack_overview",
+    "reading",
+    "unpack_overview",
+]

@@ -108,6 +108,11 @@ class BlockCache:
         self._headings = ByteCache[tuple[int, int], list[BlockHeading]](HEADING_CACHE_BYTES)
         self._lock = threading.Lock()
 
+    @property
+    def database(self) -> str:
+        """Path of the database."""
+        return self._engine.url.database or ""
+
     def prepare(self) -> None:
         """Compile the queries by reading from a run that does not exist; see :meth:`Store.prepare`."""
         self.headings(0)
@@ -184,9 +189,14 @@ class StoredLog:
         self._cache = cache
         self._overviews = overviews
         self._series = series
-        self._run = run
+        self.run = run
         self._counts = counts
-        self._end = end
+        self.end = end
+
+    @property
+    def database(self) -> str:
+        """Path of the database."""
+        return self._cache.database
 
     def graph(self, index: int) -> wire.GraphEvent:
         return self._one(wire.GraphEvent, "graph", index)
@@ -209,7 +219,7 @@ class StoredLog:
         def make(missing: Sequence[str]) -> dict[str, StepSeries]:
             return read_each(self.step_groups(0, steps), missing)
 
-        whole = self._series.read(self._run, self._end, keys, make)
+        whole = self._series.read(self.run, self.end, keys, make)
         return {key: series.steps(start, stop) for key, series in whole.items()}
 
     def passes(self, start: int, stop: int) -> Iterator[wire.PassEvent]:
@@ -246,7 +256,7 @@ class StoredLog:
             return overview_of(event for _, event in self.all())
 
         return self._overviews.read(
-            self._run, self._end, make, keep=has_overview(sum(heading.size for heading in self._headings))
+            self.run, self.end, make, keep=has_overview(sum(heading.size for heading in self._headings))
         )
 
     def all(self, first: int = 0) -> Iterator[tuple[int, wire.AnyEvent]]:
@@ -272,7 +282,7 @@ class StoredLog:
 
     @cached_property
     def _headings(self) -> list[BlockHeading]:
-        return self._cache.headings(self._run, self._end)
+        return self._cache.headings(self.run, self.end)
 
     def _block(self, heading: BlockHeading) -> EventBlock | None:
-        return self._cache.block(self._run, heading)
+        return self._cache.block(self.run, heading)

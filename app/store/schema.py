@@ -15,7 +15,7 @@ runs = Table(
     Column("status", String(16), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("program", Text, nullable=False),
-    Column("cells", LargeBinary, nullable=False),  # msgpack, like notes, options, error and findings
+    Column("cells", LargeBinary, nullable=False),  # msgpack, like notes, options, error and both findings
     Column("notes", LargeBinary, nullable=False),
     Column("options", LargeBinary, nullable=False),
     Column("created", Float, nullable=False),  # seconds since 1970, like expires
@@ -24,6 +24,7 @@ runs = Table(
     Column("torch", String(40)),
     Column("error", LargeBinary),
     Column("findings", LargeBinary),
+    Column("findings_omitted", LargeBinary),
     Column("truncated", Integer, nullable=False),
     Column("graphs", Integer, nullable=False),
     Column("passes", Integer, nullable=False),

@@ -50,6 +50,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     torch: str | None = None
     error: model.ProgramError | None = None
     findings: list[model.Finding] | UnsetType = UNSET
+    findings_omitted: list[str] | UnsetType = UNSET
     truncated: bool = False
     graphs: int = 0
     passes: int = 0
@@ -78,6 +79,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     events: int
     recording_bytes: int
     fingerprint: str | None
+    findings_omitted: list[str]
 
 
 class Written(Struct, frozen=True):
@@ -318,6 +320,8 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
     }
     if outcome.findings is not UNSET:
         columns["findings"] = _encode(outcome.findings)
+    if outcome.findings_omitted is not UNSET:
+        columns["findings_omitted"] = _encode(outcome.findings_omitted)
     return columns
 
 
@@ -325,6 +329,7 @@ _cells = msgspec.msgpack.Decoder(list[tuple[int, int]])
 _notes = msgspec.msgpack.Decoder(list[dict[str, Any]])
 _options = msgspec.msgpack.Decoder(model.Options)
 _error = msgspec.msgpack.Decoder(model.ProgramError)
+_codes = msgspec.msgpack.Decoder(list[str])
 _findings = msgspec.msgpack.Decoder(list[model.Finding])
 
 
@@ -349,4 +354,5 @@ def _stored(row: Row[Any]) -> RunRow:
         events=row.events,
         recording_bytes=row.recording_bytes,
         fingerprint=row.fingerprint,
+        findings_omitted=[] if row.findings_omitted is None else _codes.decode(row.findings_omitted),
     )

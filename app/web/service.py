@@ -20,7 +20,7 @@ from ..executor import Executor
 from ..inputs import request as requests
 from ..replays import Replays
 from ..runs.archive import Archive
-from ..runs.manager import Runs
+from ..runs.manager import Finder, Runs
 from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from ..workers import Budget, Workers
@@ -55,6 +55,7 @@ class Service:
         replays: Replays,
         executor: Executor,
         workers: Workers,
+        finder: Finder,
         owners: Owners,
         engine: LayoutEngine,
         examples: list[Example],
@@ -65,6 +66,7 @@ class Service:
         self.replays = replays
         self.executor = executor
         self.workers = workers
+        self.finder = finder
         self.owners = owners
         self.engine = engine
         self.examples = examples

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tapedeck import model, wire
 from tapedeck.executor import OwnProcess
-from tapedeck.explain.findings import find
 from tapedeck.inputs.request import Request
 from tapedeck.recording import Recording
 from tapedeck.runs.archive import Archive
@@ -18,9 +17,9 @@ from tapedeck.runs.manager import Runs
 from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
-from tapedeck.web import stream
+from tapedeck.web.feed import Feeds
 
-from ..fake_executor import FakeExecutor, forever
+from ..fake_executor import FakeExecutor, InlineFinder, forever
 from ..tracer.run_twice import record
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +70,7 @@ async def archived(folder: Path) -> AsyncIterator[Archive]:
 
 async def stopped_with(executor: object, archive: Archive, program: str, steps: int) -> tuple[LiveRun, list[bytes]]:
     """Start a run, cancel it once it has ``steps`` steps, and return it with the events of its stream."""
-    runs = Runs(Settings(), archive, executor, find, 1)  # type: ignore[arg-type]
+    runs = Runs(Settings(), archive, executor, InlineFinder(), 1)  # type: ignore[arg-type]
     try:
         recorded = await runs.submit(request(program), "anna")
         assert isinstance(recorded, LiveRun)
@@ -86,7 +85,7 @@ async def stopped_with(executor: object, archive: Archive, program: str, steps: 
 
 
 async def _streamed(archive: Archive, recorded: RecordedRun) -> list[bytes]:
-    return [piece async for piece in stream.events(archive, recorded, -1, "")]
+    return [piece async for piece in Feeds(archive).follow(recorded, -1, "")]
 
 
 async def test_all_events_before_a_cancellation_can_be_read(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tapedeck import model, wire
 from tapedeck.errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
+from tapedeck.explain.findings import Findings
 from tapedeck.inputs.request import Request
 from tapedeck.runs.archive import Archive
 from tapedeck.runs.manager import Runs
@@ -19,7 +20,7 @@ from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 
-from ..fake_executor import FakeExecutor, forever, gate
+from ..fake_executor import FakeExecutor, InlineFinder, forever, gate
 from ..handmade_events import FIT, fit, pass_, step
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +35,7 @@ async def running(
     archive = Archive(Store(folder), limits or model.Limits())
     executor = FakeExecutor(*(batches or (fit(),)))
     chosen = Settings(limits=limits or model.Limits(), **settings)
-    runs = Runs(chosen, archive, executor, lambda recording, program: [FINDING], concurrent)  # type: ignore[arg-type]
+    runs = Runs(chosen, archive, executor, InlineFinder([FINDING]), concurrent)  # type: ignore[arg-type]
     await archive.start()
     try:
         yield runs, executor
@@ -186,12 +187,32 @@ async def test_a_broken_sandbox_raises_an_error_and_leaves_no_run() -> None:
         assert runs.running == runs.waiting == 0
 
 
-async def test_an_error_in_a_rule_does_not_fail_the_run(caplog: pytest.LogCaptureFixture) -> None:
-    async with running(None) as (runs, _):
-        runs._find = lambda recording, program: 1 / 0  # type: ignore[assignment,return-value]
+async def test_findings_that_are_missing_are_stored_with_the_run(tmp_path: Path) -> None:
+    async with running(tmp_path) as (runs, _):
+        runs._finder = InlineFinder([FINDING], omitted=["nan-origin"])
         recorded = await ended(await runs.submit(request(), "anna"))
-        assert (recorded.status, recorded.findings) == ("done", [])
-        assert "findings" in caplog.text
+        runs._archive.forget(recorded.id)
+        stored = await runs.find(recorded.id)
+        assert stored is not recorded
+        assert stored.findings == [FINDING]
+        assert stored.run({}).findings_omitted == ["nan-origin"]
+
+
+async def test_a_run_keeps_its_slot_until_its_findings_are_made() -> None:
+    class SlowFinder(InlineFinder):
+        running: list[int] = []  # noqa: RUF012 (one instance)
+
+        async def find(self, recorded: LiveRun) -> Findings:
+            self.running.append(recorded.ticket is not None and runs.running)
+            await asyncio.sleep(0)
+            return await super().find(recorded)
+
+    async with running(None, concurrent=1) as (runs, _):
+        runs._finder = SlowFinder([])
+        first, second = [await runs.submit(request(), "anna") for _ in range(2)]
+        await ended(first)
+        await ended(second)
+        assert SlowFinder.running == [1, 1]
 
 
 async def test_printed_text_is_cut_at_its_limit() -> None:

@@ -14,7 +14,7 @@ from tapedeck.main import create_app
 from tapedeck.model import Limits
 from tapedeck.settings import Settings
 
-from ..fake_executor import FakeExecutor
+from ..fake_executor import FakeExecutor, InlineFinder
 from ..handmade_events import fit
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -29,7 +29,7 @@ def serve(tmp_path: Path) -> Serve:
         *batches: Any, limits: Limits | None = None, executor: Any = None, folder: Path | None = None, **settings: Any
     ) -> AsyncIterator[httpx.AsyncClient]:
         chosen = Settings(data=str(folder or tmp_path), limits=limits or Limits(), **settings)
-        app = create_app(chosen, executor=executor or FakeExecutor(*(batches or (fit(),))))
+        app = create_app(chosen, executor=executor or FakeExecutor(*(batches or (fit(),))), finder=InlineFinder())
         async with app.router.lifespan_context(app), client_of(app) as client:
             yield client
 

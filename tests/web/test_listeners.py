@@ -25,7 +25,7 @@ from tapedeck.web.event_stream import ABORT, SENDERS, Listeners, SendingTurns
 from tapedeck.web.feed import CHUNK, Feeds
 from tapedeck.web.stream import Chunk, encode
 
-from ..fake_executor import FakeExecutor, forever, gate
+from ..fake_executor import FakeExecutor, InlineFinder, forever, gate
 from ..handmade_events import FIT, fit
 from .conftest import Serve
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def live_run(folder: Path, *batches: Any) -> AsyncIterator[tuple[Feeds, LiveRun, Archive]]:
     archive = Archive(Store(folder), model.Limits())
-    runs = Runs(Settings(), archive, FakeExecutor(*batches), lambda *_: [], 1)  # type: ignore[arg-type]
+    runs = Runs(Settings(), archive, FakeExecutor(*batches), InlineFinder([]), 1)  # type: ignore[arg-type]
     await archive.start()
     try:
         recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")

@@ -19,7 +19,7 @@ from tapedeck.main import create_app
 from tapedeck.settings import Settings
 from tapedeck.web import reference
 
-from ..fake_executor import FakeExecutor
+from ..fake_executor import FakeExecutor, InlineFinder
 from ..handmade_events import FIT, fit
 
 CHECKS = [
@@ -46,7 +46,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
 
 @pytest.fixture
 def description(tmp_path: Path) -> dict[str, Any]:
-    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor())
+    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(), finder=InlineFinder())
 
     async def ask() -> dict[str, Any]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver") as client:
@@ -57,7 +57,7 @@ def description(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_each_description_has_its_own_optimizers_and_server(tmp_path: Path) -> None:
-    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor())
+    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(), finder=InlineFinder())
     unknown = reference.describe(app, "", None)
     known = reference.describe(app, "/tapedeck", ["SGD"])
     assert _optimizers(unknown) == {"type": "string"}
@@ -75,7 +75,7 @@ def _optimizers(description: dict[str, Any]) -> Any:
 @pytest.mark.slow
 def test_generated_calls_are_answered_as_described(tmp_path: Path) -> None:
     """Send a bounded number of generated calls, valid and invalid, and check each response against the description."""
-    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(fit()))
+    app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(fit()), finder=InlineFinder())
     with (
         anyio.from_thread.start_blocking_portal("asyncio") as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),

@@ -18,7 +18,7 @@ from tapedeck.cli import serve as serving
 from tapedeck.main import create_app
 from tapedeck.settings import Settings, SettingsError
 
-from ..fake_executor import FakeExecutor
+from ..fake_executor import FakeExecutor, InlineFinder
 from ..handmade_events import FIT
 from .conftest import Serve
 
@@ -141,12 +141,12 @@ import asyncio
 import sys
 from tapedeck.main import create_app
 from tapedeck.settings import Settings
-from tests.fake_executor import FakeExecutor
+from tests.fake_executor import FakeExecutor, InlineFinder
 from tests.handmade_events import FIT, fit
 from tests.web.conftest import client_of
 
 async def story():
-    app = create_app(Settings(data=":memory:"), executor=FakeExecutor(fit(100)))
+    app = create_app(Settings(data=":memory:"), executor=FakeExecutor(fit(100)), finder=InlineFinder())
     async with app.router.lifespan_context(app), client_of(app) as client:
         await client.get("/healthz")  # loads the modules of the client
         before = set(sys.modules)
@@ -183,7 +183,9 @@ def test_objects_loaded_at_the_start_are_frozen_for_the_garbage_collector(monkey
         sockets[0].close()
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
-    monkeypatch.setattr(serving, "create_app", lambda settings: create_app(settings, executor=FakeExecutor()))
+    monkeypatch.setattr(
+        serving, "create_app", lambda settings: create_app(settings, executor=FakeExecutor(), finder=InlineFinder())
+    )
     try:
         serving.serve(Settings(data=":memory:"), "127.0.0.1", 0)
     finally:
@@ -193,7 +195,7 @@ def test_objects_loaded_at_the_start_are_frozen_for_the_garbage_collector(monkey
 
 async def test_a_second_process_on_the_same_data_is_refused(serve: Serve, tmp_path: Path) -> None:
     async with serve():
-        second = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor())
+        second = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(), finder=InlineFinder())
         with pytest.raises(SettingsError, match="one process"):
             async with second.router.lifespan_context(second):
                 pass
@@ -204,12 +206,12 @@ async def test_a_second_process_on_the_same_data_is_refused(serve: Serve, tmp_pa
 def test_several_workers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     with pytest.raises(SettingsError, match="WEB_CONCURRENCY at 1"):
-        create_app(Settings(data=":memory:"), executor=FakeExecutor())
+        create_app(Settings(data=":memory:"), executor=FakeExecutor(), finder=InlineFinder())
 
 
 def test_an_invalid_root_path_is_refused() -> None:
     with pytest.raises(SettingsError, match="TAPEDECK_ROOT_PATH"):
-        create_app(Settings(data=":memory:", root_path='/"><script>'), executor=FakeExecutor())
+        create_app(Settings(data=":memory:", root_path='/"><script>'), executor=FakeExecutor(), finder=InlineFinder())
 
 
 async def test_the_secret_is_stored_so_that_owner_keys_stay_valid(serve: Serve, tmp_path: Path) -> None:

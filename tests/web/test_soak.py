@@ -16,7 +16,7 @@ from tapedeck.main import create_app
 from tapedeck.settings import Settings
 from tapedeck.store import log
 
-from ..fake_executor import FakeExecutor
+from ..fake_executor import FakeExecutor, InlineFinder
 from ..handmade_events import FIT, GRAPH, fit
 from .conftest import client_of
 
@@ -66,7 +66,7 @@ async def test_what_a_server_keeps_does_not_grow_with_what_it_has_served(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "CACHE_BYTES", 60_000)
-    app = create_app(Settings(data=str(tmp_path)), executor=MixedExecutor())
+    app = create_app(Settings(data=str(tmp_path)), executor=MixedExecutor(), finder=InlineFinder())
     chance = random.Random(0)
     known: list[str] = []
     sizes: list[int] = []

@@ -23,7 +23,7 @@ from tapedeck.store import Store
 from tapedeck.web import feed
 from tapedeck.web.feed import Feeds
 
-from ..fake_executor import FakeExecutor, gate
+from ..fake_executor import FakeExecutor, InlineFinder, gate
 from ..handmade_events import FIT, fit
 from .conftest import Serve
 
@@ -97,7 +97,7 @@ async def test_a_live_stream_sends_new_events_and_keep_alive_comments(tmp_path: 
     event, wait = gate()
     archive = Archive(Store(tmp_path), model.Limits())
     finding = model.Finding("x", "note", None, 1, 0, None, "m", "w")
-    runs = Runs(Settings(), archive, FakeExecutor(fit()[:5], wait, fit()[5:]), lambda *_: [finding], 1)  # type: ignore[arg-type]
+    runs = Runs(Settings(), archive, FakeExecutor(fit()[:5], wait, fit()[5:]), InlineFinder([finding]), 1)  # type: ignore[arg-type]
     await archive.start()
     recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
     assert isinstance(recorded, LiveRun)
@@ -130,7 +130,7 @@ async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     batches: list[Any] = []
     for index in range(0, len(events) - 2, 30):
         batches += [events[index : min(index + 30, len(events) - 2)], lambda: asyncio.sleep(0.02)]
-    runs = Runs(Settings(), archive, FakeExecutor(*batches, wait, events[-2:]), lambda *_: [], 1)  # type: ignore[arg-type]
+    runs = Runs(Settings(), archive, FakeExecutor(*batches, wait, events[-2:]), InlineFinder([]), 1)  # type: ignore[arg-type]
     await archive.start()
     recorded = await runs.submit(Request(model.Program(FIT, "program", [(1, 13)]), model.Options()), "anna")
     assert isinstance(recorded, LiveRun)

@@ -68,6 +68,7 @@
  * @property {number} steps
  * @property {Parameter[]} parameters
  * @property {Finding[]} findings
+ * @property {string[]} findings_omitted  codes of the rules that did not run to their end
  * @property {Record<string, string>} links
  *
  * @typedef {object} RunHeading

@@ -223,9 +223,9 @@ state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", 
 state.watch(["playing"], ({ playing: on }) => on && text.resumeFollowing());
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
-  notes.show(recorded?.findings ?? [], recorded?.program ?? "", edited);
+  notes.show(recorded?.findings ?? [], recorded?.findings_omitted ?? [], recorded?.program ?? "", edited);
   fill(find("#found-summary"), recorded && summary(recorded.findings));
-  find("#findings").hidden = !recorded?.findings.length;
+  find("#findings").hidden = !recorded?.findings.length && !recorded?.findings_omitted.length;
   const example = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""));
   find("#example").textContent = example?.title ?? "Choose an example";
 });

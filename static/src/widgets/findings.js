@@ -7,6 +7,8 @@ import * as format from "../leaves/format.js";
 /** @import {Finding, Fix} from "../leaves/types.js" */
 /** @import {Child} from "../leaves/dom.js" */
 
+/** Codes that are listed; the rest is counted. */
+const LISTED = 3;
 const MARKS = { error: "!", warning: "!", note: "·", good: "✓" };
 
 /** Make the list of findings. @param {{onfix: (fix: Fix) => void, onfinding: (finding: Finding) => void}} options */
@@ -47,14 +49,27 @@ export function findings({ onfix, onfinding }) {
   }
 
   return widget(element, {
-    /** @param {readonly Finding[]} all @param {string} program @param {boolean} stale */
-    show(all, program, stale) {
-      fill(
-        list,
-        all.map((finding) => item(finding, program, stale)),
-      );
+    /** @param {readonly Finding[]} all @param {readonly string[]} omitted @param {string} program @param {boolean} stale */
+    show(all, omitted, program, stale) {
+      fill(list, [...all.map((finding) => item(finding, program, stale)), omitted.length > 0 && missing(omitted)]);
     },
   });
+}
+
+/** Return the item that says that findings may be missing. @param {readonly string[]} omitted */
+function missing(omitted) {
+  const more = omitted.length > LISTED ? ` and ${omitted.length - LISTED} more` : "";
+  return h(
+    "li",
+    { class: "note" },
+    h("span", { class: "mark", "aria-hidden": "true" }, MARKS.note),
+    h(
+      "div",
+      null,
+      h("p", { class: "message" }, h("b", null, "Further findings may be missing:"), ` ${omitted.slice(0, LISTED).join(", ")}${more}`),
+      h("p", { class: "why" }, "Tapedeck limits the time for the findings of a run, and their number."),
+    ),
+  );
 }
 
 /** Return the counts of findings as a short text. @param {readonly Finding[]} all @returns {Child} */

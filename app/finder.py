@@ -1,0 +1,108 @@
+"""Make the findings of a run in a worker process, within a budget.
+
+The rules read a stranger's program and recording. They never run in the server's process: a process that exceeds the budget is
+killed, and the findings that it made until then are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from . import model, wire
+from .errors import Busy, OverBudget
+from .explain.findings import Findings, RuleFindings, arranged, of_rules
+from .recording import MemoryLog, Recording
+from .runs.run import LiveRun
+from .store import BlocksInStore, blocks_of, pack_overview, reading, unpack_overview
+from .workers import Budget, Workers
+
+SECONDS: Final = 2.0
+"""Time for all findings of one run."""
+BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=SECONDS, answer_bytes=4 * 1024 * 1024)
+QUEUE: Final = 1_000
+"""Runs that may wait for a process. A run waits in its slot, so there are never more than slots."""
+LIGHT_BYTES: Final = 200_000
+"""Size of events in memory that are encoded on the event loop: that is faster than a thread switch."""
+TOGETHER: Final = 256
+"""Events that are encoded in one call, during which no other thread runs."""
+
+log = logging.getLogger(__name__)
+
+
+class Evidence(Struct, frozen=True):
+    """The recording of an ended run, as it is sent to a process.
+
+    ``events`` are packed lists of events. The events before them are ``earlier`` in the store, and ``overview`` is then the
+    packed overview of all events.
+    """
+
+    program: model.Program
+    limits: model.Limits
+    events: list[bytes]
+    count: int
+    """Number of all events."""
+    earlier: BlocksInStore | None
+    overview: bytes
+
+
+class WorkerFinder:
+    """Makes findings in ``count`` processes. Create and use an instance on one event loop."""
+
+    def __init__(self, count: int) -> None:
+        self._workers = Workers(count, modules=(__name__,), queue=QUEUE)
+
+    async def start(self) -> None:
+        """Start the processes in the background."""
+        await self._workers.start()
+
+    async def close(self) -> None:
+        """Kill the processes."""
+        await self._workers.close()
+
+    async def find(self, recorded: LiveRun) -> Findings:
+        """Return the findings of a run, or those that were made within the budget. If cancelled, kill the process."""
+        found: list[RuleFindings] = []
+        try:
+            light = recorded.size <= LIGHT_BYTES
+            evidence = evidence_of(recorded) if light else await asyncio.to_thread(evidence_of, recorded)
+            async for each in self._workers.stream(findings_of, evidence, budget=BUDGET):
+                found.append(each)  # noqa: PERF401 (kept if a later one raises)
+        except (OverBudget, Busy) as error:
+            log.info("The findings of run %s are incomplete: %s", recorded.id, error)
+        except Exception:
+            log.exception("The findings of run %s could not be made.", recorded.id)
+        return arranged(found)
+
+
+def evidence_of(recorded: LiveRun) -> Evidence:
+    """Return the recording of a run that has no further events."""
+    events = recorded.events
+    parts = [msgspec.msgpack.encode(events[start : start + TOGETHER]) for start in range(0, len(events), TOGETHER)]
+    earlier = blocks_of(recorded.earlier) if recorded.earlier is not None else None
+    overview = pack_overview(recorded.overview, recorded.count) if earlier is not None else b""
+    return Evidence(recorded.new.program, recorded.limits, parts, recorded.count, earlier, overview)
+
+
+def findings_of(evidence: Evidence) -> Iterator[RuleFindings]:
+    """Yield the findings of each rule. A worker process calls this function."""
+    events = (event for part in evidence.events for event in _events.decode(part))
+    if evidence.earlier is None:
+        yield from of_rules(_recording(evidence, MemoryLog(events)), evidence.program)
+        return
+    overview = unpack_overview(evidence.overview, evidence.count)
+    assert overview is not None, "packed by this version"
+    with reading(evidence.earlier) as earlier:
+        yield from of_rules(_recording(evidence, MemoryLog.after(earlier, events, overview)), evidence.program)
+
+
+def _recording(evidence: Evidence, log: MemoryLog) -> Recording:
+    return Recording(log, evidence.program.text, evidence.limits)
+
+
+_events: Final = msgspec.msgpack.Decoder(list[wire.AnyEvent])
