@@ -48,7 +48,8 @@ class Emitter:
         self._write = write
         self._interval = FIRST_INTERVAL if early else INTERVAL
         self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
-        self._sent = monotonic()
+        self.next_due = monotonic() + self._interval
+        """The time from which pending events are sent when another event is emitted, in seconds of :func:`time.monotonic`."""
         self._sending = False
         self._lock = threading.RLock()
         """Held while events are added or sent, as several threads of the program may do."""
@@ -167,7 +168,7 @@ class Emitter:
 
     def due(self) -> bool:
         """Return whether the last message was sent longer ago than the interval."""
-        return monotonic() - self._sent > self._interval
+        return monotonic() >= self.next_due
 
     def flush(self) -> None:
         """Send all pending events."""
@@ -194,9 +195,9 @@ class Emitter:
                 self.close()
             finally:
                 self._sending = False
-        self._sent = monotonic()
         if self._interval < INTERVAL:
             self._interval = min(INTERVAL, self._interval * 1.25)
+        self.next_due = monotonic() + self._interval
 
     def _send(self, events: list[wire.Event]) -> None:
         """Send events as one message, or as several if it would be large: the reader keeps a whole message in memory."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import repeat
+from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
 
@@ -71,7 +72,11 @@ from .training.steps import NoStepObserver, StepObserver, Steps
 from .training.updates import Updates
 from .training.write_guard import WriteGuard
 
+_DisableTorchFunction: Any = torch._C.DisableTorchFunction
 _LOOP_STATEMENTS = frozenset({"enter", "iteration", "target", "exit"})
+_UNTIMED = frozenset({"caught", "delete", "deleted"})
+_VALUELESS = _UNTIMED | {"enter", "iteration", "exit"}
+_SPECIAL = _LOOP_STATEMENTS | _UNTIMED | {"return"}
 
 
 class Output(Protocol):
@@ -89,6 +94,7 @@ class Recorder:
     ) -> None:
         build_name_table()
         self._source = source
+        self._statements = source.statements
         self._namespace = namespace
         self._emitter = emitter
         self._output = output
@@ -124,6 +130,7 @@ class Recorder:
             emitter=emitter, names=names, calls=calls, steps=steps, locator=locator, guard=guard, changes=changes, trail=trail,
             late=late, missing=rebinds,
         )  # fmt: skip
+        self._shared = updates.shared
         self._turns = turns = Turns(lambda: not calls and not steps.passes_begun, self._catch_up, self._report_threads)
         self._mode = mode = ForwardMode(calls, updates, trail, source)
         engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
@@ -322,9 +329,9 @@ class Recorder:
         """Record the value of a marked statement, which calls this, and return the value."""
         if self._mode.tracing:
             return value
-        with torch._C.DisableTorchFunction():
+        with _DisableTorchFunction():
             try:
-                self._record(self._source.statements[index], value)
+                self._record(self._statements[index], value)
             except Exception as error:
                 self._emitter.failed(error)
         return value
@@ -360,39 +367,20 @@ class Recorder:
         return value
 
     def _record(self, statement: Statement, value: Any) -> None:
-        if is_fake(value):
+        if type(value) is not Tensor and is_fake(value):
             return
-        kind = statement.kind
-        shared = self._updates.shared
+        shared = self._shared
         if shared:
             self._updates.check_shared(statement)
-        if kind in _LOOP_STATEMENTS:
-            self._loop(statement, value)
-        elif kind == "caught":
-            self._caught(statement)
-            return
-        elif kind == "delete":
-            self._release(value)
-            return
-        elif kind == "deleted":
-            self._scopes.refresh()
-            return
-        if self._emitter.due():
+        kind = statement.kind
+        if kind in _SPECIAL:
+            self._begin_special(statement, value)
+        if monotonic() >= self._emitter.next_due and kind not in _UNTIMED:
             self._send_pending()
-        if kind == "iteration" or kind == "enter" or kind == "exit":
+        if kind in _VALUELESS:
             return
-        if kind == "return":
-            self._frames.leave_function(self._running())
-        names = statement.names
-        if value is None and kind == "assign":
-            self._release([self._scopes.replaced(name) for name in names])
-        if names:
-            if not statement.unpacks:
-                for name in names:
-                    self._bind(statement, name, value)
-            elif isinstance(value, list | tuple) and len(value) == len(names):
-                for name, part in zip(names, value, strict=True):
-                    self._bind(statement, name, part)
+        if statement.names:
+            self._bind_names(statement, value)
         if statement.targets:
             self._assign(statement, value)
         if self._mode.paused:
@@ -403,12 +391,26 @@ class Recorder:
         if statement.last:
             self.last_value = value
 
+    def _begin_special(self, statement: Statement, value: Any) -> None:
+        """Record a statement that is more than its value: of a loop, a ``return``, an ``except`` or a ``del``."""
+        kind = statement.kind
+        if kind in _LOOP_STATEMENTS:
+            self._loop(statement, value)
+        elif kind == "return":
+            self._frames.leave_function(self._running())
+        elif kind == "caught":
+            self._caught(statement)
+        elif kind == "delete":
+            self._release(value)
+        else:
+            self._scopes.refresh()
+
     def _loop(self, statement: Statement, value: Any) -> None:
-        loop, running = statement.loop, self._running()
-        if statement.kind == "enter":
+        kind, loop, running = statement.kind, statement.loop, self._running()
+        if kind == "enter":
             self.steps.enter_loop(loop, loop_length(value))
             self._frames.enter_loop(loop, statement.line, self._source.loops, running)
-        elif statement.kind == "exit":
+        elif kind == "exit":
             self._frames.leave_loop(loop, running)
         else:
             self.steps.next_iteration(loop)
@@ -420,6 +422,17 @@ class Recorder:
         while frame.f_code.co_filename == __file__ and frame.f_back is not None:
             frame = frame.f_back
         return frame
+
+    def _bind_names(self, statement: Statement, value: Any) -> None:
+        names = statement.names
+        if value is None and statement.kind == "assign":
+            self._release([self._scopes.replaced(name) for name in names])
+        if not statement.unpacks:
+            for name in names:
+                self._bind(statement, name, value)
+        elif isinstance(value, list | tuple) and len(value) == len(names):
+            for name, part in zip(names, value, strict=True):
+                self._bind(statement, name, part)
 
     def _bind(self, statement: Statement, name: str, value: Any) -> None:
         if isinstance(value, Tensor):

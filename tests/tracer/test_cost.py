@@ -49,7 +49,7 @@ def _work_of_line(objects: str, line: str, alive: int) -> float:
     made = objects.format(alive=alive, assignments=assignments)
 
     def work(rounds: int) -> int:
-        return _executed(
+        return executed_lines(
             f"import torch\n{made}\nc = torch.zeros(3)\nview = c[1:]\ntotal = 0\nfor i in range({rounds}):\n    {line}\n"
         )
 
@@ -57,7 +57,7 @@ def _work_of_line(objects: str, line: str, alive: int) -> float:
     return (work(40) - work(20)) / 20
 
 
-def _executed(program: str) -> int:
+def executed_lines(program: str) -> int:
     """Return the number of lines of the recorder that recording a program executes."""
     count = 0
 

@@ -23,7 +23,7 @@ MAX_CHANGES: Final = 600_000
 class CallFrame:
     """A call of a module, a loop, or a turn of it. ``line`` is that of a loop, ``turn`` the index of a turn."""
 
-    __slots__ = ("depth", "kind", "line", "loop", "name", "owner", "parent", "turn")
+    __slots__ = ("depth", "kind", "line", "loop", "name", "owner", "parent", "start", "turn")
 
     def __init__(self, parent: CallFrame | None, kind: int, name: str = "", line: int = -1, turn: int = -1) -> None:
         self.parent = parent
@@ -32,6 +32,8 @@ class CallFrame:
         self.line = line
         self.turn = turn
         self.depth: int = 1 if parent is None else parent.depth + 1
+        self.start = next_sequence_nr()
+        """The number of the first node that the frame can make."""
         self.loop = -1
         """The index of the loop in the program, if this is one."""
         self.owner = 0
@@ -88,6 +90,10 @@ class CallFrames:
         if found is None:  # a loop of a generator, which ended with the loop over the generator
             return
         found.turn += 1
+        current = self._current
+        if current is not None and current.parent is found and current.start == next_sequence_nr():
+            current.turn = found.turn  # the turn before made no node, so that nothing refers to its frame
+            return
         turn = CallFrame(found, wire.TURN, line=found.line, turn=found.turn)
         turn.loop = found.loop
         turn.owner = found.owner

@@ -214,20 +214,23 @@ class Calls:
                 self._protect_call(call, keys)
             self._checked = len(self._recent)
             return
-        if len(keys) < len(write.storages):
-            # a tensor that requires a gradient is only searched among results, and a leaf is usually none
-            alone = [
-                target
-                for target in write.targets
-                if id(target) in self._returned or not target.requires_grad or not is_leaf(target)
-            ]
-            keys = keys.union(storage_pointer(target) for target in alone)
+        if not self._recent:
+            return
+        if any(map(self._may_have, write.targets)):
+            keys = write.storages
         if not keys:
             return
         self._index()
         for key in keys:
             for call in self._by_storage.pop(key, ()):
                 self._protect_call(call, (key,))
+
+    def _may_have(self, target: Tensor) -> bool:
+        """Return whether a call may have a tensor, whose memory no other tensor uses, as its result or argument.
+
+        A tensor that requires a gradient is only searched among results, and a leaf is usually none.
+        """
+        return not target.requires_grad or id(target) in self._returned or not is_leaf(target)
 
     def _protect_call(self, call: Call, keys: Collection[int]) -> None:
         call.out = self._protected(call.out, keys)

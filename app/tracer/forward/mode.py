@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -29,7 +29,6 @@ from .functions import CALL, COMPOSITE, KINDS, READ, UPDATES_STATISTICS, WRITE, 
 _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass
 _BROADCAST = _C._VariableFunctions.broadcast_tensors
-_NO_CONTEXT = contextlib.nullcontext()
 
 
 SHARED_FRAMES: set[CodeType] = set()
@@ -110,11 +109,11 @@ class ForwardMode(TorchFunctionMode):
         first = next_sequence_nr()
         if kind is CALL and not (kwargs and "out" in kwargs):
             out = func(*args, **kwargs) if kwargs else func(*args)
-        elif kind is COMPOSITE:
-            out = self._run_composite(func, args, kwargs or {})
         elif kind is WRITE or kind is CALL:
             out = self.write(func, args, kwargs or {}, types)
             first = self._first_sequence_nr
+        elif kind is COMPOSITE:
+            out = self._run_composite(func, args, kwargs or {})
         elif kind is UPDATES_STATISTICS:
             out = self._run_updating_statistics(func, args, kwargs or {})
             first = self._first_sequence_nr
@@ -195,20 +194,23 @@ class ForwardMode(TorchFunctionMode):
         targets: list[Tensor] = (
             [written] if type(written) in PLAIN_TYPES else [each for each in tensors_in(written) if isinstance(each, Tensor)]
         )
-        try:
-            with _C.DisableTorchFunction() if types else _NO_CONTEXT:
-                self._observer.before_write(Write(targets))
-        except Exception as error:
-            self._observer.failed(error)
+        self._report(types, self._observer.before_write, Write(targets))
         first = next_sequence_nr()
         out = func(*args, **kwargs)
-        try:
-            with _C.DisableTorchFunction() if types else _NO_CONTEXT:
-                self._observer.after_write(func, targets)
-        except Exception as error:
-            self._observer.failed(error)
+        self._report(types, self._observer.after_write, func, targets)
         self._first_sequence_nr = first  # an inner call may have changed it
         return out
+
+    def _report(self, types: Any, report: Callable[..., None], *facts: Any) -> None:
+        """Report facts about a write. ``types`` are the tensor classes with their own ``__torch_function__`` in its call."""
+        try:
+            if types:
+                with _C.DisableTorchFunction():
+                    report(*facts)
+            else:
+                report(*facts)
+        except Exception as error:
+            self._observer.failed(error)
 
 
 def remove_mode(mode: TorchFunctionMode) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from types import FrameType
 
-from ..source.tracebacks import Location, program_frames
+from ..source.tracebacks import Location
 from ..tensors.handles import next_sequence_nr
 
 WRITES = 4096
@@ -21,7 +22,12 @@ class WriteLog:
 
     def record(self, storages: set[int]) -> None:
         """Record that these storages are about to be written to; call it from two frames below the program's call."""
-        self._log.append((next_sequence_nr(), storages, next(program_frames(sys._getframe(2), self._filename), None)))
+        frame: FrameType | None = sys._getframe(2)
+        filename = self._filename
+        while frame is not None and frame.f_code.co_filename != filename:
+            frame = frame.f_back
+        location = None if frame is None else (frame.f_code, frame.f_lasti)
+        self._log.append((next_sequence_nr(), storages, location))
 
     def written_after(self, sequence_nr: int, key: int) -> tuple[bool, Location | None]:
         """Return whether a storage was written to after a node was made, and the location of the first such write."""

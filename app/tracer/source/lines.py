@@ -10,10 +10,10 @@ from torch import Tensor
 from ... import wire
 from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.memory import Write
-from ..tensors.snapshot import Snapshot, grad_fn_of
+from ..tensors.snapshot import Snapshot, grad_fn_of, small_copy
 from ..tensors.table import TableBuilder
 from .statements import Statement
-from .value_text import Text, overwritten_text, snapshot_text, tensor_text, text_of
+from .value_text import LoopVariable, Text, overwritten_text, snapshot_text, tensor_text, text_of
 
 _SWEEP = 1_000
 """Number of tensors above which those that are not a line's last value are forgotten."""
@@ -22,22 +22,31 @@ _SWEEP = 1_000
 class StatementValue:
     """The value of a statement when it ran.
 
-    ``content`` is a tensor until something writes to it, then a snapshot. ``moment`` is its time within the step (see
-    :class:`wire.LineRow`), and ``step`` the index of that step once it has ended.
+    ``content`` is a tensor until something writes to it, then a copy: a snapshot, or a tensor of the recorder's
+    own. ``moment`` is its time within the step (see :class:`wire.LineRow`), and ``step`` the index of that step once it has
+    ended.
     """
 
     __slots__ = ("content", "moment", "sequence_nr", "statement", "step", "text")
 
-    def __init__(self, statement: Statement, content: Tensor | Snapshot | None, text: Text | None) -> None:
+    def __init__(self, statement: Statement, content: Tensor | Snapshot | None, text: Text | None, moment: int) -> None:
+        self.step = -1
+        self.replace(statement, content, text, moment)
+
+    def replace(self, statement: Statement, content: Tensor | Snapshot | None, text: Text | None, moment: int) -> None:
+        """Replace the value by a later one of the same line."""
         self.statement = statement
         self.content = content
         self.text = text
         self.sequence_nr = next_sequence_nr()
-        self.moment = 0
-        self.step = -1
+        self.moment = moment
 
     def copy(self, tensor: Tensor, kept: int) -> None:
-        """Replace the tensor by a snapshot, and record how it prints, before something writes to it."""
+        """Replace the tensor by a copy, and record how it prints, before something writes to it."""
+        copied = small_copy(tensor)
+        if copied is not None:
+            self.content = copied
+            return
         snapshot = self.content = Snapshot(tensor, kept)
         if self.text is None and self.statement.kind == "show":
             self.text = overwritten_text(tensor, snapshot)
@@ -51,6 +60,7 @@ class LineValues:
         self._latest: dict[int, StatementValue] = {}
         self._step: dict[int, StatementValue] = {}
         self._unassigned: dict[int, StatementValue] = {}
+        """The latest values that belong to no step yet."""
         self._pending: set[int] = set()
         self._unchecked: set[int] = set()
         """The lines with values that no standing write has been announced to."""
@@ -65,39 +75,25 @@ class LineValues:
 
     def record(self, statement: Statement, value: Any) -> None:
         """Record the value of a statement that has run."""
+        content: Tensor | None = None
+        text: Text | None = None
         if isinstance(value, Tensor):
-            self.record_tensor(statement, value)
+            content = value
+        elif (text := _text_of(statement, value)) is None:
             return
-        show = statement.kind == "show"
-        text: Text | None
-        if value is None:
-            if show or statement.kind == "return":
-                return
-            text = "None"
-        else:
-            text, shows_content = text_of(value)
-            if text is None or (show and not shows_content):
-                return  # a function, or an object whose repr would show only its address
-            if statement.kind == "target":
-                text = f"{statement.names[0]} = {_brief(text)}"
-        self._record(statement, StatementValue(statement, None, text))
-
-    def record_tensor(self, statement: Statement, value: Tensor) -> None:
-        """Record the tensor that a statement computed."""
-        self._record(statement, StatementValue(statement, value, None))
-
-    def _record(self, statement: Statement, taken: StatementValue) -> None:
         line = statement.line
-        taken.moment = self.moment
-        self._latest[line] = taken
-        self._unassigned[line] = taken
+        taken = self._unassigned.get(line)
+        if taken is None:
+            taken = self._latest[line] = self._unassigned[line] = StatementValue(statement, content, text, self.moment)
+        else:  # it is in no step yet, so nothing else needs its former value
+            taken.replace(statement, content, text, self.moment)
         self._pending.add(line)
-        if taken.content is not None:
+        if content is not None:
             self._unchecked.add(line)
             self._unsorted.add(line)
-            lines = self._lines_of.get(id(taken.content))
+            lines = self._lines_of.get(id(value))
             if lines is None:
-                self._lines_of[id(taken.content)] = {line}
+                self._lines_of[id(value)] = {line}
                 if len(self._lines_of) > self._sweep_at:
                     self._sweep()
             else:
@@ -106,7 +102,7 @@ class LineValues:
     def _values(self, lines: Iterable[int]) -> Iterator[StatementValue]:
         """Yield the values of lines that still have a tensor."""
         for line in lines:
-            for values in (self._latest, self._step, self._unassigned):
+            for values in (self._latest, self._step):
                 value = values.get(line)
                 if value is not None and isinstance(value.content, Tensor):
                     yield value
@@ -132,28 +128,31 @@ class LineValues:
             self._copy(write, self._unchecked)
             self._unchecked.clear()
             return
-        lines: set[int] = set()
-        for key in write.ids & self._lines_of.keys():
-            lines |= self._lines_of.pop(key)
+        for target in write.targets:
+            for line in self._lines_of.pop(id(target), ()):
+                for values in (self._latest, self._step):
+                    value = values.get(line)
+                    if value is not None and value.content is target:
+                        value.copy(target, self._kept)
         if write.shared:
             self._sort()
             if len(self._by_storage) > self._sweep_at:
                 self._sweep()
                 self._sort()
             for key in write.shared & self._by_storage.keys():
-                lines |= self._by_storage.pop(key)
-        if lines:
-            self._copy(write, lines)
+                self._copy(write, self._by_storage.pop(key))
 
     def _copy(self, write: Write, lines: set[int]) -> None:
-        for value in self._values(lines):
-            assert isinstance(value.content, Tensor)
-            if write.reaches(value.content):
-                value.copy(value.content, self._kept)
+        """Copy the tensors of lines that ``write`` reaches."""
+        for line in lines:
+            for values in (self._latest, self._step):
+                value = values.get(line)
+                if value is not None and isinstance(content := value.content, Tensor) and write.reaches(content):
+                    value.copy(content, self._kept)
 
     def release_graphs(self) -> None:
         """Replace each tensor that has a graph by a snapshot."""
-        for values in (self._latest, self._step, self._unassigned):
+        for values in (self._latest, self._step):
             for value in values.values():
                 if isinstance(value.content, Tensor) and grad_fn_of(value.content) is not None:
                     value.copy(value.content, self._kept)
@@ -236,6 +235,17 @@ class LineValues:
             if isinstance(value.content, Tensor) and grad_fn_of(value.content) is not None
         ]
         return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _text_of(statement: Statement, value: Any) -> Text | None:
+    """Return the text of a value that is not a tensor, or ``None`` if there is nothing to show."""
+    show = statement.kind == "show"
+    if value is None:
+        return None if show or statement.kind == "return" else "None"
+    text, shows_content = text_of(value)
+    if text is None or (show and not shows_content):
+        return None  # a function, or an object whose repr would show only its address
+    return LoopVariable(statement.names[0], text) if statement.kind == "target" else text
 
 
 def _brief(text: Text | None) -> str | None:

@@ -58,6 +58,37 @@ class PlainValue:
         return self._whole
 
 
+class PlainAtom:
+    """A value that cannot change, which is printed only when its text is needed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def whole(self) -> str:
+        """Return the text."""
+        return _atom_text(self._value, type(self._value))
+
+    brief = whole
+
+
+class LoopVariable:
+    """The text of a loop variable with its name, such as ``i = 3``."""
+
+    __slots__ = ("_name", "_text")
+
+    def __init__(self, name: str, text: Text) -> None:
+        self._name = name
+        self._text = text
+
+    def whole(self) -> str:
+        """Return the text: a large array by its corners."""
+        return f"{self._name} = {self._text if isinstance(self._text, str) else self._text.brief()}"
+
+    brief = whole
+
+
 class OverwrittenTensor:
     """A copy of the elements of a tensor that its text shows, taken before a write. The text is made only at the end."""
 
@@ -106,7 +137,7 @@ def overwritten_text(tensor: Tensor, snapshot: Snapshot) -> Text:
     return tensor_text(tensor)
 
 
-Text = str | PlainValue | OverwrittenTensor
+Text = str | PlainValue | PlainAtom | LoopVariable | OverwrittenTensor
 
 
 def text_of(value: Any) -> tuple[Text | None, bool]:
@@ -119,7 +150,7 @@ def text_of(value: Any) -> tuple[Text | None, bool]:
     if value is None:
         return None, False
     if kind is float or _is_atom(value, kind):
-        return _atom_text(value, kind), True
+        return PlainAtom(value), True
     if (kind in _CONTAINERS and _is_plain(value)) or (_is_array(kind) and not value.dtype.hasobject):
         return PlainValue(value), True
     if _is_array(kind):

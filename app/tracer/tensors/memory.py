@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .handles import storage_pointer
-from .kinds import is_opaque
+from .kinds import PLAIN_TYPES, is_opaque
 
 _C: Any = torch._C
 _uses = _C._storage_Use_Count
@@ -33,12 +33,11 @@ class Write:
     def __init__(self, targets: Collection[Tensor], shared: Iterable[int] = (), *, standing: bool = False) -> None:
         self.targets = targets
         self.standing = standing
-        self.ids: set[int] = set()
+        self.ids = set(map(id, targets))
         self.shared: set[int] = shared if standing and isinstance(shared, set) else set(shared)
         self.storages: set[int] = self.shared if standing else set(self.shared)
         for target in targets:
-            self.ids.add(id(target))
-            if is_opaque(target):
+            if type(target) not in PLAIN_TYPES and is_opaque(target):
                 continue
             try:
                 handle = target.untyped_storage()

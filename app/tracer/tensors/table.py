@@ -17,14 +17,12 @@ from . import statistics
 from .handles import storage_pointer
 from .kinds import PLAIN_TYPES
 from .memory import Write
-from .snapshot import OTHER_DTYPE, Snapshot, TensorTraits, traits_of
+from .snapshot import OTHER_DTYPE, SMALL, Snapshot, TensorTraits, traits_of
 from .statistics import is_dense
 from .transforms import outside_transforms
 
 OMITTED, EMPTY, VALUE, BOTH, STATISTICS = range(5)
 """Contents of a row: nothing, an empty tensor, one value, values with statistics, or statistics alone."""
-SMALL = 1024
-"""Tensors of at most this many elements are kept until they are packed, and then summarized together."""
 TABLE_BYTES = 14 << 20
 """Size limit of a table's numbers. Above it, elements of the largest tensors are omitted, then statistics."""
 _STATS_BYTES = 56

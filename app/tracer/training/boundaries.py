@@ -94,6 +94,7 @@ class StepBoundaries:
     def start_step(self) -> None:
         """Forget the step that has ended."""
         self._passes: list[tuple[PassPosition, tuple[int, ...]]] = []
+        self._loops_of_passes: set[int] = set()
         self._parameters: set[int] = set()
         self._updating = False
         self._update_loops: frozenset[int] = frozenset()
@@ -147,6 +148,7 @@ class StepBoundaries:
     def begin_pass(self, position: PassPosition) -> None:
         """Add a pass to the step."""
         self._passes.append((position, tuple(self._iteration(loop) for loop in position.loops)))
+        self._loops_of_passes.update(position.loops)
         self._parameters.update(position.parameters)
 
     def end_pass(self) -> None:
@@ -214,7 +216,7 @@ class StepBoundaries:
 
     def _is_inside(self, loop: int) -> bool:
         """Return whether the step's loop is ``loop`` or one inside it."""
-        if not self._passes:
+        if loop not in self._loops_of_passes:
             return False
         main, iterations = self._main()
         inner, loops = self._loop_of(main, iterations)[0], main.loops

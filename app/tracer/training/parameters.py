@@ -98,6 +98,10 @@ class Parameters:
         self._storages.setdefault(storage_pointer(self._leaves[index]), set()).add(index)
         self.revision += 1
 
+    def have_memory(self, target: Tensor, key: int) -> bool:
+        """Return whether a write to a tensor, with storage ``key``, may have changed a parameter or its gradient."""
+        return id(target) in self._indexes or key in self._storages or key in self._by_gradient()
+
     def written(self, target: Tensor, key: int) -> list[int]:
         """Return the parameters that a write to a tensor has changed. Several may share its storage ``key``."""
         return [

@@ -181,9 +181,10 @@ class Updates(ForwardObserver):
 
     def after_write(self, func: Any, targets: list[Tensor]) -> None:
         steps, parameters = self._steps, self._parameters
-        clears = getattr(func, "__name__", "") in _CLEARING
         for target in targets:
             key = storage_pointer(target)
+            if not parameters.have_memory(target, key):
+                continue
             if target in parameters:
                 parameters.moved(parameters.index(target))  # set_ gives it other memory
             changed = parameters.written(target, key)
@@ -191,7 +192,7 @@ class Updates(ForwardObserver):
                 steps.updated(parameter, self._here())
             graded = None if changed else parameters.with_gradient_at(key)
             if graded is not None:
-                (steps.cleared if clears else steps.scaled)(graded, self._here())
+                (steps.cleared if getattr(func, "__name__", "") in _CLEARING else steps.scaled)(graded, self._here())
 
     def _clear(self, leaf: Any, value: Any) -> None:
         if value is None and isinstance(leaf, Tensor) and leaf in self._parameters and leaf.grad is not None:

@@ -51,7 +51,6 @@ class WriteGuard:
         self._steps = steps
         self._emitter = emitter
         self._passes = passes
-        self._holders: tuple[WriteListener, ...] = (lines, calls, steps, emitter, passes)
 
     def before_write(self, write: Write) -> None:
         """Record a write that is about to happen, and copy the tensors that it will change."""
@@ -64,8 +63,12 @@ class WriteGuard:
 
     def protect(self, write: Write) -> None:
         """Copy the recorded tensors whose memory is about to change."""
-        for holder in self._holders:
-            holder.protect(write)
+        self._lines.protect(write)
+        self._calls.protect(write)
+        self._steps.protect(write)
+        self._emitter.protect(write)
+        if self._passes:
+            self._passes.protect(write)
 
     def release_graphs(self) -> None:
         """Drop every reference to a graph before a leaf is resized: a leaf's node keeps the old size while it lives."""
