@@ -8,6 +8,7 @@ import logging
 import mimetypes
 import os
 import re
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from . import __version__, assets
 from . import settings as settings_module
@@ -33,6 +35,7 @@ from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store
 from .web import health, pages, problems, recordings, reference, replays, responses, runs
+from .web.access import AccessCheck
 from .web.owner import Owners, secret_in
 from .web.request_parts import reject_unknown_parameters
 from .web.security import CrossOriginApi, SecurityHeaders
@@ -59,6 +62,10 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     root = "/" + chosen.root_path.strip("/") if chosen.root_path.strip("/") else ""
     if not re.fullmatch(r"(/[\w.~-]+)*", root):
         raise SettingsError(f"TAPEDECK_ROOT_PATH={chosen.root_path!r} is not a path such as /tapedeck.")
+
+    token = chosen.token or (secrets.token_urlsafe(24) if chosen.unconfined else "")
+    if token and not chosen.token:
+        log.warning("Programs run as you. Requests need the token %s, for example as /?token=…", token)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -92,9 +99,12 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # a redirect would name the host that the caller named
         middleware=[
-            Middleware(SecurityHeaders, root_path=root),
-            Middleware(CrossOriginApi),
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=_listed(chosen.trusted_proxies)),
+            Middleware(SecurityHeaders, root_path=root, private=bool(token)),
+            Middleware(AccessCheck, token=token, hosts=_listed(chosen.allowed_hosts), loopback=chosen.unconfined),
+            *([] if token else [Middleware(CrossOriginApi)]),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1),
         ],
     )
@@ -126,6 +136,11 @@ def _service(settings: Settings, folder: Path | None, executor: Executor, worker
 def _slots(settings: Settings) -> int:
     """Return how many programs run at once."""
     return settings.concurrent or os.cpu_count() or 1
+
+
+def _listed(text: str) -> list[str]:
+    """Return the parts of a setting that are separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Any, get_type_hints
@@ -50,6 +51,17 @@ class Settings(Struct, frozen=True):
     """Number of event streams of one run."""
     streams_of_address: int = 400
     """Number of event streams to one address. Many people may share an address, for example on a campus."""
+    token: str = ""
+    """Token that every request needs, as ``?token=…``, cookie or header ``Tapedeck-Token``. If empty, only a server without a
+    sandbox needs one, which is generated and printed."""
+    allowed_hosts: str = ""
+    """Names that requests may use for the server, separated by commas. If empty, any. Without a sandbox, the names of this
+    machine are allowed, and no others if empty."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses and networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, such as
+    ``10.0.0.0/8``."""
+    metrics: bool = True
+    """Whether ``/metrics`` is served."""
 
 
 class SettingsError(ValueError):
@@ -85,3 +97,15 @@ def _fields(kind: type[Struct], prefix: str, environment: Mapping[str, str], ski
 def _types(kind: type[Struct]) -> list[type]:
     hints = get_type_hints(kind)
     return [hints[name] for name in kind.__struct_fields__]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is a name or an address of the machine itself.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
+    (True, True, True, False, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

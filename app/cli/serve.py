@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import ipaddress
 import logging
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+import msgspec
 import uvicorn
 
 from ..errors import TapedeckError
 from ..main import create_app
-from ..settings import Settings, SettingsError
+from ..settings import Settings, SettingsError, is_loopback
 from .doctor import writable
 
 LOOPBACK_ONLY: Final = (
@@ -31,6 +32,8 @@ def serve(settings: Settings, host: str, port: int) -> bool:
     if not (diagnosis := writable(settings.data)).ok:
         raise SettingsError(diagnosis.text)
     listening = listen(host, port)
+    if settings.unconfined and not settings.token:
+        settings = msgspec.structs.replace(settings, token=secrets.token_urlsafe(24))
     made = create_app(settings)
     failed: list[TapedeckError | SettingsError] = []
     starts = made.router.lifespan_context
@@ -41,7 +44,9 @@ def serve(settings: Settings, host: str, port: int) -> bool:
             async with starts(app) as state:
                 gc.collect()
                 gc.freeze()  # loaded modules stay alive: scanning them again would delay a response by 50 ms
-                print(f"Tapedeck is on {address(listening, settings.root_path)}   (Ctrl+C stops it)", flush=True)
+                print(
+                    f"Tapedeck is on {address(listening, settings.root_path, settings.token)}   (Ctrl+C stops it)", flush=True
+                )
                 yield state
         except (TapedeckError, SettingsError) as error:
             failed.append(error)
@@ -58,6 +63,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # the app itself reads them, from the proxies in its settings
             timeout_keep_alive=75,  # longer than proxies keep idle connections, so that a proxy never uses a closed one
             timeout_graceful_shutdown=5,
             lifespan="on",
@@ -68,18 +74,6 @@ def serve(settings: Settings, host: str, port: int) -> bool:
     if failed:
         raise failed[0]
     return server.started
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
-    (True, True, True, False, False)
-    """
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -99,7 +93,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def address(listening: socket.socket, root_path: str = "") -> str:
-    """Return the URL of a listening socket."""
+def address(listening: socket.socket, root_path: str = "", token: str = "") -> str:
+    """Return the URL of a listening socket, with the token that the server needs, if any."""
     host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path.rstrip('/')}/"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path.rstrip('/')}/{f'?token={token}' if token else ''}"

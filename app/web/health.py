@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
 
 from .. import model
+from ..errors import NotFound
 from ..examples import Example
 from . import reference, responses
 from .links import API
@@ -79,6 +80,8 @@ async def ready(request: Request) -> Response:
 @router.get("/metrics", summary="Read the metrics", response_class=PlainTextResponse)
 async def measure(request: Request) -> Response:
     """Read the server's metrics in the Prometheus text format."""
+    if not service_of(request).settings.metrics:
+        raise NotFound("This server does not serve its metrics: its administrator can set TAPEDECK_METRICS=1.")
     registry: CollectorRegistry = request.app.state.metrics
     return Response(generate_latest(registry), 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8")
 

@@ -14,6 +14,7 @@ from itsdangerous import BadSignature, Signer
 from starlette.responses import Response
 
 from ..errors import NotAllowed
+from .access import is_cross_site
 
 COOKIE: Final = "tapedeck_owner"
 YEAR: Final = 365 * 86_400
@@ -56,7 +57,12 @@ class Owners:
 
 
 def set_owner_cookie(response: Response, request: Request, key: str, root: str) -> None:
-    """Set the cookie that identifies a browser."""
+    """Set the cookie that identifies a browser, unless a page of another site sent the request.
+
+    A browser leaves its cookie out of such a request, and a new one would replace it.
+    """
+    if is_cross_site(request.headers):
+        return
     response.set_cookie(
         COOKIE, key, max_age=YEAR, path=root or "/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
     )

@@ -16,7 +16,7 @@ from .clients import client_of, sender_of, wait_unless_left
 from .feed import QUIET_SECONDS, set_within
 from .links import API, replay_links
 from .owner import set_owner_cookie
-from .request_parts import read_body, seconds_to_wait
+from .request_parts import read_body, require_json, seconds_to_wait
 from .responses import retry_after
 from .service import root_of, service_of
 
@@ -113,7 +113,7 @@ _POST: Final[dict[str, Any]] = {
         },
         202: _IN_PROGRESS,
     }
-    | reference.problems(400, 403, 404, 409, 413, 422, 429, 500, 503),
+    | reference.problems(400, 403, 404, 409, 413, 415, 422, 429, 500, 503),
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
         "parameters": [reference.header("Prefer", "`wait=N`: wait N seconds for the replay to end. Default: 10.")],
@@ -146,6 +146,7 @@ async def start_replay(request: Request, id: str) -> Response:
     recorded = await service.runs.find(id)
     caller = service.owners.identify(request)
     client = client_of(request, caller)
+    require_json(request)
     body = await read_body(request, min(BODY_BYTES, service.limits.body_bytes))
     new_key = None
     if caller is None:

@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import Request
 from fastapi.routing import APIRoute
 
-from ..errors import InvalidInput, NotFound, TooLarge
+from ..errors import InvalidInput, NotFound, TooLarge, UnsupportedMedia
 
 MOST_SECONDS: Final = 60.0
 """The longest wait that ``Prefer: wait=N`` can request."""
@@ -31,6 +31,13 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise TooLarge(f"The body is larger than the limit of {limit:,} bytes: send less.", where="body")
     return bytes(body)
+
+
+def require_json(request: Request) -> None:
+    """Raise :class:`UnsupportedMedia` unless the body is JSON by its media type, which pages of other sites cannot claim."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnsupportedMedia("The Content-Type of this request must be application/json: send the body as JSON with it.")
 
 
 def preferred_form(accept: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NONCE: Final = "tapedeck.nonce"
@@ -17,6 +18,8 @@ COMMON: Final = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()",
 }
+UNLISTED: Final = ("/r/", "/api/")
+"""Paths that search engines must not list: whoever has the address of a run can read it."""
 DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """Content policy of everything except pages: an SVG that is opened by itself is shown, but cannot load or run anything."""
 
@@ -33,12 +36,14 @@ def page_policy(nonce: str) -> str:
 class SecurityHeaders:
     """Middleware that adds security headers to every response and handles HEAD as a GET without a body.
 
-    ``root_path`` is the path under which a proxy serves the app, for servers that do not set it in the scope.
+    ``root_path`` is the path under which a proxy serves the app, for servers that do not set it in the scope. On a ``private``
+    server, pages of other origins may not embed pictures.
     """
 
-    def __init__(self, app: ASGIApp, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, root_path: str = "", *, private: bool = False) -> None:
         self._app = app
         self._root = root_path
+        self._data_sharing = "same-origin" if private else "cross-origin"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,6 +53,10 @@ class SecurityHeaders:
         nonce = secrets.token_urlsafe(16)
         root = scope.get("root_path") or self._root
         path = scope["path"]
+        if root and path == root:  # relative to the host, whatever name the caller used
+            query = scope["query_string"].decode("latin-1")
+            await RedirectResponse(f"{root}/" + (f"?{query}" if query else ""), 308)(scope, receive, send)
+            return
         if root and not path.startswith(f"{root}/"):  # the proxy removed it, but in ASGI the path includes the root path
             path = root + path
         scope = {**scope, NONCE: nonce, "root_path": root, "path": path}
@@ -59,6 +68,8 @@ class SecurityHeaders:
             nonlocal done
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if path.removeprefix(root).startswith(UNLISTED):
+                    headers.setdefault("X-Robots-Tag", "noindex")
                 for name, value in COMMON.items():
                     headers.setdefault(name, value)
                 if headers.get("content-type", "").startswith("text/html"):
@@ -68,7 +79,7 @@ class SecurityHeaders:
                     headers.setdefault("Cache-Control", "no-cache")
                 else:
                     headers.setdefault("Content-Security-Policy", DATA_POLICY)
-                    headers.setdefault("Cross-Origin-Resource-Policy", "cross-origin")
+                    headers.setdefault("Cross-Origin-Resource-Policy", self._data_sharing)
             elif bare and message["type"] == "http.response.body":
                 if done:
                     return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tapedeck import model, wire
 from tapedeck.cli import commands, doctor, record
@@ -404,6 +406,29 @@ def test_a_server_prints_its_address_and_stops_silently_at_ctrl_c(tmp_path: Path
     assert server.returncode == 0
     assert "Traceback" not in errors
     assert "Abort" not in errors
+
+
+@pytest.mark.sandbox
+def test_a_server_without_a_sandbox_prints_its_token_and_answers_nobody_else() -> None:
+    line = [sys.executable, "-m", "tapedeck", "serve", "--unconfined", "--port", "0", "--data", ":memory:"]
+    environment = os.environ | {"TAPEDECK_CHILDREN": "1"}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdout is not None
+        try:
+            printed = re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", server.stdout.readline())
+            assert printed is not None
+            address = printed[0].partition("?")[0]
+            with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True, timeout=60) as browser:
+                assert browser.get(printed[0]).url == address
+                assert browser.get(f"{address}docs").status_code == 200
+                kind = {"Content-Type": "text/plain", "Origin": "https://evil.example"}
+                assert browser.post(f"{address}api/v1/runs", content="x = 1", headers=kind).status_code == 403
+            assert httpx.get(address).status_code == 403
+            assert httpx.get(printed[0], headers={"Host": "evil.example"}).status_code == 403
+        finally:
+            server.terminate()
+            _, errors = server.communicate(timeout=60)
+    assert "token" not in errors
 
 
 CUSTOM = """\

@@ -297,7 +297,12 @@ async def test_a_run_in_progress_or_not_stored_cannot_be_replayed(serve: Serve) 
         assert (answer.status_code, answer.json()["title"]) == (409, "Run in progress")
         await client.post(f"{run}/cancel")
         assert (await client.post("/api/v1/runs/0/replays", json={"what": "check", "step": 0})).status_code == 404
-        assert (await client.post(f"{run}/replays", content=b"{")).status_code == 400
+        assert (
+            await client.post(f"{run}/replays", content=b"{", headers={"Content-Type": "application/json"})
+        ).status_code == 400
+        assert (await client.post(f"{run}/replays", content=b"{}")).status_code == 415
+        plain = {"Content-Type": "text/plain"}
+        assert (await client.post(f"{run}/replays", content=b"{}", headers=plain)).status_code == 415
         assert (await client.get(f"{run}/replays/{'0' * 24}")).status_code == 404
 
 
