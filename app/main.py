@@ -34,7 +34,7 @@ from .runs.archive import Archive
 from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store
-from .web import health, pages, problems, recordings, reference, replays, responses, runs
+from .web import health, lists, pages, problems, recordings, reference, replays, responses, runs
 from .web.access import AccessCheck
 from .web.owner import Owners, secret_in
 from .web.request_parts import reject_unknown_parameters
@@ -109,7 +109,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    for router in (runs.router, recordings.router, replays.router, health.api):
+    for router in (runs.router, recordings.router, lists.router, replays.router, health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router):
         app.include_router(router)

@@ -136,12 +136,18 @@ class Edge(Struct, frozen=True):
 
 
 class Graph(Struct, frozen=True):
-    """The structure of a backward graph, without shapes and values. ``roots`` are the ids of the nodes where a pass starts."""
+    """The structure of a backward graph, without shapes and values.
+
+    ``roots`` are the ids of the nodes where a pass starts. ``omitted`` is set for a graph that is too large for one response:
+    the numbers of ``nodes``, ``edges`` and ``roots`` after the first ones. Read the rest from ``graphs/{graph}/nodes`` and
+    ``graphs/{graph}/edges``.
+    """
 
     id: str
     roots: list[str]
     nodes: list[Node]
     edges: list[Edge]
+    omitted: dict[str, int] | UnsetType = UNSET
 
 
 class Gradient(Struct, frozen=True):
@@ -163,8 +169,11 @@ class Pass(Struct, frozen=True):
 
     ``parent`` is the index of the pass inside which a nested pass ran. ``order`` lists the ids of the nodes in the order in
     which the engine ran them. ``failed`` is the node that raised an error. ``nodes`` has the numbers of each node by its id,
-    ``edges`` the gradient on each edge by its id. Both are missing if the graph is too large for one response: request
-    ``frames`` instead. ``origin`` is set if a module of the user's own started the pass, which the program called on ``line``.
+    ``edges`` the gradient on each edge by its id. Both are missing if they are too large for one response: read
+    ``passes/{index}/nodes`` and ``passes/{index}/edges``, or request ``frames``. ``origin`` is set if a module of the user's
+    own started the pass, which the program called on ``line``.
+
+    ``omitted`` is set if ``order`` has only the first nodes: the number of those that follow.
     """
 
     index: int
@@ -178,6 +187,7 @@ class Pass(Struct, frozen=True):
     edges: dict[str, TensorSummary | None] | UnsetType = UNSET
     failed: str | None = None
     origin: FileLine | None = None
+    omitted: dict[str, int] | UnsetType = UNSET
 
 
 class Saved(Struct, frozen=True):
@@ -294,6 +304,9 @@ class Step(Struct, frozen=True):
     passes that accumulated gradients, by name. ``optimizer`` has the name and the options of the first parameter group that was
     updated. The options have their values at the time of the update, so ``lr`` is the scheduled one. ``groups`` lists all
     groups if there are several. ``update_origins`` are the lines of the user's own modules that are part of the update.
+
+    ``omitted`` is set for a step that is too large for one response: the numbers of ``passes``, ``parameters`` and ``values``
+    after the first ones. Read the rest from ``passes/{index}`` and ``steps/{index}/parameters``.
     """
 
     index: int
@@ -311,6 +324,7 @@ class Step(Struct, frozen=True):
     losses: dict[str, TensorSummary | None] = field(default_factory=dict)
     earlier: dict[str, EarlierValue] = field(default_factory=dict)
     update_origins: list[FileLine] = field(default_factory=list)
+    omitted: dict[str, int] | UnsetType = UNSET
 
 
 class Parameter(Struct, frozen=True):
@@ -448,6 +462,9 @@ class Run(Struct, frozen=True):
 
     ``findings_omitted`` are the codes of the rules that did not run to their end, for example because the time for findings was
     over: further findings with these codes may be missing.
+
+    ``omitted`` is set for a run that is too large for one response: the numbers of ``lines``, ``parameters`` and ``graphs``
+    after the first ones. ``links`` then has the addresses of the whole lists.
     """
 
     id: str
@@ -476,6 +493,7 @@ class Run(Struct, frozen=True):
     outcome: str = ""
     queue: QueuePosition | UnsetType = UNSET
     findings_omitted: list[str] = field(default_factory=list)
+    omitted: dict[str, int] | UnsetType = UNSET
 
 
 class RunHeading(Struct, frozen=True):

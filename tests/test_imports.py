@@ -37,8 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replays": {"errors", "executor", "model", "recording", "runs", "wire"},
     "finder": {"errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
     "web": {
-        "assets", "drawing", "errors", "examples", "executor", "explain", "inputs", "model", "recording", "replays", "runs",
-        "settings", "wire", "workers",
+        "assets", "byte_cache", "drawing", "errors", "examples", "executor", "explain", "inputs", "model", "recording",
+        "replays", "runs", "settings", "wire", "workers",
     },
     "main": {"assets", "drawing", "examples", "executor", "finder", "replays", "runs", "settings", "store", "web", "workers"},
     "cli": {

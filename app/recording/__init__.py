@@ -7,7 +7,8 @@ from .line_history import LineHistory
 from .log import Log, MemoryLog
 from .overview import NonfiniteIndices, Overview
 from .pass_numbers import PassNumbers
-from .recording import Recording, line_text, phase
+from .recording import Recording, line_text, omitted, phase
+from .room import first, size
 from .series import StepSeries, read_each, usual_keys
 from .step_groups import StepGroup, split_options
 from .structure import read_graph, title
@@ -16,6 +17,6 @@ from .tensors import Tensors, json_number, json_values
 
 __all__ = [
     "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers", "Recording", "StepGroup",
-    "StepSeries", "TableStack", "Tensors", "default_graph", "json_number", "json_values", "line_text", "phase", "read_each",
-    "read_graph", "split_options", "table_layout", "title", "usual_keys",
+    "StepSeries", "TableStack", "Tensors", "default_graph", "first", "json_number", "json_values", "line_text", "omitted",
+    "phase", "read_each", "read_graph", "size", "split_options", "table_layout", "title", "usual_keys",
 ]  # fmt: skip

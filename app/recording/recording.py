@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Final, TypeVar, overload
 
 import numpy as np
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from .. import model, wire
 from ..errors import InvalidInput, NotFound
 from . import printed
 from .log import Log
+from .overview import own_lines
 from .pass_numbers import PassNumbers
-from .series import DEFAULT_KEYS, StepSeries, available_keys, joined, thinned
+from .room import Room, chosen_passes, first, pass_size, size
+from .series import DEFAULT_KEYS, PARAMETER_TENSORS, StepSeries, available_keys, joined, thinned
 from .structure import index_or_none, read_formulas, read_graph, title
 from .tensors import Tensors
 
@@ -24,6 +26,12 @@ KEYS_LISTED: Final = 40
 """Largest number of keys listed in the error for a key that no step has."""
 KEY_STEPS: Final = 100
 """Number of steps at each end of a run whose keys are listed in that error."""
+MOST_ROWS: Final = 4_000
+"""Room for the parameters of a step, for its line values, and for the values of earlier steps, in tensors: see :mod:`.room`."""
+MOST_PASSES: Final = 1_000
+"""Largest number of passes in the answer of a step."""
+STEP_PASSES: Final = 2
+"""Number of passes of ``answer_nodes`` nodes for whose numbers the answer of a step has room."""
 MAX_ORDERS: Final = 3
 """Largest order of derivatives for which a node refers to the node whose formula created it."""
 
@@ -34,7 +42,7 @@ class Recording:
     def __init__(self, log: Log, program: str, limits: model.Limits | None = None) -> None:
         self.log: Log = log
         self.program = program
-        self._limits = limits or model.Limits()
+        self.limits = limits or model.Limits()
         self._files: list[str] = []
         """The files of the user's own modules, by index."""
         self._graph = lru_cache(maxsize=16)(self._read_graph)
@@ -50,7 +58,7 @@ class Recording:
         if not formulas:
             return graph
         nodes = [
-            node if first[0] < 0 else structs.replace(node, backward_of=self._formula(*first, MAX_ORDERS))
+            node if first[0] < 0 else structs.replace(node, backward_of=self.formula(*first))
             for node, first in zip(graph.nodes, formulas, strict=True)
         ]
         return structs.replace(graph, nodes=nodes)
@@ -59,12 +67,12 @@ class Recording:
         event = self.log.graph(index)
         return read_graph(event, self.origin), read_formulas(event)
 
-    def _formula(self, graph_index: int, node_index: int, orders: int) -> model.Formula:
+    def formula(self, graph_index: int, node_index: int, orders: int = MAX_ORDERS) -> model.Formula:
         """Return a node whose backward formula created other nodes, with a chain of up to ``orders`` earlier formulas."""
         graph, formulas = self._structure(graph_index)
         node = graph.nodes[node_index]
         if orders > 1 and formulas and formulas[node_index][0] >= 0:
-            node = structs.replace(node, backward_of=self._formula(*formulas[node_index], orders - 1))
+            node = structs.replace(node, backward_of=self.formula(*formulas[node_index], orders - 1))
         return model.Formula(graph.id, node)
 
     def origin(self, origin: wire.OriginRow | None) -> model.FileLine | None:
@@ -75,8 +83,8 @@ class Recording:
             self._files = [event.path for event in self.log.others() if isinstance(event, wire.ModuleFileEvent)]
         return model.FileLine(self._files[origin.file], origin.line) if origin.file < len(self._files) else None
 
-    def pass_(self, index: int, *, whole: bool = False) -> model.Pass:
-        """Return a pass with its numbers. If its graph has more than ``answer_nodes`` nodes, leave them out unless ``whole``.
+    def pass_(self, index: int, *, numbers: bool | None = None) -> model.Pass:
+        """Return a pass. ``numbers`` decides whether it has its numbers. Default: if they fit into one answer.
 
         Raise :class:`NotFound` if there is no such pass.
         """
@@ -86,7 +94,10 @@ class Recording:
             return model.Pass(
                 event.index, event.step, event.kind, parent, "", line, [], {}, {}, origin=self.origin(event.origin)
             )
-        numbers = PassNumbers(event, self.graph(event.graph)) if whole or self.fits_one_answer(event.graph) else None
+        with_numbers = self.fits_one_answer(event) if numbers is None else numbers
+        read = PassNumbers(event, self.graph(event.graph)) if with_numbers else None
+        order = wire.int32(event.order, "order")
+        most = len(order) if with_numbers else self.limits.answer_nodes
         return model.Pass(
             index=event.index,
             step=event.step,
@@ -94,16 +105,24 @@ class Recording:
             parent=index_or_none(event.parent),
             graph=f"g{event.graph}",
             line=index_or_none(event.line),
-            order=[f"n{node}" for node in wire.int32(event.order, "order").tolist()],
-            nodes=numbers.nodes() if numbers else UNSET,
-            edges=numbers.edges() if numbers else UNSET,
+            order=[f"n{node}" for node in order[:most].tolist()],
+            nodes=read.nodes() if read else UNSET,
+            edges=read.edges() if read else UNSET,
             failed=f"n{event.failed}" if event.failed >= 0 else None,
             origin=self.origin(event.origin),
+            omitted=omitted(order=len(order) - most),
         )
 
-    def fits_one_answer(self, graph: int) -> bool:
-        """Return whether the numbers of a pass over this graph fit into one answer."""
-        return self.log.graph_sizes()[graph][0] <= self._limits.answer_nodes
+    def fits_one_answer(self, event: wire.PassEvent) -> bool:
+        """Return whether the numbers of a pass fit into one answer."""
+        return pass_size(event) <= self.limits.answer_nodes
+
+    def passes_with_numbers(self, step: wire.StepEvent) -> set[int]:
+        """Return the passes of a step whose numbers fit into one answer, the main pass first."""
+        room = Room(STEP_PASSES * self.limits.answer_nodes)
+        in_order = sorted(chosen_passes(step.passes, step.main, MOST_PASSES), key=lambda index: index != step.main)
+        events = (self.log.pass_(index) for index in in_order)
+        return {event.index for event in events if self.fits_one_answer(event) and room.fits(pass_size(event))}
 
     def numbers(self, index: int) -> PassNumbers:
         """Return the numbers of a pass. Raise :class:`NotFound` if there is no such pass, or if it has no graph."""
@@ -116,49 +135,69 @@ class Recording:
         """Return a step with its passes. Raise :class:`NotFound` if there is none."""
         event = self.log.step(index)
         tensors = Tensors(event.tensors)
-        summary = tensors.summary
-        values = _values(event, tensors)
+        values = dict(first(((item, size(item[1].tensor, text=item[1].text)) for item in _values(event, tensors)), MOST_ROWS))
+        earlier = self.earlier(index, without=event)
+        parameters = self.step_parameters(index, 0)
+        shown = list(first(((each, size(*_tensors(each))) for each in parameters), MOST_ROWS))
+        passes, with_numbers = chosen_passes(event.passes, event.main, MOST_PASSES), self.passes_with_numbers(event)
         return model.Step(
             index=event.index,
             iteration=model.Iteration(*event.iteration) if event.iteration else None,
             lines={"forward": event.forward, "loss": event.loss, "backward": event.backward, "update": event.update},
             values=values,
             main=event.main,
-            loss=summary(event.loss_row),
+            loss=tensors.summary(event.loss_row),
             loss_name=event.loss_name,
-            losses={name: summary(row) for name, row in event.losses.items()},
-            passes=[self.pass_(pass_index) for pass_index in event.passes],
-            parameters=[
-                model.ParameterStep(
-                    id=f"p{row.parameter}",
-                    name=row.name,
-                    value=summary(row.value),
-                    contribution=summary(row.contribution),
-                    grad_before=summary(row.grad_before),
-                    grad_after=summary(row.grad_after),
-                    value_after=summary(row.value_after),
-                    state={key: summary(state_row) for key, state_row in row.state.items()},
-                    grad_used=summary(row.grad_used),
-                    update=summary(row.update),
-                )
-                for row in event.parameters
-            ],
+            losses={name: tensors.summary(row) for name, row in event.losses.items()},
+            passes=[self.pass_(each, numbers=each in with_numbers) for each in passes],
+            parameters=shown,
             rebinds=_rebinds(event, tensors),
             optimizer=event.optimizer,
             groups=[
                 model.OptimizerGroup(group.optimizer, [f"p{parameter}" for parameter in group.parameters], group.options)
                 for group in event.groups
             ],
-            earlier={line: value for line, value in self.earlier(index).items() if line not in values},
+            earlier=earlier,
             update_origins=[found for origin in event.update_origins if (found := self.origin(origin)) is not None],
+            omitted=omitted(
+                passes=len(event.passes) - len(passes),
+                parameters=len(event.parameters) - len(shown),
+                values=len(own_lines(event)) - len(values),
+            ),
         )
 
-    def earlier(self, step: int) -> dict[str, model.EarlierValue]:
-        """Return the values of lines when a step began, each from the last earlier step in which the line ran."""
+    def step_parameters(self, index: int, start: int, stop: int | None = None) -> Iterator[model.ParameterStep]:
+        """Yield the parameters of a step, from the one at ``start``. Raise :class:`NotFound` if there is no such step."""
+        event = self.log.step(index)
+        summary = Tensors(event.tensors).summary
+        for row in event.parameters[start:stop]:
+            yield model.ParameterStep(
+                id=f"p{row.parameter}",
+                name=row.name,
+                value=summary(row.value),
+                contribution=summary(row.contribution),
+                grad_before=summary(row.grad_before),
+                grad_after=summary(row.grad_after),
+                value_after=summary(row.value_after),
+                state={key: summary(state_row) for key, state_row in row.state.items()},
+                grad_used=summary(row.grad_used),
+                update=summary(row.update),
+            )
+
+    def earlier(self, step: int, *, without: wire.StepEvent | None = None) -> dict[str, model.EarlierValue]:
+        """Return the values of lines when a step began, each from the last earlier step in which the line ran.
+
+        The lines that ran in the step ``without`` are left out, and those that no longer fit into one answer.
+        """
+        run_again = set(own_lines(without)) if without is not None else set()
+        room = Room(MOST_ROWS)
         found: dict[str, model.EarlierValue] = {}
         for line, before in sorted(self.log.previous_line_steps(step).items()):
-            value = self._line_values(before)[str(line)]
-            found[str(line)] = model.EarlierValue(before, value.text, value.tensor)
+            if line not in run_again:
+                value = self._line_values(before)[str(line)]
+                if not room.fits(size(value.tensor, text=value.text)):
+                    break
+                found[str(line)] = model.EarlierValue(before, value.text, value.tensor)
         return found
 
     def leaf(self, index: int, parameter: str) -> str | None:
@@ -195,7 +234,7 @@ class Recording:
 
     def _read_line_values(self, step: int) -> dict[str, model.LineValue]:
         event = self.log.step(step)
-        return _values(event, Tensors(event.tensors))
+        return dict(_values(event, Tensors(event.tensors)))
 
     def rebinds(self, step: int) -> list[model.Rebind]:
         """Return the names of parameters that were bound to another tensor in a step."""
@@ -203,13 +242,17 @@ class Recording:
         return _rebinds(event, Tensors(event.tensors)) if event.rebinds else []
 
     def lines(self) -> list[model.Line]:
-        """Return the last value of each line, sorted by line. Lines of the program come before lines of other files."""
+        """Return the last values of lines, sorted by line. Lines of the program come before lines of other files."""
+        return list(self.some_lines(0))
+
+    def some_lines(self, start: int, stop: int | None = None) -> Iterator[model.Line]:
+        """Yield the last values of lines, from the one at ``start`` among them, in the order of :meth:`lines`."""
         event = self.log.lines()
         if event is None:
-            return []
+            return
         tensors = Tensors(event.tensors)
-        values = [
-            model.Line(
+        for row in sorted(event.rows, key=lambda row: (row.file or "", row.line))[start:stop]:
+            yield model.Line(
                 line=row.line,
                 file=row.file,
                 text=line_text(row, tensors),
@@ -217,9 +260,6 @@ class Recording:
                 graph=f"g{row.graph}" if row.graph >= 0 else None,
                 step=index_or_none(row.at),
             )
-            for row in event.rows
-        ]
-        return sorted(values, key=lambda line: (line.file or "", line.line))
 
     def parameters(self) -> list[model.Parameter]:
         """Return every parameter with all its names."""
@@ -331,12 +371,24 @@ def phase(line: wire.LineRow, step: wire.StepEvent) -> model.Phase:
     return model.PHASES[max(of_line, of_time)]
 
 
-def _values(event: wire.StepEvent, tensors: Tensors) -> dict[str, model.LineValue]:
-    return {
-        str(line.line): model.LineValue(line_text(line, tensors), tensors.summary(line.row), phase(line, event))
-        for line in event.values
-        if line.file is None
-    }
+def _values(event: wire.StepEvent, tensors: Tensors) -> Iterator[tuple[str, model.LineValue]]:
+    for line in event.values:
+        if line.file is None:
+            yield str(line.line), model.LineValue(line_text(line, tensors), tensors.summary(line.row), phase(line, event))
+
+
+def _tensors(parameter: model.ParameterStep) -> list[model.TensorSummary | None]:
+    own = (getattr(parameter, name) for name in PARAMETER_TENSORS.values())
+    return [*own, *parameter.state.values()]
+
+
+def omitted(**counts: int) -> dict[str, int] | UnsetType:
+    """Return the numbers of items that an answer leaves out, or ``UNSET`` if it leaves out none.
+
+    >>> omitted(lines=3, graphs=0), omitted(lines=0)
+    ({'lines': 3}, UNSET)
+    """
+    return {name: count for name, count in counts.items() if count > 0} or UNSET
 
 
 def _rebinds(event: wire.StepEvent, tensors: Tensors) -> list[model.Rebind]:

@@ -11,32 +11,42 @@ _NODE_COLUMNS = (
 )  # fmt: skip
 
 
-def read_graph(
-    event: wire.GraphEvent, read_origin: Callable[[wire.OriginRow | None], model.FileLine | None] = lambda origin: None
-) -> model.Graph:
+ReadOrigin = Callable[[wire.OriginRow | None], model.FileLine | None]
+_KINDS: tuple[model.NodeKind, ...] = ("op", "leaf", "constant")
+
+
+def read_graph(event: wire.GraphEvent, read_origin: ReadOrigin = lambda origin: None) -> model.Graph:
     """Return the structure of a graph, in which :attr:`Node.backward_of` is not set; see :func:`read_formulas`."""
-    count = len(event.kind)
-    texts: list[str | None] = [*event.strings, None]  # index -1 is None
-    column = {name: wire.int32(getattr(event, name), name).tolist() for name in _NODE_COLUMNS}
-    saved = [event.strings[string] for string in wire.int32(event.saved, "saved").tolist()]
-    kinds: tuple[model.NodeKind, ...] = ("op", "leaf", "constant")
-    origins = _origins(event)
+    roots = [f"n{root}" for root in wire.int32(event.roots, "roots").tolist()]
+    nodes = read_nodes(event, 0, len(event.kind), read_origin)
+    return model.Graph(f"g{event.index}", roots, nodes, read_edges(event, 0, len(event.gradient)))
+
+
+def read_nodes(
+    event: wire.GraphEvent, start: int, stop: int, read_origin: ReadOrigin = lambda origin: None
+) -> list[model.Node]:
+    """Return the nodes from ``start`` to before ``stop``, as far as they exist; see :func:`read_graph`."""
+    column = {name: wire.int32(getattr(event, name), name)[start:stop].tolist() for name in _NODE_COLUMNS}
+    saved_before = int(wire.int32(event.saved_count, "saved_count")[:start].sum())
+    saved_after = saved_before + sum(column["saved_count"])
+    saved = [event.strings[string] for string in wire.int32(event.saved, "saved")[saved_before:saved_after].tolist()]
+    origins = _origins(event, start, stop)
     nodes: list[model.Node] = []
     saved_start = 0
-    for index in range(count):
+    for index, kind in enumerate(event.kind[start:stop]):
         saved_stop = saved_start + column["saved_count"][index]
         span = (column["start_column"][index], column["end_column"][index])
         nodes.append(
             model.Node(
-                id=f"n{index}",
-                kind=kinds[event.kind[index]],
+                id=f"n{start + index}",
+                kind=_KINDS[kind],
                 op=event.strings[column["op"][index]],
-                call=texts[column["call"][index]],
-                name=texts[column["name"][index]],
-                file=texts[column["file"][index]],
+                call=_text(event, column["call"][index]),
+                name=_text(event, column["name"][index]),
+                file=_text(event, column["file"][index]),
                 line=index_or_none(column["line"][index]),
                 columns=span if span[0] >= 0 else None,
-                module=texts[column["module"][index]] or "",
+                module=_text(event, column["module"][index]) or "",
                 outputs=column["outputs"][index],
                 saved=saved[saved_start:saved_stop],
                 parameter=f"p{column['parameter'][index]}" if column["parameter"][index] >= 0 else None,
@@ -44,17 +54,25 @@ def read_graph(
             )
         )
         saved_start = saved_stop
-    ends = [wire.int32(getattr(event, name), name).tolist() for name in ("source", "slot", "target", "input")]
-    edges = [
+    return nodes
+
+
+def read_edges(event: wire.GraphEvent, start: int, stop: int) -> list[model.Edge]:
+    """Return the edges from ``start`` to before ``stop``, as far as they exist."""
+    ends = [wire.int32(getattr(event, name), name)[start:stop].tolist() for name in ("source", "slot", "target", "input")]
+    return [
         model.Edge(f"e{index}", f"n{source}", slot, f"n{target}", output, bool(event.gradient[index]))
-        for index, (source, slot, target, output) in enumerate(zip(*ends, strict=True))
+        for index, (source, slot, target, output) in enumerate(zip(*ends, strict=True), start)
     ]
-    return model.Graph(f"g{event.index}", [f"n{root}" for root in wire.int32(event.roots, "roots").tolist()], nodes, edges)
 
 
-def _origins(event: wire.GraphEvent) -> list[wire.OriginRow | None]:
-    """Return the origin of each node; an empty list if no node has one."""
-    files, lines = (wire.int32(getattr(event, name), name).tolist() for name in ("origin_file", "origin_line"))
+def _text(event: wire.GraphEvent, index: int) -> str | None:
+    return event.strings[index] if index >= 0 else None
+
+
+def _origins(event: wire.GraphEvent, start: int, stop: int) -> list[wire.OriginRow | None]:
+    """Return the origin of each of these nodes; an empty list if no node has one."""
+    files, lines = (wire.int32(getattr(event, name), name)[start:stop].tolist() for name in ("origin_file", "origin_line"))
     return [wire.OriginRow(file, line) if file >= 0 else None for file, line in zip(files, lines, strict=True)]
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
 from .. import model, wire
-from ..recording import Log, MemoryLog, Overview, Recording
+from ..recording import Log, MemoryLog, Overview, Recording, first, lists, omitted, size
 from ..store import NewRun, Outcome, RunRow, StoredLog
 from .outcome import headline
 from .slots import Ticket
+
+MOST_ITEMS: Final = 2_000
+"""Largest number of lines, of parameters and of graphs in the answer of a run, and their room in tensors."""
 
 
 class RecordedRun:
@@ -54,7 +58,13 @@ class RecordedRun:
     def run(self, links: Mapping[str, str]) -> model.Run:
         """Return the run as the API sends it."""
         new, recording = self.new, self.recording
-        _, passes, steps = self.counts
+        graphs, passes, steps = self.counts
+        lines = [
+            *first(((line, size(line.tensor, text=line.text)) for line in recording.some_lines(0, MOST_ITEMS)), MOST_ITEMS)
+        ]
+        known = recording.parameters()
+        parameters = [*first(((each, size(text="".join(each.names))) for each in known), MOST_ITEMS)]
+        sizes = [*lists.graph_sizes(recording, 0, MOST_ITEMS)]
         return model.Run(
             id=new.id,
             status=self.status,
@@ -69,12 +79,12 @@ class RecordedRun:
             cells=recording.cells(new.program),
             stdout=recording.stdout(),
             truncated=self.truncated,
-            lines=recording.lines(),
+            lines=lines,
             error=self.error,
-            graphs=recording.graphs(),
+            graphs=sizes,
             passes=passes,
             steps=steps,
-            parameters=recording.parameters(),
+            parameters=parameters,
             findings=self.findings,
             findings_omitted=self.findings_omitted,
             links=dict(links),
@@ -82,6 +92,11 @@ class RecordedRun:
             output=recording.output(),
             outcome=headline(self.status, self.error),
             queue=self.queue(),
+            omitted=omitted(
+                lines=lists.line_count(recording) - len(lines),
+                parameters=len(known) - len(parameters),
+                graphs=graphs - len(sizes),
+            ),
         )
 
     def queue(self) -> model.QueuePosition | msgspec.UnsetType:

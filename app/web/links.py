@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -32,6 +32,15 @@ def run_links(root: str, run: str) -> dict[str, str]:
     """Return the ``links`` of a run."""
     own = run_url(root, run)
     return {"self": own, "page": run_page(root, run), "events": f"{own}/events", "steps": f"{own}/steps"}
+
+
+def list_links(root: str, run: str, lists: Iterable[str]) -> dict[str, str]:
+    """Return the addresses of whole lists of a run, of which its answer has only the first items.
+
+    >>> list_links("", "42", ["lines"])
+    {'lines': '/api/v1/runs/42/lines'}
+    """
+    return {name: f"{run_url(root, run)}/{name}" for name in lists}
 
 
 def replay_links(root: str, run: str, replay: str) -> dict[str, str]:

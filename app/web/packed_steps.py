@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from .. import model, wire
 from ..recording import Recording, Tensors, line_text, phase, table_layout
+from ..recording.recording import MOST_PASSES
+from ..recording.room import chosen_passes
 
 BYTES: Final = 4 * 1024 * 1024
 """Size in bytes at which a response of packed steps ends. The remaining steps are left for the next response."""
@@ -53,7 +55,7 @@ class SpanPass(Struct, frozen=True):
 
     ``order`` contains indices of nodes. The other fields contain rows of the pass's table, -1 for none. ``value`` has one row
     for each node, ``arrived`` and ``used`` one for each output of each node, and ``edge`` one for each edge. ``value`` is null
-    if the graph is too large for a response: request ``frames`` instead.
+    if the numbers are too large for a response: request ``frames`` instead.
     """
 
     kind: str
@@ -146,8 +148,9 @@ def packed(recording: Recording, start: int, count: int) -> PackedSteps:
     size, index = 0, start
     while index < min(available, start + count) and (size < BYTES or not groups):
         step = recording.log.step(index)
-        passes = [recording.log.pass_(each) for each in step.passes]
+        passes = [recording.log.pass_(each) for each in chosen_passes(step.passes, step.main, MOST_PASSES)]
         groups.setdefault(_shared(step, passes), []).append((step, passes))
+        size += sum(len(line.text) for line in step.values if line.text is not None)
         size += sum(len(table.values) + len(table.stats) for table in (step.tensors, *(each.tensors for each in passes)))
         index += 1
     spans = [_span(recording, group) for group in groups.values()]
@@ -177,6 +180,7 @@ def _layout(table: wire.TensorTable) -> tuple[Any, ...]:
 
 def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.PassEvent]]]) -> StepSpan:
     first, passes = group[0]
+    with_numbers = recording.passes_with_numbers(first)
     return StepSpan(
         steps=[_own(step, own) for step, own in group],
         lines={"forward": first.forward, "loss": first.loss, "backward": first.backward, "update": first.update},
@@ -199,7 +203,8 @@ def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.
             for row in first.rebinds
         ],
         passes=[
-            _pass(recording, event, [own[index].tensors for _, own in group]) for index, event in enumerate(passes)
+            _pass(recording, event, [own[at].tensors for _, own in group], event.index in with_numbers)
+            for at, event in enumerate(passes)
         ],
         table=_table([step.tensors for step, _ in group]),
     )  # fmt: skip
@@ -212,7 +217,7 @@ def _own(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
         iteration=model.Iteration(*step.iteration) if step.iteration else None,
         main=step.main,
         texts=[line_text(line, tensors) for line in step.values if line.file is None],
-        passes=step.passes,
+        passes=[each.index for each in passes],
         parents=[each.parent if each.parent >= 0 else None for each in passes],
         optimizer=step.optimizer,
         groups=[
@@ -222,8 +227,8 @@ def _own(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
     )
 
 
-def _pass(recording: Recording, event: wire.PassEvent, tables: Sequence[wire.TensorTable]) -> SpanPass:
-    small = event.graph < 0 or recording.fits_one_answer(event.graph)
+def _pass(recording: Recording, event: wire.PassEvent, tables: Sequence[wire.TensorTable], with_numbers: bool) -> SpanPass:
+    small = event.graph < 0 or with_numbers
     numbers = small and event.graph >= 0
     return SpanPass(
         kind=event.kind,

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import NotFound
-from ..recording import Recording
+from ..recording import Recording, lists
 from ..recording.series import DEFAULT_KEYS, PARAMETER_TENSORS, STATISTICS
 from ..runs.run import RecordedRun
-from . import packed_steps, pass_columns, reference, responses, series
+from . import answers, packed_steps, pass_columns, reference, responses, series
 from .links import API
 from .pictures import Look, draw
 from .request_parts import index_of
@@ -62,34 +62,29 @@ def _steps(recording: Recording, start: int, count: int) -> Raw:
 @router.get("/steps/{index}", **reference.returns(model.Step, "The step.", 304, 404))
 async def read_step(request: Request, id: str, index: Index) -> Response:
     """Read one step."""
-    service = service_of(request)
-    recorded = await service.runs.find(id)
-    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.step, index))
+    recorded = await service_of(request).runs.find(id)
+    return await answers.answer(request, recorded, recorded.recording.step, index)
 
 
 @router.get("/graphs/{graph}", **reference.returns(model.Graph, "The structure of the graph.", 304, 404))
 async def read_graph(request: Request, id: str, graph: str) -> Response:
-    """Read the structure of a graph: its nodes and edges, without numbers."""
-    service = service_of(request)
-    recorded = await service.runs.find(id)
-    index = index_of(graph, "g", "graph")
-    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.graph, index))
+    """Read the structure of a graph: its nodes and edges, without numbers. Of a large graph, read the first ones."""
+    recorded = await service_of(request).runs.find(id)
+    return await answers.answer(request, recorded, lists.graph, recorded.recording, index_of(graph, "g", "graph"))
 
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))
 async def read_pass(request: Request, id: str, index: Index) -> Response:
-    """Read one pass with its numbers. For a large graph, the numbers are left out: request `frames` instead."""
-    service = service_of(request)
-    recorded = await service.runs.find(id)
-    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.pass_, index))
+    """Read one pass with its numbers. For a large graph, they are left out: read `nodes` and `edges`, or request `frames`."""
+    recorded = await service_of(request).runs.find(id)
+    return await answers.answer(request, recorded, recorded.recording.pass_, index)
 
 
 @router.get("/passes/{index}/nodes/{node}", **reference.returns(model.NodeDetail, "The node in the pass.", 304, 404))
 async def read_node(request: Request, id: str, index: Index, node: str) -> Response:
     """Read everything about one node in one pass: value, gradients, saved tensors, and the gradients on its edges."""
-    service = service_of(request)
-    recorded = await service.runs.find(id)
-    return responses.run_json(request, recorded, await service.read(recorded, recorded.recording.node, index, node))
+    recorded = await service_of(request).runs.find(id)
+    return await answers.answer(request, recorded, recorded.recording.node, index, node)
 
 
 Theme = Annotated[str, Query(description="`light`, `dark`, `auto`, or `inline` (for a picture inside a page).")]
@@ -189,5 +184,4 @@ async def _json_or_packed(
             return msgspec.msgpack.encode(packed(*args, **kwargs))
         return msgspec.json.encode(plain(*args, **kwargs))
 
-    body = await service_of(request).read(recorded, encoded)
-    return responses.cacheable(request, body, MSGPACK if as_msgpack else responses.JSON, final=recorded.ended, vary=True)
+    return await answers.encoded_answer(request, recorded, encoded, MSGPACK if as_msgpack else responses.JSON, vary="Accept")

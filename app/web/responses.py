@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import Request
+from msgspec import Struct
 from starlette.responses import Response
 
 from .. import model
 from ..runs.run import RecordedRun
-from .links import finding_url
+from .links import finding_url, list_links
 
 JSON: Final = "application/json"
 FINAL: Final = "private, max-age=3600, immutable"
@@ -54,7 +55,10 @@ def retry_after(queue: model.QueuePosition | msgspec.UnsetType) -> str:
 def run_of(recorded: RecordedRun, root: str, links: Mapping[str, str]) -> model.Run:
     """Return a run with its links and with the addresses of its findings' documentation."""
     run = recorded.run(links)
-    return msgspec.structs.replace(run, findings=[finding_of(finding, root) for finding in run.findings])
+    findings = [finding_of(finding, root) for finding in run.findings]
+    if run.omitted is not msgspec.UNSET:
+        links = run.links | list_links(root, recorded.id, run.omitted)
+    return msgspec.structs.replace(run, findings=findings, links=dict(links))
 
 
 def finding_of(finding: model.Finding, root: str) -> model.Finding:
@@ -62,6 +66,9 @@ def finding_of(finding: model.Finding, root: str) -> model.Finding:
     return msgspec.structs.replace(finding, help=finding_url(root, finding.code))
 
 
-def run_json(request: Request, recorded: RecordedRun, value: Any) -> Response:
-    """Return a part of a run as JSON, which may be cached once the run has ended. ``bytes`` are sent unchanged."""
-    return cacheable(request, value if isinstance(value, bytes) else _encode(value), JSON, final=recorded.ended)
+class CachedAnswer(Struct, frozen=True):
+    """The body of an answer about an ended run, and its ``ETag``."""
+
+    body: bytes
+    tag: str
+    gzipped: bool = False

@@ -15,7 +15,7 @@ from ..drawing.picture import MEDIA
 from ..errors import InvalidInput
 from ..inputs import request as requests
 from ..runs.run import LiveRun, RecordedRun
-from . import reference, responses
+from . import answers, reference, responses
 from .clients import client_of, sender_of, wait_unless_left
 from .feed import last_id
 from .links import API, run_links, run_url
@@ -182,11 +182,9 @@ def _cursor(after: str) -> tuple[float, int]:
 @router.get("/runs/{id}", **reference.returns(model.Run, "The run.", 304, 404))
 async def read_run(request: Request, id: str) -> Response:
     """Read a run without its steps: status, line values, printed text, error and findings."""
-    service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service_of(request).runs.find(id)
     root = root_of(request)
-    run = await service.read(recorded, responses.run_of, recorded, root, run_links(root, id))
-    return responses.run_json(request, recorded, run)
+    return await answers.answer(request, recorded, responses.run_of, recorded, root, run_links(root, id))
 
 
 @router.delete("/runs/{id}", status_code=204, **reference.returns(None, "The run was deleted.", 403, 404))

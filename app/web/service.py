@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from .. import model
 from ..assets import PACKAGE
+from ..byte_cache import ByteCache
 from ..drawing.engine import LayoutEngine
 from ..errors import NotFound, OverBudget, TapedeckError
 from ..examples import Example
@@ -28,6 +29,7 @@ from .event_stream import Listeners
 from .feed import Feeds
 from .owner import Owners
 from .readiness import ReadinessChecks
+from .responses import CachedAnswer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +44,10 @@ READING: Final = Budget(cpu_seconds=1.5, wall_seconds=15.0)
 """What reading one request may take. The largest notebook that is valid takes about a third of a second of processor time."""
 LIGHT_BYTES: Final = 200_000
 """Largest recording in memory, in bytes, that is read on the event loop: reading it is faster than a thread switch."""
+
+
+ANSWER_BYTES: Final = 32 * 1024 * 1024
+"""Size of the encoded answers about ended runs that are cached in memory."""
 
 
 class Service:
@@ -73,6 +79,8 @@ class Service:
         self.readiness = ReadinessChecks(executor, archive)
         self.feeds = Feeds(archive)
         self.listeners = Listeners(settings.streams, settings.streams_of_run, settings.streams_of_address)
+        self.answers = ByteCache[tuple[str, str], CachedAnswer](ANSWER_BYTES)
+        """Encoded answers about ended runs, by run and address."""
         self.torch = version_of("torch")
         self.numpy = version_of("numpy")
         self._example_runs: dict[str, str] = {}

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from tapedeck import wire
-from tapedeck.model import Limits
 from tapedeck.recording import MemoryLog, Recording, Tensors
 from tapedeck.store import Store
 from tapedeck.store.store import RunRow
@@ -41,11 +40,11 @@ def run_of(store: Store) -> RunRow:
     return run
 
 
-def parts(store: Store, limits: Limits | None = None) -> list[Any]:
+def parts(store: Store) -> list[Any]:
     """Return everything that the answers of a run, besides its steps and graphs, contain."""
-    recording = Recording(store.log(run_of(store)), FIT, limits)
+    recording = Recording(store.log(run_of(store)), FIT)
     log = recording.log
-    rest = [recording.parameters(), recording.signals(), recording.graphs(), recording.fits_one_answer(0)]
+    rest = [recording.parameters(), recording.signals(), recording.graphs()]
     return [recording.lines(), recording.stdout(), recording.output(), *rest, log.previous_line_steps(900), log.nonfinite()]
 
 
@@ -120,15 +119,6 @@ def test_an_overview_of_another_version_is_made_again(folder: Path) -> None:
     again = Store(folder)
     assert parts(again) == expected
     again.close()
-
-
-def test_the_size_of_a_graph_is_read_without_the_graph(folder: Path) -> None:
-    store = Store(folder)
-    spoil_blocks(store)
-    recording = Recording(store.log(run_of(store)), FIT, Limits(answer_nodes=4))
-    assert not recording.fits_one_answer(0)
-    assert recording.graphs()[0].edges == 4
-    store.close()
 
 
 def test_a_live_run_keeps_its_overview_when_its_events_are_dropped_from_memory() -> None:
