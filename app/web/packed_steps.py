@@ -72,7 +72,10 @@ class SpanPass(Struct, frozen=True):
 
 
 class SpanStep(Struct, frozen=True):
-    """The parts of one step, besides numbers. ``texts`` belong to values; ``passes`` and ``parents`` are pass indices."""
+    """The parts of one step, besides numbers.
+
+    ``texts`` belong to values. ``passes`` and ``parents`` are pass indices, ``origins`` the origins of the passes.
+    """
 
     index: int
     iteration: model.Iteration | None
@@ -82,6 +85,8 @@ class SpanStep(Struct, frozen=True):
     parents: list[int | None]
     optimizer: dict[str, Any] | None
     groups: list[model.OptimizerGroup]
+    origins: list[model.FileLine | None]
+    update_origins: list[model.FileLine]
 
 
 class SpanParameter(Struct, frozen=True):
@@ -182,7 +187,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.
     first, passes = group[0]
     with_numbers = recording.passes_with_numbers(first)
     return StepSpan(
-        steps=[_own(step, own) for step, own in group],
+        steps=[_own(recording, step, own) for step, own in group],
         lines={"forward": first.forward, "loss": first.loss, "backward": first.backward, "update": first.update},
         values=[(line.line, line.row, phase(line, first)) for line in first.values if line.file is None],
         loss=first.loss_row,
@@ -210,7 +215,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.
     )  # fmt: skip
 
 
-def _own(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
+def _own(recording: Recording, step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
     tensors = Tensors(step.tensors)
     return SpanStep(
         index=step.index,
@@ -224,6 +229,8 @@ def _own(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> SpanStep:
             model.OptimizerGroup(group.optimizer, [f"p{parameter}" for parameter in group.parameters], group.options)
             for group in step.groups
         ],
+        origins=[recording.origin(each.origin) for each in passes],
+        update_origins=[found for each in step.update_origins if (found := recording.origin(each)) is not None],
     )
 
 

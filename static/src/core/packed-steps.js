@@ -1,6 +1,6 @@
 // Unpack steps from spans. The server packs steps that differ only in their numbers into one span (`app/web/packed_steps.py`).
 
-/** @import {EarlierValue, Gradient, NodeNumbers, PackedSteps, Pass, Scalar, Span, SpanPass, Step, SpanTable, Tensor, Values} from "../leaves/types.js" */
+/** @import {EarlierValue, FileLine, Gradient, NodeNumbers, PackedSteps, Pass, Scalar, Span, SpanPass, Step, SpanTable, Tensor, Values} from "../leaves/types.js" */
 
 const MOST_DIMENSIONS = 64; // tensors with more dimensions have no elements
 
@@ -117,9 +117,9 @@ function passOf({ kind, graph, line, failed, table, outputs, ...packed }) {
     return { id: `n${position}`, row: value?.[position] ?? -1, from: output - count, to: output };
   });
 
-  /** @param {number} position @param {number} step @param {number} index @param {number | null} parent @returns {Pass} */
-  return (position, step, index, parent) => {
-    const own = { index, step, kind, parent, graph, line, order, failed };
+  /** @param {number} position @param {number} step @param {number} index @param {number | null} parent @param {FileLine | null} origin @returns {Pass} */
+  return (position, step, index, parent, origin) => {
+    const own = { index, step, kind, parent, graph, line, order, failed, origin };
     if (value === null) return own;
     const tensor = read(position);
     return {
@@ -196,7 +196,7 @@ function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters
         loss: tensor(loss),
         loss_name,
         losses: Object.fromEntries(Object.entries(losses).map(([name, row]) => [name, tensor(row)])),
-        passes: calls.map((call, i) => call(position, own.index, own.passes[i] ?? 0, own.parents[i] ?? null)),
+        passes: calls.map((call, i) => call(position, own.index, own.passes[i] ?? 0, own.parents[i] ?? null, own.origins[i] ?? null)),
         parameters: parameters.map(({ id, name, state, ...rows }) => ({
           id,
           name,
@@ -212,6 +212,7 @@ function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters
         rebinds: rebinds.map((each) => ({ ...each, to: tensor(each.to) })),
         optimizer: own.optimizer,
         groups: own.groups,
+        update_origins: own.update_origins,
       };
     },
   }));

@@ -112,6 +112,7 @@
  * @property {Record<string, NodeNumbers>} [nodes]
  * @property {Record<string, Tensor | null>} [edges]
  * @property {string | null} [failed]             the node that raised
+ * @property {FileLine | null} [origin]             the line in a module of the user's own that started the pass
  *
  * @typedef {object} ParameterStep
  * @property {string} id
@@ -144,6 +145,7 @@
  * @property {Rebind[]} rebinds
  * @property {Record<string, unknown> | null} optimizer
  * @property {{optimizer: string, parameters: string[], options: Record<string, unknown>}[]} [groups]    set if there are several
+ * @property {FileLine[]} [update_origins]          lines of the user's own modules that are part of the update
  *
  * @typedef {object} Surface                           answer of a replay of kind `surface`
  * @property {string} id
@@ -201,6 +203,8 @@
  * @property {(number | null)[]} parents
  * @property {Step["optimizer"]} optimizer
  * @property {NonNullable<Step["groups"]>} groups
+ * @property {(FileLine | null)[]} origins          of each pass
+ * @property {FileLine[]} update_origins
  *
  * @typedef {"value" | "contribution" | "grad_before" | "grad_after" | "value_after" | "grad_used" | "update"} ParameterTensor
  * @typedef {{id: string, name: string | null, state: Record<string, number>} & Record<ParameterTensor, number>} SpanParameter
