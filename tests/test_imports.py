@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": {"errors", "model", "wire"},
     "workers": {"errors"},
     "inputs": {"errors", "model", "wire"},
+    "map": {"recording", "wire"},
     "explain": {"model", "recording", "wire"},
     "drawing": {"errors", "model", "recording"},
     "store": {"byte_cache", "errors", "model", "recording", "wire"},

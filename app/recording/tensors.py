@@ -96,6 +96,23 @@ class Tensors:
         array = self.array(row)
         return float(abs(array.reshape(()).item())) if array is not None and array.size == 1 else None
 
+    def norms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the L2 norms of all rows, which may be NaN or infinite; -1 for those that were not recorded."""
+        norms = np.full(len(self), -1.0)
+        recorded = (self._flags & wire.HAS_STATS) != 0
+        norms[recorded] = np.frombuffer(self._table.stats, "<f8").reshape(-1, 4)[:, 3]
+        numel = np.array(self._offsets[3], np.int64)
+        single = np.flatnonzero(~recorded & ((self._flags & wire.HAS_VALUES) != 0) & (numel == 1))
+        offsets = np.array(self._offsets[2], np.int64)[single]
+        dtypes = np.frombuffer(self._table.dtype, np.uint8)[single]
+        data = np.frombuffer(self._table.values, np.uint8)
+        for code in np.unique(dtypes).tolist():
+            packed = np.dtype(wire.PACKED[wire.DTYPES[code]])
+            here = dtypes == code
+            elements = data[offsets[here][:, None] + np.arange(packed.itemsize)].view(packed).reshape(-1)
+            norms[single[here]] = np.abs(elements.astype(np.complex128 if packed.kind == "c" else np.float64))
+        return norms
+
     def _statistics(
         self, row: int, array: np.ndarray[Any, Any] | None
     ) -> tuple[list[float | str | None], tuple[int, int, int] | tuple[None, None, None]]:

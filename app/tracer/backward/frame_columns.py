@@ -17,12 +17,14 @@ _NONE = -1
 def frame_columns(walk: Walk, frames: CallFrames, text: Callable[[str | None], int], constants: int) -> dict[str, bytes]:
     """Return the columns ``made`` to ``frame_turn`` of a :class:`wire.GraphEvent`.
 
-    ``text`` returns the index of a string. Each column has an entry for each node, then one for each of the ``constants``.
+    Frames are in the order in which they were entered. ``text`` returns the index of a string. Each column has an entry for
+    each node, then one for each of the ``constants``.
     """
     numbers = np.array(walk.numbers, np.int64)
     made = np.full(len(numbers) + constants, _NONE, np.int32)
     operations = np.flatnonzero(numbers >= 0)
-    made[operations[np.argsort(numbers[operations], kind="stable")]] = np.arange(len(operations), dtype=np.int32)
+    in_order = operations[np.argsort(numbers[operations], kind="stable")]
+    made[in_order] = np.arange(len(operations), dtype=np.int32)
     indexes: dict[CallFrame, int] = {}
     rows: list[tuple[int, int, int, int, int]] = []
 
@@ -38,7 +40,9 @@ def frame_columns(walk: Walk, frames: CallFrames, text: Callable[[str | None], i
             rows.append((parent, each.kind, text(each.name or None), each.line, each.turn))
         return _NONE if frame is None else indexes[frame]
 
-    of = [index_of(frames.at(number)) if number >= 0 else _NONE for number in walk.numbers]
+    of = [_NONE] * len(walk.numbers)
+    for node in in_order.tolist():
+        of[node] = index_of(frames.at(walk.numbers[node]))
     columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 5
     parent, kind, name, line, turn = columns
     return {

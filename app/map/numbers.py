@@ -1,0 +1,217 @@
+"""Sum the gradients of a pass over the boxes of a view, the edges between them and the turns of a loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import wire
+from ..recording.tensors import Tensors
+from .columns import Ints, Longs, StructureColumns
+from .order import ForwardOrder
+from .tree import Group
+from .view import View
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """The L2 norm of the gradients of some tensors. ``exact`` is false if contributions to one tensor were added as squares.
+
+    ``value`` may be NaN or infinite. It is ``None`` if no gradient was recorded.
+    """
+
+    value: float | None
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BoxEdge:
+    """The edges from one box to another: their number, that of the tensors they go to, and the norm of what they carry."""
+
+    source: int
+    target: int
+    count: int
+    tensors: int
+    norm: Norm
+    gradient: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedSeries:
+    """The norm of a tensor that is carried from turn to turn: one entry for each turn, the first turn first.
+
+    ``position`` is the place of its operation within a turn. Entries are ``NaN`` where nothing was recorded.
+    """
+
+    position: int
+    name: str
+    norms: Floats
+
+
+class PassSums:
+    """The norms of the gradients of one pass, by columns. Without a pass, nothing was recorded."""
+
+    def __init__(self, graph: StructureColumns, order: ForwardOrder, event: wire.PassEvent | None) -> None:
+        self._graph = graph
+        self._order = order
+        outputs = int(graph.output_start[-1])
+        self._arrived: Floats = np.full(outputs, -1.0)
+        self._edge: Floats = np.full(graph.edges, -1.0)
+        if event is not None:
+            norms = Tensors(event.tensors).norms()
+            self._arrived = _taken(norms, wire.int32(event.arrived, "arrived"))
+            self._edge = _taken(norms, wire.int32(event.edge, "edge"))
+        self._tensor: Longs = graph.output_start[graph.target] + graph.input
+        """For each edge the output that its gradient is added to, among the outputs of all nodes."""
+        starts = graph.output_start[graph.roots]
+        self._contributions = np.bincount(np.append(self._tensor[graph.gradient], starts), minlength=outputs)
+        """The number of gradients that are added up in each output: those of its edges, and the one that a pass starts with."""
+
+    def edges(self, view: View) -> list[BoxEdge]:
+        """Return the edges between the boxes of a view, from the loss downwards."""
+        box = self._box_of_nodes(view)
+        return self._between(box[self._graph.source], box[self._graph.target], len(view.boxes))
+
+    def handed(self, start: int, end: int) -> Norm:
+        """Return the norm of the gradients that arrive at an interval from outside, or where a pass starts."""
+        graph, position = self._graph, self._order.position
+        inside = _within(position[graph.target], start, end) & ~_within(position[graph.source], start, end) & graph.gradient
+        tensors = np.unique(self._tensor[inside])
+        roots = graph.roots[_within(position[graph.roots], start, end)]
+        tensors = np.union1d(tensors, graph.output_start[roots])
+        return _norm(self._arrived[tensors], exact=True)
+
+    def passed_on(self, start: int, end: int) -> Norm:
+        """Return the norm of the gradients that an interval passes to operations outside."""
+        graph, position = self._graph, self._order.position
+        outside = (position[graph.target] >= 0) & ~_within(position[graph.target], start, end)
+        leaving = _within(position[graph.source], start, end) & outside & graph.gradient
+        return self._sum(np.flatnonzero(leaving))[1]
+
+    def parameters(self, start: int, end: int) -> Norm:
+        """Return the norm of the gradients of the leaves that an interval uses. A leaf with users elsewhere counts whole."""
+        graph, position = self._graph, self._order.position
+        used = _within(position[graph.source], start, end) & (graph.kind[graph.target] == wire.LEAF)
+        leaves = np.unique(graph.target[used])
+        return _norm(self._arrived[graph.output_start[leaves]], exact=True)
+
+    def carried(self, group: Group) -> list[CarriedSeries]:
+        """Return the series of the tensors that a loop carries from turn to turn, the one that changes most first."""
+        turns = group.turns
+        if turns is None or len(turns) < 2:
+            return []
+        graph, position = self._graph, self._order.position
+        source, target = position[graph.source], position[graph.target]
+        crossing = np.flatnonzero(_within(source, group.start, group.end) & _within(target, group.start, group.end))
+        from_turn = np.searchsorted(turns, source[crossing], "right") - 1
+        to_turn = np.searchsorted(turns, target[crossing], "right") - 1
+        carried = crossing[(from_turn == to_turn + 1) & graph.gradient[crossing]]
+        turn = np.searchsorted(turns, target[carried], "right") - 1
+        place = target[carried] - turns[turn]
+        found = []
+        for each in np.unique(place).tolist():
+            at = place == each
+            norms = np.full(len(turns) - 1, np.nan)
+            norms[turn[at]] = _known(self._arrived[self._tensor[carried[at]]])
+            node = int(graph.target[carried[at][0]])
+            name = graph.text("name", node) or graph.text("op", node) or ""
+            found.append(CarriedSeries(int(each), name, norms))
+        return sorted(found, key=lambda series: (-_range_of(series.norms), series.position))
+
+    def handed_by_turn(self, group: Group) -> Floats:
+        """Return for each turn of a loop the norm of the gradients that arrive at it from outside of the turn."""
+        graph, position, turns = self._graph, self._order.position, group.turns
+        assert turns is not None
+        target = position[graph.target]
+        inside = np.flatnonzero(_within(target, group.start, group.end) & graph.gradient)
+        turn = np.searchsorted(turns, target[inside], "right") - 1
+        source = position[graph.source[inside]]
+        ends = np.append(turns[1:], group.end)
+        outside = (source < turns[turn]) | (source >= ends[turn])
+        tensors, first = np.unique(self._tensor[inside[outside]], return_index=True)
+        owner = turn[outside][first]
+        arrived = _known(self._arrived[tensors])
+        known = ~np.isnan(arrived) | (self._arrived[tensors] != -1.0)
+        squares = np.bincount(owner[known], arrived[known] ** 2, minlength=len(turns))
+        norms = np.sqrt(squares)
+        norms[np.bincount(owner[known], minlength=len(turns)) == 0] = np.nan
+        return norms
+
+    def _between(self, source: Ints, target: Ints, boxes: int) -> list[BoxEdge]:
+        crossing = np.flatnonzero((source >= 0) & (target >= 0) & (source != target))
+        pair = source[crossing].astype(np.int64) * boxes + target[crossing]
+        by_pair = np.argsort(pair, kind="stable")
+        borders = np.flatnonzero(np.diff(pair[by_pair], prepend=-1))
+        found = []
+        for edges in np.split(crossing[by_pair], borders[1:]) if len(crossing) else ():
+            tensors, norm = self._sum(edges[self._graph.gradient[edges]])
+            first = int(edges[0])
+            gradient = bool(self._graph.gradient[edges].any())
+            found.append(BoxEdge(int(source[first]), int(target[first]), len(edges), tensors, norm, gradient))
+        return found
+
+    def _sum(self, edges: Longs) -> tuple[int, Norm]:
+        """Return the number of tensors that edges go to, and the norm of what they carry together.
+
+        Gradients that several edges add to one tensor add up as vectors, so the sum is only known where these are all edges
+        of the tensor: it is what arrived. Elsewhere their squares are added.
+        """
+        if not len(edges):
+            return 0, Norm(None)
+        tensors, inverse, counts = np.unique(self._tensor[edges], return_inverse=True, return_counts=True)
+        whole = counts == self._contributions[tensors]
+        squares = _squares(self._edge[edges])
+        by_tensor = np.bincount(inverse.reshape(-1), squares, minlength=len(tensors))
+        known = np.where(whole, self._arrived[tensors] != -1.0, True)
+        by_tensor = np.where(whole & known, _squares(self._arrived[tensors]), by_tensor)
+        recorded = bool((self._edge[edges] != -1.0).any() or (whole & known).any())
+        total = float(np.sqrt(by_tensor.sum())) if recorded else None
+        return len(tensors), Norm(total, exact=bool((whole | (counts == 1)).all()))
+
+    def _box_of_nodes(self, view: View) -> Ints:
+        """Return the index of the box that holds each node, or -1."""
+        of_position = np.full(len(self._order) + 1, -1, np.int32)
+        for index, box in enumerate(view.boxes):
+            of_position[box.start : box.end] = index
+        return of_position[self._order.position]
+
+
+def _taken(norms: Floats, rows: Ints) -> Floats:
+    """Return the norm in each row, or -1 where there is none."""
+    return np.append(norms, -1.0)[rows]
+
+
+def _known(norms: Floats) -> Floats:
+    return np.where(norms == -1.0, np.nan, norms)
+
+
+def _squares(norms: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.where(norms == -1.0, 0.0, norms * norms)
+
+
+def _norm(norms: Floats, *, exact: bool) -> Norm:
+    known = norms[norms != -1.0]
+    if not len(known):
+        return Norm(None)
+    with np.errstate(over="ignore"):
+        return Norm(float(np.sqrt((known * known).sum())), exact)
+
+
+def _within(positions: Ints, start: int, end: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return (positions >= start) & (positions < end)
+
+
+def _range_of(norms: Floats) -> float:
+    """Return over how many powers of ten a series goes; infinite if it reaches 0 or is not finite."""
+    known = norms[~np.isnan(norms)]
+    if not len(known):
+        return -1.0
+    low, high = float(known.min()), float(known.max())
+    if low == high:
+        return 0.0
+    return float(np.log10(high) - np.log10(low)) if low > 0 and np.isfinite(high) else float("inf")

@@ -1,0 +1,202 @@
+"""Choose what a map shows: the groups that are open, and the boxes that this leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Final
+
+import numpy as np
+
+from .tree import Group, GroupTree
+
+MOST_BOXES: Final = 150
+"""Number of boxes above which groups are closed again, the one that was opened first before the others."""
+FIRST_ROWS: Final = 18
+"""Number of boxes that the first view aims at: as many rows are readable on a screen."""
+WHOLE_TURNS: Final = 12
+"""Number of turns up to which an open loop or repetition shows all of them."""
+MOST_IDS: Final = 400
+"""Number of ids of an address that are read."""
+
+_DEPTH_COST: Final = {"module": 0.0, "loop": 0.3, "repeat": 0.3, "part": 0.4, "turn": 0.6, "statement": 1.2}
+
+
+@dataclass(frozen=True, slots=True)
+class MapBox:
+    """A closed group, or the turns ``first`` to ``last`` of an open loop or repetition."""
+
+    group: Group
+    first: int = -1
+    last: int = -1
+    start: int = 0
+    end: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.group.id if self.first < 0 else f"{self.group.id}/{self.first}-{self.last}"
+
+    @property
+    def openable(self) -> bool:
+        return self.first >= 0 or self.group.kind != "op"
+
+
+class View:
+    """A set of open groups, their boxes in forward order, and the address that leads here.
+
+    ``unknown`` are the ids of an address that no group has. ``closed`` are those that were closed because there was no room.
+    """
+
+    def __init__(
+        self, tree: GroupTree, opened: Sequence[Group], unknown: Sequence[str] = (), closed: Sequence[str] = ()
+    ) -> None:
+        self._tree = tree
+        self.opened = list(opened)
+        self.unknown = list(unknown)
+        self.closed = list(closed)
+        self._shown: dict[Group, set[int]] = {}
+        self._open: set[Group] = {tree.root}
+        for group in opened:
+            self._open_with_ancestors(group)
+        self.boxes = list(self._boxes_in(tree.root))
+
+    @property
+    def address(self) -> str:
+        """The ids of the open groups, without those that the others imply."""
+        implied = {around for group in self.opened for around in _around(group)}
+        return ",".join(sorted(group.id for group in set(self.opened) - implied - {self._tree.root}))
+
+    def is_open(self, group: Group) -> bool:
+        return group in self._open
+
+    def around(self, box: MapBox) -> list[Group]:
+        """Return the open groups around a box, the outermost first, without the root."""
+        groups = [] if box.first < 0 else [box.group]
+        groups += _around(box.group)
+        return [group for group in reversed(groups) if group.parent is not None]
+
+    def _open_with_ancestors(self, group: Group) -> None:
+        for inner in (group, *_around(group)):
+            if inner.kind != "op":
+                self._open.add(inner)
+            around = inner.parent
+            if around is not None and around.turns is not None:
+                index = int(np.searchsorted(around.turns, inner.start, "right")) - 1
+                self._shown.setdefault(around, set()).add(index)
+
+    def _boxes_in(self, group: Group) -> Iterable[MapBox]:
+        for child in self._children(group):
+            if child.first < 0 and child.group in self._open:
+                yield from self._boxes_in(child.group)
+            else:
+                yield child
+
+    def _children(self, group: Group) -> Iterable[MapBox]:
+        turns = group.turns
+        if turns is None or len(turns) <= WHOLE_TURNS:
+            for child in self._tree.children(group):
+                yield MapBox(child, start=child.start, end=child.end)
+            return
+        count = len(turns)
+        shown = sorted(self._shown.get(group) or (0, count - 1))
+        following = 0
+        for index in (*shown, count):
+            if index - following == 1:
+                yield self._turn(group, following)
+            elif index > following:
+                end = int(turns[index]) if index < count else group.end
+                yield MapBox(group, following, index - 1, int(turns[following]), end)
+            if index < count:
+                yield self._turn(group, index)
+            following = index + 1
+
+    def _turn(self, group: Group, index: int) -> MapBox:
+        turn = self._tree.turn(group, index)
+        return MapBox(turn, start=turn.start, end=turn.end)
+
+
+def read_view(tree: GroupTree, address: str) -> View:
+    """Return the view at an address: ids of groups, separated by commas. The groups around them are open too.
+
+    An unknown id is left out and listed in :attr:`View.unknown`, so that an address still opens after the program has changed.
+    """
+    opened: list[Group] = []
+    unknown: list[str] = []
+    for id_ in [each for each in address.split(",") if each][:MOST_IDS]:
+        group = tree.find(id_)
+        if group is None:
+            unknown.append(id_[:200])
+        elif group not in opened:
+            opened.append(group)
+    return _limited(tree, opened, unknown)
+
+
+def reveal(tree: GroupTree, view: View, node: int) -> View:
+    """Return a view that also shows an operation, by the index of its node. Raises :class:`KeyError` if there is none."""
+    position = int(tree.order.position[node]) if 0 <= node < tree.graph.count else -1
+    if position < 0:
+        raise KeyError(node)
+    way = tree.way_to(position)
+    return _limited(tree, [*(group for group in view.opened if group is not way[-1]), way[-1]], view.unknown)
+
+
+def first_view(tree: GroupTree, *, shown: int | None = None) -> View:
+    """Return the view to begin with: as many groups open as fit in some rows, modules and large groups first.
+
+    With ``shown``, the way to that node is opened before.
+    """
+    root = tree.root
+    opened = [tree.way_to(int(tree.order.position[shown]))[-1]] if shown is not None else []
+    view = View(tree, opened)
+    rows = len(view.boxes)
+    waiting: list[tuple[float, int, int, Group]] = []
+
+    def consider(around: Group, depth: int) -> None:
+        if around.turns is not None and len(around.turns) > WHOLE_TURNS:
+            return
+        for child in tree.children(around):
+            if child.kind == "op":
+                continue
+            cost = depth + _DEPTH_COST[child.kind]
+            cost -= child.size > 0.7 * max(around.size, 1)
+            cost += 2 * (child.size < 6)
+            heappush(waiting, (cost, -child.size, child.start, child))
+
+    consider(root, 0)
+    depths = {root: 0}
+    while waiting:
+        _, _, _, group = heappop(waiting)
+        depths[group] = depths[group.parent or root] + 1
+        if group.turns is not None and len(group.turns) > WHOLE_TURNS:
+            continue  # stays closed: its box has a bar for each turn
+        inside = tree.children(group)
+        if group.kind == "module" and group.size <= 4 and all(child.kind == "op" for child in inside):
+            continue
+        more = 0 if view.is_open(group) else len(inside) - 1
+        if rows + more > FIRST_ROWS:
+            continue
+        rows += more
+        opened.append(group)
+        consider(group, depths[group])
+    return View(tree, opened)
+
+
+def _limited(tree: GroupTree, opened: list[Group], unknown: Sequence[str]) -> View:
+    """Return a view of at most :data:`MOST_BOXES` boxes: the groups opened first are closed, except on the way to the last."""
+    closed: list[str] = []
+    kept = list(opened)
+    while True:
+        view = View(tree, kept, unknown, closed)
+        if len(view.boxes) <= MOST_BOXES or len(kept) < 2:
+            return view
+        closed.append(kept.pop(0).id)
+
+
+def _around(group: Group) -> list[Group]:
+    around = []
+    parent = group.parent
+    while parent is not None:
+        around.append(parent)
+        parent = parent.parent
+    return around

@@ -1,0 +1,119 @@
+"""Tests of sums over groups: each equals the sum over nodes and edges, computed one by one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from tapedeck import model, wire
+from tapedeck.map.columns import StructureColumns
+from tapedeck.map.numbers import PassSums
+from tapedeck.map.tree import GroupTree
+from tapedeck.map.view import first_view, read_view
+from tapedeck.recording.pass_numbers import PassNumbers
+from tapedeck.recording.structure import read_graph
+
+from .recorded_trees import PROGRAMS, all_groups, recorded_graphs
+
+
+def the_pass(name: str) -> tuple[GroupTree, PassSums, PassNumbers, model.Graph]:
+    graphs, passes = recorded_graphs(name)
+    event = passes[-1]
+    structure = read_graph(graphs[event.graph])
+    tree = GroupTree(StructureColumns(graphs[event.graph]))
+    return tree, PassSums(tree.graph, tree.order, event), PassNumbers(event, structure), structure
+
+
+def norm_of(summary: model.TensorSummary | None) -> float:
+    assert summary is not None
+    assert isinstance(summary.norm, float)
+    return summary.norm
+
+
+def root_of_squares(norms: list[float]) -> float | None:
+    return math.sqrt(sum(norm * norm for norm in norms)) if norms else None
+
+
+def close(first: float | None, second: float | None) -> bool:
+    return first == second or (first is not None and second is not None and math.isclose(first, second, rel_tol=1e-12))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_arrives_at_a_group_and_its_parameters_is_summed_over_distinct_tensors(name: str) -> None:
+    tree, sums, numbers, graph = the_pass(name)
+    position = tree.order.position
+    roots = {int(root[1:]) for root in graph.roots}
+    for group in all_groups(tree):
+        inside = {node for node in range(len(graph.nodes)) if group.start <= position[node] < group.end}
+        arriving = {
+            (int(edge.target[1:]), edge.input)
+            for edge in graph.edges
+            if int(edge.target[1:]) in inside and int(edge.source[1:]) not in inside and edge.gradient
+        } | {(root, 0) for root in roots & inside}
+        expected = [norm_of(summary) for each in arriving if (summary := numbers.arrived(*each)) is not None]
+        assert close(sums.handed(group.start, group.end).value, root_of_squares(expected)), group.id
+        leaves = {int(edge.target[1:]) for edge in graph.edges if int(edge.source[1:]) in inside}
+        leaves = {node for node in leaves if graph.nodes[node].kind == "leaf"}
+        expected = [norm_of(summary) for leaf in leaves if (summary := numbers.arrived(leaf)) is not None]
+        assert close(sums.parameters(group.start, group.end).value, root_of_squares(expected)), group.id
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_edges_between_boxes_are_the_edges_between_their_nodes(name: str) -> None:
+    tree, sums, numbers, graph = the_pass(name)
+    position = tree.order.position
+    for view in (read_view(tree, ""), first_view(tree)):
+        nodes = [tree.order.nodes[box.start : box.end].tolist() for box in view.boxes]
+        box = {node: index for index, inside in enumerate(nodes) for node in inside}
+        expected: dict[tuple[int, int], list[int]] = {}
+        for index, edge in enumerate(graph.edges):
+            source, target = int(edge.source[1:]), int(edge.target[1:])
+            if min(position[source], position[target]) >= 0 and box[source] != box[target]:
+                expected.setdefault((box[source], box[target]), []).append(index)
+        found = {(edge.source, edge.target): edge for edge in sums.edges(view)}
+        assert found.keys() == expected.keys()
+        assert all(source > target for source, target in found)  # no sum of edges makes a cycle
+        for pair, edges in expected.items():
+            assert found[pair].count == len(edges)
+            assert found[pair].tensors == len({(graph.edges[edge].target, graph.edges[edge].input) for edge in edges})
+            if found[pair].count == found[pair].tensors:
+                norms = [norm for edge in edges if (norm := numbers.edge_norm(edge)) is not None]
+                assert close(found[pair].norm.value, root_of_squares(norms))
+
+
+def test_gradients_that_cancel_are_added_as_vectors_where_all_come_from_one_group() -> None:
+    graphs, passes = recorded_graphs("transformer")
+    tree = GroupTree(StructureColumns(graphs[0]))
+    sums = PassSums(tree.graph, tree.order, passes[0])
+    block = next(edge for edge in sums.edges(read_view(tree, "m:model")) if edge.count == 2 and edge.tensors == 1)
+    assert block.norm.exact
+    opened = sums.edges(read_view(tree, "m:model.h.3"))
+    assert all(edge.norm.exact for edge in opened if edge.count == edge.tensors == 1)
+
+
+def test_a_loop_has_one_series_for_each_tensor_that_it_carries() -> None:
+    graphs, passes = recorded_graphs("recurrent")
+    tree = GroupTree(StructureColumns(graphs[0]))
+    sums = PassSums(tree.graph, tree.order, passes[0])
+    loop = tree.find("x:8")
+    assert loop is not None
+    series = sums.carried(loop)
+    assert [each.name for each in series][-1] == "loss"  # its gradient is 1 in every turn
+    assert series[-1].norms.tolist() == [1.0] * 39
+    assert {each.name for each in series} >= {"h", "loss"}
+    structure = read_graph(graphs[0])
+    numbers = PassNumbers(passes[0], structure)
+    h = next(each for each in series if each.name == "h")
+    node = int(tree.order.nodes[tree.turn(loop, 7).start + h.position])
+    assert h.norms[7] == norm_of(numbers.arrived(node))
+    assert len(sums.handed_by_turn(loop)) == 40
+
+
+def test_without_a_pass_there_are_counts_and_no_norms() -> None:
+    graphs, _ = recorded_graphs("transformer")
+    tree = GroupTree(StructureColumns(graphs[0]))
+    sums = PassSums(tree.graph, tree.order, None)
+    edges = sums.edges(read_view(tree, ""))
+    assert [(edge.count, edge.norm.value) for edge in edges] == [(1, None)]
+    assert sums.handed(0, len(tree.order)).value is None
+    assert wire.int32(graphs[0].made, "made").max() == len(tree.order) - 1
