@@ -36,10 +36,12 @@ from .settings import Settings, SettingsError
 from .store import Store
 from .web import health, lists, pages, problems, recordings, reference, replays, responses, runs
 from .web.access import AccessCheck
+from .web.bodies import BodiesInFlight
 from .web.owner import Owners, secret_in
 from .web.request_parts import reject_unknown_parameters
 from .web.security import CrossOriginApi, SecurityHeaders
 from .web.service import Service, root_of
+from .web.stopping import AnswersWhenStopped
 from .workers import Workers
 
 ONE_PROCESS: Final = (
@@ -101,11 +103,13 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         openapi_url=None,
         redirect_slashes=False,  # a redirect would name the host that the caller named
         middleware=[
+            Middleware(AnswersWhenStopped),
             Middleware(ProxyHeadersMiddleware, trusted_hosts=_listed(chosen.trusted_proxies)),
             Middleware(SecurityHeaders, root_path=root, private=bool(token)),
             Middleware(AccessCheck, token=token, hosts=_listed(chosen.allowed_hosts), loopback=chosen.unconfined),
             *([] if token else [Middleware(CrossOriginApi)]),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1),
+            Middleware(BodiesInFlight, limits=chosen.connections),
         ],
     )
     problems.install(app, pages.failure)

@@ -16,10 +16,31 @@ from .model import Limits
 PREFIX = "TAPEDECK_"
 
 
+class ConnectionLimits(Struct, frozen=True):
+    """The limits of HTTP connections, for a server that no proxy protects."""
+
+    header_seconds: float = 15.0
+    """Time in which a client must send the headers of a request, and begin the first one."""
+    body_seconds: float = 30.0
+    """Time in which a client must send the body of a request. It is prolonged by a second for every 16 KiB received."""
+    idle_seconds: float = 75.0
+    """Time after which an idle connection is closed. It must exceed that of a proxy, which would use a closed one."""
+    write_seconds: float = 30.0
+    """Time in which a client must read what was sent, or 1 KiB a second of it. A client that reads less is disconnected."""
+    most: int = 2048
+    """Number of connections. Further ones are refused with 503."""
+    most_per_address: int = 1024
+    """Number of connections of one address. Further ones are refused with 429. A proxy is one address."""
+    body_bytes: int = 64 * 1024 * 1024
+    """Size of all bodies that are being received. Bytes beyond it are refused with 503."""
+    body_bytes_per_address: int = 32 * 1024 * 1024
+    """Size of the bodies that are being received from one address. Bytes beyond it are refused with 429."""
+
+
 class Settings(Struct, frozen=True):
     """The settings of a server. Each field is set by the environment variable ``TAPEDECK_<FIELD>``.
 
-    The fields of ``limits`` are set by ``TAPEDECK_LIMIT_<FIELD>``.
+    The fields of ``limits`` are set by ``TAPEDECK_LIMIT_<FIELD>``, those of ``connections`` by ``TAPEDECK_CONNECTION_<FIELD>``.
     """
 
     data: str = field(default_factory=lambda: platformdirs.user_data_dir("tapedeck"))
@@ -62,6 +83,7 @@ class Settings(Struct, frozen=True):
     ``10.0.0.0/8``."""
     metrics: bool = True
     """Whether ``/metrics`` is served."""
+    connections: ConnectionLimits = ConnectionLimits()
 
 
 class SettingsError(ValueError):
@@ -77,8 +99,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     Raises :class:`SettingsError`, which names the variable.
     """
     limits = _fields(Limits, f"{PREFIX}LIMIT_", environment)
-    fields = _fields(Settings, PREFIX, environment, skip={"limits"})
-    return Settings(**fields, limits=Limits(**limits))
+    connections = _fields(ConnectionLimits, f"{PREFIX}CONNECTION_", environment)
+    fields = _fields(Settings, PREFIX, environment, skip={"limits", "connections"})
+    return Settings(**fields, limits=Limits(**limits), connections=ConnectionLimits(**connections))
 
 
 def _fields(kind: type[Struct], prefix: str, environment: Mapping[str, str], skip: set[str] | None = None) -> dict[str, Any]:

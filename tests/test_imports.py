@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "main": {"assets", "drawing", "examples", "executor", "finder", "replays", "runs", "settings", "store", "web", "workers"},
     "cli": {
         "assets", "drawing", "errors", "executor", "explain", "inputs", "main", "model", "recording", "replays", "runs",
-        "settings", "store", "wire",
+        "settings", "store", "web", "wire",
     },
     "__main__": {"cli"},
 }  # fmt: skip

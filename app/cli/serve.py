@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
-import uvicorn
 
 from ..errors import TapedeckError
 from ..main import create_app
 from ..settings import Settings, SettingsError, is_loopback
 from .doctor import writable
+from .server import DrainingServer
 
 LOOPBACK_ONLY: Final = (
     "Without a sandbox, anyone who reaches this address could run any program as you: --unconfined serves on a loopback "
@@ -56,19 +56,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(lambda record: not failed)  # the error is reported in one line
-    server = uvicorn.Server(
-        uvicorn.Config(
-            made,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # the app itself reads them, from the proxies in its settings
-            timeout_keep_alive=75,  # longer than proxies keep idle connections, so that a proxy never uses a closed one
-            timeout_graceful_shutdown=5,
-            lifespan="on",
-        )
-    )
+    server = DrainingServer(made, settings)
     with contextlib.suppress(SystemExit, KeyboardInterrupt):  # uvicorn raises Ctrl+C again once it has stopped
         server.run(sockets=[listening])
     if failed:

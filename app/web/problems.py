@@ -13,12 +13,15 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from msgspec import UNSET, Struct, UnsetType
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from .. import errors
 from .links import problem_type
 from .service import root_of
 
+CLIENT_LEFT: Final = 499
+"""Status of a response that nobody receives, because the client has left; nginx logs the same."""
 MEDIA: Final = "application/problem+json"
 log = logging.getLogger(__name__)
 
@@ -155,6 +158,9 @@ def install(app: FastAPI, render: Render) -> None:
         kind = PROBLEM_KINDS[errors.InvalidInput] if request.method == "POST" else INVALID_QUERY
         return await answer(request, kind, f"{where}: {first['msg']}.", where=where)
 
+    async def left(request: Request, error: Exception) -> Response:
+        return Response(None, CLIENT_LEFT)
+
     async def broken(request: Request, error: Exception) -> Response:
         return await answer(request, INTERNAL, INTERNAL.sentence)
 
@@ -162,6 +168,7 @@ def install(app: FastAPI, render: Render) -> None:
         (errors.TapedeckError, ours),
         (HTTPException, http),
         (RequestValidationError, validation),
+        (ClientDisconnect, left),
         (Exception, broken),
     ]
     for error_class, handler in handlers:

@@ -22,6 +22,7 @@ from .links import API, run_links, run_url
 from .owner import set_owner_cookie
 from .pictures import Look, last_picture, why_no_picture
 from .placeholder import placeholder
+from .problems import CLIENT_LEFT
 from .request_parts import idempotency_key, preferred_form, read_body, seconds_to_wait
 from .service import Service, root_of, service_of
 
@@ -29,8 +30,6 @@ WAIT_SECONDS: Final = 10.0
 """Seconds that a POST waits by default for the end of a run with a longer time limit."""
 GRACE_SECONDS: Final = 2.0
 """Seconds that a POST waits beyond a run's time limit, so that it can return the run that was stopped at the limit."""
-CLIENT_LEFT: Final = 499
-"""Status of a response that nobody receives, because the client has left; nginx logs the same."""
 LOOK: Final = ("theme", "direction")
 """Picture options that a POST accepts as query parameters."""
 

@@ -114,6 +114,11 @@ class Service:
             remedy = "Send less code, or simpler code, as one program."
             raise OverBudget(f"The {posted.kind} cannot be read. {error} {remedy}", where=posted.kind) from error
 
+    def drain(self) -> None:
+        """Refuse new runs and replays, and those that wait for a slot. What runs continues."""
+        self.runs.drain()
+        self.replays.drain()
+
     async def read(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read from a recording: on the event loop if it is small and in memory, otherwise in a thread."""
         if isinstance(recorded, LiveRun) and recorded.size <= LIGHT_BYTES and not recorded.forgotten:

@@ -1,0 +1,57 @@
+"""Bound the memory that request bodies take while they arrive."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import Busy, TooMany
+from ..settings import ConnectionLimits
+from .clients import sender_of
+
+RETRY_SECONDS = 5.0
+
+
+class BodiesInFlight:
+    """Middleware that limits the bytes of all requests in progress, in total and of one address.
+
+    The request whose bytes exceed a limit gets 429 or 503.
+    """
+
+    def __init__(self, app: ASGIApp, limits: ConnectionLimits) -> None:
+        self._app = app
+        self._limits = limits
+        self._bytes = 0
+        self._bytes_of: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        address, received = sender_of(scope), 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            size = len(message.get("body", b""))
+            received += size
+            self._bytes += size
+            self._bytes_of[address] += size
+            if size:
+                self._check(address)
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._bytes -= received
+            self._bytes_of[address] -= received
+            if self._bytes_of[address] <= 0:
+                del self._bytes_of[address]
+
+    def _check(self, address: str) -> None:
+        if self._bytes_of[address] > self._limits.body_bytes_per_address:
+            raise TooMany("Your address is sending too much at once: try again in a moment.", retry_after=RETRY_SECONDS)
+        if self._bytes > self._limits.body_bytes:
+            raise Busy("The server is receiving too much at once: try again in a moment.", retry_after=RETRY_SECONDS)
