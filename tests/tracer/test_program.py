@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import types
 import warnings
 
 import pytest
@@ -69,9 +70,21 @@ def test_a_program_that_prints_endlessly_is_truncated_and_then_stopped() -> None
     assert wire.StdoutTruncated in signals(events)
 
 
-def test_printed_text_that_cannot_be_encoded_still_arrives() -> None:
-    _, recording = record("print('\\ud800 and é')\n")
-    assert recording.stdout() == "? and é\n"
+@pytest.mark.parametrize(
+    ("errors", "printed"),
+    [
+        ("strict", "UnicodeEncodeError UnicodeEncodeError end\n"),
+        ("surrogateescape", "\ufffd and é\nUnicodeEncodeError end\n"),
+        ("backslashreplace", "\\udc80 and é\n\\ud800 and é\nend\n"),
+    ],
+)
+def test_text_that_cannot_be_encoded_is_printed_as_alone(monkeypatch: pytest.MonkeyPatch, errors: str, printed: str) -> None:
+    monkeypatch.setattr(sys, "__stdout__", types.SimpleNamespace(errors=errors))
+    _, recording = record(
+        "for text in '\\udc80', '\\ud800':\n    try:\n        print(f'{text} and é')\n"
+        "    except UnicodeEncodeError as e:\n        print(type(e).__name__, end=' ')\nprint('end')\n"
+    )
+    assert recording.stdout() == printed
 
 
 def test_a_cell_shows_its_last_expression_as_a_notebook_does() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, Final, TextIO
 
 from ... import wire
 from ...model import Stream
 from ..emitter import Emitter
+from .descriptors import Descriptors
 
 ALTERNATIONS: Final = 10_000
 """Largest number of changes between the streams whose order is kept. Each change takes an event, even if its text is short."""
@@ -39,7 +43,8 @@ class Printer:
         self._alternations = 0
         self._lock = threading.RLock()  # a signal's handler may print too
         self.cell = 0
-        self.stdout = PrintedStream(self, "stdout", "replace", stdout)
+        self._descriptors = Descriptors(self._take)
+        self.stdout = PrintedStream(self, "stdout", getattr(sys.__stdout__, "errors", None) or "strict", stdout)
         self.stderr = PrintedStream(self, "stderr", "backslashreplace", stderr)
 
     @property
@@ -47,8 +52,18 @@ class Printer:
         """True if nothing is recorded any more."""
         return self._emitter.closed
 
+    @contextlib.contextmanager
+    def with_descriptors(self) -> Iterator[None]:
+        """Inside the ``with`` block, also send what the program and its child processes write to descriptors 1 and 2."""
+        with self._descriptors.replaced():
+            yield
+
     def add(self, stream: Stream, text: str) -> None:
         """Take text that the program has printed."""
+        self._descriptors.collect()
+        self._take(stream, text)
+
+    def _take(self, stream: Stream, text: str) -> None:
         if self.closed:
             return
         self._printed += len(text)
@@ -81,6 +96,7 @@ class Printer:
 
     def flush(self) -> None:
         """Send the waiting text."""
+        self._descriptors.collect()
         if self._emitter.closed:
             self._waiting = []
         if self._waiting:
@@ -100,7 +116,7 @@ class Printer:
 class PrintedStream(io.TextIOBase):
     """The replacement for one of the streams, which is ``own``.
 
-    A character that UTF-8 cannot encode is replaced, as ``errors`` says.
+    ``errors`` says what happens to a lone surrogate, which UTF-8 cannot encode. Bytes that are no UTF-8 are recorded as U+FFFD.
     """
 
     encoding = "utf-8"
@@ -130,10 +146,11 @@ class PrintedStream(io.TextIOBase):
             return self._own.write(text) if self._own is not None else len(text)
         try:
             text.encode()
-        except UnicodeEncodeError:  # lone surrogates
-            self._printer.add(self._stream, text.encode("utf-8", self._errors).decode())
+        except UnicodeEncodeError:  # lone surrogates; the program gets this error where Python would raise it
+            printed = text.encode("utf-8", self._errors).decode("utf-8", "replace")
         else:
-            self._printer.add(self._stream, text)
+            printed = text
+        self._printer.add(self._stream, printed)
         return len(text)
 
     def flush(self) -> None:
