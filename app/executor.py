@@ -252,7 +252,8 @@ class OwnProcess:
         self.returncode: int | None = None
         """The return code of the last program, as :mod:`subprocess` has it; ``None`` if it was stopped from outside."""
         self._process: asyncio.subprocess.Process | None = None
-        self._terminated = False
+        self._signals: list[int] = []
+        self._signals_sent = 0
 
     async def start(self) -> None:
         """Begin to list the optimizers of the interpreter's PyTorch."""
@@ -279,12 +280,17 @@ class OwnProcess:
     def report(self) -> list[str]:
         return ["Programs run in a plain process with your own permissions."]
 
-    def terminate(self) -> None:
-        """Send SIGTERM to the program. If it does not handle the signal, its run is cancelled."""
-        self._terminated = True
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the program, once it has started. If it does not handle SIGTERM, its run is cancelled."""
+        self._signals.append(number)
+        self._send_signals()
+
+    def _send_signals(self) -> None:
         if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
+            for number in self._signals[self._signals_sent :]:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.send_signal(number)
+            self._signals_sent = len(self._signals)
 
     def command(self, job: int, events: int) -> list[str]:
         """Return the command that runs the interpreter with a stack of up to 256 MB. ``job`` and ``events`` are descriptors."""
@@ -314,11 +320,10 @@ class OwnProcess:
         try:
             began = time.monotonic()
             self._process = process
-            if self._terminated:
-                self.terminate()
+            self._send_signals()
             async for events in follow(plain, job, limits, self._wall_seconds, cancelled):
                 end = events[-1]
-                if isinstance(end, wire.EndEvent) and self._terminated and process.returncode == -signal.SIGTERM:
+                if isinstance(end, wire.EndEvent) and signal.SIGTERM in self._signals and process.returncode == -signal.SIGTERM:
                     plain.killed = True
                     events[-1] = end_event("cancelled", "The run was cancelled.", end.duration_ms)
                 yield events

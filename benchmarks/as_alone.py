@@ -1,9 +1,10 @@
-"""Compare programs under Tapedeck with the same programs alone: output, exit status, final tensors and time.
+"""Compare programs under Tapedeck with the same programs alone: both streams, exit status, final tensors and time.
 
-``as_alone.py FILES…`` runs each file twice with ``python FILE`` and once with ``tapedeck run FILE``, and reports differences.
-With ``--sandbox`` the file runs confined; then the final tensors are not compared, because a confined program can't write them.
-Some programs differ even between two runs without Tapedeck, because they are not seeded or print times. They are reported as
-not repeatable, and only their exit status is compared. The exit status of this command is 1 if any program differs.
+``as_alone.py FILES…`` runs each file twice with ``python FILE`` and once with ``tapedeck run FILE``. It reports differences,
+and Tapedeck's errors and warnings. With ``--sandbox`` the file runs confined; then the final tensors are not compared, because
+a confined program can't write them. Some programs differ even between two runs without Tapedeck, because they are not seeded
+or print times. They are reported as not repeatable, and only their exit status is compared. The exit status of this command is
+1 if any program differs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -54,27 +55,24 @@ if "{DIGESTS}" in os.environ:
 '''
 
 
-TRACEBACK: Final = "Traceback (most recent call last):\n"
-
-
 @dataclass
 class Outcome:
     """The observable behaviour of one execution.
 
-    ``error`` is the last line of the traceback that ended the program; ``stderr`` ends before that traceback. ``tensors`` has a
-    digest for each global tensor, by name.
+    ``stderr`` includes the traceback that ended the program. ``tensors`` has a digest for each global tensor, by name.
+    ``findings`` are those of Tapedeck that are no notes, one sentence each.
     """
 
     stdout: str
     stderr: str
-    error: str
     status: int | None
     seconds: float
     tensors: dict[str, str] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
 
     def differences(self, other: Outcome, *, tensors: bool = True) -> list[str]:
         """Return the names of the parts in which two executions differ."""
-        parts = ["stdout", "stderr", "error", "status", *(["tensors"] if tensors else [])]
+        parts = ["stdout", "stderr", "status", *(["tensors"] if tensors else [])]
         return [part for part in parts if getattr(self, part) != getattr(other, part)]
 
 
@@ -99,11 +97,7 @@ def run(command: list[str], file: Path, folder: Path, seconds: float) -> Outcome
         stdout, stderr, status = expired.stdout or b"", expired.stderr or b"", None
     took = time.monotonic() - began
     tensors = json.loads(digests.read_text()) if digests.exists() else {}
-    text, error = stderr.decode(errors="replace"), ""
-    if status == 1 and TRACEBACK in text:  # the interpreter's own, at the end
-        start = text.rindex(TRACEBACK)
-        text, error = text[:start], text[start:].strip().splitlines()[-1]
-    return Outcome(stdout.decode(errors="replace"), text, error, status, took, tensors)
+    return Outcome(stdout.decode(errors="replace"), stderr.decode(errors="replace"), status, took, tensors)
 
 
 def recorded(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> Outcome:
@@ -114,9 +108,15 @@ def recorded(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> Outc
         made = json.loads(outcome.stdout)
     except json.JSONDecodeError:
         return outcome
-    error = (made["error"] or {"traceback": ""})["traceback"].strip()
-    last = error.splitlines()[-1] if error else ""
-    return Outcome(made["stdout"], made.get("stderr", ""), last, outcome.status, outcome.seconds, outcome.tensors)
+    error = made["error"] or {"type": "SystemExit"}
+    traceback = "" if error["type"] == "SystemExit" else error["traceback"]  # Python prints none for it
+    found = [
+        f"{each['severity']} {each['code']}, line {each['line']}: {each['message']}"
+        for each in made["findings"]
+        if each["severity"] in ("error", "warning")
+    ]
+    stderr = made["stderr"] + traceback
+    return Outcome(made["stdout"], stderr, outcome.status, outcome.seconds, outcome.tensors, found)
 
 
 def compare(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> tuple[str, str]:
@@ -126,7 +126,7 @@ def compare(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> tuple
     if first.status is None:
         return "does not end alone", f"within {seconds:.0f} s"
     ours = recorded(file, folder, 10 * seconds, sandbox=sandbox)
-    ratio = f"{ours.seconds / first.seconds:.1f} times as long"
+    ratio = f"{ours.seconds / first.seconds:.1f} times as long" + "".join(f"\n  {finding}" for finding in ours.findings)
     if first.differences(second):
         same_end = (first.status == 0) == (ours.status == 0)
         return ("not repeatable", ratio) if same_end else ("differs", f"exit status {first.status} and {ours.status}")
@@ -140,8 +140,7 @@ def compare(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> tuple
 def without_addresses(outcome: Outcome) -> Outcome:
     """Return the outcome with addresses in memory masked, which differ in every process."""
     mask = re.compile(r"\b0x[0-9a-f]{6,}\b")
-    stdout, stderr, error = (mask.sub("0x…", text) for text in (outcome.stdout, outcome.stderr, outcome.error))
-    return Outcome(stdout, stderr, error, outcome.status, outcome.seconds, outcome.tensors)
+    return replace(outcome, stdout=mask.sub("0x…", outcome.stdout), stderr=mask.sub("0x…", outcome.stderr))
 
 
 def shown(outcome: Outcome, part: str) -> str:

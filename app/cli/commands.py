@@ -132,7 +132,8 @@ def run(
 ) -> None:
     """Run a program and print its values, last pass, error and findings.
 
-    The report has the values of the lines, the last backward pass in words, the error, and the findings with their fixes.
+    The report has the values of the lines, the last backward pass in words, the error, and the findings with their fixes. The
+    text of the program comes first, on the stream to which it was printed, and the traceback of an exception on stderr.
 
     A .py file runs as `python FILE ARGUMENTS` would run it: in the current folder, with its own imports, files and random
     state. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it. Everything recorded
@@ -149,6 +150,7 @@ def run(
 
     settings = read_settings()
     ended: list[int] = []
+    own_streams = not as_json and record.shares_streams(sandbox)
     source = record.read(file, module=module, sandbox=sandbox)
     request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
     recorded = asyncio.run(
@@ -160,7 +162,7 @@ def run(
             arguments=tuple(arguments or ()),
             printed=(lambda stream, text: None) if as_json else _print_at_once,
             exited=ended.append,
-            own_streams=not as_json,
+            own_streams=own_streams,
         )
     )
     if as_json:
@@ -168,7 +170,7 @@ def run(
     else:
         if (printed := recorded.recording.stdout()) and not printed.endswith("\n"):
             print()
-        report.show(report.console(), recorded, source.name)
+        report.show(report.console(), recorded, source.name, error_printed=own_streams)
     if ended:
         _end_like(ended[0])
     if recorded.status != "done":
@@ -275,6 +277,7 @@ def check(
     from . import check_report, record, report
 
     settings = read_settings()
+    own_streams = record.shares_streams(sandbox)
     source = record.read(file, module=module, sandbox=sandbox)
     request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
     recorded = asyncio.run(
@@ -285,7 +288,7 @@ def check(
             sandbox=sandbox,
             arguments=tuple(arguments or ()),
             printed=_print_at_once,
-            own_streams=True,
+            own_streams=own_streams,
             replay=wire.ReplayOrder("check", elements=elements, every=True),
         )
     )
@@ -293,7 +296,7 @@ def check(
     out = report.console()
     for line in check_report.report(found, source.name):
         out.print(line)
-    for line in report.failure(recorded.run({})):
+    for line in report.failure(recorded.run({}), printed=own_streams):
         out.print(line)
     if recorded.status != "done" or found.right is False or not found.graphs:
         raise typer.Exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import sys
@@ -82,6 +83,11 @@ def request(file: File, limits: model.Limits, *, seed: int | None, sandbox: bool
     return read
 
 
+def shares_streams(sandbox: bool) -> bool:
+    """Return whether a program can print to this process's streams itself: it is not confined, and they are not redirected."""
+    return not sandbox and (sys.stdout, sys.stderr) == (sys.__stdout__, sys.__stderr__)
+
+
 async def record(
     file: File,
     request: Request,
@@ -100,8 +106,8 @@ async def record(
     server.
 
     - ``printed`` is called with each text that the program prints, and its stream, as it arrives.
-    - ``own_streams`` lets a program that is not confined write to the streams of this process by itself. ``printed`` is then
-      not called.
+    - ``own_streams`` lets a program that is not confined write to the streams of this process by itself, the traceback that
+      ends it included. ``printed`` is then not called.
     - ``replay`` is computed during the run. Its results are events of the recording.
     - ``exited`` is called with the return code of the program's own process, as in :mod:`subprocess`, unless the program was
       stopped from outside.
@@ -114,16 +120,12 @@ async def record(
     path = str(file.path) if file.path is not None and not sandbox else None
     job = job_for(request.program, request.options, limits)
     job = msgspec.structs.replace(job, path=path, module=file.module, arguments=list(arguments), replay=replay)
-    unchanged = (sys.stdout, sys.stderr) == (sys.__stdout__, sys.__stderr__)  # not redirected within this process
-    job = msgspec.structs.replace(job, own_streams=own_streams and unchanged and not sandbox)
+    job = msgspec.structs.replace(job, own_streams=own_streams)
     executor: Executor = OwnProcess()
     if sandbox:
         executor = await _start_sandbox(settings)
     try:
-        shared = not sandbox and sys.stdin.isatty()  # a terminal sends Ctrl+C to the program too
-        with _interrupts(
-            recorded.cancelled, at=2 if shared else 1, terminate=getattr(executor, "terminate", recorded.cancelled.set)
-        ):
+        with _signals(recorded.cancelled, getattr(executor, "send_signal", None)):
             async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=recorded.cancelled)) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     for event in batch:
@@ -160,25 +162,38 @@ def _new(request: Request) -> NewRun:
 
 
 @contextlib.contextmanager
-def _interrupts(cancelled: asyncio.Event, at: int, terminate: Callable[[], None]) -> Iterator[None]:
-    """Stop the run at the ``at``-th Ctrl+C; call ``terminate`` at the first SIGTERM, and stop the run at the second."""
+def _signals(cancelled: asyncio.Event, send: Callable[[int], None] | None) -> Iterator[None]:
+    """Pass the first SIGINT and the first SIGTERM on to the program, and stop the run at the second one of either.
+
+    Without ``send``, the program cannot receive them, and the first one stops the run.
+    """
     loop = asyncio.get_running_loop()
-    count = 0
 
-    def interrupted() -> None:
-        nonlocal count
-        count += 1
-        if count >= at:
+    def received(number: int) -> None:
+        loop.add_signal_handler(number, cancelled.set)
+        if send is None:
             cancelled.set()
+        elif number != signal.SIGINT or not _in_foreground():
+            send(number)
 
-    def terminated() -> None:
-        loop.add_signal_handler(signal.SIGTERM, cancelled.set)
-        terminate()
-
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    loop.add_signal_handler(signal.SIGTERM, terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, received, number)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _in_foreground() -> bool:
+    """Return whether a terminal sends Ctrl+C to this process, and thus also to the program that it started."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -31,16 +31,16 @@ def console(*, error: bool = False) -> Console:
     return Console(stderr=error, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def show(out: Console, recorded: RecordedRun, name: str) -> None:
-    """Print an ended run of the file ``name``."""
+def show(out: Console, recorded: RecordedRun, name: str, *, error_printed: bool = False) -> None:
+    """Print an ended run of the file ``name``. With ``error_printed``, the program printed its exception itself."""
     run = recorded.run({})
     for line in _values(run):
         out.print(line)
     for line in _last_pass(recorded):
         out.print(line)
-    if run.error is not None:
+    if error := list(failure(run, printed=error_printed)):
         out.print()
-        for line in failure(run):
+        for line in error:
             out.print(line)
     for finding in run.findings:
         out.print()
@@ -96,10 +96,13 @@ def _last_pass(recorded: RecordedRun) -> Iterator[Text]:
     yield Text(describe(Sheet(numbers.graph, numbers, recorded.recording.program)).rstrip("\n"))
 
 
-def failure(run: model.Run) -> Iterator[Text]:
-    """Yield the error that ended a run, with its line and carets below the failing expression."""
+def failure(run: model.Run, *, printed: bool = False) -> Iterator[Text]:
+    """Yield the error that ended a run, with its line and carets below the failing expression.
+
+    Nothing is yielded for an exception that the program printed itself.
+    """
     error = run.error
-    if error is None:
+    if error is None or (printed and error.traceback):
         return
     yield Text.assemble((headline(run.status, error), "bold red"), f": {error.message}" if error.message else "")
     lines = run.program.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def execute(
     if at_exit is None:
         return run(job, write)
     program = RunningProgram(job, write)
-    at_exit(program.finish)
+    at_exit(partial(program.finish, process_ends=True))
     return program.run()
 
 

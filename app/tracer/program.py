@@ -82,6 +82,8 @@ class RunningProgram:
             self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
         self._open = contextlib.ExitStack()
         self._open.enter_context(call_in_forked_children(self._leave))
+        if not (job.confined or job.own_streams):
+            self._open.enter_context(printer.with_descriptors())
         self._forked = False
         self._finished = False
         self._failure: wire.ProgramFailure | None = None
@@ -105,8 +107,11 @@ class RunningProgram:
             self._open.enter_context(self._recorder)
         return status
 
-    def finish(self) -> None:
-        """Emit the rest of the recording and its end, and put back what was replaced."""
+    def finish(self, *, process_ends: bool = False) -> None:
+        """Emit the rest of the recording and its end, and put back what was replaced.
+
+        If the process ends, ``__main__`` and ``sys.argv`` remain the program's, for exit functions that run later.
+        """
         if self._finished or self._forked:
             return
         self._finished = True
@@ -120,7 +125,9 @@ class RunningProgram:
             self._emitter.emit(wire.EndEvent("failed" if self._failure else "done", self._failure, self._duration))
             self._emitter.flush()
         finally:
-            self._put_back()
+            main, sys.stdout, sys.stderr, argv = self._replaced
+            if not process_ends:
+                sys.modules["__main__"], sys.argv = main, argv  # type: ignore[assignment]
             self._emitter.close()
 
     def _leave(self) -> None:
@@ -132,11 +139,6 @@ class RunningProgram:
             sys.stdout = self._replaced[1]
         if sys.stderr is self._printer.stderr:
             sys.stderr = self._replaced[2]
-
-    def _put_back(self) -> None:
-        main, stdout, stderr, sys.argv = self._replaced
-        sys.modules["__main__"] = main  # type: ignore[assignment]
-        sys.stdout, sys.stderr = stdout, stderr
 
     def _end_by(self, error: BaseException) -> int:
         """Handle the exception that ends a program as Python does, and return the exit status.
@@ -150,11 +152,15 @@ class RunningProgram:
                 return (error.code or 0) & 0xFF
             print(error.code, file=sys.stderr)
             return 1
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
         if self._forked or sys.excepthook is not sys.__excepthook__:
             try:
                 sys.excepthook(type(error), error, error.__traceback__)
             except Exception:
                 traceback.print_exc()
+        elif self._job.own_streams:
+            with own_streams.unrecorded():  # the failure has the traceback
+                sys.excepthook(type(error), error, error.__traceback__)
         return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
 
     def _run_cells(self) -> BaseException | None:
@@ -167,7 +173,7 @@ class RunningProgram:
                 code = source.compile(index)
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 self._failure = _unparsable(error, source)
-                return error
+                return error.with_traceback(None)
             try:
                 with recorder:
                     if self._job.module is not None:

@@ -181,3 +181,37 @@ os.dup2(copy, 1)
 print('back')
 """)
 """Programs that write a part of their text without these objects, or lose a part of it."""
+
+FAILING = _by_name(r"""
+### an exception
+print('a')
+def fail(x):
+    return [1 / x for _ in range(2)]
+print(len([fail(1)])); fail(0)
+### an exception of torch
+import torch
+class Net(torch.nn.Module):
+    def forward(self, x):
+        return x @ torch.ones(3, 4)
+(torch.ones(2, requires_grad=True) * 2).sum().backward()
+Net()(torch.ones(2))
+### a chain
+try:
+    {}['key']
+except KeyError as error:
+    raise ValueError('no key') from error
+### a failed backward
+import torch
+x = torch.ones(2, requires_grad=True)
+(x * 2).backward()
+### an interrupt
+raise KeyboardInterrupt
+### exit functions see the exception
+import torch
+atexit.register(lambda: print(sys.last_type, sys.last_value, type(sys.last_traceback)))
+1 / 0
+### a syntax error
+print('not printed')
+x = (1 +
+""")
+"""Programs that end with an exception, whose traceback Python prints to stderr."""

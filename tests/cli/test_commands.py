@@ -79,9 +79,11 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return captured.err
 
 
-def command(*arguments: str, folder: Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, folder: Path, text: str | None = None, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in a separate process, in a folder."""
-    line = [sys.executable, "-m", "tapedeck", *arguments]
+    line = [python, "-m", "tapedeck", *arguments]
     return subprocess.run(line, cwd=folder, input=text, capture_output=True, text=True, timeout=120)
 
 
@@ -357,8 +359,8 @@ def test_a_confined_run_shows_the_finding_with_its_fix_as_a_diff(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_notebook_shows_the_output_of_each_cell(tmp_path: Path) -> None:
-    result = command("run", str(SEED), folder=tmp_path)
+def test_a_notebook_shows_the_output_of_each_cell(python: str, tmp_path: Path) -> None:
+    result = command("run", str(SEED), folder=tmp_path, python=python)
     assert result.returncode == 0, result.stderr
     assert "Out 11\n      tensor(-9.3333)\n" in result.stdout
     assert "Out 12\n      tensor(1.0933, grad_fn=<SubBackward0>)\n" in result.stdout
@@ -431,6 +433,12 @@ def test_a_server_without_a_sandbox_prints_its_token_and_answers_nobody_else() -
     assert "token" not in errors
 
 
+@pytest.fixture
+def preloaded_tracer(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the tracer with :func:`python`."""
+    monkeypatch.setattr(sys, "executable", python)
+
+
 CUSTOM = """\
 import torch
 class Square(torch.autograd.Function):
@@ -450,6 +458,7 @@ print("trained")
 """
 
 
+@pytest.mark.usefixtures("preloaded_tracer")
 def test_check_compares_gradients_with_finite_differences_and_sets_its_exit_status(tmp_path: Path) -> None:
     file = tmp_path / "square.py"
     file.write_text(CUSTOM)
@@ -469,6 +478,7 @@ def test_check_compares_gradients_with_finite_differences_and_sets_its_exit_stat
     assert ["w", "[3]", "3", "of", "3", "[2]", "3", "6", "wrong"] in [line.split() for line in wrong.output.splitlines()]
 
 
+@pytest.mark.usefixtures("preloaded_tracer")
 def test_check_reports_a_program_without_a_pass_and_one_that_fails(tmp_path: Path) -> None:
     file = tmp_path / "none.py"
     file.write_text("x = 1\n")
@@ -493,6 +503,7 @@ def test_check_reports_a_program_without_a_pass_and_one_that_fails(tmp_path: Pat
         ("F.embedding(torch.tensor([0, 1]), w, padding_idx=0).sum()", 0, "1 leaf of 1 graph: 1 defined."),
     ],
 )
+@pytest.mark.usefixtures("preloaded_tracer")
 def test_check_separates_wrong_gradients_from_ones_that_cannot_be_judged(
     tmp_path: Path, loss: str, status: int, text: str
 ) -> None:
@@ -506,6 +517,7 @@ def test_check_separates_wrong_gradients_from_ones_that_cannot_be_judged(
         assert "w: PyTorch defines a gradient that differs from the slope for padding_idx." in checked.output
 
 
+@pytest.mark.usefixtures("preloaded_tracer")
 def test_check_compares_gradients_under_autocast_with_the_precision_of_autocast(tmp_path: Path) -> None:
     file = tmp_path / "fit.py"
     file.write_text(

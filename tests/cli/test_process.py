@@ -1,7 +1,11 @@
-"""Programs under ``tapedeck run`` fork, end and exit as under plain Python. Each program runs in separate processes."""
+"""Programs under ``tapedeck run`` fork, end and exit as under plain Python. Each program runs in separate processes.
+
+Where the start, the parent or the end of the process matters, the interpreter is the real one.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,13 +22,13 @@ pytestmark = pytest.mark.slow
 START = "import atexit, os, signal, sys, threading, time\nimport torch\nw = torch.ones(2, requires_grad=True)\n"
 
 
-def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+def alone(python: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([python, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-def under_tapedeck(folder: Path, *arguments: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+def under_tapedeck(python: str, folder: Path, *arguments: str) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
     """Run a file with ``tapedeck run --json``; return the run and the process."""
-    line = [sys.executable, "-m", "tapedeck", "run", "--json", *arguments]
+    line = [python, "-m", "tapedeck", "run", "--json", *arguments]
     ended = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120)
     start = ended.stdout.index("{\n")  # a child of the program may print first
     return json.loads(ended.stdout[start:]), ended
@@ -103,11 +107,11 @@ print(w.grad)
     ],
     ids=["loader", "processes", "in a hook", "exit", "exception", "_exit"],
 )
-def test_a_forked_child_is_left_alone_and_its_parent_is_recorded(program: Path, text: str, passes: int) -> None:
+def test_a_forked_child_is_left_alone_and_its_parent_is_recorded(python: str, program: Path, text: str, passes: int) -> None:
     program.write_text(START + text)
-    expected = alone(program.parent, "program.py")
+    expected = alone(python, program.parent, "program.py")
     files = {path.name: path.read_text() for path in program.parent.glob("*.txt")}
-    run, ended = under_tapedeck(program.parent, "program.py")
+    run, ended = under_tapedeck(python, program.parent, "program.py")
     assert (ended.returncode, ended.stderr) == (expected.returncode, expected.stderr)
     assert run["stdout"] == expected.stdout
     assert (run["status"], run["passes"]) == ("done", passes)
@@ -115,16 +119,15 @@ def test_a_forked_child_is_left_alone_and_its_parent_is_recorded(program: Path, 
     assert not [finding for finding in run["findings"] if finding["severity"] != "good"]
 
 
-def test_what_a_forked_child_prints_reaches_the_terminal(program: Path) -> None:
+def test_what_a_forked_child_prints_is_recorded(python: str, program: Path) -> None:
     program.write_text(START + "if os.fork() == 0:\n    print('from the child', flush=True)\n    os._exit(0)\nos.wait()\n")
-    _, ended = under_tapedeck(program.parent, "program.py")
-    assert ended.stderr == "from the child\n"
-    assert ended.stdout.startswith("{")
+    run, ended = under_tapedeck(python, program.parent, "program.py")
+    assert (run["stdout"], ended.stderr) == ("from the child\n", "")
 
 
-def test_a_process_that_outlives_the_program_does_not_delay_the_recording(program: Path) -> None:
+def test_a_process_that_outlives_the_program_does_not_delay_the_recording(python: str, program: Path) -> None:
     program.write_text(START + "os.system('sleep 30 > /dev/null 2>&1 &')\nos._exit(2)\n")
-    _, ended = under_tapedeck(program.parent, "program.py")
+    _, ended = under_tapedeck(python, program.parent, "program.py")
     assert ended.returncode == 2
 
 
@@ -152,33 +155,53 @@ print("main")
      "os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGTERM)", "os.abort()",
      "signal.raise_signal(signal.SIGUSR1)"],
 )  # fmt: skip
-def test_a_program_ends_as_it_would_alone(program: Path, ending: str) -> None:
+def test_a_program_ends_as_it_would_alone(python: str, program: Path, ending: str) -> None:
+    if ending in ("", "raise KeyboardInterrupt"):  # the interpreter ends the process itself
+        python = sys.executable
     program.write_text(START + LATE + ending + "\n")
-    expected = alone(program.parent, "-u", "program.py")
+    expected = alone(python, program.parent, "-u", "program.py")
     files = {path.name for path in program.parent.glob("*.txt")}
     for name in files:
         (program.parent / name).unlink()
-    run, ended = under_tapedeck(program.parent, "program.py")
+    run, ended = under_tapedeck(python, program.parent, "program.py")
     assert ended.returncode == expected.returncode
     assert {path.name for path in program.parent.glob("*.txt")} == files
     assert run["passes"] == 1
     assert [line for line in expected.stdout.splitlines() if line not in run["stdout"].splitlines()] == []
 
 
-def test_a_thread_pool_ends_with_the_program(program: Path) -> None:
+def test_a_thread_pool_ends_with_the_program(python: str, program: Path) -> None:
     program.write_text(
         START + "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(2)\n"
         "later = pool.submit(lambda: (time.sleep(0.3), print('pooled')))\nprint('main')\n"
     )
-    run, ended = under_tapedeck(program.parent, "program.py")
+    run, ended = under_tapedeck(python, program.parent, "program.py")
     assert (ended.returncode, run["stdout"]) == (0, "main\npooled\n")
 
 
-def test_the_excepthook_of_the_program_receives_the_exception(program: Path) -> None:
+def test_an_exit_function_from_before_the_program_sees_its_globals_and_arguments(program: Path) -> None:
+    program.write_text("import sys\nanswer = 42\n")
+    (program.parent / "sitecustomize.py").write_text(
+        "import atexit, sys\natexit.register(lambda: print(vars(sys.modules['__main__']).get('answer'), sys.argv[1:]))\n"
+    )
+    text = (
+        "import os, sys\nfrom tapedeck import wire\n"
+        "job, events = os.pipe(), os.pipe()\n"
+        "os.write(job[1], wire.encode_job(wire.Job(open('program.py').read(), [(1, 2)], path='program.py', "
+        "arguments=['-x'], confined=False, own_streams=True)))\nos.close(job[1])\n"
+        "os.set_inheritable(job[0], True), os.set_inheritable(events[1], True)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'tapedeck.tracer', str(job[0]), str(events[1])])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(program.parent)}
+    ended = subprocess.run([sys.executable, "-c", text], cwd=program.parent, env=environment, capture_output=True, text=True)
+    assert "42 ['-x']" in ended.stdout
+
+
+def test_the_excepthook_of_the_program_receives_the_exception(python: str, program: Path) -> None:
     program.write_text(
         START + "def hook(kind, error, trace):\n    open('hook.txt', 'w').write(kind.__name__)\nsys.excepthook = hook\n1 / 0\n"
     )
-    run, ended = under_tapedeck(program.parent, "program.py")
+    run, ended = under_tapedeck(python, program.parent, "program.py")
     assert (ended.returncode, run["status"]) == (1, "failed")
     assert (program.parent / "hook.txt").read_text() == "ZeroDivisionError"
 
@@ -214,22 +237,22 @@ def test_the_death_of_the_parent_ends_the_recording_but_not_the_program(program:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_program_that_closes_every_descriptor_continues_and_nothing_is_written_to_its_files(program: Path) -> None:
+def test_a_program_that_closes_every_descriptor_continues_and_its_files_stay_empty(python: str, program: Path) -> None:
     program.write_text(
         START + "print('first')\ntime.sleep(0.1)\nos.closerange(3, 64)\nfiles = [open(f'{i}.txt', 'w') for i in range(8)]\n"
         "for step in range(50):\n    (w * 2).sum().backward()\n    time.sleep(0.003)\nsys.exit(4)\n"
     )
-    run, ended = under_tapedeck(program.parent, "program.py")
+    run, ended = under_tapedeck(python, program.parent, "program.py")
     assert ended.returncode == 4
     assert run["stdout"].startswith("first\n")
     assert [os.path.getsize(path) for path in program.parent.glob("*.txt")] == [0] * 8
 
 
 @pytest.mark.parametrize("handled", [True, False])
-def test_a_program_may_handle_sigterm(program: Path, handled: bool) -> None:
+def test_a_program_may_handle_sigterm(python: str, program: Path, handled: bool) -> None:
     handler = "signal.signal(signal.SIGTERM, lambda *_: (open('saved.txt', 'w').write('saved'), sys.exit(9)))\n"
     program.write_text(START + handler * handled + "(w * 2).sum().backward()\nprint('ready', flush=True)\ntime.sleep(60)\n")
-    line = [sys.executable, "-m", "tapedeck", "run", "program.py"]
+    line = [python, "-m", "tapedeck", "run", "program.py"]
     with subprocess.Popen(line, cwd=program.parent, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -241,14 +264,33 @@ def test_a_program_may_handle_sigterm(program: Path, handled: bool) -> None:
     assert "w.grad [2.0000, 2.0000]" in printed
 
 
-def test_a_reader_that_stops_reading_ends_the_program_as_it_would_alone(program: Path) -> None:
+@pytest.mark.parametrize("handled", [True, False])
+def test_ctrl_c_reaches_the_program_without_a_terminal(program: Path, handled: bool) -> None:
+    wait = "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n" if handled else "time.sleep(60)\n"
+    program.write_text(START + "(w * 2).sum().backward()\nprint('ready', flush=True)\n" + wait)
+    line = [sys.executable, "-m", "tapedeck", "run", "program.py"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # restore the default handler, because a shell makes its background jobs ignore Ctrl+C
+    default = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(line, cwd=program.parent, start_new_session=True, preexec_fn=default, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == (0 if handled else -signal.SIGINT)
+    assert printed.startswith("interrupted\n") is handled
+    assert errors.endswith("KeyboardInterrupt\n") is not handled
+    assert "w.grad [2.0000, 2.0000]" in printed
+
+
+def test_a_reader_that_stops_reading_ends_the_program_as_it_would_alone(python: str, program: Path) -> None:
     program.write_text(
         START
         + "for number in range(200):\n    print(number, flush=True)\n    time.sleep(0.002)\nopen('end.txt', 'w').write('end')\n"
     )
     end = program.parent / "end.txt"
     found = []
-    for command in (f"{sys.executable} program.py", f"{sys.executable} -m tapedeck run program.py"):
+    for command in (f"{python} program.py", f"{python} -m tapedeck run program.py"):
         line = f"{command} | head -n 1"
         ended = subprocess.run(line, shell=True, cwd=program.parent, capture_output=True, text=True, timeout=60)
         found.append((ended.stdout, end.exists()))
@@ -261,13 +303,13 @@ def test_a_reader_that_stops_reading_ends_the_program_as_it_would_alone(program:
 
 
 @pytest.mark.parametrize("after", [0.0, 0.003, 0.5])
-def test_a_program_that_is_killed_early_keeps_its_recording(program: Path, after: float) -> None:
+def test_a_program_that_is_killed_early_keeps_its_recording(python: str, program: Path, after: float) -> None:
     killer = f"subprocess.Popen(['/bin/sh', '-c', 'sleep {after}; kill -9 ' + str(os.getpid())])"
     program.write_text(
         "import os, subprocess, torch\nw = torch.ones(2, requires_grad=True)\nprint('begun')\n(w * 2).sum().backward()\n"
         f"with torch.no_grad():\n    w -= w.grad\n{killer}\ntotal = 0\nfor number in range(10**12):\n    total += number\n"
     )
-    run, ended = under_tapedeck(program.parent, "program.py")
+    run, ended = under_tapedeck(python, program.parent, "program.py")
     assert ended.returncode == -signal.SIGKILL
     assert run["status"] == "killed"
     assert run["stdout"] == "begun\n"
@@ -291,14 +333,14 @@ print(sys.modules["__main__"].__spec__ is __spec__, sys.modules["package"].IMPOR
 
 
 @pytest.mark.parametrize("name", ["package.module", "package"])
-def test_a_module_runs_as_python_runs_it(tmp_path: Path, name: str) -> None:
+def test_a_module_runs_as_python_runs_it(python: str, tmp_path: Path, name: str) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("IMPORTED = True\n")
     (tmp_path / "package" / "neighbour.py").write_text("VALUE = 3\n")
     for file in ("module.py", "__main__.py"):
         (tmp_path / "package" / file).write_text(SHOW)
-    expected = alone(tmp_path, "-m", name, "--epochs", "2")
-    run, ended = under_tapedeck(tmp_path, "-m", name, "--epochs", "2")
+    expected = alone(python, tmp_path, "-m", name, "--epochs", "2")
+    run, ended = under_tapedeck(python, tmp_path, "-m", name, "--epochs", "2")
     assert (ended.returncode, run["stdout"]) == (0, expected.stdout), expected.stderr
     assert run["passes"] == 1
 
@@ -306,14 +348,14 @@ def test_a_module_runs_as_python_runs_it(tmp_path: Path, name: str) -> None:
 RANDOM = "import random\nimport numpy as np, torch\nprint(random.random(), np.random.rand(), torch.rand(1).item())\n"
 
 
-def test_the_random_state_of_a_program_is_its_own_unless_a_seed_is_given(program: Path) -> None:
+def test_the_random_state_of_a_program_is_its_own_unless_a_seed_is_given(python: str, program: Path) -> None:
     program.write_text(RANDOM)
-    (one, _), (two, _) = (under_tapedeck(program.parent, "program.py") for _ in range(2))
+    (one, _), (two, _) = (under_tapedeck(python, program.parent, "program.py") for _ in range(2))
     assert all(a != b for a, b in zip(one["stdout"].split(), two["stdout"].split(), strict=True))
-    (one, _), (two, _) = (under_tapedeck(program.parent, "--seed", "3", "program.py") for _ in range(2))
+    (one, _), (two, _) = (under_tapedeck(python, program.parent, "--seed", "3", "program.py") for _ in range(2))
     assert one["stdout"] == two["stdout"]
     program.write_text(
         "import random\nimport numpy as np, torch\nrandom.seed(1), np.random.seed(1), torch.manual_seed(1)\n" + RANDOM
     )
-    run, _ = under_tapedeck(program.parent, "program.py")
-    assert run["stdout"] == alone(program.parent, "program.py").stdout
+    run, _ = under_tapedeck(python, program.parent, "program.py")
+    assert run["stdout"] == alone(python, program.parent, "program.py").stdout

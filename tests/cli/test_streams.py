@@ -18,7 +18,7 @@ from tapedeck import wire
 from tapedeck.model import Limits
 from tapedeck.recording import MemoryLog, Recording
 
-from .stream_programs import FOREIGN, PROGRAMS, START
+from .stream_programs import FAILING, FOREIGN, PROGRAMS, START
 from .test_commands import command
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def run(line: list[str], terminal: bool, descriptors: tuple[int, ...] = (), **op
     return found[0], without_times(found[1]), process.wait(10)
 
 
-def under_tapedeck(program: Path, terminal: bool, **options: Any) -> tuple[tuple[bytes, bytes, int], Recording]:
+def under_tapedeck(python: str, program: Path, terminal: bool, **options: Any) -> tuple[tuple[bytes, bytes, int], Recording]:
     """Record a file in a process of its own that has pipes or a terminal, as ``tapedeck run`` does."""
     text = program.read_text()
     limits = Limits(stdout_bytes=1 << 24, recording_bytes=1 << 28)
@@ -80,23 +80,50 @@ def under_tapedeck(program: Path, terminal: bool, **options: Any) -> tuple[tuple
     sent: list[bytes] = []
     reading = threading.Thread(target=lambda: sent.append(read_all(events_read)))
     reading.start()
-    line = [sys.executable, *options.pop("flags", []), "-m", "tapedeck.tracer", str(job_read), str(events_write)]
+    line = [python, "-m", "tapedeck.tracer", str(job_read), str(events_write)]
     result = run(line, terminal, (job_read, events_write), **options)
     reading.join(60)
     return result, Recording(MemoryLog(wire.Reader(limits).feed(sent[0])), text)
 
 
+OF_THE_INTERPRETER = ("what it is", "a library's logger", "at exit", "a closed stream")
+"""Programs for which it matters how the interpreter starts and ends the process."""
+
+
 @pytest.mark.parametrize("name", PROGRAMS | FOREIGN)
-def test_both_streams_have_the_bytes_that_they_have_alone(program: Path, name: str) -> None:
+def test_both_streams_have_the_bytes_that_they_have_alone(python: str, program: Path, name: str) -> None:
     program.write_text((PROGRAMS | FOREIGN)[name])
-    expected = run([sys.executable, str(program)], terminal=False)
-    got, recording = under_tapedeck(program, terminal=False)
+    if name in OF_THE_INTERPRETER:
+        python = sys.executable
+    expected = run([python, str(program)], terminal=False)
+    got, recording = under_tapedeck(python, program, terminal=False)
     assert got == expected
     assert expected[0] or expected[1]
     if name in PROGRAMS and name not in ("another encoding", "a surrogate"):
         # buffered text is written after bytes that are not buffered
         assert sorted(recording.stdout().splitlines()) == sorted(expected[0].decode().splitlines())
         assert without_times(recording.stderr().encode()) == expected[1]
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_the_traceback_of_an_exception_is_printed_as_alone_and_recorded_once(python: str, program: Path, name: str) -> None:
+    program.write_text(FAILING[name])
+    expected = run([python, str(program)], terminal=False)
+    got, recording = under_tapedeck(python, program, terminal=False)
+    assert got == expected
+    (end,) = (event for event in recording.log.others() if isinstance(event, wire.EndEvent))
+    assert end.failure is not None
+    assert end.failure.traceback == expected[1].decode()
+    assert recording.stderr() == ""
+
+
+def test_the_report_does_not_repeat_the_traceback(python: str, program: Path) -> None:
+    program.write_text(FAILING["an exception"])
+    shown = command("run", "program.py", folder=program.parent, python=python)
+    assert shown.returncode == 1
+    assert shown.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert "ZeroDivisionError: division by zero" not in shown.stdout
+    assert shown.stdout.splitlines()[-1].endswith("ZeroDivisionError on line 4. Everything recorded before that is above.")
 
 
 ON_A_TERMINAL = {
@@ -106,16 +133,16 @@ ON_A_TERMINAL = {
 
 
 @pytest.mark.parametrize("name", ON_A_TERMINAL)
-def test_a_terminal_shows_what_it_shows_alone_in_the_same_order(program: Path, name: str) -> None:
+def test_a_terminal_shows_what_it_shows_alone_in_the_same_order(python: str, program: Path, name: str) -> None:
     program.write_text(ON_A_TERMINAL[name])
-    expected = run([sys.executable, str(program)], terminal=True)
-    got, _ = under_tapedeck(program, terminal=True)
+    expected = run([python, str(program)], terminal=True)
+    got, _ = under_tapedeck(python, program, terminal=True)
     assert got == expected
 
 
-def test_both_streams_are_recorded_in_the_order_in_which_they_were_printed(program: Path) -> None:
+def test_both_streams_are_recorded_in_the_order_in_which_they_were_printed(python: str, program: Path) -> None:
     program.write_text(f"{START}for i in range(3):\n    print(i)\n    print(-i, file=sys.stderr)\n")
-    _, recording = under_tapedeck(program, terminal=False)
+    _, recording = under_tapedeck(python, program, terminal=False)
     assert [(each.stream, each.text) for each in recording.output()] == [
         (stream, f"{sign * i}\n") for i in range(3) for stream, sign in (("stdout", 1), ("stderr", -1))
     ]
@@ -123,13 +150,14 @@ def test_both_streams_are_recorded_in_the_order_in_which_they_were_printed(progr
 
 @pytest.mark.parametrize("variable", [{"PYTHONUNBUFFERED": "1"}, {"PYTHONIOENCODING": "ascii:replace"}], ids=str)
 def test_the_variables_that_set_up_the_streams_have_their_effect(program: Path, variable: dict[str, str]) -> None:
+    python = sys.executable
     program.write_text(
         f"{START}print('é')\nos.write(1, b'b\\n')\nsys.stdout.buffer.write(b'c\\n')\n"
         "print(sys.stdout.encoding, sys.stdout.errors, sys.stdout.write_through, hasattr(sys.stdout.buffer, 'raw'))\n"
     )
     environment = ENVIRONMENT | variable
-    expected = run([sys.executable, str(program)], terminal=False, env=environment)
-    got, recording = under_tapedeck(program, terminal=False, env=environment)
+    expected = run([python, str(program)], terminal=False, env=environment)
+    got, recording = under_tapedeck(python, program, terminal=False, env=environment)
     assert got == expected
     assert recording.stdout().splitlines()[:2] in (["é", "c"], ["c", "é"])
 
@@ -143,20 +171,23 @@ def test_a_program_without_a_stream_runs_as_alone(program: Path, closed: str) ->
     assert b"Traceback" not in ended.stderr
 
 
-def test_run_prints_each_stream_to_its_own(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_prints_each_stream_to_its_own(python: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     program.write_text(
         f"{START}print('out')\nprint('err', file=sys.stderr)\nsubprocess.run('echo sub; echo two >&2', shell=True)\n"
     )
-    shown = command("run", "program.py", folder=program.parent)
+    shown = command("run", "program.py", folder=program.parent, python=python)
     assert shown.stdout.startswith("sub\nout\n")
     assert shown.stderr == "err\ntwo\n"
 
 
-def test_json_tells_the_streams_apart_and_nothing_else_is_on_stdout(program: Path) -> None:
-    program.write_text(f"{START}print('out')\nprint('err', file=sys.stderr)\nsubprocess.run(['echo', 'sub'])\nprint('end')\n")
-    shown = command("run", "--json", "program.py", folder=program.parent)
+def test_json_tells_the_streams_apart_and_nothing_else_is_on_stdout(python: str, program: Path) -> None:
+    program.write_text(
+        f"{START}print('out')\nprint('err', file=sys.stderr)\nsubprocess.run(['echo', 'sub'])\nos.write(2, b'two\\n')\n"
+        "print('end')\n"
+    )
+    shown = command("run", "--json", "program.py", folder=program.parent, python=python)
     made = json.loads(shown.stdout)
-    assert (made["stdout"], made["stderr"]) == ("out\nend\n", "err\n")
-    assert [each["text"] for each in made["output"]] == ["out\n", "err\n", "end\n"]
-    assert shown.stderr == "sub\n"
+    assert (made["stdout"], made["stderr"]) == ("out\nsub\nend\n", "err\ntwo\n")
+    assert [each["text"] for each in made["output"]] == ["out\n", "err\n", "sub\n", "two\n", "end\n"]
+    assert shown.stderr == ""

@@ -8,8 +8,10 @@ that may print.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import sys
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ...model import Stream
@@ -92,6 +94,20 @@ def listen(listener: Listener) -> bool:
     for stream in streams:
         stream.listener = listener
     return bool(streams)
+
+
+@contextlib.contextmanager
+def unrecorded() -> Iterator[None]:
+    """Record no text that is written inside the ``with`` block."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, RecordedText)]
+    listeners = [stream.listener for stream in streams]
+    for stream in streams:
+        stream.listener = None
+    try:
+        yield
+    finally:
+        for stream, listener in zip(streams, listeners, strict=True):
+            stream.listener = listener
 
 
 def _replacement(stream: io.TextIOWrapper, name: Stream) -> RecordedText:
