@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "settings": {"model"},
     "wire": {"errors", "model"},
-    "recording": {"errors", "model", "wire"},
+    "recording": {"byte_cache", "errors", "model", "wire"},
     "tracer": {"errors", "model", "wire"},
     "sandbox": {"errors", "model", "wire"},
     "workers": {"errors"},

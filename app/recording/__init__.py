@@ -5,7 +5,7 @@ from __future__ import annotations
 from .default_graph import GraphChoice, default_graph
 from .line_history import LineHistory
 from .log import Log, MemoryLog
-from .overview import NonfiniteIndices, Overview
+from .overview import MAX_LINE_EVENTS, NonfiniteIndices, Overview
 from .pass_numbers import PassNumbers
 from .recording import Recording, line_text, omitted, phase
 from .room import first, size
@@ -16,7 +16,7 @@ from .table_stack import TableStack, table_layout
 from .tensors import Tensors, json_number, json_values
 
 __all__ = [
-    "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers", "Recording", "StepGroup",
-    "StepSeries", "TableStack", "Tensors", "default_graph", "first", "json_number", "json_values", "line_text", "omitted",
-    "phase", "read_each", "read_graph", "size", "split_options", "table_layout", "title", "usual_keys",
+    "MAX_LINE_EVENTS", "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers",
+    "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors", "default_graph", "first", "json_number", "json_values",
+    "line_text", "omitted", "phase", "read_each", "read_graph", "size", "split_options", "table_layout", "title", "usual_keys",
 ]  # fmt: skip

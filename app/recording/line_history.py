@@ -7,6 +7,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+KEY_BYTES, LINE_BYTES = 300, 40
+"""Approximate size of a combination of lines, and of each line in it."""
+
 
 class LineHistory:
     """The steps in which each line of a program ran. Several threads may use it.
@@ -20,13 +23,20 @@ class LineHistory:
     def __init__(self, entries: Iterable[tuple[Sequence[int], Sequence[int]]] = ()) -> None:
         self._steps: dict[tuple[int, ...], array[int]] = {}
         self._lock = threading.Lock()
+        self.bytes = 0
+        """Approximate size in memory."""
         for lines, steps in entries:
             self.add(lines, steps)
 
     def add(self, lines: Sequence[int], steps: Sequence[int]) -> None:
         """Add steps in which exactly these lines ran. They must follow the steps added before for these lines."""
         with self._lock:
-            self._steps.setdefault(tuple(lines), array("i")).extend(steps)
+            key = tuple(lines)
+            if (earlier := self._steps.get(key)) is None:
+                earlier = self._steps[key] = array("i")
+                self.bytes += KEY_BYTES + LINE_BYTES * len(key)
+            earlier.extend(steps)
+            self.bytes += earlier.itemsize * len(steps)
 
     def before(self, step: int) -> dict[int, int]:
         """Return for each line the last step before ``step`` in which it ran. Lines that had not run are left out."""

@@ -7,17 +7,18 @@ from functools import cached_property, lru_cache
 from typing import Final, TypeVar, overload
 
 import numpy as np
-from msgspec import UNSET, UnsetType, structs
+from msgspec import UNSET, UnsetType
 
 from .. import model, wire
 from ..errors import InvalidInput, NotFound
 from . import printed
+from .graph_reader import GraphReader
 from .log import Log
 from .overview import own_lines
 from .pass_numbers import PassNumbers
 from .room import Room, chosen_passes, first, pass_size, size
 from .series import DEFAULT_KEYS, PARAMETER_TENSORS, StepSeries, available_keys, joined, thinned
-from .structure import index_or_none, read_formulas, read_graph, title
+from .structure import index_or_none, title
 from .tensors import Tensors
 
 S = TypeVar("S", bound=wire.Signal)
@@ -32,8 +33,6 @@ MOST_PASSES: Final = 1_000
 """Largest number of passes in the answer of a step."""
 STEP_PASSES: Final = 2
 """Number of passes of ``answer_nodes`` nodes for whose numbers the answer of a step has room."""
-MAX_ORDERS: Final = 3
-"""Largest order of derivatives for which a node refers to the node whose formula created it."""
 
 
 class Recording:
@@ -45,35 +44,16 @@ class Recording:
         self.limits = limits or model.Limits()
         self._files: list[str] = []
         """The files of the user's own modules, by index."""
-        self._graph = lru_cache(maxsize=16)(self._read_graph)
-        self._structure = lru_cache(maxsize=16)(self._read_structure)
+        self._graphs = GraphReader(lambda index: self.log.graph(index), self.origin)
         self._line_values = lru_cache(maxsize=16)(self._read_line_values)
 
     def graph(self, index: int) -> model.Graph:
         """Return the structure of graph ``g{index}``. Raise :class:`NotFound` if there is none."""
-        return self._graph(index)
+        return self._graphs.graph(index)
 
-    def _read_graph(self, index: int) -> model.Graph:
-        graph, formulas = self._structure(index)
-        if not formulas:
-            return graph
-        nodes = [
-            node if first[0] < 0 else structs.replace(node, backward_of=self.formula(*first))
-            for node, first in zip(graph.nodes, formulas, strict=True)
-        ]
-        return structs.replace(graph, nodes=nodes)
-
-    def _read_structure(self, index: int) -> tuple[model.Graph, list[tuple[int, int]]]:
-        event = self.log.graph(index)
-        return read_graph(event, self.origin), read_formulas(event)
-
-    def formula(self, graph_index: int, node_index: int, orders: int = MAX_ORDERS) -> model.Formula:
-        """Return a node whose backward formula created other nodes, with a chain of up to ``orders`` earlier formulas."""
-        graph, formulas = self._structure(graph_index)
-        node = graph.nodes[node_index]
-        if orders > 1 and formulas and formulas[node_index][0] >= 0:
-            node = structs.replace(node, backward_of=self.formula(*formulas[node_index], orders - 1))
-        return model.Formula(graph.id, node)
+    def formula(self, graph_index: int, node_index: int) -> model.Formula:
+        """Return a node whose backward formula created other nodes, with a chain of earlier formulas."""
+        return self._graphs.formula(graph_index, node_index)
 
     def origin(self, origin: wire.OriginRow | None) -> model.FileLine | None:
         """Return a line of a module of the user's own."""

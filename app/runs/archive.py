@@ -20,8 +20,8 @@ Json = bytes
 
 SWEEP_SECONDS: Final = 600.0
 """Seconds between two searches for expired runs."""
-RECENT_BYTES: Final = 16 * 1024 * 1024
-"""Total size of the ended runs that are cached in memory."""
+RECENT_SHARE: Final = 8
+"""The ended runs that are cached in memory take up to an eighth of the memory for recordings."""
 RECENT_RUNS: Final = 512
 """Number of ended runs that are cached in memory."""
 LIVE_BYTES: Final = 4 * 1024 * 1024
@@ -33,14 +33,21 @@ log = logging.getLogger(__name__)
 class Archive:
     """All stored runs. Create and use an instance on one event loop; the store itself is used in threads."""
 
-    def __init__(self, store: Store, limits: model.Limits) -> None:
+    def __init__(self, store: Store, limits: model.Limits, memory_bytes: int = 512 * 1024 * 1024) -> None:
         self._store = store
+        self.memory_bytes = memory_bytes
+        """Size that live and recent runs may take in memory together."""
         self._limits = limits
         self._recent: OrderedDict[str, RecordedRun] = OrderedDict()
         self._recent_bytes = 0
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(2, "store-read")
         self._sweeping: asyncio.Task[None] | None = None
+
+    @property
+    def recent_bytes(self) -> int:
+        """Size of the ended runs that are cached in memory, in bytes."""
+        return self._recent_bytes
 
     @property
     def bytes(self) -> int:
@@ -144,11 +151,16 @@ class Archive:
 
         A long run is read from the store, which has its curves and its overview.
         """
-        if recorded.kept and recorded.size <= RECENT_BYTES // 4 and recorded.counts[2] < MANY_STEPS:
+        most = self.memory_bytes // RECENT_SHARE
+        if recorded.kept and recorded.size <= most // 4 and recorded.counts[2] < MANY_STEPS:
             self.forget(recorded.id)
             self._recent[recorded.id] = recorded
             self._recent_bytes += recorded.size
-        while self._recent_bytes > RECENT_BYTES or len(self._recent) > RECENT_RUNS:
+        self.release(most)
+
+    def release(self, most: int) -> None:
+        """Drop the least recently used runs from the cache until it has at most ``most`` bytes."""
+        while self._recent and (self._recent_bytes > most or len(self._recent) > RECENT_RUNS):
             self.forget(next(iter(self._recent)))
 
     def forget(self, id: str) -> None:

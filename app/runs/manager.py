@@ -14,7 +14,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
-from .. import model
+from .. import model, wire
 from ..errors import Busy, NotAllowed, NotFound, SandboxError, StoreFull
 from ..executor import Executor, cancelled_before_start, job_for
 from ..inputs.request import Request
@@ -24,8 +24,14 @@ from .archive import Archive
 from .run import LiveRun, RecordedRun, StoredRun
 from .slots import Client, Slots
 
+HEAVY_BYTES: Final = 16 * 1024 * 1024
+"""Size of a live run's events in memory above which they are written before further ones are read."""
 FLUSH_SECONDS: Final = 0.5
 """Seconds after which the events of a live run are written to the store."""
+DISPLACED: Final = (
+    "The program was stopped because the recordings in this server's memory became too large. Record fewer steps, or fewer "
+    "elements of each tensor with the option `values`."
+)
 POSITION_SECONDS: Final = 1.0
 """Seconds between two looks of listeners at the positions of their runs in the queue."""
 STOPPING: Final = "This server is stopping: try again in a moment."
@@ -198,13 +204,24 @@ class Runs:
                 self._executor.run(job, limits=self._limits, cancelled=recorded.cancelled)  # type: ignore[type-var]
             ) as batches:
                 async for batch in batches:
-                    recorded.append(batch)
+                    recorded.append(_displaced(batch) if recorded.displaced else batch)
+                    await self._make_room(recorded)  # meanwhile, the program waits at its pipe
             if recorded.end is not None:  # in the slot, so that clients share the time for findings as they share slots
                 found = await self._finder.find(recorded)
                 recorded.findings, recorded.findings_omitted = found.findings, found.omitted
         finally:
             self._executing.discard(task)
             self.slots.release(ticket)
+
+    async def _make_room(self, recorded: LiveRun) -> None:
+        """Write the events of a run that has become large, and stop the largest run if live runs take too much memory."""
+        if recorded.kept and recorded.events_bytes > HEAVY_BYTES and recorded.end is None:
+            await self._archive.flush(recorded)
+        live = sum(each.size for each in self._live.values())
+        if live + self._archive.recent_bytes > self._archive.memory_bytes:
+            self._archive.release(max(0, self._archive.memory_bytes - live))
+        if live > self._archive.memory_bytes:
+            max(self._live.values(), key=lambda each: each.size).displace()
 
     async def _finish(self, recorded: LiveRun, status: model.Status) -> None:
         """Store a run, and set its final status."""
@@ -221,7 +238,8 @@ class Runs:
 
     async def _keep_flushing(self, recorded: LiveRun) -> None:
         while recorded.kept and not recorded.ended and recorded.id in self._live:
-            await self._archive.flush(recorded)
+            with contextlib.suppress(StoreFull):  # the run ends with this error when it is stored at its end
+                await self._archive.flush(recorded)
             await asyncio.sleep(FLUSH_SECONDS)
 
     async def _announce_positions(self) -> None:
@@ -286,3 +304,12 @@ class Runs:
         among.add(task)
         task.add_done_callback(among.discard)
         return task
+
+
+def _displaced(batch: list[wire.AnyEvent]) -> list[wire.AnyEvent]:
+    """Return a batch in which the end of a run says that it took too much memory."""
+    last = batch[-1]
+    if not isinstance(last, wire.EndEvent) or last.status != "cancelled":
+        return batch
+    failure = wire.ProgramFailure("output_limit", DISPLACED, None, -1, "")
+    return [*batch[:-1], wire.EndEvent("output_limit", failure, last.duration_ms)]

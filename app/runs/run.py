@@ -12,6 +12,7 @@ import msgspec
 from .. import model, wire
 from ..recording import Log, MemoryLog, Overview, Recording, first, lists, omitted, size
 from ..store import NewRun, Outcome, RunRow, StoredLog
+from .footprint import Footprint
 from .outcome import headline
 from .slots import Ticket
 
@@ -188,6 +189,9 @@ class LiveRun(RecordedRun):
         """The ticket for its slot."""
         self.readers = 0
         """Number of requests that wait for its end."""
+        self.displaced = False
+        """True if the run is stopped because its events take too much of the server's memory."""
+        self._footprint = Footprint()
         self._printed = 0
         self._changed = asyncio.Event()
 
@@ -215,7 +219,8 @@ class LiveRun(RecordedRun):
                     pass
             self.events.append(event)
             self._log.append(event)
-            self.size += _size(event)
+            self._footprint.add(event)
+        self.size = self._footprint.bytes(self.overview)
         self.wake()
 
     @property
@@ -227,6 +232,16 @@ class LiveRun(RecordedRun):
     def count(self) -> int:
         """Number of events so far."""
         return self.forgotten + len(self.events)
+
+    @property
+    def events_bytes(self) -> int:
+        """Size in memory of :attr:`events`, without what is kept of earlier ones."""
+        return self._footprint.events
+
+    def displace(self) -> None:
+        """Stop the run, because its events take too much of the server's memory."""
+        self.displaced = True
+        self.cancelled.set()
 
     def forget(self, stored: Callable[[tuple[int, int, int], int], StoredLog]) -> None:
         """Drop from memory the events that the store will not rewrite.
@@ -246,7 +261,8 @@ class LiveRun(RecordedRun):
         self.earlier = stored((graphs, passes, steps), self.sealed)
         self.events, self.forgotten = kept, self.sealed
         self._log = self.recording.log = self._log.without(self.earlier)
-        self.size = sum(map(_size, kept))
+        self._footprint.drop(kept)
+        self.size = self._footprint.bytes(self.overview)
 
     @property
     def changed(self) -> asyncio.Event:
@@ -312,15 +328,3 @@ def title(program: str) -> str:
     first = next((line for line in lines if not line.startswith(("import ", "from ", "pass  #"))), lines[0] if lines else "")
     first = first.lstrip("# ") or first
     return first if len(first) <= 80 else f"{first[:79]}…"
-
-
-def _size(event: wire.AnyEvent) -> int:
-    match event:
-        case wire.GraphEvent():
-            return 100 * len(event.kind) + 30 * len(event.gradient)
-        case wire.PassEvent() | wire.StepEvent() | wire.LinesEvent():
-            return 500 + 100 * len(event.tensors.dtype) + len(event.tensors.values)
-        case wire.OutputEvent():
-            return 100 + len(event.text)
-        case _:
-            return 200

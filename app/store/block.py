@@ -28,6 +28,8 @@ FULL_BYTES: Final = 256 * 1024
 """Bytes of table numbers in a full block. Reading one event decompresses its whole block."""
 FULL_EVENTS: Final = 1024
 """Events in a full block."""
+FULL_MEMORY: Final = 4 * 1024 * 1024
+"""Size in memory of the events in a full block."""
 
 
 class _PackedGroup(Struct, frozen=True, array_like=True):
@@ -99,20 +101,23 @@ def pack_block(events: Sequence[wire.AnyEvent]) -> bytes:
 
 def split_into_blocks(events: Sequence[wire.AnyEvent]) -> Iterator[Sequence[wire.AnyEvent]]:
     """Yield the events of each block. A block ends with a step if possible. The last block may not be full."""
-    start = size = 0
+    start = size = memory = 0
     for stop, event in enumerate(events, 1):
         size += number_bytes(event)
-        fullness = max(size / FULL_BYTES, (stop - start) / FULL_EVENTS)
+        memory += wire.memory_of(event)
+        fullness = max(size / FULL_BYTES, (stop - start) / FULL_EVENTS, memory / FULL_MEMORY)
         if fullness >= 2 or (fullness >= 1 and isinstance(event, wire.StepEvent)):
             yield events[start:stop]
-            start, size = stop, 0
+            start, size, memory = stop, 0, 0
     if start < len(events):
         yield events[start:]
 
 
 def is_full(events: Sequence[wire.AnyEvent]) -> bool:
     """Return whether a block of these events is full."""
-    return sum(map(number_bytes, events)) >= FULL_BYTES or len(events) >= FULL_EVENTS
+    if sum(map(number_bytes, events)) >= FULL_BYTES or len(events) >= FULL_EVENTS:
+        return True
+    return sum(map(wire.memory_of, events)) >= FULL_MEMORY
 
 
 def number_bytes(event: wire.AnyEvent) -> int:
@@ -198,7 +203,8 @@ class EventBlock:
         """The approximate number of bytes in memory."""
         numbers = sum(matrix.rows * matrix.size * len(matrix.source) // 2 for _, matrix in self._block.matrices)
         texts = sum(len(text) for group in self._block.groups for each in group.texts for text in each)
-        return 2_000 + numbers + texts + 2 * sum(len(group.skeleton) for group in self._block.groups)
+        skeletons = sum(wire.memory_of(skeleton) for skeleton in self._skeletons if skeleton is not None)
+        return 2_000 + numbers + texts + skeletons
 
     @cached_property
     def _rows(self) -> list[int]:
