@@ -26,6 +26,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from . import __version__, assets
 from . import settings as settings_module
 from .drawing import picture
+from .drawing.conversion import WorkerConverter
 from .examples import gallery
 from .executor import Executor, LocalExecutor
 from .finder import WorkerFinder
@@ -90,6 +91,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 await service.runs.close()
                 await service.replays.close()
                 await service.finder.close()
+                await service.converter.close()
                 await service.executor.close()
                 await service.archive.close()
                 await workers.close()
@@ -134,7 +136,9 @@ def _service(settings: Settings, folder: Path | None, executor: Executor, worker
     runs = Runs(settings, archive, executor, finder, _slots(settings))
     replayed = Replays(settings.limits, archive, executor, runs.slots)
     engine = picture.shared_engine(settings.dot)
-    return Service(settings, archive, runs, replayed, executor, workers, finder, Owners(secret), engine, gallery())
+    return Service(
+        settings, archive, runs, replayed, executor, workers, finder, Owners(secret), engine, WorkerConverter(), gallery()
+    )
 
 
 def _slots(settings: Settings) -> int:

@@ -19,7 +19,7 @@ import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tapedeck.drawing import engine
+from tapedeck.drawing.program import find
 from tapedeck.examples import FIRST_VISIT, example
 
 from _common import Client, machine, p50, p95, server, table, timed
@@ -52,7 +52,7 @@ def have_dot(folder: str, named: str | None) -> str:
 
     Use the ``dot`` at the path ``named`` if given, else the machine's, else the one from Tapedeck's wheel.
     """
-    path: str = named or shutil.which("dot") or engine.find()
+    path: str = named or shutil.which("dot") or find()
     os.symlink(os.path.abspath(path), Path(folder) / "dot")
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return path

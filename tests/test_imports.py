@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inputs": {"errors", "model", "wire"},
     "map": {"recording", "wire"},
     "explain": {"model", "recording", "wire"},
-    "drawing": {"errors", "model", "recording"},
+    "drawing": {"byte_cache", "errors", "model", "recording", "workers"},
     "store": {"byte_cache", "errors", "model", "recording", "wire"},
     "executor": {"errors", "model", "sandbox", "settings", "wire"},
     "runs": {"errors", "executor", "inputs", "model", "recording", "settings", "store", "wire"},

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from .. import TESTED_TORCH, model
 from ..assets import static_path
-from ..drawing import engine
+from ..drawing import engine, program
 from ..drawing.plan import plan
 from ..errors import TapedeckError
 from ..executor import LocalExecutor
@@ -91,7 +91,7 @@ def _bundle() -> Diagnosis:
 
 async def _engine(settings: Settings) -> Diagnosis:
     try:
-        path = engine.find(settings.dot)
+        path = program.find(settings.dot)
         await engine.LayoutEngine(settings.dot).layout(plan(SAMPLE, "TB", numbers=False))
     except TapedeckError as error:
         return Diagnosis(False, f"Graphviz: {error}")

@@ -1,4 +1,4 @@
-"""Run Graphviz as a subprocess with a time limit, and read the positions of boxes and edges from its output.
+"""Lay out graphs with Graphviz, and read the positions of boxes and edges from its output.
 
 The layout program is ``graphviz-pure`` from its wheel, or the ``dot`` in the settings. Layouts are cached by a hash of their
 plan. A structure is therefore laid out once, and other steps only change the numbers in it.
@@ -7,28 +7,24 @@ plan. A structure is therefore laid out once, and other steps only change the nu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import math
-import os
-import shutil
-import signal
-import sys
-import sysconfig
 from collections import OrderedDict
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from ..errors import DrawingError
-from . import dot
+from . import dot, program
+from .failed_work import FailedWork
+from .gate import FairGate
 from .plan import Box, LayoutPlan, Link
+from .program import SECONDS, TooSlow
 
-SECONDS: Final = 10.0
-"""Time limit for one layout."""
+QUICK_SECONDS: Final = 1.0
+"""Time limit for the first attempt. A layout that takes longer starts again among the slow ones, which never delay others."""
 CACHED: Final = 512
 """Largest number of layouts in the cache."""
 Position = tuple[float, float]
@@ -86,76 +82,6 @@ class _DotOutput(Struct):
 
 _decoder: Final = msgspec.json.Decoder(_DotOutput)
 _encoder: Final = msgspec.msgpack.Encoder()
-
-
-def find(named: str = "") -> str:
-    """Return the path of the layout program: the named one, else the one from the wheel, else one on the PATH.
-
-    Raise :class:`DrawingError` if there is none.
-    """
-    if named:
-        path = shutil.which(named)
-        if path is None:
-            raise DrawingError(
-                f"There is no program {named!r} to lay out graphs: set TAPEDECK_DOT to the path of a `dot`, or unset it."
-            )
-        return path
-    for folder in (sysconfig.get_path("scripts"), str(Path(sys.executable).parent)):
-        if path := shutil.which("graphviz-pure", path=folder):
-            return path
-    found = shutil.which("graphviz-pure") or shutil.which("dot")
-    if found is None:
-        raise DrawingError(
-            "Graphviz is not installed: run `pip install graphviz-pure`, or set TAPEDECK_DOT to the path of a `dot`."
-        )
-    return found
-
-
-def command(path: str) -> list[str]:
-    """Return the command line: DOT on standard input, positions as JSON on standard output.
-
-    >>> command("/usr/bin/dot")
-    ['/usr/bin/dot', '-Kdot', '-Tjson0']
-    """
-    return [path, "-Kdot", "-Tjson0"]
-
-
-async def execute(path: str, source: str, seconds: float = SECONDS) -> bytes:
-    """Lay out DOT and return the program's output.
-
-    Kill the program and its children at the time limit. Raise :class:`DrawingError` if it fails or takes too long.
-    """
-    environment = {
-        name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "GVBINDIR", "SYSTEMROOT") if name in os.environ
-    }
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command(path),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**environment, "LC_ALL": "C"},
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise DrawingError(f"{path} could not be started to lay out the graph: {error.strerror}.") from error
-    try:
-        async with asyncio.timeout(seconds):
-            output, errors = await process.communicate(source.encode())
-    except TimeoutError as error:
-        raise DrawingError(
-            f"The layout of the graph took longer than {seconds:g} s and was stopped: use .txt or the API instead."
-        ) from error
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    if process.returncode:
-        how = f"signal {-process.returncode}" if process.returncode < 0 else f"status {process.returncode}"
-        lines = errors.decode(errors="replace").strip().splitlines()
-        raise DrawingError(f"{path} ended with {how} during the layout of the graph{': ' + lines[0][:200] if lines else ''}.")
-    return output
 
 
 def read(output: bytes, plan: LayoutPlan) -> GraphLayout:
@@ -220,48 +146,78 @@ def _round(value: float) -> float:
 class LayoutEngine:
     """Lays out each plan in a separate process, limits how many run at once, and caches the layouts.
 
-    ``dot`` names the program, as for :func:`find`. ``seconds`` limits the time of one layout, ``cached`` the size of the cache,
-    and ``at_once`` the number of processes.
+    ``dot`` names the program, as for :func:`.program.find`. ``seconds`` limits the time of one layout, ``cached`` the size of
+    the cache, and ``at_once`` the number of processes. A layout that takes longer than ``quick`` seconds begins again in a
+    process of its own, which all slow layouts share in turn. A failure is remembered.
     """
 
-    def __init__(self, dot: str = "", *, seconds: float = SECONDS, cached: int = CACHED, at_once: int = 2) -> None:
+    def __init__(
+        self,
+        dot: str = "",
+        *,
+        seconds: float = SECONDS,
+        quick: float = QUICK_SECONDS,
+        cached: int = CACHED,
+        at_once: int = 2,
+        failures: FailedWork | None = None,
+    ) -> None:
         self._dot = dot
         self._seconds = seconds
+        self._quick = min(quick, seconds)
+        self._failures = failures or FailedWork()
         self._cached = cached
         self._at_once = at_once
         self._layouts: OrderedDict[bytes, GraphLayout] = OrderedDict()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._gate = asyncio.Semaphore(at_once)
+        self._gate, self._slow = FairGate(at_once), FairGate(1)
         self._running: dict[bytes, asyncio.Task[GraphLayout]] = {}
         self.processes = 0
         """Number of processes started."""
 
-    async def layout(self, plan: LayoutPlan) -> GraphLayout:
-        """Return the layout of a plan. Raise :class:`DrawingError` if that fails.
+    async def layout(self, plan: LayoutPlan, client: str = "") -> GraphLayout:
+        """Return the layout of a plan. Raise :class:`DrawingError` if that fails, and :class:`Busy` if too many are waiting.
 
-        Callers that request the same plan at the same time share one process.
+        Callers that request the same plan at the same time share one process. Clients share the processes in turn.
         """
         key = _key(plan)
         if layout := self._layouts.get(key):
             self._layouts.move_to_end(key)
             return layout
+        self._failures.check(key)
         loop = asyncio.get_running_loop()
         if loop is not self._loop:  # one process may run several loops in turn, as the command line does
-            self._loop, self._gate, self._running = loop, asyncio.Semaphore(self._at_once), {}
+            self._loop, self._running = loop, {}
+            self._gate, self._slow = FairGate(self._at_once), FairGate(1)
         task = self._running.get(key)
         if task is None:
-            task = self._running[key] = loop.create_task(self._run(key, plan))
+            task = self._running[key] = loop.create_task(self._run(key, plan, client))
             task.add_done_callback(lambda done: self._done(key, done))
         return await asyncio.shield(task)
 
-    async def _run(self, key: bytes, plan: LayoutPlan) -> GraphLayout:
-        async with self._gate:
-            self.processes += 1
-            layout = read(await execute(find(self._dot), dot.boxes(plan), self._seconds), plan)
+    async def _run(self, key: bytes, plan: LayoutPlan, client: str) -> GraphLayout:
+        try:
+            async with self._gate.entered(client):
+                layout = await self._execute(key, plan, self._quick)
+        except TooSlow:
+            if self._quick == self._seconds:
+                raise
+            async with self._slow.entered(client):
+                layout = await self._execute(key, plan, self._seconds)
         self._layouts[key] = layout
         while len(self._layouts) > self._cached:
             self._layouts.popitem(last=False)
         return layout
+
+    async def _execute(self, key: bytes, plan: LayoutPlan, seconds: float) -> GraphLayout:
+        path = program.find(self._dot)
+        process = await program.start(path)
+        self.processes += 1
+        try:
+            return read(await program.finish(process, path, dot.boxes(plan), seconds), plan)
+        except DrawingError as error:
+            if not isinstance(error, TooSlow) or seconds == self._seconds:
+                self._failures.add(key, error)
+            raise
 
     def _done(self, key: bytes, task: asyncio.Task[Any]) -> None:
         self._running.pop(key, None)

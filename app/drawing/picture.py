@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, TypedDict, Unpack, get_args
 
-import typst
-from msgspec import structs
+from msgspec import Struct, structs
 
-from ..errors import DrawingError, InvalidInput, NotFound, TooLarge
+from ..errors import InvalidInput, NotFound, TooLarge
 from ..recording import PassNumbers, Recording, Tensors
 from . import description, dot, placeholder, svg
+from .conversion import Converter, Target, ThreadConverter
 from .engine import LayoutEngine
 from .pen import EMBEDDED
 from .plan import BOXES, plan
@@ -31,20 +30,12 @@ MEDIA: Final[dict[Form, str]] = {
 }
 """Picture formats with their media types."""
 
-CONVERTING_SECONDS: Final = 20.0
-"""Time limit for the conversion to PNG or PDF."""
-DENSITY: Final = 144.0
-"""Pixels per inch of a PNG: two for each pixel of the SVG."""
-LARGEST_SIDE: Final = 8_000
-"""Largest number of pixels on the longer side of a PNG. Larger pictures have a lower density."""
-
 SHORT_TEXT: Final = 200
 """Largest number of nodes of a graph whose text is written on the event loop."""
 LONGEST_TEXT: Final = 20_000
 """Largest number of nodes of a graph that is written as text."""
-LAST_COVERED: Final = "\u2fff"
-"""Last character for which only typst's embedded fonts are used."""
 
+_DRAWN: Final = ("svg", "png", "pdf")
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
 _engines: dict[str, LayoutEngine] = {}
 
@@ -54,54 +45,79 @@ def shared_engine(path: str = "") -> LayoutEngine:
     return _engines.setdefault(path, LayoutEngine(path))
 
 
-async def render(
-    recording: Recording,
-    pass_index: int,
-    form: str,
-    *,
-    theme: Theme = "light",
-    direction: Direction = "TB",
-    selected: str | None = None,
-    standalone: bool = True,
-    engine: LayoutEngine | None = None,
-) -> bytes:
-    """Return the picture of a pass; see :class:`Sheet` for the options.
+class SheetLook(TypedDict, total=False):
+    """The fields of :class:`Sheet` that a caller chooses."""
 
-    Raise :class:`NotFound` for a missing pass, :class:`InvalidInput` for an unknown format, theme or direction,
-    :class:`TooLarge` for a graph that is too large to be written as text, and :class:`DrawingError` if the layout or a
-    conversion fails.
+    theme: Theme
+    direction: Direction
+    selected: str | None
+    standalone: bool
+
+
+class Tools(Struct, frozen=True):
+    """What lays out and converts pictures. ``client`` is who requests a picture: clients share the processes in turn."""
+
+    engine: LayoutEngine
+    converter: Converter
+    client: str = ""
+
+
+def sheet_of_pass(recording: Recording, pass_index: int, form: str, **look: Unpack[SheetLook]) -> Sheet:
+    """Read what the picture of a pass shows; see :class:`Sheet` for the look. It takes long for a large graph.
+
+    Raise :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme or direction.
     """
+    _check(form, look)
+    event = recording.log.pass_(pass_index)
+    if form in _DRAWN and event.graph >= 0 and recording.log.graph_sizes()[event.graph][0] > BOXES:
+        return Sheet(recording.graph(event.graph), None, recording.program, **look)  # only a placeholder is drawn
     numbers = recording.numbers(pass_index)
-    sheet = Sheet(
-        numbers.graph, numbers, recording.program, theme, direction, selected, standalone, _accumulated(recording, numbers)
-    )
-    return await _render(sheet, form, engine)
+    return Sheet(numbers.graph, numbers, recording.program, accumulated=_accumulated(recording, numbers), **look)
+
+
+def sheet_of_graph(recording: Recording, graph_index: int, form: str, **look: Unpack[SheetLook]) -> Sheet:
+    """Read what the picture of a structure without gradients shows, such as of the graph of a displayed tensor.
+
+    Raise as :func:`sheet_of_pass` does.
+    """
+    _check(form, look)
+    return Sheet(recording.graph(graph_index), None, recording.program, **look)
+
+
+async def draw(sheet: Sheet, form: str, tools: Tools) -> bytes:
+    """Return a picture.
+
+    Raise :class:`TooLarge` for a graph that is too large to be written as text, :class:`DrawingError` if the layout or a
+    conversion fails, and :class:`Busy` if too many pictures of this client wait.
+    """
+    return await FORMS[form](sheet, tools)
+
+
+async def render(
+    recording: Recording, pass_index: int, form: str, *, engine: LayoutEngine | None = None, **look: Unpack[SheetLook]
+) -> bytes:
+    """Return the picture of a pass of one's own recording. Raise as :func:`sheet_of_pass` and :func:`draw` do."""
+    return await draw(sheet_of_pass(recording, pass_index, form, **look), form, _own_tools(engine))
 
 
 async def render_graph(
-    recording: Recording,
-    graph_index: int,
-    form: str,
-    *,
-    theme: Theme = "light",
-    direction: Direction = "TB",
-    selected: str | None = None,
-    standalone: bool = True,
-    engine: LayoutEngine | None = None,
+    recording: Recording, graph_index: int, form: str, *, engine: LayoutEngine | None = None, **look: Unpack[SheetLook]
 ) -> bytes:
-    """Return the picture of a structure without gradients, such as the graph of a displayed tensor. See :func:`render`."""
-    graph = recording.graph(graph_index)
-    return await _render(Sheet(graph, None, recording.program, theme, direction, selected, standalone), form, engine)
+    """Return the picture of a structure of one's own recording. Raise as :func:`sheet_of_graph` and :func:`draw` do."""
+    return await draw(sheet_of_graph(recording, graph_index, form, **look), form, _own_tools(engine))
 
 
-async def _render(sheet: Sheet, form: str, engine: LayoutEngine | None) -> bytes:
-    make = FORMS.get(form)
-    if make is None:
+def _own_tools(engine: LayoutEngine | None) -> Tools:
+    return Tools(engine or shared_engine(), ThreadConverter())
+
+
+def _check(form: str, look: SheetLook) -> None:
+    if form not in FORMS:
         raise InvalidInput(f"There is no picture format {form!r}: use one of {', '.join(FORMS)}.", where="form")
-    for value, choices, name in ((sheet.theme, Theme, "theme"), (sheet.direction, Direction, "direction")):
-        if value not in get_args(choices):
-            raise InvalidInput(f"There is no {name} {value!r}: use one of {', '.join(get_args(choices))}.", where=name)
-    return await make(sheet, engine or shared_engine())
+    for name, choices in (("theme", get_args(Theme)), ("direction", get_args(Direction))):
+        value = look.get(name, choices[0])
+        if value not in choices:
+            raise InvalidInput(f"There is no {name} {value!r}: use one of {', '.join(choices)}.", where=name)
 
 
 def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
@@ -115,31 +131,30 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
         return frozenset()
     tensors = Tensors(step.tensors)
     ids = {f"p{row.parameter}" for row in step.parameters if row.grad_before >= 0 and tensors.norm(row.grad_before) != 0}
-    for index in step.passes:
-        earlier = recording.log.pass_(index) if index < event.index else None
-        if earlier is not None and earlier.kind != "grad" and earlier.graph >= 0:
-            ids.update(node.parameter for node in recording.graph(earlier.graph).nodes if node.parameter is not None)
+    earlier = [recording.log.pass_(index) for index in step.passes if index < event.index]
+    for graph in sorted({each.graph for each in earlier if each.kind != "grad" and each.graph >= 0}):
+        ids.update(node.parameter for node in recording.graph(graph).nodes if node.parameter is not None)
     return frozenset(ids)
 
 
-async def _svg(sheet: Sheet, engine: LayoutEngine) -> str:
+async def _svg(sheet: Sheet, tools: Tools) -> str:
     planned = None
     if len(sheet.graph.nodes) <= BOXES:
         planned = plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None)
     if planned is None or not planned.fits:
         return placeholder.draw_placeholder(sheet)
-    return svg.draw(sheet, await engine.layout(planned))
+    return svg.draw(sheet, await tools.engine.layout(planned, tools.client))
 
 
-async def _as_svg(sheet: Sheet, engine: LayoutEngine) -> bytes:
-    return (await _svg(sheet, engine)).encode()
+async def _as_svg(sheet: Sheet, tools: Tools) -> bytes:
+    return (await _svg(sheet, tools)).encode()
 
 
-async def _as_txt(sheet: Sheet, _engine: LayoutEngine) -> bytes:
+async def _as_txt(sheet: Sheet, _tools: Tools) -> bytes:
     return await _as_text(sheet, description.describe)
 
 
-async def _as_dot(sheet: Sheet, _engine: LayoutEngine) -> bytes:
+async def _as_dot(sheet: Sheet, _tools: Tools) -> bytes:
     return await _as_text(sheet, dot.export)
 
 
@@ -153,55 +168,20 @@ async def _as_text(sheet: Sheet, write: Callable[[Sheet], str]) -> bytes:
     return (await asyncio.get_running_loop().run_in_executor(_threads, write, sheet)).encode()
 
 
-async def _as_png(sheet: Sheet, engine: LayoutEngine) -> bytes:
-    return await _converted(sheet, engine, "png")
+async def _as_png(sheet: Sheet, tools: Tools) -> bytes:
+    return await _converted(sheet, tools, "png")
 
 
-async def _as_pdf(sheet: Sheet, engine: LayoutEngine) -> bytes:
-    return await _converted(sheet, engine, "pdf")
+async def _as_pdf(sheet: Sheet, tools: Tools) -> bytes:
+    return await _converted(sheet, tools, "pdf")
 
 
-async def _converted(sheet: Sheet, engine: LayoutEngine, form: Literal["png", "pdf"]) -> bytes:
-    drawn = await _svg(structs.replace(sheet, face=EMBEDDED), engine)
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(CONVERTING_SECONDS):
-            return await loop.run_in_executor(_threads, convert, drawn, form)
-    except TimeoutError as error:
-        raise DrawingError(f"The conversion of the picture to {form.upper()} took too long: use .svg instead.") from error
+async def _converted(sheet: Sheet, tools: Tools, form: Target) -> bytes:
+    drawn = await _svg(structs.replace(sheet, face=EMBEDDED), tools)
+    return await tools.converter.convert(drawn, form, tools.client)
 
 
-def convert(drawn: str, form: Literal["png", "pdf"]) -> bytes:
-    """Convert one of our SVGs to PNG or PDF, with typst's embedded fonts. Raise :class:`DrawingError` if that fails."""
-    width, height = size(drawn)
-    page = (
-        f"#set page(width: {width:g}pt, height: {height:g}pt, margin: 0pt, fill: none)\n"
-        f'#image(bytes(sys.inputs.svg), format: "svg", width: {width:g}pt, alt: "Backward graph")'
-    )
-    # Typst's embedded font lacks some scripts, for which the machine's fonts are used if there are any.
-    uncovered = any(character > LAST_COVERED for character in drawn)
-    density = min(DENSITY, 72.0 * LARGEST_SIDE / max(width, height))
-    try:
-        made: Any = typst.compile(
-            page.encode(), sys_inputs={"svg": drawn}, format=form, ppi=density, ignore_system_fonts=not uncovered, timestamp=0
-        )
-    except typst.TypstError as error:
-        raise DrawingError(f"The picture could not be converted to {form.upper()}: {error}") from error
-    return bytes(made)
-
-
-def size(drawn: str) -> tuple[float, float]:
-    """Return the width and height of one of our SVGs, in pixels.
-
-    >>> size('<svg width="10" height="20.5" viewBox="0 0 10 20.5">')
-    (10.0, 20.5)
-    """
-    found = re.search(r'width="([\d.e+]+)" height="([\d.e+]+)"', drawn)
-    assert found, "each of our SVGs begins with its size"
-    return float(found[1]), float(found[2])
-
-
-FORMS: Final[dict[str, Callable[[Sheet, LayoutEngine], Awaitable[bytes]]]] = {
+FORMS: Final[dict[str, Callable[[Sheet, Tools], Awaitable[bytes]]]] = {
     "svg": _as_svg,
     "png": _as_png,
     "pdf": _as_pdf,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, get_args
 
 from msgspec import Struct
 
 from ..drawing import picture
+from ..drawing.sheet import Sheet
 from ..drawing.style import Direction
 from ..errors import InvalidInput
 from ..recording import default_graph
@@ -33,7 +35,7 @@ class Look(Struct, frozen=True):
         return self
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments of :func:`drawing.picture.render`."""
+        """Return the arguments of :func:`drawing.picture.sheet_of_pass`."""
         inline = self.theme == "inline"
         return {
             "theme": "auto" if inline else self.theme,
@@ -45,8 +47,9 @@ class Look(Struct, frozen=True):
 
 async def draw(service: Service, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> bytes:
     """Return the picture of a ``pass`` or of a ``graph`` by its index."""
-    make = picture.render if what == "pass" else picture.render_graph
-    return await make(recorded.recording, index, form, engine=service.engine, **look.options())
+    read: Callable[..., Sheet] = picture.sheet_of_pass if what == "pass" else picture.sheet_of_graph
+    sheet = await service.read(recorded, read, recorded.recording, index, form, **look.options())
+    return await picture.draw(sheet, form, picture.Tools(service.engine, service.converter, recorded.new.owner))
 
 
 async def last_picture(service: Service, recorded: RecordedRun, form: str, look: Look) -> bytes | None:

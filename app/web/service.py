@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from .. import model
 from ..assets import PACKAGE
 from ..byte_cache import ByteCache
+from ..drawing.conversion import Converter
 from ..drawing.engine import LayoutEngine
 from ..errors import NotFound, OverBudget, TapedeckError
 from ..examples import Example
@@ -64,6 +65,7 @@ class Service:
         finder: Finder,
         owners: Owners,
         engine: LayoutEngine,
+        converter: Converter,
         examples: list[Example],
     ) -> None:
         self.settings = settings
@@ -75,6 +77,7 @@ class Service:
         self.finder = finder
         self.owners = owners
         self.engine = engine
+        self.converter = converter
         self.examples = examples
         self.readiness = ReadinessChecks(executor, archive)
         self.feeds = Feeds(archive)

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
-from tapedeck.drawing import dot, engine, labels, picture
+from tapedeck.drawing import dot, labels, picture, program
 from tapedeck.drawing.sheet import Sheet
 from tapedeck.recording import Recording
 
@@ -19,7 +19,7 @@ from .handmade import Sketch, seed
 
 def parsed(source: str) -> dict[str, Any]:
     """Return what Graphviz reads from a DOT file, as JSON."""
-    done = subprocess.run([engine.find(), "-Tdot_json"], input=source.encode(), capture_output=True, check=False, timeout=20)
+    done = subprocess.run([program.find(), "-Tdot_json"], input=source.encode(), capture_output=True, check=False, timeout=20)
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout)
     return found

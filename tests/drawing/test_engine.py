@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tapedeck.drawing import engine
+from tapedeck.drawing import engine, program
 from tapedeck.drawing.engine import GraphLayout, LayoutEngine
 from tapedeck.drawing.plan import LayoutPlan, plan
 from tapedeck.drawing.style import Direction
@@ -102,7 +102,7 @@ async def test_only_the_layouts_used_last_are_cached() -> None:
 
 
 async def test_a_cancelled_caller_does_not_cancel_the_layout_for_others(tmp_path: Path) -> None:
-    slow = LayoutEngine(script(tmp_path, f'sleep 0.3; exec "{engine.find()}" "$@"'))
+    slow = LayoutEngine(script(tmp_path, f'sleep 0.3; exec "{program.find()}" "$@"'))
     impatient = asyncio.create_task(slow.layout(PLAN))
     patient = asyncio.create_task(slow.layout(PLAN))
     await asyncio.sleep(0.05)
@@ -139,15 +139,6 @@ async def test_a_program_that_takes_too_long_is_killed_with_its_children(tmp_pat
             pytest.fail("a process outlived the limit")
 
 
-async def test_a_failed_layout_is_not_cached(tmp_path: Path) -> None:
-    flag = tmp_path / "well"
-    moody = LayoutEngine(script(tmp_path, f'[ -e {flag} ] || exit 3\nexec "{engine.find()}" "$@"'))
-    with pytest.raises(DrawingError, match="status 3"):
-        await moody.layout(PLAN)
-    flag.touch()
-    assert (await moody.layout(PLAN)).boxes
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -179,15 +170,15 @@ async def test_a_program_that_cannot_be_started_raises_an_error(tmp_path: Path) 
 
 async def test_the_program_that_the_operator_names_is_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
-    named = LayoutEngine(script(tmp_path, f'echo "$@" > {mark}; exec "{engine.find()}" "$@"'))
+    named = LayoutEngine(script(tmp_path, f'echo "$@" > {mark}; exec "{program.find()}" "$@"'))
     check(await named.layout(PLAN))
-    assert mark.read_text().split() == engine.command("dot")[1:]
+    assert mark.read_text().split() == program.command("dot")[1:]
 
 
 async def test_the_program_does_not_get_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPEDECK_SECRET", "hush")
     seen = tmp_path / "env"
-    await LayoutEngine(script(tmp_path, f'env > {seen}; exec "{engine.find()}" "$@"')).layout(PLAN)
+    await LayoutEngine(script(tmp_path, f'env > {seen}; exec "{program.find()}" "$@"')).layout(PLAN)
     assert "hush" not in seen.read_text()
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tapedeck.drawing import engine, picture, style
-from tapedeck.drawing.picture import size
+from tapedeck.drawing import conversion, engine, picture, style
+from tapedeck.drawing.conversion import size
 from tapedeck.errors import DrawingError, InvalidInput, NotFound, TooLarge
 from tapedeck.model import Graph
 from tapedeck.recording import MemoryLog, Recording
@@ -97,7 +97,7 @@ async def test_a_png_has_twice_the_pixels_of_the_svg() -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_a_png_has_the_colours_of_its_theme(theme: style.Theme, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture, "DENSITY", 50.0)  # decoding is slow here
+    monkeypatch.setattr(conversion, "DENSITY", 50.0)  # decoding is slow here
     image = pixels(await picture.render(seed(), 0, "png", theme=theme))
     assert image[0, 0, :3].tolist() == colour(style.THEMES[theme]["bg"])
     for token in ("param-fill", "param-tint", "surface"):
@@ -147,7 +147,7 @@ async def test_a_name_with_letters_that_the_embedded_font_lacks_can_be_drawn() -
 async def test_a_very_long_picture_has_a_lower_density() -> None:
     image = await picture.render(chain(120).recording(), 0, "png")
     width, height = struct.unpack(">II", image[16:24])
-    assert max(width, height) <= picture.LARGEST_SIDE + 1
+    assert max(width, height) <= conversion.LARGEST_SIDE + 1
 
 
 @pytest.mark.parametrize(
@@ -196,20 +196,7 @@ async def test_a_graph_above_the_limit_is_too_large_to_be_written_as_text(monkey
 
 async def test_a_failed_conversion_raises_a_drawing_error() -> None:
     with pytest.raises(DrawingError, match="PNG"):
-        picture.convert('<svg width="10" height="10"><broken', "png")
-
-
-async def test_a_conversion_that_takes_too_long_raises_a_drawing_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
-    def slow(drawn: str, form: str) -> bytes:
-        time.sleep(0.3)
-        return b""
-
-    monkeypatch.setattr(picture, "convert", slow)
-    monkeypatch.setattr(picture, "CONVERTING_SECONDS", 0.05)
-    with pytest.raises(DrawingError, match="too long"):
-        await picture.render(seed(), 0, "png")
+        conversion.convert('<svg width="10" height="10"><broken', "png")
 
 
 async def test_a_pass_that_adds_to_a_gradient_is_marked() -> None:

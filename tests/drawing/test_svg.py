@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.drawing import picture, style
+from tapedeck.drawing.conversion import size
 from tapedeck.drawing.engine import LayoutEngine
-from tapedeck.drawing.picture import size
 from tapedeck.drawing.placeholder import draw_placeholder
 from tapedeck.drawing.sheet import Sheet
 from tapedeck.recording import Recording

@@ -1,0 +1,70 @@
+"""Share a few places between clients: whoever waits longest of the client that was served least recently goes next."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+
+from ..errors import Busy
+
+RETRY_SECONDS = 5.0
+"""``Retry-After`` of a request that found too many others waiting."""
+
+
+class FairGate:
+    """Lets ``at_once`` callers in, and the others wait: each client in turn, however many of its requests wait.
+
+    Up to ``queue`` requests of one client wait; further ones raise :class:`Busy`.
+    """
+
+    def __init__(self, at_once: int, queue: int = 32) -> None:
+        self._free = at_once
+        self._queue = queue
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        """The requests of each client that waits. The client whose turn is next comes first."""
+
+    @contextlib.asynccontextmanager
+    async def entered(self, client: str) -> AsyncIterator[None]:
+        """Hold a place for the ``with`` block, after waiting for it."""
+        if self._free and not self._waiting:
+            self._free -= 1
+        else:
+            await self._wait(client)
+        try:
+            yield
+        finally:
+            self._leave(client)
+
+    async def _wait(self, client: str) -> None:
+        mine = self._waiting.setdefault(client, deque())
+        if len(mine) >= self._queue:
+            raise Busy("Many pictures of this run's owner are being drawn: try again in a moment.", retry_after=RETRY_SECONDS)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        mine.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                mine.remove(turn)
+                if not mine and self._waiting.get(client) is mine:
+                    del self._waiting[client]
+            else:
+                self._leave(client)  # the turn came at the same moment
+            raise
+
+    def _leave(self, last: str) -> None:
+        """Let the next request in, after one of the client ``last``."""
+        if next(iter(self._waiting), None) == last:
+            self._waiting[last] = self._waiting.pop(last)  # behind the other clients
+        while self._waiting:
+            client, requests = next(iter(self._waiting.items()))
+            turn = requests.popleft()
+            del self._waiting[client]
+            if requests:
+                self._waiting[client] = requests
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
