@@ -19,7 +19,7 @@ PREFIX = "TAPEDECK_"
 class ConnectionLimits(Struct, frozen=True):
     """The limits of HTTP connections, for a server that no proxy protects."""
 
-    header_seconds: float = 15.0
+    header_seconds: float = 30.0
     """Time in which a client must send the headers of a request, and begin the first one."""
     body_seconds: float = 30.0
     """Time in which a client must send the body of a request. It is prolonged by a second for every 16 KiB received."""

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
-from .. import wire
+from .. import model, wire
 from ..runs.archive import Archive
 from ..runs.run import LiveRun, RecordedRun, StoredRun
-from .stream import COMMENT, Chunk, encode, encode_end, is_heavy
+from .stream import COMMENT, Chunk, encode, encode_end, is_heavy, sse
 
 QUIET_SECONDS: Final = 15.0
 """Seconds without an event after which a comment is sent, so that proxies keep the connection open."""
@@ -40,8 +40,13 @@ class Feeds:
     async def follow(self, recorded: RecordedRun, after: int, root: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a run's stream: all events after the one with id ``after`` (-1 for all events)."""
         with self._listen(recorded, root) as feed:
-            position, comments = after + 1, 0
-            while comments < MOST_COMMENTS and (read := await feed.read(position)) is not None:
+            position, comments, shown = after + 1, 0, None
+            while comments < MOST_COMMENTS:
+                if (queue := feed.queue()) is not None and queue != shown:
+                    shown = queue
+                    yield sse("queue", queue)
+                if (read := await feed.read(position)) is None:
+                    break
                 data, position = read
                 comments = comments + 1 if data is COMMENT else 0
                 if data:
@@ -88,19 +93,26 @@ class Feed:
         for task in filter(None, (self._following, *self._loading.values())):
             task.cancel()
 
+    def queue(self) -> model.QueuePosition | None:
+        """Return the position of the run in the queue, or ``None`` if it does not wait for its turn."""
+        queue = self._recorded.queue()
+        return queue if isinstance(queue, model.QueuePosition) else None
+
     async def read(self, position: int) -> tuple[bytes, int] | None:
         """Return the bytes of some events from ``position`` on, and the position after them. Wait if there are none yet.
 
-        After ``QUIET_SECONDS`` without an event, return ``COMMENT`` and the same position. Return ``None`` after the last
-        event, or once the run has been deleted.
+        After ``QUIET_SECONDS`` without an event, return ``COMMENT`` and the same position, and no bytes if only the position
+        in the queue has changed. Return ``None`` after the last event, or once the run has been deleted.
         """
         while position >= self._published:
             if self._ending is not None:
                 return None if position >= self._ending.stop else (self._ending.since(position), self._ending.stop)
-            comments = self._comments
+            comments, queue = self._comments, self.queue()
             await self._changed.wait()
             if self._comments > comments:
                 return COMMENT, position
+            if self.queue() != queue:
+                return b"", position
         while (chunk := await self._chunk(position // CHUNK)) is not None:
             if position < chunk.stop:
                 return chunk.since(position), chunk.stop
@@ -115,6 +127,8 @@ class Feed:
             if recorded.count == self._published and not _over(recorded):
                 if not await set_within(QUIET_SECONDS, recorded.changed):
                     self._comments += 1
+                    self._wake()
+                elif recorded.status == "queued":  # its position may have changed
                     self._wake()
                 continue
             self._publish()

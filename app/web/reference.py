@@ -194,10 +194,10 @@ POST_RUN: Final[dict[str, Any]] = {
 _EVENT: Final = {
     "type": "object",
     "description": "An event. `data` is JSON.",
-    "required": ["id", "event", "data"],
+    "required": ["event", "data"],
     "properties": {
         "id": {"type": "string"},
-        "event": {"enum": ["started", "lines", "graph", "step", "output", "progress", "finding", "end"]},
+        "event": {"enum": ["queue", "started", "lines", "graph", "step", "output", "progress", "finding", "end"]},
         "data": {"type": "string"},
     },
 }
@@ -206,7 +206,8 @@ EVENTS: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {
         200: {
-            "description": "Events `started`, `lines`, `graph`, `step`, `output`, `progress` and `finding`, then `end`. "
+            "description": "Events `queue` while the run waits, then `started`, `lines`, `graph`, `step`, `output`, `progress` "
+            "and `finding`, then `end`. The data of `queue` are the `position` and the `seconds` until the run starts. "
             "The data of `output` are `text`, the index of its `cell`, and `stream`: `stdout` or `stderr`. New events are sent "
             "together, a few times a second. A stream without events is closed after a few minutes: resume with Last-Event-ID.",
             "content": {"text/event-stream": {"schema": _EVENT}},

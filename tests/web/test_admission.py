@@ -235,3 +235,32 @@ async def test_addresses_take_turns_even_if_one_has_many_owners(serve: Serve) ->
         async with asyncio.timeout(30):
             await other.answered
         assert other.status == 201
+
+
+async def test_the_stream_of_a_waiting_run_tells_its_position_until_it_starts(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapedeck.runs.manager.POSITION_SECONDS", 0.01)
+    async with serve(executor=Loops(), concurrent=1) as client, stopped(client):
+        await known(client)
+        ids = [(await client.post(RUNS, json={"program": "while 1: 0"}, headers=NOW)).json()["id"] for _ in range(3)]
+        service: Service = app_of(client).state.service
+        stream = service.feeds.follow(await service.runs.find(ids[2]), -1, "")
+
+        async def position() -> int:
+            async with asyncio.timeout(30):
+                piece = await anext(stream)
+            assert piece.startswith(b"event: queue\n")
+            assert b"id:" not in piece
+            return int(json.loads(piece.split(b"data: ")[1])["position"])
+
+        assert await position() == 2
+        await client.post(f"{RUNS}/{ids[1]}/cancel")
+        while (now := await position()) == 2:  # the estimate of the wait has changed
+            pass
+        assert now == 1
+        await client.post(f"{RUNS}/{ids[0]}/cancel")
+        async with asyncio.timeout(30):
+            while b"event: started" not in await anext(stream):
+                pass
+        await stream.aclose()

@@ -5,7 +5,7 @@ import { ended } from "./state.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Run} from "../leaves/types.js" */
-/** @import {State} from "./state.js" */
+/** @import {Busy, State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
 const WAIT = 1; // seconds that the POST of a run may take before the run is followed by its events
@@ -45,6 +45,13 @@ export function runner(store, api, show) {
     events.addEventListener("step", () => (news = true));
     let progress = store.get().busy?.progress ?? { done: 0, of: null };
     events.addEventListener("progress", ({ data }) => (progress = JSON.parse(data)));
+    /** @param {NonNullable<Busy["queue"]> | null} queue */
+    const setQueue = (queue) => {
+      const now = store.get().busy;
+      if (now && mine === turn) store.set({ busy: { ...now, queue } });
+    };
+    events.addEventListener("queue", ({ data }) => setQueue(JSON.parse(data)));
+    events.addEventListener("started", () => setQueue(null));
     events.addEventListener("end", () => ((over = true), events.close()));
     events.addEventListener("error", () => (over ||= events.readyState === EventSource.CLOSED)); // the loop below then polls
     try {

@@ -69,6 +69,7 @@
  * @property {string | null} id
  * @property {number} since
  * @property {{done: number, of: number | null}} progress     in steps
+ * @property {{position: number, seconds: number} | null} [queue]    while the program waits for its turn
  * @property {boolean} [stopping]
  *
  * @typedef {object} Picture

@@ -19,6 +19,7 @@ import * as format from "../../leaves/format.js";
 export function outcome({ run, busy, edited }, mode, toEnd) {
   if (busy) {
     if (busy.stopping) return "Stopping…";
+    if (busy.queue) return waiting(busy.queue);
     const live = busy.id !== null && busy.id === run?.id ? run.steps : 0;
     const { done, of } = busy.progress;
     if (of) return `Running… ${live === done || !live ? "" : `${format.counted(live, "step")}, `}${done} of ${of}${live === done ? " steps" : ""}`;
@@ -38,6 +39,11 @@ export function outcome({ run, busy, edited }, mode, toEnd) {
     ];
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
   return `${what}${took && ` in ${took}`}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
+}
+
+/** Say when a program starts that waits for its turn. @param {{position: number, seconds: number}} queue */
+function waiting({ position, seconds }) {
+  return `Waiting: ${position === 1 ? "next" : `${position - 1} ahead`}, about ${Math.max(1, Math.round(seconds))} s`;
 }
 
 /** Explain why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
