@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import logging
@@ -82,12 +83,17 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             await service.archive.start()
             await service.executor.start()
             await service.finder.start()
-            if executor is None:  # in tests, the first call starts them
+            preparing: asyncio.Task[None] | None = None
+            if executor is None:  # in tests, the first call starts them, and the first visit records the example
                 await workers.start()
+                preparing = asyncio.create_task(service.example_runs.prepare(service.first_example))
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
             try:
                 yield
             finally:
+                if preparing is not None:
+                    preparing.cancel()
+                await service.example_runs.close()
                 await service.runs.close()
                 await service.replays.close()
                 await service.finder.close()

@@ -66,7 +66,6 @@ from starlette.responses import HTMLResponse, Response
 
 from .. import __version__, assets, model
 from ..drawing.style import legend
-from ..examples import FIRST_VISIT
 from ..explain.documentation import LINK
 from ..explain.registry import GROUPS
 from ..runs.run import RecordedRun
@@ -108,8 +107,9 @@ Selected = Annotated[Selection, Depends(selection_of)]
 async def home(request: Request, selection: Selected) -> Response:
     """Show the playground with the recording of the first example."""
     service = service_of(request)
-    example = next(each for each in service.examples if each.slug == FIRST_VISIT)
-    return await _playground(request, await service.example_run(example), example.program, selection, is_home=True)
+    example = service.first_example
+    recorded = await service.example_runs.find(example)
+    return await _playground(request, recorded, example.program, selection, is_home=True)
 
 
 @router.get("/r/{id}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
@@ -12,12 +10,11 @@ from fastapi import Request
 from starlette.requests import HTTPConnection
 
 from .. import model
-from ..assets import PACKAGE
 from ..byte_cache import ByteCache
 from ..drawing.conversion import Converter
 from ..drawing.engine import LayoutEngine
-from ..errors import NotFound, OverBudget, TapedeckError
-from ..examples import Example
+from ..errors import OverBudget
+from ..examples import FIRST_VISIT, Example
 from ..executor import Executor
 from ..inputs import request as requests
 from ..replays import Replays
@@ -27,6 +24,7 @@ from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from ..workers import Budget, Workers
 from .event_stream import Listeners
+from .example_runs import ExampleRuns
 from .feed import Feeds
 from .owner import Owners
 from .readiness import ReadinessChecks
@@ -37,16 +35,10 @@ T = TypeVar("T")
 
 Mode = Literal["full", "nofiles", "unconfined", "refused", "starting"]
 
-OURS: Final = "tapedeck"
-"""Owner of the example recordings that the playground opens with. No caller's key or cookie contains this owner."""
-EXAMPLE_SECONDS: Final = 3.0
-"""Seconds that a page waits for the recording of its example."""
 READING: Final = Budget(cpu_seconds=1.5, wall_seconds=15.0)
 """What reading one request may take. The largest notebook that is valid takes about a third of a second of processor time."""
 LIGHT_BYTES: Final = 200_000
 """Largest recording in memory, in bytes, that is read on the event loop: reading it is faster than a thread switch."""
-
-
 ANSWER_BYTES: Final = 32 * 1024 * 1024
 """Size of the encoded answers about ended runs that are cached in memory."""
 
@@ -86,8 +78,7 @@ class Service:
         """Encoded answers about ended runs, by run and address."""
         self.torch = version_of("torch")
         self.numpy = version_of("numpy")
-        self._example_runs: dict[str, str] = {}
-        self._example_lock = asyncio.Lock()
+        self.example_runs = ExampleRuns(runs, executor, self.torch)
 
     @property
     def limits(self) -> model.Limits:
@@ -100,6 +91,11 @@ class Service:
             return "starting" if self.executor.failure is None else "refused"
         mode = self.executor.mode
         return "unconfined" if mode == "none" else mode
+
+    @property
+    def first_example(self) -> Example:
+        """The example that the playground opens with."""
+        return next(each for each in self.examples if each.slug == FIRST_VISIT)
 
     async def parse(self, posted: requests.Posted) -> requests.Request:
         """Return the request for a run that a body contains. One that could take long to read is read by a worker.
@@ -128,28 +124,6 @@ class Service:
             return work(*args, **kwargs)
         return await self.archive.beside(lambda: work(*args, **kwargs))
 
-    async def example_run(self, example: Example) -> RecordedRun | None:
-        """Return the recording of an example, which is made on first use, or ``None`` while programs cannot be run."""
-        async with self._example_lock:
-            if (id := self._example_runs.get(example.slug)) is not None:
-                try:
-                    return await self.runs.find(id)
-                except NotFound:  # the run has expired
-                    del self._example_runs[example.slug]
-            if not self.executor.ready:
-                return None
-            cells = [(1, max(1, len(example.program.splitlines())))]
-            request = requests.Request(model.Program(example.program, "program", cells), model.Options())
-            try:
-                recorded = await self.runs.submit(request, OURS, key=f"{OURS}:{_edition(example.program, self.torch)}")
-                if isinstance(recorded, LiveRun):
-                    async with asyncio.timeout(EXAMPLE_SECONDS):
-                        await recorded.until_ended()
-            except (TapedeckError, TimeoutError):
-                return None
-            self._example_runs[example.slug] = recorded.id
-            return recorded
-
 
 def version_of(package: str) -> str | None:
     """Return the installed version of a package without importing it, or ``None`` if it is not installed."""
@@ -157,14 +131,6 @@ def version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _edition(program: str, torch: str | None) -> str:
-    """Return a digest of the program, the version of torch, and the code of ``tracer`` and ``explain``."""
-    digest = hashlib.blake2b(f"{torch}\n{program}".encode(), digest_size=16)
-    for source in sorted(path for folder in ("tracer", "explain") for path in (PACKAGE / folder).rglob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
 
 
 def service_of(request: Request | HTTPConnection) -> Service:

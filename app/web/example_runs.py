@@ -1,0 +1,105 @@
+"""Record the examples that the playground opens with, once for all visitors."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from typing import Final
+
+from .. import model
+from ..assets import PACKAGE
+from ..errors import NotFound, TapedeckError
+from ..examples import Example
+from ..executor import Executor
+from ..inputs.request import Request
+from ..runs.manager import Runs
+from ..runs.run import LiveRun, RecordedRun
+
+OURS: Final = "tapedeck"
+"""Owner of the recordings. No caller's key or cookie contains this owner."""
+VISIT_SECONDS: Final = 3.0
+"""Seconds that a page waits for the recording of its example. A later page shows it without waiting."""
+QUEUE_SECONDS: Final = 0.5
+"""Seconds that a page waits while the example is in the queue: on a busy server, it is shown without a recording."""
+
+log = logging.getLogger(__name__)
+
+
+class ExampleRuns:
+    """The recordings of examples, each made on first use. ``torch`` is the version of PyTorch."""
+
+    def __init__(self, runs: Runs, executor: Executor, torch: str | None) -> None:
+        self._runs = runs
+        self._executor = executor
+        self._torch = torch
+        self._recorded: dict[str, str] = {}
+        """Id of the run of each example."""
+        self._live: dict[str, RecordedRun] = {}
+        """The runs that are in the queue or running."""
+        self._recording: dict[str, asyncio.Task[RecordedRun | None]] = {}
+
+    async def prepare(self, example: Example) -> None:
+        """Record an example as soon as programs can be run, before anybody visits its page."""
+        await self._executor.settled()
+        await self.find(example, seconds=None)
+
+    async def find(self, example: Example, *, seconds: float | None = VISIT_SECONDS) -> RecordedRun | None:
+        """Return the recording of an example; ``None`` if programs cannot be run, or if it is not made within ``seconds``.
+
+        All callers share one recording, and none waits for another one.
+        """
+        if (id := self._recorded.get(example.slug)) is not None:
+            try:
+                return await self._runs.find(id)
+            except NotFound:  # the run has expired
+                self._recorded.pop(example.slug, None)
+        if (recording := self._recording.get(example.slug)) is None:
+            if not self._executor.ready:
+                return None
+            recording = self._recording[example.slug] = asyncio.get_running_loop().create_task(self._record(example))
+            recording.add_done_callback(lambda done: self._recording.pop(example.slug, None))
+        if seconds is not None and not await _done_within(min(seconds, QUEUE_SECONDS), recording):
+            live = self._live.get(example.slug)
+            seconds = 0 if live is None or live.status == "queued" else seconds - QUEUE_SECONDS
+        await _done_within(seconds, recording)
+        return recording.result() if recording.done() and not recording.cancelled() else None
+
+    async def close(self) -> None:
+        """Stop waiting for recordings."""
+        for recording in (tasks := list(self._recording.values())):
+            recording.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _record(self, example: Example) -> RecordedRun | None:
+        cells = [(1, max(1, len(example.program.splitlines())))]
+        request = Request(model.Program(example.program, "program", cells), model.Options())
+        try:
+            recorded = await self._runs.submit(request, OURS, key=f"{OURS}:{_edition(example.program, self._torch)}")
+            if isinstance(recorded, LiveRun):
+                self._live[example.slug] = recorded
+                await recorded.until_ended()
+        except TapedeckError as error:
+            log.info("The example %s could not be recorded: %s", example.slug, error)
+            return None
+        except Exception:
+            log.exception("The example %s could not be recorded.", example.slug)
+            return None
+        finally:
+            self._live.pop(example.slug, None)
+        self._recorded[example.slug] = recorded.id
+        return recorded
+
+
+async def _done_within(seconds: float | None, task: asyncio.Task[RecordedRun | None]) -> bool:
+    """Wait at most ``seconds`` for the end of a task, without cancelling it. Return whether it has ended."""
+    done, _ = await asyncio.wait((task,), timeout=None if seconds is None else max(0.0, seconds))
+    return bool(done)
+
+
+def _edition(program: str, torch: str | None) -> str:
+    """Return a digest of the program, the version of torch, and the code of ``tracer`` and ``explain``."""
+    digest = hashlib.blake2b(f"{torch}\n{program}".encode(), digest_size=16)
+    for source in sorted(path for folder in ("tracer", "explain") for path in (PACKAGE / folder).rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
