@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tapedeck import wire
 from tapedeck.tracer import emitter
 
 from .run_twice import record
@@ -71,3 +72,18 @@ def test_the_leaves_of_a_module_keep_their_names_when_its_name_is_reassigned(cha
     )
     leaves = [node for node in record(program)[1].numbers(0).graph.nodes if node.kind == "leaf"]
     assert {(leaf.name, leaf.line) for leaf in leaves} == {("net.0.bias", 4), ("net.0.weight", 4)}
+
+
+@pytest.mark.parametrize("module", ["LazyLinear(4)", "LazyConv1d(4, 2)", "LazyBatchNorm1d()"])
+def test_a_lazy_parameter_has_no_value_until_its_module_has_seen_an_input(module: str) -> None:
+    program = (
+        f"import torch\nnet = torch.nn.{module}\nnet.weight\nbefore = net.weight\nnet(torch.rand(3, 5, 5)).sum().backward()\n"
+        "after = net.weight\n"
+    )
+    events, recording = record(program)
+    assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
+    lines = {line.line: line for line in recording.lines()}
+    assert lines[4].text == "UninitializedParameter"
+    assert lines[4].tensor is None
+    assert lines[6].tensor is not None
+    assert lines[6].tensor.shape[0] in (4, 5)

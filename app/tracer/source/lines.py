@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ... import wire
 from ..tensors.handles import next_sequence_nr, storage_pointer
+from ..tensors.kinds import is_uninitialized
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, small_copy
 from ..tensors.table import TableBuilder
@@ -77,7 +78,7 @@ class LineValues:
         """Record the value of a statement that has run."""
         content: Tensor | None = None
         text: Text | None = None
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and not is_uninitialized(value):
             content = value
         elif (text := _text_of(statement, value)) is None:
             return

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.nn.parameter import UninitializedTensorMixin
 
 PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 _DEFAULT: Any = Tensor.__torch_dispatch__
@@ -26,3 +27,8 @@ def is_fake(value: Any) -> bool:
     if isinstance(value, FakeTensor | FunctionalTensor):
         return True
     return is_opaque(value) and bool(getattr(value, "_has_symbolic_sizes_strides", False))
+
+
+def is_uninitialized(tensor: Tensor) -> bool:
+    """Return whether a tensor is the parameter or buffer of a lazy module that has not seen an input: it has no shape yet."""
+    return type(tensor) not in PLAIN_TYPES and isinstance(tensor, UninitializedTensorMixin)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ... import wire
 from . import statistics
-from .kinds import PLAIN_TYPES, is_opaque
+from .kinds import PLAIN_TYPES, is_opaque, is_uninitialized
 from .statistics import is_dense
 from .transforms import is_transform_wrapper, is_unobserved, outside_transforms, unwrapped
 from .views import is_outdated
@@ -123,7 +123,9 @@ def is_leaf(tensor: Tensor) -> bool:
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
-    """Return the shape of a tensor; for a nested one, the shape of its elements in a row."""
+    """Return the shape of a tensor; for a nested one, the shape of its elements in a row; ``(0,)`` if it has none yet."""
+    if is_uninitialized(tensor):
+        return (0,)
     return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
 
 
