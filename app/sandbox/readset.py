@@ -5,10 +5,12 @@ Tapedeck's own files are not readable.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sysconfig
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
@@ -40,13 +42,15 @@ PRELOADED_WITHOUT_FILES: Final = (
 )  # fmt: skip
 """More modules to import in the zygote in mode ``nofiles``, where a child cannot import any file."""
 
+_DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "dateutil": "python-dateutil"}
+"""The distributions of packages that have another name."""
 _NOT_LIBRARY: Final = {"site-packages", "dist-packages", "__pycache__", "test", "idlelib", "tkinter", "ensurepip"}
 _DATA: Final = ("/usr/share/zoneinfo",)
 
 
 def readable_paths() -> list[str]:
     """Return the paths that a child may read. A folder includes everything below it."""
-    return [*_standard_library(), *_packages(PACKAGES), *(path for path in _DATA if os.path.isdir(path))]
+    return [*_standard_library(), *_packages(PACKAGES), *_metadata(PACKAGES), *(path for path in _DATA if os.path.isdir(path))]
 
 
 def _standard_library() -> Iterator[str]:
@@ -70,3 +74,13 @@ def _packages(names: Iterable[str]) -> Iterator[str]:
                 yield str(libraries)
         if spec.origin is not None and not spec.submodule_search_locations:
             yield spec.origin
+
+
+def _metadata(names: Iterable[str]) -> Iterator[str]:
+    """Yield the files in which :mod:`importlib.metadata` reads the version of a package. Others name paths of this machine."""
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found = distribution(_DISTRIBUTIONS.get(name, name))
+            file = found.locate_file(f"{found.name.replace('-', '_')}-{found.version}.dist-info/METADATA")
+            if os.path.isfile(str(file)):
+                yield str(file)

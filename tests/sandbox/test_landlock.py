@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,17 @@ for path, how in (({str(tmp_path / "no")!r}, "r"), ({str(tmp_path / "yes/file")!
 """
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, capture_output=True, text=True)
     assert ran.stdout.split() == ["denied"] * 3
+
+
+@pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")
+def test_a_restricted_process_can_read_the_versions_of_packages_but_not_where_they_are_from() -> None:
+    program = """
+from importlib.metadata import distribution, version
+from tapedeck.sandbox import kernel, landlock, readset
+rules = landlock.build_ruleset(readset.readable_paths())
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+landlock.restrict(rules)
+print(version("torch"), version("numpy"), distribution("torch").read_text("RECORD"))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stdout.split() == [version("torch"), version("numpy"), "None"]

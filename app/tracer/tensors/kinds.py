@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 _DEFAULT: Any = Tensor.__torch_dispatch__
@@ -31,4 +31,4 @@ def is_fake(value: Any) -> bool:
 
 def is_uninitialized(tensor: Tensor) -> bool:
     """Return whether a tensor is the parameter or buffer of a lazy module that has not seen an input: it has no shape yet."""
-    return type(tensor) not in PLAIN_TYPES and isinstance(tensor, UninitializedTensorMixin)
+    return type(tensor) not in PLAIN_TYPES and is_lazy(tensor)
