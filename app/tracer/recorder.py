@@ -131,7 +131,11 @@ class Recorder:
             late=late, missing=rebinds,
         )  # fmt: skip
         self._shared = updates.shared
-        self._turns = turns = Turns(lambda: not calls and not steps.passes_begun, self._catch_up, self._report_threads)
+        self._turns = turns = Turns(
+            untouched=lambda: not calls and not steps.passes_begun,
+            on_moved=self._catch_up,
+            on_second=self._report_threads,
+        )
         self._mode = mode = ForwardMode(calls, updates, trail, source)
         engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
         pass_observer: PassObserver = NoPassObserver()
@@ -272,6 +276,8 @@ class Recorder:
 
     def _catch_up(self) -> None:
         """Enter the loops that this thread is in, because it is recorded from now on."""
+        with _DisableTorchFunction():
+            self._calls.make_foreign()
         self._frames.reset()
         for loop, (length, turns) in vars(self._loops).items():
             self.steps.enter_loop(int(loop), length)
@@ -357,8 +363,10 @@ class Recorder:
                 self._remember_loop(statement, value)
             if not turns.ended and statement.kind not in ("enter", "iteration", "exit", "caught") and not is_fake(value):
                 with torch._C.DisableTorchFunction():
-                    for name in statement.names if isinstance(value, Tensor) and not statement.unpacks else ():
-                        self._names.bind(name, value, statement.line, transient=statement.kind == "target")
+                    for name in () if statement.unpacks else statement.names:
+                        self._name(statement, name, value)
+                        if isinstance(value, Tensor):
+                            self._calls.foreign.name(value, name)
                     self.lines.record(statement, value)
         except Exception as error:
             self._emitter.failed(error)
@@ -435,16 +443,20 @@ class Recorder:
                 self._bind(statement, name, part)
 
     def _bind(self, statement: Statement, name: str, value: Any) -> None:
+        self._name(statement, name, value)
         if isinstance(value, Tensor):
-            self._names.bind(name, value, statement.line, transient=statement.kind == "target")
             self._calls.name(value, name)
-        elif isinstance(value, torch.nn.Module) and statement.kind != "target":
-            self._names.bind_module(name, value, statement.line)
         parameter = self.steps.parameters.with_name(name)
         if parameter is not None:
             self._rebinds.bound(statement, name, parameter, value)
         elif type(value) in (list, tuple, dict):
             self._rebinds.replaced(statement, name, value)
+
+    def _name(self, statement: Statement, name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            self._names.bind(name, value, statement.line, transient=statement.kind == "target")
+        elif isinstance(value, torch.nn.Module) and statement.kind != "target":
+            self._names.bind_module(name, value, statement.line)
 
     def _assign(self, statement: Statement, value: Any) -> None:
         targets = statement.targets

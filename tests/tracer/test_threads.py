@@ -1,4 +1,4 @@
-"""One thread of a program is recorded. Where a second one computes with gradients, the recording ends, not the program."""
+"""One thread of a program is recorded. Where a second one trains, the recording ends, not the program."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 from tapedeck import model, wire
 from tapedeck.explain.findings import find
+from tapedeck.recording import MemoryLog, Recording
 
 from .run_twice import all_bits, alone, record, recorded
 
@@ -54,12 +55,6 @@ def _values(tensors: list[torch.Tensor]) -> list[object]:
     return [tensor.tolist() for tensor in tensors]
 
 
-def _without_lines_of_leaves(graph: model.Graph) -> model.Graph:
-    """Return a graph without the lines of leaves: a thread makes its leaves before it is recorded."""
-    nodes = [node if node.kind != "leaf" else msgspec.structs.replace(node, line=None) for node in graph.nodes]
-    return msgspec.structs.replace(graph, nodes=nodes)
-
-
 def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
     thread = START + "thread = threading.Thread(target=train, args=(1,))\nthread.start()\nthread.join()\nprint('end')\n"
     events, counts = as_alone(thread)
@@ -73,7 +68,7 @@ def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
             values.pop("20", None)  # the line that makes the thread
         assert step == expected
     for index in range(counts[0]):
-        assert _without_lines_of_leaves(recording.graph(index)) == _without_lines_of_leaves(in_main.graph(index))
+        assert recording.graph(index) == in_main.graph(index)
     assert {line.line for line in recording.lines()} > {line.line for line in in_main.lines()} - {len(START.splitlines()) + 1}
 
 
@@ -105,15 +100,6 @@ SEVERAL = {
         "thread = threading.Thread(target=train, args=(0, 30))\nthread.start()\ntrain(1, 30)\nthread.join()\n"
     ),
     "a pool": "with ThreadPoolExecutor(3) as pool:\n    list(pool.map(train, range(6)))\n",
-    "the forward in a pool": (
-        "w = torch.ones(3, requires_grad=True)\nwith ThreadPoolExecutor(3) as pool:\n    for step in range(4):\n"
-        "        w.grad = None\n        parts = pool.map(lambda i: (w * i).exp().sum(), range(3))\n"
-        "        torch.stack(list(parts)).sum().backward()\n"
-    ),
-    "a module in main, its training in a thread": (
-        "w = torch.ones(3, requires_grad=True)\ny = w * 2\nthread = threading.Thread(target=lambda: (y * y).sum().backward())\n"
-        "thread.start()\nthread.join()\nprint(w.grad)\n"
-    ),
 }  # fmt: skip
 
 
@@ -137,7 +123,93 @@ def test_everything_before_the_second_thread_is_kept_and_a_note_names_its_line()
         for finding in find(recording, model.Program(program, "program", [(1, program.count("\n") + 1)]))
         if finding.code == "several-threads"
     ]
-    assert note.line == START[: START.index("        loss =")].count("\n") + 1
+    assert note.line == START[: START.index("        loss.backward")].count("\n") + 1
+
+
+IN_THREAD = "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n"
+OF_ONE_TRAINING = {
+    "a forward with gradients, then main trains": (
+        f"def work():\n    print(float(net(torch.ones(2)).detach()))\n{IN_THREAD}train(1)\n"
+    ),
+    "main trains, then a forward with gradients": (
+        f"def work():\n    print(float(net(torch.ones(2)).detach()))\ntrain(1)\n{IN_THREAD}train(2)\n"
+    ),
+    "a forward with gradients beside main": (
+        "stop = threading.Event()\ndef work():\n    while not stop.is_set():\n        net(torch.ones(2)).exp()\n"
+        "thread = threading.Thread(target=work)\nthread.start()\ntrain(1, 20)\nstop.set()\nthread.join()\n"
+    ),
+    "main computes with gradients, then a thread trains": (
+        f"print(float(net(torch.ones(2)).detach()))\ndef work():\n    train(1)\n{IN_THREAD}"
+    ),
+    "an inference in a pool": (
+        "def work(i):\n    with torch.inference_mode():\n        return float(net(torch.ones(2) * i))\n"
+        "train(1)\nwith ThreadPoolExecutor(3) as pool:\n    print(list(pool.map(work, range(5))))\ntrain(2)\n"
+    ),
+    "leaves of a pool": (
+        "def work(i):\n    v = torch.nn.Parameter(torch.ones(2))\n    return v, v * i\n"
+        "with ThreadPoolExecutor(3) as pool:\n    made = list(pool.map(work, range(5)))\ntrain(1)\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("program", OF_ONE_TRAINING.values(), ids=OF_ONE_TRAINING.keys())
+def test_threads_that_do_not_train_end_nothing(program: str) -> None:
+    net = "net = torch.nn.Linear(2, 1)\nwith torch.no_grad():\n    net.weight.fill_(1)\n    net.bias.fill_(0)\n"
+    events, counts = as_alone(START + net + program)
+    assert not signals(events)
+    trainings = program.count("train(")
+    assert counts[1:] == ((20, 20) if "20" in program else (4 * trainings, 4 * trainings))
+    recording = Recording(MemoryLog(events), START + net + program)
+    for step in map(recording.step, range(counts[2])):
+        lines = {node.name: node.line for node in recording.graph(int(step.passes[0].graph[1:])).nodes if node.name}
+        assert {lines["loss"], lines["net.0.weight"], lines["net.2.bias"]} - {15, 7} == set()
+
+
+VIEWS = (
+    "class Twice(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        return x * 2\n"
+    "    @staticmethod\n    def backward(ctx, g):\n        return g * 2\n"
+    "(w * w).sum().backward()\nmade = []\ndef work():\n    a, b = Twice.apply(w)[:2]\n"
+    "    made.append(torch.nn.functional.linear(a.view(1, 1), b.view(1, 1), w[:1]))\n"
+)
+SHARED = {
+    "the forward in a pool": (
+        "def work(i):\n    y = w * i\n    return y.exp().sum()\nfor step in range(3):\n    w.grad = None\n",
+        "    with ThreadPoolExecutor(3) as pool:\n        parts = list(pool.map(work, range(3)))\n",
+        "    parts = [work(i) for i in range(3)]\n",
+        "    torch.stack(parts).sum().backward()\n",
+    ),
+    "the forward in main, the training in a thread": (
+        "y = w * 2\ny += 1\ndef work():\n    z = (y * y).sum()\n    z.backward()\n",
+        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n",
+        "work()\n\n\n",
+        "print(w.grad)\n",
+    ),
+    "a function of its own, and views": (
+        VIEWS,
+        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n",
+        "work()\n\n\n",
+        "made[0].sum().backward()\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", SHARED.values(), ids=SHARED.keys())
+def test_what_a_thread_computes_for_a_pass_of_another_has_its_lines(parts: tuple[str, str, str, str]) -> None:
+    start = START + "w = torch.ones(3, requires_grad=True)\n" + parts[0]
+    threaded, same = start + parts[1] + parts[3], start + parts[2].ljust(1) + parts[3]
+    events, counts = as_alone(threaded)
+    assert not signals(events)
+    _, expected = record(same)
+    assert counts[1:] == expected.log.counts()[1:]
+    moved = threaded.count("\n") - same.count("\n")
+    recording = Recording(MemoryLog(events), threaded)
+    for index in range(counts[1]):
+        ours, theirs = (
+            [(node.op, node.line) for node in each.graph(each.log.pass_(index).graph).nodes if node.kind == "op"]
+            for each in (recording, expected)
+        )
+        last = same.count("\n")
+        assert ours == [(op, line + moved if line == last and moved else line) for op, line in theirs if line is not None]
 
 
 def test_threads_start_as_before_once_a_recording_has_ended() -> None:

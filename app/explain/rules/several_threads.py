@@ -1,9 +1,9 @@
-"""Report that the recording ended because a second thread computed with gradients.
+"""Report that the recording ended because a second thread called for a backward pass.
 
 ## Why it matters
 
 PyTorch numbers the nodes of each thread from zero, and the steps of several threads overlap. A recording of several threads
-would mix up their lines and numbers. Tapedeck therefore records one thread: the first one that computes with gradients. The
+would mix up their lines and numbers. Tapedeck therefore records one thread: the first one that calls `backward()`. The
 program itself is not affected.
 
 ## Example
@@ -43,7 +43,8 @@ for _ in range(2):
 
 ## What it does not report
 
-Threads that load data, write files or evaluate without gradients. They do not end the recording.
+Threads that load data, write files or evaluate a model. They do not end the recording. What they compute is part of it where
+the recorded thread calls `backward()` on it; its values are not shown.
 """
 
 from __future__ import annotations
@@ -61,12 +62,12 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a note for the second thread that computes with gradients."""
+    """Yield a note for the second thread that calls for a pass."""
     for signal in recording.signals(wire.SeveralThreads):
         yield note(
             CODE,
             signal.line,
-            "The recording ends here: a second thread computes with gradients.",
+            "The recording ends here: a second thread trains.",
             "Tapedeck records one thread. The program itself is not affected, but its later steps and passes are not shown. To "
             "see them, train in one thread.",
         )

@@ -145,7 +145,7 @@ class PassRecorder:
 
     def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         self.called = True
-        if self._mode.tracing or any(is_fake(output) for output in outputs) or not self._turns.claim():
+        if self._mode.tracing or any(is_fake(output) for output in outputs) or not self._turns.claim_pass():
             return self._engine(outputs, *args, **kwargs)
         begun = self._try_to_begin(outputs, args, kwargs)
         if begun is None or not self._attach(begun):

@@ -26,7 +26,8 @@ class TooManyNodes(Exception):
 class Walk:
     """A graph at one moment: its nodes in breadth-first order. A walk keeps its graph alive.
 
-    ``indexes`` are the indexes of nodes. ``numbers`` are their sequence numbers, -1 for a leaf's node, and ``calls`` the
+    ``indexes`` are the indexes of nodes. ``numbers`` are their sequence numbers, -1 for a leaf's node and for the nodes of
+    threads that are not recorded, and ``calls`` the
     calls that made them, where known.
     """
 
@@ -46,7 +47,7 @@ class Walk:
         self.calls: list[Call | None] = []
         self._structure: list[Any] = []
         """For each node its type, the target and input of each edge, and the site of its call."""
-        of = calls.of
+        of, foreign = calls.of, calls.foreign
         structure, numbers, called = self._structure, self.numbers, self.calls
         for index, node in enumerate(nodes):  # the list grows during the loop
             kind = type(node)
@@ -68,9 +69,13 @@ class Walk:
                 numbers.append(-1)
                 called.append(None)
             else:
-                seq = sequence_nr(node)
+                call = foreign.of(node) if foreign else None
+                if call is None:
+                    seq = sequence_nr(node)
+                    call = of(seq)
+                else:
+                    seq = -1
                 numbers.append(seq)
-                call = of(seq)
                 called.append(call)
                 if call is None:
                     structure.append(None)

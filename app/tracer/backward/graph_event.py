@@ -11,6 +11,7 @@ from ..forward.call_frames import CallFrames
 from ..forward.functions import call_name
 from ..source.instrument import ProgramSource
 from ..source.names import Names
+from ..tensors.handles import sequence_nr
 from .frame_columns import frame_columns
 from .graph import Walk
 from .saved_tensors import slot_name
@@ -52,7 +53,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
                 line, columns = source.locate(site.code, site.offset) if site.code is not None else (-1, None)
                 cached = rows_by_site[key] = row_of(made, call_name(call.function), line, columns, site.module)
             row = cached
-            name = call.name if call.result == seq else None
+            name = call.name if call.result == (seq if seq >= 0 else sequence_nr(node)) else None
             origin = source.own.origin(site.inner)
         else:
             origin = None

@@ -16,6 +16,7 @@ from ..tensors.kinds import is_opaque
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
 from ..tensors.views import remember
+from .foreign_calls import ForeignCalls
 
 MAX_CALLS = 300_000
 """Number of nodes above which the oldest calls are dropped. Their nodes are then recorded without a line."""
@@ -79,6 +80,13 @@ class Call:
         self.graph = -1
         self.backward_of: tuple[int, int] | None = None
 
+    def without_tensors(self) -> Call:
+        """Return a copy without the result and the arguments."""
+        copied = Call(self.first, self.last, self.site, self.function, None, (), self.direct)
+        copied.result = self.result
+        copied.name = self.name
+        return copied
+
     def drop_tensors(self) -> None:
         """Drop the result and the arguments."""
         self.out = None
@@ -126,7 +134,8 @@ class Calls:
         self._large: deque[tuple[Call, int]] = deque()
         self._bytes = 0
         self.of = self._by_sequence_nr.get
-        """Return the call that made the node with a sequence number, or ``None``."""
+        """Return the call that made the node with a sequence number in the recorded thread, or ``None``."""
+        self.foreign = ForeignCalls()
 
     def __bool__(self) -> bool:
         return bool(self._by_sequence_nr)
@@ -175,6 +184,18 @@ class Calls:
         if len(by_sequence_nr) > MAX_CALLS:
             self._drop_oldest_calls()
 
+    def make_foreign(self) -> None:
+        """Keep all calls on their nodes: another thread is recorded from now on, which has its own sequence numbers."""
+        copies = {seq: call.without_tensors() for seq, call in self._by_sequence_nr.items()}
+        self.foreign.add_all([call.out for call in self._recent], copies.get)
+        self._by_sequence_nr.clear()
+        self._recent.clear()
+        self._indexed = self._checked = 0
+        self._by_storage.clear()
+        self._returned.clear()
+        self._large.clear()
+        self._bytes = 0
+
     def _drop_oldest_tensors(self) -> None:
         while self._bytes > MAX_RESULT_BYTES:
             call, size = self._large.popleft()
@@ -190,7 +211,7 @@ class Calls:
 
     def graph_reached(self, tensor: Tensor) -> int:
         """Return the graph of the last pass that reached a tensor's node; -1 if no pass has."""
-        call = self.of(sequence_nr(tensor.grad_fn))
+        call = self.of(sequence_nr(tensor.grad_fn)) if self.foreign.of(tensor.grad_fn) is None else None
         return call.graph if call is not None else -1
 
     def name(self, value: Tensor, name: str) -> None:
@@ -202,7 +223,8 @@ class Calls:
             if value._is_view() and value._version:
                 return  # reading its ``grad_fn`` may make a new node, and only the program should make nodes
             node = grad_fn_of(value)
-            call = self._by_sequence_nr.get(sequence_nr(node)) if node is not None else None
+            recorded = node is not None and self.foreign.of(node) is None
+            call = self._by_sequence_nr.get(sequence_nr(node)) if recorded else None
         if call is not None and call.name is None:
             call.name = name
 

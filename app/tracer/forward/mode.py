@@ -162,11 +162,15 @@ class ForwardMode(TorchFunctionMode):
         site = calls.site(None, 0, module, inner) if frame is None else calls.site(frame.f_code, frame.f_lasti, module, inner)
         if last != first:
             arguments = (*args, *kwargs.values()) if kwargs else args
-            calls.add(Call(first, last, site, func, out, arguments, frame is direct))
+            self.add(Call(first, last, site, func, out, arguments, frame is direct))
             if func == _BROADCAST:
                 self._observer.broadcast(args[0], out)
         if self._trail.followed:
             self._trail.extend(out, args)
+
+    def add(self, call: Call) -> None:
+        """Add a call that made nodes."""
+        self._calls.add(call)
 
     def _run_updating_statistics(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         tensors = (argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor))

@@ -35,12 +35,12 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, source: ProgramSou
         first = next_sequence_nr()
         out = run(*args, **kwargs)
         last = next_sequence_nr()
-        if last != first and not mode.paused:
+        if last != first and (mode.foreign() or not mode.paused):
             with mode.reporting, torch._C.DisableTorchFunction():
                 code, offset = next(program_frames(sys._getframe(2), source.filename), (None, 0))
                 inner = source.own.location(sys._getframe(2), source.filename)
                 site = calls.site(code, offset, mode.modules[-1] if mode.modules else "", inner)
-                calls.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
+                mode.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
         return out
 
     def observed_apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:

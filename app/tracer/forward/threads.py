@@ -1,7 +1,9 @@
 """Decide which thread of the program is recorded. There is only one, since each thread numbers its nodes from zero.
 
 Recording begins with the main thread. If the first computation with gradients happens in another thread, that thread is
-recorded instead. The recording ends once a second thread computes with gradients. The program continues.
+recorded instead, and so is the first thread that calls for a pass. What other threads compute is recorded where it becomes
+part of a pass of the recorded thread: its nodes and their lines, but not its values. The recording ends once a second thread
+calls for a pass or an optimizer's step. The program continues.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..tensors.handles import next_sequence_nr, tensors_in
+from ..tensors.handles import next_sequence_nr, sequence_nr, tensors_in
 from ..tensors.memory import Write
+from ..tensors.snapshot import grad_fn_of
+from .calls import Call
 from .functions import KINDS, WRITE, classify
 from .mode import SHARED_FRAMES, ForwardMode
 
@@ -27,8 +31,8 @@ _NOBODY = 0
 class Turns:
     """Decides which thread is recorded. Nothing is checked until the program starts a thread.
 
-    ``untouched`` returns whether no computation with gradients has been recorded. ``on_moved`` is called in the thread that is
-    recorded instead of the main thread. ``on_second`` is called in the second thread that computes with gradients.
+    ``untouched`` returns whether no computation with gradients has been recorded. ``on_moved`` is called in a thread that is
+    recorded from now on instead of another. ``on_second`` is called in the second thread that calls for a pass.
     """
 
     def __init__(self, untouched: Callable[[], bool], on_moved: Callable[[], None], on_second: Callable[[], None]) -> None:
@@ -37,14 +41,15 @@ class Turns:
         self.shared = False
         """True once the program has started a thread."""
         self.ended = False
-        """True once a second thread has computed with gradients."""
+        """True once a second thread has called for a pass."""
+        self._settled = False
+        """True once a thread has called for a pass: no other is recorded from then on."""
         self.lock = threading.RLock()
         self._threads = {self.owner}
         """The threads of the program. They don't include the engine's threads, which work for the recorded thread."""
         self._untouched = untouched
         self._on_moved = on_moved
         self._on_second = on_second
-        self._moved = False
 
     def foreign(self) -> bool:
         """Return whether this thread of the program is not the one that is recorded."""
@@ -59,20 +64,39 @@ class Turns:
                 self.owner = _NOBODY
 
     def claim(self) -> bool:
-        """Return whether this thread, which computes with gradients, is recorded. It may be chosen by this call."""
+        """Return whether this thread, which makes nodes, is recorded. It may be chosen by this call."""
         if not self.foreign():
             return True
         with self.lock:
+            if self._settled or not self._untouched():
+                return False
+            self._move_here()
+            return True
+
+    def claim_pass(self) -> bool:
+        """Return whether this thread, which calls for a pass or an update, is recorded. It may be chosen by this call.
+
+        If another thread has done so before, the recording ends.
+        """
+        if not self.shared:
+            self._settled = True
+            return True
+        with self.lock:
+            settled, self._settled = self._settled, True
+            if not self.foreign():
+                return True
+            if not settled:
+                self._move_here()
+                return True
             if self.ended:
                 return False
-            if not self._moved and self._untouched():
-                self._moved = True
-                self.owner = get_ident()
-                self._on_moved()
-                return True
             self.ended = True
         self._on_second()
         return False
+
+    def _move_here(self) -> None:
+        self.owner = get_ident()
+        self._on_moved()
 
 
 class SharedForwardMode(ForwardMode):
@@ -112,14 +136,25 @@ class SharedForwardMode(ForwardMode):
             first = next_sequence_nr()
             out = func(*args, **kwargs) if kwargs else func(*args)
             last = next_sequence_nr()
-            if last != first and self.turns.claim():
+            if last != first:
+                self.turns.claim()
                 try:
-                    with _C.DisableTorchFunction():
+                    with self.turns.lock, _C.DisableTorchFunction():
                         self._record(first, last, func, out, args, kwargs)
                 except Exception as error:
                     self._observer.failed(error)
             return out
         return ForwardMode.__torch_function__(self, func, types, args, kwargs)
+
+    def add(self, call: Call) -> None:
+        """Add a call that made nodes. A call of a thread that is not recorded is kept without its tensors."""
+        if self.turns.foreign():
+            kept = call.without_tensors()
+            if isinstance(call.out, Tensor) and (node := grad_fn_of(call.out)) is not None:
+                kept.result = sequence_nr(node)
+            self._calls.foreign.add(call.out, call.first, call.last, kept)
+        else:
+            self._calls.add(call)
 
     def _protect(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Copy recorded values before an unrecorded thread writes to their memory."""

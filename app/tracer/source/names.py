@@ -96,13 +96,19 @@ class Names:
             return entry.name, entry.line
         name = self._name(value)
         if name is not None:
-            return name, self._lines.get(name.split(".")[0].split("[")[0], -1)
+            entry = self._of_modules.get(id(value))
+            if entry is not None and entry.name == name and entry.tensor.get() is value:
+                return name, entry.line  # another module may have been bound to that name since
+            return name, self._lines.get(name.split(".")[0].split("[")[0], self._line_made(value))
         for names in (self._of_modules, self._transient):
             entry = names.get(id(value))
             if entry is not None and entry.tensor.get() is value:
                 return entry.name, entry.line
+        return None, self._line_made(value)
+
+    def _line_made(self, value: Tensor) -> int:
         made = self._made_at(value)
-        return None, made.line if made is not None else -1
+        return made.line if made is not None else -1
 
     def origin(self, value: Tensor) -> wire.OriginRow | None:
         """Return the line in a module of the user's own that made a leaf."""

@@ -116,7 +116,7 @@ class Optimizers:
             handle.remove()
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
-        if self._mode.tracing or not self._turns.claim():
+        if self._mode.tracing or not self._turns.claim_pass():
             return None
         try:
             return self._begin_step(optimizer, args, kwargs)
