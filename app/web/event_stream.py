@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
@@ -16,16 +17,16 @@ from ..errors import TooMany
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 PIECE: Final = 64 * 1024
 """Bytes that are sent at once. A listener that does not read has at most this and the server's own buffer in memory."""
-SEND_SECONDS: Final = 15.0
-"""Seconds without reading after which a listener is dropped."""
+SEND_SECONDS: Final = 60.0
+"""Seconds without reading after which a listener is dropped. ``connections.py`` closes its connection before, on our server."""
 SENDERS: Final = 8
 """Streams that send in one iteration of the event loop."""
 SHARE: Final = 0.3
 """Largest share of the event loop's time that sending to listeners takes."""
 RETRY_SECONDS: Final = 10.0
 """``Retry-After`` of a stream that was refused."""
-ABORT: Final = "tapedeck.abort"
-"""Key of a function in a request's scope that closes the connection at once, with what is not sent yet."""
+
+log = logging.getLogger(__name__)
 
 
 class SendingTurns:
@@ -107,10 +108,8 @@ class EventStream(StreamingResponse):
         self._events = events
         self._turns = turns
         self._closed = closed
-        self._abort: Callable[[], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._abort = scope.get(ABORT)
         try:
             async with contextlib.aclosing(self._events):
                 await super().__call__(scope, receive, send)
@@ -125,9 +124,8 @@ class EventStream(StreamingResponse):
                     await self._turns.take()
                     await _send(send, {"type": "http.response.body", "body": data[start : start + PIECE], "more_body": True})
             await _send(send, {"type": "http.response.body", "body": b"", "more_body": False})
-        except TimeoutError:
-            if self._abort is not None:
-                self._abort()
+        except TimeoutError:  # the response stays incomplete, and the server closes the connection
+            log.info("A listener did not read for %g s, and was dropped.", SEND_SECONDS)
 
 
 async def _send(send: Send, message: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
 from .. import model, wire
+from ..byte_cache import ByteCache
 from ..runs.archive import Archive
 from ..runs.run import LiveRun, RecordedRun, StoredRun
 from .stream import COMMENT, Chunk, encode, encode_end, is_heavy, sse
@@ -34,7 +34,7 @@ class Feeds:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._cache = ChunkCache()
+        self._cache = ByteCache[tuple[str, int], Chunk](CACHE_BYTES)
         self._feeds: dict[tuple[str, str], Feed] = {}
 
     async def follow(self, recorded: RecordedRun, after: int, root: str) -> AsyncGenerator[bytes, None]:
@@ -70,7 +70,7 @@ class Feeds:
 class Feed:
     """The encoded events of one run. One task waits for changes of the run, however many listeners there are."""
 
-    def __init__(self, archive: Archive, recorded: RecordedRun, root: str, cache: ChunkCache) -> None:
+    def __init__(self, archive: Archive, recorded: RecordedRun, root: str, cache: ByteCache[tuple[str, int], Chunk]) -> None:
         self.listeners = 0
         self._archive = archive
         self._recorded = recorded
@@ -154,7 +154,7 @@ class Feed:
 
     async def _chunk(self, number: int) -> Chunk | None:
         """Return a chunk, as far as it is published; ``None`` if the run has been deleted."""
-        if (cached := self._cache.get(self._recorded.id, number)) is not None:
+        if (cached := self._cache.get((self._recorded.id, number))) is not None:
             return cached
         if (loading := self._loading.get(number)) is None:
             first, stop = number * CHUNK, min((number + 1) * CHUNK, self._published)
@@ -179,7 +179,7 @@ class Feed:
     def _keep(self, number: int, chunk: Chunk) -> Chunk:
         """Keep a chunk, or the part of it that is published, for other listeners."""
         if len(chunk.ends) == CHUNK or (self._ending is not None and chunk.stop == self._published):
-            self._cache.add(self._recorded.id, number, chunk)
+            self._cache.put((self._recorded.id, number), chunk, _size(chunk))
         elif self._tail is None or self._tail.first <= chunk.first:
             self._tail = chunk
         return chunk
@@ -195,29 +195,6 @@ class Feed:
         if start >= first or recorded.earlier is None:
             return None, events
         return (event for _, event in islice(recorded.earlier.all(start), min(first, stop) - start)), events
-
-
-class ChunkCache:
-    """The most recently read chunks of all runs, up to ``CACHE_BYTES``."""
-
-    def __init__(self) -> None:
-        self._chunks: OrderedDict[tuple[str, int], Chunk] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, run: str, number: int) -> Chunk | None:
-        """Return a chunk, or ``None`` if it is not cached."""
-        if (chunk := self._chunks.get((run, number))) is not None:
-            self._chunks.move_to_end((run, number))
-        return chunk
-
-    def add(self, run: str, number: int, chunk: Chunk) -> None:
-        """Add a chunk, and drop the least recently used ones that no longer fit."""
-        if (replaced := self._chunks.pop((run, number), None)) is not None:
-            self._bytes -= _size(replaced)
-        self._chunks[run, number] = chunk
-        self._bytes += _size(chunk)
-        while self._bytes > CACHE_BYTES:
-            self._bytes -= _size(self._chunks.popitem(last=False)[1])
 
 
 def _joined(begun: Chunk | None, following: Chunk) -> Chunk:

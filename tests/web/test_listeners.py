@@ -21,13 +21,14 @@ from tapedeck.runs.run import LiveRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import event_stream, feed
-from tapedeck.web.event_stream import ABORT, SENDERS, Listeners, SendingTurns
+from tapedeck.web.event_stream import SENDERS, Listeners, SendingTurns
 from tapedeck.web.feed import CHUNK, Feeds
 from tapedeck.web.stream import Chunk, encode
 
 from ..fake_executor import FakeExecutor, InlineFinder, forever, gate
 from ..handmade_events import FIT, fit
 from .conftest import Serve
+from .real_server import listening
 
 pytestmark = pytest.mark.anyio
 
@@ -142,10 +143,10 @@ async def test_comments_keep_a_quiet_stream_open_until_it_is_idle(tmp_path: Path
 
 
 async def test_a_stream_of_a_deleted_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapedeck.runs.archive.RECENT_BYTES", 0)
     monkeypatch.setattr("tapedeck.store.log.CACHE_BYTES", 0)
     async with live_run(tmp_path, fit(100)) as (_, recorded, archive):
         await recorded.until_ended()
+        archive.forget(recorded.id)
         stored = await archive.find(recorded.id)
         assert stored is not None
         events = Feeds(archive).follow(stored, -1, "")
@@ -211,7 +212,7 @@ async def endless() -> AsyncGenerator[bytes, None]:
 async def test_a_listener_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.01)
     listeners = Listeners(10, 10, 10)
-    aborted, sizes = [], []
+    sizes = []
 
     async def send(message: Any) -> None:
         if body := message.get("body"):
@@ -224,10 +225,30 @@ async def test_a_listener_that_does_not_read_is_dropped(monkeypatch: pytest.Monk
 
     response = listeners.open("run", "10.0.0.1", endless())
     assert listeners.count == 1
-    await response({"type": "http", "asgi": {"spec_version": "2.3"}, ABORT: lambda: aborted.append(True)}, receive, send)
-    assert aborted == [True]
+    await response({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
     assert listeners.count == 0
     assert max(sizes) <= event_stream.PIECE
+
+
+async def test_a_listener_that_does_not_read_is_disconnected_while_the_others_get_everything() -> None:
+    event, wait = gate()
+    tail = [wire.LinesEvent([wire.LineRow(1, None, "x" * 4_000, -1)], wire.TensorTable()) for _ in range(4_000)]
+    executor = FakeExecutor(fit()[:3], wait, *([each] for each in tail), fit()[3:])
+    async with listening(executor, write_seconds=30) as server:
+        posting = await server.connect()
+        posting.post("/api/v1/runs", {"program": FIT}, Prefer="wait=0")
+        path = (await posting.answer()).headers["location"]
+        reading, stuck = await server.connect(), await server.connect()
+        for each in (reading, stuck):
+            each.send(f"GET {path}/events HTTP/1.1\r\nHost: testserver\r\nConnection: close\r\n\r\n".encode())
+        stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: server.service.listeners.count == 2)
+        event.set()
+        assert b"event: end" in await reading.rest()
+        assert max(each.transport.get_write_buffer_size() for each in server.table._connections) < 4 * event_stream.PIECE
+        server.advance(1)
+        server.advance(31)
+        await until(lambda: server.service.listeners.count == 0)
 
 
 async def test_a_listener_that_leaves_is_no_longer_counted(tmp_path: Path) -> None:
