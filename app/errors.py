@@ -15,6 +15,7 @@
     ├── Busy                           the queue is full, or the server is stopping: 503 with Retry-After
     ├── TooMany                        the caller sent too many requests: 429 with Retry-After
     ├── StoreFull                      the store is full: 507
+    ├── StoreUnusable                  the store is damaged, read-only or of a newer version: the server does not start
     ├── SandboxError                   programs cannot be confined, or the sandbox failed: 503
     ├── ProtocolError                  a child sent an invalid frame: the child is killed
     └── DrawingError                   Graphviz or a converter failed or timed out
@@ -81,6 +82,10 @@ class TooMany(TapedeckError):
 
 class StoreFull(TapedeckError):
     """The store has no room for another recording."""
+
+
+class StoreUnusable(TapedeckError):
+    """The store cannot be opened: it is damaged, cannot be written, or was written by a newer version."""
 
 
 class SandboxError(TapedeckError):

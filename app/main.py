@@ -137,7 +137,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
 
 
 def _service(settings: Settings, folder: Path | None, executor: Executor, workers: Workers, finder: Finder) -> Service:
-    archive = Archive(Store(folder), settings.limits, settings.memory_mb << 20)
+    archive = Archive(Store(folder, durable=settings.durable), settings.limits, settings.memory_mb << 20)
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
     runs = Runs(settings, archive, executor, finder, _slots(settings))
     replayed = Replays(settings.limits, archive, executor, runs.slots)

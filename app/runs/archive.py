@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any, Final, TypeVar
 from .. import model
 from ..recording import usual_keys
 from ..store import MANY_STEPS, RunRow, Store
+from .clock import ExpiryClock
 from .run import LiveRun, RecordedRun, StoredRun
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ class Archive:
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(2, "store-read")
         self._sweeping: asyncio.Task[None] | None = None
+        self.clock = ExpiryClock(store.latest())
+        """The time that decides whether a run has expired."""
 
     @property
     def recent_bytes(self) -> int:
@@ -77,14 +79,19 @@ class Archive:
     async def find(self, id: str) -> RecordedRun | None:
         """Return the run with an id, or ``None`` if it is not stored."""
         if (recent := self._recent.get(id)) is not None:
+            if self._expired(recent.new.expires):
+                return None
             self._recent.move_to_end(id)
             return recent
         stored = await self.beside(self._store.get, id) if len(id) == 32 else None
-        return None if stored is None else self._from_store(stored)
+        return None if stored is None or self._expired(stored.expires) else self._from_store(stored)
 
     async def by_idempotency(self, key: str) -> RecordedRun | None:
         """Return the run that was started with an idempotency key, or ``None``."""
         stored = await self.beside(self._store.by_idempotency, key)
+        if stored is not None and self._expired(stored.expires):
+            await self.delete(stored.id)  # another run may use the key now
+            return None
         return None if stored is None else self._from_store(stored)
 
     async def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[StoredRun]:
@@ -93,7 +100,7 @@ class Archive:
         ``before`` is the time of creation and the number of a run; only older runs are returned.
         """
         found: Sequence[RunRow] = await self.beside(self._store.of_owner, owner, count, before)
-        return [StoredRun(run, self._store.log(run), self._limits) for run in found]
+        return [StoredRun(run, self._store.log(run), self._limits) for run in found if not self._expired(run.expires)]
 
     async def save(self, recorded: LiveRun, status: model.Status) -> None:
         """Write the status of a run, and its events that are not final in the store yet.
@@ -181,17 +188,15 @@ class Archive:
             self.remember(recorded)
         return recorded
 
+    def _expired(self, expires: float | None) -> bool:
+        return expires is not None and expires <= self.clock.now()
+
     async def _sweep(self) -> None:
         while True:
             try:
-                if count := await self._write(self._store.sweep, time.time()):
+                if self.clock.certain and (count := await self._write(self._store.sweep, self.clock.now())):
                     log.info("Deleted %d expired runs.", count)
-                now = time.time()
-                for id in [
-                    id
-                    for id, recorded in self._recent.items()
-                    if recorded.new.expires is not None and recorded.new.expires <= now
-                ]:
+                for id in [id for id, recorded in self._recent.items() if self._expired(recorded.new.expires)]:
                     self.forget(id)
             except Exception:
                 log.exception("Expired runs could not be deleted.")

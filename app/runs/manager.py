@@ -135,7 +135,7 @@ class Runs:
             program=request.program,
             options=request.options,
             created=now,
-            expires=now + days * 86_400 if days else None,
+            expires=self._archive.clock.now() + days * 86_400 if days else None,
             idempotency=key if request.store else None,
             fingerprint=fingerprint,
         )

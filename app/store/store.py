@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import tempfile
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,14 +19,18 @@ from sqlalchemy.exc import OperationalError
 from .. import model, wire
 from ..errors import StoreFull
 from ..recording import Overview
-from .database import open_database
+from .database import is_full, open_database
 from .derived import OVERVIEW, DerivedParts, insert_parts
 from .log import BlockCache, StoredLog, block_rows, has_overview
 from .overviews import Overviews, pack_overview
 from .probe import probe
+from .reserve import RESERVE_BYTES, DiskReserve
 from .schema import blocks, replays, runs
 from .series import StoredSeries
 
+FILE: Final = "tapedeck.sqlite3"
+"""Name of the database in its folder."""
+DISK_FULL: Final = 'The disk of this server is full: delete old runs, or send "store": false.'
 MOST_REPLAYS: Final = 500
 """Largest number of replay answers that are stored for one run."""
 
@@ -98,12 +104,13 @@ class Store:
     must make them in a thread.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, durable: bool = True) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="tapedeck-") if folder is None else None
         folder = Path(self._temporary.name) if self._temporary else cast(Path, folder)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
-        self._engine = open_database(folder / "tapedeck.sqlite3")
+        self._engine = open_database(folder / FILE, durable=durable)
+        self._reserve = DiskReserve(folder, 0 if self._temporary else RESERVE_BYTES)
         self._blocks = BlockCache(self._engine)
         self._writing = threading.Lock()
         self._parts = DerivedParts(self._engine, self._writing, self._grow)
@@ -174,8 +181,8 @@ class Store:
                     insert_parts(connection, number, parts)
                 self.bytes += size * exists
         except OperationalError as error:
-            if "full" in str(error.orig):
-                raise StoreFull("The disk of this server is full: runs cannot be stored at the moment.") from error
+            if is_full(error):
+                raise StoreFull(DISK_FULL) from error
             raise
         return Written(number, sealed)
 
@@ -184,6 +191,12 @@ class Store:
         with self._engine.connect() as connection:
             row = connection.execute(_GET, {"id": id}).first()
         return None if row is None else _stored(row)
+
+    def latest(self) -> float:
+        """Return the time of the newest run, 0 if there is none."""
+        with self._engine.connect() as connection:
+            newest = select(runs.c.created).order_by(runs.c.number.desc()).limit(1)
+            return connection.execute(newest).scalar_one_or_none() or 0.0
 
     def by_idempotency(self, key: str) -> RunRow | None:
         """Return the run that was requested with an idempotency key, or ``None``."""
@@ -212,9 +225,16 @@ class Store:
     def keep_replay(self, run: str, id: str, answer: bytes) -> bool:
         """Store the answer of a replay and return whether it is stored.
 
-        It is not stored if the run was deleted, or already has :data:`MOST_REPLAYS` answers.
+        It is not stored if the run was deleted, if it already has :data:`MOST_REPLAYS` answers, or if the disk is full.
         """
-        payload = zlib.compress(answer, 6)
+        try:
+            return self._keep_replay(run, id, zlib.compress(answer, 6))
+        except OperationalError as error:
+            if is_full(error):
+                return False
+            raise
+
+    def _keep_replay(self, run: str, id: str, payload: bytes) -> bool:
         with self._writing, self._engine.begin() as connection:
             number = connection.execute(select(runs.c.number).where(runs.c.id == run)).scalar_one_or_none()
             if number is None:
@@ -245,16 +265,23 @@ class Store:
         """Delete the expired runs, free their disk space, and return their number."""
         count = self._delete((runs.c.expires <= now) & runs.c.status.in_(model.FINAL))
         if count:
-            with self._writing, self._engine.connect() as connection:
-                # The pragma frees one page per step and returns no columns. Only `executescript` runs all steps.
-                connection.connection.cursor().executescript("PRAGMA incremental_vacuum(2000)")
+            self._vacuum()
         return count
+
+    def _vacuum(self) -> None:
+        with self._writing, self._engine.connect() as connection:
+            # The pragma frees one page per step and returns no columns. Only `executescript` runs all steps.
+            connection.connection.cursor().executescript("PRAGMA incremental_vacuum(2000)")
 
     def interrupt(self) -> int:
         """Mark the runs that were in progress when the server stopped, and return their number."""
-        with self._writing, self._engine.begin() as connection:
-            query = update(runs).where(runs.c.status.not_in(model.FINAL)).values(status="interrupted")
-            return connection.execute(query).rowcount
+        query = update(runs).where(runs.c.status.not_in(model.FINAL)).values(status="interrupted")
+
+        def mark() -> int:
+            with self._writing, self._engine.begin() as connection:
+                return connection.execute(query).rowcount
+
+        return self._even_if_full(mark)
 
     def _counted(self, run: int, first: int) -> tuple[int, int, int]:
         """Return the number of graphs, passes and steps that a run has before the position ``first``."""
@@ -272,12 +299,28 @@ class Store:
         self.bytes += size
 
     def _delete(self, where: Any) -> int:
+        return self._even_if_full(lambda: self._delete_where(where))
+
+    def _delete_where(self, where: Any) -> int:
         with self._writing, self._engine.begin() as connection:
             found = connection.execute(select(runs.c.number, runs.c.recording_bytes).where(where)).all()
             for number, _ in found:
                 connection.execute(delete(runs).where(runs.c.number == number))
         self.bytes -= sum(size for _, size in found)
         return len(found)
+
+    def _even_if_full(self, work: Callable[[], int]) -> int:
+        """Return the result of a write that needs little space. On a full disk, use the reserve."""
+        try:
+            return work()
+        except OperationalError as error:
+            if not (is_full(error) or shutil.disk_usage(self._folder).free < RESERVE_BYTES):
+                raise
+        with self._reserve.released():
+            count = work()
+            with contextlib.suppress(OperationalError), self._writing, self._engine.connect() as connection:
+                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))  # shortens the log, which takes space too
+        return count
 
 
 _GET = select(runs).where(runs.c.id == bindparam("id"))
