@@ -148,18 +148,12 @@ def run(
     """
     from . import record, report
 
-    settings = read_settings()
     ended: list[int] = []
-    own_streams = not as_json and record.shares_streams(sandbox)
-    source = record.read(file, module=module, sandbox=sandbox)
-    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
+    invocation = record.prepare(file, arguments, module=module, sandbox=sandbox, seed=seed)
+    own_streams = not as_json and invocation.shares_streams()
     recorded = asyncio.run(
         record.record(
-            source,
-            request,
-            settings,
-            sandbox=sandbox,
-            arguments=tuple(arguments or ()),
+            invocation,
             printed=(lambda stream, text: None) if as_json else _print_at_once,
             exited=ended.append,
             own_streams=own_streams,
@@ -170,7 +164,7 @@ def run(
     else:
         if (printed := recorded.recording.stdout()) and not printed.endswith("\n"):
             print()
-        report.show(report.console(), recorded, source.name, error_printed=own_streams)
+        report.show(report.console(), recorded, invocation.file.name, error_printed=own_streams)
     if ended:
         _end_like(ended[0])
     if recorded.status != "done":
@@ -214,13 +208,11 @@ def render(
     form = output.suffix.removeprefix(".").lower()
     if form not in picture.FORMS:
         raise BadRequest(f"{output.name} cannot be drawn: use one of the endings {', '.join(picture.FORMS)}.")
-    settings = read_settings()
-    source = record.read(file, module=module, sandbox=sandbox)
-    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
-    look: Any = {"theme": theme, "direction": direction, "engine": picture.shared_engine(settings.dot)}
+    invocation = record.prepare(file, arguments, module=module, sandbox=sandbox, seed=seed)
+    look: Any = {"theme": theme, "direction": direction, "engine": picture.shared_engine(invocation.settings.dot)}
 
     async def draw() -> tuple[RecordedRun, bytes]:
-        recorded = await record.record(source, request, settings, sandbox=sandbox, arguments=tuple(arguments or ()))
+        recorded = await record.record(invocation)
         chosen = default_graph(recorded.recording, step, line)
         if chosen is None:
             reason = f": {explanation(recorded.status, recorded.error)}" if recorded.error else "."
@@ -276,17 +268,11 @@ def check(
     from .. import wire
     from . import check_report, record, report
 
-    settings = read_settings()
-    own_streams = record.shares_streams(sandbox)
-    source = record.read(file, module=module, sandbox=sandbox)
-    request = record.request(source, settings.limits if sandbox else record.TRUSTED, seed=seed, sandbox=sandbox)
+    invocation = record.prepare(file, arguments, module=module, sandbox=sandbox, seed=seed)
+    own_streams = invocation.shares_streams()
     recorded = asyncio.run(
         record.record(
-            source,
-            request,
-            settings,
-            sandbox=sandbox,
-            arguments=tuple(arguments or ()),
+            invocation,
             printed=_print_at_once,
             own_streams=own_streams,
             replay=wire.ReplayOrder("check", elements=elements, every=True),
@@ -294,7 +280,7 @@ def check(
     )
     found = check_report.read(recorded.recording)
     out = report.console()
-    for line in check_report.report(found, source.name):
+    for line in check_report.report(found, invocation.file.name):
         out.print(line)
     for line in report.failure(recorded.run({}), printed=own_streams):
         out.print(line)

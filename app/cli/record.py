@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from ..inputs import request as requests
 from ..inputs.request import Request
 from ..runs.run import LiveRun
 from ..settings import Settings
+from ..settings import read as read_settings
 from ..store import NewRun
 from . import modules
 
@@ -53,6 +54,42 @@ class File(Struct, frozen=True):
     module: str | None = None
 
 
+class Invocation(Struct, frozen=True):
+    """A file with everything that one execution of it needs."""
+
+    file: File
+    request: Request
+    settings: Settings
+    sandbox: bool
+    arguments: tuple[str, ...]
+
+    @property
+    def limits(self) -> model.Limits:
+        """The limits of the settings for a confined program, else :data:`TRUSTED`."""
+        return self.settings.limits if self.sandbox else TRUSTED
+
+    def shares_streams(self) -> bool:
+        """Return whether the program can print to this process's streams: it is not confined, and they are not redirected."""
+        return not self.sandbox and (sys.stdout, sys.stderr) == (sys.__stdout__, sys.__stderr__)
+
+
+def prepare(name: str, arguments: Sequence[str] | None, *, module: bool, sandbox: bool, seed: int | None) -> Invocation:
+    """Read the settings and a file as the options of a command say.
+
+    Without a seed, the program keeps its own random state. In a sandbox, all programs start from the same random state.
+
+    Raises :class:`SettingsError` for an invalid setting, and :class:`BadRequest` or :class:`TooLarge` for the file.
+    """
+    settings = read_settings()
+    file = read(name, module=module, sandbox=sandbox)
+    media_type = "application/x-ipynb+json" if file.notebook else "text/x-python"
+    options = {} if seed is None else {"seed": str(seed)}
+    request = requests.read(file.body, media_type, options, settings.limits if sandbox else TRUSTED)
+    if seed is None and not sandbox:
+        request = msgspec.structs.replace(request, options=msgspec.structs.replace(request.options, seed=None))
+    return Invocation(file, request, settings, sandbox, tuple(arguments or ()))
+
+
 def read(name: str, *, module: bool = False, sandbox: bool = False) -> File:
     """Read a file, standard input if ``name`` is ``-``, or a module of this name. Raises :class:`BadRequest`."""
     if module:
@@ -71,30 +108,9 @@ def read(name: str, *, module: bool = False, sandbox: bool = False) -> File:
     return File(path.name, path.absolute(), body, path.suffix.lower() == ".ipynb")
 
 
-def request(file: File, limits: model.Limits, *, seed: int | None, sandbox: bool = False) -> Request:
-    """Return the request that a server would read from the file. Raises the errors of :func:`requests.read`.
-
-    Without a seed, the program keeps its own random state. In a sandbox, all programs start from the same random state.
-    """
-    options = {} if seed is None else {"seed": str(seed)}
-    read = requests.read(file.body, "application/x-ipynb+json" if file.notebook else "text/x-python", options, limits)
-    if seed is None and not sandbox:
-        read = msgspec.structs.replace(read, options=msgspec.structs.replace(read.options, seed=None))
-    return read
-
-
-def shares_streams(sandbox: bool) -> bool:
-    """Return whether a program can print to this process's streams itself: it is not confined, and they are not redirected."""
-    return not sandbox and (sys.stdout, sys.stderr) == (sys.__stdout__, sys.__stderr__)
-
-
 async def record(
-    file: File,
-    request: Request,
-    settings: Settings,
+    invocation: Invocation,
     *,
-    sandbox: bool = False,
-    arguments: tuple[str, ...] = (),
     printed: Callable[[model.Stream, str], None] = lambda stream, text: None,
     replay: wire.ReplayOrder | None = None,
     exited: Callable[[int], None] = lambda code: None,
@@ -102,8 +118,7 @@ async def record(
 ) -> LiveRun:
     """Run a file to its end and return its recording.
 
-    The file runs as ``python FILE arguments`` would run it, in the current folder. With ``sandbox``, it is confined as on a
-    server.
+    The file runs as ``python FILE arguments`` would run it, in the current folder, or it is confined as on a server.
 
     - ``printed`` is called with each text that the program prints, and its stream, as it arrives.
     - ``own_streams`` lets a program that is not confined write to the streams of this process by itself, the traceback that
@@ -115,15 +130,15 @@ async def record(
     The first Ctrl+C or SIGTERM goes to the program, the second one stops it. Everything recorded before that is kept.
     Raises :class:`SandboxError`.
     """
-    limits = settings.limits if sandbox else TRUSTED
+    file, request, sandbox, limits = invocation.file, invocation.request, invocation.sandbox, invocation.limits
     recorded = LiveRun(_new(request), limits)
     path = str(file.path) if file.path is not None and not sandbox else None
     job = job_for(request.program, request.options, limits)
-    job = msgspec.structs.replace(job, path=path, module=file.module, arguments=list(arguments), replay=replay)
+    job = msgspec.structs.replace(job, path=path, module=file.module, arguments=list(invocation.arguments), replay=replay)
     job = msgspec.structs.replace(job, own_streams=own_streams)
     executor: Executor = OwnProcess()
     if sandbox:
-        executor = await _start_sandbox(settings)
+        executor = await _start_sandbox(invocation.settings)
     try:
         with _signals(recorded.cancelled, getattr(executor, "send_signal", None)):
             async with contextlib.aclosing(executor.run(job, limits=limits, cancelled=recorded.cancelled)) as batches:  # type: ignore[type-var]
