@@ -32,7 +32,7 @@ def read(data: bytes, most_bytes: int = SOURCE_BYTES) -> model.Program:
     """Read the bytes of an ``.ipynb`` file. Raises the errors of :func:`convert`."""
     try:
         document = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise UnreadableInput(
             f"This is not a notebook: an .ipynb file is JSON, but this file is not ({error}). Save it again from Jupyter.",
             where="notebook",

@@ -70,6 +70,11 @@ def parse(posted: Posted, limits: model.Limits, optimizers: OptimizerCatalogue |
     return _checked(program, posted.options, limits)
 
 
+def may_be_training(body: bytes) -> bool:
+    """Return whether a body may be a training. If so, pass the optimizers to :func:`read`."""
+    return b'"training"' in body
+
+
 def _decoded(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)

@@ -54,7 +54,7 @@ async def start_run(request: Request) -> Response:
     client = client_of(request, owner)
     media_type = request.headers.get("content-type", "")
     body = await read_body(request, requests.limit_of(media_type, service.limits))
-    parsed = await service.parse(requests.split(body, media_type, query, service.limits))
+    parsed = await service.parse(body, media_type, query)
 
     fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
     key = idempotency_key(request, owner, fingerprint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
 
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 Mode = Literal["full", "nofiles", "unconfined", "refused", "starting"]
 
+SPLIT_BYTES: Final = 1_000_000
+"""Largest body in bytes that is taken apart on the event loop, which takes some milliseconds."""
 READING: Final = Budget(cpu_seconds=1.5, wall_seconds=15.0)
 """What reading one request may take. The largest notebook that is valid takes about a third of a second of processor time."""
 LIGHT_BYTES: Final = 200_000
@@ -97,21 +99,23 @@ class Service:
         """The example that the playground opens with."""
         return next(each for each in self.examples if each.slug == FIRST_VISIT)
 
-    async def parse(self, posted: requests.Posted) -> requests.Request:
+    async def parse(self, body: bytes, media_type: str, query: Mapping[str, str]) -> requests.Request:
         """Return the request for a run that a body contains. One that could take long to read is read by a worker.
 
-        Raises the errors of :func:`requests.parse`, and :class:`OverBudget`.
+        Raises the errors of :func:`requests.read`, and :class:`OverBudget`.
         """
-        if posted.kind == "training":
-            await self.executor.settled()  # the optimizers are known then
-        optimizers = self.executor.optimizers if posted.kind == "training" else None
-        if posted.light:
-            return requests.parse(posted, self.limits, optimizers)
+        optimizers = None
+        if requests.may_be_training(body):
+            await self.executor.settled()
+            optimizers = self.executor.optimizers
+        if len(body) <= SPLIT_BYTES:
+            posted = requests.split(body, media_type, query, self.limits)
+            if posted.light:
+                return requests.parse(posted, self.limits, optimizers)
         try:
-            return await self.workers.run(requests.parse, posted, self.limits, optimizers, budget=READING)
+            return await self.workers.run(requests.read, body, media_type, dict(query), self.limits, optimizers, budget=READING)
         except OverBudget as error:
-            remedy = "Send less code, or simpler code, as one program."
-            raise OverBudget(f"The {posted.kind} cannot be read. {error} {remedy}", where=posted.kind) from error
+            raise OverBudget(f"The body cannot be read. {error} Send less code, or simpler code, as one program.") from error
 
     def drain(self) -> None:
         """Refuse new runs and replays, and those that wait for a slot. What runs continues."""

@@ -4,43 +4,19 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from anyio.from_thread import start_blocking_portal
 from tapedeck.inputs.body import LIGHT_BYTES
-from tapedeck.main import create_app
-from tapedeck.settings import Settings
 
-from ..fake_executor import FakeExecutor
-from ..handmade_events import FIT, fit
-from ..web.conftest import client_of
+from ..handmade_events import FIT
+from .conftest import Ask, NoFinder
 from .hostile import REQUESTS, RUNS, HostileRequest
 
+Finder = NoFinder  # findings have tests of their own
 ANSWER_BYTES = 4_000
 """Largest answer to a request that is rejected. Messages quote only the beginning of what they reject."""
-
-
-Ask = Callable[..., httpx.Response]
-
-
-@pytest.fixture(scope="module")
-def ask() -> Iterator[Ask]:
-    """Send a request to one app, on which every program is the same small training loop without findings."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        start_blocking_portal() as portal,
-    ):
-        patch.setattr("tapedeck.main.find", lambda recording, program: [])
-        app = create_app(Settings(data=":memory:"), executor=FakeExecutor(fit()))
-        with portal.wrap_async_context_manager(app.router.lifespan_context(app)):
-            client = client_of(app)
-            yield lambda method, path, **options: portal.call(partial(client.request, method, path, **options))
-            portal.call(client.aclose)
 
 
 @pytest.fixture(scope="module")
