@@ -16,6 +16,7 @@ import msgspec
 from ..errors import TapedeckError
 from ..main import create_app
 from ..settings import Settings, SettingsError, is_loopback
+from .allocator import return_large_blocks
 from .doctor import writable
 from .server import DrainingServer
 
@@ -32,6 +33,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
     if not (diagnosis := writable(settings.data)).ok:
         raise SettingsError(diagnosis.text)
     listening = listen(host, port)
+    return_large_blocks()
     if settings.unconfined and not settings.token:
         settings = msgspec.structs.replace(settings, token=secrets.token_urlsafe(24))
     made = create_app(settings)

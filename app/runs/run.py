@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -39,8 +40,9 @@ class RecordedRun:
         self.findings: list[model.Finding] = []
         self.findings_omitted: list[str] = []
         self.truncated = False
-        self.size = 0
-        """Approximate size of its events in memory, in bytes."""
+        self._program_bytes = sys.getsizeof(new.program.text)
+        self.size = self._program_bytes
+        """Approximate size of its program and its events in memory, in bytes."""
 
     @property
     def id(self) -> str:
@@ -159,7 +161,7 @@ class StoredRun(RecordedRun):
         self.findings = stored.findings
         self.findings_omitted = stored.findings_omitted
         self.truncated = stored.truncated
-        self.size = 4 * stored.recording_bytes
+        self.size += 4 * stored.recording_bytes
 
 
 class LiveRun(RecordedRun):
@@ -220,7 +222,7 @@ class LiveRun(RecordedRun):
             self.events.append(event)
             self._log.append(event)
             self._footprint.add(event)
-        self.size = self._footprint.bytes(self.overview)
+        self.size = self._program_bytes + self._footprint.bytes(self.overview)
         self.wake()
 
     @property
@@ -262,7 +264,7 @@ class LiveRun(RecordedRun):
         self.events, self.forgotten = kept, self.sealed
         self._log = self.recording.log = self._log.without(self.earlier)
         self._footprint.drop(kept)
-        self.size = self._footprint.bytes(self.overview)
+        self.size = self._program_bytes + self._footprint.bytes(self.overview)
 
     @property
     def changed(self) -> asyncio.Event:

@@ -53,6 +53,15 @@ def test_a_run_is_counted_by_what_its_events_take() -> None:
     assert 0 < footprint.bytes(overview) < 20_000
 
 
+async def test_a_run_is_also_counted_by_its_program(tmp_path: Path) -> None:
+    small, large = request(), request()
+    text = "x = 1\n" * 40_000
+    large = msgspec.structs.replace(large, program=msgspec.structs.replace(large.program, text=text))
+    async with running(tmp_path) as (runs, _):
+        sizes = [(await ended(await runs.submit(each, "anna"))).size for each in (small, large)]
+    assert sizes[1] - sizes[0] >= len(text) - len(small.program.text)
+
+
 async def test_events_that_leave_memory_are_no_longer_counted_but_rare_ones_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
