@@ -105,6 +105,12 @@ class Runs:
 
     # -- admit
 
+    def check_room(self, client: Client) -> None:
+        """Raise :class:`TooMany` or :class:`Busy` if :meth:`submit` would, before work is done for a new run of a client."""
+        if self._closing:
+            raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
+        self.slots.check_room(client)
+
     async def submit(
         self,
         request: Request,
@@ -122,8 +128,7 @@ class Runs:
         """
         if key is not None and (earlier := await self._earlier(key)) is not None:
             return earlier
-        if self._closing:
-            raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
+        self.check_room(client or Client(owner, ""))
         if request.store and self._archive.bytes >= self._limits.store_bytes:
             raise StoreFull('There is no room for another recording: delete old runs, or send "store": false.')
         ticket = self.slots.admit(client or Client(owner, ""))

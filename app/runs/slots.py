@@ -117,7 +117,7 @@ class Slots:
 
         Raises :class:`TooMany` if the client has too many callers in the queue, and :class:`Busy` if the queue is full.
         """
-        self._refuse(client)
+        self.check_room(client)
         ticket = Ticket(self, client)
         sessions = self._addresses.setdefault(client.address, _Address()).sessions
         sessions.setdefault(client.key, deque()).append(ticket)
@@ -151,8 +151,8 @@ class Slots:
             ticket.granted.set_result(None)
         self._grant()
 
-    def _refuse(self, client: Client) -> None:
-        """Raise an error if there is no room in the queue for another caller of a client."""
+    def check_room(self, client: Client) -> None:
+        """Raise the errors of :meth:`admit` if there is no room in the queue for another caller of a client."""
         mine = self._waiting_of[client.key]
         at = self._waiting_at[client.address]
         if client.session is not None and mine >= self._per_session:

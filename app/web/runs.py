@@ -53,6 +53,8 @@ async def start_run(request: Request) -> Response:
     owner = service.owners.identify(request)
     client = client_of(request, owner)
     media_type = request.headers.get("content-type", "")
+    if "idempotency-key" not in request.headers:  # with a key, the run may exist
+        service.runs.check_room(client)
     body = await read_body(request, requests.limit_of(media_type, service.limits))
     parsed = await service.parse(body, media_type, query)
 

@@ -87,6 +87,8 @@ async def test_a_waiting_run_has_its_position_and_the_seconds_until_it_starts(se
         assert int(posted[3].headers["retry-after"]) >= max(1, waits[2])
         read = await client.get(posted[3].headers["location"])
         assert read.json()["queue"]["position"] == 3
+        page = await client.get(posted[3].json()["links"]["page"])
+        assert "Waiting: 2 ahead, about " in page.text
         await client.post(f"{RUNS}/{posted[1].json()['id']}/cancel")
         read = await client.get(posted[3].headers["location"])
         assert read.json()["queue"]["position"] == 2
@@ -107,6 +109,8 @@ async def test_a_client_with_too_many_waiting_runs_gets_429_and_others_are_serve
         assert "2 of your runs" in refused.json()["detail"]
         assert refused.json()["retry_after"] >= 1
         assert (await other.post(RUNS, json={"program": "x = 1"})).status_code == 201
+        unreadable = await one.post(RUNS, json={"program": 1})
+        assert unreadable.status_code == 429  # nothing is read before there is room
 
 
 async def test_replays_wait_in_the_same_queue(serve: Serve) -> None:
