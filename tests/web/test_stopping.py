@@ -16,6 +16,13 @@ from .real_server import Connection, RealServer, listening, until
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run the tests on uvloop, as uvicorn does."""
+    return "asyncio", {"use_uvloop": True}
+
+
 RUNS = "/api/v1/runs"
 
 
