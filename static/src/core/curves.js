@@ -1,7 +1,9 @@
 // Fetch the curves of a run (its losses, parameters and gradients over the steps) and look up single steps in them.
 
+import { unpack } from "../leaves/msgpack.js";
+
 /** @import {Client} from "../leaves/api.js" */
-/** @import {Run, Scalar} from "../leaves/types.js" */
+/** @import {PackedSeries, Run} from "../leaves/types.js" */
 /** @import {Curves} from "./state.js" */
 
 const POINTS = 6000; // longer curves are thinned out by the server, which keeps extremes
@@ -28,8 +30,29 @@ export function keysOf({ id, shape }, quantity) {
 /** Return whether `keysOf` gives the key of a norm. @param {{shape: number[]}} parameter */
 export const isNorm = ({ shape }) => shape.length > 0 && count(shape) > ELEMENTS;
 
-/** Parse a number of the API, which sends non-finite numbers as strings. @param {Scalar | null} value */
-const numeral = (value) => (value === null || typeof value === "boolean" ? null : Number(value));
+/** @param {Uint8Array} bytes */
+const viewOf = ({ buffer, byteOffset, byteLength }) => new DataView(buffer, byteOffset, byteLength);
+
+/**
+ * Read packed series. A step without a number has null.
+ *
+ * @param {ArrayBuffer} answer
+ * @returns {{index: number[], series: Record<string, (number | null)[]>}}
+ */
+function seriesOf(answer) {
+  const { index, series } = /** @type {PackedSeries} */ (unpack(answer));
+  const steps = viewOf(index.data);
+  /** @type {Record<string, (number | null)[]>} */
+  const columns = {};
+  for (const [key, { data, gaps }] of Object.entries(series)) {
+    const numbers = viewOf(data);
+    /** @type {(number | null)[]} */
+    const column = Array.from({ length: numbers.byteLength / 8 }, (_, at) => numbers.getFloat64(8 * at, true));
+    for (const gap of gaps) column[gap] = null;
+    columns[key] = column;
+  }
+  return { index: Array.from({ length: steps.byteLength / 4 }, (_, at) => steps.getInt32(4 * at, true)), series: columns };
+}
 
 /**
  * Fetch the curves of a run. Curves that were fetched before are extended, not fetched again.
@@ -50,17 +73,17 @@ export async function curvesOf(api, run, before) {
   const start = (before?.index.at(-1) ?? -1) + 1;
   const grows = before !== null && run.steps <= POINTS;
   const range = grows ? { start } : run.steps > POINTS ? { points: POINTS } : {};
-  const answer = await api.series(run.id, ["loss", "loss:*", ...keys], range);
+  const answer = seriesOf(await api.series(run.id, ["loss", "loss:*", ...keys], range));
   // autograd.grad() returns gradients without filling .grad: fetch the contributions of those parameters
   const given = run.parameters
     .slice(0, PARAMETERS)
     .filter((parameter) => !keysOf(parameter, "grad").some((key) => answer.series[key]?.some((value) => value !== null)))
     .flatMap((parameter) => keysOf(parameter, "contribution"));
   if (given.length && answer.index.length) {
-    const { index, series } = await api.series(run.id, given, range);
+    const { index, series } = seriesOf(await api.series(run.id, given, range));
     if (`${index}` === `${answer.index}`) Object.assign(answer.series, series);
   }
-  const fresh = Object.fromEntries(Object.entries(answer.series).map(([key, column]) => [key, column.map(numeral)]));
+  const fresh = answer.series;
   if (!grows) return { index: answer.index, values: fresh };
   const gaps = (/** @type {number} */ length) => /** @type {null[]} */ (Array(length).fill(null));
   const names = new Set([...Object.keys(before.values), ...Object.keys(fresh)]);

@@ -111,7 +111,7 @@ export function session(store, api, onrun) {
       if (own !== tape || mine < arrived || store.get().apart) return;
       arrived = mine;
       arrive({ step, graph, ...drawn });
-      own.ahead(at);
+      own.stay(at);
     } catch (error) {
       if (mine === latest) store.set({ trouble: trouble(error), settled: true });
     }
@@ -229,6 +229,8 @@ export function session(store, api, onrun) {
     show,
     load,
     end,
+    /** Fetch steps around the playhead, because it is about to move. */
+    prepare: () => tape.prepare(),
     /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "node">>} view */
     go(view) {
       const before = store.get();
@@ -285,7 +287,7 @@ export function session(store, api, onrun) {
       });
       void inspect();
       void curve();
-      if (step) tape.ahead(step.index);
+      if (step) tape.stay(step.index);
     },
   };
 }

@@ -1,5 +1,5 @@
-// Cache the steps of a run. Stretches of packed steps are fetched around the playhead and ahead of its movement; the step at
-// the playhead comes first. A step is unpacked when it is shown.
+// Cache the steps of a run. The step at the playhead is fetched first, with a few steps after it. Once the playhead moves, or is
+// about to move, stretches of packed steps are fetched around it and ahead of its movement. A step is unpacked when it is shown.
 
 import { unpack } from "../leaves/msgpack.js";
 import { stepsOf } from "./packed-steps.js";
@@ -8,11 +8,12 @@ import { stepsOf } from "./packed-steps.js";
 /** @import {PackedSteps, Step} from "../leaves/types.js" */
 
 const STEP_BYTES = 600; // estimated size of a packed step
-const NODE_BYTES = 80; // estimated size for each node of its graph
+const NODE_BYTES = 200; // estimated size for each node of its graph
 const STRETCH_BYTES = 400_000; // maximum size of a stretch
 const LONGEST = 256; // maximum number of steps in a stretch
 const CACHE_BYTES = 32_000_000; // maximum size of all cached packed steps
-const SMALL_TAPE = 1_500_000; // a tape of at most this many bytes is fetched whole
+const SMALL_TAPE = 300_000; // a tape of at most this many bytes is fetched whole
+const FEW = 8; // steps fetched at once for the one that a caller waits for
 const AHEAD = 3; // stretches fetched ahead of a moving playhead
 const MOVING = 500; // milliseconds after a move in which another move is likely
 const UNPACKED = 64; // maximum number of cached unpacked steps
@@ -32,11 +33,14 @@ export function stepCache(api, run, size) {
   const unpacked = new Map(); // by step, most recently used last
   /** @type {Map<number, Promise<void>>} */
   const requests = new Map(); // by stretch
+  /** @type {Promise<void> | null} */
+  let urgent = null; // the request for the pending step
   /** @type {Map<number, true>} */
   const used = new Map(); // cached stretches, most recently used last
   /** @type {{index: number, resolve: (step: Step | null) => void, reject: (error: unknown) => void} | null} */
   let pending = null; // the step that a caller waits for
-  let [at, direction] = [0, 1]; // where the playhead is, and in which direction it moved last
+  let [at, direction] = [-1, 1]; // where the playhead is, and in which direction it moved last
+  let eager = false; // whether steps are fetched ahead
   let [moves, before] = [-Infinity, -Infinity]; // times of its last move and of the one before
   let length = 0; // steps of a stretch
 
@@ -83,11 +87,11 @@ export function stepCache(api, run, size) {
     return null;
   }
 
-  /** Fetch the steps of a stretch from one on. @param {number} which @param {number} from */
-  async function load(which, from) {
-    const end = (which + 1) * length;
-    for (let start = /** @type {number | null} */ (from); start !== null && start < end;) {
-      const answer = /** @type {PackedSteps} */ (unpack(await api.packed(run, start, end - start)));
+  /** Fetch steps of one stretch. @param {number} from @param {number} to  the step after the last one */
+  async function load(from, to) {
+    const which = stretch(from);
+    for (let start = /** @type {number | null} */ (from); start !== null && start < to;) {
+      const answer = /** @type {PackedSteps} */ (unpack(await api.packed(run, start, to - start)));
       if (!answer.spans.length) throw new Error(`The server did not send step ${start}.`);
       for (const step of stepsOf(answer)) packed.set(step.index, step.read);
       used.set(which, true);
@@ -96,17 +100,40 @@ export function stepCache(api, run, size) {
     touch(which);
   }
 
-  /** Return what to fetch next: the pending step, else steps near the playhead; null if nothing is missing. */
+  /** Return whether the playhead is moving, so that it will probably move on. */
+  const moving = () => performance.now() - moves < MOVING && moves - before < MOVING;
+
+  /** Fetch the missing steps of a stretch, from one on. @param {number} which @param {number} from */
+  function fetchStretch(which, from) {
+    const answer = load(from, (which + 1) * length);
+    requests.set(which, answer);
+    answer.catch((error) => fail(which, error)).finally(() => (requests.delete(which), pump()));
+  }
+
+  /** Fetch the pending step: with its stretch while the playhead is moving, else with a few steps after it. @param {number} index */
+  function hurry(index) {
+    const which = stretch(index);
+    if (requests.has(which)) return;
+    if (moving()) return fetchStretch(which, missing(which) ?? index);
+    urgent = load(index, Math.min(index + FEW, (which + 1) * length, size().count));
+    urgent.catch((error) => fail(which, error)).finally(() => ((urgent = null), pump()));
+  }
+
+  /** Report a failed request to the caller who waits for one of its steps. @param {number} which @param {unknown} error */
+  function fail(which, error) {
+    const last = pending;
+    if (!last || stretch(last.index) !== which) return void (eager = false); // the steps are fetched when they are shown
+    pending = null;
+    eager = false;
+    last.reject(error);
+  }
+
+  /** Return the stretch to fetch ahead next, and its first missing step; null if nothing is missing. */
   function next() {
-    if (pending) {
-      const from = missing(stretch(pending.index));
-      if (from !== null) return { which: stretch(pending.index), from };
-    }
     const here = stretch(at);
     const all = size().count * bytes() <= SMALL_TAPE;
     const last = stretch(size().count - 1);
-    const moving = performance.now() - moves < MOVING && moves - before < MOVING;
-    const near = Array.from({ length: 1 + (moving ? AHEAD : 1) }, (_, i) => here + direction * i);
+    const near = Array.from({ length: 1 + (moving() ? AHEAD : 1) }, (_, i) => here + direction * i);
     const more = all ? Array.from({ length: last + 1 }, (_, i) => i).sort((a, b) => Math.abs(a - here) - Math.abs(b - here)) : [here - direction];
     for (const which of [...near, ...more]) {
       const from = which < 0 || which > last || requests.has(which) ? null : missing(which);
@@ -115,29 +142,14 @@ export function stepCache(api, run, size) {
     return null;
   }
 
-  /** Start as many requests as allowed. @param {boolean} onward  also for steps that no caller waits for */
-  function pump(onward) {
-    while (pending && answered(pending.index)) settle();
-    while (requests.size < REQUESTS && (pending ?? onward)) {
+  /** Start as many requests as allowed. */
+  function pump() {
+    if (pending && answered(pending.index)) settle();
+    if (pending && !urgent) hurry(pending.index);
+    while (eager && requests.size < REQUESTS) {
       const { which, from } = next() ?? {};
-      if (which === undefined || from === undefined || requests.has(which)) return;
-      const answer = load(which, from);
-      requests.set(which, answer);
-      answer.then(
-        () => {
-          requests.delete(which);
-          pump(true);
-        },
-        (error) => {
-          requests.delete(which);
-          const last = pending;
-          if (last && stretch(last.index) === which) {
-            pending = null;
-            last.reject(error);
-          }
-          pump(false);
-        },
-      );
+      if (which === undefined || from === undefined) return;
+      fetchStretch(which, from);
     }
   }
   const answered = (/** @type {number} */ index) => unpacked.has(index) || packed.has(index);
@@ -150,6 +162,8 @@ export function stepCache(api, run, size) {
   /** @param {number} index */
   function moved(index) {
     if (index === at) return;
+    if (at < 0) return void (at = index); // the playhead was only put there
+    eager = true;
     [at, direction, moves, before] = [index, index > at ? 1 : -1, performance.now(), moves];
   }
 
@@ -168,19 +182,24 @@ export function stepCache(api, run, size) {
       pending = null;
       const here = peek(index);
       if (here) {
-        pump(true);
+        pump();
         return here;
       }
       if (index >= size().count) return api.step(run, index);
       return new Promise((resolve, reject) => {
         pending = { index, resolve, reject };
-        pump(true);
+        pump();
       });
     },
-    /** Fetch the steps around a step, or all of a small tape. A failed request is repeated when its step is shown. @param {number} index */
-    ahead(index) {
+    /** Tell the cache where the playhead is. @param {number} index */
+    stay(index) {
       moved(index);
-      pump(true);
+      pump();
+    },
+    /** Fetch steps around the playhead from now on, because it is about to move. */
+    prepare() {
+      eager = true;
+      pump();
     },
   };
 }

@@ -1,6 +1,6 @@
 // A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
-/** @import {Graph, NodeDetail, Run, RunHeading, Scalar, Step, Surface} from "./types.js" */
+/** @import {Graph, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
 const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
@@ -113,17 +113,16 @@ export function client(base) {
       return (await request(`${run(id)}/steps?start=${start}&count=${count}`, { headers })).arrayBuffer();
     },
     /**
-     * Fetch series of numbers over the steps; null for a step without a number.
+     * Fetch series of numbers over the steps, as msgpack.
      *
      * @param {string} id
      * @param {readonly string[]} keys
      * @param {{start?: number, points?: number}} [options]
-     * @returns {Promise<{index: number[], series: Record<string, (Scalar | null)[]>}>}
      */
     series: async (id, keys, { start = 0, points } = {}) => {
       const query = new URLSearchParams([...keys.map((key) => ["key", key]), ["start", String(start)]]);
       if (points) query.set("points", String(points));
-      return (await request(`${run(id)}/series?${query}`)).json();
+      return (await request(`${run(id)}/series?${query}`, { headers: { Accept: "application/msgpack" } })).arrayBuffer();
     },
     /** @param {string} id @param {string} graph @param {AbortSignal} [signal] @returns {Promise<Graph>} */
     graph: async (id, graph, signal) => (await request(`${run(id)}/graphs/${graph}`, with_(signal))).json(),

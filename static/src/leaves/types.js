@@ -70,6 +70,7 @@
  * @property {Finding[]} findings
  * @property {string[]} findings_omitted  codes of the rules that did not run to their end
  * @property {Record<string, string>} links
+ * @property {Record<string, number>} [omitted]   numbers of lines, parameters and graphs after the first ones
  *
  * @typedef {object} RunHeading
  * @property {string} id
@@ -221,6 +222,12 @@
  * @property {SpanRebind[]} rebinds
  * @property {SpanPass[]} passes
  * @property {SpanTable} table
+ */
+
+/**
+ * Packed series: `index` has int32, the series have float64. `gaps` are positions without a number.
+ *
+ * @typedef {{index: {data: Uint8Array}, series: Record<string, {data: Uint8Array, gaps: number[]}>}} PackedSeries
  */
 
 /** @typedef {{spans: Span[], next: number | null, earlier: Record<string, EarlierValue>}} PackedSteps */

@@ -220,7 +220,8 @@ state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", 
   text.cells(outputs(recorded, cellsOver(now)));
   if (moved) text.follow();
 });
-state.watch(["playing"], ({ playing: on }) => on && text.resumeFollowing());
+state.watch(["playing"], ({ playing: on }) => on && (work.prepare(), text.resumeFollowing()));
+for (const sign of ["pointerenter", "focusin"]) find("#deck").addEventListener(sign, () => work.prepare());
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   notes.show(recorded?.findings ?? [], recorded?.findings_omitted ?? [], recorded?.program ?? "", edited);
