@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import linecache
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -132,16 +131,8 @@ def described(finding: model.Finding, program: str) -> Iterator[Text]:
         yield _indented(finding.why, 4)
     if finding.fix is not None:
         yield Text(f"    {finding.fix.title}:")
-        yield from difference(program, finding.fix)
-
-
-def difference(program: str, fix: model.Fix) -> Iterator[Text]:
-    """Yield the lines that a fix removes and adds."""
-    before, after = program.splitlines(), fixes.apply(program, fix).splitlines()
-    for line in difflib.unified_diff(before, after, n=0, lineterm=""):
-        if line.startswith(("---", "+++", "@@")):
-            continue
-        yield Text(f"    {line[0]} {line[1:]}", style="red" if line[0] == "-" else "green")
+        for sign, line in fixes.changed_lines(program, finding.fix):
+            yield Text(f"    {sign} {line}", style="red" if sign == "-" else "green")
 
 
 def _summary(run: model.Run, name: str) -> Text:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from .. import model
 
 
@@ -18,3 +20,14 @@ def apply(program: str, fix: model.Fix) -> str:
         (first, column), (last, end) = edit.start, edit.end
         program = program[: starts[first - 1] + column] + edit.text + program[starts[last - 1] + end :]
     return program
+
+
+def changed_lines(program: str, fix: model.Fix) -> list[tuple[str, str]]:
+    r"""Return the lines that a fix removes and adds, each after ``-`` or ``+``.
+
+    >>> changed_lines("m = m - g\n", model.Fix("", [model.Edit((1, 0), (1, 9), "m -= g")]))
+    [('-', 'm = m - g'), ('+', 'm -= g')]
+    """
+    before, after = program.splitlines(), apply(program, fix).splitlines()
+    lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]  # after the names of the files
+    return [(line[0], line[1:]) for line in lines if not line.startswith("@@")]

@@ -7,7 +7,7 @@ Every template:
 - ``url("/examples")``: a path below ``root``; ``asset("playground.js")``: the URL of a bundled file (raises for an
   unknown name). The whole bundle is served below ``url("/static/…")``.
 - ``|tensor``: a filter that writes a :class:`~tapedeck.model.TensorSummary` as the pictures do. ``|coded``: a filter
-  that shows text in backticks as code.
+  that shows text in backticks as code. ``|changed``: the lines that a fix of a program removes and adds.
 - ``csp_nonce``: the nonce of this response, for ``<style nonce>`` and for ``<meta name="csp-nonce" content>``, from
   which CodeMirror reads it. Scripts are bundled files, never inline. An inline SVG has presentation attributes only.
 - ``page``: ``"playground"``, ``"examples"``, ``"findings"``, ``"docs"`` or ``"error"``; ``version``: the version of Tapedeck.
@@ -53,6 +53,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -66,6 +67,7 @@ from starlette.responses import HTMLResponse, Response
 
 from .. import __version__, assets, model
 from ..drawing.style import legend
+from ..explain import fixes
 from ..explain.documentation import LINK
 from ..explain.registry import GROUPS
 from ..runs.run import RecordedRun
@@ -228,10 +230,18 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(assets.templates_path()), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["tensor"] = written
+    environment.filters["changed"] = changed
     environment.filters["coded"] = coded
     environment.filters["documented"] = documented
     environment.filters["highlighted"] = highlighted
     return environment
+
+
+def changed(fix: model.Fix, program: str) -> list[tuple[str, str]]:
+    """Return the lines that a fix removes and adds, each after its sign, without their common indentation."""
+    lines = fixes.changed_lines(program, fix)
+    texts = textwrap.dedent("\n".join(text for _, text in lines)).split("\n")
+    return [(sign, text) for (sign, _), text in zip(lines, texts, strict=False)]  # no lines make one empty text
 
 
 def coded(text: str) -> Markup:

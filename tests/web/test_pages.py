@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from markupsafe import escape
-from tapedeck import wire
+from tapedeck import model, wire
 from tapedeck.assets import static_path
 from tapedeck.examples import FIRST_VISIT, gallery
 from tapedeck.explain.registry import RULES
+from tapedeck.web import pages
 from tapedeck.web.playground import listing
 from tapedeck.web.playhead import Playhead
 
@@ -192,6 +194,18 @@ async def test_every_link_includes_the_path_of_the_proxy(serve: Serve) -> None:
         missing = await client.get("/tape/deck/api/v1/runs/x")
         assert missing.json()["type"] == "/tape/deck/docs#not-found"
         assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/tape/deck"}]
+
+
+@pytest.mark.parametrize("edit", [model.Edit((3, 8), (3, 22), "m -= m.grad"), model.Edit((3, 0), (3, 0), "")])
+def test_a_fix_is_shown_without_scripts(edit: model.Edit) -> None:
+    program = "with no_grad():\n    if True:\n        m = m - m.grad\n"
+    finding = model.Finding(
+        "leaf-rebound", "error", None, 3, None, None, "It is rebound.", "Why.", model.Fix("Use `-=`", [edit])
+    )
+    run = SimpleNamespace(findings=[finding], findings_omitted=[], program=program)
+    shown = pages._environment().get_template("_findings.html").render(run=run, url=str)
+    assert ("<del>−  m = m - m.grad\n</del><ins>+  m -= m.grad\n</ins>" in shown) is bool(edit.text)
+    assert '<span class="fix-title">Use <code>-=</code></span>' in shown
 
 
 async def test_every_rule_has_an_entry_on_the_page_of_findings(client: httpx.AsyncClient) -> None:
