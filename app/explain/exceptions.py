@@ -78,6 +78,8 @@ def _innermost(recording: Recording, signals: list[wire.PassFailed]) -> list[wir
         found.append(signal)
         while (event := _pass(recording, index)) is not None and 0 <= event.parent < index:
             index = event.parent
+            if (index, message) in around:
+                break  # the passes around that one were found before
             around.add((index, message))
     return found
 

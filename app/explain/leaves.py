@@ -82,7 +82,7 @@ def _trains(syntax: Syntax, name: str) -> bool:
     if not all(syntax.in_no_grad(each) or each in through_data for each in found):
         return False
     if found and any(map(syntax.in_loop, found)):
-        return name in syntax.cleared() or syntax.calls("zero_grad")
+        return name in syntax.cleared or syntax.calls("zero_grad")
     return True
 
 

@@ -19,6 +19,8 @@ from ..recording.tensors import Tensors
 
 NEAR = 50
 """Largest number of nodes that are searched for a ``where`` above a node."""
+NESTED = 200
+"""Largest number of passes after a pass that are searched for those nested in it."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
 """Operations by which a program writes an Inf on purpose."""
 _BOTH = ("-Infinity", "Infinity")
@@ -111,8 +113,9 @@ def _in_pass(recording: Recording, step: int, index: int) -> Origin | None:
 
 def _nested(recording: Recording, step: int, parent: int) -> Origin | None:
     """Return the origin in a nested pass, such as the pass of a checkpoint."""
-    for index in recording.log.step(step).passes:
-        if index > parent and recording.log.pass_(index).parent == parent:
+    nested = [index for index in recording.log.step(step).passes if index > parent][:NESTED]
+    for index in nested:
+        if recording.log.pass_(index).parent == parent:
             found = _in_pass(recording, step, index)
             if found is not None:
                 return found
@@ -152,19 +155,21 @@ class _Trace:
         computed from an Inf that the program writes on purpose is an origin. The Inf itself is returned only if ``excuse`` is
         false and nothing else is found.
 
-        Each node is visited once, after the nodes that it was computed from.
+        Each node is visited once, after the nodes that it was computed from. A forged graph may have a cycle, on which that is
+        not possible for all nodes.
         """
         below: dict[int, int] = {}
         origins: list[tuple[int, int]] = []  # level and node
-        first = set(starts)
+        first, entered = set(starts), set[int]()
         waiting = [(start, False) for start in first]
         while waiting:
             node, done = waiting.pop()
             bad = self.value(node)
-            if node in below or (bad is False and node not in first):
+            if node in below or (bad is False and node not in first) or (node in entered and not done):
                 continue
             targets = [self._ends[edge][1] for edge in self._out[node]]
             if not done:
+                entered.add(node)
                 waiting.append((node, True))
                 waiting += [(target, False) for target in targets if target not in below]
                 continue

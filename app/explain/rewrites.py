@@ -16,6 +16,8 @@ METHODS: Final = frozenset({
     "clamp_min_", "clamp_max_", "masked_fill_", "sin_", "cos_", "square_", "addcmul_", "addcdiv_", "lerp_",
 })  # fmt: skip
 """In-place methods that compute the same as the method without ``_``."""
+MOST_SHARED: Final = 100
+"""Largest number of names that one fix may check with :func:`shared`, which searches the whole program each time."""
 VIEWS: Final = frozenset({
     "view", "view_as", "reshape", "expand", "expand_as", "t", "transpose", "permute", "squeeze", "unsqueeze", "flatten",
     "narrow", "select", "chunk", "split", "unbind", "detach", "diagonal", "as_strided", "contiguous", "to", "float", "double",

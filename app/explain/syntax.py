@@ -66,15 +66,19 @@ class Syntax:
             named = ast.parse(name, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-        for node in self._parents:
-            if (
-                isinstance(node, ast.Assign)
-                and node.lineno == line
-                and len(node.targets) == 1
-                and _may_name(node.targets[0], named)
-            ):
+        for node in self._assignments_of_line.get(line, ()):
+            if len(node.targets) == 1 and _may_name(node.targets[0], named):
                 return node
         return None
+
+    @cached_property
+    def _assignments_of_line(self) -> dict[int, list[ast.Assign]]:
+        """The assignments that begin on each line, the outermost first."""
+        found: dict[int, list[ast.Assign]] = {}
+        for node in self._parents:
+            if isinstance(node, ast.Assign):
+                found.setdefault(node.lineno, []).append(node)
+        return found
 
     def torch_name(self) -> str | None:
         """Return the name by which the program imports torch, ``None`` if it does not."""
@@ -144,21 +148,39 @@ class Syntax:
 
     def at(self, line: int | None, columns: tuple[int, int] | None) -> list[ast.expr]:
         """Return the expressions that span exactly these columns of a line, the outermost first."""
-        found = (node for node in self.statements(ast.expr) if node.lineno == node.end_lineno == line)
+        found = self._expressions_of_line.get(line or 0, ())
         return [node for node in found if columns == (self.span(node)[0][1], self.span(node)[1][1])]
+
+    @cached_property
+    def _expressions_of_line(self) -> dict[int, list[ast.expr]]:
+        """The expressions that begin and end on each line, the outermost first."""
+        found: dict[int, list[ast.expr]] = {}
+        for node in self.statements(ast.expr):
+            if node.lineno == node.end_lineno:
+                found.setdefault(node.lineno, []).append(node)
+        return found
 
     def assigned(self, name: str) -> list[ast.expr]:
         """Return the values that the program assigns to a name, in the order of lines."""
-        return [
-            node.value
-            for node in self.statements(ast.Assign)
-            if any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
-        ]
+        return self._assigned.get(name, [])
+
+    @cached_property
+    def _assigned(self) -> dict[str, list[ast.expr]]:
+        """The values that are assigned to each name, in the order of lines."""
+        found: dict[str, list[ast.expr]] = {}
+        for node in self.statements(ast.Assign):
+            for name in {target.id: target for target in node.targets if isinstance(target, ast.Name)}:
+                found.setdefault(name, []).append(node.value)
+        return found
 
     def statement(self, line: int) -> ast.stmt | None:
         """Return the innermost statement that begins on a line."""
-        found = [node for node in self.statements(ast.stmt) if node.lineno == line]
-        return found[-1] if found else None
+        return self._last_statements.get(line)
+
+    @cached_property
+    def _last_statements(self) -> dict[int, ast.stmt]:
+        """The innermost statement that begins on each line."""
+        return {node.lineno: node for node in self.statements(ast.stmt)}
 
     def in_loop(self, node: ast.AST) -> bool:
         """Return whether a statement may run more than once: in a loop or in a function."""
@@ -177,8 +199,9 @@ class Syntax:
             around = self._parents.get(around)
         return False
 
+    @cached_property
     def cleared(self) -> set[str]:
-        """Return the expressions whose ``.grad`` the program resets, as written in the program."""
+        """The expressions whose ``.grad`` the program resets, as written in the program."""
         found: list[ast.expr] = []
         for node in self._parents:
             if isinstance(node, ast.Assign):
@@ -197,7 +220,11 @@ class Syntax:
 
     def calls(self, method: str) -> bool:
         """Return whether the program calls a method of this name on any object."""
-        return any(isinstance(node.func, ast.Attribute) and node.func.attr == method for node in self.statements(ast.Call))
+        return method in self._called_methods
+
+    @cached_property
+    def _called_methods(self) -> frozenset[str]:
+        return frozenset(node.func.attr for node in self.statements(ast.Call) if isinstance(node.func, ast.Attribute))
 
     def span(self, node: ast.stmt | ast.expr) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the positions at which a node begins and ends."""
@@ -247,7 +274,13 @@ class Syntax:
         return self.lines[line - 1][:start]
 
     def _position(self, line: int, offset: int) -> tuple[int, int]:
-        return line, len(self.lines[line - 1].encode()[:offset].decode(errors="ignore"))
+        text = self.lines[line - 1]
+        return line, offset if self._is_ascii[line - 1] else len(text.encode()[:offset].decode(errors="ignore"))
+
+    @cached_property
+    def _is_ascii(self) -> list[bool]:
+        """For each line, whether its columns in bytes and in characters are the same."""
+        return [line.isascii() for line in self.lines]
 
 
 def root_of_pass(call: ast.Call | None) -> ast.expr | None:

@@ -94,7 +94,7 @@ def without_gradients(syntax: Syntax, statements: Sequence[ast.stmt], torch: str
 
 def reset(syntax: Syntax, what: str, value: ast.AST) -> str | None:
     """Return a statement that resets a gradient after an update, ``None`` if the program resets it already."""
-    cleared, used = syntax.cleared(), syntax.graded(ast.walk(value))
+    cleared, used = syntax.cleared, syntax.graded(ast.walk(value))
     if what in cleared or (len(used) == 1 and used <= cleared):
         return None
     others = bool(cleared) or syntax.calls("zero_grad")

@@ -293,8 +293,10 @@ class Recording:
 
     def last_pass(self, graph: int, *, before: int) -> int | None:
         """Return the last pass over a graph among the thousand passes before ``before``; ``None`` if there is none."""
+        if graph < 0:
+            return None
         for index in range(min(before, self.log.counts()[1]) - 1, max(-1, before - 1_001), -1):
-            if graph >= 0 and self.log.pass_(index).graph == graph:
+            if self.log.pass_(index).graph == graph:
                 return index
         return None
 

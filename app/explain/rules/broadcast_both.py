@@ -42,6 +42,7 @@ loss.backward()
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -58,6 +59,10 @@ LINES: Final = 20
 """Largest number of lines of the program that are examined."""
 NODES: Final = 20_000
 """Largest number of nodes of a graph that is searched."""
+MEETINGS: Final = 20
+"""Largest number of nodes of one line that are examined."""
+NEAR: Final = 1_000
+"""Largest number of nodes below a column that are searched for the operation that made it."""
 _MEETS: Final = ("SubBackward0", "MulBackward0")
 _LOSSES: Final = ("MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss")
 _ELEMENTWISE: Final = ("Pow", "Abs", "Neg", "Mul", "Div", "Add", "Sub", "Square", *_LOSSES)
@@ -79,7 +84,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     """Yield a finding for each line that combines a column and a row whose results all go into one number."""
     met = {signal.line: signal.shapes for signal in recording.signals(wire.Broadcast)}
     reported: set[int] = set()
-    examined: set[int] = set()
+    examined: Counter[int] = Counter()
     seen: set[int] = set()
     for index in range(min(recording.log.counts()[1], PASSES)):
         graph = recording.log.pass_(index).graph
@@ -87,25 +92,31 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             continue
         seen.add(graph)
         if len(recording.graph(graph).nodes) <= NODES:
-            for meeting in _Meetings(recording.numbers(index), met).harmful():
-                if meeting.line in reported or len(examined | {meeting.line}) > LINES:
+            meetings = _Meetings(recording.numbers(index), met)
+            for meeting in meetings.harmful():
+                line = meeting.line
+                if line in reported or examined[line] >= MEETINGS or (line not in examined and len(examined) >= LINES):
                     continue
-                examined.add(meeting.line)
+                examined[line] += 1
                 pair = _Pair.of(syntax, meeting)
-                if not pair.is_intended(syntax):
+                if not pair.is_intended(syntax, meetings.origin(meeting.operand)):
                     reported.add(meeting.line)
                     yield pair.finding(syntax, index, recording.log.pass_(index).step)
 
 
 @dataclass(frozen=True)
 class _Meeting:
-    """A node that combines a column and a row. ``column`` is the index of the column (operand 0 or 1), ``origin`` its op."""
+    """A node that combines a column and a row.
+
+    ``column`` is the index of the column (operand 0 or 1), and ``operand`` the column's node, ``None`` if PyTorch itself warns
+    about the meeting.
+    """
 
     index: int
     node: model.Node
     count: int
     column: int
-    origin: str
+    operand: int | None
     squared: bool
 
     @property
@@ -172,20 +183,27 @@ class _Meetings:
             shapes = self._met.get(node.line)
             if shapes is None or len(operands) != 1 or (column := _column(*shapes)) is None:
                 return None
-            return _Meeting(index, node, shapes[column][-2], column, "op", True)  # PyTorch itself warns about these
+            return _Meeting(index, node, shapes[column][-2], column, None, True)
         if node.op not in _MEETS or len(operands) != 2:
             return None
         first, second = self._shape(operands[0]), self._shape(operands[1])
         if first is None or second is None or (column := _column(first, second)) is None:
             return None
         squared = any(self._nodes[source].op.startswith(("Pow", "Mul")) for source in self._up.get(index, ()))
-        return _Meeting(index, node, shape[-1], column, self._origin(operands[column]), squared)
+        return _Meeting(index, node, shape[-1], column, operands[column], squared)
 
-    def _origin(self, index: int) -> str:
-        """Return the op that gave a tensor its shape: the nearest node below it with an operand of another shape."""
+    def origin(self, index: int | None) -> str | None:
+        """Return the op that gave a column its shape: the nearest node below it with an operand of another shape.
+
+        Return ``None`` if there is none among the ``NEAR`` nodes nearest to it, and ``op`` without a node.
+        """
+        if index is None:
+            return "op"
         shape, seen = self._shape(index), {index}
         waiting = [index]
         while waiting:
+            if len(seen) > NEAR:
+                return None
             at = waiting.pop()
             node, below = self._nodes[at], self._down.get(at, ())
             if node.kind == "constant":
@@ -230,9 +248,12 @@ class _Pair:
                     return cls(meeting, (left, right))
         return cls(meeting, None)
 
-    def is_intended(self, syntax: Syntax) -> bool:
-        """Return whether the column was made on purpose: in the expression, where its name is assigned, or in the graph."""
-        if self.meeting.origin.startswith(_SHAPING):
+    def is_intended(self, syntax: Syntax, origin: str | None) -> bool:
+        """Return whether the column was made on purpose: in the expression, where its name is assigned, or in the graph.
+
+        ``origin`` is the op that gave the column its shape, ``None`` if it is unknown.
+        """
+        if origin is None or origin.startswith(_SHAPING):
             return True
         if self.operands is None:
             return False

@@ -46,7 +46,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
-from ..rewrites import shared
+from ..rewrites import MOST_SHARED, shared
 from ..syntax import Syntax
 from ..updates import Update, updates
 from ..wording import listed
@@ -93,7 +93,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 def _fix(syntax: Syntax, found: list[Update]) -> model.Fix | None:
     """Return the fix that writes to the parameters themselves, with adjacent statements under one ``no_grad``."""
     torch = syntax.torch_name()
-    if syntax.keeps_graphs():
+    if syntax.keeps_graphs() or len(found) > MOST_SHARED:
         return None  # a write that PyTorch sees would stop the program there
     for each in found:
         rebinds = isinstance(each.statement, ast.Assign) and isinstance(each.statement.targets[0], ast.Attribute)

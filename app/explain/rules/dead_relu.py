@@ -52,7 +52,7 @@ A run of fewer than 20 steps is too short for a warning. The finding is then a n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Final
 
@@ -88,22 +88,28 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         return
     nodes = recording.graph(graph).nodes
     dead = [index for index, node in enumerate(nodes) if node.kind == "op" and node.op.startswith(_RELUS)]
-    paths = _Paths(recording.numbers(mains[0])) if dead else None
-    below = {index: paths.leaves(index) for index in dead if thin or paths.feeds_layer(index)} if paths else {}
+    if not dead:
+        return
+    paths = _Paths(recording.numbers(mains[0]))
+    fed = paths.feeding_layers()
+    if not thin:
+        dead = [each for each in dead if each in fed]
     for main in mains:
         if not dead:
             return
         numbers = recording.numbers(main)
-        learns = any(_norm(numbers, index) for index, node in enumerate(nodes) if node.kind == "leaf")
-        dead = [each for each in dead if each in below and _is_dead(numbers, each, below[each])]
+        norms = {index: _norm(numbers, index) for index, node in enumerate(nodes) if node.kind == "leaf"}
+        above_learning = paths.above(leaf for leaf, norm in norms.items() if norm != 0)
+        dead = [each for each in dead if _is_zero(numbers, each) and each in paths.above_leaves and each not in above_learning]
+        learns = any(norms.values())
         if not thin and not learns:
             return
-        if thin and learns and paths is not None:
-            dead = [each for each in dead if paths.feeds_layer(each)]
+        if thin and learns:
+            dead = [each for each in dead if each in fed]
     when = "in the only step" if len(mains) == 1 else f"in each of the {'last ' * (not thin)}{len(mains)} steps"
     for index in dead:
         node = nodes[index]
-        names = [nodes[leaf].name or nodes[leaf].op for leaf in below[index]]
+        names = [nodes[leaf].name or nodes[leaf].op for leaf in paths.leaves(index)]
         yield model.Finding(
             code=CODE,
             severity="note" if thin else "warning",
@@ -119,11 +125,10 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         )
 
 
-def _is_dead(numbers: PassNumbers, index: int, leaves: list[int]) -> bool:
+def _is_zero(numbers: PassNumbers, index: int) -> bool:
+    """Return whether all elements of a node's value, of which there are several, are zero."""
     value = numbers.value(index)
-    if value is None or value.zeros is None or not leaves:
-        return False
-    return value.zeros == prod(value.shape) > 1 and all(_norm(numbers, leaf) == 0 for leaf in leaves)
+    return value is not None and value.zeros is not None and value.zeros == prod(value.shape) > 1
 
 
 def _norm(numbers: PassNumbers, leaf: int) -> float | None:
@@ -144,21 +149,30 @@ class _Paths:
                 self._up.setdefault(target, []).append(source)
                 self._down.setdefault(source, []).append(target)
 
+        self.above_leaves = self.above(index for index, node in enumerate(self._nodes) if node.kind == "leaf")
+        """The nodes with a leaf below them."""
+
     def leaves(self, index: int) -> list[int]:
         """Return the leaves below a node."""
-        return sorted(each for each in _reached(index, self._down) if self._nodes[each].kind == "leaf")
+        return sorted(each for each in _reached([index], self._down) if self._nodes[each].kind == "leaf")
 
-    def feeds_layer(self, index: int) -> bool:
-        """Return whether there is a layer between a node and the root."""
-        return any(self._nodes[each].op.startswith(_LAYERS) for each in _reached(index, self._up))
+    def above(self, below: Iterable[int]) -> set[int]:
+        """Return the nodes above any of these."""
+        return _reached(below, self._up)
+
+    def feeding_layers(self) -> set[int]:
+        """Return the nodes with a layer between them and the root."""
+        layers = (index for index, node in enumerate(self._nodes) if node.op.startswith(_LAYERS))
+        return _reached(layers, self._down)
 
 
-def _reached(start: int, edges: dict[int, list[int]]) -> set[int]:
-    """Return the nodes that edges lead to from a node, without the node itself."""
-    seen, waiting = {start}, [start]
+def _reached(starts: Iterable[int], edges: dict[int, list[int]]) -> set[int]:
+    """Return the nodes that edges lead to from any of ``starts``."""
+    waiting = list(starts)
+    seen: set[int] = set()
     while waiting:
         for each in edges.get(waiting.pop(), ()):
             if each not in seen:
                 seen.add(each)
                 waiting.append(each)
-    return seen - {start}
+    return seen

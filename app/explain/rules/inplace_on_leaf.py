@@ -41,6 +41,7 @@ In-place operations under `torch.no_grad()`, and in-place operations on results 
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from typing import Final
 
 from ... import model
@@ -92,8 +93,9 @@ def _update(syntax: Syntax, statement: ast.stmt) -> model.Fix | None:
         return None
     if not all(syntax.alone(each.statement) for each in found) or syntax.keeps_graphs():
         return None
-    edits = [edit for group in _groups(syntax, found) if (edit := _edit(syntax, group, torch)) is not None]
-    if len(edits) != len(_groups(syntax, found)):
+    groups, read = _groups(syntax, found), last_reads(syntax)
+    edits = [edit for group in groups if (edit := _edit(syntax, group, torch, read)) is not None]
+    if len(edits) != len(groups):
         return None
     names = list(dict.fromkeys(syntax.text(each.target) for each in found))
     return model.Fix(f"Update {listed(names)} under `no_grad`", edits)
@@ -112,13 +114,16 @@ def _groups(syntax: Syntax, found: list[Update]) -> list[list[Update]]:
     return groups
 
 
-def _edit(syntax: Syntax, group: list[Update], torch: str) -> model.Edit | None:
-    """Return the edit for one group, ``None`` if a gradient that it would clear is read afterwards."""
+def _edit(syntax: Syntax, group: list[Update], torch: str, read: Mapping[ast.FunctionDef | None, int]) -> model.Edit | None:
+    """Return the edit for one group, ``None`` if a gradient that it would clear is read afterwards.
+
+    ``read`` has the last line of each function that reads a gradient.
+    """
     edit = without_gradients(syntax, [each.statement for each in group], torch)
     cleared = []
     for each in group:
         if syntax.in_loop(each.statement) and (line := reset(syntax, syntax.text(each.target), each.statement)) is not None:
-            if last_reads(syntax).get(syntax.function_of(each.statement), 0) > each.statement.lineno:
+            if read.get(syntax.function_of(each.statement), 0) > each.statement.lineno:
                 return None
             if of_loop(syntax, each.target) is None and not isinstance(each.target, ast.Name | ast.Attribute):
                 return None

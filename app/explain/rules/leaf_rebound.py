@@ -43,14 +43,18 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
 from ..exceptions import MESSAGE_LIMIT
-from ..rewrites import shared
+from ..rewrites import MOST_SHARED, shared
+from ..signals import distinct
 from ..syntax import Syntax
 from ..updates import reset
 from ..wording import listed
@@ -61,6 +65,8 @@ STEPS: Final = 1_000
 """Largest number of steps that are searched. A mistake of this kind shows in the first steps."""
 SOON: Final = 10
 """Largest number of steps after which the name may be bound to a leaf again."""
+MOVES: Final = 500
+"""Largest number of moves that are examined."""
 _LONGEST: Final = 60
 """Largest number of characters of an expression that is quoted in a sentence."""
 _LOST: Final = re.compile(
@@ -72,7 +78,7 @@ _LOST: Final = re.compile(
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield one finding for each statement that moves names, attributes or items."""
     found: dict[tuple[str, int], tuple[_Move, ast.Assign | None]] = {}
-    for move in _moves(recording):
+    for move in islice(_moves(recording), MOVES):
         statement = syntax.assignment(move.name, move.line)
         what = syntax.text(statement.targets[0]) if statement is not None else move.name
         found.setdefault((what, move.line), (move, statement))
@@ -96,6 +102,7 @@ class _Move:
 def _moves(recording: Recording) -> Iterator[_Move]:
     """Yield the first move of each name on each line, from a leaf to a result computed from the leaf's gradient."""
     seen: set[tuple[str, int]] = set()
+    learns_on = cache(lambda step: _learning_on(recording, step))
     steps = recording.log.counts()[2]
     for index in range(min(steps, STEPS)):
         for row in recording.rebinds(index):
@@ -104,22 +111,21 @@ def _moves(recording: Recording) -> Iterator[_Move]:
             if row.to is not None and row.to.is_leaf and row.to.requires_grad:
                 continue  # a functional update: the name has a new leaf
             seen.add((row.name, row.line))
-            if _learns_on(recording, index, row.source):
+            if row.source in learns_on(index):
                 continue
             yield _Move(row.name, row.line, index, row.source, row.to.grad_fn if row.to is not None else None, row.to)
-    for signal in recording.signals(wire.LeafRebound):
-        if signal.step >= steps:
-            continue
+    signals = (signal for signal in recording.signals(wire.LeafRebound) if signal.step < steps)
+    for signal in distinct(signals, lambda signal: (signal.line, signal.name)):
         if _failing_line(recording, signal.line) is not None:  # otherwise it may be intended: the leaf has another name
             yield _Move(signal.name, signal.line, signal.step, f"p{signal.parameter}", signal.grad_fn)
 
 
-def _learns_on(recording: Recording, step: int, parameter: str) -> bool:
-    """Return whether a later statement soon binds the parameter's name to a new leaf."""
+def _learning_on(recording: Recording, step: int) -> set[str]:
+    """Return the parameters of a step whose names later statements soon bind to new leaves."""
     steps = range(step, min(step + SOON, recording.log.counts()[2]))
-    rows = {f"p{row.parameter}": row.name for at in steps for row in recording.log.step(at).parameters}
-    name = rows.pop(parameter, None)
-    return name is not None and name in rows.values()
+    names = {f"p{row.parameter}": row.name for at in steps for row in recording.log.step(at).parameters}
+    leaves = Counter(names.values())
+    return {parameter for parameter, name in names.items() if name is not None and leaves[name] > 1}
 
 
 def _finding(
@@ -172,7 +178,7 @@ def _fix(
 
     A write in place would change the leaf under its other names, in containers, and in a graph that is kept.
     """
-    if syntax.keeps_graphs():
+    if syntax.keeps_graphs() or len(found) > MOST_SHARED:
         return None
     edits: list[model.Edit] = []
     resets = False

@@ -46,6 +46,7 @@ from typing import Final
 from ... import model, wire
 from ...recording import Recording
 from ..leaves import as_leaf, meant_as_leaf
+from ..signals import distinct
 from ..syntax import Syntax
 
 CODE: Final = "non-leaf-grad"
@@ -54,9 +55,8 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each line that reads the ``.grad`` of a computed tensor, with a fix that retains the gradient."""
-    for signal in recording.signals(wire.NonLeafGrad):
-        if signal.line < 1:
-            continue
+    signals = (signal for signal in recording.signals(wire.NonLeafGrad) if signal.line > 0)
+    for signal in distinct(signals, lambda signal: (signal.line, signal.name, signal.graph)):
         what = signal.name or ""
         last = recording.last_pass(signal.graph, before=recording.log.counts()[1])
         nodes = recording.graph(recording.log.pass_(last).graph).nodes if last is not None else []

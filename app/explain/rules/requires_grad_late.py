@@ -46,6 +46,7 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..signals import distinct
 from ..syntax import Syntax
 
 CODE: Final = "requires-grad-late"
@@ -66,7 +67,7 @@ _NO_GRAPH: Final = re.compile(r"does not require grad")
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each late ``requires_grad_()`` on a tensor that no pass of the run reaches."""
-    for signal in recording.signals(wire.RequiresGradLate):
+    for signal in distinct(recording.signals(wire.RequiresGradLate), lambda signal: (signal.line, signal.name)):
         statement = syntax.statement(signal.line)
         uses = _uses(syntax, signal.name, statement) if statement is not None else None
         if statement is None or uses is None or not uses.lines:
@@ -133,15 +134,15 @@ def _computes(node: ast.expr, names: set[str]) -> bool:
 def _node_of_use(recording: Recording, uses: _Uses, first: int) -> tuple[int, str] | None:
     """Return the first pass, from ``first`` on, whose graph has a node of one of the uses, and the id of that node."""
     seen: set[int] = set()
+    lines = {line for start, end in uses.lines.items() for line in range(start, end + 1)}
     for index in range(first, min(recording.log.counts()[1], first + PASSES)):
         event = recording.log.pass_(index)
         if event.graph < 0 or event.graph in seen:
             continue
         seen.add(event.graph)
         for node in recording.graph(event.graph).nodes:
-            for start, end in uses.lines.items():
-                if node.kind == "op" and node.line is not None and start <= node.line <= end:
-                    return index, node.id
+            if node.kind == "op" and node.line in lines:
+                return index, node.id
     return None
 
 
