@@ -539,7 +539,7 @@ class Limits(Struct, frozen=True):
     answer_nodes: int = 2_000
     """Number of nodes above which a pass is sent without ``nodes`` and ``edges``."""
     store_bytes: int = 2 * 1024 * 1024 * 1024
-    """Size of all recordings together. When it is reached, new runs are rejected with 507 unless ``store`` is false."""
+    """Size of all recordings together. When it is reached, the oldest runs of whoever has the most are deleted."""
 
 
 class Options(Struct, frozen=True):

@@ -20,6 +20,10 @@ Json = bytes
 
 SWEEP_SECONDS: Final = 600.0
 """Seconds between two searches for expired runs."""
+OURS: Final = "tapedeck"
+"""Owner of the example recordings that the playground opens with. No caller's key or cookie contains this owner."""
+ROOM_SHARE: Final = 64
+"""When the store is full, a sixty-fourth of it is freed, so that not every run deletes another one."""
 RECENT_SHARE: Final = 8
 """The ended runs that are cached in memory take up to an eighth of the memory for recordings."""
 RECENT_RUNS: Final = 512
@@ -136,6 +140,19 @@ class Archive:
             async with recorded.writing:
                 if not recorded.ended and (recorded.number is None or recorded.written < recorded.count):
                     await self.save(recorded, recorded.status)
+
+    async def make_room(self) -> bool:
+        """Delete runs of those who have the most in the store until it has room; return whether it has.
+
+        See :mod:`tapedeck.store.shares`. The recordings of the examples stay.
+        """
+        if self.bytes >= self._limits.store_bytes:
+            most = self._limits.store_bytes - self._limits.store_bytes // ROOM_SHARE
+            deleted = await self._write(self._store.make_room, most, (OURS,))
+            for id in deleted:
+                self.forget(id)
+            log.info("Deleted %d runs, because the store was full.", len(deleted))
+        return self.bytes < self._limits.store_bytes
 
     async def delete(self, id: str) -> None:
         """Delete a run and its recording."""

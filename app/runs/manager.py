@@ -119,17 +119,20 @@ class Runs:
         client: Client | None = None,
         key: str | None = None,
         fingerprint: str | None = None,
+        address: str | None = None,
     ) -> RecordedRun:
         """Start a run, or return the run that was started with the same idempotency key.
 
-        ``client`` shares the slots with the other clients; by default, it is the owner. Raises :class:`TooMany` if the client
+        ``client`` shares the slots with the other clients; by default, it is the owner. ``address`` is a digest of its address,
+        with which the run is stored. Raises :class:`TooMany` if the client
         has too many runs in the queue, :class:`Busy` if the queue is full or the server is stopping, and :class:`StoreFull` if
         the store is full.
         """
+        has_room = not request.store or await self._archive.make_room()
         if key is not None and (earlier := await self._earlier(key)) is not None:
             return earlier
         self.check_room(client or Client(owner, ""))
-        if request.store and self._archive.bytes >= self._limits.store_bytes:
+        if not has_room:
             raise StoreFull('There is no room for another recording: delete old runs, or send "store": false.')
         ticket = self.slots.admit(client or Client(owner, ""))
         now = time.time()
@@ -143,6 +146,7 @@ class Runs:
             expires=self._archive.clock.now() + days * 86_400 if days else None,
             idempotency=key if request.store else None,
             fingerprint=fingerprint,
+            address=address,
         )
         recorded = LiveRun(new, self._limits, kept=request.store)
         recorded.ticket = ticket

@@ -33,6 +33,7 @@ runs = Table(
     Column("recording_bytes", Integer, nullable=False),
     Column("idempotency", String(64), unique=True),  # hash of the owner and the key; `fingerprint` is the hash of the request
     Column("fingerprint", String(64)),
+    Column("address", String(32)),  # a keyed digest
     Index("runs_by_owner", "owner", "created", "number"),
     Index("runs_by_expiry", "expires"),
     sqlite_autoincrement=True,  # a number is never reused, because events of a deleted run may still be written

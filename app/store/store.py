@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,6 +27,7 @@ from .probe import probe
 from .reserve import RESERVE_BYTES, DiskReserve
 from .schema import blocks, replays, runs
 from .series import StoredSeries
+from .shares import leaving
 
 FILE: Final = "tapedeck.sqlite3"
 """Name of the database in its folder."""
@@ -46,6 +47,8 @@ class NewRun(Struct, frozen=True, kw_only=True):
     expires: float | None
     idempotency: str | None = None
     fingerprint: str | None = None
+    address: str | None = None
+    """Digest of the address that it was started from, ``None`` if that is unknown."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -261,6 +264,21 @@ class Store:
         """Delete a run and its events, and return whether it existed."""
         return self._delete(runs.c.id == id) > 0
 
+    def make_room(self, most: int, exempt: Collection[str] = ()) -> list[str]:
+        """Delete ended runs until all recordings have at most ``most`` bytes; return their ids. See :mod:`.shares`.
+
+        The runs of the owners in ``exempt`` are not deleted.
+        """
+        excess = self.bytes - most
+        if excess <= 0:
+            return []
+        with self._engine.connect() as connection:
+            numbers = leaving(connection, excess, exempt)
+            ids = [connection.execute(select(runs.c.id).where(runs.c.number == number)).scalar_one() for number in numbers]
+        for number in numbers:
+            self._delete(runs.c.number == number)
+        return ids
+
     def sweep(self, now: float) -> int:
         """Delete the expired runs, free their disk space, and return their number."""
         count = self._delete((runs.c.expires <= now) & runs.c.status.in_(model.FINAL))
@@ -347,6 +365,7 @@ def _new(run: NewRun) -> dict[str, Any]:
         "expires": run.expires,
         "idempotency": run.idempotency,
         "fingerprint": run.fingerprint,
+        "address": run.address,
     }
 
 

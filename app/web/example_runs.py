@@ -13,11 +13,10 @@ from ..errors import NotFound, TapedeckError
 from ..examples import Example
 from ..executor import Executor
 from ..inputs.request import Request
+from ..runs.archive import OURS
 from ..runs.manager import Runs
 from ..runs.run import LiveRun, RecordedRun
 
-OURS: Final = "tapedeck"
-"""Owner of the recordings. No caller's key or cookie contains this owner."""
 VISIT_SECONDS: Final = 3.0
 """Seconds that a page waits for the recording of its example. A later page shows it without waiting."""
 QUEUE_SECONDS: Final = 0.5

@@ -25,6 +25,7 @@ class Owners:
     """Create and verify owners of runs. An owner is 128 random bits and identifies no person."""
 
     def __init__(self, secret: str) -> None:
+        self._secret = hashlib.sha256(secret.encode()).digest()
         self._signer = Signer(secret, salt="tapedeck.owner", digest_method=_sha256)
 
     def identify(self, request: Request) -> str | None:
@@ -48,6 +49,10 @@ class Owners:
     def key(self, owner: str) -> str:
         """Return the key that identifies an owner."""
         return self._signer.sign(owner).decode()
+
+    def digest(self, address: str) -> str:
+        """Return a digest of a network address, from which nobody without the secret can find out the address."""
+        return hashlib.blake2b(address.encode(), key=self._secret, digest_size=16).hexdigest()
 
     def _read(self, key: str) -> str | None:
         try:

@@ -63,7 +63,8 @@ async def start_run(request: Request) -> Response:
     new_key = None
     if owner is None:
         owner, new_key = service.owners.new()
-    recorded = await service.runs.submit(parsed, owner, client=client, key=key, fingerprint=fingerprint)
+    address = service.owners.digest(client.address)
+    recorded = await service.runs.submit(parsed, owner, client=client, key=key, fingerprint=fingerprint, address=address)
     if recorded.new.fingerprint != fingerprint:
         raise InvalidInput(
             "This Idempotency-Key was used for a different request: choose another key.", where="Idempotency-Key"

@@ -159,12 +159,25 @@ async def submit_and_cancel(runs: Runs) -> RecordedRun:
     return await runs.cancel(recorded.id, "anna")
 
 
-async def test_a_full_store_rejects_only_runs_that_are_stored() -> None:
-    async with running(None, limits=model.Limits(store_bytes=10)) as (runs, _):
-        await ended(await runs.submit(request(), "anna"))
+async def test_a_store_without_room_rejects_only_runs_that_are_stored() -> None:
+    async with running(None, limits=model.Limits(store_bytes=0)) as (runs, _):
         with pytest.raises(StoreFull):
             await runs.submit(request(), "anna")
         assert (await ended(await runs.submit(request(store=False), "anna"))).status == "done"
+
+
+async def test_nobody_is_rejected_because_someone_else_has_filled_the_store(tmp_path: Path) -> None:
+    async with running(tmp_path) as (runs, _):
+        size = (await ended(await runs.submit(request(), "probe"))).size
+    async with running(tmp_path, limits=model.Limits(store_bytes=40_000)) as (runs, _):
+        friends = [await ended(await runs.submit(request(), name)) for name in ("ben", "carla")]
+        ours = await ended(await runs.submit(request(), "tapedeck"))
+        greedy = [await ended(await runs.submit(request(), f"new {index}", address="a")) for index in range(40)]
+        assert runs._archive.bytes < 40_000 + size
+        for recorded in (*friends, ours, greedy[-1]):
+            assert (await runs.find(recorded.id)).id == recorded.id
+        with pytest.raises(NotFound):
+            await runs.find(greedy[0].id)
 
 
 async def test_a_run_with_store_false_is_not_stored(tmp_path: Path) -> None:

@@ -226,12 +226,22 @@ async def test_a_full_queue_is_answered_503_with_retry_after(serve: Serve) -> No
 
 
 async def test_a_full_store_is_answered_507_with_a_remedy(serve: Serve) -> None:
-    async with serve(limits=Limits(store_bytes=1)) as client:
-        await start(client)
+    async with serve(limits=Limits(store_bytes=0)) as client:
         full = await client.post(RUNS, json={"program": FIT})
         assert full.status_code == 507
         assert '"store": false' in full.json()["detail"]
         assert (await client.post(RUNS, json={"program": FIT, "store": False})).status_code == 200
+
+
+async def test_a_full_store_makes_room_at_the_expense_of_whoever_has_the_most(serve: Serve) -> None:
+    async with serve(limits=Limits(store_bytes=30_000)) as client, client_of(client._transport.app) as other:
+        first = await start(other)
+        own = [await start(client) for _ in range(30)]
+        assert (await other.get(f"{RUNS}/{first['id']}")).status_code == 200
+        found = [(await client.get(f"{RUNS}/{run['id']}")).status_code for run in own]
+        assert found == sorted(found, reverse=True)  # the oldest ones are gone
+        assert found[0] == 404
+        assert found[-3:] == [200, 200, 200]
 
 
 async def test_a_missing_sandbox_is_answered_503_with_the_reason(serve: Serve) -> None:
