@@ -25,6 +25,9 @@ LOOPBACK_ONLY: Final = (
     "address only, such as --host 127.0.0.1."
 )
 
+KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds without data after which a client is probed, seconds between probes, and probes without an answer."""
+
 
 def serve(settings: Settings, host: str, port: int) -> bool:
     """Serve until stopped. Return whether the server started. Raises :class:`SettingsError` for invalid settings."""
@@ -73,7 +76,7 @@ def listen(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise SettingsError(f"Cannot listen on {host!r}: {error.strerror}.") from error
     try:
-        return socket.create_server(resolved[:2], family=family, backlog=2048)
+        listening = socket.create_server(resolved[:2], family=family, backlog=2048)
     except OSError as error:
         if isinstance(error, PermissionError):
             raise SettingsError(f"Listening on port {port} is not permitted: choose a port above 1023 with --port.") from error
@@ -81,6 +84,16 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingsError(
             f"Cannot listen on {host}:{port}, {reason}: choose another port with --port (PORT= with make)."
         ) from error
+    _detect_lost_clients(listening)
+    return listening
+
+
+def _detect_lost_clients(listening: socket.socket) -> None:
+    """Let the system close connections whose clients have vanished. Accepted sockets inherit the options."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEP_ALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def address(listening: socket.socket, root_path: str = "", token: str = "") -> str:

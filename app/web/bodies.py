@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
+from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Busy, TooMany
 from ..settings import ConnectionLimits
 from .clients import sender_of
 
-RETRY_SECONDS = 5.0
+RETRY_SECONDS: Final = 5.0
+"""``Retry-After`` of a request whose body is refused."""
+_RELEASE: Final = "tapedeck.release_body"
+"""Key of a function in a request's scope."""
+
+
+def release_body(request: Request) -> None:
+    """Stop counting the body of a request, because it is no longer in memory."""
+    request.scope[_RELEASE]()
 
 
 class BodiesInFlight:
@@ -31,6 +41,14 @@ class BodiesInFlight:
             return
         address, received = sender_of(scope), 0
 
+        def release() -> None:
+            nonlocal received
+            self._bytes -= received
+            self._bytes_of[address] -= received
+            if self._bytes_of[address] <= 0:
+                del self._bytes_of[address]
+            received = 0
+
         async def counted() -> Message:
             nonlocal received
             message = await receive()
@@ -43,12 +61,9 @@ class BodiesInFlight:
             return message
 
         try:
-            await self._app(scope, counted, send)
+            await self._app({**scope, _RELEASE: release}, counted, send)
         finally:
-            self._bytes -= received
-            self._bytes_of[address] -= received
-            if self._bytes_of[address] <= 0:
-                del self._bytes_of[address]
+            release()
 
     def _check(self, address: str) -> None:
         if self._bytes_of[address] > self._limits.body_bytes_per_address:

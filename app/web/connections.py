@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 import msgspec
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from ..settings import ConnectionLimits
@@ -115,6 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._table = table
         self._limits = table.limits
         self._address = ""
+        self._serving: RequestResponseCycle | None = None
         self._refusal: HTTPStatus | None = None
         self._deadline: float | None = None
         """When the headers or the body that are arriving must be complete."""
@@ -142,8 +143,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._table.crowded:
             transport.abort()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._serving = cycle
+        super()._start_asgi_task(cycle, app)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self, self._address, accepted=self._refusal is None)
+        if self._serving is not None and not self._serving.response_complete:  # uvicorn tells only the last of several requests
+            self._serving.disconnected = True
+            self._serving.message_event.set()
         if self._refusal is None:
             super().connection_lost(exc)
 

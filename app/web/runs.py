@@ -16,6 +16,7 @@ from ..errors import InvalidInput
 from ..inputs import request as requests
 from ..runs.run import LiveRun, RecordedRun
 from . import answers, reference, responses
+from .bodies import release_body
 from .clients import client_of, sender_of, wait_unless_left
 from .feed import last_id
 from .links import API, run_links, run_url
@@ -59,6 +60,8 @@ async def start_run(request: Request) -> Response:
     parsed = await service.parse(body, media_type, query)
 
     fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
+    del body  # the request may wait in the queue for long
+    release_body(request)
     key = idempotency_key(request, owner, fingerprint)
     new_key = None
     if owner is None:

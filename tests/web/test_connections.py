@@ -8,6 +8,7 @@ import socket
 
 import httpx
 import pytest
+from tapedeck.cli import serve as serving
 from tapedeck.settings import ConnectionLimits
 from tapedeck.web.connections import PIPELINE, REFUSALS
 
@@ -246,6 +247,36 @@ async def test_a_client_that_vanishes_stops_its_run() -> None:
         await until(lambda: server.service.runs.running)
         client.close()
         await until(lambda: not server.service.runs.running)
+
+
+async def test_a_client_that_sent_a_request_ahead_and_vanishes_stops_its_run() -> None:
+    async with listening(FakeExecutor(fit()[:2], forever)) as server:
+        client = await server.connect()
+        client.post(RUNS, {"program": FIT, "store": False})
+        client.get("/healthz")
+        await until(lambda: server.service.runs.running)
+        client.close()
+        await until(lambda: not server.service.runs.running)
+
+
+async def test_vanished_clients_are_probed() -> None:
+    with serving.listen("127.0.0.1", 0) as bound, socket.create_connection(bound.getsockname()):
+        accepted, _ = bound.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+
+
+async def test_a_body_is_counted_only_until_it_is_read(serve: Serve) -> None:
+    limits = ConnectionLimits(body_bytes=3_000, body_bytes_per_address=2_000)
+    event, wait = gate()
+    async with serve(fit()[:3], wait, fit()[3:], connections=limits, concurrent=1) as client:
+        headers = {"Content-Type": "text/x-python"}
+        posting = [asyncio.ensure_future(client.post(RUNS, content="#" * 1_500, headers=headers)) for _ in range(4)]
+        app = client._transport.app  # type: ignore[attr-defined]
+        await until(lambda: len(app.state.service.runs._live) == 4 or any(each.done() for each in posting))
+        event.set()
+        assert [(await each).status_code for each in posting] == [201] * 4
 
 
 async def test_a_client_that_leaves_before_its_body_is_complete_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
