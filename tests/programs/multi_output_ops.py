@@ -4,7 +4,7 @@ x = torch.randn(4, 3, dtype=torch.double, requires_grad=True)
 values, indices = x.max(dim=1)
 top = x.topk(2, dim=1).values
 std, mean = torch.std_mean(x, dim=0)
-low, high = torch.aminmax(x, dim=0)
+low, high = torch.cummin(x, dim=0).values, torch.cummax(x, dim=0).values
 U, S, Vh = torch.linalg.svd(x, full_matrices=False)
 q, r = torch.linalg.qr(x)
 sym = x.t() @ x + 3 * torch.eye(3)

@@ -71,11 +71,7 @@ def _no_graph(failure: Failure) -> model.Finding:
     line, syntax = failure.line, failure.syntax
     call = syntax.call(line, "backward", "grad") if line is not None else None
     root = root_of_pass(call)
-    requires_grad = {
-        row.line: bool(row.tensor.requires_grad)
-        for row in failure.recording.lines()
-        if row.tensor is not None and row.file is None
-    }
+    requires_grad = _requires_grad(failure)
     what = f"`{syntax.text(root)}`" if root is not None and len(syntax.text(root)) <= 60 else "The result"
     nothing = f"{what} has no `grad_fn`, so there is no graph to run backward through."
     cut = Cuts(syntax, requires_grad).nearest(root) if root is not None else None
@@ -95,12 +91,15 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
     """Return the finding for ``autograd.grad`` with an input that the result does not depend on."""
     line, syntax = failure.line, failure.syntax
     call = syntax.call(line, "grad") if line is not None else None
-    wanted = _input(failure, call)
-    name = f"`{syntax.text(wanted)}`" if wanted is not None and len(syntax.text(wanted)) <= 60 else "a tensor"
+    wanted = _inputs(failure, call)
+    texts = [f"`{syntax.text(each)}`" for each in wanted]
+    name = ("one of " if len(texts) > 1 else "") + ", ".join(texts)
+    if not texts or len(name) > 80:
+        name = "a tensor"
     if _UNUSED in failure.exception.message:
         message = f"A gradient is requested for {name}, but the result was not computed from it."
         why = "No path leads from the result to that tensor, so there is no gradient, not even zero. "
-        why += _made_from(failure, wanted, call) or (
+        why += next(filter(None, (_made_from(failure, each, call) for each in wanted)), "") or (
             "Check that the result is computed from the very tensor that is passed here. `allow_unused=True` would only "
             "return `None` in place of the gradient."
         )
@@ -113,22 +112,41 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
     return failure.finding(CODE, message, why, line=line)
 
 
-def _input(failure: Failure, call: ast.Call | None) -> ast.expr | None:
-    """Return the input of ``autograd.grad`` that the message of PyTorch counts, or the only one."""
+def _inputs(failure: Failure, call: ast.Call | None) -> list[ast.expr]:
+    """Return the inputs of ``autograd.grad`` that PyTorch may mean, without those that are known to be right.
+
+    The message counts an input only if no path leads to it, and not in PyTorch 2.10.
+    """
     if call is None:
-        return None
+        return []
     given = next((keyword.value for keyword in call.keywords if keyword.arg == "inputs"), None)
     given = given if given is not None else call.args[1] if len(call.args) > 1 else None
     inputs = given.elts if isinstance(given, ast.List | ast.Tuple) else [given] if given is not None else []
-    counted = re.search(r"at index (\d+)", failure.exception.message)
-    index = int(counted[1]) if counted is not None else 0
-    return inputs[index] if index < len(inputs) else None
+    if (counted := re.search(r"at index (\d+)", failure.exception.message)) is not None:
+        return inputs[int(counted[1]) :][:1]
+    if _NOT_REQUIRED not in failure.exception.message:
+        return inputs
+    requires_grad = _requires_grad(failure)
+    right = {
+        target.id
+        for statement in failure.syntax.statements(ast.Assign)
+        if statement.lineno < call.lineno and requires_grad.get(statement.lineno)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    return [each for each in inputs if failure.syntax.text(each) not in right]
 
 
-def _made_from(failure: Failure, wanted: ast.expr | None, call: ast.Call | None) -> str:
+def _requires_grad(failure: Failure) -> dict[int, bool]:
+    """Return the lines of the program that were recorded with a tensor, and whether it requires a gradient."""
+    rows = failure.recording.lines()
+    return {row.line: bool(row.tensor.requires_grad) for row in rows if row.tensor is not None and row.file is None}
+
+
+def _made_from(failure: Failure, wanted: ast.expr, call: ast.Call | None) -> str:
     """Return sentences about an input that is a slice or a view: the result may be computed from the whole."""
     syntax = failure.syntax
-    if wanted is None or call is None:
+    if call is None:
         return ""
     made, line = wanted, call.lineno
     if isinstance(wanted, ast.Name):
