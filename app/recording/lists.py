@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import structs
@@ -12,9 +12,11 @@ from msgspec import structs
 from .. import model, wire
 from ..errors import NotFound
 from .recording import Recording, omitted
-from .structure import read_edges, read_formulas, read_nodes
+from .structure import read_edges, read_formulas, read_nodes, title
 from .tensors import Tensors
 
+MOST_FLOWS: Final = 1_000
+"""Largest number of edges to a node, and from it, that are read with the node."""
 EDGES: Final = 4
 """Largest number of edges for each node that an answer may have."""
 
@@ -60,6 +62,39 @@ def nodes(recording: Recording, graph: int, start: int, stop: int) -> list[model
     ]
 
 
+def excerpt(recording: Recording, index: int, selected: str | None) -> model.Graph:
+    """Return a node of a graph with its neighbours and the edges between them; by default the first root.
+
+    Raise :class:`NotFound` for a node that the graph does not have.
+    """
+    event = recording.log.graph(index)
+    roots = wire.int32(event.roots, "roots")
+    node_index = index_of_node(event, selected) if selected is not None else int(roots[0]) if len(roots) else 0
+    ends = _ends(event)
+    own = np.flatnonzero((ends[0] == node_index) | (ends[1] == node_index))[:MOST_FLOWS]
+    shown = sorted({node_index, *ends[0][own].tolist(), *ends[1][own].tolist()})
+    return model.Graph(
+        f"g{index}",
+        [f"n{root}" for root in roots[:1].tolist()],
+        [node for each in shown for node in nodes(recording, index, each, each + 1)],
+        [edge for each in own.tolist() for edge in read_edges(event, each, each + 1)],
+        omitted(nodes=len(event.kind) - len(shown), edges=len(event.gradient) - len(own), roots=len(roots) - 1),
+    )
+
+
+def index_of_node(event: wire.GraphEvent, node: str) -> int:
+    """Return the index of the node with this id. Raise :class:`NotFound` if there is none."""
+    digits = node[1:]
+    if node[:1] == "n" and digits.isascii() and digits.isdigit() and len(digits) < 10 and int(digits) < len(event.kind):
+        return int(digits)
+    raise NotFound(f"Graph g{event.index} has no node {node[:40]!r}: its nodes are n0 to n{len(event.kind) - 1}.")
+
+
+def _ends(event: wire.GraphEvent) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the source and the target of each edge."""
+    return wire.int32(event.source, "source"), wire.int32(event.target, "target")
+
+
 def edges(recording: Recording, graph: int, start: int, stop: int) -> list[model.Edge]:
     """Return edges of a graph."""
     return read_edges(recording.log.graph(graph), start, stop)
@@ -90,6 +125,41 @@ def edge_numbers(recording: Recording, index: int, start: int, stop: int) -> Ite
     tensors = Tensors(event.tensors)
     for edge, row in enumerate(wire.int32(event.edge, "edge")[start:stop].tolist(), start):
         yield f"e{edge}", tensors.summary(row)
+
+
+def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
+    """Return the details of one node in one pass, reading only the node and its neighbours.
+
+    Raise :class:`NotFound` if the pass or the node is missing.
+    """
+    event = _pass_with_graph(recording, index)
+    graph_event = recording.log.graph(event.graph)
+    own = index_of_node(graph_event, node)
+    tensors = Tensors(event.tensors)
+    shown = nodes(recording, event.graph, own, own + 1)[0]
+    saved_before = int(wire.int32(graph_event.saved_count, "saved_count")[:own].sum(dtype=np.int64))
+    saved = wire.int32(event.saved, "saved")[saved_before : saved_before + len(shown.saved)].tolist()
+    source, target = _ends(graph_event)
+    gradients = wire.int32(event.edge, "edge")
+    ranks = np.flatnonzero(wire.int32(event.order, "order") == own)
+
+    def flows(mine: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> Iterator[model.Flow]:
+        for each in np.flatnonzero(mine == own)[:MOST_FLOWS].tolist():
+            (edge,) = read_edges(graph_event, each, each + 1)
+            other = int(others[each])
+            (other_node,) = read_nodes(graph_event, other, other + 1)
+            gradient = tensors.summary(int(gradients[each]))
+            yield model.Flow(edge.id, f"n{other}", title(other_node), edge.slot, edge.input, gradient)
+
+    return model.NodeDetail(
+        node=shown,
+        numbers=next(numbers for _, numbers in node_numbers(recording, index, own, own + 1)),
+        saved=[model.Saved(name, tensors.summary(row)) for name, row in zip(shown.saved, saved, strict=True)],
+        incoming=list(flows(target, source)),
+        outgoing=list(flows(source, target)),
+        rank=int(ranks[0]) if len(ranks) else None,
+        source=recording.source(shown.line),
+    )
 
 
 def pass_counts(recording: Recording, index: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from .overview import own_lines
 from .pass_numbers import PassNumbers
 from .room import Room, chosen_passes, first, pass_size, size
 from .series import DEFAULT_KEYS, PARAMETER_TENSORS, StepSeries, available_keys, joined, thinned
-from .structure import index_or_none, title
+from .structure import index_or_none
 from .tensors import Tensors
 
 S = TypeVar("S", bound=wire.Signal)
@@ -308,29 +308,6 @@ class Recording:
     @cached_property
     def _source(self) -> list[str]:
         return self.program.splitlines()
-
-    def node(self, pass_index: int, node: str) -> model.NodeDetail:
-        """Return the details of one node in one pass. Raise :class:`NotFound` if either is missing."""
-        numbers = self.numbers(pass_index)
-        index = numbers.node_index(node)
-        graph = numbers.graph
-        shown = graph.nodes[index]
-        order = [f"n{ran}" for ran in wire.int32(numbers.event.order, "order").tolist()]
-
-        def flow(edge_index: int, other: str) -> model.Flow:
-            edge = graph.edges[edge_index]
-            other_node = graph.nodes[numbers.node_index(other)]
-            return model.Flow(edge.id, other, title(other_node), edge.slot, edge.input, numbers.edge(edge_index))
-
-        return model.NodeDetail(
-            node=shown,
-            numbers=numbers.node(index),
-            saved=[model.Saved(name, numbers.saved(index, saved)) for saved, name in enumerate(shown.saved)],
-            incoming=[flow(each, edge.source) for each, edge in enumerate(graph.edges) if edge.target == node],
-            outgoing=[flow(each, edge.target) for each, edge in enumerate(graph.edges) if edge.source == node],
-            rank=order.index(node) if node in order else None,
-            source=self.source(shown.line),
-        )
 
 
 def line_text(line: wire.LineRow, tensors: Tensors) -> str:

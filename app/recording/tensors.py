@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from .. import model, wire
 
+LISTED: Final = 10_000
+"""Largest number of offsets that are kept in a list. Of a larger table, often only a few rows are read."""
 MOST_DIMENSIONS: Final = 64
 """Largest number of dimensions of a NumPy array. A tensor with more dimensions is read without its elements."""
 ITEM_SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
@@ -29,7 +32,7 @@ class Tensors:
         return len(self._table.dtype)
 
     @cached_property
-    def _offsets(self) -> tuple[list[int], list[int], list[int], list[int]]:
+    def _offsets(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], list[int]]:
         """The starts of the shape, statistics and values of each row, and its number of elements."""
         table = self._table
         numel = wire.elements(table)
@@ -159,9 +162,12 @@ def _json_floats(value: Any) -> Any:
     return [_json_floats(item) for item in value] if isinstance(value, list) else json_number(value)
 
 
-def starts(sizes: np.ndarray[Any, Any]) -> list[int]:
-    """Return the start of each of several consecutive pieces, and the end of the last."""
-    return [0, *np.cumsum(sizes, dtype=np.int64).tolist()]
+def starts(sizes: np.ndarray[Any, Any]) -> Sequence[int]:
+    """Return the start of each of several consecutive pieces, and the end of the last. An array is returned for many pieces."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    if len(ends) <= LISTED:
+        return [0, *ends.tolist()]  # an element of a list is read faster
+    return np.concatenate(([0], ends))  # type: ignore[return-value]  # it is read in the same way
 
 
 def finite(table: wire.TensorTable) -> bool:

@@ -32,6 +32,7 @@ Every template:
   ``step_json``, ``events``.
 - ``nodes``: list of (node id, title, URL of this page with the node selected), for a list without JavaScript.
 - ``graphs``: list of (graph id, line number, text of the value, URL of its SVG) of displayed tensors that have a graph.
+- ``unlisted``: number of lines of the program after those in ``lines``.
 - ``stopped``: URL of the playhead position at which an error ended the program, or ``None`` if it is shown already.
 - ``legend``: the result of :func:`drawing.style.legend`.
 - ``examples``: list of :class:`~tapedeck.examples.Example`.
@@ -80,7 +81,7 @@ from .service import root_of, service_of
 
 EMPTY: Final[dict[str, Any]] = {
     "run": None, "lines": [], "step": None, "shown_pass": None, "graph": None, "svg": None, "no_graph": None,
-    "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [], "stopped": None,
+    "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [], "stopped": None, "unlisted": 0,
 }  # fmt: skip
 """Context of the playground if nothing is recorded."""
 
@@ -175,16 +176,20 @@ async def _playground(
         "mode": service.mode,
         "examples": service.examples,
     }
-    return page(
-        request,
-        "playground",
-        home=is_home,
-        program=program,
-        legend=legend(),
-        examples=service.examples,
-        state=script_json(state),
-        **context,
-    )
+
+    def render() -> Response:
+        return page(
+            request,
+            "playground",
+            home=is_home,
+            program=program,
+            legend=legend(),
+            examples=service.examples,
+            state=script_json(state),
+            **context,
+        )
+
+    return render() if recorded is None else await service.read(recorded, render)
 
 
 def page(request: Request, name: str, status_code: int = 200, **context: Any) -> Response:

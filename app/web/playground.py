@@ -10,8 +10,9 @@ from msgspec import Struct, structs
 
 from .. import model
 from ..drawing.numerals import brief, typeset, typeset_literals
+from ..drawing.plan import BOXES
 from ..errors import DrawingError, NotFound
-from ..recording import title
+from ..recording import Recording, lists, title
 from ..runs.run import RecordedRun
 from .links import picture_url, run_links, step_url, with_query
 from .pictures import Look, draw, why_no_picture
@@ -20,6 +21,10 @@ from .request_parts import index_of
 from .responses import run_of
 from .service import Service
 
+LINKED_NODES: Final = 40
+"""Largest number of nodes in the list of a page without JavaScript."""
+LISTED_LINES: Final = 2_000
+"""Largest number of lines of the program on a page without JavaScript."""
 FEW: Final = 12
 """Largest number of nodes in a graph whose first leaf is selected by default. The page's script does the same in ``first``."""
 NONE: Final = "·"
@@ -83,6 +88,8 @@ class RunView(Struct, frozen=True):
     graphs: list[tuple[str, int, str, str]]
     stopped: str | None
     """URL of the playhead position at which an error ended the program, if it is not the selected one."""
+    unlisted: int = 0
+    """Number of lines of the program after the listed ones."""
 
 
 async def view_run(service: Service, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
@@ -100,11 +107,16 @@ async def view_run(service: Service, recorded: RecordedRun, selection: Selection
         except DrawingError as error:
             log.error("run %s could not be drawn: %s", recorded.id, error)
             no_graph = str(error)
+    return await service.read(recorded, _view, shown, selection, svg, no_graph, page, root)
+
+
+def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: str | None, page: str, root: str) -> RunView:
     playhead = Playhead(shown.run, shown.step if shown.run.steps else None, selection.phase)
     step = None if shown.step is None else shown.step.index
     return RunView(
         run=shown.run,
         lines=listing(playhead),
+        unlisted=max(0, shown.run.program.rstrip("\n").count("\n") + 1 - LISTED_LINES),
         step=shown.step,
         shown_pass=shown.shown_pass,
         graph=shown.graph,
@@ -115,10 +127,10 @@ async def view_run(service: Service, recorded: RecordedRun, selection: Selection
         links=_links(shown, selection, page, root),
         nodes=[
             (node.id, title(node), _page_url(page, selection, step=step, node=node.id))
-            for node in (shown.graph.nodes if shown.graph is not None else [])
+            for node in (shown.graph.nodes[:LINKED_NODES] if shown.graph is not None else [])
         ],
         graphs=[
-            (line.graph, line.line, line.text, picture_url(root, recorded.id, "graph", _graph_index(line.graph), "svg"))
+            (line.graph, line.line, line.text, picture_url(root, shown.run.id, "graph", _graph_index(line.graph), "svg"))
             for line in shown.run.lines
             if line.graph is not None and line.file is None
         ],
@@ -146,8 +158,8 @@ def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected
     shown: model.Pass | None = None
     if selection.graph is not None:
         index = _graph_index(selection.graph)
-        graph = recording.graph(index)
-        return _Selected(run, None, None, graph, ("graph", index), None, _selected_node(graph, selection.node))
+        graph, node = _graph_and_node(recording, index, selection.node)
+        return _Selected(run, None, None, graph, ("graph", index), None, node)
     if selection.step is not None or steps:
         step = recording.step(selection.step or 0)
         own_passes = {each.index: each for each in step.passes}
@@ -161,18 +173,27 @@ def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected
     elif passes:
         shown = recording.pass_(selection.pass_ or 0)
     if shown is not None and shown.graph:
-        graph = recording.graph(_graph_index(shown.graph))
-        node = _selected_node(graph, selection.node)
-        detail = recording.node(shown.index, node) if node is not None else None
+        graph, node = _graph_and_node(recording, _graph_index(shown.graph), selection.node)
+        detail = lists.node(recording, shown.index, node) if node is not None else None
         return _Selected(run, step, shown, graph, ("pass", shown.index), detail, node)
     if step is None and graphs:  # graphs of displayed tensors on which backward() was not called
-        graph = recording.graph(graphs - 1)
-        return _Selected(run, None, None, graph, ("graph", graphs - 1), None, _selected_node(graph, selection.node))
+        graph, node = _graph_and_node(recording, graphs - 1, selection.node)
+        return _Selected(run, None, None, graph, ("graph", graphs - 1), None, node)
     return _Selected(run, step, shown, None, None, None, None)
 
 
 def _graph_index(id: str) -> int:
     return index_of(id, "g", "graph")
+
+
+def _graph_and_node(recording: Recording, index: int, node: str | None) -> tuple[model.Graph, str | None]:
+    """Return a graph and its selected node. Of a graph whose nodes are not drawn, return only what the inspector shows."""
+    sizes = recording.log.graph_sizes()
+    if index < len(sizes) and sizes[index][0] > BOXES:
+        graph = lists.excerpt(recording, index, node)
+        return graph, node or next(iter(graph.roots), None)
+    graph = recording.graph(index)
+    return graph, _selected_node(graph, node)
 
 
 def _selected_node(graph: model.Graph, node: str | None) -> str | None:
@@ -186,7 +207,7 @@ def _selected_node(graph: model.Graph, node: str | None) -> str | None:
 
 
 def listing(playhead: Playhead) -> list[ProgramLine]:
-    """Return the lines of the program with their values at the playhead."""
+    """Return the first lines of the program, at most :data:`LISTED_LINES`, with their values at the playhead."""
     run, step = playhead.run, playhead.step
     last = {line.line: line for line in run.lines if line.file is None}
     over = playhead.cells_over()
@@ -196,7 +217,7 @@ def listing(playhead: Playhead) -> list[ProgramLine]:
         printed.setdefault(stretch.cell, []).append(stretch)
     lines: list[ProgramLine] = []
     cell = 0
-    for number, text in enumerate(run.program.rstrip("\n").split("\n"), 1):
+    for number, text in enumerate(run.program.rstrip("\n").split("\n")[:LISTED_LINES], 1):
         while cell + 1 < len(cells) and number >= cells[cell + 1].start_line:
             cell += 1
         phases: list[model.Phase] = [

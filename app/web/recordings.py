@@ -84,7 +84,7 @@ async def read_pass(request: Request, id: str, index: Index) -> Response:
 async def read_node(request: Request, id: str, index: Index, node: str) -> Response:
     """Read everything about one node in one pass: value, gradients, saved tensors, and the gradients on its edges."""
     recorded = await service_of(request).runs.find(id)
-    return await answers.answer(request, recorded, recorded.recording.node, index, node)
+    return await answers.answer(request, recorded, lists.node, recorded.recording, index, node)
 
 
 Theme = Annotated[str, Query(description="`light`, `dark`, `auto`, or `inline` (for a picture inside a page).")]

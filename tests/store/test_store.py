@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.sql.compiler import SQLCompiler
 from tapedeck import model, wire
 from tapedeck.errors import NotFound, StoreFull
-from tapedeck.recording import MemoryLog, Recording
+from tapedeck.recording import MemoryLog, Recording, lists
 from tapedeck.store import NewRun, Outcome, Store
 from tapedeck.store.schema import metadata
 
@@ -79,7 +79,7 @@ def test_a_recording_reads_the_same_from_the_store_as_from_memory(store: Store) 
     assert [line.line for line in stored.lines()] == [7, 13]
     assert stored.parameters() == memory.parameters()
     assert stored.stdout() == "done\n"
-    assert stored.node(1, "n4") == memory.node(1, "n4")
+    assert lists.node(stored, 1, "n4") == lists.node(memory, 1, "n4")
 
 
 def test_numbers_that_are_not_finite_are_found_in_the_store_as_in_memory(store: Store) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from html import unescape
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +17,7 @@ from tapedeck import model, wire
 from tapedeck.assets import static_path
 from tapedeck.examples import FIRST_VISIT, gallery
 from tapedeck.explain.registry import RULES
-from tapedeck.web import pages
+from tapedeck.web import pages, playground
 from tapedeck.web.playground import listing
 from tapedeck.web.playhead import Playhead
 
@@ -324,3 +326,49 @@ async def test_an_error_is_shown_at_the_end_of_the_recording_and_linked_from_bef
         assert '<li id="L8" class="failed">' in end
         assert "of <code>a</code> alone" in end
         assert "to bad" not in end
+
+
+async def test_a_page_leaves_out_the_structure_of_a_graph_whose_nodes_are_not_drawn(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playground, "BOXES", 4)
+    async with serve() as client:
+        id = await start(client)
+        page = (await client.get(f"/r/{id}?node=n2", headers=HTML)).text
+        graph = state_of(page)["graph"]
+        assert [node["id"] for node in graph["nodes"]] == ["n1", "n2", "n3"]
+        assert [edge["id"] for edge in graph["edges"]] == ["e1", "e2"]
+        assert graph["omitted"] == {"nodes": 2, "edges": 2}
+        assert '<span id="summary">5 nodes</span>' in page
+        assert state_of((await client.get(f"/r/{id}", headers=HTML)).text)["node"] == "n0"
+        assert (await client.get(f"/r/{id}?node=n5", headers=HTML)).status_code == 404
+        detail = (await client.get(f"/api/v1/runs/{id}/passes/0/nodes/n2")).json()
+        assert "n2" in page
+        assert detail["source"] in unescape(page)
+
+
+async def test_a_page_lists_the_first_lines_of_a_long_program(serve: Serve) -> None:
+    async with serve() as client:
+        id = await start(client, "import torch\n" + "x = 1\n" * (playground.LISTED_LINES + 4))
+        page = (await client.get(f"/r/{id}", headers=HTML)).text
+        assert page.count("<li id=") == playground.LISTED_LINES
+        assert f'5 more lines: <a href="/api/v1/runs/{id}">' in page
+
+
+async def test_the_page_of_a_stored_run_is_made_beside_the_event_loop(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    threads: dict[str, str] = {}
+    for module, name in ((playground, "listing"), (pages, "script_json")):
+        made = getattr(module, name)
+
+        def watched(*given: Any, name: str = name, made: Any = made) -> Any:
+            threads[name] = threading.current_thread().name
+            return made(*given)
+
+        monkeypatch.setattr(module, name, watched)
+    async with serve(folder=tmp_path) as client:
+        id = await start(client)
+    async with serve(folder=tmp_path) as client:
+        assert (await client.get(f"/r/{id}", headers=HTML)).status_code == 200
+    assert {name: thread.startswith("store-read") for name, thread in threads.items()} == {"listing": True, "script_json": True}

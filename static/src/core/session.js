@@ -299,8 +299,8 @@ const SMALL = 12; // as in `app/web/playground.py`
  *
  * @param {Graph} graph
  */
-export const first = ({ nodes, roots }) =>
-  (nodes.length <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
+export const first = ({ nodes, roots, omitted }) =>
+  (nodes.length + (omitted?.["nodes"] ?? 0) <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
 
 /**
  * Return the path of a picture, relative to the path of the API.

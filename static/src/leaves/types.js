@@ -98,7 +98,7 @@
  * @property {FileLine | null} [origin]             the line in a module of the user's own that made it
  *
  * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
- * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[]}} Graph
+ * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[], omitted?: Record<string, number>}} Graph    omitted: numbers of nodes and edges that are left out
  *
  * @typedef {{arrived: Tensor | null, used: Tensor | null}} Gradient
  * @typedef {{value: Tensor | null, grads: Gradient[]}} NodeNumbers

@@ -275,7 +275,8 @@ state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
     offered.map(({ value, label }) => h("option", { value, selected: value === here }, label)),
   );
   /** @type {HTMLElement} */ (chosen.parentElement).hidden = offered.length < 2;
-  find("#summary").textContent = shown && offered.length < 2 ? format.counted(shown.nodes.length, "node") : "";
+  const nodes = shown ? shown.nodes.length + (shown.omitted?.["nodes"] ?? 0) : 0;
+  find("#summary").textContent = shown && offered.length < 2 ? format.counted(nodes, "node") : "";
   for (const button of turns) button.setAttribute("aria-pressed", String(button.dataset["direction"] === direction));
   updateExport(now);
 });
