@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import mimetypes
 import os
@@ -35,7 +34,7 @@ from .replays import Replays
 from .runs.archive import Archive
 from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
-from .store import Store
+from .store import Store, locked
 from .web import health, lists, pages, problems, recordings, reference, replays, responses, runs
 from .web.access import AccessCheck
 from .web.bodies import BodiesInFlight
@@ -163,10 +162,9 @@ def _locked(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(folder / "lock", "w") as lock:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(folder))
         except BlockingIOError as error:
             raise SettingsError(f"Another Tapedeck already uses {folder}. {ONE_PROCESS}") from error
         yield

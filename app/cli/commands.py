@@ -1,4 +1,4 @@
-"""Declare the commands: serve, run, render, check, doctor.
+"""Declare the commands: serve, run, render, check, backup, restore, doctor.
 
 The commands import what they need when they run, so that ``tapedeck --help`` starts fast.
 """
@@ -288,6 +288,60 @@ def check(
         raise typer.Exit(1)
     if found.right is None:
         raise typer.Exit(3)
+
+
+DATA = Annotated[str | None, typer.Option(help="Folder of the recordings (TAPEDECK_DATA).")]
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write. It must not exist.")],
+    data: DATA = None,
+) -> None:
+    """Copy all recordings into one file, also while they are being served.
+
+    The copy is consistent: it has every run that was acknowledged before, and none in part. It contains the secret with which
+    visitors prove that a run is theirs, and only you can read it. Restore it with `tapedeck restore`.
+
+    \b
+    Exit status:
+      0  the file is written
+      2  it could not be written
+    """
+    from ..store import back_up
+
+    count = back_up(_folder(data), file)
+    print(f"{file} has {count:,} run{'' if count == 1 else 's'}.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `tapedeck backup` wrote.")],
+    data: DATA = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the recordings that are in the folder.")] = False,
+) -> None:
+    """Restore all recordings from a backup. Stop the server first.
+
+    A backup of an earlier version of Tapedeck is brought up to date.
+
+    \b
+    Exit status:
+      0  the recordings are restored
+      2  they could not be restored; the folder is unchanged
+    """
+    from ..store import restore as restore_backup
+
+    folder = _folder(data)
+    count = restore_backup(file, folder, overwrite=force)
+    print(f"{folder} has {count:,} run{'' if count == 1 else 's'}.")
+
+
+def _folder(data: str | None) -> Path:
+    """Return the folder of the recordings."""
+    chosen = data or read_settings().data
+    if chosen == ":memory:":
+        raise BadRequest("Recordings in :memory: end with their server: choose a folder with --data.")
+    return Path(chosen)
 
 
 @app.command()

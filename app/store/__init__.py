@@ -1,5 +1,7 @@
 """Store runs in a database: the request, the outcome and every event."""
 
+from .backup import back_up, restore
+from .folder import locked
 from .log import StoredLog
 from .overviews import pack_overview, unpack_overview
 from .series import MANY_STEPS
@@ -15,8 +17,11 @@ __all__ = [
     "Store",
     "StoredLog",
     "Written",
+    "back_up",
     "blocks_of",
+    "locked",
     "pack_overview",
     "reading",
+    "restore",
     "unpack_overview",
 ]
