@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Annotated, Final
 
@@ -31,6 +32,8 @@ WAIT_SECONDS: Final = 10.0
 """Seconds that a POST waits by default for the end of a run with a longer time limit."""
 GRACE_SECONDS: Final = 2.0
 """Seconds that a POST waits beyond a run's time limit, so that it can return the run that was stopped at the limit."""
+LIGHT_BODY: Final = 200_000
+"""Largest body in bytes whose fingerprint is computed on the event loop."""
 LOOK: Final = ("theme", "direction")
 """Picture options that a POST accepts as query parameters."""
 
@@ -59,7 +62,8 @@ async def start_run(request: Request) -> Response:
     body = await read_body(request, requests.limit_of(media_type, service.limits))
     parsed = await service.parse(body, media_type, query)
 
-    fingerprint = hashlib.blake2b(media_type.encode() + repr(sorted(query.items())).encode() + body, digest_size=16).hexdigest()
+    asked = media_type.encode() + repr(sorted(query.items())).encode()
+    fingerprint = _fingerprint(asked, body) if len(body) <= LIGHT_BODY else await asyncio.to_thread(_fingerprint, asked, body)
     del body  # the request may wait in the queue for long
     release_body(request)
     key = idempotency_key(request, owner, fingerprint)
@@ -112,6 +116,12 @@ def _with_key(run: model.Run, key: str) -> dict[str, object]:
     """Return a run with the key of its new owner."""
     fields = msgspec.structs.asdict(run)
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET} | {"owner_key": key}
+
+
+def _fingerprint(asked: bytes, body: bytes) -> str:
+    digest = hashlib.blake2b(asked, digest_size=16)
+    digest.update(body)  # other threads run meanwhile
+    return digest.hexdigest()
 
 
 def _default_wait(limits: model.Limits) -> float:

@@ -74,9 +74,9 @@ def _optimizers(description: dict[str, Any]) -> Any:
     return training["properties"]["optimizer"]["anyOf"][0]
 
 
-@pytest.mark.slow
-def test_generated_calls_are_answered_as_described(tmp_path: Path) -> None:
-    """Send a bounded number of generated calls, valid and invalid, and check each response against the description."""
+@pytest.mark.parametrize("calls", [pytest.param(8, marks=pytest.mark.slow), pytest.param(150, marks=pytest.mark.ops)])
+def test_generated_calls_are_answered_as_described(tmp_path: Path, calls: int) -> None:
+    """Send generated calls to each operation, valid and invalid, and check each response against the description."""
     app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(fit()), finder=InlineFinder())
     with (
         anyio.from_thread.start_blocking_portal("asyncio") as portal,
@@ -97,11 +97,11 @@ def test_generated_calls_are_answered_as_described(tmp_path: Path) -> None:
         schema.config.base_url = "http://testserver"
         for operation in schema.get_all_operations():
             for mode in GenerationMode:
-                exercise(operation.ok(), mode, run, ask)
+                exercise(operation.ok(), mode, run, ask, calls)
 
 
-def exercise(operation: Any, mode: GenerationMode, run: str, ask: Any) -> None:
-    @settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+def exercise(operation: Any, mode: GenerationMode, run: str, ask: Any, calls: int) -> None:
+    @settings(max_examples=calls, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def try_out(case: Any) -> None:
         if "id" in case.path_parameters:
