@@ -98,7 +98,7 @@ class AccessCheck:
         in_cookie = cookie_parser(headers.get("cookie", "")).get(cookie, "")
         if not any(self._matches(given) for given in (in_query or "", headers.get(TOKEN_HEADER, ""), in_cookie)):
             raise NotAllowed(
-                f"This server needs its token: open the address that it printed, which ends in ?{TOKEN}=…, or send it in the "
+                "This server needs its token: open the address that it printed when it started, or send the token in the "
                 "header Tapedeck-Token."
             )
         if in_query is None:
