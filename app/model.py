@@ -150,6 +150,100 @@ class Graph(Struct, frozen=True):
     omitted: dict[str, int] | UnsetType = UNSET
 
 
+class MapNorm(Struct, frozen=True):
+    """The L2 norm of the gradients of several tensors together, ``null`` if none was recorded.
+
+    ``exact`` is false if several gradients were added up in one tensor and only some of them are meant: then their squares
+    are added, although they add up as vectors.
+    """
+
+    value: float | str | None
+    exact: bool = True
+
+
+class MapSeries(Struct, frozen=True):
+    """The norms of the gradient of a tensor that a loop carries from turn to turn, the first turn first.
+
+    ``norms`` has at most 800 entries: of a longer loop, each is the largest norm of several turns. ``per_turn`` is the factor
+    by which the norm grows from one turn to the one before, fitted to its logarithm; ``null`` if fewer than two are above 0.
+    """
+
+    name: str
+    norms: list[float | str | None]
+    least: float | str | None
+    greatest: float | str | None
+    per_turn: float | None
+
+
+class MapBox(Struct, frozen=True):
+    """A closed group of a map, or a single node of the graph.
+
+    ``kind`` is ``module``, ``loop``, ``turn``, ``repeat`` (a structure that repeats), ``statement``, ``part`` (neighbours
+    without anything else in common) or ``op``. A box of kind ``turns`` stands for several turns of an open loop. ``nodes`` is
+    the number of operations inside, ``turns`` that of a loop or repetition. ``node`` is the id of a single node.
+
+    ``arrives`` is the gradient that arrives at the group from outside, ``leaves`` the gradient that it passes on, and
+    ``parameters`` that of the leaves that it uses.
+    """
+
+    id: str
+    kind: str
+    name: str
+    line: int | None
+    nodes: int
+    turns: int | None
+    node: str | None
+    frame: str | None
+    openable: bool
+    arrives: MapNorm
+    leaves: MapNorm
+    parameters: MapNorm
+    series: list[MapSeries] = []
+
+
+class MapFrame(Struct, frozen=True):
+    """An open group of a map. ``parent`` is the id of the open group around it."""
+
+    id: str
+    kind: str
+    name: str
+    parent: str | None
+
+
+class MapEdge(Struct, frozen=True):
+    """The edges from one box of a map to another: how many, to how many tensors, and the norm of what they carry.
+
+    ``gradient`` is false if none of them carries a gradient.
+    """
+
+    source: str
+    target: str
+    count: int
+    tensors: int
+    norm: MapNorm
+    gradient: bool
+
+
+class GraphMap(Struct, frozen=True):
+    """A graph of any size as a map of at most about 150 boxes, from the loss downwards.
+
+    ``view`` is the address of what is open: ids of groups, separated by commas. ``unknown`` are ids in the requested view
+    that the graph does not have. ``closed`` are groups that were closed again because there was no room. ``pass`` is the index
+    of the pass whose gradients are summed, ``null`` without a pass.
+    """
+
+    graph: str
+    pass_: int | None = field(name="pass")
+    view: str
+    nodes: int
+    edges_in_graph: int
+    boxes: list[MapBox]
+    frames: list[MapFrame]
+    edges: list[MapEdge]
+    unknown: list[str]
+    closed: list[str]
+
+
 class Gradient(Struct, frozen=True):
     """The gradient at one output of a node: ``arrived`` is the sum over its edges, ``used`` the gradient after the hooks."""
 

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": {"errors", "model", "wire"},
     "workers": {"errors"},
     "inputs": {"errors", "model", "wire"},
-    "map": {"recording", "wire"},
+    "map": {"errors", "model", "recording", "wire"},
     "explain": {"model", "recording", "wire"},
     "drawing": {"byte_cache", "errors", "model", "recording", "workers"},
     "store": {"byte_cache", "errors", "model", "recording", "wire"},

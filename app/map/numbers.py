@@ -44,7 +44,7 @@ class BoxEdge:
 class CarriedSeries:
     """The norm of a tensor that is carried from turn to turn: one entry for each turn, the first turn first.
 
-    ``position`` is the place of its operation within a turn. Entries are ``NaN`` where nothing was recorded.
+    ``position`` is the place of its operation within a turn. Entries are -1 where nothing was recorded.
     """
 
     position: int
@@ -70,6 +70,16 @@ class PassSums:
         starts = graph.output_start[graph.roots]
         self._contributions = np.bincount(np.append(self._tensor[graph.gradient], starts), minlength=outputs)
         """The number of gradients that are added up in each output: those of its edges, and the one that a pass starts with."""
+
+    def node_at(self, position: int) -> int:
+        """Return the index of the node at a position of the forward order."""
+        return int(self._order.nodes[position])
+
+    def first_nonfinite(self) -> int | None:
+        """Return the operation at which the first gradient arrived that is not finite, in the order of the backward pass."""
+        owner = np.repeat(np.arange(self._graph.count), self._graph.outputs)
+        positions = self._order.position[owner[~np.isfinite(self._arrived)]]
+        return int(self._order.nodes[positions.max()]) if len(positions) and positions.max() >= 0 else None
 
     def edges(self, view: View) -> list[BoxEdge]:
         """Return the edges between the boxes of a view, from the loss downwards."""
@@ -99,11 +109,15 @@ class PassSums:
         leaves = np.unique(graph.target[used])
         return _norm(self._arrived[graph.output_start[leaves]], exact=True)
 
-    def carried(self, group: Group) -> list[CarriedSeries]:
-        """Return the series of the tensors that a loop carries from turn to turn, the one that changes most first."""
+    def carried(self, group: Group, first: int = -1, last: int = -1) -> list[CarriedSeries]:
+        """Return the series of the tensors that a loop carries from turn to turn, the one that changes most first.
+
+        ``first`` and ``last`` are the turns of interest. Default: all turns.
+        """
         turns = group.turns
         if turns is None or len(turns) < 2:
             return []
+        chosen = slice(first, last + 1) if first >= 0 else slice(None)
         graph, position = self._graph, self._order.position
         source, target = position[graph.source], position[graph.target]
         crossing = np.flatnonzero(_within(source, group.start, group.end) & _within(target, group.start, group.end))
@@ -115,31 +129,12 @@ class PassSums:
         found = []
         for each in np.unique(place).tolist():
             at = place == each
-            norms = np.full(len(turns) - 1, np.nan)
-            norms[turn[at]] = _known(self._arrived[self._tensor[carried[at]]])
+            norms = np.full(len(turns) - 1, -1.0)
+            norms[turn[at]] = self._arrived[self._tensor[carried[at]]]
             node = int(graph.target[carried[at][0]])
             name = graph.text("name", node) or graph.text("op", node) or ""
-            found.append(CarriedSeries(int(each), name, norms))
+            found.append(CarriedSeries(int(each), name, norms[chosen]))
         return sorted(found, key=lambda series: (-_range_of(series.norms), series.position))
-
-    def handed_by_turn(self, group: Group) -> Floats:
-        """Return for each turn of a loop the norm of the gradients that arrive at it from outside of the turn."""
-        graph, position, turns = self._graph, self._order.position, group.turns
-        assert turns is not None
-        target = position[graph.target]
-        inside = np.flatnonzero(_within(target, group.start, group.end) & graph.gradient)
-        turn = np.searchsorted(turns, target[inside], "right") - 1
-        source = position[graph.source[inside]]
-        ends = np.append(turns[1:], group.end)
-        outside = (source < turns[turn]) | (source >= ends[turn])
-        tensors, first = np.unique(self._tensor[inside[outside]], return_index=True)
-        owner = turn[outside][first]
-        arrived = _known(self._arrived[tensors])
-        known = ~np.isnan(arrived) | (self._arrived[tensors] != -1.0)
-        squares = np.bincount(owner[known], arrived[known] ** 2, minlength=len(turns))
-        norms = np.sqrt(squares)
-        norms[np.bincount(owner[known], minlength=len(turns)) == 0] = np.nan
-        return norms
 
     def _between(self, source: Ints, target: Ints, boxes: int) -> list[BoxEdge]:
         crossing = np.flatnonzero((source >= 0) & (target >= 0) & (source != target))
@@ -185,10 +180,6 @@ def _taken(norms: Floats, rows: Ints) -> Floats:
     return np.append(norms, -1.0)[rows]
 
 
-def _known(norms: Floats) -> Floats:
-    return np.where(norms == -1.0, np.nan, norms)
-
-
 def _squares(norms: Floats) -> Floats:
     with np.errstate(over="ignore"):
         return np.where(norms == -1.0, 0.0, norms * norms)
@@ -208,10 +199,12 @@ def _within(positions: Ints, start: int, end: int) -> np.ndarray[Any, np.dtype[n
 
 def _range_of(norms: Floats) -> float:
     """Return over how many powers of ten a series goes; infinite if it reaches 0 or is not finite."""
-    known = norms[~np.isnan(norms)]
+    known = norms[norms != -1.0]
     if not len(known):
         return -1.0
+    if not np.isfinite(known).all():
+        return float("inf")
     low, high = float(known.min()), float(known.max())
     if low == high:
         return 0.0
-    return float(np.log10(high) - np.log10(low)) if low > 0 and np.isfinite(high) else float("inf")
+    return float(np.log10(high) - np.log10(low)) if low > 0 else float("inf")

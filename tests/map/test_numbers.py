@@ -106,7 +106,7 @@ def test_a_loop_has_one_series_for_each_tensor_that_it_carries() -> None:
     h = next(each for each in series if each.name == "h")
     node = int(tree.order.nodes[tree.turn(loop, 7).start + h.position])
     assert h.norms[7] == norm_of(numbers.arrived(node))
-    assert len(sums.handed_by_turn(loop)) == 40
+    assert len(sums.carried(loop, 3, 9)[0].norms) == 7
 
 
 def test_without_a_pass_there_are_counts_and_no_norms() -> None:

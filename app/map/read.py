@@ -1,0 +1,186 @@
+"""Read a graph as a map: the boxes of a view with the sums of a pass."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+from threading import Lock
+from typing import Final
+
+import numpy as np
+
+from .. import model, wire
+from ..errors import InvalidInput
+from ..recording import Recording
+from ..recording.tensors import json_number
+from .columns import StructureColumns
+from .numbers import CarriedSeries, Floats, Norm, PassSums
+from .tree import GroupTree
+from .view import MapBox, View, first_view, read_view, reveal
+
+LONGEST_VIEW: Final = 8_000
+"""Largest number of characters of a view's address."""
+LONGEST_SERIES: Final = 800
+"""Largest number of entries of a series."""
+KEPT_NODES: Final = 1_000_000
+"""Number of nodes of the graphs whose trees are kept for the next request."""
+
+
+class _Trees:
+    """The trees that were used last, by the content of their graphs."""
+
+    def __init__(self) -> None:
+        self._trees: OrderedDict[bytes, GroupTree] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, event: wire.GraphEvent) -> GroupTree:
+        """Return the tree of a graph. It is made without the lock: at worst it is made twice."""
+        key = _key(event)
+        with self._lock:
+            tree = self._trees.get(key)
+            if tree is not None:
+                self._trees.move_to_end(key)
+                return tree
+        tree = GroupTree(StructureColumns(event))
+        with self._lock:
+            self._trees[key] = tree
+            while len(self._trees) > 1 and sum(each.graph.count for each in self._trees.values()) > KEPT_NODES:
+                self._trees.popitem(last=False)
+        return tree
+
+
+_trees: Final = _Trees()
+
+
+def read_map(
+    recording: Recording, graph: int, pass_index: int | None = None, view: str | None = None, revealed: str | None = None
+) -> model.GraphMap:
+    """Return the map of a graph at a view, with the gradients of a pass over it. Default: the view to begin with.
+
+    ``revealed`` is the id of a node that the view must show. Raise :class:`NotFound` for a graph or pass that does not exist,
+    and :class:`InvalidInput` for a view that is too long, a pass over another graph, or a node that the graph does not have.
+    """
+    if view is not None and len(view) > LONGEST_VIEW:
+        raise InvalidInput(
+            f"The view has {len(view):,} characters: open at most {LONGEST_VIEW:,} characters of groups.", "view"
+        )
+    event = recording.log.graph(graph)
+    passed = None if pass_index is None else recording.log.pass_(pass_index)
+    if passed is not None and passed.graph != graph:
+        raise InvalidInput(f"Pass {pass_index} is over graph g{passed.graph}, not g{graph}.", where="pass")
+    tree = _trees.get(event)
+    sums = PassSums(tree.graph, tree.order, passed)
+    shown = _view(tree, sums, view, revealed)
+    frames = {group.id: group for box in shown.boxes for group in shown.around(box)}
+    ids = [box.id for box in shown.boxes]
+    return model.GraphMap(
+        graph=f"g{graph}",
+        pass_=pass_index,
+        view=shown.address,
+        nodes=tree.graph.count,
+        edges_in_graph=tree.graph.edges,
+        boxes=[_box(sums, shown, box) for box in reversed(shown.boxes)],
+        frames=[
+            model.MapFrame(id_, group.kind, group.name, group.parent.id or None if group.parent else None)
+            for id_, group in frames.items()
+        ],
+        edges=[
+            model.MapEdge(ids[edge.source], ids[edge.target], edge.count, edge.tensors, _norm(edge.norm), edge.gradient)
+            for edge in reversed(sums.edges(shown))
+        ],
+        unknown=shown.unknown,
+        closed=shown.closed,
+    )
+
+
+def _view(tree: GroupTree, sums: PassSums, address: str | None, revealed: str | None) -> View:
+    view = first_view(tree, shown=sums.first_nonfinite()) if address is None else read_view(tree, address)
+    if revealed is None:
+        return view
+    number = revealed[1:]
+    node = int(number) if revealed[:1] == "n" and number.isascii() and number.isdecimal() and len(number) < 10 else -1
+    try:
+        return reveal(tree, view, node)
+    except KeyError:
+        message = f"Graph g{tree.graph.index} has no operation {revealed[:40]!r}: give the id of a node that is no leaf."
+        raise InvalidInput(message, where="reveal") from None
+
+
+def _box(sums: PassSums, view: View, box: MapBox) -> model.MapBox:
+    group = box.group
+    around = view.around(box)
+    several = box.first >= 0
+    turns = len(group.turns) if group.turns is not None else None
+    return model.MapBox(
+        id=box.id,
+        kind="turns" if several else group.kind,
+        name=_turns_name(box) if several else group.name,
+        line=group.line,
+        nodes=box.end - box.start,
+        turns=box.last - box.first + 1 if several else turns,
+        node=f"n{sums.node_at(box.start)}" if group.kind == "op" else None,
+        frame=around[-1].id if around else None,
+        openable=box.openable,
+        arrives=_norm(sums.handed(box.start, box.end)),
+        leaves=_norm(sums.passed_on(box.start, box.end)),
+        parameters=_norm(sums.parameters(box.start, box.end)),
+        series=[_series(each) for each in sums.carried(group, box.first, box.last)[:8]] if turns is not None else [],
+    )
+
+
+def _turns_name(box: MapBox) -> str:
+    return f"turn {box.first}" if box.first == box.last else f"turns {box.first} – {box.last}"
+
+
+def _norm(norm: Norm) -> model.MapNorm:
+    return model.MapNorm(None if norm.value is None else json_number(norm.value), norm.exact)
+
+
+def _series(series: CarriedSeries) -> model.MapSeries:
+    norms = series.norms
+    recorded = norms[norms != -1.0]
+    return model.MapSeries(
+        series.name,
+        [None if norm == -1.0 else json_number(norm) for norm in _thinned(norms).tolist()],
+        json_number(float(recorded.min())) if len(recorded) else None,
+        json_number(float(recorded.max())) if len(recorded) else None,
+        per_turn(norms),
+    )
+
+
+def _thinned(norms: Floats) -> Floats:
+    """Return at most :data:`LONGEST_SERIES` entries, each the largest of some neighbours; NaN wins."""
+    if len(norms) <= LONGEST_SERIES:
+        return norms
+    starts = np.linspace(0, len(norms), LONGEST_SERIES, endpoint=False).astype(np.int64)
+    return np.maximum.reduceat(norms, starts)
+
+
+def per_turn(norms: Floats) -> float | None:
+    """Return the factor by which a norm grows from one turn to the turn before it: backward runs from the last turn.
+
+    The slope of its logarithm is fitted by least squares to the turns in which it is finite and above 0.
+
+    >>> round(per_turn(np.array([0.25, 0.5, 1.0])), 6), per_turn(np.array([1.0]))
+    (0.5, None)
+    """
+    turns = np.flatnonzero((norms > 0) & np.isfinite(norms))
+    if len(turns) < 2:
+        return None
+    slope = float(np.polynomial.Polynomial.fit(turns, np.log(norms[turns]), 1).convert().coef[1])
+    return float(np.exp(-slope))
+
+
+def _key(event: wire.GraphEvent) -> bytes:
+    digest = blake2b(digest_size=16)
+    columns = (
+        event.kind, event.op, event.call, event.name, event.line, event.start_column, event.end_column, event.module,
+        event.source, event.target, event.input, event.gradient, event.outputs, event.roots, event.made, event.frame,
+        event.frame_parent, event.frame_kind, event.frame_name, event.frame_line, event.frame_turn,
+    )  # fmt: skip
+    for column in columns:
+        digest.update(len(column).to_bytes(8, "little"))
+        digest.update(column)
+    digest.update("\0".join(event.strings).encode())
+    digest.update(event.index.to_bytes(8, "little"))
+    return digest.digest()
