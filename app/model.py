@@ -183,7 +183,8 @@ class MapBox(Struct, frozen=True):
     the number of operations inside, ``turns`` that of a loop or repetition. ``node`` is the id of a single node.
 
     ``arrives`` is the gradient that arrives at the group from outside, ``leaves`` the gradient that it passes on, and
-    ``parameters`` that of the leaves that it uses.
+    ``parameters`` that of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null`` if there
+    is nothing to open.
     """
 
     id: str
@@ -194,7 +195,7 @@ class MapBox(Struct, frozen=True):
     turns: int | None
     node: str | None
     frame: str | None
-    openable: bool
+    view: str | None
     arrives: MapNorm
     leaves: MapNorm
     parameters: MapNorm
@@ -202,12 +203,13 @@ class MapBox(Struct, frozen=True):
 
 
 class MapFrame(Struct, frozen=True):
-    """An open group of a map. ``parent`` is the id of the open group around it."""
+    """An open group of a map. ``parent`` is the id of the open group around it, ``view`` the map with this group closed."""
 
     id: str
     kind: str
     name: str
     parent: str | None
+    view: str
 
 
 class MapEdge(Struct, frozen=True):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, Literal, TypedDict, Unpack, get_args
 
 from msgspec import Struct, structs
 
 from ..errors import InvalidInput, NotFound, TooLarge
+from ..map.read import read_map
+from ..model import Graph
 from ..recording import PassNumbers, Recording, Tensors
-from . import description, dot, placeholder, svg
+from . import description, dot, svg
 from .conversion import Converter, Target, ThreadConverter
 from .engine import LayoutEngine
+from .map_rows import draw_map
 from .pen import EMBEDDED
 from .plan import BOXES, plan
 from .sheet import Sheet
@@ -62,26 +66,60 @@ class Tools(Struct, frozen=True):
     client: str = ""
 
 
-def sheet_of_pass(recording: Recording, pass_index: int, form: str, **look: Unpack[SheetLook]) -> Sheet:
+def sheet_of_pass(
+    recording: Recording,
+    pass_index: int,
+    form: str,
+    *,
+    view: str | None = None,
+    reveal: str | None = None,
+    **look: Unpack[SheetLook],
+) -> Sheet:
     """Read what the picture of a pass shows; see :class:`Sheet` for the look. It takes long for a large graph.
 
-    Raise :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme or direction.
+    A graph that is too large is drawn as a map; with a ``view`` or a node to ``reveal``, every graph is (see :func:`read_map`).
+    Raise :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
     """
     _check(form, look)
     event = recording.log.pass_(pass_index)
-    if form in _DRAWN and event.graph >= 0 and recording.log.graph_sizes()[event.graph][0] > BOXES:
-        return Sheet(recording.graph(event.graph), None, recording.program, **look)  # only a placeholder is drawn
+    if event.graph >= 0 and form in _DRAWN and _is_map(recording, event.graph, view, reveal):
+        return _map_sheet(recording, event.graph, pass_index, view, reveal, look)
     numbers = recording.numbers(pass_index)
-    return Sheet(numbers.graph, numbers, recording.program, accumulated=_accumulated(recording, numbers), **look)
+    accumulated = _accumulated(recording, numbers)
+    make_map = partial(read_map, recording, event.graph, pass_index)
+    return Sheet(numbers.graph, numbers, recording.program, accumulated=accumulated, make_map=make_map, **look)
 
 
-def sheet_of_graph(recording: Recording, graph_index: int, form: str, **look: Unpack[SheetLook]) -> Sheet:
+def sheet_of_graph(
+    recording: Recording,
+    graph_index: int,
+    form: str,
+    *,
+    view: str | None = None,
+    reveal: str | None = None,
+    **look: Unpack[SheetLook],
+) -> Sheet:
     """Read what the picture of a structure without gradients shows, such as of the graph of a displayed tensor.
 
-    Raise as :func:`sheet_of_pass` does.
+    The options and errors are those of :func:`sheet_of_pass`.
     """
     _check(form, look)
-    return Sheet(recording.graph(graph_index), None, recording.program, **look)
+    recording.log.graph(graph_index)  # raises NotFound
+    if form in _DRAWN and _is_map(recording, graph_index, view, reveal):
+        return _map_sheet(recording, graph_index, None, view, reveal, look)
+    make_map = partial(read_map, recording, graph_index)
+    return Sheet(recording.graph(graph_index), None, recording.program, make_map=make_map, **look)
+
+
+def _is_map(recording: Recording, graph: int, view: str | None, reveal: str | None) -> bool:
+    return view is not None or reveal is not None or recording.log.graph_sizes()[graph][0] > BOXES
+
+
+def _map_sheet(
+    recording: Recording, graph: int, pass_index: int | None, view: str | None, reveal: str | None, look: SheetLook
+) -> Sheet:
+    made = read_map(recording, graph, pass_index, view, reveal)
+    return Sheet(Graph(f"g{graph}", [], [], []), None, recording.program, make_map=lambda: made, **look)
 
 
 async def draw(sheet: Sheet, form: str, tools: Tools) -> bytes:
@@ -94,17 +132,33 @@ async def draw(sheet: Sheet, form: str, tools: Tools) -> bytes:
 
 
 async def render(
-    recording: Recording, pass_index: int, form: str, *, engine: LayoutEngine | None = None, **look: Unpack[SheetLook]
+    recording: Recording,
+    pass_index: int,
+    form: str,
+    *,
+    engine: LayoutEngine | None = None,
+    view: str | None = None,
+    reveal: str | None = None,
+    **look: Unpack[SheetLook],
 ) -> bytes:
     """Return the picture of a pass of one's own recording. Raise as :func:`sheet_of_pass` and :func:`draw` do."""
-    return await draw(sheet_of_pass(recording, pass_index, form, **look), form, _own_tools(engine))
+    sheet = sheet_of_pass(recording, pass_index, form, view=view, reveal=reveal, **look)
+    return await draw(sheet, form, _own_tools(engine))
 
 
 async def render_graph(
-    recording: Recording, graph_index: int, form: str, *, engine: LayoutEngine | None = None, **look: Unpack[SheetLook]
+    recording: Recording,
+    graph_index: int,
+    form: str,
+    *,
+    engine: LayoutEngine | None = None,
+    view: str | None = None,
+    reveal: str | None = None,
+    **look: Unpack[SheetLook],
 ) -> bytes:
     """Return the picture of a structure of one's own recording. Raise as :func:`sheet_of_graph` and :func:`draw` do."""
-    return await draw(sheet_of_graph(recording, graph_index, form, **look), form, _own_tools(engine))
+    sheet = sheet_of_graph(recording, graph_index, form, view=view, reveal=reveal, **look)
+    return await draw(sheet, form, _own_tools(engine))
 
 
 def _own_tools(engine: LayoutEngine | None) -> Tools:
@@ -138,12 +192,12 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
 
 
 async def _svg(sheet: Sheet, tools: Tools) -> str:
-    planned = None
-    if len(sheet.graph.nodes) <= BOXES:
+    if 0 < len(sheet.graph.nodes) <= BOXES:
         planned = plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None)
-    if planned is None or not planned.fits:
-        return placeholder.draw_placeholder(sheet)
-    return svg.draw(sheet, await tools.engine.layout(planned, tools.client))
+        if planned.fits:
+            return svg.draw(sheet, await tools.engine.layout(planned, tools.client))
+    assert sheet.make_map is not None
+    return draw_map(sheet, await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map))
 
 
 async def _as_svg(sheet: Sheet, tools: Tools) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
-from ..model import Graph
+from ..model import Graph, GraphMap
 from ..recording import PassNumbers
 from .pen import BROWSER, Face
 from .style import Direction, Theme
@@ -14,6 +16,7 @@ class Sheet(Struct, frozen=True):
     """The input of one picture: a graph, the numbers of a pass over it, and the look."""
 
     graph: Graph
+    """Structure of the graph; without nodes if a map is drawn instead."""
     numbers: PassNumbers | None = None
     """Numbers of the pass; without them only the structure is drawn."""
     program: str = ""
@@ -26,4 +29,6 @@ class Sheet(Struct, frozen=True):
     """True for a picture with a background and a key; False for an SVG inside a page."""
     accumulated: frozenset[str] = frozenset()
     """Ids of the parameters that had a gradient before this pass added to it."""
+    make_map: Callable[[], GraphMap] | None = None
+    """Reads the map, which is drawn instead of a graph that is too large. It may take long."""
     face: Face = BROWSER

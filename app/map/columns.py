@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any
 
@@ -73,3 +74,8 @@ class StructureColumns:
 
     def _or_none(self, packed: bytes, name: str) -> Ints:
         return wire.int32(packed, name) if packed else np.full(self.count, -1, np.int32)
+
+
+def op_name(graph: StructureColumns, node: int) -> str:
+    """Return the name of a node's class without its ending, such as ``Addmm`` for ``AddmmBackward0``."""
+    return re.sub(r"Backward[0-9]*$", "", graph.text("op", node) or "")

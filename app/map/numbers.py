@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import wire
 from ..recording.tensors import Tensors
-from .columns import Ints, Longs, StructureColumns
+from .columns import Ints, Longs, StructureColumns, op_name
 from .order import ForwardOrder
 from .tree import Group
 from .view import View
@@ -132,7 +132,7 @@ class PassSums:
             norms = np.full(len(turns) - 1, -1.0)
             norms[turn[at]] = self._arrived[self._tensor[carried[at]]]
             node = int(graph.target[carried[at][0]])
-            name = graph.text("name", node) or graph.text("op", node) or ""
+            name = graph.text("name", node) or op_name(graph, node)
             found.append(CarriedSeries(int(each), name, norms[chosen]))
         return sorted(found, key=lambda series: (-_range_of(series.norms), series.position))
 

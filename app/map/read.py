@@ -61,9 +61,7 @@ def read_map(
     and :class:`InvalidInput` for a view that is too long, a pass over another graph, or a node that the graph does not have.
     """
     if view is not None and len(view) > LONGEST_VIEW:
-        raise InvalidInput(
-            f"The view has {len(view):,} characters: open at most {LONGEST_VIEW:,} characters of groups.", "view"
-        )
+        raise InvalidInput(f"The view has {len(view):,} characters: use at most {LONGEST_VIEW:,}.", where="view")
     event = recording.log.graph(graph)
     passed = None if pass_index is None else recording.log.pass_(pass_index)
     if passed is not None and passed.graph != graph:
@@ -81,7 +79,9 @@ def read_map(
         edges_in_graph=tree.graph.edges,
         boxes=[_box(sums, shown, box) for box in reversed(shown.boxes)],
         frames=[
-            model.MapFrame(id_, group.kind, group.name, group.parent.id or None if group.parent else None)
+            model.MapFrame(
+                id_, group.kind, group.name, group.parent.id or None if group.parent else None, shown.address_without(group)
+            )
             for id_, group in frames.items()
         ],
         edges=[
@@ -120,7 +120,7 @@ def _box(sums: PassSums, view: View, box: MapBox) -> model.MapBox:
         turns=box.last - box.first + 1 if several else turns,
         node=f"n{sums.node_at(box.start)}" if group.kind == "op" else None,
         frame=around[-1].id if around else None,
-        openable=box.openable,
+        view=view.address_with(box) if box.openable else None,
         arrives=_norm(sums.handed(box.start, box.end)),
         leaves=_norm(sums.passed_on(box.start, box.end)),
         parameters=_norm(sums.parameters(box.start, box.end)),
@@ -167,7 +167,7 @@ def per_turn(norms: Floats) -> float | None:
     turns = np.flatnonzero((norms > 0) & np.isfinite(norms))
     if len(turns) < 2:
         return None
-    slope = float(np.polynomial.Polynomial.fit(turns, np.log(norms[turns]), 1).convert().coef[1])
+    slope = float(np.polyfit(turns, np.log(norms[turns]), 1)[0])
     return float(np.exp(-slope))
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from .. import wire
-from .columns import Ints, Longs, StructureColumns
+from .columns import Ints, Longs, StructureColumns, op_name
 from .entries import FRAME, OP, REPEAT, STATEMENT, Divider, Entries
 from .frames import FrameTree, frame_tree
 from .order import ForwardOrder, forward_order
@@ -246,7 +246,7 @@ class GroupTree:
             return name
         if call is not None and not self._divider.made_several(position):
             return call.rpartition(".")[2]
-        return re.sub(r"Backward[0-9]*$", "", self.graph.text("op", node) or "")
+        return op_name(self.graph, node)
 
     def _loop_name(self, group: Group) -> str:
         """Return the line of a loop, or the names of its turns if each is the call of a module."""

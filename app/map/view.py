@@ -64,8 +64,18 @@ class View:
     @property
     def address(self) -> str:
         """The ids of the open groups, without those that the others imply."""
-        implied = {around for group in self.opened for around in _around(group)}
-        return ",".join(sorted(group.id for group in set(self.opened) - implied - {self._tree.root}))
+        return _address(self.opened)
+
+    def address_with(self, box: MapBox) -> str:
+        """Return the address of this view with a box opened: of several turns, the one in the middle."""
+        group = box.group if box.first < 0 else self._tree.turn(box.group, (box.first + box.last) // 2)
+        return _address([*self.opened, group])
+
+    def address_without(self, group: Group) -> str:
+        """Return the address of this view with an open group closed."""
+        kept = [each for each in self.opened if group is not each and group not in _around(each)]
+        around = [group.parent] if group.parent is not None else []
+        return _address([*kept, *around])
 
     def is_open(self, group: Group) -> bool:
         return group in self._open
@@ -191,6 +201,11 @@ def _limited(tree: GroupTree, opened: list[Group], unknown: Sequence[str]) -> Vi
         if len(view.boxes) <= MOST_BOXES or len(kept) < 2:
             return view
         closed.append(kept.pop(0).id)
+
+
+def _address(opened: Sequence[Group]) -> str:
+    implied = {around for group in opened for around in _around(group)}
+    return ",".join(sorted(group.id for group in set(opened) - implied if group.parent is not None))
 
 
 def _around(group: Group) -> list[Group]:
