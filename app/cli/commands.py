@@ -185,14 +185,19 @@ def render(
     ] = None,
     theme: Annotated[str, typer.Option(help="light, dark, or auto to follow the viewer's setting.")] = "light",
     direction: Annotated[str, typer.Option(help="TB (loss at the top), BT or LR.")] = "TB",
+    view: Annotated[
+        str | None, typer.Option(help="Draw a map: ids of its open groups, separated by commas; '' if none is open.")
+    ] = None,
+    reveal: Annotated[str | None, typer.Option(help="Draw a map that shows this operation, such as n57.")] = None,
     module: MODULE = False,
     sandbox: SANDBOX = False,
     seed: SEED = None,
 ) -> None:
     """Run a program and draw the graph of a backward pass.
 
-    The picture shows the value and the gradient of each node, and the gradient on each edge. A .txt file describes the pass
-    in words. The program runs as with `tapedeck run`.
+    The picture shows the value and the gradient of each node, and the gradient on each edge. A graph of more than 600 boxes
+    is drawn as a map: groups of nodes, of which a view opens a few. A .txt file describes the pass in words. The program runs
+    as with `tapedeck run`.
 
     \b
     Exit status:
@@ -209,7 +214,8 @@ def render(
     if form not in picture.FORMS:
         raise BadRequest(f"{output.name} cannot be drawn: use one of the endings {', '.join(picture.FORMS)}.")
     invocation = record.prepare(file, arguments, module=module, sandbox=sandbox, seed=seed)
-    look: Any = {"theme": theme, "direction": direction, "engine": picture.shared_engine(invocation.settings.dot)}
+    look: Any = {"theme": theme, "direction": direction, "view": view, "reveal": reveal}
+    look["engine"] = picture.shared_engine(invocation.settings.dot)
 
     async def draw() -> tuple[RecordedRun, bytes]:
         recorded = await record.record(invocation)

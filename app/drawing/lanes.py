@@ -24,7 +24,7 @@ def buses(edges: list[tuple[int, int]], weight: dict[tuple[int, int], float]) ->
     Short buses get the inner lanes. Buses without a lane have lane -1: those whose edges have the least ``weight``. The time is
     that of sorting the edges.
 
-    >>> [(bus.target, bus.lane) for bus in buses([(0, 2), (0, 3), (2, 5)], {})]
+    >>> [(bus.target, bus.lane) for bus in buses([(0, 2), (0, 3), (3, 5)], {})]
     [(2, 0), (3, 1), (5, 0)]
     """
     sources: dict[int, list[int]] = {}

@@ -270,7 +270,7 @@ def _told_by(series: MapSeries) -> str:
     """Return what the bars of a series say.
 
     >>> _told_by(MapSeries("h", [0.1, 1.0], 0.1, 1.0, 0.1))
-    'h 0.1 … 1, ÷ 10 per turn'
+    'h 0.100 … 1.000, ÷ 10 per turn'
     """
     low, high = (numerals.typeset(numerals.number(each, 3)) for each in (series.least, series.greatest))
     text = f"{series.name} {low} … {high}" if low != high else f"{series.name} {low} in every turn"
@@ -278,7 +278,8 @@ def _told_by(series: MapSeries) -> str:
     if factor is None or low == high or not math.isfinite(factor) or factor <= 0 or abs(math.log(factor)) < 0.005:
         return text
     sign, shown = ("÷", 1 / factor) if factor < 1 else ("×", factor)
-    return f"{text}, {sign} {numerals.typeset(numerals.number(shown, 2))} per turn"
+    short = f"{shown:.3g}" if shown < 1000 else numerals.typeset(numerals.number(shown, 3))
+    return f"{text}, {sign} {short} per turn"
 
 
 def _described(box: MapBox) -> str:

@@ -98,7 +98,7 @@ def _from_modules(graph: StructureColumns, order: ForwardOrder) -> FrameTree:
     names: list[str] = []
     at = np.full(len(order), -1, np.int32)
     open_: list[int] = []
-    ends = [*changes[1:].tolist(), len(order)]
+    ends = [*changes.tolist()[1:], len(order)][: len(changes)]
     for start, end in zip(changes.tolist(), ends, strict=True):
         path = graph.strings[module[start]] if module[start] >= 0 else ""
         parts = path.split(".") if path else []

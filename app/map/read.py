@@ -16,7 +16,7 @@ from ..recording.tensors import json_number
 from .columns import StructureColumns
 from .numbers import CarriedSeries, Floats, Norm, PassSums
 from .tree import GroupTree
-from .view import MapBox, View, first_view, read_view, reveal
+from .view import ShownBox, View, first_view, read_view, reveal
 
 LONGEST_VIEW: Final = 8_000
 """Largest number of characters of a view's address."""
@@ -106,7 +106,7 @@ def _view(tree: GroupTree, sums: PassSums, address: str | None, revealed: str | 
         raise InvalidInput(message, where="reveal") from None
 
 
-def _box(sums: PassSums, view: View, box: MapBox) -> model.MapBox:
+def _box(sums: PassSums, view: View, box: ShownBox) -> model.MapBox:
     group = box.group
     around = view.around(box)
     several = box.first >= 0
@@ -128,7 +128,7 @@ def _box(sums: PassSums, view: View, box: MapBox) -> model.MapBox:
     )
 
 
-def _turns_name(box: MapBox) -> str:
+def _turns_name(box: ShownBox) -> str:
     return f"turn {box.first}" if box.first == box.last else f"turns {box.first} – {box.last}"
 
 

@@ -24,7 +24,7 @@ _DEPTH_COST: Final = {"module": 0.0, "loop": 0.3, "repeat": 0.3, "part": 0.4, "t
 
 
 @dataclass(frozen=True, slots=True)
-class MapBox:
+class ShownBox:
     """A closed group, or the turns ``first`` to ``last`` of an open loop or repetition."""
 
     group: Group
@@ -66,7 +66,7 @@ class View:
         """The ids of the open groups, without those that the others imply."""
         return _address(self.opened)
 
-    def address_with(self, box: MapBox) -> str:
+    def address_with(self, box: ShownBox) -> str:
         """Return the address of this view with a box opened: of several turns, the one in the middle."""
         group = box.group if box.first < 0 else self._tree.turn(box.group, (box.first + box.last) // 2)
         return _address([*self.opened, group])
@@ -80,7 +80,7 @@ class View:
     def is_open(self, group: Group) -> bool:
         return group in self._open
 
-    def around(self, box: MapBox) -> list[Group]:
+    def around(self, box: ShownBox) -> list[Group]:
         """Return the open groups around a box, the outermost first, without the root."""
         groups = [] if box.first < 0 else [box.group]
         groups += _around(box.group)
@@ -95,18 +95,18 @@ class View:
                 index = int(np.searchsorted(around.turns, inner.start, "right")) - 1
                 self._shown.setdefault(around, set()).add(index)
 
-    def _boxes_in(self, group: Group) -> Iterable[MapBox]:
+    def _boxes_in(self, group: Group) -> Iterable[ShownBox]:
         for child in self._children(group):
             if child.first < 0 and child.group in self._open:
                 yield from self._boxes_in(child.group)
             else:
                 yield child
 
-    def _children(self, group: Group) -> Iterable[MapBox]:
+    def _children(self, group: Group) -> Iterable[ShownBox]:
         turns = group.turns
         if turns is None or len(turns) <= WHOLE_TURNS:
             for child in self._tree.children(group):
-                yield MapBox(child, start=child.start, end=child.end)
+                yield ShownBox(child, start=child.start, end=child.end)
             return
         count = len(turns)
         shown = sorted(self._shown.get(group) or (0, count - 1))
@@ -116,14 +116,14 @@ class View:
                 yield self._turn(group, following)
             elif index > following:
                 end = int(turns[index]) if index < count else group.end
-                yield MapBox(group, following, index - 1, int(turns[following]), end)
+                yield ShownBox(group, following, index - 1, int(turns[following]), end)
             if index < count:
                 yield self._turn(group, index)
             following = index + 1
 
-    def _turn(self, group: Group, index: int) -> MapBox:
+    def _turn(self, group: Group, index: int) -> ShownBox:
         turn = self._tree.turn(group, index)
-        return MapBox(turn, start=turn.start, end=turn.end)
+        return ShownBox(turn, start=turn.start, end=turn.end)
 
 
 def read_view(tree: GroupTree, address: str) -> View:

@@ -21,11 +21,13 @@ THEMES: Final = ("light", "dark", "auto", "inline")
 
 
 class Look(Struct, frozen=True):
-    """The theme and the direction of a picture, and the node that it marks."""
+    """The theme and the direction of a picture, the node that it marks, and the view of a map."""
 
     theme: str = "light"
     direction: str = "TB"
     selected: str | None = None
+    view: str | None = None
+    reveal: str | None = None
 
     def checked(self) -> Look:
         """Return the look itself. Raise :class:`InvalidInput` for an unknown theme or direction."""
@@ -42,6 +44,8 @@ class Look(Struct, frozen=True):
             "direction": self.direction,
             "selected": self.selected,
             "standalone": not inline,
+            "view": self.view,
+            "reveal": self.reveal,
         }
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import NotFound
+from ..map.read import LONGEST_VIEW, read_map
 from ..recording import Recording, lists
 from ..recording.series import DEFAULT_KEYS, PARAMETER_TENSORS, STATISTICS
 from ..runs.run import RecordedRun
@@ -66,11 +67,42 @@ async def read_step(request: Request, id: str, index: Index) -> Response:
     return await answers.answer(request, recorded, recorded.recording.step, index)
 
 
+View = Annotated[
+    str | None,
+    Query(
+        max_length=LONGEST_VIEW,
+        description="What a map shows: ids of its open groups, separated by commas; empty if none is open. "
+        "Unknown ids are ignored and named in the answer.",
+    ),
+]
+Reveal = Annotated[str | None, Query(max_length=40, description="Id of an operation that a map must show.")]
+
+
 @router.get("/graphs/{graph}", **reference.returns(model.Graph, "The structure of the graph.", 304, 404))
 async def read_graph(request: Request, id: str, graph: str) -> Response:
     """Read the structure of a graph: its nodes and edges, without numbers. Of a large graph, read the first ones."""
     recorded = await service_of(request).runs.find(id)
     return await answers.answer(request, recorded, lists.graph, recorded.recording, index_of(graph, "g", "graph"))
+
+
+@router.get("/graphs/{graph}/map", **reference.returns(model.GraphMap, "The map of the graph.", 304, 404))
+async def read_graph_map(
+    request: Request,
+    id: str,
+    graph: str,
+    view: View = None,
+    reveal: Reveal = None,
+    pass_: Annotated[
+        int | None, Query(alias="pass", ge=0, le=2**31 - 1, description="Pass over this graph whose gradients are summed.")
+    ] = None,
+) -> Response:
+    """Read a graph of any size as a map: groups of operations, of which a view opens a few, and the edges between them.
+
+    Without `view`, a view with about 18 boxes is chosen: it opens the way to the first gradient that is not finite.
+    """
+    recorded = await service_of(request).runs.find(id)
+    index = index_of(graph, "g", "graph")
+    return await answers.answer(request, recorded, read_map, recorded.recording, index, pass_, view, reveal)
 
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))
@@ -101,17 +133,31 @@ async def draw_pass(
     theme: Theme = "light",
     direction: Direction = "TB",
     node: Selected = None,
+    view: View = None,
+    reveal: Reveal = None,
 ) -> Response:
-    """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`)."""
-    return await _drawn(request, id, "pass", index, form, Look(theme, direction, node))
+    """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`).
+
+    A graph of more than 600 boxes is drawn as a map. With `view` or `reveal`, every graph is.
+    """
+    return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal))
 
 
 @router.get("/graphs/{graph}/graph.{form}", **reference.PICTURE)
 async def draw_graph(
-    request: Request, id: str, graph: str, form: str, theme: Theme = "light", direction: Direction = "TB", node: Selected = None
+    request: Request,
+    id: str,
+    graph: str,
+    form: str,
+    theme: Theme = "light",
+    direction: Direction = "TB",
+    node: Selected = None,
+    view: View = None,
+    reveal: Reveal = None,
 ) -> Response:
     """Draw the structure of a graph, without numbers. Use it for a displayed tensor that no pass reached."""
-    return await _drawn(request, id, "graph", index_of(graph, "g", "graph"), form, Look(theme, direction, node))
+    look = Look(theme, direction, node, view, reveal)
+    return await _drawn(request, id, "graph", index_of(graph, "g", "graph"), form, look)
 
 
 async def _drawn(request: Request, id: str, what: str, index: int, form: str, look: Look) -> Response:

@@ -13,10 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.drawing import picture, style
-from tapedeck.drawing.conversion import size
 from tapedeck.drawing.engine import LayoutEngine
-from tapedeck.drawing.placeholder import draw_placeholder
-from tapedeck.drawing.sheet import Sheet
 from tapedeck.recording import Recording
 
 from .handmade import Sketch, chain, seed, unrolled
@@ -323,13 +320,6 @@ def test_a_picture_for_a_page_has_neither_background_nor_key() -> None:
     root = draw(seed(), standalone=False)
     assert not [group for group in root.iter(f"{NS}g") if group.get("class") == "key"]
     assert [child.tag for child in root] == [f"{NS}g"]
-
-
-def test_a_graph_that_is_too_large_gives_a_picture_of_its_size() -> None:
-    recording = chain(2_000).recording()
-    root = draw(recording)
-    assert "2,001 nodes, 2,000 edges" in texts(root)
-    assert size(draw_placeholder(Sheet(recording.graph(0)))) == (470, 100)
 
 
 def test_tensors_of_every_dtype_can_be_drawn() -> None:

@@ -275,3 +275,31 @@ async def test_responses_about_a_run_in_progress_cannot_be_cached(serve: Serve) 
         assert page.headers["cache-control"] == "no-store"
         assert "etag" not in page.headers
         await client.post(f"{run}/cancel")
+
+
+async def test_a_map_groups_a_graph_and_sums_a_pass(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    shown = (await client.get(f"{run}/graphs/g0/map?pass=0")).json()
+    assert (shown["graph"], shown["pass"], shown["unknown"]) == ("g0", 0, [])
+    assert sum(box["nodes"] for box in shown["boxes"]) == 4
+    assert shown["boxes"][0]["arrives"] == {"value": 1.0, "exact": True}
+    closed = (await client.get(f"{run}/graphs/g0/map", params={"view": "m:gone"})).json()
+    assert (closed["pass"], closed["unknown"], closed["view"]) == (None, ["m:gone"], "")
+    assert closed["boxes"][0]["arrives"]["value"] is None
+    revealed = (await client.get(f"{run}/graphs/g0/map?reveal=n3")).json()
+    assert "n3" in [box["node"] for box in revealed["boxes"]]
+    drawn = await client.get(f"{run}/passes/0/graph.svg", params={"view": closed["view"]})
+    assert 'class="graph map"' in drawn.text
+    assert (await client.get(f"{run}/graphs/g0/graph.png", params={"view": ""})).content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("graphs/g0/map?pass=7", 404), ("graphs/g7/map", 404), ("graphs/g0/map?reveal=n99", 422),
+        ("graphs/g0/map?view=" + "x" * 9_000, 422), ("graphs/g0/map?pass=-1", 422), ("passes/0/graph.svg?reveal=m", 422),
+    ],
+)  # fmt: skip
+async def test_a_map_that_does_not_exist_is_a_problem(client: httpx.AsyncClient, path: str, status: int) -> None:
+    answer = await client.get(f"{await start(client)}/{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
