@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..source.tracebacks import Location
 from ..tensors.handles import sequence_nr, storage_pointer, tensors_in
-from ..tensors.kinds import is_opaque
+from ..tensors.kinds import PLAIN_TYPES, is_opaque
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
 from ..tensors.views import remember
@@ -30,7 +30,7 @@ COMPRESSED_LAYOUTS = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse
 
 def data_bytes(tensor: Tensor) -> int:
     """Return the size in bytes of a tensor's elements, or of a sparse tensor's values; 0 for an opaque tensor."""
-    if is_opaque(tensor):
+    if type(tensor) not in PLAIN_TYPES and is_opaque(tensor):
         return 0
     if tensor.layout is torch.strided:
         return tensor.nbytes

@@ -19,7 +19,6 @@ from torch.utils._device import DeviceContext
 
 from ..source.instrument import ProgramSource
 from ..source.own_failures import OwnFailures
-from ..source.tracebacks import Location
 from ..tensors.handles import next_sequence_nr, tensors_in
 from ..tensors.kinds import PLAIN_TYPES
 from ..tensors.memory import Write
@@ -48,7 +47,7 @@ class ForwardMode(TorchFunctionMode):
         super().__init__()
         self._calls = calls
         self._filename = source.filename
-        self._own = source.own
+        self._own, self._has_own = source.own, bool(source.own)
         self._observer = observer
         self.reporting = OwnFailures(observer.failed)
         """A context in which our own failures are reported, and do not fail the program."""
@@ -151,11 +150,9 @@ class ForwardMode(TorchFunctionMode):
         if direct.f_code in SHARED_FRAMES and direct.f_back is not None:
             direct = direct.f_back
         frame: FrameType | None = direct
-        filename, own = self._filename, self._own
-        inner: Location | None = None
-        while frame is not None and (code := frame.f_code).co_filename != filename:
-            if own and inner is None and own.has(code):
-                inner = code, frame.f_lasti
+        filename = self._filename
+        inner = self._own.location(frame, filename) if self._has_own else None
+        while frame is not None and frame.f_code.co_filename != filename:
             frame = frame.f_back
         module = self.modules[-1] if self.modules else ""
         calls = self._calls

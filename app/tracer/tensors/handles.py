@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .kinds import is_opaque
+from .kinds import PLAIN_TYPES, is_opaque
 from .snapshot import Snapshot
 
 next_sequence_nr: Callable[[], int] = torch._C._autograd._get_sequence_nr
@@ -28,7 +28,7 @@ def storage_pointer(tensor: Tensor) -> int:
 
     Tensors that share memory share this address. A subclass that implements the operations itself is not asked.
     """
-    if is_opaque(tensor):
+    if type(tensor) not in PLAIN_TYPES and is_opaque(tensor):
         return 0
     try:
         return tensor.untyped_storage().data_ptr()
@@ -38,7 +38,7 @@ def storage_pointer(tensor: Tensor) -> int:
 
 def data_pointer(tensor: Tensor) -> int:
     """Return the address of a tensor's first element, or 0 if it is unknown."""
-    if is_opaque(tensor):
+    if type(tensor) not in PLAIN_TYPES and is_opaque(tensor):
         return 0
     try:
         return tensor.data_ptr()

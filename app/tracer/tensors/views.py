@@ -28,10 +28,6 @@ def remember(view: Tensor) -> None:
 def is_outdated(tensor: Tensor) -> bool:
     """Return whether a tensor is a view that was written to, in any way, since its node was made."""
     registered = _views.get(id(tensor))
-    return (
-        registered is not None
-        and registered[0].get() is tensor
-        and tensor.requires_grad
-        and tensor._is_view()
-        and tensor._version != registered[1]
-    )
+    if registered is None:
+        return False
+    return registered[0].get() is tensor and tensor.requires_grad and tensor._is_view() and tensor._version != registered[1]
