@@ -44,7 +44,8 @@ TRUSTED: Final = model.Limits(
 class File(Struct, frozen=True):
     """A program or notebook to run. ``path`` is absolute, or ``None`` for standard input.
 
-    ``module`` is the name under which it runs as ``python -m`` runs a module.
+    ``module`` is the name under which it runs as ``python -m`` runs a module. ``script`` is the file as the user named it,
+    which Python makes ``sys.argv[0]``.
     """
 
     name: str
@@ -52,6 +53,7 @@ class File(Struct, frozen=True):
     body: bytes
     notebook: bool
     module: str | None = None
+    script: str | None = None
 
 
 class Invocation(Struct, frozen=True):
@@ -99,13 +101,13 @@ def read(name: str, *, module: bool = False, sandbox: bool = False) -> File:
         return File(name, path, path.read_bytes(), False, found)
     if name == STDIN:
         body = sys.stdin.buffer.read()
-        return File("standard input", None, body, body.lstrip()[:1] == b"{" and b'"cells"' in body)
+        return File("standard input", None, body, body.lstrip()[:1] == b"{" and b'"cells"' in body, script=name)
     path = Path(name)
     try:
         body = path.read_bytes()
     except OSError as error:
         raise BadRequest(f"{name} cannot be read: {error.strerror}.") from error
-    return File(path.name, path.absolute(), body, path.suffix.lower() == ".ipynb")
+    return File(path.name, path.absolute(), body, path.suffix.lower() == ".ipynb", script=name)
 
 
 async def record(
@@ -135,7 +137,7 @@ async def record(
     path = str(file.path) if file.path is not None and not sandbox else None
     job = job_for(request.program, request.options, limits)
     job = msgspec.structs.replace(job, path=path, module=file.module, arguments=list(invocation.arguments), replay=replay)
-    job = msgspec.structs.replace(job, own_streams=own_streams)
+    job = msgspec.structs.replace(job, script=file.script, own_streams=own_streams)
     executor: Executor = OwnProcess()
     if sandbox:
         executor = await _start_sandbox(invocation.settings)

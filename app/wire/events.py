@@ -480,3 +480,5 @@ class Job(Struct, frozen=True):
     """False if the program runs with the permissions, files and packages of the person who started it."""
     own_streams: bool = False
     """True if the program's output also goes to the standard streams of its process, as without Tapedeck."""
+    script: str | None = None
+    """``sys.argv[0]`` of a program that is not confined; ``None`` for its path."""

@@ -130,6 +130,17 @@ def test_a_file_is_run_with_its_path_and_its_arguments(fake_process: type[FakePr
     assert (fake_process.jobs[1].path, fake_process.jobs[1].program) == (None, FIT)
 
 
+def test_the_first_argument_of_a_program_is_its_file_as_the_user_names_it(
+    fake_process: type[FakeProcess], file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(file).parent)
+    tapedeck("run", "fit.py")
+    tapedeck("run", "../" + file.split("/")[-2] + "/fit.py")
+    tapedeck("run", "-", input=FIT)
+    assert [job.script for job in fake_process.jobs] == ["fit.py", f"../{file.split('/')[-2]}/fit.py", "-"]
+    assert fake_process.jobs[0].path == file
+
+
 @pytest.mark.parametrize(
     ("line", "arguments", "seed"),
     [
@@ -336,11 +347,11 @@ def test_a_file_runs_as_python_would_run_it(tmp_path: Path) -> None:
         "import sys\nfrom pathlib import Path\nimport torch\nfrom neighbour import double\n"
         "w = torch.tensor(float(Path('data.txt').read_text()), requires_grad=True)\n"
         "loss = double(w) ** 2\nloss.backward()\n"
-        "print(sys.argv[1:], Path(__file__).name, __name__, sys.stdin.read())\nw.grad\n"
+        "print(sys.argv, Path(__file__).is_absolute(), __name__, sys.stdin.read())\nw.grad\n"
     )
     result = command("run", "scripts/train.py", "--", "--epochs", "3", folder=tmp_path, text="typed")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("['--epochs', '3'] train.py __main__ typed\n")
+    assert result.stdout.startswith("['scripts/train.py', '--epochs', '3'] True __main__ typed\n")
     assert "   9  w.grad  " in result.stdout
     assert "tensor(24.)\n" in result.stdout
     assert "n0  loss = double(w) ** 2  PowBackward0  line 6" in result.stdout
