@@ -11,9 +11,8 @@ import typst
 
 from ..byte_cache import ByteCache
 from ..errors import DrawingError, OverBudget
-from ..workers import Budget, Workers
+from ..workers import Budget, FairGate, Workers
 from .failed_work import FailedWork
-from .gate import FairGate
 
 Target = Literal["png", "pdf"]
 

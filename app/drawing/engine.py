@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import DrawingError
+from ..workers import FairGate
 from . import dot, program
 from .failed_work import FailedWork
-from .gate import FairGate
 from .plan import Box, LayoutPlan, Link
 from .program import SECONDS, TooSlow
 

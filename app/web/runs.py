@@ -60,7 +60,7 @@ async def start_run(request: Request) -> Response:
     if "idempotency-key" not in request.headers:  # with a key, the run may exist
         service.runs.check_room(client)
     body = await read_body(request, requests.limit_of(media_type, service.limits))
-    parsed = await service.parse(body, media_type, query)
+    parsed = await service.parse(body, media_type, query, client.address)
 
     asked = media_type.encode() + repr(sorted(query.items())).encode()
     fingerprint = _fingerprint(asked, body) if len(body) <= LIGHT_BODY else await asyncio.to_thread(_fingerprint, asked, body)

@@ -22,7 +22,7 @@ from ..runs.archive import Archive
 from ..runs.manager import Finder, Runs
 from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
-from ..workers import Budget, Workers
+from ..workers import Budget, FairGate, Workers
 from .event_stream import Listeners
 from .example_runs import ExampleRuns
 from .feed import Feeds
@@ -68,6 +68,7 @@ class Service:
         self.replays = replays
         self.executor = executor
         self.workers = workers
+        self._reading = FairGate(workers.count)
         self.finder = finder
         self.owners = owners
         self.engine = engine
@@ -99,10 +100,10 @@ class Service:
         """The example that the playground opens with."""
         return next(each for each in self.examples if each.slug == FIRST_VISIT)
 
-    async def parse(self, body: bytes, media_type: str, query: Mapping[str, str]) -> requests.Request:
+    async def parse(self, body: bytes, media_type: str, query: Mapping[str, str], sender: str) -> requests.Request:
         """Return the request for a run that a body contains. One that could take long to read is read by a worker.
 
-        Raises the errors of :func:`requests.read`, and :class:`OverBudget`.
+        Senders share the workers in turn. Raises the errors of :func:`requests.read`, :class:`OverBudget` and :class:`Busy`.
         """
         optimizers = None
         if requests.may_be_training(body):
@@ -113,7 +114,10 @@ class Service:
             if posted.light:
                 return requests.parse(posted, self.limits, optimizers)
         try:
-            return await self.workers.run(requests.read, body, media_type, dict(query), self.limits, optimizers, budget=READING)
+            async with self._reading.entered(sender):
+                return await self.workers.run(
+                    requests.read, body, media_type, dict(query), self.limits, optimizers, budget=READING
+                )
         except OverBudget as error:
             raise OverBudget(f"The body cannot be read. {error} Send less code, or simpler code, as one program.") from error
 

@@ -15,10 +15,13 @@ exceeds its :class:`Budget`, and replaced::
 function must be importable by its name; its arguments and its answer are pickled. It runs with the server's permissions, so it
 may work *on* a stranger's program, but must never run one: that is what ``sandbox`` is for.
 
+Calls wait in the order in which they came. To share the processes fairly between clients, enter a :class:`FairGate` first.
+
 The processes import ``modules`` when they start, and never torch. An idle one needs about 40 MB. A call costs about half a
 millisecond plus its data.
 """
 
+from .gate import FairGate
 from .pool import Budget, Workers
 
-__all__ = ["Budget", "Workers"]
+__all__ = ["Budget", "FairGate", "Workers"]

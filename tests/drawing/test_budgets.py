@@ -12,10 +12,9 @@ from tapedeck.drawing import conversion, program
 from tapedeck.drawing.conversion import WorkerConverter
 from tapedeck.drawing.engine import LayoutEngine
 from tapedeck.drawing.failed_work import FailedWork
-from tapedeck.drawing.gate import FairGate
 from tapedeck.drawing.plan import plan
 from tapedeck.errors import Busy, DrawingError
-from tapedeck.workers import Budget
+from tapedeck.workers import Budget, FairGate
 
 from .handmade import chain, seed
 from .test_engine import script

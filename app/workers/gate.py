@@ -40,7 +40,7 @@ class FairGate:
     async def _wait(self, client: str) -> None:
         mine = self._waiting.setdefault(client, deque())
         if len(mine) >= self._queue:
-            raise Busy("Many pictures of this run's owner are being drawn: try again in a moment.", retry_after=RETRY_SECONDS)
+            raise Busy("Many of your requests are being processed: try again in a moment.", retry_after=RETRY_SECONDS)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         mine.append(turn)
         try:
