@@ -25,9 +25,13 @@ from .tables import NumberLayout
 LEVEL: Final = 6
 """Compression level of zlib."""
 FULL_BYTES: Final = 256 * 1024
-"""Bytes of table numbers in a full block. Reading one event decompresses its whole block."""
+"""Bytes of numbers in a full block. Reading one event decompresses its whole block."""
 FULL_EVENTS: Final = 1024
 """Events in a full block."""
+NODE_BYTES: Final = 45
+"""Bytes of the columns of a graph for each node."""
+EDGE_BYTES: Final = 17
+"""Bytes of the columns of a graph for each edge."""
 FULL_MEMORY: Final = 4 * 1024 * 1024
 """Size in memory of the events in a full block."""
 
@@ -121,7 +125,9 @@ def is_full(events: Sequence[wire.AnyEvent]) -> bool:
 
 
 def number_bytes(event: wire.AnyEvent) -> int:
-    """Return the bytes of the numbers in an event's table."""
+    """Return the bytes of the numbers in an event's table, or of the columns of a graph."""
+    if isinstance(event, wire.GraphEvent):
+        return NODE_BYTES * len(event.kind) + EDGE_BYTES * len(event.gradient)
     if not isinstance(event, wire.PassEvent | wire.StepEvent | wire.LinesEvent):
         return 0
     return len(event.tensors.values) + len(event.tensors.stats) + len(event.tensors.counts)

@@ -167,3 +167,11 @@ def test_a_step_similar_to_the_one_before_takes_few_bytes() -> None:
     events, _ = record(LINE)
     size = sum(len(pack_block(part)) for part in split_into_blocks(events))
     assert size / 300 < 60
+
+
+def test_a_large_graph_has_a_block_of_its_own() -> None:
+    nodes = 20_000
+    large = msgspec.structs.replace(GRAPH, kind=bytes(nodes), gradient=bytes(nodes))
+    parts = list(split_into_blocks([*fit()[:2], large, *fit()[3:]]))
+    assert [len(part) for part in parts] == [3, len(fit()) - 3]
+    assert isinstance(parts[0][-1], wire.GraphEvent)

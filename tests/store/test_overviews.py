@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from tapedeck import wire
 from tapedeck.recording import MemoryLog, Recording, Tensors
-from tapedeck.store import Store
+from tapedeck.store import Store, migrations
 from tapedeck.store.store import RunRow
 
 from ..handmade_events import FIT, fit, pass_, table
@@ -53,6 +55,14 @@ def spoil_blocks(store: Store) -> None:
         assert connection.execute(sa.text("UPDATE blocks SET payload = x'00'")).rowcount >= 3
 
 
+def downgrade(connection: sa.Connection, revision: str) -> None:
+    """Migrate a store back to the form of an earlier version."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return a folder with a stored run that has an overview."""
@@ -85,8 +95,7 @@ def test_a_store_of_an_earlier_version_reads_the_same_and_unpacks_its_blocks_onl
     with store._engine.begin() as connection:
         stored = connection.execute(sa.text("SELECT sum(length(payload)) FROM derived")).scalar_one()
         connection.execute(sa.text("UPDATE runs SET recording_bytes = recording_bytes - :stored"), {"stored": stored})
-        connection.execute(sa.text("DROP TABLE derived"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
+        downgrade(connection, "0003")
     store.close()
     migrated = Store(folder)
     assert parts(migrated) == expected
