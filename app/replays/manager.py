@@ -16,7 +16,8 @@ from ..executor import Executor, job_for
 from ..runs.archive import Archive
 from ..runs.manager import STOPPING, STOPPING_SECONDS
 from ..runs.run import RecordedRun
-from ..runs.slots import Client, Slots, Ticket
+from ..runs.slots import Slots, Ticket
+from ..runs.turns import Client
 from .proof import Proof
 from .request import ReplayRequest, ReplayTarget, read
 from .result import Replay, path, result_of

@@ -22,7 +22,8 @@ from ..settings import Settings
 from ..store import NewRun
 from .archive import Archive
 from .run import LiveRun, RecordedRun, StoredRun
-from .slots import Client, Slots
+from .slots import Slots
+from .turns import Client
 
 HEAVY_BYTES: Final = 16 * 1024 * 1024
 """Size of a live run's events in memory above which they are written before further ones are read."""
@@ -134,7 +135,7 @@ class Runs:
         self.check_room(client or Client(owner, ""))
         if not has_room:
             raise StoreFull('There is no room for another recording: delete old runs, or send "store": false.')
-        ticket = self.slots.admit(client or Client(owner, ""))
+        ticket = self.slots.admit(client or Client(owner, ""), len(request.program.text))
         now = time.time()
         days = self._settings.keep_days
         new = NewRun(

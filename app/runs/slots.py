@@ -1,11 +1,8 @@
 """Divide the slots in which programs run fairly among clients, and estimate how long each caller waits.
 
-A client is a session at an address. Addresses take turns, and so do the sessions of an address, so that many programs of one
-client delay another client by one program. Many people may share an address, so an address with several sessions gets several
-turns in a row. ``ADDRESS_TURNS`` limits them, because a caller can make any number of sessions.
-
-Of ``count + 2`` slots, a session uses at most ``count``, and an address at most ``count + 1``. Endless programs of one client
-therefore leave a slot free for the next session, and those of one address leave a slot free for the next address.
+Clients take turns (see :mod:`.turns`). Of ``count + 2`` slots, a session uses at most ``count``, and an address at most
+``count + 1``. Endless programs of one client therefore leave a slot free for the next session, and those of one address leave
+a slot free for the next address.
 """
 
 from __future__ import annotations
@@ -13,44 +10,30 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from .. import model
 from ..errors import Busy, TooMany
 from .durations import Durations
+from .turns import Client, TurnOrder
 
-ADDRESS_TURNS: Final = 8
-"""Largest number of turns in a row of one address, whose sessions take them in turn."""
 ADDRESS_SHARE: Final = 0.75
 """Largest part of the queue that the programs of one address fill."""
+QUEUE_BYTES: Final = 64 * 1024 * 1024
+"""Size of the programs in the queue together."""
 FRESH_SECONDS: Final = 0.5
 """Seconds for which estimates are reused: to estimate the waits of a full queue takes milliseconds."""
-
-
-@dataclass(frozen=True)
-class Client:
-    """The origin of a request. Callers without a session share one per address."""
-
-    session: str | None
-    """The owner that a cookie or a key identifies, or ``None`` for a request without either."""
-    address: str
-    """The network address, or a prefix that belongs to one subscriber."""
-
-    @property
-    def key(self) -> str:
-        """The session, or a name for all callers of the address that have none."""
-        return f"anonymous {self.address}" if self.session is None else self.session
 
 
 class Ticket:
     """The right of one caller to a slot, now or when its turn comes. Created by :meth:`Slots.admit`."""
 
-    def __init__(self, slots: Slots, client: Client) -> None:
+    def __init__(self, slots: Slots, client: Client, size: int = 0) -> None:
         self._slots = slots
         self.client = client
+        self.size = size
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the ticket has a slot, or was released."""
         self.began: float | None = None
@@ -60,19 +43,6 @@ class Ticket:
     def position(self) -> model.QueuePosition | None:
         """Return the position in the queue, or ``None`` for a ticket that does not wait."""
         return None if self.granted.done() else self._slots.position(self)
-
-
-@dataclass
-class _Address:
-    """The waiting tickets of one address, by session. Both are in the order of turns."""
-
-    sessions: dict[str, deque[Ticket]] = field(default_factory=dict)
-    taken: int = 0
-    """Turns taken in a row."""
-
-    def turns(self, anonymous: str) -> int:
-        """Return how many turns in a row the address gets: one for each session, where each anonymous caller counts."""
-        return min(ADDRESS_TURNS, len(self.sessions) + max(0, len(self.sessions.get(anonymous, ())) - 1))
 
 
 class Slots:
@@ -101,27 +71,28 @@ class Slots:
         self._estimated = -math.inf
         self._positions: dict[Ticket, model.QueuePosition] = {}
         """The estimates made at the time ``_estimated``, in the order of turns."""
-        self._addresses: dict[str, _Address] = {}
+        self._turns: TurnOrder[Ticket] = TurnOrder()
         self._running: set[Ticket] = set()
         self._running_of: Counter[str] = Counter()
         self._running_at: Counter[str] = Counter()
         self._waiting_of: Counter[str] = Counter()
         self._waiting_at: Counter[str] = Counter()
+        self._bytes = 0
+        self._bytes_at: Counter[str] = Counter()
         self.waiting = 0
         """Number of callers that were admitted and have no slot yet."""
 
     # -- wait for a slot
 
-    def admit(self, client: Client) -> Ticket:
-        """Add a caller to the queue. Its ticket has a slot at once if one is free.
+    def admit(self, client: Client, size: int = 0) -> Ticket:
+        """Add a caller to the queue, with a program of ``size`` bytes. Its ticket has a slot at once if one is free.
 
         Raises :class:`TooMany` if the client has too many callers in the queue, and :class:`Busy` if the queue is full.
         """
-        self.check_room(client)
-        ticket = Ticket(self, client)
-        sessions = self._addresses.setdefault(client.address, _Address()).sessions
-        sessions.setdefault(client.key, deque()).append(ticket)
-        self._count_waiting(client, 1)
+        self.check_room(client, size)
+        ticket = Ticket(self, client, size)
+        self._turns.append(ticket)
+        self._count_waiting(ticket, 1)
         self._grant()
         return ticket
 
@@ -141,7 +112,8 @@ class Slots:
             return
         ticket.released = True
         if ticket.began is None:
-            self._leave(ticket)
+            self._turns.remove(ticket)
+            self._count_waiting(ticket, -1)
             self._positions = {}
         else:
             self._running.discard(ticket)
@@ -151,21 +123,21 @@ class Slots:
             ticket.granted.set_result(None)
         self._grant()
 
-    def check_room(self, client: Client) -> None:
+    def check_room(self, client: Client, size: int = 0) -> None:
         """Raise the errors of :meth:`admit` if there is no room in the queue for another caller of a client."""
         mine = self._waiting_of[client.key]
         at = self._waiting_at[client.address]
         if client.session is not None and mine >= self._per_session:
             raise self._full(TooMany, f"{mine} of your runs are", lambda ticket: ticket.client.key == client.key)
-        if self.waiting >= self._queue:
+        if self.waiting >= self._queue or self._bytes + size > QUEUE_BYTES:
             raise self._full(Busy, f"{self.waiting} runs are", lambda _: True)
-        if at >= self._per_address:
+        if at >= self._per_address or self._bytes_at[client.address] + size > ADDRESS_SHARE * QUEUE_BYTES:
             whose = f"{at} runs from your address are"
             raise self._full(TooMany, whose, lambda ticket: ticket.client.address == client.address)
 
     def _full(self, error: type[Busy | TooMany], whose: str, concerns: Callable[[Ticket], bool]) -> Busy | TooMany:
         """Return the error for a full queue. A retry makes sense once the first of the concerned tickets has left it."""
-        concerned = [ticket for ticket in self._order() if concerns(ticket)]
+        concerned = [ticket for ticket in self._turns if concerns(ticket)]
         ends = (concerned[0], concerned[-1]) if concerned else ()  # empty if the setting allows no queue
         first, last = (max(1.0, self.position(ticket).seconds) for ticket in ends) if ends else (1.0, 1.0)
         return error(
@@ -177,11 +149,11 @@ class Slots:
     def _grant(self) -> None:
         """Give every free slot to the first caller in the queue that may use it."""
         while self.waiting and len(self._running) < self._count + 2:
-            ticket = next((ticket for ticket in self._order() if self._may_run(ticket.client)), None)
+            ticket = next((ticket for ticket in self._turns if self._may_run(ticket.client)), None)
             if ticket is None:
                 return
-            self._take_turn(ticket)
-            self._leave(ticket)
+            self._turns.take(ticket)
+            self._count_waiting(ticket, -1)
             ticket.began = self._clock()
             self._running.add(ticket)
             self._count_running(ticket.client, 1)
@@ -190,56 +162,16 @@ class Slots:
     def _may_run(self, client: Client) -> bool:
         return self._running_of[client.key] < self._count and self._running_at[client.address] <= self._count
 
-    def _take_turn(self, ticket: Ticket) -> None:
-        """Move a session to the end of its address, and the address to the end once it has taken its turns."""
-        name, key = ticket.client.address, ticket.client.key
-        address = self._addresses[name]
-        turns = address.turns(f"anonymous {name}")
-        address.sessions[key] = address.sessions.pop(key)
-        address.taken += 1
-        if address.taken >= turns:
-            address.taken = 0
-            self._addresses[name] = self._addresses.pop(name)
-
-    def _leave(self, ticket: Ticket) -> None:
-        name, key = ticket.client.address, ticket.client.key
-        sessions = self._addresses[name].sessions
-        sessions[key].remove(ticket)
-        if not sessions[key]:
-            del sessions[key]
-        if not sessions:
-            del self._addresses[name]
-        self._count_waiting(ticket.client, -1)
-
-    def _count_waiting(self, client: Client, change: int) -> None:
+    def _count_waiting(self, ticket: Ticket, change: int) -> None:
         self.waiting += change
-        _change(self._waiting_of, client.key, change)
-        _change(self._waiting_at, client.address, change)
+        self._bytes += change * ticket.size
+        _change(self._waiting_of, ticket.client.key, change)
+        _change(self._waiting_at, ticket.client.address, change)
+        _change(self._bytes_at, ticket.client.address, change * ticket.size)
 
     def _count_running(self, client: Client, change: int) -> None:
         _change(self._running_of, client.key, change)
         _change(self._running_at, client.address, change)
-
-    def _order(self) -> Iterator[Ticket]:
-        """Yield the waiting tickets in the order of their turns. Slots that a client has already do not matter here."""
-        addresses = deque(
-            (name, _Address({key: deque(tickets) for key, tickets in address.sessions.items()}, address.taken))
-            for name, address in self._addresses.items()
-        )
-        while addresses:
-            name, address = addresses.popleft()
-            turns = address.turns(f"anonymous {name}")
-            key = next(iter(address.sessions))
-            tickets = address.sessions.pop(key)
-            yield tickets.popleft()
-            address.taken += 1
-            if tickets:
-                address.sessions[key] = tickets
-            if address.taken < turns and address.sessions:
-                addresses.appendleft((name, address))
-            elif address.sessions:
-                address.taken = 0
-                addresses.append((name, address))
 
     # -- estimate how long callers wait
 
@@ -274,7 +206,7 @@ class Slots:
             ahead += left
             ahead_of[key] += left
             ahead_at[ticket.client.address] += left
-        for ticket in self._order():
+        for ticket in self._turns:
             key, address = ticket.client.key, ticket.client.address
             count = self._count
             yield ticket, max(ahead / (count + 2), ahead_of[key] / count, ahead_at[address] / (count + 1))

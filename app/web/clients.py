@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import Request
 from starlette.types import Scope
 
-from ..runs.slots import Client
+from ..runs.turns import Client
 
 NETWORK_BITS: Final = 64
 """Prefix of an IPv6 address that belongs to one subscriber (RFC 6177), who can use any address in it."""

@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 from tapedeck.errors import Busy, TooMany
-from tapedeck.runs.slots import ADDRESS_TURNS, Client, Slots, Ticket
+from tapedeck.runs.slots import Slots, Ticket
+from tapedeck.runs.turns import ADDRESS_TURNS, Client
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +148,22 @@ async def test_a_client_with_a_full_share_of_the_queue_is_refused_while_others_g
         simulation.admit("carl", "192.0.2.99")
 
 
+async def test_large_programs_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.runs.slots.QUEUE_BYTES", 1_000)
+    slots = Simulation(count=1).slots
+    waiting = [slots.admit(Client("anna", "192.0.2.1"), 250) for _ in range(4)]
+    with pytest.raises(TooMany, match="from your address"):
+        slots.admit(Client("ben", "192.0.2.1"), 1)
+    slots.admit(Client("ben", "192.0.2.2"), 200)
+    other = [slots.admit(Client(f"carl {number}", "192.0.2.2"), 200) for number in range(2)]
+    with pytest.raises(Busy):
+        slots.admit(Client("dora", "192.0.2.3"), 100)
+    for ticket in waiting + other:
+        slots.release(ticket)
+    assert slots._bytes == 0
+    assert not slots._bytes_at
+
+
 @pytest.mark.parametrize("takes", [0.05, 2.0, 7.0])
 async def test_retry_after_is_when_there_is_room_again(takes: float) -> None:
     simulation = Simulation(count=2, queue=64, per_session=32)
@@ -230,7 +247,7 @@ async def test_nothing_is_kept_of_clients_that_have_left() -> None:
             simulation.finish()
     slots = simulation.slots
     assert not slots.waiting
-    assert not slots._addresses
+    assert not slots._turns._addresses
     assert not slots._running
     assert not (slots._running_of | slots._running_at | slots._waiting_of | slots._waiting_at)
     assert len(slots._durations._means) <= 1_000

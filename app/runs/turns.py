@@ -1,0 +1,111 @@
+"""Order those who wait by turns: addresses take turns, and so do the sessions of an address.
+
+Many people may share an address, so an address with several sessions gets several turns in a row, up to ``ADDRESS_TURNS``: a
+session costs a caller one request, and must not buy an unlimited share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Generic, Protocol, TypeVar
+
+ADDRESS_TURNS: Final = 8
+"""Largest number of turns in a row of one address, whose sessions take them in turn."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """The origin of a request. Callers without a session share one per address."""
+
+    session: str | None
+    """The owner that a cookie or a key identifies, or ``None`` for a request without either."""
+    address: str
+    """The network address, or a prefix that belongs to one subscriber."""
+
+    @property
+    def key(self) -> str:
+        """The session, or a name for all callers of the address that have none."""
+        return _anonymous(self.address) if self.session is None else self.session
+
+
+class _Waiting(Protocol):
+    @property
+    def client(self) -> Client:
+        """The client that waits."""
+
+
+T = TypeVar("T", bound=_Waiting)
+
+
+@dataclass
+class _Address(Generic[T]):
+    """Those who wait at one address, by session. Both are in the order of turns."""
+
+    sessions: dict[str, deque[T]] = field(default_factory=dict)
+    taken: int = 0
+    """TurnOrder taken in a row."""
+
+    def turns(self, anonymous: str) -> int:
+        """Return how many turns in a row the address gets: one for each session, where each anonymous caller counts."""
+        return min(ADDRESS_TURNS, len(self.sessions) + max(0, len(self.sessions.get(anonymous, ())) - 1))
+
+
+class TurnOrder(Generic[T]):
+    """Those who wait, in the order of their turns."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, _Address[T]] = {}
+
+    def __iter__(self) -> Iterator[T]:
+        addresses = deque(
+            (name, _Address({key: deque(waiting) for key, waiting in address.sessions.items()}, address.taken))
+            for name, address in self._addresses.items()
+        )
+        while addresses:
+            name, address = addresses.popleft()
+            turns = address.turns(_anonymous(name))
+            key = next(iter(address.sessions))
+            waiting = address.sessions.pop(key)
+            yield waiting.popleft()
+            address.taken += 1
+            if waiting:
+                address.sessions[key] = waiting
+            if address.taken < turns and address.sessions:
+                addresses.appendleft((name, address))
+            elif address.sessions:
+                address.taken = 0
+                addresses.append((name, address))
+
+    def append(self, waiting: T) -> None:
+        """Add one at the end of its session."""
+        sessions = self._addresses.setdefault(waiting.client.address, _Address()).sessions
+        sessions.setdefault(waiting.client.key, deque()).append(waiting)
+
+    def take(self, waiting: T) -> None:
+        """Remove one whose turn it is. Its session, and in the end its address, has its next turn after the others."""
+        name, key = waiting.client.address, waiting.client.key
+        address = self._addresses[name]
+        turns = address.turns(_anonymous(name))
+        address.sessions[key] = address.sessions.pop(key)
+        address.taken += 1
+        if address.taken >= turns:
+            address.taken = 0
+            self._addresses[name] = self._addresses.pop(name)
+        self.remove(waiting)
+
+    def remove(self, waiting: T) -> None:
+        """Remove one that does not want its turn any more."""
+        name, key = waiting.client.address, waiting.client.key
+        sessions = self._addresses[name].sessions
+        sessions[key].remove(waiting)
+        if not sessions[key]:
+            del sessions[key]
+        if not sessions:
+            del self._addresses[name]
+
+
+def _anonymous(address: str) -> str:
+    """Return the name of the session that all callers without a session share at an address."""
+    return f"anonymous {address}"
