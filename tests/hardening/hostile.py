@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from .hostile_programs import PROGRAMS
+
 RUNS: Final = "/api/v1/runs"
 PYTHON: Final = "text/x-python"
 JSON: Final = "application/json"
@@ -323,3 +325,17 @@ add("a_replay_of_a_huge_step", b'{"what": "surface", "step": ' + b"9" * 90_000 +
 add("a_replay_of_huge_points", lambda: replay(points=10**300), path=REPLAYS)
 add("a_replay_of_a_megabyte", lambda: replay(parameters=["x" * 1_000_000]), path=REPLAYS)
 add("a_replay_of_an_unknown_kind", lambda: replay(what=[[]] * 30_000), path=REPLAYS)
+
+# -- event streams and pictures
+
+EVENTS: Final = f"{RUNS}/{{run}}/events"
+for name, last in {"digits": "9" * 8_000, "minus_one": "-1", "a_list": "1," * 4_000, "other_digits": "%b2"}.items():
+    add(f"a_stream_after_{name}", b"", path=EVENTS, method="GET", headers={"Last-Event-ID": last})
+add("a_picture_of_a_long_theme", b"", path=f"{RUNS}/{{run}}/passes/0/graph.svg?theme=" + "t" * 8_000, method="GET")
+add("a_picture_of_a_long_node", b"", path=f"{RUNS}/{{run}}/passes/0/graph.png?selected=" + "n" * 8_000, method="GET")
+add("a_picture_of_a_huge_pass", b"", path=f"{RUNS}/{{run}}/passes/{'9' * 4_000}/graph.pdf", method="GET")
+
+# -- programs on which finding mistakes or drawing could last
+
+for name, program in PROGRAMS.items():
+    add(f"a_program_of_{name}", lambda program=program: {"program": program()})  # type: ignore[misc]
