@@ -26,10 +26,15 @@ def serve(tmp_path: Path) -> Serve:
 
     @asynccontextmanager
     async def started(
-        *batches: Any, limits: Limits | None = None, executor: Any = None, folder: Path | None = None, **settings: Any
+        *batches: Any,
+        limits: Limits | None = None,
+        executor: Any = None,
+        finder: Any = None,
+        folder: Path | None = None,
+        **settings: Any,
     ) -> AsyncIterator[httpx.AsyncClient]:
         chosen = Settings(data=str(folder or tmp_path), limits=limits or Limits(), **settings)
-        app = create_app(chosen, executor=executor or FakeExecutor(*(batches or (fit(),))), finder=InlineFinder())
+        app = create_app(chosen, executor=executor or FakeExecutor(*(batches or (fit(),))), finder=finder or InlineFinder())
         async with app.router.lifespan_context(app), client_of(app) as client:
             yield client
 

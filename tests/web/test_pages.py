@@ -21,7 +21,7 @@ from tapedeck.web import pages, playground
 from tapedeck.web.playground import listing
 from tapedeck.web.playhead import Playhead
 
-from ..fake_executor import FakeExecutor
+from ..fake_executor import FakeExecutor, InlineFinder
 from ..handmade_events import FIT, TURNS, fit, turns
 from .conftest import Serve
 
@@ -372,3 +372,13 @@ async def test_the_page_of_a_stored_run_is_made_beside_the_event_loop(
     async with serve(folder=tmp_path) as client:
         assert (await client.get(f"/r/{id}", headers=HTML)).status_code == 200
     assert {name: thread.startswith("store-read") for name, thread in threads.items()} == {"listing": True, "script_json": True}
+
+
+async def test_a_page_says_that_findings_may_be_missing(serve: Serve) -> None:
+    async with serve(finder=InlineFinder([], ["nan-origin", "dead-relu", "vanishing", "leaf-kept"])) as client:
+        run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
+        assert run["findings_omitted"] == ["nan-origin", "dead-relu", "vanishing", "leaf-kept"]
+        text = (await client.get(f"/r/{run['id']}")).text
+    assert "Further findings may be missing:" in text
+    assert 'href="/findings#nan-origin"' in text
+    assert "and 1 more" in text
