@@ -233,7 +233,7 @@ class _RowsWriter:
             look = f'class="s-{token}" stroke="{self.pen.tokens[token]}"'
         ends = f'data-source="{escape(edge.source)}" data-target="{escape(edge.target)}"'
         title = f"{self._name(edge.source)} → {self._name(edge.target)}: {_described_edge(edge)}"
-        return f'<g class="edge" role="img" {ends}><title>{escape(title)}</title><path d="{path}" {look}/>{more}</g>'
+        return f'<g class="link" role="img" {ends}><title>{escape(title)}</title><path d="{path}" {look}/>{more}</g>'
 
     def _tag(self, bus: Bus) -> str:
         """Name the target of edges without a lane at each of their sources."""

@@ -50,7 +50,7 @@ def test_every_box_is_a_row_with_its_view_and_every_edge_is_drawn(name: str) -> 
     assert [group.get("data-view") for group in groups(root, "box")] == [box.view for box in shown.boxes]
     assert all(below - above >= 28 for above, below in pairwise(tops(root)))
     assert {frame.get("data-group") for frame in groups(root, "frame")} == {frame.id for frame in shown.frames}
-    edges = {(edge.get("data-source"), edge.get("data-target")) for edge in groups(root, "edge")}
+    edges = {(edge.get("data-source"), edge.get("data-target")) for edge in groups(root, "link")}
     assert edges == {(edge.source, edge.target) for edge in shown.edges}
 
 

@@ -24,6 +24,7 @@ export function read(search) {
   if (Number.isInteger(pass) && pass >= 0) view.pass = pass;
   const direction = query.get("direction");
   if (direction === "BT" || direction === "LR") view.direction = direction;
+  if (query.has("view")) view.view = query.get("view");
   if (query.has("log")) view.logarithmic = true;
   const tab = TABS.find((name) => name === query.get("tab"));
   if (tab) view.tab = tab;
@@ -52,6 +53,7 @@ export function write(view, search) {
   put("graph", changed("apart"));
   put("pass", changed("pass"));
   put("direction", changed("direction"));
+  put("view", changed("view"));
   put("log", view.logarithmic ? "1" : null);
   put("tab", changed("tab"));
   put("parameter", changed("parameter"));

@@ -15,6 +15,7 @@ import { detailOf, nodeOf } from "./graph-queries.js";
 /** @import {Store} from "./store.js" */
 
 const KEPT = 64; // answers about one run that stay in the cache when it is trimmed
+const DRAWN = 600; // nodes of a graph above which the server draws a map, as in `app/drawing/plan.py`
 const HASTE = 90; // a node's detail is fetched once the playhead has rested for this many milliseconds
 
 /**
@@ -64,13 +65,27 @@ export function session(store, api, onrun) {
    * @returns {Promise<Picture>}
    */
   async function pictureOf(run, graph, pass) {
-    const { direction } = store.get();
-    const alike = pass ? (form(pass) ?? `pass ${pass.index}`) : "no pass";
+    const { direction, view } = store.get();
+    const { key, structure, form } = keysOf(run, graph, pass);
     const what = pass ? `passes/${pass.index}` : `graphs/${graph}`;
-    const svg = await once(`picture ${graph} ${direction} ${alike}`, () =>
-      api.picture(picture(run.id, what, "svg", direction, "inline")),
-    );
-    return { svg, structure: `${run.id} ${graph} ${direction}`, form: alike };
+    const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", view)));
+    return { svg, structure, form };
+  }
+
+  /**
+   * Return the names of a picture: in the cache, of its layout, and of what it shares with other passes.
+   *
+   * @param {Run} run
+   * @param {string} graph
+   * @param {Pass | null} pass
+   */
+  function keysOf(run, graph, pass) {
+    const { direction, view } = store.get();
+    const map = view !== null || (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
+    // the boxes of a map have sums, which only the server computes
+    const shared = pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
+    const look = `${graph} ${direction}${map ? ` map ${view}` : ""}`;
+    return { key: `picture ${look} ${shared}`, structure: `${run.id} ${look}`, form: shared };
   }
 
   /** Start with another run: forget the answers about the last one. @param {Run} run */
@@ -204,6 +219,7 @@ export function session(store, api, onrun) {
         at: over && !failed ? Math.min(at, last) : last,
         ran: null,
         pass: null,
+        view: null,
         apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null),
         curves: null,
         node: before?.program === answer.program ? node : null,
@@ -231,13 +247,13 @@ export function session(store, api, onrun) {
     end,
     /** Fetch steps around the playhead, because it is about to move. */
     prepare: () => tape.prepare(),
-    /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "node">>} view */
+    /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "view" | "node">>} view */
     go(view) {
       const before = store.get();
       store.set("phase" in view || "at" in view ? { ran: null, ...view } : view);
       const now = store.get();
-      if (now.at !== before.at || now.pass !== before.pass || now.apart !== before.apart || now.direction !== before.direction)
-        void load();
+      const fields = /** @type {const} */ (["at", "pass", "apart", "direction", "view"]);
+      if (fields.some((field) => now[field] !== before[field])) void load();
       else if (now.node !== before.node) void inspect();
     },
     /**
@@ -274,15 +290,14 @@ export function session(store, api, onrun) {
       if (step) tape.keep(step);
       if (graph) cached.set(`graph ${graph.id}`, Promise.resolve(graph));
       const pass = shownPass({ ...store.get(), step });
-      const { direction } = store.get();
-      const alike = pass ? (form(pass) ?? `pass ${pass.index}`) : "no pass";
-      if (graph && svg) cached.set(`picture ${graph.id} ${direction} ${alike}`, Promise.resolve(svg));
+      const keys = graph && svg ? keysOf(given, graph.id, pass) : null;
+      if (keys) cached.set(keys.key, Promise.resolve(svg));
       store.set({
         run: given,
         step,
         graph,
         node: graph ? (nodeOf(graph, node)?.id ?? first(graph)) : null,
-        picture: graph && svg ? { svg, structure: `${given.id} ${graph.id} ${direction}`, form: alike } : null,
+        picture: svg && keys ? { svg, structure: keys.structure, form: keys.form } : null,
         apart: graph && svg && !pass ? graph.id : store.get().apart,
       });
       void inspect();
@@ -310,6 +325,8 @@ export const first = ({ nodes, roots, omitted }) =>
  * @param {string} format
  * @param {string} direction
  * @param {string} theme
+ * @param {string | null} view  the open groups of a map
  */
-export const picture = (run, what, format, direction, theme) =>
-  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}`;
+export const picture = (run, what, format, direction, theme, view = null) =>
+  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}` +
+  (view === null ? "" : `&view=${encodeURIComponent(view)}`);

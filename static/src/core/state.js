@@ -40,6 +40,7 @@
  * @property {number | null} pass                 a pass other than the step's main one
  * @property {string | null} apart                the graph of a displayed tensor, shown instead of a pass
  * @property {Direction} direction
+ * @property {string | null} view                 the open groups of a map; null for the view that the server chooses
  *
  * @property {Step | null} step                   the last loaded step; during loading its index differs from `at`
  * @property {Graph | null} graph
@@ -82,7 +83,7 @@
  * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
  */
 
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "view" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
 
 /** The view of an address without a query. @type {Readonly<View>} */
 export const START = {
@@ -93,6 +94,7 @@ export const START = {
   pass: null,
   apart: null,
   direction: "TB",
+  view: null,
   logarithmic: false,
   tab: "curves",
   parameter: null,

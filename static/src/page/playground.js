@@ -56,6 +56,7 @@ const text = editor({
 const canvas = graph({
   edgeStyle: edgeStyle(given.legend),
   onpick: (node) => work.select(node),
+  onview: (view) => work.go({ view }),
   onwalk: (node, key) => neighbour(state.get(), node, key),
   onzoom: (scale) => (find("#zoom").textContent = `${Math.round(scale * 100)}%`),
 });
@@ -198,10 +199,11 @@ unfold(!matchMedia("(min-width: 761px) and (max-width: 1240px)").matches);
 
 if (given.run && !ended(given.run)) void work.attend(given.run);
 else if (given.run) {
-  const svg = (given.svg_inline && serverPicture?.outerHTML) || null;
+  const drawn = given.svg_inline && state.get().view === null; // the server draws the view that it chooses
+  const svg = (drawn && serverPicture?.outerHTML) || null;
   work.begin({ run: given.run, step: given.step, graph: given.graph, node: state.get().node ?? given.node, svg });
-  const { picture: drawn } = state.get();
-  if (serverPicture && drawn) canvas.adopt(serverPicture, drawn);
+  const { picture: shown } = state.get();
+  if (serverPicture && shown) canvas.adopt(serverPicture, shown);
   else void work.load();
 }
 
@@ -266,7 +268,7 @@ state.watch(["trouble"], ({ trouble }) => {
   fill(box, trouble && [h("b", null, trouble.title), ". ", prose(trouble.detail)]);
 });
 
-state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
+state.watch(["run", "step", "graph", "apart", "pass", "direction", "view"], (now) => {
   const { graph: shown, apart, direction } = now;
   const offered = choices(now);
   const here = apart ? `graph ${apart}` : `pass ${shownPass(now)?.index}`;
@@ -284,13 +286,13 @@ find("#export").addEventListener("toggle", () => updateExport(state.get())); // 
 
 /** Point the links of the export menu to the shown graph. @param {State} now */
 function updateExport(now) {
-  const { run: recorded, apart, direction } = now;
+  const { run: recorded, apart, direction, view } = now;
   const pass = shownPass(now);
   const what = apart ? `graphs/${apart}` : pass && `passes/${pass.index}`;
   find("#export").hidden = !recorded || !what;
   if (!recorded || !what) return;
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
-    link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light"));
+    link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light", view));
   }
   /** @type {HTMLAnchorElement} */ (find("a[data-json]")).href = api.address(`/runs/${recorded.id}`);
 }

@@ -31,10 +31,11 @@ const EDGE = 16; // border of the server's pictures, in pixels of the picture
  * @param {object} options
  * @param {EdgeStyle} options.edgeStyle
  * @param {(node: string) => void} options.onpick
+ * @param {(view: string) => void} options.onview  open or close a group of a map
  * @param {(node: string, key: "ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight") => string | null} options.onwalk  the node that a key leads to
  * @param {(scale: number) => void} options.onzoom
  */
-export function graph({ edgeStyle, onpick, onwalk, onzoom }) {
+export function graph({ edgeStyle, onpick, onview, onwalk, onzoom }) {
   const frame = h("div", { class: "picture" });
   const message = h("div", { class: "void", role: "status" });
   const fades = h("div", { class: "fades", "aria-hidden": "true" });
@@ -51,6 +52,8 @@ export function graph({ edgeStyle, onpick, onwalk, onzoom }) {
   let pen = null;
   /** @type {ReturnType<typeof rebindCards> | null} */
   let names = null;
+  /** The group that is being opened or closed, and where it is on the screen. @type {{id: string, left: number, top: number, focused: boolean} | null} */
+  let pinned = null;
   let moved = false; // the user has moved the picture: do not move it again
 
   const behaviour = /** @type {import("d3-zoom").ZoomBehavior<HTMLElement, unknown>} */ (zoom())
@@ -233,7 +236,33 @@ export function graph({ edgeStyle, onpick, onwalk, onzoom }) {
     around.call(behaviour.translateBy, dx / k, dy / k);
   }
 
+  const grouped = /** @param {string} id */ (id) =>
+    /** @type {SVGGElement[]} */ ([...frame.querySelectorAll("[data-group]")]).find((each) => each.dataset.group === id) ?? null;
+
+  /** Open or close the group of a map that an event is about. Return whether there is one. @param {Event} event */
+  function turn(event) {
+    const hit = /** @type {Element} */ (event.target).closest("[data-view]");
+    if (!(hit instanceof SVGElement) || hit.dataset.view === undefined || hit === svg()) return false;
+    const { left, top } = hit.getBoundingClientRect();
+    pinned = { id: hit.dataset.group ?? "", left, top, focused: event.type === "keydown" };
+    onview(hit.dataset.view);
+    return true;
+  }
+
+  /** Keep the group that was opened or closed where it was. Return false if the picture does not have it. */
+  function stay() {
+    const shown = pinned && grouped(pinned.id);
+    if (!pinned || !shown) return false;
+    const { left, top } = shown.getBoundingClientRect();
+    const { k } = zoomTransform(element);
+    around.call(behaviour.translateBy, (pinned.left - left) / k, (pinned.top - top) / k);
+    if (pinned.focused) shown.focus({ preventScroll: true });
+    pinned = null;
+    return true;
+  }
+
   element.addEventListener("click", (event) => {
+    if (turn(event)) return;
     const hit = /** @type {Element} */ (event.target).closest("[data-node]");
     if (hit instanceof SVGElement && hit.dataset.node) {
       onpick(hit.dataset.node);
@@ -245,6 +274,7 @@ export function graph({ edgeStyle, onpick, onwalk, onzoom }) {
     const hit = /** @type {Element} */ (event.target).closest("[data-node]");
     const id = hit instanceof SVGElement ? hit.dataset.node : null;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if ((event.key === "Enter" || event.key === " ") && turn(event)) return void (event.preventDefault(), event.stopPropagation());
     if (event.key === "+" || event.key === "=") by(1.25);
     else if (event.key === "-") by(0.8);
     else if (event.key === "0") fit(true);
@@ -299,7 +329,7 @@ export function graph({ edgeStyle, onpick, onwalk, onzoom }) {
       drawn = picture;
       prepare();
       mark();
-      if (!same) settle();
+      if (!same && !stay()) settle();
     },
     /** Adopt the picture that the server wrote into the page. @param {Element} element @param {Picture} picture */
     adopt(element, picture) {

@@ -1,0 +1,93 @@
+"""A graph that is too large to be drawn whole is a map that opens, by pointer and by keyboard, and whose view is an address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .conftest import THEMES
+from .programs import run
+from .test_layout import violations
+
+Look = Callable[[int, str], Page]
+
+DEEP = """import torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+        self.outer = nn.Linear(4, 4)
+    def forward(self, x):
+        return x + self.outer(self.inner(x).tanh() * 2).tanh()
+
+model = nn.Sequential(*[Block() for _ in range(80)])
+loss = model(torch.ones(2, 4)).sum()
+loss.backward()
+"""
+
+
+def box(page: Page, group: str) -> str:
+    return f"#canvas .box[data-group='{group}']"
+
+
+@pytest.fixture
+def deep(look: Look) -> Page:
+    page = look(1440, "light")
+    page.goto("/")
+    run(page, DEEP)
+    expect(page.locator("#canvas svg.map")).to_be_visible()
+    return page
+
+
+def opened(page: Page, group: str) -> None:
+    expect(page.locator(f"#canvas .frame[data-group='{group}']")).to_be_visible()
+
+
+def test_a_group_opens_where_it_is_and_closes_again(deep: Page) -> None:
+    fold = deep.locator(box(deep, "m:model/f:model.0"))
+    before = fold.bounding_box()
+    fold.click(position={"x": 20, "y": 12})
+    opened(deep, "m:model/f:model.0")
+    expect(deep).to_have_url(re.compile(r"view="))
+    after = deep.locator("#canvas .frame[data-group='m:model/f:model.0']").bounding_box()
+    assert before
+    assert after
+    assert abs(before["y"] - after["y"]) < 2
+    deep.locator("#canvas .frame[data-group='m:model/f:model.0']").click(position={"x": 20, "y": 10})
+    expect(fold).to_be_visible()
+
+
+def test_a_single_number_is_found_by_keyboard_and_has_an_address(deep: Page) -> None:
+    for group in ("m:model/f:model.0", "m:model.0", "m:model.0.inner"):
+        deep.locator(box(deep, group)).focus()
+        deep.keyboard.press("Enter")
+        opened(deep, group)
+        assert deep.evaluate("document.activeElement.dataset.group") == group
+    operation = deep.locator("#canvas .box.op").last
+    name = operation.get_attribute("data-node")
+    operation.click()
+    expect(deep.locator("#inspector")).to_contain_text("Backward0")
+    deep.reload()
+    expect(deep.locator(f"#canvas .box.op[data-node='{name}'].selected")).to_be_visible()
+
+
+def test_the_picture_that_is_exported_has_the_view_in_sight(deep: Page) -> None:
+    deep.locator(box(deep, "m:model/f:model.0")).click(position={"x": 20, "y": 12})
+    opened(deep, "m:model/f:model.0")
+    link = deep.locator("a[data-format=svg]").get_attribute("href")
+    assert link
+    assert "view=" in link
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_reports_no_violation_on_a_map(look: Look, theme: str) -> None:
+    page = look(1440, theme)
+    page.goto("/")
+    run(page, DEEP)
+    expect(page.locator("#canvas svg.map")).to_be_visible()
+    assert not violations(page)
