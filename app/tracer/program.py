@@ -28,7 +28,7 @@ from .environment.remedies import remedy
 from .environment.stdout import Printer
 from .recorder import Recorder
 from .replay.answers import ReplayFinished
-from .source.exceptions import encodable, exception_text
+from .source.exceptions import encodable, exception_text, with_suggestion
 from .source.instrument import PROGRAM, ProgramSource
 from .source.own_modules import OwnModules, own_folders
 from .source.tracebacks import leave_out, raised_at, raised_in
@@ -264,7 +264,7 @@ def _failure(error: BaseException, source: ProgramSource, confined: bool = True)
     message = missing_module_text(error) if confined and isinstance(error, ModuleNotFoundError) else exception_text(error)
     if confined and source.filename == PROGRAM and (instead := remedy(error)) is not None:
         message = f"{message}: {instead}"
-    text = "".join(stack.format())
+    text = with_suggestion("".join(stack.format()), error)
     return wire.ProgramFailure(
         type(error).__name__[:300],
         encodable(message)[: 10 * MAX_TEXT - 1],
