@@ -316,6 +316,8 @@ class PassRecorder:
         template, hooked = begun.template, self._changes.hooked
         table = self._new_table()
         nested = self._steps.passes_begun > begun.facts.index + 1
+        if begun.overwritten is not None:
+            begun.overwritten.ended(result)
         touched = hooked or template.has_python_formula or nested or begun.changes != self._changes.count
         contributions = begun.contributions(table, result, touched=touched)
         failing = self._failures.failed(begun, failure) if failure is not None else -1

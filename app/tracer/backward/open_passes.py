@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from torch import Tensor
+
 from ... import wire
 from ..emitter import Build, Emitter
 from ..source.statements import LineContext
@@ -76,6 +78,14 @@ class OpenPasses:
             line = self._here().line
             if line not in self._reported and len(self._reported) < MOST:
                 begun.gradient_writes.written(write, partial(self._report, begun, line))
+
+    def shared(self, tensor: Tensor) -> None:
+        """Report a gradient that the engine has given to a hook or to a custom ``backward``, once NumPy has written to it."""
+        begun = self.outer()
+        if begun is not None and not begun.transformed:
+            line = self._here().line
+            if line not in self._reported and len(self._reported) < MOST:
+                begun.gradient_writes.shared(tensor, partial(self._report, begun, line))
 
     def _report(self, begun: OpenPass, line: int, node: int, in_formula: bool, shared: int) -> None:
         if line not in self._reported:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from ..tensors.handles import storage_pointer
+from ..tensors.handles import equal_elements, storage_pointer
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot
 from ..tensors.transforms import unwrapped
@@ -77,6 +77,8 @@ class Overwritten:
         leaves = zip(template.parameters, walk.leaves, strict=True)
         self._fresh = {node: leaf for parameter, (node, leaf) in leaves if parameter in fresh}
         self._suspects: list[tuple[Tensor, Callable[[], None]]] = []
+        self._watched: list[tuple[Tensor, Tensor, Callable[[], None]]] = []
+        """The gradients that NumPy may write to until the node has run, with their elements from before."""
         for index, gradient in enumerate(given):
             if gradient is not None:
                 self._add(("given", index, 0), gradient)
@@ -137,6 +139,11 @@ class Overwritten:
                 if not whole.requires_grad and _uses(whole) > 1:  # the engine has a reference: it may be a sum of gradients
                     self._suspects.append((whole, lambda: report(node, False, -1)))
 
+    def shared(self, tensor: Tensor, report: Callable[[int, bool, int], None]) -> None:
+        """Call ``report``, as :meth:`written` does, if NumPy writes to a gradient whose memory it is about to share."""
+        before = tensor.clone()
+        self.written(Write((tensor,)), lambda *facts: self._watched.append((tensor, before, lambda: report(*facts))))
+
     def _next_shared(self, node: int, reached: Sequence[tuple[Position, Tensor]]) -> int:
         """Return another node that still has to receive one of the gradients, or -1."""
         for position, _ in reached:
@@ -190,6 +197,18 @@ class Overwritten:
             for tensor, report in suspects:
                 if id(tensor) in arrived:
                     report()
+        if self._watched:
+            watched, self._watched = self._watched, []
+            for tensor, before, report in watched:
+                if not equal_elements(tensor, before):
+                    report()
+
+    def ended(self, result: Any) -> None:
+        """Called with the gradients that ``autograd.grad`` returns. A node that it only asks for does not run."""
+        returned = {id(gradient) for gradient in result if gradient is not None} if isinstance(result, tuple) else set()
+        for tensor, report in self._suspects:
+            if id(tensor) in returned:
+                report()
 
     # ------------------------------------------------------------------ lookup
 

@@ -212,8 +212,7 @@ class Updates(ForwardObserver):
 
     def share(self, tensor: Tensor) -> None:
         """Record that a NumPy array shares a tensor's memory: from now on any statement may write to it."""
-        self._changes.count += 1
-        self._guard.protect(Write((), (self._shared.add(tensor),)))
+        self._guard.before_share(tensor, self._shared.add(tensor))
 
     def protect_shared(self) -> None:
         """Copy the recorded tensors that share memory with NumPy, before the next statement may write to them."""

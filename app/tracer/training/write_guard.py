@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from torch import Tensor
+
 from ..emitter import Emitter
 from ..forward.calls import Calls
 from ..forward.writes import WriteLog
@@ -28,6 +30,9 @@ class RunningPasses(WriteListener, Protocol):
 
     def written(self, write: Write) -> None:
         """Called before a write while a pass runs. The write may change a gradient that other nodes still have to receive."""
+
+    def shared(self, tensor: Tensor) -> None:
+        """Called before NumPy shares a tensor's memory while a pass runs. It may then change a gradient on its way."""
 
 
 class WriteGuard:
@@ -60,6 +65,13 @@ class WriteGuard:
         if self._passes:
             self._passes.written(write)
         self.protect(write)
+
+    def before_share(self, tensor: Tensor, storage: int) -> None:
+        """Copy the recorded tensors of a storage that NumPy is going to share, since any statement may write to it then."""
+        self._changes.count += 1
+        self.protect(Write((), (storage,)))
+        if self._passes:
+            self._passes.shared(tensor)
 
     def protect(self, write: Write) -> None:
         """Copy the recorded tensors whose memory is about to change."""

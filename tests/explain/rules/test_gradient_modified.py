@@ -46,6 +46,29 @@ WRONG = {
         ("def half(g):\n    g[0] *= 2\nc = w * 1\nc.register_hook(half)\n(c.exp() + c.sin()).sum().backward()"),
         "*= 2",
     ),
+    "NumPy": ("b.register_hook(lambda g: [g.numpy().fill(2), None][1])" + END, "fill"),
+    "NumPy, an item": ("def mask(g):\n    g.numpy()[0] = 0\nb.register_hook(mask)" + END, "g.numpy()"),
+    "NumPy, a name": ("def mask(g):\n    array = g.numpy()\n    array[0] = 7\nb.register_hook(mask)" + END, "g.numpy()"),
+    "NumPy, a sum": (
+        "c = w * 1\nc.register_hook(lambda g: [g.numpy().fill(2), None][1])\n(c.exp() + c.sin()).sum().backward()",
+        "fill",
+    ),
+    "NumPy in a custom backward": (
+        FUNCTION.format("g.numpy()[0] = 7; return g * 2") + "((Double.apply(b) + a) ** 2).sum().backward()",
+        "numpy",
+    ),
+    "a hook on a sum, grad": (
+        "c = w * 1\nc.register_hook(lambda g: g.mul_(2))\ntorch.autograd.grad((c.exp() + c.sin()).sum(), w)",
+        "mul_",
+    ),
+    "a hook on a sum that is asked for": (
+        "c = w * 1\nc.register_hook(lambda g: g.mul_(2))\ntorch.autograd.grad((c.exp() + c.sin()).sum(), [c])",
+        "mul_",
+    ),
+    "a hook on a sum at a leaf, grad": (
+        "w.register_hook(lambda g: g.mul_(2))\ntorch.autograd.grad((w.exp() + w.sin()).sum(), w)",
+        "mul_",
+    ),
     "a custom backward": (FUNCTION.format("return g.mul_(2)") + "((Double.apply(b) + a) ** 2).sum().backward()", "mul_"),
     "a custom backward, contiguous": (
         FUNCTION.format("g = g.contiguous()\n        g.mul_(2)\n        return g") + "(Double.apply(b) * a).sum().backward()",
@@ -83,6 +106,9 @@ WRONG = {
     ),
 }
 RIGHT = {
+    "NumPy that only reads": "b.register_hook(lambda g: [g.numpy().sum(), None][1])" + END,
+    "NumPy that writes to a copy": "b.register_hook(lambda g: [g.numpy().copy().fill(2), None][1])" + END,
+    "NumPy that writes to a clone": "b.register_hook(lambda g: [g.clone().numpy().fill(2), None][1])" + END,
     "a new tensor": "b.register_hook(lambda g: g.clamp(-1, 1))" + END,
     "scaled": "b.register_hook(lambda g: g * 2)\nw.register_hook(lambda g: g / 2)" + END,
     "a clone": "def mask(g):\n    g = g.clone()\n    g[0] = 0\n    return g\nb.register_hook(mask)" + END,
