@@ -44,7 +44,7 @@ from typing import Final
 
 from ... import model, wire
 from ..failure import Failure
-from ..syntax import Syntax
+from ..syntax import Syntax, root_of_pass
 
 CODE: Final = "backward-twice"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
@@ -76,6 +76,13 @@ def explain(failure: Failure) -> model.Finding:
         carried = f"`{name}`" if name else "A result computed there"
         detach = f"`{name} = {name}.detach()`" if name else "with `detach()`"
         message = f"{line} runs backward into the previous iteration, through {operation}."
+        if running := _running_total(failure):
+            total, loss = running
+            why = (
+                f"`{total}` adds up the losses of all iterations, together with their graphs. {_FREED} Run backward from the "
+                f"loss of each iteration, `{loss}.backward()`, and add it as a number: `{total} += {loss}.item()`."
+            )
+            return failure.finding(CODE, message, why, line=exception.line)
         why = (
             f"{carried} is carried over from one iteration to the next, together with its graph. {_FREED} "
             f"Cut the graph at the end of each iteration: {detach}."
@@ -88,6 +95,31 @@ def explain(failure: Failure) -> model.Finding:
     else:
         remedy = "Add the losses and run backward once, or compute the shared part again before the second `backward()`."
     return failure.finding(CODE, message, f"{_FREED} {remedy}", line=exception.line)
+
+
+def _running_total(failure: Failure) -> tuple[str, str] | None:
+    """Return the name of the root and of the loss that the loop adds to it, if the root sums over iterations."""
+    syntax, line = failure.syntax, failure.exception.line
+    call = syntax.call(line, "backward") if line is not None else None
+    root = root_of_pass(call)
+    loop = next((each for each in _around(syntax, call) if isinstance(each, ast.For | ast.While)), None) if call else None
+    if not isinstance(root, ast.Name) or loop is None:
+        return None
+    added: str | None = None
+    for each in ast.walk(loop):
+        if isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name) and each.target.id == root.id:
+            parts = [each.value] if isinstance(each.op, ast.Add) else []
+        elif isinstance(each, ast.Assign) and any(isinstance(at, ast.Name) and at.id == root.id for at in each.targets):
+            sides = [each.value.left, each.value.right] if isinstance(each.value, ast.BinOp) else []
+            parts = [side for side in sides if not (isinstance(side, ast.Name) and side.id == root.id)]
+            if len(sides) - len(parts) != 1 or not isinstance(each.value, ast.BinOp) or not isinstance(each.value.op, ast.Add):
+                return None  # the loop starts the root anew
+        else:
+            continue
+        if len(parts) != 1 or not isinstance(parts[0], ast.Name):
+            return None
+        added = parts[0].id
+    return (root.id, added) if added is not None else None
 
 
 def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) -> list[ast.stmt]:
