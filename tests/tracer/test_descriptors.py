@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 from tapedeck import wire
@@ -59,3 +60,11 @@ def test_the_descriptors_stay_where_the_sandbox_or_the_user_has_them(options: di
     before = os.fstat(1).st_ino
     _, recording = record(f"{START}print(os.fstat(1).st_ino)\n", **options)
     assert recording.stdout() in ("", f"{before}\n")
+
+
+def test_foreign_text_is_recorded_where_no_file_can_be_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert printed(f"{START}os.write(1, b'sub')\n") == [("stdout", "sub")]

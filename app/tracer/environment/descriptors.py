@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import IO, Final
 
 from ...model import Stream
 
@@ -56,7 +56,7 @@ class _WrittenFile:
         self._position = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         before = stack.enter_context(_Copy(number))
-        with tempfile.TemporaryFile() as file:
+        with _new_file() as file:
             fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
             self._copy = stack.enter_context(_Copy(file.fileno()))
         self._copy.put_on(number)
@@ -102,6 +102,14 @@ class _Copy:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+
+def _new_file() -> IO[bytes]:
+    """Return a file without a name: on the disk, or in memory where the disk is read-only or full."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.memfd_create("output"), "w+b")
 
 
 def _flush_own() -> None:
