@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.recording import MemoryLog, Recording, StepSeries
-from tapedeck.recording.series import thinned
+from tapedeck.recording.series import thinned, usual_keys
 from tapedeck.web.series import series
 
 from ..handmade_events import FIT, GRAPH, fit, pass_, step, table
@@ -211,3 +214,23 @@ async def test_a_request_for_too_many_numbers_is_rejected(client: httpx.AsyncCli
     answer = await client.get(f"{run}/series", params={"key": ["loss", "p0"]})
     assert answer.status_code == 422
     assert "request fewer keys, or set points" in answer.json()["detail"]
+
+
+async def test_the_curves_of_a_long_run_are_stored_when_it_ends(serve: Serve, tmp_path: Path) -> None:
+    async with serve(fit(300), folder=tmp_path) as client:
+        run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
+        async with asyncio.timeout(20):
+            while not stored_series(tmp_path):
+                await asyncio.sleep(0.02)
+        assert stored_series(tmp_path) == {f"series:{key}" for key in usual_keys([[]])}
+        with sqlite3.connect(tmp_path / "tapedeck.sqlite3") as connection:
+            connection.execute("UPDATE blocks SET payload = x'00'")
+        curves = (await client.get(f"/api/v1/runs/{run['id']}/series?key=loss&key=p0.value")).json()
+        assert [len(column) for column in curves["series"].values()] == [300, 300]
+        assert (await client.get(f"/api/v1/runs/{run['id']}")).json()["stdout"] == "done\n"
+
+
+def stored_series(folder: Path) -> set[str]:
+    """Return the names of the stored series in a store with one run."""
+    with sqlite3.connect(folder / "tapedeck.sqlite3") as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM derived WHERE name LIKE 'series:%'")}
