@@ -147,7 +147,7 @@ def _service(settings: Settings, folder: Path | None, executor: Executor, worker
 
 
 def _slots(settings: Settings) -> int:
-    """Return how many programs run at once."""
+    """Return how many programs of one session run at once."""
     return settings.concurrent or os.cpu_count() or 1
 
 
