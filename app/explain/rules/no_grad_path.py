@@ -41,6 +41,7 @@ from typing import Final
 from ... import model
 from ..cuts import Cuts
 from ..failure import Failure
+from ..kept_results import kept_result
 from ..rewrites import base_of
 from ..syntax import root_of_pass
 from ..wording import first_line
@@ -80,6 +81,15 @@ def _no_graph(failure: Failure) -> model.Finding:
         if f"`{cut.text}`" == what:
             message = nothing
         return failure.finding(CODE, message, cut.why, line=cut.line, fix=cut.fix)
+    kept = kept_result(syntax, failure.recording, root, line) if root is not None and line is not None else None
+    if kept is not None:
+        message = f"{what} has no `grad_fn`: `{kept.function}` keeps a result in `{kept.text}`, which has no graph."
+        why = (
+            f"`forward` of a custom function builds no graph. A derivative of its `backward` misses the part of `{kept.text}`, "
+            "here the whole. Save the inputs with `ctx.save_for_backward(…)`, and compute from `ctx.saved_tensors` in "
+            "`backward`."
+        )
+        return failure.finding(CODE, message, why, line=kept.line)
     if any(requires_grad.values()) or failure.recording.parameters():
         why = "It was not computed from a tensor that requires a gradient, or the graph was cut on the way."
     else:
