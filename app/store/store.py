@@ -125,8 +125,8 @@ class Store:
 
     def close(self) -> None:
         """Close all connections."""
-        with self._writing, self._engine.connect() as connection:
-            connection.execute(text("PRAGMA optimize"))
+        with self._writing, self._engine.connect() as connection, contextlib.suppress(OperationalError):
+            connection.execute(text("PRAGMA optimize"))  # needs space, and only makes later reads faster
         self._engine.dispose()
         if self._temporary:
             self._temporary.cleanup()

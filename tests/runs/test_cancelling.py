@@ -49,7 +49,7 @@ def read(recording: Recording) -> None:
     for index in range(graphs):
         recording.graph(index)
     for index in range(passes):
-        assert recording.pass_(index, whole=True).index == index
+        assert recording.pass_(index, numbers=True).index == index
     for index in range(steps):
         assert [each.step for each in recording.step(index).passes] == [index]
     series = recording.series()
