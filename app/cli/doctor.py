@@ -63,7 +63,7 @@ def torch_diagnosis(installed: str) -> Diagnosis:
     """Compare the installed version of PyTorch with the tested ones.
 
     >>> torch_diagnosis("2.13.0+cpu").text
-    'torch 2.13.0+cpu is inside the tested range, 2.10 to 2.13'
+    'torch 2.13.0+cpu is inside the tested range, 2.10 to 2.14'
     """
     release = _release(installed)
     oldest, newest = map(_release, TESTED_TORCH)

@@ -312,10 +312,10 @@ def test_the_doctor_exits_with_1_and_names_the_remedy_if_programs_cannot_be_conf
 @pytest.mark.parametrize(
     ("version", "ok", "text"),
     [
-        ("2.13.0+cpu", True, "torch 2.13.0+cpu is inside the tested range, 2.10 to 2.13"),
-        ("2.10.0", True, "torch 2.10.0 is inside the tested range, 2.10 to 2.13"),
-        ("2.14.0.dev20261101", True, "torch 2.14.0.dev20261101 is newer than the tested range, 2.10 to 2.13"),
-        ("2.9.1", False, "torch 2.9.1 is older than the tested range, 2.10 to 2.13: pip install"),
+        ("2.13.0+cpu", True, "torch 2.13.0+cpu is inside the tested range, 2.10 to 2.14"),
+        ("2.10.0", True, "torch 2.10.0 is inside the tested range, 2.10 to 2.14"),
+        ("2.15.0.dev20261101", True, "torch 2.15.0.dev20261101 is newer than the tested range, 2.10 to 2.14"),
+        ("2.9.1", False, "torch 2.9.1 is older than the tested range, 2.10 to 2.14: pip install"),
     ],
 )
 def test_the_doctor_compares_the_version_of_torch_with_the_tested_range(version: str, ok: bool, text: str) -> None:
