@@ -127,8 +127,8 @@ async def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -
     assert (await later.layout(PLAN)).boxes
 
 
-async def test_the_layout_program_has_limits() -> None:
-    process = await program.start("/bin/cat")
+async def test_the_layout_program_has_limits(tmp_path: Path) -> None:
+    process = await program.start(script(tmp_path, "exec cat"))  # it waits for its input
     try:
         assert resource.prlimit(process.pid, resource.RLIMIT_AS) == (program.MEMORY_BYTES,) * 2
         assert resource.prlimit(process.pid, resource.RLIMIT_CPU)[0] <= program.SECONDS + 2
