@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import traceback
 
 from ..source.exceptions import exception_text
@@ -12,6 +13,7 @@ _FILES = f"here a program cannot use files: put data into the program, save to a
 _PROCESSES = f"here a program is one process: use num_workers=0 in a DataLoader, start no other program, {_OWN}"
 _THREADS = f"here a program is one thread: remove threads and thread pools, {_OWN}"
 _NETWORK = f"here there is no network: put data into the program, {_OWN}"
+_PROFILER = f"here a program cannot be profiled: remove the profiler, {_OWN}"
 _OTHER = f"here a program can compute and print, but cannot use files, processes or the network: remove them, {_OWN}"
 
 
@@ -27,6 +29,8 @@ def remedy(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError):
         if "can't start new thread" in text:
             return _THREADS
+        if text == os.strerror(errno.EPERM):  # a system call of PyTorch itself
+            return _PROFILER if _through(filenames, "profiler.py") else _OTHER
         return _FILES if "open file failed" in text or "Parent directory" in text else None
     if not isinstance(error, OSError):
         return None
