@@ -112,7 +112,7 @@ def test_a_forked_child_is_left_alone_and_its_parent_is_recorded(python: str, pr
     expected = alone(python, program.parent, "program.py")
     files = {path.name: path.read_text() for path in program.parent.glob("*.txt")}
     run, ended = under_tapedeck(python, program.parent, "program.py")
-    assert (ended.returncode, ended.stderr) == (expected.returncode, expected.stderr)
+    assert (ended.returncode, run["stderr"], ended.stderr) == (expected.returncode, expected.stderr, "")
     assert run["stdout"] == expected.stdout
     assert (run["status"], run["passes"]) == ("done", passes)
     assert {path.name: path.read_text() for path in program.parent.glob("*.txt")} == files
