@@ -186,12 +186,12 @@ class LocalExecutor:
                 yield events
             return
         for last_try in (False, True):
-            if self._pool.mode == "none":
-                job = msgspec.structs.replace(job, confined=False)
             child = await self._take(cancelled)
             if child is None:
                 yield [cancelled_before_start()]
                 return
+            if self._pool.mode == "none":  # known only now that the pool is ready
+                job = msgspec.structs.replace(job, confined=False)
             started = False
             began = time.monotonic()
             try:
