@@ -61,8 +61,9 @@ async def test_an_unconfined_program_is_its_owners(tmp_path: Path, monkeypatch: 
             job = wire.Job(program, [(1, program.count("\n") + 1)])
             return [event async for events in executor.run(job, limits=limits, cancelled=asyncio.Event()) for event in events]
 
-        def printed(events: list[wire.AnyEvent]) -> str:
-            return "".join(event.text for event in events if isinstance(event, wire.OutputEvent))
+        def printed(events: list[wire.AnyEvent], stream: str = "stdout") -> str:
+            outputs = (event for event in events if isinstance(event, wire.OutputEvent))
+            return "".join(event.text for event in outputs if event.stream == stream)
 
         events = await run(OWN)
         expected = f"{folder} from the folder from PYTHONPATH mine {os.getuid()} {tempfile.gettempdir()}\n"
@@ -71,6 +72,7 @@ async def test_an_unconfined_program_is_its_owners(tmp_path: Path, monkeypatch: 
 
         events = await run(PROCESSES)
         assert printed(events) == "1\nthread\nexit\n"
+        assert printed(events, "stderr").endswith("ValueError: in the child\n")
         assert sum(isinstance(event, wire.PassEvent) for event in events) == 2
         assert isinstance(events[-1], wire.EndEvent)
         assert events[-1].status == "done"
