@@ -26,9 +26,9 @@ SECONDS: Final = 2.0
 """Time for all findings of one run."""
 BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=SECONDS, answer_bytes=4 * 1024 * 1024)
 QUEUE: Final = 1_000
-"""Runs that may wait for a process. A run waits in its slot, so there are never more than slots."""
+"""Runs that may wait for a process. A run keeps its slot while it waits, so at most as many runs wait as there are slots."""
 LIGHT_BYTES: Final = 200_000
-"""Size of events in memory that are encoded on the event loop: that is faster than a thread switch."""
+"""Size in memory up to which a run is encoded on the event loop, which is then faster than switching to a thread."""
 TOGETHER: Final = 256
 """Events that are encoded in one call, during which no other thread runs."""
 
@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 class Evidence(Struct, frozen=True):
     """The recording of an ended run, as it is sent to a process.
 
-    ``events`` are packed lists of events. The events before them are ``earlier`` in the store, and ``overview`` is then the
-    packed overview of all events.
+    ``events`` are packed lists of events. If earlier events are only in the store, ``earlier`` refers to them, and ``overview``
+    is the packed overview of all events.
     """
 
     program: model.Program

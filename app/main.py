@@ -83,7 +83,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             await service.executor.start()
             await service.finder.start()
             preparing: asyncio.Task[None] | None = None
-            if executor is None:  # in tests, the first call starts them, and the first visit records the example
+            if executor is None:  # in tests, the first call starts the workers, and the first visit records the example
                 await workers.start()
                 preparing = asyncio.create_task(service.example_runs.prepare(service.first_example))
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
@@ -108,7 +108,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        redirect_slashes=False,  # a redirect would name the host that the caller named
+        redirect_slashes=False,  # a redirect would contain the host name that the caller sent
         middleware=[
             Middleware(AnswersWhenStopped),
             Middleware(ProxyHeadersMiddleware, trusted_hosts=_listed(chosen.trusted_proxies)),

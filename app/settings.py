@@ -20,13 +20,13 @@ class ConnectionLimits(Struct, frozen=True):
     """The limits of HTTP connections, for a server that no proxy protects."""
 
     header_seconds: float = 30.0
-    """Time in which a client must send the headers of a request, and begin the first one."""
+    """Time in which a client must send the headers of a request. A new connection must also begin its first request in it."""
     body_seconds: float = 30.0
     """Time in which a client must send the body of a request. It is prolonged by a second for every 16 KiB received."""
     idle_seconds: float = 75.0
-    """Time after which an idle connection is closed. It must exceed that of a proxy, which would use a closed one."""
+    """Time after which an idle connection is closed. It must exceed that of a proxy, which would reuse closed connections."""
     write_seconds: float = 30.0
-    """Time in which a client must read what was sent, or 1 KiB a second of it. A client that reads less is disconnected."""
+    """Time in which a client must read all that was sent, or at least 1 KiB for each second. Otherwise it is disconnected."""
     most: int = 2048
     """Number of connections. Further ones are refused with 503."""
     most_per_address: int = 1024
@@ -80,8 +80,8 @@ class Settings(Struct, frozen=True):
     """Token that every request needs, as ``?token=…``, cookie or header ``Tapedeck-Token``. If empty, only a server without a
     sandbox needs one, which is generated and printed."""
     allowed_hosts: str = ""
-    """Names that requests may use for the server, separated by commas. If empty, any. Without a sandbox, the names of this
-    machine are allowed, and no others if empty."""
+    """Names that requests may use for the server, separated by commas. If empty, any name is allowed. Without a sandbox, the
+    names of this machine are always allowed; if empty, only those."""
     trusted_proxies: str = "127.0.0.1,::1"
     """Addresses and networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, such as
     ``10.0.0.0/8``."""

@@ -37,7 +37,7 @@ class Converter(Protocol):
     async def close(self) -> None: ...
 
     async def convert(self, drawn: str, form: Target, client: str) -> bytes:
-        """Return a picture as PNG or PDF. Raise :class:`DrawingError` if that fails. ``client`` shares with other clients."""
+        """Return a picture as PNG or PDF. Raise :class:`DrawingError` if that fails. ``client`` takes turns with others."""
 
 
 class ThreadConverter:

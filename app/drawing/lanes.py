@@ -21,8 +21,8 @@ class Bus(NamedTuple):
 def buses(edges: list[tuple[int, int]], weight: dict[tuple[int, int], float]) -> list[Bus]:
     """Return the buses for edges from one row to another, given as (source, target).
 
-    Short buses get the inner lanes. Buses without a lane have lane -1: those whose edges have the least ``weight``. The time is
-    that of sorting the edges.
+    Short buses get the inner lanes. Buses without a lane have lane -1: those whose edges have the least ``weight``. This takes
+    about as long as sorting the edges.
 
     >>> [(bus.target, bus.lane) for bus in buses([(0, 2), (0, 3), (3, 5)], {})]
     [(2, 0), (3, 1), (5, 0)]

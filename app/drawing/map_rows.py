@@ -182,7 +182,7 @@ class _RowsWriter:
         )
 
     def _bars(self, box: MapBox, wide: float) -> str:
-        """Return a bar for each turn of a loop, the last turn first as everywhere in the picture, and what they say."""
+        """Return a bar for each turn of a loop, the last turn first as in the whole picture, and a text that explains them."""
         if not box.series:
             return ""
         series = box.series[0]
@@ -267,7 +267,7 @@ def _fewer(norms: list[float | str | None]) -> list[float | str | None]:
 
 
 def _told_by(series: MapSeries) -> str:
-    """Return what the bars of a series say.
+    """Return the text that explains the bars of a series.
 
     >>> _told_by(MapSeries("h", [0.1, 1.0], 0.1, 1.0, 0.1))
     'h 0.100 … 1.000, ÷ 10 per turn'

@@ -21,7 +21,7 @@ SECONDS: Final = 10.0
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
 """Address space of a program that lays out a graph."""
 NICE: Final = 10
-"""Priority that the program gives away on a busy machine."""
+"""Niceness of the program: on a busy machine, other work goes first."""
 
 
 def find(named: str = "") -> str:

@@ -39,7 +39,7 @@ class StructureColumns:
 
     @cached_property
     def output_start(self) -> Longs:
-        """For each node the index of its first output among the outputs of all nodes, and their number at the end."""
+        """For each node the index of its first output among all outputs. The last entry is the number of all outputs."""
         return np.concatenate(([0], np.cumsum(self.outputs, dtype=np.int64)))
 
     @cached_property

@@ -17,12 +17,12 @@ OP, FRAME, REPEAT, STATEMENT = 0, 1, 2, 3
 """Codes of :attr:`Entries.kind`."""
 
 _ROUNDS: Final = 6
-"""Number of times that repetitions are searched, each time among the repetitions found before: loops in loops."""
+"""Number of rounds in which repetitions are searched. Each round treats the repetitions found before as single entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A stretch of entries that repeats: ``of`` holds the entries of all turns, ``period`` of them in each."""
+    """A stretch of entries that repeats. ``of`` has the entries of all turns, and each turn has ``period`` entries."""
 
     of: Entries
     period: int
@@ -87,7 +87,7 @@ class Divider:
         return self.statements(entries)
 
     def made_several(self, position: int) -> bool:
-        """Return whether the call that made an operation made one next to it too."""
+        """Return whether the call that made an operation also made the operation before or after it."""
         neighbours = [each for each in (position - 1, position + 1) if 0 <= each < len(self.line)]
         columns = (self._call, self.line, self._start_column)
         return any(all(column[each] == column[position] for column in columns) for each in neighbours)
@@ -106,7 +106,7 @@ class Divider:
         return _hash(self._keys[start:end])
 
     def statements(self, entries: Entries) -> Entries:
-        """Join neighbouring operations of one line, unless they are all there is."""
+        """Join neighbouring operations of one line, unless all entries are on that line."""
         line = self.line[entries.start]
         single = (entries.kind == OP) & (line >= 0)
         joins = single[1:] & single[:-1] & (line[1:] == line[:-1])
@@ -161,7 +161,7 @@ def _distinct(first: Longs | Ints, second: Longs | Ints) -> Longs:
 
 
 def _hash(keys: Longs, salt: int = 0) -> int:
-    """Return a 64-bit hash of keys in order. It is the same in every process, other than Python's ``hash``."""
+    """Return a 64-bit hash of keys in order. It is the same in every process, unlike Python's ``hash``."""
     digest = blake2b(np.ascontiguousarray(keys).tobytes(), digest_size=8, salt=salt.to_bytes(8, "little"))
     return int.from_bytes(digest.digest(), "little", signed=True)
 

@@ -31,7 +31,7 @@ class FrameTree:
         while len(again := np.flatnonzero((self.parent >= 0) & hidden[self.parent])):
             self.parent[again] = parent[self.parent[again]]
         self.depth: Ints = np.zeros(len(parent), np.int32)
-        """The number of frames around an operation of each frame, the frame itself included."""
+        """The depth of each frame: 1 for an outermost one. A frame that is left out has the depth of the frame around it."""
         around = np.where(hidden, self.parent, np.arange(len(parent), dtype=np.int32))
         innermost = around
         while bool((around >= 0).any()):
@@ -61,11 +61,11 @@ class FrameTree:
         return found
 
     def occurrence(self, frame: int) -> int:
-        """Return how many earlier frames have the same kind, name and line, and are in the same frame if it is a loop."""
+        """Return how many earlier frames have the same kind, name and line. Of loops, only those in the same frame count."""
         return self._occurrences[frame]
 
     def with_name(self, name: str, occurrence: int) -> int | None:
-        """Return the module with a path, by the number of its call, or ``None``."""
+        """Return the frame of a call of the module with a path, or ``None``. ``occurrence`` is 0 for the first call."""
         same = [index for index, each in enumerate(self.name) if each == name and self.kind[index] == wire.MODULE]
         return same[occurrence] if occurrence < len(same) else None
 
@@ -91,7 +91,7 @@ def frame_tree(graph: StructureColumns, order: ForwardOrder) -> FrameTree:
 
 
 def _from_modules(graph: StructureColumns, order: ForwardOrder) -> FrameTree:
-    """Derive a frame for each stretch of operations with one part of their modules' paths."""
+    """Derive a frame for each stretch of operations whose modules' paths begin with the same parts."""
     module = graph.texts("module")[order.nodes]
     changes = np.flatnonzero(np.diff(module, prepend=-2))
     parents: list[int] = []

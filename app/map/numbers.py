@@ -30,7 +30,7 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class BoxEdge:
-    """The edges from one box to another: their number, that of the tensors they go to, and the norm of what they carry."""
+    """The edges from one box to another: how many edges, to how many tensors, and the norm of the gradients that they carry."""
 
     source: int
     target: int
@@ -103,7 +103,7 @@ class PassSums:
         return self._sum(np.flatnonzero(leaving))[1]
 
     def parameters(self, start: int, end: int) -> Norm:
-        """Return the norm of the gradients of the leaves that an interval uses. A leaf with users elsewhere counts whole."""
+        """Return the norm of the gradients of the leaves that an interval uses. A leaf with other users counts in full."""
         graph, position = self._graph, self._order.position
         used = _within(position[graph.source], start, end) & (graph.kind[graph.target] == wire.LEAF)
         leaves = np.unique(graph.target[used])
@@ -152,8 +152,8 @@ class PassSums:
     def _sum(self, edges: Longs) -> tuple[int, Norm]:
         """Return the number of tensors that edges go to, and the norm of what they carry together.
 
-        Gradients that several edges add to one tensor add up as vectors, so the sum is only known where these are all edges
-        of the tensor: it is what arrived. Elsewhere their squares are added.
+        The gradients on the edges to one tensor add up as vectors. If all edges to the tensor are given, the norm of the sum is
+        known: it is the norm of the gradient that arrived. Otherwise the squares of the norms are added.
         """
         if not len(edges):
             return 0, Norm(None)
@@ -198,7 +198,7 @@ def _within(positions: Ints, start: int, end: int) -> np.ndarray[Any, np.dtype[n
 
 
 def _range_of(norms: Floats) -> float:
-    """Return over how many powers of ten a series goes; infinite if it reaches 0 or is not finite."""
+    """Return how many powers of ten a series spans; infinite if it reaches 0 or is not finite."""
     known = norms[norms != -1.0]
     if not len(known):
         return -1.0

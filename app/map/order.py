@@ -30,7 +30,7 @@ def forward_order(graph: StructureColumns) -> ForwardOrder:
 
     The order in which nodes were made is a topological one, except where PyTorch makes a node anew for a view that was
     written to, and where several threads made nodes. Those graphs are sorted: of the operations that may come next, the one
-    that was made first does. The same holds for recordings without ``made``, where a later index counts as made earlier.
+    that was made first is taken. In recordings without ``made``, a node with a larger index counts as made earlier.
     """
     operations = np.flatnonzero(graph.kind == wire.OP).astype(np.int32)
     made: Longs = graph.made.astype(np.int64)
@@ -45,9 +45,9 @@ def forward_order(graph: StructureColumns) -> ForwardOrder:
 
 
 def _sorted(source: Ints, target: Ints, count: int) -> Longs:
-    """Return the numbers from 0 to ``count`` in topological order, each target before its sources, else ascending.
+    """Return the numbers from 0 to ``count`` (exclusive) in topological order: each target before its sources.
 
-    Numbers in a cycle come last: a recording of a real graph has none.
+    Of the numbers that may come next, the smallest is taken. Numbers in a cycle come last; a real graph has none.
     """
     by_target = np.argsort(target, kind="stable")
     starts = np.searchsorted(target[by_target], np.arange(count + 1))

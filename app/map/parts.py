@@ -10,7 +10,7 @@ from .columns import Ints, Longs, StructureColumns
 from .order import ForwardOrder
 
 MOST_CHILDREN: Final = 36
-"""Number of children of a group up to which it is not cut."""
+"""Largest number of children of a group that is not cut into parts."""
 PARTS: Final = 18
 """Number of parts that a longer row is cut into."""
 
@@ -26,9 +26,9 @@ def crossing_edges(graph: StructureColumns, order: ForwardOrder) -> Longs:
 
 
 def cut(starts: Ints, crossing: Longs) -> list[int]:
-    """Return the indexes in a row of entries, given by their first positions, at which its parts begin.
+    """Return the indexes of the entries at which the parts of a row begin. ``starts`` are the first positions of the entries.
 
-    The parts are of about equal length. Each border is moved by up to a quarter of it to where the fewest edges cross.
+    The parts are of about equal length. Each border is moved to where the fewest edges cross, by up to a quarter of a part.
     """
     count = len(starts)
     size = count / PARTS

@@ -9,11 +9,11 @@ import numpy as np
 from .columns import Longs
 
 LEAST_TURNS: Final = 3
-"""Number of turns from which a repetition is folded. Pairs are often accidents: half of an attention's statements, say."""
+"""Number of turns from which a repetition is folded. Pairs are often accidents, as among the statements of an attention."""
 _PERIODS: Final = 24
 """Number of periods that are tried: those at which most keys recur."""
 _OCCURRENCES: Final = 12
-"""Number of times that the key which is rarest in a turn may occur in it."""
+"""Largest number of times that the rarest key of a turn may occur in that turn."""
 
 
 class Repeat(NamedTuple):

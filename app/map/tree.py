@@ -26,7 +26,7 @@ _SEGMENT: Final = re.compile(r"(n|m:|x:|f:|l:|p:)?([^~/]{1,1000})(?:~([0-9]{1,9}
 class Group:
     """An interval of the forward order, from position ``start`` to ``end`` (exclusive).
 
-    ``name`` is how a reader knows it in the group around it; ``path`` is that of a module in the model. ``line`` is the line
+    ``name`` is its name within the group around it. ``path`` is the path of its module in the model. ``line`` is the line
     of a loop, a statement or an operation. ``turns`` are the first positions of the turns of a loop or repetition.
     """
 
@@ -37,7 +37,7 @@ class Group:
     end: int
     parent: Group | None
     depth: int
-    """The number of frames around what is inside."""
+    """The number of frames around the operations inside."""
     path: str = ""
     line: int | None = None
     frame: int = -1
@@ -54,7 +54,10 @@ class Group:
 
     @property
     def scope(self) -> Group:
-        """The group whose id begins the ids of the children. Parts are left out: an edit elsewhere moves their borders."""
+        """The group whose id begins the ids of the children: for a part, the nearest group around it that is not a part.
+
+        An edit elsewhere moves the borders of parts, so the ids of their children do not depend on them.
+        """
         group = self
         while group.kind == "part" and group.parent is not None:
             group = group.parent
@@ -78,7 +81,7 @@ class GroupTree:
     # ------------------------------------------------------------------ inside a group
 
     def children(self, group: Group) -> list[Group]:
-        """Return the groups inside a group, in forward order; of a loop or repetition, its turns."""
+        """Return the groups inside a group, in forward order. For a loop or repetition, these are its turns."""
         if group.children is None:
             if group.kind == "op":
                 group.children = []
@@ -214,7 +217,7 @@ class GroupTree:
         return group
 
     def _module(self, frame: int, start: int, end: int, parent: Group, id_: str) -> Group:
-        """Return the group of a call of a module. A module that only calls another one is that one, with both names."""
+        """Return the group of a call of a module. A module that only calls another one forms a single group with it."""
         depth, inner = parent.depth + 1, frame
         while (only := self._only_module(start, end, depth)) is not None:
             depth, inner = depth + 1, only

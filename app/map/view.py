@@ -12,7 +12,7 @@ import numpy as np
 from .tree import Group, GroupTree
 
 MOST_BOXES: Final = 150
-"""Number of boxes above which groups are closed again, the one that was opened first before the others."""
+"""Number of boxes above which groups are closed again, in the order in which they were opened."""
 FIRST_ROWS: Final = 18
 """Number of boxes that the first view aims at: as many rows are readable on a screen."""
 WHOLE_TURNS: Final = 12
@@ -43,7 +43,7 @@ class ShownBox:
 
 
 class View:
-    """A set of open groups, their boxes in forward order, and the address that leads here.
+    """A set of open groups, their boxes in forward order, and the address of the view.
 
     ``unknown`` are the ids of an address that no group has. ``closed`` are those that were closed because there was no room.
     """
@@ -67,7 +67,7 @@ class View:
         return _address(self.opened)
 
     def address_with(self, box: ShownBox) -> str:
-        """Return the address of this view with a box opened: of several turns, the one in the middle."""
+        """Return the address of this view with a box opened. If the box stands for several turns, the middle one is opened."""
         group = box.group if box.first < 0 else self._tree.turn(box.group, (box.first + box.last) // 2)
         return _address([*self.opened, group])
 
@@ -154,7 +154,7 @@ def reveal(tree: GroupTree, view: View, node: int) -> View:
 def first_view(tree: GroupTree, *, shown: int | None = None) -> View:
     """Return the view to begin with: as many groups open as fit in some rows, modules and large groups first.
 
-    With ``shown``, the way to that node is opened before.
+    With ``shown``, the groups around that node are opened first.
     """
     root = tree.root
     opened = [tree.way_to(int(tree.order.position[shown]))[-1]] if shown is not None else []
@@ -193,7 +193,10 @@ def first_view(tree: GroupTree, *, shown: int | None = None) -> View:
 
 
 def _limited(tree: GroupTree, opened: list[Group], unknown: Sequence[str]) -> View:
-    """Return a view of at most :data:`MOST_BOXES` boxes: the groups opened first are closed, except on the way to the last."""
+    """Return a view of at most :data:`MOST_BOXES` boxes, if closing groups suffices.
+
+    Groups are closed in the order in which they were opened. The group opened last and the groups around it stay open.
+    """
     closed: list[str] = []
     kept = list(opened)
     while True:

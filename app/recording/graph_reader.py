@@ -20,13 +20,13 @@ CACHE_BYTES: Final = 192 * 1024 * 1024
 """Total size of the cached graphs: the largest one that the default limits allow takes about as much."""
 
 _Structure = tuple[model.Graph, list[tuple[int, int]]]
-"""A graph without its formulas, and these: see :func:`.structure.read_formulas`."""
+"""A graph without its formulas, and the formulas as :func:`.structure.read_formulas` returns them."""
 
 _keys = count()
 _structures = ByteCache[tuple[int, int], _Structure](CACHE_BYTES)
-"""Structures by the key of their reader, which is never used again, and their index."""
+"""Structures, by the key of their reader and the index of the graph. The key of a reader is never used again."""
 _graphs = ByteCache[tuple[int, int], model.Graph](CACHE_BYTES // 4)
-"""Likewise, the graphs with formulas. A graph without any is that of its structure."""
+"""Graphs with their formulas, by the same keys. A graph that has no formulas is only in ``_structures``."""
 
 
 class GraphReader:

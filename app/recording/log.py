@@ -82,7 +82,7 @@ class MemoryLog:
         self.overview.add(event)
 
     def without(self, earlier: Log) -> MemoryLog:
-        """Return the same log without the events of ``earlier``, its first events, which are read from there from now on."""
+        """Return the same log without its first events. From now on, these events are read from ``earlier``."""
         left = MemoryLog()
         left._earlier, left._before = earlier, earlier.counts()
         dropped = [after - before for after, before in zip(left._before, self._before, strict=True)]

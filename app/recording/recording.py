@@ -32,7 +32,7 @@ MOST_ROWS: Final = 4_000
 MOST_PASSES: Final = 1_000
 """Largest number of passes in the answer of a step."""
 STEP_PASSES: Final = 2
-"""Number of passes of ``answer_nodes`` nodes for whose numbers the answer of a step has room."""
+"""Room for the numbers of passes in the answer of a step, as a multiple of ``answer_nodes``."""
 
 
 class Recording:
@@ -226,7 +226,7 @@ class Recording:
         return list(self.some_lines(0))
 
     def some_lines(self, start: int, stop: int | None = None) -> Iterator[model.Line]:
-        """Yield the last values of lines, from the one at ``start`` among them, in the order of :meth:`lines`."""
+        """Yield the items of :meth:`lines` from index ``start`` to before ``stop``."""
         event = self.log.lines()
         if event is None:
             return

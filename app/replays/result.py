@@ -227,7 +227,10 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
 
 
 def path(request: ReplayRequest, recording: Recording) -> dict[str, list[Any]]:
-    """Return the values of the targets and the loss over the steps that have the same loss, where elements were recorded."""
+    """Return the values of the targets and the loss over the steps whose loss has the same name.
+
+    Steps in which the elements were not recorded are left out.
+    """
     log = recording.log
     name = log.step(request.step).loss_name
     count = log.counts()[2]

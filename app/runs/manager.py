@@ -34,10 +34,10 @@ DISPLACED: Final = (
     "elements of each tensor with the option `values`."
 )
 POSITION_SECONDS: Final = 1.0
-"""Seconds between two looks of listeners at the positions of their runs in the queue."""
+"""Seconds between two wake-ups of the listeners of queued runs, so that they see how the positions change."""
 STOPPING: Final = "This server is stopping: try again in a moment."
 STOPPING_SECONDS: Final = 5.0
-"""Seconds after which a client may try again that the server refused because it is stopping."""
+"""Seconds after which a client may try again if a stopping server refused its request."""
 
 log = logging.getLogger(__name__)
 
@@ -125,9 +125,10 @@ class Runs:
         """Start a run, or return the run that was started with the same idempotency key.
 
         ``client`` shares the slots with the other clients; by default, it is the owner. ``address`` is a digest of its address,
-        with which the run is stored. Raises :class:`TooMany` if the client
-        has too many runs in the queue, :class:`Busy` if the queue is full or the server is stopping, and :class:`StoreFull` if
-        the store is full.
+        with which the run is stored.
+
+        Raises :class:`TooMany` if the client has too many runs in the queue, :class:`Busy` if the queue is full or the server
+        is stopping, and :class:`StoreFull` if the store is full.
         """
         has_room = not request.store or await self._archive.make_room()
         if key is not None and (earlier := await self._earlier(key)) is not None:

@@ -18,7 +18,7 @@ from .outcome import headline
 from .slots import Ticket
 
 MOST_ITEMS: Final = 2_000
-"""Largest number of lines, of parameters and of graphs in the answer of a run, and their room in tensors."""
+"""Largest number of lines, of parameters and of graphs in the answer of a run. Also the room of lines and of parameters."""
 
 
 class RecordedRun:

@@ -45,10 +45,10 @@ class _Address(Generic[T]):
 
     sessions: dict[str, deque[T]] = field(default_factory=dict)
     taken: int = 0
-    """TurnOrder taken in a row."""
+    """Number of turns taken in a row."""
 
     def turns(self, anonymous: str) -> int:
-        """Return how many turns in a row the address gets: one for each session, where each anonymous caller counts."""
+        """Return how many turns in a row the address gets: one for each session, and one for each caller without a session."""
         return min(ADDRESS_TURNS, len(self.sessions) + max(0, len(self.sessions.get(anonymous, ())) - 1))
 
 

@@ -17,7 +17,7 @@ Matrix = np.ndarray[Any, np.dtype[Any]]
 MAX_ORDER: Final = 3
 """Largest number of times that differences are taken. A converging parameter is smooth up to third differences."""
 DELAYED: Final = 255
-"""Order that marks a column that equals another column one row later."""
+"""Order that marks a delayed column: its entries repeat those of another column, one row later."""
 MAX_COMPARED: Final = 100_000
 """Largest number of columns that are searched for equal ones. For more, the search takes more time than it saves."""
 
@@ -107,7 +107,7 @@ def _distinct(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.int32
 
 
 def _delayed(matrix: Matrix) -> dict[int, int]:
-    """Return the columns that equal another column one row later, each with that column, which is never delayed itself."""
+    """Return the delayed columns, each with the column that it repeats one row later. That column is never delayed itself."""
     if len(matrix) < 3 or matrix.shape[1] > MAX_COMPARED:
         return {}
     columns = np.ascontiguousarray(matrix.T)

@@ -252,7 +252,7 @@ class Store:
         return True
 
     def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[RunRow]:
-        """Return up to ``count`` runs of an owner, newest first, starting after ``before``, a pair of created and number."""
+        """Return up to ``count`` runs of an owner, newest first, older than the run with the time and number ``before``."""
         query = select(runs).where(runs.c.owner == owner).order_by(runs.c.created.desc(), runs.c.number.desc()).limit(count)
         if before is not None:
             created, number = before

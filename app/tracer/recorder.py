@@ -332,7 +332,7 @@ class Recorder:
     # ------------------------------------------------------------------ statements
 
     def _value(self, index: int, value: Any) -> Any:
-        """Record the value of a marked statement, which calls this, and return the value."""
+        """Record and return the value of a marked statement. The statement itself calls this method."""
         if self._mode.tracing:
             return value
         with _DisableTorchFunction():

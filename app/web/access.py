@@ -2,7 +2,7 @@
 
 Any web page that a person visits can send requests to a server on that person's machine or network. It can also use a name of
 its own that resolves to the server's address (DNS rebinding). A private server therefore needs a token, which is part of the
-address that it prints, as Jupyter's is. A browser then has it as a cookie.
+address that it prints, as Jupyter's is. A browser then keeps it in a cookie.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOKEN_HEADER: Final = "tapedeck-token"
 COOKIE: Final = "tapedeck_token"
 """Start of the name of the cookie with the token. The port follows, because browsers share cookies between ports."""
 OPEN: Final = ("/healthz", "/readyz", "/static/")
-"""Paths that need no token: they tell nothing about a program."""
+"""Paths that need no token: they reveal nothing about a program."""
 SIMPLE: Final = ("", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
 """Media types that a page of any origin may send without asking the server first."""
 
@@ -35,7 +35,7 @@ def is_cross_site(headers: Headers) -> bool:
     """Return whether a page of another origin sent a request, as far as the browser says.
 
     Browsers say it in ``Sec-Fetch-Site``, except to plain HTTP addresses of other machines, and in ``Origin``. A page can set
-    neither, nor ``X-Forwarded-Host``, unless the server allows it. Other programs send none of them.
+    neither, nor ``X-Forwarded-Host``, unless the server allows it. Programs that are not browsers send none of these headers.
     """
     if (site := headers.get("sec-fetch-site")) is not None:
         return site not in ("same-origin", "none")

@@ -1,4 +1,4 @@
-"""Answer requests for parts of a run: encode beside the event loop, and cache answers about ended runs."""
+"""Answer requests for parts of a run: encode them, large ones in a thread, and cache answers about ended runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .responses import FINAL, JSON, CachedAnswer
 from .service import root_of, service_of
 
 GZIP_BYTES: Final = 50_000
-"""Size of a body above which it is compressed beside the event loop."""
+"""Size of a body above which it is compressed in the same thread in which it is encoded."""
 
 P = ParamSpec("P")
 
@@ -42,7 +42,7 @@ async def answer(
 async def encoded_answer(
     request: Request, recorded: RecordedRun, encode: Callable[[], bytes], media_type: str, *, vary: str = ""
 ) -> Response:
-    """Return a part of a run that ``encode`` reads and encodes beside the event loop.
+    """Return a part of a run that ``encode`` reads and encodes, in a thread unless the run is small.
 
     The answer about an ended run is cached in the server, and may be cached by the client. ``vary`` names the request header
     on which it depends, besides ``Accept-Encoding``.

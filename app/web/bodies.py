@@ -15,7 +15,7 @@ from .clients import sender_of
 RETRY_SECONDS: Final = 5.0
 """``Retry-After`` of a request whose body is refused."""
 _RELEASE: Final = "tapedeck.release_body"
-"""Key of a function in a request's scope."""
+"""Key, in a request's scope, of the function that stops counting its body."""
 
 
 def release_body(request: Request) -> None:

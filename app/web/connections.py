@@ -36,7 +36,7 @@ BODY_RATE: Final = 16 * 1024
 WRITE_RATE: Final = 1024
 """Bytes per second at which a client must read."""
 REFUSED_SECONDS: Final = 5.0
-"""Seconds for which a refused connection is read, because a client that is still sending loses the answer otherwise."""
+"""Seconds for which a refused connection is still read. Otherwise a client that is still sending would lose the answer."""
 RETRY_SECONDS: Final = 5
 """``Retry-After`` of a connection beyond a limit."""
 REFUSALS: Final = 64
@@ -125,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._broken: HTTPStatus | None = None
         """Why nothing more is read from this connection."""
         self._stuck_since: float | None = None
-        """Since when the client has to read the bytes in ``_unread``."""
+        """Time since which the bytes counted in ``_unread`` have been waiting for the client to read them."""
         self._unread = 0
 
     # -- the connection
@@ -149,7 +149,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self, self._address, accepted=self._refusal is None)
-        if self._serving is not None and not self._serving.response_complete:  # uvicorn tells only the last of several requests
+        # uvicorn notifies only the last of several requests
+        if self._serving is not None and not self._serving.response_complete:
             self._serving.disconnected = True
             self._serving.message_event.set()
         if self._refusal is None:
@@ -241,7 +242,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 transport.close()
 
     def _check_reading(self, now: float) -> None:
-        """Close a connection on which the server writes nothing more until the client has read, if it does not read."""
+        """Close the connection if the client reads too slowly. Called while the server waits for the client to read."""
         unread = self.transport.get_write_buffer_size()
         if self._stuck_since is None:
             self._stuck_since, self._unread = now, unread

@@ -18,7 +18,7 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 PIECE: Final = 64 * 1024
 """Bytes that are sent at once. A listener that does not read has at most this and the server's own buffer in memory."""
 SEND_SECONDS: Final = 60.0
-"""Seconds without reading after which a listener is dropped. ``connections.py`` closes its connection before, on our server."""
+"""Seconds without reading after which a listener is dropped. On our own server, ``connections.py`` does so earlier."""
 SENDERS: Final = 8
 """Streams that send in one iteration of the event loop."""
 SHARE: Final = 0.3

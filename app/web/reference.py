@@ -306,7 +306,7 @@ def _replaced(tree: Any, path: Sequence[str | int], value: Any) -> Any:
 
 
 def _sentence(summary: str) -> str:
-    """Return a summary that FastAPI makes of a function's name as a sentence.
+    """Turn a summary that FastAPI made from a function's name into a sentence.
 
     >>> _sentence("Read Run"), _sentence("List Runs"), _sentence("Read Series")
     ('Read a run', 'List runs', 'Read series')

@@ -1,4 +1,4 @@
-"""Share a few places between clients: whoever waits longest of the client that was served least recently goes next."""
+"""Share a few places between clients: the client that was served least recently is next, with its oldest request."""
 
 from __future__ import annotations
 

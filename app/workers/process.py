@@ -22,7 +22,7 @@ import msgspec
 from .channel import LENGTH, Exceeded, Limitation, Part, Raised, Returned, Work, frame
 
 NICE: Final = 5
-"""Priority that a process gives away, so that the event loop goes first on a busy machine."""
+"""Niceness of a process, so that the event loop goes first on a busy machine."""
 
 
 def main() -> None:

@@ -195,7 +195,7 @@ class _Meetings:
     def origin(self, index: int | None) -> str | None:
         """Return the op that gave a column its shape: the nearest node below it with an operand of another shape.
 
-        Return ``None`` if there is none among the ``NEAR`` nodes nearest to it, and ``op`` without a node.
+        Return ``None`` if none of the ``NEAR`` nearest nodes has one. Without a node, return ``op``.
         """
         if index is None:
             return "op"

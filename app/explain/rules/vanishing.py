@@ -68,7 +68,7 @@ from ..wording import short
 CODE: Final = "vanishing"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning", "note")
 STEPS: Final = 5
-"""Number of steps at the start in which the gradients must vanish. As many later steps are checked for a recovery."""
+"""Number of steps at the start in which the gradients must vanish. The same number of later steps is checked for a recovery."""
 LAYERS: Final = 5
 """Smallest number of layers with weights that a network must have."""
 ORDERS: Final = 5

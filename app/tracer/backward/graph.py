@@ -27,8 +27,7 @@ class Walk:
     """A graph at one moment: its nodes in breadth-first order. A walk keeps its graph alive.
 
     ``indexes`` are the indexes of nodes. ``numbers`` are their sequence numbers, -1 for a leaf's node and for the nodes of
-    threads that are not recorded, and ``calls`` the
-    calls that made them, where known.
+    threads that are not recorded. ``calls`` are the calls that made the nodes, where known.
     """
 
     def __init__(self, roots: Iterable[Any], calls: Calls, limit: int) -> None:

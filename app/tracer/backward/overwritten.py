@@ -204,7 +204,7 @@ class Overwritten:
                     report()
 
     def ended(self, result: Any) -> None:
-        """Called with the gradients that ``autograd.grad`` returns. A node that it only asks for does not run."""
+        """Called with the gradients that ``autograd.grad`` returns. A node whose gradient is only requested does not run."""
         returned = {id(gradient) for gradient in result if gradient is not None} if isinstance(result, tuple) else set()
         for tensor, report in self._suspects:
             if id(tensor) in returned:

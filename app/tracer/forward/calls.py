@@ -117,7 +117,7 @@ class Call:
 
 
 class Calls:
-    """The calls whose nodes may still be needed, by the sequence numbers of their nodes. True if there are any."""
+    """The calls whose nodes may still be needed, by the sequence numbers of their nodes. An instance without calls is false."""
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
@@ -127,7 +127,7 @@ class Calls:
         self._indexed = 0
         """The number of recent calls that are indexed by storage."""
         self._checked = 0
-        """The number of recent calls that a standing write has been announced to."""
+        """The number of recent calls that had been made when a standing write (see :class:`Write`) was last announced."""
         self._returned: set[int] = set()
         """The ids of the tensors that recent calls returned. Ids of dead tensors may remain, which only costs time."""
         self._by_storage: dict[int, list[Call]] = {}
@@ -248,9 +248,9 @@ class Calls:
                 self._protect_call(call, (key,))
 
     def _may_have(self, target: Tensor) -> bool:
-        """Return whether a call may have a tensor, whose memory no other tensor uses, as its result or argument.
+        """Return whether a tensor may be the result or an argument of a call. No other tensor uses its memory.
 
-        A tensor that requires a gradient is only searched among results, and a leaf is usually none.
+        A tensor that requires a gradient counts only as a result, and a leaf is usually not a result.
         """
         return not target.requires_grad or id(target) in self._returned or not is_leaf(target)
 

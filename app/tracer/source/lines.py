@@ -23,9 +23,8 @@ _SWEEP = 1_000
 class StatementValue:
     """The value of a statement when it ran.
 
-    ``content`` is a tensor until something writes to it, then a copy: a snapshot, or a tensor of the recorder's
-    own. ``moment`` is its time within the step (see :class:`wire.LineRow`), and ``step`` the index of that step once it has
-    ended.
+    ``content`` is a tensor until something writes to it, then a copy: a snapshot, or a tensor of the recorder's own. ``moment``
+    is its time within the step (see :class:`wire.LineRow`), and ``step`` the index of that step once it has ended.
     """
 
     __slots__ = ("content", "moment", "sequence_nr", "statement", "step", "text")
@@ -64,7 +63,7 @@ class LineValues:
         """The latest values that belong to no step yet."""
         self._pending: set[int] = set()
         self._unchecked: set[int] = set()
-        """The lines with values that no standing write has been announced to."""
+        """The lines whose values were recorded since a standing write (see :class:`Write`) was last announced."""
         self._lines_of: dict[int, set[int]] = {}
         """By the id of a tensor: the lines whose values may have it."""
         self._by_storage: dict[int, set[int]] = {}
