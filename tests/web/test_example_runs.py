@@ -66,10 +66,12 @@ async def test_a_page_waits_longer_for_an_example_that_is_running(tmp_path: Path
     monkeypatch.setattr(example_runs, "QUEUE_SECONDS", 0.01)
     event, wait = gate()
     async with examples(tmp_path, wait, fit()) as (made, executor):
-        ticket = made._runs.slots.admit(Client("other", ""))
-        assert await made._runs.slots.acquire(ticket, asyncio.Event())  # the only slot is in use
-        assert await made.find(EXAMPLE, seconds=3600) is None
-        made._runs.slots.release(ticket)
+        tickets = [made._runs.slots.admit(Client(f"other {number}", f"192.0.2.{number}")) for number in range(3)]
+        for ticket in tickets:
+            assert await made._runs.slots.acquire(ticket, asyncio.Event())  # all slots are in use
+        async with asyncio.timeout(60):
+            assert await made.find(EXAMPLE, seconds=3600) is None
+        made._runs.slots.release(tickets[0])
         while not executor.running:
             await asyncio.sleep(0)
         visit = asyncio.create_task(made.find(EXAMPLE, seconds=3600))
