@@ -153,8 +153,8 @@ class Graph(Struct, frozen=True):
 class MapNorm(Struct, frozen=True):
     """The L2 norm of the gradients of several tensors together, ``null`` if none was recorded.
 
-    ``exact`` is false if several gradients were added up in one tensor and only some of them are meant: then their squares
-    are added, although they add up as vectors.
+    ``exact`` is false if a tensor receives several gradients and this norm counts only some of them. Gradients of one tensor
+    add up as vectors, but the norm of a part of their sum is not recorded, so the norms are added as squares.
     """
 
     value: float | str | None
@@ -164,8 +164,9 @@ class MapNorm(Struct, frozen=True):
 class MapSeries(Struct, frozen=True):
     """The norms of the gradient of a tensor that a loop carries from turn to turn, the first turn first.
 
-    ``norms`` has at most 800 entries: of a longer loop, each is the largest norm of several turns. ``per_turn`` is the factor
-    by which the norm grows from one turn to the one before, fitted to its logarithm; ``null`` if fewer than two are above 0.
+    ``norms`` has at most 800 entries. In a longer loop, each entry is the largest norm of several turns. ``per_turn`` is the
+    factor by which the norm changes from one turn to the turn before it, as the gradient flows; it is fitted to the logarithms
+    of the norms, and ``null`` if fewer than two are above 0.
     """
 
     name: str

@@ -270,7 +270,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 _DETAILS: Final = {
     HTTPStatus.REQUEST_TIMEOUT: "The request took too long to arrive: send it again.",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"The headers are larger than {HEADER_BYTES:,} bytes, or more than {HEADERS}.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"Send at most {HEADERS} headers of {HEADER_BYTES:,} bytes together.",
     HTTPStatus.TOO_MANY_REQUESTS: "There are too many connections or requests from your address: close some, then try again.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The server has too many connections: try again in a moment.",
 }

@@ -88,7 +88,7 @@ class Listeners:
         ):
             if count >= most:
                 remedy = "close one, or read the run itself every few seconds instead."
-                raise TooMany(f"{of} {count} open event streams, which is the most: {remedy}", retry_after=RETRY_SECONDS)
+                raise TooMany(f"{of} {count} open event streams, which is the limit: {remedy}", retry_after=RETRY_SECONDS)
         self._of_run[run] += 1
         self._of_address[address] += 1
         return EventStream(events, self.turns, lambda: self._close(run, address))
