@@ -86,5 +86,5 @@ async def test_what_a_server_keeps_does_not_grow_with_what_it_has_served(
         assert not service.runs._live
         assert not service.runs._by_key
         assert not cache._loading
-    assert min(sizes) > 0  # the cache is in use until the end
+    assert max(sizes[len(sizes) // 2 :]) > 0  # the cache is still in use
     assert objects[-1] < 1.25 * objects[len(objects) // 2]
