@@ -93,7 +93,7 @@ class PassSums:
         tensors = np.unique(self._tensor[inside])
         roots = graph.roots[_within(position[graph.roots], start, end)]
         tensors = np.union1d(tensors, graph.output_start[roots])
-        return _norm(self._arrived[tensors], exact=True)
+        return _norm(self._arrived[tensors])
 
     def passed_on(self, start: int, end: int) -> Norm:
         """Return the norm of the gradients that an interval passes to operations outside."""
@@ -107,7 +107,7 @@ class PassSums:
         graph, position = self._graph, self._order.position
         used = _within(position[graph.source], start, end) & (graph.kind[graph.target] == wire.LEAF)
         leaves = np.unique(graph.target[used])
-        return _norm(self._arrived[graph.output_start[leaves]], exact=True)
+        return _norm(self._arrived[graph.output_start[leaves]])
 
     def carried(self, group: Group, first: int = -1, last: int = -1) -> list[CarriedSeries]:
         """Return the series of the tensors that a loop carries from turn to turn, the one that changes most first.
@@ -123,8 +123,9 @@ class PassSums:
         crossing = np.flatnonzero(_within(source, group.start, group.end) & _within(target, group.start, group.end))
         from_turn = np.searchsorted(turns, source[crossing], "right") - 1
         to_turn = np.searchsorted(turns, target[crossing], "right") - 1
-        carried = crossing[(from_turn == to_turn + 1) & graph.gradient[crossing]]
-        turn = np.searchsorted(turns, target[carried], "right") - 1
+        onward = (from_turn == to_turn + 1) & graph.gradient[crossing]
+        carried = crossing[onward]
+        turn = to_turn[onward]
         place = target[carried] - turns[turn]
         found = []
         for each in np.unique(place).tolist():
@@ -161,9 +162,9 @@ class PassSums:
         whole = counts == self._contributions[tensors]
         squares = _squares(self._edge[edges])
         by_tensor = np.bincount(inverse.reshape(-1), squares, minlength=len(tensors))
-        known = np.where(whole, self._arrived[tensors] != -1.0, True)
-        by_tensor = np.where(whole & known, _squares(self._arrived[tensors]), by_tensor)
-        recorded = bool((self._edge[edges] != -1.0).any() or (whole & known).any())
+        arrived = whole & (self._arrived[tensors] != -1.0)
+        by_tensor = np.where(arrived, _squares(self._arrived[tensors]), by_tensor)
+        recorded = bool((self._edge[edges] != -1.0).any() or arrived.any())
         total = float(np.sqrt(by_tensor.sum())) if recorded else None
         return len(tensors), Norm(total, exact=bool((whole | (counts == 1)).all()))
 
@@ -185,12 +186,12 @@ def _squares(norms: Floats) -> Floats:
         return np.where(norms == -1.0, 0.0, norms * norms)
 
 
-def _norm(norms: Floats, *, exact: bool) -> Norm:
+def _norm(norms: Floats) -> Norm:
     known = norms[norms != -1.0]
     if not len(known):
         return Norm(None)
     with np.errstate(over="ignore"):
-        return Norm(float(np.sqrt((known * known).sum())), exact)
+        return Norm(float(np.sqrt((known * known).sum())))
 
 
 def _within(positions: Ints, start: int, end: int) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -15,7 +15,7 @@ from ..recording import Recording
 from ..recording.tensors import json_number
 from .columns import StructureColumns
 from .numbers import CarriedSeries, Floats, Norm, PassSums
-from .tree import GroupTree
+from .tree import GroupTree, index_in
 from .view import ShownBox, View, first_view, read_view, reveal
 
 LONGEST_VIEW: Final = 8_000
@@ -97,8 +97,7 @@ def _view(tree: GroupTree, sums: PassSums, address: str | None, revealed: str | 
     view = first_view(tree, shown=sums.first_nonfinite()) if address is None else read_view(tree, address)
     if revealed is None:
         return view
-    number = revealed[1:]
-    node = int(number) if revealed[:1] == "n" and number.isascii() and number.isdecimal() and len(number) < 10 else -1
+    node = index_in(revealed[1:]) if revealed[:1] == "n" else -1
     try:
         return reveal(tree, view, node)
     except KeyError:
@@ -172,15 +171,4 @@ def per_turn(norms: Floats) -> float | None:
 
 
 def _key(event: wire.GraphEvent) -> bytes:
-    digest = blake2b(digest_size=16)
-    columns = (
-        event.kind, event.op, event.call, event.name, event.line, event.start_column, event.end_column, event.module,
-        event.source, event.target, event.input, event.gradient, event.outputs, event.roots, event.made, event.frame,
-        event.frame_parent, event.frame_kind, event.frame_name, event.frame_line, event.frame_turn,
-    )  # fmt: skip
-    for column in columns:
-        digest.update(len(column).to_bytes(8, "little"))
-        digest.update(column)
-    digest.update("\0".join(event.strings).encode())
-    digest.update(event.index.to_bytes(8, "little"))
-    return digest.digest()
+    return blake2b(wire.pack([event]), digest_size=16).digest()

@@ -189,7 +189,7 @@ class GroupTree:
         number = self.frames.occurrence(frame)
         return f"m:{self.frames.name[frame]}" + (f"~{number + 1}" if number else "")
 
-    def _group_of(self, entries: Entries, index: int, parent: Group, number: int | None) -> Group:
+    def _group_of(self, entries: Entries, index: int, parent: Group, number: int) -> Group:
         kind, ref = int(entries.kind[index]), int(entries.ref[index])
         start, end = int(entries.start[index]), int(entries.end[index])
         stem = self._stem(entries, index)
@@ -305,10 +305,10 @@ class GroupTree:
         if number < 0:
             return None
         if prefix is None:
-            index = int(text) if text.isdecimal() and len(text) < 10 else -1
+            index = index_in(text)
             return self.turn(group, index) if group.turns is not None and 0 <= index < len(group.turns) else None
         if prefix == "n":
-            node = int(text) if text.isdecimal() and len(text) < 10 else -1
+            node = index_in(text)
             position = int(self.order.position[node]) if 0 <= node < self.graph.count else -1
             return self.way_to(position)[-1] if position >= 0 else None
         if prefix == "m:":
@@ -326,7 +326,7 @@ class GroupTree:
         positions = np.flatnonzero(self.frames.outermost_below(depth, 0, len(self.order)) == frame)
         if run:
             begins = positions[np.flatnonzero(np.diff(positions, prepend=-2) != 1)]
-            index = int(run) if run.isdecimal() and len(run) < 10 else len(begins)
+            index = index_in(run) if index_in(run) >= 0 else len(begins)
             positions = begins[index : index + 1]
         if not len(positions):
             return None
@@ -336,8 +336,7 @@ class GroupTree:
     def _start_of(self, group: Group, stem: str, number: int) -> int | None:
         """Return the first position of the entry of a group with a stem and number."""
         if stem.startswith("p:"):
-            start = stem[2:].partition("-")[0]
-            position = int(start) if start.isdecimal() and len(start) < 10 else -1
+            position = index_in(stem[2:].partition("-")[0])
             return position if group.start <= position < group.end else None
         entries = self._entries(group) if group.turns is None else None
         for index in np.flatnonzero(entries.kind != OP).tolist() if entries is not None else ():
@@ -351,6 +350,15 @@ class GroupTree:
 
 MAX_SEGMENTS: Final = 256
 """Number of segments of an id above which the rest is ignored."""
+
+
+def index_in(text: str) -> int:
+    """Return the number that a part of an id consists of, or -1 for any other text.
+
+    >>> index_in("57"), index_in("-1"), index_in("")
+    (57, -1, -1)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
 
 
 def _range(first: str, last: str) -> str:
