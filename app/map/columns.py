@@ -30,7 +30,6 @@ class StructureColumns:
         self.input = wire.int32(event.input, "input")
         self.line = wire.int32(event.line, "line")
         self.outputs = wire.int32(event.outputs, "outputs")
-        self.parameter = wire.int32(event.parameter, "parameter")
         self.roots = wire.int32(event.roots, "roots")
         self.frame = self._or_none(event.frame, "frame")
         self.made = self._or_none(event.made, "made")
@@ -42,15 +41,6 @@ class StructureColumns:
         """For each node the index of its first output among all outputs. The last entry is the number of all outputs."""
         return np.concatenate(([0], np.cumsum(self.outputs, dtype=np.int64)))
 
-    @cached_property
-    def formula_graph(self) -> Ints:
-        """For each node the graph of the node whose backward formula made it, or -1."""
-        return self._or_none(self._event.formula_graph, "formula_graph")
-
-    @cached_property
-    def formula_node(self) -> Ints:
-        return self._or_none(self._event.formula_node, "formula_node")
-
     def text(self, column: str, node: int) -> str | None:
         """Return the text of a node in a column of indices, such as ``op``."""
         index = int(wire.int32(getattr(self._event, column), column)[node])
@@ -60,17 +50,13 @@ class StructureColumns:
         """Return a column of indices into :attr:`strings`."""
         return wire.int32(getattr(self._event, column), column)
 
-    def frames(self) -> tuple[Ints, Ints, Ints, Ints, Ints]:
-        """Return the parent, kind, name, line and turn of each frame."""
+    def frames(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Return the parent, kind, name and line of each frame."""
         event = self._event
         kind = np.frombuffer(event.frame_kind, np.uint8).astype(np.int32)
-        names = ("frame_parent", "frame_name", "frame_line", "frame_turn")
-        parent, name, line, turn = (wire.int32(getattr(event, each), each) for each in names)
-        return parent, kind, name, line, turn
-
-    def span(self, node: int) -> tuple[int, int]:
-        """Return the columns of a node's expression in its line, or (-1, -1)."""
-        return int(self.texts("start_column")[node]), int(self.texts("end_column")[node])
+        names = ("frame_parent", "frame_name", "frame_line")
+        parent, name, line = (wire.int32(getattr(event, each), each) for each in names)
+        return parent, kind, name, line
 
     def _or_none(self, packed: bytes, name: str) -> Ints:
         return wire.int32(packed, name) if packed else np.full(self.count, -1, np.int32)

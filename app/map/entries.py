@@ -101,10 +101,6 @@ class Divider:
         starts[:1] = start
         return starts
 
-    def content(self, start: int, end: int) -> int:
-        """Return a number that is equal for intervals with the same operations in the same order."""
-        return _hash(self._keys[start:end])
-
     def statements(self, entries: Entries) -> Entries:
         """Join neighbouring operations of one line, unless all entries are on that line."""
         line = self.line[entries.start]

@@ -18,11 +18,10 @@ class FrameTree:
     A loop with one turn, and that turn, are left out: their operations belong to the frame around them.
     """
 
-    def __init__(self, parent: Ints, kind: Ints, name: Sequence[str], line: Ints, turn: Ints, at: Ints) -> None:
+    def __init__(self, parent: Ints, kind: Ints, name: Sequence[str], line: Ints, at: Ints) -> None:
         self.kind = kind
         self.name = name
         self.line = line
-        self.turn = turn
         turns = np.bincount(parent[(kind == wire.TURN) & (parent >= 0)], minlength=len(parent))
         single = (kind == wire.LOOP) & (turns == 1)
         hidden = single | ((kind == wire.TURN) & (parent >= 0) & single[parent]) if len(parent) else single
@@ -83,10 +82,10 @@ class FrameTree:
 
 def frame_tree(graph: StructureColumns, order: ForwardOrder) -> FrameTree:
     """Return the frames of a graph. Those of a recording without frames are derived from the modules of its nodes."""
-    parent, kind, name, line, turn = graph.frames()
+    parent, kind, name, line = graph.frames()
     if len(kind) or graph.has_frames:
         names = [graph.strings[index] if index >= 0 else "" for index in name.tolist()]
-        return FrameTree(parent, kind, names, line, turn, graph.frame[order.nodes])
+        return FrameTree(parent, kind, names, line, graph.frame[order.nodes])
     return _from_modules(graph, order)
 
 
@@ -115,4 +114,4 @@ def _from_modules(graph: StructureColumns, order: ForwardOrder) -> FrameTree:
             at[start:end] = open_[-1]
     none = np.full(len(names), -1, np.int32)
     kinds = np.full(len(names), wire.MODULE, np.int32)
-    return FrameTree(np.array(parents, np.int32), kinds, names, none, none, at)
+    return FrameTree(np.array(parents, np.int32), kinds, names, none, at)

@@ -40,7 +40,6 @@ class Group:
     """The number of frames around the operations inside."""
     path: str = ""
     line: int | None = None
-    frame: int = -1
     turns: Ints | None = None
     children: list[Group] | None = None
     made_turns: dict[int, Group] = field(default_factory=dict)
@@ -206,7 +205,6 @@ class GroupTree:
             group.kind = "loop"
             group.depth += 1
             group.turns = self._divider.turns(start, end, group.depth)
-            group.frame = ref
             group.name = self._loop_name(group)
         elif kind == REPEAT:
             repetition = entries.repetitions[ref]
@@ -223,7 +221,7 @@ class GroupTree:
             depth, inner = depth + 1, only
         path = self.frames.name[inner]
         name = _relative(path, parent.path)
-        return Group(id_, "module", name, start, end, parent, depth, path=path, frame=frame)
+        return Group(id_, "module", name, start, end, parent, depth, path=path)
 
     @staticmethod
     def _inside(group: Group, name: str) -> str:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from ..runs.turns import Client
 
 NETWORK_BITS: Final = 64
-"""Prefix of an IPv6 address that belongs to one subscriber (RFC 6177), who can use any address in it."""
+"""Prefix length of the IPv6 networks that count as one client: a subscriber can use all addresses of one (RFC 6177)."""
 
 
 def address_of(host: str) -> str:

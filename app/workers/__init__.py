@@ -13,7 +13,7 @@ exceeds its :class:`Budget`, and replaced::
 
 :exc:`~tapedeck.errors.OverBudget` says that the budget was exceeded. An exception of the function is raised in the caller. The
 function must be importable by its name; its arguments and its answer are pickled. It runs with the server's permissions, so it
-may work *on* a stranger's program, but must never run one: that is what ``sandbox`` is for.
+may parse a stranger's program but must never run it. Use ``sandbox`` to run programs.
 
 Calls wait in the order in which they came. To share the processes fairly between clients, enter a :class:`FairGate` first.
 

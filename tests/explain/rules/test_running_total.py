@@ -1,4 +1,4 @@
-"""A loop that runs backward from the sum of its losses is told to run backward from the loss of each iteration."""
+"""The finding about a loop that sums its losses recommends running backward from the loss of each iteration."""
 
 from __future__ import annotations
 
