@@ -20,17 +20,18 @@ MODULES = frozenset({"torch", "F", "functional", "np", "numpy"})
 """Names of modules whose functions take the tensor as their first argument."""
 NUMBER_METHODS = frozenset({"item", "tolist", "numpy"})
 NUMBER_BUILTINS = frozenset({"float", "int", "round"})
-"""Methods and functions that return plain numbers."""
+"""Methods and built-in functions that return plain numbers."""
 CONSTRUCTORS = frozenset({"tensor", "as_tensor", "from_numpy", "FloatTensor", "Tensor", "array", "asarray"})
+"""Functions that make a new tensor from numbers."""
 SHARING = frozenset({"from_numpy", "as_tensor", "asarray"})
-"""Functions that make a new tensor from numbers, and the ones among them that share the memory of the numbers."""
+"""Constructors whose tensor uses the memory of the numbers, without a copy."""
 INTEGER_METHODS = frozenset(
     {"argmax", "argmin", "argsort", "long", "int", "bool", "short", "byte", "nonzero", "bincount", "multinomial"}
 )
 """Methods that return integers."""
 
 NEAR = 50
-"""Largest number of assignments to a name above its use, and of cuts in one expression, that are examined."""
+"""Largest number of cuts that are examined in one expression, and of assignments to a name that are examined above its use."""
 MOST_EXPRESSIONS = 200
 """Largest number of expressions that are searched. A cut that is further away would not help."""
 MOST_ASSIGNMENTS = 20
@@ -52,7 +53,7 @@ class _CutExpression:
     """An expression that cuts the graph of its ``operand``.
 
     ``removable`` is true if the operand can replace the whole expression. ``no_grad_line`` is the line that turns gradients off
-    for it.
+    for the expression, if one does.
     """
 
     node: ast.expr
@@ -151,7 +152,7 @@ class Cuts:
         return value is not None and value.lineno in self._requires_grad
 
     def _cut(self, found: _CutExpression, *, only: bool) -> Cut:
-        """Return a cut, with a fix if it is the only one and can be left out."""
+        """Return a cut, with a fix that removes it if it is the only cut and is removable."""
         if found.no_grad_line is not None:
             return Cut(found.no_grad_line, self._line(found.no_grad_line), found.why)
         text, fix = self._syntax.text(found.node), None
@@ -199,7 +200,7 @@ class Cuts:
         return self._carries(value, depth + 1) if recorded is None and depth < MOST_ASSIGNMENTS else recorded
 
     def _sources(self, root: ast.expr) -> Iterator[ast.expr]:
-        """Yield the expressions assigned to the names in an expression, and the expressions that its functions return."""
+        """Yield what the names in an expression stand for: values assigned to them, and values that their functions return."""
         for node in ast.walk(root):
             if isinstance(node, ast.Name):
                 value = self._value(node)

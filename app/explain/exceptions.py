@@ -17,8 +17,8 @@ class AutogradException:
 
     ``line`` is the line that called into autograd, ``raised`` the line inside a hook or a custom function that raised.
     ``ended`` is True if the exception ended the run. ``pass_`` and ``node`` are the pass and the node that failed, if any.
-    ``saved`` is the name of a tensor saved by ``node`` that was written to, ``changed`` the line that wrote to it. ``earlier``
-    is the pass that had run ``node`` before.
+    If a tensor saved by ``node`` was overwritten, ``saved`` is its name, such as ``result``, and ``changed`` the line that
+    overwrote it. ``earlier`` is the pass that had run ``node`` before.
     """
 
     type: str

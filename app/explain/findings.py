@@ -1,4 +1,4 @@
-"""Run every rule on a recording. Correct code gets no error and no warning, and a fix removes the finding."""
+"""Run every rule on a recording. Correct code gets no error and no warning, and a fix removes its finding."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Findings(Struct, frozen=True):
 
 
 def find(recording: Recording, program: model.Program) -> list[model.Finding]:
-    """Return the findings of a run in order, however long that takes."""
+    """Return the findings of a run in order, without a limit on the time."""
     return arranged(of_rules(recording, program)).findings
 
 
@@ -79,7 +79,7 @@ def of_rules(recording: Recording, program: model.Program) -> Iterator[RuleFindi
 
 
 def _of_most_rules(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[RuleFindings]:
-    """Yield the findings of all rules but ``leaf_kept``, whose good sign depends on the others."""
+    """Yield the findings of all rules but ``leaf_kept``, whose finding depends on those of the others."""
     yield from _of_failures(recording, syntax)
     for rule in RULES.values():
         if rule.recording is not None and rule.code != leaf_kept.CODE:
@@ -87,7 +87,7 @@ def _of_most_rules(recording: Recording, program: model.Program, syntax: Syntax)
 
 
 def _collected(code: str, found: Iterator[model.Finding], recording: Recording) -> RuleFindings:
-    """Return the first findings of a rule, up to its failure if it fails."""
+    """Return at most ``MOST`` findings of a rule. If the rule fails, return the findings before its failure."""
     findings: list[model.Finding] = []
     try:
         for finding in islice(found, MOST):  # no comprehension, because a rule may fail after its first findings

@@ -21,7 +21,10 @@ class KeptResult(NamedTuple):
 
 
 def kept_result(syntax: Syntax, recording: Recording, root: ast.expr, line: int) -> KeptResult | None:
-    """Return the first such result if ``root``, on a line, is computed from a gradient with ``create_graph=True``."""
+    """Return the first result that a custom function of the recording keeps without a graph.
+
+    Only a ``root``, on ``line``, that is computed from a gradient with ``create_graph=True`` is examined.
+    """
     if not any(_is_gradient(syntax, each.id, line) for each in ast.walk(root) if isinstance(each, ast.Name)):
         return None
     graphs = range(min(recording.log.counts()[0], GRAPHS))
@@ -57,7 +60,7 @@ def _kept(syntax: Syntax, function: ast.ClassDef) -> KeptResult | None:
     read = {each.attr for each in ast.walk(backward) if isinstance(each, ast.Attribute) and _is_of(each, context)}
     for statement in ast.walk(forward):
         if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.BinOp | ast.Call | ast.UnaryOp):
-            continue  # an argument or one of its properties is no result
+            continue  # an argument or a property of one is not a result
         for target in statement.targets:
             if isinstance(target, ast.Attribute) and _is_of(target, forward.args.args[0].arg) and target.attr in read:
                 return KeptResult(function.name, syntax.text(target), statement.lineno)

@@ -1,4 +1,4 @@
-"""Find tensors that were meant to be leaves but are computed from one, and rewrite their assignments."""
+"""Find tensors that were meant to be leaves but are computed from a leaf, and rewrite their assignments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MODULES: Final = frozenset({"torch", "nn", "np", "numpy", "math", "random", "F"
 
 
 def meant_as_leaf(syntax: Syntax, name: str, statement: ast.stmt | None) -> bool:
-    """Return whether a name that is assigned a computed tensor was meant to be a leaf: it is trained, or made from one."""
+    """Return whether a name of a computed tensor was meant to be a leaf: it is trained, or computed from a new leaf."""
     return made_from_leaf(statement) is not None or is_trained(syntax, name)
 
 
@@ -44,7 +44,7 @@ def is_trained(syntax: Syntax, name: str) -> bool:
 def as_leaf(recording: Recording, syntax: Syntax, name: str, statement: ast.stmt | None) -> model.Fix | None:
     """Return the fix that computes first and makes the result a leaf: ``(torch.ones(2) * 0.1).requires_grad_()``.
 
-    It is offered only where the program then trains the leaf without a further change.
+    The fix is offered only where the program then trains the leaf without a further change.
     """
     call = made_from_leaf(statement)
     if call is None or not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
@@ -76,7 +76,7 @@ def _by_hand(syntax: Syntax, name: str) -> list[ast.stmt]:
 
 
 def _trains(syntax: Syntax, name: str) -> bool:
-    """Return whether the updates of a leaf by hand are complete: with gradients off, and its gradient is cleared."""
+    """Return whether all updates of a leaf by hand run with gradients off, and loops clear its gradient."""
     found = _by_hand(syntax, name)
     through_data = [each.statement for each in updates(syntax, range(1, len(syntax.lines) + 1)) if each.through_data]
     if not all(syntax.in_no_grad(each) or each in through_data for each in found):
@@ -101,7 +101,7 @@ def _without_gradient(recording: Recording, syntax: Syntax, value: ast.expr, cal
 
 
 def _plain(syntax: Syntax, call: ast.Call) -> str:
-    """Return a call that makes a leaf as one that makes a tensor without a gradient."""
+    """Return the text of a call that makes a leaf, rewritten to make a tensor without a gradient."""
     if _is_parameter(call):
         return syntax.operand(call.args[0])
     if isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_":

@@ -18,9 +18,9 @@ from ..recording.pass_numbers import PassNumbers
 from ..recording.tensors import Tensors
 
 NEAR = 50
-"""Largest number of nodes that are searched for a ``where`` above a node."""
+"""Largest number of nodes that are searched for a ``where`` through which the gradient of a node came."""
 NESTED = 200
-"""Largest number of passes after a pass that are searched for those nested in it."""
+"""Largest number of passes that are searched for those nested in an earlier pass."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
 """Operations by which a program writes an Inf on purpose."""
 _BOTH = ("-Infinity", "Infinity")
@@ -138,7 +138,7 @@ class _Trace:
     def origin(
         self, step: int, pass_: int, node: int, where: str, *, what: str | None = None, left_out: bool = False
     ) -> Origin:
-        """Return the origin at a node: of a gradient that is ``what``, or of the node's value if ``what`` is ``None``."""
+        """Return a node as the origin of ``what``, such as "NaN", in a gradient. Without ``what``, its value is the origin."""
         behind = (what is not None or left_out) and self.behind_where(node)
         what = what or kind(self._numbers.value(node)) or "NaN"
         return Origin(step, pass_, node, what, where, inputs=self.inputs(node), left_out=left_out, behind_where=behind)
@@ -155,8 +155,8 @@ class _Trace:
         computed from an Inf that the program writes on purpose is an origin. The Inf itself is returned only if ``excuse`` is
         false and nothing else is found.
 
-        Each node is visited once, after the nodes that it was computed from. A forged graph may have a cycle, on which that is
-        not possible for all nodes.
+        Each node is visited once, after the nodes that it was computed from. In a forged graph with a cycle, some nodes are
+        visited too early.
         """
         below: dict[int, int] = {}
         origins: list[tuple[int, int]] = []  # level and node
@@ -194,7 +194,7 @@ class _Trace:
         if kind(self._numbers.value(node)) == "NaN":
             return _HARMFUL
         if below != _FINE:
-            return below  # Inf of an Inf
+            return below  # an Inf computed from another Inf
         return _DELIBERATE if this.kind != "op" or this.op.startswith(DELIBERATE) else _HARMFUL
 
     def _rank_of_use(self, node: int) -> tuple[int, bool]:
@@ -226,12 +226,12 @@ class _Trace:
         return found
 
     def passed_on(self, node: int) -> str | None:
-        """Return "NaN" or "Inf" if a gradient that a node passes on has one, NaN before Inf."""
+        """Return :func:`kind` of the gradients that a node passes on, NaN before Inf, ``None`` if all are finite."""
         kinds = [kind(self._numbers.edge(edge)) for edge in self._out[node]]
         return next((kind for kind in ("NaN", "Inf", "−Inf", "±Inf") if kind in kinds), None)
 
     def inputs(self, node: int) -> tuple[Operand, ...]:
-        """Return the recorded values that a node was computed from. A number that it divides by is saved as ``other``."""
+        """Return the recorded values that a node was computed from. A divisor that is not a node is read from ``other``."""
         nodes = self._numbers.graph.nodes
         found = [(nodes[each].name, self._numbers.value(each)) for each in self._operands(node)]
         if len(found) == 1 and nodes[node].op.startswith("DivBackward") and "other" in nodes[node].saved:

@@ -1,4 +1,4 @@
-"""Rewrite an in-place statement as one that makes a new tensor, where both train the same."""
+"""Rewrite an in-place statement as one that makes a new tensor, where that does not change the rest of the program."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _KEEPING: Final = frozenset(
 def out_of_place(syntax: Syntax, statement: ast.stmt | None, *, view: bool = False) -> model.Fix | None:
     """Return the fix that writes ``y += 1`` as ``y = y + 1``, and ``y.add_(1)`` as ``y = y.add(1)``.
 
-    It is offered only where no other name, container or caller shares the memory of ``y``. With ``view``, ``y`` may be a view
-    that is made anew before each write, of a tensor that is not read afterwards.
+    The fix is offered only where no other name, container or caller shares the memory of ``y``. With ``view``, ``y`` may also
+    be a view, if it is made again before each write and its base is not read afterwards.
     """
     name = _written(statement)
     if statement is None or name is None or syntax.in_no_grad(statement):
@@ -57,7 +57,7 @@ def out_of_place(syntax: Syntax, statement: ast.stmt | None, *, view: bool = Fal
 
 
 def base_of(node: ast.expr) -> ast.expr:
-    """Return the expression that views and items are taken of: of ``x.view(2)[0]`` it is ``x``."""
+    """Return an expression without the views and items that are taken of it: ``x`` for ``x.view(2)[0]``."""
     while True:
         match node:
             case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in VIEWS:
@@ -113,7 +113,10 @@ def _written(statement: ast.stmt | None) -> str | None:
 
 
 def _made(syntax: Syntax, name: str, statement: ast.stmt) -> ast.Assign | None:
-    """Return the statement of the same function that gave a name its tensor. A new local name would hide a global one."""
+    """Return the last assignment of a name above a statement, in the same function.
+
+    Return ``None`` for a global name of a function, because a new local name would hide it.
+    """
     function = syntax.function_of(statement)
     if function is not None:
         for node in ast.walk(function):
@@ -127,7 +130,7 @@ def _made(syntax: Syntax, name: str, statement: ast.stmt) -> ast.Assign | None:
 
 
 def _only_for_the_view(syntax: Syntax, base: ast.expr, made: ast.stmt, statement: ast.stmt, name: str) -> bool:
-    """Return whether a view is made anew before its statement and used after it, and its base is at most printed there."""
+    """Return whether a view is made before each write and used after it, while its base is at most printed afterwards."""
     if syntax.parent(made) is not syntax.parent(statement):
         return False
     around: ast.AST | None = statement

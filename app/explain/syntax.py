@@ -58,9 +58,9 @@ class Syntax:
         return frozenset(names)
 
     def assignment(self, name: str, line: int) -> ast.Assign | None:
-        """Return the statement on a line that assigns to exactly one target, which may be ``name``.
+        """Return the assignment on a line whose only target may be ``name``.
 
-        ``name`` gives an item with its index or key. The program may use a variable there.
+        ``name`` may be an item with its index or key, such as ``w[0]``. A target with a variable there, ``w[i]``, matches it.
         """
         try:
             named = ast.parse(name, mode="eval").body

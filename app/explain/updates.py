@@ -100,7 +100,7 @@ def reset(syntax: Syntax, what: str, value: ast.AST) -> str | None:
     others = bool(cleared) or syntax.calls("zero_grad")
     if what.isidentifier():
         return None if syntax.calls("zero_grad") else f"{what}.grad = None"
-    # the program may reset the same gradient under another name, which requires that it is not None
+    # the program may call zero_() on the same gradient under another name, which fails if the gradient is None
     return f"{what}.grad.zero_()" if others else f"{what}.grad = None"
 
 

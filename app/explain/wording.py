@@ -21,7 +21,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def short(value: float) -> str:
-    """Return a number in four digits, with a minus sign.
+    """Return a number with four significant digits, and with a minus sign instead of a hyphen.
 
     >>> short(-9.33333), short(123456789.0)
     ('−9.333', '1.235e+08')

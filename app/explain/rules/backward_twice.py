@@ -113,7 +113,7 @@ def _running_total(failure: Failure) -> tuple[str, str] | None:
             sides = [each.value.left, each.value.right] if isinstance(each.value, ast.BinOp) else []
             parts = [side for side in sides if not (isinstance(side, ast.Name) and side.id == root.id)]
             if len(sides) - len(parts) != 1 or not isinstance(each.value, ast.BinOp) or not isinstance(each.value.op, ast.Add):
-                return None  # the loop starts the root anew
+                return None  # the loop resets the root
         else:
             continue
         if len(parts) != 1 or not isinstance(parts[0], ast.Name):
@@ -197,7 +197,7 @@ def _around(syntax: Syntax, node: ast.AST) -> list[ast.AST]:
 
 
 def _once(failure: Failure, once: list[ast.stmt]) -> model.Finding:
-    """Return the finding for lines that ran once, which says where to move them. The first one made the failed operation."""
+    """Return the finding that says where to move lines that ran once. The first statement made the failed operation."""
     exception, syntax = failure.exception, failure.syntax
     failing, *once = once
     lines = [statement.lineno for statement in once]

@@ -66,7 +66,7 @@ NEAR: Final = 1_000
 _MEETS: Final = ("SubBackward0", "MulBackward0")
 _LOSSES: Final = ("MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss")
 _ELEMENTWISE: Final = ("Pow", "Abs", "Neg", "Mul", "Div", "Add", "Sub", "Square", *_LOSSES)
-"""Element-wise operations of an error. ``exp`` and ``clamp`` belong to kernels and rankings, where pairs are intended."""
+"""Element-wise operations of a loss. ``exp`` and ``clamp`` belong to kernels and rankings, where pairs are intended."""
 _REDUCING: Final = ("Mean", "Sum", *_LOSSES)
 """Operations that reduce a tensor to a single number."""
 _SHAPING: Final = (
@@ -108,8 +108,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 class _Meeting:
     """A node that combines a column and a row.
 
-    ``column`` is the index of the column (operand 0 or 1), and ``operand`` the column's node, ``None`` if PyTorch itself warns
-    about the meeting.
+    ``column`` says which operand is the column, 0 or 1, and ``count`` is its length. ``operand`` is the index of the column's
+    node, ``None`` inside a loss function. ``squared`` is true if the result is squared or multiplied.
     """
 
     index: int
@@ -166,7 +166,7 @@ class _Meetings:
             yield from found
 
     def _only(self, index: int, reached: set[int]) -> bool:
-        """Return whether only one operand of a node has the size of the result. With another one, the pairs are intended."""
+        """Return whether only one operand of a node has the shape of the result. If another has it, the pairs are intended."""
         shape = self._shape(index)
         inside = self._nodes[index].op.startswith(_LOSSES)
         return inside or all(self._shape(each) != shape for each in self._down.get(index, ()) if each not in reached)
@@ -193,9 +193,10 @@ class _Meetings:
         return _Meeting(index, node, shape[-1], column, operands[column], squared)
 
     def origin(self, index: int | None) -> str | None:
-        """Return the op that gave a column its shape: the nearest node below it with an operand of another shape.
+        """Return the op that made a column on purpose, found below the column among the nodes of the same shape.
 
-        Return ``None`` if none of the ``NEAR`` nearest nodes has one. Without a node, return ``op``.
+        Without such an op, return the kind of the column's node, such as "leaf". Return ``None`` if more than ``NEAR`` nodes
+        would have to be searched, and "op" if ``index`` is ``None``.
         """
         if index is None:
             return "op"
@@ -251,7 +252,7 @@ class _Pair:
     def is_intended(self, syntax: Syntax, origin: str | None) -> bool:
         """Return whether the column was made on purpose: in the expression, where its name is assigned, or in the graph.
 
-        ``origin`` is the op that gave the column its shape, ``None`` if it is unknown.
+        ``origin`` is the result of :meth:`_Meetings.origin`. If it is ``None``, the column counts as intended.
         """
         if origin is None or origin.startswith(_SHAPING):
             return True

@@ -38,7 +38,7 @@ square(w).sum().backward()
 
 ## What it does not report
 
-`torch.jit.script` and `torch.jit.trace`, which run as they do alone.
+`torch.jit.script` and `torch.jit.trace`, which run as they do without Tapedeck.
 """
 
 from __future__ import annotations

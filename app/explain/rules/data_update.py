@@ -94,7 +94,7 @@ def _fix(syntax: Syntax, found: list[Update]) -> model.Fix | None:
     """Return the fix that writes to the parameters themselves, with adjacent statements under one ``no_grad``."""
     torch = syntax.torch_name()
     if syntax.keeps_graphs() or len(found) > MOST_SHARED:
-        return None  # a write that PyTorch sees would stop the program there
+        return None  # in a kept graph, a write that PyTorch sees may raise an error
     for each in found:
         rebinds = isinstance(each.statement, ast.Assign) and isinstance(each.statement.targets[0], ast.Attribute)
         if rebinds and shared(syntax, syntax.text(each.target)):

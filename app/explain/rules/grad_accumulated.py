@@ -186,8 +186,8 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
 def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, several: bool) -> model.Fix | None:
     """Return the fix that clears the gradients.
 
-    The gradients of an optimizer are cleared before the pass if it is the only one, otherwise after the update. Gradients of an
-    update by hand are cleared after the update.
+    With an optimizer, the gradients are cleared before the pass if a step has only one pass, otherwise after the update. With
+    an update by hand, they are cleared after the update if the program does not read them there, otherwise before the pass.
     """
     backward = _alone(syntax, syntax.call(line, "backward"))
     last_read = last_reads(syntax)

@@ -116,12 +116,12 @@ def _moves(recording: Recording) -> Iterator[_Move]:
             yield _Move(row.name, row.line, index, row.source, row.to.grad_fn if row.to is not None else None, row.to)
     signals = (signal for signal in recording.signals(wire.LeafRebound) if signal.step < steps)
     for signal in distinct(signals, lambda signal: (signal.line, signal.name)):
-        if _failing_line(recording, signal.line) is not None:  # otherwise it may be intended: the leaf has another name
+        if _failing_line(recording, signal.line) is not None:  # without an error it may be intended: the leaf has another name
             yield _Move(signal.name, signal.line, signal.step, f"p{signal.parameter}", signal.grad_fn)
 
 
 def _learning_on(recording: Recording, step: int) -> set[str]:
-    """Return the parameters of a step whose names later statements soon bind to new leaves."""
+    """Return the parameters of ``SOON`` steps, from ``step`` on, whose names are bound to several leaves in these steps."""
     steps = range(step, min(step + SOON, recording.log.counts()[2]))
     names = {f"p{row.parameter}": row.name for at in steps for row in recording.log.step(at).parameters}
     leaves = Counter(names.values())
@@ -174,9 +174,9 @@ def _failing_line(recording: Recording, line: int) -> int | None:
 def _fix(
     recording: Recording, syntax: Syntax, found: dict[tuple[str, int], tuple[_Move, ast.Assign | None]]
 ) -> model.Fix | None:
-    """Return the fix that updates all leaves in place, ``None`` if one of them cannot be.
+    """Return the fix that updates all leaves in place, ``None`` if that is not safe for one of them.
 
-    A write in place would change the leaf under its other names, in containers, and in a graph that is kept.
+    A write in place also changes the leaf under its other names, in containers, and in a graph that is kept.
     """
     if syntax.keeps_graphs() or len(found) > MOST_SHARED:
         return None

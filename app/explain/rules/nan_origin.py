@@ -77,7 +77,7 @@ _SLOPES: Final = (
     (r"Atan2Backward", "At (0, 0) there is no slope."),
 )
 """Why the gradient of an operation is NaN or Inf although its value is finite, by a pattern for its op."""
-_ZERO: Final = " From 0 it makes NaN: 0 × Inf, 0 × NaN and 0/0 are NaN."
+_ZERO: Final = " A gradient of 0 becomes NaN there: 0 × Inf, 0 × NaN and 0/0 are NaN."
 _POLES: Final = r"(?:Log(?:2|10)?|Sqrt|Rsqrt|Reciprocal|Pow)Backward"
 """Operations whose value or slope is infinite at 0."""
 _WHERE_TRAP: Final = (
@@ -121,7 +121,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             why = "The pass continues with the gradient that the hook returned."
         case "start":
             message = f"The pass starts from a gradient that is {found.what}{when}."
-            why = "The gradient to start from was passed in by the program."
+            why = "The program passed this gradient to the pass."
         case "sum":
             message = f"The gradients that meet at `{title(node)}` add up to {found.what}{when}."
             why = "Each of them is finite, but their sum is too large for the dtype."
@@ -214,7 +214,7 @@ def _divisor(node: model.Node, found: Origin) -> str:
 
 
 def _operand(node: model.Node, found: Origin) -> str:
-    """Return a sentence about the operand that made the result NaN or Inf, with its value. It is empty if that is unknown."""
+    """Return a sentence about the operand that made the result NaN or Inf, with its value. It is empty if none is known."""
     if re.match("DivBackward", node.op) and (sentence := _divisor(node, found)):
         return f" {sentence}"
     spoilt = next((each for each in found.inputs if each.value.nan or each.value.inf), None)
@@ -228,7 +228,7 @@ def _operand(node: model.Node, found: Origin) -> str:
 
 
 def _at_zero(node: model.Node, found: Origin) -> bool:
-    """Return whether an operation has a pole at 0 that explains the origin. A NaN has another cause if a number is below 0."""
+    """Return whether an operation has a pole at 0 that explains the origin. A negative operand explains a NaN better."""
     low = found.inputs[0].value.min
     below = isinstance(low, float) and low < 0
     return re.match(_POLES, node.op) is not None and not (found.what == "NaN" and below)

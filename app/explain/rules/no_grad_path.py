@@ -85,9 +85,9 @@ def _no_graph(failure: Failure) -> model.Finding:
     if kept is not None:
         message = f"{what} has no `grad_fn`: `{kept.function}` keeps a result in `{kept.text}`, which has no graph."
         why = (
-            f"`forward` of a custom function builds no graph. A derivative of its `backward` misses the part of `{kept.text}`, "
-            "here the whole. Save the inputs with `ctx.save_for_backward(…)`, and compute from `ctx.saved_tensors` in "
-            "`backward`."
+            "`forward` of a custom function builds no graph, so a derivative of its `backward` cannot pass through "
+            f"`{kept.text}`. Here no other path is left. Save the inputs with `ctx.save_for_backward(…)`, and compute from "
+            "`ctx.saved_tensors` in `backward`."
         )
         return failure.finding(CODE, message, why, line=kept.line)
     if any(requires_grad.values()) or failure.recording.parameters():
@@ -123,9 +123,9 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
 
 
 def _inputs(failure: Failure, call: ast.Call | None) -> list[ast.expr]:
-    """Return the inputs of ``autograd.grad`` that PyTorch may mean, without those that are known to be right.
+    """Return the inputs of ``autograd.grad`` that PyTorch's message may mean, without those that are known to be right.
 
-    The message counts an input only if no path leads to it, and not in PyTorch 2.10.
+    The message gives the index of an input only if no path leads to that input, and not in PyTorch 2.10.
     """
     if call is None:
         return []
@@ -177,7 +177,7 @@ def _made_from(failure: Failure, wanted: ast.expr, call: ast.Call | None) -> str
 
 
 def _given(statement: ast.Assign, name: str) -> Iterator[ast.expr]:
-    """Yield the expressions that a statement assigns to a name, also as ``x, t = a, b``."""
+    """Yield the expressions that a statement assigns to a name, as in ``x = a`` or ``x, t = a, b``."""
     for target in statement.targets:
         if isinstance(target, ast.Name) and target.id == name:
             yield statement.value

@@ -29,8 +29,8 @@ print(y.grad)
 ```
 
 If the tensor was meant to be trained, as `w` in `w = torch.ones(3, requires_grad=True) * 0.1`, make it a leaf instead:
-`w = (torch.ones(3) * 0.1).requires_grad_()`. A retained gradient would not help, because `w` would still be computed from the
-leaf that has no name.
+`w = (torch.ones(3) * 0.1).requires_grad_()`. A retained gradient would not help, because `w` would still be computed from a
+leaf without a name.
 
 ## What it does not report
 
@@ -88,7 +88,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _again(syntax: Syntax, created: ast.stmt, line: int) -> bool:
-    """Return whether a tensor is made anew for each pass: in the innermost loop around the pass, if there is one."""
+    """Return whether a tensor is made again for each pass: in the innermost loop around the pass, if there is one."""
     call = syntax.statement_of(syntax.call(line, "backward", "grad"))
     around: ast.AST | None = call
     while around is not None and not isinstance(around, ast.For | ast.While):

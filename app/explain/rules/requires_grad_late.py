@@ -199,7 +199,7 @@ def _earlier(syntax: Syntax, late: ast.stmt, uses: _Uses) -> model.Fix | None:
         case _:
             return None
     if _written_between(syntax, uses.name, made, late):
-        return None  # a leaf could not be written to there, nor read as an array
+        return None  # between the statements, a leaf could not be written to or read as an array
     _, (end, _) = syntax.span(late)
     lines = syntax.lines
     removal = model.Edit((late.lineno - 1, len(lines[late.lineno - 2])), (end, len(lines[end - 1])), "")

@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-Many operations save tensors in the forward pass because their gradient is computed from them. If such a tensor is changed in
-place afterwards, the gradient would be wrong. PyTorch detects the change and raises an error in `backward()`. The error names
-neither the line that saved the tensor nor the line that changed it. This finding names both.
+Many operations save tensors in the forward pass, from which the backward pass computes the gradient. If such a tensor is
+changed in place afterwards, the gradient would be wrong. PyTorch detects the change and raises an error in `backward()`. The
+error names neither the line that saved the tensor nor the line that changed it. This finding names both.
 
 ## Example
 

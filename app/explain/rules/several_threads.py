@@ -1,4 +1,4 @@
-"""Report that the recording ended because a second thread called for a backward pass.
+"""Report that the recording ended because a second thread started a backward pass.
 
 ## Why it matters
 
@@ -26,7 +26,7 @@ for thread in threads:
     thread.join()
 ```
 
-One after the other, both are recorded:
+If the calls run one after the other in one thread, both are recorded:
 
 ```python
 import torch
@@ -43,8 +43,8 @@ for _ in range(2):
 
 ## What it does not report
 
-Threads that load data, write files or evaluate a model. They do not end the recording. What they compute is part of it where
-the recorded thread calls `backward()` on it; its values are not shown.
+Threads that load data, write files or evaluate a model. They do not end the recording. If the recorded thread calls
+`backward()` on a result of theirs, the graph of that result is shown without its values.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a note for the second thread that calls for a pass."""
+    """Yield a note for the second thread that starts a pass."""
     for signal in recording.signals(wire.SeveralThreads):
         yield note(
             CODE,

@@ -65,7 +65,7 @@ _INCOMPLETE: Final = (wire.GraphTooLarge, wire.RecorderFailed)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one note for all unused parameters, unless the graph varies. If it does, a later step may reach them."""
+    """Yield one note for all unused parameters. If the graph varies, yield none, because a later step may reach them."""
     found = recording.signals(wire.UnusedParameter)
     if not found or any(isinstance(signal, _INCOMPLETE) for signal in recording.signals()) or _varies(recording):
         return
