@@ -185,7 +185,8 @@ class MapBox(Struct, frozen=True):
 
     ``arrives`` is the gradient that arrives at the group from outside, ``leaves`` the gradient that it passes on, and
     ``parameters`` that of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null`` if there
-    is nothing to open.
+    is nothing to open. ``ran`` has the places of its first and its last operation in the order in which the engine ran the
+    nodes of the pass, ``null`` if it ran none of them.
     """
 
     id: str
@@ -201,6 +202,7 @@ class MapBox(Struct, frozen=True):
     leaves: MapNorm
     parameters: MapNorm
     series: list[MapSeries] = []
+    ran: tuple[int, int] | None = None
 
 
 class MapFrame(Struct, frozen=True):

@@ -122,8 +122,9 @@ class _RowsWriter:
     def _frame(self, id_: str, top: float, bottom: float, depth: int) -> str:
         x, wide = depth * INDENT, self.right - depth * INDENT
         title = self.pen.small(self.frames[id_].name, x + 9, top + 15, wide - 30, "ink-2")
+        around = f'data-frame="{escape(parent)}" ' if (parent := self.frames[id_].parent) is not None else ""
         return (
-            f'<g class="frame" role="button" tabindex="0" aria-expanded="true" data-group="{escape(id_)}" '
+            f'<g class="frame" role="button" tabindex="0" aria-expanded="true" data-group="{escape(id_)}" {around}'
             f'data-view="{escape(self.frames[id_].view)}">'
             f"<title>{escape(self.frames[id_].name)}: close</title>"
             f'<rect {self.pen.paint("sunken", "line")} x="{x:g}" y="{top:g}" width="{wide:g}" height="{bottom - top:g}" '
@@ -158,6 +159,10 @@ class _RowsWriter:
             attributes.append(f'data-node="{box.node}"')
         if box.line is not None:
             attributes.append(f'data-line="{box.line}"')
+        if box.frame is not None:
+            attributes.append(f'data-frame="{escape(box.frame)}"')
+        if box.ran is not None:
+            attributes.append(f'data-first="{box.ran[0]}" data-last="{box.ran[1]}"')
         role = ' role="img"'
         if box.view is not None:
             role = f' role="button" tabindex="0" aria-expanded="false" data-view="{escape(box.view)}"'

@@ -61,7 +61,9 @@ class PassSums:
         outputs = int(graph.output_start[-1])
         self._arrived: Floats = np.full(outputs, -1.0)
         self._edge: Floats = np.full(graph.edges, -1.0)
+        self._rank: Ints = np.full(len(order), -1, np.int32)
         if event is not None:
+            self._rank = _ranks(wire.int32(event.order, "order"), order)
             norms = Tensors(event.tensors).norms()
             self._arrived = _taken(norms, wire.int32(event.arrived, "arrived"))
             self._edge = _taken(norms, wire.int32(event.edge, "edge"))
@@ -80,6 +82,12 @@ class PassSums:
         owner = np.repeat(np.arange(self._graph.count), self._graph.outputs)
         positions = self._order.position[owner[~np.isfinite(self._arrived)]]
         return int(self._order.nodes[positions.max()]) if len(positions) and positions.max() >= 0 else None
+
+    def ran(self, start: int, end: int) -> tuple[int, int] | None:
+        """Return when the engine ran the first and the last operation of an interval, as places among all nodes that it ran."""
+        ranks = self._rank[start:end]
+        ranks = ranks[ranks >= 0]
+        return (int(ranks.min()), int(ranks.max())) if len(ranks) else None
 
     def edges(self, view: View) -> list[BoxEdge]:
         """Return the edges between the boxes of a view, from the loss downwards."""
@@ -174,6 +182,13 @@ class PassSums:
         for index, box in enumerate(view.boxes):
             of_position[box.start : box.end] = index
         return of_position[self._order.position]
+
+
+def _ranks(ran: Ints, order: ForwardOrder) -> Ints:
+    """Return for each position of the forward order the place of its operation among the nodes that ran, or -1."""
+    ranks = np.full(len(order.position), -1, np.int32)
+    ranks[ran] = np.arange(len(ran), dtype=np.int32)
+    return ranks[order.nodes]
 
 
 def _taken(norms: Floats, rows: Ints) -> Floats:

@@ -101,7 +101,7 @@ def _view(tree: GroupTree, sums: PassSums, address: str | None, revealed: str | 
     try:
         return reveal(tree, view, node)
     except KeyError:
-        message = f"Graph g{tree.graph.index} has no operation {revealed[:40]!r}: give the id of a node that is no leaf."
+        message = f"Graph g{tree.graph.index} has no node {revealed[:40]!r} that an operation uses."
         raise InvalidInput(message, where="reveal") from None
 
 
@@ -124,6 +124,7 @@ def _box(sums: PassSums, view: View, box: ShownBox) -> model.MapBox:
         leaves=_norm(sums.passed_on(box.start, box.end)),
         parameters=_norm(sums.parameters(box.start, box.end)),
         series=[_series(each) for each in sums.carried(group, box.first, box.last)[:8]] if turns is not None else [],
+        ran=sums.ran(box.start, box.end),
     )
 
 

@@ -143,10 +143,18 @@ def read_view(tree: GroupTree, address: str) -> View:
 
 
 def reveal(tree: GroupTree, view: View, node: int) -> View:
-    """Return a view that also shows an operation, by the index of its node. Raises :class:`KeyError` if there is none."""
-    position = int(tree.order.position[node]) if 0 <= node < tree.graph.count else -1
-    if position < 0:
+    """Return a view that also shows an operation, by the index of its node. For a leaf or constant, show its last user.
+
+    Raise :class:`KeyError` if the graph has no such node.
+    """
+    if not 0 <= node < tree.graph.count:
         raise KeyError(node)
+    position = int(tree.order.position[node])
+    if position < 0:
+        users = tree.order.position[tree.graph.source[tree.graph.target == node]]
+        if not len(users):
+            raise KeyError(node)
+        position = int(users.max())
     way = tree.way_to(position)
     return _limited(tree, [*(group for group in view.opened if group is not way[-1]), way[-1]], view.unknown)
 

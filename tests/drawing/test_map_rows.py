@@ -88,10 +88,16 @@ def test_a_small_graph_is_a_map_where_a_view_is_requested() -> None:
     assert "n3" in [group.get("data-node") for group in groups(revealed, "box")]
 
 
-@pytest.mark.parametrize("node", ["n9999", "n-1", "x", "n", "n25", "n²"])
-def test_a_node_that_is_no_operation_cannot_be_revealed(node: str) -> None:
-    with pytest.raises(InvalidInput, match="has no operation"):
+@pytest.mark.parametrize("node", ["n9999", "n-1", "x", "n", "n26", "n²"])
+def test_a_node_that_the_graph_does_not_have_cannot_be_revealed(node: str) -> None:
+    with pytest.raises(InvalidInput, match="has no node"):
         read_map(recording_of("nested loops"), 0, 0, None, node)
+
+
+def test_a_leaf_is_revealed_with_the_operation_that_uses_it() -> None:
+    shown = read_map(recording_of("nested loops"), 0, 0, "", "n25")
+    assert [box.kind for box in shown.boxes][-1] == "op"
+    assert shown.boxes[-1].node == "n24"
 
 
 def test_a_loop_has_a_bar_for_each_turn_and_says_how_fast_the_gradient_grows() -> None:
@@ -129,3 +135,17 @@ def test_buses_in_one_lane_do_not_overlap(pairs: list[tuple[int, int]]) -> None:
     for index, bus in enumerate(found):
         for other in found[:index]:
             assert bus.lane < 0 or bus.lane != other.lane or bus.last < other.first or other.last < bus.first
+
+
+def test_a_picture_says_when_each_box_ran_and_which_group_is_around_it() -> None:
+    root = drawn(recording_of("transformer"), view="m:model.h.3")
+    shown = read_map(recording_of("transformer"), 0, 0, "m:model.h.3")
+    boxes = {group.get("data-group"): group for group in groups(root, "box")}
+    frames = {group.get("data-group"): group for group in groups(root, "frame")}
+    for box in shown.boxes:
+        drawn_box = boxes[box.id]
+        assert drawn_box.get("data-frame") == box.frame
+        assert box.ran is not None
+        assert (drawn_box.get("data-first"), drawn_box.get("data-last")) == tuple(map(str, box.ran))
+    for frame in shown.frames:
+        assert frames[frame.id].get("data-frame") == frame.parent

@@ -117,3 +117,14 @@ def test_without_a_pass_there_are_counts_and_no_norms() -> None:
     assert [(edge.count, edge.norm.value) for edge in edges] == [(1, None)]
     assert sums.handed(0, len(tree.order)).value is None
     assert wire.int32(graphs[0].made, "made").max() == len(tree.order) - 1
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_group_ran_from_its_first_operation_to_its_last_in_the_order_of_the_engine(name: str) -> None:
+    _, passes = recorded_graphs(name)
+    order = wire.int32(passes[-1].order, "order").tolist()
+    tree, sums, _, _ = the_pass(name)
+    position = tree.order.position
+    for group in all_groups(tree):
+        ranks = [rank for rank, node in enumerate(order) if group.start <= position[node] < group.end]
+        assert sums.ran(group.start, group.end) == ((ranks[0], ranks[-1]) if ranks else None), group.id

@@ -69,6 +69,16 @@ def test_every_operation_can_be_revealed() -> None:
         reveal(tree, view, 10**6)
 
 
+def test_a_leaf_is_revealed_with_its_last_user() -> None:
+    tree = tree_of("transformer")
+    graph, view = tree.graph, read_view(tree, "")
+    leaves = [node for node in range(graph.count) if tree.order.position[node] < 0]
+    for leaf in leaves:
+        users = graph.source[graph.target == leaf]
+        last = users[tree.order.position[users].argmax()]
+        assert f"n{last}" in ids(reveal(tree, view, leaf))
+
+
 def test_groups_close_where_there_is_no_room() -> None:
     tree = tree_of("comprehension")
     everything = [group.id for group in all_groups(tree)]
