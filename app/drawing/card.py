@@ -1,4 +1,4 @@
-"""Draw one node: the card of an operation or leaf, the smaller card of a constant, or a stub for a card elsewhere."""
+"""Draw one node: the card of an operation or leaf, the smaller card of a constant, or a stub that refers to a card."""
 
 from __future__ import annotations
 

@@ -147,8 +147,8 @@ class LayoutEngine:
     """Lays out each plan in a separate process, limits how many run at once, and caches the layouts.
 
     ``dot`` names the program, as for :func:`.program.find`. ``seconds`` limits the time of one layout, ``cached`` the size of
-    the cache, and ``at_once`` the number of processes. A layout that takes longer than ``quick`` seconds begins again in a
-    process of its own, which all slow layouts share in turn. A failure is remembered.
+    the cache, and ``at_once`` the number of processes. A layout that takes longer than ``quick`` seconds is stopped and begins
+    again in an extra process. Only one such slow layout runs at a time. A failure is remembered.
     """
 
     def __init__(

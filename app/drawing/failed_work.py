@@ -1,4 +1,4 @@
-"""Remember for a while what failed, so that it is not tried again at every request."""
+"""Remember failed work for a while, so that it is not tried again at every request."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 from ..errors import DrawingError
 
 SECONDS: Final = 600.0
-"""Seconds for which a failure is remembered. On a machine that is less busy then, the same work may succeed."""
+"""Seconds for which a failure is remembered. Later, on a less busy machine, the same work may succeed."""
 MOST: Final = 4_096
 """Largest number of failures that are remembered."""
 
 
 class FailedWork:
-    """The failures of the last ``seconds``, by the hash of what failed. ``clock`` returns the time in seconds."""
+    """The failures of the last ``seconds``, by the hash of the input. ``clock`` returns the time in seconds."""
 
     def __init__(self, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds

@@ -53,8 +53,8 @@ class ProgramText:
     def expression(self, node: Node) -> str | None:
         """Return the expression that made a node; ``None`` if its location is unknown or in another file.
 
-        For an unnamed node that a backward formula made (with ``create_graph=True``), return the name of the node with that
-        formula.
+        For an unnamed node that a backward formula made (with ``create_graph=True``), return a text that names the node to
+        which the formula belongs.
         """
         if node.backward_of is not None and not node.name:
             first = node.backward_of.node

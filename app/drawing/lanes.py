@@ -1,15 +1,15 @@
-"""Give edges that cannot run straight between neighbouring rows a lane beside the rows."""
+"""Assign lanes beside the rows to edges that cannot run straight between neighbouring rows."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
 MOST_LANES: Final = 12
-"""Number of lanes. Edges that find none are named at their source instead."""
+"""Largest number of lanes. Instead of an edge without a lane, the name of its target is written beside its source."""
 
 
 class Bus(NamedTuple):
-    """Edges into one row, which share a lane. ``first`` and ``last`` are the rows that the lane passes."""
+    """Edges into one row, which share a lane. ``first`` and ``last`` are the rows between which the lane runs."""
 
     target: int
     sources: tuple[int, ...]
@@ -21,8 +21,8 @@ class Bus(NamedTuple):
 def buses(edges: list[tuple[int, int]], weight: dict[tuple[int, int], float]) -> list[Bus]:
     """Return the buses for edges from one row to another, given as (source, target).
 
-    Short buses get the inner lanes. Buses without a lane have lane -1: those whose edges have the least ``weight``. This takes
-    about as long as sorting the edges.
+    Short buses get the inner lanes. If there are too few lanes, the buses whose edges have the least ``weight`` get lane -1,
+    which means no lane.
 
     >>> [(bus.target, bus.lane) for bus in buses([(0, 2), (0, 3), (3, 5)], {})]
     [(2, 0), (3, 1), (5, 0)]
@@ -35,7 +35,7 @@ def buses(edges: list[tuple[int, int]], weight: dict[tuple[int, int], float]) ->
         found.append(Bus(target, tuple(sorted(rows)), min(target, *rows), max(target, *rows), -1))
     heaviest = sorted(found, key=lambda bus: -max(weight.get((source, bus.target), 0.0) for source in bus.sources))
     kept = _coloured(found)
-    while len({bus.lane for bus in kept}) > MOST_LANES:  # at most once for each bus, and a view has few
+    while len({bus.lane for bus in kept}) > MOST_LANES:  # runs at most once for each bus, and a view has few buses
         heaviest.pop()
         kept = _coloured(heaviest)
     named = {bus.target for bus in kept}

@@ -1,6 +1,6 @@
 """Draw the map of a graph as rows and lanes: one box in each row, edges between neighbours straight, all others in lanes.
 
-The layout takes linear time, so every graph has a picture. Opening a group moves nothing sideways.
+The rows need no layout program, so every graph has a picture. Opening a group moves no box sideways.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class _RowsWriter:
             if box is not None:
                 self.top.append(y)
                 y += _height(box) + GAP
-        self.frame_rects.reverse()  # the outer ones first
+        self.frame_rects.reverse()  # outer frames are drawn first, below the inner ones
         return y - GAP
 
     def _frame(self, id_: str, top: float, bottom: float, depth: int) -> str:
@@ -135,7 +135,7 @@ class _RowsWriter:
         return len(self._frames(box)) * INDENT
 
     def _edge_of_box(self, box: MapBox) -> float:
-        """Return the right edge of a box: the frames around it end a little further."""
+        """Return the x of a box's right edge. A box in a frame ends a little before the frame."""
         return self.right - (4.0 if box.frame is not None else 0.0)
 
     # ------------------------------------------------------------------ boxes
@@ -200,7 +200,7 @@ class _RowsWriter:
             tall = 1.0 + share * (BARS_HIGH - 20)
             path.append(f"M{10 + index * step:.1f} {bottom:g}v-{tall:.1f}h{max(step * 0.8, 0.5):.2f}v{tall:.1f}z")
         bars = f'<path {self.pen.fill("grad-fill")} d="{"".join(path)}"/>'
-        return bars + self.pen.small(_told_by(series), 10, HIGH + BARS_HIGH - 4, wide - 20, "ink-2")
+        return bars + self.pen.small(_explained(series), 10, HIGH + BARS_HIGH - 4, wide - 20, "ink-2")
 
     # ------------------------------------------------------------------ edges
 
@@ -271,10 +271,10 @@ def _fewer(norms: list[float | str | None]) -> list[float | str | None]:
     return [max(chunk, key=lambda norm: -1.0 if norm is None else float(norm)) for chunk in chunks]
 
 
-def _told_by(series: MapSeries) -> str:
+def _explained(series: MapSeries) -> str:
     """Return the text that explains the bars of a series.
 
-    >>> _told_by(MapSeries("h", [0.1, 1.0], 0.1, 1.0, 0.1))
+    >>> _explained(MapSeries("h", [0.1, 1.0], 0.1, 1.0, 0.1))
     'h 0.100 … 1.000, ÷ 10 per turn'
     """
     low, high = (numerals.typeset(numerals.number(each, 3)) for each in (series.least, series.greatest))

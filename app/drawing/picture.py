@@ -59,7 +59,7 @@ class SheetLook(TypedDict, total=False):
 
 
 class Tools(Struct, frozen=True):
-    """What lays out and converts pictures. ``client`` is who requests a picture: clients share the processes in turn."""
+    """The layout engine and the converter of a picture, and the client that requests it. Clients share processes in turn."""
 
     engine: LayoutEngine
     converter: Converter
@@ -75,9 +75,9 @@ def sheet_of_pass(
     reveal: str | None = None,
     **look: Unpack[SheetLook],
 ) -> Sheet:
-    """Read what the picture of a pass shows; see :class:`Sheet` for the look. It takes long for a large graph.
+    """Return the sheet of a pass; :class:`Sheet` explains the look. For a large graph, reading the recording takes long.
 
-    A graph that is too large is drawn as a map; with a ``view`` or a node to ``reveal``, every graph is (see :func:`read_map`).
+    A graph that is too large is drawn as a map. With a ``view`` or a node to ``reveal``, any graph is (see :func:`read_map`).
     Raise :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
     """
     _check(form, look)
@@ -99,7 +99,7 @@ def sheet_of_graph(
     reveal: str | None = None,
     **look: Unpack[SheetLook],
 ) -> Sheet:
-    """Read what the picture of a structure without gradients shows, such as of the graph of a displayed tensor.
+    """Return the sheet of a structure without gradients, for example of the graph of a displayed tensor.
 
     The options and errors are those of :func:`sheet_of_pass`.
     """
@@ -141,7 +141,10 @@ async def render(
     reveal: str | None = None,
     **look: Unpack[SheetLook],
 ) -> bytes:
-    """Return the picture of a pass of one's own recording. Raise as :func:`sheet_of_pass` and :func:`draw` do."""
+    """Return the picture of a pass, converted in this process. The recording must be the caller's own.
+
+    Raise as :func:`sheet_of_pass` and :func:`draw` do.
+    """
     sheet = sheet_of_pass(recording, pass_index, form, view=view, reveal=reveal, **look)
     return await draw(sheet, form, _own_tools(engine))
 
@@ -156,7 +159,10 @@ async def render_graph(
     reveal: str | None = None,
     **look: Unpack[SheetLook],
 ) -> bytes:
-    """Return the picture of a structure of one's own recording. Raise as :func:`sheet_of_graph` and :func:`draw` do."""
+    """Return the picture of a structure, converted in this process. The recording must be the caller's own.
+
+    Raise as :func:`sheet_of_graph` and :func:`draw` do.
+    """
     sheet = sheet_of_graph(recording, graph_index, form, view=view, reveal=reveal, **look)
     return await draw(sheet, form, _own_tools(engine))
 

@@ -17,7 +17,7 @@ from .style import Direction
 Role = Literal["card", "constant", "stub"]
 
 HUB: Final = 3
-"""Uses of a leaf or constant above which it is drawn with stubs."""
+"""Largest number of uses of a leaf or constant that is drawn without stubs."""
 BOXES: Final = 600
 LINKS: Final = 1_200
 """Largest number of boxes and links that are laid out."""

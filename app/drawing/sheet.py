@@ -30,5 +30,5 @@ class Sheet(Struct, frozen=True):
     accumulated: frozenset[str] = frozenset()
     """Ids of the parameters that had a gradient before this pass added to it."""
     make_map: Callable[[], GraphMap] | None = None
-    """Reads the map, which is drawn instead of a graph that is too large. It may take long."""
+    """Reads the map, which is drawn instead of a graph that is too large. The call may take long."""
     face: Face = BROWSER

@@ -38,7 +38,7 @@ class StructureColumns:
 
     @cached_property
     def output_start(self) -> Longs:
-        """For each node the index of its first output among all outputs. The last entry is the number of all outputs."""
+        """For each node, the index of its first output among the outputs of all nodes. The last entry is their number."""
         return np.concatenate(([0], np.cumsum(self.outputs, dtype=np.int64)))
 
     def text(self, column: str, node: int) -> str | None:

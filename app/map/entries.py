@@ -70,7 +70,7 @@ class Divider:
         self.line: Ints = graph.line[nodes]
         site = [graph.texts("op")[nodes], self.line, graph.texts("start_column")[nodes], graph.texts("end_column")[nodes]]
         self._keys: Longs = _distinct(_distinct(*site[:2]), _distinct(*site[2:]))
-        """For each operation a number that is equal for equal operations of one expression."""
+        """For each operation, a number that is equal for equal operations of one expression."""
         self._call: Ints = graph.texts("call")[nodes]
         self._start_column: Ints = graph.texts("start_column")[nodes]
         bases: dict[str, int] = {}
@@ -93,7 +93,7 @@ class Divider:
         return any(all(column[each] == column[position] for column in columns) for each in neighbours)
 
     def turns(self, start: int, end: int, depth: int) -> Ints:
-        """Return the first position of each turn of a loop. What a loop does between its turns belongs to the turn before."""
+        """Return the first position of each turn of a loop. Operations between two turns belong to the earlier turn."""
         turn = self._frames.outermost_below(depth + 1, start, end)
         inside = np.flatnonzero(turn >= 0)
         begins = inside[np.flatnonzero(np.diff(turn[inside], prepend=-1))]

@@ -1,4 +1,4 @@
-"""The frames of a graph's operations: the calls of modules, the loops and the turns that they were made in."""
+"""The frames of a graph: the calls of modules, the loops and the turns of loops in which its operations were made."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class FrameTree:
         return found
 
     def occurrence(self, frame: int) -> int:
-        """Return how many earlier frames have the same kind, name and line. Of loops, only those in the same frame count."""
+        """Return how many earlier frames have the same kind, name and line. Loops must also be in the same frame."""
         return self._occurrences[frame]
 
     def with_name(self, name: str, occurrence: int) -> int | None:
-        """Return the frame of a call of the module with a path, or ``None``. ``occurrence`` is 0 for the first call."""
+        """Return the frame of a call of the module with this path, or ``None``. ``occurrence`` is 0 for the first call."""
         same = [index for index, each in enumerate(self.name) if each == name and self.kind[index] == wire.MODULE]
         return same[occurrence] if occurrence < len(same) else None
 

@@ -19,9 +19,10 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """The L2 norm of the gradients of some tensors. ``exact`` is false if contributions to one tensor were added as squares.
+    """The L2 norm of the gradients of some tensors.
 
-    ``value`` may be NaN or infinite. It is ``None`` if no gradient was recorded.
+    ``value`` may be NaN or infinite. It is ``None`` if no gradient was recorded. ``exact`` is false if several gradients that
+    one tensor receives were added as if they were orthogonal, because their sum was not recorded.
     """
 
     value: float | None
@@ -44,7 +45,7 @@ class BoxEdge:
 class CarriedSeries:
     """The norm of a tensor that is carried from turn to turn: one entry for each turn, the first turn first.
 
-    ``position`` is the place of its operation within a turn. Entries are -1 where nothing was recorded.
+    ``position`` is the position of its operation within the turn, from 0 on. Norms are -1 where nothing was recorded.
     """
 
     position: int
@@ -53,7 +54,7 @@ class CarriedSeries:
 
 
 class PassSums:
-    """The norms of the gradients of one pass, by columns. Without a pass, nothing was recorded."""
+    """The norms of the gradients of one pass, by columns. Without a pass, all of them are unknown."""
 
     def __init__(self, graph: StructureColumns, order: ForwardOrder, event: wire.PassEvent | None) -> None:
         self._graph = graph
@@ -68,7 +69,7 @@ class PassSums:
             self._arrived = _taken(norms, wire.int32(event.arrived, "arrived"))
             self._edge = _taken(norms, wire.int32(event.edge, "edge"))
         self._tensor: Longs = graph.output_start[graph.target] + graph.input
-        """For each edge the output that its gradient is added to, among the outputs of all nodes."""
+        """For each edge, the index of the output that its gradient is added to, among the outputs of all nodes."""
         starts = graph.output_start[graph.roots]
         self._contributions = np.bincount(np.append(self._tensor[graph.gradient], starts), minlength=outputs)
         """The number of gradients that are added up in each output: those of its edges, and the one that a pass starts with."""
@@ -78,13 +79,13 @@ class PassSums:
         return int(self._order.nodes[position])
 
     def first_nonfinite(self) -> int | None:
-        """Return the operation at which the first gradient arrived that is not finite, in the order of the backward pass."""
+        """Return the node of the first operation, in the order of the backward pass, at which a gradient arrived not finite."""
         owner = np.repeat(np.arange(self._graph.count), self._graph.outputs)
         positions = self._order.position[owner[~np.isfinite(self._arrived)]]
         return int(self._order.nodes[positions.max()]) if len(positions) and positions.max() >= 0 else None
 
     def ran(self, start: int, end: int) -> tuple[int, int] | None:
-        """Return when the engine ran the first and the last operation of an interval, as places among all nodes that it ran."""
+        """Return when the engine ran the first and the last operation of an interval, as ranks among all nodes that it ran."""
         ranks = self._rank[start:end]
         ranks = ranks[ranks >= 0]
         return (int(ranks.min()), int(ranks.max())) if len(ranks) else None
@@ -94,8 +95,8 @@ class PassSums:
         box = self._box_of_nodes(view)
         return self._between(box[self._graph.source], box[self._graph.target], len(view.boxes))
 
-    def handed(self, start: int, end: int) -> Norm:
-        """Return the norm of the gradients that arrive at an interval from outside, or where a pass starts."""
+    def arriving(self, start: int, end: int) -> Norm:
+        """Return the norm of the gradients that arrive at an interval from outside, or with which a pass starts there."""
         graph, position = self._graph, self._order.position
         inside = _within(position[graph.target], start, end) & ~_within(position[graph.source], start, end) & graph.gradient
         tensors = np.unique(self._tensor[inside])
@@ -111,7 +112,7 @@ class PassSums:
         return self._sum(np.flatnonzero(leaving))[1]
 
     def parameters(self, start: int, end: int) -> Norm:
-        """Return the norm of the gradients of the leaves that an interval uses. A leaf with other users counts in full."""
+        """Return the norm of the gradients of the leaves that an interval uses. They include gradients from other users."""
         graph, position = self._graph, self._order.position
         used = _within(position[graph.source], start, end) & (graph.kind[graph.target] == wire.LEAF)
         leaves = np.unique(graph.target[used])
@@ -134,10 +135,10 @@ class PassSums:
         onward = (from_turn == to_turn + 1) & graph.gradient[crossing]
         carried = crossing[onward]
         turn = to_turn[onward]
-        place = target[carried] - turns[turn]
+        offset = target[carried] - turns[turn]
         found = []
-        for each in np.unique(place).tolist():
-            at = place == each
+        for each in np.unique(offset).tolist():
+            at = offset == each
             norms = np.full(len(turns) - 1, -1.0)
             norms[turn[at]] = self._arrived[self._tensor[carried[at]]]
             node = int(graph.target[carried[at][0]])
@@ -159,7 +160,7 @@ class PassSums:
         return found
 
     def _sum(self, edges: Longs) -> tuple[int, Norm]:
-        """Return the number of tensors that edges go to, and the norm of what they carry together.
+        """Return the number of tensors that edges go to, and the norm of the gradients that the edges carry together.
 
         The gradients on the edges to one tensor add up as vectors. If all edges to the tensor are given, the norm of the sum is
         known: it is the norm of the gradient that arrived. Otherwise the squares of the norms are added.
@@ -185,7 +186,7 @@ class PassSums:
 
 
 def _ranks(ran: Ints, order: ForwardOrder) -> Ints:
-    """Return for each position of the forward order the place of its operation among the nodes that ran, or -1."""
+    """Return for each position of the forward order the rank of its operation among the nodes that ran, or -1."""
     ranks = np.full(len(order.position), -1, np.int32)
     ranks[ran] = np.arange(len(ran), dtype=np.int32)
     return ranks[order.nodes]

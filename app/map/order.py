@@ -11,9 +11,9 @@ from .columns import Ints, Longs, StructureColumns
 
 
 class ForwardOrder:
-    """``nodes`` are the operations, first the one that was made first. ``position`` is the inverse: -1 for other nodes.
+    """The operations of a graph in forward order. An operation comes after the operations that it passes gradients to.
 
-    An operation comes after those that its gradient goes to.
+    ``nodes`` has the index of the node at each position. ``position`` has the position of each node, -1 if it is no operation.
     """
 
     def __init__(self, nodes: Ints, count: int) -> None:
@@ -29,8 +29,8 @@ def forward_order(graph: StructureColumns) -> ForwardOrder:
     """Return the forward order of a graph's operations.
 
     The order in which nodes were made is a topological one, except where PyTorch makes a node anew for a view that was
-    written to, and where several threads made nodes. Those graphs are sorted: of the operations that may come next, the one
-    that was made first is taken. In recordings without ``made``, a node with a larger index counts as made earlier.
+    written to, and where several threads made nodes. Graphs with such nodes are sorted: of the operations that may come next,
+    the one that was made first is taken. In recordings without ``made``, a node with a larger index counts as made earlier.
     """
     operations = np.flatnonzero(graph.kind == wire.OP).astype(np.int32)
     made: Longs = graph.made.astype(np.int64)

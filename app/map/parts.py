@@ -26,7 +26,7 @@ def crossing_edges(graph: StructureColumns, order: ForwardOrder) -> Longs:
 
 
 def cut(starts: Ints, crossing: Longs) -> list[int]:
-    """Return the indexes of the entries at which the parts of a row begin. ``starts`` are the first positions of the entries.
+    """Return the indices of the entries at which the parts of a row begin. ``starts`` are the first positions of the entries.
 
     The parts are of about equal length. Each border is moved to where the fewest edges cross, by up to a quarter of a part.
     """

@@ -23,18 +23,18 @@ LONGEST_VIEW: Final = 8_000
 LONGEST_SERIES: Final = 800
 """Largest number of entries of a series."""
 KEPT_NODES: Final = 1_000_000
-"""Number of nodes of the graphs whose trees are kept for the next request."""
+"""Largest total number of nodes of the graphs whose trees are cached. The tree that was used last is always kept."""
 
 
 class _Trees:
-    """The trees that were used last, by the content of their graphs."""
+    """A cache of the trees that were used last, by the content of their graphs."""
 
     def __init__(self) -> None:
         self._trees: OrderedDict[bytes, GroupTree] = OrderedDict()
         self._lock = Lock()
 
     def get(self, event: wire.GraphEvent) -> GroupTree:
-        """Return the tree of a graph. It is made without the lock: at worst it is made twice."""
+        """Return the tree of a graph. It is made without the lock, so two threads may make the same tree."""
         key = _key(event)
         with self._lock:
             tree = self._trees.get(key)
@@ -55,10 +55,11 @@ _trees: Final = _Trees()
 def read_map(
     recording: Recording, graph: int, pass_index: int | None = None, view: str | None = None, revealed: str | None = None
 ) -> model.GraphMap:
-    """Return the map of a graph at a view, with the gradients of a pass over it. Default: the view to begin with.
+    """Return the map of a graph at a view, with the gradients of a pass over the graph.
 
-    ``revealed`` is the id of a node that the view must show. Raise :class:`NotFound` for a graph or pass that does not exist,
-    and :class:`InvalidInput` for a view that is too long, a pass over another graph, or a node that the graph does not have.
+    Without ``view``, the map shows :func:`first_view`. ``revealed`` is the id of a node that the view must show. Raise
+    :class:`NotFound` for a graph or pass that does not exist, and :class:`InvalidInput` for a view that is too long, a pass
+    over another graph, or a node that the graph does not have.
     """
     if view is not None and len(view) > LONGEST_VIEW:
         raise InvalidInput(f"The view has {len(view):,} characters: use at most {LONGEST_VIEW:,}.", where="view")
@@ -101,7 +102,8 @@ def _view(tree: GroupTree, sums: PassSums, address: str | None, revealed: str | 
     try:
         return reveal(tree, view, node)
     except KeyError:
-        message = f"Graph g{tree.graph.index} has no node {revealed[:40]!r} that an operation uses."
+        nodes = f"its nodes are n0 to n{tree.graph.count - 1}"
+        message = f"Graph g{tree.graph.index} has no node {revealed[:40]!r} that an operation uses: {nodes}."
         raise InvalidInput(message, where="reveal") from None
 
 
@@ -120,7 +122,7 @@ def _box(sums: PassSums, view: View, box: ShownBox) -> model.MapBox:
         node=f"n{sums.node_at(box.start)}" if group.kind == "op" else None,
         frame=around[-1].id if around else None,
         view=view.address_with(box) if box.openable else None,
-        arrives=_norm(sums.handed(box.start, box.end)),
+        arrives=_norm(sums.arriving(box.start, box.end)),
         leaves=_norm(sums.passed_on(box.start, box.end)),
         parameters=_norm(sums.parameters(box.start, box.end)),
         series=[_series(each) for each in sums.carried(group, box.first, box.last)[:8]] if turns is not None else [],
@@ -149,7 +151,7 @@ def _series(series: CarriedSeries) -> model.MapSeries:
 
 
 def _thinned(norms: Floats) -> Floats:
-    """Return at most :data:`LONGEST_SERIES` entries, each the largest of some neighbours; NaN wins."""
+    """Return at most :data:`LONGEST_SERIES` entries, each the largest of some neighbours. NaN counts as the largest."""
     if len(norms) <= LONGEST_SERIES:
         return norms
     starts = np.linspace(0, len(norms), LONGEST_SERIES, endpoint=False).astype(np.int64)
@@ -159,7 +161,7 @@ def _thinned(norms: Floats) -> Floats:
 def per_turn(norms: Floats) -> float | None:
     """Return the factor by which a norm grows from one turn to the turn before it: backward runs from the last turn.
 
-    The slope of its logarithm is fitted by least squares to the turns in which it is finite and above 0.
+    A line is fitted by least squares to the logarithms of the norms that are finite and above 0.
 
     >>> round(per_turn(np.array([0.25, 0.5, 1.0])), 6), per_turn(np.array([1.0]))
     (0.5, None)

@@ -9,7 +9,7 @@ import numpy as np
 from .columns import Longs
 
 LEAST_TURNS: Final = 3
-"""Number of turns from which a repetition is folded. Pairs are often accidents, as among the statements of an attention."""
+"""Smallest number of turns of a repetition. Two equal stretches are often an accident, such as two projections of attention."""
 _PERIODS: Final = 24
 """Number of periods that are tried: those at which most keys recur."""
 _OCCURRENCES: Final = 12
@@ -31,7 +31,7 @@ class Repeat(NamedTuple):
 def find_repeats(keys: Longs) -> list[Repeat]:
     """Return the repetitions in a sequence of keys, in order and without overlap, in nearly linear time.
 
-    Where several are possible, the one that covers most keys is taken, then the one with the shortest period.
+    Of repetitions that overlap, the one that covers most keys is taken; of equally long ones, the one with the shortest period.
 
     >>> find_repeats(np.array([7, 1, 2, 1, 2, 1, 2, 5, 5, 5, 5]))
     [Repeat(start=1, period=2, turns=3), Repeat(start=7, period=1, turns=4)]

@@ -1,4 +1,4 @@
-"""The tree of a graph's groups. Only those that are asked for are made."""
+"""The tree of a graph's groups. A group is made when it is first requested."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _SEGMENT: Final = re.compile(r"(n|m:|x:|f:|l:|p:)?([^~/]{1,1000})(?:~([0-9]{1,9}
 class Group:
     """An interval of the forward order, from position ``start`` to ``end`` (exclusive).
 
-    ``name`` is its name within the group around it. ``path`` is the path of its module in the model. ``line`` is the line
-    of a loop, a statement or an operation. ``turns`` are the first positions of the turns of a loop or repetition.
+    ``name`` is its name within the group around it. ``path`` is the path of the innermost module around its operations.
+    ``line`` is the line of a loop, a statement or an operation. ``turns`` are the first positions of the turns of a loop or
+    repetition.
     """
 
     id: str
@@ -37,14 +38,14 @@ class Group:
     end: int
     parent: Group | None
     depth: int
-    """The number of frames around the operations inside."""
+    """The number of frames around the operations, those of the group itself included."""
     path: str = ""
     line: int | None = None
     turns: Ints | None = None
     children: list[Group] | None = None
     made_turns: dict[int, Group] = field(default_factory=dict)
     entries: Entries | None = None
-    """The entries inside, where they are known before the group is opened."""
+    """The entries of the interval. They are made when the group is opened, if they are not known before."""
 
     @property
     def size(self) -> int:
@@ -53,9 +54,9 @@ class Group:
 
     @property
     def scope(self) -> Group:
-        """The group whose id begins the ids of the children: for a part, the nearest group around it that is not a part.
+        """The group with whose id the ids of the children begin: for a part, the nearest group around it that is not a part.
 
-        An edit elsewhere moves the borders of parts, so the ids of their children do not depend on them.
+        An edit elsewhere in the program moves the borders of parts, so the ids of their children do not name the part.
         """
         group = self
         while group.kind == "part" and group.parent is not None:
@@ -91,7 +92,7 @@ class GroupTree:
         return group.children
 
     def turn(self, group: Group, index: int) -> Group:
-        """Return a turn of a loop or repetition. Raises :class:`IndexError` if there is none with this index."""
+        """Return a turn of a loop or repetition. Raise :class:`IndexError` if there is none with this index."""
         made = group.made_turns.get(index)
         if made is not None:
             return made
@@ -332,7 +333,7 @@ class GroupTree:
         return next((group for group in around if group.depth >= depth), None)
 
     def _start_of(self, group: Group, stem: str, number: int) -> int | None:
-        """Return the first position of the entry of a group with a stem and number."""
+        """Return the first position of the entry in a group that has this stem and number."""
         if stem.startswith("p:"):
             position = index_in(stem[2:].partition("-")[0])
             return position if group.start <= position < group.end else None
@@ -347,7 +348,7 @@ class GroupTree:
 
 
 MAX_SEGMENTS: Final = 256
-"""Number of segments of an id above which the rest is ignored."""
+"""Largest number of segments of an id that are read. The rest is ignored."""
 
 
 def index_in(text: str) -> int:

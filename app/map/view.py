@@ -1,4 +1,4 @@
-"""Choose what a map shows: the groups that are open, and the boxes that this leaves."""
+"""Choose what a map shows: the groups that are open, and the boxes of what stays closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST_ROWS: Final = 18
 WHOLE_TURNS: Final = 12
 """Number of turns up to which an open loop or repetition shows all of them."""
 MOST_IDS: Final = 400
-"""Number of ids of an address that are read."""
+"""Largest number of ids of an address that are read."""
 
 _DEPTH_COST: Final = {"module": 0.0, "loop": 0.3, "repeat": 0.3, "part": 0.4, "turn": 0.6, "statement": 1.2}
 
@@ -45,7 +45,7 @@ class ShownBox:
 class View:
     """A set of open groups, their boxes in forward order, and the address of the view.
 
-    ``unknown`` are the ids of an address that no group has. ``closed`` are those that were closed because there was no room.
+    ``unknown`` has the ids of an address that no group has. ``closed`` has the ids of groups that were closed for lack of room.
     """
 
     def __init__(
@@ -160,9 +160,9 @@ def reveal(tree: GroupTree, view: View, node: int) -> View:
 
 
 def first_view(tree: GroupTree, *, shown: int | None = None) -> View:
-    """Return the view to begin with: as many groups open as fit in some rows, modules and large groups first.
+    """Return the view to begin with: it opens as many groups as fit into :data:`FIRST_ROWS` rows.
 
-    With ``shown``, the groups around that node are opened first.
+    Modules and large groups are opened first. With ``shown``, the groups around that node come before them.
     """
     root = tree.root
     opened = [tree.way_to(int(tree.order.position[shown]))[-1]] if shown is not None else []

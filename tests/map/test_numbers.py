@@ -51,7 +51,7 @@ def test_what_arrives_at_a_group_and_its_parameters_is_summed_over_distinct_tens
             if int(edge.target[1:]) in inside and int(edge.source[1:]) not in inside and edge.gradient
         } | {(root, 0) for root in roots & inside}
         expected = [norm_of(summary) for each in arriving if (summary := numbers.arrived(*each)) is not None]
-        assert close(sums.handed(group.start, group.end).value, root_of_squares(expected)), group.id
+        assert close(sums.arriving(group.start, group.end).value, root_of_squares(expected)), group.id
         leaves = {int(edge.target[1:]) for edge in graph.edges if int(edge.source[1:]) in inside}
         leaves = {node for node in leaves if graph.nodes[node].kind == "leaf"}
         expected = [norm_of(summary) for leaf in leaves if (summary := numbers.arrived(leaf)) is not None]
@@ -115,7 +115,7 @@ def test_without_a_pass_there_are_counts_and_no_norms() -> None:
     sums = PassSums(tree.graph, tree.order, None)
     edges = sums.edges(read_view(tree, ""))
     assert [(edge.count, edge.norm.value) for edge in edges] == [(1, None)]
-    assert sums.handed(0, len(tree.order)).value is None
+    assert sums.arriving(0, len(tree.order)).value is None
     assert wire.int32(graphs[0].made, "made").max() == len(tree.order) - 1
 
 
