@@ -60,7 +60,7 @@ def confine(confinement: Confinement, zygote: int) -> None:
             ignored = number in (signal.SIGPIPE, signal.SIGXFSZ)
             signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    kernel.set_oom_score(1000)  # when memory runs out, the kernel kills a child first
+    _go_first_when_memory_runs_out()
     for limit, amount in _limits(confinement):
         ceiling = resource.getrlimit(limit)[1]
         amount = amount if ceiling == resource.RLIM_INFINITY else min(amount, ceiling)
@@ -82,6 +82,17 @@ def confine(confinement: Confinement, zygote: int) -> None:
         landlock.restrict(confinement.rules)
         os.close(confinement.rules)
     seccomp.install(confinement.filter)
+
+
+def _go_first_when_memory_runs_out() -> None:
+    """Have the kernel kill this process before the zygote and the server when memory runs out.
+
+    The files in ``/proc`` of a process that is not dumpable belong to root. A child of another user can write only before it is
+    made not dumpable again, in :func:`confine`.
+    """
+    if kernel.LINUX:
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+    kernel.set_oom_score(1000)
 
 
 def keep_only(job_pipe: int, events_pipe: int, rules: int | None) -> int | None:
@@ -153,4 +164,7 @@ def _limits(confinement: Confinement) -> Iterator[tuple[int, int]]:
         yield resource.RLIMIT_FSIZE, 0
         yield resource.RLIMIT_MEMLOCK, 0
         yield resource.RLIMIT_NPROC, 0
+        # The next two are counted for all processes of the user, so one program could use them up for the others.
+        yield resource.RLIMIT_SIGPENDING, 0
+        yield resource.RLIMIT_MSGQUEUE, 0
         yield resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS

@@ -12,6 +12,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from . import kernel
@@ -56,11 +57,10 @@ MACHINES: Final = {
 
 COMPUTING: Final = (
     "read", "write", "close", "fstat", "lseek", "pread64", "readv", "writev", "dup", "dup2", "dup3", "close_range",
-    "mmap", "mprotect", "munmap", "mremap", "madvise", "brk",
+    "mprotect", "munmap", "mremap", "brk",
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
-    "exit", "exit_group", "futex", "sched_yield", "sched_getaffinity", "getcpu",
-    "nanosleep", "alarm", "setitimer", "clock_gettime", "clock_getres", "clock_nanosleep", "gettimeofday", "time", "times",
-    "getrusage", "getrlimit",
+    "exit", "exit_group", "sched_yield", "getcpu",
+    "nanosleep", "alarm", "setitimer", "gettimeofday", "time", "times", "getrusage", "getrlimit",
     "poll", "ppoll", "select", "pselect6", "getrandom", "uname",
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups",
 )  # fmt: skip
@@ -74,10 +74,22 @@ _F_DUPFD_CLOEXEC: Final = 1030
 _FCNTL: Final = (0, 1, 2, 3, _F_DUPFD_CLOEXEC)
 """Allowed commands of ``fcntl``: duplicate, get and set close-on-exec, get flags. ``F_SETOWN`` would send signals."""
 
+CLOCKS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 11)
+"""Allowed clocks: those of the machine, and the processor time of the caller. A negative id is that of another process, or of a
+device."""
+_PRIVATE, _REALTIME = 128, 256
+FUTEXES: Final = (0, 1, 3, 4, 5, 9, 10)
+"""Allowed operations of ``futex``: wait, wake and requeue, on private memory. A shared mapping of a file would connect
+two programs, and the operations with priority inheritance look up other threads by their id."""
+ADVICE: Final = (0, 1, 2, 3, 4, 8, 14, 15, 16, 17)
+"""Allowed kinds of ``madvise``: the order of access, free, huge pages, and core dumps. ``MADV_MERGEABLE`` would reveal the
+pages of other processes."""
+_MAP_HUGETLB: Final = 0x40000
+
 ALLOW: Final = 0x7FFF0000
-KILL_PROCESS: Final = 0x80000000
 _ERRNO: Final = 0x00050000
 DENY: Final = _ERRNO | errno.EPERM
+NO_SUCH_CALL: Final = _ERRNO | errno.ENOSYS
 _X32: Final = 0x40000000
 _SET_MODE_FILTER: Final = 1
 
@@ -103,13 +115,24 @@ def _null(argument: int) -> tuple[ArgumentTest, ...]:
     return ArgumentTest(argument, 0), ArgumentTest(argument, 0, high=True)
 
 
+def _one_of(argument: int, values: Iterable[int], mask: int = 0xFFFF_FFFF) -> tuple[tuple[ArgumentTest, ...], ...]:
+    return tuple((ArgumentTest(argument, value, mask),) for value in values)
+
+
 # Each call has alternatives; it is allowed if all tests of one alternative pass. For an argument of type `int` it is enough
 # to test the lower half, because the kernel ignores the upper one.
 _CONDITIONAL: Final[dict[str, tuple[tuple[ArgumentTest, ...], ...]]] = {
-    "fcntl": tuple((ArgumentTest(1, command),) for command in _FCNTL),
+    "madvise": _one_of(2, ADVICE),
+    "futex": _one_of(1, (operation | _PRIVATE for operation in FUTEXES), mask=0xFFFF_FFFF ^ _REALTIME),
+    "mmap": ((ArgumentTest(3, 0, _MAP_HUGETLB),),),  # huge pages are shared by the whole machine
+    "clock_gettime": _one_of(0, CLOCKS),
+    "clock_getres": _one_of(0, CLOCKS),
+    "clock_nanosleep": _one_of(0, CLOCKS),
+    "sched_getaffinity": _one_of(0, (0, _OWN_PID)),
+    "fcntl": _one_of(1, _FCNTL),
     "prlimit64": ((ArgumentTest(0, 0), *_null(2)),),
-    "kill": ((ArgumentTest(0, _OWN_PID),),),
-    "tgkill": ((ArgumentTest(0, _OWN_PID),),),
+    "kill": _one_of(0, (_OWN_PID,)),
+    "tgkill": _one_of(0, (_OWN_PID,)),
 }
 _OPENING: Final[dict[str, tuple[tuple[ArgumentTest, ...], ...]]] = {
     "open": ((ArgumentTest(1, 0, _WRITING),),),
@@ -137,23 +160,23 @@ def available() -> bool:
 def build_filter(machine: str, *, files: bool) -> bytes:
     """Build the filter for an architecture. Without ``files`` it denies opening files and testing whether they exist.
 
-    A call through the table of another architecture (32-bit, x32) kills the process. Raises :class:`KeyError` if ``machine``
-    is not one of :data:`MACHINES`.
+    A call through the table of another architecture (32-bit, x32) fails with ``ENOSYS``. A kill would also write a line to the
+    kernel's log, which programs could fill. Raises :class:`KeyError` if ``machine`` is not one of :data:`MACHINES`.
     """
     audit, numbers = MACHINES[machine]
     program = [
         _instruction(_LOAD, _AUDIT),
         _instruction(_EQUAL, audit, 1, 0),
-        _instruction(_RETURN, KILL_PROCESS),
+        _instruction(_RETURN, NO_SUCH_CALL),
         _instruction(_LOAD, _NUMBER),
         _instruction(_AT_LEAST, _X32, 0, 1),
-        _instruction(_RETURN, KILL_PROCESS),
+        _instruction(_RETURN, NO_SUCH_CALL),
     ]
     for name in COMPUTING + (LOOKING if files else ()):
         if name in numbers:
             program += (_instruction(_EQUAL, numbers[name], 0, 1), _instruction(_RETURN, ALLOW))
     # glibc tries clone3 first, and falls back to clone (which is denied) only after ENOSYS.
-    program += (_instruction(_EQUAL, numbers["clone3"], 0, 1), _instruction(_RETURN, _ERRNO | errno.ENOSYS))
+    program += (_instruction(_EQUAL, numbers["clone3"], 0, 1), _instruction(_RETURN, NO_SUCH_CALL))
     for name, alternatives in (_CONDITIONAL | (_OPENING if files else {})).items():
         if name in numbers:
             body = b"".join(map(_alternative, alternatives)) + _instruction(_RETURN, DENY)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -96,6 +97,11 @@ def _write_file() -> None:
     os.unlink(path)
 
 
+def _clock_of(pid: int) -> int:
+    """Return the id of the clock with the processor time of a process (``linux/posix-timers.h``)."""
+    return ~pid << 3 | 2
+
+
 _FORBIDDEN: Final[dict[str, Callable[[], object]]] = {
     "reading /etc/passwd": _read_file("/etc/passwd"),
     "reading another process's environment": lambda: _read_file(f"/proc/{os.getppid()}/environ")(),
@@ -107,4 +113,6 @@ _FORBIDDEN: Final[dict[str, Callable[[], object]]] = {
     "executing a program": _execute,
     "signalling its parent": lambda: os.kill(os.getppid(), 0),
     "signalling every process": lambda: os.kill(-1, 0),
+    "reading another process's clock": lambda: time.clock_gettime(_clock_of(os.getppid())),
+    "reading which cores another process may use": lambda: os.sched_getaffinity(1),
 }

@@ -7,6 +7,7 @@ Each attack runs after :data:`PRELUDE`. Its function ``attempt`` prints ``ESCAPE
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -523,19 +524,18 @@ print("denied" if not wrong else wrong)
         ("x32", "b8 27 00 00 40 0f 05 c3"),  # mov eax, getpid | 0x40000000; syscall; ret
     ],
 )
-def test_a_call_from_another_system_call_table_kills_the_process(attack: Any, table: str, code: str) -> None:
+def test_a_call_from_another_system_call_table_is_denied_without_a_kill(attack: Any, table: str, code: str) -> None:
     program = f"""
 import mmap
 page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 page.write(bytes.fromhex("{code}"))
 at = ctypes.addressof(ctypes.c_char.from_buffer(page))
-print("made")
-print("ESCAPED", ctypes.CFUNCTYPE(ctypes.c_int)(at)())
+result = ctypes.CFUNCTYPE(ctypes.c_int)(at)()
+print("denied" if result == -errno.ENOSYS else "ESCAPED", result)
 """
     outcome = attack(program)
-    assert outcome.text == "made\n"
-    assert outcome.status == "killed"
-    assert "SIGSYS" in outcome.failure.message
+    # Every kill by seccomp writes a line to the kernel's log, which programs could fill.
+    assert (outcome.status, outcome.text) == ("done", f"denied {-errno.ENOSYS}\n")
 
 
 def test_a_program_finds_no_trace_of_an_earlier_one(attack: Any) -> None:
