@@ -15,7 +15,7 @@ from ..source.instrument import ProgramSource
 from ..source.names import parts
 from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr, tensors_in
-from ..tensors.references import without_references
+from ..tensors.references import hidden_references
 from .calls import Call, Calls
 from .mode import ForwardMode
 
@@ -114,7 +114,7 @@ def observe_new_parameters(made: Callable[[Any], None]) -> Iterator[None]:
 def observe_swaps(mode: ForwardMode, release_graphs: Callable[[], None]) -> Iterator[None]:
     """Record ``torch.utils.swap_tensors`` as a write to both tensors.
 
-    It refuses tensors that have weak references or that a graph uses, so the recorder drops its own first.
+    It refuses tensors that have weak references or that a graph uses, so the recorder hides or drops its own first.
     """
     original: Callable[[Any, Any], None] = torch.utils.swap_tensors
 
@@ -128,7 +128,7 @@ def observe_swaps(mode: ForwardMode, release_graphs: Callable[[], None]) -> Iter
         def swap(_: Any) -> None:
             if any(_use_count(each) > 1 for each in both):
                 release_graphs()
-            with without_references(*both):
+            with hidden_references(original):
                 original(t1, t2)
 
         mode.write(swap, (both,), {}, True)
