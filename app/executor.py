@@ -24,6 +24,7 @@ from .model import Limits, Options, Program, Status
 from .sandbox import kernel
 from .sandbox.control import Mode, ZygoteConfig
 from .sandbox.follow import describe_exit, end_event, follow
+from .sandbox.memory import MemoryWatch, default_budget
 from .sandbox.pool import SELFTEST_SECONDS, Pool
 from .sandbox.selftest import Check
 from .sandbox.zygote_client import Child
@@ -96,9 +97,12 @@ class Executor(Protocol):
     def report(self) -> list[str]:
         """Sentences about the state, for ``tapedeck doctor``."""
 
-    def run(self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    def run(
+        self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         """Run a job and yield batches of its events. The last event of the last batch is an ``EndEvent``.
 
+        ``client`` names whose program it is: if memory runs out, a program of the client that uses the most is ended.
         Setting ``cancelled`` stops the run and keeps the events so far. Raises :class:`SandboxError` if the job cannot run.
         """
 
@@ -120,6 +124,7 @@ class LocalExecutor:
         )
         self._pool = Pool(config, settings.children or 2 * (os.cpu_count() or 1))
         self._memory = settings.limits.memory_bytes
+        self._watch = MemoryWatch(settings.programs_memory_mb << 20 or default_budget())
         # The zygote works on Linux only. Elsewhere, unconfined programs run in a plain process each.
         self._plain = OwnProcess() if settings.unconfined and not kernel.LINUX else None
 
@@ -178,9 +183,14 @@ class LocalExecutor:
             "nofiles": "Programs are confined by seccomp and cannot open any file (mode nofiles).",
             "none": "Programs are NOT confined (TAPEDECK_UNCONFINED is set).",
         }
-        return [how[self._pool.mode], *self._pool.notes]
+        if self._pool.mode == "none":
+            return [how["none"], *self._pool.notes]
+        memory = f"All programs together may use {self._watch.budget >> 20:,} MB of memory."
+        return [how[self._pool.mode], *self._pool.notes, memory]
 
-    async def run(self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         if self._plain is not None:
             async for events in OwnProcess(limits.wall_seconds).run(job, limits=limits, cancelled=cancelled):
                 yield events
@@ -194,14 +204,18 @@ class LocalExecutor:
                 job = msgspec.structs.replace(job, confined=False)
             started = False
             began = time.monotonic()
+            process = _ConfinedProcess(child, self._memory, client)
+            # an unconfined program is the user's own, and has no limit
+            watching = contextlib.nullcontext() if self._pool.mode == "none" else self._watch.watching(process)
             try:
-                async for events in follow(_ConfinedProcess(child, self._memory), job, limits, limits.wall_seconds, cancelled):
-                    # If the zygote exits, its children are killed. A job that had not started is tried again.
-                    interrupted = isinstance(events[0], wire.EndEvent) and events[0].status == "interrupted"
-                    if interrupted and not started and not last_try:
-                        break
-                    started = True
-                    yield events
+                with watching:
+                    async for events in follow(process, job, limits, limits.wall_seconds, cancelled):
+                        # If the zygote exits, its children are killed. A job that had not started is tried again.
+                        interrupted = isinstance(events[0], wire.EndEvent) and events[0].status == "interrupted"
+                        if interrupted and not started and not last_try:
+                            break
+                        started = True
+                        yield events
                 if started and self._pool.mode == "none":  # its child processes and exit functions of libraries may still run
                     left = limits.wall_seconds - (time.monotonic() - began)
                     await _let_exit(asyncio.shield(child.exited), cancelled, max(0.0, left))
@@ -297,7 +311,9 @@ class OwnProcess:
         raise_stack = 'ulimit -S -s 262144 2>/dev/null || ulimit -S -s "$(ulimit -H -s)" 2>/dev/null; exec "$@"'
         return ["/bin/sh", "-c", raise_stack, "sh", sys.executable, "-m", self._module, str(job), str(events)]
 
-    async def run(self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         job = msgspec.structs.replace(job, confined=False)
         job_read, job_write = os.pipe()
         events_read, events_write = os.pipe()
@@ -365,11 +381,22 @@ async def _let_exit(exiting: Awaitable[object], cancelled: asyncio.Event, second
 class _ConfinedProcess:
     """A child of the pool, as a :class:`~tapedeck.sandbox.follow.JobProcess`."""
 
-    def __init__(self, child: Child, memory_bytes: int) -> None:
+    def __init__(self, child: Child, memory_bytes: int, client: str) -> None:
         self._child = child
         self._memory = memory_bytes
+        self._ended: str | None = None
+        self.client = client
         self.kill = child.kill
         self.close_job = child.close_job
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def end(self, message: str) -> None:
+        """Kill the process, because memory has run out. ``message`` is the reason for the user."""
+        self._ended = message
+        self.kill()
 
     @property
     def job(self) -> int:
@@ -380,6 +407,8 @@ class _ConfinedProcess:
         return self._child.events
 
     async def exit_reason(self) -> tuple[Status, str]:
+        if self._ended is not None:
+            return "out_of_memory", self._ended
         try:
             exited = await asyncio.wait_for(asyncio.shield(self._child.exited), _EXIT_SECONDS)
         except TimeoutError:

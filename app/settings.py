@@ -65,6 +65,9 @@ class Settings(Struct, frozen=True):
     """Wait until the disk has stored a run, so that a power failure loses none. 0 stores a run in about half the time."""
     memory_mb: int = 512
     """Memory for the recordings of live and recent runs, in MB. Ended runs leave it first; they are read from the store."""
+    programs_memory_mb: int = 0
+    """Memory that all running programs may use together, in MB; beyond it, the largest program of the client that uses the most
+    is stopped. 0 means the memory of the machine or container without 1,024 MB, and at least a quarter of it."""
     keep_days: float = 30.0
     """Days until a run is deleted; 0 keeps runs forever."""
     unconfined: bool = False

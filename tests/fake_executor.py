@@ -26,6 +26,7 @@ class FakeExecutor:
     def __init__(self, *batches: Any) -> None:
         self.batches = batches
         self.jobs: list[wire.Job] = []
+        self.clients: list[str] = []
         self.running = 0
         self.most_running = 0
 
@@ -33,8 +34,11 @@ class FakeExecutor:
     async def settled(self) -> None: ...
     async def close(self) -> None: ...
 
-    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         self.jobs.append(job)
+        self.clients.append(client)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:

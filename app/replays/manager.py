@@ -229,9 +229,8 @@ class Replays:
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
             job = msgspec.structs.replace(job, replay=request.job(self._limits.wall_seconds * CHECK_PART))
             proof: Proof = await self._archive.beside(Proof, recorded.recording, request.step)
-            async with contextlib.aclosing(
-                self._executor.run(job, limits=self._limits, cancelled=cancelled)  # type: ignore[type-var]
-            ) as batches:
+            events = self._executor.run(job, limits=self._limits, cancelled=cancelled, client=ticket.client.key)
+            async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     await self._archive.beside(proof.feed, batch)
                     if proof.steps != live.done:

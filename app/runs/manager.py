@@ -211,9 +211,8 @@ class Runs:
             recorded.status = "running"
             recorded.wake()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
-            async with contextlib.aclosing(
-                self._executor.run(job, limits=self._limits, cancelled=recorded.cancelled)  # type: ignore[type-var]
-            ) as batches:
+            events = self._executor.run(job, limits=self._limits, cancelled=recorded.cancelled, client=ticket.client.key)
+            async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     recorded.append(_displaced(batch) if recorded.displaced else batch)
                     await self._make_room(recorded)  # meanwhile, the program waits at its pipe

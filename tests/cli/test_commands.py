@@ -38,7 +38,9 @@ class FakeProcess:
 
     async def close(self) -> None: ...
 
-    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         self.jobs.append(job)
         yield list(self.events)
 

@@ -59,10 +59,24 @@ async def known(client: httpx.AsyncClient) -> httpx.AsyncClient:
 class Loops(FakeExecutor):
     """Ends at once, except programs that contain ``while``."""
 
-    async def run(self, job: Any, *, limits: Any, cancelled: asyncio.Event) -> AsyncIterator[list[Any]]:
+    async def run(self, job: Any, *, limits: Any, cancelled: asyncio.Event, client: str) -> AsyncIterator[list[Any]]:
         self.batches = (fit()[:2], forever) if "while" in job.program else (fit(),)
-        async for batch in super().run(job, limits=limits, cancelled=cancelled):
+        async for batch in super().run(job, limits=limits, cancelled=cancelled, client=client):
             yield batch
+
+
+async def test_the_executor_learns_which_client_a_run_or_replay_belongs_to(serve: Serve) -> None:
+    executor = Loops()
+    async with serve(executor=executor) as one, client_of(app_of(one)) as other:
+        await known(one)  # the cookie arrives with the first answer
+        await known(other)
+        executor.clients.clear()
+        run = await one.post(RUNS, json={"program": "x = 1"})
+        await other.post(RUNS, json={"program": "x = 1"})
+        await one.post(f"{RUNS}/{run.json()['id']}/replays", json={"what": "check", "step": 0})
+        assert executor.clients[0] != executor.clients[1]
+        assert executor.clients[0] == executor.clients[2]
+        assert all(executor.clients)
 
 
 async def test_endless_loops_of_one_client_do_not_delay_another_one(serve: Serve) -> None:

@@ -51,7 +51,9 @@ class InProcess(FakeExecutor):
     def __init__(self) -> None:
         super().__init__()
 
-    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         self.jobs.append(job)
         reader = wire.Reader(limits, replay=job.replay is not None)
         events: list[wire.AnyEvent] = []
@@ -313,7 +315,9 @@ class Paused(InProcess):
         super().__init__()
         self.gone = asyncio.Event()
 
-    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         async for batch in super().run(job, limits=limits, cancelled=cancelled):
             if job.replay is not None:
                 await self.gone.wait()
@@ -441,7 +445,9 @@ class Stoppable(InProcess):
 
     held = True
 
-    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         if job.replay is not None and self.held:
             self.batches = ([wire.StartedEvent("2", "3")], forever)
             async for batch in FakeExecutor.run(self, job, limits=limits, cancelled=cancelled):

@@ -29,7 +29,9 @@ RUNS = 120
 class MixedExecutor(FakeExecutor):
     """Yields recordings of several lengths, and now and then one that has many graphs or fails."""
 
-    async def run(self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event) -> AsyncIterator[list[wire.AnyEvent]]:
+    async def run(
+        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
         number = len(self.jobs)
         self.jobs.append(job)
         events = fit(2 + 15 * (number % 4))
