@@ -249,6 +249,50 @@ class GraphMap(Struct, frozen=True):
     closed: list[str]
 
 
+SearchField = Literal["id", "parameter", "name", "op", "call", "module", "line", "gradient", "value"]
+
+
+class SearchMatch(Struct, frozen=True):
+    """What meets one term of a query: a field of the node, and its text. ``text`` is ``null`` for a line, an id or a number."""
+
+    field: SearchField
+    text: str | None
+
+
+class SearchHit(Struct, frozen=True):
+    """A node that a query describes. ``matches`` has one entry for each term of the query.
+
+    ``way`` are the ids of the groups around the node in the map, the outermost first. ``reveal`` is the operation to pass as
+    ``reveal`` to the map: the node, or the last user of a leaf or constant. ``norm`` is the L2 norm of the gradient that
+    arrived at the node, ``null`` without a pass.
+    """
+
+    node: str
+    kind: NodeKind
+    name: str | None
+    op: str
+    line: int | None
+    parameter: str | None
+    matches: list[SearchMatch]
+    way: list[str]
+    reveal: str | None
+    norm: float | str | None
+
+
+class GraphSearch(Struct, frozen=True):
+    """The nodes of a graph that a query describes, in the order of the map: from the loss downwards.
+
+    ``count`` is the number of all of them, of which ``hits`` has the first. ``pass`` is the index of the pass that conditions
+    refer to, ``null`` without a pass.
+    """
+
+    graph: str
+    pass_: int | None = field(name="pass")
+    q: str
+    count: int
+    hits: list[SearchHit]
+
+
 class Gradient(Struct, frozen=True):
     """The gradient at one output of a node: ``arrived`` is the sum over its edges, ``used`` the gradient after the hooks."""
 

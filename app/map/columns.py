@@ -29,6 +29,7 @@ class StructureColumns:
         self.target = wire.int32(event.target, "target")
         self.input = wire.int32(event.input, "input")
         self.line = wire.int32(event.line, "line")
+        self.parameter = wire.int32(event.parameter, "parameter")
         self.outputs = wire.int32(event.outputs, "outputs")
         self.roots = wire.int32(event.roots, "roots")
         self.frame = self._or_none(event.frame, "frame")

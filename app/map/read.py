@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from hashlib import blake2b
-from threading import Lock
 from typing import Final
 
 import numpy as np
 
-from .. import model, wire
+from .. import model
 from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
-from .columns import StructureColumns
 from .numbers import CarriedSeries, Floats, Norm, PassSums
 from .tree import GroupTree, index_in
+from .trees import known_graph
 from .view import ShownBox, View, first_view, read_view, reveal
 
 LONGEST_VIEW: Final = 8_000
 """Largest number of characters of a view's address."""
 LONGEST_SERIES: Final = 800
 """Largest number of entries of a series."""
-KEPT_NODES: Final = 1_000_000
-"""Largest total number of nodes of the graphs whose trees are cached. The tree that was used last is always kept."""
-
-
-class _Trees:
-    """A cache of the trees that were used last, by the content of their graphs."""
-
-    def __init__(self) -> None:
-        self._trees: OrderedDict[bytes, GroupTree] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, event: wire.GraphEvent) -> GroupTree:
-        """Return the tree of a graph. It is made without the lock, so two threads may make the same tree."""
-        key = _key(event)
-        with self._lock:
-            tree = self._trees.get(key)
-            if tree is not None:
-                self._trees.move_to_end(key)
-                return tree
-        tree = GroupTree(StructureColumns(event))
-        with self._lock:
-            self._trees[key] = tree
-            while len(self._trees) > 1 and sum(each.graph.count for each in self._trees.values()) > KEPT_NODES:
-                self._trees.popitem(last=False)
-        return tree
-
-
-_trees: Final = _Trees()
 
 
 def read_map(
@@ -67,7 +36,7 @@ def read_map(
     passed = None if pass_index is None else recording.log.pass_(pass_index)
     if passed is not None and passed.graph != graph:
         raise InvalidInput(f"Pass {pass_index} is over graph g{passed.graph}, not g{graph}.", where="pass")
-    tree = _trees.get(event)
+    tree = known_graph(event).tree
     sums = PassSums(tree.graph, tree.order, passed)
     shown = _view(tree, sums, view, revealed)
     frames = {group.id: group for box in shown.boxes for group in shown.around(box)}
@@ -171,7 +140,3 @@ def per_turn(norms: Floats) -> float | None:
         return None
     slope = float(np.polyfit(turns, np.log(norms[turns]), 1)[0])
     return float(np.exp(-slope))
-
-
-def _key(event: wire.GraphEvent) -> bytes:
-    return blake2b(wire.pack([event]), digest_size=16).digest()

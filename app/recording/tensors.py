@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -17,6 +17,9 @@ MOST_DIMENSIONS: Final = 64
 """Largest number of dimensions of a NumPy array. A tensor with more dimensions is read without its elements."""
 ITEM_SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)
 """Packed bytes of an element, by the index of its dtype in :data:`wire.DTYPES`; 0 if elements are not packed."""
+
+
+_Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Tensors:
@@ -34,13 +37,16 @@ class Tensors:
     @cached_property
     def _offsets(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], list[int]]:
         """The starts of the shape, statistics and values of each row, and its number of elements."""
-        table = self._table
-        numel = wire.elements(table)
+        table, numel = self._table, self._numel
         shapes = starts(self._ndim)
         stats = starts((self._flags & wire.HAS_STATS) != 0)
         dtype = np.frombuffer(table.dtype, np.uint8)
         values = starts(np.where(self._flags & wire.HAS_VALUES, numel * ITEM_SIZES[dtype], 0))
         return shapes, stats, values, numel.tolist()
+
+    @cached_property
+    def _numel(self) -> _Ints:
+        return wire.elements(self._table)
 
     def shape(self, row: int) -> list[int]:
         """Return the shape of a row."""
@@ -104,17 +110,35 @@ class Tensors:
         norms = np.full(len(self), -1.0)
         recorded = (self._flags & wire.HAS_STATS) != 0
         norms[recorded] = np.frombuffer(self._table.stats, "<f8").reshape(-1, 4)[:, 3]
-        numel = np.array(self._offsets[3], np.int64)
-        single = np.flatnonzero(~recorded & ((self._flags & wire.HAS_VALUES) != 0) & (numel == 1))
-        offsets = np.array(self._offsets[2], np.int64)[single]
-        dtypes = np.frombuffer(self._table.dtype, np.uint8)[single]
+        for rows, elements in self._single_elements():
+            norms[rows] = np.abs(elements)
+        return norms
+
+    def counts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Return the numbers of elements of all rows that are zero, NaN and infinite; -1 where they were not recorded."""
+        counts = np.full((len(self), 3), -1, np.int64)
+        recorded = (self._flags & wire.HAS_STATS) != 0
+        counts[recorded] = np.frombuffer(self._table.counts, "<i8").reshape(-1, 3)
+        for rows, elements in self._single_elements():
+            counts[rows] = np.stack([elements == 0, np.isnan(elements), np.isinf(elements)], axis=1)
+        return counts
+
+    def _single_elements(self) -> Iterator[tuple[_Ints, np.ndarray[Any, Any]]]:
+        """Yield the rows without statistics that have one element, and these elements, for each dtype."""
+        with_values = (self._flags & wire.HAS_VALUES) != 0
+        single = np.flatnonzero(with_values & ((self._flags & wire.HAS_STATS) == 0) & (self._numel == 1))
+        if not len(single):
+            return
+        dtype = np.frombuffer(self._table.dtype, np.uint8)
+        sizes = np.where(with_values, self._numel * ITEM_SIZES[dtype], 0)
+        offsets = (np.cumsum(sizes) - sizes)[single]
+        dtypes = dtype[single]
         data = np.frombuffer(self._table.values, np.uint8)
         for code in np.unique(dtypes).tolist():
             packed = np.dtype(wire.PACKED[wire.DTYPES[code]])
             here = dtypes == code
             elements = data[offsets[here][:, None] + np.arange(packed.itemsize)].view(packed).reshape(-1)
-            norms[single[here]] = np.abs(elements.astype(np.complex128 if packed.kind == "c" else np.float64))
-        return norms
+            yield single[here], elements.astype(np.complex128 if packed.kind == "c" else np.float64)
 
     def _statistics(
         self, row: int, array: np.ndarray[Any, Any] | None

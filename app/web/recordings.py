@@ -13,7 +13,9 @@ from starlette.responses import Response
 from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import NotFound
+from ..map.query import LONGEST_QUERY
 from ..map.read import LONGEST_VIEW, read_map
+from ..map.search import MOST_HITS, search
 from ..recording import Recording, lists
 from ..recording.series import DEFAULT_KEYS, PARAMETER_TENSORS, STATISTICS
 from ..runs.run import RecordedRun
@@ -103,6 +105,32 @@ async def read_graph_map(
     recorded = await service_of(request).runs.find(id)
     index = index_of(graph, "g", "graph")
     return await answers.answer(request, recorded, read_map, recorded.recording, index, pass_, view, reveal)
+
+
+@router.get("/graphs/{graph}/search", **reference.returns(model.GraphSearch, "The nodes that were found.", 304, 404))
+async def search_graph(
+    request: Request,
+    id: str,
+    graph: str,
+    q: Annotated[
+        str,
+        Query(
+            max_length=LONGEST_QUERY,
+            description="Terms, separated by spaces, all of which a node must meet. A text is found in names, operations, "
+            "modules and lines; `line 12`, `n57` and `p3` name a line, a node and a parameter. Conditions: `grad > 1e3` (or "
+            "`>=`, `<`, `<=`, `=`), `nan`, `inf`, `zero` and `unused`. Put a text with spaces in quotation marks.",
+        ),
+    ],
+    limit: Annotated[int, Query(ge=1, le=MOST_HITS, description="Number of hits to return. All are counted.")] = 100,
+    pass_: Annotated[
+        int | None, Query(alias="pass", ge=0, le=2**31 - 1, description="Pass over this graph that conditions refer to.")
+    ] = None,
+    step: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Step whose pass over this graph is used.")] = None,
+) -> Response:
+    """Search a whole graph by names, operations, modules, lines and parameters, and by conditions on gradients."""
+    recorded = await service_of(request).runs.find(id)
+    index = index_of(graph, "g", "graph")
+    return await answers.answer(request, recorded, search, recorded.recording, index, q, limit, pass_, step)
 
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))

@@ -293,9 +293,22 @@ async def test_a_map_groups_a_graph_and_sums_a_pass(client: httpx.AsyncClient) -
     assert (await client.get(f"{run}/graphs/g0/graph.png", params={"view": ""})).content.startswith(b"\x89PNG")
 
 
+async def test_a_graph_is_searched(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    found = (await client.get(f"{run}/graphs/g0/search", params={"q": "grad < 0", "step": 0, "limit": 1})).json()
+    assert (found["graph"], found["pass"], found["q"], found["count"]) == ("g0", 0, "grad < 0", 0)
+    found = (await client.get(f"{run}/graphs/g0/search", params={"q": "m grad > 9", "pass": 0, "limit": 1})).json()
+    assert (found["count"], [hit["name"] for hit in found["hits"]]) == (1, ["m"])
+    assert found["hits"][0]["norm"] == pytest.approx(28 / 3)
+    wrong = await client.get(f"{run}/graphs/g0/search", params={"q": "grad >"})
+    assert (wrong.status_code, wrong.json()["where"]) == (422, "q")
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
+        ("graphs/g0/search", 422), ("graphs/g7/search?q=x", 404), ("graphs/g0/search?q=nan", 422),
+        ("graphs/g0/search?q=nan&step=9", 404), ("graphs/g0/search?q=x&limit=1001", 422), ("graphs/g0/search?q=", 422),
         ("graphs/g0/map?pass=7", 404), ("graphs/g7/map", 404), ("graphs/g0/map?reveal=n99", 422),
         ("graphs/g0/map?view=" + "x" * 9_000, 422), ("graphs/g0/map?pass=-1", 422), ("passes/0/graph.svg?reveal=m", 422),
     ],

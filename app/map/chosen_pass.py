@@ -1,0 +1,30 @@
+"""Choose the pass whose numbers are read with a graph."""
+
+from __future__ import annotations
+
+from .. import wire
+from ..errors import InvalidInput
+from ..recording import Recording
+
+
+def chosen_pass(recording: Recording, graph: int, pass_index: int | None, step: int | None) -> wire.PassEvent | None:
+    """Return a pass over a graph, by its index, or the main one of a step; ``None`` if neither is given.
+
+    If the main pass of the step is over another graph, the last pass of the step over this graph is returned.
+    Raise :class:`NotFound` for a pass or step that does not exist, and :class:`InvalidInput` if it is not over this graph.
+    """
+    if pass_index is not None and step is not None:
+        raise InvalidInput("Both a pass and a step are given: give one of them.", where="pass")
+    if pass_index is not None:
+        event = recording.log.pass_(pass_index)
+        if event.graph != graph:
+            raise InvalidInput(f"Pass {pass_index} is over graph g{event.graph}, not g{graph}.", where="pass")
+        return event
+    if step is None:
+        return None
+    ended = recording.log.step(step)
+    for index in (ended.main, *reversed(ended.passes)):
+        event = recording.log.pass_(index)
+        if event.graph == graph:
+            return event
+    raise InvalidInput(f"Step {step} has no pass over graph g{graph}: give a pass, or another step.", where="step")

@@ -1,0 +1,55 @@
+"""Find the nodes of a graph by their texts: each text is compared once, however many nodes have it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import repeat
+from operator import contains
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from .columns import Ints, Longs, StructureColumns
+from .order import ForwardOrder
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+TextField = Literal["name", "op", "call", "module"]
+TEXT_FIELDS: Final[tuple[TextField, ...]] = ("name", "op", "call", "module")
+"""The columns of texts of a node, the most specific first."""
+
+
+class TextIndex:
+    """The strings of a graph in lower case. Nodes are found by comparing their columns of indices.
+
+    ``shown_at`` is for each node the position of the operation that shows it in the map: its own, or that of its last user in
+    the forward order; -1 for a node without users.
+    """
+
+    def __init__(self, graph: StructureColumns, order: ForwardOrder) -> None:
+        self._graph = graph
+        self._order = order
+        self._lowered = [text.lower() for text in graph.strings]
+        self._columns = {field: graph.texts(field) for field in TEXT_FIELDS}
+
+    def strings_with(self, text: str) -> Bools:
+        """Return for each string whether it contains a text, which is in lower case. The last entry is false: no string."""
+        found: Bools = np.zeros(len(self._lowered) + 1, bool)
+        found[:-1] = np.fromiter(map(contains, self._lowered, repeat(text)), bool, len(self._lowered))
+        return found
+
+    def nodes_with(self, field: TextField, strings: Bools) -> Bools:
+        """Return for each node whether its text in a field is one of some strings, as :meth:`strings_with` returns them."""
+        return strings[self._columns[field]]
+
+    @cached_property
+    def shown_at(self) -> Ints:
+        graph, position = self._graph, self._order.position
+        at = position.astype(np.int32)
+        last = np.full(graph.count, -1, np.int32)
+        np.maximum.at(last, graph.target, position[graph.source])
+        return np.where(at < 0, last, at).astype(np.int32)
+
+    @cached_property
+    def in_picture_order(self) -> Longs:
+        """All nodes in the order in which the map shows them, from the loss downwards."""
+        return np.lexsort((np.arange(self._graph.count), self._order.position < 0, -self.shown_at))

@@ -1,0 +1,64 @@
+"""Keep the trees of the graphs that were read last, by the content of the graphs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from functools import cached_property
+from threading import Lock
+from typing import Final
+
+import msgspec
+
+from .. import wire
+from .columns import StructureColumns
+from .text_index import TextIndex
+from .tree import GroupTree
+
+KEPT_NODES: Final = 1_000_000
+"""Largest total number of nodes of the graphs whose trees are kept. The tree that was used last is always kept."""
+
+
+class KnownGraph:
+    """The tree of a graph, and the index of its texts, which is made when it is first needed."""
+
+    def __init__(self, event: wire.GraphEvent) -> None:
+        self.tree = GroupTree(StructureColumns(event))
+
+    @cached_property
+    def texts(self) -> TextIndex:
+        return TextIndex(self.tree.graph, self.tree.order)
+
+
+class _KnownGraphs:
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, KnownGraph] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, event: wire.GraphEvent) -> KnownGraph:
+        """Return what is known of a graph. The tree is made without the lock, so two threads may make the same tree."""
+        key = _key(event)
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+                return known
+        known = KnownGraph(event)
+        with self._lock:
+            self._known[key] = known
+            while len(self._known) > 1 and sum(each.tree.graph.count for each in self._known.values()) > KEPT_NODES:
+                self._known.popitem(last=False)
+        return known
+
+
+_graphs: Final = _KnownGraphs()
+
+
+def known_graph(event: wire.GraphEvent) -> KnownGraph:
+    """Return the tree of a graph, from the cache if an equal graph was read before."""
+    return _graphs.get(event)
+
+
+def _key(event: wire.GraphEvent) -> Hashable:
+    """Return a key that is equal for equal graphs. Python keeps the hash of each column, so a second key costs little."""
+    return tuple(tuple(part) if isinstance(part, list) else part for part in msgspec.structs.astuple(event))
