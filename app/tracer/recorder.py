@@ -266,7 +266,7 @@ class Recorder:
                 self._updates.ended()
                 self._optimizers.ended()
                 table = self._new_table()
-                rows = self.lines.final_rows(table, self._calls.graph_reached, self._graphs.graph_of)
+                rows = self.lines.final_rows(table, self._calls.graph_reached, self._graphs.graphs_of)
                 self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
             except Exception as error:
                 self._emitter.failed(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 
@@ -12,11 +12,18 @@ from ..forward.call_frames import CallFrames
 from ..forward.calls import Calls
 from ..source.instrument import ProgramSource
 from ..source.names import Names
+from ..tensors.handles import sequence_nr
 from ..training.parameters import Parameters
+from .components import components
 from .graph import TooManyNodes, Walk
 from .graph_event import describe
 from .saved_tensors import SavedTensors
 from .template import UNKNOWN, Template
+
+OWN_NODES: Final = 10_000
+"""Number of nodes up to which the values of lines have graphs of their own, instead of one that they share."""
+MOST_WALKED: Final = 4
+"""Number of nodes that are visited for the values of lines, as a multiple of the limit for one graph."""
 
 
 class Graphs:
@@ -49,12 +56,61 @@ class Graphs:
     def graph_of(self, tensor: Tensor) -> int:
         """Return the index of the graph whose root is a tensor's node, emitting it on first use; -1 if it is too large."""
         try:
-            walk = Walk([tensor.grad_fn], self._calls, self.limit)
+            return self._with_roots([tensor.grad_fn]).index
         except TooManyNodes:
             return -1
+
+    def graphs_of(self, tensors: Sequence[Tensor]) -> list[int]:
+        """Return for each tensor the index of a graph with its node, emitting new graphs; -1 if the graph is too large.
+
+        Each tensor is the root of a graph of its own while these graphs have at most :data:`OWN_NODES` nodes together.
+        Beyond that, the tensors of a connected graph share it, so that a program of many lines is recorded in linear time.
+        """
+        nodes = [tensor.grad_fn for tensor in tensors]
+        if self._have_at_most(min(OWN_NODES, self.limit), nodes):
+            return [self._with_roots([node]).index for node in nodes]
+        graphs: dict[Any, int] = {}
+        try:
+            for component in components(nodes, MOST_WALKED * self.limit):
+                try:
+                    shared = self._with_roots(component.roots).index
+                    graphs |= dict.fromkeys(component.members, shared)
+                except TooManyNodes:
+                    graphs |= self._smallest(component.members)
+        except TooManyNodes:
+            graphs |= self._smallest(nodes)
+        return [graphs.get(node, -1) for node in nodes]
+
+    def _have_at_most(self, limit: int, roots: Sequence[Any]) -> bool:
+        """Return whether the graphs with these roots have at most ``limit`` nodes together."""
+        left = limit
+        for root in roots:
+            try:
+                left -= len(Walk([root], self._calls, max(left, 1)).nodes)
+            except TooManyNodes:
+                return False
+        return left >= 0
+
+    def _smallest(self, roots: Sequence[Any]) -> dict[Any, int]:
+        """Return the graphs of the nodes whose graphs are small, each with one root. They have a limited size together."""
+        found: dict[Any, int] = {}
+        left = MOST_WALKED * self.limit
+        for root in sorted(roots, key=sequence_nr):
+            try:
+                template = self._with_roots([root])
+                found[root] = template.index
+                left -= len(template.outputs)
+            except TooManyNodes:
+                left -= self.limit
+            if left <= 0:
+                break
+        return found
+
+    def _with_roots(self, roots: Sequence[Any]) -> Template:
+        """Return the template of the graph with these roots. Raise :class:`TooManyNodes` if it is too large."""
+        walk = Walk(roots, self._calls, self.limit)
         parameters = self._parameters
-        indexes = [parameters.index(leaf) if leaf in parameters else -1 for _, leaf in walk.leaves]
-        return self.template(walk, indexes).index if walk.nodes else -1
+        return self.template(walk, [parameters.index(leaf) if leaf in parameters else -1 for _, leaf in walk.leaves])
 
     def template(self, walk: Walk, parameters: Sequence[int]) -> Template:
         """Return the template of a graph's structure, emitting it on first use. ``parameters`` belong to its leaves."""

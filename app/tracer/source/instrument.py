@@ -34,7 +34,10 @@ class ProgramSource:
         self._positions: dict[int, list[tuple[int | None, int | None, int | None, int | None]]] = {}
         self._locations: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
         self._contexts: dict[tuple[int, int], LineContext] = {}
-        self._trees: list[ast.Module] = []
+        self._unread: list[ast.Module] = []
+        """The cells whose expressions are not among the following ones yet."""
+        self._expressions: dict[tuple[int | None, ...], ast.expr] = {}
+        """The operations and calls by their positions in the text."""
         self._codes: list[CodeType] = []  # kept alive, since the caches use their ids as keys
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
 
@@ -44,7 +47,7 @@ class ProgramSource:
         text = "\n" * (start - 1) + "\n".join(self.lines[start - 1 : end]) + "\n"
         tree = ast.parse(text, self.filename)
         marked = Marker(self._structure, quiet=ends_quietly(tree, self.lines)).mark(tree)
-        self._trees.append(marked)
+        self._unread.append(marked)
         return compile(marked, self.filename, "exec", dont_inherit=True)
 
     def operand(self, code: CodeType, offset: int, index: int, *, method: bool) -> str | None:
@@ -69,14 +72,12 @@ class ProgramSource:
 
     def _expression(self, span: tuple[int | None, ...]) -> ast.expr | None:
         """Return the operation or call that has a position in the text, as in ``code.co_positions``."""
-        line = span[0] or 0
-        for tree in self._trees:
-            for statement in tree.body:
-                if statement.lineno <= line <= (statement.end_lineno or 0):
-                    for node in ast.walk(statement):
-                        if isinstance(node, ast.BinOp | ast.Call) and not is_mark(node) and _span_of(node) == span:
-                            return node
-        return None
+        for tree in self._unread:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.BinOp | ast.Call) and not is_mark(node):
+                    self._expressions.setdefault(_span_of(node), node)
+        self._unread.clear()
+        return self._expressions.get(span)
 
     def locate(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
         """Return the line of an instruction and its columns. The line is 0 if it is unknown or not one of the program.

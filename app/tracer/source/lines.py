@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -188,25 +188,38 @@ class LineValues:
 
     def pending_rows(self, table: TableBuilder) -> list[wire.LineRow]:
         """Return the latest values that have not been sent since they changed."""
+        latest = [(line, self._latest[line]) for line in sorted(self._pending)]
         rows = [
             wire.LineRow(line, None, _brief(value.text), table.add(value.content), at=value.step)
-            for line, value in sorted(self._latest.items())
-            if line in self._pending and (value.content is not None or value.text is not None)
+            for line, value in latest
+            if value.content is not None or value.text is not None
         ]
         self._pending.clear()
         return rows
 
     def final_rows(
-        self, table: TableBuilder, graph_reached: Callable[[Tensor], int], graph_of: Callable[[Tensor], int]
+        self, table: TableBuilder, graph_reached: Callable[[Tensor], int], graphs_of: Callable[[Sequence[Tensor]], list[int]]
     ) -> list[wire.LineRow]:
-        """Return all latest values as a notebook shows them, each tensor with its graph.
+        """Return all latest values as a notebook shows them, each tensor with a graph.
 
-        A displayed value has its own graph. An assigned value is shown in the graph of the pass that reached it.
+        A displayed value has a graph of its own where that is cheap. An assigned value is shown in the graph of the pass that
+        reached it.
         """
-        rows = []
-        texts: dict[int, str] = {}  # an object shown on several lines is printed once, and its graph is emitted once
         graphs: dict[int, int] = {}
-        for line, value in sorted(self._latest.items()):
+        """By the line of a value the graph of a pass."""
+        others: dict[int, Tensor] = {}
+        """By id the tensors whose graph no pass has reached. Several lines may show one tensor."""
+        values = sorted(self._latest.items())
+        for line, value in values:
+            content = value.content
+            if isinstance(content, Tensor) and grad_fn_of(content) is not None:
+                graphs[line] = -1 if value.statement.kind == "show" else graph_reached(content)
+                if graphs[line] < 0:
+                    others[id(content)] = content
+        graphs_of_others = dict(zip(others, graphs_of(list(others.values())), strict=True))
+        rows = []
+        texts: dict[int, str] = {}  # an object shown on several lines is printed once
+        for line, value in values:
             content, kept = value.content, value.text
             text = kept if kept is None or isinstance(kept, str) else kept.whole()
             if text is None and isinstance(content, Tensor):
@@ -217,13 +230,9 @@ class LineValues:
                 text = snapshot_text(content)
             if text is None:
                 continue
-            graph = -1
-            if isinstance(content, Tensor) and grad_fn_of(content) is not None:
-                graph = -1 if value.statement.kind == "show" else graph_reached(content)
-                if graph < 0:
-                    graph = graphs.get(id(content), -1)
-                if graph < 0:
-                    graph = graphs[id(content)] = graph_of(content)
+            graph = graphs.get(line, -1)
+            if graph < 0:
+                graph = graphs_of_others.get(id(content), -1)
             rows.append(wire.LineRow(line, None, text, table.add(content), graph, value.step))
         return rows
 
