@@ -28,7 +28,7 @@ from .sandbox.memory import MemoryWatch, default_budget
 from .sandbox.pool import SELFTEST_SECONDS, Pool
 from .sandbox.selftest import Check
 from .sandbox.zygote_client import Child
-from .settings import Settings
+from .settings import Settings, cores
 from .wire.catalogue import OptimizerCatalogue
 
 _CHILD_SECONDS: Final = 60.0
@@ -122,7 +122,7 @@ class LocalExecutor:
             cpu_seconds=math.ceil(settings.limits.wall_seconds) + 2,
             path=path,
         )
-        self._pool = Pool(config, settings.children or 2 * (os.cpu_count() or 1))
+        self._pool = Pool(config, settings.children or 2 * cores())
         self._memory = settings.limits.memory_bytes
         self._watch = MemoryWatch(settings.programs_memory_mb << 20 or default_budget())
         # The zygote works on Linux only. Elsewhere, unconfined programs run in a plain process each.

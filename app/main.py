@@ -148,7 +148,7 @@ def _service(settings: Settings, folder: Path | None, executor: Executor, worker
 
 def _slots(settings: Settings) -> int:
     """Return how many programs of one session run at once."""
-    return settings.concurrent or os.cpu_count() or 1
+    return settings.concurrent or settings_module.cores()
 
 
 def _listed(text: str) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, get_type_hints
 
 import platformdirs
 from msgspec import Struct, convert, field
@@ -14,6 +16,8 @@ from msgspec import ValidationError as MsgspecError
 from .model import Limits
 
 PREFIX = "TAPEDECK_"
+CGROUPS: Final = Path("/sys/fs/cgroup")
+CGROUP_OF_PROCESS: Final = Path("/proc/self/cgroup")
 
 
 class ConnectionLimits(Struct, frozen=True):
@@ -52,10 +56,10 @@ class Settings(Struct, frozen=True):
     dot: str = ""
     """Path of the Graphviz ``dot`` to use instead of the one in the wheel."""
     children: int = 0
-    """Number of idle sandboxed processes that are kept ready; 0 means two per core."""
+    """Number of idle sandboxed processes that are kept ready; 0 means two per core that the server may use."""
     concurrent: int = 0
-    """Number of programs of one session that run at once; 0 means one per core. One more runs for another session of the
-    same address, and one more for another address."""
+    """Number of programs of one session that run at once; 0 means one per core that the server may use. One more runs for
+    another session of the same address, and one more for another address."""
     queue: int = 512
     """Number of runs that may wait in the queue. Further runs are rejected with 503. One address may fill three quarters of
     the queue; its further runs are rejected with 429."""
@@ -139,3 +143,29 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def cores() -> int:
+    """Return how many cores this process may use.
+
+    These are the cores of the machine, or fewer if the process is bound to some of them, or if its control group (version 2),
+    for example that of a container, limits its CPU time.
+    """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(available, _cpu_quota())))
+
+
+def _cpu_quota() -> float:
+    """Return the CPU seconds per second that the control groups of this process allow, infinity if they set no limit."""
+    try:
+        own = next(line.strip() for line in CGROUP_OF_PROCESS.read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return math.inf
+    path, least = PurePosixPath(own.removeprefix("0::/")), math.inf
+    for folder in (path, *path.parents):
+        try:
+            quota, period = map(float, (CGROUPS / folder / "cpu.max").read_text().replace("max", "inf").split())
+        except (OSError, ValueError):
+            continue
+        least = min(least, quota / period)
+    return least
