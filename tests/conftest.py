@@ -10,7 +10,11 @@ from collections.abc import Generator
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-NO_BROWSER = "no Chromium on PATH: install one (on Debian, apt-get install chromium) to run the browser tests"
+MISSING = {
+    "browser": "no Chromium on PATH: install one (on Debian, apt-get install chromium) to run the browser tests",
+    "nginx": "no nginx on PATH: install it (on Debian, apt-get install nginx) to run the tests behind a proxy",
+}
+"""Markers of tests that need a program, and why they are skipped without it."""
 
 
 def browser_path() -> str | None:
@@ -18,8 +22,13 @@ def browser_path() -> str | None:
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def browser_is_required() -> bool:
-    return os.environ.get("TAPEDECK_REQUIRE_BROWSER", "") not in ("", "0")
+def nginx_path() -> str | None:
+    """Return the path of nginx, or ``None`` if it is not installed. It may be in a folder that only root has on ``PATH``."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+
+
+def programs_are_required() -> bool:
+    return os.environ.get("TAPEDECK_REQUIRE_PROGRAMS", "") not in ("", "0")
 
 
 @pytest.fixture
@@ -47,18 +56,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if _is_browser(item) and browser_path() is None:
-        pytest.skip(NO_BROWSER)  # in one location, so that pytest summarizes all skips in one line
+    needed = _needed(item)
+    if needed is not None and {"browser": browser_path, "nginx": nginx_path}[needed]() is None:
+        pytest.skip(MISSING[needed])  # in one location, so that pytest summarizes all skips in one line
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Report a skipped browser test as failed if a browser is required."""
+    """Report a test that was skipped for want of a program as failed if the programs are required."""
     report = yield
-    if report.skipped and _is_browser(item) and browser_is_required() and not hasattr(report, "wasxfail"):
+    if report.skipped and _needed(item) is not None and programs_are_required() and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped, though TAPEDECK_REQUIRE_BROWSER is set: {report.longrepr}"
+        report.longrepr = f"skipped, though TAPEDECK_REQUIRE_PROGRAMS is set: {report.longrepr}"
     return report
+
+
+def _needed(item: pytest.Item) -> str | None:
+    """Return the marker of the program that a test needs, if any."""
+    return next((name for name in MISSING if item.get_closest_marker(name) is not None), None)
 
 
 def _is_browser(item: pytest.Item) -> bool:
