@@ -3,6 +3,7 @@
 #   docker build -t tapedeck .
 #   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges -v tapedeck:/data -p 127.0.0.1:8000:8000 tapedeck
 #
+# PYTHON_IMAGE is the base image: name it with a digest, python:3.11-slim-bookworm@sha256:…, to build the same image again.
 # TORCH_INDEX is the URL of an index with PyTorch's wheels for the CPU. Set it if pip's own index has builds for GPUs.
 # Behind a private certificate authority, mount its file into the build and set PIP_CERT and NODE_EXTRA_CA_CERTS to its path.
 
