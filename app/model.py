@@ -293,6 +293,92 @@ class GraphSearch(Struct, frozen=True):
     hits: list[SearchHit]
 
 
+Band = Literal["vanishing", "even", "exploding"]
+
+
+class ModuleParameter(Struct, frozen=True):
+    """A parameter of a module in one pass: L2 norms of its gradient, its value and its update, ``null`` if not recorded.
+
+    ``node`` is its leaf in the graph. ``gradient`` is the gradient that arrived in the pass. ``ratio`` is ``update / value``,
+    ``null`` if the value is 0 or the pass belongs to no step that updated the parameter.
+    """
+
+    id: str
+    node: str
+    name: str
+    shape: list[int]
+    gradient: float | str | None
+    value: float | str | None
+    update: float | str | None
+    ratio: float | str | None
+
+
+class ModuleRow(Struct, frozen=True):
+    """A module of a model in one pass, with all parameters inside it.
+
+    ``parent`` is the index of the row of the module around it. ``group`` is its first call in the map. ``parameters`` is the
+    number of elements of its parameters, ``tensors`` the number of these, and ``nodes`` that of its operations in all
+    ``calls``. ``gradient``, ``value`` and ``update`` are the L2 norms over all its parameters, and ``ratio`` is ``update /
+    value``. ``spread`` has the least and the greatest gradient norm of a parameter. ``arrives`` is the norm of the gradient at
+    its outputs.
+
+    ``relative`` is ``gradient`` as a multiple of that of the reference. ``band`` is ``vanishing`` from a thousandth of it
+    downwards, and ``exploding`` from the thousandfold upwards. ``own`` are the parameters that are not in a module inside.
+    """
+
+    path: str
+    name: str
+    group: str
+    parent: int | None
+    calls: int
+    nodes: int
+    parameters: int
+    tensors: int
+    gradient: float | str | None
+    value: float | str | None
+    update: float | str | None
+    ratio: float | str | None
+    spread: list[float | str | None] | None
+    arrives: float | str | None
+    relative: float | str | None
+    band: Band | None
+    own: list[ModuleParameter]
+
+
+class GradientTrend(Struct, frozen=True):
+    """How the gradient changes along modules of the same name, such as `h.11` to `h.0`.
+
+    ``rows`` are the indexes of their rows, that of the nearest to the loss first. ``factor`` is the change from one module to
+    the next, as the gradient flows. It is fitted to the logarithms of the norms, and ``null`` if fewer than two are above 0.
+    ``unit`` is ``block`` for modules that contain modules, else ``layer``. ``headline`` is a text such as "÷ 9.8 per block".
+    """
+
+    headline: str
+    sentence: str
+    factor: float | None
+    unit: str
+    band: Band
+    rows: list[int]
+
+
+class ModelRows(Struct, frozen=True):
+    """The modules with parameters that took part in a pass, from the loss downwards; each is followed by those inside it.
+
+    ``reference`` is the index of the row that others are compared with: the one nearest to the loss, of the repeated modules
+    if there are any. ``outside`` are leaves whose names are not those of parameters of a module, such as inputs. ``step`` is
+    ``null`` if the step has not ended. ``omitted`` is the number of rows that did not fit into the answer.
+    """
+
+    graph: str
+    pass_: int = field(name="pass")
+    step: int | None
+    rows: list[ModuleRow]
+    outside: list[ModuleParameter]
+    reference: int | None
+    trend: GradientTrend | None
+    omitted: int
+
+
 class Gradient(Struct, frozen=True):
     """The gradient at one output of a node: ``arrived`` is the sum over its edges, ``used`` the gradient after the hooks."""
 

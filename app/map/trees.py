@@ -12,6 +12,7 @@ import msgspec
 
 from .. import wire
 from .columns import StructureColumns
+from .module_tree import ModuleTree
 from .text_index import TextIndex
 from .tree import GroupTree
 
@@ -20,7 +21,7 @@ KEPT_NODES: Final = 1_000_000
 
 
 class KnownGraph:
-    """The tree of a graph, and the index of its texts, which is made when it is first needed."""
+    """The tree of a graph, and the index of its texts and its modules, each made when it is first needed."""
 
     def __init__(self, event: wire.GraphEvent) -> None:
         self.tree = GroupTree(StructureColumns(event))
@@ -28,6 +29,10 @@ class KnownGraph:
     @cached_property
     def texts(self) -> TextIndex:
         return TextIndex(self.tree.graph, self.tree.order)
+
+    @cached_property
+    def modules(self) -> ModuleTree:
+        return ModuleTree(self.tree)
 
 
 class _KnownGraphs:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from .. import model
 from ..drawing.picture import MEDIA
 from ..errors import NotFound
+from ..map.models import read_models
 from ..map.query import LONGEST_QUERY
 from ..map.read import LONGEST_VIEW, read_map
 from ..map.search import MOST_HITS, search
@@ -131,6 +132,18 @@ async def search_graph(
     recorded = await service_of(request).runs.find(id)
     index = index_of(graph, "g", "graph")
     return await answers.answer(request, recorded, search, recorded.recording, index, q, limit, pass_, step)
+
+
+@router.get("/models", **reference.returns(model.ModelRows, "The modules in order.", 304, 404))
+async def read_model_rows(
+    request: Request,
+    id: str,
+    step: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Step to read. Default: the last one.")] = None,
+    pass_: Annotated[int | None, Query(alias="pass", ge=0, le=2**31 - 1, description="Pass to read instead.")] = None,
+) -> Response:
+    """Read the modules of a model in order, with the norms of their gradients, parameters and updates."""
+    recorded = await service_of(request).runs.find(id)
+    return await answers.answer(request, recorded, read_models, recorded.recording, step, pass_)
 
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))

@@ -304,9 +304,20 @@ async def test_a_graph_is_searched(client: httpx.AsyncClient) -> None:
     assert (wrong.status_code, wrong.json()["where"]) == (422, "q")
 
 
+async def test_the_modules_of_a_step_are_read(client: httpx.AsyncClient) -> None:
+    run = await start(client)
+    last = (await client.get(f"{run}/models")).json()
+    assert last["step"] == last["pass"] == 1
+    for address in ("models?step=0", "models?pass=0"):
+        found = (await client.get(f"{run}/{address}")).json()
+        assert (found["graph"], found["pass"], found["step"], found["rows"]) == ("g0", 0, 0, [])
+        assert [(each["name"], each["gradient"]) for each in found["outside"]] == [("m", pytest.approx(28 / 3))]
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
+        ("models?step=9", 404), ("models?pass=9", 404), ("models?step=0&pass=0", 422),
         ("graphs/g0/search", 422), ("graphs/g7/search?q=x", 404), ("graphs/g0/search?q=nan", 422),
         ("graphs/g0/search?q=nan&step=9", 404), ("graphs/g0/search?q=x&limit=1001", 422), ("graphs/g0/search?q=", 422),
         ("graphs/g0/map?pass=7", 404), ("graphs/g7/map", 404), ("graphs/g0/map?reveal=n99", 422),

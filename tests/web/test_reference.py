@@ -38,7 +38,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
         f"{base}/graphs/{{graph}}", f"{base}/graphs/{{graph}}/graph.{{form}}", f"{base}/passes/{{index}}",
         f"{base}/passes/{{index}}/graph.{{form}}", f"{base}/passes/{{index}}/nodes/{{node}}", f"{base}/frames",
         f"{base}/series", f"{base}/lines", f"{base}/parameters", f"{base}/graphs", f"{base}/graphs/{{graph}}/nodes",
-        f"{base}/graphs/{{graph}}/map", f"{base}/graphs/{{graph}}/search", f"{base}/graphs/{{graph}}/edges",
+        f"{base}/models", f"{base}/graphs/{{graph}}/map", f"{base}/graphs/{{graph}}/search", f"{base}/graphs/{{graph}}/edges",
             f"{base}/passes/{{index}}/nodes", f"{base}/passes/{{index}}/edges",
         f"{base}/steps/{{index}}/parameters",
         f"{base}/replays", f"{base}/replays/{{replay}}", f"{base}/replays/{{replay}}/events",
