@@ -15,7 +15,7 @@ NonfiniteIndices = tuple[Sequence[int], Sequence[int]]
 MAX_NONFINITE = 2_000
 """Largest number of passes, and of steps, whose indices are recorded because they contain NaN or Inf."""
 JOINED_CHARACTERS = 4_096
-"""Length of a printed text, in characters, from which on the next text is not joined to it."""
+"""Number of characters of a printed text above which no further text is joined to it."""
 MAX_LINE_EVENTS = 16
 """Number of events of lines above which they are merged."""
 

@@ -98,7 +98,7 @@ class Recording:
         return pass_size(event) <= self.limits.answer_nodes
 
     def passes_with_numbers(self, step: wire.StepEvent) -> set[int]:
-        """Return the passes of a step whose numbers fit into one answer, the main pass first."""
+        """Return the passes of a step whose numbers fit into one answer. The main pass takes precedence."""
         room = Room(STEP_PASSES * self.limits.answer_nodes)
         in_order = sorted(chosen_passes(step.passes, step.main, MOST_PASSES), key=lambda index: index != step.main)
         events = (self.log.pass_(index) for index in in_order)

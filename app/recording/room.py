@@ -1,4 +1,4 @@
-"""Bound the size of an answer. Sizes are measured in tensors of ordinary size, of which each is a few hundred bytes of JSON."""
+"""Bound the size of an answer. The unit of size is a tensor of ordinary size, which is a few hundred bytes of JSON."""
 
 from __future__ import annotations
 

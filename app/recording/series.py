@@ -40,7 +40,7 @@ CHARTED: Final = ("value", "grad", "update")
 """Tensors of each parameter whose curves the page shows."""
 CHARTED_PARAMETERS: Final = 40
 CHARTED_ELEMENTS: Final = 4
-"""Largest number of elements of a parameter that has a curve for each of them. ``core/curves.js`` has the same three limits."""
+"""Largest number of elements of a parameter that has a curve for each of them. ``core/curves.js`` has the same three values."""
 
 _PARAMETER: Final = re.compile(
     rf"p(?P<index>\d{{1,9}}|\*)"
@@ -74,7 +74,7 @@ class StepSeries(Struct, frozen=True):
 
 
 def read_each(groups: Iterable[StepGroup], keys: Sequence[str]) -> dict[str, StepSeries]:
-    """Read the series of each key over steps, and skip what no step has.
+    """Read the series of each key over steps, without the keys that no step has.
 
     Raise :class:`InvalidInput` for a malformed key, or if the keys select more than :data:`MOST_NUMBERS`.
     """

@@ -12,7 +12,7 @@ import numpy as np
 from .. import model, wire
 
 LISTED: Final = 10_000
-"""Largest number of offsets that are kept in a list. Of a larger table, often only a few rows are read."""
+"""Largest number of offsets that are kept in a list. Offsets of a larger table stay in an array: often, few rows are read."""
 MOST_DIMENSIONS: Final = 64
 """Largest number of dimensions of a NumPy array. A tensor with more dimensions is read without its elements."""
 ITEM_SIZES: Final = np.array([np.dtype(wire.PACKED.get(name, "V0")).itemsize for name in wire.DTYPES], np.int64)

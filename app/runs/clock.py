@@ -1,4 +1,4 @@
-"""Tell the time for the expiry of runs, without trusting a clock that jumps."""
+"""Determine the time for the expiry of runs, without trusting a clock that jumps."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Final
 
 TOLERANCE_SECONDS: Final = 300.0
-"""Difference up to which the machine's clock is followed at once."""
+"""Largest jump of the machine's clock that is followed at once."""
 SETTLING_SECONDS: Final = 86_400.0
-"""Time after which a clock that has jumped is believed."""
+"""Time after which a larger jump of the machine's clock is accepted."""
 
 
 class ExpiryClock:
     """Seconds since 1970. A jump of the machine's clock counts only once it has lasted a day.
 
     A clock that is set to a wrong time would delete fresh runs, or keep old ones. ``latest`` is the time of the newest run, 0
-    if there is none. If the clock is more than a day away from it at the start, the server was off, or the clock is wrong: then
-    the clock is followed, but is not :attr:`certain` for a day.
+    if there is none. If the clock is more than a day away from ``latest`` at the start, either the server was off, or the clock
+    is wrong. The time then follows the clock, but is not :attr:`certain` for a day.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ExpiryClock:
 
     @property
     def certain(self) -> bool:
-        """True if nothing speaks against the time, so that expired runs may be deleted."""
+        """True if there is no reason to doubt the time, so that expired runs may be deleted."""
         self.now()
         return self._doubted is None
 

@@ -30,7 +30,7 @@ class Durations:
             self._means.popitem(last=False)
 
     def expected(self, session: str, running: float = 0.0) -> float:
-        """Return how long the next program of a session takes: its mean, or more if its current one has run for longer."""
+        """Return how long the next program of a session takes: its mean, or at least as long as its current one has run."""
         return min(self._longest, max(self._means.get(session, self._mean), running))
 
     def left(self, session: str, running: float) -> float:

@@ -253,7 +253,7 @@ class Runs:
             await asyncio.sleep(FLUSH_SECONDS)
 
     async def _announce_positions(self) -> None:
-        """Wake the listeners of the runs in the queue now and then, while there are any."""
+        """Wake the listeners of the runs in the queue every ``POSITION_SECONDS``, while there are any."""
         while waiting := [recorded for recorded in self._live.values() if recorded.status == "queued"]:
             for recorded in waiting:
                 recorded.wake()

@@ -18,7 +18,10 @@ from .outcome import headline
 from .slots import Ticket
 
 MOST_ITEMS: Final = 2_000
-"""Largest number of lines, of parameters and of graphs in the answer of a run. Also the room of lines and of parameters."""
+"""Largest number of lines, of parameters and of graphs in the answer for a run.
+
+It also bounds the size of the lines, and of the parameters, in the unit of :mod:`~tapedeck.recording.room`.
+"""
 
 
 class RecordedRun:

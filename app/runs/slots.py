@@ -1,8 +1,8 @@
-"""Divide the slots in which programs run fairly among clients, and estimate how long each caller waits.
+"""Share the slots for programs fairly among clients, and estimate how long each caller waits.
 
-Clients take turns (see :mod:`.turns`). Of ``count + 2`` slots, a session uses at most ``count``, and an address at most
-``count + 1``. Endless programs of one client therefore leave a slot free for the next session, and those of one address leave
-a slot free for the next address.
+A program runs in a slot. Clients take turns (see :mod:`.turns`). Of ``count + 2`` slots, a session uses at most ``count``,
+and an address at most ``count + 1``. Endless programs of one client therefore leave a slot free for the next session, and
+those of one address leave a slot free for the next address.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .turns import Client, TurnOrder
 ADDRESS_SHARE: Final = 0.75
 """Largest part of the queue that the programs of one address fill."""
 QUEUE_BYTES: Final = 64 * 1024 * 1024
-"""Size of the programs in the queue together."""
+"""Largest total size of the programs in the queue, in bytes."""
 FRESH_SECONDS: Final = 0.5
-"""Seconds for which estimates are reused: to estimate the waits of a full queue takes milliseconds."""
+"""Seconds for which estimates are reused, because estimating the waits of a full queue takes milliseconds."""
 
 
 class Ticket:
@@ -136,7 +136,7 @@ class Slots:
             raise self._full(TooMany, whose, lambda ticket: ticket.client.address == client.address)
 
     def _full(self, error: type[Busy | TooMany], whose: str, concerns: Callable[[Ticket], bool]) -> Busy | TooMany:
-        """Return the error for a full queue. A retry makes sense once the first of the concerned tickets has left it."""
+        """Return the error for a full queue. A retry may succeed once the first of the concerned tickets has left the queue."""
         concerned = [ticket for ticket in self._turns if concerns(ticket)]
         ends = (concerned[0], concerned[-1]) if concerned else ()  # empty if the setting allows no queue
         first, last = (max(1.0, self.position(ticket).seconds) for ticket in ends) if ends else (1.0, 1.0)
@@ -181,7 +181,7 @@ class Slots:
         return self._positions[ticket]
 
     def _estimate(self, ticket: Ticket) -> None:
-        """Estimate the waits of all tickets, unless there are fresh estimates, which include ``ticket``."""
+        """Estimate the waits of all tickets, unless there are fresh estimates that include ``ticket``."""
         fresh = self._clock() < self._estimated + FRESH_SECONDS
         if not fresh or ticket not in self._positions:
             self._estimated = self._clock()
@@ -191,7 +191,8 @@ class Slots:
     def _waits(self) -> Iterator[tuple[Ticket, float]]:
         """Yield the waiting tickets in the order of their turns, each with the seconds until it gets a slot.
 
-        All tickets ahead share all slots. The tickets ahead from the same session or address share the slots that it may use.
+        All tickets ahead share all slots. Those from the same session, or address, share the slots that one session, or
+        address, may use. The longest of these waits counts.
         """
         now = self._clock()
         running: dict[str, float] = {}

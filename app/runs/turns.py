@@ -1,7 +1,7 @@
-"""Order those who wait by turns: addresses take turns, and so do the sessions of an address.
+"""Order waiting callers by turns: addresses take turns, and so do the sessions of an address.
 
-Many people may share an address, so an address with several sessions gets several turns in a row, up to ``ADDRESS_TURNS``: a
-session costs a caller one request, and must not buy an unlimited share.
+Many people may share an address, so an address with several sessions gets several turns in a row. There are at most
+``ADDRESS_TURNS``, because one caller can get a new session with every request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ T = TypeVar("T", bound=_Waiting)
 
 @dataclass
 class _Address(Generic[T]):
-    """Those who wait at one address, by session. Both are in the order of turns."""
+    """The waiting callers of one address, by session. Sessions, and the callers of each, are in the order of their turns."""
 
     sessions: dict[str, deque[T]] = field(default_factory=dict)
     taken: int = 0
@@ -53,7 +53,7 @@ class _Address(Generic[T]):
 
 
 class TurnOrder(Generic[T]):
-    """Those who wait, in the order of their turns."""
+    """The waiting callers, in the order of their turns."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, _Address[T]] = {}
@@ -79,12 +79,15 @@ class TurnOrder(Generic[T]):
                 addresses.append((name, address))
 
     def append(self, waiting: T) -> None:
-        """Add one at the end of its session."""
+        """Add a caller at the end of its session."""
         sessions = self._addresses.setdefault(waiting.client.address, _Address()).sessions
         sessions.setdefault(waiting.client.key, deque()).append(waiting)
 
     def take(self, waiting: T) -> None:
-        """Remove one whose turn it is. Its session, and in the end its address, has its next turn after the others."""
+        """Remove a caller whose turn it is, and put its session behind the other sessions of its address.
+
+        When the address has used all its turns in a row, it goes behind the other addresses.
+        """
         name, key = waiting.client.address, waiting.client.key
         address = self._addresses[name]
         turns = address.turns(_anonymous(name))
@@ -96,7 +99,7 @@ class TurnOrder(Generic[T]):
         self.remove(waiting)
 
     def remove(self, waiting: T) -> None:
-        """Remove one that does not want its turn any more."""
+        """Remove a caller that no longer waits."""
         name, key = waiting.client.address, waiting.client.key
         sessions = self._addresses[name].sessions
         sessions[key].remove(waiting)

@@ -34,8 +34,8 @@ SIMPLE: Final = ("", "text/plain", "application/x-www-form-urlencoded", "multipa
 def is_cross_site(headers: Headers) -> bool:
     """Return whether a page of another origin sent a request, as far as the browser says.
 
-    Browsers say it in ``Sec-Fetch-Site``, except to plain HTTP addresses of other machines, and in ``Origin``. A page can set
-    neither, nor ``X-Forwarded-Host``, unless the server allows it. Programs that are not browsers send none of these headers.
+    Browsers send ``Origin``, and ``Sec-Fetch-Site`` too, except to plain HTTP addresses of other machines. A page can set
+    neither of them, nor ``X-Forwarded-Host``, unless the server allows it. Other programs send none of these headers.
     """
     if (site := headers.get("sec-fetch-site")) is not None:
         return site not in ("same-origin", "none")
@@ -44,7 +44,7 @@ def is_cross_site(headers: Headers) -> bool:
         return False
     sender = urlsplit(origin.lower())
     hosts = [headers.get(name, "").lower() for name in ("host", "x-forwarded-host")]
-    # a proxy may leave the port out of the host
+    # a proxy may remove the port from the host
     return not any(host and host in (sender.netloc, _name(sender.netloc)) for host in hosts)
 
 

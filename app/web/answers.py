@@ -45,7 +45,7 @@ async def encoded_answer(
     """Return a part of a run that ``encode`` reads and encodes, in a thread unless the run is small.
 
     The answer about an ended run is cached in the server, and may be cached by the client. ``vary`` names the request header
-    on which it depends, besides ``Accept-Encoding``.
+    on which the answer depends, besides ``Accept-Encoding``.
     """
     service = service_of(request)
     if not recorded.ended:

@@ -24,7 +24,7 @@ def release_body(request: Request) -> None:
 
 
 class BodiesInFlight:
-    """Middleware that limits the bytes of all requests in progress, in total and of one address.
+    """Middleware that limits the bytes of all requests in progress, in total and for each address.
 
     The request whose bytes exceed a limit gets 429 or 503.
     """

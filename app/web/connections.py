@@ -1,7 +1,7 @@
 """Serve HTTP to clients that send slowly, read slowly, or open more connections than they need.
 
 uvicorn closes a connection that stays idle after a response. Everything else is bounded here: the time for headers and bodies,
-the size of headers, requests sent ahead of responses, connections in total and of one address, and the time in which a client
+the size of headers, requests sent ahead of responses, connections in total and for each address, and the time in which a client
 must read. A response may take as long as it needs, so waiting requests and event streams are not affected.
 """
 
@@ -32,7 +32,7 @@ HEADERS: Final = 100
 PIPELINE: Final = 8
 """Number of requests that a client may send before it has received the response to an earlier one."""
 BODY_RATE: Final = 16 * 1024
-"""Bytes per second at which a body must arrive once its time is used up."""
+"""Bytes per second at which a body must arrive after the first ``body_seconds``."""
 WRITE_RATE: Final = 1024
 """Bytes per second at which a client must read."""
 REFUSED_SECONDS: Final = 5.0
@@ -40,7 +40,7 @@ REFUSED_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5
 """``Retry-After`` of a connection beyond a limit."""
 REFUSALS: Final = 64
-"""Number of connections beyond a limit that get an answer at the same time. More are closed at once."""
+"""Number of connections beyond a limit that get an error as answer at the same time. Further ones are closed without answer."""
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class ConnectionTable:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's connection, with limits. The table calls :meth:`check` now and then."""
+    """uvicorn's connection, with limits. The table calls :meth:`check` every ``SWEEP_SECONDS``."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._serving: RequestResponseCycle | None = None
         self._refusal: HTTPStatus | None = None
         self._deadline: float | None = None
-        """When the headers or the body that are arriving must be complete."""
+        """Time at which the headers or the body that is arriving must be complete."""
         self._received = False
         self._in_headers = False
         self._header_bytes = 0
@@ -163,7 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._refusal)
             return
         self._received = True
-        if self._deadline is None and self._idle:  # also bytes that begin no request are bounded
+        if self._deadline is None and self._idle:  # bytes that begin no request have a time limit too
             self._deadline = self._table.clock() + self._limits.header_seconds
         super().data_received(data)
         if self._in_headers:
@@ -270,7 +270,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 _DETAILS: Final = {
     HTTPStatus.REQUEST_TIMEOUT: "The request took too long to arrive: send it again.",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"Send at most {HEADERS} headers of {HEADER_BYTES:,} bytes together.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: f"Send at most {HEADERS} headers with at most {HEADER_BYTES:,} bytes in total.",
     HTTPStatus.TOO_MANY_REQUESTS: "There are too many connections or requests from your address: close some, then try again.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The server has too many connections: try again in a moment.",
 }

@@ -46,7 +46,7 @@ class ExampleRuns:
     async def find(self, example: Example, *, seconds: float | None = VISIT_SECONDS) -> RecordedRun | None:
         """Return the recording of an example; ``None`` if programs cannot be run, or if it is not made within ``seconds``.
 
-        All callers share one recording, and none waits for another one.
+        All callers share one recording of an example, and never wait for the recording of another example.
         """
         if (id := self._recorded.get(example.slug)) is not None:
             try:

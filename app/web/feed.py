@@ -101,8 +101,8 @@ class Feed:
     async def read(self, position: int) -> tuple[bytes, int] | None:
         """Return the bytes of some events from ``position`` on, and the position after them. Wait if there are none yet.
 
-        After ``QUIET_SECONDS`` without an event, return ``COMMENT`` and ``position``. If only the run's place in the queue has
-        changed, return no bytes and ``position``. Return ``None`` after the last event, or once the run has been deleted.
+        After ``QUIET_SECONDS`` without an event, return ``COMMENT`` and ``position``. If only the run's position in the queue
+        has changed, return no bytes and ``position``. Return ``None`` after the last event, or once the run has been deleted.
         """
         while position >= self._published:
             if self._ending is not None:

@@ -91,7 +91,7 @@ class ParameterStepPage(Struct, frozen=True):
 
 
 class Items(Struct, frozen=True):
-    """Some items of a list, as far as they were requested, and the number of all items. Items of an object are pairs."""
+    """The requested items of a list, and the number of all items. If ``keyed``, each item is a pair of a key and a value."""
 
     items: Iterable[Any]
     total: int
@@ -199,7 +199,7 @@ async def _page(request: Request, id: str, name: str, read: Callable[[Recording]
 
 
 def _encoded(found: Items) -> Sequence[tuple[str, Raw]]:
-    """Return the first items that fit into a page, at least one, each with its key, or with an empty one."""
+    """Return the first items that fit into a page, at least one, each with its key. Items of a list have empty keys."""
     page: list[tuple[str, Raw]] = []
     size = 0
     for each in found.items:

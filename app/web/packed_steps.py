@@ -24,7 +24,8 @@ class PackedRow(Struct, frozen=True, array_like=True):
     """The description of a tensor, the same in every step.
 
     ``packed`` is the NumPy dtype of its packed elements, or null if they were not kept. ``stats`` is true if statistics are
-    packed. For a tensor of one element without them, the element is its minimum, maximum, mean and norm.
+    packed. A tensor of one element may have no statistics: its minimum, maximum and mean are the element, its norm the
+    element's magnitude.
     """
 
     shape: list[int]
@@ -72,9 +73,10 @@ class SpanPass(Struct, frozen=True):
 
 
 class SpanStep(Struct, frozen=True):
-    """The parts of one step, besides numbers.
+    """The parts of one step that its span does not share, without numbers.
 
-    ``texts`` belong to values. ``passes`` and ``parents`` are pass indices, ``origins`` the origins of the passes.
+    ``texts`` are the texts of the span's ``values``, in order. ``passes`` has the indices of the passes, ``parents`` the
+    indices of the passes around them, and ``origins`` the origins of the passes.
     """
 
     index: int
@@ -118,7 +120,7 @@ class SpanRebind(Struct, frozen=True, rename={"source": "from"}):
 class StepSpan(Struct, frozen=True):
     """Steps that differ only in their numbers, and the parts that they share.
 
-    ``values`` are lines with their rows and the phases in which they ran. ``loss`` is a row.
+    ``values`` are lines with their rows of the table and the phases in which they ran. ``loss`` is a row of the table.
     """
 
     steps: list[SpanStep]

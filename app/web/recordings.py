@@ -74,8 +74,8 @@ View = Annotated[
     str | None,
     Query(
         max_length=LONGEST_VIEW,
-        description="What a map shows: ids of its open groups, separated by commas; empty if none is open. "
-        "Unknown ids are ignored and named in the answer.",
+        description="Ids of the groups that a map shows open, separated by commas; empty if none is open. "
+        "Unknown ids are ignored and listed in the answer.",
     ),
 ]
 Reveal = Annotated[str | None, Query(max_length=40, description="Id of an operation that a map must show.")]
@@ -101,7 +101,7 @@ async def read_graph_map(
 ) -> Response:
     """Read a graph of any size as a map: groups of operations, of which a view opens a few, and the edges between them.
 
-    Without `view`, a view with about 18 boxes is chosen: it opens the way to the first gradient that is not finite.
+    Without `view`, a view with about 18 boxes is chosen. It opens the groups around the first gradient that is not finite.
     """
     recorded = await service_of(request).runs.find(id)
     index = index_of(graph, "g", "graph")

@@ -61,8 +61,8 @@ _BODY: Final = {
                 "points": {
                     "type": "integer",
                     "minimum": 2,
-                    "description": f"Number of values. For one parameter: {POINTS[0]}, at most {POINTS[1]}. "
-                    f"For two: {GRID[0]} each, at most {GRID[1]}.",
+                    "description": f"Number of values of each parameter. For one parameter: at most {POINTS[1]}, by default "
+                    f"{POINTS[0]}. For two: at most {GRID[1]}, by default {GRID[0]}.",
                 },
                 "ranges": {
                     "type": "array",
@@ -182,7 +182,7 @@ async def read_replay(request: Request, id: str, replay: str) -> Response:
 async def cancel_replay(request: Request, id: str, replay: str) -> Response:
     """Stop a replay that the caller requested, unless other callers requested it too.
 
-    A replay that has ended is not changed. Requesting a cancelled replay again starts it anew.
+    A replay that has ended is not changed. Requesting a cancelled replay again starts it from the beginning.
     """
     service = service_of(request)
     recorded = await service.runs.find(id)

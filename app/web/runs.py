@@ -120,7 +120,7 @@ def _with_key(run: model.Run, key: str) -> dict[str, object]:
 
 def _fingerprint(asked: bytes, body: bytes) -> str:
     digest = hashlib.blake2b(asked, digest_size=16)
-    digest.update(body)  # other threads run meanwhile
+    digest.update(body)  # releases the interpreter's lock
     return digest.hexdigest()
 
 
@@ -148,8 +148,8 @@ async def _wait(request: Request, recorded: LiveRun, seconds: float | None) -> b
 def _readable(recorded: LiveRun, *, known_owner: bool, has_key: bool) -> bool:
     """Return whether anybody will read a run whose caller left before the response.
 
-    A caller with an idempotency key is expected to ask again. Another caller finds a stored run in the list of its runs. It
-    gave up one that did not start, and a caller without a cookie or key never learns its address.
+    A caller with an idempotency key is expected to repeat the request. A caller with a cookie or owner key finds the run in the
+    list of its runs, but is taken to have given up a run that is still queued. Nobody else knows the address of the run.
     """
     return recorded.kept and (has_key or (known_owner and recorded.status != "queued"))
 

@@ -36,9 +36,9 @@ T = TypeVar("T")
 Mode = Literal["full", "nofiles", "unconfined", "refused", "starting"]
 
 SPLIT_BYTES: Final = 1_000_000
-"""Largest body in bytes that is taken apart on the event loop, which takes some milliseconds."""
+"""Largest body in bytes that is split into its parts on the event loop, which takes some milliseconds."""
 READING: Final = Budget(cpu_seconds=1.5, wall_seconds=15.0)
-"""What reading one request may take. The largest notebook that is valid takes about a third of a second of processor time."""
+"""Limits on reading one request. The largest valid notebook takes about a third of a second of processor time."""
 LIGHT_BYTES: Final = 200_000
 """Largest recording in memory, in bytes, that is read on the event loop: reading it is faster than a thread switch."""
 ANSWER_BYTES: Final = 32 * 1024 * 1024
@@ -101,9 +101,9 @@ class Service:
         return next(each for each in self.examples if each.slug == FIRST_VISIT)
 
     async def parse(self, body: bytes, media_type: str, query: Mapping[str, str], sender: str) -> requests.Request:
-        """Return the request for a run that a body contains. One that could take long to read is read by a worker.
+        """Return the request for a run that a body contains. A body that could take long to read is read by a worker.
 
-        Senders share the workers in turn. Raises the errors of :func:`requests.read`, :class:`OverBudget` and :class:`Busy`.
+        Senders share the workers in turn. Raise the errors of :func:`requests.read`, :class:`OverBudget` and :class:`Busy`.
         """
         optimizers = None
         if requests.may_be_training(body):
@@ -122,7 +122,7 @@ class Service:
             raise OverBudget(f"The body cannot be read. {error} Send less code, or simpler code, as one program.") from error
 
     def drain(self) -> None:
-        """Refuse new runs and replays, and those that wait for a slot. What runs continues."""
+        """Refuse new runs and replays, and those that wait for a slot. Programs that are executing continue."""
         self.runs.drain()
         self.replays.drain()
 

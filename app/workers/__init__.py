@@ -9,11 +9,11 @@ exceeds its :class:`Budget`, and replaced::
     parsed = await workers.run(requests.read, body, media_type, budget=Budget(cpu_seconds=1.0))
 
     async for finding in workers.stream(findings, recording, budget=Budget(wall_seconds=2.0)):
-        ...                         # every value that the generator yielded before the budget was used up
+        ...                         # every value that the generator yielded within the budget
 
-:exc:`~tapedeck.errors.OverBudget` says that the budget was exceeded. An exception of the function is raised in the caller. The
-function must be importable by its name; its arguments and its answer are pickled. It runs with the server's permissions, so it
-may parse a stranger's program but must never run it. Use ``sandbox`` to run programs.
+:exc:`~tapedeck.errors.OverBudget` is raised if the budget is exceeded. An exception of the function is raised in the caller.
+The function must be importable by its name; its arguments and its answer are pickled. It runs with the server's permissions,
+so it may parse a stranger's program but must never run it. Use ``sandbox`` to run programs.
 
 Calls wait in the order in which they came. To share the processes fairly between clients, enter a :class:`FairGate` first.
 

@@ -1,4 +1,4 @@
-"""Share a few places between clients: the client that was served least recently is next, with its oldest request."""
+"""Limit how many requests are worked on at once. The client that was served least recently is next, with its oldest request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FairGate:
 
     @contextlib.asynccontextmanager
     async def entered(self, client: str) -> AsyncIterator[None]:
-        """Hold a place for the ``with`` block, after waiting for it."""
+        """Wait until the client's turn, and count its request as being worked on during the ``with`` block."""
         if self._free and not self._waiting:
             self._free -= 1
         else:
