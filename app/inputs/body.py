@@ -1,4 +1,4 @@
-"""Take the body of a request apart into its fields, without decoding them.
+"""Split the body of a request into its fields, without decoding them.
 
 This is linear in the size of the body, at hundreds of megabytes a second, so it may run on the event loop. Sizes are checked
 here, before anything is decoded or parsed.
@@ -30,7 +30,7 @@ LIGHT_BYTES: Final = 1_000
 CPython's parser takes at most about 10 µs for a byte of hostile text, and up to two parses are needed.
 """
 TENSOR_BYTES: Final = 2_000_000
-"""Largest JSON of the tensors of an expression, or of a training. They have few elements, so it is only large if indented."""
+"""Largest size of the JSON of an expression's tensors, or of a training. Valid ones are smaller unless indented deeply."""
 OPTION_BYTES: Final = 1_000
 ESCAPED: Final = 6
 """Largest number of bytes of JSON for one byte of text, as in ``\\u0023``."""

@@ -1,6 +1,6 @@
 """Read a request for a run: turn JSON, Python text or a notebook into a program and the options of its recording.
 
-:func:`split` takes the body apart, in linear time. :func:`parse` does the rest, on the event loop only if the parts are
+:func:`split` splits the body into fields, in linear time. :func:`parse` does the rest, on the event loop only if the parts are
 :attr:`~.body.Posted.light`, otherwise in a worker process.
 """
 

@@ -182,7 +182,7 @@ def _differentiable(summary: model.TensorSummary | None) -> bool:
 
 
 def _numbers(one: model.TensorSummary | None, two: model.TensorSummary | None) -> tuple[Any, Any]:
-    """Return the first two numbers that differ, or the norms without elements, or the dtypes and shapes if these differ."""
+    """Return the first elements that differ. Without elements, return the norms. If dtypes or shapes differ, return those."""
     if one is None or two is None or one.shape != two.shape or one.dtype != two.dtype:
         return tuple(None if each is None else f"{each.dtype} {each.shape}" for each in (one, two))  # type: ignore[return-value]
     if one.values is not None and two.values is not None:

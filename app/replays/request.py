@@ -72,7 +72,7 @@ class ReplayRequest(Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """Identifier of the replay: equal requests have equal ids, whatever the order and the defaults in their JSON."""
+        """Identifier of the replay. Equal requests have equal ids, whatever the order of their fields and the defaults given."""
         return hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=12).hexdigest()
 
     def job(self, seconds: float) -> wire.ReplayOrder:
@@ -144,7 +144,7 @@ def _step(value: Any, recording: Recording) -> wire.StepEvent:
 def _pass(value: Any, step: wire.StepEvent) -> int:
     if value is None:
         if step.main < 0:
-            raise InvalidInput(f"Step {step.index} has no pass.", where="step")
+            raise InvalidInput(f"Step {step.index} has no pass: choose another step.", where="step")
         return step.main
     if not _whole(value) or value not in step.passes:
         raise InvalidInput(f"The passes of step {step.index} are {', '.join(map(str, step.passes[:20]))}.", where="pass")

@@ -29,7 +29,7 @@ class Difference(Struct, frozen=True):
     sentence: str
 
 
-class Place(Struct, frozen=True):
+class SurfaceAxis(Struct, frozen=True):
     """An axis of a surface: an element of a parameter, or a scalar if ``element`` is ``null``.
 
     ``key`` is the name of the axis in the result.
@@ -143,7 +143,7 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     reason: str | None = None
     fixed: str | UnsetType = UNSET
     loss_name: str | UnsetType | None = UNSET
-    parameters: list[Place] | UnsetType = UNSET
+    parameters: list[SurfaceAxis] | UnsetType = UNSET
     grid: dict[str, list[float | str]] | UnsetType = UNSET
     loss: list[Any] | UnsetType = UNSET
     at: dict[str, Any] | UnsetType = UNSET
@@ -215,7 +215,9 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
         "fixed": fixed(request),
         "loss_name": step.loss_name if step.main == request.index else None,
         "parameters": [
-            Place(target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element))
+            SurfaceAxis(
+                target.key, f"p{target.parameter}", target.name, None if target.element is None else list(target.element)
+            )
             for target in targets
         ],
         "grid": {key: [json_number(float(value)) for value in axis] for key, axis in zip(keys, axes, strict=True)},

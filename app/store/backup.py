@@ -1,4 +1,4 @@
-"""Copy a store into one file, also while it is being served, and restore it from there.
+"""Copy a store into one file, even while a server uses it, and restore it from there.
 
 A backup is a SQLite database. Besides the tables of the store, it has a table with the secret that signs owners' cookies:
 without it, nobody could delete their own runs after a restore.

@@ -1,4 +1,4 @@
-"""Keep some space on the disk, so that runs can be deleted when it is full."""
+"""Keep some space on the disk in reserve, so that runs can be deleted when the disk is full."""
 
 from __future__ import annotations
 

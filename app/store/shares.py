@@ -1,8 +1,8 @@
-"""Choose which runs leave a full store, so that it is shared fairly between sessions and addresses.
+"""Choose which runs are deleted from a full store, so that it is shared fairly between sessions and addresses.
 
 A session is the owner of runs. Whoever sends no cookie gets a new session with each run, so sessions at one address count
-together. Many people may share an address, so an address with several sessions gets several shares, up to
-:data:`ADDRESS_SHARES`: a session costs a caller one request, and must not buy an unlimited share.
+together. Many people may share an address, so an address with several sessions gets several shares. It gets at most
+:data:`ADDRESS_SHARES`, because one caller can get a new session with every request.
 """
 
 from __future__ import annotations

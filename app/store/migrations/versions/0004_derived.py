@@ -1,4 +1,4 @@
-"""Create the table for what is derived from the blocks of a run."""
+"""Create the table for parts that are derived from the blocks of a run."""
 
 from __future__ import annotations
 
