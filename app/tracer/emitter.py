@@ -25,7 +25,7 @@ WAITING_BYTES = 4 << 20
 INTERVAL = 0.04
 """Seconds after which pending events are sent when another event is emitted."""
 FIRST_INTERVAL = 0.0005
-"""The first such interval of an early emitter. Each is a quarter longer than the one before, up to :data:`INTERVAL`."""
+"""The first interval of an early emitter. Each one is a quarter longer than the one before, up to :data:`INTERVAL`."""
 
 _INDEPENDENT = (
     wire.OutputEvent, wire.CellEvent, wire.EndEvent, wire.RecorderFailed, wire.StdoutTruncated, wire.Caught,
@@ -52,7 +52,7 @@ class Emitter:
         """The time from which pending events are sent when another event is emitted, in seconds of :func:`time.monotonic`."""
         self._sending = False
         self._lock = threading.RLock()
-        """Held while events are added or sent, as several threads of the program may do."""
+        """Held while events are added or sent, because several threads of the program may do so."""
         self.closed = False
         """True if all events are dropped."""
         self._halted = False
@@ -63,7 +63,7 @@ class Emitter:
         self._by_storage: dict[int, list[tuple[TableBuilder, int]]] = {}
         """The pending rows by storage, except those of the tables in ``_unsorted``."""
         self._unchecked: list[TableBuilder] = []
-        """The pending tables that no standing write has been announced to."""
+        """The pending tables that have not been protected from the standing write yet (see :class:`Write`)."""
         self._ids: set[int] = set()
         """The ids of the pending tensors."""
 

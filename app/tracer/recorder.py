@@ -183,7 +183,7 @@ class Recorder:
         self._observes = True
         setattr(builtins, HOOK, self._shared_value if self._turns.shared else self._value)
         with below_program_modes():
-            if self._tape is not None:  # below the mode, so that it sees the calls that the mode makes
+            if self._tape is not None:  # below the mode, so that the tape sees the calls that the mode makes
                 self._observing.enter_context(self._tape)
             self._observing.enter_context(observe_custom_functions(self._calls, self._mode, self._source))
             self._observing.enter_context(observe_set_(self._mode))
@@ -227,7 +227,7 @@ class Recorder:
     @contextmanager
     def _suspended(self) -> Iterator[None]:
         """Stop observing: the program is about to be traced, and a tracer would trace the recorder too."""
-        if not self._observes:  # it is being traced already, or the recording is over
+        if not self._observes:  # the program is traced already, or the recording is over
             yield
             return
         self._report_tracing()

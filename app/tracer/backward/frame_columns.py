@@ -1,4 +1,4 @@
-"""Add to each node of a graph when it was made in the forward computation, and in which call and loop turn."""
+"""Record for each node when it was made in the forward computation, and in which call of a module and turn of a loop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _NONE = -1
 
 
 def frame_columns(walk: Walk, frames: CallFrames, text: Callable[[str | None], int], constants: int) -> dict[str, bytes]:
-    """Return the columns ``made`` to ``frame_turn`` of a :class:`wire.GraphEvent`.
+    """Return the columns of a :class:`wire.GraphEvent` from ``made`` to ``frame_turn``.
 
-    Frames are in the order in which they were entered. ``text`` returns the index of a string. Each column has an entry for
-    each node, then one for each of the ``constants``.
+    ``made`` and ``frame`` have an entry for each node, then one for each of the ``constants``. The other columns have an entry
+    for each frame, in the order in which the frames were entered. ``text`` returns the index of a string.
     """
     numbers = np.array(walk.numbers, np.int64)
     made = np.full(len(numbers) + constants, _NONE, np.int32)

@@ -39,7 +39,7 @@ class GradientCapture:
         self.resting = False
         """True while a pass inside this one runs. It may run the same nodes, whose gradients then belong to that pass."""
         self.computed = -1
-        """Of the nodes with a hook of the program that runs after the formula: the last one whose formula has run."""
+        """The last node whose formula has run, of the nodes with a hook of the program that runs after the formula."""
         self.overwritten: NodeListener | None = None
         """The gradients that the program has overwritten so far, if any."""
         self._nodes = nodes

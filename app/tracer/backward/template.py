@@ -45,7 +45,7 @@ class Template:
         self.parameters = list(parameters)
         """The parameter of each leaf."""
         self.constants: list[tuple[int, int]] = []
-        """For each constant, the index of a node whose call was given it, and the index of the argument."""
+        """For each constant, the index of a node whose call took it as an argument, and the index of that argument."""
         self.constant_edges: list[tuple[int, int, int]] = []
         """The source node, slot and constant of each edge to a constant; slot -1 if unknown."""
         self._find_constants(walk)
@@ -74,7 +74,7 @@ class Template:
     def packed(self, order: list[int], columns: list[int], ends: Sequence[int]) -> list[bytes]:
         """Pack the order of a pass and its columns of rows, which end at ``ends`` in ``columns``.
 
-        Most passes have the columns of the pass before, which are then returned again.
+        Most passes have the same columns as the pass before. Its packed columns are then returned again.
         """
         if columns != self._columns or order != self._order:
             self._columns, self._order = columns, order
@@ -108,7 +108,7 @@ class Template:
                 self.constant_edges.append((index, slot, constant))
 
     def constant(self, walk: Walk, index: int) -> Tensor | Snapshot | None:
-        """Return a constant as its call was given it."""
+        """Return a constant as it was passed to its call."""
         node, at = self.constants[index]
         call = walk.calls[node]
         return call.constant(at) if call is not None else None

@@ -23,7 +23,7 @@ class Descriptors:
     """Files that stand for descriptors 1 and 2 while a program runs, and whose text goes to ``add``.
 
     A pipe would end the processes that outlive the program and write to it later; a file doesn't. The program's own prints
-    call :meth:`collect`, so that the text of all is recorded in the order in which it was written.
+    call :meth:`collect`, so that all text is recorded in the order in which it was written.
     """
 
     def __init__(self, add: Callable[[Stream, str], None]) -> None:

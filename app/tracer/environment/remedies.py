@@ -10,8 +10,8 @@ from ..source.exceptions import exception_text
 
 _OWN = "or run it on your own machine, with tapedeck run"
 _FILES = f"here a program cannot use files: put data into the program, save to an io.BytesIO, {_OWN}"
-_PROCESSES = f"here a program is one process: use num_workers=0 in a DataLoader, start no other program, {_OWN}"
-_THREADS = f"here a program is one thread: remove threads and thread pools, {_OWN}"
+_PROCESSES = f"here a program has one process: use num_workers=0 in a DataLoader, start no other program, {_OWN}"
+_THREADS = f"here a program has one thread: remove threads and thread pools, {_OWN}"
 _NETWORK = f"here there is no network: put data into the program, {_OWN}"
 _PROFILER = f"here a program cannot be profiled: remove the profiler, {_OWN}"
 _OTHER = f"here a program can compute and print, but cannot use files, processes or the network: remove them, {_OWN}"
@@ -21,7 +21,7 @@ def remedy(error: BaseException) -> str | None:
     """Return the remedy for an exception that the sandbox caused, or ``None`` for any other exception.
 
     >>> remedy(RuntimeError("can't start new thread"))
-    'here a program is one thread: remove threads and thread pools, or run it on your own machine, with tapedeck run'
+    'here a program has one thread: remove threads and thread pools, or run it on your own machine, with tapedeck run'
     >>> remedy(ValueError("no"))
     """
     text = exception_text(error)

@@ -116,7 +116,8 @@ class Printer:
 class PrintedStream(io.TextIOBase):
     """The replacement for one of the streams, which is ``own``.
 
-    ``errors`` says what happens to a lone surrogate, which UTF-8 cannot encode. Bytes that are no UTF-8 are recorded as U+FFFD.
+    ``errors`` says what happens to a lone surrogate, which UTF-8 cannot encode. Bytes that are not UTF-8 are recorded as
+    U+FFFD.
     """
 
     encoding = "utf-8"

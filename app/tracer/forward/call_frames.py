@@ -15,13 +15,13 @@ from ..source.statements import LineRange
 from ..tensors.handles import next_sequence_nr
 
 MAX_DEPTH: Final = 64
-"""Number of frames inside each other above which no further frame is recorded, as in a deep recursion."""
+"""Largest number of nested frames. Further frames, as in a deep recursion, are not recorded."""
 MAX_CHANGES: Final = 600_000
 """Number of changes between frames above which the older half is dropped. Their nodes are then recorded without a frame."""
 
 
 class CallFrame:
-    """A call of a module, a loop, or a turn of it. ``line`` is that of a loop, ``turn`` the index of a turn."""
+    """A call of a module, a loop, or one turn of a loop. ``line`` is the line of the loop, ``turn`` the index of the turn."""
 
     __slots__ = ("depth", "kind", "line", "loop", "name", "owner", "parent", "start", "turn")
 
@@ -74,7 +74,7 @@ class CallFrames:
             self._change(around)
 
     def enter_loop(self, loop: int, line: int, ranges: list[LineRange], owner: FrameType) -> None:
-        """Begin a loop of the program, which ``owner`` runs, and end those that were left without our notice."""
+        """Begin a loop of the program, which ``owner`` runs, and end the loops that were left unnoticed."""
         around = self._current
         while around is not None and around.owner == id(owner) and ranges[loop].head not in ranges[around.loop]:
             around = _around_loop(around)
@@ -87,7 +87,7 @@ class CallFrames:
     def next_turn(self, loop: int, owner: FrameType) -> None:
         """Begin the next turn of a loop that ``owner`` runs."""
         found = self._innermost(loop, id(owner))
-        if found is None:  # a loop of a generator, which ended with the loop over the generator
+        if found is None:  # a loop in a generator: it was ended together with the loop over the generator
             return
         found.turn += 1
         current = self._current
@@ -114,7 +114,7 @@ class CallFrames:
             self._change(around)
 
     def caught(self, line: int, ranges: list[LineRange], owner: FrameType) -> None:
-        """End the loops that an exception has left, which ``owner`` caught at a line."""
+        """End the loops that an exception has left. ``owner`` is the frame that caught it, ``line`` the line of the handler."""
         running = set()
         frame: FrameType | None = owner
         while frame is not None:

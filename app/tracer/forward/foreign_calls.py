@@ -1,7 +1,7 @@
 """Keep the calls of threads that are not recorded, on the nodes that they made.
 
 Each thread numbers its nodes from zero, so the number of such a node would lead to a call of the recorded thread. A node has a
-dict for metadata, which lives as long as the node. What is kept there must not refer to a tensor, or the node would never die.
+dict for metadata, which lives as long as the node. An entry must not refer to a tensor, or the node would never be freed.
 """
 
 from __future__ import annotations

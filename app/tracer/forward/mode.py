@@ -38,7 +38,7 @@ class ForwardMode(TorchFunctionMode):
     """Passes every call into PyTorch on unchanged, and records those that make nodes.
 
     A composite Python function of PyTorch (such as ``F.multi_head_attention_forward``) runs with the mode active, so that
-    its inner calls are observed. A copy of the function runs that does not dispatch to a mode again.
+    its inner calls are observed. It is replaced by a copy that does not dispatch to a mode again.
 
     Limits: only this thread is observed. Scripted functions and ``Function.apply`` are not observed (see :mod:`.patches`).
     """
@@ -59,7 +59,7 @@ class ForwardMode(TorchFunctionMode):
         self.tracing = 0
         """While above 0, the program computes with fake tensors, and :attr:`paused` is above 0 too."""
         self._first_sequence_nr = 0
-        """The sequence number before the last write; inspecting a view before it may make a new node."""
+        """The sequence number before the last write; inspecting a view before the write may make a new node."""
         self._stopped = False
         self.depth = 1
         """The number of modes on the stack when this one is on top and the program has none."""

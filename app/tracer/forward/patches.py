@@ -114,7 +114,7 @@ def observe_new_parameters(made: Callable[[Any], None]) -> Iterator[None]:
 def observe_swaps(mode: ForwardMode, release_graphs: Callable[[], None]) -> Iterator[None]:
     """Record ``torch.utils.swap_tensors`` as a write to both tensors.
 
-    It refuses tensors that have weak references or that a graph uses, so the recorder hides or drops its own first.
+    It refuses tensors that have weak references or that a graph uses, so the recorder first hides or drops its own references.
     """
     original: Callable[[Any, Any], None] = torch.utils.swap_tensors
 

@@ -1,9 +1,9 @@
 """Decide which thread of the program is recorded. There is only one, since each thread numbers its nodes from zero.
 
 Recording begins with the main thread. If the first computation with gradients happens in another thread, that thread is
-recorded instead, and so is the first thread that calls for a pass. What other threads compute is recorded where it becomes
-part of a pass of the recorded thread: its nodes and their lines, but not its values. The recording ends once a second thread
-calls for a pass or an optimizer's step. The program continues.
+recorded instead. The same holds for the first thread that starts a pass. Results of other threads are recorded if a pass of the
+recorded thread reaches them: their nodes with lines, but not their values. The recording ends once a second thread starts a
+pass or an optimizer's step. The program continues.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Turns:
     """Decides which thread is recorded. Nothing is checked until the program starts a thread.
 
     ``untouched`` returns whether no computation with gradients has been recorded. ``on_moved`` is called in a thread that is
-    recorded from now on instead of another. ``on_second`` is called in the second thread that calls for a pass.
+    recorded from now on instead of another. ``on_second`` is called in the second thread that starts a pass.
     """
 
     def __init__(self, untouched: Callable[[], bool], on_moved: Callable[[], None], on_second: Callable[[], None]) -> None:
@@ -41,9 +41,9 @@ class Turns:
         self.shared = False
         """True once the program has started a thread."""
         self.ended = False
-        """True once a second thread has called for a pass."""
+        """True once a second thread has started a pass."""
         self._settled = False
-        """True once a thread has called for a pass: no other is recorded from then on."""
+        """True once a thread has started a pass: no other is recorded from then on."""
         self.lock = threading.RLock()
         self._threads = {self.owner}
         """The threads of the program. They don't include the engine's threads, which work for the recorded thread."""
@@ -74,7 +74,7 @@ class Turns:
             return True
 
     def claim_pass(self) -> bool:
-        """Return whether this thread, which calls for a pass or an update, is recorded. It may be chosen by this call.
+        """Return whether this thread, which starts a pass or an update, is recorded. It may be chosen by this call.
 
         If another thread has done so before, the recording ends.
         """

@@ -21,7 +21,7 @@ class WriteLog:
         self._log: deque[tuple[int, set[int], Location | None]] = deque(maxlen=WRITES)
 
     def record(self, storages: set[int]) -> None:
-        """Record that these storages are about to be written to; call it from two frames below the program's call."""
+        """Record that these storages are about to be written to, with the innermost location in the program."""
         frame: FrameType | None = sys._getframe(2)
         filename = self._filename
         while frame is not None and frame.f_code.co_filename != filename:

@@ -100,7 +100,7 @@ def _normalized(_: Set[str], __: Tensor, function: Callable[..., Any], args: Any
 
 
 def _straight_through(_: Set[str], recorded: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Pass values within the range on unrounded."""
+    """Pass on values within the range without rounding them."""
     _, scale, zero, *rest = args
     if function is torch.fake_quantize_per_channel_affine:
         axis, *rest = rest

@@ -27,7 +27,7 @@ class LocalFactors(NamedTuple):
 
 
 def local_factors(node: Any, gradients: Sequence[Tensor | None]) -> LocalFactors:
-    """Return the derivatives of each output of a node by each of its inputs; ``gradients`` arrived at the outputs.
+    """Return the derivatives of each output of a node with respect to each input; ``gradients`` arrived at the outputs.
 
     Raises :class:`CannotReplay` for complex numbers and for too many derivatives.
     """

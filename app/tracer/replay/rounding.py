@@ -18,7 +18,7 @@ RELATIVE: Final = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2
 RELATIVE_NARROW: Final = 5e-2
 """The smallest allowed relative difference if the differences are computed in the program's own precision."""
 MOVES: Final = 4
-"""Pairs of perturbations of all leaves, from which the rounding in a coarse precision is estimated."""
+"""Number of pairs of perturbations of all leaves, from which the rounding in a coarse precision is estimated."""
 
 
 class Rounding:
@@ -80,8 +80,8 @@ class Rounding:
         """Return the change of each parameter's gradient when every leaf moves by one unit in its last place.
 
         No gradient is more accurate than this change. Near a minimum, a gradient is the remainder of large numbers that cancel.
-        Of two opposite moves, the smaller change of each element counts, so that a kink on one side does not hide. In a coarse
-        precision the largest of several moves counts, since rounding itself moves values across kinks.
+        Of two opposite moves, the smaller change of each element counts, so that a kink on one side is not taken for noise. In
+        a coarse precision the largest of several moves counts, since rounding itself moves values across kinks.
         """
         point, changes = self._point, dict[int, list[Tensor]]()
         signs = torch.Generator().manual_seed(0)

@@ -65,7 +65,7 @@ class LineValues:
         self._unchecked: set[int] = set()
         """The lines whose values were recorded since a standing write (see :class:`Write`) was last announced."""
         self._lines_of: dict[int, set[int]] = {}
-        """By the id of a tensor: the lines whose values may have it."""
+        """By the id of a tensor, the lines whose values may contain it."""
         self._by_storage: dict[int, set[int]] = {}
         """The same by the address of its storage, except for the ``_unsorted`` lines."""
         self._unsorted: set[int] = set()

@@ -57,7 +57,7 @@ class Names:
         self._lines[name] = line
 
     def bind_module(self, name: str, module: torch.nn.Module, line: int) -> None:
-        """Record that an assignment bound a name to a module. Its parts keep that name if nothing else leads to them."""
+        """Record that an assignment bound a name to a module. Its parts keep that name if no other variable leads to them."""
         self._lines[name] = line
         for path, part in parts(name, module):
             if isinstance(part, Tensor):
@@ -135,7 +135,7 @@ class Names:
     def refresh(self, scopes: Iterable[Mapping[str, Any]] = ()) -> None:
         """Search the variables again; ``scopes`` are local ones, innermost first.
 
-        The program's global variables take precedence, since another function uses another name.
+        The program's global variables take precedence, since each function may use another name for the same tensor.
         """
         self._found.clear()
         for scope in (self._namespace, *scopes):

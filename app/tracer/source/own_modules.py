@@ -70,7 +70,7 @@ class OwnModules:
         return wire.OriginRow(self._indexes[code.co_filename], line) if line else None
 
     def location(self, frame: FrameType | None, filename: str) -> Location | None:
-        """Return the location of the innermost frame of such a module that the program, the file ``filename``, has called."""
+        """Return the innermost location in a module of the user's own that the program, the file ``filename``, has called."""
         while self._folders and frame is not None and frame.f_code.co_filename != filename:
             if self.has(frame.f_code):
                 return frame.f_code, frame.f_lasti

@@ -51,7 +51,7 @@ class LineContext:
 
     ``heads`` are the lines of the ``with`` statements that change the gradient mode. ``loops`` are indexes in
     :attr:`ProgramStructure.loops`, innermost first, through all running functions. ``origin`` is set if the line has called a
-    module of the user's own, which runs.
+    module of the user's own that is running.
     """
 
     line: int

@@ -13,7 +13,7 @@ Location = tuple[CodeType, int]
 _DISPATCH_FILE = "torch/overrides.py"
 """The file whose frames dispatch a call to a mode, which then calls the function again."""
 _RUNNER = os.path.join(FOLDER, "program.py")
-"""The file whose frames call the program. Without the recorder, no frame is outside the program."""
+"""The file whose frames call the program. Without the recorder, the program's own frames are the outermost."""
 
 
 def program_frames(frame: FrameType | None, filename: str) -> Iterator[Location]:

@@ -26,7 +26,7 @@ def sequence_nr(node: Any) -> int:
 def storage_pointer(tensor: Tensor) -> int:
     """Return the address of a tensor's storage, or 0 if it has none.
 
-    Tensors that share memory share this address. A subclass that implements the operations itself is not asked.
+    Tensors that share memory share this address. A subclass that implements the operations itself counts as having none.
     """
     if type(tensor) not in PLAIN_TYPES and is_opaque(tensor):
         return 0

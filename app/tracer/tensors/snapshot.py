@@ -114,7 +114,7 @@ def grad_fn_of(tensor: Tensor) -> Any:
 
 def is_leaf(tensor: Tensor) -> bool:
     """Return whether a tensor is a leaf; ``False`` where PyTorch raises (see :func:`grad_fn_of`)."""
-    if is_outdated(tensor):  # asking it would make its node anew
+    if is_outdated(tensor):  # reading `is_leaf` would make its node again
         return False
     try:
         return tensor.is_leaf

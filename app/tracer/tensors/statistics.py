@@ -1,8 +1,9 @@
 """Compute statistics of tensors: min, max, mean, L2 norm, and the counts of zeros, NaN and Inf.
 
 PyTorch computes all of them. Mean and norm are computed in float64 for a small tensor, and also if the result overflows or
-underflows. In float32, the rounding errors of a sum grow with the number of elements: a norm of ten million may be wrong in the
-third digit. The elements of a long float32 tensor are therefore added in float32 within rows, and the rows in float64.
+underflows. In float32, the rounding errors of a sum grow with the number of elements: the norm of ten million elements may be
+wrong in the third digit. The elements of a long float32 tensor are therefore added in float32 within rows, and the rows in
+float64.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _ROW = 256
 _ROWS = 1024
 """Number of elements above which a float32 tensor is added by rows; up to here, six digits are right."""
 _LISTED = 256
-"""Number of rows whose results Python adds, faster than PyTorch."""
+"""Largest number of rows whose results are added in Python, which is faster than PyTorch."""
 _LONG = 8192
 """Number of elements above which the computation takes longer than the call overhead."""
 _PART = 1 << 16

@@ -55,7 +55,7 @@ class TableBuilder:
         self._indexed = 0
         """The number of rows that are in ``_by_storage``."""
         self._checked = 0
-        """The number of rows that a standing write has been announced to."""
+        """The number of rows that were checked when a standing write was last announced."""
 
     def add(self, tensor: Tensor | Snapshot | None) -> int:
         """Return the row of a tensor, adding one if needed.
@@ -145,7 +145,7 @@ class TableBuilder:
 
     def finalize(self) -> None:
         """Determine the traits and contents of the rows added so far, and summarize the large tensors."""
-        with torch._C.DisableTorchFunction():  # hide it from the program's modes and subclasses
+        with torch._C.DisableTorchFunction():  # hide the calls from the program's modes and subclasses
             self._finalize()
 
     def _finalize(self) -> None:

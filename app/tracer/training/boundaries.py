@@ -111,7 +111,7 @@ class StepBoundaries:
         """End no step until each call of this method is undone by :meth:`resume`.
 
         There is one exception. ``number`` is given if an optimizer is going to call a closure: the number of the next node.
-        If the step has been updated, it ends when the closure first clears a gradient or calls for a pass.
+        If the step has been updated, it ends when the closure first clears a gradient or starts a pass.
         """
         if not self._suspended:
             self._next_begins = number if self._updating else None

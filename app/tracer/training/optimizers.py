@@ -31,7 +31,8 @@ from .write_guard import BeforeWrite
 class _OptimizerStep(NamedTuple):
     """A call of an optimizer's ``step`` that is running.
 
-    ``pauses`` is true if the calls inside it are not recorded, ``off`` if the mode has left the stack for that time.
+    ``pauses`` is true if the calls inside it are not recorded. ``off`` is true if the forward mode has left the stack of modes
+    for that time.
     """
 
     frame: FrameType
@@ -49,7 +50,7 @@ MOST_UNREACHED = 1_000
 
 
 class _Unreached:
-    """A leaf of an optimizer that no pass has reached so far, and the number of the optimizer's steps since then."""
+    """A leaf of an optimizer that no pass has reached so far, and the number of steps that the optimizer has made meanwhile."""
 
     __slots__ = ("leaf", "line", "name", "optimizer", "steps")
 
@@ -81,7 +82,7 @@ class Optimizers:
         self._steps = steps
         self._names = names
         self._unreached: dict[WeakTensor, _Unreached] = {}
-        """Entries of leaves, even of those that no longer exist, so ids can't be keys: Python uses them again."""
+        """By weak reference to the leaf. Ids can't be keys: entries of freed leaves stay, and Python uses ids again."""
         self._stepped = weakref.WeakSet[torch.optim.Optimizer]()
         self._here = locator.here
         self._guard = guard
@@ -103,7 +104,7 @@ class Optimizers:
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
         ]
-        for handle in self._handles:  # the program's own hooks get the keys that they would get alone
+        for handle in self._handles:  # the program's own hooks get the keys that they would get without ours
             hooks = handle.hooks_dict_ref()
             hooks[_OWN_KEY] = hooks.pop(handle.id)
             handle.id = _OWN_KEY

@@ -30,7 +30,8 @@ class LeafValue:
 def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> LeafValue:
     """Return the current value of a leaf, which is ``before`` if nothing has written to it since.
 
-    A write by NumPy doesn't change a tensor's version. NumPy shares only memory that torch can't resize any more.
+    A write by NumPy doesn't change a tensor's version. ``before`` is therefore returned only for memory that torch can resize,
+    because NumPy doesn't share such memory.
     """
     state = _state_of(leaf)
     unchanged = before is not None and before.state == state and state[0] and not leaf.is_inference()
@@ -52,7 +53,7 @@ class Contribution:
     """The gradient that a pass added to a leaf. ``row`` is the tensor or a snapshot of it, ready for a table.
 
     ``whole`` is true if the leaf's ``.grad`` has the same elements, ``stolen`` if it is the same tensor. ``overwritten`` is
-    true if the program wrote to the gradient while the pass ran; ``tensor`` is then the copy from before.
+    true if the program wrote to the gradient while the pass ran; ``tensor`` is then a copy from before the write.
     """
 
     tensor: Tensor
@@ -130,7 +131,7 @@ class ParameterChanges:
         self._accumulated = _state_of(self.leaf.grad)
 
     def scaled(self) -> None:
-        """Record that the gradient was written to after the pass, as clipping does. Through ``.data`` no version changes."""
+        """Record that the gradient was written to after the pass, as clipping does. Through ``.data``, that changes no version."""
         self._accumulated = None
 
     def forget(self) -> None:

@@ -157,7 +157,8 @@ class Steps:
     def begin_pass(self, facts: PassFacts, *, concurrent: bool) -> tuple[int, dict[int, Snapshot]]:
         """Add a pass that begins; return the index of its step, and snapshots of its leaves by parameter.
 
-        ``concurrent`` is true if other passes are running, around it or in other threads. It belongs to their step.
+        ``concurrent`` is true if other passes are running, around this one or in other threads. The pass then belongs to their
+        step.
         """
         position = PassPosition(facts.index, facts.leaves.keys(), facts.here.loops, facts.accumulates, facts.kind == "nested")
         if self._boundaries.separates(position, concurrent=concurrent):

@@ -32,7 +32,7 @@ class RunningPasses(WriteListener, Protocol):
         """Called before a write while a pass runs. The write may change a gradient that other nodes still have to receive."""
 
     def shared(self, tensor: Tensor) -> None:
-        """Called before NumPy shares a tensor's memory while a pass runs. It may then change a gradient on its way."""
+        """Called before NumPy shares a tensor's memory while a pass runs. NumPy may then change a gradient on its way."""
 
 
 class WriteGuard:
