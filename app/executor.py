@@ -36,7 +36,7 @@ _CHILD_SECONDS: Final = 60.0
 OVERDUE_SECONDS: Final = 3 * SELFTEST_SECONDS
 """Age in seconds of the last self-test above which the sandbox counts as not tested any more."""
 _EXIT_SECONDS: Final = 1.0
-"""Maximum time between the end of a child's pipe and its exit."""
+"""Maximum time from when a child closes its pipe until it exits."""
 ENTRY: Final = "tapedeck.tracer.main"
 """The module that records and runs programs in the children."""
 
@@ -216,7 +216,8 @@ class LocalExecutor:
                             break
                         started = True
                         yield events
-                if started and self._pool.mode == "none":  # its child processes and exit functions of libraries may still run
+                if started and self._pool.mode == "none":
+                    # The program's child processes and exit functions of libraries may still run.
                     left = limits.wall_seconds - (time.monotonic() - began)
                     await _let_exit(asyncio.shield(child.exited), cancelled, max(0.0, left))
             finally:
@@ -320,7 +321,7 @@ class OwnProcess:
         try:
             command = self.command(job_read, events_write)
             stdout = None
-            if not job.own_streams:  # the text of other programs must not mix with what the caller prints
+            if not job.own_streams:  # text that the tracer does not capture must not mix with what the caller prints
                 stdout = asyncio.subprocess.DEVNULL if sys.__stderr__ is None else sys.__stderr__.fileno()
             process = await asyncio.create_subprocess_exec(*command, pass_fds=(job_read, events_write), stdout=stdout)
         except OSError as error:

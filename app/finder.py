@@ -81,7 +81,7 @@ class WorkerFinder:
 
 
 def evidence_of(recorded: LiveRun) -> Evidence:
-    """Return the recording of a run that has no further events."""
+    """Return the recording of a run that gets no further events."""
     events = recorded.events
     parts = [msgspec.msgpack.encode(events[start : start + TOGETHER]) for start in range(0, len(events), TOGETHER)]
     earlier = blocks_of(recorded.earlier) if recorded.earlier is not None else None

@@ -94,7 +94,7 @@ class Node(Struct, frozen=True):
     ``backward_of`` is set for a node that a pass with ``create_graph`` created. It is the node whose backward formula created
     this one, or at which this one sums gradients. ``line`` is then the line of the pass.
 
-    ``origin`` is set for a node that a module of the user's own made, which the program called on ``line``.
+    ``origin`` is set for a node that was made in a module of the user's own, which the program called on ``line``.
     """
 
     id: str
@@ -154,7 +154,7 @@ class MapNorm(Struct, frozen=True):
     """The L2 norm of the gradients of several tensors together, ``null`` if none was recorded.
 
     ``exact`` is false if a tensor receives several gradients and this norm counts only some of them. Gradients of one tensor
-    add up as vectors, but the norm of a part of their sum is not recorded, so the norms are added as squares.
+    add up as vectors, but the norm of a partial sum is not recorded. The norm is then the root of the sum of their squares.
     """
 
     value: float | str | None
@@ -181,12 +181,13 @@ class MapBox(Struct, frozen=True):
 
     ``kind`` is ``module``, ``loop``, ``turn``, ``repeat`` (a structure that repeats), ``statement``, ``part`` (neighbours
     without anything else in common) or ``op``. A box of kind ``turns`` stands for several turns of an open loop. ``nodes`` is
-    the number of operations inside, ``turns`` that of a loop or repetition. ``node`` is the id of a single node.
+    the number of operations inside, ``turns`` the number of turns of a loop or repetition. ``node`` is the id of a
+    single node.
 
     ``arrives`` is the gradient that arrives at the group from outside, ``leaves`` the gradient that it passes on, and
     ``parameters`` that of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null`` if there
-    is nothing to open. ``ran`` has the places of its first and its last operation in the order in which the engine ran the
-    nodes of the pass, ``null`` if it ran none of them.
+    is nothing to open. ``ran`` has the positions of its first and its last operation in the order in which the engine
+    ran the nodes of the pass, ``null`` if the engine ran none of them.
     """
 
     id: str
@@ -399,8 +400,8 @@ class Pass(Struct, frozen=True):
     ``parent`` is the index of the pass inside which a nested pass ran. ``order`` lists the ids of the nodes in the order in
     which the engine ran them. ``failed`` is the node that raised an error. ``nodes`` has the numbers of each node by its id,
     ``edges`` the gradient on each edge by its id. Both are missing if they are too large for one response: read
-    ``passes/{index}/nodes`` and ``passes/{index}/edges``, or request ``frames``. ``origin`` is set if a module of the user's
-    own started the pass, which the program called on ``line``.
+    ``passes/{index}/nodes`` and ``passes/{index}/edges``, or request ``frames``. ``origin`` is set if the pass was started in
+    a module of the user's own, which the program called on ``line``.
 
     ``omitted`` is set if ``order`` has only the first nodes: the number of those that follow.
     """
@@ -506,7 +507,7 @@ class Iteration(Struct, frozen=True):
 
 
 class LineValue(Struct, frozen=True):
-    """The value of a line in a step, from the last time that the line ran in it, and the phase of that time.
+    """The value of a line from the last time that it ran in a step, and the phase in which it ran then.
 
     For a line that ran between several passes, ``phase`` is ``forward`` before the main pass and ``backward`` after it.
     """
@@ -678,7 +679,7 @@ class Run(Struct, frozen=True):
     """One execution of a program, and its recording except for its steps and graphs.
 
     ``created`` and ``expires`` are times in ISO 8601 (UTC); ``expires`` is ``null`` for a run that is kept forever.
-    ``seed`` is ``null`` if the program kept its own random state, as ``tapedeck run`` leaves it. ``torch`` is the version of
+    ``seed`` is ``null`` if the program kept its own random state, as under ``tapedeck run``. ``torch`` is the version of
     PyTorch. ``passes`` and ``steps`` are counts. ``outcome`` describes ``status`` and ``error`` in a few words, such as
     ``RuntimeError on line 12`` or ``Stopped at the time limit``.
 
@@ -768,7 +769,7 @@ class Limits(Struct, frozen=True):
     answer_nodes: int = 2_000
     """Number of nodes above which a pass is sent without ``nodes`` and ``edges``."""
     store_bytes: int = 2 * 1024 * 1024 * 1024
-    """Size of all recordings together. When it is reached, the oldest runs of whoever has the most are deleted."""
+    """Size of all recordings together. When it is reached, the oldest runs of the owners who use the most are deleted."""
 
 
 class Options(Struct, frozen=True):

@@ -24,11 +24,12 @@ class ConnectionLimits(Struct, frozen=True):
     """The limits of HTTP connections, for a server that no proxy protects."""
 
     header_seconds: float = 30.0
-    """Time in which a client must send the headers of a request. A new connection must also begin its first request in it."""
+    """Time in which a client must send the headers of a request. A new connection must begin a request in this time too."""
     body_seconds: float = 30.0
     """Time in which a client must send the body of a request. It is prolonged by a second for every 16 KiB received."""
     idle_seconds: float = 75.0
-    """Time after which an idle connection is closed. It must exceed that of a proxy, which would reuse closed connections."""
+    """Time after which an idle connection is closed. It must be longer than the time of a proxy in front of the server, or the
+    proxy will reuse closed connections."""
     write_seconds: float = 30.0
     """Time in which a client must read all that was sent, or at least 1 KiB for each second. Otherwise it is disconnected."""
     most: int = 2048
@@ -66,9 +67,9 @@ class Settings(Struct, frozen=True):
     queue_per_session: int = 32
     """Number of runs of one session that may wait in the queue. Further runs are rejected with 429."""
     durable: bool = True
-    """Wait until the disk has stored a run, so that a power failure loses none. 0 stores a run in about half the time."""
+    """Wait until the disk has stored a run, so that a power failure loses none. 0 takes about half the time for a run."""
     memory_mb: int = 512
-    """Memory for the recordings of live and recent runs, in MB. Ended runs leave it first; they are read from the store."""
+    """Memory for the recordings of live and recent runs, in MB. Ended runs are dropped first. They are read from the store."""
     programs_memory_mb: int = 0
     """Memory that all running programs may use together, in MB; beyond it, the largest program of the client that uses the most
     is stopped. 0 means the memory of the machine or container without 1,024 MB, and at least a quarter of it."""

@@ -15,8 +15,8 @@ ARENAS: Final = 2
 def return_large_blocks() -> bool:
     """Give large blocks back to the system as soon as they are freed. Return whether the allocator supports it.
 
-    By default, glibc raises the size of a large block to that of the largest block that was freed, up to 32 MB. After one body
-    of 12 MB, memory of that size would stay with the process, in pieces.
+    By default, glibc raises the size from which a block is large to that of the largest block that was freed, up to 32 MB.
+    After one body of 12 MB, the process would keep that much memory, in pieces.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is None:

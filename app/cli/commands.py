@@ -304,7 +304,7 @@ def backup(
     file: Annotated[Path, typer.Argument(help="The file to write. It must not exist.")],
     data: DATA = None,
 ) -> None:
-    """Copy all recordings into one file, also while they are being served.
+    """Copy all recordings into one file, even while a server uses them.
 
     The copy is consistent: it has every run that was acknowledged before, and none in part. It contains the secret with which
     visitors prove that a run is theirs, and only you can read it. Restore it with `tapedeck restore`.

@@ -76,7 +76,7 @@ class Invocation(Struct, frozen=True):
 
 
 def prepare(name: str, arguments: Sequence[str] | None, *, module: bool, sandbox: bool, seed: int | None) -> Invocation:
-    """Read the settings and a file as the options of a command say.
+    """Read the settings, and a file with the options of a command.
 
     Without a seed, the program keeps its own random state. In a sandbox, all programs start from the same random state.
 
@@ -123,8 +123,8 @@ async def record(
     The file runs as ``python FILE arguments`` would run it, in the current folder, or it is confined as on a server.
 
     - ``printed`` is called with each text that the program prints, and its stream, as it arrives.
-    - ``own_streams`` lets a program that is not confined write to the streams of this process by itself, the traceback that
-      ends it included. ``printed`` is then not called.
+    - ``own_streams`` lets a program that is not confined write to the streams of this process by itself, including the
+      traceback of the exception that ends it. ``printed`` is then not called.
     - ``replay`` is computed during the run. Its results are events of the recording.
     - ``exited`` is called with the return code of the program's own process, as in :mod:`subprocess`, unless the program was
       stopped from outside.

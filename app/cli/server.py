@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that finishes what runs before it stops.
+    """A server that lets running programs finish before it stops.
 
     After SIGTERM, runs that are executing continue to their end, at most for their time limit; waiting ones get 503. After
     Ctrl+C, all runs are interrupted at once.
@@ -65,7 +65,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def _affordable(limits: ConnectionLimits) -> ConnectionLimits:
-    """Raise this process's limit of descriptors so that it suffices, and return the limits that it allows."""
+    """Raise this process's limit of descriptors so that it suffices, and return the connection limits that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = limits.most + DESCRIPTORS
     if soft == resource.RLIM_INFINITY or soft >= wanted:

@@ -60,7 +60,7 @@ def confine(confinement: Confinement, zygote: int) -> None:
             ignored = number in (signal.SIGPIPE, signal.SIGXFSZ)
             signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _go_first_when_memory_runs_out()
+    _be_killed_first_when_memory_runs_out()
     for limit, amount in _limits(confinement):
         ceiling = resource.getrlimit(limit)[1]
         amount = amount if ceiling == resource.RLIM_INFINITY else min(amount, ceiling)
@@ -84,11 +84,11 @@ def confine(confinement: Confinement, zygote: int) -> None:
     seccomp.install(confinement.filter)
 
 
-def _go_first_when_memory_runs_out() -> None:
+def _be_killed_first_when_memory_runs_out() -> None:
     """Have the kernel kill this process before the zygote and the server when memory runs out.
 
-    The files in ``/proc`` of a process that is not dumpable belong to root. A child of another user can write only before it is
-    made not dumpable again, in :func:`confine`.
+    The files in ``/proc`` of a process that is not dumpable belong to root. A child of another user can therefore write its
+    score only while it is dumpable. :func:`confine` then makes it not dumpable again.
     """
     if kernel.LINUX:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)

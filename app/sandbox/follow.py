@@ -126,7 +126,7 @@ def _decode(stream: Iterator[wire.AnyEvent]) -> tuple[list[wire.AnyEvent], Proto
 
 
 class EventRate:
-    """Limits how fast events are read, so that endless tiny events cost their process, not the server.
+    """Limits how fast events are read, so that endless tiny events slow down their process, not the server.
 
     A burst is free; after it, each event takes 1 / :data:`EVENTS_PER_SECOND` seconds. ``clock`` returns seconds.
     """

@@ -1,7 +1,7 @@
 """Keep confined children ready, and use each for one job.
 
-The pool requests children from a zygote in advance, and replaces a zygote that exits or no longer answers. No child is used
-before the self-test has passed, in which a child tries to escape and must fail. The self-test is repeated while the pool runs.
+The pool requests children from a zygote in advance, and replaces a zygote that exits or no longer answers. Before any child is
+used, a self-test must pass: a child tries to escape and must fail. The self-test is repeated while the pool runs.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _packages(names: Iterable[str]) -> Iterator[str]:
 
 
 def _metadata(names: Iterable[str]) -> Iterator[str]:
-    """Yield the files in which :mod:`importlib.metadata` reads the version of a package. Others name paths of this machine."""
+    """Yield the files in which :mod:`importlib.metadata` reads a package's version. Others contain paths of this machine."""
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
             found = distribution(_DISTRIBUTIONS.get(name, name))

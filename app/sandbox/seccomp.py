@@ -75,7 +75,7 @@ _FCNTL: Final = (0, 1, 2, 3, _F_DUPFD_CLOEXEC)
 """Allowed commands of ``fcntl``: duplicate, get and set close-on-exec, get flags. ``F_SETOWN`` would send signals."""
 
 CLOCKS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 11)
-"""Allowed clocks: those of the machine, and the processor time of the caller. A negative id is that of another process, or of a
+"""Allowed clocks: those of the machine, and the processor time of the caller. A negative id belongs to another process or a
 device."""
 _PRIVATE, _REALTIME = 128, 256
 FUTEXES: Final = (0, 1, 3, 4, 5, 9, 10)

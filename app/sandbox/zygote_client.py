@@ -60,8 +60,8 @@ The hash seed is fixed, so that a replay iterates over sets in the same order.
 def command(descriptor: int, config: ZygoteConfig) -> list[str]:
     """Return the command that starts a zygote.
 
-    The options keep the current folder (-P) off ``sys.path``, and unless programs are unconfined, also the user's site-packages
-    (-s). They write no bytecode (-B).
+    The options keep the current folder off ``sys.path`` (-P) and, if programs are confined, also the user's site-packages (-s).
+    With them, Python writes no bytecode (-B).
     """
     arguments = [str(config.stack_bytes), str(descriptor), msgspec.json.encode(config).decode()]
     options = ["-P", "-B"] if config.mode == "none" else ["-P", "-s", "-B"]

@@ -67,7 +67,7 @@ class TensorTable(EventPart, frozen=True):
     - ``stats`` (float64: min, max, mean, L2 norm) and ``counts`` (int64: zeros, NaN, Inf): for rows flagged ``HAS_STATS``.
     - ``values``: the elements of rows flagged ``HAS_VALUES``, packed as in :data:`PACKED`, concatenated.
 
-    A row with one value and no stats has statistics computed from the value.
+    The statistics of a row with one value and no stats are computed from the value.
     """
 
     dtype: Packed = b""

@@ -22,7 +22,7 @@ _HEADER: Final = struct.Struct("<I")
 _MORE: Final = 1 << 31
 """The bit of a header that is set if more frames of the message follow."""
 MEMORY_FACTOR: Final = 4
-"""Largest size of a recording in memory, as a multiple of ``recording_bytes``. Recordings of trainings take 2 to 3 times."""
+"""Largest size of a recording in memory, as a multiple of ``recording_bytes``. Trainings take 2 to 3 times."""
 _MOST_FIELDS: Final = 64
 """More fields than any kind of event has."""
 _BIN: Final = (0xC4, 0xC5, 0xC6)
@@ -142,7 +142,7 @@ class Reader:
 
 
 def _structure_bytes(event: msgspec.Raw) -> int:
-    """Return the bytes of an encoded event without its packed columns and those of its table."""
+    """Return the number of bytes of an encoded event without its packed columns and those of its table."""
     size = 0
     for part in _parts.decode(event):
         inner = _parts.decode(part) if bytes(memoryview(part)[:1]) == _TABLE_HEAD else (part,)

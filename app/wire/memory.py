@@ -33,7 +33,7 @@ _INT: Final = 32
 _LONG: Final = 36
 """An integer of up to 64 bits."""
 _TEXT: Final = 74
-"""A text without its characters: they may be wider than one byte."""
+"""A text without its characters, even if they are wider than one byte."""
 _BYTES: Final = 34
 _LIST: Final = 72
 _DICT: Final = 232
@@ -133,7 +133,7 @@ def _step(step: StepEvent) -> int:
 
 
 def _value(value: Any) -> int:
-    """Return the size of the value of a field. It is slow, and used for kinds of events that are rare in a recording."""
+    """Return the size of the value of a field. This is slow, so it is done only for events that are rare."""
     match value:
         case str():
             return _text(value)

@@ -22,7 +22,7 @@ class Origins:
         self._files = 0
 
     def name(self, event: ModuleFileEvent) -> None:
-        """Check that a file is named in order, and by a path without a way out of the folder that it is relative to."""
+        """Check that a file has the next index, and a path that cannot lead out of the folder to which it is relative."""
         if self._confined:
             raise ProtocolError("a confined program names a file")
         if event.index != self._files or self._files >= MODULE_FILES:
@@ -47,6 +47,6 @@ class Origins:
 
 
 def check_no_file(files: Iterable[str | None]) -> None:
-    """Check the fields for a file of an older tracer: the current one refers to :class:`ModuleFileEvent` instead."""
+    """Check that the fields in which an older tracer named files are ``None``: now :class:`ModuleFileEvent` names them."""
     if any(file is not None for file in files):
         raise ProtocolError("an event names a file")

@@ -20,7 +20,7 @@ _cuts: dict[type, _Cut | None] = {}
 
 
 def shortened(event: _AnyEvent) -> _AnyEvent:
-    """Return the event itself, or a copy in which each text that is too long ends with "…", and dictionaries end earlier."""
+    """Return the event itself, or a copy in which long texts end with "…" and large dictionaries keep their first entries."""
     kind = type(event)
     if kind not in _cuts:
         _cuts[kind] = _cut_of(inspect.type_info(kind))

@@ -176,7 +176,7 @@ class TracedUnrecorded(Signal, tag="traced-unrecorded", frozen=True):
 
 
 class SeveralThreads(Signal, tag="several-threads", frozen=True):
-    """The recording ends, because ``line`` calls for a pass or an update in a second thread. The program continues."""
+    """The recording ends, because ``line`` starts a pass or an update in a second thread. The program continues."""
 
 
 AnySignal = (

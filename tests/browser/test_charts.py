@@ -196,7 +196,7 @@ def test_back_and_forward_restore_a_comparison_and_no_run_is_compared_with_itsel
 def test_the_loss_pane_explains_what_changes_and_what_stays_as_recorded(page: Page) -> None:
     page.goto(f"/r/{recorded(page, FIT)['id']}?step=1&tab=loss")
     kept = page.locator(".landscape .kept")
-    expect(kept).to_contain_text("Only m changes; batch and random numbers as in step 1.", timeout=15_000)
+    expect(kept).to_contain_text("Only m changes; batch and random numbers are those of step 1.", timeout=15_000)
     summary = kept.locator("summary")
     summary.focus()
     page.keyboard.press("Enter")

@@ -820,7 +820,7 @@ def test_a_long_replay_can_be_stopped_and_requested_again(page: Page) -> None:
     page.on("request", lambda each: cancelled.append(each.url) if each.url.endswith("/cancel") else None)
     page.goto(f"/r/{made['id']}?tab=loss&step=4&over=p0")
     remark = page.locator(".landscape .remark")
-    stopped = "Stopped before it reached that step. Run again"
+    stopped = "Stopped before that step was reached. Run again"
     remark.get_by_role("button", name="Stop", exact=True).click()
     expect(remark).to_have_text(stopped)
     expect(page.locator(".plane")).to_be_hidden()

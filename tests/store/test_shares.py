@@ -1,4 +1,4 @@
-"""A full store deletes the oldest runs of whoever has the most."""
+"""A full store deletes the oldest runs of the owners who use the most."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # Without calling backward()
-# Operations build the graph, even without backward(): Tapedeck runs backward once on the last result, and says so.
+# Operations build the graph even without backward(). Tapedeck then runs backward once on the last result, and says so.
 import torch
 
 a = torch.tensor([1.0, 2.0], requires_grad=True)

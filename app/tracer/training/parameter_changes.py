@@ -131,7 +131,7 @@ class ParameterChanges:
         self._accumulated = _state_of(self.leaf.grad)
 
     def scaled(self) -> None:
-        """Record that the gradient was written to after the pass, as clipping does. Through ``.data``, that changes no version."""
+        """Record that the gradient was written to after the pass, as clipping does. Writing to ``.data`` changes no version."""
         self._accumulated = None
 
     def forget(self) -> None:

@@ -41,7 +41,7 @@ export const onward = (graph, id) => unique(graph.edges.filter(({ source }) => s
 /** Return the nodes that a node's gradient comes from. @param {Graph} graph @param {string} id */
 export const back = (graph, id) => unique(graph.edges.filter(({ target }) => target === id).map(({ source }) => source));
 
-/** Return the siblings of a node, with itself: the nodes that receive gradients from the same nodes. @param {Graph} graph @param {string} id */
+/** Return a node and its siblings, the nodes that receive gradients from the same nodes. @param {Graph} graph @param {string} id */
 export function siblings(graph, id) {
   const parents = back(graph, id);
   return parents.length ? unique(parents.flatMap((parent) => onward(graph, parent))) : graph.roots;

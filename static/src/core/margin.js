@@ -88,7 +88,7 @@ function inStep(state, run, step, all, put) {
     const [recorded, earlier] = [last.get(line), step.earlier[line]];
     if (end && recorded && (recorded.step === null || !earlier)) put(line, recorded);
     else if (!earlier) all.notes.set(line, { text: format.NONE, title: "not run yet", tone: "off" });
-    else if (recorded?.step === earlier.step && !(loop && loop[0] <= line && line <= loop[1])) put(line, earlier); // a line outside of the loop that ran once
+    else if (recorded?.step === earlier.step && !(loop && loop[0] <= line && line <= loop[1])) put(line, earlier); // a line outside of the loop, which ran only once
     else {
       put(line, earlier, "before");
       const shown = all.notes.get(line);

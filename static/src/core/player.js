@@ -24,7 +24,7 @@ const has = ({ step }, phase) => phase === "backward" || Boolean(phase && step?.
 export const nodesRun = (state) => shownPass(state)?.order.length ?? 0;
 
 /**
- * Return the next instant by phases, across the border of a step; null at an end of the tape.
+ * Return the instant one phase later or earlier, also in another step; null at an end of the tape.
  *
  * @param {State} state
  * @param {1 | -1} by
@@ -42,7 +42,7 @@ export function byPhase(state, by) {
 }
 
 /**
- * Return the next instant by nodes within a backward pass, else by phases.
+ * Return the instant one node later or earlier within a backward pass, else one phase.
  *
  * @param {State} state
  * @param {1 | -1} by

@@ -60,7 +60,7 @@ export function scene(state) {
       label: leaf && node.name && pass.kind !== "grad" ? `${node.name}.grad` : "grad",
       ahead: later !== null && node.kind === "op" && node.file === null && node.line !== null && later.has(node.line),
       now: node.id === last,
-      value: (after && own?.value) ?? numbers?.value ?? null, // an update starts from the parameter's value, which may differ from the pass's
+      value: (after && own?.value) ?? numbers?.value ?? null, // an update starts from the parameter's value, which may differ from its value in the pass
       after,
       grads: here ? (numbers?.grads ?? []).map(({ arrived, used }) => (leaf ? used : arrived)) : null,
       held,

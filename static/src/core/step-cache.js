@@ -13,7 +13,7 @@ const STRETCH_BYTES = 400_000; // maximum size of a stretch
 const LONGEST = 256; // maximum number of steps in a stretch
 const CACHE_BYTES = 32_000_000; // maximum size of all cached packed steps
 const SMALL_TAPE = 300_000; // a tape of at most this many bytes is fetched whole
-const FEW = 8; // steps fetched at once for the one that a caller waits for
+const FEW = 8; // steps fetched together when a caller waits for the first of them
 const AHEAD = 3; // stretches fetched ahead of a moving playhead
 const MOVING = 500; // milliseconds after a move in which another move is likely
 const UNPACKED = 64; // maximum number of cached unpacked steps
@@ -162,7 +162,7 @@ export function stepCache(api, run, size) {
   /** @param {number} index */
   function moved(index) {
     if (index === at) return;
-    if (at < 0) return void (at = index); // the playhead was only put there
+    if (at < 0) return void (at = index); // the first position of the playhead is not a move
     eager = true;
     [at, direction, moves, before] = [index, index > at ? 1 : -1, performance.now(), moves];
   }

@@ -308,23 +308,23 @@ const WORDY = 8; // if a number on an axis has more characters, the others are w
  */
 export function axis(numbers) {
   const most = Math.max(...numbers.map(Math.abs));
-  const style = most >= HIGH || most < 1e-3;
+  const scientific = most >= HIGH || most < 1e-3;
   const texts = numbers.map((each, i) => {
     const near = [numbers[i - 1], numbers[i + 1]].flatMap((other) => (other === undefined ? [] : [Math.abs(other - each)]));
-    return digits(each, near.length ? Math.min(...near) : Math.abs(each) / 100, style);
+    return digits(each, near.length ? Math.min(...near) : Math.abs(each) / 100, scientific);
   });
   const [first = 0] = numbers;
   if (numbers.length < 2 || !texts.some((text) => text.length > WORDY)) return texts;
   return [texts[0] ?? "", ...axis(numbers.slice(1).map((each) => each - first)).map((text) => `+${text}`)];
 }
 
-/** Format a number with enough digits to distinguish it from others `apart` away. @param {number} value @param {number} apart @param {boolean} style  an exponent */
-function digits(value, apart, style) {
+/** Format a number with enough digits to distinguish it from others `apart` away. @param {number} value @param {number} apart @param {boolean} scientific  write an exponent */
+function digits(value, apart, scientific) {
   const size = Math.abs(value);
   if (size < apart / 1e6 || !size) return "0"; // a rounding error of zero
   const power = (/** @type {number} */ of) => Math.floor(Math.log10(of) + 1e-9);
   const count = Math.max(1, Math.min(17, power(size) - power(apart) + 1));
-  if (!style && size >= 1e-3) return minus(String(Number(value.toPrecision(count))));
+  if (!scientific && size >= 1e-3) return minus(String(Number(value.toPrecision(count))));
   const [mantissa, exponent] = value.toExponential(count - 1).split("e");
   return minus(`${Number(mantissa)}e${Number(exponent)}`);
 }

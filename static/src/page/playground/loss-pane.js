@@ -104,7 +104,7 @@ export function lossPane(state, api) {
     } catch (error) {
       if (mine !== turn) return;
       loaded = null;
-      if (own.signal.aborted) fill(words, "Stopped before it reached that step. ", rerun);
+      if (own.signal.aborted) fill(words, "Stopped before that step was reached. ", rerun);
       else {
         const { title, detail } = trouble(error);
         wanted = ""; // request it again when the pane is shown next
@@ -181,7 +181,7 @@ export function lossPane(state, api) {
   /** Explain what changes along the axes and what stays as recorded. @param {string[]} names @param {number} step @param {string} loss */
   function explain(names, step, loss) {
     const moving = names.join(" and ");
-    short.textContent = `Only ${moving} ${names.length > 1 ? "change" : "changes"}; batch and random numbers as in step ${step}.`;
+    short.textContent = `Only ${moving} ${names.length > 1 ? "change" : "changes"}; batch and random numbers are those of step ${step}.`;
     long.textContent =
       `For each value of ${moving}, PyTorch runs the recorded operations of step ${step} again. Everything else stays as recorded: ` +
       `the data, the random numbers, the other parameters, and every value behind detach() or no_grad(). So ${

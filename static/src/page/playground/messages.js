@@ -41,7 +41,7 @@ export function outcome({ run, busy, edited }, mode, toEnd) {
   return `${what}${took && ` in ${took}`}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
 }
 
-/** Say when a program starts that waits for its turn. @param {{position: number, seconds: number}} queue */
+/** Say when a program that waits for its turn will start. @param {{position: number, seconds: number}} queue */
 function waiting({ position, seconds }) {
   return `Waiting: ${position === 1 ? "next" : `${position - 1} ahead`}, about ${Math.max(1, Math.round(seconds))} s`;
 }
