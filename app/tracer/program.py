@@ -23,6 +23,7 @@ from .. import wire
 from .emitter import Emitter
 from .environment import own_streams
 from .environment.forks import call_in_forked_children
+from .environment.outermost import run_outermost
 from .environment.plotting import MatplotlibStandIn, missing_module_text
 from .environment.remedies import remedy
 from .environment.stdout import Printer
@@ -180,7 +181,7 @@ class RunningProgram:
                 with recorder:
                     if self._job.module is not None:
                         _become_module(self._namespace, self._job.module)
-                    exec(code, self._namespace)
+                    run_outermost(code, self._namespace)
             except ReplayFinished:
                 raise
             except BaseException as error:

@@ -1,0 +1,90 @@
+"""Run a program in a stack of its own, so that its module is the outermost frame, as it is for ``python FILE``.
+
+The program runs in a greenlet: on the same thread, but in a stack of frames that begins with the program. Without it, a program
+that follows ``f_back`` or calls ``sys._getframe`` would reach the frames of the recorder. The limit of recursion counts those
+frames too; it is raised by their number, and the functions that read and set it hide that. The depth that a program reaches may
+still differ by a call or two.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any, Final
+
+from greenlet import greenlet
+
+_ROOM: Final = 60
+"""Number of calls for which there is room while the frames outside are counted."""
+_ALONE: Final = 2
+"""The limit of recursion less the depth that a function of a module reaches without the recorder."""
+_OWN_CALLS: Final = 3
+"""Number of calls that the recorder itself needs at a statement of the program, above which the statement raises."""
+_PROBE: Final = """\
+def deeper(depth):
+    try:
+        return deeper(depth + 1)
+    except RecursionError:
+        return depth
+depth = deeper(0)
+"""
+
+
+def run_outermost(code: CodeType, namespace: dict[str, Any]) -> None:
+    """Run the code of a module like ``exec``, in a stack of its own. Exceptions pass on to the caller.
+
+    Context variables that the code sets are those of the caller afterwards.
+    """
+    limit, probed = sys.getrecursionlimit(), dict[str, Any]()
+    low = min(limit, 2 * _frames_outside() + _ROOM)  # calls of C functions count too, at most one for each frame
+    sys.setrecursionlimit(low)
+    try:
+        _run(compile(_PROBE, "<depth>", "exec"), probed)  # from here, since every call counts
+    except RecursionError:  # the program has set a limit that is nearly reached here
+        probed["depth"] = low
+    finally:
+        sys.setrecursionlimit(limit)
+    with _limit_raised(max(0, low - _ALONE - probed["depth"]) + _OWN_CALLS):
+        _run(code, namespace)
+
+
+def _run(code: CodeType, namespace: dict[str, Any]) -> None:
+    inside = greenlet(exec)
+    context = inside.gr_context = contextvars.copy_context()
+    try:
+        inside.switch(code, namespace)
+    finally:
+        outside = contextvars.copy_context()
+        for variable, value in context.items():
+            if variable not in outside or outside[variable] is not value:
+                variable.set(value)
+
+
+@contextmanager
+def _limit_raised(number: int) -> Iterator[None]:
+    """Raise the limit of recursion by the number of calls outside of the program, and hide that from the program."""
+    read, write = sys.getrecursionlimit, sys.setrecursionlimit
+
+    def getrecursionlimit() -> int:
+        return read() - number
+
+    def setrecursionlimit(limit: int, /) -> None:
+        write(limit + number if type(limit) is int and limit > 0 else limit)
+
+    write(read() + number)
+    sys.getrecursionlimit, sys.setrecursionlimit = getrecursionlimit, setrecursionlimit
+    try:
+        yield
+    finally:
+        sys.getrecursionlimit, sys.setrecursionlimit = read, write
+        write(max(read() - number, 1))
+
+
+def _frames_outside() -> int:
+    count, frame = 0, sys._getframe()
+    while frame.f_back is not None:
+        count, frame = count + 1, frame.f_back
+    return count
