@@ -12,6 +12,7 @@ from ..emitter import Emitter
 from ..source.names import Names
 from ..tensors.handles import equal_elements, storage_pointer
 from ..tensors.memory import may_overlap
+from ..tensors.references import WeakTensor
 from ..tensors.snapshot import is_leaf, shape_of
 from ..tensors.table import TableBuilder
 from .parameter_changes import LeafValue, leaf_value
@@ -25,17 +26,25 @@ class ReplacementObserver(Protocol):
 
 
 class Parameters:
-    """The parameters of a run. Each keeps its index. ``leaf in parameters`` is true once the leaf has taken part in a pass."""
+    """The parameters of a run. Each keeps its index. ``leaf in parameters`` is true once the leaf has taken part in a pass.
+
+    The leaves of the current step are kept alive until :meth:`release`. Any other leaf is freed with its last reference in the
+    program, and then forgotten.
+    """
 
     def __init__(self, emitter: Emitter, names: Names, observer: ReplacementObserver) -> None:
         self._emitter = emitter
         self._names = names
         self._observer = observer
         self._indexes: dict[int, int] = {}
-        self._leaves: list[Tensor] = []
+        self._leaves: dict[int, WeakTensor] = {}
+        """The living leaves, by parameter."""
+        self._current: dict[int, Tensor] = {}
+        """The leaves of the current step, by parameter."""
         self._names_of: list[str | None] = []
         self._by_name: dict[str, int] = {}
         self._storages: dict[int, set[int]] = {}
+        self._storage_of: dict[int, int] = {}
         self._gradients: dict[int, int] | None = None
         self._values: dict[int, LeafValue] = {}
         self.revision = 0
@@ -50,38 +59,67 @@ class Parameters:
 
     def add(self, leaf: Tensor) -> int:
         """Register a leaf, emit it, and return its index."""
-        index = len(self._leaves)
+        index = len(self._names_of)
         name, line = self._names.binding(leaf)
         dtype = str(leaf.dtype).removeprefix("torch.")
         self._emitter.emit(wire.ParameterEvent(index, name, list(shape_of(leaf)), dtype, line, self._names.origin(leaf)))
-        self._indexes[id(leaf)] = index
-        self._leaves.append(leaf)  # kept alive, so that no other tensor gets its id
         self._names_of.append(name)
+        self._refer(index, leaf)
         if name is not None:
             self._by_name[name] = index
         self.moved(index)
         return index
 
+    def _refer(self, index: int, leaf: Tensor) -> None:
+        """Make a tensor the leaf of a parameter."""
+        key = id(leaf)
+        self._indexes[key] = index
+        self._leaves[index] = WeakTensor(leaf, lambda _: self._forget(index, key))
+        self._current[index] = leaf
+
+    def _forget(self, index: int, key: int) -> None:
+        """Forget a leaf that has been freed: another tensor may get its id, ``key``, and its memory."""
+        self._indexes.pop(key, None)
+        self._leaves.pop(index, None)
+        self._values.pop(index, None)
+        storage = self._storage_of.pop(index, 0)
+        there = self._storages.get(storage, set())
+        there.discard(index)
+        if not there:
+            self._storages.pop(storage, None)
+
+    def keep(self, index: int, leaf: Tensor) -> None:
+        """Keep the leaf of a parameter alive until the current step ends."""
+        self._current[index] = leaf
+
+    def release(self) -> None:
+        """Keep no leaf alive any more: the step has ended."""
+        self._current.clear()
+
     def replace_leaf(self, index: int, leaf: Tensor) -> bool:
         """Continue a parameter with a new leaf of the same shape and dtype; return whether that was possible."""
-        before = self._leaves[index]
+        before = self.leaf(index)
         if leaf is before:
             return True
+        if before is None:
+            return False
         alike = leaf.shape == before.shape and leaf.dtype == before.dtype and is_leaf(leaf) and leaf.requires_grad
         if not alike or leaf in self:
             return False
         self._observer.forget(before)
-        self._indexes.pop(id(before), None)
-        self._indexes[id(leaf)] = index
-        self._storages.get(storage_pointer(before), set()).discard(index)
-        self._leaves[index] = leaf
-        self._values.pop(index, None)
+        self._forget(index, id(before))
+        self._refer(index, leaf)
         self.moved(index)
         return True
 
-    def leaf(self, index: int) -> Tensor:
-        """Return the tensor of a parameter."""
-        return self._leaves[index]
+    def leaf(self, index: int) -> Tensor | None:
+        """Return the tensor of a parameter; ``None`` if the program has freed it."""
+        reference = self._leaves.get(index)
+        return None if reference is None else reference.get()
+
+    def current(self, index: int) -> Tensor:
+        """Return the tensor of a parameter of the current step, which is alive."""
+        return self._current[index]
 
     def name(self, index: int) -> str | None:
         """Return the name that a parameter had when it first took part in a pass."""
@@ -95,7 +133,10 @@ class Parameters:
 
     def moved(self, index: int) -> None:
         """Record the storage of a parameter, which may have changed."""
-        self._storages.setdefault(storage_pointer(self._leaves[index]), set()).add(index)
+        leaf = self.leaf(index)
+        if leaf is not None:
+            key = self._storage_of[index] = storage_pointer(leaf)
+            self._storages.setdefault(key, set()).add(index)
         self.revision += 1
 
     def have_memory(self, target: Tensor, key: int) -> bool:
@@ -107,24 +148,28 @@ class Parameters:
         return [
             index
             for index in sorted(self._storages.get(key, ()))
-            if (leaf := self._leaves[index]) is target or (key and storage_pointer(leaf) == key and may_overlap(leaf, target))
+            if (leaf := self.leaf(index)) is target
+            or (leaf is not None and key and storage_pointer(leaf) == key and may_overlap(leaf, target))
         ]
 
     def at_storage(self, key: int) -> list[int]:
         """Return the parameters that share a storage."""
-        return [index for index in sorted(self._storages.get(key, ())) if storage_pointer(self._leaves[index]) == key]
+        leaves = [(index, self.leaf(index)) for index in sorted(self._storages.get(key, ()))]
+        return [index for index, leaf in leaves if leaf is not None and storage_pointer(leaf) == key]
 
     def with_gradient_at(self, key: int) -> int | None:
         """Return the parameter whose ``.grad`` has a storage."""
         if not key:
             return None
         index = self._by_gradient().get(key)
-        grad = self._leaves[index].grad if index is not None else None
+        leaf = self.leaf(index) if index is not None else None
+        grad = leaf.grad if leaf is not None else None
         return index if grad is not None and storage_pointer(grad) == key else None  # the memory may have been reused
 
     def _by_gradient(self) -> dict[int, int]:
         if self._gradients is None:
-            grads = ((leaf.grad, index) for index, leaf in enumerate(self._leaves))
+            leaves = [(index, reference.get()) for index, reference in list(self._leaves.items())]
+            grads = ((leaf.grad, index) for index, leaf in leaves if leaf is not None)
             self._gradients = {storage_pointer(grad): index for grad, index in grads if grad is not None}
         return self._gradients
 
@@ -140,8 +185,9 @@ class Parameters:
     # ------------------------------------------------------------------ values
 
     def value(self, index: int, table: TableBuilder) -> LeafValue:
-        """Return the current value of a parameter. It is read again only if something has written to it."""
-        value = self._values[index] = leaf_value(self._leaves[index], self._values.get(index), table)
+        """Return the current value of a parameter of the current step. It is read again only if it was written to."""
+        leaf = self._current[index]
+        value = self._values[index] = leaf_value(leaf, self._values.get(index), table)
         return value
 
     def has_changed(self, index: int, table: TableBuilder) -> bool:

@@ -68,7 +68,7 @@ class Rebinds:
         """Report a statement that is about to rebind the name of a parameter, if a pass of the step has reached its leaf."""
         if not self._steps.takes_part(parameter):
             return
-        leaf = self._parameters.leaf(parameter)
+        leaf = self._parameters.current(parameter)
         scope, given = self._scopes.of(name)
         before = scope.get(name)
         if before is not leaf:
@@ -142,7 +142,7 @@ class Rebinds:
         tensor = value if isinstance(value, Tensor) else None
         if tensor is not None:
             uses, made = self._uses(tensor, parameter), grad_fn_of(tensor) is not None
-            if uses or (tensor.shape == self._parameters.leaf(parameter).shape and made):
+            if uses or (tensor.shape == self._parameters.current(parameter).shape and made):
                 graph = self._graphs.graph_of(tensor) if made else -1
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, _is_new_leaf(tensor))
         self._steps.rebound(row, tensor, self._here_at(statement))

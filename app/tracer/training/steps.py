@@ -167,6 +167,7 @@ class Steps:
         facts.name = self._names.binding(facts.root)[0] if facts.root is not None else None
         values = {}
         for parameter, leaf in facts.leaves.items():
+            self.parameters.keep(parameter, leaf)
             now = self.parameters.value(parameter, step.table)
             values[parameter] = now.snapshot
             changes = step.parameters.get(parameter)
@@ -245,8 +246,8 @@ class Steps:
         if not taken:
             return
         for parameter in taken:
-            step.parameters[parameter].updated(optimizer.state.get(self.parameters.leaf(parameter), {}))
-        step.groups += groups(optimizer, {id(self.parameters.leaf(parameter)): parameter for parameter in taken})
+            step.parameters[parameter].updated(optimizer.state.get(self.parameters.current(parameter), {}))
+        step.groups += groups(optimizer, {id(self.parameters.current(parameter)): parameter for parameter in taken})
         self._update(here)
 
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: LineContext) -> None:
@@ -312,6 +313,7 @@ class Steps:
         self._ended += 1
         self._calls.release(next_sequence_nr() if before is None else before)
         self._step = OpenStep(self._new_table())
+        self.parameters.release()
         self._boundaries.start_step()
         self._emission.emit_progress(self._ended, end)
         if index == 0:  # show the first step of a live run at once
