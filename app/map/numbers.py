@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
 
 from .. import wire
 from ..recording.tensors import Tensors
-from .columns import Ints, Longs, StructureColumns, op_name
+from .columns import Bools, Floats, Ints, Longs, op_name
+from .edges import starts_of_runs
 from .order import ForwardOrder
-from .tree import Group
-from .view import View
+from .tree import Group, GroupTree
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+MOST_SERIES: Final = 8
+"""Largest number of series of a loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +55,37 @@ class CarriedSeries:
     norms: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class BoxSums:
+    """The sums over disjoint intervals of the forward order, one entry for each interval, and over the edges between them.
+
+    ``arriving`` is the norm of the gradients that arrive from outside, or with which a pass starts there. ``passed_on`` is
+    that of the gradients that go to operations outside. ``parameters`` is that of the leaves that the interval uses, gradients
+    from other users included.
+    """
+
+    arriving: list[Norm]
+    passed_on: list[Norm]
+    parameters: list[Norm]
+    edges: list[BoxEdge]
+
+
 class PassSums:
     """The norms of the gradients of one pass, by columns. Without a pass, all of them are unknown."""
 
-    def __init__(self, graph: StructureColumns, order: ForwardOrder, event: wire.PassEvent | None) -> None:
-        self._graph = graph
-        self._order = order
+    def __init__(self, tree: GroupTree, event: wire.PassEvent | None) -> None:
+        self._graph = graph = tree.graph
+        self._order = order = tree.order
+        self._edges = tree.edges
         outputs = int(graph.output_start[-1])
         self._arrived: Floats = np.full(outputs, -1.0)
         self._edge: Floats = np.full(graph.edges, -1.0)
         self._rank: Ints = np.full(len(order), -1, np.int32)
         if event is not None:
             self._rank = _ranks(wire.int32(event.order, "order"), order)
-            norms = Tensors(event.tensors).norms()
-            self._arrived = _taken(norms, wire.int32(event.arrived, "arrived"))
-            self._edge = _taken(norms, wire.int32(event.edge, "edge"))
-        self._tensor: Longs = graph.output_start[graph.target] + graph.input
-        """For each edge, the index of the output that its gradient is added to, among the outputs of all nodes."""
-        starts = graph.output_start[graph.roots]
-        self._contributions = np.bincount(np.append(self._tensor[graph.gradient], starts), minlength=outputs)
-        """The number of gradients that are added up in each output: those of its edges, and the one that a pass starts with."""
+            norms = np.append(Tensors(event.tensors).norms(), -1.0)  # row -1 has no tensor
+            self._arrived = norms[wire.int32(event.arrived, "arrived")]
+            self._edge = norms[wire.int32(event.edge, "edge")]
 
     def node_at(self, position: int) -> int:
         """Return the index of the node at a position of the forward order."""
@@ -80,8 +93,7 @@ class PassSums:
 
     def first_nonfinite(self) -> int | None:
         """Return the node of the first operation, in the order of the backward pass, at which a gradient arrived not finite."""
-        owner = np.repeat(np.arange(self._graph.count), self._graph.outputs)
-        positions = self._order.position[owner[~np.isfinite(self._arrived)]]
+        positions = self._edges.owner[~np.isfinite(self._arrived)]
         return int(self._order.nodes[positions.max()]) if len(positions) and positions.max() >= 0 else None
 
     def ran(self, start: int, end: int) -> tuple[int, int] | None:
@@ -90,99 +102,125 @@ class PassSums:
         ranks = ranks[ranks >= 0]
         return (int(ranks.min()), int(ranks.max())) if len(ranks) else None
 
-    def edges(self, view: View) -> list[BoxEdge]:
-        """Return the edges between the boxes of a view, from the loss downwards."""
-        box = self._box_of_nodes(view)
-        return self._between(box[self._graph.source], box[self._graph.target], len(view.boxes))
+    def over(self, intervals: Sequence[tuple[int, int]]) -> BoxSums:
+        """Return the sums over disjoint intervals, in time linear in the size of the graph."""
+        box: Ints = np.zeros(len(self._order), np.int32)  # 0 for operations outside of all intervals
+        for number, (start, end) in enumerate(intervals, 1):
+            box[start:end] = number
+        boxes = len(intervals) + 1
+        sorted_ = self._edges
+        from_box, to_box = box[sorted_.source], box[sorted_.target]
+        crossing = np.flatnonzero(from_box != to_box)
+        carries = self._graph.gradient[sorted_.between[crossing]]
+        carrying, others = crossing[carries], crossing[~carries]
+        flows = self._flows(sorted_.between[carrying], from_box[carrying], to_box[carrying])
+        return BoxSums(
+            self._arriving(box, sorted_.tensor[sorted_.between[carrying]], boxes),
+            flows.norms(flows.source, boxes),
+            self._parameters(box, boxes),
+            _edges(flows, from_box[others], to_box[others], boxes),
+        )
 
-    def arriving(self, start: int, end: int) -> Norm:
-        """Return the norm of the gradients that arrive at an interval from outside, or with which a pass starts there."""
-        graph, position = self._graph, self._order.position
-        inside = _within(position[graph.target], start, end) & ~_within(position[graph.source], start, end) & graph.gradient
-        tensors = np.unique(self._tensor[inside])
-        roots = graph.roots[_within(position[graph.roots], start, end)]
-        tensors = np.union1d(tensors, graph.output_start[roots])
-        return _norm(self._arrived[tensors])
+    def _arriving(self, box: Ints, entered: Longs, boxes: int) -> list[Norm]:
+        """Return the norms of the gradients at the outputs that edges enter from another box, and at the roots."""
+        marked: Bools = np.zeros(len(self._arrived), bool)
+        marked[entered] = True
+        marked[self._graph.output_start[self._graph.roots]] = True
+        outputs = np.flatnonzero(marked & (self._edges.owner >= 0))
+        return _norms(box[self._edges.owner[outputs]], self._arrived[outputs], boxes)
 
-    def passed_on(self, start: int, end: int) -> Norm:
-        """Return the norm of the gradients that an interval passes to operations outside."""
-        graph, position = self._graph, self._order.position
-        outside = (position[graph.target] >= 0) & ~_within(position[graph.target], start, end)
-        leaving = _within(position[graph.source], start, end) & outside & graph.gradient
-        return self._sum(np.flatnonzero(leaving))[1]
+    def _parameters(self, box: Ints, boxes: int) -> list[Norm]:
+        edges = self._edges.to_leaves
+        leaf, user = self._graph.target[edges], box[self._order.position[self._graph.source[edges]]]
+        first = starts_of_runs(leaf, user)
+        return _norms(user[first], self._arrived[self._graph.output_start[leaf[first]]], boxes)
 
-    def parameters(self, start: int, end: int) -> Norm:
-        """Return the norm of the gradients of the leaves that an interval uses. They include gradients from other users."""
-        graph, position = self._graph, self._order.position
-        used = _within(position[graph.source], start, end) & (graph.kind[graph.target] == wire.LEAF)
-        leaves = np.unique(graph.target[used])
-        return _norm(self._arrived[graph.output_start[leaves]])
+    def _flows(self, edges: Longs, source: Ints, target: Ints) -> _Flows:
+        """Return the gradients that boxes give to tensors. The edges are in the order of :class:`SortedEdges`.
+
+        The gradients on the edges to one tensor add up as vectors. If all edges to the tensor come from one box, the norm of
+        their sum is known: it is the norm of the gradient that arrived. Otherwise the squares of the norms are added.
+        """
+        tensor = self._edges.tensor[edges]
+        first = starts_of_runs(tensor, source)
+        counts = np.diff(first, append=len(edges))
+        tensor = tensor[first]
+        whole = counts == self._edges.contributions[tensor]
+        arrived = whole & (self._arrived[tensor] != -1.0)
+        recorded = _sums_of_runs((self._edge[edges] != -1.0).astype(np.float64), first) > 0
+        squares = np.where(arrived, _squares(self._arrived[tensor]), _sums_of_runs(_squares(self._edge[edges]), first))
+        return _Flows(source[first], target[first], counts, squares, recorded | arrived, whole | (counts == 1))
 
     def carried(self, group: Group, first: int = -1, last: int = -1) -> list[CarriedSeries]:
         """Return the series of the tensors that a loop carries from turn to turn, the one that changes most first.
 
-        ``first`` and ``last`` are the turns of interest. Default: all turns.
+        ``first`` and ``last`` are the turns of interest. Default: all turns. At most :data:`MOST_SERIES` are returned.
         """
         turns = group.turns
         if turns is None or len(turns) < 2:
             return []
         chosen = slice(first, last + 1) if first >= 0 else slice(None)
-        graph, position = self._graph, self._order.position
-        source, target = position[graph.source], position[graph.target]
-        crossing = np.flatnonzero(_within(source, group.start, group.end) & _within(target, group.start, group.end))
-        from_turn = np.searchsorted(turns, source[crossing], "right") - 1
-        to_turn = np.searchsorted(turns, target[crossing], "right") - 1
-        onward = (from_turn == to_turn + 1) & graph.gradient[crossing]
-        carried = crossing[onward]
-        turn = to_turn[onward]
-        offset = target[carried] - turns[turn]
+        inside = self._edges.inside(group.start, group.end)
+        source, target = self._edges.source[inside], self._edges.target[inside]
+        from_turn = np.searchsorted(turns, source, "right") - 1
+        turn = np.searchsorted(turns, target, "right") - 1
+        onward = (from_turn == turn + 1) & self._graph.gradient[self._edges.between[inside]]
+        edges, turn = self._edges.between[inside[onward]], turn[onward]
+        offset = target[onward] - turns[turn]
+        by_offset = np.argsort(offset, kind="stable")
+        borders = starts_of_runs(offset[by_offset])
         found = []
-        for each in np.unique(offset).tolist():
-            at = offset == each
+        for at in np.split(by_offset, borders[1:]) if len(edges) else ():
             norms = np.full(len(turns) - 1, -1.0)
-            norms[turn[at]] = self._arrived[self._tensor[carried[at]]]
-            node = int(graph.target[carried[at][0]])
-            name = graph.text("name", node) or op_name(graph, node)
-            found.append(CarriedSeries(int(each), name, norms[chosen]))
-        return sorted(found, key=lambda series: (-_range_of(series.norms), series.position))
+            norms[turn[at]] = self._arrived[self._edges.tensor[edges[at]]]
+            found.append((int(offset[at[0]]), int(self._graph.target[edges[at[0]]]), norms[chosen]))
+        found.sort(key=lambda each: (-_range_of(each[2]), each[0]))
+        return [
+            CarriedSeries(position, self._graph.text("name", node) or op_name(self._graph, node), norms)
+            for position, node, norms in found[:MOST_SERIES]
+        ]
 
-    def _between(self, source: Ints, target: Ints, boxes: int) -> list[BoxEdge]:
-        crossing = np.flatnonzero((source >= 0) & (target >= 0) & (source != target))
-        pair = source[crossing].astype(np.int64) * boxes + target[crossing]
-        by_pair = np.argsort(pair, kind="stable")
-        borders = np.flatnonzero(np.diff(pair[by_pair], prepend=-1))
-        found = []
-        for edges in np.split(crossing[by_pair], borders[1:]) if len(crossing) else ():
-            tensors, norm = self._sum(edges[self._graph.gradient[edges]])
-            first = int(edges[0])
-            gradient = bool(self._graph.gradient[edges].any())
-            found.append(BoxEdge(int(source[first]), int(target[first]), len(edges), tensors, norm, gradient))
-        return found
 
-    def _sum(self, edges: Longs) -> tuple[int, Norm]:
-        """Return the number of tensors that edges go to, and the norm of the gradients that the edges carry together.
+@dataclass(frozen=True, slots=True)
+class _Flows:
+    """What boxes give to tensors in other boxes: one entry for each box and each tensor that its edges go to.
 
-        The gradients on the edges to one tensor add up as vectors. If all edges to the tensor are given, the norm of the sum is
-        known: it is the norm of the gradient that arrived. Otherwise the squares of the norms are added.
-        """
-        if not len(edges):
-            return 0, Norm(None)
-        tensors, inverse, counts = np.unique(self._tensor[edges], return_inverse=True, return_counts=True)
-        whole = counts == self._contributions[tensors]
-        squares = _squares(self._edge[edges])
-        by_tensor = np.bincount(inverse.reshape(-1), squares, minlength=len(tensors))
-        arrived = whole & (self._arrived[tensors] != -1.0)
-        by_tensor = np.where(arrived, _squares(self._arrived[tensors]), by_tensor)
-        recorded = bool((self._edge[edges] != -1.0).any() or arrived.any())
-        total = float(np.sqrt(by_tensor.sum())) if recorded else None
-        return len(tensors), Norm(total, exact=bool((whole | (counts == 1)).all()))
+    ``source`` and ``target`` are the boxes, ``counts`` the numbers of edges, and ``squares`` the squares of the norms.
+    """
 
-    def _box_of_nodes(self, view: View) -> Ints:
-        """Return the index of the box that holds each node, or -1."""
-        of_position = np.full(len(self._order) + 1, -1, np.int32)
-        for index, box in enumerate(view.boxes):
-            of_position[box.start : box.end] = index
-        return of_position[self._order.position]
+    source: Ints
+    target: Ints
+    counts: Longs
+    squares: Floats
+    recorded: Bools
+    exact: Bools
+
+    def norms(self, index: Ints | Longs, size: int) -> list[Norm]:
+        """Return the norms of the sums of all flows with each index from 1 on."""
+        totals = np.sqrt(np.bincount(index, self.squares, minlength=size)).tolist()
+        known = np.bincount(index[self.recorded], minlength=size).tolist()
+        vague = np.bincount(index[~self.exact], minlength=size).tolist()
+        return [
+            Norm(total if any_ else None, not several)
+            for total, any_, several in zip(totals[1:], known[1:], vague[1:], strict=True)
+        ]
+
+
+def _edges(flows: _Flows, source: Ints, target: Ints, boxes: int) -> list[BoxEdge]:
+    """Return the edges between boxes: the flows, and edges without a gradient from ``source`` to ``target``."""
+    pairs = np.concatenate((flows.source, source)).astype(np.int64) * boxes + np.concatenate((flows.target, target))
+    distinct, index = np.unique(pairs, return_inverse=True)
+    index = index.reshape(-1) + 1
+    size = len(distinct) + 1
+    of_flow = index[: len(flows.source)]
+    counts = np.bincount(index, np.concatenate((flows.counts, np.ones(len(source)))), minlength=size)[1:].astype(int).tolist()
+    tensors = np.bincount(of_flow, minlength=size)[1:].tolist()
+    norms = flows.norms(of_flow, size)
+    return [
+        BoxEdge(pair // boxes - 1, pair % boxes - 1, count, distinct_tensors, norm, distinct_tensors > 0)
+        for pair, count, distinct_tensors, norm in zip(distinct.tolist(), counts, tensors, norms, strict=True)
+        if pair >= boxes and pair % boxes
+    ]
 
 
 def _ranks(ran: Ints, order: ForwardOrder) -> Ints:
@@ -192,26 +230,23 @@ def _ranks(ran: Ints, order: ForwardOrder) -> Ints:
     return ranks[order.nodes]
 
 
-def _taken(norms: Floats, rows: Ints) -> Floats:
-    """Return the norm in each row, or -1 where there is none."""
-    return np.append(norms, -1.0)[rows]
-
-
 def _squares(norms: Floats) -> Floats:
     with np.errstate(over="ignore"):
         return np.where(norms == -1.0, 0.0, norms * norms)
 
 
-def _norm(norms: Floats) -> Norm:
-    known = norms[norms != -1.0]
-    if not len(known):
-        return Norm(None)
-    with np.errstate(over="ignore"):
-        return Norm(float(np.sqrt((known * known).sum())))
+def _norms(index: Ints, norms: Floats, size: int) -> list[Norm]:
+    """Return the norms of the tensors with each index from 1 on, together. Unknown norms are left out."""
+    known = norms != -1.0
+    totals = np.sqrt(np.bincount(index[known], _squares(norms[known]), minlength=size)).tolist()
+    counts = np.bincount(index[known], minlength=size).tolist()
+    return [Norm(total if count else None) for total, count in zip(totals[1:], counts[1:], strict=True)]
 
 
-def _within(positions: Ints, start: int, end: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return (positions >= start) & (positions < end)
+def _sums_of_runs(values: Floats, first: Longs) -> Floats:
+    """Return the sum of each run of values, given the index at which each begins."""
+    sums: Floats = np.add.reduceat(values, first) if len(first) else np.zeros(0)
+    return sums
 
 
 def _range_of(norms: Floats) -> float:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from .. import wire
 from ..recording.tensors import Tensors
-from .columns import Longs, StructureColumns
+from .columns import Bools, Floats, Longs, StructureColumns
 from .query import Compared, State
-
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
-Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class PassStates:

@@ -10,7 +10,8 @@ from .. import model
 from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
-from .numbers import CarriedSeries, Floats, Norm, PassSums
+from .columns import Floats
+from .numbers import CarriedSeries, Norm, PassSums
 from .tree import GroupTree, index_in
 from .trees import known_graph
 from .view import ShownBox, View, first_view, read_view, reveal
@@ -37,8 +38,9 @@ def read_map(
     if passed is not None and passed.graph != graph:
         raise InvalidInput(f"Pass {pass_index} is over graph g{passed.graph}, not g{graph}.", where="pass")
     tree = known_graph(event).tree
-    sums = PassSums(tree.graph, tree.order, passed)
-    shown = _view(tree, sums, view, revealed)
+    gradients = PassSums(tree, passed)
+    shown = _view(tree, gradients, view, revealed)
+    sums = gradients.over([(box.start, box.end) for box in shown.boxes])
     frames = {group.id: group for box in shown.boxes for group in shown.around(box)}
     ids = [box.id for box in shown.boxes]
     return model.GraphMap(
@@ -47,7 +49,10 @@ def read_map(
         view=shown.address,
         nodes=tree.graph.count,
         edges_in_graph=tree.graph.edges,
-        boxes=[_box(sums, shown, box) for box in reversed(shown.boxes)],
+        boxes=[
+            _box(gradients, shown, box, *norms)
+            for box, *norms in reversed(list(zip(shown.boxes, sums.arriving, sums.passed_on, sums.parameters, strict=True)))
+        ],
         frames=[
             model.MapFrame(
                 id_, group.kind, group.name, group.parent.id or None if group.parent else None, shown.address_without(group)
@@ -56,15 +61,15 @@ def read_map(
         ],
         edges=[
             model.MapEdge(ids[edge.source], ids[edge.target], edge.count, edge.tensors, _norm(edge.norm), edge.gradient)
-            for edge in reversed(sums.edges(shown))
+            for edge in reversed(sums.edges)
         ],
         unknown=shown.unknown,
         closed=shown.closed,
     )
 
 
-def _view(tree: GroupTree, sums: PassSums, address: str | None, revealed: str | None) -> View:
-    view = first_view(tree, shown=sums.first_nonfinite()) if address is None else read_view(tree, address)
+def _view(tree: GroupTree, gradients: PassSums, address: str | None, revealed: str | None) -> View:
+    view = first_view(tree, shown=gradients.first_nonfinite()) if address is None else read_view(tree, address)
     if revealed is None:
         return view
     node = index_in(revealed[1:]) if revealed[:1] == "n" else -1
@@ -76,7 +81,7 @@ def _view(tree: GroupTree, sums: PassSums, address: str | None, revealed: str | 
         raise InvalidInput(message, where="reveal") from None
 
 
-def _box(sums: PassSums, view: View, box: ShownBox) -> model.MapBox:
+def _box(gradients: PassSums, view: View, box: ShownBox, arriving: Norm, passed_on: Norm, parameters: Norm) -> model.MapBox:
     group = box.group
     around = view.around(box)
     several = box.first >= 0
@@ -88,14 +93,14 @@ def _box(sums: PassSums, view: View, box: ShownBox) -> model.MapBox:
         line=group.line,
         nodes=box.end - box.start,
         turns=box.last - box.first + 1 if several else turns,
-        node=f"n{sums.node_at(box.start)}" if group.kind == "op" else None,
+        node=f"n{gradients.node_at(box.start)}" if group.kind == "op" else None,
         frame=around[-1].id if around else None,
         view=view.address_with(box) if box.openable else None,
-        arrives=_norm(sums.arriving(box.start, box.end)),
-        leaves=_norm(sums.passed_on(box.start, box.end)),
-        parameters=_norm(sums.parameters(box.start, box.end)),
-        series=[_series(each) for each in sums.carried(group, box.first, box.last)[:8]] if turns is not None else [],
-        ran=sums.ran(box.start, box.end),
+        arrives=_norm(arriving),
+        leaves=_norm(passed_on),
+        parameters=_norm(parameters),
+        series=[_series(each) for each in gradients.carried(group, box.first, box.last)] if turns is not None else [],
+        ran=gradients.ran(box.start, box.end),
     )
 
 

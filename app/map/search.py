@@ -12,10 +12,10 @@ from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
 from .chosen_pass import chosen_pass
-from .columns import Longs, StructureColumns
+from .columns import Bools, Longs, StructureColumns
 from .pass_states import PassStates
 from .query import Compared, LineNumber, Marked, Term, Text, needs_pass, read_query
-from .text_index import TEXT_FIELDS, Bools, TextIndex
+from .text_index import TEXT_FIELDS, TextIndex
 from .tree import index_in
 from .trees import KnownGraph, known_graph
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from itertools import repeat
 from operator import contains
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
-from .columns import Ints, Longs, StructureColumns
+from .columns import Bools, Ints, Longs, StructureColumns
 from .order import ForwardOrder
 
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
 TextField = Literal["name", "op", "call", "module"]
 TEXT_FIELDS: Final[tuple[TextField, ...]] = ("name", "op", "call", "module")
 """The columns of texts of a node, the most specific first."""

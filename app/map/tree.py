@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import wire
 from .columns import Ints, Longs, StructureColumns, op_name
+from .edges import SortedEdges
 from .entries import FRAME, OP, REPEAT, STATEMENT, Divider, Entries
 from .frames import FrameTree, frame_tree
 from .order import ForwardOrder, forward_order
@@ -73,6 +74,11 @@ class GroupTree:
         self.frames: FrameTree = frame_tree(graph, self.order)
         self._divider = Divider(graph, self.order, self.frames)
         self.root = Group("", "graph", "", 0, len(self.order), None, 0)
+
+    @cached_property
+    def edges(self) -> SortedEdges:
+        """The edges of the graph, sorted for sums over the boxes of views."""
+        return SortedEdges(self.graph, self.order)
 
     @cached_property
     def _crossing(self) -> Longs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -60,16 +61,18 @@ class View:
         for group in opened:
             self._open_with_ancestors(group)
         self.boxes = list(self._boxes_in(tree.root))
+        self._implied = {around for group in self.opened for around in _around(group)}
 
     @property
     def address(self) -> str:
         """The ids of the open groups, without those that the others imply."""
-        return _address(self.opened)
+        return _joined(set(self.opened) - self._implied)
 
     def address_with(self, box: ShownBox) -> str:
         """Return the address of this view with a box opened. If the box stands for several turns, the middle one is opened."""
         group = box.group if box.first < 0 else self._tree.turn(box.group, (box.first + box.last) // 2)
-        return _address([*self.opened, group])
+        deepest = {group} if group not in self._implied else set()
+        return _joined((set(self.opened) - self._implied).difference(_around(group)) | deepest)
 
     def address_without(self, group: Group) -> str:
         """Return the address of this view with an open group closed."""
@@ -205,18 +208,24 @@ def _limited(tree: GroupTree, opened: list[Group], unknown: Sequence[str]) -> Vi
 
     Groups are closed in the order in which they were opened. The group opened last and the groups around it stay open.
     """
-    closed: list[str] = []
-    kept = list(opened)
-    while True:
-        view = View(tree, kept, unknown, closed)
-        if len(view.boxes) <= MOST_BOXES or len(kept) < 2:
-            return view
-        closed.append(kept.pop(0).id)
+    view = View(tree, opened, unknown)
+    if len(view.boxes) <= MOST_BOXES or len(opened) < 2:
+        return view
+
+    def fits(closed: int) -> bool:
+        return len(View(tree, opened[closed:]).boxes) <= MOST_BOXES
+
+    closed = bisect_left(range(1, len(opened) - 1), True, key=fits) + 1
+    return View(tree, opened[closed:], unknown, [group.id for group in opened[:closed]])
 
 
 def _address(opened: Sequence[Group]) -> str:
     implied = {around for group in opened for around in _around(group)}
-    return ",".join(sorted(group.id for group in set(opened) - implied if group.parent is not None))
+    return _joined(set(opened) - implied)
+
+
+def _joined(groups: Iterable[Group]) -> str:
+    return ",".join(sorted(group.id for group in groups if group.parent is not None))
 
 
 def _around(group: Group) -> list[Group]:

@@ -7,9 +7,9 @@ import math
 import pytest
 from tapedeck import model, wire
 from tapedeck.map.columns import StructureColumns
-from tapedeck.map.numbers import PassSums
+from tapedeck.map.numbers import BoxEdge, PassSums
 from tapedeck.map.tree import GroupTree
-from tapedeck.map.view import first_view, read_view
+from tapedeck.map.view import View, first_view, read_view
 from tapedeck.recording.pass_numbers import PassNumbers
 from tapedeck.recording.structure import read_graph
 
@@ -21,7 +21,11 @@ def the_pass(name: str) -> tuple[GroupTree, PassSums, PassNumbers, model.Graph]:
     event = passes[-1]
     structure = read_graph(graphs[event.graph])
     tree = GroupTree(StructureColumns(graphs[event.graph]))
-    return tree, PassSums(tree.graph, tree.order, event), PassNumbers(event, structure), structure
+    return tree, PassSums(tree, event), PassNumbers(event, structure), structure
+
+
+def edges_of(sums: PassSums, view: View) -> list[BoxEdge]:
+    return sums.over([(box.start, box.end) for box in view.boxes]).edges
 
 
 def norm_of(summary: model.TensorSummary | None) -> float:
@@ -51,11 +55,11 @@ def test_what_arrives_at_a_group_and_its_parameters_is_summed_over_distinct_tens
             if int(edge.target[1:]) in inside and int(edge.source[1:]) not in inside and edge.gradient
         } | {(root, 0) for root in roots & inside}
         expected = [norm_of(summary) for each in arriving if (summary := numbers.arrived(*each)) is not None]
-        assert close(sums.arriving(group.start, group.end).value, root_of_squares(expected)), group.id
+        assert close(sums.over([(group.start, group.end)]).arriving[0].value, root_of_squares(expected)), group.id
         leaves = {int(edge.target[1:]) for edge in graph.edges if int(edge.source[1:]) in inside}
         leaves = {node for node in leaves if graph.nodes[node].kind == "leaf"}
         expected = [norm_of(summary) for leaf in leaves if (summary := numbers.arrived(leaf)) is not None]
-        assert close(sums.parameters(group.start, group.end).value, root_of_squares(expected)), group.id
+        assert close(sums.over([(group.start, group.end)]).parameters[0].value, root_of_squares(expected)), group.id
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -70,7 +74,7 @@ def test_edges_between_boxes_are_the_edges_between_their_nodes(name: str) -> Non
             source, target = int(edge.source[1:]), int(edge.target[1:])
             if min(position[source], position[target]) >= 0 and box[source] != box[target]:
                 expected.setdefault((box[source], box[target]), []).append(index)
-        found = {(edge.source, edge.target): edge for edge in sums.edges(view)}
+        found = {(edge.source, edge.target): edge for edge in edges_of(sums, view)}
         assert found.keys() == expected.keys()
         assert all(source > target for source, target in found)  # no sum of edges makes a cycle
         for pair, edges in expected.items():
@@ -84,17 +88,17 @@ def test_edges_between_boxes_are_the_edges_between_their_nodes(name: str) -> Non
 def test_gradients_that_cancel_are_added_as_vectors_where_all_come_from_one_group() -> None:
     graphs, passes = recorded_graphs("transformer")
     tree = GroupTree(StructureColumns(graphs[0]))
-    sums = PassSums(tree.graph, tree.order, passes[0])
-    block = next(edge for edge in sums.edges(read_view(tree, "m:model")) if edge.count == 2 and edge.tensors == 1)
+    sums = PassSums(tree, passes[0])
+    block = next(edge for edge in edges_of(sums, read_view(tree, "m:model")) if edge.count == 2 and edge.tensors == 1)
     assert block.norm.exact
-    opened = sums.edges(read_view(tree, "m:model.h.3"))
+    opened = edges_of(sums, read_view(tree, "m:model.h.3"))
     assert all(edge.norm.exact for edge in opened if edge.count == edge.tensors == 1)
 
 
 def test_a_loop_has_one_series_for_each_tensor_that_it_carries() -> None:
     graphs, passes = recorded_graphs("recurrent")
     tree = GroupTree(StructureColumns(graphs[0]))
-    sums = PassSums(tree.graph, tree.order, passes[0])
+    sums = PassSums(tree, passes[0])
     loop = tree.find("x:8")
     assert loop is not None
     series = sums.carried(loop)
@@ -112,10 +116,10 @@ def test_a_loop_has_one_series_for_each_tensor_that_it_carries() -> None:
 def test_without_a_pass_there_are_counts_and_no_norms() -> None:
     graphs, _ = recorded_graphs("transformer")
     tree = GroupTree(StructureColumns(graphs[0]))
-    sums = PassSums(tree.graph, tree.order, None)
-    edges = sums.edges(read_view(tree, ""))
+    sums = PassSums(tree, None)
+    edges = edges_of(sums, read_view(tree, ""))
     assert [(edge.count, edge.norm.value) for edge in edges] == [(1, None)]
-    assert sums.arriving(0, len(tree.order)).value is None
+    assert sums.over([(0, len(tree.order))]).arriving[0].value is None
     assert wire.int32(graphs[0].made, "made").max() == len(tree.order) - 1
 
 
@@ -128,3 +132,45 @@ def test_a_group_ran_from_its_first_operation_to_its_last_in_the_order_of_the_en
     for group in all_groups(tree):
         ranks = [rank for rank, node in enumerate(order) if group.start <= position[node] < group.end]
         assert sums.ran(group.start, group.end) == ((ranks[0], ranks[-1]) if ranks else None), group.id
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_gradients_that_a_group_passes_on_are_those_of_its_edges_to_operations_outside(name: str) -> None:
+    tree, sums, numbers, graph = the_pass(name)
+    position = tree.order.position
+    ends = [(int(edge.source[1:]), int(edge.target[1:]), edge.input) for edge in graph.edges]
+    received: dict[tuple[int, int], int] = {(int(root[1:]), 0): 1 for root in graph.roots}
+    for _, target, at in ends:
+        received[target, at] = received.get((target, at), 0) + 1
+    for group in all_groups(tree):
+        leaving: dict[tuple[int, int], list[int]] = {}
+        for index, (source, target, at) in enumerate(ends):
+            inside = [group.start <= position[node] < group.end for node in (source, target)]
+            if inside == [True, False] and position[target] >= 0:
+                leaving.setdefault((target, at), []).append(index)
+        squares = []
+        for (target, at), edges in leaving.items():
+            arrived = numbers.arrived(target, at)
+            if len(edges) == received[target, at] and arrived is not None:
+                squares.append(norm_of(arrived))
+            else:
+                squares += [norm for edge in edges if (norm := numbers.edge_norm(edge)) is not None]
+        found = sums.over([(group.start, group.end)]).passed_on[0]
+        assert close(found.value, root_of_squares(squares)), group.id
+        assert found.exact == all(len(edges) in (1, received[tensor]) for tensor, edges in leaving.items())
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_boxes_of_a_view_have_the_sums_that_each_has_alone(name: str) -> None:
+    tree, sums, _, _ = the_pass(name)
+    boxes = [(box.start, box.end) for box in first_view(tree).boxes]
+    together = sums.over(boxes)
+    for index, box in enumerate(boxes):
+        alone = sums.over([box])
+        for found, expected in (
+            (together.arriving[index], alone.arriving[0]),
+            (together.passed_on[index], alone.passed_on[0]),
+            (together.parameters[index], alone.parameters[0]),
+        ):
+            assert close(found.value, expected.value)
+            assert found.exact == expected.exact

@@ -1,0 +1,77 @@
+"""The edges of a graph in orders that make sums over the boxes of a view linear."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from .. import wire
+from .columns import Bools, Ints, Longs, StructureColumns
+from .order import ForwardOrder
+
+
+class SortedEdges:
+    """The edges of a graph between operations, and from operations to leaves. They are sorted once for all views.
+
+    Edges into one tensor are neighbours, those of earlier sources first. A box is an interval of the forward order, so edges
+    into one tensor from one box are neighbours too.
+    """
+
+    def __init__(self, graph: StructureColumns, order: ForwardOrder) -> None:
+        self._graph = graph
+        self._order = order
+        self.tensor: Longs = graph.output_start[graph.target] + graph.input
+        """For each edge, the index of the output that its gradient is added to, among the outputs of all nodes."""
+        source, target = order.position[graph.source], order.position[graph.target]
+        self.between: Longs = self._sorted(np.flatnonzero((source >= 0) & (target >= 0)))
+        """The edges between operations."""
+        self.source: Ints = source[self.between]
+        """For each of them, the position of its source in the forward order."""
+        self.target: Ints = target[self.between]
+        self.to_leaves: Longs = self._sorted(np.flatnonzero((source >= 0) & (graph.kind[graph.target] == wire.LEAF)))
+        """The edges from operations to leaves."""
+
+    @cached_property
+    def owner(self) -> Ints:
+        """For each output of a node, the position of the node in the forward order, or -1."""
+        owner: Ints = np.repeat(self._order.position, self._graph.outputs)
+        return owner
+
+    def _sorted(self, edges: Longs) -> Longs:
+        by_source = self._order.position[self._graph.source[edges]]
+        return edges[np.lexsort((by_source, self.tensor[edges]))]
+
+    @cached_property
+    def _by_source(self) -> Longs:
+        return np.argsort(self.source, kind="stable")
+
+    @cached_property
+    def _sources(self) -> Ints:
+        return self.source[self._by_source]
+
+    def inside(self, start: int, end: int) -> Longs:
+        """Return the indexes in :attr:`between` of the edges within an interval, in the order of their tensors."""
+        first, after = np.searchsorted(self._sources, (start, end)).tolist()
+        found = np.sort(self._by_source[first:after])
+        return found[(self.target[found] >= start) & (self.target[found] < end)]
+
+    @cached_property
+    def contributions(self) -> Longs:
+        """The number of gradients that are added up in each output: those of its edges, and the one that a pass starts with."""
+        graph = self._graph
+        starts = graph.output_start[graph.roots]
+        return np.bincount(np.append(self.tensor[graph.gradient], starts), minlength=int(graph.output_start[-1]))
+
+
+def starts_of_runs(*columns: Ints | Longs) -> Longs:
+    """Return the indexes at which a run of entries that are equal in all columns begins.
+
+    >>> starts_of_runs(np.array([4, 4, 4, 7]), np.array([1, 2, 2, 2])).tolist()
+    [0, 1, 3]
+    """
+    length = len(columns[0])
+    changes: Bools = np.ones(length, bool)
+    if length:
+        changes[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return np.flatnonzero(changes)
