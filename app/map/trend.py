@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from .. import model
-from .numbers import Floats
+from .columns import Floats
 from .read import per_turn
 
 FAR: Final = 1_000.0
