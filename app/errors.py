@@ -15,6 +15,7 @@
     ├── Busy                           the queue is full, or the server is stopping: 503 with Retry-After
     ├── TooMany                        the caller sent too many requests: 429 with Retry-After
     ├── StoreFull                      the store is full: 507
+    ├── RecordingDamaged               a stored recording cannot be read, because the disk changed it: 500
     ├── StoreUnusable                  the store is damaged, read-only or of a newer version: the server does not start
     ├── SandboxError                   programs cannot be confined, or the sandbox failed: 503
     ├── ProtocolError                  a child sent an invalid frame: the child is killed
@@ -22,6 +23,13 @@
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+DAMAGED: Final = (
+    "Part of this recording is damaged on the server's disk, and can't be read. Run the program again. The server's "
+    "administrator can restore a backup with `tapedeck restore`."
+)
 
 
 class TapedeckError(Exception):
@@ -82,6 +90,13 @@ class TooMany(TapedeckError):
 
 class StoreFull(TapedeckError):
     """The store has no room for another recording."""
+
+
+class RecordingDamaged(TapedeckError):
+    """A stored recording cannot be read, because its bytes have changed on the disk. Other recordings are not affected."""
+
+    def __init__(self, message: str = DAMAGED) -> None:
+        super().__init__(message)
 
 
 class StoreUnusable(TapedeckError):

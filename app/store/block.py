@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from .. import wire
+from ..errors import RecordingDamaged
 from ..recording import StepGroup, TableStack
 from .columns import Matrix, StoredMatrix, pack_columns, unpack_columns
 from .old_signals import OldSignal, upgrade
@@ -147,12 +148,18 @@ def _matrices(group: list[SplitEvent]) -> list[Matrix]:
 
 
 class EventBlock:
-    """The events of a packed block. The numbers of a group are unpacked when one of its events is first read."""
+    """The events of a packed block. The numbers of a group are unpacked when one of its events is first read.
+
+    Raises :class:`RecordingDamaged` for bytes that have changed: the compressed block has a checksum.
+    """
 
     def __init__(self, data: bytes) -> None:
-        self._block = _decoder.decode(zlib.decompress(data))
-        self._order = np.frombuffer(self._block.order, "<u2").tolist()
-        self._skeletons = [_read_skeleton(group.skeleton) for group in self._block.groups]
+        try:
+            self._block = _decoder.decode(zlib.decompress(data))
+            self._order = np.frombuffer(self._block.order, "<u2").tolist()
+            self._skeletons = [_read_skeleton(group.skeleton) for group in self._block.groups]
+        except (zlib.error, msgspec.DecodeError, ValueError) as error:
+            raise RecordingDamaged from error
         self._positions: dict[tuple[type[wire.Event], ...], list[int]] = {}
         self._numbers: dict[int, _GroupNumbers] = {}
 

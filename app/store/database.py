@@ -10,10 +10,10 @@ from typing import Any, Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
-from ..errors import StoreUnusable
+from ..errors import RecordingDamaged, StoreUnusable
 
 PRAGMAS: Final = (
     "PRAGMA auto_vacuum=INCREMENTAL",  # must precede the first table; it lets the file shrink when runs are deleted
@@ -32,7 +32,8 @@ ELSEWHERE: Final = "choose another folder with --data or TAPEDECK_DATA"
 def open_database(path: Path, *, durable: bool = True) -> Engine:
     """Open or create the database at a path, readable by its owner only, and migrate it.
 
-    Raises :class:`StoreUnusable`, which names the remedy, and leaves the file as it is.
+    Raises :class:`StoreUnusable`, which names the remedy, and leaves the file as it is. Damage that is found later, by a query,
+    raises :class:`RecordingDamaged` there.
     """
     engine = create_engine(f"sqlite:///{path}", pool_size=4, max_overflow=4)
 
@@ -56,13 +57,23 @@ def open_database(path: Path, *, durable: bool = True) -> Engine:
         raise StoreUnusable(f"{path} cannot be opened ({error.strerror}): {ELSEWHERE}.") from error
     except DatabaseError as error:
         raise StoreUnusable(f"{path} cannot be used: {_reason(error)}, or {ELSEWHERE}.") from error
+    event.listen(engine, "handle_error", _report_damage)
     return engine
+
+
+def _report_damage(context: ExceptionContext) -> None:
+    if _is_damage(str(context.original_exception)):
+        raise RecordingDamaged from context.original_exception
+
+
+def _is_damage(message: str) -> bool:
+    return "not a database" in message or "malformed" in message
 
 
 def _reason(error: DatabaseError) -> str:
     """Return what is wrong, and the remedy."""
     text = str(error.orig)
-    if "not a database" in text or "malformed" in text:
+    if _is_damage(text):
         return "it is damaged. Restore a backup with `tapedeck restore`"
     if is_full(error):
         return "the disk is full. Make room on it"

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from .. import model
@@ -50,7 +50,7 @@ class DerivedParts:
             return {row.name: row.payload for row in rows}
 
     def keep(self, run: int, end: int, parts: Mapping[str, bytes]) -> None:
-        """Store parts that were derived from the first ``end`` events of a run.
+        """Store parts that were derived from the first ``end`` events of a run. They replace parts with the same names.
 
         They are not stored if the run was deleted, has not ended, or has more events, if its parts became too large, or if the
         database cannot be written to.
@@ -70,11 +70,12 @@ class DerivedParts:
                 return
             sizes = select(derived.c.name, func.length(derived.c.payload).label("bytes")).where(derived.c.run == run)
             stored = {row.name: row.bytes for row in connection.execute(sizes)}
-            fresh = {name: payload for name, payload in parts.items() if name not in stored}
             room = FREE_BYTES + (recording_bytes - sum(stored.values())) // SHARE
-            if sum(stored.values()) + sum(map(len, fresh.values())) > room:
+            others = sum(size for name, size in stored.items() if name not in parts)
+            if others + sum(map(len, parts.values())) > room:
                 return
-            size = insert_parts(connection, run, fresh)
+            connection.execute(delete(derived).where(derived.c.run == run, derived.c.name.in_(list(parts))))
+            size = insert_parts(connection, run, parts) + others - sum(stored.values())
             connection.execute(update(runs).where(runs.c.number == run).values(recording_bytes=runs.c.recording_bytes + size))
             self._grown(size)
 

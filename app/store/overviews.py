@@ -84,10 +84,13 @@ def pack_overview(overview: Overview, end: int) -> bytes:
 
 
 def unpack_overview(data: bytes, end: int) -> Overview | None:
-    """Undo :func:`pack_overview`. Return ``None`` for the overview of another number of events, or one of another version."""
+    """Undo :func:`pack_overview`.
+
+    Return ``None`` for the overview of another number of events, one of another version, or one that is damaged.
+    """
     try:
         packed = _decoder.decode(zlib.decompress(data))
-    except msgspec.ValidationError:
+    except (zlib.error, msgspec.DecodeError):
         return None
     if packed.end != end:
         return None

@@ -84,8 +84,11 @@ def pack_series(series: StepSeries, end: int) -> bytes:
 
 
 def unpack_series(data: bytes, end: int) -> StepSeries | None:
-    """Undo :func:`pack_series`. Return ``None`` for a series that was read from another number of events."""
-    packed = _decoder.decode(zlib.decompress(data))
+    """Undo :func:`pack_series`. Return ``None`` for a damaged series, or one that was read from another number of events."""
+    try:
+        packed = _decoder.decode(zlib.decompress(data))
+    except (zlib.error, msgspec.DecodeError):
+        return None
     if packed.end != end:
         return None
     index = np.cumsum(np.frombuffer(packed.index, "<i4"), dtype=np.int64)

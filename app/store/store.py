@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.exc import OperationalError
 
 from .. import model, wire
-from ..errors import StoreFull
+from ..errors import RecordingDamaged, StoreFull
 from ..recording import Overview
 from .database import is_full, open_database
 from .derived import OVERVIEW, DerivedParts, insert_parts
@@ -34,6 +35,8 @@ FILE: Final = "tapedeck.sqlite3"
 DISK_FULL: Final = 'The disk of this server is full: delete old runs, or send "store": false.'
 MOST_REPLAYS: Final = 500
 """Largest number of replay answers that are stored for one run."""
+
+log = logging.getLogger(__name__)
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
@@ -223,7 +226,10 @@ class Store:
         query = select(replays.c.payload).join(runs).where(runs.c.id == run, replays.c.id == id)
         with self._engine.connect() as connection:
             payload = connection.execute(query).scalar_one_or_none()
-        return None if payload is None else zlib.decompress(payload)
+        try:
+            return None if payload is None else zlib.decompress(payload)
+        except zlib.error:  # it can be computed again
+            return None
 
     def keep_replay(self, run: str, id: str, answer: bytes) -> bool:
         """Store the answer of a replay and return whether it is stored.
@@ -242,23 +248,29 @@ class Store:
             number = connection.execute(select(runs.c.number).where(runs.c.id == run)).scalar_one_or_none()
             if number is None:
                 return False
-            stored = connection.execute(select(replays.c.id).where(replays.c.run == number)).scalars().all()
-            if id in stored or len(stored) >= MOST_REPLAYS:
-                return id in stored
+            sizes = select(replays.c.id, func.length(replays.c.payload).label("bytes")).where(replays.c.run == number)
+            stored = {row.id: row.bytes for row in connection.execute(sizes)}
+            if id not in stored and len(stored) >= MOST_REPLAYS:
+                return False
+            connection.execute(delete(replays).where(replays.c.run == number, replays.c.id == id))
             connection.execute(insert(replays), {"run": number, "id": id, "payload": payload})
-            grown = runs.c.recording_bytes + len(payload)
+            growth = len(payload) - stored.get(id, 0)
+            grown = runs.c.recording_bytes + growth
             connection.execute(update(runs).where(runs.c.number == number).values(recording_bytes=grown))
-            self.bytes += len(payload)
+            self.bytes += growth
         return True
 
     def of_owner(self, owner: str, count: int, before: tuple[float, int] | None = None) -> list[RunRow]:
-        """Return up to ``count`` runs of an owner, newest first, older than the run with the time and number ``before``."""
+        """Return up to ``count`` runs of an owner, newest first, older than the run with the time and number ``before``.
+
+        Runs whose rows are damaged are left out.
+        """
         query = select(runs).where(runs.c.owner == owner).order_by(runs.c.created.desc(), runs.c.number.desc()).limit(count)
         if before is not None:
             created, number = before
             query = query.where((runs.c.created < created) | ((runs.c.created == created) & (runs.c.number < number)))
         with self._engine.connect() as connection:
-            return [_stored(row) for row in connection.execute(query)]
+            return [run for row in connection.execute(query) if (run := _stored_if_readable(row)) is not None]
 
     def delete(self, id: str) -> bool:
         """Delete a run and its events, and return whether it existed."""
@@ -395,7 +407,23 @@ _codes = msgspec.msgpack.Decoder(list[str])
 _findings = msgspec.msgpack.Decoder(list[model.Finding])
 
 
+def _stored_if_readable(row: Row[Any]) -> RunRow | None:
+    try:
+        return _stored(row)
+    except RecordingDamaged:
+        log.error("Run %s is left out of a list, because it is damaged on the disk.", row.id)
+        return None
+
+
 def _stored(row: Row[Any]) -> RunRow:
+    """Return the run in a row. Raise :class:`RecordingDamaged` if it cannot be decoded."""
+    try:
+        return _decoded(row)
+    except msgspec.DecodeError as error:
+        raise RecordingDamaged from error
+
+
+def _decoded(row: Row[Any]) -> RunRow:
     return RunRow(
         number=row.number,
         id=row.id,

@@ -11,6 +11,7 @@ from typing import Final
 
 from .. import model, wire
 from ..byte_cache import ByteCache
+from ..errors import RecordingDamaged
 from ..runs.archive import Archive
 from ..runs.run import LiveRun, RecordedRun, StoredRun
 from .stream import COMMENT, Chunk, encode, encode_end, is_heavy, sse
@@ -45,7 +46,12 @@ class Feeds:
                 if (queue := feed.queue()) is not None and queue != shown:
                     shown = queue
                     yield sse("queue", queue)
-                if (read := await feed.read(position)) is None:
+                try:
+                    read = await feed.read(position)
+                except RecordingDamaged as error:  # without an end, the client would try again
+                    yield sse("end", {"status": recorded.status, "reason": str(error)})
+                    break
+                if read is None:
                     break
                 data, position = read
                 comments = comments + 1 if data is COMMENT else 0

@@ -70,6 +70,9 @@ PROBLEM_KINDS: Final[dict[type[errors.TapedeckError], ProblemKind]] = {
     ),
     errors.UnsupportedMedia: ProblemKind("media-type", 415, "Unknown media type", "Tapedeck cannot run this Content-Type."),
     errors.TooMany: ProblemKind("too-many", 429, "Too many requests", "Wait for the seconds in Retry-After, then try again."),
+    errors.RecordingDamaged: ProblemKind(
+        "damaged", 500, "Recording damaged", "The disk of the server has changed a stored recording. Run the program again."
+    ),
     errors.DrawingError: ProblemKind("drawing", 500, "Drawing failed", "The recording itself is not affected."),
     errors.ProtocolError: ProblemKind("protocol", 500, "Recording failed", "The process of the program sent invalid data."),
     errors.Busy: ProblemKind("busy", 503, "Busy", "All slots are in use. Wait for the seconds in Retry-After, then try again."),

@@ -209,7 +209,8 @@ EVENTS: Final[dict[str, Any]] = {
             "description": "Events `queue` while the run waits, then `started`, `lines`, `graph`, `step`, `output`, `progress` "
             "and `finding`, then `end`. The data of `queue` are the `position` and the `seconds` until the run starts. "
             "The data of `output` are `text`, the index of its `cell`, and `stream`: `stdout` or `stderr`. New events are sent "
-            "together, a few times a second. A stream without events is closed after a few minutes: resume with Last-Event-ID.",
+            "together, a few times a second. `end` has a `reason` if the recording cannot be read. A stream without events is "
+            "closed after a few minutes: resume with Last-Event-ID.",
             "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "The run has ended, and no event follows the event in Last-Event-ID."},
