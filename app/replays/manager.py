@@ -69,6 +69,10 @@ class LiveReplay:
         while not self.ended:
             await self._changed.wait()
 
+    def queue(self) -> model.QueuePosition | None:
+        """Return the position in the queue, or ``None`` if the replay does not wait for its turn."""
+        return None if self.ended or self.running or self.ticket is None else self.ticket.position()
+
     def current(self) -> Replay:
         """Return the result, or the status so far. Raise :attr:`failure` if there is one."""
         if self.failure is not None:
@@ -77,8 +81,7 @@ class LiveReplay:
             return self.result
         if self.running:
             return Replay(**_common(self.request), status="running")
-        position = self.ticket.position() if self.ticket is not None else None
-        return Replay(**_common(self.request), status="queued", queue=position or msgspec.UNSET)
+        return Replay(**_common(self.request), status="queued", queue=self.queue() or msgspec.UNSET)
 
 
 class Replays:

@@ -23,6 +23,8 @@ from .service import root_of, service_of
 WAIT_SECONDS: Final = 10.0
 """Seconds that a POST waits by default for the end of a replay."""
 BODY_BYTES: Final = 100_000
+POSITION_SECONDS: Final = 1.0
+"""Seconds after which the stream of a waiting replay looks again for its position in the queue."""
 
 router = APIRouter(prefix=f"{API}/runs/{{id}}/replays", tags=["replays"])
 
@@ -131,7 +133,8 @@ _FOLLOW: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {
         200: {
-            "description": "Events `progress` (steps that reproduced the recorded numbers), then `end` with the replay.",
+            "description": "Events `queue` while the replay waits, with its `position` and the `seconds` until it starts, "
+            "`progress` (steps that reproduced the recorded numbers), then `end` with the replay.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     }
@@ -145,7 +148,7 @@ async def start_replay(request: Request, id: str) -> Response:
     service = service_of(request)
     recorded = await service.runs.find(id)
     caller = service.owners.identify(request)
-    client = client_of(request, caller)
+    client = client_of(request, caller, asked=id)
     require_json(request)
     body = await read_body(request, min(BODY_BYTES, service.limits.body_bytes))
     new_key = None
@@ -199,15 +202,20 @@ async def follow_replay(request: Request, id: str, replay: str) -> Response:
 
 
 async def _events(request: Request, id: str, live: LiveReplay) -> AsyncGenerator[bytes, None]:
-    done = -1
+    done, shown, silent = -1, None, 0.0
     while True:
         changed = live.changed
+        if (queue := live.queue()) is not None and queue != shown:
+            shown, silent = queue, 0.0
+            yield stream.sse("queue", queue)
         if live.done > done:
-            done = live.done
+            done, silent = live.done, 0.0
             yield stream.sse("progress", {"done": done, "of": live.request.step + 1})
         if live.ended:
             break
-        if not await set_within(QUIET_SECONDS, changed):
+        seconds = QUIET_SECONDS if queue is None else POSITION_SECONDS
+        if not await set_within(seconds, changed) and (silent := silent + seconds) >= QUIET_SECONDS:
+            silent = 0.0
             yield stream.COMMENT
     if live.failure is None:
         yield stream.sse("end", _with_links(request, id, live))
