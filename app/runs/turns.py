@@ -17,17 +17,22 @@ ADDRESS_TURNS: Final = 8
 
 @dataclass(frozen=True)
 class Client:
-    """The origin of a request. Callers without a session share one per address."""
+    """The origin of a request.
+
+    Callers without a session can't be told apart for certain. At an address, those that send the same request share a session.
+    """
 
     session: str | None
     """The owner that a cookie or a key identifies, or ``None`` for a request without either."""
     address: str
     """The network address, or a prefix that belongs to one subscriber."""
+    asked: str = ""
+    """A digest of what a caller without a session asked for."""
 
     @property
     def key(self) -> str:
-        """The session, or a name for all callers of the address that have none."""
-        return _anonymous(self.address) if self.session is None else self.session
+        """The session, or a name for the callers of the address that have none and sent the same request."""
+        return f"anonymous {self.address} {self.asked}" if self.session is None else self.session
 
 
 class _Waiting(Protocol):
@@ -47,9 +52,14 @@ class _Address(Generic[T]):
     taken: int = 0
     """Number of turns taken in a row."""
 
-    def turns(self, anonymous: str) -> int:
+    def turns(self) -> int:
         """Return how many turns in a row the address gets: one for each session, and one for each caller without a session."""
-        return min(ADDRESS_TURNS, len(self.sessions) + max(0, len(self.sessions.get(anonymous, ())) - 1))
+        turns = 0
+        for waiting in self.sessions.values():
+            turns += len(waiting) if waiting[0].client.session is None else 1
+            if turns >= ADDRESS_TURNS:
+                return ADDRESS_TURNS
+        return turns
 
 
 class TurnOrder(Generic[T]):
@@ -65,7 +75,7 @@ class TurnOrder(Generic[T]):
         )
         while addresses:
             name, address = addresses.popleft()
-            turns = address.turns(_anonymous(name))
+            turns = address.turns()
             key = next(iter(address.sessions))
             waiting = address.sessions.pop(key)
             yield waiting.popleft()
@@ -90,7 +100,7 @@ class TurnOrder(Generic[T]):
         """
         name, key = waiting.client.address, waiting.client.key
         address = self._addresses[name]
-        turns = address.turns(_anonymous(name))
+        turns = address.turns()
         address.sessions[key] = address.sessions.pop(key)
         address.taken += 1
         if address.taken >= turns:
@@ -107,8 +117,3 @@ class TurnOrder(Generic[T]):
             del sessions[key]
         if not sessions:
             del self._addresses[name]
-
-
-def _anonymous(address: str) -> str:
-    """Return the name of the session that all callers without a session share at an address."""
-    return f"anonymous {address}"

@@ -39,9 +39,12 @@ def sender_of(scope: Scope) -> str:
     return address_of(client[0]) if client else ""
 
 
-def client_of(request: Request, owner: str | None) -> Client:
-    """Return the client of a request, whose cookie or key identifies ``owner``, if it has one."""
-    return Client(owner, sender_of(request.scope))
+def client_of(request: Request, owner: str | None, asked: str = "") -> Client:
+    """Return the client of a request, whose cookie or key identifies ``owner``, if it has one.
+
+    ``asked`` stands for the content of the request. It tells the callers apart that have neither.
+    """
+    return Client(owner, sender_of(request.scope), asked)
 
 
 async def wait_unless_left(request: Request, ends: Coroutine[Any, Any, object], seconds: float | None) -> bool:

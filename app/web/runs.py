@@ -71,6 +71,7 @@ async def start_run(request: Request) -> Response:
     if owner is None:
         owner, new_key = service.owners.new()
     address = service.owners.digest(client.address)
+    client = client_of(request, client.session, asked=fingerprint)
     recorded = await service.runs.submit(parsed, owner, client=client, key=key, fingerprint=fingerprint, address=address)
     if recorded.new.fingerprint != fingerprint:
         raise InvalidInput(

@@ -23,8 +23,8 @@ class Simulation:
         self.started: list[Ticket] = []
         self._takes: dict[Ticket, float] = {}
 
-    def admit(self, session: str | None, address: str = "192.0.2.1", takes: float = 10.0) -> Ticket:
-        ticket = self.slots.admit(Client(session, address))
+    def admit(self, session: str | None, address: str = "192.0.2.1", takes: float = 10.0, asked: str = "") -> Ticket:
+        ticket = self.slots.admit(Client(session, address, asked))
         self._takes[ticket] = takes
         self._note()
         return ticket
@@ -74,11 +74,27 @@ async def test_one_session_never_takes_the_last_slot() -> None:
     assert not simulation.admit("emil", "192.0.2.3").granted.done()
 
 
-async def test_callers_without_a_session_share_one_at_their_address() -> None:
+async def test_callers_without_a_session_that_ask_for_the_same_share_one_at_their_address() -> None:
     simulation = Simulation(count=2)
     assert sum(simulation.admit(None).granted.done() for _ in range(20)) == 2
     assert simulation.admit("anna").granted.done()
     assert simulation.admit(None, "192.0.2.2").granted.done()
+
+
+async def test_endless_loops_without_a_session_do_not_delay_another_caller_without_one() -> None:
+    simulation = Simulation(count=2)
+    for _ in range(20):
+        simulation.admit(None, asked="loop")
+    assert simulation.admit(None, asked="short").granted.done()  # at the same address
+
+
+async def test_callers_without_a_session_take_turns() -> None:
+    simulation = Simulation(count=1)
+    simulation.fill()
+    tickets = [simulation.admit(None, takes=1.0, asked=asked) for asked in "aaaabbc"]
+    simulation.finish()
+    order = [ticket.client.asked for ticket in simulation.started if ticket in tickets]
+    assert order == ["a", "b", "c", "a", "b", "a", "a"]
 
 
 async def test_sessions_take_turns() -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from tapedeck.runs.manager import Runs
+from tapedeck.web import replays
 from tapedeck.web.service import Service
 
 from ..fake_executor import FakeExecutor, forever
@@ -192,7 +193,7 @@ async def test_a_waiting_run_whose_client_leaves_is_removed_from_the_queue_and_n
         await known(client)
         headers = cookie(client) if with_cookie else {}
         first = LeavingClient(app_of(client), RUNS, {"program": "while 1: 0"}, headers)
-        second = LeavingClient(app_of(client), RUNS, {"program": "while 2: 0"}, headers)
+        second = LeavingClient(app_of(client), RUNS, {"program": "while 1: 0"}, headers)
         await until(lambda: runs_of(client).waiting)
         await second.leave()
         await until(lambda: not runs_of(client).waiting)
@@ -253,6 +254,47 @@ async def test_addresses_take_turns_even_if_one_has_many_owners(serve: Serve) ->
         async with asyncio.timeout(30):
             await other.answered
         assert other.status == 201
+
+
+async def test_endless_loops_without_a_cookie_do_not_delay_another_caller_without_one(serve: Serve) -> None:
+    async with serve(executor=Loops(), concurrent=2) as client, stopped(client):
+        for _ in range(20):
+            client.cookies.clear()
+            assert (await client.post(RUNS, json={"program": "while 1: 0"}, headers=NOW)).status_code == 202
+        for number in range(5):
+            client.cookies.clear()
+            assert (await client.post(RUNS, json={"program": f"x = {number}"})).json()["status"] == "done"
+        assert runs_of(client).waiting == 18
+
+
+async def test_the_stream_of_a_waiting_replay_has_its_position_until_it_starts(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapedeck.web.replays.POSITION_SECONDS", 0.01)
+    async with serve(executor=Loops(), concurrent=1) as client, stopped(client):
+        await known(client)
+        run = (await client.post(RUNS, json={"program": FIT})).json()
+        loops = [(await client.post(RUNS, json={"program": "while 1: 0"}, headers=NOW)).json()["id"] for _ in range(2)]
+        asked = await client.post(f"{RUNS}/{run['id']}/replays", json={"what": "check", "step": 0}, headers=NOW)
+        service: Service = app_of(client).state.service
+        live = await service.replays.find(await service.runs.find(run["id"]), asked.json()["id"])
+        request = Request({"type": "http", "app": app_of(client), "root_path": ""})
+        stream = replays._events(request, run["id"], live)
+
+        async def event() -> tuple[str, Any]:
+            async with asyncio.timeout(30):
+                name, data = (await anext(stream)).decode().strip().split("\n")
+            return name, json.loads(data.removeprefix("data: "))
+
+        name, waiting = await event()
+        assert (name, waiting["position"]) == ("event: queue", 2)
+        await client.post(f"{RUNS}/{loops[1]}/cancel")
+        while (found := await event())[1].get("position") != 1:
+            assert found[0] in ("event: progress", "event: queue")
+        await client.post(f"{RUNS}/{loops[0]}/cancel")
+        while (found := await event())[0] != "event: end":
+            pass
+        assert "queue" not in found[1]
 
 
 async def test_the_stream_of_a_waiting_run_tells_its_position_until_it_starts(
