@@ -116,3 +116,13 @@ def _os_error() -> OSError:
 
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal or a debugger has stopped a process."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state in ("T", "t")

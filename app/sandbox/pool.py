@@ -18,7 +18,7 @@ import msgspec
 
 from ..errors import SandboxError
 from ..wire.catalogue import OptimizerCatalogue
-from . import selftest
+from . import kernel, selftest
 from .confine import best_mode
 from .control import Mode, ZygoteConfig
 from .zygote_client import Child, ZygoteClient
@@ -105,6 +105,7 @@ class Pool:
 
     def take_idle(self) -> Child | None:
         """Return an idle child, or ``None`` if there is none. The caller must :meth:`release` it."""
+        self._drop_stopped()
         return self._idle.popleft() if self._idle else None
 
     async def take(self) -> Child:
@@ -192,6 +193,7 @@ class Pool:
             # a timeout on a busy machine is no escape: a failure counts if it repeats
             if age is not None and age > SELFTEST_SECONDS and not zygote.unanswered and not await self._passes_again(zygote):
                 return "A repeated self-test failed."
+            self._drop_stopped()
             zygote.ping()
 
     async def _passes_again(self, zygote: ZygoteClient) -> bool:
@@ -231,6 +233,13 @@ class Pool:
         zygote, self._zygote = self._zygote, None
         if zygote is not None:
             await zygote.close()
+
+    def _drop_stopped(self) -> None:
+        """Replace the idle children that a signal has stopped: a job that one of them got would not begin."""
+        for child in [child for child in self._idle if kernel.is_stopped(child.pid)]:
+            log.warning("An idle child was stopped by a signal. It is replaced.")
+            self._idle.remove(child)
+            self.release(child)
 
     def _refill(self) -> None:
         """Request as many children as are missing for the waiting callers and the target number of idle children."""

@@ -18,7 +18,7 @@ from tapedeck import wire
 from tapedeck.errors import SandboxError
 from tapedeck.executor import LocalExecutor
 from tapedeck.model import Limits
-from tapedeck.sandbox import pool, selftest, zygote_client
+from tapedeck.sandbox import kernel, pool, selftest, zygote_client
 from tapedeck.settings import Settings
 from tapedeck.wire.catalogue import OptimizerOption
 
@@ -228,6 +228,29 @@ async def test_an_idle_child_that_dies_is_replaced() -> None:
         os.kill(before[0], signal.SIGKILL)
         await until(lambda: len(set(children_of(zygote)) - set(before)) == 1)
         assert (await run(executor, "print(1)"))[1] == "1\n"
+
+
+async def test_a_job_is_not_given_to_an_idle_child_that_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PING_SECONDS", 1_000.0)  # only taking a child notices it
+    async with started() as executor:
+        assert executor.zygote
+        await until(lambda: len(executor._pool._idle) == 2)
+        stopped = [child.pid for child in executor._pool._idle]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        await until(lambda: all(kernel.is_stopped(pid) for pid in stopped))
+        end, text = await run(executor, "print(1)", LIMITS)
+        assert (end.status, text) == ("done", "1\n")
+        await until(lambda: not set(stopped) & set(children_of(executor.zygote or 0)))  # killed, although they were stopped
+
+
+async def test_idle_children_that_were_stopped_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "PING_SECONDS", 0.05)
+    async with started() as executor:
+        await until(lambda: len(executor._pool._idle) == 2)
+        stopped = executor._pool._idle[0]
+        os.kill(stopped.pid, signal.SIGSTOP)
+        await until(lambda: stopped not in executor._pool._idle and len(executor._pool._idle) == 2)
 
 
 async def test_closing_ends_all_processes_and_closes_all_descriptors() -> None:
