@@ -102,7 +102,7 @@ class Executor(Protocol):
     ) -> AsyncIterator[list[wire.AnyEvent]]:
         """Run a job and yield batches of its events. The last event of the last batch is an ``EndEvent``.
 
-        ``client`` names whose program it is: if memory runs out, a program of the client that uses the most is ended.
+        ``client`` identifies who sent the program: if memory runs out, a program of the client that uses the most is ended.
         Setting ``cancelled`` stops the run and keeps the events so far. Raises :class:`SandboxError` if the job cannot run.
         """
 

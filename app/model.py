@@ -283,8 +283,8 @@ class SearchHit(Struct, frozen=True):
 class GraphSearch(Struct, frozen=True):
     """The nodes of a graph that a query describes, in the order of the map: from the loss downwards.
 
-    ``count`` is the number of all of them, of which ``hits`` has the first. ``pass`` is the index of the pass that conditions
-    refer to, ``null`` without a pass.
+    ``count`` is their number. ``hits`` has the first ones, up to the limit of the request. ``pass`` is the index of the pass
+    that conditions refer to, ``null`` without a pass.
     """
 
     graph: str
@@ -318,13 +318,13 @@ class ModuleRow(Struct, frozen=True):
     """A module of a model in one pass, with all parameters inside it.
 
     ``parent`` is the index of the row of the module around it. ``group`` is its first call in the map. ``parameters`` is the
-    number of elements of its parameters, ``tensors`` the number of these, and ``nodes`` that of its operations in all
-    ``calls``. ``gradient``, ``value`` and ``update`` are the L2 norms over all its parameters, and ``ratio`` is ``update /
-    value``. ``spread`` has the least and the greatest gradient norm of a parameter. ``arrives`` is the norm of the gradient at
-    its outputs.
+    number of elements of all its parameters, ``tensors`` the number of parameters, and ``nodes`` the number of its operations
+    in all ``calls``. ``gradient``, ``value`` and ``update`` are the L2 norms over all its parameters, and ``ratio`` is
+    ``update / value``. ``spread`` has the least and the greatest gradient norm of a parameter. ``arrives`` is the norm of the
+    gradient at its outputs.
 
-    ``relative`` is ``gradient`` as a multiple of that of the reference. ``band`` is ``vanishing`` from a thousandth of it
-    downwards, and ``exploding`` from the thousandfold upwards. ``own`` are the parameters that are not in a module inside.
+    ``relative`` is ``gradient`` divided by that of the reference row. ``band`` is ``vanishing`` if ``relative`` is at most
+    0.001, and ``exploding`` if it is at least 1,000 or not finite. ``own`` are the parameters outside of the modules inside.
     """
 
     path: str
@@ -349,7 +349,7 @@ class ModuleRow(Struct, frozen=True):
 class GradientTrend(Struct, frozen=True):
     """How the gradient changes along modules of the same name, such as `h.11` to `h.0`.
 
-    ``rows`` are the indexes of their rows, that of the nearest to the loss first. ``factor`` is the change from one module to
+    ``rows`` are the indexes of their rows, the module nearest to the loss first. ``factor`` is the change from one module to
     the next, as the gradient flows. It is fitted to the logarithms of the norms, and ``null`` if fewer than two are above 0.
     ``unit`` is ``block`` for modules that contain modules, else ``layer``. ``headline`` is a text such as "÷ 9.8 per block".
     """
@@ -365,9 +365,9 @@ class GradientTrend(Struct, frozen=True):
 class ModelRows(Struct, frozen=True):
     """The modules with parameters that took part in a pass, from the loss downwards; each is followed by those inside it.
 
-    ``reference`` is the index of the row that others are compared with: the one nearest to the loss, of the repeated modules
-    if there are any. ``outside`` are leaves whose names are not those of parameters of a module, such as inputs. ``step`` is
-    ``null`` if the step has not ended. ``omitted`` is the number of rows that did not fit into the answer.
+    ``reference`` is the index of the row with which others are compared: the module nearest to the loss or, if there are
+    repeated modules, the nearest of those. ``outside`` are leaves whose names do not begin with the path of a module, such as
+    inputs. ``step`` is ``null`` if the step has not ended. ``omitted`` is the number of rows that did not fit into the answer.
     """
 
     graph: str

@@ -72,7 +72,7 @@ class Settings(Struct, frozen=True):
     """Memory for the recordings of live and recent runs, in MB. Ended runs are dropped first. They are read from the store."""
     programs_memory_mb: int = 0
     """Memory that all running programs may use together, in MB; beyond it, the largest program of the client that uses the most
-    is stopped. 0 means the memory of the machine or container without 1,024 MB, and at least a quarter of it."""
+    is stopped. 0 means the memory of the machine or container minus 1,024 MB, but at least a quarter of that memory."""
     keep_days: float = 30.0
     """Days until a run is deleted; 0 keeps runs forever."""
     unconfined: bool = False

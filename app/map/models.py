@@ -131,21 +131,21 @@ class _Rows:
         gradients = {index: _root(self._sums[index].gradient) for index in kept}
         reference = self._reference(kept, sequence)
         shown = kept[:MOST_ROWS]
-        place = {index: row for row, index in enumerate(shown)}
+        row_of = {index: row for row, index in enumerate(shown)}
         arriving = self._arriving()
         room = MOST_PARAMETERS
         rows = []
         for index in shown:
             room -= len(self._own[index])
-            rows.append(self._row(index, place, gradients[index], gradients.get(reference), arriving.get(index), room >= 0))
+            rows.append(self._row(index, row_of, gradients[index], gradients.get(reference), arriving.get(index), room >= 0))
         return model.ModelRows(
             graph=f"g{self._passed.graph}",
             pass_=self._passed.index,
             step=self._step.index if self._step is not None else None,
             rows=rows,
             outside=[_parameter(self._numbers(leaf), "") for leaf in self._modules.outside[:MOST_ROWS]],
-            reference=place.get(reference),
-            trend=self._trend(sequence, gradients, place),
+            reference=row_of.get(reference),
+            trend=self._trend(sequence, gradients, row_of),
             omitted=len(kept) - len(shown),
         )
 
@@ -169,7 +169,7 @@ class _Rows:
         )
 
     def _arriving(self) -> dict[int, float]:
-        """Return for each module the norm of the gradients that arrive at it from outside, or where the pass starts."""
+        """Return for each module the norm of the gradients that arrive at it from outside, or that start the pass in it."""
         graph, position = self._tree.graph, self._tree.order.position
         source, target = position[graph.source], position[graph.target]
         tensor = graph.output_start[graph.target] + graph.input
@@ -209,7 +209,7 @@ class _Rows:
     def _row(
         self,
         index: int,
-        place: dict[int, int],
+        row_of: dict[int, int],
         gradient: float | None,
         reference: float | None,
         arrives: float | None,
@@ -222,7 +222,7 @@ class _Rows:
             path=module.path,
             name=self._name(module),
             group=f"m:{module.path}",
-            parent=place.get(module.parent),
+            parent=row_of.get(module.parent),
             calls=module.calls,
             nodes=module.nodes,
             parameters=sums.elements,
@@ -250,7 +250,7 @@ class _Rows:
         return [kept[each] for each in longest_sequence(named)]
 
     def _reference(self, kept: Sequence[int], sequence: Sequence[int]) -> int:
-        """Return the module that others are compared with: the nearest to the loss, of the sequence if there is one."""
+        """Return the module with which others are compared: the nearest to the loss, in the sequence if there is one."""
         for index in sequence or kept:
             gradient = _root(self._sums[index].gradient)
             if gradient is not None and math.isfinite(gradient) and gradient > 0 and (sequence or self._own[index]):
@@ -258,15 +258,15 @@ class _Rows:
         return -1
 
     def _trend(
-        self, sequence: Sequence[int], gradients: dict[int, float | None], place: dict[int, int]
+        self, sequence: Sequence[int], gradients: dict[int, float | None], row_of: dict[int, int]
     ) -> model.GradientTrend | None:
         known = [index for index in sequence if gradients[index] is not None]
-        if len(known) < LEAST_MODULES or known[0] not in place:
+        if len(known) < LEAST_MODULES or known[0] not in row_of:
             return None
         norms = np.array([gradients[index] for index in known], np.float64)
-        has_parts = any(self._modules.modules[index].parent == known[0] for index in place)
+        has_parts = any(self._modules.modules[index].parent == known[0] for index in row_of)
         names = [self._name(self._modules.modules[index]) for index in known]
-        return trend(names, norms, "block" if has_parts else "layer", [place[index] for index in known if index in place])
+        return trend(names, norms, "block" if has_parts else "layer", [row_of[index] for index in known if index in row_of])
 
 
 def _parameter(numbers: _ParameterNumbers, around: str) -> model.ModuleParameter:

@@ -13,7 +13,7 @@ from .columns import Ints, StructureColumns
 from .tree import GroupTree
 
 DEEPEST: Final = 64
-"""Number of frames around an operation above which the frames further inside are not told apart."""
+"""Largest depth of frames whose operations are counted for the module that is called there."""
 
 
 @dataclass(slots=True)
@@ -51,12 +51,12 @@ class ModuleTree:
                 module.nodes += int(counts[index])
                 module.last = max(module.last, int(last[index]))
         self.outside: list[int] = []
-        """The nodes of parameters and inputs whose names are not those of parameters of a module."""
+        """The leaves whose names do not begin with the path of a module, such as inputs."""
         self._place_parameters()
 
     @cached_property
     def levels(self) -> list[Ints]:
-        """For each depth of frames and each operation in forward order the module that is called at that depth, or -1."""
+        """For each depth of frames, by operation in forward order, the module that is called at that depth, or -1."""
         frames = self._tree.frames
         deepest = min(int(frames.depth.max(initial=0)), DEEPEST)
         levels = []

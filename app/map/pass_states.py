@@ -1,4 +1,4 @@
-"""The states of a graph's nodes in a pass, by columns: their gradients' norms, and whether these are NaN, infinite or zero."""
+"""Compute states of all nodes of a graph in a pass: the norms of their gradients, and which are NaN, infinite or zero."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class PassStates:
 
     @cached_property
     def _ran(self) -> Bools:
-        """Whether the pass ran a node. Passes without recorded gradients still have the order in which nodes ran."""
+        """Whether a pass without recorded gradients ran a node: it still has the order in which nodes ran."""
         ran: Bools = np.zeros(self._graph.count, bool)
         if not (self._arrived >= 0).any():
             ran[wire.int32(self._event.order, "order")] = True
         return ran
 
     def _has(self, state: State) -> Bools:
-        """Return for each tensor of the pass whether it has NaN or infinite elements. The last entry is false: no tensor."""
+        """Return for each tensor of the pass whether it has NaN or infinite elements; false for no tensor, the last entry."""
         return np.append(self._counts[:, 1 if state == "nan" else 2] > 0, False)
 
     @cached_property

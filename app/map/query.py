@@ -33,7 +33,7 @@ _CONDITIONS: Final = "`grad > 1e3` (or `>=`, `<`, `<=`, `=`), `nan`, `inf`, `zer
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text in lower case that a name, class, call, module or line contains. A number is also the line with that number."""
+    """A text in lower case that a name, class, call, module or line contains. A number also matches its line."""
 
     text: str
 
@@ -47,7 +47,7 @@ class LineNumber:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A limit that the norm of the gradient at one of a node's outputs is compared with, by ``sign`` such as ``>=``."""
+    """A comparison, such as ``>=``, of the norm of the gradient at one of a node's outputs with a limit."""
 
     sign: str
     limit: float
@@ -117,9 +117,7 @@ def _term(match: re.Match[str]) -> Term | None:
 def _compared(match: re.Match[str]) -> Compared:
     written = match[0].strip()
     if match["subject"].lower() not in ("grad", "gradient"):
-        message = (
-            f"There is no condition `{written}`: there are {_CONDITIONS}. Put a text with `{match['sign']}` in quotation marks."
-        )
+        message = f"`{written}` is not a condition: use {_CONDITIONS}. Put a text with `{match['sign']}` in quotation marks."
         raise _invalid(message)
     try:
         limit = float(match["number"])

@@ -20,13 +20,13 @@ from .tree import index_in
 from .trees import KnownGraph, known_graph
 
 MOST_HITS: Final = 1_000
-"""Largest number of hits in an answer. All are counted."""
+"""Largest number of hits in an answer. Further ones are only counted."""
 
 
 def search(
     recording: Recording, graph: int, query: str, limit: int = MOST_HITS, pass_index: int | None = None, step: int | None = None
 ) -> model.GraphSearch:
-    """Return the nodes of a graph that a query describes, as the map shows them: from the loss downwards.
+    """Return the nodes of a graph that a query describes, in the order in which the map shows them: from the loss downwards.
 
     A condition refers to a pass, or to the pass of a step over this graph. Raise :class:`NotFound` for a graph, pass or step
     that does not exist, and :class:`InvalidInput` for a query that is wrong, or a condition without a pass.
@@ -47,7 +47,7 @@ def search(
 
 @dataclass(frozen=True, slots=True)
 class _Reason:
-    """One way in which nodes meet a term: the nodes, and the field of theirs that does."""
+    """The nodes that meet a term by one of their fields."""
 
     field: model.SearchField
     nodes: Bools
@@ -118,7 +118,7 @@ def _nodes(found: list[list[_Reason]], texts: TextIndex) -> Longs:
 
 
 class _Hits:
-    """Describes the nodes that were found. Their columns are read at once."""
+    """Describes the nodes that were found. Each column is read once for all nodes."""
 
     def __init__(self, known: KnownGraph, states: PassStates | None, found: list[list[_Reason]], nodes: list[int]) -> None:
         graph = known.tree.graph

@@ -20,8 +20,8 @@ TEXT_FIELDS: Final[tuple[TextField, ...]] = ("name", "op", "call", "module")
 class TextIndex:
     """The strings of a graph in lower case. Nodes are found by comparing their columns of indices.
 
-    ``shown_at`` is for each node the position of the operation that shows it in the map: its own, or that of its last user in
-    the forward order; -1 for a node without users.
+    ``shown_at`` has for each node the position in the forward order of the operation with which the map shows it: the node
+    itself or, for a leaf or constant, its last user; -1 without users.
     """
 
     def __init__(self, graph: StructureColumns, order: ForwardOrder) -> None:
@@ -31,7 +31,7 @@ class TextIndex:
         self._columns = {field: graph.texts(field) for field in TEXT_FIELDS}
 
     def strings_with(self, text: str) -> Bools:
-        """Return for each string whether it contains a text, which is in lower case. The last entry is false: no string."""
+        """Return for each string whether it contains a text in lower case. The last entry, for no string, is false."""
         found: Bools = np.zeros(len(self._lowered) + 1, bool)
         found[:-1] = np.fromiter(map(contains, self._lowered, repeat(text)), bool, len(self._lowered))
         return found

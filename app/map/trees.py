@@ -1,4 +1,4 @@
-"""Keep the trees of the graphs that were read last, by the content of the graphs."""
+"""Cache the trees of the graphs that were read last. Graphs with equal content share a tree."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _KnownGraphs:
         self._lock = Lock()
 
     def get(self, event: wire.GraphEvent) -> KnownGraph:
-        """Return what is known of a graph. The tree is made without the lock, so two threads may make the same tree."""
+        """Return the tree and index of a graph. They are made without the lock, so two threads may make the same tree."""
         key = _key(event)
         with self._lock:
             known = self._known.get(key)

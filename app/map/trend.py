@@ -16,7 +16,7 @@ from .read import per_turn
 FAR: Final = 1_000.0
 """Factor between two gradients from which the smaller one counts as vanishing, or the larger one as exploding."""
 LEAST_MODULES: Final = 3
-"""Number of modules of one name from which the change of the gradient from one to the next is computed."""
+"""Smallest number of modules of one name for which a trend is computed."""
 
 _NUMBER_AT_END: Final = re.compile(r"\d+\]?$")
 
@@ -30,7 +30,7 @@ class Named(NamedTuple):
 
 
 def longest_sequence(modules: Sequence[Named]) -> list[int]:
-    """Return the indexes of the modules with one parent whose names differ in the number at the end.
+    """Return the indexes of the modules with one parent whose names differ only in the number at the end.
 
     Of several such sequences, return the one with most operations. Return ``[]`` if there is none.
 
@@ -82,7 +82,7 @@ def _headline(factor: float | None, unit: str) -> str:
 
 
 def band(relative: float) -> model.Band:
-    """Return the band of a gradient as a multiple of another.
+    """Return the band of a gradient that is given as a multiple of another one.
 
     >>> band(1e-4), band(9.0), band(float("nan"))
     ('vanishing', 'even', 'exploding')

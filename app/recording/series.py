@@ -113,7 +113,7 @@ def joined(parts: Iterable[StepSeries]) -> StepSeries:
 
 
 def _assembled(index: StepIndices, order: StepIndices, columns: dict[str, list[_Piece]]) -> StepSeries:
-    """Return the series of pieces of columns, each with the position of its first step in ``index``."""
+    """Return the series that consist of these pieces. A piece has the position of its first step in ``index``."""
     values: dict[str, FloatArray] = {}
     present: dict[str, PresentMask] = {}
     for name, pieces in columns.items():

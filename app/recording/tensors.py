@@ -115,7 +115,7 @@ class Tensors:
         return norms
 
     def counts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Return the numbers of elements of all rows that are zero, NaN and infinite; -1 where they were not recorded."""
+        """Return for each row how many elements are zero, NaN and infinite; -1 where that was not recorded."""
         counts = np.full((len(self), 3), -1, np.int64)
         recorded = (self._flags & wire.HAS_STATS) != 0
         counts[recorded] = np.frombuffer(self._table.counts, "<i8").reshape(-1, 3)

@@ -19,7 +19,7 @@ WATCH_SECONDS: Final = 0.1
 _SERVER_BYTES: Final = 1 << 30
 """Memory that is left to the server and the zygote by default."""
 _COUNTED: Final = ("RssAnon:", "RssShmem:", "VmSwap:")
-"""Memory that a program allocates. It leaves out the pages of files, which the kernel can read again."""
+"""Memory that a program allocates. The pages of files are left out, because the kernel can read them again."""
 
 
 class Watched(Protocol):
@@ -27,7 +27,7 @@ class Watched(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its process id. It must not be reaped while it is watched."""
+        """The process id. The process must not be reaped while it is watched."""
 
     @property
     def client(self) -> str:
@@ -38,7 +38,7 @@ class Watched(Protocol):
 
 
 class MemoryWatch:
-    """The memory of all running programs, at most ``budget`` bytes. An instance belongs to one event loop.
+    """Keeps the memory of all running programs within ``budget`` bytes. An instance belongs to one event loop.
 
     Of the client whose programs use the most memory, the largest program is ended first, so that a client with many programs
     does not displace those of others. ``read`` returns the memory of a process in bytes.
@@ -112,7 +112,7 @@ def process_memory(pid: int) -> int:
 
 
 def default_budget() -> int:
-    """Return the memory of the machine, or of the container, without 1 GiB for the server; at least a quarter of it."""
+    """Return the memory of the machine or container minus 1 GiB for the server, but at least a quarter of that memory."""
     total = machine_memory()
     return max(total // 4, total - _SERVER_BYTES)
 

@@ -47,7 +47,7 @@ MESSAGES: Final = f"{_BROADCAST}|{_PRODUCT}"
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding: the sizes that met, and the sizes that would fit."""
+    """Return the finding, with the sizes that do not fit and the sizes that would."""
     product = re.search(_PRODUCT, failure.exception.message)
     if product is not None:
         rows, inner, outer, columns = product.groups()

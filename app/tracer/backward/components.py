@@ -1,4 +1,4 @@
-"""Find which nodes of the program's tensors are in one connected graph."""
+"""Group the nodes of the program's tensors by the connected graph that they are part of."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .graph import TooManyNodes
 
 
 class Component:
-    """A connected graph. ``roots`` are those of the given nodes that no other of them leads to, the newest first.
+    """A connected graph. ``members`` are the given nodes that are part of it, the newest first.
 
-    ``members`` are the given nodes that are part of it.
+    ``roots`` are the members that no other member leads to.
     """
 
     def __init__(self) -> None:

@@ -92,7 +92,7 @@ class Graphs:
         return left >= 0
 
     def _smallest(self, roots: Sequence[Any]) -> dict[Any, int]:
-        """Return the graphs of the nodes whose graphs are small, each with one root. They have a limited size together."""
+        """Return by node the graphs that are small, each with one root. The size of all of them together is limited."""
         found: dict[Any, int] = {}
         left = MOST_WALKED * self.limit
         for root in sorted(roots, key=sequence_nr):

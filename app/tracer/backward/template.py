@@ -116,7 +116,7 @@ class Template:
     def find_origins(self, walk: Walk, saved: Sequence[Any]) -> None:
         """Find, the first time, which saved tensors are arguments or results of their node's call.
 
-        Such tensors need not be read from the node again, which saves the same argument in every pass.
+        Such tensors need not be read from the node in later passes: the node then saves the same argument again.
         """
         if self._origins_found:
             return

@@ -35,7 +35,7 @@ class ProgramSource:
         self._locations: dict[tuple[int, int], tuple[int, tuple[int, int] | None]] = {}
         self._contexts: dict[tuple[int, int], LineContext] = {}
         self._unread: list[ast.Module] = []
-        """The cells whose expressions are not among the following ones yet."""
+        """The cells whose expressions have not been collected yet."""
         self._expressions: dict[tuple[int | None, ...], ast.expr] = {}
         """The operations and calls by their positions in the text."""
         self._codes: list[CodeType] = []  # kept alive, since the caches use their ids as keys

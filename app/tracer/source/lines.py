@@ -206,9 +206,9 @@ class LineValues:
         reached it.
         """
         graphs: dict[int, int] = {}
-        """By the line of a value the graph of a pass."""
+        """By line, the graph of a pass that has reached its value, or -1."""
         others: dict[int, Tensor] = {}
-        """By id the tensors whose graph no pass has reached. Several lines may show one tensor."""
+        """By id, the tensors for which there is no such graph. Several lines may show one tensor."""
         values = sorted(self._latest.items())
         for line, value in values:
             content = value.content

@@ -1,7 +1,7 @@
 """Refer to tensors weakly, without the program noticing when it swaps them.
 
 ``torch.utils.swap_tensors`` refuses a tensor that has a weak reference. Every weak reference of the recorder to a tensor is
-therefore a :class:`WeakTensor`, which :func:`hidden_references` hides from it.
+therefore a :class:`WeakTensor`, which :func:`hidden_references` hides from that function.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class WeakTensor(weakref.ref):  # type: ignore[type-arg]
 
     __slots__ = ()
     get: ClassVar[Callable[[WeakTensor], Any]] = weakref.ref.__call__
-    """Return the tensor, or ``None`` once it is dead."""
+    """Return the tensor, or ``None`` once it has been freed."""
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -44,7 +44,7 @@ class _OthersOnly:
 
 @contextmanager
 def hidden_references(function: Any) -> Iterator[None]:
-    """Hide the recorder's references from a function of PyTorch that asks for those of a tensor, inside the ``with`` block.
+    """Hide the recorder's references from a function of PyTorch that lists weak references, inside the ``with`` block.
 
     The references stay valid: a swap exchanges what two tensors contain, and each remains the object that it is.
     """
