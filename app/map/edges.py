@@ -1,4 +1,4 @@
-"""The edges of a graph in orders that make sums over the boxes of a view linear."""
+"""Sort the edges of a graph, so that sums over the boxes of a view take linear time."""
 
 from __future__ import annotations
 

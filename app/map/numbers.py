@@ -59,9 +59,9 @@ class CarriedSeries:
 class BoxSums:
     """The sums over disjoint intervals of the forward order, one entry for each interval, and over the edges between them.
 
-    ``arriving`` is the norm of the gradients that arrive from outside, or with which a pass starts there. ``passed_on`` is
-    that of the gradients that go to operations outside. ``parameters`` is that of the leaves that the interval uses, gradients
-    from other users included.
+    ``arriving`` is the norm of the gradients that arrive from outside, or with which a pass starts there. ``passed_on`` is the
+    norm of the gradients that go to operations outside, and ``parameters`` the norm of the gradients of the leaves that the
+    interval uses, including what other users add to them.
     """
 
     arriving: list[Norm]
@@ -196,7 +196,7 @@ class _Flows:
     exact: Bools
 
     def norms(self, index: Ints | Longs, size: int) -> list[Norm]:
-        """Return the norms of the sums of all flows with each index from 1 on."""
+        """Return for each index from 1 on the norm of the sum of the flows with that index."""
         totals = np.sqrt(np.bincount(index, self.squares, minlength=size)).tolist()
         known = np.bincount(index[self.recorded], minlength=size).tolist()
         vague = np.bincount(index[~self.exact], minlength=size).tolist()
@@ -236,7 +236,7 @@ def _squares(norms: Floats) -> Floats:
 
 
 def _norms(index: Ints, norms: Floats, size: int) -> list[Norm]:
-    """Return the norms of the tensors with each index from 1 on, together. Unknown norms are left out."""
+    """Return for each index from 1 on the norm of all tensors with that index. Unknown norms are left out."""
     known = norms != -1.0
     totals = np.sqrt(np.bincount(index[known], _squares(norms[known]), minlength=size)).tolist()
     counts = np.bincount(index[known], minlength=size).tolist()

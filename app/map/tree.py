@@ -55,7 +55,7 @@ class Group:
 
     @property
     def scope(self) -> Group:
-        """The group with whose id the ids of the children begin: for a part, the nearest group around it that is not a part.
+        """The group whose id is the beginning of the children's ids. For a part, it is the nearest group that is not a part.
 
         An edit elsewhere in the program moves the borders of parts, so the ids of their children do not name the part.
         """

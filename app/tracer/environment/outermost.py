@@ -20,9 +20,9 @@ from greenlet import greenlet
 _ROOM: Final = 60
 """Number of calls for which there is room while the frames outside are counted."""
 _ALONE: Final = 2
-"""The limit of recursion less the depth that a function of a module reaches without the recorder."""
+"""The limit of recursion minus the depth that a function of a module reaches without the recorder."""
 _OWN_CALLS: Final = 3
-"""Number of calls that the recorder itself needs at a statement of the program, above which the statement raises."""
+"""Number of nested calls that the recorder makes at a statement. Without room for them, the statement would raise."""
 _PROBE: Final = """\
 def deeper(depth):
     try:

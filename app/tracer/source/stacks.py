@@ -20,7 +20,7 @@ _modules: Any = (traceback, inspect, threading)
 def hide_recorder_frames() -> Iterator[None]:
     """Hide the recorder's frames from ``traceback``, ``inspect.stack`` and ``threading.excepthook``.
 
-    Limit: a program that follows ``f_back`` itself sees the frames between its own, as of a module's call.
+    Limit: a program that follows ``f_back`` itself sees the recorder's frames between two of its own, as at a module's call.
     """
     trace, look, threads = _modules
     replaced: list[tuple[Any, str, Any]] = [
