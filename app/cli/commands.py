@@ -189,6 +189,9 @@ def render(
         str | None, typer.Option(help="Draw a map: ids of its open groups, separated by commas; '' if none is open.")
     ] = None,
     reveal: Annotated[str | None, typer.Option(help="Draw a map that shows this operation, such as n57.")] = None,
+    layout: Annotated[
+        str, typer.Option(help="Layout of a map: graph, rows, or auto for rows where the graph is hard to read.")
+    ] = "auto",
     module: MODULE = False,
     sandbox: SANDBOX = False,
     seed: SEED = None,
@@ -214,7 +217,7 @@ def render(
     if form not in picture.FORMS:
         raise BadRequest(f"{output.name} cannot be drawn: use one of the endings {', '.join(picture.FORMS)}.")
     invocation = record.prepare(file, arguments, module=module, sandbox=sandbox, seed=seed)
-    look: Any = {"theme": theme, "direction": direction, "view": view, "reveal": reveal}
+    look: Any = {"theme": theme, "direction": direction, "view": view, "reveal": reveal, "layout": layout}
     look["engine"] = picture.shared_engine(invocation.settings.dot)
 
     async def draw() -> tuple[RecordedRun, bytes]:

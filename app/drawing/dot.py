@@ -6,10 +6,12 @@ text, escaped.
 
 from __future__ import annotations
 
+from typing import Any
+
 import graphviz  # type: ignore[import-untyped]
 
 from . import labels, numerals
-from .plan import LABEL_HEIGHT, NARROW_LABEL_HEIGHT, LayoutPlan
+from .plan import FRAME_NAME, FRAME_NAME_HEIGHT, LABEL_HEIGHT, NARROW_LABEL_HEIGHT, LayoutPlan
 from .sheet import Sheet
 from .style import SANS, level, level_colour, palette, width
 
@@ -19,14 +21,14 @@ POINTS = 72
 
 def boxes(plan: LayoutPlan) -> str:
     """Return the DOT to lay out: boxes of fixed size without text, and an empty table for each edge's label."""
+    nodesep, ranksep = ("0.25", "0.22") if plan.nested else ("0.3", "0.5")
     picture = graphviz.Digraph(
         "boxes",
-        graph_attr={"rankdir": plan.direction, "nodesep": "0.3", "ranksep": "0.5", "margin": "0"},
+        graph_attr={"rankdir": plan.direction, "nodesep": nodesep, "ranksep": ranksep, "margin": "0"},
         node_attr={"shape": "box", "fixedsize": "true", "label": ""},
         edge_attr={"arrowhead": "none"},
     )
-    for box in plan.boxes:
-        picture.node(box.key, width=f"{box.width / POINTS:.4f}", height=f"{box.height / POINTS:.4f}")
+    _write_boxes(picture, plan)
     for link in plan.links:
         attributes = {"id": f"e{link.edge}"}
         if link.label:
@@ -35,6 +37,24 @@ def boxes(plan: LayoutPlan) -> str:
             attributes["weight"] = str(link.weight)
         picture.edge(link.source, link.target, **attributes)
     return str(picture.source)
+
+
+def _write_boxes(picture: Any, plan: LayoutPlan) -> None:
+    """Write the boxes in order, each inside the clusters of the enclosures around it."""
+    waiting = list(reversed(plan.enclosures))
+    open_: list[tuple[Any, int]] = [(picture, len(plan.boxes))]
+    for index, box in enumerate(plan.boxes):
+        while waiting and waiting[-1].first == index:
+            enclosure = waiting.pop()
+            cluster = graphviz.Digraph(
+                f"cluster_{enclosure.key}",
+                graph_attr={"margin": "8", "label": _room(FRAME_NAME, FRAME_NAME_HEIGHT), "labeljust": "l", "penwidth": "0"},
+            )
+            open_.append((cluster, enclosure.last))
+        open_[-1][0].node(box.key, width=f"{box.width / POINTS:.4f}", height=f"{box.height / POINTS:.4f}")
+        while open_[-1][1] == index:
+            cluster, _ = open_.pop()
+            open_[-1][0].subgraph(cluster)
 
 
 def _room(label: int, height: int) -> str:

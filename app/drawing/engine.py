@@ -25,6 +25,8 @@ from .program import SECONDS, TooSlow
 
 QUICK_SECONDS: Final = 1.0
 """Time limit for the first attempt. A layout that takes longer starts again among the slow ones, which never delay others."""
+NESTED_SECONDS: Final = 0.5
+"""Time limit for the layout of a map, which is drawn as rows if it takes longer."""
 CACHED: Final = 512
 """Largest number of layouts in the cache."""
 Position = tuple[float, float]
@@ -54,18 +56,32 @@ class Route(Struct, frozen=True):
     """Middle of the left side of the edge's label."""
 
 
+class PlacedFrame(Struct, frozen=True):
+    """A frame around boxes, the position of its upper left corner, and its size, in pixels."""
+
+    key: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
 class GraphLayout(Struct, frozen=True):
-    """The positions of all boxes and edges of a graph, and the size of the picture, in pixels."""
+    """The positions of all boxes, edges and frames of a graph, and the size of the picture, in pixels."""
 
     width: float
     height: float
     boxes: list[PlacedBox]
     routes: list[Route]
+    frames: list[PlacedFrame] = []
 
 
 class _DotObject(Struct):
+    """A box, which has a position, or the cluster of a frame, which has a bounding box."""
+
     name: str
-    pos: str
+    pos: str = ""
+    bb: str = ""
 
 
 class _DotEdge(Struct):
@@ -89,16 +105,23 @@ def read(output: bytes, plan: LayoutPlan) -> GraphLayout:
     try:
         drawn = _decoder.decode(output)
         left, low, right, high = (float(part) for part in drawn.bb.split(","))
-        middles = {item.name: _point(item.pos, left, high) for item in drawn.objects}
+        middles = {item.name: _point(item.pos, left, high) for item in drawn.objects if item.pos}
+        clusters = {item.name: item.bb for item in drawn.objects if item.bb}
         edges = {item.id: item for item in drawn.edges}
         boxes = [
             PlacedBox(box, _round(middles[box.key][0] - box.width / 2), _round(middles[box.key][1] - box.height / 2))
             for box in plan.boxes
         ]
         routes = [_route(link, edges[f"e{link.edge}"], left, high) for link in plan.links]
+        frames = [_frame(each.key, clusters[f"cluster_{each.key}"], left, high) for each in plan.enclosures]
     except (msgspec.DecodeError, ValueError, KeyError, IndexError) as error:
         raise DrawingError(f"The output of the layout program is not a layout: {error!r}.") from error
-    return GraphLayout(_round(right - left), _round(high - low), boxes, routes)
+    return GraphLayout(_round(right - left), _round(high - low), boxes, routes, frames)
+
+
+def _frame(key: str, box: str, left: float, high: float) -> PlacedFrame:
+    x, low, right, top = (float(part) for part in box.split(","))
+    return PlacedFrame(key, _round(x - left), _round(high - top), _round(right - x), _round(top - low))
 
 
 def _route(link: Link, drawn: _DotEdge, left: float, high: float) -> Route:
@@ -148,7 +171,8 @@ class LayoutEngine:
 
     ``dot`` names the program, as for :func:`.program.find`. ``seconds`` limits the time of one layout, ``cached`` the size of
     the cache, and ``at_once`` the number of processes. A layout that takes longer than ``quick`` seconds is stopped and begins
-    again in an extra process. Only one such slow layout runs at a time. A failure is remembered.
+    again in an extra process. Only one such slow layout runs at a time. The layout of a map is stopped after ``nested`` seconds
+    and does not begin again. A failure is remembered.
     """
 
     def __init__(
@@ -157,6 +181,7 @@ class LayoutEngine:
         *,
         seconds: float = SECONDS,
         quick: float = QUICK_SECONDS,
+        nested: float = NESTED_SECONDS,
         cached: int = CACHED,
         at_once: int = 2,
         failures: FailedWork | None = None,
@@ -164,6 +189,7 @@ class LayoutEngine:
         self._dot = dot
         self._seconds = seconds
         self._quick = min(quick, seconds)
+        self._nested = min(nested, seconds)
         self._failures = failures or FailedWork()
         self._cached = cached
         self._at_once = at_once
@@ -197,9 +223,9 @@ class LayoutEngine:
     async def _run(self, key: bytes, plan: LayoutPlan, client: str) -> GraphLayout:
         try:
             async with self._gate.entered(client):
-                layout = await self._execute(key, plan, self._quick)
+                layout = await self._execute(key, plan, self._nested if plan.nested else self._quick)
         except TooSlow:
-            if self._quick == self._seconds:
+            if plan.nested or self._quick == self._seconds:
                 raise
             async with self._slow.entered(client):
                 layout = await self._execute(key, plan, self._seconds)
@@ -215,7 +241,7 @@ class LayoutEngine:
         try:
             return read(await program.finish(process, path, dot.boxes(plan), seconds), plan)
         except DrawingError as error:
-            if not isinstance(error, TooSlow) or seconds == self._seconds:
+            if not isinstance(error, TooSlow) or plan.nested or seconds == self._seconds:
                 self._failures.add(key, error)
             raise
 

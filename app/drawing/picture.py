@@ -10,18 +10,19 @@ from typing import Final, Literal, TypedDict, Unpack, get_args
 
 from msgspec import Struct, structs
 
-from ..errors import InvalidInput, NotFound, TooLarge
+from ..errors import Busy, DrawingError, InvalidInput, NotFound, TooLarge
 from ..map.read import read_map
-from ..model import Graph
+from ..model import Graph, GraphMap
 from ..recording import PassNumbers, Recording, Tensors
 from . import description, dot, svg
 from .conversion import Converter, Target, ThreadConverter
 from .engine import LayoutEngine
-from .map_rows import draw_map
+from .map_graph import draw_graph, is_hard_to_read, plan_map
+from .map_rows import draw_rows
 from .pen import EMBEDDED
 from .plan import BOXES, plan
 from .sheet import Sheet
-from .style import Direction, Theme
+from .style import Direction, MapLayout, Theme
 
 Form = Literal["svg", "png", "pdf", "dot", "txt"]
 
@@ -56,6 +57,7 @@ class SheetLook(TypedDict, total=False):
     direction: Direction
     selected: str | None
     standalone: bool
+    layout: MapLayout
 
 
 class Tools(Struct, frozen=True):
@@ -174,7 +176,7 @@ def _own_tools(engine: LayoutEngine | None) -> Tools:
 def _check(form: str, look: SheetLook) -> None:
     if form not in FORMS:
         raise InvalidInput(f"There is no picture format {form!r}: use one of {', '.join(FORMS)}.", where="form")
-    for name, choices in (("theme", get_args(Theme)), ("direction", get_args(Direction))):
+    for name, choices in (("theme", get_args(Theme)), ("direction", get_args(Direction)), ("layout", get_args(MapLayout))):
         value = look.get(name, choices[0])
         if value not in choices:
             raise InvalidInput(f"There is no {name} {value!r}: use one of {', '.join(choices)}.", where=name)
@@ -203,7 +205,21 @@ async def _svg(sheet: Sheet, tools: Tools) -> str:
         if planned.fits:
             return svg.draw(sheet, await tools.engine.layout(planned, tools.client))
     assert sheet.make_map is not None
-    return draw_map(sheet, await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map))
+    return await _map_svg(sheet, await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map), tools)
+
+
+async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> str:
+    """Draw a map as its sheet says, or as rows if the layout fails: every map has a picture."""
+    if sheet.layout == "rows" or not shown.boxes:
+        return draw_rows(sheet, shown)
+    planned = plan_map(shown)
+    try:
+        laid = await tools.engine.layout(planned, tools.client)
+    except (DrawingError, Busy):
+        return draw_rows(sheet, shown, "in rows, because the layout took too long or failed")
+    if sheet.layout == "auto" and is_hard_to_read(laid):
+        return draw_rows(sheet, shown)
+    return draw_graph(sheet, shown, planned, laid)
 
 
 async def _as_svg(sheet: Sheet, tools: Tools) -> bytes:

@@ -38,6 +38,9 @@ NARROW_LABEL: Final = 84
 LABEL_HEIGHT: Final = 18
 NARROW_LABEL_HEIGHT: Final = 30
 """Height of a label from left to right. It is above the edge, and must not touch the widest shaft."""
+FRAME_NAME: Final = 80
+"""Width that is reserved for the name of a frame."""
+FRAME_NAME_HEIGHT: Final = 12
 
 
 class Box(Struct, frozen=True):
@@ -66,12 +69,25 @@ class Link(Struct, frozen=True):
     """Graphviz weight. A larger weight makes the edge straighter. Edges between operations have the largest weight."""
 
 
+class Enclosure(Struct, frozen=True):
+    """A frame around boxes: the indexes of the first and the last one, of which the frame also has all between."""
+
+    key: str
+    first: int
+    last: int
+
+
 class LayoutPlan(Struct, frozen=True):
-    """Boxes and links to be laid out."""
+    """Boxes and links to be laid out. With ``nested``, they are those of a map: closer together, and with frames around them.
+
+    ``enclosures`` do not overlap unless one is inside another; the outer one comes first.
+    """
 
     direction: Direction
     boxes: list[Box]
     links: list[Link]
+    enclosures: list[Enclosure] = []
+    nested: bool = False
 
     @property
     def fits(self) -> bool:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..model import Graph, GraphMap
 from ..recording import PassNumbers
 from .pen import BROWSER, Face
-from .style import Direction, Theme
+from .style import Direction, MapLayout, Theme
 
 
 class Sheet(Struct, frozen=True):
@@ -31,4 +31,6 @@ class Sheet(Struct, frozen=True):
     """Ids of the parameters that had a gradient before this pass added to it."""
     make_map: Callable[[], GraphMap] | None = None
     """Reads the map, which is drawn instead of a graph that is too large. The call may take long."""
+    layout: MapLayout = "auto"
+    """How a map is laid out."""
     face: Face = BROWSER

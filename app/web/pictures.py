@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..drawing import picture
 from ..drawing.sheet import Sheet
-from ..drawing.style import Direction
+from ..drawing.style import Direction, MapLayout
 from ..errors import InvalidInput
 from ..recording import default_graph
 from ..runs.outcome import explanation
@@ -21,17 +21,23 @@ THEMES: Final = ("light", "dark", "auto", "inline")
 
 
 class Look(Struct, frozen=True):
-    """The theme and the direction of a picture, the node that it marks, and the view of a map."""
+    """The theme and the direction of a picture, the node that it marks, and the view and layout of a map."""
 
     theme: str = "light"
     direction: str = "TB"
     selected: str | None = None
     view: str | None = None
     reveal: str | None = None
+    layout: str = "auto"
 
     def checked(self) -> Look:
-        """Return the look itself. Raise :class:`InvalidInput` for an unknown theme or direction."""
-        for value, choices, name in ((self.theme, THEMES, "theme"), (self.direction, get_args(Direction), "direction")):
+        """Return the look itself. Raise :class:`InvalidInput` for an unknown theme, direction or layout."""
+        chosen = (
+            (self.theme, THEMES, "theme"),
+            (self.direction, get_args(Direction), "direction"),
+            (self.layout, get_args(MapLayout), "layout"),
+        )
+        for value, choices, name in chosen:
             if value not in choices:
                 raise InvalidInput(f"There is no {name} {value[:40]!r}: use {', '.join(choices)}.", where=name)
         return self
@@ -46,6 +52,7 @@ class Look(Struct, frozen=True):
             "standalone": not inline,
             "view": self.view,
             "reveal": self.reveal,
+            "layout": self.layout,
         }
 
 

@@ -162,6 +162,14 @@ async def read_node(request: Request, id: str, index: Index, node: str) -> Respo
 
 Theme = Annotated[str, Query(description="`light`, `dark`, `auto`, or `inline` (for a picture inside a page).")]
 Direction = Annotated[str, Query(description="Position of the root: `TB` at the top, `BT` at the bottom, `LR` at the left.")]
+Layout = Annotated[
+    str,
+    Query(
+        description="How a map is laid out: `graph`, `rows`, or `auto`, which chooses rows where the graph would be narrow "
+        "and high or very wide. A layout that takes too long is replaced by rows. The attribute `data-layout` of the SVG says "
+        "which was used."
+    ),
+]
 Selected = Annotated[str | None, Query(description="Id of a node to mark.")]
 
 
@@ -176,12 +184,13 @@ async def draw_pass(
     node: Selected = None,
     view: View = None,
     reveal: Reveal = None,
+    layout: Layout = "auto",
 ) -> Response:
     """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`).
 
     A graph of more than 600 boxes is drawn as a map. With `view` or `reveal`, every graph is.
     """
-    return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal))
+    return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal, layout))
 
 
 @router.get("/graphs/{graph}/graph.{form}", **reference.PICTURE)
@@ -195,9 +204,10 @@ async def draw_graph(
     node: Selected = None,
     view: View = None,
     reveal: Reveal = None,
+    layout: Layout = "auto",
 ) -> Response:
     """Draw the structure of a graph, without numbers. Use it for a displayed tensor that no pass reached."""
-    look = Look(theme, direction, node, view, reveal)
+    look = Look(theme, direction, node, view, reveal, layout)
     return await _drawn(request, id, "graph", index_of(graph, "g", "graph"), form, look)
 
 

@@ -1,4 +1,4 @@
-"""Tests of the picture of a map."""
+"""Tests of the picture of a map as rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def recording_of(name: str) -> Recording:
 
 
 def drawn(recording: Recording, **options: str | None) -> ET.Element:
-    return ET.fromstring(asyncio.run(picture.render(recording, 0, "svg", **options)))  # type: ignore[arg-type]
+    look = {"layout": "rows", **options}
+    return ET.fromstring(asyncio.run(picture.render(recording, 0, "svg", **look)))  # type: ignore[arg-type]
 
 
 def groups(root: ET.Element, name: str) -> list[ET.Element]:

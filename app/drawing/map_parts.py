@@ -1,0 +1,231 @@
+"""Draw the parts of a map that all its layouts share: boxes, frames, edges, and the picture around them."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from ..model import GraphMap, MapBox, MapEdge, MapNorm, MapSeries
+from . import footer, numerals
+from .pen import Pen, escape, pen
+from .sheet import Sheet
+from .style import level, scale_position, width
+
+MARGIN: Final = 16
+HIGH: Final = 28.0
+BARS_HIGH: Final = 44.0
+"""Height of the bars in the box of a loop."""
+HEADER: Final = 22.0
+"""Height of the name of an open group."""
+LANE: Final = 9.0
+LANE_THICK: Final = 4.0
+"""Largest width of an edge in a lane."""
+NUMBERS: Final = 66.0
+"""Room for the norm at the right of a box."""
+TAG: Final = 110.0
+"""Room for the names of the targets of edges that have no lane."""
+ROOMY: Final = 280.0
+"""Width of a box from which the number of its nodes is written with the word."""
+WIDEST_BAR: Final = 22.0
+MOST_BARS: Final = 200
+
+
+class MapParts:
+    """Draws the parts of one map in one look."""
+
+    def __init__(self, sheet: Sheet, shown: GraphMap) -> None:
+        self.sheet = sheet
+        self.map = shown
+        self.pen: Pen = pen(sheet.theme, sheet.face)
+        self.row = {box.id: index for index, box in enumerate(shown.boxes)}
+        self.frames = {frame.id: frame for frame in shown.frames}
+
+    def around(self, box: MapBox) -> list[str]:
+        """Return the ids of the open groups around a box, the outermost first."""
+        around: list[str] = []
+        frame = box.frame
+        while frame is not None:
+            around.append(frame)
+            frame = self.frames[frame].parent
+        return around[::-1]
+
+    def picture(self, scene: str, wide: float, high: float, layout: str, note: str = "") -> str:
+        """Return the SVG with a scene of some size. ``layout`` names how it was laid out, and ``note`` says why."""
+        shown, pen = self.map, self.pen
+        wide, high = wide + 2 * MARGIN, high + 2 * MARGIN
+        ground = ""
+        if self.sheet.standalone:
+            caption = ", ".join(filter(None, (self._caption(), note)))
+            foot = footer.draw_footer(pen, caption, shown.pass_ is not None)
+            wide, top, high = max(wide, foot.width), high, high + foot.height
+            ground = f'<rect {pen.fill("bg")} width="{wide:g}" height="{high:g}"/>{foot.at(wide, top)}'
+        name = f"Map of a backward graph of {shown.nodes:,} nodes"
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="graph map" width="{wide:g}" height="{high:g}" '
+            f'viewBox="0 0 {wide:g} {high:g}" role="group" aria-label="{name}" data-graph="{escape(shown.graph)}" '
+            f'data-view="{escape(shown.view)}" data-layout="{layout}" font-family="{pen.face.sans}" '
+            f'font-size="{pen.size:g}">{ground}'
+            f'<g class="scene" transform="translate({MARGIN} {MARGIN})">{scene}</g></svg>'
+        )
+
+    def frame(self, id_: str, x: float, y: float, wide: float, high: float) -> str:
+        """Return the frame of an open group, with its name."""
+        title = self.pen.small(self.frames[id_].name, x + 9, y + 15, wide - 18, "ink-2")
+        around = f'data-frame="{escape(parent)}" ' if (parent := self.frames[id_].parent) is not None else ""
+        return (
+            f'<g class="frame" role="button" tabindex="0" aria-expanded="true" data-group="{escape(id_)}" {around}'
+            f'data-view="{escape(self.frames[id_].view)}">'
+            f"<title>{escape(self.frames[id_].name)}: close</title>"
+            f'<rect {self.pen.paint("sunken", "line")} x="{x:g}" y="{y:g}" width="{wide:g}" height="{high:g}" '
+            f'rx="8"/>{title}</g>'
+        )
+
+    # ------------------------------------------------------------------ boxes
+
+    def box(self, box: MapBox, x: float, y: float, wide: float) -> str:
+        """Return a box at a position."""
+        pen = self.pen
+        high = height(box)
+        folded = box.turns is not None
+        size = f'width="{wide:g}" height="{high:g}" rx="6"'
+        behind = f'<rect {pen.paint("surface", "line-2")} x="3" y="3" {size}/>' if folded else ""
+        selected = box.node is not None and box.node == self.sheet.selected
+        outline = pen.paint("surface", "ink") + ' stroke-width="2"' if selected else pen.paint("surface", "line-2")
+        turns = f"× {box.turns:,}" if folded else ""
+        counts = ", ".join(filter(None, (turns, _nodes(box, wide))))
+        room = wide - NUMBERS - 16 - (pen.wide(counts) + 8 if counts else 0)
+        norm = self._norm(box.arrives, wide) if self.map.pass_ is not None else ""
+        names = f"box {box.kind}" + (" selected" if selected else "")
+        attributes = [f'class="{names}"', f'data-group="{escape(box.id)}"']
+        if box.node is not None:
+            attributes.append(f'data-node="{box.node}"')
+        if box.line is not None:
+            attributes.append(f'data-line="{box.line}"')
+        if box.frame is not None:
+            attributes.append(f'data-frame="{escape(box.frame)}"')
+        if box.ran is not None:
+            attributes.append(f'data-first="{box.ran[0]}" data-last="{box.ran[1]}"')
+        role = ' role="img"'
+        if box.view is not None:
+            role = f' role="button" tabindex="0" aria-expanded="false" data-view="{escape(box.view)}"'
+        return (
+            f'<g {" ".join(attributes)}{role} transform="translate({x:g} {y:g})"><title>{escape(_described(box))}</title>'
+            f"{behind}<rect {outline} {size}/>"
+            f"{pen.title(box.name, room, 10, 18)}{pen.right(counts, wide - NUMBERS - 6, 18)}{norm}{self._bars(box, wide)}</g>"
+        )
+
+    def _norm(self, norm: MapNorm, wide: float) -> str:
+        value = norm_of(norm)
+        if value is None:
+            return self.pen.right("–", wide - 10, 18)
+        bad = not math.isfinite(value)
+        text = ("" if norm.exact else "≈ ") + numerals.typeset(numerals.number(norm.value, 3))
+        share = scale_position(value) or 0.0
+        long = (NUMBERS - 10) * share
+        bar = f'<rect {self.pen.fill("grad-fill")} x="{wide - NUMBERS:g}" y="20" width="{long:.1f}" height="4"/>'
+        return (
+            f'<text {self.pen.fill("bad" if bad else "grad", "mono ")} x="{wide - 10:g}" y="15" text-anchor="end" '
+            f'font-family="{self.pen.face.mono}" data-field="grad">{escape(text)}</text>{"" if bad else bar}'
+        )
+
+    def _bars(self, box: MapBox, wide: float) -> str:
+        """Return a bar for each turn of a loop, the last turn first as in the whole picture, and a text that explains them."""
+        if not box.series:
+            return ""
+        series = box.series[0]
+        shown = _fewer(series.norms)[::-1]
+        step = min((wide - 20) / len(shown), WIDEST_BAR)
+        bottom = HIGH + BARS_HIGH - 16
+        path = []
+        for index, norm in enumerate(shown):
+            share = 0.0 if norm is None else scale_position(float(norm)) or 0.0
+            tall = 1.0 + share * (BARS_HIGH - 20)
+            path.append(f"M{10 + index * step:.1f} {bottom:g}v-{tall:.1f}h{max(step * 0.8, 0.5):.2f}v{tall:.1f}z")
+        bars = f'<path {self.pen.fill("grad-fill")} d="{"".join(path)}"/>'
+        return bars + self.pen.small(_explained(series), 10, HIGH + BARS_HIGH - 4, wide - 20, "ink-2")
+
+    # ------------------------------------------------------------------ edges
+
+    def edge(self, edge: MapEdge, path: str, more: str, thickest: float = math.inf) -> str:
+        """Return an edge along a path, with ``more`` at it."""
+        norm = norm_of(edge.norm)
+        if edge.gradient and self.map.pass_ is not None:
+            name = level(norm)
+            look = f'class="shaft {name}" stroke="{self.pen.level(name)}" stroke-width="{min(width(norm), thickest):g}"'
+        else:
+            token = "ink-3" if edge.gradient else "line-2"
+            look = f'class="s-{token}" stroke="{self.pen.tokens[token]}"'
+        ends = f'data-source="{escape(edge.source)}" data-target="{escape(edge.target)}"'
+        title = f"{self.name(edge.source)} → {self.name(edge.target)}: {_described_edge(edge)}"
+        return f'<g class="link" role="img" {ends}><title>{escape(title)}</title><path d="{path}" {look}/>{more}</g>'
+
+    def name(self, id_: str) -> str:
+        """Return the name of a box."""
+        return self.map.boxes[self.row[id_]].name
+
+    def _caption(self) -> str:
+        if self.map.pass_ is None:
+            return "No backward pass reached this graph"
+        return f"Map of {self.map.nodes:,} nodes, pass {self.map.pass_}"
+
+
+def height(box: MapBox) -> float:
+    """Return the height of a box."""
+    return HIGH + (BARS_HIGH if box.series else 0)
+
+
+def norm_of(norm: MapNorm) -> float | None:
+    """Return a norm as a number."""
+    return None if norm.value is None else float(norm.value)
+
+
+def _nodes(box: MapBox, wide: float) -> str:
+    if box.nodes < 2:
+        return ""
+    return f"{box.nodes:,} nodes" if wide >= ROOMY else f"{box.nodes:,}"
+
+
+def _fewer(norms: list[float | str | None]) -> list[float | str | None]:
+    """Return at most :data:`MOST_BARS` norms, each the largest of some neighbours."""
+    if len(norms) <= MOST_BARS:
+        return norms
+    size = math.ceil(len(norms) / MOST_BARS)
+    chunks = [norms[start : start + size] for start in range(0, len(norms), size)]
+    return [max(chunk, key=lambda norm: -1.0 if norm is None else float(norm)) for chunk in chunks]
+
+
+def _explained(series: MapSeries) -> str:
+    """Return the text that explains the bars of a series.
+
+    >>> _explained(MapSeries("h", [0.1, 1.0], 0.1, 1.0, 0.1))
+    'h 0.100 … 1.000, ÷ 10 per turn'
+    """
+    low, high = (numerals.typeset(numerals.number(each, 3)) for each in (series.least, series.greatest))
+    text = f"{series.name} {low} … {high}" if low != high else f"{series.name} {low} in every turn"
+    factor = series.per_turn
+    if factor is None or low == high or not math.isfinite(factor) or factor <= 0 or abs(math.log(factor)) < 0.005:
+        return text
+    sign, shown = ("÷", 1 / factor) if factor < 1 else ("×", factor)
+    short = f"{shown:.3g}" if shown < 1000 else numerals.typeset(numerals.number(shown, 3))
+    return f"{text}, {sign} {short} per turn"
+
+
+def _described(box: MapBox) -> str:
+    parts = [box.name, f"{box.nodes:,} nodes" if box.nodes > 1 else ""]
+    if box.turns is not None:
+        parts.append(f"{box.turns:,} turns")
+    if box.line is not None:
+        parts.append(f"line {box.line}")
+    for label, norm in (("gradient that arrives", box.arrives), ("passed on", box.leaves), ("of its leaves", box.parameters)):
+        if norm.value is not None:
+            parts.append(f"{label} {'' if norm.exact else 'about '}{norm.value}")
+    return ", ".join(filter(None, dict.fromkeys(parts)))
+
+
+def _described_edge(edge: MapEdge) -> str:
+    edges = "1 edge" if edge.count == 1 else f"{edge.count:,} edges"
+    if not edge.gradient:
+        return f"{edges}, needs no gradient"
+    into = f" into {numerals.count_of(edge.tensors, 'tensor')}" if edge.count > 1 else ""
+    norm = "" if edge.norm.value is None else f", gradient {'' if edge.norm.exact else 'about '}{edge.norm.value}"
+    return f"{edges}{into}{norm}"
