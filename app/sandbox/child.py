@@ -56,7 +56,8 @@ def run_child(
     """
     status = 0
     try:
-        rules = keep_only(job_pipe, events_pipe, confinement.rules)
+        files = confinement.mode != "none"
+        rules = keep_only(job_pipe, events_pipe, confinement.rules, files=files)
         confine(msgspec.structs.replace(confinement, rules=rules), zygote)
         # From here on, this process can only compute and write to its events pipe.
         entry.warm()  # also in the self-test: an entry module that fails here must not run programs
@@ -69,7 +70,8 @@ def run_child(
                 _disable_monitor_threads()
             # an unconfined program may fork, or close the descriptor and reuse it
             write = wire.Pipe(EVENTS_FD).write if confinement.mode == "none" else _write
-            status = entry.execute(wire.decode_job(request), write, atexit.register)
+            job = msgspec.structs.replace(wire.decode_job(request), files=files)
+            status = entry.execute(job, write, atexit.register)
             _run_exit_functions()
     except BaseException:
         os._exit(SETUP_FAILED)

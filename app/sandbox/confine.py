@@ -30,6 +30,8 @@ NOBODY: Final = 65534
 _MAX_DESCRIPTORS: Final = 48
 _HIGH_FD: Final = 64
 """Descriptors are moved to this number or above before the low numbers are assigned."""
+WRITTEN_BYTES: Final = 1 << 20
+"""Maximum size of a file, in bytes. The only files that a confined program can write to are its own descriptors 1 and 2."""
 
 
 class Confinement(Struct, frozen=True):
@@ -95,17 +97,18 @@ def _be_killed_first_when_memory_runs_out() -> None:
     kernel.set_oom_score(1000)
 
 
-def keep_only(job_pipe: int, events_pipe: int, rules: int | None) -> int | None:
+def keep_only(job_pipe: int, events_pipe: int, rules: int | None, *, files: bool = False) -> int | None:
     """Close all descriptors but the two pipes and the Landlock ruleset, and return the new descriptor of the ruleset.
 
-    The pipes are moved to :data:`JOB_FD` and :data:`EVENTS_FD`. Descriptors 0 to 2 become ``/dev/null``.
+    The pipes are moved to :data:`JOB_FD` and :data:`EVENTS_FD`. Descriptors 0 to 2 become ``/dev/null``. With ``files``,
+    1 and 2 become files in memory instead, from which the tracer reads the text that bypasses ``sys.stdout``.
     """
     # Move all of them up first: one of them may have a number that another one needs.
     job_pipe, events_pipe = (fcntl.fcntl(pipe, fcntl.F_DUPFD, _HIGH_FD) for pipe in (job_pipe, events_pipe))
     moved = None if rules is None else fcntl.fcntl(rules, fcntl.F_DUPFD, _HIGH_FD)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
-        os.dup2(null, standard)
+        os.dup2(os.memfd_create("text") if files and standard else null, standard)
     os.dup2(job_pipe, JOB_FD)
     os.dup2(events_pipe, EVENTS_FD)
     if moved is not None:
@@ -161,7 +164,7 @@ def _limits(confinement: Confinement) -> Iterator[tuple[int, int]]:
     yield resource.RLIMIT_STACK, config.stack_bytes
     yield resource.RLIMIT_AS, confinement.address_space
     if confinement.mode != "none":
-        yield resource.RLIMIT_FSIZE, 0
+        yield resource.RLIMIT_FSIZE, WRITTEN_BYTES
         yield resource.RLIMIT_MEMLOCK, 0
         yield resource.RLIMIT_NPROC, 0
         # The next two are counted for all processes of the user, so one program could use them up for the others.

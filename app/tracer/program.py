@@ -85,7 +85,9 @@ class RunningProgram:
             self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
         self._open = contextlib.ExitStack()
         self._open.enter_context(call_in_forked_children(self._leave))
-        if not (job.confined or job.own_streams):
+        if job.files:
+            self._open.enter_context(printer.with_own_files())
+        elif not (job.confined or job.own_streams):
             self._open.enter_context(printer.with_descriptors())
         self._forked = False
         self._finished = False

@@ -482,3 +482,5 @@ class Job(Struct, frozen=True):
     """True if the program's output also goes to the standard streams of its process, as without Tapedeck."""
     script: str | None = None
     """``sys.argv[0]`` of a program that is not confined; ``None`` for its path."""
+    files: bool = False
+    """True if descriptors 1 and 2 are files in memory, which nobody but the tracer reads."""

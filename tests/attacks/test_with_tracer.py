@@ -54,6 +54,34 @@ def test_the_last_section_of_the_seed_is_recorded(tracer: Any) -> None:
     }
 
 
+def test_text_that_goes_around_sys_stdout_is_recorded_in_order(tracer: Any) -> None:
+    program = """\
+import ctypes, os, sys
+print("printed")
+os.write(1, b"written\\n")
+os.write(2, "é\\n".encode())
+print("again")
+sys.__stdout__.write("below\\n")
+sys.__stdout__.flush()
+with os.fdopen(os.dup(1), "w") as copy:
+    copy.write("copied\\n")
+ctypes.CDLL(None).puts(b"of a C library")
+"""
+    outcome = tracer.run(program)
+    assert outcome.status == "done", outcome.failure
+    printed = [(event.stream, event.text) for event in outcome.events if isinstance(event, wire.OutputEvent)]
+    lines = "".join(text for stream, text in printed if stream == "stdout").split("\n")
+    assert lines == ["printed", "written", "again", "below", "copied", "of a C library", ""]
+    assert [text for stream, text in printed if stream == "stderr"] == ["é\n"]
+    assert printed.index(("stderr", "é\n")) == next(i for i, (_, text) in enumerate(printed) if "again" in text) - 1
+
+
+def test_a_flood_of_written_text_stops_the_program(tracer: Any) -> None:
+    outcome = tracer.run("import os\nwhile True:\n    os.write(1, b'x' * 100_000)\n")
+    assert (outcome.status, outcome.failure.type) == ("output_limit", "OutputLimit")
+    assert set(outcome.text) == {"x"}
+
+
 def test_a_progress_bar_prints_no_warning_about_its_thread(tracer: Any) -> None:
     program = """\
 import sys

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from tapedeck import wire
+from tapedeck.tracer.environment import descriptors
 
 from .run_twice import record
 
@@ -68,3 +70,40 @@ def test_foreign_text_is_recorded_where_no_file_can_be_created(monkeypatch: pyte
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     assert printed(f"{START}os.write(1, b'sub')\n") == [("stdout", "sub")]
+
+
+@pytest.fixture
+def own_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """Return two descriptors, of files in memory, that stand for 1 and 2."""
+    files = os.memfd_create("one"), os.memfd_create("two")
+    monkeypatch.setattr(descriptors, "STREAMS", ((files[0], "stdout"), (files[1], "stderr")))
+    yield files
+    for file in files:
+        os.close(file)
+
+
+def test_files_of_the_process_alone_are_read_in_order(own_files: tuple[int, int]) -> None:
+    one, two = own_files
+    os.write(one, b"before")
+    program = (
+        f"{START}print('out')\nos.write({one}, b'sub\\n')\nos.write({two}, b'two\\n')\nprint('end')\n"
+        f"copy = os.dup({one})\nos.write(copy, b'copied')\nos.close(copy)\nprint(os.read({one}, 9), os.write({one}, b''))\n"
+    )
+    _, recording = record(program, files=True)
+    printed = [(each.stream, each.text) for each in recording.output()]
+    assert printed == [("stdout", "out\nsub\n"), ("stderr", "two\n"), ("stdout", "end\ncopiedb'' 0\n")]
+
+
+def test_a_file_of_the_process_alone_does_not_grow_without_end(own_files: tuple[int, int]) -> None:
+    program = f"{START}for i in range(9):\n    os.write({own_files[0]}, str(i).encode() * 700_000)\n"
+    _, recording = record(program, files=True, stdout_bytes=9_000_000, printed_bytes=0)
+    assert recording.stdout() == "".join(str(i) * 700_000 for i in range(9))
+    assert os.fstat(own_files[0]).st_size <= descriptors.LAP * 2
+
+
+def test_a_program_may_close_or_replace_its_files(own_files: tuple[int, int]) -> None:
+    one, two = own_files
+    program = f"{START}os.write({one}, b'a')\nos.dup2({two}, {one})\nos.write({one}, b'b')\nos.close({two})\nprint('c')\n"
+    _, recording = record(program, files=True)
+    assert recording.stdout() == "ac\n"
+    os.memfd_create("again")  # for the fixture, which closes it

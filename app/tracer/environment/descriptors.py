@@ -9,14 +9,16 @@ import fcntl
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from typing import IO, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, Final
 
 from ...model import Stream
 
 STREAMS: Final[tuple[tuple[int, Stream], ...]] = ((1, "stdout"), (2, "stderr"))
 CHUNK: Final = 1 << 20
 """Maximum number of bytes that are read at once."""
+LAP: Final = 1 << 19
+"""Size of a file in memory, in bytes, at which the next text is written to its start again."""
 
 
 class Descriptors:
@@ -28,7 +30,7 @@ class Descriptors:
 
     def __init__(self, add: Callable[[Stream, str], None]) -> None:
         self._add = add
-        self._files: list[_WrittenFile] = []
+        self._files: Sequence[_WrittenFile | _OwnFile] = []
 
     @contextlib.contextmanager
     def replaced(self) -> Iterator[None]:
@@ -37,6 +39,35 @@ class Descriptors:
         with contextlib.ExitStack() as stack:
             self._files = [_WrittenFile(number, stream, stack) for number, stream in STREAMS]
             yield
+            _flush_own()
+            self.collect()
+            self._files = []
+
+    @contextlib.contextmanager
+    def own_files(self) -> Iterator[None]:
+        """Read the files that both descriptors are, inside the ``with`` block. Nobody else reads or writes them.
+
+        A confined process cannot create files. Its two files are limited in size, so a long ``os.write`` is divided.
+        """
+        _flush_own()
+        self._files = [_OwnFile(number, stream) for number, stream in STREAMS]
+        original = os.write
+        numbers = [number for number, _ in STREAMS]
+
+        def write(fd: int, data: Any, /) -> int:
+            view = memoryview(data).cast("B") if fd in numbers else None
+            if not view:
+                return original(fd, data)
+            for start in range(0, len(view), LAP // 2):
+                original(fd, view[start : start + LAP // 2])
+                self.collect()
+            return len(view)
+
+        os.write = write
+        try:
+            yield
+        finally:
+            os.write = original
             _flush_own()
             self.collect()
             self._files = []
@@ -69,6 +100,36 @@ class _WrittenFile:
             yield self._decoder.decode(data)
 
 
+class _OwnFile:
+    """A file in memory that is one of the descriptors. All that refer to it share its position, at which text is written."""
+
+    def __init__(self, number: int, stream: Stream) -> None:
+        self.stream = stream
+        self._number = number
+        self._identity = identity(number)
+        self._position = 0
+        self._position = self._end()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self) -> Iterator[str]:
+        """Yield what was written since the last call."""
+        end = self._end()
+        if end == self._position or identity(self._number) != self._identity:
+            return
+        data = os.pread(self._number, max(0, end - self._position), self._position)
+        self._position = end
+        if end > LAP:
+            self._position = os.lseek(self._number, 0, os.SEEK_SET)
+        yield self._decoder.decode(data)
+
+    def _end(self) -> int:
+        """Return the position up to which text was written; the last one if the program has closed the descriptor."""
+        try:
+            return os.lseek(self._number, 0, os.SEEK_CUR)
+        except OSError:
+            return self._position
+
+
 class _Copy:
     """A copy of a descriptor. The program may close the copy, and then use its number for a file of its own."""
 
@@ -96,12 +157,16 @@ class _Copy:
         return os.pread(self._descriptor, CHUNK, position)
 
     def _current(self) -> tuple[int, int] | None:
-        """Return the device and the number of the file that has the descriptor now."""
-        try:
-            status = os.fstat(self._descriptor)
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+        return identity(self._descriptor)
+
+
+def identity(descriptor: int) -> tuple[int, int] | None:
+    """Return the device and the number of the file that has a descriptor now; ``None`` if it is closed."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _new_file() -> IO[bytes]:

@@ -58,6 +58,12 @@ class Printer:
         with self._descriptors.replaced():
             yield
 
+    @contextlib.contextmanager
+    def with_own_files(self) -> Iterator[None]:
+        """Inside the ``with`` block, also send what is written to descriptors 1 and 2, files of this process alone."""
+        with self._descriptors.own_files():
+            yield
+
     def add(self, stream: Stream, text: str) -> None:
         """Take text that the program has printed."""
         self._descriptors.collect()
