@@ -141,7 +141,8 @@ class MapParts:
             share = 0.0 if norm is None else scale_position(float(norm)) or 0.0
             tall = 1.0 + share * (BARS_HIGH - 20)
             path.append(f"M{10 + index * step:.1f} {bottom:g}v-{tall:.1f}h{max(step * 0.8, 0.5):.2f}v{tall:.1f}z")
-        bars = f'<path {self.pen.fill("grad-fill")} d="{"".join(path)}"/>'
+        size = f'data-turns="{len(series.norms)}" data-step="{step:.4g}"'
+        bars = f'<path {self.pen.fill("grad-fill")} {size} d="{"".join(path)}"/>'
         return bars + self.pen.small(_explained(series), 10, HIGH + BARS_HIGH - 4, wide - 20, "ink-2")
 
     # ------------------------------------------------------------------ edges

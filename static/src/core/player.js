@@ -1,7 +1,7 @@
 // Play the recording: move the playhead node by node through a backward pass, phase by phase, or step by step.
 
 import { PHASES } from "../leaves/types.js";
-import { shownPass } from "./state.js";
+import { ranIn, shownPass } from "./state.js";
 
 /** @import {Phase} from "../leaves/types.js" */
 /** @import {Speed, State} from "./state.js" */
@@ -21,7 +21,7 @@ const FASTEST = 33; // minimum milliseconds for which a step is shown
 const has = ({ step }, phase) => phase === "backward" || Boolean(phase && step?.lines[phase]?.length);
 
 /** Return how many nodes the engine ran in the shown pass. @param {State} state */
-export const nodesRun = (state) => shownPass(state)?.order.length ?? 0;
+export const nodesRun = (state) => ranIn(shownPass(state));
 
 /**
  * Return the instant one phase later or earlier, also in another step; null at an end of the tape.
@@ -42,7 +42,7 @@ export function byPhase(state, by) {
 }
 
 /**
- * Return the instant one node later or earlier within a backward pass, else one phase.
+ * Return the instant one node later or earlier within a backward pass (one box if the graph is shown as a map), else one phase.
  *
  * @param {State} state
  * @param {1 | -1} by
@@ -51,11 +51,18 @@ export function byPhase(state, by) {
 export function byNode(state, by) {
   const { at, phase } = state;
   const all = nodesRun(state);
-  const ran = (state.ran ?? all) + by;
+  const ran = beside(state, state.ran ?? all, by);
   if (phase === "backward" && ran >= (by > 0 ? 1 : 0) && ran <= all) return { at, phase, ran: ran === all ? null : ran };
   const next = byPhase({ ...state, ran: null }, by);
   if (next?.phase !== "backward" || !all || next.at !== at) return next;
-  return { ...next, ran: by > 0 ? Math.min(1, all) : null };
+  return { ...next, ran: by > 0 ? Math.min(beside(state, 0, 1), all) : null };
+}
+
+/** Return the number of nodes at the next stop from a number of nodes. @param {State} state @param {number} ran @param {1 | -1} by */
+function beside({ stops }, ran, by) {
+  if (!stops.length) return ran + by;
+  if (by > 0) return stops.find((stop) => stop > ran) ?? Infinity;
+  return ran > 0 ? (stops.findLast((stop) => stop < ran) ?? 0) : -1;
 }
 
 /**
@@ -79,7 +86,7 @@ function byStep({ at, phase, run }) {
 function stay(state, still) {
   const { phase, speed, run } = state;
   if (speed === "steps") return Math.max(FASTEST, Math.min(WHOLE, TAPE / Math.max(1, run?.steps ?? 1)));
-  const all = nodesRun(state);
+  const all = state.stops.length || nodesRun(state);
   if (phase !== "backward" || still || !all || state.ran === null) return PACE[phase] / speed;
   return Math.max(PACE.backward - 200, Math.min(WAVE, NODE * all)) / all / speed;
 }

@@ -78,6 +78,18 @@ export function scene(state) {
   return { step: step.index, cards, wires, moves };
 }
 
+/**
+ * Return how many nodes the shown pass has run at the playhead; Infinity if it is over or there is none.
+ *
+ * @param {Pick<State, "step" | "pass" | "apart" | "phase" | "ran">} state
+ */
+export function nodesReached(state) {
+  const { phase, ran } = state;
+  if (!shownPass(state)) return Infinity;
+  if (PHASES.indexOf(phase) < PHASES.indexOf("backward")) return 0;
+  return phase === "backward" && ran !== null ? ran : Infinity;
+}
+
 /** Return the lines of the loss phase that did not run in the forward phase. @param {Step} step */
 function linesAhead({ lines }) {
   const before = new Set(lines.forward);

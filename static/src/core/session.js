@@ -2,20 +2,19 @@
 
 import { Problem } from "../leaves/api.js";
 import { curvesOf } from "./curves.js";
+import { pictures, shows } from "./pictures.js";
 import { lastPhase } from "./playhead.js";
 import { runner, trouble } from "./runner.js";
-import { form } from "./scene.js";
 import { ended, shownPass } from "./state.js";
 import { stepCache } from "./step-cache.js";
 import { detailOf, nodeOf } from "./graph-queries.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Graph, NodeDetail, Pass, Run, Step} from "../leaves/types.js" */
-/** @import {Picture, State} from "./state.js" */
+/** @import {State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
 const KEPT = 64; // answers about one run that stay in the cache when it is trimmed
-const DRAWN = 600; // nodes of a graph above which the server draws a map, as in `app/drawing/plan.py`
 const HASTE = 90; // a node's detail is fetched once the playhead has rested for this many milliseconds
 
 /**
@@ -35,6 +34,7 @@ export function session(store, api, onrun) {
   let inspectedAt = 0; // time of the latest inspection, in milliseconds
   let drawing = ""; // the run whose curves are being fetched
   let landing = ""; // the run to open at its last phase
+  let wanted = /** @type {string | null} */ (null); // the node that the next picture reveals
 
   /**
    * Fetch an answer, or take it from the cache.
@@ -56,37 +56,15 @@ export function session(store, api, onrun) {
 
   /** @param {Run} run @param {string} id @returns {Promise<Graph>} */
   const graphOf = (run, id) => once(`graph ${id}`, () => api.graph(run.id, id));
+  const drawings = pictures(api, once);
   /**
-   * Fetch the picture of a pass, which all passes of the same form share, or the picture of a graph that no pass reached.
-   *
-   * @param {Run} run
-   * @param {string} graph
-   * @param {Pass | null} pass
-   * @returns {Promise<Picture>}
-   */
-  async function pictureOf(run, graph, pass) {
-    const { direction, view } = store.get();
-    const { key, structure, form } = keysOf(run, graph, pass);
-    const what = pass ? `passes/${pass.index}` : `graphs/${graph}`;
-    const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", view)));
-    return { svg, structure, form };
-  }
-
-  /**
-   * Return the names of a picture: in the cache, of its layout, and of what it shares with other passes.
+   * Fetch the picture of a pass or graph in the current view. A map also shows the node that is being revealed.
    *
    * @param {Run} run
    * @param {string} graph
    * @param {Pass | null} pass
    */
-  function keysOf(run, graph, pass) {
-    const { direction, view } = store.get();
-    const map = view !== null || (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
-    // the boxes of a map have sums, which only the server computes
-    const shared = pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
-    const look = `${graph} ${direction}${map ? ` map ${view}` : ""}`;
-    return { key: `picture ${look} ${shared}`, structure: `${run.id} ${look}`, form: shared };
-  }
+  const pictureOf = (run, graph, pass) => drawings.get(run, graph, pass, store.get(), wanted);
 
   /** Start with another run: forget the answers about the last one. @param {Run} run */
   function take(run) {
@@ -152,9 +130,20 @@ export function session(store, api, onrun) {
   /** Show the fetched parts. @param {Partial<State>} found */
   function arrive(found) {
     const graph = found.graph ?? null;
-    const node = graph && (nodeOf(graph, store.get().node)?.id ?? first(graph));
-    store.set({ ...found, node, settled: true });
+    const node = graph && selectedIn(graph);
+    const target = node !== null && node === wanted ? node : null;
+    // a node that was revealed has changed the view of a map
+    const view = target && found.picture?.map ? { view: found.picture.view } : {};
+    wanted = null;
+    store.set({ ...found, ...view, node, target, settled: true });
     void inspect();
+  }
+
+  /** Return the selected node of a graph: the current one, if the graph has it. @param {Graph} graph */
+  function selectedIn(graph) {
+    const { node } = store.get();
+    const left = Boolean(node && graph.omitted?.["nodes"]); // the graph has nodes that were left out
+    return nodeOf(graph, node)?.id ?? (left ? node : first(graph));
   }
 
   /** Show the selected node: the loaded detail at once, the rest when it has been fetched. */
@@ -164,8 +153,9 @@ export function session(store, api, onrun) {
     const { run, graph, node: id } = state;
     if (!state.settled) return; // the loaded graph belongs to another run
     const node = graph && nodeOf(graph, id);
-    if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const pass = shownPass(state);
+    if (run && graph?.omitted?.["nodes"] && pass && id && !node) return void fetchDetail(run, pass, id, mine);
+    if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const here = detailOf(graph, pass, node, run.program);
     if (!pass && graph.roots.includes(node.id))
       here.numbers.value = run.lines.findLast((line) => line.graph === graph.id)?.tensor ?? null;
@@ -185,6 +175,16 @@ export function session(store, api, onrun) {
       if (mine === inspection) store.set({ detail: found, origin, asking: false });
     } catch {
       if (mine === inspection) store.set({ asking: false });
+    }
+  }
+
+  /** Show a node that the loaded part of a large graph does not have. @param {Run} run @param {Pass} pass @param {string} node @param {number} mine */
+  async function fetchDetail(run, pass, node, mine) {
+    try {
+      const detail = await once(`node ${pass.index} ${node}`, () => api.node(run.id, pass.index, node));
+      if (mine === inspection) store.set({ detail, origin: null, asking: false });
+    } catch {
+      if (mine === inspection) store.set({ detail: null, origin: null, asking: false });
     }
   }
 
@@ -274,11 +274,28 @@ export function session(store, api, onrun) {
       );
       void load();
     },
-    /** Select a node. @param {string} node */
+    /** Select a node, and leave the view as it is. @param {string} node */
     select(node) {
       if (store.get().node === node || !store.get().settled) return;
       store.set({ node });
       void inspect();
+    },
+    /**
+     * Select a node and show it: open its groups in a map, and bring it into view. Everything that names a node calls this.
+     *
+     * @param {string} node
+     * @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart">>} [instant]  where to show it; default: where the playhead is
+     */
+    reveal(node, instant = {}) {
+      const { picture, graph, settled } = store.get();
+      if (!settled) return;
+      if (!Object.keys(instant).length && graph && picture && (!picture.map || shows(picture, node))) {
+        store.set({ node, target: node });
+        return void inspect();
+      }
+      wanted = node;
+      store.set({ ...("phase" in instant || "at" in instant ? { ran: null } : {}), ...instant, node });
+      void load();
     },
     /**
      * Show the recording that the server wrote into the page.
@@ -287,21 +304,24 @@ export function session(store, api, onrun) {
      */
     begin({ run: given, step, graph, node, svg }) {
       take(given);
+      const { node: addressed } = store.get();
       if (step) tape.keep(step);
-      if (graph) cached.set(`graph ${graph.id}`, Promise.resolve(graph));
+      const part = Boolean(graph?.omitted?.["nodes"]); // the page has only the neighbours of the selected node
+      if (graph && !part) cached.set(`graph ${graph.id}`, Promise.resolve(graph));
       const pass = shownPass({ ...store.get(), step });
-      const keys = graph && svg ? keysOf(given, graph.id, pass) : null;
-      if (keys) cached.set(keys.key, Promise.resolve(svg));
       store.set({
         run: given,
         step,
         graph,
         node: graph ? (nodeOf(graph, node)?.id ?? first(graph)) : null,
-        picture: svg && keys ? { svg, structure: keys.structure, form: keys.form } : null,
+        picture: svg && graph ? drawings.keep(given, graph.id, pass, store.get(), svg) : null,
         apart: graph && svg && !pass ? graph.id : store.get().apart,
       });
       void inspect();
       void curve();
+      const { picture } = store.get();
+      if (addressed !== null && picture?.map && !shows(picture, addressed)) wanted = addressed;
+      if (part || wanted) void load();
       if (step) tape.stay(step.index);
     },
   };
@@ -316,17 +336,3 @@ const SMALL = 12; // as in `app/web/playground.py`
  */
 export const first = ({ nodes, roots, omitted }) =>
   (nodes.length + (omitted?.["nodes"] ?? 0) <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
-
-/**
- * Return the path of a picture, relative to the path of the API.
- *
- * @param {string} run
- * @param {string} what  `passes/0` or `graphs/g1`
- * @param {string} format
- * @param {string} direction
- * @param {string} theme
- * @param {string | null} view  the open groups of a map
- */
-export const picture = (run, what, format, direction, theme, view = null) =>
-  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}` +
-  (view === null ? "" : `&view=${encodeURIComponent(view)}`);

@@ -1,6 +1,6 @@
 // Define the playground's state: the shown recording, and the view of it that the address mirrors.
 
-/** @import {Graph, NodeDetail, Phase, Run, Step} from "../leaves/types.js" */
+/** @import {Graph, NodeDetail, Pass, Phase, Run, Step} from "../leaves/types.js" */
 
 /**
  * The data that the server wrote into the page.
@@ -46,10 +46,12 @@
  * @property {Graph | null} graph
  * @property {Picture | null} picture             a picture of the graph, drawn for some pass of the same form
  * @property {string | null} absent               why there is no picture
+ * @property {string | null} target               the selected node, when the picture has to bring it into view
  * @property {NodeDetail | null} detail           detail of the selected node
  * @property {boolean} asking                     the rest of the detail is loading
  * @property {NodeDetail | null} origin           detail of the operation that a leaf's gradient comes from, if it is one
  *
+ * @property {readonly number[]} stops            numbers of nodes after which a box of the shown map has run, ascending
  * @property {boolean} playing
  * @property {Speed} speed
  * @property {number} pace                        milliseconds that an animation takes; 0 for none
@@ -77,6 +79,8 @@
  * @property {string} svg
  * @property {string} structure                   pictures of the same structure have the same layout
  * @property {string} form                        pictures of the same structure and form differ in numbers only
+ * @property {boolean} map                        the graph is shown as groups, of which a view opens a few
+ * @property {string | null} view                 the address of the view that a map shows
  *
  * @typedef {object} Curves                       numbers over steps
  * @property {readonly number[]} index            steps, ascending
@@ -114,9 +118,11 @@ export const EMPTY = {
   graph: null,
   picture: null,
   absent: null,
+  target: null,
   detail: null,
   asking: false,
   origin: null,
+  stops: [],
   playing: false,
   speed: 1,
   pace: 0,
@@ -135,6 +141,9 @@ export function shownPass(state) {
     null
   );
 }
+
+/** Return how many nodes the engine ran in a pass. @param {Pass | null} pass */
+export const ranIn = (pass) => (pass ? pass.order.length + (pass.omitted?.["order"] ?? 0) : 0);
 
 /** Return whether the program of a run has ended. @param {Run | null} run */
 export const ended = (run) => run !== null && run.status !== "queued" && run.status !== "running";

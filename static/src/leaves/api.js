@@ -1,6 +1,6 @@
 // A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
-/** @import {Graph, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
+/** @import {Graph, GraphSearch, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
 const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
@@ -146,6 +146,17 @@ export function client(base) {
      */
     frames: async (id, graph, start, fields, count = 1000) =>
       (await request(`${run(id)}/frames?graph=${graph}&start=${start}&count=${count}&fields=${fields}`)).json(),
+    /**
+     * Search a graph.
+     *
+     * @param {string} id
+     * @param {string} graph
+     * @param {string} query
+     * @param {number | null} pass  whose gradients conditions refer to
+     * @returns {Promise<GraphSearch>}
+     */
+    search: async (id, graph, query, pass) =>
+      (await request(`${run(id)}/graphs/${graph}/search?q=${encodeURIComponent(query)}${pass === null ? "" : `&pass=${pass}`}`)).json(),
     /** Fetch a picture as text. @param {string} path  relative to the path of the API @param {AbortSignal} [signal] */
     picture: async (path, signal) => (await request(path, with_(signal))).text(),
     /** @param {string} path */

@@ -100,6 +100,20 @@
  * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
  * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[], omitted?: Record<string, number>}} Graph    omitted: numbers of nodes and edges that are left out
  *
+ * @typedef {object} SearchHit
+ * @property {string} node
+ * @property {GraphNode["kind"]} kind
+ * @property {string | null} name
+ * @property {string} op
+ * @property {number | null} line
+ * @property {string | null} parameter
+ * @property {{field: string, text: string | null}[]} matches    one for each term of the query
+ * @property {string[]} way                       ids of the groups around the node, the outermost first
+ * @property {string | null} reveal
+ * @property {Scalar | null} norm                 of the gradient that arrived
+ *
+ * @typedef {{graph: string, pass: number | null, q: string, count: number, hits: SearchHit[]}} GraphSearch
+ *
  * @typedef {{arrived: Tensor | null, used: Tensor | null}} Gradient
  * @typedef {{value: Tensor | null, grads: Gradient[]}} NodeNumbers
  *
@@ -114,6 +128,7 @@
  * @property {Record<string, Tensor | null>} [edges]
  * @property {string | null} [failed]             the node that raised
  * @property {FileLine | null} [origin]             the line in a module of the user's own that started the pass
+ * @property {Record<string, number>} [omitted]     number of nodes that `order` leaves out
  *
  * @typedef {object} ParameterStep
  * @property {string} id

@@ -4,8 +4,9 @@ import { programIn, read } from "../core/address.js";
 import { margin } from "../core/margin.js";
 import { cellsOver } from "../core/playhead.js";
 import { byNode, byPhase, player } from "../core/player.js";
-import { scene } from "../core/scene.js";
-import { first, picture, session } from "../core/session.js";
+import { nodesReached, scene } from "../core/scene.js";
+import { picture } from "../core/pictures.js";
+import { first, session } from "../core/session.js";
 import { EMPTY, START, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
@@ -23,6 +24,7 @@ import { files, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
+import { lazyExplore } from "./playground/lazy-explore.js";
 import { neighbour, picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
@@ -53,14 +55,21 @@ const text = editor({
     return isNotebook(pasted);
   },
 });
+/** @type {ReturnType<typeof lazyExplore> | null} */
+let tools = null;
 const canvas = graph({
   edgeStyle: edgeStyle(given.legend),
   onpick: (node) => work.select(node),
   onview: (view) => work.go({ view }),
   onwalk: (node, key) => neighbour(state.get(), node, key),
-  onzoom: (scale) => (find("#zoom").textContent = `${Math.round(scale * 100)}%`),
+  onreveal: work.reveal,
+  onmove({ k }) {
+    find("#zoom").textContent = `${Math.round(k * 100)}%`;
+    tools?.look();
+  },
+  still: () => reducedMotion.matches,
 });
-const details = inspector({ onpick: (node) => (work.select(node), canvas.reveal()), online: (line) => text.reveal(line) });
+const details = inspector({ onpick: (node) => work.reveal(node), online: (line) => text.reveal(line) });
 const notes = findings({
   onfix({ edits }) {
     text.replace(apply(text.text(), edits));
@@ -70,7 +79,7 @@ const notes = findings({
     const there = at !== null && at < (state.get().run?.steps ?? 0);
     if (there && node) {
       playing.pause();
-      work.go({ at, node, phase: "backward", pass: pass ?? null, apart: null });
+      work.reveal(node, { at, phase: "backward", pass: pass ?? null, apart: null });
     } else if (there) go({ at });
     if (line !== null) text.reveal(line);
     if (line !== null && !(there && node)) pick(line, null, null);
@@ -88,7 +97,7 @@ const { step } = deckAndCharts({
   go,
   onplay: () => (state.get().playing ? playing.pause() : playing.play()),
   onspeed: playing.setSpeed,
-  onpick: (node) => work.select(node),
+  onpick: (node) => work.reveal(node),
   compare: compare(state, api),
   api,
 });
@@ -109,6 +118,7 @@ keys({
     if (next) go(next);
   },
   onplay: () => (state.get().playing ? playing.pause() : playing.play()),
+  onsearch: () => tools?.search(),
 });
 
 // -- actions
@@ -153,9 +163,7 @@ function start(program) {
 function pick(line, column, word) {
   const { node, graph: own } = picked(state.get(), line, column, word);
   if (own) void work.display(own);
-  if (!node) return;
-  work.select(node);
-  if (column === null) canvas.reveal();
+  if (node) work.reveal(node);
 }
 
 find("#run").addEventListener("click", () => (state.get().busy ? work.stop() : run()));
@@ -233,18 +241,33 @@ state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   find("#example").textContent = example?.title ?? "Choose an example";
 });
 
-state.watch(["node", "graph"], ({ node, graph: shown }) => canvas.select(node, shown !== null && node !== first(shown)));
+state.watch(["node", "graph", "detail"], ({ node, graph: shown, detail }) => {
+  const users = detail?.node.id === node ? detail.incoming.map((flow) => flow.node) : [];
+  canvas.select(node, shown !== null && node !== first(shown), users);
+});
 
 state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
   const { picture: drawn, absent, graph: shown } = now;
-  if (drawn && shown) canvas.draw(drawn);
+  if (drawn && shown) {
+    canvas.draw(drawn);
+    state.set({ stops: canvas.stops() });
+    find("#turns").hidden = drawn.map; // a map is drawn in one direction
+  }
   else if (!shown || absent) canvas.showMessage(absence(now, step));
 });
 
-state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran"], (now) => {
+state.watch(["picture", "target", "node", "detail"], ({ target, node, detail }) => {
+  if (target === null) return;
+  // a leaf is shown by the operations that use it, which its detail lists
+  if (canvas.reveal() || node !== target || detail?.node.id === target) state.set({ target: null });
+});
+
+state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran", "playing"], (now) => {
+  if (now.picture?.map) return void canvas.progress(now.step?.index ?? 0, nodesReached(now), now.playing);
   const numbers = scene(now);
   if (numbers) canvas.write(numbers, now.pace);
 });
+tools = lazyExplore(state, work, api, canvas);
 
 state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
   if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");

@@ -50,6 +50,7 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
       EditorView.lineWrapping,
       EditorView.contentAttributes.of({
         "aria-label": "Program",
+        tabindex: "0", // a scrolled text needs a tab stop
         spellcheck: "false",
         autocorrect: "off",
         autocapitalize: "off",

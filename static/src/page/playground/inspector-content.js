@@ -1,8 +1,9 @@
 // Collect the inspector's content for the selected node.
 
-import { shownPass } from "../../core/state.js";
+import { ranIn, shownPass } from "../../core/state.js";
 import { nodeOf, path, sourceOf } from "../../core/graph-queries.js";
 import { productsOf } from "../../core/products.js";
+import * as format from "../../leaves/format.js";
 import { shortTitle, title } from "../../leaves/naming.js";
 import { PHASES } from "../../leaves/types.js";
 
@@ -26,7 +27,10 @@ export function inspectorContent(state) {
     title: title(node, source(node)),
     nameOf: (id, room) => {
       const other = nodeOf(graph, id);
-      return other ? shortTitle(other, source(other), room) : id;
+      if (other) return shortTitle(other, source(other), room);
+      // a large graph is loaded in part, but the detail has the titles of the neighbours
+      const flow = [...detail.incoming, ...detail.outgoing].find((each) => each.node === id);
+      return flow ? format.cut(flow.title, room) : id;
     },
     formulaOf: node.backward_of && title(node.backward_of.node, source(node.backward_of.node)),
     stopped: stopped(pass, detail.rank, node.id),
@@ -36,7 +40,7 @@ export function inspectorContent(state) {
     updated: phase === "update",
     root: graph.roots.includes(node.id),
     loss: step?.loss_name ?? null,
-    nodesRun: pass ? pass.order.length : null,
+    nodesRun: pass ? ranIn(pass) : null,
     given: pass?.kind === "grad",
     untouched: step !== null && step.passes.every(({ kind }) => kind === "grad"),
     parameter: step?.parameters.find(({ id }) => id === node.parameter) ?? null,

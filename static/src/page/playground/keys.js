@@ -11,8 +11,9 @@ import { flip } from "../../widgets/shell.js";
  * @param {(by: number | "first" | "last") => void} options.onstep
  * @param {(by: 1 | -1, what: "phase" | "node") => void} options.onmove
  * @param {() => void} options.onplay
+ * @param {() => void} options.onsearch
  */
-export function keys({ onrun, onstep, onmove, onplay }) {
+export function keys({ onrun, onstep, onmove, onplay, onsearch }) {
   const help = /** @type {HTMLDialogElement} */ (find("#help"));
   const letters = /** @type {HTMLInputElement} */ (find("#letters"));
   find("#ask").addEventListener("click", () => help.showModal());
@@ -26,6 +27,11 @@ export function keys({ onrun, onstep, onmove, onplay }) {
       return onrun();
     }
     const within = event.target instanceof Element && event.target.closest("#canvas, #deck, #charts") !== null;
+    const writing = event.target instanceof Element && event.target.closest("input, select, textarea, [contenteditable]") !== null;
+    if (event.key === "/" && !writing && letters.checked && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      return onsearch();
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || !within) return;
     if (event.shiftKey && event.key === "ArrowRight") onstep(1);
     else if (event.shiftKey && event.key === "ArrowLeft") onstep(-1);
