@@ -49,8 +49,8 @@ def test_the_bundle_has_every_page_and_image_under_a_name_with_a_hash() -> None:
     manifest = json.loads((static_path() / "manifest.json").read_text())
     sources = ROOT / "static" / "src"
     pages = {path.name for path in (sources / "page").iterdir() if path.suffix in (".js", ".css")}
-    # loaded when a chart or a contour is first drawn, or when a graph is large
-    later = {"uPlot.esm.js", "loss-pane.js", "d3-contour.mjs", "explore.js"}
+    # loaded when a chart or a contour is first drawn, a graph is large, or the modules are shown
+    later = {"uPlot.esm.js", "loss-pane.js", "d3-contour.mjs", "explore.js", "models-pane.js"}
     assert set(manifest) == pages | later | {path.name for path in (sources / "images").iterdir()}
     for entry, file in manifest.items():
         stem, suffix = entry.rsplit(".", 1)

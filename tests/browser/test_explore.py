@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.request
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import THEMES
+from .programs import post
 from .test_layout import outside, violations
 
 Look = Callable[[int, str], Page]
@@ -75,16 +74,8 @@ for k in range(400):
 @pytest.fixture(scope="module")
 def runs(server: str) -> dict[str, str]:
     """Return the paths of the pages of recorded runs, each made once."""
-
-    def post(program: str) -> str:
-        body = json.dumps({"program": program}).encode()
-        headers = {"Content-Type": "application/json", "Prefer": "wait=60"}
-        with urllib.request.urlopen(urllib.request.Request(f"{server}/api/v1/runs", body, headers), timeout=90) as answer:
-            made = json.load(answer)
-        assert made["status"] == "done", made
-        return f"/r/{made['id']}"
-
-    return {"transformer": post(TRANSFORMER), "recurrent": post(RECURRENT), "nan": post(NAN)}
+    programs = {"transformer": TRANSFORMER, "recurrent": RECURRENT, "nan": NAN}
+    return {name: post(server, program) for name, program in programs.items()}
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ export function read(search) {
   const direction = query.get("direction");
   if (direction === "BT" || direction === "LR") view.direction = direction;
   if (query.has("view")) view.view = query.get("view");
+  if (query.get("show") === "models") view.pane = "models";
   if (query.has("log")) view.logarithmic = true;
   const tab = TABS.find((name) => name === query.get("tab"));
   if (tab) view.tab = tab;
@@ -54,6 +55,7 @@ export function write(view, search) {
   put("pass", changed("pass"));
   put("direction", changed("direction"));
   put("view", changed("view"));
+  put("show", changed("pane"));
   put("log", view.logarithmic ? "1" : null);
   put("tab", changed("tab"));
   put("parameter", changed("parameter"));

@@ -289,12 +289,22 @@ export function session(store, api, onrun) {
     reveal(node, instant = {}) {
       const { picture, graph, settled } = store.get();
       if (!settled) return;
+      store.set({ pane: "graph" });
       if (!Object.keys(instant).length && graph && picture && (!picture.map || shows(picture, node))) {
         store.set({ node, target: node });
         return void inspect();
       }
       wanted = node;
       store.set({ ...("phase" in instant || "at" in instant ? { ran: null } : {}), ...instant, node });
+      void load();
+    },
+    /** Open a group of a map, and bring it into view; of a graph that is drawn whole, show a node of the module. @param {string} id */
+    openGroup(id) {
+      const { picture, graph } = store.get();
+      const path = /^m:([^/~]*)/.exec(id)?.[1] ?? "";
+      const inside = graph?.nodes.find(({ kind, module }) => kind === "op" && (module === path || module.startsWith(`${path}.`)));
+      if (!picture?.map) return void (inside && this.reveal(inside.id));
+      store.set({ pane: "graph", goal: id, view: [picture.view, id].filter(Boolean).join(",") });
       void load();
     },
     /**

@@ -41,12 +41,14 @@
  * @property {string | null} apart                the graph of a displayed tensor, shown instead of a pass
  * @property {Direction} direction
  * @property {string | null} view                 the open groups of a map; null for the view that the server chooses
+ * @property {"graph" | "models"} pane            whether the graph is shown, or the modules as rows
  *
  * @property {Step | null} step                   the last loaded step; during loading its index differs from `at`
  * @property {Graph | null} graph
  * @property {Picture | null} picture             a picture of the graph, drawn for some pass of the same form
  * @property {string | null} absent               why there is no picture
  * @property {string | null} target               the selected node, when the picture has to bring it into view
+ * @property {string | null} goal                 the group of a map that it has to bring into view
  * @property {NodeDetail | null} detail           detail of the selected node
  * @property {boolean} asking                     the rest of the detail is loading
  * @property {NodeDetail | null} origin           detail of the operation that a leaf's gradient comes from, if it is one
@@ -87,7 +89,7 @@
  * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
  */
 
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "view" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "view" | "pane" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
 
 /** The view of an address without a query. @type {Readonly<View>} */
 export const START = {
@@ -99,6 +101,7 @@ export const START = {
   apart: null,
   direction: "TB",
   view: null,
+  pane: "graph",
   logarithmic: false,
   tab: "curves",
   parameter: null,
@@ -119,6 +122,7 @@ export const EMPTY = {
   picture: null,
   absent: null,
   target: null,
+  goal: null,
   detail: null,
   asking: false,
   origin: null,

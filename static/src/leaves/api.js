@@ -1,6 +1,6 @@
 // A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
-/** @import {Graph, GraphSearch, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
+/** @import {Graph, GraphSearch, ModelRows, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
 const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
@@ -146,6 +146,8 @@ export function client(base) {
      */
     frames: async (id, graph, start, fields, count = 1000) =>
       (await request(`${run(id)}/frames?graph=${graph}&start=${start}&count=${count}&fields=${fields}`)).json(),
+    /** Fetch the modules of a pass. @param {string} id @param {number} pass @returns {Promise<ModelRows>} */
+    models: async (id, pass) => (await request(`${run(id)}/models?pass=${pass}`)).json(),
     /**
      * Search a graph.
      *

@@ -100,6 +100,40 @@
  * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
  * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[], omitted?: Record<string, number>}} Graph    omitted: numbers of nodes and edges that are left out
  *
+ * @typedef {object} ModuleParameter
+ * @property {string} id
+ * @property {string} node                        its leaf in the graph
+ * @property {string} name
+ * @property {number[]} shape
+ * @property {Scalar | null} gradient             norms, as those of a module
+ * @property {Scalar | null} value
+ * @property {Scalar | null} update
+ * @property {Scalar | null} ratio
+ *
+ * @typedef {object} ModuleRow
+ * @property {string} path
+ * @property {string} name
+ * @property {string} group                       id of its first call in the map
+ * @property {number | null} parent               index of the row of the module around it
+ * @property {number} calls
+ * @property {number} parameters                  number of elements
+ * @property {Scalar | null} gradient
+ * @property {Scalar | null} value
+ * @property {Scalar | null} update
+ * @property {Scalar | null} ratio                update / value
+ * @property {Scalar | null} arrives              norm of the gradient at its outputs
+ * @property {Scalar | null} relative             gradient, as a multiple of that of the reference
+ * @property {ModuleParameter[]} own
+ *
+ * @typedef {object} ModelRows
+ * @property {string} graph
+ * @property {number} pass
+ * @property {ModuleRow[]} rows
+ * @property {ModuleParameter[]} outside
+ * @property {number | null} reference            index of the row that others are compared with
+ * @property {{headline: string, sentence: string} | null} trend
+ * @property {number} omitted
+ *
  * @typedef {object} SearchHit
  * @property {string} node
  * @property {GraphNode["kind"]} kind

@@ -27,6 +27,7 @@ import { keys } from "./playground/keys.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
 import { neighbour, picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
+import { panes } from "./playground/panes.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
 
 /** @import {Given, State} from "../core/state.js" */
@@ -262,12 +263,15 @@ state.watch(["picture", "target", "node", "detail"], ({ target, node, detail }) 
   if (canvas.reveal() || node !== target || detail?.node.id === target) state.set({ target: null });
 });
 
+state.watch(["picture", "goal"], ({ goal }) => goal !== null && canvas.showGroup(goal) && state.set({ goal: null }));
+
 state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran", "playing"], (now) => {
   if (now.picture?.map) return void canvas.progress(now.step?.index ?? 0, nodesReached(now), now.playing);
   const numbers = scene(now);
   if (numbers) canvas.write(numbers, now.pace);
 });
 tools = lazyExplore(state, work, api, canvas);
+panes(state, work, api, edgeStyle(given.legend));
 
 state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
   if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");

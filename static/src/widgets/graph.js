@@ -333,6 +333,15 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       if (shown) port.show(shown, drawn?.map);
       return shown !== null;
     },
+    /** Move a group of a map into view, and mark it for a moment. Return whether the picture has it. @param {string} id */
+    showGroup(id) {
+      const shown = grouped(id);
+      if (!shown) return false;
+      port.showWhole(shown);
+      for (const each of frame.querySelectorAll(".goal")) each.classList.remove("goal");
+      shown.classList.add("goal");
+      return true;
+    },
     /** Return the open groups of a map around the selected node, and the name on its box; null if the map does not show it. */
     way() {
       const [shown, box] = [svg(), shownNode()];

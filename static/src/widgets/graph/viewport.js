@@ -149,7 +149,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     fit,
     settle,
     /** Settle again, unless the user has moved the picture. @param {boolean} [smooth] */
-    resettle: (smooth) => void (moved || settle(smooth)),
+    resettle: (smooth) => void (moved || !element.clientWidth || settle(smooth)),
     /** Keep the picture where it is from now on. */
     keep: () => (moved = true),
     transform: () => zoomTransform(element),
@@ -185,6 +185,17 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
       if (!dx && !dy) return;
       glide();
       moveBy(dx, dy);
+    },
+    /** Move an element to the middle of the view if it is not in view as a whole, or to its top if it is too large. @param {Element} shown */
+    showWhole(shown) {
+      const own = shown.getBoundingClientRect();
+      const whole = element.getBoundingClientRect();
+      const inside = own.top >= whole.top && own.bottom <= whole.bottom && own.left >= whole.left && own.right <= whole.right;
+      if (inside) return;
+      /** @param {number} start @param {number} size @param {number} first @param {number} room */
+      const by = (start, size, first, room) => first + (size <= room - 2 * AMID ? (room - size) / 2 : AMID) - start;
+      glide();
+      moveBy(by(own.left, own.width, whole.left, whole.width), by(own.top, own.height, whole.top, whole.height));
     },
     /** Return the part of the picture in view and near it, in pixels of the picture. */
     seen() {

@@ -1,0 +1,146 @@
+"""The Models view: the modules of a run in order, as rows that the deck plays and that lead to the graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .conftest import THEMES
+from .programs import post
+from .test_layout import outside, violations
+
+Look = Callable[[int, str], Page]
+
+VANISHING = """import torch
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.up, self.down = nn.Linear(size, size), nn.Linear(size, size)
+    def forward(self, x):
+        return self.down(torch.tanh(self.up(x)))
+
+class Model(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.h = nn.ModuleList([Block(size) for _ in range(48)])
+        self.head = nn.Linear(size, 1)
+    def forward(self, x):
+        for block in self.h:
+            x = block(x)
+        return self.head(x)
+
+torch.manual_seed(0)
+model = Model(8).double()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    loss = (model(torch.ones(2, 8).double()) - 1).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+@pytest.fixture(scope="module")
+def path(server: str) -> str:
+    return post(server, VANISHING)
+
+
+@pytest.fixture
+def visit(look: Look, path: str) -> Callable[..., Page]:
+    """Return a function that opens the Models view with one click."""
+
+    def open_page(width: int = 1440, theme: str = "light") -> Page:
+        page = look(width, theme)
+        page.goto(path)
+        page.get_by_role("button", name="Models").click()
+        expect(page.get_by_role("treegrid")).to_be_visible()
+        expect(page.locator("[data-path='model.h.47']")).to_be_visible()
+        return page
+
+    return open_page
+
+
+Visit = Callable[..., Page]
+
+
+def norm(page: Page, module: str) -> float:
+    """Return the norm of a module's gradient as its row shows it."""
+    text = page.locator(f"[data-path='{module}'] td.grad").first.inner_text()
+    return float(text.replace("\u2212", "-"))
+
+
+def test_the_rows_say_by_how_much_the_gradient_shrinks_from_block_40_to_block_3(visit: Visit, path: str) -> None:
+    page = visit()
+    run = path.removeprefix("/r/")
+    rows = {row["path"]: row for row in page.request.get(f"/api/v1/runs/{run}/models?step=0").json()["rows"]}
+    shrinks = rows["model.h.40"]["gradient"] / rows["model.h.3"]["gradient"]
+    assert shrinks > 1e3
+    assert norm(page, "model.h.40") / norm(page, "model.h.3") == pytest.approx(shrinks, rel=1e-2)
+    expect(page.locator(".trend b")).to_have_text(re.compile(r"^÷ [\d.]+ per block$"))
+    expect(page.locator(".trend")).to_contain_text("Vanishing")
+    bars = [page.locator(f"[data-path='model.h.{block}'] .bar").bounding_box() for block in (40, 3)]
+    assert bars[0]
+    assert bars[1]
+    assert bars[1]["width"] > bars[0]["width"] > 0
+    assert bars[1]["x"] < bars[0]["x"], "smaller gradients extend to the left"
+    expect(page.locator("[data-path='model.h.47'] .factor")).to_have_text("reference")
+
+
+def test_the_deck_plays_the_rows(visit: Visit) -> None:
+    page = visit()
+    row = page.locator("[data-path='model.h.47']")
+    page.evaluate("window.row = document.querySelector(\"[data-path='model.h.47']\")")
+    before = row.locator("td.grad").first.inner_text()
+    page.get_by_role("button", name="Next step").click()
+    expect(row.locator("td.grad").first).not_to_have_text(before)
+    assert page.evaluate("window.row.isConnected"), "a step writes into the same rows"
+    page.locator(".phase.forward").click()
+    expect(row.locator("td.grad").first).to_be_hidden()
+    page.locator(".phase.update").click()
+    expect(row.locator("td.ratio")).to_have_text(re.compile(r"\d"))
+
+
+def test_rows_open_by_keyboard_and_lead_to_the_graph(visit: Visit) -> None:
+    page = visit()
+    row = page.locator("[data-path='model.h.47']")
+    row.focus()
+    page.keyboard.press("ArrowRight")
+    expect(row).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("[data-path='model.h.47.down']")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("tr.of-parameter:focus")).to_contain_text("bias")
+    page.keyboard.press("Enter")
+    expect(page.locator("#canvas")).to_be_visible()
+    expect(page.locator("#inspected h3")).to_have_text("model.h.47.down.bias")
+
+
+def test_a_module_opens_in_the_graph_by_pointer(visit: Visit) -> None:
+    page = visit()
+    page.locator("[data-path='model.h.40']").click()
+    expect(page.get_by_role("treegrid")).to_be_hidden()
+    expect(page.locator("#canvas svg.graph")).to_be_visible()
+    expect(page.locator("#inspected")).to_contain_text("model.h.40")
+
+
+def test_the_view_is_in_the_address(visit: Visit) -> None:
+    page = visit()
+    expect(page).to_have_url(re.compile("show=models"))
+    page.reload()
+    expect(page.get_by_role("treegrid")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_axe_reports_no_violation_and_nothing_is_cut_off(visit: Visit, width: int, theme: str) -> None:
+    page = visit(width, theme)
+    page.locator("[data-path='model.h.47'] .chevron").click()
+    expect(page.locator("[data-path='model.h.47.up']")).to_be_visible()
+    assert not violations(page)
+    assert not outside(page)
