@@ -256,7 +256,14 @@ async def read_series(
     start: Start = 0,
     count: Annotated[int | None, Query(ge=1, description="Number of steps. Default: all steps.")] = None,
     points: Annotated[
-        int | None, Query(ge=2, le=100_000, description="Reduce each key to about this many steps, and keep the extremes.")
+        int | None,
+        Query(
+            ge=2,
+            le=series.MOST_POINTS,
+            description="Reduce each key to about this many steps, and keep the extremes. By default, the response has about "
+            f"{series.DEFAULT_POINTS:,} steps, and at most {series.DEFAULT_CELLS:,} numbers. {series.MOST_POINTS} returns "
+            "every step.",
+        ),
     ] = None,
 ) -> Response:
     """Read numbers over the steps: losses, parameters, gradients, and the optimizer's state and options."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tapedeck import wire
 from tapedeck.recording import MemoryLog, Recording, StepSeries
 from tapedeck.recording.series import thinned, usual_keys
+from tapedeck.web import series as series_module
 from tapedeck.web.series import series
 
 from ..handmade_events import FIT, GRAPH, fit, pass_, step, table
@@ -211,9 +212,38 @@ async def test_an_unknown_key_is_rejected_with_the_available_ones(client: httpx.
 async def test_a_request_for_too_many_numbers_is_rejected(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.web.series.CELLS", 3)
     run = await start(client)
-    answer = await client.get(f"{run}/series", params={"key": ["loss", "p0"]})
+    answer = await client.get(f"{run}/series", params={"key": ["loss", "p0"], "points": 100_000})
     assert answer.status_code == 422
-    assert "request fewer keys, or set points" in answer.json()["detail"]
+    assert "request fewer keys or points" in answer.json()["detail"]
+
+
+async def test_the_size_of_series_does_not_grow_with_the_steps_unless_the_request_says_so(serve: Serve) -> None:
+    async with serve(fit(10_000)) as client:
+        run = await start(client)
+        keys = {"key": ["loss", "p0", "p0.grad", "iteration"]}
+        answer = await client.get(f"{run}/series", params=keys)
+        assert len(answer.content) < 500_000
+        body = answer.json()
+        shown, series = body["index"], body["series"]
+        assert 1_000 <= len(shown) <= 5_000
+        assert body["omitted"] == {"steps": 10_000 - len(shown)}
+        whole = (await client.get(f"{run}/series", params=keys | {"points": 100_000})).json()
+        assert whole["index"] == list(range(10_000))
+        assert "omitted" not in whole
+        for key in keys["key"]:
+            assert series[key] == [whole["series"][key][at] for at in shown]
+            assert (min(series[key]), max(series[key])) == (min(whole["series"][key]), max(whole["series"][key]))
+        packed = await client.get(f"{run}/series", params=keys, headers={"Accept": "application/msgpack"})
+        assert msgspec.msgpack.decode(packed.content)["omitted"] == body["omitted"]
+
+
+def test_many_keys_have_fewer_steps_by_default() -> None:
+    chance = np.random.default_rng(0)
+    values = {f"p{number}": chance.standard_normal(10_000) for number in range(50)}
+    made = StepSeries(np.arange(10_000), values, {key: np.ones(10_000, bool) for key in values})
+    bounded = series_module._bounded(made)
+    assert len(bounded.index) * 50 <= series_module.DEFAULT_CELLS
+    assert all(values[key].max() in bounded.values[key] for key in values)
 
 
 async def test_the_curves_of_a_long_run_are_stored_when_it_ends(serve: Serve, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import { unpack } from "../leaves/msgpack.js";
 /** @import {Curves} from "./state.js" */
 
 const POINTS = 6000; // longer curves are thinned out by the server, which keeps extremes
+const EVERY = 100_000; // asks the server for every step
 const ELEMENTS = 4; // a parameter with at most this many elements has a curve for each element; a larger one has a curve of its norm
 const PARAMETERS = 40; // only the first parameters have curves
 
@@ -72,7 +73,7 @@ export async function curvesOf(api, run, before) {
     ]);
   const start = (before?.index.at(-1) ?? -1) + 1;
   const grows = before !== null && run.steps <= POINTS;
-  const range = grows ? { start } : run.steps > POINTS ? { points: POINTS } : {};
+  const range = grows ? { start, points: EVERY } : { points: run.steps > POINTS ? POINTS : EVERY };
   const answer = seriesOf(await api.series(run.id, ["loss", "loss:*", ...keys], range));
   // autograd.grad() returns gradients without filling .grad: fetch the contributions of those parameters
   const given = run.parameters
