@@ -73,6 +73,16 @@ async def test_a_long_run_has_the_first_items_of_its_lists_and_links_to_the_rest
             assert (page[name], page["total"], page["next"]) == (plain(expected[-5:]), LONG, None)
 
 
+async def test_the_page_of_a_long_run_says_what_it_leaves_out(serve: Serve) -> None:
+    async with serve(long()) as client:
+        address = await start(client)
+        run = (await client.get(address)).json()
+        page = (await client.get(run["links"]["page"], headers={"Accept": "text/html"})).text
+    assert "This run is shown in part." in page
+    for name, noun in (("lines", "line values"), ("parameters", "parameters"), ("graphs", "graphs")):
+        assert f'<a class="to" href="{run["links"][name]}">{LONG - MOST_ITEMS:,} {noun}</a>' in page
+
+
 async def test_the_answers_of_a_short_run_omit_nothing(client: httpx.AsyncClient) -> None:
     run = await start(client)
     for part in ("", "/steps/0", "/graphs/g0", "/passes/0"):

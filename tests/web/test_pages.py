@@ -204,7 +204,7 @@ def test_a_fix_is_shown_without_scripts(edit: model.Edit) -> None:
     finding = model.Finding(
         "leaf-rebound", "error", None, 3, None, None, "It is rebound.", "Why.", model.Fix("Use `-=`", [edit])
     )
-    run = SimpleNamespace(findings=[finding], findings_omitted=[], program=program)
+    run = SimpleNamespace(findings=[finding], findings_omitted=[], omitted=None, program=program)
     shown = pages._environment().get_template("_findings.html").render(run=run, url=str)
     assert ("<del>−  m = m - m.grad\n</del><ins>+  m -= m.grad\n</ins>" in shown) is bool(edit.text)
     assert '<span class="fix-title">Use <code>-=</code></span>' in shown

@@ -235,9 +235,9 @@ state.watch(["playing"], ({ playing: on }) => on && (work.prepare(), text.resume
 for (const sign of ["pointerenter", "focusin"]) find("#deck").addEventListener(sign, () => work.prepare());
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
-  notes.show(recorded?.findings ?? [], recorded?.findings_omitted ?? [], recorded?.program ?? "", edited);
+  notes.show(recorded, edited);
   fill(find("#found-summary"), recorded && summary(recorded.findings));
-  find("#findings").hidden = !recorded?.findings.length && !recorded?.findings_omitted.length;
+  find("#findings").hidden = !recorded?.findings.length && !recorded?.findings_omitted.length && !recorded?.omitted;
   const example = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""));
   find("#example").textContent = example?.title ?? "Choose an example";
 });

@@ -4,11 +4,13 @@ import { fill, h, prose, widget } from "../leaves/dom.js";
 import { difference } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
 
-/** @import {Finding, Fix} from "../leaves/types.js" */
+/** @import {Finding, Fix, Run} from "../leaves/types.js" */
 /** @import {Child} from "../leaves/dom.js" */
 
 /** Codes that are listed; the rest is counted. */
 const LISTED = 3;
+/** The lists of a run that may be shown in part, with what they contain. @type {Record<string, string>} */
+const PARTS = { lines: "line value", parameters: "parameter", graphs: "graph" };
 const MARKS = { error: "!", warning: "!", note: "·", good: "✓" };
 
 /** Make the list of findings. @param {{onfix: (fix: Fix) => void, onfinding: (finding: Finding) => void}} options */
@@ -49,9 +51,16 @@ export function findings({ onfix, onfinding }) {
   }
 
   return widget(element, {
-    /** @param {readonly Finding[]} all @param {readonly string[]} omitted @param {string} program @param {boolean} stale */
-    show(all, omitted, program, stale) {
-      fill(list, [...all.map((finding) => item(finding, program, stale)), omitted.length > 0 && missing(omitted)]);
+    /** @param {Run | null} run @param {boolean} stale  whether the program was edited since */
+    show(run, stale) {
+      fill(
+        list,
+        run && [
+          ...run.findings.map((finding) => item(finding, run.program, stale)),
+          run.findings_omitted.length > 0 && missing(run.findings_omitted),
+          run.omitted && partial(run.omitted, run.links),
+        ],
+      );
     },
   });
 }
@@ -59,16 +68,36 @@ export function findings({ onfix, onfinding }) {
 /** Return the item that says that findings may be missing. @param {readonly string[]} omitted */
 function missing(omitted) {
   const more = omitted.length > LISTED ? ` and ${omitted.length - LISTED} more` : "";
+  return note(
+    [h("b", null, "Further findings may be missing:"), ` ${omitted.slice(0, LISTED).join(", ")}${more}`],
+    "Tapedeck limits the time for the findings of a run, and their number.",
+  );
+}
+
+/**
+ * Return the item that says what a page leaves out of a large run, with links to the API, which has everything.
+ *
+ * @param {Record<string, number>} omitted
+ * @param {Record<string, string>} links
+ */
+function partial(omitted, links) {
+  const parts = Object.entries(omitted).map(([name, count], at) => [
+    at ? ", " : " ",
+    h("a", { class: "to", href: links[name], target: "_blank" }, format.counted(count, PARTS[name] ?? name)),
+  ]);
+  return note(
+    [h("b", null, "This run is shown in part. Left out:"), ...parts],
+    "The page shows the first ones. The links lead to all of them.",
+  );
+}
+
+/** @param {Child} message @param {string} why */
+function note(message, why) {
   return h(
     "li",
     { class: "note" },
     h("span", { class: "mark", "aria-hidden": "true" }, MARKS.note),
-    h(
-      "div",
-      null,
-      h("p", { class: "message" }, h("b", null, "Further findings may be missing:"), ` ${omitted.slice(0, LISTED).join(", ")}${more}`),
-      h("p", { class: "why" }, "Tapedeck limits the time for the findings of a run, and their number."),
-    ),
+    h("div", null, h("p", { class: "message" }, message), h("p", { class: "why" }, why)),
   );
 }
 
