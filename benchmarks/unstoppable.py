@@ -31,7 +31,7 @@ GROWTH = 1.1
 INTERVAL = 0.02
 """Seconds between two questions of the monitor."""
 WARM_UP = 400
-"""Ordinary runs of long programs before the first measurement. They fill the cache of recent runs, which is small here."""
+"""Ordinary runs of long programs before the first measurement, enough to fill the cache of recent runs, which is small here."""
 ORDINARY = b"import torch\nx = torch.ones(3, requires_grad=True)\n(x * 2).sum().backward()\n"
 
 

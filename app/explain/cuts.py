@@ -49,7 +49,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class _CutExpression:
+class CutExpression:
     """An expression that cuts the graph of its ``operand``.
 
     ``removable`` is true if the operand can replace the whole expression. ``no_grad_line`` is the line that turns gradients off
@@ -81,8 +81,8 @@ class Cuts:
 
     def nearest(self, root: ast.expr) -> Cut | None:
         """Return the cut nearest to an expression, following assignments and the program's functions."""
-        sure: list[_CutExpression] = []
-        unsure: list[_CutExpression] = []
+        sure: list[CutExpression] = []
+        unsure: list[CutExpression] = []
         seen: set[ast.AST] = set()
         waiting = deque([root])
         while waiting and len(seen) < MOST_EXPRESSIONS:
@@ -102,24 +102,24 @@ class Cuts:
             return self._global_cut()
         return self._cut((sure or unsure)[0], only=len(sure) + len(unsure) == 1)
 
-    def _cuts_in(self, root: ast.expr) -> Iterator[_CutExpression]:
+    def _cuts_in(self, root: ast.expr) -> Iterator[CutExpression]:
         """Yield the cuts in an expression, the outermost first."""
         statement = self._syntax.statement_of(root)
         no_grad_line = self._syntax.no_grad_line(statement) if statement is not None else None
         if no_grad_line is not None:
             why = f"It turns gradients off, so line {root.lineno} builds no graph."
-            yield _CutExpression(root, root, why, no_grad_line=no_grad_line)
+            yield CutExpression(root, root, why, no_grad_line=no_grad_line)
         for node in ast.walk(root):
-            found = self._cut_at(node)
+            found = self.at(node)
             if found is not None:
                 yield found
 
-    def _cut_at(self, node: ast.AST) -> _CutExpression | None:
+    def at(self, node: ast.AST) -> CutExpression | None:
         """Return the cut at a node of the syntax tree, or ``None`` if the node is not a cut."""
         if isinstance(node, ast.Compare):
-            return _CutExpression(node, node.left, "A comparison returns True or False, which has no slope and so no gradient.")
+            return CutExpression(node, node.left, "A comparison returns True or False, which has no slope and so no gradient.")
         if isinstance(node, ast.Attribute) and node.attr == "data":
-            return _CutExpression(node, node.value, "`.data` returns the values without their graph.", removable=True)
+            return CutExpression(node, node.value, "`.data` returns the values without their graph.", removable=True)
         if not isinstance(node, ast.Call):
             return None
         method = node.func.value if isinstance(node.func, ast.Attribute) else None
@@ -127,45 +127,45 @@ class Cuts:
         first = node.args[0] if node.args else None
         operand = first if method is None or getattr(method, "id", None) in MODULES else method
         if name == "grad" and first is not None and all(keyword.arg != "create_graph" for keyword in node.keywords):
-            return _CutExpression(node, first, "Without `create_graph=True` the gradient is returned without a graph.")
+            return CutExpression(node, first, "Without `create_graph=True` the gradient is returned without a graph.")
         if operand is None or isinstance(operand, ast.Constant):
             return None
         if name in ("detach", "detach_"):
-            return _CutExpression(node, operand, "`detach()` returns the values without their graph.", removable=True)
+            return CutExpression(node, operand, "`detach()` returns the values without their graph.", removable=True)
         if name in CONSTRUCTORS and first is not None:
             how = "copies the numbers into a new tensor" if name not in SHARING else "makes a new tensor from the same memory"
             why = f"It {how}, which has no graph."
             simple = name == "tensor" and len(node.args) == 1 and not node.keywords
-            return _CutExpression(node, first, why, removable=simple and self._is_tensor(first))
+            return CutExpression(node, first, why, removable=simple and self._is_tensor(first))
         if name in INTEGER_METHODS and method is not None:
-            return _CutExpression(node, operand, "It returns integers, which have no slope and so no gradient.")
+            return CutExpression(node, operand, "It returns integers, which have no slope and so no gradient.")
         if name in (NUMBER_METHODS if method is not None else NUMBER_BUILTINS):
-            return _CutExpression(node, operand, "It returns plain numbers, which have no graph.", removable=name == "item")
+            return CutExpression(node, operand, "It returns plain numbers, which have no graph.", removable=name == "item")
         return None
 
     def _is_tensor(self, node: ast.expr) -> bool:
         """Return whether an expression is the name of a recorded tensor, or reads the numbers of one."""
-        inner = self._cut_at(node)
+        inner = self.at(node)
         if inner is not None:
             return inner.removable
         value = self._value(node) if isinstance(node, ast.Name) else None
         return value is not None and value.lineno in self._requires_grad
 
-    def _cut(self, found: _CutExpression, *, only: bool) -> Cut:
+    def _cut(self, found: CutExpression, *, only: bool) -> Cut:
         """Return a cut, with a fix that removes it if it is the only cut and is removable."""
         if found.no_grad_line is not None:
             return Cut(found.no_grad_line, self._line(found.no_grad_line), found.why)
         text, fix = self._syntax.text(found.node), None
         if found.removable and only and not self._of_state(found):
             kept = found.operand
-            while (inner := self._cut_at(kept)) is not None and inner.removable:
+            while (inner := self.at(kept)) is not None and inner.removable:
                 kept = inner.operand
             left = self._syntax.operand(kept)
             edit = model.Edit(*self._syntax.span(found.node), left)
             fix = model.Fix(f"Keep the graph: use `{left}`" if len(left) <= 40 else "Keep the graph", [edit])
         return Cut(found.node.lineno, text, found.why, fix)
 
-    def _of_state(self, found: _CutExpression) -> bool:
+    def _of_state(self, found: CutExpression) -> bool:
         """Return whether a cut detaches a value carried over from an earlier iteration, as in a recurrent network."""
         statement = self._syntax.statement_of(found.node)
         if not isinstance(statement, ast.Assign) or not self._syntax.in_loop(statement):

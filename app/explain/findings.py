@@ -24,9 +24,12 @@ MOST: Final = 50
 EXCEPTIONS: Final = 200
 """Largest number of different exceptions that are explained."""
 _SEVERITIES: Final = ("error", "warning", "note", "good")
-_CAUSES: Final = frozenset({"leaf-rebound", "requires-grad-late"})
-_CONSEQUENCES: Final = frozenset({"no-grad-path", "non-leaf-grad"})
-"""Codes of findings that are left out if an error of ``_CAUSES`` explains the same problem."""
+_CONSEQUENCES: Final = {
+    "leaf-rebound": ("no-grad-path", "non-leaf-grad"),
+    "requires-grad-late": ("no-grad-path", "non-leaf-grad"),
+    "loss-is-leaf": ("unused-parameter",),
+}
+"""For the code of an error, the codes of findings that are left out because the error explains the same problem."""
 _FAILURE_RULES: Final[tuple[FailureRule, ...]] = tuple(rule.failure for rule in RULES.values() if rule.failure is not None)
 _ORDER: Final = {code: index for index, code in enumerate(RULES)}
 
@@ -58,8 +61,8 @@ def arranged(found: Iterable[RuleFindings]) -> Findings:
     by_code = {each.code: each for each in found}
     omitted = [code for code in RULES if code not in by_code or not by_code[code].complete]
     every = [finding for each in by_code.values() for finding in each.findings]
-    if any(finding.code in _CAUSES and finding.severity == "error" for finding in every):
-        every = [finding for finding in every if finding.code not in _CONSEQUENCES]
+    explained = {code for each in every if each.severity == "error" for code in _CONSEQUENCES.get(each.code, ())}
+    every = [finding for finding in every if finding.code not in explained]
     every.sort(key=lambda finding: (_SEVERITIES.index(finding.severity), finding.line or 0, _ORDER[finding.code]))
     return Findings([structs.replace(finding, help=help_path(finding.code)) for finding in every], omitted)
 

@@ -472,6 +472,20 @@ for step in range(3):
 {TRAIN}"""),
         ]
     ),
+    # misspelled-attribute
+    *(
+        Pair("misspelled-attribute", name, f"""
+{DATA}net = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+for p in net[0].parameters():
+    p.{name} = False  # wrong
+    p.requires_grad = False  # right
+opt = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+{LOOP}    loss = ((net(x) - y) ** 2).mean()
+{TRAIN}""")
+        for name in (
+            "require_grad", "requires_grads", "required_grad", "requires_Grad", "requiresgrad", "reqiures_grad", "requires_gard"
+        )
+    ),
 ]  # fmt: skip
 
 

@@ -41,7 +41,9 @@ for step in range(5):
 - Parameters of runs that build a different graph in different steps, as a mixture of experts does.
 - Runs with a pass that was not recorded.
 
-If the optimizer made fewer than three steps, the note says that the run is too short to be sure.
+It is a warning if the program has a line that certainly cuts the parameter from the loss: it makes a new tensor or parameter
+from its numbers, or replaces it after the optimizer was made. If the optimizer made fewer than three steps, the note says that
+the run is too short to be sure.
 """
 
 from __future__ import annotations
@@ -52,10 +54,11 @@ from typing import Final
 from ... import model, wire
 from ...recording import Recording
 from ..syntax import Syntax
+from ..unreached import cut, replaced
 from ..wording import listed
 
 CODE: Final = "unused-parameter"
-SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning", "note")
 MANY: Final = 3
 """Number of steps of an optimizer below which a run is too short to be sure."""
 PASSES: Final = 1_000
@@ -65,9 +68,12 @@ _INCOMPLETE: Final = (wire.GraphTooLarge, wire.RecorderFailed)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one note for all unused parameters. If the graph varies, yield none, because a later step may reach them."""
+    """Yield one finding for all unused parameters.
+
+    If the graph varies and no line certainly cuts them from the loss, yield none, because a later step may reach them.
+    """
     found = recording.signals(wire.UnusedParameter)
-    if not found or any(isinstance(signal, _INCOMPLETE) for signal in recording.signals()) or _varies(recording):
+    if not found or any(isinstance(signal, _INCOMPLETE) for signal in recording.signals()):
         return
     many = [signal for signal in found if signal.steps >= MANY]
     if not many and recording.log.counts()[2] >= MANY:
@@ -77,21 +83,29 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     first = found[0]
     they, them = ("It has", "it") if len(names) == 1 else ("They have", "them")
     passes = recording.log.counts()[1]
+    reached = [name for parameter in recording.parameters() for name in parameter.names]
+    cause = replaced(syntax, names, reached, first.optimizer) or cut(syntax, names, reached)
+    certain = cause is not None and cause.certain and first.steps >= MANY
+    if not certain and _varies(recording):
+        return
     if first.steps >= MANY:
         effect = f"{they} no gradient after {first.steps:,} steps, so the optimizer leaves {them} unchanged. "
         which = "no `backward()` of this run reaches"
     else:
         effect = f"The run is too short to be sure, because a later pass may reach {them}. "
         which = "the only `backward()` of this run does not reach" if passes == 1 else "no `backward()` of this run reaches"
+    line = cause.line if cause is not None else first.line
     yield model.Finding(
         code=CODE,
-        severity="note",
+        severity="warning" if certain else "note",
         file=None,
-        line=first.line if first.line > 0 else None,
+        line=line if line > 0 else None,
         step=None,
         node=None,
         message=f"`{first.optimizer}` was given {listed(names)}, but {which} {them}.",
-        why=f"{effect}If this is not intended, check that the loss is computed from {them}.",
+        why=f"{effect}{cause.why}"
+        if cause is not None
+        else f"{effect}If this is not intended, check that the loss is computed from {them}.",
     )
 
 

@@ -171,7 +171,7 @@ class Optimizers:
                 self._stepped.add(optimizer)
                 reached = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
                 self._steps.optimized(optimizer, reached, self._here())
-                if reached and len(reached) < len(leaves):
+                if len(reached) < len(leaves):
                     self._count_unreached(optimizer, leaves)
         except Exception as error:
             self._emitter.failed(error)

@@ -1,0 +1,94 @@
+"""Report an assignment to an attribute whose name is a misspelled `requires_grad`.
+
+## Why it matters
+
+Python creates a new attribute where an attribute does not exist. `p.require_grad = False` therefore runs without an error and
+freezes nothing.
+
+## Example
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+frozen = torch.ones(2, requires_grad=True)
+frozen.require_grad = False
+loss = ((w + frozen) ** 2).sum()
+loss.backward()
+```
+
+Spell it `requires_grad`:
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+frozen = torch.ones(2, requires_grad=True)
+frozen.requires_grad = False
+loss = ((w + frozen) ** 2).sum()
+loss.backward()
+```
+
+## What it does not report
+
+Attributes that the program also reads, or defines in a class of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..syntax import Syntax
+
+CODE: Final = "misspelled-attribute"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+NAME: Final = "requires_grad"
+ALIKE: Final = 0.84
+"""Smallest similarity of a misspelled name, as :class:`difflib.SequenceMatcher` measures it."""
+LONGEST: Final = 20
+"""Length of the longest name that is compared."""
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each such assignment, with a fix that corrects the name."""
+    candidates = [node for node in syntax.statements(ast.Attribute) if isinstance(node.ctx, ast.Store) and _misspelled(node)]
+    if not candidates:
+        return
+    own = {node.attr for node in syntax.statements(ast.Attribute) if isinstance(node.ctx, ast.Load)}
+    own |= {
+        node.id
+        for node in syntax.statements(ast.Name)
+        if isinstance(syntax.parent(syntax.statement_of(node) or node), ast.ClassDef)
+    }
+    for node in candidates:
+        statement = syntax.statement_of(node)
+        if node.attr in own or not isinstance(statement, ast.Assign | ast.AnnAssign) or _of_self(node):
+            continue
+        _, (line, end) = syntax.span(node)
+        yield model.Finding(
+            code=CODE,
+            severity="warning",
+            file=None,
+            line=node.lineno,
+            step=None,
+            node=None,
+            message=f"`{syntax.text(node)}` is a new attribute with a misspelled name, so this line changes nothing.",
+            why=f"PyTorch reads `{NAME}`. Python creates any other attribute without an error, and nothing reads it.",
+            fix=model.Fix(f"Spell it `{NAME}`", [model.Edit((line, end - len(node.attr)), (line, end), NAME)]),
+        )
+
+
+def _misspelled(node: ast.Attribute) -> bool:
+    name = node.attr
+    if name == NAME or not name.isascii() or len(name) > LONGEST:
+        return False
+    return difflib.SequenceMatcher(None, name.lower(), NAME).ratio() >= ALIKE
+
+
+def _of_self(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "ctx")

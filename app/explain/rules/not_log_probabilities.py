@@ -1,0 +1,111 @@
+"""Report a loss that expects logarithms of probabilities and gets other numbers.
+
+## Why it matters
+
+`nll_loss` and `kl_div` expect the logarithms of probabilities, which are never above 0. With probabilities or logits they
+return a number without a warning, often a negative one. The optimizer then improves something else than the fit.
+
+## Example
+
+```python
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+x, y = torch.randn(12, 4), torch.randint(3, (12,))
+w = torch.randn(4, 3, requires_grad=True)
+loss = F.nll_loss((x @ w).softmax(dim=1), y)
+loss.backward()
+```
+
+Pass the result of `log_softmax`:
+
+```python
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+x, y = torch.randn(12, 4), torch.randint(3, (12,))
+w = torch.randn(4, 3, requires_grad=True)
+loss = F.nll_loss((x @ w).log_softmax(dim=1), y)
+loss.backward()
+```
+
+## What it does not report
+
+- Inputs of which no element is above 0.
+- The second argument of `kl_div`, which is a probability unless `log_target=True`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..passes import GraphOfPass, different_graphs
+from ..syntax import Syntax
+from ..wording import short
+
+CODE: Final = "not-log-probabilities"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+ROUNDING: Final = 1e-3
+"""Largest element of a logarithm of a probability, which rounding may leave above 0."""
+_NLL: Final = ("NllLossBackward0", "NllLoss2DBackward0")
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each line on which such a loss gets numbers above 0."""
+    reported: set[int | None] = set()
+    for graph in different_graphs(recording):
+        for index, node in enumerate(graph.nodes):
+            if node.line in reported:
+                continue
+            given = _given(graph, index)
+            value = graph.numbers.value(given) if given is not None else None
+            if given is not None and value is not None and isinstance(value.max, float | int) and value.max > ROUNDING:
+                reported.add(node.line)
+                yield _finding(graph, node, given, float(value.max))
+
+
+def _given(graph: GraphOfPass, index: int) -> int | None:
+    """Return the node whose result a loss takes for logarithms of probabilities; ``None`` if ``index`` is no such loss."""
+    node = graph.nodes[index]
+    if node.op in _NLL:
+        inputs = graph.inputs(index)
+        return inputs[0] if inputs and node.call is not None and "nll_loss" in node.call else None
+    if node.op != "MulBackward0" or node.call is None or not node.call.endswith("kl_div"):
+        return None
+    # kl_div multiplies its first argument by the second, so the first one is a result of another call, or a leaf
+    outside = [each for each in graph.inputs(index) if graph.nodes[each].call != node.call]
+    softmaxes = [each for each in outside if graph.before_views(each).op in ("SoftmaxBackward0", "SigmoidBackward0")]
+    if len(outside) != len(softmaxes) + sum(_is_probability(graph, each) for each in outside if each not in softmaxes):
+        return None
+    return softmaxes[0] if softmaxes else None
+
+
+def _is_probability(graph: GraphOfPass, node: int) -> bool:
+    value = graph.numbers.value(node)
+    return value is not None and isinstance(value.min, float | int) and value.min >= 0
+
+
+def _finding(graph: GraphOfPass, loss: model.Node, given: int, largest: float) -> model.Finding:
+    function = "kl_div" if loss.op == "MulBackward0" else "nll_loss"
+    made = graph.before_views(given)
+    probabilities = made.op in ("SoftmaxBackward0", "SigmoidBackward0")
+    what = "probabilities" if probabilities else f"numbers up to {short(largest)}"
+    remedy = "Pass the result of `log_softmax`" if made.op != "SigmoidBackward0" else "Pass the result of `logsigmoid`"
+    alternative = ", or use `cross_entropy`, which takes logits" if function == "nll_loss" else ""
+    return model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=loss.line,
+        step=graph.step,
+        node=made.id,
+        message=f"`{function}` gets {what}, but expects logarithms of probabilities.",
+        why=f"Logarithms of probabilities are never above 0. `{function}` does not check this, and the number that it returns "
+        f"does not measure the fit. {remedy}{alternative}.",
+        pass_=graph.pass_,
+    )

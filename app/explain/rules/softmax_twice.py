@@ -1,0 +1,92 @@
+"""Report a softmax or sigmoid before a loss function that applies one itself.
+
+## Why it matters
+
+`cross_entropy` expects logits, the plain outputs of a network, and applies `log_softmax` itself. If it gets the result of a
+softmax, its input is between 0 and 1, so the loss cannot approach 0 and the gradients are small. Training runs without an error
+and stops improving early. The same is true of a sigmoid before `binary_cross_entropy_with_logits`.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, y = torch.randn(12, 4), torch.randint(3, (12,))
+model = nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1))
+loss = nn.functional.cross_entropy(model(x), y)
+loss.backward()
+```
+
+Pass the logits:
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, y = torch.randn(12, 4), torch.randint(3, (12,))
+model = nn.Sequential(nn.Linear(4, 3))
+loss = nn.functional.cross_entropy(model(x), y)
+loss.backward()
+```
+
+## What it does not report
+
+- `log_softmax` before `cross_entropy`: it changes nothing, because the logarithm of a softmax has itself as its `log_softmax`.
+- A softmax with other operations between it and the loss, such as attention, or a temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..passes import GraphOfPass, different_graphs
+from ..syntax import Syntax
+
+CODE: Final = "softmax-twice"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+_FIRST: Final = {
+    "LogSoftmaxBackward0": ("SoftmaxBackward0", "softmax", "log_softmax"),
+    "BinaryCrossEntropyWithLogitsBackward0": ("SigmoidBackward0", "sigmoid", "sigmoid"),
+}
+"""For the function of a loss: the function that must not precede it, its name, and what the loss applies itself."""
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each line on which a loss gets the result of a softmax or sigmoid."""
+    reported: set[int | None] = set()
+    for graph in different_graphs(recording):
+        for index, node in enumerate(graph.nodes):
+            if node.op in _FIRST and node.line not in reported:
+                op, name, inner = _FIRST[node.op]
+                below = next((each for each in map(graph.before_views, graph.inputs(index)[:1]) if each.op == op), None)
+                if below is not None:
+                    reported.add(node.line)
+                    yield _finding(graph, node, below, name, inner)
+
+
+def _finding(graph: GraphOfPass, loss: model.Node, below: model.Node, name: str, inner: str) -> model.Finding:
+    function = _function(loss)
+    by = f"`{below.module}`" if below.module else f"`{name}` on line {below.line}" if below.line else f"`{name}`"
+    return model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=loss.line,
+        step=graph.step,
+        node=below.id,
+        message=f"`{function}` gets the result of a {name}, computed by {by}, but expects logits.",
+        why=f"`{function}` applies `{inner}` itself. For inputs between 0 and 1, it returns no loss near 0, and the gradients "
+        f"are small. Pass the outputs of the last layer, without the {name}.",
+        pass_=graph.pass_,
+    )
+
+
+def _function(loss: model.Node) -> str:
+    name = (loss.call or "").rpartition(".")[2]
+    return "cross_entropy" if name == "cross_entropy_loss" else name or "the loss"
