@@ -230,12 +230,27 @@ class MapEdge(Struct, frozen=True):
     gradient: bool
 
 
+class MapLeaf(Struct, frozen=True):
+    """A leaf that several boxes of a map use.
+
+    ``boxes`` are the boxes that use it, from the loss downwards, and ``arrives`` is its gradient. Pictures show it at the last
+    one and, with ``stubs``, refer to it at the others. They show at most one leaf at a box, and count its other shared leaves.
+    """
+
+    node: str
+    parameter: str | None
+    name: str
+    arrives: MapNorm
+    boxes: list[str]
+    stubs: bool
+
+
 class GraphMap(Struct, frozen=True):
     """A graph of any size as a map of at most about 150 boxes, from the loss downwards.
 
     ``view`` is the address of what is open: ids of groups, separated by commas. ``unknown`` are ids in the requested view
     that the graph does not have. ``closed`` are groups that were closed again because there was no room. ``pass`` is the index
-    of the pass whose gradients are summed, ``null`` without a pass.
+    of the pass whose gradients are summed, ``null`` without a pass. ``leaves`` has at most 40 leaves: those with most boxes.
     """
 
     graph: str
@@ -248,6 +263,7 @@ class GraphMap(Struct, frozen=True):
     edges: list[MapEdge]
     unknown: list[str]
     closed: list[str]
+    leaves: list[MapLeaf] = []
 
 
 SearchField = Literal["id", "parameter", "name", "op", "call", "module", "line", "gradient", "value"]

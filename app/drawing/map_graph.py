@@ -7,7 +7,7 @@ from typing import Final
 from ..model import GraphMap, MapEdge
 from .engine import GraphLayout, PlacedBox
 from .lanes import Bus, buses
-from .map_parts import HIGH, LANE, LANE_THICK, TAG, MapParts, height, norm_of
+from .map_parts import HIGH, LANE, LANE_THICK, TAG, MapParts, height, leaf_sights, norm_of
 from .plan import Box, Enclosure, LayoutPlan, Link
 from .sheet import Sheet
 from .style import width
@@ -32,7 +32,15 @@ TURN: Final = 4
 def plan_map(shown: GraphMap) -> LayoutPlan:
     """Return the plan of a map. Edges that it leaves out run in lanes."""
     row = {box.id: index for index, box in enumerate(shown.boxes)}
-    boxes = [Box(f"b{index}", index, -1, "card", WIDE, int(height(box))) for index, box in enumerate(shown.boxes)]
+    sights = leaf_sights(shown)
+    boxes: list[Box] = []
+    below: list[Link] = []
+    for index, box in enumerate(shown.boxes):
+        boxes.append(Box(f"b{index}", index, -1, "card", WIDE, int(height(box))))
+        if box.id in sights:
+            number = len(shown.edges) + len(below)
+            boxes.append(Box(f"l{index}", index, number, "stub", *sights[box.id].size))
+            below.append(Link(number, f"b{index}", f"l{index}", 0, 1))
     spans = [row[edge.target] - row[edge.source] for edge in shown.edges]
     most = max(spans, default=0)
     for limit in SPANS if len(spans) > MOST_LINKS else ():
@@ -44,17 +52,17 @@ def plan_map(shown: GraphMap) -> LayoutPlan:
         for index, (edge, span) in enumerate(zip(shown.edges, spans, strict=True))
         if span <= most
     ]
-    return LayoutPlan("TB", boxes, links, _enclosures(shown), nested=True)
+    return LayoutPlan("TB", boxes, links + below, _enclosures(shown, boxes), nested=True)
 
 
-def _enclosures(shown: GraphMap) -> list[Enclosure]:
+def _enclosures(shown: GraphMap, boxes: list[Box]) -> list[Enclosure]:
     """Return the frames of the open groups, the outer ones first."""
     parent = {frame.id: frame.parent for frame in shown.frames}
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    for index, box in enumerate(shown.boxes):
+    for index, box in enumerate(boxes):
         around: list[str] = []
-        frame = box.frame
+        frame = shown.boxes[box.node].frame
         while frame is not None:
             around.append(frame)
             frame = parent[frame]
@@ -81,18 +89,29 @@ class _GraphWriter:
         self.plan = plan
         self.laid = laid
         self.parts = MapParts(sheet, shown)
-        self.placed: dict[str, PlacedBox] = {shown.boxes[each.box.node].id: each for each in laid.boxes}
+        self.placed: dict[str, PlacedBox] = {shown.boxes[each.box.node].id: each for each in laid.boxes if each.box.edge < 0}
 
     def write(self) -> str:
         laid, parts = self.laid, self.parts
         frames = {f"f{index}": frame.id for index, frame in enumerate(self.map.frames)}
         rects = "".join(parts.frame(frames[each.key], each.x, each.y, each.width, each.height) for each in laid.frames)
-        lines = [self._routed(self.map.edges[route.link.edge], route.path, route.middle) for route in laid.routes]
+        count = len(self.map.edges)
+        lines = [parts.leaf_line(route.path) for route in laid.routes if route.link.edge >= count]
+        lines += [
+            self._routed(self.map.edges[route.link.edge], route.path, route.middle)
+            for route in laid.routes
+            if route.link.edge < count
+        ]
         routed = {link.edge for link in self.plan.links}
         beside, wide = self._lanes([edge for index, edge in enumerate(self.map.edges) if index not in routed])
         boxes = "".join(parts.box(box, self.placed[box.id].x, self.placed[box.id].y, WIDE) for box in self.map.boxes)
-        scene = f'{rects}<g class="edges" fill="none">{"".join(lines)}{beside[0]}</g><g class="boxes">{boxes}{beside[1]}</g>'
-        return parts.picture(scene, wide, laid.height, "graph")
+        leaves = "".join(
+            parts.leaf(parts.sights[self.map.boxes[each.box.node].id], each.x, each.y)
+            for each in laid.boxes
+            if each.box.edge >= 0
+        )
+        edges = f'<g class="edges" fill="none">{"".join(lines)}{beside[0]}</g>'
+        return parts.picture(f'{rects}{edges}<g class="boxes">{boxes}{leaves}{beside[1]}</g>', wide, laid.height, "graph")
 
     def _routed(self, edge: MapEdge, path: str, middle: tuple[float, float]) -> str:
         count = self.parts.pen.small(f"{edge.count:,}", middle[0] + 7, middle[1] + 4, 60) if edge.count > 1 else ""

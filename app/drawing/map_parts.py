@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 
-from ..model import GraphMap, MapBox, MapEdge, MapNorm, MapSeries
-from . import footer, numerals
+from ..model import GraphMap, MapBox, MapEdge, MapLeaf, MapNorm, MapSeries
+from . import footer, measure, numerals
 from .pen import Pen, escape, pen
 from .sheet import Sheet
 from .style import level, scale_position, width
@@ -27,6 +29,10 @@ TAG: Final = 110.0
 ROOMY: Final = 280.0
 """Width of a box from which the number of its nodes is written with the word."""
 WIDEST_BAR: Final = 22.0
+LEAF: Final = (150, 24)
+"""Width and height of a leaf, in pixels."""
+STUB: Final = (96, 24)
+"""Width and height of a stub, which refers to a leaf that is drawn elsewhere."""
 MOST_BARS: Final = 200
 
 
@@ -39,6 +45,10 @@ class MapParts:
         self.pen: Pen = pen(sheet.theme, sheet.face)
         self.row = {box.id: index for index, box in enumerate(shown.boxes)}
         self.frames = {frame.id: frame for frame in shown.frames}
+        self.sights = leaf_sights(shown)
+        """The leaf that is drawn at each box, by the id of the box."""
+        self._shared = Counter(box for leaf in shown.leaves for box in leaf.boxes)
+        self._shared.subtract(self.sights.keys())
 
     def around(self, box: MapBox) -> list[str]:
         """Return the ids of the open groups around a box, the outermost first."""
@@ -92,7 +102,8 @@ class MapParts:
         selected = box.node is not None and box.node == self.sheet.selected
         outline = pen.paint("surface", "ink") + ' stroke-width="2"' if selected else pen.paint("surface", "line-2")
         turns = f"× {box.turns:,}" if folded else ""
-        counts = ", ".join(filter(None, (turns, _nodes(box, wide))))
+        shared = f"{count} shared" if (count := self._shared[box.id]) > 0 else ""
+        counts = ", ".join(filter(None, (turns, _nodes(box, wide), shared)))
         room = wide - NUMBERS - 16 - (pen.wide(counts) + 8 if counts else 0)
         norm = self._norm(box.arrives, wide) if self.map.pass_ is not None else ""
         names = f"box {box.kind}" + (" selected" if selected else "")
@@ -114,18 +125,48 @@ class MapParts:
             f"{pen.title(box.name, room, 10, 18)}{pen.right(counts, wide - NUMBERS - 6, 18)}{norm}{self._bars(box, wide)}</g>"
         )
 
+    # ------------------------------------------------------------------ leaves
+
+    def leaf(self, sight: LeafSight, x: float, y: float) -> str:
+        """Return a leaf, or a stub that refers to it, at a position."""
+        pen, leaf = self.pen, sight.leaf
+        wide, high = STUB if sight.stub else LEAF
+        norm = "" if sight.stub or self.map.pass_ is None else self._norm_text(leaf.arrives, wide - 9, 16)
+        names = "leaf" + (" stub" if sight.stub else "") + (" selected" if leaf.node == self.sheet.selected else "")
+        outline = ' stroke-width="2"' if leaf.node == self.sheet.selected else ""
+        room = wide - (20 if sight.stub else NUMBERS + 12)
+        name = measure.fit(_short(leaf.name), room, pen.size, mono=pen.face.fixed)
+        used = numerals.count_of(len(leaf.boxes), "box")
+        described = f"{leaf.name}, leaf, used in {used}" + _gradient(leaf.arrives)
+        return (
+            f'<g class="{names}" data-node="{leaf.node}" role="img" transform="translate({x:g} {y:g})">'
+            f"<title>{escape(described)}</title>"
+            f'<rect {pen.paint("param-tint", "param-fill")}{outline} width="{wide}" height="{high}" rx="{high / 2:g}"/>'
+            f'<text {pen.fill("param")} x="10" y="16">{escape(name)}</text>{norm}</g>'
+        )
+
+    def leaf_line(self, path: str) -> str:
+        """Return the line from a box to a leaf of it."""
+        return f'<path d="{path}" class="s-param-fill" stroke="{self.pen.tokens["param-fill"]}" stroke-width="1"/>'
+
+    # ------------------------------------------------------------------ numbers
+
     def _norm(self, norm: MapNorm, wide: float) -> str:
         value = norm_of(norm)
         if value is None:
             return self.pen.right("–", wide - 10, 18)
-        bad = not math.isfinite(value)
-        text = ("" if norm.exact else "≈ ") + numerals.typeset(numerals.number(norm.value, 3))
-        share = scale_position(value) or 0.0
-        long = (NUMBERS - 10) * share
+        long = (NUMBERS - 10) * (scale_position(value) or 0.0)
         bar = f'<rect {self.pen.fill("grad-fill")} x="{wide - NUMBERS:g}" y="20" width="{long:.1f}" height="4"/>'
+        return self._norm_text(norm, wide - 10, 15) + (bar if math.isfinite(value) else "")
+
+    def _norm_text(self, norm: MapNorm, right: float, y: float) -> str:
+        value = norm_of(norm)
+        if value is None:
+            return ""
+        text = ("" if norm.exact else "≈ ") + numerals.typeset(numerals.number(norm.value, 3))
         return (
-            f'<text {self.pen.fill("bad" if bad else "grad", "mono ")} x="{wide - 10:g}" y="15" text-anchor="end" '
-            f'font-family="{self.pen.face.mono}" data-field="grad">{escape(text)}</text>{"" if bad else bar}'
+            f'<text {self.pen.fill("grad" if math.isfinite(value) else "bad", "mono ")} x="{right:g}" y="{y:g}" '
+            f'text-anchor="end" font-family="{self.pen.face.mono}" data-field="grad">{escape(text)}</text>'
         )
 
     def _bars(self, box: MapBox, wide: float) -> str:
@@ -168,6 +209,45 @@ class MapParts:
         if self.map.pass_ is None:
             return "No backward pass reached this graph"
         return f"Map of {self.map.nodes:,} nodes, pass {self.map.pass_}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeafSight:
+    """A leaf at a box that uses it. The leaf itself is at the last of its boxes; the others have stubs."""
+
+    leaf: MapLeaf
+    box: str
+    stub: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return STUB if self.stub else LEAF
+
+
+def leaf_sights(shown: GraphMap) -> dict[str, LeafSight]:
+    """Return the leaf that is drawn at each box, if there is one: the leaf with most boxes has the choice."""
+    found: dict[str, LeafSight] = {}
+    for leaf in sorted(shown.leaves, key=lambda leaf: -len(leaf.boxes)):
+        last = leaf.boxes[-1]
+        if last in found:
+            continue
+        for box in leaf.boxes if leaf.stubs else [last]:
+            found.setdefault(box, LeafSight(leaf, box, box != last))
+    return found
+
+
+def _short(name: str) -> str:
+    """Return the last two parts of a parameter's name.
+
+    >>> _short("model.h.3.attn.qkv.weight"), _short("w")
+    ('qkv.weight', 'w')
+    """
+    return ".".join(name.split(".")[-2:])
+
+
+def _gradient(norm: MapNorm) -> str:
+    return "" if norm.value is None else f", gradient {norm.value}"
 
 
 def height(box: MapBox) -> float:

@@ -48,10 +48,12 @@ class _RowsWriter:
         lanes = 1 + max((bus.lane for bus in laid), default=-1)
         tagged = any(bus.lane < 0 for bus in laid)
         wide = self.right + lanes * LANE + (8 if lanes else 0) + (TAG if tagged else 0)
+        leaf_lines, leaves, wide = self._leaves(wide)
         lines = "".join(map(self._straight, straight)) + "".join(self._bus(bus, by_rows) for bus in laid if bus.lane >= 0)
         boxes = "".join(map(self._box, shown.boxes))
         tags = "".join(self._tag(bus) for bus in laid if bus.lane < 0)
-        scene = f'{"".join(self.frame_rects)}<g class="edges" fill="none">{lines}</g><g class="boxes">{boxes}{tags}</g>'
+        edges = f'<g class="edges" fill="none">{leaf_lines}{lines}</g>'
+        scene = f'{"".join(self.frame_rects)}{edges}<g class="boxes">{boxes}{leaves}{tags}</g>'
         return self.parts.picture(scene, wide, self.high, "rows", note)
 
     # ------------------------------------------------------------------ rows and frames
@@ -90,7 +92,18 @@ class _RowsWriter:
         """Return the x of a box's right edge. A box in a frame ends a little before the frame."""
         return self.right - (4.0 if box.frame is not None else 0.0)
 
-    # ------------------------------------------------------------------ edges
+    # ------------------------------------------------------------------ leaves and edges
+
+    def _leaves(self, wide: float) -> tuple[str, str, float]:
+        """Return the lines to the leaves, the leaves at the right of their rows, and the width with them."""
+        lines, leaves, most = [], [], wide
+        for id_, sight in self.parts.sights.items():
+            row = self.row[id_]
+            top, x = self.top[row], wide + 14
+            lines.append(self.parts.leaf_line(f"M{self._edge_of_box(self.map.boxes[row]):g} {top + 14:g}H{x:g}"))
+            leaves.append(self.parts.leaf(sight, x, top + 2))
+            most = max(most, x + sight.size[0])
+        return "".join(lines), "".join(leaves), most
 
     def _straight(self, edge: MapEdge) -> str:
         source, target = self.row[edge.source], self.row[edge.target]

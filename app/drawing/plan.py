@@ -48,9 +48,9 @@ class Box(Struct, frozen=True):
 
     key: str
     node: int
-    """Index of the node."""
+    """Index of the node. In a map, the index of the map's box, also for a leaf at that box."""
     edge: int
-    """Index of the edge that ends at a stub; -1 for other boxes."""
+    """Index of the edge that ends at a stub, or at a leaf of a map; -1 for other boxes."""
     role: Role
     width: int
     height: int

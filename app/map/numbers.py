@@ -91,6 +91,11 @@ class PassSums:
         """Return the index of the node at a position of the forward order."""
         return int(self._order.nodes[position])
 
+    def arrived_at(self, leaf: int) -> Norm:
+        """Return the norm of the gradient that arrived at a leaf."""
+        norm = float(self._arrived[self._graph.output_start[leaf]])
+        return Norm(None if norm == -1.0 else norm)
+
     def first_nonfinite(self) -> int | None:
         """Return the node of the first operation, in the order of the backward pass, at which a gradient arrived not finite."""
         positions = self._edges.owner[~np.isfinite(self._arrived)]

@@ -11,6 +11,7 @@ from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
 from .columns import Floats
+from .leaves import ShownLeaf, shown_leaves
 from .numbers import CarriedSeries, Norm, PassSums
 from .tree import GroupTree, index_in
 from .trees import known_graph
@@ -65,6 +66,7 @@ def read_map(
         ],
         unknown=shown.unknown,
         closed=shown.closed,
+        leaves=[_leaf(tree, gradients, ids, leaf) for leaf in reversed(shown_leaves(tree, shown.boxes))],
     )
 
 
@@ -101,6 +103,18 @@ def _box(gradients: PassSums, view: View, box: ShownBox, arriving: Norm, passed_
         parameters=_norm(parameters),
         series=[_series(each) for each in gradients.carried(group, box.first, box.last)] if turns is not None else [],
         ran=gradients.ran(box.start, box.end),
+    )
+
+
+def _leaf(tree: GroupTree, gradients: PassSums, ids: list[str], leaf: ShownLeaf) -> model.MapLeaf:
+    parameter = int(tree.graph.parameter[leaf.node])
+    return model.MapLeaf(
+        node=f"n{leaf.node}",
+        parameter=f"p{parameter}" if parameter >= 0 else None,
+        name=tree.graph.text("name", leaf.node) or f"n{leaf.node}",
+        arrives=_norm(gradients.arrived_at(leaf.node)),
+        boxes=[ids[box] for box in reversed(leaf.boxes)],
+        stubs=leaf.stubs,
     )
 
 

@@ -110,6 +110,40 @@ def test_every_edge_is_drawn_downwards_with_its_count_and_norm(name: str) -> Non
         assert ("about" in title) == (not edge.norm.exact)
 
 
+@pytest.mark.parametrize("layout", ["graph", "rows"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_shared_leaf_has_one_card_with_its_gradient_and_stubs_elsewhere(name: str, layout: str) -> None:
+    shown = shown_of(name)
+    root = drawn(name, layout=layout)
+    names = {leaf.node: leaf for leaf in shown.leaves}
+    cards = [group for group in groups(root, "leaf") if "stub" not in (group.get("class") or "")]
+    nodes = [card.get("data-node") for card in cards]
+    assert len(nodes) == len(set(nodes))
+    assert {group.get("data-node") for group in groups(root, "leaf")} <= names.keys()
+    assert bool(nodes) == bool(shown.leaves)
+    for group in groups(root, "leaf"):
+        numbers = [text for text in group.iter(f"{NS}text") if text.get("data-field") == "grad"]
+        assert len(numbers) == (group in cards)
+        assert names[group.get("data-node") or ""].name in (group.findtext(f"{NS}title") or "")
+    width = float(root.get("width") or 0)
+    placed = [leaf_rect(group) for group in groups(root, "leaf")] + list(rects(root, "box").values())
+    assert all(apart(one, other) for index, one in enumerate(placed) for other in placed[:index])
+    assert all(rect[2] <= width for rect in placed)
+
+
+def leaf_rect(group: ET.Element) -> Rect:
+    moved = re.fullmatch(r"translate\((\S+) (\S+)\)", group.get("transform") or "")
+    assert moved
+    x, y = float(moved[1]), float(moved[2])
+    return x, y, x + float(group[1].get("width") or 0), y + float(group[1].get("height") or 0)
+
+
+def test_boxes_count_the_shared_leaves_that_are_not_drawn_at_them() -> None:
+    texts = ["".join(text.itertext()) for text in drawn("one weight").iter(f"{NS}text")]
+    assert texts.count("4, 1 shared") == 5  # the turns, each with its use of the weight
+    assert "3" in texts  # the first turn has the card
+
+
 def views(name: str) -> dict[str, str]:
     """Return the first view, and one in which a group of it is open."""
     first = shown_of(name)
