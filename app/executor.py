@@ -22,6 +22,7 @@ from . import wire
 from .errors import SandboxError
 from .model import Limits, Options, Program, Status
 from .sandbox import kernel
+from .sandbox.cgroup import Group, GroupLimits, NotDelegated, create
 from .sandbox.control import Mode, ZygoteConfig
 from .sandbox.follow import describe_exit, end_event, follow
 from .sandbox.memory import MemoryWatch, default_budget
@@ -122,9 +123,13 @@ class LocalExecutor:
             cpu_seconds=math.ceil(settings.limits.wall_seconds) + 2,
             path=path,
         )
-        self._pool = Pool(config, settings.children or 2 * cores())
+        idle = settings.children or 2 * cores()
+        self._pool = Pool(config, idle, None if settings.unconfined else self._limit_together)
         self._memory = settings.limits.memory_bytes
         self._watch = MemoryWatch(settings.programs_memory_mb << 20 or default_budget())
+        self._group_limits = GroupLimits(self._watch.budget, 64 + 4 * idle, settings.programs_cpus)
+        self._group: Group | None = None
+        self._group_report = ""
         # The zygote works on Linux only. Elsewhere, unconfined programs run in a plain process each.
         self._plain = OwnProcess() if settings.unconfined and not kernel.LINUX else None
 
@@ -186,7 +191,7 @@ class LocalExecutor:
         if self._pool.mode == "none":
             return [how["none"], *self._pool.notes]
         memory = f"All programs together may use {self._watch.budget >> 20:,} MB of memory."
-        return [how[self._pool.mode], *self._pool.notes, memory]
+        return [how[self._pool.mode], *self._pool.notes, memory, self._group_report]
 
     async def run(
         self, job: wire.Job, *, limits: Limits, cancelled: asyncio.Event, client: str = ""
@@ -224,6 +229,15 @@ class LocalExecutor:
                 self._pool.release(child)
             if started:
                 return
+
+    def _limit_together(self, zygote: int) -> None:
+        """Put a new zygote into the control group for programs, and create the group first, if the machine delegates one."""
+        try:
+            self._group = self._group or create(self._group_limits)
+            self._group.add(zygote)
+            self._group_report = str(self._group)
+        except (OSError, NotDelegated) as error:
+            self._group_report = f"No control group limits all programs together: {error}."
 
     async def _take(self, cancelled: asyncio.Event) -> Child | None:
         """Return a child, or ``None`` if the run is cancelled before one is ready.

@@ -73,6 +73,9 @@ class Settings(Struct, frozen=True):
     programs_memory_mb: int = 0
     """Memory that all running programs may use together, in MB; beyond it, the largest program of the client that uses the most
     is stopped. 0 means the memory of the machine or container minus 1,024 MB, but at least a quarter of that memory."""
+    programs_cpus: float = 0.0
+    """Cores that all running programs may use together, where the machine delegates a control group to the server, as systemd
+    does with ``Delegate=yes``. 0 means all cores; the server then has twice the weight of the programs."""
     keep_days: float = 30.0
     """Days until a run is deleted; 0 keeps runs forever."""
     unconfined: bool = False

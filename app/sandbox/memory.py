@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from . import cgroup
+
 WATCH_SECONDS: Final = 0.1
 """Interval at which the memory of the running programs is read."""
 _SERVER_BYTES: Final = 1 << 30
 """Memory that is left to the server and the zygote by default."""
+_LEGACY_LIMIT: Final = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _COUNTED: Final = ("RssAnon:", "RssShmem:", "VmSwap:")
 """Memory that a program allocates. The pages of files are left out, because the kernel can read them again."""
 
@@ -117,13 +120,12 @@ def default_budget() -> int:
     return max(total // 4, total - _SERVER_BYTES)
 
 
-def machine_memory(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+def machine_memory(processes: Path = Path("/proc"), legacy: Path = _LEGACY_LIMIT) -> int:
     """Return the memory in bytes that the processes of this machine, or of this container, may use.
 
-    ``cgroups`` is where a container sees its own limits.
+    ``processes`` is where the kernel shows processes, and ``legacy`` the limit of a control group of version 1.
     """
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, and version 1
-        with contextlib.suppress(OSError, ValueError):  # the file says "max", or there is no limit
-            total = min(total, int((cgroups / name).read_text()))
-    return total
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), cgroup.memory_limit(processes)]
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(int(legacy.read_text()))
+    return min(limit for limit in limits if limit is not None)

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -56,9 +57,12 @@ class Unconfinable(SandboxError):
 
 
 class Pool:
-    """Children that wait for a job. ``idle`` is the number to keep ready. A pool belongs to one event loop."""
+    """Children that wait for a job. ``idle`` is the number to keep ready. A pool belongs to one event loop.
 
-    def __init__(self, config: ZygoteConfig, idle: int) -> None:
+    ``on_zygote`` is called with the process id of each zygote before it forks any child.
+    """
+
+    def __init__(self, config: ZygoteConfig, idle: int, on_zygote: Callable[[int], None] | None = None) -> None:
         self.mode: Mode = "none"
         """How children are confined. Valid once :attr:`ready`."""
         self.checks: list[selftest.Check] = []
@@ -73,6 +77,7 @@ class Pool:
         self._modes: tuple[Mode, ...] = (config.mode,) if config.mode else _FALLBACKS[best_mode()]
         self._config = config
         self._target = idle
+        self._on_zygote = on_zygote
         self._idle: deque[Child] = deque()
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._zygote: ZygoteClient | None = None
@@ -169,7 +174,7 @@ class Pool:
     async def _start_zygote(self) -> ZygoteClient:
         """Start a zygote in the first mode that passes the self-test; raise :class:`Unconfinable` if none does."""
         for mode in self._modes:
-            zygote = self._zygote = ZygoteClient(self._on_spawned, self._on_exited)
+            zygote = self._zygote = ZygoteClient(self._on_zygote, self._on_spawned, self._on_exited)
             ready = await zygote.start(msgspec.structs.replace(self._config, mode=mode))
             self.mode, self.notes, self.optimizers = mode, ready.notes, ready.optimizers
             if mode == "none":

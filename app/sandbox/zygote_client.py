@@ -120,11 +120,16 @@ class Child:
 class ZygoteClient:
     """A zygote and its children.
 
-    ``on_spawned`` is called for each child that is ready for its job, ``on_exited`` for each that has exited or could not be
-    forked.
+    ``on_started`` is called with the process id of the zygote before it forks any child, ``on_spawned`` for each child that is
+    ready for its job, and ``on_exited`` for each that has exited or could not be forked.
     """
 
-    def __init__(self, on_spawned: Callable[[Child], None], on_exited: Callable[[Child], None]) -> None:
+    def __init__(
+        self,
+        on_started: Callable[[int], None] | None,
+        on_spawned: Callable[[Child], None],
+        on_exited: Callable[[Child], None],
+    ) -> None:
         self.exited = asyncio.Event()
         """Set when the zygote has exited."""
         self.pending: dict[int, Child] = {}
@@ -133,6 +138,7 @@ class ZygoteClient:
         """Number of pings since the zygote last sent a message."""
         self._children: dict[int, Child] = {}
         self._tokens = itertools.count()
+        self._on_started = on_started
         self._on_spawned = on_spawned
         self._on_exited = on_exited
         self._control: socket.socket | None = None
@@ -156,6 +162,8 @@ class ZygoteClient:
                 pass_fds=(theirs.fileno(),), start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
+        if self._on_started is not None:
+            self._on_started(self._process.pid)
         asyncio.get_running_loop().add_reader(ours, self._receive)
         return await asyncio.wait_for(self._ready, _START_SECONDS)
 

@@ -15,6 +15,8 @@ from tapedeck.model import Limits
 from tapedeck.sandbox import memory
 from tapedeck.settings import Settings
 
+from .test_cgroup import group
+
 pytestmark = pytest.mark.anyio
 
 MB = 1 << 20
@@ -80,17 +82,25 @@ def test_a_process_that_has_exited_uses_no_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "limit", "total"),
-    [("memory.max", "1000000", 1_000_000), ("memory/memory.limit_in_bytes", "2000000", 2_000_000), ("memory.max", "max", None)],
+    ("limit", "above", "legacy", "total"),
+    [
+        ("1000000", "max", "", 1_000_000),
+        ("max", "2000000", "9000000", 2_000_000),
+        ("max", "max", "3000000", 3_000_000),
+        ("max", "?", "", None),
+    ],
 )
-def test_the_memory_of_a_container_is_that_of_its_control_group(
-    tmp_path: Path, name: str, limit: str, total: int | None
+def test_the_memory_of_a_container_is_that_of_its_control_groups(
+    tmp_path: Path, limit: str, above: str, legacy: str, total: int | None
 ) -> None:
-    machine = memory.machine_memory(tmp_path)
+    own = group(tmp_path, pids=[])
+    processes, old = tmp_path / "proc", tmp_path / "legacy"
+    (own / "memory.max").write_text(limit + "\n")
+    (own.parent / "memory.max").write_text(above + "\n")
+    old.write_text(legacy)
+    machine = memory.machine_memory(tmp_path / "nothing", old.with_name("nothing"))
     assert machine > 100 * MB
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_text(limit + "\n")
-    assert memory.machine_memory(tmp_path) == (total or machine)
+    assert memory.machine_memory(processes, old) == (total or machine)
 
 
 async def run(executor: LocalExecutor, program: str, client: str) -> tuple[wire.EndEvent, str]:
