@@ -22,7 +22,7 @@ from . import wire
 from .errors import SandboxError
 from .model import Limits, Options, Program, Status
 from .sandbox import kernel
-from .sandbox.cgroup import Group, GroupLimits, NotDelegated, create
+from .sandbox.cgroup import ControlGroup, GroupLimits, NotDelegated, create
 from .sandbox.control import Mode, ZygoteConfig
 from .sandbox.follow import describe_exit, end_event, follow
 from .sandbox.memory import MemoryWatch, default_budget
@@ -128,7 +128,7 @@ class LocalExecutor:
         self._memory = settings.limits.memory_bytes
         self._watch = MemoryWatch(settings.programs_memory_mb << 20 or default_budget())
         self._group_limits = GroupLimits(self._watch.budget, 64 + 4 * idle, settings.programs_cpus)
-        self._group: Group | None = None
+        self._group: ControlGroup | None = None
         self._group_report = ""
         # The zygote works on Linux only. Elsewhere, unconfined programs run in a plain process each.
         self._plain = OwnProcess() if settings.unconfined and not kernel.LINUX else None

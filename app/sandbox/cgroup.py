@@ -47,7 +47,7 @@ class NotDelegated(SandboxError):
     """The machine delegates no control group to this process. The message is the reason."""
 
 
-class Group:
+class ControlGroup:
     """A control group for the zygote and its children. ``controllers`` are those with which it limits them."""
 
     def __init__(self, folder: Path, limits: GroupLimits, controllers: list[str]) -> None:
@@ -69,7 +69,7 @@ class Group:
         return f"A control group limits all programs together: {', '.join(limits[name] for name in self._controllers)}."
 
 
-def create(limits: GroupLimits, processes: Path = Path("/proc")) -> Group:
+def create(limits: GroupLimits, processes: Path = Path("/proc")) -> ControlGroup:
     """Create the group for programs, or use the one of an earlier server, and set its limits.
 
     ``processes`` is where the kernel shows processes. Raises :class:`NotDelegated`.
@@ -92,7 +92,7 @@ def create(limits: GroupLimits, processes: Path = Path("/proc")) -> Group:
             _write(folder / file, value)
     except OSError as error:
         raise NotDelegated(f"the control group could not be set up: {error}") from error
-    return Group(folder, limits, controllers)
+    return ControlGroup(folder, limits, controllers)
 
 
 def own_folder(processes: Path = Path("/proc")) -> Path:
