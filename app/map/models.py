@@ -15,7 +15,7 @@ from ..recording import Recording, default_graph
 from ..recording.tensors import Tensors, json_number
 from .chosen_pass import chosen_pass
 from .module_tree import Module
-from .pass_states import PassStates
+from .pass_states import pass_states
 from .trees import KnownGraph, known_graph
 from .trend import LEAST_MODULES, Named, band, longest_sequence, trend
 
@@ -112,7 +112,7 @@ class _Rows:
         self._passed = passed
         self._step = step
         self._modules = known.modules
-        self._states = PassStates(known.tree.graph, passed)
+        self._states = pass_states(known.tree.graph, passed)
         self._tensors = Tensors(passed.tensors)
         self._step_tensors = Tensors(step.tensors) if step is not None else None
         self._step_rows = {row.parameter: row for row in step.parameters} if step is not None else {}

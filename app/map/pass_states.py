@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from functools import cached_property
+from threading import Lock
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +14,9 @@ from .. import wire
 from ..recording.tensors import Tensors
 from .columns import Bools, Floats, Longs, StructureColumns
 from .query import Compared, State
+
+KEPT: Final = 4
+"""Number of passes whose states are kept for the next request: a person who types searches the same pass again and again."""
 
 
 class PassStates:
@@ -79,3 +86,22 @@ class PassStates:
         marked = np.concatenate(([0], np.cumsum(outputs)))
         start = self._graph.output_start
         return np.diff(marked[start]) > 0
+
+
+_kept: Final[OrderedDict[Hashable, PassStates]] = OrderedDict()
+_lock: Final = Lock()
+
+
+def pass_states(graph: StructureColumns, event: wire.PassEvent) -> PassStates:
+    """Return the states of a pass, from the cache if an equal pass over an equal graph was read before."""
+    tensors = (event.tensors.dtype, event.tensors.dims, event.tensors.stats, event.tensors.counts, event.tensors.values)
+    key = (graph.kind.tobytes(), graph.outputs.tobytes(), event.order, event.arrived, event.value, *tensors)
+    with _lock:
+        states = _kept.get(key)
+        if states is not None:
+            _kept.move_to_end(key)
+            return states
+        states = _kept[key] = PassStates(graph, event)
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+        return states

@@ -13,7 +13,7 @@ from ..recording import Recording
 from ..recording.tensors import json_number
 from .chosen_pass import chosen_pass
 from .columns import Bools, Longs, StructureColumns
-from .pass_states import PassStates
+from .pass_states import PassStates, pass_states
 from .query import Compared, LineNumber, Marked, Term, Text, needs_pass, read_query
 from .text_index import TEXT_FIELDS, TextIndex
 from .tree import index_in
@@ -37,7 +37,7 @@ def search(
     if passed is None and needs_pass(terms):
         raise InvalidInput("The query has a condition on gradients: add `pass=0` or `step=0` to the address.", where="q")
     known = known_graph(event)
-    states = None if passed is None else PassStates(known.tree.graph, passed)
+    states = None if passed is None else pass_states(known.tree.graph, passed)
     matcher = _Matcher(known.tree.graph, known.texts, recording.program, states)
     found = [matcher.reasons(term) for term in terms]
     nodes = _nodes(found, known.texts)

@@ -17,6 +17,10 @@ TEXT_FIELDS: Final[tuple[TextField, ...]] = ("name", "op", "call", "module")
 """The columns of texts of a node, the most specific first."""
 
 
+RARE: Final = 1_000
+"""Number of occurrences up to which a text is looked for in all strings at once, which is faster than in one after another."""
+
+
 class TextIndex:
     """The strings of a graph in lower case. Nodes are found by comparing their columns of indices.
 
@@ -28,12 +32,21 @@ class TextIndex:
         self._graph = graph
         self._order = order
         self._lowered = [text.lower() for text in graph.strings]
+        self._joined = "\0".join(self._lowered)
+        lengths = np.fromiter(map(len, self._lowered), np.int64, len(self._lowered))
+        self._start: Longs = np.cumsum(lengths + 1) - (lengths + 1)
         self._columns = {field: graph.texts(field) for field in TEXT_FIELDS}
 
     def strings_with(self, text: str) -> Bools:
         """Return for each string whether it contains a text in lower case. The last entry, for no string, is false."""
         found: Bools = np.zeros(len(self._lowered) + 1, bool)
-        found[:-1] = np.fromiter(map(contains, self._lowered, repeat(text)), bool, len(self._lowered))
+        if self._joined.count(text) > RARE:
+            found[:-1] = np.fromiter(map(contains, self._lowered, repeat(text)), bool, len(self._lowered))
+            return found
+        position = self._joined.find(text)
+        while position >= 0:
+            found[int(np.searchsorted(self._start, position, "right")) - 1] = True
+            position = self._joined.find(text, position + 1)
         return found
 
     def nodes_with(self, field: TextField, strings: Bools) -> Bools:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tapedeck import model
 from tapedeck.errors import InvalidInput, NotFound
+from tapedeck.map import text_index
 from tapedeck.map.read import read_map
 from tapedeck.map.search import search
 from tapedeck.recording import Recording
@@ -90,6 +91,15 @@ def test_texts_are_found_in_every_field(query: str, expected: set[tuple[str, str
     found = search(recording_of(PROGRAMS["transformer"]), 0, query)
     matches = {(match.field, match.text) for hit in found.hits for match in hit.matches}
     assert {match for match in matches if match[0] != "line"} == expected
+
+
+def test_frequent_texts_are_found_as_rare_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = recording_of(PROGRAMS["transformer"])
+    queries = ("e", "h.1", "backward0", "weight", "zzz")
+    rare = [search(recording, 0, query) for query in queries]
+    monkeypatch.setattr(text_index, "RARE", -1)
+    assert [search(recording, 0, query) for query in queries] == rare
+    assert [found.count > 0 for found in rare] == [True, True, True, True, False]
 
 
 def test_lines_nodes_and_parameters_are_found_by_number() -> None:
