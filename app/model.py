@@ -176,6 +176,19 @@ class MapSeries(Struct, frozen=True):
     per_turn: float | None
 
 
+class MapInput(Struct, frozen=True):
+    """A leaf or constant that the operations of a box use: the id of its node, and how many edges lead to it from the box.
+
+    ``shared`` is true if other boxes of the map use it too.
+    """
+
+    node: str
+    kind: NodeKind
+    name: str
+    edges: int
+    shared: bool
+
+
 class MapBox(Struct, frozen=True):
     """A closed group of a map, or a single node of the graph.
 
@@ -188,6 +201,10 @@ class MapBox(Struct, frozen=True):
     ``parameters`` that of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null`` if there
     is nothing to open. ``ran`` has the positions of its first and its last operation in the order in which the engine
     ran the nodes of the pass, ``null`` if the engine ran none of them.
+
+    ``kinds`` is the number of different structures among the turns of a loop or repetition. ``own_inputs`` is the number of
+    leaves and constants that no other box uses, ``shared_inputs`` that of the others. A box of few nodes lists the first ones
+    in ``inputs``.
     """
 
     id: str
@@ -204,6 +221,10 @@ class MapBox(Struct, frozen=True):
     parameters: MapNorm
     series: list[MapSeries] = []
     ran: tuple[int, int] | None = None
+    kinds: int | None = None
+    inputs: list[MapInput] = []
+    own_inputs: int = 0
+    shared_inputs: int = 0
 
 
 class MapFrame(Struct, frozen=True):

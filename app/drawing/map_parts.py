@@ -101,9 +101,9 @@ class MapParts:
         behind = f'<rect {pen.paint("surface", "line-2")} x="3" y="3" {size}/>' if folded else ""
         selected = box.node is not None and box.node == self.sheet.selected
         outline = pen.paint("surface", "ink") + ' stroke-width="2"' if selected else pen.paint("surface", "line-2")
-        turns = f"× {box.turns:,}" if folded else ""
         shared = f"{count} shared" if (count := self._shared[box.id]) > 0 else ""
-        counts = ", ".join(filter(None, (turns, _nodes(box, wide), shared)))
+        counts = ", ".join(filter(None, (_counts(box, wide), shared)))
+        counts = measure.fit(counts, (wide - NUMBERS) * 0.7, pen.size, mono=pen.face.fixed)
         room = wide - NUMBERS - 16 - (pen.wide(counts) + 8 if counts else 0)
         norm = self._norm(box.arrives, wide) if self.map.pass_ is not None else ""
         names = f"box {box.kind}" + (" selected" if selected else "")
@@ -260,6 +260,24 @@ def norm_of(norm: MapNorm) -> float | None:
     return None if norm.value is None else float(norm.value)
 
 
+def _counts(box: MapBox, wide: float) -> str:
+    """Return what a box holds: turns and nodes, or the names of the leaves and constants that only a small box uses.
+
+    >>> from msgspec.structs import replace
+    >>> from ..model import MapInput
+    >>> plain = MapBox("n1", "op", "Addmm", 4, 1, None, "n1", None, None, MapNorm(None), MapNorm(None), MapNorm(None))
+    >>> weight, bias = MapInput("n2", "leaf", "weight", 1, False), MapInput("n3", "leaf", "bias", 1, False)
+    >>> _counts(replace(plain, inputs=[weight, bias], own_inputs=3), 300)
+    'weight, bias + 1'
+    """
+    own = [each.name for each in box.inputs if not each.shared]
+    if own and (box.nodes == 1 or wide >= ROOMY):
+        return ", ".join(own) + (f" + {box.own_inputs - len(own)}" if box.own_inputs > len(own) else "")
+    turns = f"× {box.turns:,}" if box.turns is not None else ""
+    kinds = f"{box.kinds:,} kinds" if box.kinds is not None and box.kinds > 1 else ""
+    return ", ".join(filter(None, (turns, kinds, _nodes(box, wide))))
+
+
 def _nodes(box: MapBox, wide: float) -> str:
     if box.nodes < 2:
         return ""
@@ -294,7 +312,10 @@ def _explained(series: MapSeries) -> str:
 def _described(box: MapBox) -> str:
     parts = [box.name, f"{box.nodes:,} nodes" if box.nodes > 1 else ""]
     if box.turns is not None:
-        parts.append(f"{box.turns:,} turns")
+        parts.append(f"{box.turns:,} turns" + (f" of {box.kinds:,} kinds" if box.kinds is not None and box.kinds > 1 else ""))
+    parts += [f"{each.kind} {each.name}" + (", shared" if each.shared else "") for each in box.inputs]
+    if box.shared_inputs and not box.inputs:
+        parts.append(f"{box.shared_inputs:,} leaves and constants shared with other boxes")
     if box.line is not None:
         parts.append(f"line {box.line}")
     for label, norm in (("gradient that arrives", box.arrives), ("passed on", box.leaves), ("of its leaves", box.parameters)):

@@ -30,6 +30,7 @@ class StructureColumns:
         self.source = wire.int32(event.source, "source")
         self.target = wire.int32(event.target, "target")
         self.input = wire.int32(event.input, "input")
+        self.slot = wire.int32(event.slot, "slot")
         self.line = wire.int32(event.line, "line")
         self.parameter = wire.int32(event.parameter, "parameter")
         self.outputs = wire.int32(event.outputs, "outputs")

@@ -12,7 +12,7 @@ from .order import ForwardOrder
 
 
 class SortedEdges:
-    """The edges of a graph between operations, and from operations to leaves. They are sorted once for all views.
+    """The edges of a graph between operations, and from operations to leaves and constants. They are sorted once for all views.
 
     Edges into one tensor are neighbours, those of earlier sources first. A box is an interval of the forward order, so edges
     into one tensor from one box are neighbours too.
@@ -24,23 +24,21 @@ class SortedEdges:
         self.tensor: Longs = graph.output_start[graph.target] + graph.input
         """For each edge, the index of the output that its gradient is added to, among the outputs of all nodes."""
         source, target = order.position[graph.source], order.position[graph.target]
-        self.between: Longs = self._sorted(np.flatnonzero((source >= 0) & (target >= 0)))
+        between = np.flatnonzero((source >= 0) & (target >= 0))
+        self.between: Longs = between[np.lexsort((source[between], self.tensor[between]))]
         """The edges between operations."""
         self.source: Ints = source[self.between]
         """For each of them, the position of its source in the forward order."""
         self.target: Ints = target[self.between]
-        self.to_leaves: Longs = self._sorted(np.flatnonzero((source >= 0) & (graph.kind[graph.target] == wire.LEAF)))
-        """The edges from operations to leaves."""
+        to_inputs = np.flatnonzero((source >= 0) & (graph.kind[graph.target] != wire.OP))
+        self.to_inputs: Longs = to_inputs[np.lexsort((source[to_inputs], graph.target[to_inputs]))]
+        """The edges from operations to leaves and constants, in the order of these, those of earlier sources first."""
 
     @cached_property
     def owner(self) -> Ints:
         """For each output of a node, the position of the node in the forward order, or -1."""
         owner: Ints = np.repeat(self._order.position, self._graph.outputs)
         return owner
-
-    def _sorted(self, edges: Longs) -> Longs:
-        by_source = self._order.position[self._graph.source[edges]]
-        return edges[np.lexsort((by_source, self.tensor[edges]))]
 
     @cached_property
     def _by_source(self) -> Longs:
@@ -55,6 +53,28 @@ class SortedEdges:
         first, after = np.searchsorted(self._sources, (start, end)).tolist()
         found = np.sort(self._by_source[first:after])
         return found[(self.target[found] >= start) & (self.target[found] < end)]
+
+    @cached_property
+    def _all_by_source(self) -> tuple[Longs, Ints]:
+        source = self._order.position[self._graph.source]
+        edges = np.argsort(source, kind="stable")
+        return edges, source[edges]
+
+    def from_interval(self, start: int, end: int) -> Longs:
+        """Return all edges whose sources are in an interval of the forward order."""
+        edges, sources = self._all_by_source
+        first, after = np.searchsorted(sources, (start, end)).tolist()
+        return edges[first:after]
+
+    @cached_property
+    def users(self) -> tuple[Ints, Ints]:
+        """For each node, the positions of the first and of the last operation that uses it; -1 for none."""
+        first: Ints = np.full(self._graph.count, -1, np.int32)
+        last: Ints = np.full(self._graph.count, -1, np.int32)
+        edges, sources = self._all_by_source
+        last[self._graph.target[edges]] = sources
+        first[self._graph.target[edges[::-1]]] = sources[::-1]
+        return first, last
 
     @cached_property
     def contributions(self) -> Longs:

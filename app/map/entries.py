@@ -69,7 +69,7 @@ class Divider:
         nodes = order.nodes
         self.line: Ints = graph.line[nodes]
         site = [graph.texts("op")[nodes], self.line, graph.texts("start_column")[nodes], graph.texts("end_column")[nodes]]
-        self._keys: Longs = _distinct(_distinct(*site[:2]), _distinct(*site[2:]))
+        self.keys: Longs = _distinct(_distinct(*site[:2]), _distinct(*site[2:]))
         """For each operation, a number that is equal for equal operations of one expression."""
         self._call: Ints = graph.texts("call")[nodes]
         self._start_column: Ints = graph.texts("start_column")[nodes]
@@ -125,9 +125,9 @@ class Divider:
         first = np.flatnonzero((frame < 0) | (np.diff(frame, prepend=-2) != 0)).astype(np.int32)
         last = np.concatenate((first[1:], [end - start])).astype(np.int32)
         ref = frame[first]
-        key = self._keys[start:end][first]
+        key = self.keys[start:end][first]
         for index in np.flatnonzero(ref >= 0).tolist():
-            content = self._keys[start + first[index] : start + last[index]]
+            content = self.keys[start + first[index] : start + last[index]]
             key[index] = _hash(content, self._base[ref[index]])
         kind = np.where(ref >= 0, FRAME, OP).astype(np.int32)
         return Entries(first + start, last + start, kind, ref, key)

@@ -135,7 +135,8 @@ class PassSums:
         return _norms(box[self._edges.owner[outputs]], self._arrived[outputs], boxes)
 
     def _parameters(self, box: Ints, boxes: int) -> list[Norm]:
-        edges = self._edges.to_leaves
+        edges = self._edges.to_inputs
+        edges = edges[self._graph.kind[self._graph.target[edges]] == wire.LEAF]
         leaf, user = self._graph.target[edges], box[self._order.position[self._graph.source[edges]]]
         first = starts_of_runs(leaf, user)
         return _norms(user[first], self._arrived[self._graph.output_start[leaf[first]]], boxes)

@@ -6,14 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from .. import model
+from .. import model, wire
 from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
 from .columns import Floats
+from .inputs import BoxInputs, inputs_of
 from .leaves import ShownLeaf, shown_leaves
 from .numbers import CarriedSeries, Norm, PassSums
-from .tree import GroupTree, index_in
+from .tree import GroupTree, index_in, relative
 from .trees import known_graph
 from .view import ShownBox, View, first_view, read_view, reveal
 
@@ -42,6 +43,7 @@ def read_map(
     gradients = PassSums(tree, passed)
     shown = _view(tree, gradients, view, revealed)
     sums = gradients.over([(box.start, box.end) for box in shown.boxes])
+    inputs = inputs_of(tree, [(box.start, box.end) for box in shown.boxes])
     frames = {group.id: group for box in shown.boxes for group in shown.around(box)}
     ids = [box.id for box in shown.boxes]
     return model.GraphMap(
@@ -51,8 +53,10 @@ def read_map(
         nodes=tree.graph.count,
         edges_in_graph=tree.graph.edges,
         boxes=[
-            _box(gradients, shown, box, *norms)
-            for box, *norms in reversed(list(zip(shown.boxes, sums.arriving, sums.passed_on, sums.parameters, strict=True)))
+            _box(tree, gradients, shown, box, used, *norms)
+            for box, used, *norms in reversed(
+                list(zip(shown.boxes, inputs, sums.arriving, sums.passed_on, sums.parameters, strict=True))
+            )
         ],
         frames=[
             model.MapFrame(
@@ -83,7 +87,16 @@ def _view(tree: GroupTree, gradients: PassSums, address: str | None, revealed: s
         raise InvalidInput(message, where="reveal") from None
 
 
-def _box(gradients: PassSums, view: View, box: ShownBox, arriving: Norm, passed_on: Norm, parameters: Norm) -> model.MapBox:
+def _box(
+    tree: GroupTree,
+    gradients: PassSums,
+    view: View,
+    box: ShownBox,
+    used: BoxInputs,
+    arriving: Norm,
+    passed_on: Norm,
+    parameters: Norm,
+) -> model.MapBox:
     group = box.group
     around = view.around(box)
     several = box.first >= 0
@@ -103,6 +116,12 @@ def _box(gradients: PassSums, view: View, box: ShownBox, arriving: Norm, passed_
         parameters=_norm(parameters),
         series=[_series(each) for each in gradients.carried(group, box.first, box.last)] if turns is not None else [],
         ran=gradients.ran(box.start, box.end),
+        kinds=_kinds(tree, box),
+        inputs=[
+            model.MapInput(f"n{use.node}", *_named(tree, use.node, group.path), use.edges, use.shared) for use in used.listed
+        ],
+        own_inputs=used.own,
+        shared_inputs=used.shared,
     )
 
 
@@ -116,6 +135,19 @@ def _leaf(tree: GroupTree, gradients: PassSums, ids: list[str], leaf: ShownLeaf)
         boxes=[ids[box] for box in reversed(leaf.boxes)],
         stubs=leaf.stubs,
     )
+
+
+def _kinds(tree: GroupTree, box: ShownBox) -> int | None:
+    if box.group.turns is None:
+        return None
+    kinds = tree.kinds(box.group)
+    return len(set(kinds if box.first < 0 else kinds[box.first : box.last + 1]))
+
+
+def _named(tree: GroupTree, node: int, path: str = "") -> tuple[model.NodeKind, str]:
+    """Return the kind of a leaf or constant, and its name within the module with a path."""
+    kind: model.NodeKind = "leaf" if tree.graph.kind[node] == wire.LEAF else "constant"
+    return kind, relative(tree.graph.text("name", node) or kind, path)
 
 
 def _turns_name(box: ShownBox) -> str:

@@ -15,6 +15,7 @@ from .columns import Ints, Longs, StructureColumns, op_name
 from .edges import SortedEdges
 from .entries import FRAME, OP, REPEAT, STATEMENT, Divider, Entries
 from .frames import FrameTree, frame_tree
+from .kinds import kinds_of_turns
 from .order import ForwardOrder, forward_order
 from .parts import MOST_CHILDREN, crossing_edges, cut
 
@@ -45,6 +46,8 @@ class Group:
     turns: Ints | None = None
     children: list[Group] | None = None
     made_turns: dict[int, Group] = field(default_factory=dict)
+    kinds: list[int] | None = None
+    """The kind of each turn, once it was asked for."""
     entries: Entries | None = None
     """The entries of the interval. They are made when the group is opened, if they are not known before."""
 
@@ -124,6 +127,13 @@ class GroupTree:
                 turn.entries = self._divider.statements(inside)
         group.made_turns[index] = turn
         return turn
+
+    def kinds(self, group: Group) -> list[int]:
+        """Return the kind of each turn of a loop or repetition: turns of one structure have the same number, from 0 on."""
+        assert group.turns is not None
+        if group.kinds is None:
+            group.kinds = kinds_of_turns(self.graph, self.order, self.edges, self._divider.keys, group.turns, group.end)
+        return group.kinds
 
     def _only_module(self, start: int, end: int, depth: int) -> int | None:
         """Return the module that holds all operations of an interval in a frame that is ``depth`` frames deep, if one does."""
@@ -227,7 +237,7 @@ class GroupTree:
         while (only := self._only_module(start, end, depth)) is not None:
             depth, inner = depth + 1, only
         path = self.frames.name[inner]
-        name = _relative(path, parent.path)
+        name = relative(path, parent.path)
         return Group(id_, "module", name, start, end, parent, depth, path=path)
 
     @staticmethod
@@ -267,7 +277,7 @@ class GroupTree:
     def _repeat_name(self, group: Group, of: Entries, period: int) -> str:
         first, last = int(of.ref[0]), int(of.ref[-period])
         if int(of.kind[0]) == FRAME and self.frames.kind[first] == wire.MODULE:
-            names = [_relative(self.frames.name[frame], group.path) for frame in (first, last)]
+            names = [relative(self.frames.name[frame], group.path) for frame in (first, last)]
             return names[0] if names[0] == names[1] else _range(*names)
         return f"line {group.line}" if group.line is not None else self._op_name(group.start)
 
@@ -376,10 +386,10 @@ def _range(first: str, last: str) -> str:
     return f"{first} – {last.removeprefix(stem + dot)}"
 
 
-def _relative(path: str, around: str) -> str:
+def relative(path: str, around: str) -> str:
     """Return a module's path within another module.
 
-    >>> _relative("model.layers.0.attn", "model.layers.0"), _relative("model", "")
+    >>> relative("model.layers.0.attn", "model.layers.0"), relative("model", "")
     ('attn', 'model')
     """
     return path.removeprefix(f"{around}.") if around else path

@@ -104,7 +104,7 @@ def test_a_leaf_is_revealed_with_the_operation_that_uses_it() -> None:
 def test_a_loop_has_a_bar_for_each_turn_and_says_how_fast_the_gradient_grows() -> None:
     root = drawn(recording_of("nested loops"), view="")
     texts = ["".join(text.itertext()) for text in root.iter(f"{NS}text")]
-    assert "× 4, 24 nodes" in texts
+    assert "× 4, 2 kinds, 24 nodes" in texts
     assert "x 5.926e−3 … 0.326, ÷ 7.41 per turn" in texts
 
 
