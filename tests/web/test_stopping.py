@@ -26,9 +26,9 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 RUNS = "/api/v1/runs"
 
 
-async def post(server: RealServer, **headers: str) -> Connection:
+async def post(server: RealServer, program: str = FIT, **headers: str) -> Connection:
     connection = await server.connect()
-    connection.post(RUNS, {"program": FIT}, **headers)
+    connection.post(RUNS, {"program": program}, **headers)
     return connection
 
 
@@ -95,7 +95,8 @@ async def test_a_replay_that_waits_when_the_server_stops_gets_503() -> None:
         run = (await first.answer()).json()["id"]
         executor.batches = (fit()[:3], wait, fit()[3:])
         running = await post(server)
-        await until(lambda: server.service.runs.running)
+        another = await post(server, program="x = 1")  # the slots of this address are taken
+        await until(lambda: server.service.runs.running == 2)
         replay = await server.connect()
         replay.post(f"{RUNS}/{run}/replays", {"what": "check", "step": 0})
         await until(lambda: server.service.runs.waiting)
@@ -103,6 +104,7 @@ async def test_a_replay_that_waits_when_the_server_stops_gets_503() -> None:
         assert (await replay.answer()).status == 503
         event.set()
         assert (await running.answer()).status == 201
+        assert (await another.answer()).status == 201
 
 
 async def test_a_request_that_is_cancelled_while_the_server_stops_is_answered() -> None:
