@@ -36,7 +36,7 @@ BODY_RATE: Final = 16 * 1024
 WRITE_RATE: Final = 1024
 """Bytes per second at which a client must read."""
 REFUSED_SECONDS: Final = 5.0
-"""Seconds for which a refused connection is still read. Otherwise a client that is still sending would lose the answer."""
+"""Seconds for which a connection is read after its last response. Otherwise a client that is still sending would lose it."""
 RETRY_SECONDS: Final = 5
 """``Retry-After`` of a connection beyond a limit."""
 REFUSALS: Final = 64
@@ -124,6 +124,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._broken: HTTPStatus | None = None
         """Why nothing more is read from this connection."""
+        self._lingering = False
+        """True if what arrives is dropped, because the last response was sent before the whole request had arrived."""
         self._stuck_since: float | None = None
         """Time since which the bytes counted in ``_unread`` have been waiting for the client to read them."""
         self._unread = 0
@@ -145,6 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._serving = cycle
+        cycle.transport = cast(asyncio.Transport, _TransportOfRequest(self))
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -157,7 +160,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._broken is not None or self.transport.is_closing():
+        if self._broken is not None or self._lingering or self.transport.is_closing():
             return
         if self._refusal is not None:
             self._refuse(self._refusal)
@@ -223,7 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def check(self, now: float) -> None:
         """Close the connection if the client takes too long to send or to read."""
         transport = self.transport
-        if self._refusal is not None or self._broken is not None:
+        if self._refusal is not None or self._broken is not None or self._lingering:
             if self._deadline is not None and now > self._deadline:
                 transport.abort()
             return
@@ -261,11 +264,35 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.write(_answer(status))
-        self.transport.write_eof()
+        self._linger()
+
+    def close_after_request(self) -> None:
+        """Close the connection, at once if the whole request has arrived."""
+        if self._deadline is None or self.transport.is_closing():
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Send no more, and drop what arrives until the client closes the connection, or :meth:`check` does."""
+        self._lingering = True
         self._deadline = self._table.clock() + REFUSED_SECONDS
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has closed the connection
+            self.transport.abort()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Do not log requests for an upgrade: anyone can send them."""
+
+
+class _TransportOfRequest:
+    """The transport of a connection as a request uses it: to send its response, and then to close the connection."""
+
+    def __init__(self, connection: BoundedProtocol) -> None:
+        self.write = connection.transport.write
+        self.is_closing = connection.transport.is_closing
+        self.close = connection.close_after_request
 
 
 _DETAILS: Final = {

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import urllib.error
+import urllib.request
 
 import httpx
 import pytest
 from tapedeck.cli import serve as serving
 from tapedeck.settings import ConnectionLimits
-from tapedeck.web.connections import PIPELINE, REFUSALS
+from tapedeck.web.connections import PIPELINE, REFUSALS, REFUSED_SECONDS
 
 from ..fake_executor import FakeExecutor, forever, gate
 from ..handmade_events import FIT, fit
 from .conftest import Serve, client_of
-from .real_server import RealServer, listening, until
+from .real_server import LIVENESS, RealServer, listening, until
 
 pytestmark = pytest.mark.anyio
 
@@ -94,6 +96,30 @@ async def test_a_body_that_arrives_slowly_is_answered_408() -> None:
         server.advance(1)
         assert b"408 Request Timeout" in await slow.rest()
         await ping(server)
+
+
+async def test_a_client_that_closes_its_connections_learns_why_its_body_is_refused() -> None:
+    def post(port: int) -> tuple[int, bytes]:
+        """Send a body as a client that reads nothing before it has sent everything."""
+        headers = {"Content-Type": "text/x-python", "Connection": "close"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v1/runs", bytes(11_000_000), headers)
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(request, timeout=LIVENESS)
+        return error.value.code, error.value.read()
+
+    async with listening(FakeExecutor(fit())) as server:
+        for _ in range(3):
+            status, body = await asyncio.to_thread(post, server.port)
+            assert status == 413
+            assert b"larger than the limit" in body
+        await until(lambda: not len(server.table))
+        connection = await server.connect()  # a client that never stops sending is disconnected
+        connection.send(b"POST /api/v1/runs HTTP/1.1\r\nHost: testserver\r\nContent-Type: text/x-python\r\n")
+        connection.send(b"Connection: close\r\nContent-Length: 11000000\r\n\r\n" + bytes(1_000))
+        assert (await connection.answer()).status == 413
+        assert len(server.table) == 1
+        server.advance(REFUSED_SECONDS + 1)
+        await until(lambda: not len(server.table))
 
 
 async def test_a_large_body_may_take_longer_than_a_small_one(caplog: pytest.LogCaptureFixture) -> None:
