@@ -227,6 +227,8 @@ def test_arrow_keys_walk_through_closed_groups(visit: Visit) -> None:
 def test_the_way_to_a_node_opens_again_and_the_breadcrumb_leads_up(visit: Visit) -> None:
     page = visit("transformer", "?node=n300")
     expect(page.locator("#canvas .box.op.selected")).to_be_visible()
+    page.wait_for_timeout(300)
+    assert inside_canvas(page, page.locator("#canvas .box.op.selected")), "the address names it"
     page.locator(".crumbs").get_by_role("button", name="graph", exact=True).click()
     expect(page.locator("#canvas .box.op.selected")).to_have_count(0)
     page.get_by_role("button", name="Open the way").click()
@@ -240,6 +242,10 @@ def test_a_parameter_of_the_charts_is_shown_on_the_map(visit: Visit) -> None:
     page.get_by_label("Parameter", exact=True).select_option(label="model.layers.2.attn.qkv.weight [12, 4]")
     expect(page.locator("#canvas .box.user")).to_be_visible()
     expect(page.locator(".crumbs")).to_contain_text("layers.2")
+    page.get_by_label("Parameter", exact=True).select_option(label="model.layers.40.attn.qkv.weight [12, 4]")
+    expect(page.locator(".crumbs")).to_contain_text("layers.40")
+    expect(page.locator("#charts .chart .u-over, #charts canvas").first).to_be_visible()
+    expect(page.locator("#charts")).not_to_contain_text("no value in any step")
 
 
 def test_a_step_writes_numbers_into_the_same_boxes(visit: Visit) -> None:

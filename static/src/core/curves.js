@@ -56,6 +56,24 @@ function seriesOf(answer) {
 }
 
 /**
+ * Fetch the curves of a parameter of an ended run that {@link curvesOf} leaves out.
+ *
+ * @param {Client} api
+ * @param {Run} run
+ * @param {string} id
+ * @param {Curves} curves
+ * @returns {Promise<Curves | null>}  the curves with those of the parameter; null if nothing is missing
+ */
+export async function withParameter(api, run, id, curves) {
+  const parameter = run.parameters.find((each) => each.id === id);
+  const quantities = /** @type {const} */ (["value", "grad", "contribution", "update"]);
+  const keys = parameter ? quantities.flatMap((quantity) => keysOf(parameter, quantity)) : [];
+  if (!keys.some((key) => !(key in curves.values)) || run.parameters.slice(0, PARAMETERS).some((each) => each.id === id)) return null;
+  const { index, series } = seriesOf(await api.series(run.id, keys, run.steps > POINTS ? { points: POINTS } : {}));
+  return index.length === curves.index.length ? { index: curves.index, values: { ...curves.values, ...series } } : null;
+}
+
+/**
  * Fetch the curves of a run. Curves that were fetched before are extended, not fetched again.
  *
  * @param {Client} api

@@ -29,7 +29,8 @@ export function pictures(api, once) {
    * @param {Look} look
    */
   function keysOf(run, graph, pass, { direction, view }) {
-    const map = view !== null || (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
+    const large = (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
+    const map = view !== null || large || first.has(`${run.id} ${graph}`);
     const address = map ? (view ?? first.get(`${run.id} ${graph}`) ?? null) : null;
     // the boxes of a map have sums, which only the server computes
     const shared = pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
@@ -41,7 +42,7 @@ export function pictures(api, once) {
   function made(run, graph, pass, look, svg) {
     const shown = viewOf(svg);
     const before = keysOf(run, graph, pass, look);
-    if (before.map && before.address === null && shown !== null) first.set(`${run.id} ${graph}`, shown);
+    if (before.address === null && shown !== null) first.set(`${run.id} ${graph}`, shown);
     // an address that the server has corrected is still the address of this picture
     const { key, ...names } = before.address === null ? keysOf(run, graph, pass, look) : before;
     if (key !== before.key) void once(key, () => Promise.resolve(svg));

@@ -1,7 +1,7 @@
 // Show recordings: fetch everything for the current view, and show it at once. A newer request replaces an older one.
 
 import { Problem } from "../leaves/api.js";
-import { curvesOf } from "./curves.js";
+import { curvesOf, withParameter } from "./curves.js";
 import { pictures, shows } from "./pictures.js";
 import { lastPhase } from "./playhead.js";
 import { runner, trouble } from "./runner.js";
@@ -126,6 +126,15 @@ export function session(store, api, onrun) {
     const now = store.get();
     if (now.run?.id === run.id && now.run.steps > run.steps) void curve();
   }
+
+  /** Fetch the curves of the chosen parameter, if they are not among those that are fetched first. */
+  async function curveOfParameter() {
+    const { run, curves, parameter } = store.get();
+    if (!run || !ended(run) || !curves || parameter === null) return;
+    const found = await withParameter(api, run, parameter, curves).catch(() => null);
+    if (found && store.get().curves === curves) store.set({ curves: found });
+  }
+  store.watch(["parameter", "curves"], () => void curveOfParameter());
 
   /** Show the fetched parts. @param {Partial<State>} found */
   function arrive(found) {

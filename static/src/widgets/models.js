@@ -9,7 +9,7 @@ const LEAST = -2; // the scale reaches from here, as a power of ten, or further
 const MOST = 1;
 const EVEN = 1; // powers of ten from the reference within which a gradient counts as even
 const FAR = 3; // powers of ten from the reference from which on it vanishes or explodes, as the server says
-const TICKS = 7; // most labels of the scale
+const TICK = 40; // least distance between two labels of the scale, in pixels
 
 /** @typedef {{least: number, most: number}} Scale   powers of ten at both ends of the bars */
 
@@ -44,7 +44,7 @@ export function models({ onmodule, onparameter, width }) {
       null,
       h("th", { scope: "col", class: "module" }, "Module"),
       h("th", { scope: "col", class: "number", title: "L2 norm of the gradient of its parameters" }, "‖∂L/∂θ‖"),
-      h("th", { scope: "col", class: "plot" }, h("div", { class: "about" }, reference, h("small", null, "smaller ← → larger")), axis),
+      h("th", { scope: "col", class: "plot" }, h("div", { class: "about" }, reference, h("small", null, "smaller ← → larger", h("span", { class: "far" }, " · dashed: vanishing, exploding"))), axis),
       h("th", { scope: "col", class: "number wide", title: "L2 norm of the gradient that arrives at its outputs" }, "arrives"),
       h("th", { scope: "col", class: "number value", title: "L2 norm of its parameters" }, "‖θ‖"),
       h("th", { scope: "col", class: "number ratio", title: "Norm of the update, divided by that of the parameters" }, "‖Δθ‖/‖θ‖"),
@@ -64,6 +64,7 @@ export function models({ onmodule, onparameter, width }) {
   let order = "";
   /** @type {Scale} */
   let scale = { least: LEAST, most: MOST };
+  let ticked = 0; // width for which the scale has labels, in pixels
   let focused = ""; // key of the row that is the tab stop
   let owner = ""; // the run and the structure that the open rows belong to
 
@@ -194,9 +195,10 @@ export function models({ onmodule, onparameter, width }) {
       return value && value > 0 ? [Math.log10(value)] : [];
     });
     const [least, most] = [Math.floor(Math.min(scale.least, ...logs)), Math.ceil(Math.max(scale.most, ...logs))];
-    if (least === scale.least && most === scale.most && axis.childElementCount) return;
-    scale = { least, most };
-    const step = Math.ceil((most - least) / TICKS);
+    const same = least === scale.least && most === scale.most && ticked === axis.clientWidth;
+    if (same && axis.childElementCount) return;
+    [scale, ticked] = [{ least, most }, axis.clientWidth];
+    const step = Math.ceil((most - least) / Math.max(1, Math.floor(axis.clientWidth / TICK)));
     const ticks = Array.from({ length: most - least + 1 }, (_, i) => least + i).filter((power) => power % step === 0);
     fill(axis, ticks.map((power) => at(h("span", null, power === 0 ? "1" : power === 1 ? "10" : ["10", h("sup", null, `${power}`.replace("-", format.MINUS))]), place(power))));
     for (const [name, power] of Object.entries({ "--zero": 0, "--low": -EVEN, "--high": EVEN, "--vanishing": -FAR, "--exploding": FAR })) table.style.setProperty(name, `${place(power)}%`);
@@ -225,6 +227,8 @@ export function models({ onmodule, onparameter, width }) {
     event.preventDefault();
     event.stopPropagation();
   });
+
+  new ResizeObserver(() => shown && widen(shown)).observe(axis);
 
   /** @param {string | undefined} key */
   const focus = (key) => void (key !== undefined && lines.get(key)?.element.focus());

@@ -6,7 +6,14 @@ import { fill, h, s, widget } from "../leaves/dom.js";
 
 const WIDE = 132; // largest width, in pixels
 const HIGH = 176; // largest height
+const NARROW = 0.65; // its size on a phone, as a share of the usual size
 const PAN = 40; // pixels of the picture by which an arrow key moves the view
+
+/** Return where a group is in its parent. @param {SVGGElement | null} group */
+function placeOf(group) {
+  const matrix = group?.transform.baseVal.consolidate()?.matrix;
+  return { x: matrix?.e ?? 0, y: matrix?.f ?? 0 };
+}
 
 /**
  * Make the overview.
@@ -28,18 +35,20 @@ export function overview({ oncentre }) {
   function draw(svg) {
     drawn = svg;
     const [width, height] = [svg.width.baseVal.value, svg.height.baseVal.value];
-    scale = Math.min(WIDE / width, HIGH / height);
+    scale = Math.min(WIDE / width, HIGH / height) * (innerWidth <= 760 ? NARROW : 1);
     drawing.setAttribute("width", `${Math.round(width * scale)}`);
     drawing.setAttribute("height", `${Math.round(height * scale)}`);
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const whole = svg.getBoundingClientRect();
-    const k = whole.width / width || 1;
+    const scene = /** @type {SVGGElement | null} */ (svg.querySelector(".scene"));
+    const origin = placeOf(scene);
     fill(
       shapes,
-      [...svg.querySelectorAll(".frame, .box")].map((group) => {
-        const own = (group.querySelector("rect") ?? group).getBoundingClientRect();
-        const kind = group.classList.contains("frame") ? "area" : group.classList.contains("selected") ? "mark" : "item";
-        return s("rect", { class: kind, x: (own.x - whole.x) / k, y: (own.y - whole.y) / k, width: own.width / k, height: own.height / k });
+      /** @type {SVGGElement[]} */ ([...svg.querySelectorAll(".frame, .box")]).map((group) => {
+        const rect = group.querySelector("rect");
+        const own = placeOf(group); // not where it is on the screen, since it may be moving
+        const [x, y] = [origin.x + own.x + (rect?.x.baseVal.value ?? 0), origin.y + own.y + (rect?.y.baseVal.value ?? 0)];
+        const kind = group.classList.contains("frame") ? "area" : group.matches(".selected, .user") ? "mark" : "item";
+        return s("rect", { class: kind, x, y, width: rect?.width.baseVal.value ?? 0, height: rect?.height.baseVal.value ?? 0 });
       }),
     );
   }

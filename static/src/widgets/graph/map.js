@@ -61,6 +61,7 @@ export function progress(svg) {
      */
     show(ran) {
       let now = null;
+      svg.classList.toggle("passing", Number.isFinite(ran)); // gradients of leaves are complete when the pass is over
       for (const each of boxes) {
         const waiting = Number.isFinite(ran) && each.first >= ran;
         const running = ran > 0 && ran === each.last + 1;
@@ -134,7 +135,7 @@ export function turnAt(box, { clientX, clientY }) {
  * @param {readonly {node: string, way: readonly string[]}[]} hits  way: ids of the groups around the node, the outermost first
  */
 export function flag(svg, hits) {
-  const boxes = /** @type {SVGGElement[]} */ ([...svg.querySelectorAll(".box, .node")]);
+  const boxes = /** @type {SVGGElement[]} */ ([...svg.querySelectorAll(".box, .node, .leaf")]);
   const byNode = new Map(boxes.map((each) => [each.dataset["node"], each]));
   const byGroup = new Map(boxes.map((each) => [each.dataset["group"], each]));
   // a box of several turns: the id of the loop, and the numbers of its first and last turn

@@ -175,6 +175,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
       const own = shown.getBoundingClientRect();
       const whole = element.getBoundingClientRect();
       const margin = amid ? AMID : MARGIN;
+      if (amid) moved = true; // a change of the view's size does not move it away
       /** @param {number} start @param {number} end @param {number} first @param {number} last  of the view */
       const by = (start, end, first, last) => {
         const least = Math.max(first + margin - start, 0) || Math.min(last - margin - end, 0);
@@ -191,6 +192,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
       const own = shown.getBoundingClientRect();
       const whole = element.getBoundingClientRect();
       const inside = own.top >= whole.top && own.bottom <= whole.bottom && own.left >= whole.left && own.right <= whole.right;
+      moved = true;
       if (inside) return;
       /** @param {number} start @param {number} size @param {number} first @param {number} room */
       const by = (start, size, first, room) => first + (size <= room - 2 * AMID ? (room - size) / 2 : AMID) - start;
