@@ -111,16 +111,26 @@ class Executor(Protocol):
 class LocalExecutor:
     """Runs jobs in this machine's pool of confined children.
 
-    ``entry`` is the module that runs in the children, ``path`` lists additional folders to import it from, and ``mode`` is the
-    only mode to try. These three are for tests. Only the setting ``unconfined`` can select the mode ``none``.
+    ``entry`` is the module that runs in the children, ``path`` lists additional folders to import it from, ``mode`` is the only
+    mode to try, and ``namespaces`` says whether to try these. The four are for tests. Only the setting ``unconfined`` can
+    select the mode ``none``.
     """
 
-    def __init__(self, settings: Settings, *, entry: str = ENTRY, path: tuple[str, ...] = (), mode: Mode | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        entry: str = ENTRY,
+        path: tuple[str, ...] = (),
+        mode: Mode | None = None,
+        namespaces: bool = True,
+    ) -> None:
         config = ZygoteConfig(
             entry=entry,
             mode="none" if settings.unconfined else None if mode == "none" else mode,
             memory_bytes=settings.limits.memory_bytes,
             cpu_seconds=math.ceil(settings.limits.wall_seconds) + 2,
+            namespaces=namespaces,
             path=path,
         )
         idle = settings.children or 2 * cores()

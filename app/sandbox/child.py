@@ -64,7 +64,7 @@ def run_child(
         request = _read_all(JOB_FD)
         os.close(JOB_FD)
         if probe:
-            _write(selftest.attempt(confinement.mode))
+            _write(selftest.attempt(confinement.mode, isolated=confinement.isolated))
         elif request:
             if confinement.mode != "none":
                 _disable_monitor_threads()

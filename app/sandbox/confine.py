@@ -45,6 +45,8 @@ class Confinement(Struct, frozen=True):
     address_space: int
     """Bytes of address space that a child may map in total: the zygote's own and the program's."""
     config: ZygoteConfig
+    isolated: bool = False
+    """Whether the zygote is in namespaces of its own."""
 
 
 def best_mode() -> Mode:
@@ -62,7 +64,6 @@ def confine(confinement: Confinement, zygote: int) -> None:
             ignored = number in (signal.SIGPIPE, signal.SIGXFSZ)
             signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _be_killed_first_when_memory_runs_out()
     for limit, amount in _limits(confinement):
         ceiling = resource.getrlimit(limit)[1]
         amount = amount if ceiling == resource.RLIM_INFINITY else min(amount, ceiling)
@@ -84,17 +85,6 @@ def confine(confinement: Confinement, zygote: int) -> None:
         landlock.restrict(confinement.rules)
         os.close(confinement.rules)
     seccomp.install(confinement.filter)
-
-
-def _be_killed_first_when_memory_runs_out() -> None:
-    """Have the kernel kill this process before the zygote and the server when memory runs out.
-
-    The files in ``/proc`` of a process that is not dumpable belong to root. A child of another user can therefore write its
-    score only while it is dumpable. :func:`confine` then makes it not dumpable again.
-    """
-    if kernel.LINUX:
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-    kernel.set_oom_score(1000)
 
 
 def keep_only(job_pipe: int, events_pipe: int, rules: int | None, *, files: bool = False) -> int | None:

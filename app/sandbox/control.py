@@ -42,6 +42,8 @@ class ZygoteConfig(Struct, frozen=True):
     stack_bytes: int = 256 * 1024 * 1024
     drop_uid: bool = True
     """Give up uid 0 if the interpreter stays readable without it."""
+    namespaces: bool = True
+    """Enter namespaces of its own, if the kernel allows it."""
     path: tuple[str, ...] = ()
     """Additional folders to import ``entry`` from. Used by tests."""
 

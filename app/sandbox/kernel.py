@@ -68,16 +68,22 @@ def drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capabilities could not be dropped")
 
 
-def set_oom_score(score: int) -> None:
-    """Set how readily the kernel kills this process when memory runs out: from 0 (default) to 1000 (first).
+class OomScore:
+    """How readily the kernel kills this process when memory runs out: from 0 (default) to 1000 (first).
 
-    Does nothing where ``/proc`` is not writable.
+    The file stays open, because a process that changes its user may not open it again. Without ``/proc``, nothing happens.
     """
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write(str(score))
-    except OSError:
-        pass
+
+    def __init__(self) -> None:
+        self._file = -1
+        with contextlib.suppress(OSError):
+            self._file = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+
+    def set(self, score: int) -> None:
+        """Set the score. A forked process inherits it."""
+        if self._file >= 0:
+            with contextlib.suppress(OSError):  # the score may not be lowered again
+                os.pwrite(self._file, str(score).encode(), 0)
 
 
 def threads() -> int:

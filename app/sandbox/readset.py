@@ -53,6 +53,11 @@ def readable_paths() -> list[str]:
     return [*_standard_library(), *_packages(PACKAGES), *_metadata(PACKAGES), *(path for path in _DATA if os.path.isdir(path))]
 
 
+def empty_folders() -> list[str]:
+    """Return folders that must exist, although nothing in them is read: without that of its compiler, PyTorch fails."""
+    return [folder for folder in [os.environ.get("TORCHINDUCTOR_CACHE_DIR")] if folder]
+
+
 def _standard_library() -> Iterator[str]:
     """Yield the entries of the standard library's folders one by one, because a folder may also contain ``site-packages``."""
     for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}:

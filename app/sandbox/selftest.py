@@ -30,9 +30,12 @@ class Check(NamedTuple):
     detail: str
 
 
-def attempt(mode: Mode) -> bytes:
-    """Make every attempt, and return the report."""
-    checks = [_denied(name, action) for name, action in _FORBIDDEN.items()]
+def attempt(mode: Mode, *, isolated: bool = False) -> bytes:
+    """Make every attempt, and return the report. If ``isolated`` in namespaces, files that must not be read must not exist."""
+    # In namespaces, the files of other processes do not exist; /etc/passwd does, empty.
+    checks = [_denied(name, action, absent=isolated and "process" in name) for name, action in _FORBIDDEN.items()]
+    if isolated:
+        checks.append(_absent("finding other files", "/proc/self", "/etc/hosts", __file__))
     if mode == "full":
         checks.append(_allowed("reading the standard library is allowed", _read_library))
     else:
@@ -47,14 +50,21 @@ def read(report: bytes) -> list[Check]:
 
 def passed(checks: list[Check]) -> bool:
     """Return whether every attempt was made and every check is true."""
-    return len(checks) == len(_FORBIDDEN) + 1 and all(check.ok for check in checks)
+    return len(checks) >= len(_FORBIDDEN) + 1 and all(check.ok for check in checks)
 
 
-def _denied(name: str, action: Callable[[], object]) -> Check:
+def _absent(name: str, *paths: str) -> Check:
+    """Check that a path is neither found nor denied."""
+    found = [path for path in paths if os.path.lexists(path)]
+    return Check(f"{name} is denied", not found, f"found {', '.join(found)}" if found else "")
+
+
+def _denied(name: str, action: Callable[[], object], *, absent: bool = False) -> Check:
+    """Check that an action is denied. With ``absent``, it may also fail because a file does not exist."""
     try:
         action()
     except OSError as error:
-        if error.errno in _DENIED:
+        if error.errno in _DENIED or (absent and error.errno == errno.ENOENT):
             return Check(f"{name} is denied", True, error.strerror or "")
         return Check(f"{name} is denied", False, f"it failed for another reason: {error}")
     return Check(f"{name} is denied", False, "it was possible")

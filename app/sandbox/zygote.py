@@ -15,11 +15,12 @@ import select
 import socket
 import sys
 import tempfile
-from typing import cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 
-from . import child, kernel, landlock, readset, seccomp
+from ..wire.catalogue import OptimizerCatalogue
+from . import child, kernel, landlock, namespaces, readset, seccomp
 from .confine import Confinement, best_mode, drop_privileges
 from .control import (
     PACKET,
@@ -36,13 +37,19 @@ from .control import (
     encode,
 )
 
+_ZYGOTE_SCORE: Final = 500
+"""How readily the kernel kills the zygote when memory runs out: before the server."""
+_CHILD_SCORE: Final = 1000
+"""The same of a child: before all others."""
+_ISOLATED: Final = "They run in namespaces in which other files, the network and the name of the machine do not exist."
+
 
 class _Children:
     """The children that have not been reaped."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, resident: int) -> None:
         self.control = control
-        self.resident = kernel.resident()
+        self.resident = resident
         """Resident memory of the zygote, in bytes, which each child starts with."""
         self.living: dict[int, tuple[int, int]] = {}
         """The token and process id of each child, by its pidfd."""
@@ -65,62 +72,86 @@ class _Children:
         self.control.send(encode(Exited(token, status, max(0, usage.ru_maxrss * 1024 - self.resident))))
 
 
+class _Prepared(NamedTuple):
+    """What the zygote needs to fork children."""
+
+    confinement: Confinement
+    entry: child.EntryModule
+    notes: list[str]
+    optimizers: OptimizerCatalogue
+    resident: int
+    """Resident memory of the zygote, in bytes."""
+
+
 def main() -> None:
     """Prepare, report the result to the server, and serve requests until the control socket is closed."""
     config = msgspec.json.decode(sys.argv[2], type=ZygoteConfig)
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
+    oom = kernel.OomScore()
+    oom.set(_ZYGOTE_SCORE)
     try:
-        confinement, entry, notes = _prepare(config)
-        ready = Ready(confinement.mode, notes, entry.optimizers())
+        prepared = _prepare(config)
+        ready = Ready(prepared.confinement.mode, prepared.notes, prepared.optimizers)
     except BaseException as error:
         control.send(encode(Failed(f"{type(error).__name__}: {error}"[:2000])))
         raise
     control.send(encode(ready))
     with contextlib.suppress(ConnectionError, BrokenPipeError):
-        _serve(control, confinement, entry)
+        _serve(control, prepared, oom)
 
 
-def _prepare(config: ZygoteConfig) -> tuple[Confinement, child.EntryModule, list[str]]:
-    """Drop privileges, import what programs need, and build the Landlock ruleset and the seccomp filter."""
+def _prepare(config: ZygoteConfig) -> _Prepared:
+    """Import what programs need, enter namespaces, drop privileges, and build the Landlock ruleset and the seccomp filter."""
     mode: Mode = config.mode or best_mode()
-    kernel.set_oom_score(500)  # when memory runs out, the kernel kills the zygote before the server
     sys.path[:0] = config.path
-    if mode == "none":
-        notes = ["Programs run with your own permissions, packages and current folder."]
-    else:
-        notes = [drop_privileges(config.drop_uid, _needed_files(config.entry))]
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     for name in readset.PRELOADED:
         importlib.import_module(name)
     entry = cast("child.EntryModule", importlib.import_module(config.entry))
     entry.preload()
+    optimizers = entry.optimizers()
     if mode == "nofiles":
         for name in readset.PRELOADED_WITHOUT_FILES:
             importlib.import_module(name)
     if mode != "none":
         tempfile.tempdir = "/nonexistent"  # libraries may read the name of the folder, but cannot write to it
-    rules = landlock.build_ruleset(readset.readable_paths()) if mode == "full" else None
-    filter_ = b"" if mode == "none" else seccomp.build_filter(os.uname().machine, files=mode == "full")
     if kernel.threads() != 1:
         raise RuntimeError(f"the zygote has {kernel.threads()} threads")
     if shared := kernel.shared_mappings():
         raise RuntimeError(f"children would share memory: {shared[0]}")
+    size, resident = kernel.address_space() + config.memory_bytes, kernel.resident()
+    isolated = False
+    notes = ["Programs run with your own permissions, packages and current folder."]
+    readable = readset.readable_paths()
+    if mode != "none":
+        reason = namespaces.enter(readable, readset.empty_folders()) if config.namespaces else "they are turned off"
+        isolated = reason is None
+        notes = [
+            drop_privileges(config.drop_uid, _needed_files(config.entry, isolated)),
+            _ISOLATED if isolated else f"They can find out which files exist, because they have no namespaces: {reason}.",
+        ]
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    rules = landlock.build_ruleset(readable) if mode == "full" else None
+    filter_ = b"" if mode == "none" else seccomp.build_filter(os.uname().machine, files=mode == "full")
     gc.collect()
     gc.freeze()
-    size = kernel.address_space() + config.memory_bytes
-    return Confinement(mode, rules, filter_, size, config), entry, notes
+    return _Prepared(Confinement(mode, rules, filter_, size, config, isolated), entry, notes, optimizers, resident)
 
 
-def _needed_files(entry: str) -> list[str]:
-    """Return one file of each folder that must stay readable: the interpreter, its library, Tapedeck, ``entry`` and PyTorch."""
-    specs = (importlib.util.find_spec(name) for name in (entry.partition(".")[0], "torch"))
-    return [sys.executable, os.__file__, __file__, *(spec.origin for spec in specs if spec and spec.origin)]
+def _needed_files(entry: str, isolated: bool) -> list[str]:
+    """Return one file of each folder that must stay readable.
+
+    Children import from the standard library and PyTorch. Outside of namespaces, the interpreter and Tapedeck count too.
+    """
+    names = ["torch"] if isolated else [entry.partition(".")[0], "torch"]
+    specs = (importlib.util.find_spec(name) for name in names)
+    ours = [] if isolated else [sys.executable, __file__]
+    return [os.__file__, *ours, *(spec.origin for spec in specs if spec and spec.origin)]
 
 
-def _serve(control: socket.socket, confinement: Confinement, entry: child.EntryModule) -> None:
+def _serve(control: socket.socket, prepared: _Prepared, oom: kernel.OomScore) -> None:
     """Fork children on request and reap those that exit, until the control socket is closed."""
-    children = _Children(control)
+    children = _Children(control, prepared.resident)
     own = os.getpid()
     while True:
         for ready, _ in children.poll.poll():
@@ -132,15 +163,14 @@ def _serve(control: socket.socket, confinement: Confinement, entry: child.EntryM
                 return
             match decode_server_message(packet):
                 case Spawn() as request:
-                    _fork(request, pipes, children, confinement, entry, own)
+                    _fork(request, pipes, children, prepared, own, oom)
                 case Ping():
                     control.send(encode(Pong()))
 
 
-def _fork(
-    request: Spawn, pipes: list[int], children: _Children, confinement: Confinement, entry: child.EntryModule, own: int
-) -> None:
+def _fork(request: Spawn, pipes: list[int], children: _Children, prepared: _Prepared, own: int, oom: kernel.OomScore) -> None:
     """Fork one child. ``pipes`` are its ends of its two pipes, ``own`` is the process id of the zygote."""
+    oom.set(_CHILD_SCORE)  # a child inherits it, and could not set it: the files in its folder of /proc belong to root
     try:
         pid = os.fork()
     except OSError as error:
@@ -148,9 +178,11 @@ def _fork(
     else:
         if pid == 0:
             job_pipe, events_pipe = pipes
+            confinement, entry = prepared.confinement, prepared.entry
             child.run_child(confinement, entry, zygote=own, job_pipe=job_pipe, events_pipe=events_pipe, probe=request.probe)
         children.add(request.token, pid)
     finally:
+        oom.set(_ZYGOTE_SCORE)
         for pipe in pipes:
             os.close(pipe)
 

@@ -19,6 +19,7 @@ MODE, PARENT, SERVER, VICTIM, PORT = {mode!r}, {parent}, {server}, {victim}, {po
 FOLDER, SECRET_FILE = {folder!r}, {secret_file!r}
 FUTEX, OPENAT = (202, 257) if X86 else (98, 56)
 DENIED = errno.EPERM, errno.EACCES, errno.ENOSYS
+NOTHING = 'SUSPICIOUS nothing exists'
 buffer = ctypes.create_string_buffer(4096)
 IN_PROC = ['environ', 'mem', 'maps', 'smaps', 'pagemap', 'auxv', 'stat', 'status', 'cmdline', 'io', 'limits', 'mounts',
            'cgroup', 'fdinfo/4', 'wchan', 'stack', 'syscall', 'sched', 'oom_score_adj', 'map_files', 'task', 'root', 'cwd']
@@ -53,7 +54,7 @@ def each(act, things, absent=(errno.ENOENT, errno.ENOTDIR)):
             if error.errno not in absent: outcomes.add(verdict(error.errno))
         else:
             outcomes.add(f"ESCAPED {{thing!r}} {{result!r}}"[:200])
-    print("; ".join(sorted(outcomes)) or "SUSPICIOUS nothing exists")
+    print("; ".join(sorted(outcomes)) or NOTHING)
 def sweep(act, things):
     each(act, things, absent=())
 def through(act, *arguments, **options):
