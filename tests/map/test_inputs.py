@@ -26,9 +26,7 @@ def test_the_inputs_of_boxes_are_counted_as_their_edges_say(name: str) -> None:
             if graph.nodes[target].kind != "op":
                 at = next(index for index, nodes in enumerate(boxes) if source in nodes)
                 used[at][target] = used[at].get(target, 0) + 1
-        users = {
-            node: [at for at, each in enumerate(used) if node in each] for node in {node for each in used for node in each}
-        }
+        users = {node: sum(node in each for each in used) for nodes in used for node in nodes}
         found = inputs_of(tree, [(box.start, box.end) for box in view.boxes])
         for box, nodes, inputs in zip(boxes, used, found, strict=True):
             assert inputs.own == sum(users[node] == 1 for node in nodes)
