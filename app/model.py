@@ -237,10 +237,14 @@ class MapFrame(Struct, frozen=True):
     view: str
 
 
+MapEdgeKind = Literal["gradient", "formula", "constant"]
+
+
 class MapEdge(Struct, frozen=True):
     """The edges from one box of a map to another: how many, to how many tensors, and the norm of what they carry.
 
-    ``gradient`` is false if none of them carries a gradient.
+    ``gradient`` is false if none of them carries a gradient: their ``kind`` is then ``constant``. It is ``formula`` if one of
+    them leads out of a derivative that a pass with ``create_graph`` computed.
     """
 
     source: str
@@ -249,6 +253,7 @@ class MapEdge(Struct, frozen=True):
     tensors: int
     norm: MapNorm
     gradient: bool
+    kind: MapEdgeKind = "gradient"
 
 
 class MapLeaf(Struct, frozen=True):

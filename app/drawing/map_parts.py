@@ -194,6 +194,7 @@ class MapParts:
         if edge.gradient and self.map.pass_ is not None:
             name = level(norm)
             look = f'class="shaft {name}" stroke="{self.pen.level(name)}" stroke-width="{min(width(norm), thickest):g}"'
+            look += ' stroke-dasharray="7 3"' if edge.kind == "formula" else ""
         else:
             token = "ink-3" if edge.gradient else "line-2"
             look = f'class="s-{token}" stroke="{self.pen.tokens[token]}"'
@@ -328,6 +329,8 @@ def _described_edge(edge: MapEdge) -> str:
     edges = "1 edge" if edge.count == 1 else f"{edge.count:,} edges"
     if not edge.gradient:
         return f"{edges}, needs no gradient"
+    if edge.kind == "formula":
+        edges += " out of a derivative"
     into = f" into {numerals.count_of(edge.tensors, 'tensor')}" if edge.count > 1 else ""
     norm = "" if edge.norm.value is None else f", gradient {'' if edge.norm.exact else 'about '}{edge.norm.value}"
     return f"{edges}{into}{norm}"

@@ -37,6 +37,7 @@ class StructureColumns:
         self.roots = wire.int32(event.roots, "roots")
         self.frame = self._or_none(event.frame, "frame")
         self.made = self._or_none(event.made, "made")
+        self.formula_node = self._or_none(event.formula_node, "formula_node")
         self.has_frames = bool(event.frame)
         """False in recordings that are older than frames."""
 

@@ -11,9 +11,10 @@ from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
 from .columns import Floats
+from .edge_kinds import formula_pairs
 from .inputs import BoxInputs, inputs_of
 from .leaves import ShownLeaf, shown_leaves
-from .numbers import CarriedSeries, Norm, PassSums
+from .numbers import BoxEdge, CarriedSeries, Norm, PassSums
 from .tree import GroupTree, index_in, relative
 from .trees import known_graph
 from .view import ShownBox, View, first_view, read_view, reveal
@@ -42,8 +43,9 @@ def read_map(
     tree = known_graph(event).tree
     gradients = PassSums(tree, passed)
     shown = _view(tree, gradients, view, revealed)
-    sums = gradients.over([(box.start, box.end) for box in shown.boxes])
-    inputs = inputs_of(tree, [(box.start, box.end) for box in shown.boxes])
+    intervals = [(box.start, box.end) for box in shown.boxes]
+    sums = gradients.over(intervals)
+    inputs, formulas = inputs_of(tree, intervals), formula_pairs(tree, intervals)
     frames = {group.id: group for box in shown.boxes for group in shown.around(box)}
     ids = [box.id for box in shown.boxes]
     return model.GraphMap(
@@ -64,10 +66,7 @@ def read_map(
             )
             for id_, group in frames.items()
         ],
-        edges=[
-            model.MapEdge(ids[edge.source], ids[edge.target], edge.count, edge.tensors, _norm(edge.norm), edge.gradient)
-            for edge in reversed(sums.edges)
-        ],
+        edges=[_edge(ids, edge, (edge.source, edge.target) in formulas) for edge in reversed(sums.edges)],
         unknown=shown.unknown,
         closed=shown.closed,
         leaves=[_leaf(tree, gradients, ids, leaf) for leaf in reversed(shown_leaves(tree, shown.boxes))],
@@ -123,6 +122,11 @@ def _box(
         own_inputs=used.own,
         shared_inputs=used.shared,
     )
+
+
+def _edge(ids: list[str], edge: BoxEdge, from_formula: bool) -> model.MapEdge:
+    kind: model.MapEdgeKind = "constant" if not edge.gradient else "formula" if from_formula else "gradient"
+    return model.MapEdge(ids[edge.source], ids[edge.target], edge.count, edge.tensors, _norm(edge.norm), edge.gradient, kind)
 
 
 def _leaf(tree: GroupTree, gradients: PassSums, ids: list[str], leaf: ShownLeaf) -> model.MapLeaf:
