@@ -17,7 +17,7 @@ WIDE: Final = 230
 MOST_LINKS: Final = 220
 """Number of edges above which the layout program would take too long. The longest ones then run in lanes beside the boxes."""
 SPANS: Final = (8, 4)
-"""Numbers of boxes that an edge may span without a lane: the first with which few enough edges are left, else the last."""
+"""Largest spans of an edge without a lane, in boxes. The first one that leaves few enough edges is used, else the last one."""
 NEIGHBOURS: Final = 8
 """Weight of an edge between neighbours in the forward order, which keeps it straight."""
 OTHERS: Final = 2

@@ -227,7 +227,7 @@ class LeafSight:
 
 
 def leaf_sights(shown: GraphMap) -> dict[str, LeafSight]:
-    """Return the leaf that is drawn at each box, if there is one: the leaf with most boxes has the choice."""
+    """Return the leaf that is drawn at each box, if there is one. Of several, it is the one with most boxes."""
     found: dict[str, LeafSight] = {}
     for leaf in sorted(shown.leaves, key=lambda leaf: -len(leaf.boxes)):
         last = leaf.boxes[-1]

@@ -70,7 +70,7 @@ class Link(Struct, frozen=True):
 
 
 class Enclosure(Struct, frozen=True):
-    """A frame around boxes: the indexes of the first and the last one, of which the frame also has all between."""
+    """A frame around boxes: the first and the last one, by their indexes, and all boxes between these."""
 
     key: str
     first: int

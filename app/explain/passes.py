@@ -75,11 +75,11 @@ class GraphOfPass:
         return [target for _, target in self.edges(node)]
 
     def before_views(self, node: int) -> model.Node:
-        """Return the node whose elements a node has, below all views."""
+        """Return the first node below a node that is not a view. It has the same elements."""
         return self.nodes[self.below_views(node)]
 
     def below_views(self, node: int) -> int:
-        """Return the index of the node whose elements a node has, below all views."""
+        """Return the index of the first node below a node that is not a view. It has the same elements."""
         while self.nodes[node].op.startswith(VIEWS) and (inputs := self.inputs(node)):
             node = inputs[0]
         return node

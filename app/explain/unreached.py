@@ -49,7 +49,7 @@ def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optim
 
 
 def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str]) -> Cause | None:
-    """Return the first line that cuts what was computed with all these parameters, of which passes reach none."""
+    """Return the first line that cuts the graph of a value computed with all these parameters. No pass reaches any of them."""
     owners = {_owner(name) for name in names}
     if len(owners) != 1 or (owner := owners.pop()) in {part for name in reached for part in name.split(".")}:
         return None

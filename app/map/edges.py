@@ -32,7 +32,7 @@ class SortedEdges:
         self.target: Ints = target[self.between]
         to_inputs = np.flatnonzero((source >= 0) & (graph.kind[graph.target] != wire.OP))
         self.to_inputs: Longs = to_inputs[np.lexsort((source[to_inputs], graph.target[to_inputs]))]
-        """The edges from operations to leaves and constants, in the order of these, those of earlier sources first."""
+        """The edges from operations to leaves and constants, sorted by leaf or constant, then by source."""
 
     @cached_property
     def owner(self) -> Ints:

@@ -231,7 +231,7 @@ def test_the_way_to_a_node_opens_again_and_the_breadcrumb_leads_up(visit: Visit)
     assert inside_canvas(page, page.locator("#canvas .box.op.selected")), "the address names it"
     page.locator(".crumbs").get_by_role("button", name="graph", exact=True).click()
     expect(page.locator("#canvas .box.op.selected")).to_have_count(0)
-    page.get_by_role("button", name="Open the way").click()
+    page.get_by_role("button", name="Open its groups").click()
     expect(page.locator("#canvas .box.op.selected")).to_be_visible()
     page.wait_for_timeout(300)
     assert inside_canvas(page, page.locator("#canvas .box.op.selected"))

@@ -65,7 +65,7 @@ NAMES: Final = 100
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each call that returned a gradient without a graph from which a term of a loss was computed."""
+    """Yield a finding for each gradient that was returned without a graph, although a term of a loss was computed from it."""
     events = [recording.log.pass_(index) for index in range(min(recording.log.counts()[1], PASSES))]
     without_graph = {event.line for event in events if event.kind == "grad"}
     if not without_graph:

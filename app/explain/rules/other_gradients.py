@@ -50,7 +50,7 @@ for step in range(3):
 
 - Gradients that are added up over several passes before the first update of any parameter.
 - Gradients of the same graph, as with micro-batches.
-- What happens only once.
+- A single update with such gradients.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ TIMES: Final = 2
 
 @dataclass
 class _Left:
-    """A gradient that a step left in a parameter although another optimizer made its step. ``main`` is the pass."""
+    """A gradient that pass ``main`` left in a parameter, because the update of its step did not use it."""
 
     main: int
     graph: int

@@ -34,7 +34,7 @@ loss.backward()
 
 ## What it does not report
 
-- `log_softmax` before `cross_entropy`: it changes nothing, because the logarithm of a softmax has itself as its `log_softmax`.
+- `log_softmax` before `cross_entropy`: a second `log_softmax` returns the same numbers as the first.
 - A softmax with other operations between it and the loss, such as attention, or a temperature.
 """
 

@@ -1,4 +1,4 @@
-"""Report weights that were meant to be kept and that the training goes on changing.
+"""Report a state that was kept without a copy, so that training goes on changing it.
 
 ## Why it matters
 

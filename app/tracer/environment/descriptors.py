@@ -45,7 +45,7 @@ class Descriptors:
 
     @contextlib.contextmanager
     def own_files(self) -> Iterator[None]:
-        """Read the files that both descriptors are, inside the ``with`` block. Nobody else reads or writes them.
+        """Inside the ``with`` block, read the files in memory to which both descriptors refer. No other process uses them.
 
         A confined process cannot create files. Its two files are limited in size, so a long ``os.write`` is divided.
         """
@@ -101,7 +101,7 @@ class _WrittenFile:
 
 
 class _OwnFile:
-    """A file in memory that is one of the descriptors. All that refer to it share its position, at which text is written."""
+    """A file in memory behind one of the descriptors. All its descriptors share the position at which text is written."""
 
     def __init__(self, number: int, stream: Stream) -> None:
         self.stream = stream
@@ -161,7 +161,7 @@ class _Copy:
 
 
 def identity(descriptor: int) -> tuple[int, int] | None:
-    """Return the device and the number of the file that has a descriptor now; ``None`` if it is closed."""
+    """Return the device and the number of the file to which a descriptor refers now; ``None`` if it is closed."""
     try:
         status = os.fstat(descriptor)
     except OSError:

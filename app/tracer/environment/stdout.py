@@ -60,7 +60,7 @@ class Printer:
 
     @contextlib.contextmanager
     def with_own_files(self) -> Iterator[None]:
-        """Inside the ``with`` block, also send what is written to descriptors 1 and 2, files of this process alone."""
+        """Inside the ``with`` block, also send what is written to descriptors 1 and 2. Only this process uses their files."""
         with self._descriptors.own_files():
             yield
 

@@ -58,7 +58,7 @@ export function byNode(state, by) {
   return { ...next, ran: by > 0 ? Math.min(beside(state, 0, 1), all) : null };
 }
 
-/** Return the number of nodes at the next stop from a number of nodes. @param {State} state @param {number} ran @param {1 | -1} by */
+/** Return how many nodes have run at the next or the previous stop, as seen from `ran` nodes. @param {State} state @param {number} ran @param {1 | -1} by */
 function beside({ stops }, ran, by) {
   if (!stops.length) return ran + by;
   if (by > 0) return stops.find((stop) => stop > ran) ?? Infinity;

@@ -13,7 +13,7 @@ import { fill, h, widget } from "../leaves/dom.js";
  */
 export function crumbs({ onclose, onopen }) {
   const list = h("ol");
-  const open = h("button", { type: "button", class: "btn way", hidden: true, onclick: onopen }, "Open the way");
+  const open = h("button", { type: "button", class: "btn way", hidden: true, onclick: onopen }, "Open its groups");
   const element = h("nav", { class: "crumbs", "aria-label": "Groups around the selected node" }, list, open);
 
   return widget(element, {

@@ -303,7 +303,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       const now = run?.show(ran);
       if (now && follow) port.show(now, true);
     },
-    /** Return after how many nodes of the pass a box of the map has run, ascending. */
+    /** Return the numbers of nodes of the pass after which a box of the map has run, ascending. */
     stops() {
       const shown = drawn?.map ? svg() : null;
       return shown ? stopsOf(shown) : [];

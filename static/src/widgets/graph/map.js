@@ -82,7 +82,7 @@ export function progress(svg) {
   };
 }
 
-/** Return after how many nodes of the pass a box of the map has run, ascending. @param {SVGSVGElement} svg */
+/** Return the numbers of nodes of the pass after which a box of the map has run, ascending. @param {SVGSVGElement} svg */
 export function stopsOf(svg) {
   const lasts = [...groupsOf(svg, ".box").values()].flatMap(({ dataset }) => (dataset["last"] === undefined ? [] : [Number(dataset["last"]) + 1]));
   return [...new Set(lasts)].sort((a, b) => a - b);
