@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Final
@@ -27,6 +29,16 @@ _structures = ByteCache[tuple[int, int], _Structure](CACHE_BYTES)
 """Structures, by the key of their reader and the index of the graph. The key of a reader is never used again."""
 _graphs = ByteCache[tuple[int, int], model.Graph](CACHE_BYTES // 4)
 """Graphs with their formulas, by the same keys. A graph that has no formulas is only in ``_structures``."""
+_dead = deque[int]()
+"""The keys of readers that were freed since the caches were last used. Nothing can read their graphs any more."""
+
+
+def _drop_dead() -> None:
+    """Drop the graphs of freed readers. No reader does that itself: it can be freed anywhere, even inside of a cache."""
+    if _dead:
+        keys = {_dead.popleft() for _ in range(len(_dead))}
+        for cache in (_structures, _graphs):
+            cache.drop(lambda key: key[0] in keys)
 
 
 class GraphReader:
@@ -36,6 +48,8 @@ class GraphReader:
         self._event = event
         self._origin = origin
         self._key = next(_keys)
+        weakref.finalize(self, _dead.append, self._key).atexit = False
+        _drop_dead()
 
     def graph(self, index: int) -> model.Graph:
         """Return a graph with its formulas."""

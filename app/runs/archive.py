@@ -24,8 +24,8 @@ OURS: Final = "tapedeck"
 """Owner of the example recordings that the playground opens with. No caller's key or cookie contains this owner."""
 ROOM_SHARE: Final = 64
 """When the store is full, a sixty-fourth of it is freed, so that not every run deletes another one."""
-RECENT_SHARE: Final = 8
-"""The ended runs that are cached in memory take up to an eighth of the memory for recordings."""
+RECENT_SHARE: Final = 16
+"""The ended runs that are cached in memory take up to a sixteenth of the memory for recordings."""
 RECENT_RUNS: Final = 512
 """Number of ended runs that are cached in memory."""
 LIVE_BYTES: Final = 4 * 1024 * 1024

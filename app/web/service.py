@@ -41,7 +41,7 @@ READING: Final = Budget(cpu_seconds=1.5, wall_seconds=15.0)
 """Limits on reading one request. The largest valid notebook takes about a third of a second of processor time."""
 LIGHT_BYTES: Final = 200_000
 """Largest recording in memory, in bytes, that is read on the event loop: reading it is faster than a thread switch."""
-ANSWER_BYTES: Final = 32 * 1024 * 1024
+ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Size of the encoded answers about ended runs that are cached in memory."""
 
 
