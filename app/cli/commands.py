@@ -198,7 +198,7 @@ def render(
 ) -> None:
     """Run a program and draw the graph of a backward pass.
 
-    The picture shows the value and the gradient of each node, and the gradient on each edge. A graph of more than 600 boxes
+    The picture shows the value and the gradient of each node, and the gradient on each edge. A graph of more than 150 boxes
     is drawn as a map of groups, and --view chooses which groups are open. A .txt file describes the pass in words. The
     program runs as with `tapedeck run`.
 

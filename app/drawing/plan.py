@@ -18,7 +18,7 @@ Role = Literal["card", "constant", "stub"]
 
 HUB: Final = 3
 """Largest number of uses of a leaf or constant that is drawn without stubs."""
-BOXES: Final = 600
+BOXES: Final = 150
 LINKS: Final = 1_200
 """Largest number of boxes and links that are laid out."""
 

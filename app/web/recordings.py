@@ -188,7 +188,7 @@ async def draw_pass(
 ) -> Response:
     """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`).
 
-    A graph of more than 600 boxes is drawn as a map. With `view` or `reveal`, every graph is.
+    A graph of more than 150 boxes is drawn as a map. With `view` or `reveal`, every graph is.
     """
     return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal, layout))
 

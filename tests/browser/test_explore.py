@@ -194,7 +194,10 @@ def test_a_turn_of_a_loop_opens_by_keyboard(visit: Visit) -> None:
     page.keyboard.type("57")
     expect(page.locator("#canvas .typed")).to_have_text("Turn 57")
     page.keyboard.press("Enter")
-    expect(page.locator("#canvas [data-group$='/57']")).to_be_visible()
+    turn = page.locator("#canvas [data-group$='/57']")
+    expect(turn).to_be_focused()
+    page.wait_for_timeout(300)
+    assert inside_canvas(page, turn.locator("text").first)
 
 
 def test_a_turn_of_a_loop_opens_by_pointer(visit: Visit) -> None:
@@ -206,6 +209,17 @@ def test_a_turn_of_a_loop_opens_by_pointer(visit: Visit) -> None:
     x = size["x"] + (count - 1 - 57 + 0.4) * size["width"] / (count - 0.2)
     page.mouse.click(x, size["y"] + size["height"] - 3)
     expect(page.locator("#canvas [data-group$='/57']")).to_be_visible()
+
+
+def test_a_leaf_that_is_used_in_every_turn_has_one_card_and_a_short_list(visit: Visit) -> None:
+    page = visit("recurrent")
+    page.get_by_role("combobox", name="Search the graph").fill("weight_hh")
+    expect(page.locator(".hit-count")).to_have_text("1 hit")
+    page.keyboard.press("Enter")
+    expect(page.locator("#inspected h3")).to_have_text("cell.weight_hh")
+    inspector = page.locator("#inspected")
+    expect(inspector).to_contain_text("more have no row here")
+    assert inspector.get_by_text("from ", exact=False).count() < 40
 
 
 def test_arrow_keys_walk_through_closed_groups(visit: Visit) -> None:

@@ -126,7 +126,7 @@ def test_a_module_opens_in_the_graph_by_pointer(visit: Visit) -> None:
     page.locator("[data-path='model.h.40']").click()
     expect(page.get_by_role("treegrid")).to_be_hidden()
     expect(page.locator("#canvas svg.graph")).to_be_visible()
-    expect(page.locator("#inspected")).to_contain_text("model.h.40")
+    expect(page.locator("#canvas .frame.goal[data-group='m:model.h.40']")).to_be_visible()
 
 
 def test_the_view_is_in_the_address(visit: Visit) -> None:

@@ -4,7 +4,7 @@ import * as format from "../leaves/format.js";
 import { PHASES } from "../leaves/types.js";
 import { atEnd, loopOf, reached } from "./playhead.js";
 import { nodeOf } from "./graph-queries.js";
-import { shownPass } from "./state.js";
+import { ranIn, shownPass } from "./state.js";
 
 /** @import {Phase, Run, Step, Tensor} from "../leaves/types.js" */
 /** @import {State} from "./state.js" */
@@ -152,7 +152,7 @@ function gradients(state, step, all) {
   const pass = shownPass(state);
   if (!pass || pass.line === null || step.values[pass.line]?.tensor) return;
   if (state.phase === "backward" && state.ran !== null) {
-    const text = `${state.ran} of ${format.counted(pass.order.length, "node")}`;
+    const text = `${state.ran} of ${format.counted(ranIn(pass), "node")}`;
     return void all.notes.set(pass.line, { text, title: "nodes that autograd has run in this pass", tone: "grad" });
   }
   const filled = step.parameters.filter(({ contribution }) => contribution);

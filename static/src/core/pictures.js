@@ -6,7 +6,7 @@ import { form } from "./scene.js";
 /** @import {Pass, Run} from "../leaves/types.js" */
 /** @import {Direction, Picture} from "./state.js" */
 
-const DRAWN = 600; // nodes of a graph above which the server draws a map, as in `app/drawing/plan.py`
+const DRAWN = 150; // nodes of a graph above which the server draws a map, as in `app/drawing/plan.py`
 
 /** @typedef {{direction: Direction, view: string | null}} Look */
 

@@ -60,7 +60,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
   /** @type {ReturnType<typeof levels> | null} */
   let level = null;
   let reached = Infinity; // number of nodes that the pass has run
-  /** The group that is being opened or closed, and where it is on the screen. @type {{id: string, left: number, top: number, focused: boolean} | null} */
+  /** The group that is being opened or closed, and where it is on the screen. @type {{id: string, left: number, top: number, focused: boolean, turn: string | null} | null} */
   let pinned = null;
 
   const svg = () => frame.querySelector("svg");
@@ -139,14 +139,21 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     const hit = /** @type {Element} */ (event.target).closest("[data-view]");
     if (!(hit instanceof SVGElement) || hit.dataset.view === undefined || hit === svg()) return false;
     const bar = event instanceof MouseEvent && hit instanceof SVGGElement ? turnAt(hit, event) : null;
-    open(hit, bar === null ? hit.dataset.view : beside(bar), event.type === "keydown");
+    open(hit, bar === null ? hit.dataset.view : beside(bar), event.type === "keydown", bar);
     return true;
   }
 
-  /** Open or close a group, which stays where it is. @param {SVGElement} shown @param {string} view @param {boolean} focused */
-  function open(shown, view, focused) {
+  /**
+   * Open or close a group, which stays where it is.
+   *
+   * @param {SVGElement} shown
+   * @param {string} view
+   * @param {boolean} focused
+   * @param {string | null} [turn]  the turn that is opened, to bring it into view
+   */
+  function open(shown, view, focused, turn = null) {
     const { left, top } = shown.getBoundingClientRect();
-    pinned = { id: shown.dataset["group"] ?? "", left, top, focused };
+    pinned = { id: shown.dataset["group"] ?? "", left, top, focused, turn };
     onview(view);
   }
 
@@ -164,7 +171,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     if (digit) typed.textContent = `Turn ${(digits + event.key).slice(0, 9)}`;
     else if (event.key === "Backspace") typed.textContent = digits.length > 1 ? `Turn ${digits.slice(0, -1)}` : "";
     else typed.textContent = "";
-    if (event.key === "Enter" && turn !== null) open(box, beside(turn), true);
+    if (event.key === "Enter" && turn !== null) open(box, beside(turn), true, turn);
     return digit || event.key === "Backspace" || event.key === "Enter" || event.key === "Escape";
   }
 
@@ -174,7 +181,9 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     if (!pinned || !shown) return false;
     const { left, top } = shown.getBoundingClientRect();
     port.moveBy(pinned.left - left, pinned.top - top);
-    if (pinned.focused) shown.focus({ preventScroll: true });
+    const turn = pinned.turn === null ? null : grouped(pinned.turn);
+    if (pinned.focused) (turn ?? shown).focus({ preventScroll: true });
+    if (turn) port.showWhole(turn);
     return true;
   }
 

@@ -32,6 +32,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {Products | null} products            the arithmetic behind one gradient
  */
 
+const FLOWS = 24; // rows of gradients from other nodes; a leaf that is used everywhere has thousands
 const ROOM = 27; // maximum characters of a value at the end of a row
 const NONE = "No gradient arrived in this pass.";
 
@@ -115,7 +116,9 @@ export function inspector({ onpick, online }) {
   }
 
   /** Return a row for each gradient that arrives along an edge. @param {NodeDetail["incoming"]} flows */
-  const from = (flows) => flows.map(({ node, gradient }) => ({ label: ["from ", link(node, 28)], gradient }));
+  const from = (flows) => flows.slice(0, FLOWS).map(({ node, gradient }) => ({ label: ["from ", link(node, 28)], gradient }));
+  /** Say how many gradients have no row. @param {NodeDetail["incoming"]} flows */
+  const further = ({ length }) => length > FLOWS && remark(`${(length - FLOWS).toLocaleString("en")} more have no row here.`);
 
   /** Show the gradients that arrived at an operation. @param {Inspected} shown */
   function arrived({ detail: { incoming, numbers }, root, loss }) {
@@ -123,7 +126,7 @@ export function inspector({ onpick, online }) {
       const flows = incoming.filter(({ input }) => input === output);
       const seed = [{ label: "backward() starts with", gradient: total }];
       const caption = numbers.grads.length > 1 ? `output ${output}` : null;
-      return sum(root && !flows.length ? seed : from(flows), total, used, caption);
+      return [sum(root && !flows.length ? seed : from(flows), total, used, caption), further(flows)];
     });
     return part("Gradient that arrived", loss && `∂${loss}`, tables.length ? tables : remark(NONE));
   }
@@ -131,11 +134,11 @@ export function inspector({ onpick, online }) {
   /** Show the gradients that an operation sent on. @param {Inspected} shown */
   function sent({ detail: { outgoing }, products, stopped }) {
     if (!outgoing.length) return null;
-    const rows = outgoing.map(({ node, gradient }) => {
+    const rows = outgoing.slice(0, FLOWS).map(({ node, gradient }) => {
       const nothing = h("small", null, `nothing: ${stopped ?? "it needs no gradient"}`);
       return row(["to ", link(node, 28)], gradient ? amber(gradient) : nothing);
     });
-    return part("Gradient sent on", null, table("flows", rows), products && product(products));
+    return part("Gradient sent on", null, table("flows", rows), further(outgoing), products && product(products));
   }
 
   /** Show where a leaf's gradient comes from. @param {Inspected} shown */
@@ -158,6 +161,7 @@ export function inspector({ onpick, online }) {
       ["Where does ", h("span", { class: "grad" }, gradientText), " come from?"],
       null,
       sum(from(incoming), total, gradient?.used ?? null, null),
+      further(incoming),
       products && [product(products), why],
     );
   }
