@@ -111,7 +111,7 @@ class Emitter:
             for key in write.storages:
                 for table, index in self._by_storage.pop(key, ()):
                     table.copy_row(index)
-        elif not self._ids.isdisjoint(write.ids):
+        elif self._ids and not self._ids.isdisjoint(map(id, write.targets)):
             for item in self._waiting:
                 if isinstance(item, tuple):
                     item[0].protect(write)
@@ -201,17 +201,22 @@ class Emitter:
 
     def _send(self, events: list[wire.Event]) -> None:
         """Send events as one message, or as several if it would be large: the reader keeps a whole message in memory."""
-        events = [wire.shortened(event) for event in events]
-        try:
-            message = wire.pack(events)
-        except (UnicodeEncodeError, OverflowError):
-            message = wire.pack([wire.encodable(event) for event in events])
+        message = _packed(events)
+        if not wire.fits(message):
+            message = _packed([wire.shortened(event) for event in events])
         if len(message) <= MESSAGE_BYTES or len(events) == 1:
             self._write(wire.frames(message))
             return
         half = len(events) // 2
         self._send(events[:half])
         self._send(events[half:])
+
+
+def _packed(events: list[wire.Event]) -> bytes:
+    try:
+        return wire.pack(events)
+    except (UnicodeEncodeError, OverflowError):
+        return wire.pack([wire.encodable(event) for event in events])
 
 
 def _failure(error: Exception) -> wire.Signal:

@@ -56,8 +56,9 @@ from .source.scopes import Scopes
 from .source.stacks import hide_recorder_frames
 from .source.statements import Statement
 from .source.tracebacks import leave_out
+from .source.value_text import NUMBERS
 from .tensors.handles import tensors_in
-from .tensors.kinds import is_fake
+from .tensors.kinds import PLAIN_TYPES, is_fake
 from .tensors.memory import Write
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
@@ -74,9 +75,12 @@ from .training.write_guard import WriteGuard
 
 _DisableTorchFunction: Any = torch._C.DisableTorchFunction
 _LOOP_STATEMENTS = frozenset({"enter", "iteration", "target", "exit"})
+_TURNS = frozenset({"iteration", "target"})
+_BINDS = frozenset({"assign", "update"})
 _UNTIMED = frozenset({"caught", "delete", "deleted"})
 _VALUELESS = _UNTIMED | {"enter", "iteration", "exit"}
-_SPECIAL = _LOOP_STATEMENTS | _UNTIMED | {"return"}
+_SPECIAL = _UNTIMED | {"enter", "exit", "return"}
+_NEVER_FAKE = PLAIN_TYPES | NUMBERS
 
 
 class Output(Protocol):
@@ -110,6 +114,7 @@ class Recorder:
         replayed = ReplayedStep(job.replay, emitter) if job.replay is not None else None
         step_observer: StepObserver = replayed or NoStepObserver()
         parameters = Parameters(emitter, names, late)
+        self._parameter_names = parameters.names
         trail = GradientTrail(parameters)
         open_passes = OpenPasses(emitter, new_table, locator.here)
         self.steps = steps = Steps(
@@ -335,12 +340,30 @@ class Recorder:
         """Record and return the value of a marked statement. The statement itself calls this method."""
         if self._mode.tracing:
             return value
-        with _DisableTorchFunction():
-            try:
-                self._record(self._statements[index], value)
-            except Exception as error:
-                self._emitter.failed(error)
+        statement = self._statements[index]
+        try:
+            if type(value) in NUMBERS and self._record_number(statement, value):
+                return value
+            with _DisableTorchFunction():
+                self._record(statement, value)
+        except Exception as error:
+            self._emitter.failed(error)
         return value
+
+    def _record_number(self, statement: Statement, value: float) -> bool:
+        """Record a number that a statement binds or a loop yields, if no tensor has to be looked at; return whether it was."""
+        if self._shared or self._mode.paused or not self._parameter_names.isdisjoint(statement.names):
+            return False
+        if monotonic() >= self._emitter.next_due:
+            return False
+        if statement.kind == "target":
+            if not self.steps.passes_over(statement.loop):
+                return False
+            self._frames.next_turn(statement.loop, self._running())
+        elif statement.kind not in _BINDS or statement.targets:
+            return False
+        self.lines.record(statement, value)
+        return True
 
     def _shared_value(self, index: int, value: Any) -> Any:
         """Record the value of a marked statement where the program has several threads.
@@ -375,19 +398,22 @@ class Recorder:
         return value
 
     def _record(self, statement: Statement, value: Any) -> None:
-        if type(value) is not Tensor and is_fake(value):
+        if type(value) not in _NEVER_FAKE and is_fake(value):
             return
         shared = self._shared
         if shared:
             self._updates.check_shared(statement)
         kind = statement.kind
-        if kind in _SPECIAL:
+        if kind in _TURNS:
+            self.steps.next_iteration(statement.loop)
+            self._frames.next_turn(statement.loop, self._running())
+        elif kind in _SPECIAL:
             self._begin_special(statement, value)
         if monotonic() >= self._emitter.next_due and kind not in _UNTIMED:
             self._send_pending()
         if kind in _VALUELESS:
             return
-        if statement.names:
+        if statement.names and (type(value) not in NUMBERS or not self._parameter_names.isdisjoint(statement.names)):
             self._bind_names(statement, value)
         if statement.targets:
             self._assign(statement, value)
@@ -402,8 +428,11 @@ class Recorder:
     def _begin_special(self, statement: Statement, value: Any) -> None:
         """Record a statement that is more than its value: of a loop, a ``return``, an ``except`` or a ``del``."""
         kind = statement.kind
-        if kind in _LOOP_STATEMENTS:
-            self._loop(statement, value)
+        if kind == "enter":
+            self.steps.enter_loop(statement.loop, loop_length(value))
+            self._frames.enter_loop(statement.loop, statement.line, self._source.loops, self._running())
+        elif kind == "exit":
+            self._frames.leave_loop(statement.loop, self._running())
         elif kind == "return":
             self._frames.leave_function(self._running())
         elif kind == "caught":
@@ -413,20 +442,9 @@ class Recorder:
         else:
             self._scopes.refresh()
 
-    def _loop(self, statement: Statement, value: Any) -> None:
-        kind, loop, running = statement.kind, statement.loop, self._running()
-        if kind == "enter":
-            self.steps.enter_loop(loop, loop_length(value))
-            self._frames.enter_loop(loop, statement.line, self._source.loops, running)
-        elif kind == "exit":
-            self._frames.leave_loop(loop, running)
-        else:
-            self.steps.next_iteration(loop)
-            self._frames.next_turn(loop, running)
-
     def _running(self) -> FrameType:
         """Return the frame of the program that runs a marked statement."""
-        frame = sys._getframe(2)
+        frame = sys._getframe(3)
         while frame.f_code.co_filename == __file__ and frame.f_back is not None:
             frame = frame.f_back
         return frame
@@ -443,9 +461,12 @@ class Recorder:
                 self._bind(statement, name, part)
 
     def _bind(self, statement: Statement, name: str, value: Any) -> None:
-        self._name(statement, name, value)
         if isinstance(value, Tensor):
-            self._calls.name(value, name)
+            self._names.bind(name, value, statement.line, transient=statement.kind == "target")
+            if value.requires_grad:
+                self._calls.name(value, name)
+        else:
+            self._name(statement, name, value)
         parameter = self.steps.parameters.with_name(name)
         if parameter is not None:
             self._rebinds.bound(statement, name, parameter, value)

@@ -62,7 +62,7 @@ from .events import (
     TensorTable,
 )  # fmt: skip
 from .fields import Event
-from .frames import FRAME_BYTES, Overflow, Reader, decode_job, encode_job, frames, pack, unpack
+from .frames import FRAME_BYTES, Overflow, Reader, decode_job, encode_job, fits, frames, pack, unpack
 from .memory import memory_of
 from .pipe import Pipe
 from .shorten import encodable, shortened
@@ -175,6 +175,7 @@ __all__ = [
     "elements",
     "encodable",
     "encode_job",
+    "fits",
     "frames",
     "int32",
     "memory_of",

@@ -58,6 +58,15 @@ def unpack(message: bytes) -> list[AnyEvent]:
     return _decoder.decode(message)
 
 
+def fits(message: bytes) -> bool:
+    """Return whether the texts and collections of a message have the lengths that the schema of its events allows."""
+    try:
+        _decoder.decode(message)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def frames(message: bytes) -> bytes:
     """Split a message into frames, concatenated as they are written to a pipe.
 

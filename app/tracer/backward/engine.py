@@ -12,8 +12,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +25,7 @@ from ..forward.calls import Call, Calls
 from ..forward.mode import ForwardMode
 from ..forward.threads import Turns
 from ..source.instrument import ProgramSource
+from ..source.own_failures import OwnFailures
 from ..source.tracebacks import program_frames
 from ..tensors.handles import next_sequence_nr
 from ..tensors.kinds import is_fake
@@ -121,6 +121,8 @@ class PassRecorder:
         self._observer = observer
         self._turn = threading.RLock()
         """Held while a pass begins or ends, so that passes of several threads do so one after the other."""
+        self._required = OwnFailures(self._failed_for_good)
+        """A context in which our own failures end the recording, because a pass was counted and will not be emitted."""
         self._implicit = False
         self.called = False
         """True once the program has called the engine, recorded or not."""
@@ -172,7 +174,7 @@ class PassRecorder:
                     handle.remove()
                 with self._mode.reporting:
                     begun.capture.detach()
-                with self._mode.reporting, self._required():
+                with self._required:
                     self._open.remove(begun)
                 try:
                     self._add_formula_calls(begun, first, result)
@@ -181,21 +183,16 @@ class PassRecorder:
                 except Exception as error:
                     self._emitter.failed(error)
                     table, build = self._new_table(), begun.empty
-                with self._mode.reporting, self._required():
+                with self._required:
                     self._open.emit(begun.facts.index, table, build)
                 if failure is None:
                     self._observer.after_pass(begun, result)
                 del failure  # it references this frame
         return result
 
-    @contextmanager
-    def _required(self) -> Iterator[None]:
-        """Halt the recording if our own code fails in the ``with`` block, after which a pass is counted but not emitted."""
-        try:
-            yield
-        except Exception:
-            self._emitter.halt()
-            raise
+    def _failed_for_good(self, error: Exception) -> None:
+        self._emitter.halt()
+        self._emitter.failed(error)
 
     def _run_engine(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
         """Run the engine with the mode on: hooks, custom functions and checkpoints make calls inside it."""
@@ -254,7 +251,7 @@ class PassRecorder:
         if self._saved.unread:
             self._emitter.emit_once(wire.SavedTensorsUnread(line=here.line))
         capture = GradientCapture(walk.nodes)
-        step, values = self._steps.begin_pass(facts, concurrent=bool(self._open))
+        step, values = self._steps.begin_pass(facts, concurrent=self._open.running)
         given = args[0] if args else ()
         begun = OpenPass(
             walk=walk,

@@ -20,7 +20,7 @@ MOST = 20
 
 
 class OpenPasses:
-    """The passes that are running. True if there are any."""
+    """The passes that are running."""
 
     def __init__(self, emitter: Emitter, new_table: Callable[[], TableBuilder], here: Callable[[], LineContext]) -> None:
         self._emitter = emitter
@@ -29,11 +29,10 @@ class OpenPasses:
         self._reported: set[int] = set()
         """The lines for which a write to a gradient was reported."""
         self._open: list[OpenPass] = []
+        self.running = False
+        """True if there are any."""
         self._finished: list[tuple[int, TableBuilder, Build]] = []
         """The passes that have ended while others run."""
-
-    def __bool__(self) -> bool:
-        return bool(self._open)
 
     def outer(self) -> OpenPass | None:
         """Return the innermost running pass of this thread."""
@@ -45,10 +44,12 @@ class OpenPasses:
         if outer := self.outer():
             outer.capture.resting = True
         self._open.append(begun)
+        self.running = True
 
     def remove(self, begun: OpenPass) -> None:
         """Remove a pass that has ended."""
         self._open = [other for other in self._open if other is not begun]
+        self.running = bool(self._open)
         if outer := self.outer():
             outer.capture.resting = False
 

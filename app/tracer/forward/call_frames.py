@@ -86,11 +86,13 @@ class CallFrames:
 
     def next_turn(self, loop: int, owner: FrameType) -> None:
         """Begin the next turn of a loop that ``owner`` runs."""
-        found = self._innermost(loop, id(owner))
-        if found is None:  # a loop in a generator: it was ended together with the loop over the generator
-            return
-        found.turn += 1
         current = self._current
+        found = current.parent if current is not None and current.kind == wire.TURN else current
+        if found is None or found.loop != loop or found.owner != id(owner) or found.kind != wire.LOOP:
+            found = self._innermost(loop, id(owner))
+            if found is None:  # a loop of a generator, which ended with the loop over the generator
+                return
+        found.turn += 1
         if current is not None and current.parent is found and current.start == next_sequence_nr():
             current.turn = found.turn  # the turn before made no node, so that nothing refers to its frame
             return

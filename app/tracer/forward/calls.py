@@ -215,9 +215,7 @@ class Calls:
         return call.graph if call is not None else -1
 
     def name(self, value: Tensor, name: str) -> None:
-        """Record the name of the variable to which a call's result is assigned."""
-        if not value.requires_grad:
-            return
+        """Record the name of the variable to which a call's result, which requires a gradient, is assigned."""
         call = self._recent[-1] if self._recent else None
         if call is None or call.out is not value or self._by_sequence_nr.get(call.result) is not call:
             if value._is_view() and value._version:
@@ -238,11 +236,12 @@ class Calls:
             return
         if not self._recent:
             return
-        if any(map(self._may_have, write.targets)):
+        if keys is not write.storages and any(map(self._may_have, write.targets)):
             keys = write.storages
         if not keys:
             return
-        self._index()
+        if self._indexed < len(self._recent):
+            self._index()
         for key in keys:
             for call in self._by_storage.pop(key, ()):
                 self._protect_call(call, (key,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -190,28 +190,36 @@ class ForwardMode(TorchFunctionMode):
                 self._observer.failed(error)
 
     def write(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], types: Any = ()) -> Any:
-        """Run a call that writes to its first argument or to ``out``."""
+        """Run a call that writes to its first argument or to ``out``.
+
+        ``types`` are the tensor classes with their own ``__torch_function__`` in the call.
+        """
         written: Any = kwargs.get("out", args[0] if args else None)
         targets: list[Tensor] = (
             [written] if type(written) in PLAIN_TYPES else [each for each in tensors_in(written) if isinstance(each, Tensor)]
         )
-        self._report(types, self._observer.before_write, Write(targets))
-        first = next_sequence_nr()
-        out = func(*args, **kwargs)
-        self._report(types, self._observer.after_write, func, targets)
-        self._first_sequence_nr = first  # an inner call may have changed it
-        return out
-
-    def _report(self, types: Any, report: Callable[..., None], *facts: Any) -> None:
-        """Report facts about a write. ``types`` are the tensor classes with their own ``__torch_function__`` in its call."""
+        write = Write(targets)
+        observer = self._observer
         try:
             if types:
                 with _C.DisableTorchFunction():
-                    report(*facts)
+                    observer.before_write(write)
             else:
-                report(*facts)
+                observer.before_write(write)
         except Exception as error:
-            self._observer.failed(error)
+            observer.failed(error)
+        first = next_sequence_nr()
+        out = func(*args, **kwargs)
+        try:
+            if types:
+                with _C.DisableTorchFunction():
+                    observer.after_write(func, write)
+            else:
+                observer.after_write(func, write)
+        except Exception as error:
+            observer.failed(error)
+        self._first_sequence_nr = first  # an inner call may have changed it
+        return out
 
 
 def remove_mode(mode: TorchFunctionMode) -> None:
@@ -278,5 +286,5 @@ class ForwardObserver:
     def before_write(self, write: Write) -> None:
         """Prepare for a write."""
 
-    def after_write(self, func: Any, targets: list[Tensor]) -> None:
-        """Record that these tensors were written to in place."""
+    def after_write(self, func: Any, write: Write) -> None:
+        """Record that a function has written to memory."""

@@ -19,15 +19,26 @@ class WriteLog:
     def __init__(self, filename: str) -> None:
         self._filename = filename
         self._log: deque[tuple[int, set[int], Location | None]] = deque(maxlen=WRITES)
+        self._at = -1
+        self._written: set[int] = set()
+        """The storages that were written to since the node before the one with number ``_at`` was made."""
 
     def record(self, storages: set[int]) -> None:
         """Record that these storages are about to be written to, with the innermost location in the program."""
+        at = next_sequence_nr()
+        if at != self._at:
+            self._at = at
+            self._written = set(storages)
+        elif storages <= self._written:
+            return  # only the first write to a storage between two nodes is reported
+        else:
+            self._written |= storages
         frame: FrameType | None = sys._getframe(2)
         filename = self._filename
         while frame is not None and frame.f_code.co_filename != filename:
             frame = frame.f_back
         location = None if frame is None else (frame.f_code, frame.f_lasti)
-        self._log.append((next_sequence_nr(), storages, location))
+        self._log.append((at, storages, location))
 
     def written_after(self, sequence_nr: int, key: int) -> tuple[bool, Location | None]:
         """Return whether a storage was written to after a node was made, and the location of the first such write."""

@@ -24,6 +24,7 @@ class ProgramSource:
         self.text = text
         self.filename = filename
         self.own = own or OwnModules()
+        self._has_own = bool(self.own)
         self.lines = text.splitlines()
         self.cells = list(cells) or [(1, max(len(self.lines), 1))]
         self._structure = ProgramStructure()
@@ -107,7 +108,7 @@ class ProgramSource:
         """Return the line of the innermost frame of the program, with the loops of all its frames, and the line's origin."""
         found = NO_LINE
         filename = self.filename
-        origin = self.own.origin(self.own.location(frame, filename)) if self.own else None
+        origin = self.own.origin(self.own.location(frame, filename)) if self._has_own else None
         while frame is not None:
             code = frame.f_code
             if code.co_filename == filename:
@@ -119,6 +120,8 @@ class ProgramSource:
                     found = context
                 elif context.loops:
                     found = LineContext(found.line, found.heads, found.loops + context.loops)
+                if code.co_name == "<module>":
+                    break  # nothing of the program called it
             frame = frame.f_back
         return found if origin is None else LineContext(found.line, found.heads, found.loops, origin)
 

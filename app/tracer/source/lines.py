@@ -9,15 +9,17 @@ from torch import Tensor
 
 from ... import wire
 from ..tensors.handles import next_sequence_nr, storage_pointer
-from ..tensors.kinds import is_uninitialized
+from ..tensors.kinds import PLAIN_TYPES, is_uninitialized
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, small_copy
 from ..tensors.table import TableBuilder
 from .statements import Statement
-from .value_text import LoopVariable, Text, overwritten_text, snapshot_text, tensor_text, text_of
+from .value_text import NUMBERS, SHORT, Text, brief_text, overwritten_text, snapshot_text, tensor_text, text_of, whole_text
 
 _SWEEP = 1_000
 """Number of tensors above which those that are not a line's last value are forgotten."""
+_FEW = 4
+"""Number of fresh values up to which looking at each of them takes less time than indexing them."""
 
 
 class StatementValue:
@@ -25,21 +27,27 @@ class StatementValue:
 
     ``content`` is a tensor until something writes to it, then a copy: a snapshot, or a tensor of the recorder's own. ``moment``
     is its time within the step (see :class:`wire.LineRow`), and ``step`` the index of that step once it has ended.
+    ``sequence_nr`` is the number of the first node that was made afterwards.
     """
 
     __slots__ = ("content", "moment", "sequence_nr", "statement", "step", "text")
+    statement: Statement
+    content: Tensor | Snapshot | None
+    text: Text | None
+    sequence_nr: int
+    moment: int
 
-    def __init__(self, statement: Statement, content: Tensor | Snapshot | None, text: Text | None, moment: int) -> None:
+    def __init__(self) -> None:
         self.step = -1
-        self.replace(statement, content, text, moment)
 
-    def replace(self, statement: Statement, content: Tensor | Snapshot | None, text: Text | None, moment: int) -> None:
-        """Replace the value by a later one of the same line."""
-        self.statement = statement
-        self.content = content
-        self.text = text
-        self.sequence_nr = next_sequence_nr()
-        self.moment = moment
+    def brief(self) -> str | None:
+        """Return the text that is sent while the program runs; that of a loop variable with its name, such as ``i = 3``."""
+        text = brief_text(self.text)
+        return text if text is None or self.statement.kind != "target" else f"{self.statement.names[0]} = {text}"
+
+    def whole(self) -> str | None:
+        """Return the text that is sent when the program has ended."""
+        return self.brief() if self.statement.kind == "target" else whole_text(self.text)
 
     def copy(self, tensor: Tensor, kept: int) -> None:
         """Replace the tensor by a copy, and record how it prints, before something writes to it."""
@@ -61,6 +69,8 @@ class LineValues:
         self._step: dict[int, StatementValue] = {}
         self._unassigned: dict[int, StatementValue] = {}
         """The latest values that belong to no step yet."""
+        self._fresh: set[int] = set()
+        """The lines with tensors that were recorded, and not looked at since: the sets and dicts below don't have them."""
         self._pending: set[int] = set()
         self._unchecked: set[int] = set()
         """The lines whose values were recorded since a standing write (see :class:`Write`) was last announced."""
@@ -75,29 +85,37 @@ class LineValues:
 
     def record(self, statement: Statement, value: Any) -> None:
         """Record the value of a statement that has run."""
+        kind = type(value)
         content: Tensor | None = None
         text: Text | None = None
-        if isinstance(value, Tensor) and not is_uninitialized(value):
+        if kind in PLAIN_TYPES or (kind not in NUMBERS and isinstance(value, Tensor) and not is_uninitialized(value)):
             content = value
-        elif (text := _text_of(statement, value)) is None:
-            return
+        else:
+            text = (value,) if kind is float or (kind is int and -SHORT < value < SHORT) else _text_of(statement, value)
+            if text is None:
+                return
         line = statement.line
         taken = self._unassigned.get(line)
-        if taken is None:
-            taken = self._latest[line] = self._unassigned[line] = StatementValue(statement, content, text, self.moment)
-        else:  # it is in no step yet, so nothing else needs its former value
-            taken.replace(statement, content, text, self.moment)
-        self._pending.add(line)
-        if content is not None:
-            self._unchecked.add(line)
-            self._unsorted.add(line)
-            lines = self._lines_of.get(id(value))
-            if lines is None:
-                self._lines_of[id(value)] = {line}
-                if len(self._lines_of) > self._sweep_at:
-                    self._sweep()
-            else:
-                lines.add(line)
+        if taken is None:  # otherwise it is in no step yet, so nothing else needs its former value
+            taken = self._latest[line] = self._unassigned[line] = StatementValue()
+        taken.statement = statement
+        taken.content = content
+        taken.text = text
+        taken.sequence_nr = next_sequence_nr()
+        taken.moment = self.moment
+        (self._pending if content is None else self._fresh).add(line)
+
+    def _look_at_fresh(self) -> None:
+        """Index the values that were recorded since the last call. Most values are replaced before something asks for them."""
+        fresh = self._fresh
+        self._pending |= fresh
+        self._unchecked |= fresh
+        self._unsorted |= fresh
+        for value in self._values(fresh):
+            self._lines_of.setdefault(id(value.content), set()).add(value.statement.line)
+        fresh.clear()
+        if len(self._lines_of) > self._sweep_at:
+            self._sweep()
 
     def _values(self, lines: Iterable[int]) -> Iterator[StatementValue]:
         """Yield the values of lines that still have a tensor."""
@@ -125,12 +143,17 @@ class LineValues:
     def protect(self, write: Write) -> None:
         """Copy the tensors that ``write`` is about to change."""
         if write.standing:
+            self._look_at_fresh()
             self._copy(write, self._unchecked)
             self._unchecked.clear()
             return
+        fresh = self._fresh
+        if write.shared or len(fresh) > _FEW or len(write.targets) > 1:
+            self._look_at_fresh()
+        every = (self._latest, self._step) if self._step else (self._latest,)
         for target in write.targets:
-            for line in self._lines_of.pop(id(target), ()):
-                for values in (self._latest, self._step):
+            for line in (*self._lines_of.pop(id(target), ()), *fresh):
+                for values in every:
                     value = values.get(line)
                     if value is not None and value.content is target:
                         value.copy(target, self._kept)
@@ -175,7 +198,7 @@ class LineValues:
             if line not in self._step and line in self._unassigned:
                 self._step[line] = self._unassigned.pop(line)
         rows = [
-            wire.LineRow(line, None, _brief(value.text), table.add(value.content), at=value.moment)
+            wire.LineRow(line, None, value.brief(), table.add(value.content), at=value.moment)
             for line, value in sorted(self._step.items())
         ]
         for value in self._step.values():
@@ -188,9 +211,10 @@ class LineValues:
 
     def pending_rows(self, table: TableBuilder) -> list[wire.LineRow]:
         """Return the latest values that have not been sent since they changed."""
+        self._look_at_fresh()
         latest = [(line, self._latest[line]) for line in sorted(self._pending)]
         rows = [
-            wire.LineRow(line, None, _brief(value.text), table.add(value.content), at=value.step)
+            wire.LineRow(line, None, value.brief(), table.add(value.content), at=value.step)
             for line, value in latest
             if value.content is not None or value.text is not None
         ]
@@ -220,8 +244,7 @@ class LineValues:
         rows = []
         texts: dict[int, str] = {}  # an object shown on several lines is printed once
         for line, value in values:
-            content, kept = value.content, value.text
-            text = kept if kept is None or isinstance(kept, str) else kept.whole()
+            content, text = value.content, value.whole()
             if text is None and isinstance(content, Tensor):
                 text = texts.get(id(content))
                 if text is None:
@@ -252,10 +275,4 @@ def _text_of(statement: Statement, value: Any) -> Text | None:
     if value is None:
         return None if show or statement.kind == "return" else "None"
     text, shows_content = text_of(value)
-    if text is None or (show and not shows_content):
-        return None  # a function, or an object whose repr would show only its address
-    return LoopVariable(statement.names[0], text) if statement.kind == "target" else text
-
-
-def _brief(text: Text | None) -> str | None:
-    return text if text is None or isinstance(text, str) else text.brief()
+    return text if shows_content or not show else None  # a function, or an object whose repr would show only its address

@@ -48,7 +48,7 @@ class Names:
         key = id(value)
         names = self._transient if transient else self._bound
         entry = names.get(key)
-        if entry is None or entry.tensor.get() is not value:
+        if entry is None or entry.tensor() is not value:
             names[key] = _Binding(weak(value), name, line)
             if len(names) > self._sweep_at:
                 self._sweep()

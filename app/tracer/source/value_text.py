@@ -33,6 +33,9 @@ _IMMUTABLE = frozenset({bool, float, complex, range, torch.Size, torch.dtype, to
 _TEXTS = frozenset({str, bytes})
 _NESTED = _CONTAINERS | _TEXTS
 _FIXED = frozenset({bool, float, complex})
+NUMBERS = frozenset({bool, int, float})
+SHORT = 1 << 10_000
+"""The smallest integer whose digits are not printed."""
 
 
 class PlainValue:
@@ -56,37 +59,6 @@ class PlainValue:
         if self._whole is None:
             self._whole = _printed(self._value, WHOLE_ELEMENTS)
         return self._whole
-
-
-class PlainAtom:
-    """A value that cannot change, which is printed only when its text is needed."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def whole(self) -> str:
-        """Return the text."""
-        return _atom_text(self._value, type(self._value))
-
-    brief = whole
-
-
-class LoopVariable:
-    """The text of a loop variable with its name, such as ``i = 3``."""
-
-    __slots__ = ("_name", "_text")
-
-    def __init__(self, name: str, text: Text) -> None:
-        self._name = name
-        self._text = text
-
-    def whole(self) -> str:
-        """Return the text: a large array by its corners."""
-        return f"{self._name} = {self._text if isinstance(self._text, str) else self._text.brief()}"
-
-    brief = whole
 
 
 class OverwrittenTensor:
@@ -137,7 +109,20 @@ def overwritten_text(tensor: Tensor, snapshot: Snapshot) -> Text:
     return tensor_text(tensor)
 
 
-Text = str | PlainValue | PlainAtom | LoopVariable | OverwrittenTensor
+Text = str | tuple[Any] | PlainValue | OverwrittenTensor
+"""A text, or something that has a text once it is needed. A value that cannot change is kept in a tuple of its own."""
+
+
+def brief_text(text: Text | None) -> str | None:
+    """Return the text that is sent while the program runs."""
+    if isinstance(text, tuple):
+        return _atom_text(text[0], type(text[0]))
+    return text if text is None or isinstance(text, str) else text.brief()
+
+
+def whole_text(text: Text | None) -> str | None:
+    """Return the text that is sent when the program has ended."""
+    return text.whole() if isinstance(text, PlainValue | OverwrittenTensor) else brief_text(text)
 
 
 def text_of(value: Any) -> tuple[Text | None, bool]:
@@ -150,7 +135,7 @@ def text_of(value: Any) -> tuple[Text | None, bool]:
     if value is None:
         return None, False
     if kind is float or _is_atom(value, kind):
-        return PlainAtom(value), True
+        return (value,), True
     if (kind in _CONTAINERS and _is_plain(value)) or (_is_array(kind) and not value.dtype.hasobject):
         return PlainValue(value), True
     if _is_array(kind):
@@ -170,8 +155,7 @@ def short_text(value: Any) -> str | None:
     >>> short_text([[1, 2], [3]]), short_text([[0] * 50] * 50), short_text([np.ones(2), np.ones(2)]), short_text(np.arange(3))
     ('[[1, 2], [3]]', '50 × list', '2 × ndarray', 'array([0, 1, 2])')
     """
-    text, _ = text_of(value)
-    return text if text is None or isinstance(text, str) else text.whole()
+    return whole_text(text_of(value)[0])
 
 
 def _contents(value: Any) -> str:
@@ -194,7 +178,7 @@ def _contents(value: Any) -> str:
 def _is_atom(value: Any, kind: type) -> bool:
     """Return whether a value is a plain one without items, whose ``repr`` is safe and short or can be shortened."""
     if kind is int:
-        return bool(value.bit_length() < 10_000)
+        return bool(-SHORT < value < SHORT)
     if kind in _IMMUTABLE or kind in _TEXTS:
         return True
     if kind.__module__ != "numpy" or not issubclass(kind, np.generic | np.dtype):

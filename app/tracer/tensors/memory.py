@@ -20,20 +20,18 @@ _OWN_USES = 2
 class Write:
     """Memory that is about to be written to.
 
-    Usually only the ``targets`` themselves use the memory. Then comparing object ids (``ids``) is enough. Storages that
-    other tensors may use too are in ``shared`` and are compared by address. ``storages`` contains the addresses of all of
-    them.
+    Usually only the ``targets`` themselves use the memory. Then comparing objects is enough. Storages that other tensors
+    may use too are in ``shared`` and are compared by address. ``storages`` contains the addresses of all of them.
 
     A ``standing`` write may happen at any time, such as a write by NumPy. It is announced repeatedly. A listener has to copy
     only the tensors that it received since the last announcement. Its set ``shared`` is the given one, which may grow.
     """
 
-    __slots__ = ("ids", "shared", "standing", "storages", "targets")
+    __slots__ = ("shared", "standing", "storages", "targets")
 
     def __init__(self, targets: Collection[Tensor], shared: Iterable[int] = (), *, standing: bool = False) -> None:
         self.targets = targets
         self.standing = standing
-        self.ids = set(map(id, targets))
         self.shared: set[int] = shared if standing and isinstance(shared, set) else set(shared)
         self.storages: set[int] = self.shared if standing else set(self.shared)
         for target in targets:
@@ -51,7 +49,10 @@ class Write:
 
     def reaches(self, tensor: Tensor) -> bool:
         """Return whether the write changes elements of ``tensor``."""
-        return id(tensor) in self.ids or (bool(self.shared) and storage_pointer(tensor) in self.shared)
+        for target in self.targets:
+            if target is tensor:
+                return True
+        return bool(self.shared) and storage_pointer(tensor) in self.shared
 
 
 class WriteListener(Protocol):

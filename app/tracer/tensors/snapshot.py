@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ... import wire
-from . import statistics
+from . import statistics, views
 from .kinds import PLAIN_TYPES, is_opaque, is_uninitialized
 from .statistics import is_dense
 from .transforms import is_transform_wrapper, is_unobserved, outside_transforms, unwrapped
@@ -69,7 +69,7 @@ def traits_of(tensor: Tensor) -> TensorTraits:
     """Return the traits of a tensor: the same object for all tensors that share them."""
     if type(tensor) not in PLAIN_TYPES or _wrapped(tensor) or _batched(tensor) or tensor.is_nested:
         return TensorTraits(tensor, _grad_fn_name(tensor), readable=is_readable(tensor))
-    if is_outdated(tensor):
+    if id(tensor) in views.known and is_outdated(tensor):
         return TensorTraits(tensor, REMADE, readable=is_readable(tensor))
     try:
         node = tensor.grad_fn
@@ -114,7 +114,7 @@ def grad_fn_of(tensor: Tensor) -> Any:
 
 def is_leaf(tensor: Tensor) -> bool:
     """Return whether a tensor is a leaf; ``False`` where PyTorch raises (see :func:`grad_fn_of`)."""
-    if is_outdated(tensor):  # reading `is_leaf` would make its node again
+    if id(tensor) in views.known and is_outdated(tensor):  # reading `is_leaf` would make its node again
         return False
     try:
         return tensor.is_leaf

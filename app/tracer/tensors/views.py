@@ -14,20 +14,20 @@ from .references import WeakTensor, weak
 
 _MAX_VIEWS: Final = 10_000
 """Number of views above which all are forgotten. The node of an unregistered view counts as up to date."""
-_views: dict[int, tuple[WeakTensor, int]] = {}
+known: dict[int, tuple[WeakTensor, int]] = {}
 """By the id of a view: the view, because another tensor may get its id later, and its version when its node was made."""
 
 
 def remember(view: Tensor) -> None:
     """Register a view whose node has just been made."""
-    if len(_views) > _MAX_VIEWS:
-        _views.clear()
-    _views[id(view)] = weak(view), view._version
+    if len(known) > _MAX_VIEWS:
+        known.clear()
+    known[id(view)] = weak(view), view._version
 
 
 def is_outdated(tensor: Tensor) -> bool:
     """Return whether a tensor is a view that was written to, in any way, since its node was made."""
-    registered = _views.get(id(tensor))
+    registered = known.get(id(tensor))
     if registered is None:
         return False
     return registered[0].get() is tensor and tensor.requires_grad and tensor._is_view() and tensor._version != registered[1]

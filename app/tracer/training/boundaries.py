@@ -67,7 +67,8 @@ class StepEnd:
     before: int | None
 
 
-_IGNORE = Decision(Action.IGNORE)
+IGNORE = Decision(Action.IGNORE)
+"""The decision to do nothing."""
 _UPDATE = Decision(Action.UPDATE)
 _BORDER = Decision(Action.BORDER)
 _END = Decision(Action.END)
@@ -172,7 +173,7 @@ class StepBoundaries:
     def clear(self, parameter: int, loops: Sequence[int]) -> Decision:
         """Decide about the clearing of a gradient inside these loops. It only matters after a pass has accumulated into it."""
         if not self.has_contribution(parameter):
-            return _IGNORE
+            return IGNORE
         if self._suspended:
             return _FORGET if self._next_begins is None else Decision(Action.END, self._next_begins)
         begun = self._begun_since(loops)
@@ -198,26 +199,33 @@ class StepBoundaries:
         self._lengths[loop] = -1 if length is None else length
         if loop in self._loops_with_passes and self._passes and not self._updating and not self._suspended:
             return self._draw_border(number)
-        return _IGNORE
+        return IGNORE
+
+    def passes_over(self, loop: int) -> bool:
+        """Record that an iteration of a loop begins that no pass of the step is in; return ``False`` for any other loop."""
+        if loop in self._loops_of_passes:
+            return False
+        self._iterations[loop] = self._iterations.get(loop, -1) + 1
+        return True
 
     def next_iteration(self, loop: int, number: int) -> Decision:
         """Record that an iteration of a loop begins. A step inside that loop ends if it has been updated."""
+        if self.passes_over(loop):
+            return IGNORE
         self._iterations[loop] = self._iterations.get(loop, -1) + 1
         if self._suspended or not self._is_inside(loop):
-            return _IGNORE
+            return IGNORE
         return _END if self._updating else self._draw_border(number)
 
     def _draw_border(self, number: int) -> Decision:
         """Mark a possible end of the step, unless there is one already."""
         if self._border is not None:
-            return _IGNORE
+            return IGNORE
         self._border = number
         return _BORDER
 
     def _is_inside(self, loop: int) -> bool:
         """Return whether the step's loop is ``loop`` or one inside it."""
-        if loop not in self._loops_of_passes:
-            return False
         main, iterations = self._main()
         inner, loops = self._loop_of(main, iterations)[0], main.loops
         return inner is not None and loop in loops and loops.index(loop) >= loops.index(inner)

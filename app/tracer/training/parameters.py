@@ -11,7 +11,7 @@ from ... import wire
 from ..emitter import Emitter
 from ..source.names import Names
 from ..tensors.handles import equal_elements, storage_pointer
-from ..tensors.memory import may_overlap
+from ..tensors.memory import Write, may_overlap
 from ..tensors.references import WeakTensor
 from ..tensors.snapshot import is_leaf, shape_of
 from ..tensors.table import TableBuilder
@@ -43,6 +43,8 @@ class Parameters:
         """The leaves of the current step, by parameter."""
         self._names_of: list[str | None] = []
         self._by_name: dict[str, int] = {}
+        self.names = self._by_name.keys()
+        """The names under which parameters were registered."""
         self._storages: dict[int, set[int]] = {}
         self._storage_of: dict[int, int] = {}
         self._gradients: dict[int, int] | None = None
@@ -139,6 +141,15 @@ class Parameters:
             self._storages.setdefault(key, set()).add(index)
         self.revision += 1
 
+    def may_have(self, write: Write) -> bool:
+        """Return whether a write may change a parameter or its gradient."""
+        if not self._indexes:
+            return False
+        indexes, storages, gradients = self._indexes, self._storages, self._gradients or self._by_gradient()
+        if any(key in storages or key in gradients for key in write.storages):
+            return True
+        return not indexes.keys().isdisjoint(map(id, write.targets))
+
     def have_memory(self, target: Tensor, key: int) -> bool:
         """Return whether a write to a tensor, with storage ``key``, may have changed a parameter or its gradient."""
         return id(target) in self._indexes or key in self._storages or key in self._by_gradient()
@@ -200,6 +211,8 @@ class Parameters:
 
     def forget_values(self, storages: Iterable[int]) -> None:
         """Forget the cached values in these storages before a write, since not every write changes a tensor's version."""
+        if not self._values:
+            return
         for key in storages:
             for index in self._storages.get(key, ()):
                 self._values.pop(index, None)

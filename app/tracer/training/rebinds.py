@@ -69,6 +69,8 @@ class Rebinds:
         if not self._steps.takes_part(parameter):
             return
         leaf = self._parameters.current(parameter)
+        if value is leaf and statement.kind == "update":  # it has been written to in place
+            return
         scope, given = self._scopes.of(name)
         before = scope.get(name)
         if before is not leaf:
@@ -102,7 +104,8 @@ class Rebinds:
             if uses:
                 self._substitute(statement, current.name, parameter, value)
             return
-        self._calls.name(value, current.name)
+        if value.requires_grad:
+            self._calls.name(value, current.name)
         self._report(statement, current.name, parameter, value)
 
     def replaced(self, statement: Statement, name: str, value: Any) -> None:

@@ -25,7 +25,7 @@ from ..tensors.memory import Write
 from ..tensors.references import weak
 from ..tensors.snapshot import Snapshot
 from ..tensors.table import TableBuilder
-from .boundaries import Action, PassPosition, StepBoundaries
+from .boundaries import IGNORE, Action, PassPosition, StepBoundaries
 from .facts import PassFacts
 from .open_step import OpenStep, PendingRebind
 from .parameter_changes import Contribution, ParameterChanges, groups
@@ -289,13 +289,17 @@ class Steps:
         if self._boundaries.enter_loop(loop, length, next_sequence_nr()).action is Action.BORDER:
             self._lines.assign_to_step()
 
+    def passes_over(self, loop: int) -> bool:
+        """Record that an iteration of a loop begins, if that is all there is to it; otherwise return ``False``."""
+        return self._boundaries.passes_over(loop)
+
     def next_iteration(self, loop: int) -> None:
         """Record that an iteration of a loop begins."""
-        action = self._boundaries.next_iteration(loop, next_sequence_nr()).action
-        if action is Action.IGNORE:
+        decision = self._boundaries.next_iteration(loop, next_sequence_nr())
+        if decision is IGNORE:
             return
         self._lines.assign_to_step()
-        if action is Action.END:
+        if decision.action is Action.END:
             self.end_step()
 
     # ------------------------------------------------------------------ the end of a step

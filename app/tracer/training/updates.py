@@ -179,9 +179,11 @@ class Updates(ForwardObserver):
     def before_write(self, write: Write) -> None:
         self._guard.before_write(write)
 
-    def after_write(self, func: Any, targets: list[Tensor]) -> None:
+    def after_write(self, func: Any, write: Write) -> None:
         steps, parameters = self._steps, self._parameters
-        for target in targets:
+        if not parameters.may_have(write):
+            return
+        for target in write.targets:
             key = storage_pointer(target)
             if not parameters.have_memory(target, key):
                 continue

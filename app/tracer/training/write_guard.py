@@ -24,9 +24,10 @@ class BeforeWrite(Protocol):
 
 
 class RunningPasses(WriteListener, Protocol):
-    """The passes that run, as :class:`~..backward.open_passes.OpenPasses` keeps them. True if there are any."""
+    """The passes that run, as :class:`~..backward.open_passes.OpenPasses` keeps them."""
 
-    def __bool__(self) -> bool: ...
+    running: bool
+    """True if there are any."""
 
     def written(self, write: Write) -> None:
         """Called before a write while a pass runs. The write may change a gradient that other nodes still have to receive."""
@@ -62,7 +63,7 @@ class WriteGuard:
         self._changes.count += 1
         self._writes.record(write.storages)
         self._steps.before_write(write)
-        if self._passes:
+        if self._passes.running:
             self._passes.written(write)
         self.protect(write)
 
@@ -70,7 +71,7 @@ class WriteGuard:
         """Copy the recorded tensors of a storage that NumPy is going to share, since any statement may write to it then."""
         self._changes.count += 1
         self.protect(Write((), (storage,)))
-        if self._passes:
+        if self._passes.running:
             self._passes.shared(tensor)
 
     def protect(self, write: Write) -> None:
@@ -79,7 +80,7 @@ class WriteGuard:
         self._calls.protect(write)
         self._steps.protect(write)
         self._emitter.protect(write)
-        if self._passes:
+        if self._passes.running:
             self._passes.protect(write)
 
     def release_graphs(self) -> None:

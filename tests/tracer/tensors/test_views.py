@@ -10,7 +10,7 @@ from tapedeck.tracer.tensors.views import is_outdated, remember
 
 @pytest.fixture(autouse=True)
 def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "_views", {})
+    monkeypatch.setattr(views, "known", {})
 
 
 def test_a_view_is_out_of_date_after_a_write_to_its_memory() -> None:
@@ -26,7 +26,7 @@ def test_a_view_with_the_id_of_a_dead_view_is_not_mistaken_for_it() -> None:
     base = torch.ones(3, requires_grad=True) * 2
     dead, other = base[0], base[1]
     remember(dead)
-    views._views[id(other)] = views._views[id(dead)]  # as if `other` had got the id of `dead`
+    views.known[id(other)] = views.known[id(dead)]  # as if `other` had got the id of `dead`
     base.mul_(3)
     del dead
     assert not is_outdated(other)
