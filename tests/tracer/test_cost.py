@@ -6,12 +6,15 @@ Work is the number of lines of the recorder's code that run. The body of a loop 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import pytest
+from greenlet import greenlet
 from tapedeck import __file__ as package
 from tapedeck.tracer import emitter
+from tapedeck.tracer.environment import outermost
 
 from .run_twice import record
 
@@ -68,10 +71,17 @@ def executed_lines(program: str) -> int:
         count += event == "line"
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    def traced(run: Callable[..., object]) -> greenlet:
+        """Return a greenlet, which begins without a trace function, that sets it before the program runs."""
+
+        def run_traced(*args: Any) -> None:
+            sys.settrace(trace)
+            run(*args)
+
+        return greenlet(run_traced)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outermost, "greenlet", traced)
         record(program)
-    finally:
-        sys.settrace(before)
+    assert count
     return count
