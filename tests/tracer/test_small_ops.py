@@ -16,10 +16,10 @@ from .test_cost import executed_lines
 START = "import torch\na, b, c = torch.ones(4), torch.ones(4), torch.ones(4)\nw = torch.ones(4, requires_grad=True)\n"
 PASS = "(w * b).sum().backward()\n"
 LOOPS = {
-    "a result": ("a = a * 0.9 + b", 235),
-    "a write": ("a += 0.1 * b", 330),
-    "two writes": ("a.mul_(0.9).add_(b)", 440),
-    "a write to out": ("torch.mul(a, b, out=c)", 300),
+    "a result": ("a = a * 0.9 + b", 135),
+    "a write": ("a += 0.1 * b", 240),
+    "two writes": ("a.mul_(0.9).add_(b)", 340),
+    "a write to out": ("torch.mul(a, b, out=c)", 220),
 }
 """Statements of a loop under ``no_grad``, and how many lines of the recorder may run for each."""
 
