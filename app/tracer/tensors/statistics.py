@@ -108,7 +108,10 @@ def _total_and_norm(flat: Tensor) -> tuple[float, float]:
     """
     count = len(flat)
     if count <= _LISTED * _ROW:
-        return _totals_and_norms(flat.view(1, count))[0]
+        if count % _ROW:
+            return _totals_and_norms(flat.view(1, count))[0]
+        rows = flat.view(-1, _ROW)
+        return sum(_sum(rows, dim=1).tolist()), math.hypot(*_norm(rows, dim=1).tolist())
     number, rest = divmod(count, _ROW)
     rows = flat.as_strided((number, _ROW), (_ROW, 1))
     total = _sum(_sum(rows, dim=1), dtype=torch.float64).item()
