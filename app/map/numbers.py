@@ -17,6 +17,8 @@ from .tree import Group, GroupTree
 
 MOST_SERIES: Final = 8
 """Largest number of series of a loop."""
+MOST_RANKED: Final = 200
+"""Number of tensors that are carried in most turns, from which the series of a loop are chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class PassSums:
         self._arrived: Floats = np.full(outputs, -1.0)
         self._edge: Floats = np.full(graph.edges, -1.0)
         self._rank: Ints = np.full(len(order), -1, np.int32)
+        self._series: dict[Group, list[CarriedSeries]] = {}
         if event is not None:
             self._rank = _ranks(wire.int32(event.order, "order"), order)
             norms = np.append(Tensors(event.tensors).norms(), -1.0)  # row -1 has no tensor
@@ -162,10 +165,17 @@ class PassSums:
 
         ``first`` and ``last`` are the turns of interest. Default: all turns. At most :data:`MOST_SERIES` are returned.
         """
+        found = self._series.get(group)
+        if found is None:
+            found = self._series[group] = self._carried(group)
+        if first < 0:
+            return found
+        return [CarriedSeries(each.position, each.name, each.norms[first : last + 1]) for each in found]
+
+    def _carried(self, group: Group) -> list[CarriedSeries]:
         turns = group.turns
         if turns is None or len(turns) < 2:
             return []
-        chosen = slice(first, last + 1) if first >= 0 else slice(None)
         inside = self._edges.inside(group.start, group.end)
         source, target = self._edges.source[inside], self._edges.target[inside]
         from_turn = np.searchsorted(turns, source, "right") - 1
@@ -175,15 +185,19 @@ class PassSums:
         offset = target[onward] - turns[turn]
         by_offset = np.argsort(offset, kind="stable")
         borders = starts_of_runs(offset[by_offset])
+        often = np.argsort(-np.diff(borders, append=len(edges)), kind="stable")[:MOST_RANKED]
+        ends = np.append(borders[1:], len(edges))
         found = []
-        for at in np.split(by_offset, borders[1:]) if len(edges) else ():
+        for begin, end in zip(borders[often].tolist(), ends[often].tolist(), strict=True) if len(edges) else ():
+            at = by_offset[begin:end]
             norms = np.full(len(turns) - 1, -1.0)
             norms[turn[at]] = self._arrived[self._edges.tensor[edges[at]]]
-            found.append((int(offset[at[0]]), int(self._graph.target[edges[at[0]]]), norms[chosen]))
-        found.sort(key=lambda each: (-_range_of(each[2]), each[0]))
+            node = int(self._graph.target[edges[at[0]]])
+            found.append((-_range_of(norms), int(offset[at[0]]), node, norms))
+        found.sort(key=lambda each: each[:2])
         return [
             CarriedSeries(position, self._graph.text("name", node) or op_name(self._graph, node), norms)
-            for position, node, norms in found[:MOST_SERIES]
+            for _, position, node, norms in found[:MOST_SERIES]
         ]
 
 

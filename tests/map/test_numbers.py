@@ -174,3 +174,17 @@ def test_the_boxes_of_a_view_have_the_sums_that_each_has_alone(name: str) -> Non
         ):
             assert close(found.value, expected.value)
             assert found.exact == expected.exact
+
+
+def test_the_series_of_a_loop_is_computed_once_for_all_of_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs, passes = recorded_graphs("recurrent")
+    tree = GroupTree(StructureColumns(graphs[0]))
+    sums = PassSums(tree, passes[0])
+    loop = tree.find("x:8")
+    assert loop is not None
+    whole = sums.carried(loop)
+    monkeypatch.setattr(type(tree.edges), "inside", lambda *_: pytest.fail("The edges were read again."))
+    for first in range(0, 36, 4):
+        part = sums.carried(loop, first, first + 3)
+        assert [each.name for each in part] == [each.name for each in whole]
+        assert [each.norms.tolist() for each in part] == [each.norms[first : first + 4].tolist() for each in whole]
