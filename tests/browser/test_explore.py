@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -62,6 +63,14 @@ for t in range(100):
     loss = loss + h.sum()
 loss.backward()
 """
+TWO_GRAPHS = """import torch
+w = torch.ones(3, requires_grad=True)
+(w.sin() * 2).sum().backward()
+y = w
+for k in range(300):
+    y = y * 1.01
+y.sum().backward()
+"""
 NAN = """import torch
 x = torch.zeros(3, requires_grad=True)
 y = x
@@ -74,7 +83,7 @@ for k in range(400):
 @pytest.fixture(scope="module")
 def runs(server: str) -> dict[str, str]:
     """Return the paths of the pages of recorded runs, each made once."""
-    programs = {"transformer": TRANSFORMER, "recurrent": RECURRENT, "nan": NAN}
+    programs = {"transformer": TRANSFORMER, "recurrent": RECURRENT, "nan": NAN, "two": TWO_GRAPHS}
     return {name: post(server, program) for name, program in programs.items()}
 
 
@@ -100,6 +109,13 @@ WATCH_CHILDREN = """() => {
     const isElement = (node) => node.nodeType === Node.ELEMENT_NODE;
     new MutationObserver((all) => { window.added += all.filter((each) => [...each.addedNodes].some(isElement)).length; })
         .observe(picture, { childList: true, subtree: true });
+}"""
+WATCH_ANIMATIONS = """() => {
+    const picture = document.querySelector("#canvas .picture");
+    window.animations = 0;
+    const count = () => (window.animations += picture.querySelectorAll("g").values()
+        .reduce((sum, each) => sum + each.getAnimations().filter((one) => !(one instanceof CSSTransition)).length, 0));
+    new MutationObserver(count).observe(picture, { childList: true });
 }"""
 SMALLEST_TEXT = """() => {
     const texts = [...document.querySelectorAll("#canvas svg.map text")].filter((each) => each.getClientRects().length);
@@ -220,6 +236,25 @@ def test_a_leaf_that_is_used_in_every_turn_has_one_card_and_a_short_list(visit: 
     inspector = page.locator("#inspected")
     expect(inspector).to_contain_text("more have no row here")
     assert inspector.get_by_text("from ", exact=False).count() < 40
+
+
+def test_a_view_of_a_large_graph_does_not_make_a_map_of_a_small_one(visit: Visit) -> None:
+    page = visit("two")
+    page.locator("#canvas .box.loop").click(position={"x": 20, "y": 12})
+    expect(page.locator("#canvas .frame")).not_to_have_count(0)
+    page.locator("#chosen").select_option(index=0)
+    expect(page.locator("#canvas .node.root")).to_be_visible()
+    expect(page.locator("#canvas svg.map")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("motion", "animated"), [("no-preference", True), ("reduce", False)])
+def test_groups_open_without_an_animation_if_reduced_motion_is_preferred(visit: Visit, motion: Any, animated: bool) -> None:
+    page = visit("recurrent")
+    page.emulate_media(reduced_motion=motion)
+    page.evaluate(WATCH_ANIMATIONS)
+    page.locator("#canvas .box.loop").click(position={"x": 20, "y": 12})
+    expect(page.locator("#canvas .frame")).not_to_have_count(0)
+    assert (page.evaluate("window.animations") > 0) is animated
 
 
 def test_arrow_keys_walk_through_closed_groups(visit: Visit) -> None:

@@ -8,7 +8,7 @@ import { form } from "./scene.js";
 
 const DRAWN = 150; // nodes of a graph above which the server draws a map, as in `app/drawing/plan.py`
 
-/** @typedef {{direction: Direction, view: string | null}} Look */
+/** @typedef {{direction: Direction, view: string | null, viewOf: string | null}} Look */
 
 /**
  * Return functions that fetch pictures.
@@ -28,8 +28,10 @@ export function pictures(api, once) {
    * @param {Pass | null} pass
    * @param {Look} look
    */
-  function keysOf(run, graph, pass, { direction, view }) {
+  function keysOf(run, graph, pass, { direction, view: chosen, viewOf }) {
     const large = (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
+    // a view of another graph does not make a map of a small one
+    const view = large || viewOf === null || viewOf === graph ? chosen : null;
     const map = view !== null || large || first.has(`${run.id} ${graph}`);
     const address = map ? (view ?? first.get(`${run.id} ${graph}`) ?? null) : null;
     // the boxes of a map have sums, which only the server computes
@@ -72,8 +74,9 @@ export function pictures(api, once) {
       const opened = await once(`${key} reveal ${shown}`, () => api.picture(path));
       const view = viewOf(opened);
       if (view === null) return drawn;
-      void once(keysOf(run, graph, pass, { direction, view }).key, () => Promise.resolve(opened));
-      return made(run, graph, pass, { direction, view }, opened);
+      const further = { direction, view, viewOf: graph };
+      void once(keysOf(run, graph, pass, further).key, () => Promise.resolve(opened));
+      return made(run, graph, pass, further, opened);
     },
     /** Keep the picture that the server wrote into the page. @param {Run} run @param {string} graph @param {Pass | null} pass @param {Look} look @param {string} svg */
     keep(run, graph, pass, look, svg) {

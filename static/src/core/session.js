@@ -142,7 +142,7 @@ export function session(store, api, onrun) {
     const node = graph && selectedIn(graph);
     const target = node !== null && node === wanted ? node : null;
     // a node that was revealed has changed the view of a map
-    const view = target && found.picture?.map ? { view: found.picture.view } : {};
+    const view = target && found.picture?.map ? { view: found.picture.view, viewOf: graph?.id ?? null } : {};
     wanted = null;
     store.set({ ...found, ...view, node, target, settled: true });
     void inspect();
@@ -259,7 +259,8 @@ export function session(store, api, onrun) {
     /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "view" | "node">>} view */
     go(view) {
       const before = store.get();
-      store.set("phase" in view || "at" in view ? { ran: null, ...view } : view);
+      const viewOf = view.view === undefined ? {} : { viewOf: before.graph?.id ?? null };
+      store.set({ ...("phase" in view || "at" in view ? { ran: null } : {}), ...view, ...viewOf });
       const now = store.get();
       const fields = /** @type {const} */ (["at", "pass", "apart", "direction", "view"]);
       if (fields.some((field) => now[field] !== before[field])) void load();
@@ -279,7 +280,7 @@ export function session(store, api, onrun) {
       }).catch(() => []);
       if (store.get().run !== run) return;
       store.set(
-        step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null } : { apart: graph },
+        step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null, view: null } : { apart: graph, view: null },
       );
       void load();
     },
@@ -313,7 +314,7 @@ export function session(store, api, onrun) {
       const path = /^m:([^/~]*)/.exec(id)?.[1] ?? "";
       const inside = graph?.nodes.find(({ kind, module }) => kind === "op" && (module === path || module.startsWith(`${path}.`)));
       if (!picture?.map) return void (inside && this.reveal(inside.id));
-      store.set({ pane: "graph", goal: id, view: [picture.view, id].filter(Boolean).join(",") });
+      store.set({ pane: "graph", goal: id, view: [picture.view, id].filter(Boolean).join(","), viewOf: graph?.id ?? null });
       void load();
     },
     /**

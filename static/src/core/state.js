@@ -41,6 +41,7 @@
  * @property {string | null} apart                the graph of a displayed tensor, shown instead of a pass
  * @property {Direction} direction
  * @property {string | null} view                 the open groups of a map; null for the view that the server chooses
+ * @property {string | null} viewOf               the graph that `view` was chosen for; null if it came with the address
  * @property {"graph" | "models"} pane            whether the graph is shown, or the modules as rows
  *
  * @property {Step | null} step                   the last loaded step; during loading its index differs from `at`
@@ -121,6 +122,7 @@ export const EMPTY = {
   graph: null,
   picture: null,
   absent: null,
+  viewOf: null,
   target: null,
   goal: null,
   detail: null,

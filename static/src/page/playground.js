@@ -183,7 +183,7 @@ const chosen = /** @type {HTMLSelectElement} */ (find("#chosen"));
 chosen.addEventListener("change", () => {
   const [kind, id = ""] = chosen.value.split(" ");
   if (kind === "graph") void work.display(id);
-  else work.go({ apart: null, pass: Number(id) });
+  else work.go({ apart: null, pass: Number(id), view: null });
 });
 
 for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("a[data-example]"))) {
