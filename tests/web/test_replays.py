@@ -362,7 +362,7 @@ async def test_a_failed_replay_gives_the_same_problem_to_readers_and_to_the_call
 ) -> None:
     class Broken(Paused):
         async def run(
-            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
+            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
         ) -> AsyncIterator[list[wire.AnyEvent]]:
             async for batch in super().run(job, limits=limits, cancelled=cancelled):
                 if job.replay is not None and len(self.jobs) < 4:
@@ -418,7 +418,7 @@ async def test_a_long_replay_can_be_followed_by_its_events(serve: Serve) -> None
 async def test_a_replay_that_times_out_has_a_reason_and_is_not_cached(serve: Serve) -> None:
     class Short(InProcess):
         async def run(
-            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
+            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
         ) -> AsyncIterator[list[wire.AnyEvent]]:
             if job.replay is not None:
                 self.jobs.append(job)
@@ -590,7 +590,7 @@ async def test_cancelling_a_replay_kills_its_process(serve: Serve) -> None:
 
     class Watched(LocalExecutor):
         async def run(
-            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event
+            self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
         ) -> AsyncIterator[list[wire.AnyEvent]]:
             async for batch in super().run(job, limits=limits, cancelled=cancelled):
                 if job.replay is not None:
