@@ -211,6 +211,13 @@ def test_render_writes_the_format_of_the_file_ending(file: str, tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("fake_process")
+def test_render_draws_a_map_as_rows(file: str, tmp_path: Path) -> None:
+    output = tmp_path / "map.svg"
+    tapedeck("render", file, "-o", str(output), "--view", "", "--layout", "rows")
+    assert 'data-layout="rows"' in output.read_text()
+
+
+@pytest.mark.usefixtures("fake_process")
 def test_render_draws_the_last_step_by_default(file: str, tmp_path: Path) -> None:
     output = tmp_path / "account.txt"
     tapedeck("render", file, "-o", str(output))
@@ -247,6 +254,7 @@ def test_render_draws_the_recording_before_a_failure(fake_process: type[FakeProc
         (("render", "{file}", "-o", "graph.svg", "--step", "9"), "There is no step 9: the last is 1."),
         (("render", "{file}", "-o", "graph.svg", "--line", "2"), "There is no graph to draw on line 2."),
         (("render", "{file}", "-o", "graph.svg", "--theme", "pink"), "There is no theme 'pink'"),
+        (("render", "{file}", "-o", "graph.svg", "--layout", "tree"), "There is no layout 'tree'"),
         (("serve", "--unconfined", "--host", "0.0.0.0"), "--unconfined serves on a loopback address only"),
         (("serve", "--data", "/dev/null/recordings"), "Recordings cannot be stored in /dev/null/recordings"),
         (("serve", "--host", "nowhere.invalid"), "Cannot listen on 'nowhere.invalid'"),

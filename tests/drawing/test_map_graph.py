@@ -23,8 +23,9 @@ from ..tracer.run_twice import record
 from .map_programs import MODELS
 
 NS = "{http://www.w3.org/2000/svg}"
-engine: Final = LayoutEngine(nested=120, seconds=120)
-"""It does not give up on a busy machine."""
+PATIENT: Final = {"nested": 120.0, "seconds": 120.0}
+"""Time limits that a layout does not reach on a busy machine."""
+engine: Final = LayoutEngine(**PATIENT)
 
 Rect = tuple[float, float, float, float]
 
@@ -161,7 +162,9 @@ def test_the_first_view_is_small_and_opens(name: str) -> None:
 
 def test_equal_programs_have_equal_pictures() -> None:
     recording = record(MODELS["unet"])[1]
-    again = asyncio.run(picture.render(recording, 0, "svg", layout="graph", view=shown_of("unet").view, engine=LayoutEngine()))
+    again = asyncio.run(
+        picture.render(recording, 0, "svg", layout="graph", view=shown_of("unet").view, engine=LayoutEngine(**PATIENT))
+    )
     assert ET.tostring(ET.fromstring(again)) == ET.tostring(drawn("unet"))
 
 

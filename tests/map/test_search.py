@@ -73,6 +73,14 @@ def test_states_of_gradients_are_found() -> None:
     for query, expected in leaves.items():
         hits = search(recording, 0, query, pass_index=0).hits
         assert {hit.name for hit in hits if hit.kind == "leaf"} == expected, query
+    for query, expected in {
+        "grad > 0": {"w"},
+        "grad >= 0": {"w", "dead"},
+        "grad = 0": {"dead"},
+        "grad < inf": {"dead"},
+    }.items():
+        hits = search(recording, 0, query, pass_index=0).hits
+        assert {hit.name for hit in hits if hit.kind == "leaf"} == expected, query
     nan = search(recording, 0, "nan", pass_index=0).hits
     assert {(hit.op, hit.matches[0].field) for hit in nan} >= {("LogBackward0", "value"), ("SumBackward0", "value")}
 
