@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import wire
 from .tensors.handles import storage_pointer
+from .tensors.lifetimes import Lifetimes
 from .tensors.memory import Write
 from .tensors.packing import blank, pack
 from .tensors.table import TableBuilder
@@ -41,11 +42,13 @@ class Emitter:
 
     The tensors of all pending events are read together when the events are sent. A pending tensor is copied before the program
     writes to it. If ``write`` raises an :class:`OSError`, nobody reads the events any more, and the emitter is closed. With
-    ``early``, events are sent more often at first, since the process may be ended at any time.
+    ``early``, events are sent more often at first, since the process may be ended at any time. While the program observes
+    ``lifetimes``, no tensor is pending.
     """
 
-    def __init__(self, write: Callable[[bytes], None], *, early: bool = False) -> None:
+    def __init__(self, write: Callable[[bytes], None], *, early: bool = False, lifetimes: Lifetimes | None = None) -> None:
         self._write = write
+        self._lifetimes = Lifetimes() if lifetimes is None else lifetimes
         self._interval = FIRST_INTERVAL if early else INTERVAL
         self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
         self.next_due = monotonic() + self._interval
@@ -83,7 +86,7 @@ class Emitter:
         table.finalize()
         with self._lock:
             self._add((table, build))
-        if self._rows >= WAITING_ROWS or self._bytes >= WAITING_BYTES or self.due():
+        if self._lifetimes.observed or self._rows >= WAITING_ROWS or self._bytes >= WAITING_BYTES or self.due():
             self.flush()
 
     def _add(self, item: wire.Event | tuple[TableBuilder, Build]) -> None:

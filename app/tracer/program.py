@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ from .source.instrument import PROGRAM, ProgramSource
 from .source.own_modules import OwnModules, own_folders
 from .source.tracebacks import leave_out, raised_at, raised_in
 from .source.value_text import MAX_TEXT, tensor_text
+from .tensors.lifetimes import Lifetimes
 
 SCRIPT = "program.py"
 """The value of ``__file__`` for a program that has no file."""
@@ -57,11 +59,13 @@ class RunningProgram:
 
     def __init__(self, job: wire.Job, write: Callable[[bytes], None]) -> None:
         self._job = job
-        self._emitter = emitter = Emitter(write, early=not job.confined)
+        lifetimes = Lifetimes()
+        self._emitter = emitter = Emitter(write, early=not job.confined, lifetimes=lifetimes)
         emitter.emit(wire.StartedEvent(torch.__version__.partition("+")[0], sys.version.partition(" ")[0]))
         emitter.flush()
         filename = job.path or PROGRAM
-        self._source = source = ProgramSource(job.program, job.cells, filename, OwnModules(own_folders(job), emitter.emit))
+        modules = OwnModules(own_folders(job), emitter.emit, lifetimes.read)
+        self._source = source = ProgramSource(job.program, job.cells, filename, modules, lifetimes)
         module = types.ModuleType("__main__")
         self._namespace: dict[str, Any] = module.__dict__
         script = job.path or SCRIPT
@@ -120,6 +124,8 @@ class RunningProgram:
         if self._finished or self._forked:
             return
         self._finished = True
+        if process_ends:  # the finalizers run now, before the recording ends; Python would call them next
+            weakref.finalize._exitfunc()  # type: ignore[attr-defined]
         self._open.close()
         try:
             with contextlib.suppress(ReplayFinished):  # the step of the replay was the last

@@ -60,6 +60,7 @@ from .source.value_text import NUMBERS
 from .tensors.handles import tensors_in
 from .tensors.kinds import PLAIN_TYPES, is_fake
 from .tensors.memory import Write
+from .tensors.references import hide_own_references
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
 from .training.gradient_trail import GradientTrail
@@ -77,7 +78,7 @@ _DisableTorchFunction: Any = torch._C.DisableTorchFunction
 _LOOP_STATEMENTS = frozenset({"enter", "iteration", "target", "exit"})
 _TURNS = frozenset({"iteration", "target"})
 _BINDS = frozenset({"assign", "update"})
-_UNTIMED = frozenset({"caught", "delete", "deleted"})
+_UNTIMED = frozenset({"caught", "delete"})
 _VALUELESS = _UNTIMED | {"enter", "iteration", "exit"}
 _SPECIAL = _UNTIMED | {"enter", "exit", "return"}
 _NEVER_FAKE = PLAIN_TYPES | NUMBERS
@@ -104,8 +105,8 @@ class Recorder:
         self._output = output
         self._new_table = new_table = partial(TableBuilder, job.values, job.capture)
         self._locator = locator = Locator(source)
-        self.lines = lines = LineValues(job.values)
-        self._calls = calls = Calls(job.values if job.capture != "graph" else -1)
+        self.lines = lines = LineValues(job.values, source.lifetimes)
+        self._calls = calls = Calls(job.values if job.capture != "graph" else -1, source.lifetimes)
         self._frames = frames = CallFrames()
         self._names = names = Names(namespace)
         self._scopes = scopes = Scopes(source, namespace)
@@ -113,13 +114,13 @@ class Recorder:
         self._failures = Failures(source, emitter, writes)
         replayed = ReplayedStep(job.replay, emitter) if job.replay is not None else None
         step_observer: StepObserver = replayed or NoStepObserver()
-        parameters = Parameters(emitter, names, late)
+        parameters = Parameters(emitter, names, late, source.lifetimes)
         self._parameter_names = parameters.names
         trail = GradientTrail(parameters)
         open_passes = OpenPasses(emitter, new_table, locator.here)
         self.steps = steps = Steps(
             emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
-            observer=step_observer,
+            observer=step_observer, lifetimes=source.lifetimes,
         )  # fmt: skip
         self._guard = guard = WriteGuard(
             changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, passes=open_passes
@@ -176,6 +177,7 @@ class Recorder:
         if self.stopped:
             return self
         self._stack.enter_context(hide_recorder_frames())
+        self._stack.enter_context(hide_own_references())
         self._stack.enter_context(install_event_loops())
         self._stack.enter_context(send_before_silence(self._send_pending, self._finish_early))
         self._stack.enter_context(show_warnings_at_program_lines())
@@ -437,10 +439,8 @@ class Recorder:
             self._frames.leave_function(self._running())
         elif kind == "caught":
             self._caught(statement)
-        elif kind == "delete":
-            self._release(value)
         else:
-            self._scopes.refresh()
+            self._release(value)
 
     def _running(self) -> FrameType:
         """Return the frame of the program that runs a marked statement."""

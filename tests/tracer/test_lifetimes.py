@@ -1,15 +1,22 @@
-"""Nothing of the recorder keeps the program's objects alive."""
+"""Nothing of the recorder keeps the program's objects alive.
+
+The recorder keeps tensors until it has read them, unless the program looks at the lifetimes of its objects. Programs that do so
+are in ``tests/programs/lifetimes``. They print when a tensor, a module or an object that a graph holds is freed.
+"""
 
 from __future__ import annotations
 
 import builtins
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tapedeck import wire
 
-from .run_twice import record
+from .run_twice import alone, record, recorded
+
+PROGRAMS = sorted((Path(__file__).parent.parent / "programs" / "lifetimes").glob("*.py"))
 
 
 @pytest.fixture
@@ -53,3 +60,34 @@ def test_a_parameter_of_a_freed_leaf_keeps_its_name_and_its_numbers() -> None:
         (parameter,) = recording.step(index).parameters
         assert parameter.contribution is not None
         assert parameter.contribution.values == [2.0 * (index + 1)] * 2
+
+
+@pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.stem)
+def test_a_program_sees_its_objects_freed_when_they_are_freed_alone(file: Path) -> None:
+    program = file.read_text()
+    expected = alone(program)
+    got, events, _ = recorded(program)
+    assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
+    assert (got.stdout, got.error) == (expected.stdout, None)
+    assert expected.error is None
+
+
+def test_a_program_that_looks_at_lifetimes_is_recorded_like_any_other() -> None:
+    program = (
+        "import torch\nw = torch.arange(3.0, requires_grad=True)\nlarge = torch.arange(2000.0).reshape(100, 20)\n"
+        "net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))\n"
+        "optimizer = torch.optim.SGD(net.parameters(), 0.1)\n"
+        "for i in range(3):\n    optimizer.zero_grad()\n    loss = (net(w * 2) ** 2).mean()\n    loss.backward()\n"
+        "    optimizer.step()\nshown = (w * w).sum()\nshown\nlarge\n"
+    )
+    recordings = [record(text) for text in (program, program.replace("import torch", "import torch, weakref", 1))]
+    for events, _ in recordings:
+        assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
+    (_, plain), (_, copied) = recordings
+    assert [(line.line, line.text, line.graph) for line in copied.lines()] == [
+        (line.line, line.text, line.graph) for line in plain.lines()
+    ]
+    for index in range(3):
+        assert copied.step(index) == plain.step(index)
+        assert copied.pass_(index) == plain.pass_(index)
+    assert copied.graphs() == plain.graphs()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from torch import Tensor
@@ -38,7 +38,7 @@ class Graphs:
         names: Names,
         source: ProgramSource,
         parameters: Parameters,
-        scopes: Callable[[], list[dict[str, Any]]],
+        scopes: Callable[[], Sequence[Mapping[str, Any]]],
         saved: SavedTensors,
         limit: int,
     ) -> None:

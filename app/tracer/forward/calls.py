@@ -13,6 +13,7 @@ from torch import Tensor
 from ..source.tracebacks import Location
 from ..tensors.handles import sequence_nr, storage_pointer, tensors_in
 from ..tensors.kinds import PLAIN_TYPES, is_opaque
+from ..tensors.lifetimes import Lifetimes
 from ..tensors.memory import Write
 from ..tensors.snapshot import Snapshot, grad_fn_of, is_leaf
 from ..tensors.views import remember
@@ -119,8 +120,9 @@ class Call:
 class Calls:
     """The calls whose nodes may still be needed, by the sequence numbers of their nodes. An instance without calls is false."""
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, lifetimes: Lifetimes) -> None:
         self._kept = kept
+        self._lifetimes = lifetimes
         self._by_sequence_nr: dict[int, Call] = {}
         self._sites: dict[tuple[int, int, str] | tuple[int, int, str, int, int], CallSite] = {}
         self._recent: list[Call] = []
@@ -163,7 +165,10 @@ class Calls:
                     call.result = made
         self._recent.append(call)
         out = call.out
-        if isinstance(out, Tensor):
+        if self._lifetimes.observed:
+            size = 0
+            self._copy(call)
+        elif isinstance(out, Tensor):
             self._returned.add(id(out))
             size = data_bytes(out)
             if out._is_view() and out.requires_grad:
@@ -183,6 +188,19 @@ class Calls:
                 self._drop_oldest_tensors()
         if len(by_sequence_nr) > MAX_CALLS:
             self._drop_oldest_calls()
+
+    def _copy(self, call: Call) -> None:
+        """Replace the result and the arguments of a call by snapshots, since the program may notice that they are kept."""
+        for part in tensors_in(call.out):
+            if isinstance(part, Tensor) and part._is_view() and part.requires_grad:
+                remember(part)
+        call.out = self._copied(call.out)
+        call.arguments = [self._copied(argument) for argument in call.arguments]
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return Snapshot(value, self._kept)
+        return [self._copied(item) for item in value] if isinstance(value, list | tuple) else value
 
     def make_foreign(self) -> None:
         """Keep all calls on their nodes: another thread is recorded from now on, which has its own sequence numbers."""

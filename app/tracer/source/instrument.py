@@ -7,6 +7,7 @@ import linecache
 from collections.abc import Sequence
 from types import CodeType, FrameType
 
+from ..tensors.lifetimes import Lifetimes
 from .marker import Marker, ends_quietly, is_mark
 from .own_modules import OwnModules
 from .statements import NO_LINE, LineContext, ProgramStructure
@@ -16,15 +17,24 @@ PROGRAM = "<program>"
 
 
 class ProgramSource:
-    """The text of a program, its statements and loops, and the positions of its instructions. ``own`` are its own modules."""
+    """The text of a program, its statements and loops, and the positions of its instructions.
+
+    ``own`` are its own modules, and ``lifetimes`` its interest in the lifetimes of objects.
+    """
 
     def __init__(
-        self, text: str, cells: Sequence[tuple[int, int]], filename: str = PROGRAM, own: OwnModules | None = None
+        self,
+        text: str,
+        cells: Sequence[tuple[int, int]],
+        filename: str = PROGRAM,
+        own: OwnModules | None = None,
+        lifetimes: Lifetimes | None = None,
     ) -> None:
         self.text = text
         self.filename = filename
-        self.own = own or OwnModules()
+        self.own = OwnModules() if own is None else own
         self._has_own = bool(self.own)
+        self.lifetimes = Lifetimes() if lifetimes is None else lifetimes
         self.lines = text.splitlines()
         self.cells = list(cells) or [(1, max(len(self.lines), 1))]
         self._structure = ProgramStructure()
@@ -47,6 +57,7 @@ class ProgramSource:
         start, end = self.cells[cell]
         text = "\n" * (start - 1) + "\n".join(self.lines[start - 1 : end]) + "\n"
         tree = ast.parse(text, self.filename)
+        self.lifetimes.read(text)
         marked = Marker(self._structure, quiet=ends_quietly(tree, self.lines)).mark(tree)
         self._unread.append(marked)
         return compile(marked, self.filename, "exec", dont_inherit=True)

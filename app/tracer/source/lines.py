@@ -10,7 +10,9 @@ from torch import Tensor
 from ... import wire
 from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.kinds import PLAIN_TYPES, is_uninitialized
+from ..tensors.lifetimes import Lifetimes
 from ..tensors.memory import Write
+from ..tensors.references import WeakTensor, weak
 from ..tensors.snapshot import Snapshot, grad_fn_of, small_copy
 from ..tensors.table import TableBuilder
 from .statements import Statement
@@ -27,10 +29,11 @@ class StatementValue:
 
     ``content`` is a tensor until something writes to it, then a copy: a snapshot, or a tensor of the recorder's own. ``moment``
     is its time within the step (see :class:`wire.LineRow`), and ``step`` the index of that step once it has ended.
-    ``sequence_nr`` is the number of the first node that was made afterwards.
+    ``sequence_nr`` is the number of the first node that was made afterwards. ``reference`` refers weakly to a tensor with a graph
+    that was copied at once.
     """
 
-    __slots__ = ("content", "moment", "sequence_nr", "statement", "step", "text")
+    __slots__ = ("content", "moment", "reference", "sequence_nr", "statement", "step", "text")
     statement: Statement
     content: Tensor | Snapshot | None
     text: Text | None
@@ -39,6 +42,7 @@ class StatementValue:
 
     def __init__(self) -> None:
         self.step = -1
+        self.reference: WeakTensor | None = None
 
     def brief(self) -> str | None:
         """Return the text that is sent while the program runs; that of a loop variable with its name, such as ``i = 3``."""
@@ -48,6 +52,18 @@ class StatementValue:
     def whole(self) -> str | None:
         """Return the text that is sent when the program has ended."""
         return self.brief() if self.statement.kind == "target" else whole_text(self.text)
+
+    def copy_at_once(self, tensor: Tensor, kept: int) -> None:
+        """Replace the tensor by a copy, and record how it prints, since the program may notice that it is kept."""
+        self.reference = weak(tensor) if grad_fn_of(tensor) is not None else None
+        self.copy(tensor, kept)
+        if self.text is None and isinstance(self.content, Snapshot):
+            self.text = overwritten_text(tensor, self.content)
+
+    def with_graph(self) -> Tensor | None:
+        """Return the tensor if it lives and has a graph."""
+        tensor = self.reference.get() if self.reference is not None else self.content
+        return tensor if isinstance(tensor, Tensor) and grad_fn_of(tensor) is not None else None
 
     def copy(self, tensor: Tensor, kept: int) -> None:
         """Replace the tensor by a copy, and record how it prints, before something writes to it."""
@@ -63,8 +79,9 @@ class StatementValue:
 class LineValues:
     """The values of lines. ``kept`` is the largest number of elements of a tensor that is kept whole."""
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, lifetimes: Lifetimes) -> None:
         self._kept = kept
+        self._lifetimes = lifetimes
         self._latest: dict[int, StatementValue] = {}
         self._step: dict[int, StatementValue] = {}
         self._unassigned: dict[int, StatementValue] = {}
@@ -103,7 +120,13 @@ class LineValues:
         taken.text = text
         taken.sequence_nr = next_sequence_nr()
         taken.moment = self.moment
-        (self._pending if content is None else self._fresh).add(line)
+        if self._lifetimes.observed:
+            taken.reference = None
+            if content is not None:
+                taken.copy_at_once(content, self._kept)
+            self._pending.add(line)
+        else:
+            (self._pending if content is None else self._fresh).add(line)
 
     def _look_at_fresh(self) -> None:
         """Index the values that were recorded since the last call. Most values are replaced before something asks for them."""
@@ -235,11 +258,11 @@ class LineValues:
         """By id, the tensors for which there is no such graph. Several lines may show one tensor."""
         values = sorted(self._latest.items())
         for line, value in values:
-            content = value.content
-            if isinstance(content, Tensor) and grad_fn_of(content) is not None:
-                graphs[line] = -1 if value.statement.kind == "show" else graph_reached(content)
+            tensor = value.with_graph()
+            if tensor is not None:
+                graphs[line] = -1 if value.statement.kind == "show" else graph_reached(tensor)
                 if graphs[line] < 0:
-                    others[id(content)] = content
+                    others[id(tensor)] = tensor
         graphs_of_others = dict(zip(others, graphs_of(list(others.values())), strict=True))
         rows = []
         texts: dict[int, str] = {}  # an object shown on several lines is printed once
@@ -255,16 +278,16 @@ class LineValues:
                 continue
             graph = graphs.get(line, -1)
             if graph < 0:
-                graph = graphs_of_others.get(id(content), -1)
+                graph = graphs_of_others.get(id(value.with_graph()), -1)
             rows.append(wire.LineRow(line, None, text, table.add(content), graph, value.step))
         return rows
 
     def last_with_grad_fn(self) -> Tensor | None:
         """Return the tensor with a ``grad_fn`` that was computed or shown last."""
         found = [
-            (value.sequence_nr, value.statement.line, value.content)
+            (value.sequence_nr, value.statement.line, tensor)
             for value in self._latest.values()
-            if isinstance(value.content, Tensor) and grad_fn_of(value.content) is not None
+            if (tensor := value.with_graph()) is not None
         ]
         return max(found, key=lambda each: each[:2])[2] if found else None
 

@@ -75,9 +75,7 @@ class Marker(ast.NodeTransformer):
         if not names:
             return node
         read: list[ast.expr] = [ast.copy_location(ast.Name(name.id, ast.Load()), name) for name in names]
-        before = self._statement(ast.Tuple(read, ast.Load()), Statement(node.lineno, "delete"), names[0])
-        after = self._statement(ast.Constant(None), Statement(node.lineno, "deleted"), names[0])
-        return [before, node, after]
+        return [self._statement(ast.Tuple(read, ast.Load()), Statement(node.lineno, "delete"), names[0]), node]
 
     def visit_For(self, node: ast.For) -> list[ast.AST]:
         loop = self._loop(node)

@@ -6,6 +6,7 @@ module. The calls of a library have no origin.
 
 from __future__ import annotations
 
+import linecache
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -32,11 +33,20 @@ def own_folders(job: wire.Job) -> list[str]:
 
 
 class OwnModules:
-    """The files of the user's own modules. ``emit`` is called with each file on first use. True if there may be any."""
+    """The files of the user's own modules. True if there may be any.
 
-    def __init__(self, folders: Sequence[str] = (), emit: Callable[[wire.ModuleFileEvent], None] = lambda event: None) -> None:
+    ``emit`` is called with each file when it first makes a call into PyTorch, and ``read`` with its text.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[str] = (),
+        emit: Callable[[wire.ModuleFileEvent], None] = lambda event: None,
+        read: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._folders = [os.path.join(folder, "") for folder in folders]
         self._emit = emit
+        self._read = read
         self._indexes: dict[str, int] = {}
         """The index of the file of each code object that was seen, by its name; -1 for code that is not the user's own."""
         self._origins: dict[tuple[int, int], tuple[CodeType, wire.OriginRow | None]] = {}
@@ -87,6 +97,7 @@ class OwnModules:
                 index = self._count
                 self._count += 1
                 self._emit(wire.ModuleFileEvent(index, path))
+                self._read("".join(linecache.getlines(file)))
             self._indexes[file] = index
             return index
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from inspect import CO_NEWLOCALS
+from inspect import CO_NEWLOCALS, CO_OPTIMIZED
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from .instrument import ProgramSource
+
+_OWN_USES: Final = 3
+"""References to the dict of a frame's variables that are not the program's: the frame's, ours, and that of the count itself."""
 
 
 class Scopes:
@@ -21,31 +24,22 @@ class Scopes:
     def of(self, name: str) -> tuple[Mapping[str, Any], bool]:
         """Return the variables in which the current statement binds a name, and whether it is an argument's name."""
         frame = next(self._frames(), None)
-        if frame is None or frame.f_locals is self._namespace:
+        if frame is None or not _is_function(frame):
             return self._namespace, False
         code = frame.f_code
         if name not in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
             return self._namespace, False
-        return frame.f_locals, name in _arguments(frame)
+        return _variables(frame), name in _arguments(frame)
 
     def replaced(self, name: str) -> Any:
-        """Return the value of a variable that the current statement rebinds; ``None`` in a function.
-
-        Looking at the variables of a function would keep their values alive.
-        """
+        """Return the value of a variable that the current statement rebinds; ``None`` in a function."""
         frame = next(self._frames(), None)
         in_function = frame is not None and frame.f_code.co_flags & CO_NEWLOCALS
         return None if in_function else self._namespace.get(name)
 
-    def refresh(self) -> None:
-        """Forget deleted variables: a function's frame keeps the values that were looked at."""
-        frame = next(self._frames(), None)
-        if frame is not None and frame.f_code.co_flags & CO_NEWLOCALS:
-            frame.f_locals  # noqa: B018
-
-    def local(self) -> list[dict[str, Any]]:
+    def local(self) -> list[Mapping[str, Any]]:
         """Return the local variables of the running functions, innermost first."""
-        return [frame.f_locals for frame in self._frames() if frame.f_locals is not self._namespace]
+        return [_variables(frame) for frame in self._frames() if frame.f_code.co_flags & CO_NEWLOCALS]
 
     def values(self) -> Iterator[tuple[Any, bool]]:
         """Yield the value of each variable, and whether that name is transient: an argument's or a loop variable's."""
@@ -54,9 +48,9 @@ class Scopes:
             if not name.startswith("__"):
                 yield value, name in transient
         for frame in self._frames():
-            if frame.f_locals is not self._namespace:
+            if frame.f_code.co_flags & CO_NEWLOCALS:
                 arguments = _arguments(frame)
-                for name, value in list(frame.f_locals.items()):
+                for name, value in _variables(frame).items():
                     yield value, name in transient or name in arguments
 
     def _frames(self) -> Iterator[FrameType]:
@@ -66,6 +60,25 @@ class Scopes:
             if frame.f_code.co_filename == self._source.filename:
                 yield frame
             frame = frame.f_back
+
+
+def _is_function(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & CO_NEWLOCALS and frame.f_code.co_flags & CO_OPTIMIZED)
+
+
+def _variables(frame: FrameType) -> Mapping[str, Any]:
+    """Return the variables of a frame; those of a function as a copy.
+
+    Before Python 3.13, the frame of a function keeps the dict with the values that were looked at, and thus keeps them alive.
+    The dict is emptied, unless the program has it from ``locals()``; it then sees the current values in it.
+    """
+    found = frame.f_locals
+    if type(found) is not dict or not _is_function(frame):
+        return found
+    copied = dict(found)
+    if sys.getrefcount(found) <= _OWN_USES:
+        found.clear()
+    return copied
 
 
 def _arguments(frame: FrameType) -> tuple[str, ...]:

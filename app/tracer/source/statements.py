@@ -17,7 +17,7 @@ class Statement:
     ``return``. Loops pass values where they are entered (``enter``) and at the start of each iteration: the loop variable
     (``target``), or nothing (``iteration``). ``exit`` follows a loop that was not left by an exception or a ``return``.
     ``caught`` is the start of an ``except`` block. ``delete`` passes the values of the variables that a ``del`` is about to
-    delete, and ``deleted`` follows it.
+    delete.
 
     ``names`` are the variables that it binds. ``targets`` are the attributes and items that it assigns to, with ``None`` for
     every other target. ``unpacks`` is true if the value is unpacked to several targets. ``last`` marks the last expression of a
@@ -25,7 +25,7 @@ class Statement:
     """
 
     line: int
-    kind: Literal["assign", "update", "show", "return", "enter", "target", "iteration", "exit", "caught", "delete", "deleted"]
+    kind: Literal["assign", "update", "show", "return", "enter", "target", "iteration", "exit", "caught", "delete"]
     names: tuple[str, ...] = ()
     unpacks: bool = False
     last: bool = False

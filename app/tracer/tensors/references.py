@@ -24,11 +24,30 @@ class WeakTensor(weakref.ref):  # type: ignore[type-arg]
 
 def weak(value: Any) -> WeakTensor:
     """Return a weak reference to a tensor or a module. All references to one tensor share one object."""
-    references: list[Any] = weakref.getweakrefs(value)
+    references: list[Any] = _all_references(value)
     for reference in references:
         if reference.__callback__ is None and type(reference) is WeakTensor:
             return reference
     return WeakTensor(value)
+
+
+_all_references = weakref.getweakrefs
+
+
+def _references_of_others(value: Any, /) -> list[Any]:
+    return [reference for reference in _all_references(value) if type(reference) is not WeakTensor]
+
+
+@contextmanager
+def hide_own_references() -> Iterator[None]:
+    """Hide the recorder's references from a program that lists or counts those of an object, inside the ``with`` block."""
+    count, listed = weakref.getweakrefcount, weakref.getweakrefs
+    weakref.getweakrefs = _references_of_others
+    weakref.getweakrefcount = lambda value, /: len(_references_of_others(value))
+    try:
+        yield
+    finally:
+        weakref.getweakrefcount, weakref.getweakrefs = count, listed
 
 
 class _OthersOnly:
@@ -39,7 +58,7 @@ class _OthersOnly:
 
     @staticmethod
     def getweakrefs(value: Any) -> list[Any]:
-        return [reference for reference in weakref.getweakrefs(value) if type(reference) is not WeakTensor]
+        return _references_of_others(value)
 
 
 @contextmanager

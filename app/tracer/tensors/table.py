@@ -143,6 +143,11 @@ class TableBuilder:
             self._seen.pop(id(row), None)
             self.rows[row_index] = Snapshot(row, self._copied)
 
+    def copy_rows(self) -> None:
+        """Replace all tensors by snapshots."""
+        for row_index in range(len(self.rows)):
+            self.copy_row(row_index)
+
     def finalize(self) -> None:
         """Determine the traits and contents of the rows added so far, and summarize the large tensors."""
         with torch._C.DisableTorchFunction():  # hide the calls from the program's modes and subclasses

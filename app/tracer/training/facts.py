@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -21,8 +22,13 @@ class PassFacts:
     index: int
     kind: PassKind
     here: LineContext
-    leaves: dict[int, Tensor]
+    leaves: dict[int, Any]
     accumulates: bool
     root: Tensor | None
     first_number: int
     name: str | None = None
+
+    def release(self) -> None:
+        """Drop the tensors, and keep the parameters."""
+        self.root = None
+        self.leaves.update(dict.fromkeys(self.leaves))

@@ -42,6 +42,13 @@ class OpenStep:
     borrowed: dict[int, ParameterChanges] = field(default_factory=dict)
     """The parameters, by storage, whose contribution is the same tensor as the leaf's ``.grad``, which may be overwritten."""
 
+    def release(self) -> None:
+        """Keep no tensor of the program alive, since it may notice that."""
+        self.table.copy_rows()
+        self.borrowed.clear()
+        for changes in self.parameters.values():
+            changes.release()
+
     def add_to_update(self, here: LineContext) -> None:
         """Add a line to the update, with the lines of the gradient modes around it."""
         self.update.update((here.line, *here.heads))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ... import wire
 from ..tensors.handles import data_pointer
+from ..tensors.references import WeakTensor, weak
 from ..tensors.snapshot import COPY_LIMIT, OTHER_DTYPE, Snapshot, traits_of
 from ..tensors.statistics import is_dense
 from ..tensors.table import TableBuilder
@@ -70,20 +71,20 @@ class ParameterChanges:
         "_accumulated",
         "_before",
         "_contributed",
+        "_leaf",
         "_table",
         "_whole",
         "contribution",
         "grad_after",
         "grad_before",
         "grad_used",
-        "leaf",
         "state",
         "taken",
         "value",
     )
 
     def __init__(self, leaf: Tensor, value: LeafValue, table: TableBuilder) -> None:
-        self.leaf = leaf
+        self._leaf: Tensor | WeakTensor = leaf
         self.value = table.add(value.snapshot)
         self.grad_before = -1
         self.grad_after = -1
@@ -96,6 +97,16 @@ class ParameterChanges:
         self._whole = False
         self._table = table
         self._accumulated: tuple[int, int] | None = None
+
+    @property
+    def leaf(self) -> Any:
+        """The tensor of the parameter; ``None`` if it has been released and freed."""
+        return self._leaf if isinstance(self._leaf, Tensor) else self._leaf.get()
+
+    def release(self) -> None:
+        """Keep neither the leaf nor its gradient alive after a pass, since the program may notice that."""
+        self._leaf = weak(self.leaf)
+        self.copy_contribution()
 
     def begin_pass(self) -> None:
         """Record the gradient before the first pass of the step that accumulates into it."""
@@ -153,8 +164,12 @@ class ParameterChanges:
                 if isinstance(value, Tensor) or type(value) in (int, float)
             }
 
-    def row(self, parameter: int, name: str | None, leaf: Tensor, after: LeafValue) -> wire.ParameterRow:
-        """Return the row of the step's event. ``leaf`` is the parameter at the end of the step, ``after`` its value."""
+    def row(self, parameter: int, name: str | None, leaf: Tensor | None, after: LeafValue | None) -> wire.ParameterRow:
+        """Return the row of the step's event.
+
+        ``leaf`` is the parameter at the end of the step, and ``after`` its value; both are ``None`` if the leaf has been freed.
+        """
+        after = after or self._before
         return wire.ParameterRow(
             parameter=parameter,
             name=name,
@@ -162,7 +177,8 @@ class ParameterChanges:
             contribution=self.taken if self.contribution is None else self._contributed,
             grad_before=self.grad_before,
             grad_after=self.grad_after,
-            value_after=self._table.add_snapshot(leaf, after.snapshot),  # shared with the lines that show the leaf
+            # shared with the lines that show the leaf
+            value_after=self.value if leaf is None else self._table.add_snapshot(leaf, after.snapshot),
             state=self.state,
             grad_used=self.grad_used,
             update=self._table.add(_difference(after.elements, self._before.elements)),

@@ -11,6 +11,7 @@ from ... import wire
 from ..emitter import Emitter
 from ..source.names import Names
 from ..tensors.handles import equal_elements, storage_pointer
+from ..tensors.lifetimes import Lifetimes
 from ..tensors.memory import Write, may_overlap
 from ..tensors.references import WeakTensor
 from ..tensors.snapshot import is_leaf, shape_of
@@ -28,12 +29,15 @@ class ReplacementObserver(Protocol):
 class Parameters:
     """The parameters of a run. Each keeps its index. ``leaf in parameters`` is true once the leaf has taken part in a pass.
 
-    The leaves of the current step are kept alive until :meth:`release`. Any other leaf is freed with its last reference in the
-    program, and then forgotten.
+    The leaves of the current step are kept alive until :meth:`release`, unless the program observes ``lifetimes``. Any other
+    leaf is freed with its last reference in the program, and then forgotten.
     """
 
-    def __init__(self, emitter: Emitter, names: Names, observer: ReplacementObserver) -> None:
+    def __init__(
+        self, emitter: Emitter, names: Names, observer: ReplacementObserver, lifetimes: Lifetimes | None = None
+    ) -> None:
         self._emitter = emitter
+        self._lifetimes = Lifetimes() if lifetimes is None else lifetimes
         self._names = names
         self._observer = observer
         self._indexes: dict[int, int] = {}
@@ -77,7 +81,7 @@ class Parameters:
         key = id(leaf)
         self._indexes[key] = index
         self._leaves[index] = WeakTensor(leaf, lambda _: self._forget(index, key))
-        self._current[index] = leaf
+        self.keep(index, leaf)
 
     def _forget(self, index: int, key: int) -> None:
         """Forget a leaf that has been freed: another tensor may get its id, ``key``, and its memory."""
@@ -92,7 +96,8 @@ class Parameters:
 
     def keep(self, index: int, leaf: Tensor) -> None:
         """Keep the leaf of a parameter alive until the current step ends."""
-        self._current[index] = leaf
+        if not self._lifetimes.observed:
+            self._current[index] = leaf
 
     def release(self) -> None:
         """Keep no leaf alive any more: the step has ended."""
@@ -118,10 +123,6 @@ class Parameters:
         """Return the tensor of a parameter; ``None`` if the program has freed it."""
         reference = self._leaves.get(index)
         return None if reference is None else reference.get()
-
-    def current(self, index: int) -> Tensor:
-        """Return the tensor of a parameter of the current step, which is alive."""
-        return self._current[index]
 
     def name(self, index: int) -> str | None:
         """Return the name that a parameter had when it first took part in a pass."""
@@ -195,9 +196,11 @@ class Parameters:
 
     # ------------------------------------------------------------------ values
 
-    def value(self, index: int, table: TableBuilder) -> LeafValue:
-        """Return the current value of a parameter of the current step. It is read again only if it was written to."""
-        leaf = self._current[index]
+    def value(self, index: int, table: TableBuilder) -> LeafValue | None:
+        """Return the current value of a parameter, read anew if it was written to; ``None`` if it has been freed."""
+        leaf = self.leaf(index)
+        if leaf is None:
+            return None
         value = self._values[index] = leaf_value(leaf, self._values.get(index), table)
         return value
 
@@ -207,7 +210,7 @@ class Parameters:
         if before is None or before.elements is None:
             return False
         now = self.value(index, table)
-        return now.elements is not None and not equal_elements(before.elements, now.elements)
+        return now is not None and now.elements is not None and not equal_elements(before.elements, now.elements)
 
     def forget_values(self, storages: Iterable[int]) -> None:
         """Forget the cached values in these storages before a write, since not every write changes a tensor's version."""

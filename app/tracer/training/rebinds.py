@@ -68,8 +68,8 @@ class Rebinds:
         """Report a statement that is about to rebind the name of a parameter, if a pass of the step has reached its leaf."""
         if not self._steps.takes_part(parameter):
             return
-        leaf = self._parameters.current(parameter)
-        if value is leaf and statement.kind == "update":  # it has been written to in place
+        leaf = self._parameters.leaf(parameter)
+        if leaf is None or (value is leaf and statement.kind == "update"):  # freed, or written to in place
             return
         scope, given = self._scopes.of(name)
         before = scope.get(name)
@@ -145,7 +145,8 @@ class Rebinds:
         tensor = value if isinstance(value, Tensor) else None
         if tensor is not None:
             uses, made = self._uses(tensor, parameter), grad_fn_of(tensor) is not None
-            if uses or (tensor.shape == self._parameters.current(parameter).shape and made):
+            leaf = self._parameters.leaf(parameter)
+            if uses or (leaf is not None and tensor.shape == leaf.shape and made):
                 graph = self._graphs.graph_of(tensor) if made else -1
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, _is_new_leaf(tensor))
         self._steps.rebound(row, tensor, self._here_at(statement))

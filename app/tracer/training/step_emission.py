@@ -31,7 +31,7 @@ class StepEmission:
         rebinds, registered = self._rebinds(step), self._parameters  # first: a rebind may replace a parameter's leaf
         parameters = [
             changes.row(
-                parameter, registered.name(parameter), registered.current(parameter), registered.value(parameter, step.table)
+                parameter, registered.name(parameter), registered.leaf(parameter), registered.value(parameter, step.table)
             )
             for parameter, changes in sorted(step.parameters.items())
         ]

@@ -21,6 +21,7 @@ from ..source.lines import LineValues
 from ..source.names import Names
 from ..source.statements import LineContext
 from ..tensors.handles import next_sequence_nr, storage_pointer
+from ..tensors.lifetimes import Lifetimes
 from ..tensors.memory import Write
 from ..tensors.references import weak
 from ..tensors.snapshot import Snapshot
@@ -67,6 +68,7 @@ class Steps:
         new_table: Callable[[], TableBuilder],
         parameters: Parameters,
         observer: StepObserver,
+        lifetimes: Lifetimes,
     ) -> None:
         self._emitter = emitter
         self._lines = lines
@@ -75,6 +77,7 @@ class Steps:
         self._new_table = new_table
         self.parameters = parameters
         self._observer = observer
+        self._lifetimes = lifetimes
         self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters)
         self._boundaries = StepBoundaries(source.loops_with_passes, self._have_optimizer)
         self._step = OpenStep(new_table())
@@ -169,6 +172,7 @@ class Steps:
         for parameter, leaf in facts.leaves.items():
             self.parameters.keep(parameter, leaf)
             now = self.parameters.value(parameter, step.table)
+            assert now is not None  # the pass keeps its leaves alive
             values[parameter] = now.snapshot
             changes = step.parameters.get(parameter)
             if changes is None:
@@ -206,6 +210,9 @@ class Steps:
         self.parameters.forget_gradients()
         self._lines.assign_to_step()
         self._lines.moment = len(step.passes)
+        if self._lifetimes.observed:
+            facts.release()
+            step.release()
 
     # ------------------------------------------------------------------ updates
 
@@ -246,8 +253,8 @@ class Steps:
         if not taken:
             return
         for parameter in taken:
-            step.parameters[parameter].updated(optimizer.state.get(self.parameters.current(parameter), {}))
-        step.groups += groups(optimizer, {id(self.parameters.current(parameter)): parameter for parameter in taken})
+            step.parameters[parameter].updated(optimizer.state.get(step.parameters[parameter].leaf, {}))
+        step.groups += groups(optimizer, {id(self.parameters.leaf(parameter)): parameter for parameter in taken})
         self._update(here)
 
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: LineContext) -> None:
