@@ -29,8 +29,8 @@ class StatementValue:
 
     ``content`` is a tensor until something writes to it, then a copy: a snapshot, or a tensor of the recorder's own. ``moment``
     is its time within the step (see :class:`wire.LineRow`), and ``step`` the index of that step once it has ended.
-    ``sequence_nr`` is the number of the first node that was made afterwards. ``reference`` refers weakly to a tensor with a graph
-    that was copied at once.
+    ``sequence_nr`` is the number of the first node that was made afterwards. ``reference`` refers weakly to a tensor with a
+    graph that was copied at once.
     """
 
     __slots__ = ("content", "moment", "reference", "sequence_nr", "statement", "step", "text")

@@ -105,7 +105,8 @@ class ParameterChanges:
 
     def release(self) -> None:
         """Keep neither the leaf nor its gradient alive after a pass, since the program may notice that."""
-        self._leaf = weak(self.leaf)
+        if isinstance(self._leaf, Tensor):
+            self._leaf = weak(self._leaf)
         self.copy_contribution()
 
     def begin_pass(self) -> None:
