@@ -62,7 +62,13 @@ class TableBuilder:
 
         The elements are read when the table is packed. A write to the tensor before that must call :meth:`protect` first.
         """
-        return self.add_all((tensor,))[0]
+        if tensor is None:
+            return -1
+        row_index = self._seen.get(id(tensor))
+        if row_index is None:
+            row_index = self._seen[id(tensor)] = len(self.rows)
+            self.rows.append(tensor)
+        return row_index
 
     def add_all(self, tensors: Iterable[Tensor | Snapshot | None]) -> list[int]:
         """Return the rows of several tensors, adding those that are missing."""

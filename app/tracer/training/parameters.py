@@ -134,11 +134,14 @@ class Parameters:
 
     # ------------------------------------------------------------------ memory
 
-    def moved(self, index: int) -> None:
-        """Record the storage of a parameter, which may have changed."""
+    def moved(self, index: int, key: int | None = None) -> None:
+        """Record the storage of a parameter, which may have changed. Its address is ``key`` if that is known."""
         leaf = self.leaf(index)
         if leaf is not None:
-            key = self._storage_of[index] = storage_pointer(leaf)
+            key = storage_pointer(leaf) if key is None else key
+            if key == self._storage_of.get(index):
+                return
+            self._storage_of[index] = key
             self._storages.setdefault(key, set()).add(index)
         self.revision += 1
 
