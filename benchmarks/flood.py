@@ -1,7 +1,7 @@
 """Flood a server: many clients at once, then many runs. Count the statuses of the responses, and measure the server's memory.
 
-Every response must be a success, 429 or 503. While the clients flood the server, ``/healthz`` is asked now and then. The memory
-after all runs is compared with the memory after the first thousand, so that the ratio means the same on any machine.
+Every response must be a success, 429 or 503. Meanwhile, another client requests ``/healthz`` from time to time. The
+memory after all runs is divided by the memory after the first thousand, because a ratio depends little on the machine.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ CLIENTS = 200
 SECONDS = 60.0
 RUNS = 20_000
 EARLY = 1_000
-"""Runs after which the memory is measured first. Its caches are full then."""
+"""Number of runs after which the memory is first measured, with full caches."""
 VISITORS = 8
-"""Clients at the same time during the second part."""
+"""Number of simultaneous clients in the second part."""
 TARGET = 1.1
 """Bound on the ratio of memory."""
 

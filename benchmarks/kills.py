@@ -138,7 +138,7 @@ def descendants(process: int) -> tuple[list[int], list[int]]:
 
 
 def kill(server: Server, kind: str, choose: random.Random) -> float:
-    """Kill something of a server; return the seconds until the server accepts programs again."""
+    """Kill a child, the zygote or the server; return the seconds until the server accepts programs again."""
     zygotes, children = descendants(server.process.pid)
     zygotes = [pid for pid in zygotes if descendants(pid)[0]]
     victims = {"child": children, "zygote": zygotes, "server": [server.process.pid]}[kind]
@@ -150,13 +150,13 @@ def kill(server: Server, kind: str, choose: random.Random) -> float:
         server.process.wait()
         server.start()
     else:
-        time.sleep(0.5 if kind == "zygote" else 0.0)  # until the server has noticed
+        time.sleep(0.5 if kind == "zygote" else 0.0)  # until the server has detected the death
         server.until_ready()
     return time.perf_counter() - began
 
 
 def check(server: Server, acknowledged: dict[str, int]) -> tuple[list[str], list[str]]:
-    """Return the acknowledged runs that are lost, and those that are not as they were acknowledged."""
+    """Return the acknowledged runs that are lost, and those that are damaged."""
     lost, corrupt = [], []
     for id, number in acknowledged.items():
         status, run = ask(server.url, "GET", f"/api/v1/runs/{id}")

@@ -1,7 +1,7 @@
 """Time the search over a graph of 100,000 nodes, and the layouts and first pictures of maps, without a server.
 
-Search and the tree are measured in the time of the thread, because other processes may take the processor. Layouts run in a
-process of their own, so theirs is the time on the clock.
+Searches and trees are measured in processor time of the thread, which other processes hardly affect. Layouts run in a separate
+process, so their wall time is measured.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def chain_of(nodes: int) -> list[wire.AnyEvent]:
 
 
 def made(boxes: int, edges: int) -> GraphMap:
-    """Return a map with some boxes in a chain, and further edges over a few boxes, or over many where there are many edges."""
+    """Return a map of a chain of boxes with additional edges, which span few boxes, or many if there are many edges."""
     random = np.random.default_rng(0)
     norm = MapNorm(1.0)
     pairs = {(index, index + 1) for index in range(boxes - 1)}
@@ -146,14 +146,14 @@ def made(boxes: int, edges: int) -> GraphMap:
 
 
 def of_thread(work: Callable[[], object]) -> float:
-    """Return the milliseconds that this thread works."""
+    """Return the processor time of this thread in milliseconds."""
     start = time.thread_time()
     work()
     return 1000 * (time.thread_time() - start)
 
 
 def on_clock(work: Callable[[], object]) -> float:
-    """Return the milliseconds that pass."""
+    """Return the wall time in milliseconds."""
     start = time.perf_counter()
     work()
     return 1000 * (time.perf_counter() - start)

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/memory.py
 
-The memory is what the processes have written: pages that several of them share are divided among them. The files that they map
-are counted once: mostly PyTorch's libraries, which the kernel can drop and read again. Needs Linux.
+The memory consists of the pages that the processes have written. A page that several processes share is divided among them.
+Mapped files are counted once. Most of them are PyTorch's libraries, which the kernel can drop and read again. Needs Linux.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from _common import machine, serving, table
 
 CHILDREN = (2, 10)
-"""Numbers of idle children. The memory of a child is the difference."""
+"""Numbers of idle children. The memory of one child is computed from the difference."""
 SETTLED = 3.0
 """Seconds until the server's processes have loaded what they need."""
 

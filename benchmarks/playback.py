@@ -52,7 +52,7 @@ class StoreClient(Client):
         return run  # type: ignore[no-any-return]
 
     def stored(self, id: object) -> int:
-        """Return the bytes of a run's blocks in the store, including what locates them."""
+        """Return the bytes of a run's blocks in the store, including 40 bytes of keys for each."""
         with sqlite3.connect(self._store) as connection:
             query = "SELECT sum(length(payload) + 40) FROM blocks JOIN runs ON run = number WHERE id = ?"
             return int(connection.execute(query, (id,)).fetchone()[0])

@@ -1,4 +1,4 @@
-"""Compare the answers of two checkouts to the same requests byte for byte, and their texts for people separately.
+"""Compare the answers of two checkouts to the same requests byte for byte, and the texts in them separately.
 
 ``same_answers.py save FOLDER`` starts the server of its own checkout, makes every request of :func:`ask_all`, and writes each
 answer to a file: the request, the status, the headers and the body. :data:`RANDOM` replaces random values and times by names.

@@ -90,7 +90,7 @@ class Drag:
 
     @property
     def late(self) -> float:
-        """Longest time without a break for which the picture lagged behind the playhead."""
+        """Longest uninterrupted time for which the picture lagged behind the playhead."""
         longest = now = 0.0
         for time in self.behind:
             now = now + time if time else 0.0

@@ -1,8 +1,8 @@
-"""Keep a server busy with runs and reads, and compare it at the end with how it was at the start.
+"""Keep a server busy with runs and reads, and compare its latency and memory at the end with those at the start.
 
-Several visitors run programs and read recordings, new and old ones, at the same time. Latency and memory are compared between
-the first and the last tenth, after a warm-up, so that the ratios mean the same on any machine. A ratio near 1 says that the
-server is as young as on its first day.
+Several visitors run programs and read recordings, new and old ones, at the same time. Latency and memory in the
+last tenth are divided by those in the first tenth after a warm-up, because a ratio depends little on the machine. A ratio near
+1 means that the server became neither slower nor larger.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Visitors:
         self._programs = [TRAINING, GRAPHS, FAILS, example(FIRST_VISIT).program]
 
     def visit(self, seed: int) -> None:
-        """Run and read until all is done."""
+        """Run programs and read recordings until all turns are done."""
         client, chance = Client(self._url), random.Random(seed)
         while True:
             with self._lock:
@@ -84,7 +84,7 @@ class Visitors:
                 with self._lock:
                     self._known.append(json.loads(answer)["id"])
             else:
-                # most visitors look at what is new, and some at what is old
+                # most visitors read new runs, and some read old ones
                 id = chance.choice(self._known[-20:] if chance.random() < 0.7 else self._known)
                 client.ask("GET", f"/api/v1/runs/{id}" + chance.choice(PAGES))
             with self._lock:

@@ -1,8 +1,8 @@
-"""Send every hostile request of ``tests/hardening/hostile.py`` to a server, beside a client that asks ``/healthz`` every 20 ms.
+"""Send every hostile request of ``tests/hardening/hostile.py`` while a client requests ``/healthz`` every 20 ms.
 
-For each request, the longest silence is how long that client waited for one answer. A server that works on a stranger's input
-elsewhere, and within a budget, is never silent for long. Silence without a hostile request says how much of it the machine
-itself causes. The memory of the server is compared before and after all requests.
+For each request, the longest silence is the longest time for which that client waited for an answer. A server that processes
+untrusted input in other processes, within a budget, is never silent for long. The silence without a hostile request is the part
+that the machine causes. The memory of the server is compared before and after all requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ORDINARY = b"import torch\nx = torch.ones(3, requires_grad=True)\n(x * 2).sum().
 
 
 class Monitor:
-    """A process that asks ``/healthz`` all the time, so that what it measures does not depend on this process."""
+    """A process that requests ``/healthz`` all the time. It is separate, so that this process does not delay its requests."""
 
     def __init__(self, url: str) -> None:
         self._ours, theirs = multiprocessing.Pipe()

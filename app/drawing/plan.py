@@ -70,7 +70,7 @@ class Link(Struct, frozen=True):
 
 
 class Enclosure(Struct, frozen=True):
-    """A frame around boxes: the first and the last one, by their indexes, and all boxes between these."""
+    """A frame around successive boxes, from the one with the index ``first`` to the one with the index ``last``."""
 
     key: str
     first: int

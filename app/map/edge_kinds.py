@@ -1,4 +1,4 @@
-"""Tell apart the edges between boxes that lead out of a derivative: from operations that a pass with ``create_graph`` made."""
+"""Find the edges between boxes that lead out of a derivative, whose operations a pass with ``create_graph`` made."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .tree import GroupTree
 
 
 def formula_pairs(tree: GroupTree, intervals: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Return the pairs of disjoint intervals with an edge from an operation of a derivative to one of none."""
+    """Return the pairs of disjoint intervals with an edge from an operation of a derivative to an operation outside of it."""
     graph, order = tree.graph, tree.order
     made_by_formula = graph.formula_node >= 0
     if not made_by_formula.any():
         return set()
-    box: Ints = np.full(len(order) + 1, -1, np.int32)  # the last entry is for nodes that are no operations
+    box: Ints = np.full(len(order) + 1, -1, np.int32)  # the last entry is for nodes that are not operations
     for number, (start, end) in enumerate(intervals):
         box[start:end] = number
     source, target = box[order.position[graph.source]], box[order.position[graph.target]]

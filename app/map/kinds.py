@@ -1,4 +1,4 @@
-"""Tell the turns of a loop apart by their structure: most turns are equal, and often the first or the last is not."""
+"""Group the turns of a loop by their structure: most turns are equal, and often the first or the last one differs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def kinds_of_turns(
     """Return the kind of each turn: 0 for the structure of the first turn, 1 for the next other one, and so on.
 
     ``turns`` are the first positions of the turns, and ``end`` is the position after the last one. ``keys`` are equal for equal
-    operations. Two turns are of one kind if they have equal operations in the same order, with equal outputs. The edges of
-    these must lead to the same operations of their turn, or leave it, and their leaves must alike be used in one turn or in
-    several. The time is linear.
+    operations. Two turns are of one kind if they have equal operations in the same order, with equal outputs. Their
+    edges must lead to the same operations of the turn, or out of it. Each leaf must be used in one turn only for both, or in
+    several turns for both. The time is linear.
     """
     start = int(turns[0])
     turn = (np.searchsorted(turns, np.arange(start, end), "right") - 1).astype(np.int64)

@@ -34,7 +34,7 @@ _dead = deque[int]()
 
 
 def _drop_dead() -> None:
-    """Drop the graphs of freed readers. No reader does that itself: it can be freed anywhere, even inside of a cache."""
+    """Drop the graphs of freed readers. Readers do not: they can be freed at any moment, even while a cache changes."""
     if _dead:
         keys = {_dead.popleft() for _ in range(len(_dead))}
         for cache in (_structures, _graphs):

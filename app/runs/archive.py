@@ -25,7 +25,7 @@ OURS: Final = "tapedeck"
 ROOM_SHARE: Final = 64
 """When the store is full, a sixty-fourth of it is freed, so that not every run deletes another one."""
 RECENT_SHARE: Final = 16
-"""The ended runs that are cached in memory take up to a sixteenth of the memory for recordings."""
+"""Ended runs that are cached in memory take at most this fraction of the memory for recordings: a sixteenth."""
 RECENT_RUNS: Final = 512
 """Number of ended runs that are cached in memory."""
 LIVE_BYTES: Final = 4 * 1024 * 1024

@@ -3,7 +3,7 @@
 systemd does that for a service with ``Delegate=yes``. A container usually does not. Nothing depends on it: without a group,
 :mod:`.memory` limits the memory, and each child has limits of its own.
 
-The group holds the zygote, so that every child starts in it. A group that passes controllers on may hold no process itself, so
+The group holds the zygote, so that every child starts in it. A group that passes controllers on must not contain a process, so
 the server moves itself into a group beside it::
 
     tapedeck.service            delegated, holds no process
@@ -119,7 +119,7 @@ def memory_limit(processes: Path = Path("/proc")) -> int | None:
 
 
 def _move_into(folder: Path, pids: list[int], processes: Path) -> None:
-    """Move processes into a new group; raise :class:`NotDelegated` if one is not this process, nor started by it."""
+    """Move processes into a new group; raise :class:`NotDelegated` if one is neither this process nor started by it."""
     for pid in pids:
         if os.getpid() not in _ancestry(pid, processes):
             raise NotDelegated("other processes share the server's control group")

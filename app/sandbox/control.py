@@ -43,7 +43,7 @@ class ZygoteConfig(Struct, frozen=True):
     drop_uid: bool = True
     """Give up uid 0 if the interpreter stays readable without it."""
     namespaces: bool = True
-    """Enter namespaces of its own, if the kernel allows it."""
+    """Whether the zygote enters namespaces of its own, if the kernel allows it."""
     path: tuple[str, ...] = ()
     """Additional folders to import ``entry`` from. Used by tests."""
 

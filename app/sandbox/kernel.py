@@ -71,7 +71,7 @@ def drop_capabilities() -> None:
 class OomScore:
     """How readily the kernel kills this process when memory runs out: from 0 (default) to 1000 (first).
 
-    The file stays open, because a process that changes its user may not open it again. Without ``/proc``, nothing happens.
+    The file stays open, because a process that has changed its user cannot open it again. Without ``/proc``, the score stays.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class OomScore:
     def set(self, score: int) -> None:
         """Set the score. A forked process inherits it."""
         if self._file >= 0:
-            with contextlib.suppress(OSError):  # the score may not be lowered again
+            with contextlib.suppress(OSError):  # lowering the score can be forbidden
                 os.pwrite(self._file, str(score).encode(), 0)
 
 

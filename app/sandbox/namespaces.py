@@ -1,7 +1,8 @@
-"""Give the zygote and its children namespaces of their own, where the kernel allows it: one more wall behind the others.
+"""Give the zygote and its children namespaces of their own, where the kernel allows it, as a further protection.
 
-In their mount namespace, only the files exist that a program may read, so not even ``stat`` finds another one. In their network
-namespace there is no network, and the host has another name. Nothing depends on it: a container usually forbids namespaces.
+In their mount namespace, only the files that a program may read exist, so not even ``stat`` finds another one. Their network
+namespace has no network, and the host has another name. The sandbox does not rely on this: a container usually
+forbids namespaces.
 
 The flags are from ``linux/sched.h`` and ``linux/mount.h``. Namespaces are described in ``namespaces(7)``.
 """
@@ -24,9 +25,9 @@ _MOUNT_SETATTR: Final = 442
 """Number of the system call, which is newer than Linux 5.1 and therefore the same on every architecture."""
 _AT_RECURSIVE, _READ_ONLY = 0x8000, 1
 _BUILT: Final = "/tmp"
-"""A folder of the machine on which the new root is mounted while it is built. Only the new namespace sees that."""
+"""A folder of the machine on which the new root is mounted while it is built. Only the new namespace has that mount."""
 _MACHINE: Final = "/.machine"
-"""The folder of the new root under which the machine's own is found while the new one is built."""
+"""The folder of the new root at which the machine's own root is available while the new one is built."""
 DECOY: Final = "/etc/passwd"
 """An empty file that exists in the new root, so that the self-test still proves that Landlock denies it."""
 
@@ -34,12 +35,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter(readable: Iterable[str], empty: Iterable[str] = ()) -> str | None:
-    """Move this process into new namespaces in which only the paths ``readable`` exist. Return why not, or ``None``.
+    """Move this process into new namespaces in which only the paths ``readable`` exist. Return the error, or ``None``.
 
     The folders ``empty`` exist too, without their content.
 
-    If that is not possible, nothing changes. A forked process tries it first, because it cannot be undone. This process must
-    have one thread and be dumpable, and need nothing of ``/proc`` any more. Of ``/dev``, only ``/dev/null`` stays.
+    After a failure, nothing has changed: a forked process tries it first, because it cannot be undone. This process must have
+    one thread and be dumpable. From then on, ``/proc`` does not exist, and ``/dev`` contains only ``/dev/null``.
     """
     paths = [path for path in readable if os.path.exists(path)]
     folders = list(empty)
@@ -62,7 +63,7 @@ def enter(readable: Iterable[str], empty: Iterable[str] = ()) -> str | None:
 
 
 def _isolate(paths: list[str], empty: list[str]) -> None:
-    """Unshare the namespaces and make a root folder with nothing else; raise :class:`OSError` if a step fails."""
+    """Unshare the namespaces and build a root folder with only these paths; raise :class:`OSError` if a step fails."""
     sources = {path: os.path.realpath(path) for path in (os.devnull, *paths)}
     times = {parent: os.stat(parent).st_mtime_ns for path in sources for parent in _parents(path)}
     _unshare()
@@ -79,7 +80,7 @@ def _isolate(paths: list[str], empty: list[str]) -> None:
     for folder in empty:
         os.makedirs(folder, exist_ok=True)
     for folder in sorted(times, reverse=True):
-        # Python lists a folder again, which a child may not do, if its time differs from the one at its last listing.
+        # If the time of a folder differs, Python lists the folder again, which a child may not do.
         os.utime(folder, ns=(times[folder], times[folder]))
     _check(_libc.umount2(_MACHINE.encode(), _DETACH))
     os.rmdir(_MACHINE)
@@ -95,7 +96,7 @@ def _isolate(paths: list[str], empty: list[str]) -> None:
 
 
 def _unshare() -> None:
-    """Enter new namespaces. Without privileges, that takes a user namespace, in which this process has the same ids."""
+    """Enter new namespaces. Without privileges, this requires a user namespace, in which this process has the same ids."""
     if kernel.capabilities()[0] & _SYS_ADMIN:
         _check(_libc.unshare(_NEW_MOUNTS | _OTHERS))
         return

@@ -54,7 +54,7 @@ def readable_paths() -> list[str]:
 
 
 def empty_folders() -> list[str]:
-    """Return folders that must exist, although nothing in them is read: without that of its compiler, PyTorch fails."""
+    """Return folders that must exist although nothing in them is read: PyTorch fails without the folder of its compiler."""
     return [folder for folder in [os.environ.get("TORCHINDUCTOR_CACHE_DIR")] if folder]
 
 

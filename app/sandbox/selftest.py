@@ -31,8 +31,8 @@ class Check(NamedTuple):
 
 
 def attempt(mode: Mode, *, isolated: bool = False) -> bytes:
-    """Make every attempt, and return the report. If ``isolated`` in namespaces, files that must not be read must not exist."""
-    # In namespaces, the files of other processes do not exist; /etc/passwd does, empty.
+    """Make every attempt, and return the report. If it is ``isolated`` in namespaces, forbidden files must not exist."""
+    # In namespaces, the files of other processes do not exist; /etc/passwd exists, but is empty.
     checks = [_denied(name, action, absent=isolated and "process" in name) for name, action in _FORBIDDEN.items()]
     if isolated:
         checks.append(_absent("finding other files", "/proc/self", "/etc/hosts", __file__))
@@ -54,7 +54,7 @@ def passed(checks: list[Check]) -> bool:
 
 
 def _absent(name: str, *paths: str) -> Check:
-    """Check that a path is neither found nor denied."""
+    """Check that no path exists."""
     found = [path for path in paths if os.path.lexists(path)]
     return Check(f"{name} is denied", not found, f"found {', '.join(found)}" if found else "")
 

@@ -40,7 +40,7 @@ from .control import (
 _ZYGOTE_SCORE: Final = 500
 """How readily the kernel kills the zygote when memory runs out: before the server."""
 _CHILD_SCORE: Final = 1000
-"""The same of a child: before all others."""
+"""How readily the kernel kills a child: before every other process."""
 _ISOLATED: Final = "They run in namespaces in which other files, the network and the name of the machine do not exist."
 
 
@@ -141,7 +141,7 @@ def _prepare(config: ZygoteConfig) -> _Prepared:
 def _needed_files(entry: str, isolated: bool) -> list[str]:
     """Return one file of each folder that must stay readable.
 
-    Children import from the standard library and PyTorch. Outside of namespaces, the interpreter and Tapedeck count too.
+    Children import from the standard library and PyTorch. Outside of namespaces, they also read the interpreter and Tapedeck.
     """
     names = ["torch"] if isolated else [entry.partition(".")[0], "torch"]
     specs = (importlib.util.find_spec(name) for name in names)

@@ -36,7 +36,7 @@ BODY_RATE: Final = 16 * 1024
 WRITE_RATE: Final = 1024
 """Bytes per second at which a client must read."""
 REFUSED_SECONDS: Final = 5.0
-"""Seconds for which a connection is read after its last response. Otherwise a client that is still sending would lose it."""
+"""Seconds for which a connection is read after its last response. A client that is still sending would otherwise lose it."""
 RETRY_SECONDS: Final = 5
 """``Retry-After`` of a connection beyond a limit."""
 REFUSALS: Final = 64
@@ -125,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._broken: HTTPStatus | None = None
         """Why nothing more is read from this connection."""
         self._lingering = False
-        """True if what arrives is dropped, because the last response was sent before the whole request had arrived."""
+        """Whether arriving data is dropped, because the last response was sent before the whole request had arrived."""
         self._stuck_since: float | None = None
         """Time since which the bytes counted in ``_unread`` have been waiting for the client to read them."""
         self._unread = 0
@@ -267,14 +267,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger()
 
     def close_after_request(self) -> None:
-        """Close the connection, at once if the whole request has arrived."""
+        """Close the connection at once if the whole request has arrived; otherwise wait for the client to close it."""
         if self._deadline is None or self.transport.is_closing():
             self.transport.close()
         else:
             self._linger()
 
     def _linger(self) -> None:
-        """Send no more, and drop what arrives until the client closes the connection, or :meth:`check` does."""
+        """Stop sending, and drop arriving data until the client or :meth:`check` closes the connection."""
         self._lingering = True
         self._deadline = self._table.clock() + REFUSED_SECONDS
         try:

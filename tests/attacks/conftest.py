@@ -103,7 +103,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
         if version() == 0:
             pytest.skip("this kernel has no Landlock")
     os.environ["TAPEDECK_SECRET"] = SECRET
-    made = Runner(request.param, namespaces=False)  # they are a wall of their own: test_in_namespaces.py
+    made = Runner(request.param, namespaces=False)  # test_in_namespaces.py tests these
     yield made
     made.close()
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent.parent
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 HERE = Path(__file__).parent
 
-# An interpreter below a private home folder is not readable by others. In a new mount namespace, mount a public folder over
-# the home folder, and put only the interpreter into it.
+# Other users cannot read an interpreter below a private home folder. In a new mount namespace, mount a public folder over
+# the home folder, and mount only the interpreter into it.
 UNCOVER = """
 set -e
 mkdir -p "$1"

@@ -155,8 +155,8 @@ print(sum(whole in bytes(memory[at : at + (1 << 20)]) for memory in fresh for at
         "reads its parent's limits", "opens a TCP socket", "opens a local socket", "creates an event descriptor",
     ],
 )  # fmt: skip
-def test_without_the_sandbox_an_attack_succeeds_that(unconfined: Any, surroundings: Surroundings, name: str) -> None:
-    """The attacks themselves work, so a successful one would be noticed."""
+def test_without_the_sandbox_nothing_stops_a_program_that(unconfined: Any, surroundings: Surroundings, name: str) -> None:
+    """Without the sandbox, every attack works. A successful attack on the sandbox would therefore be detected."""
     outcome = unconfined.run(surroundings.prelude(unconfined, os.getpid()) + ATTEMPTS[name])
     (surroundings.folder / "written").unlink(missing_ok=True)
     if (surroundings.folder / "made").exists():
@@ -183,10 +183,10 @@ NOTICED = [
     "keeps memory from its forks", "wipes memory in its forks", "pages memory out", "makes its memory cold",
     "populates memory at once", "maps a huge page of the machine", "locks a mapping in memory",
 ]  # fmt: skip
-"""Attempts at walls that ``leaky_entry`` omits."""
+"""Attempts against which ``leaky_entry`` has no protection."""
 
 
-def test_without_a_wall_the_attempts_at_it_are_noticed(
+def test_attempts_that_a_leaky_sandbox_allows_are_detected(
     make_runner: Any, surroundings: Surroundings, victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tested = selftest.passed

@@ -24,7 +24,7 @@ NOTHING = "denied"
 DENIED += (errno.ENOENT, errno.ENOTDIR)
 REFUSALS += ["No such file", "does not exist", "does not a valid", "cannot open"]
 """
-"""More outcomes that count as denied: a file does not exist."""
+"""Further errors that count as denied, because a file does not exist."""
 
 LOOK = """
 import os
@@ -67,7 +67,7 @@ def test_other_files_and_the_name_of_the_machine_do_not_exist(isolated: Any, hid
 
 
 @pytest.mark.parametrize("runner", ["full"], indirect=True)
-def test_without_namespaces_a_program_finds_them(runner: Any, hidden: list[str]) -> None:
+def test_without_namespaces_a_program_finds_other_files_and_the_name_of_the_machine(runner: Any, hidden: list[str]) -> None:
     assert runner.run(LOOK.format(paths=hidden)).text == f"{hidden} {os.uname().nodename}\n"
 
 
@@ -86,7 +86,7 @@ def test_every_attempt_is_still_refused(isolated: Any, victim: subprocess.Popen[
 
 
 @pytest.mark.parametrize("name", [*WITH_FILES, "imports the standard library", "uses numpy", "loads data", "saves and loads"])
-def test_a_program_works_that(isolated: Any, name: str) -> None:
+def test_a_program_works_if_it(isolated: Any, name: str) -> None:
     program = "import numpy, torch\nimport torch.nn.functional as F\n" + {**PROGRAMS, **WITH_FILES}[name]
     outcome = isolated.run(program, wall_seconds=20.0)
     assert outcome.status == "done", outcome.failure and outcome.failure.traceback
@@ -100,7 +100,9 @@ def test_modules_are_still_imported_when_they_are_needed(isolated: Any) -> None:
 def test_a_child_is_killed_before_the_zygote_when_memory_runs_out(isolated: Any) -> None:
     assert isolated.run("print(1)").status == "done"
     deadline = time.monotonic() + 30
-    while (score := oom_score(isolated.executor.zygote)) != 500 or len(isolated.children()) < 2:  # it is about to fork
+    while (score := oom_score(isolated.executor.zygote)) != 500 or len(
+        isolated.children()
+    ) < 2:  # it is 1000 while the zygote forks
         assert time.monotonic() < deadline, score
         time.sleep(0.02)
     assert {oom_score(pid) for pid in isolated.children()} == {1000}

@@ -229,7 +229,7 @@ def run(runner: Any, program: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_works_that(runner: Any, name: str) -> None:
+def test_a_program_works_if_it(runner: Any, name: str) -> None:
     run(runner, PROGRAMS[name])
 
 
@@ -252,5 +252,5 @@ for _ in range(3):
 
 @pytest.mark.parametrize("runner", ["full"], indirect=True)
 @pytest.mark.parametrize("name", WITH_FILES)
-def test_a_program_works_in_mode_full_that(runner: Any, name: str) -> None:
+def test_a_program_works_in_mode_full_if_it(runner: Any, name: str) -> None:
     run(runner, WITH_FILES[name])

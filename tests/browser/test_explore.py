@@ -234,7 +234,7 @@ def test_a_leaf_that_is_used_in_every_turn_has_one_card_and_a_short_list(visit: 
     page.keyboard.press("Enter")
     expect(page.locator("#inspected h3")).to_have_text("cell.weight_hh")
     inspector = page.locator("#inspected")
-    expect(inspector).to_contain_text("more have no row here")
+    expect(inspector).to_contain_text("more are not listed")
     assert inspector.get_by_text("from ", exact=False).count() < 40
 
 
@@ -273,11 +273,11 @@ def test_arrow_keys_walk_through_closed_groups(visit: Visit) -> None:
     assert page.locator("#canvas [tabindex='0']:not(.overview)").count() == 1, "the map is one tab stop"
 
 
-def test_the_way_to_a_node_opens_again_and_the_breadcrumb_leads_up(visit: Visit) -> None:
+def test_the_groups_of_a_node_open_again_after_the_breadcrumb_has_closed_them(visit: Visit) -> None:
     page = visit("transformer", "?node=n300")
     expect(page.locator("#canvas .box.op.selected")).to_be_visible()
     page.wait_for_timeout(300)
-    assert inside_canvas(page, page.locator("#canvas .box.op.selected")), "the address names it"
+    assert inside_canvas(page, page.locator("#canvas .box.op.selected")), "the node of the address is in view"
     page.locator(".crumbs").get_by_role("button", name="graph", exact=True).click()
     expect(page.locator("#canvas .box.op.selected")).to_have_count(0)
     page.get_by_role("button", name="Open its groups").click()

@@ -42,7 +42,7 @@ def test_recordings_are_backed_up_and_restored(
 
 
 @pytest.mark.slow
-def test_a_server_whose_recordings_are_damaged_says_so_in_one_sentence(tmp_path: Path) -> None:
+def test_a_server_reports_damaged_recordings_in_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "tapedeck.sqlite3"
     file.write_bytes(b"damaged" * 1_000)
     command = [sys.executable, "-m", "tapedeck", "serve", "--port", "0", "--data", str(tmp_path)]

@@ -432,7 +432,7 @@ def test_a_server_prints_its_address_and_stops_silently_at_ctrl_c(tmp_path: Path
 
 
 @pytest.mark.sandbox
-def test_a_server_without_a_sandbox_prints_its_token_and_answers_nobody_else() -> None:
+def test_a_server_without_a_sandbox_prints_its_token_and_requires_it() -> None:
     line = [sys.executable, "-m", "tapedeck", "serve", "--unconfined", "--port", "0", "--data", ":memory:"]
     environment = os.environ | {"TAPEDECK_CHILDREN": "1"}
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as server:
@@ -525,9 +525,7 @@ def test_check_reports_a_program_without_a_pass_and_one_that_fails(tmp_path: Pat
     ],
 )
 @pytest.mark.usefixtures("preloaded_tracer")
-def test_check_separates_wrong_gradients_from_ones_that_cannot_be_judged(
-    tmp_path: Path, loss: str, status: int, text: str
-) -> None:
+def test_check_distinguishes_wrong_gradients_from_undecidable_ones(tmp_path: Path, loss: str, status: int, text: str) -> None:
     file = tmp_path / "fit.py"
     file.write_text(
         f"import torch\nfrom torch.nn import functional as F\nw = torch.ones(2, 2, requires_grad=True)\n({loss}).backward()\n"

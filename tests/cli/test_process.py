@@ -107,7 +107,7 @@ print(w.grad)
     ],
     ids=["loader", "processes", "in a hook", "exit", "exception", "_exit"],
 )
-def test_a_forked_child_is_left_alone_and_its_parent_is_recorded(python: str, program: Path, text: str, passes: int) -> None:
+def test_a_forked_child_is_not_recorded_and_its_parent_is(python: str, program: Path, text: str, passes: int) -> None:
     program.write_text(START + text)
     expected = alone(python, program.parent, "program.py")
     files = {path.name: path.read_text() for path in program.parent.glob("*.txt")}
@@ -119,7 +119,7 @@ def test_a_forked_child_is_left_alone_and_its_parent_is_recorded(python: str, pr
     assert not [finding for finding in run["findings"] if finding["severity"] != "good"]
 
 
-def test_what_a_forked_child_prints_is_recorded(python: str, program: Path) -> None:
+def test_the_output_of_a_forked_child_is_recorded(python: str, program: Path) -> None:
     program.write_text(START + "if os.fork() == 0:\n    print('from the child', flush=True)\n    os._exit(0)\nos.wait()\n")
     run, ended = under_tapedeck(python, program.parent, "program.py")
     assert (run["stdout"], ended.stderr) == ("from the child\n", "")
@@ -155,7 +155,7 @@ print("main")
      "os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGTERM)", "os.abort()",
      "signal.raise_signal(signal.SIGUSR1)"],
 )  # fmt: skip
-def test_a_program_ends_as_it_would_alone(python: str, program: Path, ending: str) -> None:
+def test_a_program_ends_as_it_does_unrecorded(python: str, program: Path, ending: str) -> None:
     if ending in ("", "raise KeyboardInterrupt"):  # the interpreter ends the process itself
         python = sys.executable
     program.write_text(START + LATE + ending + "\n")
@@ -283,7 +283,7 @@ def test_ctrl_c_reaches_the_program_without_a_terminal(program: Path, handled: b
     assert "w.grad [2.0000, 2.0000]" in printed
 
 
-def test_a_reader_that_stops_reading_ends_the_program_as_it_would_alone(python: str, program: Path) -> None:
+def test_a_reader_that_stops_reading_ends_the_program_as_it_does_unrecorded(python: str, program: Path) -> None:
     program.write_text(
         START
         + "for number in range(200):\n    print(number, flush=True)\n    time.sleep(0.002)\nopen('end.txt', 'w').write('end')\n"

@@ -91,7 +91,7 @@ OF_THE_INTERPRETER = ("what it is", "a library's logger", "at exit", "a closed s
 
 
 @pytest.mark.parametrize("name", PROGRAMS | FOREIGN)
-def test_both_streams_have_the_bytes_that_they_have_alone(python: str, program: Path, name: str) -> None:
+def test_both_streams_have_the_bytes_of_an_unrecorded_run(python: str, program: Path, name: str) -> None:
     program.write_text((PROGRAMS | FOREIGN)[name])
     if name in OF_THE_INTERPRETER:
         python = sys.executable
@@ -106,7 +106,9 @@ def test_both_streams_have_the_bytes_that_they_have_alone(python: str, program: 
 
 
 @pytest.mark.parametrize("name", FAILING)
-def test_the_traceback_of_an_exception_is_printed_as_alone_and_recorded_once(python: str, program: Path, name: str) -> None:
+def test_the_traceback_of_an_exception_is_printed_as_unrecorded_and_recorded_once(
+    python: str, program: Path, name: str
+) -> None:
     program.write_text(FAILING[name])
     expected = run([python, str(program)], terminal=False)
     got, recording = under_tapedeck(python, program, terminal=False)
@@ -133,7 +135,7 @@ ON_A_TERMINAL = {
 
 
 @pytest.mark.parametrize("name", ON_A_TERMINAL)
-def test_a_terminal_shows_what_it_shows_alone_in_the_same_order(python: str, program: Path, name: str) -> None:
+def test_a_terminal_shows_the_text_of_an_unrecorded_run_in_the_same_order(python: str, program: Path, name: str) -> None:
     program.write_text(ON_A_TERMINAL[name])
     expected = run([python, str(program)], terminal=True)
     got, _ = under_tapedeck(python, program, terminal=True)
@@ -163,7 +165,7 @@ def test_the_variables_that_set_up_the_streams_have_their_effect(program: Path, 
 
 
 @pytest.mark.parametrize("closed", ["1", "2"])
-def test_a_program_without_a_stream_runs_as_alone(program: Path, closed: str) -> None:
+def test_a_program_without_a_stream_runs_as_unrecorded(program: Path, closed: str) -> None:
     program.write_text(f"{START}print('a')\nprint(sys.stdout is None, sys.stderr is None, file=open('found.txt', 'w'))\n")
     shell = f'"$0" -m tapedeck run program.py {closed}>&-'
     ended = subprocess.run(["/bin/sh", "-c", shell, sys.executable], cwd=program.parent, capture_output=True, timeout=120)
@@ -181,7 +183,7 @@ def test_run_prints_each_stream_to_its_own(python: str, program: Path, monkeypat
     assert shown.stderr == "err\ntwo\n"
 
 
-def test_json_tells_the_streams_apart_and_nothing_else_is_on_stdout(python: str, program: Path) -> None:
+def test_json_separates_the_streams_and_nothing_else_is_on_stdout(python: str, program: Path) -> None:
     program.write_text(
         f"{START}print('out')\nprint('err', file=sys.stderr)\nsubprocess.run(['echo', 'sub'])\nos.write(2, b'two\\n')\n"
         "print('end')\n"

@@ -190,7 +190,7 @@ class Failing(LayoutEngine):
         raise DrawingError("stopped")
 
 
-def test_a_layout_that_fails_is_replaced_by_rows_that_say_so() -> None:
+def test_a_layout_that_fails_is_replaced_by_rows_and_the_reason() -> None:
     root = drawn("unet", engine=Failing())
     assert root.get("data-layout") == "rows"
     assert "in rows, because the layout took too long or failed" in "".join(root.itertext())

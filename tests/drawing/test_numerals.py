@@ -46,7 +46,7 @@ def test_a_number_is_exact_up_to_its_last_digit(value: float) -> None:
 
 
 @given(FLOATS)
-def test_a_drawn_number_has_a_true_minus_and_never_a_hyphen(value: float) -> None:
+def test_a_drawn_number_has_a_minus_sign_and_never_a_hyphen(value: float) -> None:
     drawn = numerals.typeset(numerals.number(value))
     assert "-" not in drawn
     assert float(drawn.replace("−", "-")) == float(numerals.number(value))

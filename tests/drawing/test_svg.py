@@ -69,7 +69,7 @@ def test_each_number_is_at_its_node_or_edge() -> None:
     assert "needs no gradient" in texts(the(root, node="n6"))
 
 
-def test_drawn_numbers_have_a_true_minus_and_tooltips_an_ascii_one() -> None:
+def test_drawn_numbers_have_a_minus_sign_and_tooltips_have_a_hyphen() -> None:
     root = draw(seed())
     assert title(the(root, edge="e4")) == "y_pred = m * x → m: gradient -9.333333"
     assert "m.grad -9.333333" in title(the(root, node="n4")).splitlines()
@@ -309,7 +309,7 @@ def test_every_number_of_a_card_is_inside_its_box() -> None:
                     assert end <= float(box.get("width", "0")) - 4, text.text
 
 
-def test_a_picture_of_a_structure_has_no_numbers_and_a_caption_that_says_so() -> None:
+def test_a_picture_of_a_structure_has_no_numbers_and_its_caption_explains_why() -> None:
     root = ET.fromstring(asyncio.run(picture.render_graph(seed(), 0, "svg")))
     assert "No backward pass reached this graph" in texts(root)
     assert not [text for text in root.iter(f"{NS}text") if text.get("data-field")]

@@ -494,7 +494,7 @@ def test_a_fixed_program_trains_as_its_corrected_twin(pair: Pair) -> None:
     prove(pair.code, pair.mistake, pair.twin)
 
 
-def test_each_rule_that_offers_a_fix_proves_it_on_six_programs() -> None:
+def test_each_fix_is_proved_on_at_least_six_programs() -> None:
     offering = set()
     for code, rule in RULES.items():
         module = rule.recording or rule.failure
@@ -739,7 +739,7 @@ def test_a_slice_that_was_made_after_the_result_is_named() -> None:
     assert "with respect to `c`" in finding.why
 
 
-def test_an_input_that_requires_a_gradient_is_not_the_one_that_is_named() -> None:
+def test_only_inputs_that_do_not_require_a_gradient_are_named() -> None:
     start = "import torch\nc = torch.ones(2, requires_grad=True)\nd = torch.ones(2)\ne = torch.ones(2)\nu = (c * d).sum()\n"
     for inputs, named in (("[c, d]", "`d`"), ("(c, d, e)", "one of `d`, `e`"), ("[c, c.detach()]", "`c.detach()`")):
         (finding,) = [each for each in found(f"{start}torch.autograd.grad(u, {inputs})\n") if each.severity == "error"]

@@ -1,4 +1,4 @@
-"""Test that the work of every rule grows in proportion to a recording, on graphs and runs that invite more than that.
+"""Test that the work of every rule is proportional to the recording, on graphs and runs that are made to cause more work.
 
 Work is the number of executed lines, so the test does not depend on the machine.
 """
@@ -158,7 +158,7 @@ def signals(count: int) -> Events:
 
 
 def failed_passes(count: int) -> Events:
-    """Passes of which each is nested in the one before, and which all failed with one exception."""
+    """Passes that are nested in one another, and that all failed with the same exception."""
     *first, end = fit()
     passes = [event for event in first if isinstance(event, wire.PassEvent)]
     made: Events = []

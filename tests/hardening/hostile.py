@@ -1,7 +1,7 @@
 """Build single requests that a hostile stranger can send. Each is answered with a clear problem or with a finished run.
 
 To add a request, call :func:`add`, or decorate a function that returns its body with :func:`hostile`. ``test_hostile.py`` sends
-each to a server in its own process, and ``benchmarks/unstoppable.py`` to a real one, beside a client that asks ``/healthz``.
+each to a server in its own process, and ``benchmarks/unstoppable.py`` to a real one, while a client requests ``/healthz``.
 Bodies are generated, so that the repository contains no large files.
 """
 

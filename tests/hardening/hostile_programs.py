@@ -1,4 +1,4 @@
-"""Build programs whose recordings or whose text invite more work than their size: for findings, pictures and streams."""
+"""Build programs whose recordings or whose text cause much more work than their size: for findings, pictures and streams."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .recorded_trees import PROGRAMS, START
     ("program", "some"),
     [(MODELS["gan"], True), (START + PROGRAMS["second derivative"], False), (START + PROGRAMS["several roots"], False)],
 )
-def test_edges_out_of_a_derivative_are_told_apart(program: str, some: bool) -> None:
+def test_edges_out_of_a_derivative_have_a_kind_of_their_own(program: str, some: bool) -> None:
     _, recording = record(program)
     last = recording.log.pass_(recording.log.counts()[1] - 1)
     nodes = {node.id: node for node in recording.graph(last.graph).nodes}

@@ -168,7 +168,7 @@ def test_parameters_outside_of_modules_and_modules_called_twice() -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_parameter_is_in_one_place(name: str) -> None:
+def test_every_parameter_is_listed_exactly_once(name: str) -> None:
     recording = recording_of(PROGRAMS[name])
     found = read_models(recording)
     placed = [each.node for row in found.rows for each in row.own] + [each.node for each in found.outside]

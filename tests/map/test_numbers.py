@@ -43,7 +43,7 @@ def close(first: float | None, second: float | None) -> bool:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_what_arrives_at_a_group_and_its_parameters_is_summed_over_distinct_tensors(name: str) -> None:
+def test_gradients_that_arrive_at_a_group_and_its_parameters_are_summed_over_distinct_tensors(name: str) -> None:
     tree, sums, numbers, graph = the_pass(name)
     position = tree.order.position
     roots = {int(root[1:]) for root in graph.roots}
@@ -161,7 +161,7 @@ def test_gradients_that_a_group_passes_on_are_those_of_its_edges_to_operations_o
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_boxes_of_a_view_have_the_sums_that_each_has_alone(name: str) -> None:
+def test_the_sums_of_a_box_do_not_depend_on_the_other_boxes_of_a_view(name: str) -> None:
     tree, sums, _, _ = the_pass(name)
     boxes = [(box.start, box.end) for box in first_view(tree).boxes]
     together = sums.over(boxes)

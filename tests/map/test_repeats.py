@@ -10,7 +10,7 @@ from tapedeck.map.repeats import LEAST_TURNS, Repeat, find_repeats
 
 
 @given(st.lists(st.integers(0, 3), max_size=60))
-def test_what_is_found_repeats_and_does_not_overlap(keys: list[int]) -> None:
+def test_found_repetitions_are_exact_and_do_not_overlap(keys: list[int]) -> None:
     end = 0
     for repeat in find_repeats(np.array(keys, np.int64)):
         assert repeat.start >= end
@@ -22,7 +22,7 @@ def test_what_is_found_repeats_and_does_not_overlap(keys: list[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(3, 9))
-def test_a_sequence_that_only_repeats_is_covered(turn: list[int], turns: int) -> None:
+def test_a_sequence_of_equal_turns_is_covered_completely(turn: list[int], turns: int) -> None:
     found = find_repeats(np.array(turn * turns, np.int64))
     assert sum(repeat.end - repeat.start for repeat in found) == len(turn) * turns
 
@@ -38,5 +38,5 @@ def test_a_sequence_that_only_repeats_is_covered(turn: list[int], turns: int) ->
         ([1, 1, 2] * 3, [Repeat(0, 3, 3)]),
     ],
 )
-def test_the_longest_repetition_is_taken(keys: list[int], expected: list[Repeat]) -> None:
+def test_the_longest_repetition_is_found(keys: list[int], expected: list[Repeat]) -> None:
     assert find_repeats(np.array(keys, np.int64)) == expected

@@ -101,7 +101,7 @@ def test_texts_are_found_in_every_field(query: str, expected: set[tuple[str, str
     assert {match for match in matches if match[0] != "line"} == expected
 
 
-def test_frequent_texts_are_found_as_rare_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frequent_texts_are_found_like_rare_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     recording = recording_of(PROGRAMS["transformer"])
     queries = ("e", "h.1", "backward0", "weight", "zzz")
     rare = [search(recording, 0, query) for query in queries]
@@ -122,7 +122,7 @@ def test_lines_nodes_and_parameters_are_found_by_number() -> None:
     assert [hit.parameter for hit in search(recording, 0, "p1").hits if hit.matches[0].field == "id"] == ["p1"]
 
 
-def test_all_terms_must_be_met() -> None:
+def test_all_terms_must_match() -> None:
     recording = recording_of(PROGRAMS["transformer"])
     both = search(recording, 0, "h.3 addmm")
     assert both.count == 3
@@ -131,7 +131,7 @@ def test_all_terms_must_be_met() -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_hit_can_be_revealed_and_its_way_is_open_then(name: str) -> None:
+def test_every_hit_can_be_revealed_and_its_groups_are_then_open(name: str) -> None:
     recording = recording_of(PROGRAMS[name])
     found = search(recording, 0, "n" if name == "recurrent" else "backward")
     assert found.count == len(found.hits)

@@ -52,7 +52,7 @@ def test_children_divide_their_group_and_every_id_leads_back_to_its_group(name: 
     assert [group.start for group in groups if group.kind == "op"].__len__() == len(tree.order)
 
 
-def test_numbers_that_are_no_topological_order_are_sorted() -> None:
+def test_nodes_are_sorted_if_their_numbers_are_not_a_topological_order() -> None:
     event = recorded_graphs("views written to")[0][0]
     graph = StructureColumns(event)
     made, ops = graph.made, graph.kind == wire.OP
@@ -61,7 +61,7 @@ def test_numbers_that_are_no_topological_order_are_sorted() -> None:
     assert len(set(forward_order(graph).nodes.tolist())) == int(ops.sum())
 
 
-def test_a_cycle_of_a_forged_graph_is_no_endless_loop() -> None:
+def test_a_cycle_in_a_forged_graph_causes_no_endless_loop() -> None:
     event = recorded_graphs("straight lines")[0][0]
     source = wire.int32(event.source, "source")
     forged = {name: getattr(event, name) for name in event.__struct_fields__} | {"target": source.tobytes()}
@@ -122,5 +122,5 @@ def test_a_loop_with_one_turn_is_left_out() -> None:
     ["m:nothing", "x:8/40", "x:8/-1", "x:8/x", "x:9", "n99999999", "n-1", "n", "l:10", "p:0-9", "p:99999999999-1", "/",
      "x:8//1", "m:cell~41", "m:cell~0", "m:cell+5", "~", "m:", "é", "x:8/39/l:10/n0/1", "x:" + "9" * 500],
 )  # fmt: skip
-def test_an_unknown_id_leads_nowhere(id_: str) -> None:
+def test_an_unknown_id_has_no_group(id_: str) -> None:
     assert tree_of("recurrent").find(id_) is None

@@ -1,4 +1,4 @@
-"""The graphs of a recording leave the cache with it: nothing could read them any more."""
+"""When a recording is freed, its graphs are dropped from the cache, because nothing can read them any more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read() -> Recording:
 
 def cached() -> int:
     gc.collect()
-    read()  # the next reader drops the graphs of freed ones
+    read()  # the next reader drops the graphs of freed readers
     return len(graph_reader._structures)
 
 

@@ -1,4 +1,4 @@
-"""Runs expire when their time has come, however the machine's clock jumps."""
+"""Runs expire at the end of their lifetime, however the machine's clock jumps."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_jump_that_is_undone_never_counts() -> None:
 
 
 @pytest.mark.parametrize("away", [60 * DAY, -60 * DAY, 20 * YEAR])
-def test_after_a_start_far_from_the_newest_run_nothing_is_certain_for_a_day(away: float) -> None:
+def test_the_clock_is_uncertain_for_a_day_if_it_starts_far_from_the_newest_run(away: float) -> None:
     machine = Machine()
     clock = machine.clock(latest=machine.wall - away)
     assert not clock.certain
@@ -81,7 +81,7 @@ def test_after_a_start_far_from_the_newest_run_nothing_is_certain_for_a_day(away
     assert clock.certain
 
 
-def test_a_clock_that_is_wrong_at_the_start_is_certain_as_soon_as_it_is_corrected() -> None:
+def test_a_clock_that_starts_wrong_is_certain_as_soon_as_it_is_corrected() -> None:
     machine = Machine()
     right = machine.wall
     machine.wall += 70 * YEAR

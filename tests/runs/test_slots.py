@@ -1,4 +1,4 @@
-"""Slots are shared fairly between sessions and addresses, and the waiting times that callers are given come true."""
+"""Slots are shared fairly between sessions and addresses, and the waiting times that callers receive are accurate."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def test_three_hundred_sessions_at_one_address_are_all_served_before_any_r
     assert len(set(simulation.sessions[:150])) == 150
 
 
-async def test_a_full_room_of_first_visits_is_served() -> None:
+async def test_three_hundred_callers_without_a_session_are_all_served() -> None:
     simulation = Simulation(count=2)
     for _ in range(300):
         simulation.admit(None, takes=0.1)
@@ -181,7 +181,7 @@ async def test_large_programs_do_not_fill_the_memory(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("takes", [0.05, 2.0, 7.0])
-async def test_retry_after_is_when_there_is_room_again(takes: float) -> None:
+async def test_retry_after_is_the_time_until_the_queue_has_room(takes: float) -> None:
     simulation = Simulation(count=2, queue=64, per_session=32)
     for _ in range(34):
         simulation.admit("anna", takes=takes)
@@ -197,7 +197,7 @@ async def test_retry_after_is_when_there_is_room_again(takes: float) -> None:
 
 
 @pytest.mark.parametrize("takes", [0.1, 2.0])
-async def test_the_estimated_wait_comes_true(takes: float) -> None:
+async def test_the_estimated_wait_is_accurate(takes: float) -> None:
     simulation = Simulation(count=2)
     for number in range(300):
         simulation.admit(f"student {number}", f"192.0.2.{number % 3}", takes=takes)
@@ -255,7 +255,7 @@ async def test_a_cancelled_caller_leaves_the_queue() -> None:
     assert third.granted.done()
 
 
-async def test_nothing_is_kept_of_clients_that_have_left() -> None:
+async def test_clients_that_have_left_are_forgotten() -> None:
     simulation = Simulation(count=2)
     for number in range(3_000):
         simulation.admit(f"student {number}", f"192.0.2.{number % 7}", takes=0.1)

@@ -1,4 +1,4 @@
-"""A stub of the tracer whose zygote omits some walls of the sandbox, to prove that attacks on them would be noticed."""
+"""A stub of the tracer whose zygote omits some protections of the sandbox, to prove that attacks on them would be detected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMITS = (confine.resource.RLIMIT_SIGPENDING, confine.resource.RLIMIT_MSGQUEUE, 
 
 
 def preload() -> None:
-    """Remove the walls. The filter is built after this call, and the limits are set in each child."""
+    """Remove the protections. The filter is built after this call, and the limits are set in each child."""
     seccomp.COMPUTING += OPEN  # type: ignore[misc]
     limits = confine._limits
 

@@ -42,7 +42,7 @@ def parents(tmp_path: Path, of: dict[int, int]) -> None:
         (tmp_path / "proc" / str(pid) / "stat").write_text(f"{pid} (a name) with) S {parent} 0 0")
 
 
-def test_the_server_moves_beside_the_group_of_programs_and_limits_that(tmp_path: Path) -> None:
+def test_the_server_and_the_programs_get_separate_groups_and_only_the_programs_are_limited(tmp_path: Path) -> None:
     own = group(tmp_path, [os.getpid(), 70001])
     parents(tmp_path, {70001: os.getpid()})  # a worker of the server
     made = create(LIMITS, tmp_path / "proc")
@@ -127,7 +127,7 @@ def test_the_kernel_accepts_the_groups(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.sandbox
-async def test_each_zygote_joins_the_group_before_it_forks_and_the_report_says_so(
+async def test_each_zygote_joins_the_group_before_it_forks_and_reports_this(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = group(tmp_path, [os.getpid()])

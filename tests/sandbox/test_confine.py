@@ -1,4 +1,4 @@
-"""What a child gives up, checked in processes that confine themselves."""
+"""A child gives up its rights, tested in processes that confine themselves."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ async def test_a_zygote_that_is_killed_is_replaced_and_programs_run_again() -> N
 async def test_a_program_whose_child_died_before_it_started_runs_in_another_child() -> None:
     async with started() as executor:
         assert executor.zygote
-        os.kill(executor.zygote, signal.SIGKILL)  # its idle children die with it, and the pool notices later
+        os.kill(executor.zygote, signal.SIGKILL)  # its idle children die with it, before the pool detects their death
         time.sleep(0.1)
         assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
 
@@ -231,7 +231,7 @@ async def test_an_idle_child_that_dies_is_replaced() -> None:
 
 
 async def test_a_job_is_not_given_to_an_idle_child_that_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "PING_SECONDS", 1_000.0)  # only taking a child notices it
+    monkeypatch.setattr(pool, "PING_SECONDS", 1_000.0)  # stopped children are detected only when a job takes one
     async with started() as executor:
         assert executor.zygote
         await until(lambda: len(executor._pool._idle) == 2)
@@ -241,7 +241,7 @@ async def test_a_job_is_not_given_to_an_idle_child_that_was_stopped(monkeypatch:
         await until(lambda: all(kernel.is_stopped(pid) for pid in stopped))
         end, text = await run(executor, "print(1)", LIMITS)
         assert (end.status, text) == ("done", "1\n")
-        await until(lambda: not set(stopped) & set(children_of(executor.zygote or 0)))  # killed, although they were stopped
+        await until(lambda: not set(stopped) & set(children_of(executor.zygote or 0)))  # the stopped children are killed
 
 
 async def test_idle_children_that_were_stopped_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

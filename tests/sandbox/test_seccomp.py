@@ -86,7 +86,7 @@ def test_only_the_clocks_of_the_machine_and_of_the_caller_are_allowed(machine: s
     assert [clock for clock in clocks if decide(program, machine, number(machine, name), clock) == ALLOWED] == [*range(8), 11]
 
 
-def test_only_the_own_processors_are_listed(machine: str) -> None:
+def test_only_the_processors_of_the_caller_are_listed(machine: str) -> None:
     program = seccomp.build_filter(machine, files=True)
     call, own = number(machine, "sched_getaffinity"), seccomp._OWN_PID
     assert [pid for pid in (-1, 0, 1, 1000, own - 1, own) if decide(program, machine, call, pid) == ALLOWED] == [0, own]

@@ -42,7 +42,9 @@ MISSING = "import no_such_module_at_all"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the zygote runs on Linux only")
-async def test_an_unconfined_program_is_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unconfined_program_uses_the_folder_and_packages_of_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, packages = tmp_path / "folder", tmp_path / "packages"
     folder.mkdir()
     packages.mkdir()

@@ -84,7 +84,7 @@ def test_a_store_is_backed_up_while_it_is_written_to(folder: Path, tmp_path: Pat
         store.close()
 
 
-def test_a_restore_replaces_recordings_only_if_told_so(folder: Path, tmp_path: Path) -> None:
+def test_a_restore_replaces_recordings_only_if_it_is_forced(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     back_up(folder, file)
     store = Store(folder)

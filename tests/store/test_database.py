@@ -78,7 +78,7 @@ def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
-def test_a_write_waits_for_the_disk_unless_told_otherwise(tmp_path: Path, durable: bool, level: int) -> None:
+def test_a_write_waits_for_the_disk_only_in_a_durable_store(tmp_path: Path, durable: bool, level: int) -> None:
     store = Store(tmp_path, durable=durable)
     with store._engine.connect() as connection:
         assert connection.execute(text("PRAGMA synchronous")).scalar_one() == level

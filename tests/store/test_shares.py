@@ -32,7 +32,7 @@ def put(store: Store, id: str, owner: str, size: int, address: str | None = None
 
 
 def left(store: Store, most: int, *exempt: str) -> list[str]:
-    """Return the runs that are left when the store has made room, and check that it says which ones are gone."""
+    """Make room, and return the runs that are left. Check that the store reports the deleted runs."""
     with store._engine.connect() as connection:
         before = set(connection.exec_driver_sql("SELECT id FROM runs").scalars())
     gone = store.make_room(most, exempt)
@@ -49,7 +49,7 @@ def test_a_store_with_room_deletes_nothing(store: Store) -> None:
     assert left(store, 100 * KB) == ["a"]
 
 
-def test_the_oldest_runs_of_the_largest_session_go_first(store: Store) -> None:
+def test_the_oldest_runs_of_the_largest_session_are_deleted_first(store: Store) -> None:
     for index in range(5):
         put(store, f"big {index}", "big", 20 * KB)
         put(store, f"small {index}", "small", 4 * KB)
@@ -58,7 +58,7 @@ def test_the_oldest_runs_of_the_largest_session_go_first(store: Store) -> None:
     assert sorted(left(store, 40 * KB)) == ["big 4", *small]
 
 
-def test_sessions_are_shared_alike_once_they_are_equally_large(store: Store) -> None:
+def test_sessions_of_equal_size_lose_equally_many_runs(store: Store) -> None:
     for index in range(4):
         for owner in ("anna", "ben"):
             put(store, f"{owner} {index}", owner, 10 * KB)

@@ -16,8 +16,8 @@ from .run_twice import alone, record, recorded
 START = "import torch, traceback, warnings, threading, inspect, sys\nw = torch.ones(2, requires_grad=True)\n"
 
 
-def assert_as_alone(program: str) -> str:
-    """Run a program twice; both must print the same and end the same. Return what it printed."""
+def assert_as_unrecorded(program: str) -> str:
+    """Run a program recorded and unrecorded, and check that output and end are equal. Return the output."""
     expected = alone(program)
     got, events, _ = recorded(program)
     failures = [event.message for event in events if isinstance(event, wire.RecorderFailed)]
@@ -40,9 +40,9 @@ NEVER_RAISED = {
 
 
 @pytest.mark.parametrize("shape", NEVER_RAISED)
-def test_an_exception_that_was_never_raised_is_reported_as_python_does(shape: str) -> None:
+def test_an_exception_that_was_never_raised_is_reported_as_in_python(shape: str) -> None:
     program = f"{START}print('before')\n(w * 2).sum().backward()\n{NEVER_RAISED[shape]}\n"
-    assert assert_as_alone(program) == "before\n"
+    assert assert_as_unrecorded(program) == "before\n"
     failure = record(program)[0][-1].failure  # type: ignore[union-attr]
     assert failure is not None
     assert "tapedeck" not in failure.traceback
@@ -55,9 +55,11 @@ def test_an_exception_that_was_never_raised_is_reported_as_python_does(shape: st
 
 
 @pytest.mark.parametrize("shape", NEVER_RAISED)
-def test_a_caught_exception_that_was_never_raised_is_printed_as_alone(shape: str) -> None:
+def test_a_caught_exception_that_was_never_raised_is_printed_as_unrecorded(shape: str) -> None:
     body = NEVER_RAISED[shape].replace("\n", "\n    ")
-    printed = assert_as_alone(f"{START}try:\n    {body}\nexcept Exception:\n    print(traceback.format_exc().count('File'))\n")
+    printed = assert_as_unrecorded(
+        f"{START}try:\n    {body}\nexcept Exception:\n    print(traceback.format_exc().count('File'))\n"
+    )
     assert printed
 
 
@@ -131,9 +133,9 @@ def test_an_exception_in_a_thread_is_printed_without_the_recorder(monkeypatch: p
     assert "app/tracer" not in text
 
 
-def test_code_of_the_program_that_only_an_implicit_pass_runs_prints_nothing() -> None:
-    assert_as_alone(f"{START}h = w.register_hook(print)\n(w * 2).sum()\nprint(1)\n")
-    assert_as_alone(START + PLACES["a torch function"].format("print('called')"))
+def test_code_of_the_program_prints_nothing_in_an_implicit_pass() -> None:
+    assert_as_unrecorded(f"{START}h = w.register_hook(print)\n(w * 2).sum()\nprint(1)\n")
+    assert_as_unrecorded(START + PLACES["a torch function"].format("print('called')"))
 
 
 # ---------------------------------------------------------------------- warnings
@@ -180,7 +182,7 @@ def test_recording_does_not_touch_the_filters_of_warnings() -> None:
         "torch.autograd.grad((w ** 3).sum(), w, create_graph=True)[0].sum().backward()\nw\n"
         "warnings._filters_mutated = changed\nprint(len(made))\n"
     )
-    assert assert_as_alone(program) == "0\n"
+    assert assert_as_unrecorded(program) == "0\n"
 
 
 # ---------------------------------------------------------------------- weak references
@@ -206,9 +208,9 @@ SWAPS = {
 
 
 @pytest.mark.parametrize("kind", SWAPS)
-def test_tensors_are_swapped_as_alone(kind: str) -> None:
+def test_tensors_are_swapped_as_in_an_unrecorded_run(kind: str) -> None:
     try:
-        assert_as_alone(f"{START}{SWAPS[kind]}\n")
+        assert_as_unrecorded(f"{START}{SWAPS[kind]}\n")
     finally:
         torch.__future__.set_swap_module_params_on_conversion(False)
 
@@ -265,7 +267,7 @@ print(a, b, c, s, t, v)""",
 
 @pytest.mark.parametrize("kind", SUBCLASSES)
 def test_a_subclass_of_tensor_sees_no_call_of_the_recorder(kind: str) -> None:
-    assert assert_as_alone(f"{START}{SUBCLASSES[kind]}\n")
+    assert assert_as_unrecorded(f"{START}{SUBCLASSES[kind]}\n")
 
 
 # ---------------------------------------------------------------------- exports, fake tensors and compilers
@@ -309,7 +311,7 @@ TRACED = {
 
 
 @pytest.mark.parametrize("kind", TRACED)
-def test_a_program_that_pytorch_traces_runs_as_alone_and_a_note_says_so(kind: str) -> None:
+def test_a_program_that_pytorch_traces_runs_as_unrecorded_and_gets_a_note(kind: str) -> None:
     program = f"{START}{TRACED[kind]}\n"
     with warnings.catch_warnings(record=True) as expected:
         warnings.simplefilter("always")
@@ -327,7 +329,7 @@ def test_a_program_that_pytorch_traces_runs_as_alone_and_a_note_says_so(kind: st
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_compiled_function_runs_eagerly_and_a_note_says_so() -> None:
+def test_a_compiled_function_runs_eagerly_and_gets_a_note() -> None:
     program = (
         f"{START}@torch.compile(dynamic=True)\ndef f(x):\n    y = x * 2\n    return y.sum()\nf(w).backward()\n"
         "m = torch.nn.Linear(2, 1)\nm.compile(backend='aot_eager')\nm(w).sum().backward()\nprint(w.grad.shape, f.__name__)\n"
@@ -342,7 +344,7 @@ def test_a_compiled_function_runs_eagerly_and_a_note_says_so() -> None:
 # ---------------------------------------------------------------------- keys of hooks, and lifetimes
 
 
-def test_hooks_of_the_program_get_the_keys_that_they_get_alone() -> None:
+def test_hooks_of_the_program_get_the_keys_of_an_unrecorded_run() -> None:
     program = (
         f"{START}from torch.utils.hooks import RemovableHandle\nRemovableHandle.next_id = 0\nm = torch.nn.Linear(2, 2)\n"
         "print(m.register_forward_pre_hook(lambda *_: None).id, list(m._forward_pre_hooks))\n"
@@ -351,7 +353,7 @@ def test_hooks_of_the_program_get_the_keys_that_they_get_alone() -> None:
     )
     before = torch.utils.hooks.RemovableHandle.next_id
     try:
-        assert assert_as_alone(program) == "0 [0]\n1\n2\n"
+        assert assert_as_unrecorded(program) == "0 [0]\n1\n2\n"
         torch.utils.hooks.RemovableHandle.next_id = 7
         record("print(1)\n")
         assert torch.utils.hooks.RemovableHandle.next_id == 7
@@ -415,14 +417,14 @@ print("after x")
 """
 
 
-def test_a_tensor_that_the_program_deletes_dies_by_the_next_line() -> None:
-    assert assert_as_alone(START + LIFETIMES).count("freed") == 12
+def test_a_tensor_that_the_program_deletes_is_freed_by_the_next_line() -> None:
+    assert assert_as_unrecorded(START + LIFETIMES).count("freed") == 12
 
 
 @pytest.mark.parametrize("deletion", ["del nothing", "del w, nothing", "def f():\n    del u\n    u = 1\nf()"])
-def test_a_deletion_that_fails_is_reported_as_python_does(deletion: str) -> None:
+def test_a_deletion_that_fails_is_reported_as_in_python(deletion: str) -> None:
     program = f"{START}{deletion}\n"
-    assert_as_alone(program)
+    assert_as_unrecorded(program)
     failure = record(program)[0][-1].failure  # type: ignore[union-attr]
     assert failure is not None
     assert failure.line == 3 if "def" not in deletion else 4

@@ -1,4 +1,4 @@
-"""Text that is not written through ``sys.stdout`` and ``sys.stderr`` is recorded, where nobody else reads the descriptors."""
+"""Text that is not written through ``sys.stdout`` and ``sys.stderr`` is recorded, if no other process reads the descriptors."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def own_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
         os.close(file)
 
 
-def test_files_of_the_process_alone_are_read_in_order(own_files: tuple[int, int]) -> None:
+def test_files_that_no_other_process_uses_are_read_in_order(own_files: tuple[int, int]) -> None:
     one, two = own_files
     os.write(one, b"before")
     program = (
@@ -94,7 +94,7 @@ def test_files_of_the_process_alone_are_read_in_order(own_files: tuple[int, int]
     assert printed == [("stdout", "out\nsub\n"), ("stderr", "two\n"), ("stdout", "end\ncopiedb'' 0\n")]
 
 
-def test_a_file_of_the_process_alone_does_not_grow_without_end(own_files: tuple[int, int]) -> None:
+def test_a_file_that_no_other_process_uses_does_not_grow_without_end(own_files: tuple[int, int]) -> None:
     program = f"{START}for i in range(9):\n    os.write({own_files[0]}, str(i).encode() * 700_000)\n"
     _, recording = record(program, files=True, stdout_bytes=9_000_000, printed_bytes=0)
     assert recording.stdout() == "".join(str(i) * 700_000 for i in range(9))

@@ -34,7 +34,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
-def test_a_program_sees_the_stack_that_it_sees_alone(kind: str, tmp_path: Path) -> None:
+def test_a_program_sees_the_stack_of_an_unrecorded_run(kind: str, tmp_path: Path) -> None:
     program = f"import sys\n{PROGRAMS[kind]}\n"
     file = tmp_path / "program.py"
     file.write_text(program)
@@ -53,7 +53,7 @@ DEPTHS = {
 
 
 @pytest.mark.parametrize("kind", DEPTHS)
-def test_a_program_recurses_as_deeply_as_alone(kind: str) -> None:
+def test_a_program_recurses_as_deeply_as_unrecorded(kind: str) -> None:
     program = f"import sys\n{DEPTHS[kind]}\n"
     alone = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     (depth, limit), (expected, same) = map(int, recorded(program)[0].stdout.split()), map(int, alone.split())

@@ -97,7 +97,7 @@ def expected() -> Outcome:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", BREAKABLE.split())
-def test_a_program_runs_as_alone_when_a_part_of_the_recorder_fails(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_runs_as_unrecorded_when_a_part_of_the_recorder_fails(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, kind, method = name.rsplit(".", 2)
 
     def broken(*_: object, **__: object) -> None:

@@ -188,7 +188,7 @@ def test_a_confined_program_names_no_file(run: RunScript) -> None:
     assert set(origins(recording).values()) == {None}
 
 
-def test_graphs_from_two_lines_of_a_module_are_told_apart(run: RunScript) -> None:
+def test_graphs_from_two_lines_of_a_module_are_distinguished(run: RunScript) -> None:
     text = (
         "import torch\nfrom net import *\nw = torch.ones(2, requires_grad=True)\n"
         "for f in (lambda x: log_of(x), Net()):\n    f(w).sum().backward()\n"

@@ -78,7 +78,9 @@ def test_a_program_that_prints_endlessly_is_truncated_and_then_stopped() -> None
         ("backslashreplace", "\\udc80 and é\n\\ud800 and é\nend\n"),
     ],
 )
-def test_text_that_cannot_be_encoded_is_printed_as_alone(monkeypatch: pytest.MonkeyPatch, errors: str, printed: str) -> None:
+def test_text_that_cannot_be_encoded_is_printed_as_unrecorded(
+    monkeypatch: pytest.MonkeyPatch, errors: str, printed: str
+) -> None:
     monkeypatch.setattr(sys, "__stdout__", types.SimpleNamespace(errors=errors))
     _, recording = record(
         "for text in '\\udc80', '\\ud800':\n    try:\n        print(f'{text} and é')\n"

@@ -37,8 +37,8 @@ def signals(events: list[wire.AnyEvent]) -> list[wire.SeveralThreads]:
     return [event for event in events if isinstance(event, wire.SeveralThreads)]
 
 
-def as_alone(program: str) -> tuple[list[wire.AnyEvent], tuple[int, int, int]]:
-    """Record a program, and return its events and counts if it had the same result as alone."""
+def as_unrecorded(program: str) -> tuple[list[wire.AnyEvent], tuple[int, int, int]]:
+    """Record a program, and return its events and counts if it had the same result as unrecorded."""
     outcome, events, recording = recorded(program)
     expected = alone(program)
     assert sorted(outcome.stdout.splitlines()) == sorted(expected.stdout.splitlines())
@@ -57,7 +57,7 @@ def _values(tensors: list[torch.Tensor]) -> list[object]:
 
 def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
     thread = START + "thread = threading.Thread(target=train, args=(1,))\nthread.start()\nthread.join()\nprint('end')\n"
-    events, counts = as_alone(thread)
+    events, counts = as_unrecorded(thread)
     assert not signals(events)
     _, in_main = record(START + "train(1)\n")
     assert counts == in_main.log.counts()
@@ -79,7 +79,7 @@ def test_threads_without_gradients_do_not_disturb_the_recording() -> None:
         "        print('loaded')\n        batches.put(seed)\n"
         "thread = threading.Thread(target=load)\nthread.start()\nfor _ in range(2):\n    train(batches.get())\nthread.join()\n"
     )
-    events, counts = as_alone(program)
+    events, counts = as_unrecorded(program)
     assert not signals(events)
     assert counts[1:] == (8, 8)
 
@@ -106,7 +106,7 @@ SEVERAL = {
 @pytest.mark.parametrize("several", SEVERAL.values(), ids=SEVERAL.keys())
 def test_a_second_training_thread_ends_the_recording_and_not_the_program(several: str) -> None:
     program = START + several
-    events, _ = as_alone(program)
+    events, _ = as_unrecorded(program)
     assert len(signals(events)) == 1
     assert signals(events)[0].line > 0
     assert isinstance(events[-1], wire.EndEvent)
@@ -115,7 +115,7 @@ def test_a_second_training_thread_ends_the_recording_and_not_the_program(several
 
 def test_everything_before_the_second_thread_is_kept_and_a_note_names_its_line() -> None:
     program = START + SEVERAL["main, thread, main"]
-    _, counts = as_alone(program)
+    _, counts = as_unrecorded(program)
     assert counts[1:] == (4, 4)
     _, recording = record(program)
     (note,) = [
@@ -155,7 +155,7 @@ OF_ONE_TRAINING = {
 @pytest.mark.parametrize("program", OF_ONE_TRAINING.values(), ids=OF_ONE_TRAINING.keys())
 def test_threads_that_do_not_train_end_nothing(program: str) -> None:
     net = "net = torch.nn.Linear(2, 1)\nwith torch.no_grad():\n    net.weight.fill_(1)\n    net.bias.fill_(0)\n"
-    events, counts = as_alone(START + net + program)
+    events, counts = as_unrecorded(START + net + program)
     assert not signals(events)
     trainings = program.count("train(")
     assert counts[1:] == ((20, 20) if "20" in program else (4 * trainings, 4 * trainings))
@@ -194,10 +194,10 @@ SHARED = {
 
 
 @pytest.mark.parametrize("parts", SHARED.values(), ids=SHARED.keys())
-def test_what_a_thread_computes_for_a_pass_of_another_has_its_lines(parts: tuple[str, str, str, str]) -> None:
+def test_nodes_that_one_thread_computes_for_a_pass_of_another_have_its_lines(parts: tuple[str, str, str, str]) -> None:
     start = START + "w = torch.ones(3, requires_grad=True)\n" + parts[0]
     threaded, same = start + parts[1] + parts[3], start + parts[2].ljust(1) + parts[3]
-    events, counts = as_alone(threaded)
+    events, counts = as_unrecorded(threaded)
     assert not signals(events)
     _, expected = record(same)
     assert counts[1:] == expected.log.counts()[1:]
@@ -228,6 +228,6 @@ def test_the_exception_of_a_thread_is_not_the_programs() -> None:
             "thread.join()\ntrain(1)\n"
         )
     )
-    events, _ = as_alone(program)
+    events, _ = as_unrecorded(program)
     assert isinstance(events[-1], wire.EndEvent)
     assert events[-1].status == "done"

@@ -1,4 +1,4 @@
-"""Test who may reach a server: a private one needs its token, its own name and its own pages; others refuse forged requests."""
+"""Test access: a private server requires its token, its own name and its own pages; a public one refuses forged requests."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ async def test_the_stream_of_a_waiting_replay_has_its_position_until_it_starts(
         assert "queue" not in found[1]
 
 
-async def test_the_stream_of_a_waiting_run_tells_its_position_until_it_starts(
+async def test_the_stream_of_a_waiting_run_reports_its_position_until_it_starts(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tapedeck.runs.manager.POSITION_SECONDS", 0.01)

@@ -1,4 +1,4 @@
-"""Long lists are answered in pages, which are encoded beside the event loop and cached for runs that have ended."""
+"""Long lists are answered in pages, which are encoded outside of the event loop and cached for runs that have ended."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ async def test_values_with_many_elements_leave_out_what_does_not_fit(serve: Serv
         assert len(run.content) < 2_000_000
 
 
-async def test_large_answers_are_encoded_beside_the_event_loop_and_only_once(
+async def test_large_answers_are_encoded_outside_of_the_event_loop_and_only_once(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[str] = []

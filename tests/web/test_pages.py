@@ -85,7 +85,7 @@ async def test_the_first_visit_shows_a_recording_that_is_made_only_once(serve: S
         assert len(executor.jobs) == 1
 
 
-async def test_the_first_visit_shows_a_program_while_none_can_be_run(serve: Serve) -> None:
+async def test_the_first_visit_shows_a_program_even_while_programs_cannot_run(serve: Serve) -> None:
     executor = FakeExecutor()
     executor.ready = False
     async with serve(executor=executor) as client:
@@ -153,7 +153,7 @@ async def test_every_page_has_a_strict_policy_with_its_own_nonce(client: httpx.A
     assert len(nonces) == 6
 
 
-async def test_every_link_on_the_pages_leads_to_something(client: httpx.AsyncClient) -> None:
+async def test_no_link_on_the_pages_is_broken(client: httpx.AsyncClient) -> None:
     for path in ("/", "/examples", "/findings", "/docs"):
         page = unescape((await client.get(path, headers=HTML)).text)
         for link in sorted(set(re.findall(r'(?:href|src|data-openapi)="(/[^"#]*)', page))):
@@ -355,7 +355,7 @@ async def test_a_page_lists_the_first_lines_of_a_long_program(serve: Serve) -> N
         assert f'5 more lines: <a href="/api/v1/runs/{id}">' in page
 
 
-async def test_the_page_of_a_stored_run_is_made_beside_the_event_loop(
+async def test_the_page_of_a_stored_run_is_made_outside_of_the_event_loop(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     threads: dict[str, str] = {}

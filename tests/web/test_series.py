@@ -217,7 +217,7 @@ async def test_a_request_for_too_many_numbers_is_rejected(client: httpx.AsyncCli
     assert "request fewer keys or points" in answer.json()["detail"]
 
 
-async def test_the_size_of_series_does_not_grow_with_the_steps_unless_the_request_says_so(serve: Serve) -> None:
+async def test_the_size_of_series_does_not_grow_with_the_steps_unless_requested(serve: Serve) -> None:
     async with serve(fit(10_000)) as client:
         run = await start(client)
         keys = {"key": ["loss", "p0", "p0.grad", "iteration"]}

@@ -1,4 +1,4 @@
-"""A server that has served many runs and reads keeps no more than one that has served few."""
+"""A server that has served many runs and reads keeps no more objects than one that has served few."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def _turn(client: httpx.AsyncClient, chance: random.Random, known: list[st
         await client.delete(f"/api/v1/runs/{known.pop(chance.randrange(len(known)))}")
 
 
-async def test_what_a_server_keeps_does_not_grow_with_what_it_has_served(
+async def test_the_objects_in_a_server_do_not_grow_with_the_runs_that_it_has_served(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "CACHE_BYTES", 60_000)

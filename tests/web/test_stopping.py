@@ -1,4 +1,4 @@
-"""A server that stops finishes what runs, and every client gets an answer."""
+"""A server that stops lets running programs finish, and answers every client."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_after_sigterm_a_busy_connection_gets_no_further_run() -> None:
     async with listening(FakeExecutor(fit()[:3], wait, fit()[3:])) as server:
         busy = await post(server)
         await until(lambda: server.service.runs.running)
-        busy.post(RUNS, {"program": FIT})  # sent ahead
+        busy.post(RUNS, {"program": FIT})  # sent before the first answer
         server.stop(signal.SIGTERM)
         await until(lambda: server.service.runs._closing)
         event.set()

@@ -1,4 +1,4 @@
-"""Everything that a child sends is bounded: each field by the schema, and each reference by what was sent before."""
+"""Everything that a child sends is bounded: each field by the schema, and each reference by the events before it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_event_at_its_limits_is_read_and_accounted_for(events: list[wire.AnyE
 
 
 @pytest.mark.parametrize("events", REFUSED.values(), ids=REFUSED)
-def test_an_event_that_fits_neither_the_program_nor_itself_is_refused(events: list[wire.AnyEvent]) -> None:
+def test_an_event_that_contradicts_the_program_or_itself_is_refused(events: list[wire.AnyEvent]) -> None:
     with pytest.raises(ProtocolError) as refused:
         list(reader(LIMITS).feed(wire.frames(wire.pack(events))))
     assert not isinstance(refused.value, wire.Overflow)
@@ -106,7 +106,7 @@ def test_without_a_program_its_lines_are_unknown() -> None:
     assert len(list(wire.Reader(LIMITS).feed(wire.frames(wire.pack([lines]))))) == 1
 
 
-def test_a_text_that_ends_too_early_fails_on_the_line_after_its_last() -> None:
+def test_a_program_that_ends_too_early_fails_on_the_line_after_its_last() -> None:
     end = wire.EndEvent("failed", wire.ProgramFailure("SyntaxError", "", None, len(PROGRAM.splitlines()) + 1, ""), 1.0)
     assert list(reader(LIMITS).feed(wire.frames(wire.pack([end])))) == [end]
 
@@ -132,11 +132,11 @@ NULLS = b"\xc0" * (2 << 20)
         b"\xdd" + len(NULLS).to_bytes(4) + NULLS,  # a list of millions of nulls
         b"\x91\xdd" + len(NULLS).to_bytes(4) + NULLS,  # an event of millions of nulls
         b"\x91\x93\xa5lines\xdd" + len(NULLS).to_bytes(4) + NULLS,  # millions of rows
-        b"\x91\x93\xa5lines\xdd\x7f\xff\xff\xff",  # rows that do not follow
+        b"\x91\x93\xa5lines\xdd\x7f\xff\xff\xff",  # rows that are missing
     ],
     ids=["events", "fields", "rows", "missing rows"],
 )
-def test_a_forged_length_is_refused_before_anything_is_made_of_it(message: bytes) -> None:
+def test_a_forged_length_is_refused_before_memory_is_allocated_for_it(message: bytes) -> None:
     assert peak(wire.frames(message)) < 6 * len(NULLS)
 
 

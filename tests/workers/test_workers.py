@@ -152,7 +152,7 @@ async def test_a_process_that_has_gained_memory_is_replaced_after_it_has_answere
         await pool.close()
 
 
-async def test_a_pool_that_cannot_start_its_processes_says_so() -> None:
+async def test_a_pool_that_cannot_start_its_processes_raises_an_error() -> None:
     pool = Workers(1, modules=("tapedeck.no_such_module",))
     with pytest.raises(Busy, match="cannot start"):
         await pool.run(os.getpid)

@@ -3,7 +3,7 @@
 ## Why it matters
 
 A gradient of 0 does not freeze a parameter. Weight decay pulls it towards 0 all the same, and momentum continues the changes of
-earlier steps. A parameter whose gradient a mask or a hook sets to 0 is therefore slowly changed.
+earlier steps. If a mask or a hook sets the gradient of a parameter to 0, the parameter still changes slowly.
 
 ## Example
 

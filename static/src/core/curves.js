@@ -56,7 +56,7 @@ function seriesOf(answer) {
 }
 
 /**
- * Fetch the curves of a parameter of an ended run that {@link curvesOf} leaves out.
+ * Fetch the curves of a parameter that {@link curvesOf} leaves out, for a run that has ended.
  *
  * @param {Client} api
  * @param {Run} run

@@ -127,7 +127,7 @@ export function session(store, api, onrun) {
     if (now.run?.id === run.id && now.run.steps > run.steps) void curve();
   }
 
-  /** Fetch the curves of the chosen parameter, if they are not among those that are fetched first. */
+  /** Fetch the curves of the chosen parameter, unless they were fetched with the first curves. */
   async function curveOfParameter() {
     const { run, curves, parameter } = store.get();
     if (!run || !ended(run) || !curves || parameter === null) return;

@@ -117,8 +117,8 @@ export function inspector({ onpick, online }) {
 
   /** Return a row for each gradient that arrives along an edge. @param {NodeDetail["incoming"]} flows */
   const from = (flows) => flows.slice(0, FLOWS).map(({ node, gradient }) => ({ label: ["from ", link(node, 28)], gradient }));
-  /** Say how many gradients have no row. @param {NodeDetail["incoming"]} flows */
-  const further = ({ length }) => length > FLOWS && remark(`${(length - FLOWS).toLocaleString("en")} more have no row here.`);
+  /** Return a remark with the number of gradients that have no row. @param {NodeDetail["incoming"]} flows */
+  const further = ({ length }) => length > FLOWS && remark(`${(length - FLOWS).toLocaleString("en")} more are not listed.`);
 
   /** Show the gradients that arrived at an operation. @param {Inspected} shown */
   function arrived({ detail: { incoming, numbers }, root, loss }) {

@@ -9,8 +9,8 @@ const HIGH = 176; // largest height
 const NARROW = 0.65; // its size on a phone, as a share of the usual size
 const PAN = 40; // pixels of the picture by which an arrow key moves the view
 
-/** Return where a group is in its parent. @param {SVGGElement | null} group */
-function placeOf(group) {
+/** Return the position of a group in its parent. @param {SVGGElement | null} group */
+function positionOf(group) {
   const matrix = group?.transform.baseVal.consolidate()?.matrix;
   return { x: matrix?.e ?? 0, y: matrix?.f ?? 0 };
 }
@@ -40,12 +40,12 @@ export function overview({ oncentre }) {
     drawing.setAttribute("height", `${Math.round(height * scale)}`);
     drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const scene = /** @type {SVGGElement | null} */ (svg.querySelector(".scene"));
-    const origin = placeOf(scene);
+    const origin = positionOf(scene);
     fill(
       shapes,
       /** @type {SVGGElement[]} */ ([...svg.querySelectorAll(".frame, .box")]).map((group) => {
         const rect = group.querySelector("rect");
-        const own = placeOf(group); // not where it is on the screen, since it may be moving
+        const own = positionOf(group); // not the position on the screen, which changes while the picture moves
         const [x, y] = [origin.x + own.x + (rect?.x.baseVal.value ?? 0), origin.y + own.y + (rect?.y.baseVal.value ?? 0)];
         const kind = group.classList.contains("frame") ? "area" : group.matches(".selected, .user") ? "mark" : "item";
         return s("rect", { class: kind, x, y, width: rect?.width.baseVal.value ?? 0, height: rect?.height.baseVal.value ?? 0 });

@@ -1,4 +1,4 @@
-"""Read and write what belongs to the machine."""
+"""Read and write files of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reach the outside through the doors of libraries."""
+"""Reach files, processes and the network through functions of libraries."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ WITHOUT_GRADIENT = {
 
 
 @pytest.mark.parametrize("text", WITHOUT_GRADIENT.values(), ids=WITHOUT_GRADIENT.keys())
-def test_updates_of_what_has_no_gradient_are_reported(text: str) -> None:
+def test_updates_of_parameters_whose_gradient_is_zero_are_reported(text: str) -> None:
     assert codes(text) == [("update-without-gradient", line_of(text, "opt.step()"))]
 
 

@@ -50,7 +50,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("keep", "formula"), OTHERS.values(), ids=OTHERS)
-def test_what_is_kept_for_another_purpose_is_not_blamed(keep: str, formula: str) -> None:
+def test_a_result_kept_for_another_purpose_is_not_reported(keep: str, formula: str) -> None:
     text = FUNCTION.format(keep=keep, formula=formula) + SECOND.format(root="first ** 2")
     (found,) = [finding for finding in findings(text) if finding.severity == "error"]
     assert "keeps a result" not in found.message

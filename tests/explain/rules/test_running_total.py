@@ -58,6 +58,6 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("program", OTHERS.values(), ids=OTHERS)
-def test_what_is_carried_over_for_another_reason_is_still_cut(program: str) -> None:
+def test_detach_is_still_recommended_for_other_values_that_are_carried_over(program: str) -> None:
     (found,) = [finding for finding in findings(START + program) if finding.code == "backward-twice"]
     assert "detach" in found.why

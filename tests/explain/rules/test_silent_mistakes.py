@@ -97,7 +97,7 @@ def test_gradients_that_fall_by_ten_orders_in_a_few_steps_are_noted(steps: int) 
     assert findings(net(deep.replace("Sigmoid", "ReLU"), steps=steps)) == []
 
 
-def test_a_hinge_that_is_met_beside_others_that_learn_is_not_noted() -> None:
+def test_a_satisfied_hinge_is_not_noted_if_another_term_of_the_loss_learns() -> None:
     loss = "torch.relu(-100 - net(x)).mean() + ((net(x) - y) ** 2).mean()"
     assert findings(net("nn.Linear(4, 1)", loss=loss, steps=1)) == []
 

@@ -127,7 +127,7 @@ total.sum().backward()
 """
 
 
-def test_a_loop_over_a_generator_holds_what_its_own_body_makes() -> None:
+def test_a_loop_over_a_generator_contains_only_the_nodes_of_its_own_body() -> None:
     made = [line for line in frames(GENERATOR) if line.startswith(("Cos", "Sum"))]
     assert made == ["Cos L9/#0", "Cos L9/#1", "Sum"]
 

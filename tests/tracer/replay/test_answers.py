@@ -343,7 +343,7 @@ def test_a_wrong_gradient_under_autocast_is_found(forward: str, backward: str, d
         ("w.double().to(torch.bfloat16).float()", "bfloat16"),
     ],
 )
-def test_a_gradient_is_judged_by_the_coarsest_cast_in_its_computation(cast: str, computed_in: str) -> None:
+def test_the_tolerance_is_that_of_the_coarsest_cast_in_the_computation(cast: str, computed_in: str) -> None:
     program = f"""\
 import torch
 w = torch.tensor([0.3, -1.2, 2.0], requires_grad=True)
@@ -435,7 +435,7 @@ def test_a_gradient_that_torch_defines_differently_is_not_called_wrong(program: 
     assert set(found.verdict) <= {wire.RIGHT, wire.DEFINED}
 
 
-def test_a_definition_of_torch_excuses_nothing_else() -> None:
+def test_a_gradient_that_torch_defines_differently_does_not_hide_a_wrong_one() -> None:
     program = CUSTOM.replace(RIGHT, "        return x * grad").replace(
         "loss.backward()",
         "table = torch.ones(2, 2, requires_grad=True)\n"

@@ -175,7 +175,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
       const own = shown.getBoundingClientRect();
       const whole = element.getBoundingClientRect();
       const margin = amid ? AMID : MARGIN;
-      if (amid) moved = true; // a change of the view's size does not move it away
+      if (amid) moved = true; // keep this position when the size of the view changes
       /** @param {number} start @param {number} end @param {number} first @param {number} last  of the view */
       const by = (start, end, first, last) => {
         const least = Math.max(first + margin - start, 0) || Math.min(last - margin - end, 0);
