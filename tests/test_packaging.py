@@ -12,6 +12,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 import tapedeck
 from tapedeck.assets import static_path, templates_path
@@ -100,3 +101,18 @@ def test_a_wheel_contains_the_code_the_templates_and_the_bundle(tmp_path: Path) 
         files.discard(Path("README.md"))
         assert {f"tapedeck/{prefix}{file.as_posix()}" for file in files} - packed == set()
     assert "tapedeck/README.md" not in packed
+
+
+def test_the_action_and_the_hook_run_the_check_on_every_file(tmp_path: Path) -> None:
+    action = msgspec.yaml.decode((ROOT / "action.yml").read_bytes())
+    (hook,) = msgspec.yaml.decode((ROOT / ".pre-commit-hooks.yaml").read_bytes())
+    command = tmp_path / "tapedeck"
+    command.write_text('#!/bin/sh\necho "$@"\ncase "$*" in *wrong.py) exit 1;; esac\n')
+    command.chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FILES": "a.py wrong.py b.py", "IGNORE": "x y", "BASELINE": "old.json"}
+    assert set(action["inputs"]) >= {"files", "ignore", "baseline"}
+    ran = subprocess.run(["bash", "-c", action["runs"]["steps"][-1]["run"]], env=variables, capture_output=True, text=True)
+    options = "check --format github --ignore x --ignore y --baseline old.json"
+    assert (ran.returncode, ran.stdout) == (1, f"{options} a.py\n{options} wrong.py\n{options} b.py\n")
+    ran = subprocess.run(f"{hook['entry']} a.py b.py", shell=True, env=variables, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "check a.py\ncheck b.py\n")

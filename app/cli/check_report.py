@@ -134,7 +134,7 @@ def _table(graph: CheckedGraph) -> Table:
         justify: Literal["left", "right"] = "right" if title in ("gradient", "slope", "checked") else "left"
         table.add_column(title, justify=justify, no_wrap=True, min_width=7 if title == "verdict" else None)
     for leaf in graph.leaves:
-        worst = _worst(leaf)
+        worst = worst_element(leaf)
         index = "" if worst is None or not leaf.shape else f"[{', '.join(map(str, worst.element))}]"
         numbers = ("", "") if worst is None else (_number(worst.recorded), _slope(worst))
         table.add_row(
@@ -148,7 +148,7 @@ def _table(graph: CheckedGraph) -> Table:
     return table
 
 
-def _worst(leaf: CheckedLeaf) -> CheckedElement | None:
+def worst_element(leaf: CheckedLeaf) -> CheckedElement | None:
     """Return the element whose gradient differs most from the slope, among those with the leaf's verdict."""
 
     def difference(element: CheckedElement) -> float:

@@ -248,11 +248,18 @@ def check(
     elements: Annotated[
         int, typer.Option(help="Largest number of elements to check in each leaf, evenly spaced.", min=1, max=100_000)
     ] = 16,
+    output: Annotated[
+        str, typer.Option("--format", help="text, json, sarif for code scanning, or github for annotations of a pull request.")
+    ] = "text",
+    ignore: Annotated[list[str] | None, typer.Option(help="Code of a finding to accept. May be repeated.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="File with mistakes to accept: an earlier output of --format json.")
+    ] = None,
     module: MODULE = False,
     sandbox: SANDBOX = False,
     seed: FIXED_SEED = 0,
 ) -> None:
-    """Run a program and check its gradients by finite differences.
+    """Run a program, check its gradients by finite differences, and report its mistakes.
 
     The first pass over each graph is checked, leaf by leaf, in float64. This finds, for example, a custom autograd.Function
     whose backward() is not the derivative of its forward(). Under autocast, the recorded gradient has only the precision of
@@ -266,36 +273,55 @@ def check(
       defined  PyTorch defines a gradient that differs from the slope, as for padding_idx
       unknown  the loss or the gradient is not finite
 
+    A mistake is a finding with the severity warning or error. A comment on its line accepts it: # tapedeck: ignore[code], or
+    # tapedeck: ignore for every code.
+
     \b
     Exit status, for continuous integration:
-      0  all gradients are right
-      1  a gradient is wrong, the program failed, or there was nothing to check
+      0  all gradients are right, and there is no mistake
+      1  there is a mistake, a gradient is wrong, the program failed, or there was nothing to check
       2  the program could not be run
       3  none is wrong, but some could not be judged: a number is not finite,
          or a hook changed it. To accept that: tapedeck check FILE || [ $? -eq 3 ]
     """
     from .. import wire
-    from . import check_report, record, report
+    from . import check_report, formats, mistakes, record, report
 
+    if output not in formats.FORMATS:
+        raise BadRequest(f"--format must be one of {', '.join(formats.FORMATS)}.")
+    mistakes.check_codes(ignore or [])
+    accepted = mistakes.read_baseline(baseline) if baseline is not None else []
     invocation = record.prepare(file, arguments, module=module, sandbox=sandbox, seed=seed)
-    own_streams = invocation.shares_streams()
+    own_streams = output == "text" and invocation.shares_streams()
     recorded = asyncio.run(
         record.record(
             invocation,
-            printed=_print_at_once,
+            printed=_print_at_once if output == "text" else lambda stream, text: None,
             own_streams=own_streams,
             replay=wire.ReplayOrder("check", elements=elements, every=True),
         )
     )
-    found = check_report.read(recorded.recording)
-    out = report.console()
-    for line in check_report.report(found, invocation.file.name):
-        out.print(line)
-    for line in report.failure(recorded.run({}), printed=own_streams):
-        out.print(line)
-    if recorded.status != "done" or found.right is False or not found.graphs:
+    checked = check_report.read(recorded.recording)
+    run = recorded.run({})
+    every = mistakes.collect(run, checked, file, notebook=invocation.file.notebook)
+    found = mistakes.without_accepted(every, run.program, ignore or [], accepted)
+    if output == "json":
+        print(formats.as_json(found, checked))
+    elif output == "sarif":
+        print(formats.as_sarif(found))
+    elif output == "github":
+        print(formats.as_github(found))
+    else:
+        out = report.console()
+        for line in check_report.report(checked, invocation.file.name):
+            out.print(line)
+        for line in mistakes.report(found):
+            out.print(line)
+        for line in report.failure(run, printed=own_streams):
+            out.print(line)
+    if found or recorded.status != "done" or not checked.graphs:
         raise typer.Exit(1)
-    if found.right is None:
+    if checked.right is None:
         raise typer.Exit(3)
 
 

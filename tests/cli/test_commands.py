@@ -454,12 +454,6 @@ def test_a_server_without_a_sandbox_prints_its_token_and_requires_it() -> None:
     assert "token" not in errors
 
 
-@pytest.fixture
-def preloaded_tracer(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start the tracer with :func:`python`."""
-    monkeypatch.setattr(sys, "executable", python)
-
-
 CUSTOM = """\
 import torch
 class Square(torch.autograd.Function):
@@ -530,7 +524,7 @@ def test_check_distinguishes_wrong_gradients_from_undecidable_ones(tmp_path: Pat
     file.write_text(
         f"import torch\nfrom torch.nn import functional as F\nw = torch.ones(2, 2, requires_grad=True)\n({loss}).backward()\n"
     )
-    checked = tapedeck("check", str(file))
+    checked = tapedeck("check", str(file), "--ignore", "nan-origin")
     assert (checked.exit_code, checked.output.splitlines()[-1]) == (status, f"fit.py: {text}")
     if "padding_idx" in loss:
         assert "w: PyTorch defines a gradient that differs from the slope for padding_idx." in checked.output
