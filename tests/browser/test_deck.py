@@ -390,6 +390,7 @@ def test_an_address_has_only_changed_fields_and_is_read_as_it_was_written(page: 
     body = re.sub(r"^(import .*|export \{\};)$", "", "\n".join(modules), flags=re.MULTILINE).replace("export ", "")
     elsewhere = {
         "at": 3, "phase": "update", "ran": None, "node": "n2", "pass": 4, "apart": "g1", "direction": "LR", "view": "m:net",
+        "pane": "models",
         "logarithmic": True, "tab": "loss", "parameter": "p1", "over": "p1[0]", "compare": "f00",
     }  # fmt: skip
     page.goto("about:blank")
