@@ -93,7 +93,7 @@ class Printer:
         if self._waiting and self._waiting[-1][0] == stream:
             return self._waiting[-1][1]
         if self._alternations >= ALTERNATIONS:
-            for waiting, texts in self._waiting:
+            for waiting, texts in reversed(self._waiting):  # the first ones keep their order
                 if waiting == stream:
                     return texts
         self._alternations += 1
