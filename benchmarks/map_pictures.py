@@ -110,7 +110,7 @@ def named(events: list[wire.AnyEvent]) -> Recording:
 
 
 def chain_of(nodes: int) -> list[wire.AnyEvent]:
-    """Return the events of a chain: that of :func:`large_graph`, or its beginning."""
+    """Return the events of a chain: the first ``nodes`` nodes of :func:`large_graph`, or all."""
     events = large_graph()
     graph, passed = events[1], events[2]
     assert isinstance(graph, wire.GraphEvent)

@@ -114,7 +114,7 @@ def test_a_picture_opens_at_a_readable_size_and_fades_where_it_continues(look: L
     canvas, root = page.locator("#canvas").bounding_box(), page.locator("#canvas .root").bounding_box()
     assert canvas
     assert root
-    assert 0 <= root["y"] - canvas["y"] < 60, "a picture that does not fit stands at the top"
+    assert 0 <= root["y"] - canvas["y"] < 60, "a picture that does not fit must start at the top"
 
 
 @pytest.mark.parametrize("theme", THEMES)

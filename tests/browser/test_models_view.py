@@ -74,7 +74,7 @@ def norm(page: Page, module: str) -> float:
     return float(text.replace("\u2212", "-"))
 
 
-def test_the_rows_say_by_how_much_the_gradient_shrinks_from_block_40_to_block_3(visit: Visit, path: str) -> None:
+def test_the_rows_show_by_how_much_the_gradient_shrinks_from_block_40_to_block_3(visit: Visit, path: str) -> None:
     page = visit()
     run = path.removeprefix("/r/")
     rows = {row["path"]: row for row in page.request.get(f"/api/v1/runs/{run}/models?step=0").json()["rows"]}

@@ -1,4 +1,4 @@
-"""A program prints the same bytes to both streams under ``tapedeck run`` as alone, and its text is recorded by stream."""
+"""A program prints the same bytes to both streams under ``tapedeck run`` as unrecorded, and its text is recorded by stream."""
 
 from __future__ import annotations
 
@@ -173,7 +173,9 @@ def test_a_program_without_a_stream_runs_as_unrecorded(program: Path, closed: st
     assert b"Traceback" not in ended.stderr
 
 
-def test_run_prints_each_stream_to_its_own(python: str, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_prints_stdout_and_stderr_to_its_own_stdout_and_stderr(
+    python: str, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     program.write_text(
         f"{START}print('out')\nprint('err', file=sys.stderr)\nsubprocess.run('echo sub; echo two >&2', shell=True)\n"

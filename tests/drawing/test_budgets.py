@@ -144,7 +144,7 @@ async def converter() -> AsyncIterator[WorkerConverter]:
     await made.close()
 
 
-async def test_pictures_are_converted_in_a_process_and_once(converter: WorkerConverter) -> None:
+async def test_a_picture_is_converted_once_in_a_process_of_its_own(converter: WorkerConverter) -> None:
     first = await converter.convert(SVG, "png", "anna")
     assert first.startswith(b"\x89PNG")
     assert first == conversion.convert(SVG, "png")

@@ -62,7 +62,7 @@ async def test_boxes_do_not_overlap_and_edges_end_at_them(direction: Direction) 
         check(await LayoutEngine().layout(plan(recording.graph(0), direction)))
 
 
-async def test_the_direction_says_on_which_side_the_root_is() -> None:
+async def test_the_direction_determines_on_which_side_the_root_is() -> None:
     graph = seed().graph(0)
     root, leaf = {}, {}
     for direction in ("TB", "BT", "LR"):
@@ -82,7 +82,7 @@ async def test_an_arrow_in_a_straight_chain_points_straight_down() -> None:
     assert label[0] >= layout.routes[0].tip[0]
 
 
-async def test_callers_that_ask_at_once_share_one_layout() -> None:
+async def test_simultaneous_requests_share_one_layout() -> None:
     shared = LayoutEngine()
     layouts = await asyncio.gather(*(shared.layout(PLAN) for _ in range(20)))
     again = await shared.layout(PLAN)
@@ -150,7 +150,7 @@ async def test_a_program_that_takes_too_long_is_killed_with_its_children(tmp_pat
         ("true", "not a layout"),
     ],
 )
-async def test_a_program_that_fails_raises_an_error_that_says_how(tmp_path: Path, text: str, message: str) -> None:
+async def test_a_program_that_fails_raises_an_error_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DrawingError, match=message):
         await LayoutEngine(script(tmp_path, text)).layout(PLAN)
 
@@ -175,7 +175,7 @@ async def test_the_program_that_the_operator_names_is_run(tmp_path: Path) -> Non
     assert mark.read_text().split() == program.command("dot")[1:]
 
 
-async def test_the_program_does_not_get_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_program_does_not_get_the_environment_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPEDECK_SECRET", "hush")
     seen = tmp_path / "env"
     await LayoutEngine(script(tmp_path, f'env > {seen}; exec "{program.find()}" "$@"')).layout(PLAN)

@@ -101,7 +101,7 @@ def test_a_leaf_is_revealed_with_the_operation_that_uses_it() -> None:
     assert shown.boxes[-1].node == "n24"
 
 
-def test_a_loop_has_a_bar_for_each_turn_and_says_how_fast_the_gradient_grows() -> None:
+def test_a_loop_has_a_bar_for_each_turn_and_shows_how_fast_the_gradient_grows() -> None:
     root = drawn(recording_of("nested loops"), view="")
     texts = ["".join(text.itertext()) for text in root.iter(f"{NS}text")]
     assert "× 4, 2 kinds, 24 nodes" in texts
@@ -138,7 +138,7 @@ def test_buses_in_one_lane_do_not_overlap(pairs: list[tuple[int, int]]) -> None:
             assert bus.lane < 0 or bus.lane != other.lane or bus.last < other.first or other.last < bus.first
 
 
-def test_a_picture_says_when_each_box_ran_and_which_group_is_around_it() -> None:
+def test_a_picture_contains_when_each_box_ran_and_which_group_is_around_it() -> None:
     root = drawn(recording_of("transformer"), view="m:model.h.3")
     shown = read_map(recording_of("transformer"), 0, 0, "m:model.h.3")
     boxes = {group.get("data-group"): group for group in groups(root, "box")}

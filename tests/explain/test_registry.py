@@ -1,4 +1,4 @@
-"""Every rule is registered, documented, and its documented example is true."""
+"""Every rule is registered and documented, and its documented example is correct."""
 
 from __future__ import annotations
 

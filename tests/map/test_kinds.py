@@ -1,4 +1,4 @@
-"""Tests of the kinds of turns: two turns are of one kind exactly if their structures are equal."""
+"""Tests of the kinds of turns: two turns are of one kind if and only if their structures are equal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .recorded_trees import PROGRAMS, START, all_groups, recorded_graphs
 
 
 def structure(tree: GroupTree, graph: model.Graph, users: dict[str, set[int]], group: Group, index: int) -> object:
-    """Return what makes a turn equal to another, one node after the other."""
+    """Return the structure of a turn, node by node. It is equal for equal turns."""
     assert group.turns is not None
     start = int(group.turns[index])
     end = int(group.turns[index + 1]) if index + 1 < len(group.turns) else group.end

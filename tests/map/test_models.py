@@ -65,7 +65,7 @@ def inside(tensors: dict[str, torch.Tensor], path: str) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("step", [0, 1])
-def test_norms_of_modules_are_those_of_torch(step: int) -> None:
+def test_norms_of_modules_equal_those_of_torch(step: int) -> None:
     names = run_by_torch(TRAINED)
     found = read_models(recording_of(TRAINED), step)
     assert (found.step, found.graph, found.outside, found.omitted) == (step, "g0", [], 0)
@@ -85,7 +85,7 @@ def test_norms_of_modules_are_those_of_torch(step: int) -> None:
         assert row.spread == [pytest.approx(min(norms), rel=1e-5, abs=1e-9), pytest.approx(max(norms))]
 
 
-def test_the_gradient_at_the_outputs_of_a_module_is_that_of_torch() -> None:
+def test_the_gradient_at_the_outputs_of_a_module_equals_that_of_torch() -> None:
     names: dict[str, Any] = {}
     arrived: dict[str, float] = {}
 

@@ -1,4 +1,4 @@
-"""Tests of the search over a whole graph. What conditions find is compared with what torch computes without Tapedeck."""
+"""Tests of the search over a whole graph. Hits are compared with numbers that torch computes without Tapedeck."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run_by_torch(program: str) -> dict[str, Any]:
     return names
 
 
-def test_parameters_above_a_limit_are_those_of_torch() -> None:
+def test_parameters_above_a_limit_are_those_that_torch_finds() -> None:
     model = run_by_torch(DEEP)["model"]
     norms = {f"model.{name}": float(weight.grad.norm()) for name, weight in model.named_parameters()}
     limit = statistics.median(norms.values())

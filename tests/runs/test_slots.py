@@ -74,7 +74,7 @@ async def test_one_session_never_takes_the_last_slot() -> None:
     assert not simulation.admit("emil", "192.0.2.3").granted.done()
 
 
-async def test_callers_without_a_session_that_ask_for_the_same_share_one_at_their_address() -> None:
+async def test_equal_programs_without_a_session_share_the_slots_of_one_session() -> None:
     simulation = Simulation(count=2)
     assert sum(simulation.admit(None).granted.done() for _ in range(20)) == 2
     assert simulation.admit("anna").granted.done()
@@ -185,7 +185,7 @@ async def test_retry_after_is_the_time_until_the_queue_has_room(takes: float) ->
     simulation = Simulation(count=2, queue=64, per_session=32)
     for _ in range(34):
         simulation.admit("anna", takes=takes)
-    for _ in range(10):  # so that programs of this kind are known
+    for _ in range(10):  # so that the time of such programs is known
         simulation.advance()
         simulation.admit("anna", takes=takes)
     with pytest.raises(TooMany) as refused:

@@ -78,7 +78,7 @@ def test_a_full_disk_refuses_runs_but_not_reads_and_deletes(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
 
 
-def test_the_reserve_is_given_back_while_it_is_needed(tmp_path: Path) -> None:
+def test_the_reserve_is_released_while_it_is_needed(tmp_path: Path) -> None:
     reserve = DiskReserve(tmp_path)
     file = tmp_path / "reserve"
     assert file.stat().st_blocks * 512 >= RESERVE_BYTES

@@ -72,7 +72,7 @@ def executed_lines(program: str) -> int:
         return trace
 
     def traced(run: Callable[..., object]) -> greenlet:
-        """Return a greenlet, which begins without a trace function, that sets it before the program runs."""
+        """Return a greenlet that sets the trace function before it runs the program, because a greenlet begins without one."""
 
         def run_traced(*args: Any) -> None:
             sys.settrace(trace)

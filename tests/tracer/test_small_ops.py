@@ -1,4 +1,4 @@
-"""Calls without gradients are recorded at little cost, and nothing of them is lost.
+"""Calls without gradients are recorded completely, at little cost.
 
 Work is the number of lines of the recorder's code that run for each iteration of a loop.
 """
@@ -39,7 +39,7 @@ def values(recording: Recording) -> dict[int, str]:
     return {line.line: line.text for line in recording.lines()}
 
 
-def test_the_values_of_lines_are_those_from_before_a_later_write() -> None:
+def test_a_line_keeps_its_value_when_the_tensor_is_written_to_later() -> None:
     _, recording = record(
         START + "with torch.no_grad():\n    d = a\n    d.mul_(3)\n    e = a[1:]\n    e.add_(1)\n"
         "    torch.mul(a, 2, out=c)\n    c.zero_()\n"

@@ -60,7 +60,7 @@ def test_the_lines_of_a_short_program_have_graphs_of_their_own() -> None:
     assert sorted(nodes_of_graphs(events)) == [2, 3]
 
 
-def test_a_graph_that_several_lines_share_has_the_values_that_nothing_was_computed_from_as_roots(
+def test_the_roots_of_a_shared_graph_are_the_values_that_no_other_value_uses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(graphs, "OWN_NODES", 5)

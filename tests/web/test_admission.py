@@ -207,7 +207,7 @@ async def test_a_waiting_run_whose_client_leaves_is_removed_from_the_queue_and_n
             await until(lambda: not runs_of(client).running)
 
 
-async def test_a_run_continues_without_its_client_if_that_can_ask_again(serve: Serve) -> None:
+async def test_a_run_continues_without_its_client_if_the_client_can_request_it_again(serve: Serve) -> None:
     async with serve(executor=Loops(), concurrent=1) as client, stopped(client):
         headers = {"idempotency-key": "a"}
         leaving = LeavingClient(app_of(client), RUNS, {"program": "while 1: 0"}, headers)

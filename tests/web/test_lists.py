@@ -73,7 +73,7 @@ async def test_a_long_run_has_the_first_items_of_its_lists_and_links_to_the_rest
             assert (page[name], page["total"], page["next"]) == (plain(expected[-5:]), LONG, None)
 
 
-async def test_the_page_of_a_long_run_says_what_it_leaves_out(serve: Serve) -> None:
+async def test_the_page_of_a_long_run_lists_the_omitted_parts(serve: Serve) -> None:
     async with serve(long()) as client:
         address = await start(client)
         run = (await client.get(address)).json()

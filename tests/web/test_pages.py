@@ -374,7 +374,7 @@ async def test_the_page_of_a_stored_run_is_made_outside_of_the_event_loop(
     assert {name: thread.startswith("store-read") for name, thread in threads.items()} == {"listing": True, "script_json": True}
 
 
-async def test_a_page_says_that_findings_may_be_missing(serve: Serve) -> None:
+async def test_a_page_reports_that_findings_may_be_missing(serve: Serve) -> None:
     async with serve(finder=InlineFinder([], ["nan-origin", "dead-relu", "vanishing", "leaf-kept"])) as client:
         run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
         assert run["findings_omitted"] == ["nan-origin", "dead-relu", "vanishing", "leaf-kept"]

@@ -1,4 +1,4 @@
-"""Tests of the gradient check: it calls no gradient of a correct program wrong."""
+"""Tests of the gradient check: it reports no gradient of a correct program as wrong."""
 
 from __future__ import annotations
 

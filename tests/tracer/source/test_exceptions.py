@@ -23,7 +23,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_the_last_line_of_a_traceback_is_that_of_python(program: str) -> None:
+def test_the_last_line_of_a_traceback_equals_that_of_python(program: str) -> None:
     alone = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=False)
     events, _ = record(program)
     end = events[-1]

@@ -8,7 +8,7 @@ from tapedeck.tracer.source.instrument import ProgramSource
 from ..run_twice import record
 
 
-def test_columns_are_those_of_the_expression_in_characters() -> None:
+def test_columns_of_an_expression_are_counted_in_characters() -> None:
     program = "import torch\nα = torch.ones(2, requires_grad=True)\nβ = 'é'; γ = (α * 2 + 1).sum()\nγ.backward()\n"
     _, recording = record(program)
     text = program.splitlines()[2]

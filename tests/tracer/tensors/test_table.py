@@ -28,7 +28,7 @@ def packed_summaries(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[
 @pytest.mark.parametrize(
     "dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8]
 )
-def test_values_are_those_of_tolist(dtype: torch.dtype) -> None:
+def test_values_equal_those_of_tolist(dtype: torch.dtype) -> None:
     for tensor in (torch.tensor(3, dtype=dtype), torch.tensor([[1, 2, 0], [4, 5, 6]], dtype=dtype)):
         (summary,) = packed_summaries(tensor)
         assert summary.values == tensor.tolist()
@@ -45,7 +45,7 @@ def test_booleans_and_complex_numbers_have_the_documented_form() -> None:
     assert numbers.max == pytest.approx(3.0)
 
 
-def test_statistics_of_a_small_tensor_are_those_of_torch_in_float64() -> None:
+def test_statistics_of_a_small_tensor_equal_those_of_torch_in_float64() -> None:
     tensor = torch.randn(3, 7, generator=torch.Generator().manual_seed(1))
     (summary,) = packed_summaries(tensor)
     wide = tensor.double()
@@ -55,7 +55,7 @@ def test_statistics_of_a_small_tensor_are_those_of_torch_in_float64() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
-def test_statistics_of_a_large_tensor_are_those_of_torch_in_its_dtype(dtype: torch.dtype) -> None:
+def test_statistics_of_a_large_tensor_equal_those_of_torch_in_its_dtype(dtype: torch.dtype) -> None:
     tensor = (torch.randn(3, 7, generator=torch.Generator().manual_seed(1)) * 3).to(dtype)
     wide = tensor if tensor.is_floating_point() else tensor.double()
     for summary in packed_summaries(tensor, tensor.T, Snapshot(tensor, 1), kept=4):
@@ -120,7 +120,7 @@ def test_norm_and_mean_of_a_long_tensor_are_right_in_all_digits_that_are_shown(c
 
 
 @pytest.mark.parametrize("count", [100, 1_000, 1_024])
-def test_norm_and_mean_of_a_shorter_tensor_are_those_of_torch(count: int) -> None:
+def test_norm_and_mean_of_a_shorter_tensor_equal_those_of_torch(count: int) -> None:
     tensor = torch.randn(count, generator=torch.Generator().manual_seed(3))
     (summary,) = packed_summaries(Snapshot(tensor, 1), kept=4)
     assert (summary.norm, summary.mean) == (torch.linalg.vector_norm(tensor).item(), tensor.sum().item() / count)

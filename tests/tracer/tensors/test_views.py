@@ -1,4 +1,4 @@
-"""A view is out of date once it was written to, and only that view."""
+"""A view is out of date once its memory was written to. Other views are not."""
 
 from __future__ import annotations
 
