@@ -147,10 +147,12 @@ class ForwardMode(TorchFunctionMode):
 
     def _record(self, first: int, last: int, func: Any, out: Any, args: Sequence[Any], kwargs: dict[str, Any] | None) -> None:
         direct = sys._getframe(2)
-        if direct.f_code in SHARED_FRAMES and direct.f_back is not None:
+        filename = self._filename
+        code = direct.f_code
+        # the hash of the program's own code takes time in proportion to its length
+        if code.co_filename != filename and code in SHARED_FRAMES and direct.f_back is not None:
             direct = direct.f_back
         frame: FrameType | None = direct
-        filename = self._filename
         inner = self._own.location(frame, filename) if self._has_own else None
         while frame is not None and frame.f_code.co_filename != filename:
             frame = frame.f_back
