@@ -38,7 +38,7 @@ def tracer(make_runner: Any) -> Iterator[Any]:
     made.close()
 
 
-def test_the_last_section_of_the_seed_is_recorded(tracer: Any) -> None:
+def test_the_last_section_of_the_notebook_is_recorded(tracer: Any) -> None:
     outcome = tracer.run(SEED)
     assert outcome.status == "done", outcome.failure
     assert outcome.text == "tensor(-9.3333)\n"

@@ -53,7 +53,7 @@ def test_a_rule_for_exceptions_that_fails_does_not_affect_the_others(monkeypatch
     assert made.omitted == ["leaf-kept", "not-scalar"]
 
 
-def test_findings_of_one_rule_are_limited_and_the_rule_is_then_named() -> None:
+def test_findings_of_one_rule_are_limited_and_a_limited_rule_is_named() -> None:
     made = found(*[wire.GraphTooLarge(line=line, limit=100) for line in range(1, 10_000)])
     assert len(made.findings) == MOST
     assert made.omitted == ["graph-too-large"]

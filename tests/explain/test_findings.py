@@ -32,7 +32,7 @@ def run_fixed(text: str, fix: model.Fix) -> tuple[str, Recording]:
     return fixed, recording
 
 
-def test_the_rebound_leaf_of_the_seed_is_found_and_its_fix_runs_clean() -> None:
+def test_the_rebound_leaf_of_the_notebook_is_found_and_its_fix_runs_clean() -> None:
     (finding,) = findings(SEED)
     assert (finding.code, finding.severity, finding.line, finding.step) == ("leaf-rebound", "warning", 11, 0)
     assert finding.fix is not None

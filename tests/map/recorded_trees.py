@@ -93,7 +93,7 @@ def without_frames(event: wire.GraphEvent, *, order: bool) -> wire.GraphEvent:
 
 
 def all_groups(tree: GroupTree) -> list[Group]:
-    """Return all groups of a tree, those around others first."""
+    """Return all groups of a tree, outer groups first."""
     groups = [tree.root]
     for group in groups:  # the list grows during the loop
         groups += tree.children(group)

@@ -53,7 +53,7 @@ def test_a_query_has_terms(query: str, terms: list[Term]) -> None:
         ("x" * (LONGEST_QUERY + 1), "use at most 200"),
     ],
 )
-def test_a_query_that_is_wrong_names_the_remedy(query: str, remedy: str) -> None:
+def test_the_error_of_an_invalid_query_names_the_remedy(query: str, remedy: str) -> None:
     with pytest.raises(InvalidInput) as error:
         read_query(query)
     assert remedy in str(error.value)

@@ -44,7 +44,7 @@ def test_the_first_view_fits_on_a_screen_and_has_an_address(name: str) -> None:
     assert ids(read_view(tree, view.address)) == ids(view)
 
 
-def test_an_open_loop_with_many_turns_shows_the_first_and_the_last_or_those_that_are_asked_for() -> None:
+def test_an_open_loop_with_many_turns_shows_the_first_and_the_last_or_the_requested_ones() -> None:
     tree = tree_of("recurrent")
     assert ids(read_view(tree, "x:8")) == ["x:8/0", "x:8/1-38", "x:8/39"]
     assert ids(read_view(tree, "x:8/20")) == ["x:8/0-19", "m:cell~21", "x:8/20/l:10", "x:8/21-39"]

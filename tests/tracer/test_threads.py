@@ -1,4 +1,4 @@
-"""One thread of a program is recorded. Where a second one trains, the recording ends, not the program."""
+"""One thread of a program is recorded. If a second thread trains, the recording ends and the program continues."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def signals(events: list[wire.AnyEvent]) -> list[wire.SeveralThreads]:
 
 
 def as_unrecorded(program: str) -> tuple[list[wire.AnyEvent], tuple[int, int, int]]:
-    """Record a program, and return its events and counts if it had the same result as unrecorded."""
+    """Record a program, check that its result is that of an unrecorded run, and return its events and counts."""
     outcome, events, recording = recorded(program)
     expected = alone(program)
     assert sorted(outcome.stdout.splitlines()) == sorted(expected.stdout.splitlines())
@@ -219,7 +219,7 @@ def test_threads_start_as_before_once_a_recording_has_ended() -> None:
     assert torch._C._len_torch_function_stack() == 0
 
 
-def test_the_exception_of_a_thread_is_not_the_programs() -> None:
+def test_the_exception_of_a_thread_is_not_that_of_the_program() -> None:
     program = (
         START
         + "threading.excepthook = lambda args: print('hook', args.exc_type.__name__)\n"

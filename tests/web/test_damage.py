@@ -74,7 +74,7 @@ async def test_the_event_stream_of_a_damaged_run_ends_with_the_reason(serve: Ser
         assert "event: step" in (await client.get(f"{whole}/events")).text
 
 
-async def test_damaged_parts_that_can_be_computed_again_are(serve: Serve, tmp_path: Path) -> None:
+async def test_damaged_parts_are_computed_again_if_possible(serve: Serve, tmp_path: Path) -> None:
     address, _, _ = await two_runs(serve, tmp_path)
     async with serve(folder=tmp_path) as client:
         before = [(await client.get(address + path)).json() for path in ("", "/series?key=loss")]
