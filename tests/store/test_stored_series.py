@@ -93,7 +93,7 @@ def test_the_parts_of_a_run_are_limited(folder: Path, monkeypatch: pytest.Monkey
     store.close()
 
 
-def test_an_unknown_key_reads_only_steps_at_the_ends(folder: Path) -> None:
+def test_an_unknown_key_reads_only_the_first_and_last_steps(folder: Path) -> None:
     store = Store(folder)
     for _ in range(2):
         with pytest.raises(InvalidInput, match=r"No step has 'p0.state.step': this run has loss, iteration, loss:loss, p0\."):

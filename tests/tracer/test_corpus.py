@@ -45,7 +45,7 @@ STEPS: dict[str, list[Row]] = {
     "coroutines": [*iterations(19, 2, ("b", "loss")), *once(("b", "total"))],
     "custom_function": once(("b", "y")),
     "data_updates": iterations(3, 3, ("b", "loss")),
-    "dcgan": iterations(21, 2, ("bb", "errD_fake"), ("b", "errG")),  # real and fake accumulate
+    "dcgan": iterations(21, 2, ("bb", "errD_fake"), ("b", "errG")),  # the losses of real and fake images accumulate
     "deep_chain": once(("b", "y")),
     "differentiable_optimizer": iterations(7, 2, ("ggb", "final")),
     "dispatch_modes": [*iterations(29, 2, ("b", "loss")), *once(("bb", "y"))],

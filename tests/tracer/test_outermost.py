@@ -1,4 +1,4 @@
-"""A recorded program is the outermost frame of its stack, as it is for ``python FILE``."""
+"""A recorded program is the outermost frame of its stack, as with ``python FILE``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_program_recurses_as_deeply_as_unrecorded(kind: str) -> None:
     assert abs(depth - expected) <= 3  # Python counts some calls only once their code has run several times
 
 
-def test_the_limit_of_recursion_is_the_old_one_afterwards() -> None:
+def test_the_recursion_limit_is_restored_afterwards() -> None:
     before = sys.getrecursionlimit(), sys.getrecursionlimit, sys.setrecursionlimit
     recorded("import sys\nsys.setrecursionlimit(sys.getrecursionlimit() + 7)\n")
     assert sys.getrecursionlimit() == before[0] + 7
@@ -70,7 +70,7 @@ def test_the_limit_of_recursion_is_the_old_one_afterwards() -> None:
     assert before == (sys.getrecursionlimit(), sys.getrecursionlimit, sys.setrecursionlimit)
 
 
-def test_context_variables_last_from_cell_to_cell() -> None:
+def test_context_variables_keep_their_values_between_cells() -> None:
     program = (
         "import contextvars, decimal\nname = contextvars.ContextVar('name', default=1)\n"
         "token = name.set(2)\ndecimal.getcontext().prec = 5\n"

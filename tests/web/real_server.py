@@ -112,7 +112,7 @@ async def listening(executor: FakeExecutor, settings: Settings | None = None, **
     server = DrainingServer(create_app(chosen, executor=executor, finder=InlineFinder()), chosen)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         running = RealServer(server, bound.getsockname()[1])
-        serving = asyncio.ensure_future(server._serve([bound]))  # without handlers of signals
+        serving = asyncio.ensure_future(server._serve([bound]))  # without signal handlers
         try:
             await until(lambda: server.started or serving.done())
             yield running

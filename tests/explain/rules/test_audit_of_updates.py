@@ -1,4 +1,4 @@
-"""Gradients that are not used, used for another loss, or not needed at all are reported; what only looks similar is not."""
+"""Unused gradients, gradients of another loss and updates without a gradient are reported; similar correct programs are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deep and large graphs are recorded completely. Of a program with a graph above the limit, everything else is recorded."""
+"""Deep and large graphs are recorded completely. If a graph is above the limit, the rest of its program is recorded."""
 
 from __future__ import annotations
 
