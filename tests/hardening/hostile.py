@@ -67,7 +67,7 @@ def notebook(*sources: Any, **more: Any) -> dict[str, Any]:
     return {"nbformat": 4, "cells": [{"cell_type": "code", "source": source} for source in sources]} | more
 
 
-# -- notebooks: lines on which replacing magics could backtrack, or parsing could last
+# -- notebooks: lines on which replacing magics could backtrack, or parsing could take long
 
 MAGIC: Final = "%who\n"
 """A line that is not Python, so that the cell is parsed and its lines are replaced."""
@@ -335,7 +335,7 @@ add("a_picture_of_a_long_theme", b"", path=f"{RUNS}/{{run}}/passes/0/graph.svg?t
 add("a_picture_of_a_long_node", b"", path=f"{RUNS}/{{run}}/passes/0/graph.png?selected=" + "n" * 8_000, method="GET")
 add("a_picture_of_a_huge_pass", b"", path=f"{RUNS}/{{run}}/passes/{'9' * 4_000}/graph.pdf", method="GET")
 
-# -- programs on which finding mistakes or drawing could last
+# -- programs on which finding mistakes or drawing could take long
 
 for name, program in PROGRAMS.items():
     add(f"a_program_of_{name}", lambda program=program: {"program": program()})  # type: ignore[misc]

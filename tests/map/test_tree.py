@@ -86,7 +86,7 @@ def test_a_transformer_is_its_modules_and_its_loop_over_blocks() -> None:
     assert tree.find("m:model/x:26/3") is tree.find("m:model.h.3")
 
 
-def test_the_turns_of_a_recurrent_loop_fold_where_no_module_is() -> None:
+def test_the_turns_of_a_recurrent_loop_fold_if_there_is_no_module() -> None:
     tree = tree_of("recurrent")
     assert shape(tree) == ["x:8 line 8 × 40"]
     assert shape(tree, "x:8/39") == ["m:cell~40 cell", "x:8/39/l:10 line 10"]

@@ -1,4 +1,4 @@
-"""Run a call three times and compare: alone, alone with an independent observer, and recorded."""
+"""Run a call three times and compare: unrecorded, unrecorded with an independent observer, and recorded."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class IndependentObserver:
         gradients_of[node] = [None if gradient is None else bits(gradient) or OPAQUE for gradient in gradients]
 
 
-def judge(call: Sampled, *, loosely: bool = False) -> Comparison:
-    """Compare a recorded call with the same call alone, exactly or, with ``loosely``, up to rounding."""
+def compare(call: Sampled, *, loosely: bool = False) -> Comparison:
+    """Compare a recorded call with the same unrecorded call, exactly or, with ``loosely``, up to rounding."""
     found = Comparison()
     plain, expected = _alone(call)
     observer = IndependentObserver()

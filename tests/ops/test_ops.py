@@ -11,7 +11,7 @@ import torch
 from .conftest import Tally
 from .exclusions import REFUSED, UNREPEATABLE
 from .operator_samples import LEAST, OPERATORS, sampled
-from .run_three_ways import judge
+from .run_three_ways import compare
 
 STRIDE, FIRST = 13, 2
 """Every 13th operator from the third on is tested by default; ``make test-ops`` tests all."""
@@ -34,7 +34,7 @@ def test_an_operator_is_recorded_as_torch_runs_it(name: str, tally: Tally) -> No
     tried: Counter[str] = Counter()
     refused: set[str] = set()
     for call in sampled(OPERATORS[name]):
-        found = judge(call, loosely=name in UNREPEATABLE)
+        found = compare(call, loosely=name in UNREPEATABLE)
         assert not found.wrong, (call.name, call.sample, found.wrong)
         assert not found.refused or call.name in REFUSED, (call.name, found.refused)
         assert found.refused or found.nodes

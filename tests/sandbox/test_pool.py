@@ -292,7 +292,7 @@ async def test_nothing_runs_if_the_self_test_fails(monkeypatch: pytest.MonkeyPat
         assert executor.zygote is None
 
 
-async def test_nothing_runs_on_a_machine_that_cannot_confine(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_runs_on_a_machine_that_cannot_confine_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "best_mode", lambda: "none")
     async with started() as executor:
         assert not executor.ready
