@@ -1,4 +1,4 @@
-"""A process that sends a flood of events waits; the event loop and the server's memory do not suffer."""
+"""A process that sends a flood of events must wait. It neither delays the event loop nor fills the memory of the server."""
 
 from __future__ import annotations
 

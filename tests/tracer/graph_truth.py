@@ -77,7 +77,7 @@ class Gradients:
     def check_sums(self) -> int:
         """Check that the gradient at each output of a node is the sum over its edges; return the number of checked outputs.
 
-        An output has a gradient if and only if one of its edges has one. Roots are skipped, because the program provides their gradients.
+        An output has a gradient if and only if one of its edges has one. Roots are skipped: the program gives their gradients.
         """
         into: dict[tuple[int, int], list[int]] = {}
         for edge in self.graph.edges:

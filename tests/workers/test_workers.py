@@ -159,7 +159,7 @@ async def test_a_pool_that_cannot_start_its_processes_raises_an_error() -> None:
     await pool.close()
 
 
-async def test_closing_ends_every_process_also_one_in_a_call(workers: Workers) -> None:
+async def test_closing_ends_every_process_including_one_in_a_call(workers: Workers) -> None:
     pool = Workers(2)
     await pool.start()
     process = await pool.run(os.getpid)
