@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+import string
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -17,8 +17,6 @@ FAR: Final = 1_000.0
 """Factor between two gradients from which the smaller one counts as vanishing, or the larger one as exploding."""
 LEAST_MODULES: Final = 3
 """Smallest number of modules of one name for which a trend is computed."""
-
-_NUMBER_AT_END: Final = re.compile(r"\d+\]?$")
 
 
 class Named(NamedTuple):
@@ -39,10 +37,21 @@ def longest_sequence(modules: Sequence[Named]) -> list[int]:
     """
     rows: dict[tuple[int, str], list[int]] = {}
     for index, each in enumerate(modules):
-        if _NUMBER_AT_END.search(each.name):
-            rows.setdefault((each.parent, _NUMBER_AT_END.sub("", each.name)), []).append(index)
+        if (base := _without_number(each.name)) is not None:
+            rows.setdefault((each.parent, base), []).append(index)
     long = [row for row in rows.values() if len(row) >= LEAST_MODULES]
     return max(long, key=lambda row: sum(modules[index].nodes for index in row), default=[])
+
+
+def _without_number(name: str) -> str | None:
+    """Return a name without the number at its end, or ``None`` if it has none.
+
+    >>> _without_number("h.12"), _without_number("blocks[3]"), _without_number("head")
+    ('h.', 'blocks[', None)
+    """
+    text = name.removesuffix("]")
+    base = text.rstrip(string.digits)
+    return base if base != text else None
 
 
 def trend(names: list[str], norms: Floats, unit: str, rows: list[int]) -> model.GradientTrend:

@@ -80,7 +80,7 @@ BREAKABLE = """
     training.parameters.Parameters.forget_all_values
     forward.writes.WriteLog.record backward.hooks.GradientCapture.detach backward.hooks.GradientCapture.attach
     training.optimizers.Optimizers._begin_step training.optimizers.Optimizers.close_abandoned
-    source.scopes.Scopes.local source.scopes.Scopes.refresh
+    source.scopes.Scopes.local
     training.gradient_trail.GradientTrail.extend training.gradient_trail.GradientTrail.start
     training.locator.Locator.here source.instrument.ProgramSource.locate source.instrument.ProgramSource.context_of
     backward.failures.Failures.caught
