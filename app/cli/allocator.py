@@ -15,8 +15,8 @@ ARENAS: Final = 2
 def return_large_blocks() -> bool:
     """Give large blocks back to the system as soon as they are freed. Return whether the allocator supports it.
 
-    By default, glibc raises the size from which a block is large to that of the largest block that was freed, up to 32 MB.
-    After one body of 12 MB, the process would keep that much memory, in pieces.
+    By default, when a large block of up to 32 MB is freed, glibc no longer counts blocks of its size as large. After one
+    request body of 12 MB, the process would keep freed blocks of up to 12 MB, between blocks in use.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is None:

@@ -17,7 +17,7 @@ WIDE: Final = 230
 MOST_LINKS: Final = 220
 """Number of edges above which the layout program would take too long. The longest ones then run in lanes beside the boxes."""
 SPANS: Final = (8, 4)
-"""Largest spans of an edge without a lane, in boxes. The first one that leaves few enough edges is used, else the last one."""
+"""Largest spans, in boxes, of an edge that Graphviz routes. The first that leaves few enough edges is used, else the last."""
 NEIGHBOURS: Final = 8
 """Weight of an edge between neighbours in the forward order, which keeps it straight."""
 OTHERS: Final = 2
@@ -118,7 +118,7 @@ class _GraphWriter:
         return self.parts.edge(edge, path, count)
 
     def _lanes(self, edges: list[MapEdge]) -> tuple[tuple[str, str], float]:
-        """Return the edges beside the boxes, the names of targets of edges without a lane, and the width with both."""
+        """Return the edges in lanes, the names of the targets of those for which there is no lane left, and the width with both."""
         laid = self.laid
         if not edges:
             return ("", ""), laid.width
@@ -153,7 +153,7 @@ class _GraphWriter:
         return placed.x + WIDE, placed.y + below
 
     def _tags(self, ends: list[tuple[str, str]], right: float) -> str:
-        """Name the targets of edges without a lane at their sources."""
+        """Write the names of the targets of edges beside their sources, for edges for which there is no lane left."""
         targets: dict[str, list[str]] = {}
         for source, target in ends:
             targets.setdefault(source, []).append(self.parts.name(target))

@@ -20,7 +20,7 @@ MOST_LISTED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A leaf or constant, by the index of its node, and how many edges lead to it. ``shared`` if other boxes use it too."""
+    """A leaf or constant that a box uses: its node, the number of edges from the box to it, and whether other boxes use it."""
 
     node: int
     edges: int
@@ -29,7 +29,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class BoxInputs:
-    """The leaves and constants of a box: ``own`` are used by no other box. Those of a small box are ``listed``."""
+    """The number of leaves and constants that only this box uses, and that others use too. A small box lists the first few."""
 
     own: int
     shared: int

@@ -16,7 +16,7 @@ from .columns import Bools, Floats, Longs, StructureColumns
 from .query import Compared, State
 
 KEPT: Final = 4
-"""Number of passes whose states are kept for the next request: a person who types searches the same pass again and again."""
+"""Number of passes whose states are kept for later requests: each key typed into a search is a request for the same pass."""
 
 
 class PassStates:
@@ -67,14 +67,14 @@ class PassStates:
 
     @cached_property
     def _ran(self) -> Bools:
-        """Whether a pass without recorded gradients ran a node: it still has the order in which nodes ran."""
+        """For each node, whether a pass without recorded gradients ran it (the order is still recorded); else all false."""
         ran: Bools = np.zeros(self._graph.count, bool)
         if not (self._arrived >= 0).any():
             ran[wire.int32(self._event.order, "order")] = True
         return ran
 
     def _has(self, state: State) -> Bools:
-        """Return for each tensor of the pass whether it has NaN or infinite elements; false for no tensor, the last entry."""
+        """Return for each tensor of the pass whether it has NaN or infinite elements, then false for index -1: no tensor."""
         return np.append(self._counts[:, 1 if state == "nan" else 2] > 0, False)
 
     @cached_property

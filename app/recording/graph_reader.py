@@ -34,7 +34,7 @@ _dead = deque[int]()
 
 
 def _drop_dead() -> None:
-    """Drop the graphs of freed readers. Readers do not: they can be freed at any moment, even while a cache changes."""
+    """Drop the graphs of freed readers. Freeing a reader does not, because it can happen even while a cache changes."""
     if _dead:
         keys = {_dead.popleft() for _ in range(len(_dead))}
         for cache in (_structures, _graphs):
@@ -68,7 +68,7 @@ class GraphReader:
         return graph
 
     def formula(self, graph: int, node: int) -> model.Formula:
-        """Return a node whose backward formula created other nodes, with a chain of earlier formulas."""
+        """Return a node whose backward formula created others. It refers to the node whose formula created it, and so on."""
         return _formula(_Structures(self._structure), graph, node)
 
     def _structure(self, index: int) -> _Structure:

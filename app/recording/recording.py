@@ -52,7 +52,7 @@ class Recording:
         return self._graphs.graph(index)
 
     def formula(self, graph_index: int, node_index: int) -> model.Formula:
-        """Return a node whose backward formula created other nodes, with a chain of earlier formulas."""
+        """Return a node whose backward formula created others. It refers to the node whose formula created it, and so on."""
         return self._graphs.formula(graph_index, node_index)
 
     def origin(self, origin: wire.OriginRow | None) -> model.FileLine | None:

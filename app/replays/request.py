@@ -72,7 +72,7 @@ class ReplayRequest(Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """Identifier of the replay. Equal requests have equal ids, whatever the order of fields and the defaults given."""
+        """Identifier of the replay. Neither the order of the fields nor an explicit default changes it."""
         return hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=12).hexdigest()
 
     def job(self, seconds: float) -> wire.ReplayOrder:

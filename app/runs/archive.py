@@ -107,7 +107,7 @@ class Archive:
         return [StoredRun(run, self._store.log(run), self._limits) for run in found if not self._expired(run.expires)]
 
     async def save(self, recorded: LiveRun, status: model.Status) -> None:
-        """Write the status of a run, and its events that are not final in the store yet.
+        """Write the status of a run, and its events, except those that the store already has in full blocks.
 
         The caller must have acquired ``recorded.writing``. Raises :class:`StoreFull`.
         """

@@ -16,7 +16,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class SplitEvent(Struct, frozen=True):
-    """One event. Events with the same skeleton have as many integers, floats and texts, and tables with the same layout."""
+    """One event. Events with the same skeleton have equally many integers, floats and texts, and equal table layouts."""
 
     skeleton: bytes
     integers: tuple[int, ...] = ()

@@ -139,8 +139,8 @@ class PackedSteps(Struct, frozen=True):
     """Whole steps, grouped into spans of similar steps, for msgpack. Pass ``next`` as ``start`` to get the rest.
 
     A span contains the parts that its steps share, and the other parts step by step. Tensors are rows of the span's table, or
-    of the table of a pass. ``earlier`` has the values of lines that ran last before the first of these steps. For later steps,
-    derive them from ``earlier`` and from the values of the steps in between.
+    of the table of a pass. ``earlier`` has, for each line that ran before the first of these steps, its last value. For later
+    steps, derive these values from ``earlier`` and from the values of the steps in between.
     """
 
     spans: list[StepSpan]

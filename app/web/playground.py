@@ -50,7 +50,7 @@ class ProgramLine(Struct, frozen=True):
     cell_ends: bool
     """True for the last line of a cell: the cell's output is shown below it."""
     printed: list[model.Printed]
-    """The text that the cell printed, in order, for its last line; empty for the others."""
+    """For the last line of a cell, the pieces of text that the cell printed, in order; empty for other lines."""
     cell_over: bool
     """True if the line's cell had run to its end at the playhead."""
     active: bool

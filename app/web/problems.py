@@ -102,7 +102,7 @@ Render = Callable[[Request, ProblemKind, str], Awaitable[Response]]
 def install(app: FastAPI, render: Render) -> None:
     """Register the error handlers.
 
-    The API and programs receive problem+json; a browser that requested a page receives the page that ``render`` returns.
+    A browser that requested a page receives the page that ``render`` returns. All other clients receive problem+json.
     """
 
     async def answer(

@@ -103,7 +103,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
         if version() == 0:
             pytest.skip("this kernel has no Landlock")
     os.environ["TAPEDECK_SECRET"] = SECRET
-    made = Runner(request.param, namespaces=False)  # test_in_namespaces.py tests these
+    made = Runner(request.param, namespaces=False)  # test_in_namespaces.py tests runners with namespaces
     yield made
     made.close()
 

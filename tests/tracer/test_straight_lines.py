@@ -68,7 +68,7 @@ def test_the_roots_of_a_shared_graph_are_the_values_that_no_other_value_uses(
     shared = lines_of(recording)[4]
     found = recording.graph(shared)
     roots = {node.line for node in found.nodes if node.id in found.roots}
-    assert roots == {4, 6}  # an implicit pass has reached line 7
+    assert roots == {4, 6}  # the graph of line 7 is that of the implicit pass on `d`
 
 
 def test_small_graphs_are_recorded_beside_one_that_is_too_large() -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 Slot = tuple[str, str, int]
-"""The attributes of a node for a raw and a readable saved tensor, and the index if they are lists (else -1)."""
+"""The two attributes of a node that have a saved tensor, raw and readable, and its index if they are lists (else -1)."""
 
 _ATTRIBUTES: dict[type, Sequence[tuple[str, str]]] = {}
 _SLOTS: dict[type, Sequence[Slot]] = {}

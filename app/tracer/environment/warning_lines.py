@@ -18,9 +18,9 @@ _ABOVE_ALL = ("sys", 1) if sys.version_info < (3, 12) else ("<sys>", 0)
 
 @contextmanager
 def show_warnings_at_program_lines() -> Iterator[None]:
-    """Show warnings that name a line of the recorder at the line outside the recorder that made the call.
+    """If a warning names a line of the recorder, show it at the line outside the recorder that made the call.
 
-    Such a warning is issued again at that line, where the filters of the program apply.
+    The warning is issued again at that line, where the filters of the program apply.
     """
     shown: Any = warnings
     original = shown._showwarnmsg

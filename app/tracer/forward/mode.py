@@ -276,7 +276,7 @@ class ForwardObserver:
         return func(*args, **kwargs)
 
     def failed(self, error: Exception) -> None:
-        """Handle our own failure to record a call, which itself continues."""
+        """Handle our own failure to record a call. The call itself continues."""
         raise error
 
     def made(self, out: Any) -> None:

@@ -29,8 +29,8 @@ class StatementValue:
 
     ``content`` is a tensor until something writes to it, then a copy: a snapshot, or a tensor of the recorder's own. ``moment``
     is its time within the step (see :class:`wire.LineRow`), and ``step`` the index of that step once it has ended.
-    ``sequence_nr`` is the number of the first node that was made afterwards. ``reference`` refers weakly to a tensor with a
-    graph that was copied at once.
+    ``sequence_nr`` is the number of the first node that was made afterwards. ``reference`` refers weakly to a tensor that
+    has a graph and was copied at once.
     """
 
     __slots__ = ("content", "moment", "reference", "sequence_nr", "statement", "step", "text")
@@ -87,7 +87,7 @@ class LineValues:
         self._unassigned: dict[int, StatementValue] = {}
         """The latest values that belong to no step yet."""
         self._fresh: set[int] = set()
-        """The lines with tensors that were recorded, and not looked at since: the sets and dicts below don't have them."""
+        """The lines whose tensors were recorded since the last :meth:`_look_at_fresh`: the sets and dicts below lack them."""
         self._pending: set[int] = set()
         self._unchecked: set[int] = set()
         """The lines whose values were recorded since a standing write (see :class:`Write`) was last announced."""
@@ -113,7 +113,7 @@ class LineValues:
                 return
         line = statement.line
         taken = self._unassigned.get(line)
-        if taken is None:  # otherwise it is in no step yet, so nothing else needs its former value
+        if taken is None:  # else reuse it: it is in no step yet, so nothing else needs it
             taken = self._latest[line] = self._unassigned[line] = StatementValue()
         taken.statement = statement
         taken.content = content
@@ -204,7 +204,7 @@ class LineValues:
                     value.copy(value.content, self._kept)
 
     def assign_to_step(self, before: int | None = None) -> None:
-        """Assign the values recorded so far to the current step; with ``before``, those recorded before that node was made."""
+        """Assign the values recorded so far to the current step, or only those recorded before the node numbered ``before``."""
         if before is None:
             self._step |= self._unassigned
             self._unassigned = {}
@@ -247,7 +247,7 @@ class LineValues:
     def final_rows(
         self, table: TableBuilder, graph_reached: Callable[[Tensor], int], graphs_of: Callable[[Sequence[Tensor]], list[int]]
     ) -> list[wire.LineRow]:
-        """Return all latest values as a notebook shows them, each tensor with a graph.
+        """Return all latest values as a notebook shows them, and for each tensor with a graph the index of one.
 
         A displayed value has a graph of its own where that is cheap. An assigned value is shown in the graph of the pass that
         reached it.

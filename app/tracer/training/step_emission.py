@@ -15,7 +15,7 @@ from .parameters import Parameters
 
 
 class StepEmission:
-    """Emits steps, and the progress of the loops whose iterations they are."""
+    """Emits the steps of a run, and the progress of the loops in which they end."""
 
     def __init__(self, *, emitter: Emitter, lines: LineValues, source: ProgramSource, parameters: Parameters) -> None:
         self._emitter = emitter

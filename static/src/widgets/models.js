@@ -8,7 +8,7 @@ import * as format from "../leaves/format.js";
 const LEAST = -2; // the scale reaches from here, as a power of ten, or further
 const MOST = 1;
 const EVEN = 1; // powers of ten from the reference within which a gradient counts as even
-const FAR = 3; // powers of ten from the reference from which on it vanishes or explodes, as the server says
+const FAR = 3; // a gradient this many powers of ten from the reference vanishes or explodes; the server uses the same limit
 const TICK = 40; // least distance between two labels of the scale, in pixels
 
 /** @typedef {{least: number, most: number}} Scale   powers of ten at both ends of the bars */

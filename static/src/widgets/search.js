@@ -145,7 +145,7 @@ export function search({ find, onhit, onfound, onleave }) {
     onhit(hit);
   }
 
-  /** Show the next or the previous hit, or mark such a hint. @param {1 | -1} by */
+  /** Show the next or the previous hit; without a query, mark the next or the previous hint. @param {1 | -1} by */
   function go(by) {
     const count = asked ? hits.length : HINTS.length;
     if (!count) return;
@@ -198,7 +198,7 @@ export function search({ find, onhit, onfound, onleave }) {
       input.focus();
       input.select();
     },
-    /** Forget the hits, because another graph or pass is shown; search it if there is a query. */
+    /** Send the query again, if there is one, because another graph or pass is shown. */
     again() {
       if (!asked) return;
       asked = "";

@@ -127,7 +127,7 @@ def test_a_relu_that_returns_only_zeros_to_the_end_is_reported() -> None:
 
 ALIVE = {
     "a hinge loss within its margin": net("nn.Linear(4, 1)", loss="torch.relu(1 - 100 * (net(x) + 100)).mean()"),
-    "around a residual": net(
+    "a relu with a residual connection around it": net(
         "nn.Linear(4, 4)", begin="net[0].bias.data.fill_(-100.)\nlast = nn.Linear(4, 1)\n",
         loss="((last(net(x).relu() + net(x)) - y) ** 2).mean() * 1e-6",
     ),

@@ -23,7 +23,7 @@ def zeros(w: Tensor, *names: str) -> State:
 
 
 def moments(g: Tensor, s: State, o: Options) -> tuple[float, State, Tensor, Tensor]:
-    """Return the number of the step, the state with both moments, and both moments without bias, as all variants of Adam do."""
+    """Return the number of the step, the state with both moments, and both moments without bias, for any variant of Adam."""
     t = s["step"] + 1
     (b1, b2), n = o["betas"], t.item()
     m = b1 * s["exp_avg"] + (1 - b1) * g

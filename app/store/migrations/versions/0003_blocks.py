@@ -1,4 +1,4 @@
-"""Store events in blocks, packed by columns, instead of one by one. Runs from before the first release are deleted."""
+"""Store events in blocks, packed by columns, instead of one by one. Delete all runs: they are from before the first release."""
 
 from __future__ import annotations
 
