@@ -118,7 +118,7 @@ class _GraphWriter:
         return self.parts.edge(edge, path, count)
 
     def _lanes(self, edges: list[MapEdge]) -> tuple[tuple[str, str], float]:
-        """Return the edges in lanes, the names of the targets of those for which there is no lane left, and the width with both."""
+        """Return the edges in lanes, the names of targets of edges for which no lane is left, and the width with both."""
         laid = self.laid
         if not edges:
             return ("", ""), laid.width
@@ -153,7 +153,7 @@ class _GraphWriter:
         return placed.x + WIDE, placed.y + below
 
     def _tags(self, ends: list[tuple[str, str]], right: float) -> str:
-        """Write the names of the targets of edges beside their sources, for edges for which there is no lane left."""
+        """Write the names of the targets of edges beside their sources, for edges for which no lane is left."""
         targets: dict[str, list[str]] = {}
         for source, target in ends:
             targets.setdefault(source, []).append(self.parts.name(target))

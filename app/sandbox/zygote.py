@@ -124,7 +124,7 @@ def _prepare(config: ZygoteConfig) -> _Prepared:
     notes = ["Programs run with your own permissions, packages and current folder."]
     readable = readset.readable_paths()
     if mode != "none":
-        reason = namespaces.enter(readable, readset.empty_folders()) if config.namespaces else "they are turned off"
+        reason = namespaces.enter(readable, readset.empty_folders()) if config.namespaces else "namespaces are turned off"
         isolated = reason is None
         notes = [
             drop_privileges(config.drop_uid, _needed_files(config.entry, isolated)),

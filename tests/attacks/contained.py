@@ -223,7 +223,7 @@ WRITE(wire.frames(b'\x91\x92\xa3foo\x01'))
 """,
         {"killed"},
     ),
-    "sends an end with a status of the server": (
+    "sends an end with a status that only the server may set": (
         r"""
 from tapedeck import wire
 WRITE(wire.frames(wire.pack([wire.EndEvent('cancelled', None, 1.0)])))
@@ -256,4 +256,4 @@ WRITE(wire.frames(wire.pack([wire.EndEvent('done', None, 1.0), wire.OutputEvent(
         {"done"},
     ),
 }
-"""Each program, and the statuses with which it may end. It runs after the prelude of the attempts."""
+"""Each program, and the statuses with which it may end. It runs after :data:`.attempts.PRELUDE`."""

@@ -235,7 +235,7 @@ def test_nan_and_infinity_are_red_on_nodes_and_edges() -> None:
     assert field(the(drawn, node="n1"), "grad") == "∞"
 
 
-def test_stubs_have_the_id_of_their_node_and_an_edge_each() -> None:
+def test_each_stub_has_the_id_of_its_node_and_an_edge_of_its_own() -> None:
     root = draw(unrolled(8).recording())
     drawn = by(root, node="n24")
     assert len(drawn) == 8

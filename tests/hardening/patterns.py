@@ -1,4 +1,4 @@
-"""Find every regular expression of the server's code, and make texts on which a backtracking one never ends."""
+"""Find every regular expression of the server's code, and make texts on which an expression that backtracks never ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IN_VARIABLES = {
     "backward_failed:pattern": [pattern for pattern, _ in backward_failed._SENTENCES],
     "nan_origin:pattern": [pattern for table in (nan_origin._VALUES, nan_origin._SLOPES) for pattern, _ in table],
 }
-"""Expressions that a variable contains where they are used."""
+"""Expressions that the code passes to :mod:`re` in a variable, by its module and the text of the argument."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def bombs(pattern: Pattern) -> Iterator[str]:
 
 
 def feed(pattern: Pattern) -> int:
-    """Use a pattern on its bombs as the code uses it. Return how many matches there are; a worker does this within a budget."""
+    """Use a pattern on its bombs as the code uses it, and return the number of matches. Run in a worker, within a budget."""
     compiled = re.compile(pattern.text, pattern.flags)
     count = 0
     for text in bombs(pattern):

@@ -28,7 +28,7 @@ def recorded_tree(name: str, index: int, version: str) -> GroupTree:
 
 
 @pytest.mark.parametrize(("name", "index", "version"), EVERY)
-def test_an_operation_comes_after_those_that_its_gradient_goes_to(name: str, index: int, version: str) -> None:
+def test_an_operation_comes_after_the_operations_that_its_gradient_flows_to(name: str, index: int, version: str) -> None:
     tree = recorded_tree(name, index, version)
     graph, position = tree.graph, tree.order.position
     assert sorted(tree.order.nodes.tolist()) == np.flatnonzero(graph.kind == wire.OP).tolist()

@@ -35,7 +35,7 @@ def test_without_namespaces_nothing_changes_and_the_reason_is_stated() -> None:
     program = """
 import os
 from tapedeck.sandbox import kernel, namespaces
-namespaces._libc.unshare = lambda flags: -1  # as the profile of a container answers
+namespaces._libc.unshare = lambda flags: -1  # as if a container's seccomp profile forbade it
 before = os.readlink("/proc/self/ns/mnt"), sorted(os.listdir("/"))
 print(type(namespaces.enter(["/usr"])).__name__, before == (os.readlink("/proc/self/ns/mnt"), sorted(os.listdir("/"))))
 """
