@@ -100,7 +100,7 @@ def mistake(line: int = 2, code: str = "gradient-unused", source: str = "optimiz
     "comment",
     ["# tapedeck: ignore[gradient-unused]", "# tapedeck: ignore", "#tapedeck:ignore[diverging, gradient-unused]  # why"],
 )
-def test_a_comment_on_its_line_accepts_a_problem(comment: str) -> None:
+def test_a_comment_on_the_line_of_a_problem_accepts_it(comment: str) -> None:
     assert without_accepted([mistake()], f"x = 1\noptimizer.zero_grad()  {comment}\n", [], []) == []
 
 
@@ -133,7 +133,7 @@ def test_an_earlier_output_is_a_baseline_even_after_lines_were_inserted(file: Pa
 @pytest.mark.parametrize(
     ("text", "message"), [("[]", "is not a baseline"), ("{", "is not a baseline"), (None, "cannot be read")]
 )
-def test_a_baseline_that_is_none_is_an_error_that_names_the_remedy(file: Path, text: str | None, message: str) -> None:
+def test_a_file_that_cannot_be_read_as_a_baseline_is_an_error(file: Path, text: str | None, message: str) -> None:
     if text is not None:
         Path("accepted.json").write_text(text)
     with pytest.raises(BadRequest, match=message):

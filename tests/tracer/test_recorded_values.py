@@ -217,7 +217,7 @@ class Own(torch.autograd.Function):
         return grad * 2
 Own.apply(w).sum().backward()
 """,
-    "a hook that halves another's": """\
+    "a hook that halves the gradient of another leaf": """\
 import torch
 a = torch.ones(3, requires_grad=True)
 w = torch.ones(3, requires_grad=True)

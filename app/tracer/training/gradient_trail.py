@@ -15,7 +15,7 @@ from .parameters import Parameters
 class GradientTrail:
     """The living tensors that were computed from gradients, each with the parameters of these gradients.
 
-    ``index`` means a parameter's ``.grad``, and ``~index`` a gradient that ``autograd.grad`` has returned.
+    A parameter's index stands for its ``.grad``, and the complement ``~index`` for a gradient that ``autograd.grad`` returned.
     """
 
     def __init__(self, parameters: Parameters) -> None:

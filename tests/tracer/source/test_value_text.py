@@ -63,7 +63,7 @@ for i in range(500):
 """
 
 
-def test_a_loop_over_arrays_and_lists_prints_each_only_when_its_line_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_or_list_of_a_loop_is_printed_only_when_its_line_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emitter, "INTERVAL", 1e9)  # lines are sent at the end only
     printed: list[Any] = []
     original = value_text._printed
