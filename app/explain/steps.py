@@ -1,4 +1,4 @@
-"""Give rules the parameters of a run over its first steps."""
+"""Read the first steps of a run for the rules, and find parameters whose gradients are always 0 in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def first_steps(recording: Recording) -> Iterator[wire.StepEvent]:
 
 
 def always_zero(recording: Recording, gradient: Gradient) -> tuple[set[str], int]:
-    """Return the ids of the parameters for which a gradient is exactly 0 in each of the first steps that has it.
+    """Return the ids of the parameters whose gradient is exactly 0 in every one of the first steps that recorded it.
 
     The second value is the number of steps that were examined.
     """

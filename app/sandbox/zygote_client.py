@@ -61,7 +61,7 @@ def command(descriptor: int, config: ZygoteConfig) -> list[str]:
     """Return the command that starts a zygote.
 
     The options keep the current folder off ``sys.path`` (-P) and, if programs are confined, also the user's site-packages (-s).
-    With them, Python writes no bytecode (-B).
+    Python writes no bytecode (-B).
     """
     arguments = [str(config.stack_bytes), str(descriptor), msgspec.json.encode(config).decode()]
     options = ["-P", "-B"] if config.mode == "none" else ["-P", "-s", "-B"]
