@@ -5,9 +5,9 @@ import { groupsOf } from "./map.js";
 /** @typedef {"ArrowUp" | "ArrowDown" | "ArrowLeft" | "ArrowRight"} Arrow */
 
 /**
- * Return the box that a key leads to: down along the gradient, up against it, aside to the next box that receives a gradient from
- * the same one, and left of the first of them to the open group around it. From an open group, down leads into it. Null if there
- * is none.
+ * Return the box that a key leads to, or null. Down follows the gradient, and up goes against it. Left and right go between the
+ * boxes that receive a gradient from the same box, and left goes from the first one to the open group around it. From an open
+ * group, down and right lead into it.
  *
  * @param {SVGElement} from  a box or frame
  * @param {Arrow} key
