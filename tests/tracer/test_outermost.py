@@ -53,12 +53,12 @@ DEPTHS = {
 
 
 @pytest.mark.parametrize("kind", DEPTHS)
-def test_a_program_recurses_as_deeply_as_unrecorded(kind: str) -> None:
+def test_a_program_recurses_as_deeply_as_in_an_unrecorded_run(kind: str) -> None:
     program = f"import sys\n{DEPTHS[kind]}\n"
     alone = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     (depth, limit), (expected, same) = map(int, recorded(program)[0].stdout.split()), map(int, alone.split())
     assert limit == same
-    assert abs(depth - expected) <= 3  # Python counts some calls only once their code has run several times
+    assert abs(depth - expected) <= 3  # Python does not count some calls until their code has run several times
 
 
 def test_the_recursion_limit_is_restored_afterwards() -> None:

@@ -194,7 +194,7 @@ SHARED = {
 
 
 @pytest.mark.parametrize("parts", SHARED.values(), ids=SHARED.keys())
-def test_nodes_have_the_lines_of_the_thread_that_computed_them_in_a_pass_of_another_thread(parts: tuple[str, str, str, str]) -> None:
+def test_nodes_in_a_pass_have_the_lines_of_the_other_thread_that_made_them(parts: tuple[str, str, str, str]) -> None:
     start = START + "w = torch.ones(3, requires_grad=True)\n" + parts[0]
     threaded, same = start + parts[1] + parts[3], start + parts[2].ljust(1) + parts[3]
     events, counts = as_unrecorded(threaded)
