@@ -19,7 +19,7 @@ PROGRAM = "<program>"
 class ProgramSource:
     """The text of a program, its statements and loops, and the positions of its instructions.
 
-    ``own`` are its own modules, and ``lifetimes`` its interest in the lifetimes of objects.
+    ``own`` are the modules of the user's own. ``lifetimes`` finds out whether the program observes the lifetimes of objects.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
-"""Know whether the program looks at the lifetimes of its objects.
+"""Find out whether a program may observe the lifetimes of its objects.
 
-The recorder keeps tensors until it has read them, some until the end of their step. That frees them later than without it. A
-program can notice only by weak references, finalizers, counts of references or measures of memory, and its text then contains
-one of few words. The recorder keeps no tensor of such a program: it copies each at once, which takes longer.
+The recorder keeps tensors until it has read them, some until the end of their step, so they are freed later than in an
+unrecorded run. A program can observe that only by weak references, finalizers, reference counts or measures of memory. Its text
+then contains one of the words listed here. The recorder keeps no tensor of such a program: it copies each at once, which takes
+longer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _WORDS: Final = re.compile(
 
 
 class Lifetimes:
-    """What is known of a program's interest in lifetimes."""
+    """Whether a program may observe the lifetimes of its objects, according to the texts read so far."""
 
     def __init__(self) -> None:
         self.observed = False
