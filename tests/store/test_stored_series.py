@@ -43,7 +43,7 @@ def assert_same(found: StepSeries, expected: StepSeries) -> None:
         assert np.array_equal(found.present[key], expected.present[key]), key
 
 
-def test_a_series_is_read_without_the_steps_once_it_was_read(folder: Path) -> None:
+def test_a_series_that_was_read_before_is_read_without_the_steps(folder: Path) -> None:
     memory = Recording(MemoryLog(fit(STEPS)), FIT)
     store = Store(folder)
     assert_same(recording(store).series(KEYS, 10, 5), memory.series(KEYS, 10, 5))
