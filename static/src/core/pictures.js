@@ -1,4 +1,4 @@
-// Fetch pictures of passes and graphs. A large graph is a map, whose view is an address; its first view is chosen by the server.
+// Fetch pictures of passes and graphs. A large graph is drawn as a map: an address names the view, and the server chooses the first.
 
 import { form } from "./scene.js";
 
@@ -21,7 +21,8 @@ export function pictures(api, once) {
   const first = new Map();
 
   /**
-   * Return the names of a picture: in the cache, of its layout, and of what it shares with other passes.
+   * Return whether a picture is a map, the address of its view, its key in the cache, and the names of its structure and of the
+   * form of its pass, which other passes may share.
    *
    * @param {Run} run
    * @param {string} graph
@@ -89,7 +90,7 @@ export function pictures(api, once) {
 /** Return whether a picture has the card of a node. @param {Picture} picture @param {string} node */
 export const shows = ({ svg }, node) => svg.includes(`data-node="${node}"`);
 
-/** Return the address of the view that a map shows; null for another picture. @param {string} svg */
+/** Return the address of the view that a map shows; null if the picture is no map. @param {string} svg */
 function viewOf(svg) {
   const address = /^<svg[^>]* data-view="([^"]*)"/.exec(svg)?.[1];
   if (address === undefined) return null;
