@@ -51,7 +51,7 @@ from ..wording import short
 CODE: Final = "not-log-probabilities"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 ROUNDING: Final = 1e-3
-"""Largest element of a logarithm of a probability, which rounding may leave above 0."""
+"""Largest number that may be the logarithm of a probability: rounding may leave a logarithm slightly above 0."""
 _NLL: Final = ("NllLossBackward0", "NllLoss2DBackward0")
 
 

@@ -64,7 +64,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     return { x: left, y: top, width: right - left, height: bottom - top };
   }
 
-  /** Fade the sides of the view behind which the picture continues. Fingers pan only a picture that does. @param {Transform} transform */
+  /** Fade the sides of the view behind which the picture continues. Only then can touch pan the picture. @param {Transform} transform */
   function fade({ x, y, k }) {
     const { x: left, y: top, width, height } = bounds();
     const by = {
