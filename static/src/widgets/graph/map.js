@@ -88,7 +88,7 @@ export function stopsOf(svg) {
   return [...new Set(lasts)].sort((a, b) => a - b);
 }
 
-/** Return the numbers of the turns that a box stands for: the loop's id, the first and the number of bars; null for another box. @param {SVGElement} box */
+/** Return the turns that a box stands for: the loop's id, the first turn, the number of bars and their distance; null if there are none. @param {SVGElement} box */
 function turnsOf(box) {
   const bars = /** @type {SVGElement | null} */ (box.querySelector("[data-turns]"));
   if (!bars) return null;
@@ -129,7 +129,7 @@ export function turnAt(box, { clientX, clientY }) {
 }
 
 /**
- * Mark the boxes that show hits of a search, or hold them.
+ * Mark the boxes that show hits of a search, or that contain them.
  *
  * @param {SVGSVGElement} svg
  * @param {readonly {node: string, way: readonly string[]}[]} hits  way: ids of the groups around the node, the outermost first
