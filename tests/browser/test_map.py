@@ -1,4 +1,4 @@
-"""A graph that is too large to be drawn whole is a map that opens, by pointer and by keyboard, and whose view is an address."""
+"""A graph that is too large to be drawn whole is a map. It opens by pointer and by keyboard, and each view has an address."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_single_number_is_found_by_keyboard_and_has_an_address(deep: Page) -> 
     expect(deep.locator(f"#canvas .box.op[data-node='{name}'].selected")).to_be_visible()
 
 
-def test_the_picture_that_is_exported_has_the_view_in_sight(deep: Page) -> None:
+def test_the_exported_picture_has_the_view_that_the_page_shows(deep: Page) -> None:
     deep.locator(box(deep, "m:model/f:model.0")).click(position={"x": 20, "y": 12})
     opened(deep, "m:model/f:model.0")
     link = deep.locator("a[data-format=svg]").get_attribute("href")

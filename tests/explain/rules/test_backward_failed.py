@@ -188,7 +188,7 @@ def test_the_finding_states_that_nothing_in_the_program_requires_a_gradient() ->
 
 
 @pytest.mark.parametrize(("root", "count"), [("y", "3"), ("x * 2", "several")])
-def test_the_number_of_elements_is_reported_for_backward_of_several_numbers_if_known(root: str, count: str) -> None:
+def test_a_root_with_several_elements_is_reported_with_their_number_if_known(root: str, count: str) -> None:
     (finding,) = findings(f"import torch\nx = torch.ones(3, requires_grad=True)\ny = x * 2\n({root}).backward()\n")
     assert finding.code == "not-scalar"
     assert finding.message.endswith(f" has {count}.")
