@@ -202,7 +202,7 @@ class StepBoundaries:
         return IGNORE
 
     def passes_over(self, loop: int) -> bool:
-        """Record that an iteration of a loop begins that no pass of the step is in; return ``False`` for any other loop."""
+        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` without recording it."""
         if loop in self._loops_of_passes:
             return False
         self._iterations[loop] = self._iterations.get(loop, -1) + 1

@@ -208,7 +208,7 @@ class Parameters:
         return value
 
     def has_changed(self, index: int, table: TableBuilder) -> bool:
-        """Return whether a parameter has other elements than when it was last read, and read it."""
+        """Read a parameter, and return whether its elements have changed since it was last read."""
         before = self._values.get(index)
         if before is None or before.elements is None:
             return False

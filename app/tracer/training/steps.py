@@ -107,7 +107,7 @@ class Steps:
         return parameter in self._step.parameters
 
     def has_changed(self, index: int) -> bool:
-        """Return whether a parameter of the step has other elements than when it was last read, and read it."""
+        """Read a parameter of the step, and return whether its elements have changed since it was last read."""
         return index in self._step.parameters and self.parameters.has_changed(index, self._step.table)
 
     def _have_optimizer(self, parameters: Iterable[int]) -> bool:
@@ -297,7 +297,7 @@ class Steps:
             self._lines.assign_to_step()
 
     def passes_over(self, loop: int) -> bool:
-        """Record that an iteration of a loop begins, if that is all there is to it; otherwise return ``False``."""
+        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` without recording it."""
         return self._boundaries.passes_over(loop)
 
     def next_iteration(self, loop: int) -> None:
