@@ -154,7 +154,7 @@ class RunningProgram:
     def _end_by(self, error: BaseException) -> int:
         """Handle the exception that ends a program as Python does, and return the exit status.
 
-        The status is negative if Python would end its process by that signal.
+        The status is minus the number of a signal if Python would end its process by that signal.
         """
         if self._forked:
             leave_out(error)

@@ -202,7 +202,7 @@ class StepBoundaries:
         return IGNORE
 
     def passes_over(self, loop: int) -> bool:
-        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` without recording it."""
+        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` and do nothing."""
         if loop in self._loops_of_passes:
             return False
         self._iterations[loop] = self._iterations.get(loop, -1) + 1

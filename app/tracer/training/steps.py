@@ -297,7 +297,7 @@ class Steps:
             self._lines.assign_to_step()
 
     def passes_over(self, loop: int) -> bool:
-        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` without recording it."""
+        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` and do nothing."""
         return self._boundaries.passes_over(loop)
 
     def next_iteration(self, loop: int) -> None:

@@ -205,7 +205,7 @@ def test_a_snapshot_keeps_the_values_that_were_overwritten() -> None:
     assert summary.norm == pytest.approx(math.sqrt(5))
 
 
-def test_statistics_do_not_depend_on_the_tensors_computed_together() -> None:
+def test_the_statistics_of_a_tensor_do_not_depend_on_tensors_packed_with_it() -> None:
     generator = torch.Generator().manual_seed(3)
     for size in (8, 24, 60, 120):
         tensors = [torch.randn(size, size, generator=generator) for _ in range(6)]
