@@ -140,7 +140,7 @@ class Syntax:
         return around
 
     def call(self, line: int, *names: str) -> ast.Call | None:
-        """Return the first call of a function or method with one of these names that includes a line."""
+        """Return the first call on a line that calls a function or method with one of these names."""
         for node in self.statements(ast.Call):
             if node.lineno <= line <= (node.end_lineno or node.lineno) and _called(node) in names:
                 return node
