@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tapedeck.tracer.environment import outermost
 
 from .run_twice import recorded
 
@@ -68,6 +70,13 @@ def test_the_recursion_limit_is_restored_afterwards() -> None:
     sys.setrecursionlimit(before[0])
     recorded("raise ValueError\n")
     assert before == (sys.getrecursionlimit(), sys.getrecursionlimit, sys.setrecursionlimit)
+
+
+def test_garbage_is_not_collected_where_no_call_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, collects = outermost._run, list[bool]()
+    monkeypatch.setattr(outermost, "_run", lambda *given: collects.append(gc.isenabled()) or run(*given))
+    recorded("x = 1\n")
+    assert collects == [False, True]
 
 
 def test_context_variables_keep_their_values_between_cells() -> None:

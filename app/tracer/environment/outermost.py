@@ -9,6 +9,7 @@ still differ by a call or two.
 from __future__ import annotations
 
 import contextvars
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ def run_outermost(code: CodeType, namespace: dict[str, Any]) -> None:
     """
     limit, probed = sys.getrecursionlimit(), dict[str, Any]()
     low = min(limit, 2 * _frames_outside() + _ROOM)  # calls of C functions count too, at most one for each frame
+    collects = gc.isenabled()
+    gc.disable()  # a finalizer that runs where no call is left raises, and Python prints that
     sys.setrecursionlimit(low)
     try:
         _run(compile(_PROBE, "<depth>", "exec"), probed)  # from here, since every call counts
@@ -47,6 +50,8 @@ def run_outermost(code: CodeType, namespace: dict[str, Any]) -> None:
         probed["depth"] = low
     finally:
         sys.setrecursionlimit(limit)
+        if collects:
+            gc.enable()
     with _limit_raised(max(0, low - _ALONE - probed["depth"]) + _OWN_CALLS):
         _run(code, namespace)
 
