@@ -104,7 +104,7 @@ class Syntax:
                 else []
             )
             for expression in wrapped:
-                if _called(expression) in GRAD_MODES or _turns_off(expression):
+                if called(expression) in GRAD_MODES or _turns_off(expression):
                     return expression.lineno
             node = parent
         return None
@@ -142,7 +142,7 @@ class Syntax:
     def call(self, line: int, *names: str) -> ast.Call | None:
         """Return the first call on a line that calls a function or method with one of these names."""
         for node in self.statements(ast.Call):
-            if node.lineno <= line <= (node.end_lineno or node.lineno) and _called(node) in names:
+            if node.lineno <= line <= (node.end_lineno or node.lineno) and called(node) in names:
                 return node
         return None
 
@@ -194,7 +194,7 @@ class Syntax:
         """Return whether a node is part of a call of ``print``."""
         around: ast.AST | None = node
         while around is not None and not isinstance(around, ast.stmt):
-            if isinstance(around, ast.Call) and _called(around) == "print":
+            if isinstance(around, ast.Call) and called(around) == "print":
                 return True
             around = self._parents.get(around)
         return False
@@ -311,14 +311,15 @@ def _may_name(node: ast.expr, named: ast.expr) -> bool:
     return False
 
 
-def _called(node: ast.expr) -> str | None:
+def called(node: ast.expr) -> str | None:
+    """Return the name of the function or method that an expression calls or is, ``None`` if it has no name."""
     function = node.func if isinstance(node, ast.Call) else node
     return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else None
 
 
 def _turns_off(node: ast.expr) -> bool:
     """Return whether an expression is ``set_grad_enabled(False)``."""
-    if not isinstance(node, ast.Call) or _called(node) != "set_grad_enabled" or not node.args:
+    if not isinstance(node, ast.Call) or called(node) != "set_grad_enabled" or not node.args:
         return False
     given = node.args[0]
     return isinstance(given, ast.Constant) and given.value is False

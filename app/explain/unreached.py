@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .cuts import Cuts
-from .syntax import Syntax
+from .syntax import Syntax, called
 from .wording import first_line
 
 CUTS: Final = 200
@@ -31,7 +31,7 @@ def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optim
     """
     if not set(names) <= set(reached):
         return None
-    made = next((call.lineno for call in syntax.statements(ast.Call) if _called(call) == optimizer), None)
+    made = next((call.lineno for call in syntax.statements(ast.Call) if called(call) == optimizer), None)
     if made is None:
         return None
     for statement in syntax.statements(ast.Assign):
@@ -77,7 +77,7 @@ def _candidates(syntax: Syntax) -> Iterator[_Candidate]:
     for call in syntax.statements(ast.Call):
         if count >= CUTS or not syntax.in_loop(call):
             continue
-        name, first = _called(call), call.args[0] if call.args else None
+        name, first = called(call), call.args[0] if call.args else None
         if name == "Parameter" and first is not None:
             why = "`nn.Parameter` makes a new leaf from the numbers, which has no connection to what they were computed from."
             yield _Candidate(call, first, why, True)
@@ -124,8 +124,3 @@ def _owner(name: str) -> str:
     """
     parts = [part for part in name.split(".") if not part.isdigit()]
     return parts[-2] if len(parts) > 1 else parts[0] if parts else name
-
-
-def _called(call: ast.Call) -> str | None:
-    function = call.func
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else None

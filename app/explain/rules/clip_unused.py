@@ -50,7 +50,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..syntax import Syntax
+from ..syntax import Syntax, called
 
 CODE: Final = "clip-unused"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
@@ -69,7 +69,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         return
     yield from _discarded(syntax)
     for call in syntax.statements(ast.Call):
-        if _name(call) in _CLIPS:
+        if called(call) in _CLIPS:
             stepping = _step_before(syntax, call)
             if stepping is not None:
                 yield _finding(
@@ -116,12 +116,12 @@ def _step_before(syntax: Syntax, call: ast.Call) -> int | None:
     while statement is not None:
         block = _block(syntax, statement)
         for earlier in reversed(block[: block.index(statement)]):
-            names = {_name(each) for each in ast.walk(earlier) if isinstance(each, ast.Call)}
+            names = {called(each) for each in ast.walk(earlier) if isinstance(each, ast.Call)}
             if names & {"backward", "unscale_", *_CLIPS}:
                 return None
             if "step" in names and isinstance(earlier, ast.Expr):
                 later = block[block.index(statement) + 1 :]
-                again = any(_name(each) == "step" for node in later for each in ast.walk(node) if isinstance(each, ast.Call))
+                again = any(called(each) == "step" for node in later for each in ast.walk(node) if isinstance(each, ast.Call))
                 return earlier.lineno if not again and _is_optimizer_step(syntax, earlier) else None
         parent = syntax.parent(statement)
         statement = parent if isinstance(parent, ast.If | ast.With) else None
@@ -163,14 +163,14 @@ def _used_up(syntax: Syntax, call: ast.Call) -> tuple[str, int] | None:
     if len(values) != 1 or syntax.function_of(values[0]) is not syntax.function_of(call):
         return None
     made = values[0]
-    if not isinstance(made, ast.GeneratorExp) and not (isinstance(made, ast.Call) and _name(made) in _GENERATORS):
+    if not isinstance(made, ast.GeneratorExp) and not (isinstance(made, ast.Call) and called(made) in _GENERATORS):
         return None
     if _loop(syntax, made) is not None:
         return None  # each iteration makes a new generator
     for use in syntax.statements(ast.Name):
         if use.id == name and isinstance(use.ctx, ast.Load) and made.lineno <= use.lineno < call.lineno:
             parent = syntax.parent(use)
-            consumes = isinstance(parent, ast.Call) and ("optim." in syntax.text(parent.func) or _name(parent) in _READS)
+            consumes = isinstance(parent, ast.Call) and ("optim." in syntax.text(parent.func) or called(parent) in _READS)
             if consumes or (isinstance(parent, ast.For) and parent.iter is use):
                 return name, use.lineno
     return None
@@ -181,8 +181,3 @@ def _loop(syntax: Syntax, node: ast.AST) -> ast.AST | None:
     while parent is not None and not isinstance(parent, ast.For | ast.While | ast.FunctionDef):
         parent = syntax.parent(parent)
     return parent
-
-
-def _name(call: ast.Call) -> str | None:
-    function = call.func
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else None

@@ -42,8 +42,7 @@ for step in range(3):
 
 ## What it does not report
 
-- Gradients inside a term that has a gradient itself, such as the perturbation of an adversarial example.
-- Terms that are cut on purpose, with `detach()` or under `no_grad`.
+Gradients inside a term that has a gradient itself, such as the perturbation of an adversarial example.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..syntax import Syntax, root_of_pass
+from ..syntax import Syntax, called, root_of_pass
 
 CODE: Final = "constant-term"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
@@ -115,18 +114,14 @@ def _terms(value: ast.expr) -> Iterator[ast.expr]:
 
 
 def _gradient(syntax: Syntax, term: ast.Name, lines: set[int]) -> ast.Call | None:
-    """Return the call of ``autograd.grad`` from whose result a term was computed, if no detached tensor is on the way."""
+    """Return the call of ``autograd.grad`` from whose result a term was computed."""
     waiting, seen = [term], {term.id}
     while waiting and len(seen) < NAMES:
         for statement in _assignments(syntax, waiting.pop().id):
             nodes = list(ast.walk(statement.value))
             for call in (node for node in nodes if isinstance(node, ast.Call) and node.lineno in lines):
                 keywords = {keyword.arg for keyword in call.keywords}
-                if (
-                    isinstance(call.func, ast.Attribute | ast.Name)
-                    and _name(call.func) == "grad"
-                    and "create_graph" not in keywords
-                ):
+                if called(call) == "grad" and "create_graph" not in keywords:
                     return call
             for node in nodes:
                 if isinstance(node, ast.Name) and node.id not in seen:
@@ -140,7 +135,3 @@ def _assignments(syntax: Syntax, name: str) -> Iterator[ast.Assign]:
     for statement in syntax.statements(ast.Assign):
         if any(isinstance(node, ast.Name) and node.id == name for target in statement.targets for node in ast.walk(target)):
             yield statement
-
-
-def _name(function: ast.Attribute | ast.Name) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else function.id
