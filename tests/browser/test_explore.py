@@ -340,7 +340,7 @@ def test_the_overview_moves_the_map(visit: Visit) -> None:
     expect(page.locator("#canvas .box.op.selected")).to_be_visible()
     corner = page.locator(".overview")
     expect(corner).to_be_visible()
-    page.wait_for_timeout(400)  # until the map has come to rest
+    page.wait_for_timeout(400)  # wait until the map no longer moves
     drawing = page.locator(".overview svg").bounding_box()
     assert drawing
     first = page.locator("#canvas .box").first

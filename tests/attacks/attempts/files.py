@@ -53,8 +53,8 @@ each(os.listdir, ['/sys', '/sys/kernel', '/sys/class/net', '/sys/fs/cgroup', '/s
     "lists the folders of the machine": """
 each(os.listdir, ['/etc', '/root', '/home', '/tmp', '/var', '/run', '/dev', '/dev/shm', '/proc/1', '/boot'])""",
     "reads the machine's private files": """
-each(show, ['/etc/shadow', '/etc/hosts', '/etc/hostname', '/etc/machine-id', '/root/.bashrc', '/root/.profile',
-     '/etc/ssl/openssl.cnf'])""",
+each(show, ['/etc/shadow', '/etc/hosts', '/etc/hostname', '/etc/machine-id', '/etc/ssl/openssl.cnf',
+     *('/root' + name for name in ('/.bashrc', '/.profile'))])""",
     "writes the machine's settings in proc": """
 each(lambda name: open('/proc/' + name, 'w'), ['self/oom_score_adj', 'self/coredump_filter', 'self/comm', 'sysrq-trigger',
      'self/clear_refs',
