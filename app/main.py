@@ -158,7 +158,7 @@ def _listed(text: str) -> list[str]:
 
 @contextlib.contextmanager
 def _locked(folder: Path | None) -> Iterator[None]:
-    """Lock the data folder for this process. Raise :class:`SettingsError` if another process has locked it."""
+    """Lock the data folder for this process. Raises :class:`SettingsError` if another process has locked it."""
     if folder is None:
         yield
         return

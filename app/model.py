@@ -391,7 +391,7 @@ class ModuleRow(Struct, frozen=True):
 class GradientTrend(Struct, frozen=True):
     """How the gradient changes along modules of the same name, such as `h.11` to `h.0`.
 
-    ``rows`` are the indexes of their rows, the module nearest to the loss first. ``factor`` is the change from one module to
+    ``rows`` are the indices of their rows, the module nearest to the loss first. ``factor`` is the change from one module to
     the next, as the gradient flows. It is fitted to the logarithms of the norms, and ``null`` if fewer than two are above 0.
     ``unit`` is ``block`` for modules that contain modules, else ``layer``. ``headline`` is a text such as "÷ 9.8 per block".
     """

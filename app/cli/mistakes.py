@@ -144,7 +144,7 @@ def report(mistakes: Sequence[Mistake]) -> Iterator[Text]:
 
 
 def read_baseline(path: Path) -> list[Mistake]:
-    """Return the mistakes of a baseline. Raise :class:`BadRequest` if it cannot be read."""
+    """Return the mistakes of a baseline. Raises :class:`BadRequest` if it cannot be read."""
     try:
         if path.stat().st_size > LARGEST_BASELINE:
             raise BadRequest(f"{path} is larger than a baseline can be.")

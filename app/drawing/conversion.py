@@ -37,7 +37,7 @@ class Converter(Protocol):
     async def close(self) -> None: ...
 
     async def convert(self, drawn: str, form: Target, client: str) -> bytes:
-        """Return a picture as PNG or PDF. Raise :class:`DrawingError` if that fails. ``client`` takes turns with others."""
+        """Return a picture as PNG or PDF. Raises :class:`DrawingError` if that fails. ``client`` takes turns with others."""
 
 
 class ThreadConverter:
@@ -82,7 +82,7 @@ class WorkerConverter:
 
 
 def convert(drawn: str, form: Target) -> bytes:
-    """Convert one of our SVGs to PNG or PDF, with typst's embedded fonts. Raise :class:`DrawingError` if that fails."""
+    """Convert one of our SVGs to PNG or PDF, with typst's embedded fonts. Raises :class:`DrawingError` if that fails."""
     width, height = size(drawn)
     page = (
         f"#set page(width: {width:g}pt, height: {height:g}pt, margin: 0pt, fill: none)\n"

@@ -101,7 +101,7 @@ _encoder: Final = msgspec.msgpack.Encoder()
 
 
 def read(output: bytes, plan: LayoutPlan) -> GraphLayout:
-    """Read the layout of a plan from the program's output. Raise :class:`DrawingError` if the output is not a layout."""
+    """Read the layout of a plan from the program's output. Raises :class:`DrawingError` if the output is not a layout."""
     try:
         drawn = _decoder.decode(output)
         left, low, right, high = (float(part) for part in drawn.bb.split(","))
@@ -201,7 +201,7 @@ class LayoutEngine:
         """Number of processes started."""
 
     async def layout(self, plan: LayoutPlan, client: str = "") -> GraphLayout:
-        """Return the layout of a plan. Raise :class:`DrawingError` if that fails, and :class:`Busy` if too many are waiting.
+        """Return the layout of a plan. Raises :class:`DrawingError` if that fails, and :class:`Busy` if too many are waiting.
 
         Callers that request the same plan at the same time share one process. Clients share the processes in turn.
         """

@@ -80,7 +80,7 @@ def sheet_of_pass(
     """Return the sheet of a pass; :class:`Sheet` explains the look. For a large graph, reading the recording takes long.
 
     A graph that is too large is drawn as a map. With a ``view`` or a node to ``reveal``, any graph is (see :func:`read_map`).
-    Raise :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
+    Raises :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
     """
     _check(form, look)
     event = recording.log.pass_(pass_index)
@@ -127,7 +127,7 @@ def _map_sheet(
 async def draw(sheet: Sheet, form: str, tools: Tools) -> bytes:
     """Return a picture.
 
-    Raise :class:`TooLarge` for a graph that is too large to be written as text, :class:`DrawingError` if the layout or a
+    Raises :class:`TooLarge` for a graph that is too large to be written as text, :class:`DrawingError` if the layout or a
     conversion fails, and :class:`Busy` if too many pictures of this client wait.
     """
     return await FORMS[form](sheet, tools)
@@ -145,7 +145,7 @@ async def render(
 ) -> bytes:
     """Return the picture of a pass, converted in this process. The recording must be the caller's own.
 
-    Raise as :func:`sheet_of_pass` and :func:`draw` do.
+    Raises as :func:`sheet_of_pass` and :func:`draw` do.
     """
     sheet = sheet_of_pass(recording, pass_index, form, view=view, reveal=reveal, **look)
     return await draw(sheet, form, _own_tools(engine))
@@ -163,7 +163,7 @@ async def render_graph(
 ) -> bytes:
     """Return the picture of a structure, converted in this process. The recording must be the caller's own.
 
-    Raise as :func:`sheet_of_graph` and :func:`draw` do.
+    Raises as :func:`sheet_of_graph` and :func:`draw` do.
     """
     sheet = sheet_of_graph(recording, graph_index, form, view=view, reveal=reveal, **look)
     return await draw(sheet, form, _own_tools(engine))
@@ -235,7 +235,7 @@ async def _as_dot(sheet: Sheet, _tools: Tools) -> bytes:
 
 
 async def _as_text(sheet: Sheet, write: Callable[[Sheet], str]) -> bytes:
-    """Write a text, in a thread if the graph is large. Raise :class:`TooLarge` above :data:`LONGEST_TEXT` nodes."""
+    """Write a text, in a thread if the graph is large. Raises :class:`TooLarge` above :data:`LONGEST_TEXT` nodes."""
     nodes = len(sheet.graph.nodes)
     if nodes > LONGEST_TEXT:
         raise TooLarge(f"A graph of {nodes:,} nodes is too large to be written as text: read its numbers from the API.")

@@ -27,7 +27,7 @@ NICE: Final = 10
 def find(named: str = "") -> str:
     """Return the path of the layout program: the named one, else the one from the wheel, else one on the PATH.
 
-    Raise :class:`DrawingError` if there is none.
+    Raises :class:`DrawingError` if there is none.
     """
     if named:
         path = shutil.which(named)
@@ -61,7 +61,7 @@ class TooSlow(DrawingError):
 
 
 async def start(path: str) -> asyncio.subprocess.Process:
-    """Start the program, with limits on its resources. Raise :class:`DrawingError` if that fails."""
+    """Start the program, with limits on its resources. Raises :class:`DrawingError` if that fails."""
     environment = {
         name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "GVBINDIR", "SYSTEMROOT") if name in os.environ
     }
@@ -95,7 +95,7 @@ def _limit(process: int) -> None:
 async def finish(process: asyncio.subprocess.Process, path: str, source: str, seconds: float) -> bytes:
     """Give DOT to a program that was started, and return its output.
 
-    Kill the program and its children at the time limit. Raise :class:`TooSlow` there, and :class:`DrawingError` if it fails.
+    Kill the program and its children at the time limit. Raises :class:`TooSlow` there, and :class:`DrawingError` if it fails.
     """
     try:
         async with asyncio.timeout(seconds):

@@ -11,7 +11,7 @@ def chosen_pass(recording: Recording, graph: int, pass_index: int | None, step: 
     """Return a pass over a graph, by its index, or the main one of a step; ``None`` if neither is given.
 
     If the main pass of the step is over another graph, the last pass of the step over this graph is returned.
-    Raise :class:`NotFound` for a pass or step that does not exist, and :class:`InvalidInput` if it is not over this graph.
+    Raises :class:`NotFound` for a pass or step that does not exist, and :class:`InvalidInput` if it is not over this graph.
     """
     if pass_index is not None and step is not None:
         raise InvalidInput("Both a pass and a step are given: give one of them.", where="pass")

@@ -49,7 +49,7 @@ class SortedEdges:
         return self.source[self._by_source]
 
     def inside(self, start: int, end: int) -> Longs:
-        """Return the indexes in :attr:`between` of the edges within an interval, in the order of their tensors."""
+        """Return the indices in :attr:`between` of the edges within an interval, in the order of their tensors."""
         first, after = np.searchsorted(self._sources, (start, end)).tolist()
         found = np.sort(self._by_source[first:after])
         return found[(self.target[found] >= start) & (self.target[found] < end)]
@@ -85,7 +85,7 @@ class SortedEdges:
 
 
 def starts_of_runs(*columns: Ints | Longs) -> Longs:
-    """Return the indexes at which a run of entries that are equal in all columns begins.
+    """Return the indices at which a run of entries that are equal in all columns begins.
 
     >>> starts_of_runs(np.array([4, 4, 4, 7]), np.array([1, 2, 2, 2])).tolist()
     [0, 1, 3]

@@ -23,7 +23,7 @@ MOST_LEAVES: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class ShownLeaf:
-    """A leaf, by its node, and the indexes of the boxes that use it, in forward order.
+    """A leaf, by its node, and the indices of the boxes that use it, in forward order.
 
     ``stubs`` is true if it is drawn at each of them, else it is drawn at the first one.
     """

@@ -28,7 +28,7 @@ MOST_PARAMETERS: Final = 10_000
 def read_models(recording: Recording, step: int | None = None, pass_index: int | None = None) -> model.ModelRows:
     """Return the modules that took part in a pass, in the order of the map: from the loss downwards.
 
-    Default: the main pass of the last step, or the last pass with a graph. Raise :class:`NotFound` for a step or pass that
+    Default: the main pass of the last step, or the last pass with a graph. Raises :class:`NotFound` for a step or pass that
     does not exist or a run without passes, and :class:`InvalidInput` if both are given.
     """
     if step is not None and pass_index is not None:

@@ -101,7 +101,7 @@ class GroupTree:
         return group.children
 
     def turn(self, group: Group, index: int) -> Group:
-        """Return a turn of a loop or repetition. Raise :class:`IndexError` if there is none with this index."""
+        """Return a turn of a loop or repetition. Raises :class:`IndexError` if there is none with this index."""
         made = group.made_turns.get(index)
         if made is not None:
             return made

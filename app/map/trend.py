@@ -28,7 +28,7 @@ class Named(NamedTuple):
 
 
 def longest_sequence(modules: Sequence[Named]) -> list[int]:
-    """Return the indexes of the modules with one parent whose names differ only in the number at the end.
+    """Return the indices of the modules with one parent whose names differ only in the number at the end.
 
     Of several such sequences, return the one with most operations. Return ``[]`` if there is none.
 

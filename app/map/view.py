@@ -148,7 +148,7 @@ def read_view(tree: GroupTree, address: str) -> View:
 def reveal(tree: GroupTree, view: View, node: int) -> View:
     """Return a view that also shows an operation, by the index of its node. For a leaf or constant, show its last user.
 
-    Raise :class:`KeyError` if the graph has no such node.
+    Raises :class:`KeyError` if the graph has no such node.
     """
     if not 0 <= node < tree.graph.count:
         raise KeyError(node)

@@ -65,7 +65,7 @@ def nodes(recording: Recording, graph: int, start: int, stop: int) -> list[model
 def excerpt(recording: Recording, index: int, selected: str | None) -> model.Graph:
     """Return a node of a graph with its neighbours and the edges between them; by default the first root.
 
-    Raise :class:`NotFound` for a node that the graph does not have.
+    Raises :class:`NotFound` for a node that the graph does not have.
     """
     event = recording.log.graph(index)
     roots = wire.int32(event.roots, "roots")
@@ -83,7 +83,7 @@ def excerpt(recording: Recording, index: int, selected: str | None) -> model.Gra
 
 
 def index_of_node(event: wire.GraphEvent, node: str) -> int:
-    """Return the index of the node with this id. Raise :class:`NotFound` if there is none."""
+    """Return the index of the node with this id. Raises :class:`NotFound` if there is none."""
     digits = node[1:]
     if node[:1] == "n" and digits.isascii() and digits.isdigit() and len(digits) < 10 and int(digits) < len(event.kind):
         return int(digits)
@@ -130,7 +130,7 @@ def edge_numbers(recording: Recording, index: int, start: int, stop: int) -> Ite
 def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
     """Return the details of one node in one pass, reading only the node and its neighbours.
 
-    Raise :class:`NotFound` if the pass or the node is missing.
+    Raises :class:`NotFound` if the pass or the node is missing.
     """
     event = _pass_with_graph(recording, index)
     graph_event = recording.log.graph(event.graph)
@@ -163,7 +163,7 @@ def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
 
 
 def pass_counts(recording: Recording, index: int) -> tuple[int, int]:
-    """Return the number of nodes and edges of a pass's graph. Raise :class:`NotFound` if it has none."""
+    """Return the number of nodes and edges of a pass's graph. Raises :class:`NotFound` if it has none."""
     return recording.log.graph_sizes()[_pass_with_graph(recording, index).graph]
 
 

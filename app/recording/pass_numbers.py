@@ -30,7 +30,7 @@ class PassNumbers:
         self._first_saved = starts(np.array([len(node.saved) for node in graph.nodes]))
 
     def node_index(self, node: str) -> int:
-        """Return the index of the node with this id. Raise :class:`NotFound` if there is none."""
+        """Return the index of the node with this id. Raises :class:`NotFound` if there is none."""
         if node[:1] == "n" and node[1:].isascii() and node[1:].isdigit() and int(node[1:]) < len(self.graph.nodes):
             return int(node[1:])
         raise NotFound(f"Graph {self.graph.id} has no node {node!r}: its nodes are n0 to n{len(self.graph.nodes) - 1}.")

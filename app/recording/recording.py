@@ -48,7 +48,7 @@ class Recording:
         self._line_values = lru_cache(maxsize=16)(self._read_line_values)
 
     def graph(self, index: int) -> model.Graph:
-        """Return the structure of graph ``g{index}``. Raise :class:`NotFound` if there is none."""
+        """Return the structure of graph ``g{index}``. Raises :class:`NotFound` if there is none."""
         return self._graphs.graph(index)
 
     def formula(self, graph_index: int, node_index: int) -> model.Formula:
@@ -66,7 +66,7 @@ class Recording:
     def pass_(self, index: int, *, numbers: bool | None = None) -> model.Pass:
         """Return a pass. ``numbers`` decides whether it has its numbers. Default: if they fit into one answer.
 
-        Raise :class:`NotFound` if there is no such pass.
+        Raises :class:`NotFound` if there is no such pass.
         """
         event = self.log.pass_(index)
         if event.graph < 0:
@@ -105,14 +105,14 @@ class Recording:
         return {event.index for event in events if self.fits_one_answer(event) and room.fits(pass_size(event))}
 
     def numbers(self, index: int) -> PassNumbers:
-        """Return the numbers of a pass. Raise :class:`NotFound` if there is no such pass, or if it has no graph."""
+        """Return the numbers of a pass. Raises :class:`NotFound` if there is no such pass, or if it has no graph."""
         event = self.log.pass_(index)
         if event.graph < 0:
             raise NotFound(f"Pass {index} has no graph.")
         return PassNumbers(event, self.graph(event.graph))
 
     def step(self, index: int) -> model.Step:
-        """Return a step with its passes. Raise :class:`NotFound` if there is none."""
+        """Return a step with its passes. Raises :class:`NotFound` if there is none."""
         event = self.log.step(index)
         tensors = Tensors(event.tensors)
         values = dict(first(((item, size(item[1].tensor, text=item[1].text)) for item in _values(event, tensors)), MOST_ROWS))
@@ -147,7 +147,7 @@ class Recording:
         )
 
     def step_parameters(self, index: int, start: int, stop: int | None = None) -> Iterator[model.ParameterStep]:
-        """Yield the parameters of a step, from the one at ``start``. Raise :class:`NotFound` if there is no such step."""
+        """Yield the parameters of a step, from the one at ``start``. Raises :class:`NotFound` if there is no such step."""
         event = self.log.step(index)
         summary = Tensors(event.tensors).summary
         for row in event.parameters[start:stop]:
@@ -191,7 +191,7 @@ class Recording:
     ) -> StepSeries:
         """Return numbers over steps (see :mod:`.series`). With ``points``, keep about that many steps for each key.
 
-        Raise :class:`InvalidInput` for a key that no step of the run has.
+        Raises :class:`InvalidInput` for a key that no step of the run has.
         """
         steps = self.log.counts()[2]
         stop = steps if count is None else min(steps, start + count)

@@ -76,7 +76,7 @@ class StepSeries(Struct, frozen=True):
 def read_each(groups: Iterable[StepGroup], keys: Sequence[str]) -> dict[str, StepSeries]:
     """Read the series of each key over steps, without the keys that no step has.
 
-    Raise :class:`InvalidInput` for a malformed key, or if the keys select more than :data:`MOST_NUMBERS`.
+    Raises :class:`InvalidInput` for a malformed key, or if the keys select more than :data:`MOST_NUMBERS`.
     """
     matchers = {key: _matcher(key) for key in keys}
     pieces: dict[str, dict[str, list[_Piece]]] = {key: {} for key in matchers}
@@ -185,7 +185,7 @@ _Matcher = Callable[[StepGroup], Iterator[tuple[str, MaskedColumn]]]
 
 
 def _matcher(key: str) -> _Matcher:
-    """Return a function that reads a key from a group of steps. Raise :class:`InvalidInput` for a malformed key."""
+    """Return a function that reads a key from a group of steps. Raises :class:`InvalidInput` for a malformed key."""
     if key == "loss":
         return lambda group: iter([(key, _scalar(group.stack, group.first.loss_row))])
     if key == "iteration":

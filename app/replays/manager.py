@@ -74,7 +74,7 @@ class LiveReplay:
         return None if self.ended or self.running or self.ticket is None else self.ticket.position()
 
     def current(self) -> Replay:
-        """Return the result, or the status so far. Raise :attr:`failure` if there is one."""
+        """Return the result, or the status so far. Raises :attr:`failure` if there is one."""
         if self.failure is not None:
             raise self.failure
         if self.result is not None:
@@ -144,7 +144,7 @@ class Replays:
         return live
 
     async def find(self, recorded: RecordedRun, id: str) -> LiveReplay:
-        """Return the replay of a run with an id. Raise :class:`NotFound` if there is none."""
+        """Return the replay of a run with an id. Raises :class:`NotFound` if there is none."""
         found = await self._existing(recorded.id, id)
         if found is None:
             raise NotFound("This run has no such replay: start one with POST to …/replays.")

@@ -262,7 +262,7 @@ class Runs:
     # -- find again
 
     async def find(self, id: str) -> RecordedRun:
-        """Return the run with an id. Raise :class:`NotFound` if there is none."""
+        """Return the run with an id. Raises :class:`NotFound` if there is none."""
         if (live := self._live.get(id)) is not None and live.kept:
             return live
         found = await self._archive.find(id)
@@ -302,7 +302,7 @@ class Runs:
         await self._archive.delete(id)
 
     async def own(self, id: str, owner: str | None, action: str) -> RecordedRun:
-        """Return a run of ``owner``. Raise :class:`NotFound`, or :class:`NotAllowed` with a message that names the action."""
+        """Return a run of ``owner``. Raises :class:`NotFound`, or :class:`NotAllowed` with a message that names the action."""
         recorded = await self.find(id)
         if owner is None or recorded.new.owner != owner:
             raise NotAllowed(f"Only the owner of this run may {action} it: send the owner's cookie or `owner_key`.")

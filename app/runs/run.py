@@ -280,7 +280,7 @@ class LiveRun(RecordedRun):
         changed.set()
 
     async def until_ended(self) -> None:
-        """Wait for the end of the run. Raise :attr:`failure` if there is one."""
+        """Wait for the end of the run. Raises :attr:`failure` if there is one."""
         while not (self.ended or self.failure):
             await self._changed.wait()
         if self.failure is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Create a folder if it does not exist, and lock it. Raise :class:`BlockingIOError` if another process has locked it."""
+    """Create a folder if it does not exist, and lock it. Raises :class:`BlockingIOError` if another process has locked it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

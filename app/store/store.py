@@ -156,7 +156,7 @@ class Store:
         """Write the events of a run from the position ``first`` on, replace stored events there, and update the outcome.
 
         ``run`` is a new run or the number of a stored one. ``overview`` is given with the last events. Everything is written in
-        one transaction. Events of a run that was deleted in the meantime are dropped. Raise :class:`StoreFull` if the disk is
+        one transaction. Events of a run that was deleted in the meantime are dropped. Raises :class:`StoreFull` if the disk is
         full.
         """
         packed, sealed = block_rows(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
@@ -416,7 +416,7 @@ def _stored_if_readable(row: Row[Any]) -> RunRow | None:
 
 
 def _stored(row: Row[Any]) -> RunRow:
-    """Return the run in a row. Raise :class:`RecordingDamaged` if it cannot be decoded."""
+    """Return the run in a row. Raises :class:`RecordingDamaged` if it cannot be decoded."""
     try:
         return _decoded(row)
     except msgspec.DecodeError as error:

@@ -73,7 +73,7 @@ class AccessCheck:
         await (answer or self._app)(scope, receive, send)
 
     def _check(self, scope: Scope) -> Response | None:
-        """Return the response that ends the request, if any. Raise :class:`NotAllowed`."""
+        """Return the response that ends the request, if any. Raises :class:`NotAllowed`."""
         headers = Headers(scope=scope)
         host = _name(headers.get("host", ""))
         if (self._hosts or self._loopback) and not (host in self._hosts or (self._loopback and is_loopback(host))):

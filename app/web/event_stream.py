@@ -80,7 +80,7 @@ class Listeners:
         return self._of_run.total()
 
     def open(self, run: str, address: str, events: AsyncGenerator[bytes, None]) -> EventStream:
-        """Return a response that streams ``events`` to an address. Raise :class:`TooMany` at a ceiling."""
+        """Return a response that streams ``events`` to an address. Raises :class:`TooMany` at a ceiling."""
         for count, most, of in (
             (self._of_run[run], self._most_of_run, "This run has"),
             (self._of_address[address], self._most_of_address, "Your address has"),
@@ -129,6 +129,6 @@ class EventStream(StreamingResponse):
 
 
 async def _send(send: Send, message: dict[str, Any]) -> None:
-    """Send a message. Raise :class:`TimeoutError` if the client does not read."""
+    """Send a message. Raises :class:`TimeoutError` if the client does not read."""
     async with asyncio.timeout(SEND_SECONDS):
         await send(message)

@@ -31,7 +31,7 @@ class Owners:
     def identify(self, request: Request) -> str | None:
         """Return the owner that a request identifies, or ``None``.
 
-        Raise :class:`NotAllowed` for a bearer key that this server did not sign. An invalid cookie is ignored.
+        Raises :class:`NotAllowed` for a bearer key that this server did not sign. An invalid cookie is ignored.
         """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":

@@ -65,7 +65,7 @@ def chosen(text: str | None) -> list[str]:
 
 
 def frames(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]) -> Frames:
-    """Return at most ``count`` passes over a graph, from pass ``start``. Raise :class:`NotFound` for an unknown graph."""
+    """Return at most ``count`` passes over a graph, from pass ``start``. Raises :class:`NotFound` for an unknown graph."""
     passes, following = _over(recording, graph, start, count, fields)
     groups = _alike(passes)
     columns = {

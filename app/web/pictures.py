@@ -31,7 +31,7 @@ class Look(Struct, frozen=True):
     layout: str = "auto"
 
     def checked(self) -> Look:
-        """Return the look itself. Raise :class:`InvalidInput` for an unknown theme, direction or layout."""
+        """Return the look itself. Raises :class:`InvalidInput` for an unknown theme, direction or layout."""
         chosen = (
             (self.theme, THEMES, "theme"),
             (self.direction, get_args(Direction), "direction"),

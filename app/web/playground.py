@@ -95,7 +95,7 @@ class RunView(Struct, frozen=True):
 async def view_run(service: Service, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
     """Gather the view of a run. ``page`` is the page's own path.
 
-    Raise :class:`NotFound` for a step, pass, graph or node that the run does not have.
+    Raises :class:`NotFound` for a step, pass, graph or node that the run does not have.
     """
     shown = await service.read(recorded, _select, recorded, selection, root)
     svg: Markup | None = None

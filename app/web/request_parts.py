@@ -18,7 +18,7 @@ MOST_SECONDS: Final = 60.0
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the body of a request.
 
-    Raise :class:`TooLarge` as soon as the body is known to exceed ``limit`` bytes, before all of it has arrived.
+    Raises :class:`TooLarge` as soon as the body is known to exceed ``limit`` bytes, before all of it has arrived.
     """
     length = request.headers.get("content-length", "")
     stated = int(length) if length.isascii() and length.isdigit() and len(length) <= 15 else None
@@ -93,7 +93,7 @@ def idempotency_key(request: Request, owner: str | None, fingerprint: str) -> st
 
 
 def index_of(text: str, letter: str, what: str) -> int:
-    """Return the number in an id such as ``g0``. Raise :class:`NotFound` if ``text`` is not such an id."""
+    """Return the number in an id such as ``g0``. Raises :class:`NotFound` if ``text`` is not such an id."""
     digits = text.removeprefix(letter)
     if text.startswith(letter) and digits.isascii() and digits.isdigit() and len(digits) < 10:
         return int(digits)

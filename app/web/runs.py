@@ -137,7 +137,7 @@ def _default_wait(limits: model.Limits) -> float:
 async def _wait(request: Request, recorded: LiveRun, seconds: float | None) -> bool:
     """Wait at most ``seconds`` for the end of a run. Return whether the caller is still there.
 
-    Raise the server's own failure, if there was one.
+    Raises the server's own failure, if there was one.
     """
     recorded.readers += 1
     try:

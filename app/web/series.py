@@ -54,7 +54,7 @@ class PackedSeries(Struct, frozen=True):
 
 
 def series(recording: Recording, keys: Sequence[str], start: int, count: int | None, points: int | None) -> Series:
-    """Return the numbers of the keys. Raise :class:`InvalidInput` for a key that no step has, or for too many numbers."""
+    """Return the numbers of the keys. Raises :class:`InvalidInput` for a key that no step has, or for too many numbers."""
     read, left_out = _read(recording, keys, start, count, points)
     return Series(read.index.tolist(), {key: _plain(read.values[key], read.present[key]) for key in read.values}, left_out)
 

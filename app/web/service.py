@@ -103,7 +103,7 @@ class Service:
     async def parse(self, body: bytes, media_type: str, query: Mapping[str, str], sender: str) -> requests.Request:
         """Return the request for a run that a body contains. A body that could take long to read is read by a worker.
 
-        Senders share the workers in turn. Raise the errors of :func:`requests.read`, :class:`OverBudget` and :class:`Busy`.
+        Senders share the workers in turn. Raises the errors of :func:`requests.read`, :class:`OverBudget` and :class:`Busy`.
         """
         optimizers = None
         if requests.may_be_training(body):

@@ -101,7 +101,7 @@ class Workers:
     async def run(self, work: Callable[..., T], *arguments: Any, budget: Budget = DEFAULT) -> T:
         """Return ``work(*arguments)``, called in a process. An exception of the call is raised here.
 
-        Raise :class:`OverBudget` if the call exceeds its budget or crashes its process, and :class:`Busy` if too many calls
+        Raises :class:`OverBudget` if the call exceeds its budget or crashes its process, and :class:`Busy` if too many calls
         wait. If the caller is cancelled, the process is killed.
         """
         answers = self._answers(Work(work, arguments, False, budget.cpu_seconds, budget.answer_bytes), budget)
@@ -195,7 +195,7 @@ class Workers:
 
 
 async def _exchange(worker: Worker, deadline: float, call: bytes | None = None) -> Answer:
-    """Send a call, if given, and return the next answer. Raise :class:`OverBudget` at the deadline, or if the process ends."""
+    """Send a call, if given, and return the next answer. Raises :class:`OverBudget` at the deadline, or if the process ends."""
     try:
         async with asyncio.timeout_at(deadline):
             if call is not None:
@@ -238,7 +238,7 @@ class Worker:
         await self._calls.drain()
 
     async def receive(self) -> Answer:
-        """Return the next answer. Raise :class:`asyncio.IncompleteReadError` if the process has exited."""
+        """Return the next answer. Raises :class:`asyncio.IncompleteReadError` if the process has exited."""
         (length,) = LENGTH.unpack(await self._answers.readexactly(LENGTH.size))
         answer: Answer = pickle.loads(await self._answers.readexactly(length))
         return answer

@@ -20,7 +20,7 @@ def failures(events: Iterable[wire.AnyEvent]) -> list[str]:
 def paired(graph: model.Graph, roots: Iterable[Any]) -> dict[Any, int]:
     """Match a recorded graph with torch's, slot by slot from the roots; return the index of each of torch's nodes.
 
-    Raise :class:`AssertionError` unless both have the same nodes, and the same edges with slot and input.
+    Raises :class:`AssertionError` unless both have the same nodes, and the same edges with slot and input.
     """
     recorded = {(edge.source, edge.slot): (edge.target, edge.input) for edge in graph.edges if edge.gradient}
     assert len(recorded) == sum(edge.gradient for edge in graph.edges), "two edges leave one slot"

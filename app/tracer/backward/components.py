@@ -23,7 +23,7 @@ class Component:
 def components(nodes: Iterable[Any], limit: int) -> list[Component]:
     """Return the connected graphs that contain these nodes, the one with the newest node last, in linear time.
 
-    Raise :class:`TooManyNodes` if the graphs have more than ``limit`` nodes together.
+    Raises :class:`TooManyNodes` if the graphs have more than ``limit`` nodes together.
     """
     given = sorted(dict.fromkeys(nodes), key=sequence_nr, reverse=True)
     found: dict[Any, int] = {}

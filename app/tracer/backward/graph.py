@@ -26,7 +26,7 @@ class TooManyNodes(Exception):
 class Walk:
     """A graph at one moment: its nodes in breadth-first order. A walk keeps its graph alive.
 
-    ``indexes`` are the indexes of nodes. ``numbers`` are their sequence numbers, -1 for a leaf's node and for the nodes of
+    ``indexes`` are the indices of nodes. ``numbers`` are their sequence numbers, -1 for a leaf's node and for the nodes of
     threads that are not recorded. ``calls`` are the calls that made the nodes, where known.
     """
 

@@ -107,7 +107,7 @@ class Graphs:
         return found
 
     def _with_roots(self, roots: Sequence[Any]) -> Template:
-        """Return the template of the graph with these roots. Raise :class:`TooManyNodes` if it is too large."""
+        """Return the template of the graph with these roots. Raises :class:`TooManyNodes` if it is too large."""
         walk = Walk(roots, self._calls, self.limit)
         parameters = self._parameters
         return self.template(walk, [parameters.index(leaf) if leaf in parameters else -1 for _, leaf in walk.leaves])
@@ -134,7 +134,7 @@ class Graphs:
             self._names.refresh(self._scopes())
 
     def read_saved(self, walk: Walk, template: Template) -> tuple[list[Any], list[int]]:
-        """Return the saved tensors of all nodes in order, and the indexes of those that were read from a node.
+        """Return the saved tensors of all nodes in order, and the indices of those that were read from a node.
 
         The other tensors are known from the call that made their node.
         """

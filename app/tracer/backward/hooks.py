@@ -24,7 +24,7 @@ class NodeListener(Protocol):
 
 
 class GradientCapture:
-    """The gradients that the hooks of one pass have seen, by the indexes of nodes.
+    """The gradients that the hooks of one pass have seen, by the indices of nodes.
 
     ``order`` is the order in which nodes ran. ``at_outputs`` are the gradients that nodes received, ``on_edges`` the gradients
     that they computed. The hooks don't reference the nodes, which would keep the graph alive until a garbage collection.

@@ -29,7 +29,7 @@ class OpenPass:
     """A pass that is running.
 
     ``values`` are snapshots of its leaves when it began, by parameter. ``saved`` are the saved tensors of all nodes; those at
-    the indexes ``read_from_nodes`` were read from a node. ``given`` are the gradients that the program passed for
+    the indices ``read_from_nodes`` were read from a node. ``given`` are the gradients that the program passed for
     ``outputs``. ``inputs`` are the tensors that ``autograd.grad`` differentiates with respect to, if any.
     """
 

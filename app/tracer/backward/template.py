@@ -25,7 +25,7 @@ UNKNOWN, RESULT = -2, -1
 class Template:
     """A graph's structure that has been emitted, and how to read the tensors of a pass that shares it.
 
-    ``edges`` are columns of indexes: source, slot, target and input. ``lines`` are the lines that made the graph, and
+    ``edges`` are columns of indices: source, slot, target and input. ``lines`` are the lines that made the graph, and
     ``root_line`` is the line that made its first root.
     """
 
@@ -155,7 +155,7 @@ def int32(values: Sequence[int]) -> bytes:
 
 
 def _same_arguments(tensor: Tensor, call: Call) -> list[int]:
-    """Return the indexes of the call's arguments, and :data:`RESULT`, that are the same view as a tensor."""
+    """Return the indices of the call's arguments, and :data:`RESULT`, that are the same view as a tensor."""
     start = data_pointer(tensor)
     if not start:
         return []

@@ -49,7 +49,7 @@ class LineRange:
 class LineContext:
     """The current line of a program (-1 for none) with its enclosing gradient modes and loops.
 
-    ``heads`` are the lines of the ``with`` statements that change the gradient mode. ``loops`` are indexes in
+    ``heads`` are the lines of the ``with`` statements that change the gradient mode. ``loops`` are indices in
     :attr:`ProgramStructure.loops`, innermost first, through all running functions. ``origin`` is set if the line has called a
     module of the user's own that is running.
     """

@@ -34,7 +34,7 @@ class _TableLayout:
     """The columns of a table except its elements, and the arrangement of the elements.
 
     ``groups`` has an entry for each dtype code and element count: the rows that are read together, the byte columns of their
-    elements, and the indexes of their statistics.
+    elements, and the indices of their statistics.
     """
 
     def __init__(self, traits: Sequence[TensorTraits], contents: Sequence[int]) -> None:
