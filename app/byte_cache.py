@@ -58,7 +58,7 @@ class ByteCache(Generic[K, V]):
                 self._drop(next(iter(self._values)))
 
     def drop(self, belongs: Callable[[K], bool]) -> None:
-        """Drop the values for whose keys ``belongs`` is true, because what they belong to was deleted."""
+        """Drop each value whose key fulfils ``belongs``, for example all values of a deleted run."""
         with self._lock:
             for key in [key for key in self._values if belongs(key)]:
                 self._drop(key)

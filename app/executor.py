@@ -35,9 +35,9 @@ from .wire.catalogue import OptimizerCatalogue
 _CHILD_SECONDS: Final = 60.0
 """Maximum time that a job waits for a child. A zygote takes about ten seconds to start."""
 OVERDUE_SECONDS: Final = 3 * SELFTEST_SECONDS
-"""Age in seconds of the last self-test above which the sandbox counts as not tested any more."""
+"""Maximum age of the last self-test, in seconds. If it is older, the sandbox counts as untested."""
 _EXIT_SECONDS: Final = 1.0
-"""Maximum time from when a child closes its pipe until it exits."""
+"""Maximum time between the moment a child closes its pipe and its exit."""
 ENTRY: Final = "tapedeck.tracer.main"
 """The module that records and runs programs in the children."""
 

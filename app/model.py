@@ -241,7 +241,8 @@ MapEdgeKind = Literal["gradient", "formula", "constant"]
 
 
 class MapEdge(Struct, frozen=True):
-    """The edges from one box of a map to another: how many, to how many tensors, and the norm of what they carry.
+    """The edges from one box of a map to another: their number, that of the tensors they lead to, and the norm of the
+    gradients.
 
     ``gradient`` is false if none of them carries a gradient: their ``kind`` is then ``constant``. It is ``formula`` if one of
     them leads out of a derivative that a pass with ``create_graph`` computed.
@@ -259,8 +260,9 @@ class MapEdge(Struct, frozen=True):
 class MapLeaf(Struct, frozen=True):
     """A leaf that several boxes of a map use.
 
-    ``boxes`` are the boxes that use it, from the loss downwards, and ``arrives`` is its gradient. Pictures show it at the last
-    one and, with ``stubs``, refer to it at the others. They show at most one leaf at a box, and count its other shared leaves.
+    ``boxes`` are the boxes that use it, from the loss downwards, and ``arrives`` is its gradient. Pictures show the leaf at the
+    last of these boxes and, with ``stubs``, refer to it at the others. At a box with several shared leaves, pictures show one
+    and count the others.
     """
 
     node: str
@@ -296,7 +298,7 @@ SearchField = Literal["id", "parameter", "name", "op", "call", "module", "line",
 
 
 class SearchMatch(Struct, frozen=True):
-    """What meets one term of a query: a field of the node, and its text. ``text`` is ``null`` for a line, an id or a number."""
+    """The field of a node that matches one term of a query, and its ``text``: ``null`` for a line, an id or a number."""
 
     field: SearchField
     text: str | None
@@ -305,7 +307,7 @@ class SearchMatch(Struct, frozen=True):
 class SearchHit(Struct, frozen=True):
     """A node that a query describes. ``matches`` has one entry for each term of the query.
 
-    ``way`` are the ids of the groups around the node in the map, the outermost first. ``reveal`` is the operation to pass as
+    ``way`` has the ids of the groups around the node in the map, the outermost first. ``reveal`` is the operation to pass as
     ``reveal`` to the map: the node, or the last user of a leaf or constant. ``norm`` is the L2 norm of the gradient that
     arrived at the node, ``null`` without a pass.
     """
@@ -732,8 +734,8 @@ class Run(Struct, frozen=True):
 
     ``queue`` is present while the run waits for its turn.
 
-    ``findings_omitted`` are the codes of the rules that did not run to their end, for example because the time for findings was
-    over: further findings with these codes may be missing.
+    ``findings_omitted`` are the codes of the rules that did not finish, for example because the time for findings was over.
+    Further findings with these codes may be missing.
 
     ``omitted`` is set for a run that is too large for one response: the numbers of ``lines``, ``parameters`` and ``graphs``
     after the first ones. ``links`` then has the addresses of the whole lists.

@@ -28,7 +28,7 @@ class ConnectionLimits(Struct, frozen=True):
     body_seconds: float = 30.0
     """Time in which a client must send the body of a request. It is prolonged by a second for every 16 KiB received."""
     idle_seconds: float = 75.0
-    """Time after which an idle connection is closed. It must be longer than the time of a proxy in front of the server, or the
+    """Time after which an idle connection is closed. It must be longer than the idle time of a proxy in front of it, or the
     proxy will reuse closed connections."""
     write_seconds: float = 30.0
     """Time in which a client must read all that was sent, or at least 1 KiB for each second. Otherwise it is disconnected."""

@@ -53,7 +53,7 @@ class CutExpression:
     """An expression that cuts the graph of its ``operand``.
 
     ``removable`` is true if the operand can replace the whole expression. ``no_grad_line`` is the line that turns gradients off
-    for the expression, if one does.
+    for the expression, if there is one.
     """
 
     node: ast.expr
@@ -200,7 +200,7 @@ class Cuts:
         return self._carries(value, depth + 1) if recorded is None and depth < MOST_ASSIGNMENTS else recorded
 
     def _sources(self, root: ast.expr) -> Iterator[ast.expr]:
-        """Yield what the names in an expression stand for: values assigned to them, and values that their functions return."""
+        """Yield the values of the names in an expression: assigned values, and the results of functions with these names."""
         for node in ast.walk(root):
             if isinstance(node, ast.Name):
                 value = self._value(node)
@@ -219,7 +219,7 @@ class Cuts:
         return None
 
     def _returned(self, name: ast.Name) -> Iterator[ast.expr]:
-        """Yield the expressions returned by the function with a name, or by the ``forward`` of its module."""
+        """Yield the expressions that a function of this name returns, or the ``forward`` of a module of this name."""
         value = self._value(name)
         class_name = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else None
         definition = self._classes.get(class_name) if class_name is not None else None

@@ -79,7 +79,7 @@ def _innermost(recording: Recording, signals: list[wire.PassFailed]) -> list[wir
         while (event := _pass(recording, index)) is not None and 0 <= event.parent < index:
             index = event.parent
             if (index, message) in around:
-                break  # the passes around that one were found before
+                break  # the passes around this one are in the set already
             around.add((index, message))
     return found
 

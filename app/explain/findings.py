@@ -45,7 +45,7 @@ class RuleFindings(Struct, frozen=True):
 
 
 class Findings(Struct, frozen=True):
-    """The findings of a run, the most severe first, then by line, and the codes of the rules that did not run to their end."""
+    """The findings of a run, the most severe first, then by line, and the codes of the rules that did not finish."""
 
     findings: list[model.Finding]
     omitted: list[str]
@@ -57,7 +57,7 @@ def find(recording: Recording, program: model.Program) -> list[model.Finding]:
 
 
 def arranged(found: Iterable[RuleFindings]) -> Findings:
-    """Return the findings of all rules in order. A rule that is missing in ``found`` did not run to its end."""
+    """Return the findings of all rules in order. A rule that is missing in ``found`` did not finish."""
     by_code = {each.code: each for each in found}
     omitted = [code for code in RULES if code not in by_code or not by_code[code].complete]
     every = [finding for each in by_code.values() for finding in each.findings]
@@ -93,7 +93,7 @@ def _collected(code: str, found: Iterator[model.Finding], recording: Recording) 
     """Return at most ``MOST`` findings of a rule. If the rule fails, return the findings before its failure."""
     findings: list[model.Finding] = []
     try:
-        for finding in islice(found, MOST):  # no comprehension, because a rule may fail after its first findings
+        for finding in islice(found, MOST):  # not a comprehension: the first findings are kept if the rule fails later
             findings.append(structs.replace(finding, origin=finding.origin or _origin(finding, recording)))  # noqa: PERF401
         return RuleFindings(code, findings, next(found, None) is None)
     except Exception:

@@ -29,5 +29,5 @@ def changed_lines(program: str, fix: model.Fix) -> list[tuple[str, str]]:
     [('-', 'm = m - g'), ('+', 'm -= g')]
     """
     before, after = program.splitlines(), apply(program, fix).splitlines()
-    lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]  # after the names of the files
+    lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]  # without the two lines that name the files
     return [(line[0], line[1:]) for line in lines if not line.startswith("@@")]

@@ -60,7 +60,7 @@ def _kept(syntax: Syntax, function: ast.ClassDef) -> KeptResult | None:
     read = {each.attr for each in ast.walk(backward) if isinstance(each, ast.Attribute) and _is_of(each, context)}
     for statement in ast.walk(forward):
         if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.BinOp | ast.Call | ast.UnaryOp):
-            continue  # an argument or a property of one is not a result
+            continue  # an argument, or a property of an argument, is not a result
         for target in statement.targets:
             if isinstance(target, ast.Attribute) and _is_of(target, forward.args.args[0].arg) and target.attr in read:
                 return KeptResult(function.name, syntax.text(target), statement.lineno)
@@ -68,5 +68,5 @@ def _kept(syntax: Syntax, function: ast.ClassDef) -> KeptResult | None:
 
 
 def _is_of(node: ast.Attribute, context: str) -> bool:
-    """Return whether an attribute is one of the context object of a custom function."""
+    """Return whether an attribute belongs to the context object of a custom function."""
     return isinstance(node.value, ast.Name) and node.value.id == context

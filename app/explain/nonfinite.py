@@ -20,7 +20,7 @@ from ..recording.tensors import Tensors
 NEAR = 50
 """Largest number of nodes that are searched for a ``where`` through which the gradient of a node came."""
 NESTED = 200
-"""Largest number of passes that are searched for those nested in an earlier pass."""
+"""Largest number of passes that are searched for passes nested in an earlier one."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
 """Operations by which a program writes an Inf on purpose."""
 _BOTH = ("-Infinity", "Infinity")

@@ -115,7 +115,7 @@ def _written(statement: ast.stmt | None) -> str | None:
 def _made(syntax: Syntax, name: str, statement: ast.stmt) -> ast.Assign | None:
     """Return the last assignment of a name above a statement, in the same function.
 
-    Return ``None`` for a global name of a function, because a new local name would hide it.
+    Return ``None`` for a global name that a function uses, because a new local name would hide the global one.
     """
     function = syntax.function_of(statement)
     if function is not None:

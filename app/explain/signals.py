@@ -1,4 +1,4 @@
-"""Reduce the signals of a run to those that can make different findings."""
+"""Reduce the signals of a run to those that can lead to different findings."""
 
 from __future__ import annotations
 

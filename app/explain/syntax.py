@@ -94,7 +94,7 @@ class Syntax:
         return self.no_grad_line(node) is not None
 
     def no_grad_line(self, node: ast.AST) -> int | None:
-        """Return the line of the ``with`` or decorator that turns gradients off for a statement, ``None`` without one."""
+        """Return the line of the ``with`` or decorator that turns gradients off for a statement, if there is one."""
         while (parent := self._parents.get(node)) is not None:
             wrapped = (
                 [item.context_expr for item in parent.items]

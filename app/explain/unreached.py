@@ -41,8 +41,8 @@ def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optim
             if all(f".{name}.".find(f".{path.partition('.')[2] or path}.") >= 0 for name in names):
                 why = (
                     f"Line {statement.lineno} replaces `{syntax.text(target)}` after line {made} has made the optimizer, which "
-                    "still holds the old parameters. The new ones get gradients and never change. Make the optimizer after "
-                    "the replacement."
+                    "still holds the old parameters. The new parameters get gradients but never change. Make the optimizer "
+                    "after the replacement."
                 )
                 return Cause(statement.lineno, why, True)
     return None
@@ -97,7 +97,7 @@ def _candidates(syntax: Syntax) -> Iterator[_Candidate]:
 
 
 def _reentrant(call: ast.Call) -> bool:
-    """Return whether a checkpoint is of the reentrant kind, which is also the kind without the argument."""
+    """Return whether a checkpoint is reentrant, which it is by default."""
     given = next((keyword.value for keyword in call.keywords if keyword.arg == "use_reentrant"), None)
     return given is None or (isinstance(given, ast.Constant) and given.value is True)
 
@@ -117,7 +117,7 @@ def _uses(syntax: Syntax, root: ast.expr, owner: str) -> bool:
 
 
 def _owner(name: str) -> str:
-    """Return the innermost part of a parameter's name that a program writes: of its module, or the tensor's own.
+    """Return the name by which a program refers to a parameter: that of its module, or that of the tensor itself.
 
     >>> _owner("net.gate.weight"), _owner("block.0.bias"), _owner("w")
     ('gate', 'block', 'w')

@@ -30,7 +30,7 @@ def read_map(
 ) -> model.GraphMap:
     """Return the map of a graph at a view, with the gradients of a pass over the graph.
 
-    Without ``view``, the map shows :func:`first_view`. ``revealed`` is the id of a node that the view must show. Raise
+    Without ``view``, the map shows :func:`first_view`. ``revealed`` is the id of a node that the view must show. Raises
     :class:`NotFound` for a graph or pass that does not exist, and :class:`InvalidInput` for a view that is too long, a pass
     over another graph, or a node that the graph does not have.
     """

@@ -23,7 +23,7 @@ def default_graph(recording: Recording, step: int | None = None, line: int | Non
     """Return the graph to show for a whole recording, for one step, or for the value of one line.
 
     For a whole recording, return the main pass of the last step, else the last pass that has a graph, else the last graph.
-    For a step, return its main pass. Return ``None`` if there is no graph, or if both a step and a line are given. Raise
+    For a step, return its main pass. Return ``None`` if there is no graph, or if both a step and a line are given. Raises
     :class:`NotFound` if there is no such step.
     """
     if line is not None:

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class FindingsOfRun(Protocol):
-    """The findings of a run, and the codes of the rules that did not run to their end."""
+    """The findings of a run, and the codes of the rules that did not finish."""
 
     @property
     def findings(self) -> list[model.Finding]: ...

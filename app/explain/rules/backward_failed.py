@@ -84,11 +84,11 @@ _SENTENCES = (
     ),
     (
         r"has a shape of torch.Size\((.+?)\) and output\[\d+\] has a shape of torch.Size\((.+?)\)",
-        "The gradient passed to the pass has shape {0}, but its tensor has shape {1}.",
+        "The gradient that the pass starts from has shape {0}, but its tensor has shape {1}.",
     ),
     (
         r"has a dtype of torch.(\w+) and output\[\d+\] has a dtype of torch.(\w+)",
-        "The gradient passed to the pass has dtype `{0}`, but its tensor has dtype `{1}`.",
+        "The gradient that the pass starts from has dtype `{0}`, but its tensor has dtype `{1}`.",
     ),
     (
         r"gradients can be either Tensors or None, but got (\w+)",

@@ -3,8 +3,8 @@
 ## Why it matters
 
 Clipping changes the gradients that `optimizer.step()` reads, so it belongs between `backward()` and `step()`. It has no effect
-after `step()`, on a generator that was used up before, or if its result is not kept: `clamp` returns a new tensor, `clamp_`
-changes the gradient. Training then explodes as if nothing were clipped.
+after `step()`, or on a generator that is already used up. It also has no effect if its result is not kept: `clamp` returns a
+new tensor, whereas `clamp_` changes the gradient. Training then explodes as if nothing were clipped.
 
 ## Example
 
@@ -56,11 +56,11 @@ CODE: Final = "clip-unused"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 _CLIPS: Final = frozenset({"clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_"})
 _NEW: Final = frozenset({"clamp", "clip", "mul", "div", "nan_to_num", "renorm", "clamp_min", "clamp_max"})
-"""Methods that return a new tensor, each with a twin whose name ends with an underscore."""
+"""Methods that return a new tensor. With an underscore at the end of its name, each changes the tensor itself."""
 _GENERATORS: Final = frozenset({"parameters", "named_parameters", "filter", "map", "iter"})
-"""Functions that return an iterator, which is empty once it was read to its end."""
+"""Functions that return an iterator, which can be read only once."""
 _READS: Final = frozenset({"list", "tuple", "sum", "set", "sorted"})
-"""Functions that read an iterator to its end."""
+"""Functions that read all of an iterator."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -129,7 +129,7 @@ def _step_before(syntax: Syntax, call: ast.Call) -> int | None:
 
 
 def _is_optimizer_step(syntax: Syntax, statement: ast.Expr) -> bool:
-    """Return whether a statement calls the ``step`` of something that has a ``zero_grad``, or of a gradient scaler."""
+    """Return whether a statement calls ``step`` of an object whose ``zero_grad`` the program calls, or of a scaler."""
     call = statement.value
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return False
@@ -153,7 +153,7 @@ def _block(syntax: Syntax, statement: ast.stmt) -> list[ast.stmt]:
 
 
 def _used_up(syntax: Syntax, call: ast.Call) -> tuple[str, int] | None:
-    """Return the name of a generator that a call gets and the line that has read it to its end before."""
+    """Return the name of a generator that a call gets, and the line that has already used it up."""
     match call:
         case ast.Call(args=[ast.Name(id=name), *_]):
             pass

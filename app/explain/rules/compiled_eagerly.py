@@ -62,5 +62,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "`torch.compile` compiled nothing here: the function ran eagerly, so that Tapedeck could record it.",
-            "The function may be slower than compiled, and no errors or warnings of the compiler appear.",
+            "The function may be slower than compiled code, and no errors or warnings of the compiler appear.",
         )

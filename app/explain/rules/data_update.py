@@ -142,7 +142,7 @@ def _itself(syntax: Syntax, update: Update) -> str:
 
 
 def _plain(syntax: Syntax, node: ast.expr | ast.stmt, target: str) -> str:
-    """Return the text of code of the program without the ``.data`` of a parameter and of gradients."""
+    """Return the text of an expression, without the ``.data`` of a parameter and of gradients."""
     text = syntax.text(node)
     for each in ast.walk(node):
         if isinstance(each, ast.Attribute) and each.attr == "data":

@@ -126,7 +126,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _is_zero(numbers: PassNumbers, index: int) -> bool:
-    """Return whether all elements of a node's value, of which there are several, are zero."""
+    """Return whether the value of a node has several elements and all of them are zero."""
     value = numbers.value(index)
     return value is not None and value.zeros is not None and value.zeros == prod(value.shape) > 1
 

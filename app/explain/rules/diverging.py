@@ -60,7 +60,7 @@ ROUNDS: Final = 6
 STEP_GROWTH: Final = 1.2
 """Factor by which the loss must grow in each of these steps."""
 TOTAL_GROWTH: Final = 1e4
-"""Factor by which the loss must grow in all of them together, and above its highest value before them."""
+"""Factor by which the loss must grow in all these steps together, and by which it must exceed its highest earlier value."""
 PARAMETER_GROWTH: Final = 10
 """Factor by which a parameter must grow in these steps."""
 PARAMETER_STEP_GROWTH: Final = 1.05

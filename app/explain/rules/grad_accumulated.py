@@ -69,7 +69,7 @@ _KEYS: Final = [
     for statistic in statistics
 ]  # fmt: skip
 LEAVES: Final = 100
-"""Largest number of parameters that are searched. Parameters without a gradient before a pass are not among them."""
+"""Largest number of parameters that are searched. Parameters without a gradient before a pass do not count."""
 
 _GradientStatistics = tuple[float, ...]
 

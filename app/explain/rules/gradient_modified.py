@@ -35,7 +35,7 @@ b.register_hook(lambda g: g.clamp(-1, 1))
 - Writes to a copy, as after `g = g.clone()`, and hooks that return a new tensor.
 - Writes to the `.grad` of a parameter, in a hook that runs after the gradient is accumulated, or after the pass.
 - Writes that PyTorch refuses with an error. Another finding explains the error.
-- Writes through an array that a hook keeps and uses after it has ended, and writes by other code that PyTorch does not observe.
+- Writes that PyTorch does not observe, for example through a NumPy array that a hook keeps for later.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _groups(syntax: Syntax, found: list[Update]) -> list[list[Update]]:
 def _edit(syntax: Syntax, group: list[Update], torch: str, read: Mapping[ast.FunctionDef | None, int]) -> model.Edit | None:
     """Return the edit for one group, ``None`` if a gradient that it would clear is read afterwards.
 
-    ``read`` has the last line of each function that reads a gradient.
+    ``read`` has, for each function, the last line that reads a gradient.
     """
     edit = without_gradients(syntax, [each.statement for each in group], torch)
     cleared = []

@@ -116,7 +116,7 @@ def _moves(recording: Recording) -> Iterator[_Move]:
             yield _Move(row.name, row.line, index, row.source, row.to.grad_fn if row.to is not None else None, row.to)
     signals = (signal for signal in recording.signals(wire.LeafRebound) if signal.step < steps)
     for signal in distinct(signals, lambda signal: (signal.line, signal.name)):
-        if _failing_line(recording, signal.line) is not None:  # without an error it may be intended: the leaf has another name
+        if _failing_line(recording, signal.line) is not None:  # without an error, the move may be intended
             yield _Move(signal.name, signal.line, signal.step, f"p{signal.parameter}", signal.grad_fn)
 
 

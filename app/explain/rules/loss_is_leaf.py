@@ -56,7 +56,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("error",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each name of such a loss."""
+    """Yield a finding for each such loss, once per name."""
     reported: set[str] = set()
     cuts: Cuts | None = None
     for graph in different_graphs(recording):
@@ -79,7 +79,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             step=graph.step,
             node=root.id,
             message=f"`{root.name}` has no graph. Line {line} makes it a leaf, so `backward()` reaches no parameter.",
-            why=f"A gradient reaches only what the loss was computed from by operations that have a derivative.{where} "
+            why=f"A gradient reaches a tensor only through operations that have a derivative.{where} "
             "Setting `requires_grad` afterwards does not bring the graph back.",
             pass_=graph.pass_,
         )
@@ -110,7 +110,7 @@ def _made_leaf(statement: ast.stmt) -> str | None:
 
 
 def _computed(value: ast.expr) -> bool:
-    """Return whether an expression reads a variable: a name that is neither called itself nor that of a module."""
+    """Return whether an expression reads a variable, which is a name other than that of a module or a called function."""
     called = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
     names = (node for node in ast.walk(value) if isinstance(node, ast.Name))
     return any(node.id not in MODULES and id(node) not in called for node in names)

@@ -85,7 +85,7 @@ _WHERE_TRAP: Final = (
     "Replace the harmful input before the operation, not the result after it."
 )
 _LITERAL: Final = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
-"""Inf or NaN where a program names it: ``float("inf")``, ``math.nan``."""
+"""Inf or NaN as it is written in a program: ``float("inf")``, ``math.nan``."""
 _RUN_AWAY: Final = 1_000.0
 """Factor between a loss and its first value above which the loss has run away."""
 _LONGEST: Final = 60

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-The recording of one pass has a limited size. Above it, the elements of tensors are left out first, then their statistics.
-Nodes, edges and shapes are always complete, but checks that need the missing numbers cannot run.
+The recording of one pass has a limited size. Beyond this limit, the elements of tensors are left out first, and then their
+statistics. Nodes, edges and shapes are always complete, but checks that need the missing numbers cannot run.
 
 ## Example
 

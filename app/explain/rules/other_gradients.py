@@ -26,7 +26,7 @@ for step in range(3):
     d_optimizer.zero_grad()
 ```
 
-Clear the gradients of each optimizer before its own loss:
+Clear the gradients of each optimizer before the `backward()` of its own loss:
 
 ```python
 import torch

@@ -54,7 +54,7 @@ _FIRST: Final = {
     "LogSoftmaxBackward0": ("SoftmaxBackward0", "softmax", "log_softmax"),
     "BinaryCrossEntropyWithLogitsBackward0": ("SigmoidBackward0", "sigmoid", "sigmoid"),
 }
-"""For the function of a loss: the function that must not precede it, its name, and what the loss applies itself."""
+"""For the function of a loss: the function that must not precede it, its name, and the one that the loss applies itself."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -81,8 +81,8 @@ def _finding(graph: GraphOfPass, loss: model.Node, below: model.Node, name: str,
         step=graph.step,
         node=below.id,
         message=f"`{function}` gets the result of a {name}, computed by {by}, but expects logits.",
-        why=f"`{function}` applies `{inner}` itself. For inputs between 0 and 1, it returns no loss near 0, and the gradients "
-        f"are small. Pass the outputs of the last layer, without the {name}.",
+        why=f"`{function}` applies `{inner}` itself. With inputs between 0 and 1, the loss cannot approach 0, and the "
+        f"gradients are small. Pass the outputs of the last layer, without the {name}.",
         pass_=graph.pass_,
     )
 

@@ -41,9 +41,9 @@ for step in range(5):
 - Parameters of runs that build a different graph in different steps, as a mixture of experts does.
 - Runs with a pass that was not recorded.
 
-It is a warning if the program has a line that certainly cuts the parameter from the loss: it makes a new tensor or parameter
-from its numbers, or replaces it after the optimizer was made. If the optimizer made fewer than three steps, the note says that
-the run is too short to be sure.
+The finding is a warning if a line of the program certainly cuts the parameter from the loss. Such a line makes a new tensor or
+parameter from the parameter's numbers, or replaces the parameter after the optimizer was made. Otherwise the finding is a note.
+If the optimizer made fewer than three steps, the note says that the run is too short to be sure.
 """
 
 from __future__ import annotations

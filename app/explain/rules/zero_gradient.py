@@ -98,7 +98,7 @@ def _finding(graph: GraphOfPass, node: model.Node, names: list[str], steps: int)
         step=graph.step,
         node=node.id,
         message=f"Each element of the gradient of {listed(names)} is 0 {when}: the derivative of `{function}` is 0 everywhere.",
-        why=f"`{function}` is constant between its jumps, so no gradient passes it. If `z` is what it gets, "
+        why=f"`{function}` is constant between its jumps, so no gradient passes it. For an input `z`, "
         f"`z + (z.{function}() - z).detach()` has the same value and lets the gradient pass unchanged.",
         pass_=graph.pass_,
     )

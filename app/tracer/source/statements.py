@@ -70,7 +70,7 @@ class ProgramStructure:
     statements: list[Statement] = field(default_factory=list)
     loops: list[LineRange] = field(default_factory=list)
     loops_with_passes: set[int] = field(default_factory=set)
-    """The indexes in ``loops`` of the loops whose bodies call ``backward`` or ``grad``."""
+    """The indices in ``loops`` of the loops whose bodies call ``backward`` or ``grad``."""
     grad_modes: list[LineRange] = field(default_factory=list)
     loop_variables: set[str] = field(default_factory=set)
     """The variables of ``for`` loops, which name one object after another."""

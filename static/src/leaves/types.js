@@ -68,7 +68,7 @@
  * @property {number} steps
  * @property {Parameter[]} parameters
  * @property {Finding[]} findings
- * @property {string[]} findings_omitted  codes of the rules that did not run to their end
+ * @property {string[]} findings_omitted  codes of the rules that did not finish
  * @property {Record<string, string>} links
  * @property {Record<string, number>} [omitted]   numbers of lines, parameters and graphs after the first ones
  *

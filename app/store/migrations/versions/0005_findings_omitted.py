@@ -1,4 +1,4 @@
-"""Add the codes of the rules that did not run to their end."""
+"""Add the codes of the rules that did not finish."""
 
 from __future__ import annotations
 
