@@ -75,7 +75,7 @@ class GraphOfPass:
         return [target for _, target in self.edges(node)]
 
     def before_views(self, node: int) -> model.Node:
-        """Return a node, or the first node below it if it is a view. A view has the same elements as the node below it."""
+        """Skip views, which only reshape: return the node itself, or the first node below it that is not a view."""
         return self.nodes[self.below_views(node)]
 
     def below_views(self, node: int) -> int:
