@@ -1,8 +1,8 @@
 """Decide whether a request may reach the server: its token, the host that it names, and the page that sent it.
 
 Any web page that a person visits can send requests to a server on that person's machine or network. It can also use a name of
-its own that resolves to the server's address (DNS rebinding). A private server therefore needs a token, which is part of the
-address that it prints, as Jupyter's is. A browser then keeps it in a cookie.
+its own that resolves to the server's address (DNS rebinding). A private server therefore requires a token, which is part of the
+address that the server prints, as with Jupyter. A browser then keeps the token in a cookie.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ class AccessCheck:
     """Middleware that answers 403 to a request that may not reach the server.
 
     With ``hosts``, a request must name one of them in ``Host``; ``loopback`` allows the names of the machine itself. With
-    ``token``, it must have the token, and no page of another origin may send it. Without a token, such a page may send what the
-    API allows to every origin, but no body that looks like a form or plain text: browsers send those without asking first.
+    ``token``, a request must contain the token, and no page of another origin may send a request. Without a token, such a page
+    may use what the API allows to every origin. It may not send a body that looks like a form or plain text, because browsers
+    send those without asking the server first.
     """
 
     def __init__(self, app: ASGIApp, token: str = "", hosts: Collection[str] = (), *, loopback: bool = False) -> None:
@@ -106,7 +107,7 @@ class AccessCheck:
         scope["query_string"] = urlencode([(name, value) for name, value in query if name != TOKEN]).encode()
         if scope["method"] != "GET" or "text/html" not in headers.get("accept", ""):
             return None
-        # a browser: the token moves from the address, which is shown and saved, to a cookie
+        # in a browser, the token moves to a cookie, because the address is shown and saved
         rest = scope["query_string"].decode()
         response = RedirectResponse("/" + scope["path"].lstrip("/") + (f"?{rest}" if rest else ""), 303)
         response.set_cookie(

@@ -42,7 +42,7 @@ def sender_of(scope: Scope) -> str:
 def client_of(request: Request, owner: str | None, asked: str = "") -> Client:
     """Return the client of a request, whose cookie or key identifies ``owner``, if it has one.
 
-    ``asked`` stands for the content of the request. It tells the callers apart that have neither.
+    ``asked`` stands for the content of the request. It distinguishes callers that have neither a cookie nor a key.
     """
     return Client(owner, sender_of(request.scope), asked)
 

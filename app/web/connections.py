@@ -36,11 +36,11 @@ BODY_RATE: Final = 16 * 1024
 WRITE_RATE: Final = 1024
 """Bytes per second at which a client must read."""
 REFUSED_SECONDS: Final = 5.0
-"""Seconds for which a connection is read after its last response. A client that is still sending would otherwise lose it."""
+"""Seconds for which a connection is read after its last response: without them, a client that still sends would lose it."""
 RETRY_SECONDS: Final = 5
 """``Retry-After`` of a connection beyond a limit."""
 REFUSALS: Final = 64
-"""Number of connections beyond a limit that get an error as answer at the same time. Further ones are closed without answer."""
+"""Number of connections beyond a limit that are answered with an error at the same time. Further ones are closed at once."""
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.remove(self, self._address, accepted=self._refusal is None)
-        # uvicorn notifies only the last of several requests
+        # of several requests, uvicorn notifies only the last one
         if self._serving is not None and not self._serving.response_complete:
             self._serving.disconnected = True
             self._serving.message_event.set()
@@ -166,7 +166,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._refusal)
             return
         self._received = True
-        if self._deadline is None and self._idle:  # bytes that begin no request have a time limit too
+        if self._deadline is None and self._idle:  # bytes that do not begin a request have a time limit too
             self._deadline = self._table.clock() + self._limits.header_seconds
         super().data_received(data)
         if self._in_headers:

@@ -16,7 +16,7 @@ from ..errors import TooMany
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 PIECE: Final = 64 * 1024
-"""Bytes that are sent at once. A listener that does not read has at most this and the server's own buffer in memory."""
+"""Bytes that are sent at once. For a listener that does not read, the server keeps at most these bytes and its own buffer."""
 SEND_SECONDS: Final = 60.0
 """Seconds without reading after which a listener is dropped. On our own server, ``connections.py`` does so earlier."""
 SENDERS: Final = 8
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class SendingTurns:
     """Let senders take turns, so that other work on the event loop never waits for all of them.
 
-    At most ``SENDERS`` go ahead in one iteration of the loop. Then follows a pause in proportion to the time that they took.
+    At most ``SENDERS`` of them send in one iteration of the loop. Then all wait, in proportion to the time that this took.
     """
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from ..runs.run import LiveRun, RecordedRun
 VISIT_SECONDS: Final = 3.0
 """Seconds that a page waits for the recording of its example. A later page shows it without waiting."""
 QUEUE_SECONDS: Final = 0.5
-"""Seconds that a page waits while the example is in the queue: on a busy server, it is shown without a recording."""
+"""Seconds that a page waits while the example is in the queue. On a busy server, the page then has no recording."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class ExampleRuns:
         await self.find(example, seconds=None)
 
     async def find(self, example: Example, *, seconds: float | None = VISIT_SECONDS) -> RecordedRun | None:
-        """Return the recording of an example; ``None`` if programs cannot be run, or if it is not made within ``seconds``.
+        """Return the recording of an example; ``None`` if programs cannot be run, or if recording takes over ``seconds``.
 
         All callers share one recording of an example, and never wait for the recording of another example.
         """

@@ -183,7 +183,7 @@ class Feed:
         return self._keep(number, _joined(begun, chunk)) if chunk.stop == stop else None
 
     def _keep(self, number: int, chunk: Chunk) -> Chunk:
-        """Keep a chunk, or the part of it that is published, for other listeners."""
+        """Keep a chunk for other listeners. A chunk that may still grow is kept as the tail."""
         if len(chunk.ends) == CHUNK or (self._ending is not None and chunk.stop == self._published):
             self._cache.put((self._recorded.id, number), chunk, _size(chunk))
         elif self._tail is None or self._tail.first <= chunk.first:

@@ -103,7 +103,7 @@ class _ServiceCollector(Collector):
             ("waiting", "Runs that are queued.", service.runs.waiting),
             ("streams", "Event streams that are open.", service.listeners.count),
             ("store_bytes", "Size of all recordings in bytes.", service.archive.bytes),
-            ("ready", "Whether programs can be run.", int(service.executor.ready)),
+            ("ready", "1 if programs can be run, else 0.", int(service.executor.ready)),
         ):
             yield GaugeMetricFamily(f"tapedeck_{name}", documentation, value=value)
 

@@ -35,7 +35,7 @@ def run_links(root: str, run: str) -> dict[str, str]:
 
 
 def list_links(root: str, run: str, lists: Iterable[str]) -> dict[str, str]:
-    """Return the addresses of the lists of a run of which the answer for the run has only the first items.
+    """Return the addresses of the lists of a run that are too long for the response about the run.
 
     >>> list_links("", "42", ["lines"])
     {'lines': '/api/v1/runs/42/lines'}

@@ -199,7 +199,7 @@ async def _page(request: Request, id: str, name: str, read: Callable[[Recording]
 
 
 def _encoded(found: Items) -> Sequence[tuple[str, Raw]]:
-    """Return the first items that fit into a page, at least one, each with its key. Items of a list have empty keys."""
+    """Return the first items that fit into a page, but at least one, with their keys. Items of a list have empty keys."""
     page: list[tuple[str, Raw]] = []
     size = 0
     for each in found.items:

@@ -24,8 +24,8 @@ class PackedRow(Struct, frozen=True, array_like=True):
     """The description of a tensor, the same in every step.
 
     ``packed`` is the NumPy dtype of its packed elements, or null if they were not kept. ``stats`` is true if statistics are
-    packed. A tensor of one element may have no statistics: its minimum, maximum and mean are the element, its norm the
-    element's magnitude.
+    packed. A tensor of one element may have no statistics: its minimum, maximum and mean are the element itself, and its norm
+    is the element's magnitude.
     """
 
     shape: list[int]

@@ -52,7 +52,7 @@ class ProgramLine(Struct, frozen=True):
     printed: list[model.Printed]
     """For the last line of a cell, the pieces of text that the cell printed, in order; empty for other lines."""
     cell_over: bool
-    """True if the line's cell had run to its end at the playhead."""
+    """True if the line's cell had finished at the playhead."""
     active: bool
     """True if the line belongs to the phase at the playhead."""
     error: model.ProgramError | None
@@ -187,7 +187,7 @@ def _graph_index(id: str) -> int:
 
 
 def _graph_and_node(recording: Recording, index: int, node: str | None) -> tuple[model.Graph, str | None]:
-    """Return a graph and its selected node. Of a graph whose nodes are not drawn, return only what the inspector shows."""
+    """Return a graph and its selected node. For a graph whose nodes are not drawn, return only what the inspector shows."""
     sizes = recording.log.graph_sizes()
     if index < len(sizes) and sizes[index][0] > BOXES:
         graph = lists.excerpt(recording, index, node)

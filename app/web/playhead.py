@@ -59,7 +59,7 @@ class Playhead(Struct, frozen=True):
         return last is not None and last.step == value.step and not first <= line <= end
 
     def cells_over(self) -> list[bool]:
-        """Return for each cell whether it had run to its end.
+        """Return for each cell whether it had finished.
 
         A cell is over if a later cell had begun, or if none of its lines runs later.
         """

@@ -55,7 +55,7 @@ PROBLEM_KINDS: Final[dict[type[errors.TapedeckError], ProblemKind]] = {
         403,
         "Not allowed",
         "Only the owner of a run can stop or delete it. Only a caller who requested a replay can stop it. A private server "
-        "needs its token, and accepts no requests of other sites.",
+        "requires its token, and refuses requests that pages of other sites send.",
     ),
     errors.NotFound: ProblemKind("not-found", 404, "Not found", "There is no such run, step, graph, pass, node or page."),
     errors.NotEnded: ProblemKind("not-ended", 409, "Run in progress", "Try again when the run has ended."),

@@ -25,7 +25,7 @@ class ReadinessCheck(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """Whether programs can be run, how they are confined, the sandbox's report as a list of sentences, and all conditions.
+    """Whether programs can be run, how they are confined, the sandbox's report in sentences, and every condition.
 
     ``ready`` is true if every check is ``ok``.
     """

@@ -53,11 +53,11 @@ class SecurityHeaders:
         nonce = secrets.token_urlsafe(16)
         root = scope.get("root_path") or self._root
         path = scope["path"]
-        if root and path == root:  # relative to the host, whatever name the caller used
+        if root and path == root:  # without a host, because the caller may use any name for it
             query = scope["query_string"].decode("latin-1")
             await RedirectResponse(f"{root}/" + (f"?{query}" if query else ""), 308)(scope, receive, send)
             return
-        if root and not path.startswith(f"{root}/"):  # the proxy removed it, but in ASGI the path includes the root path
+        if root and not path.startswith(f"{root}/"):  # the proxy removed the root, which belongs to the path in ASGI
             path = root + path
         scope = {**scope, NONCE: nonce, "root_path": root, "path": path}
         if bare:

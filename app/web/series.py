@@ -18,7 +18,7 @@ CELLS: Final = 2_000_000
 DEFAULT_POINTS: Final = 2_000
 """Number of steps to which each key is reduced if a request does not choose one."""
 DEFAULT_CELLS: Final = 20_000
-"""Largest number of numbers in the response to such a request, about 400 kB of JSON. For many keys, fewer steps are kept."""
+"""Largest size of the response to such a request, in numbers: about 400 kB of JSON. For many keys, fewer steps are kept."""
 MOST_POINTS: Final = 100_000
 """Largest number of steps that a request can choose."""
 
@@ -26,7 +26,7 @@ MOST_POINTS: Final = 100_000
 class Series(Struct, frozen=True):
     """Numbers over steps: ``series[key][i]`` belongs to step ``index[i]`` and is null if that step has no such number.
 
-    ``omitted`` is set if steps were left out: their number. Their extremes are kept. ``points`` selects how many are kept.
+    ``omitted`` is the number of steps that were left out, if any. Steps with extremes are kept. ``points`` limits the steps.
     """
 
     index: list[int]
@@ -45,7 +45,7 @@ class PackedNumbers(Struct, frozen=True):
 class PackedSeries(Struct, frozen=True):
     """Numbers over steps, for msgpack: ``index`` is packed as int32, the series as float64.
 
-    ``omitted`` is set if steps were left out: their number.
+    ``omitted`` is the number of steps that were left out, if any.
     """
 
     index: PackedMatrix

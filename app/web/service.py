@@ -149,5 +149,5 @@ def service_of(request: Request | HTTPConnection) -> Service:
 def root_of(request: Request | HTTPConnection) -> str:
     """Return the path under which a proxy serves the app, without a slash at its end."""
     scope = request.scope
-    root: Any = scope.get("app_root_path", scope.get("root_path", ""))  # a mount changes the latter
+    root: Any = scope.get("app_root_path", scope.get("root_path", ""))  # a mount changes root_path
     return str(root).rstrip("/")

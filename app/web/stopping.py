@@ -11,7 +11,7 @@ RETRY_SECONDS = 5
 
 
 class AnswersWhenStopped:
-    """Middleware for requests that the server cancels while it stops: they get 503 instead of an internal error."""
+    """Middleware that answers 503 to requests that the server cancels while it stops, instead of an internal error."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
