@@ -1,4 +1,4 @@
-"""Tell the C library's allocator how to use memory in a server."""
+"""Configure the C library's memory allocator for a server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ARENAS: Final = 2
 def return_large_blocks() -> bool:
     """Give large blocks back to the system as soon as they are freed. Return whether the allocator supports it.
 
-    By default, when a large block of up to 32 MB is freed, glibc no longer counts blocks of its size as large. After one
-    request body of 12 MB, the process would keep freed blocks of up to 12 MB, between blocks in use.
+    By default, once a large block of up to 32 MB has been freed, glibc treats blocks of its size as small and keeps them. After
+    one request body of 12 MB, the process would keep freed blocks of up to 12 MB between blocks in use.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is None:

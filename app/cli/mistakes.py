@@ -20,7 +20,7 @@ from .check_report import CheckSummary, worst_element
 WRONG_GRADIENT: Final = "wrong-gradient"
 PROGRAM_FAILED: Final = "program-failed"
 REPORTED: Final[tuple[model.Severity, ...]] = ("error", "warning")
-"""The severities that a check reports. Notes and good signs do not fail it."""
+"""The severities that a check reports as mistakes. Notes and good signs do not make it fail."""
 STYLES: Final[dict[model.Severity, str]] = {"error": "bold red", "warning": "yellow"}
 LARGEST_BASELINE: Final = 16 << 20
 """Largest size of a baseline in bytes."""
@@ -30,7 +30,7 @@ _IGNORE: Final = re.compile(r"#\s*tapedeck:\s*ignore(?:\[([^\]]*)\])?\s*(?:#|$)"
 class Mistake(Struct, frozen=True):
     """A finding, a wrong gradient, or the failure of the program.
 
-    ``line`` is 1-based, and ``None`` if the mistake belongs to no line, or to a notebook, whose lines a reader does not see.
+    ``line`` is 1-based. It is ``None`` if the mistake belongs to no line, or to a notebook, whose readers see no line numbers.
     ``source`` is the text of the line, without its indentation. With ``file`` and ``code``, it identifies the mistake even
     after other lines were inserted above it.
     """
@@ -46,7 +46,7 @@ class Mistake(Struct, frozen=True):
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What two recordings of the same mistake have in common."""
+        """The key by which a mistake is recognized in another recording."""
         return self.file, self.code, self.source
 
 

@@ -118,7 +118,7 @@ async def record(
     exited: Callable[[int], None] = lambda code: None,
     own_streams: bool = False,
 ) -> LiveRun:
-    """Run a file to its end and return its recording.
+    """Run a file and return its recording.
 
     The file runs as ``python FILE arguments`` would run it, in the current folder, or it is confined as on a server.
 
@@ -154,7 +154,7 @@ async def record(
             exited(code)
     finally:
         await executor.close()
-    assert recorded.end is not None  # the last event of every executor
+    assert recorded.end is not None  # the last event that every executor yields
     recorded.status = recorded.end.status  # type: ignore[assignment]  # an executor's end has a status
     found = arranged(of_rules(recorded.recording, request.program))
     recorded.findings, recorded.findings_omitted = found.findings, found.omitted
@@ -180,7 +180,7 @@ def _new(request: Request) -> NewRun:
 
 @contextlib.contextmanager
 def _signals(cancelled: asyncio.Event, send: Callable[[int], None] | None) -> Iterator[None]:
-    """Pass the first SIGINT and the first SIGTERM on to the program, and stop the run at the second one of either.
+    """Pass the first SIGINT and the first SIGTERM on to the program, and stop the run at the second of the same kind.
 
     Without ``send``, the program cannot receive them, and the first one stops the run.
     """

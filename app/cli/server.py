@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class DrainingServer(uvicorn.Server):
     """A server that lets running programs finish before it stops.
 
-    After SIGTERM, runs that are executing continue to their end, at most for their time limit; waiting ones get 503. After
+    After SIGTERM, runs that are executing continue until they end, at most for their time limit. Waiting runs get 503. After
     Ctrl+C, all runs are interrupted at once.
     """
 

@@ -58,7 +58,7 @@ class EventChecker:
         self._parameters = 0
 
     def check(self, event: AnyEvent) -> None:
-        """Check the next event; raise :class:`ProtocolError` if it is invalid."""
+        """Check the next event. Raises :class:`ProtocolError` if it is invalid."""
         match event:
             case GraphEvent():
                 if event.index != len(self._graphs):
@@ -162,7 +162,7 @@ class EventChecker:
         if end.failure is not None:
             check_no_file((end.failure.file,))
             self._origins.check(end.failure.origin)
-            self._check_lines((end.failure.line - 1,))  # a text that ends too early fails on the line after its last
+            self._check_lines((end.failure.line - 1,))  # if the program ends too early, the line after its last one fails
 
     def _check_signal(self, signal: Signal) -> None:
         self._check_lines((signal.line,))

@@ -10,12 +10,12 @@ from ..errors import ProtocolError
 
 
 def int32(data: bytes, name: str, length: int | None = None) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """Return a view of the packed column ``name``; raise :class:`ProtocolError` if it does not have ``length`` entries."""
+    """Return a view of the packed column ``name``. Raises :class:`ProtocolError` if it does not have ``length`` entries."""
     return np.frombuffer(column(data, 4, name, length), "<i4")
 
 
 def column(data: bytes, itemsize: int, name: str, length: int | None = None) -> bytes:
-    """Return a column; raise :class:`ProtocolError` if it does not have ``length`` entries of ``itemsize`` bytes."""
+    """Return a column. Raises :class:`ProtocolError` if it does not have ``length`` entries of ``itemsize`` bytes."""
     if len(data) % itemsize or (length is not None and len(data) != itemsize * length):
         raise ProtocolError(f"the column {name} has {len(data):,} bytes")
     return data

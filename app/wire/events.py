@@ -104,7 +104,7 @@ class ProgressEvent(Event, tag="progress", frozen=True):
 
 
 class CellEvent(Event, tag="cell", frozen=True):
-    """A cell has run to its end. ``output`` is the text that a notebook shows below the cell."""
+    """A cell has finished. ``output`` is the text that a notebook shows below the cell."""
 
     index: Count
     output: Text | None
@@ -438,7 +438,7 @@ class SweepTarget(Struct, frozen=True):
 class ReplayOrder(Struct, frozen=True):
     """The order for a replay: compute ``what`` for pass ``index`` of step ``step``, then stop the program.
 
-    If ``every`` is true, compute it for the first pass of each graph instead, and let the program run to its end.
+    If ``every`` is true, compute it for the first pass of each graph instead, and do not stop the program.
     """
 
     what: ReplayKind

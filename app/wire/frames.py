@@ -24,7 +24,7 @@ _MORE: Final = 1 << 31
 MEMORY_FACTOR: Final = 4
 """Largest size of a recording in memory, as a multiple of ``recording_bytes``. Trainings take 2 to 3 times."""
 _MOST_FIELDS: Final = 64
-"""More fields than any kind of event has."""
+"""A number above the number of fields of any event."""
 _BIN: Final = (0xC4, 0xC5, 0xC6)
 """The first bytes of packed columns in msgpack."""
 _TABLE_HEAD: Final = bytes([0x90 + len(TensorTable.__struct_fields__)])
@@ -151,7 +151,7 @@ class Reader:
 
 
 def _structure_bytes(event: msgspec.Raw) -> int:
-    """Return the number of bytes of an encoded event without its packed columns and those of its table."""
+    """Return the number of bytes of an encoded event, without the packed columns of the event and of its table."""
     size = 0
     for part in _parts.decode(event):
         inner = _parts.decode(part) if bytes(memoryview(part)[:1]) == _TABLE_HEAD else (part,)

@@ -18,7 +18,7 @@ OUTPUTS: Final = 100_000
 PER_NODE: Final = 8
 """Largest number of edges for each node that a graph may have."""
 FRAMES: Final = 64
-"""Largest number of frames of a graph for each of its nodes: the tracer nests frames no deeper."""
+"""Largest number of frames for each node of a graph, because the tracer limits the depth of frames."""
 
 _Column = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -35,7 +35,7 @@ class GraphColumns(NamedTuple):
 def check_graph(
     graph: GraphEvent, limits: Limits, earlier: Sequence[GraphColumns], parameters: int, lines: int
 ) -> GraphColumns:
-    """Return the size of a graph; raise :class:`ProtocolError` if its columns do not fit together.
+    """Return the size of a graph. Raises :class:`ProtocolError` if its columns do not fit together.
 
     ``earlier`` are the sizes of the graphs before it. ``parameters`` is the number of parameters so far, ``lines`` the number
     of lines of the program.

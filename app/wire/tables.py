@@ -14,7 +14,7 @@ MAX_NUMEL: Final = 2.0**60
 
 
 def check_table(table: TensorTable) -> int:
-    """Return the number of rows of a table; raise :class:`ProtocolError` if its columns do not fit together."""
+    """Return the number of rows of a table. Raises :class:`ProtocolError` if its columns do not fit together."""
     count = len(table.dtype)
     if count == 0:
         if any(getattr(table, name) for name in table.__struct_fields__):
@@ -53,7 +53,7 @@ def check_table(table: TensorTable) -> int:
 
 
 def elements(table: TensorTable) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the number of elements of each row; raise :class:`ProtocolError` if a size is negative or absurdly large."""
+    """Return the number of elements of each row. Raises :class:`ProtocolError` if a size is negative or impossibly large."""
     ndim = np.frombuffer(table.ndim, np.uint8)
     dims = np.frombuffer(table.dims, "<i8")
     if len(dims) == 0:
