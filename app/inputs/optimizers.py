@@ -45,7 +45,7 @@ def arguments(name: Any, options: Mapping[str, Any], where: str, catalogue: Opti
 
 
 def _checked(described: OptimizerOption, value: Any, option: str, where: str) -> str:
-    """Return a value as Python; raise :class:`InvalidInput` if the option cannot have it."""
+    """Return a value as Python. Raises :class:`InvalidInput` if the option cannot have it."""
     at = f"{where}.{option}"
     default = described.default
     if value is None and default is None and described.kind in ("integer", "number"):
@@ -77,7 +77,7 @@ def _checked(described: OptimizerOption, value: Any, option: str, where: str) ->
 
 
 def _unchecked(name: str, options: Mapping[str, Any], where: str) -> str:
-    """Return options of unknown kinds as Python; raise :class:`InvalidInput` for a value that is not a literal."""
+    """Return options of unknown kinds as Python. Raises :class:`InvalidInput` for a value that is not a literal."""
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InvalidInput(f"Unknown optimizer {short(name)!r}: use the name of a class in torch.optim.", where=f"{where}.name")
     written = []

@@ -56,7 +56,7 @@ class ControlGroup:
         self._controllers = controllers
 
     def add(self, pid: int) -> None:
-        """Move a process into the group, with the children that it will have; raise :class:`OSError` if it has exited."""
+        """Move a process into the group, with the children that it will have. Raises :class:`OSError` if it has exited."""
         _write(self.folder / "cgroup.procs", str(pid))
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ def create(limits: GroupLimits, processes: Path = Path("/proc")) -> ControlGroup
 
 
 def own_folder(processes: Path = Path("/proc")) -> Path:
-    """Return the folder of the control group of this process; raise :class:`NotDelegated` if version 2 is not mounted."""
+    """Return the folder of the control group of this process. Raises :class:`NotDelegated` if version 2 is not mounted."""
     with contextlib.suppress(OSError):
         path = next((line[3:] for line in (processes / "self/cgroup").read_text().splitlines() if line.startswith("0::")), None)
         for line in (processes / "self/mountinfo").read_text().splitlines():
@@ -119,7 +119,7 @@ def memory_limit(processes: Path = Path("/proc")) -> int | None:
 
 
 def _move_into(folder: Path, pids: list[int], processes: Path) -> None:
-    """Move processes into a new group; raise :class:`NotDelegated` if one is neither this process nor started by it."""
+    """Move processes into a new group. Raises :class:`NotDelegated` if one is neither this process nor started by it."""
     for pid in pids:
         if os.getpid() not in _ancestry(pid, processes):
             raise NotDelegated("other processes share the server's control group")

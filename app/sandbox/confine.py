@@ -57,7 +57,7 @@ def best_mode() -> Mode:
 
 
 def confine(confinement: Confinement, zygote: int) -> None:
-    """Confine this process, which was just forked from ``zygote``; raise :class:`OSError` if any part fails."""
+    """Confine this process, which was just forked from ``zygote``. Raises :class:`OSError` if any part fails."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if number < signal.SIGRTMIN:
             # Python ignores SIGPIPE and SIGXFSZ, so that the write raises OSError instead of ending the process.

@@ -27,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | ctypes.Structure | None) -> int:
-    """Make a system call by its number; raise :class:`OSError` if it fails. Structures are passed by address."""
+    """Make a system call by its number. Raises :class:`OSError` if it fails. Structures are passed by address."""
     passed = [_argument(argument) for argument in arguments]
     result = int(_syscall(ctypes.c_long(number), *passed))
     if result < 0:
@@ -36,7 +36,7 @@ def call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | ctypes.Str
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> int:
-    """Call ``prctl``; raise :class:`OSError` if it fails."""
+    """Call ``prctl``. Raises :class:`OSError` if it fails."""
     result = int(_libc.prctl(option, *(ctypes.c_ulong(number) for number in (second, third, 0, 0))))
     if result < 0:
         raise _os_error()
@@ -53,7 +53,7 @@ def capabilities() -> tuple[int, ...]:
 
 
 def drop_capabilities() -> None:
-    """Give up every capability permanently; raise :class:`OSError` if one remains."""
+    """Give up every capability permanently. Raises :class:`OSError` if one remains."""
     for capability in range(_MAX_CAPABILITY + 1):
         try:
             prctl(PR_CAPBSET_DROP, capability)

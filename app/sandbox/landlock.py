@@ -84,6 +84,6 @@ def build_ruleset(readable: Iterable[str]) -> int:
 
 
 def restrict(rules: int) -> None:
-    """Apply a ruleset to this process permanently; raise :class:`OSError` if that fails. Requires ``no_new_privs``."""
+    """Apply a ruleset to this process permanently. Raises :class:`OSError` if that fails. Requires ``no_new_privs``."""
     # A program can cause any number of denials. Without this flag (ABI 7), each would be written to the audit log.
     kernel.call(RESTRICT_SELF, rules, _LOG_SAME_EXEC_OFF if version() >= 7 else 0)

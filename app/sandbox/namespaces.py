@@ -63,7 +63,7 @@ def enter(readable: Iterable[str], empty: Iterable[str] = ()) -> str | None:
 
 
 def _isolate(paths: list[str], empty: list[str]) -> None:
-    """Unshare the namespaces and build a root folder with only these paths; raise :class:`OSError` if a step fails."""
+    """Unshare the namespaces and build a root folder with only these paths. Raises :class:`OSError` if a step fails."""
     sources = {path: os.path.realpath(path) for path in (os.devnull, *paths)}
     times = {parent: os.stat(parent).st_mtime_ns for path in sources for parent in _parents(path)}
     _unshare()

@@ -172,7 +172,7 @@ class Pool:
             await self._end_zygote()
 
     async def _start_zygote(self) -> ZygoteClient:
-        """Start a zygote in the first mode that passes the self-test; raise :class:`Unconfinable` if none does."""
+        """Start a zygote in the first mode that passes the self-test. Raises :class:`Unconfinable` if none does."""
         for mode in self._modes:
             zygote = self._zygote = ZygoteClient(self._on_zygote, self._on_spawned, self._on_exited)
             ready = await zygote.start(msgspec.structs.replace(self._config, mode=mode))

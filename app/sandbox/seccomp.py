@@ -185,7 +185,7 @@ def build_filter(machine: str, *, files: bool) -> bytes:
 
 
 def install(program: bytes) -> None:
-    """Install a filter in this process permanently; raise :class:`OSError` if that fails. Requires ``no_new_privs``."""
+    """Install a filter in this process permanently. Raises :class:`OSError` if that fails. Requires ``no_new_privs``."""
     pid = os.getpid()
     instructions = _INSTRUCTION.iter_unpack(program)
     own = b"".join(

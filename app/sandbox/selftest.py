@@ -44,7 +44,7 @@ def attempt(mode: Mode, *, isolated: bool = False) -> bytes:
 
 
 def read(report: bytes) -> list[Check]:
-    """Decode a child's report; raise :class:`msgspec.DecodeError` if it is invalid, or empty because the child has exited."""
+    """Decode a child's report. Raises :class:`msgspec.DecodeError` if it is invalid, or empty because the child has exited."""
     return msgspec.json.decode(report, type=list[Check])
 
 

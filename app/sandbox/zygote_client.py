@@ -151,7 +151,7 @@ class ZygoteClient:
         return self._process.pid if self._process else None
 
     async def start(self, config: ZygoteConfig) -> Ready:
-        """Start the zygote and wait until it is ready; raise :class:`SandboxError` or :class:`TimeoutError` if it fails."""
+        """Start the zygote and wait until it is ready. Raises :class:`SandboxError` or :class:`TimeoutError` if it fails."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
         ours.setblocking(False)
@@ -168,7 +168,7 @@ class ZygoteClient:
         return await asyncio.wait_for(self._ready, _START_SECONDS)
 
     def spawn(self, *, probe: bool = False) -> Child:
-        """Request a child; raise :class:`OSError` if the request cannot be sent."""
+        """Request a child. Raises :class:`OSError` if the request cannot be sent."""
         if self._control is None:
             raise SandboxError("The sandbox is not running.")
         job_read, job_write = os.pipe2(os.O_CLOEXEC)

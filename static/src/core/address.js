@@ -36,7 +36,7 @@ export function read(search) {
 }
 
 /**
- * Return the query string for a view. Fields with their initial value are left out; foreign keys (`theme`) are kept.
+ * Return the query string for a view. Fields with their initial value are left out; other keys, such as `theme`, are kept.
  *
  * @param {View} view
  * @param {string} search  the current query string

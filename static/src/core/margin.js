@@ -111,7 +111,7 @@ function inStep(state, run, step, all, put) {
   for (const line of new Set([...phaseByLine.keys(), ...Object.keys(step.values).map(Number)])) {
     const own = step.values[line]?.phase ?? phaseByLine.get(line) ?? "forward";
     if (reached(step, phase, own)) {
-      if (all.notes.get(line)?.tone === "off") all.notes.delete(line); // it ran, and has no value to show
+      if (all.notes.get(line)?.tone === "off") all.notes.delete(line); // the line ran, but has no value to show
     } else if (step.values[line] || (all.notes.has(line) && !step.earlier[line])) {
       all.notes.set(line, { text: format.NONE, title: `not run yet in this step: ${LATER[own]}`, tone: "off" });
     }

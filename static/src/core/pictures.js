@@ -1,4 +1,5 @@
-// Fetch pictures of passes and graphs. A large graph is drawn as a map: an address names the view, and the server chooses the first.
+// Fetch pictures of passes and graphs. A large graph is drawn as a map. An address names its view; the server chooses the first
+// one.
 
 import { form } from "./scene.js";
 
@@ -21,8 +22,8 @@ export function pictures(api, once) {
   const first = new Map();
 
   /**
-   * Return whether a picture is a map, the address of its view, its key in the cache, and the names of its structure and of the
-   * form of its pass, which other passes may share.
+   * Return whether a picture is a map, the address of its view, its key in the cache, and two names that other passes may
+   * share: that of its structure and that of the form of its pass.
    *
    * @param {Run} run
    * @param {string} graph
@@ -31,7 +32,7 @@ export function pictures(api, once) {
    */
   function keysOf(run, graph, pass, { direction, view: chosen, viewOf }) {
     const large = (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
-    // a view of another graph does not make a map of a small one
+    // the view of another graph does not turn a small graph into a map
     const view = large || viewOf === null || viewOf === graph ? chosen : null;
     const map = view !== null || large || first.has(`${run.id} ${graph}`);
     const address = map ? (view ?? first.get(`${run.id} ${graph}`) ?? null) : null;

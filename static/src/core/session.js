@@ -198,8 +198,8 @@ export function session(store, api, onrun) {
   }
 
   /**
-   * Show a recording, with the current view or a given one. A recording that is already shown has grown: a playhead on its last
-   * step then follows.
+   * Show a recording, with the current view or a given one. If the recording is already shown, it has grown, and a playhead on
+   * its last step follows.
    *
    * @param {Run} answer
    * @param {Partial<State>} [view]
@@ -208,7 +208,7 @@ export function session(store, api, onrun) {
     const { at, run: before, node, busy } = store.get();
     const last = Math.max(0, answer.steps - 1);
     const over = ended(answer);
-    const failed = over && answer.error !== null && answer.steps > 0 && !("at" in view); // then it opens where it stopped
+    const failed = over && answer.error !== null && answer.steps > 0 && !("at" in view); // a failed run opens where it stopped
     if (answer.id === before?.id) {
       const follow = at >= before.steps - 1 && (!over || failed);
       if (follow && failed) landing = answer.id;
@@ -291,7 +291,8 @@ export function session(store, api, onrun) {
       void inspect();
     },
     /**
-     * Select a node and show it: open its groups in a map, and bring it into view. Everything that names a node calls this.
+     * Select a node and show it: open its groups in a map, and bring it into view. Every part of the page that names a node
+     * calls this.
      *
      * @param {string} node
      * @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart">>} [instant]  where to show it; default: where the playhead is

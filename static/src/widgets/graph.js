@@ -175,7 +175,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     return digit || event.key === "Backspace" || event.key === "Enter" || event.key === "Escape";
   }
 
-  /** Keep the group that was opened or closed where it was. Return false if the picture does not have it. */
+  /** Keep the group that was opened or closed where it was. Return false if the picture does not have that group. */
   function stay() {
     const shown = pinned && grouped(pinned.id);
     if (!pinned || !shown) return false;

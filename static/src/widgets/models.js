@@ -5,7 +5,7 @@ import * as format from "../leaves/format.js";
 
 /** @import {ModelRows, ModuleParameter, ModuleRow, Scalar} from "../leaves/types.js" */
 
-const LEAST = -2; // the scale reaches from here, as a power of ten, or further
+const LEAST = -2; // powers of ten that the scale covers at least, from here to MOST
 const MOST = 1;
 const EVEN = 1; // powers of ten from the reference within which a gradient counts as even
 const FAR = 3; // a gradient this many powers of ten from the reference vanishes or explodes; the server uses the same limit

@@ -67,7 +67,7 @@ export function overview({ oncentre }) {
   element.addEventListener("pointermove", (event) => {
     if (element.hasPointerCapture(event.pointerId)) drag(event);
   });
-  // the canvas below pans with these
+  // the canvas below would pan with these events too
   for (const kind of ["mousedown", "touchstart", "wheel", "dblclick", "click"]) element.addEventListener(kind, (event) => event.stopPropagation());
   element.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];

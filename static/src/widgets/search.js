@@ -1,4 +1,4 @@
-// Search a graph as one types: the number of hits, the hits, next and previous, and hints about conditions.
+// Search a graph while the user types: list the hits, step through them, and give hints about conditions.
 
 import { fill, h, prose, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
@@ -119,7 +119,7 @@ export function search({ find, onhit, onfound, onleave }) {
     return h("li", props, h("code", null, query), h("span", { class: "about" }, about));
   }
 
-  /** Ask the query of a hint. @param {number} index */
+  /** Search with the query of a hint. @param {number} index */
   function take(index) {
     input.value = HINTS[index]?.[0] ?? "";
     input.focus();

@@ -57,7 +57,7 @@ export function shell() {
       event.preventDefault();
       event.stopPropagation();
     },
-    { capture: true }, // before the keys of the deck
+    { capture: true }, // handled before the keys of the deck
   );
   document.addEventListener("click", ({ target }) => {
     const menu = target instanceof Element && target.closest(".sheet :is(a, button)") ? menuOf(target) : null;

@@ -1,4 +1,4 @@
-// What helps to find one's way in a large graph: the breadcrumb, the search and the overview. They are loaded when needed.
+// The tools for large graphs: the breadcrumb, the search and the overview. They are loaded when they are needed.
 
 import { nodeOf, sourceOf } from "../../core/graph-queries.js";
 import { shownPass } from "../../core/state.js";

@@ -93,7 +93,7 @@ export function lossPane(state, api) {
     seek();
     request.abort();
     const own = (request = new AbortController());
-    await before; // it may be for the same surface, so it must be cancelled before the new request is sent
+    await before; // the aborted request may be for the same surface: it must be cancelled before the new one is sent
     if (mine !== turn) return;
     const answer = api.surface(run.id, { step: step?.index ?? at, parameters: keys }, own.signal);
     before = answer.then(() => {}, () => {});

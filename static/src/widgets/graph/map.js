@@ -3,7 +3,7 @@
 /** @typedef {{id: string, name: string, view: string}} Crumb   an open group; `view` is the map with it closed */
 
 const LEFT = 10; // where the bars of a box begin, in pixels of the picture, as in `app/drawing/map_parts.py`
-const MOST_BARS = 200; // bars of a box; each of them stands for several turns if there are more
+const MOST_BARS = 200; // maximum number of bars of a box; if there are more turns, each bar stands for several
 const [TEXT, SMALL] = [12, 11]; // heights of text and of small text in the picture, in pixels
 const SMALLEST = 9; // minimum height of text on the screen, in pixels
 const OPENING = 180; // milliseconds of the animation of a group that opens or closes

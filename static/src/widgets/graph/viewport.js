@@ -99,7 +99,8 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     around.call(behaviour.translateBy, dx / k, dy / k);
   }
 
-  /** Show the whole picture if it stays readable, else its width, or as much of it as is readable, from its root on. @param {boolean} [smooth] */
+  /** Show the whole picture if it stays readable, else its full width or the readable part of it, starting at the root. @param
+   * {boolean} [smooth] */
   function fit(smooth = false) {
     const { x, y, width, height } = bounds();
     const [across, down] = [element.clientWidth, element.clientHeight];
