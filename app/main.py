@@ -140,7 +140,7 @@ def _service(settings: Settings, folder: Path | None, executor: Executor, worker
     secret = settings.secret or (secret_in(folder) if folder else os.urandom(16).hex())
     runs = Runs(settings, archive, executor, finder, _slots(settings))
     replayed = Replays(settings.limits, archive, executor, runs.slots)
-    engine = picture.shared_engine(settings.dot)
+    engine = picture.shared_engine(settings.dot, folder)
     return Service(
         settings, archive, runs, replayed, executor, workers, finder, Owners(secret), engine, WorkerConverter(), gallery()
     )

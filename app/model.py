@@ -197,7 +197,7 @@ class MapBox(Struct, frozen=True):
     the number of operations inside, ``turns`` the number of turns of a loop or repetition. ``node`` is the id of a
     single node.
 
-    ``arrives`` is the gradient that arrives at the group from outside, ``leaves`` the gradient that it passes on, and
+    ``arrives`` is the gradient that arrives at the group from outside, ``passed_on`` the gradient that it sends to others, and
     ``parameters`` that of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null`` if there
     is nothing to open. ``ran`` has the positions of its first and its last operation in the order in which the engine
     ran the nodes of the pass, ``null`` if the engine ran none of them.
@@ -217,7 +217,7 @@ class MapBox(Struct, frozen=True):
     frame: str | None
     view: str | None
     arrives: MapNorm
-    leaves: MapNorm
+    passed_on: MapNorm
     parameters: MapNorm
     series: list[MapSeries] = []
     ran: tuple[int, int] | None = None

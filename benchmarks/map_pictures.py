@@ -18,7 +18,8 @@ import numpy as np
 from msgspec.structs import replace
 from tapedeck import wire
 from tapedeck.drawing import map_graph, picture
-from tapedeck.drawing.engine import GraphLayout, LayoutEngine
+from tapedeck.drawing.engine import LayoutEngine
+from tapedeck.drawing.graph_layout import GraphLayout
 from tapedeck.drawing.plan import LayoutPlan
 from tapedeck.map.read import read_map
 from tapedeck.map.search import search

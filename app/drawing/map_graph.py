@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..model import GraphMap, MapEdge
-from .engine import GraphLayout, PlacedBox
+from .graph_layout import GraphLayout, PlacedBox
 from .lanes import Bus, buses
 from .map_parts import HIGH, LANE, LANE_THICK, TAG, MapParts, height, leaf_sights, norm_of
 from .plan import Box, Enclosure, LayoutPlan, Link

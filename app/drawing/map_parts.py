@@ -319,7 +319,11 @@ def _described(box: MapBox) -> str:
         parts.append(f"{box.shared_inputs:,} leaves and constants shared with other boxes")
     if box.line is not None:
         parts.append(f"line {box.line}")
-    for label, norm in (("gradient that arrives", box.arrives), ("passed on", box.leaves), ("of its leaves", box.parameters)):
+    for label, norm in (
+        ("gradient that arrives", box.arrives),
+        ("passed on", box.passed_on),
+        ("of its leaves", box.parameters),
+    ):
         if norm.value is not None:
             parts.append(f"{label} {'' if norm.exact else 'about '}{norm.value}")
     return ", ".join(filter(None, dict.fromkeys(parts)))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Final, Literal, TypedDict, Unpack, get_args
 
 from msgspec import Struct, structs
@@ -14,9 +15,10 @@ from ..errors import Busy, DrawingError, InvalidInput, NotFound, TooLarge
 from ..map.read import read_map
 from ..model import Graph, GraphMap
 from ..recording import PassNumbers, Recording, Tensors
-from . import description, dot, svg
+from . import description, dot, program, svg
 from .conversion import Converter, Target, ThreadConverter
 from .engine import LayoutEngine
+from .layout_files import LayoutFiles
 from .map_graph import draw_graph, is_hard_to_read, plan_map
 from .map_rows import draw_rows
 from .pen import EMBEDDED
@@ -42,12 +44,19 @@ LONGEST_TEXT: Final = 20_000
 
 _DRAWN: Final = ("svg", "png", "pdf")
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
-_engines: dict[str, LayoutEngine] = {}
+_engines: dict[tuple[str, Path | None], LayoutEngine] = {}
 
 
-def shared_engine(path: str = "") -> LayoutEngine:
-    """Return the process's layout engine for a ``dot`` (:attr:`Settings.dot`), with its cached layouts."""
-    return _engines.setdefault(path, LayoutEngine(path))
+def shared_engine(path: str = "", folder: Path | None = None) -> LayoutEngine:
+    """Return the process's layout engine for a ``dot`` (:attr:`Settings.dot`), with its cached layouts.
+
+    With a data ``folder``, layouts are kept in it. Other processes may use it too.
+    """
+    engine = _engines.get((path, folder))
+    if engine is None:
+        files = None if folder is None else LayoutFiles(folder / "layouts", program.version(path))
+        engine = _engines[path, folder] = LayoutEngine(path, files=files)
+    return engine
 
 
 class SheetLook(TypedDict, total=False):
@@ -66,6 +75,18 @@ class Tools(Struct, frozen=True):
     engine: LayoutEngine
     converter: Converter
     client: str = ""
+
+
+class Drawn(Struct, frozen=True):
+    """A picture. ``final`` is false for a map in rows whose layout took too long: the next picture of it may be another one."""
+
+    body: bytes
+    final: bool = True
+
+
+class _Svg(Struct, frozen=True):
+    text: str
+    final: bool = True
 
 
 def sheet_of_pass(
@@ -124,8 +145,8 @@ def _map_sheet(
     return Sheet(Graph(f"g{graph}", [], [], []), None, recording.program, make_map=lambda: made, **look)
 
 
-async def draw(sheet: Sheet, form: str, tools: Tools) -> bytes:
-    """Return a picture.
+async def draw(sheet: Sheet, form: str, tools: Tools) -> Drawn:
+    """Draw a picture.
 
     Raises :class:`TooLarge` for a graph that is too large to be written as text, :class:`DrawingError` if the layout or a
     conversion fails, and :class:`Busy` if too many pictures of this client wait.
@@ -148,7 +169,7 @@ async def render(
     Raises as :func:`sheet_of_pass` and :func:`draw` do.
     """
     sheet = sheet_of_pass(recording, pass_index, form, view=view, reveal=reveal, **look)
-    return await draw(sheet, form, _own_tools(engine))
+    return (await draw(sheet, form, _own_tools(engine))).body
 
 
 async def render_graph(
@@ -166,7 +187,7 @@ async def render_graph(
     Raises as :func:`sheet_of_graph` and :func:`draw` do.
     """
     sheet = sheet_of_graph(recording, graph_index, form, view=view, reveal=reveal, **look)
-    return await draw(sheet, form, _own_tools(engine))
+    return (await draw(sheet, form, _own_tools(engine))).body
 
 
 def _own_tools(engine: LayoutEngine | None) -> Tools:
@@ -199,65 +220,66 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
     return frozenset(ids)
 
 
-async def _svg(sheet: Sheet, tools: Tools) -> str:
+async def _svg(sheet: Sheet, tools: Tools) -> _Svg:
     if 0 < len(sheet.graph.nodes) <= BOXES:
         planned = plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None)
         if planned.fits:
-            return svg.draw(sheet, await tools.engine.layout(planned, tools.client))
+            return _Svg(svg.draw(sheet, await tools.engine.layout(planned, tools.client)))
     assert sheet.make_map is not None
     return await _map_svg(sheet, await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map), tools)
 
 
-async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> str:
+async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> _Svg:
     """Draw a map as its sheet says, or as rows if the layout fails: every map has a picture."""
     if sheet.layout == "rows" or not shown.boxes:
-        return draw_rows(sheet, shown)
+        return _Svg(draw_rows(sheet, shown))
     planned = plan_map(shown)
     try:
         laid = await tools.engine.layout(planned, tools.client)
     except (DrawingError, Busy):
-        return draw_rows(sheet, shown, "in rows, because the layout took too long or failed")
+        return _Svg(draw_rows(sheet, shown, "in rows, because the layout took too long or failed"), final=False)
     if sheet.layout == "auto" and is_hard_to_read(laid):
-        return draw_rows(sheet, shown)
-    return draw_graph(sheet, shown, planned, laid)
+        return _Svg(draw_rows(sheet, shown))
+    return _Svg(draw_graph(sheet, shown, planned, laid))
 
 
-async def _as_svg(sheet: Sheet, tools: Tools) -> bytes:
-    return (await _svg(sheet, tools)).encode()
+async def _as_svg(sheet: Sheet, tools: Tools) -> Drawn:
+    drawn = await _svg(sheet, tools)
+    return Drawn(drawn.text.encode(), drawn.final)
 
 
-async def _as_txt(sheet: Sheet, _tools: Tools) -> bytes:
+async def _as_txt(sheet: Sheet, _tools: Tools) -> Drawn:
     return await _as_text(sheet, description.describe)
 
 
-async def _as_dot(sheet: Sheet, _tools: Tools) -> bytes:
+async def _as_dot(sheet: Sheet, _tools: Tools) -> Drawn:
     return await _as_text(sheet, dot.export)
 
 
-async def _as_text(sheet: Sheet, write: Callable[[Sheet], str]) -> bytes:
+async def _as_text(sheet: Sheet, write: Callable[[Sheet], str]) -> Drawn:
     """Write a text, in a thread if the graph is large. Raises :class:`TooLarge` above :data:`LONGEST_TEXT` nodes."""
     nodes = len(sheet.graph.nodes)
     if nodes > LONGEST_TEXT:
         raise TooLarge(f"A graph of {nodes:,} nodes is too large to be written as text: read its numbers from the API.")
     if nodes <= SHORT_TEXT:
-        return write(sheet).encode()
-    return (await asyncio.get_running_loop().run_in_executor(_threads, write, sheet)).encode()
+        return Drawn(write(sheet).encode())
+    return Drawn((await asyncio.get_running_loop().run_in_executor(_threads, write, sheet)).encode())
 
 
-async def _as_png(sheet: Sheet, tools: Tools) -> bytes:
+async def _as_png(sheet: Sheet, tools: Tools) -> Drawn:
     return await _converted(sheet, tools, "png")
 
 
-async def _as_pdf(sheet: Sheet, tools: Tools) -> bytes:
+async def _as_pdf(sheet: Sheet, tools: Tools) -> Drawn:
     return await _converted(sheet, tools, "pdf")
 
 
-async def _converted(sheet: Sheet, tools: Tools, form: Target) -> bytes:
+async def _converted(sheet: Sheet, tools: Tools, form: Target) -> Drawn:
     drawn = await _svg(structs.replace(sheet, face=EMBEDDED), tools)
-    return await tools.converter.convert(drawn, form, tools.client)
+    return Drawn(await tools.converter.convert(drawn.text, form, tools.client), drawn.final)
 
 
-FORMS: Final[dict[str, Callable[[Sheet, Tools], Awaitable[bytes]]]] = {
+FORMS: Final[dict[str, Callable[[Sheet, Tools], Awaitable[Drawn]]]] = {
     "svg": _as_svg,
     "png": _as_png,
     "pdf": _as_pdf,

@@ -47,6 +47,16 @@ def find(named: str = "") -> str:
     return found
 
 
+def version(named: str = "") -> str:
+    """Return a text that differs between programs, and between versions of one; it is empty if there is no program."""
+    try:
+        path = find(named)
+        found = Path(path).stat()
+    except (DrawingError, OSError):
+        return ""
+    return f"{path} {found.st_size} {found.st_mtime_ns}"
+
+
 def command(path: str) -> list[str]:
     """Return the command line: DOT on standard input, positions as JSON on standard output.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..model import Edge, TensorSummary
 from . import card, footer, labels, numerals
-from .engine import GraphLayout, PlacedBox, Route
+from .graph_layout import GraphLayout, PlacedBox, Route
 from .pen import escape, pen
 from .sheet import Sheet
 from .style import HEAD_HALF, HEAD_LENGTH, head, level, width

@@ -111,7 +111,7 @@ def _box(
         frame=around[-1].id if around else None,
         view=view.address_with(box) if box.openable else None,
         arrives=_norm(arriving),
-        leaves=_norm(passed_on),
+        passed_on=_norm(passed_on),
         parameters=_norm(parameters),
         series=[_series(each) for each in gradients.carried(group, box.first, box.last)] if turns is not None else [],
         ran=gradients.ran(box.start, box.end),

@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 from msgspec import Struct
 
 from ..drawing import picture
+from ..drawing.picture import Drawn
 from ..drawing.sheet import Sheet
 from ..drawing.style import Direction, MapLayout
 from ..errors import InvalidInput
@@ -56,14 +57,14 @@ class Look(Struct, frozen=True):
         }
 
 
-async def draw(service: Service, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> bytes:
+async def draw(service: Service, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> Drawn:
     """Return the picture of a ``pass`` or of a ``graph`` by its index."""
     read: Callable[..., Sheet] = picture.sheet_of_pass if what == "pass" else picture.sheet_of_graph
     sheet = await service.read(recorded, read, recorded.recording, index, form, **look.options())
     return await picture.draw(sheet, form, picture.Tools(service.engine, service.converter, recorded.new.owner))
 
 
-async def last_picture(service: Service, recorded: RecordedRun, form: str, look: Look) -> bytes | None:
+async def last_picture(service: Service, recorded: RecordedRun, form: str, look: Look) -> Drawn | None:
     """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``."""
     last = default_graph(recorded.recording)
     return None if last is None else await draw(service, recorded, last.kind, last.index, form, look)

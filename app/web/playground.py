@@ -103,7 +103,7 @@ async def view_run(service: Service, recorded: RecordedRun, selection: Selection
     if shown.picture:
         try:
             look = Look("inline", selection.direction, shown.node)
-            svg = Markup((await draw(service, recorded, *shown.picture, "svg", look)).decode())
+            svg = Markup((await draw(service, recorded, *shown.picture, "svg", look)).body.decode())
         except DrawingError as error:
             log.error("run %s could not be drawn: %s", recorded.id, error)
             no_graph = str(error)

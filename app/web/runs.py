@@ -160,10 +160,12 @@ async def _picture(
 ) -> Response:
     """Return the last step's picture, or a sentence in its place if the run has no graph."""
     drawn = await last_picture(service, recorded, form, look)
-    if drawn is None:
+    if drawn is not None:
+        body = drawn.body
+    else:
         sentence = why_no_picture(recorded)
-        drawn = placeholder(sentence, look.theme) if form == "svg" else f"{sentence}\n".encode()
-    return Response(drawn, status, headers, MEDIA["svg" if form == "svg" else "txt"])
+        body = placeholder(sentence, look.theme) if form == "svg" else f"{sentence}\n".encode()
+    return Response(body, status, headers, MEDIA["svg" if form == "svg" else "txt"])
 
 
 @router.get("/runs", **reference.returns(RunPage, "The caller's runs, newest first."))

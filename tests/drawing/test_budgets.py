@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tapedeck.drawing import conversion, program
 from tapedeck.drawing.conversion import WorkerConverter
 from tapedeck.drawing.engine import LayoutEngine
@@ -117,6 +118,31 @@ async def test_a_layout_that_takes_too_long_is_not_tried_again(tmp_path: Path) -
         with pytest.raises(DrawingError, match=r"longer than 0\.1 s"):
             await endless.layout(PLAN)
     assert endless.processes == 2
+
+
+async def test_a_map_whose_layout_takes_too_long_is_laid_out_again_soon_and_then_less_often(tmp_path: Path) -> None:
+    now, flag = 100.0, tmp_path / "quiet"
+    failures = FailedWork(seconds=600, clock=lambda: now, first=5)
+    busy = LayoutEngine(
+        script(tmp_path, f'[ -e {flag} ] || exec sleep 60\nexec "{program.find()}" "$@"'), nested=0.1, failures=failures
+    )
+    of_map = replace(PLAN, nested=True)
+
+    async def tried() -> int:
+        before = busy.processes
+        with pytest.raises(DrawingError, match="longer than"):
+            await busy.layout(of_map)
+        return busy.processes - before
+
+    assert [await tried(), await tried()] == [1, 0]
+    now += 6
+    assert [await tried(), await tried()] == [1, 0]
+    now += 6
+    assert await tried() == 0, "the time doubles"
+    flag.touch()
+    busy._nested = 60
+    now += 5
+    assert (await busy.layout(of_map)).boxes
 
 
 async def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:

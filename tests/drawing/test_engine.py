@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tapedeck.drawing import engine, program
-from tapedeck.drawing.engine import GraphLayout, LayoutEngine
+from tapedeck.drawing import graph_layout, program
+from tapedeck.drawing.engine import LayoutEngine
+from tapedeck.drawing.graph_layout import GraphLayout
 from tapedeck.drawing.plan import LayoutPlan, plan
 from tapedeck.drawing.style import Direction
 from tapedeck.errors import DrawingError
@@ -193,10 +194,10 @@ async def test_a_leaf_with_five_hundred_uses_is_laid_out_in_time() -> None:
 
 
 def test_the_length_of_a_path_is_the_length_of_its_curve() -> None:
-    length, back, middle = engine._measure([(0.0, 0.0), (0.0, 10.0), (0.0, 20.0), (0.0, 30.0)])
+    length, back, middle = graph_layout._measure([(0.0, 0.0), (0.0, 10.0), (0.0, 20.0), (0.0, 30.0)])
     assert length == pytest.approx(30)
     assert middle == (0.0, 15.0)
     assert back[1] <= 20
     quarter = 4 / 3 * math.tan(math.pi / 8) * 100
-    arc, _, _ = engine._measure([(100.0, 0.0), (100.0, quarter), (quarter, 100.0), (0.0, 100.0)])
+    arc, _, _ = graph_layout._measure([(100.0, 0.0), (100.0, quarter), (quarter, 100.0), (0.0, 100.0)])
     assert arc == pytest.approx(50 * math.pi, rel=2e-3)

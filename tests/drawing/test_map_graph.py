@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 from tapedeck.drawing import dot, picture
+from tapedeck.drawing.conversion import ThreadConverter
 from tapedeck.drawing.engine import LayoutEngine
 from tapedeck.drawing.lanes import MOST_LANES
 from tapedeck.drawing.map_graph import MOST_LINKS, WIDEST, is_hard_to_read, plan_map
@@ -194,6 +195,9 @@ def test_a_layout_that_fails_is_replaced_by_rows_and_the_reason() -> None:
     root = drawn("unet", engine=Failing())
     assert root.get("data-layout") == "rows"
     assert "in rows, because the layout took too long or failed" in "".join(root.itertext())
+    sheet = picture.sheet_of_pass(recording_of("unet"), 0, "svg", view="")
+    tools = picture.Tools(Failing(), ThreadConverter())
+    assert [asyncio.run(picture.draw(sheet, form, tools)).final for form in ("svg", "png")] == [False, False]
 
 
 def test_png_and_pdf_have_the_same_layout() -> None:

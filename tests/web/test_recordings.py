@@ -188,6 +188,14 @@ async def test_responses_about_an_ended_run_can_be_cached(client: httpx.AsyncCli
         assert (await client.get(run + rest, headers={"If-None-Match": 'W/"other"'})).status_code == 200
 
 
+async def test_a_map_in_rows_whose_layout_failed_is_not_cached(serve: Serve) -> None:
+    async with serve(dot="/nowhere/dot") as client:
+        run = await start(client)
+        answer = await client.get(f"{run}/passes/0/graph.svg?view=")
+        assert 'data-layout="rows"' in answer.text
+        assert answer.headers["cache-control"] == "no-store"
+
+
 async def test_frames_are_columns_of_the_numbers_of_many_passes(serve: Serve) -> None:
     async with serve(many(5)) as client:
         run = await start(client)
