@@ -2,7 +2,8 @@
 
 ``as_alone.py FILES…`` runs each file twice with ``python FILE`` and once with ``tapedeck run FILE``. It reports differences,
 and Tapedeck's errors and warnings. With ``--sandbox`` the file runs confined; then the final tensors are not compared, because
-a confined program can't write them. Some programs differ even between two runs without Tapedeck, because they are not seeded
+a confined program can't write them. Each run has a new folder with links to the files next to the program, so that files it
+writes stay apart. Some programs differ even between two runs without Tapedeck, because they are not seeded
 or print times. They are reported as not repeatable, and only their exit status is compared. The exit status of this command is
 1 if any program differs.
 """
@@ -10,13 +11,16 @@ or print times. They are reported as not repeatable, and only their exit status 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,22 +80,36 @@ class Outcome:
         return [part for part in parts if getattr(self, part) != getattr(other, part)]
 
 
+@contextlib.contextmanager
+def linked(file: Path, folder: Path) -> Iterator[Path]:
+    """Yield a folder with links to everything in the file's folder. It has the same path for each run of the file."""
+    made = folder / f"{hash(file):x}"
+    made.mkdir()
+    try:
+        for each in file.parent.iterdir():
+            (made / each.name).symlink_to(each)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def run(command: list[str], file: Path, folder: Path, seconds: float) -> Outcome:
-    """Run a command in the folder of the file, with :data:`SITE_CUSTOMIZE` on the path, and return its outcome."""
+    """Run a command in a folder of links, with :data:`SITE_CUSTOMIZE` on the path, and return its outcome."""
     digests = folder / f"{os.urandom(8).hex()}.json"
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "0", DIGESTS: str(digests)}
     began = time.monotonic()
     try:
-        done = subprocess.run(
-            command,
-            cwd=file.parent,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
+        with linked(file, folder) as working:
+            done = subprocess.run(
+                command,
+                cwd=working,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
         stdout, stderr, status = done.stdout, done.stderr, done.returncode
     except subprocess.TimeoutExpired as expired:
         stdout, stderr, status = expired.stdout or b"", expired.stderr or b"", None

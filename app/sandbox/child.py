@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from importlib.machinery import FileFinder
 from typing import Protocol
 
 import msgspec
@@ -68,6 +69,7 @@ def run_child(
         elif request:
             if confinement.mode != "none":
                 _disable_monitor_threads()
+                _keep_lists_of_modules()
             # an unconfined program may fork, or close the descriptor and reuse it
             write = wire.Pipe(EVENTS_FD).write if confinement.mode == "none" else _write
             job = msgspec.structs.replace(wire.decode_job(request), files=files)
@@ -94,6 +96,16 @@ def _disable_monitor_threads() -> None:
     """
     if (bars := sys.modules.get("tqdm.std")) is not None:
         bars.tqdm.monitor_interval = 0
+
+
+def _keep_lists_of_modules() -> None:
+    """Make ``importlib.invalidate_caches`` keep the lists of modules in each folder.
+
+    The files that a child may read don't change, and it cannot list most of their folders again.
+    """
+    for finder in sys.path_importer_cache.values():
+        if isinstance(finder, FileFinder):
+            finder.invalidate_caches = lambda: None  # type: ignore[method-assign]
 
 
 def _read_all(source: int) -> bytes:

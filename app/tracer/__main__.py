@@ -23,7 +23,7 @@ def main() -> None:
     with os.fdopen(job_fd, "rb") as pipe:
         job = wire.decode_job(pipe.read())
     if job.path is not None and job.module is None:
-        sys.path[0] = os.path.dirname(os.path.abspath(job.path))
+        sys.path[0] = os.path.dirname(os.path.realpath(job.path))
     events = wire.Pipe(events_fd)
     if job.own_streams:
         own_streams.install()

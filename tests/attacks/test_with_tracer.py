@@ -98,6 +98,12 @@ print(tqdm.monitor_interval, [i for i in tqdm(range(2))])
     assert "Warning" not in outcome.text
 
 
+def test_modules_can_be_imported_after_their_caches_are_invalidated(tracer: Any) -> None:
+    imports = "import colorsys, wave, torch.ao.nn.intrinsic\nprint(colorsys.rgb_to_hsv(1, 0, 0))\n"
+    outcome = tracer.run(f"import importlib\nimportlib.invalidate_caches()\n{imports}")
+    assert (outcome.status, outcome.text) == ("done", "(0.0, 1.0, 1)\n"), outcome.failure
+
+
 def test_two_runs_of_a_program_have_the_same_recording(tracer: Any) -> None:
     program = "import torch, random\nprint(torch.rand(2), random.random(), {'a', 'b', 'c', 'd'}, hash('x'))\n" + SEED
     first, second = (tracer.run(program) for _ in range(2))

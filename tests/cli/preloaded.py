@@ -186,7 +186,7 @@ def _run(arguments: list[str]) -> None:
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         return
     path = os.path.abspath(arguments[0])
-    sys.path[0], sys.argv = os.path.dirname(path), arguments
+    sys.path[0], sys.argv = os.path.dirname(os.path.realpath(path)), arguments
     module = types.ModuleType("__main__")
     module.__file__ = path
     sys.modules["__main__"] = module

@@ -351,6 +351,17 @@ def test_a_module_runs_as_python_runs_it(python: str, tmp_path: Path, name: str)
     assert run["passes"] == 1
 
 
+def test_a_link_to_a_program_imports_the_modules_next_to_the_program(python: str, tmp_path: Path) -> None:
+    for folder in ("real", "linked"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "real" / "neighbour.py").write_text("def fail():\n    raise ValueError\n")
+    (tmp_path / "real" / "program.py").write_text("import neighbour, sys\nprint(sys.path[0], __file__)\nneighbour.fail()\n")
+    (tmp_path / "linked" / "program.py").symlink_to("../real/program.py")
+    run, _ = under_tapedeck(python, tmp_path / "linked", "program.py")
+    assert run["stdout"] == f"{tmp_path / 'real'} {tmp_path / 'linked' / 'program.py'}\n"
+    assert run["error"]["origin"] == {"file": "neighbour.py", "line": 2}
+
+
 RANDOM = "import random\nimport numpy as np, torch\nprint(random.random(), np.random.rand(), torch.rand(1).item())\n"
 
 

@@ -227,6 +227,25 @@ def test_a_swapped_tensor_keeps_its_name_and_its_value_of_each_line() -> None:
     assert [node.op for node in recording.graph(0).nodes] == ["SumBackward0", "MulBackward0", "AccumulateGrad"]
 
 
+# ---------------------------------------------------------------------- dicts of a function's variables
+
+STEP = "    (w * 2).sum().backward()\n    torch.optim.SGD([w], 0.1).step()\n    y = w * 1\n    (w * y).sum().backward()\n"
+KEPT = {
+    "locals": f"def f(x):\n    kept = locals()\n{STEP}    print(sorted(kept))\n    return kept\nprint(sorted(f(1)))",
+    "vars": f"def f(x):\n    kept = vars()\n{STEP}    for i in range(2):\n        pass\n    print(sorted(kept))\nf(1)",
+    "an item of its own": f"def f(x):\n    exec('q = 1')\n    locals()['r'] = 2\n{STEP}    m = locals()\n"
+    "    print(m['q'], m['r'], sorted(m))\nf(1)",
+    "of a frame": f"def f(x):\n    kept = sys._getframe().f_locals\n{STEP}    print(sorted(kept))\nf(1)",
+    "of a class and a module": "class C:\n    kept = locals()\n    y = w * 2\n    print('y' in kept, locals() is kept)\n"
+    "kept = locals()\nz = w * 3\nprint('z' in kept)",
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_a_kept_dict_of_variables_changes_only_when_the_program_reads_it(kind: str) -> None:
+    assert assert_as_unrecorded(f"{START}{KEPT[kind]}\n")
+
+
 # ---------------------------------------------------------------------- subclasses of tensors
 
 SUBCLASSES = {

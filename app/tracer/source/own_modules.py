@@ -27,7 +27,7 @@ def own_folders(job: wire.Job) -> list[str]:
     """Return the folders from which a program imports modules of the user's own; none for a confined program."""
     if job.confined:
         return []
-    first = os.getcwd() if job.path is None or job.module is not None else os.path.dirname(os.path.abspath(job.path))
+    first = os.getcwd() if job.path is None or job.module is not None else os.path.dirname(os.path.realpath(job.path))
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return list(dict.fromkeys([first, *(os.path.abspath(folder) for folder in others if folder)]))
 

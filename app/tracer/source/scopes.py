@@ -12,6 +12,10 @@ from .instrument import ProgramSource
 
 _OWN_USES: Final = 3
 """References to the dict of a frame's variables that are not the program's: the frame's, ours, and that of the count itself."""
+_SHARES_VARIABLES: Final = sys.version_info < (3, 13)
+"""Whether all readers of a function's variables get one dict, which each reading brings up to date."""
+_READERS: Final = ("locals", "vars", "exec", "f_locals")
+"""Names with which a function gets the dict of its variables, and may keep it."""
 
 
 class Scopes:
@@ -70,8 +74,11 @@ def _variables(frame: FrameType) -> Mapping[str, Any]:
     """Return the variables of a frame; those of a function as a copy.
 
     Before Python 3.13, the frame of a function keeps the dict with the values that were looked at, and thus keeps them alive.
-    The dict is emptied, unless the program has it from ``locals()``; it then sees the current values in it.
+    The dict is therefore emptied. A function that may have this dict itself, as from ``locals()``, would notice that its
+    variables are read: the result is then empty.
     """
+    if _SHARES_VARIABLES and _is_function(frame) and not set(_READERS).isdisjoint(frame.f_code.co_names):
+        return {}
     found = frame.f_locals
     if type(found) is not dict or not _is_function(frame):
         return found
