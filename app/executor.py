@@ -52,7 +52,6 @@ def job_for(program: Program, options: Options, limits: Limits) -> wire.Job:
         values=options.values,
         nodes=limits.nodes,
         stdout_bytes=limits.stdout_bytes,
-        printed_bytes=limits.printed_bytes,
         notebook=program.kind == "notebook",
     )
 

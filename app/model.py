@@ -796,8 +796,6 @@ class Limits(Struct, frozen=True):
     """Address space that the program may add to that of the loaded interpreter."""
     stdout_bytes: int = 256 * 1024
     """Size of the printed text that is kept. More text is cut; the program continues."""
-    printed_bytes: int = 8 * 1024 * 1024
-    """Size of the printed text at which the program is stopped."""
     recording_bytes: int = 64 * 1024 * 1024
     """Size of the recorded events. A larger run ends as ``output_limit`` and keeps the events recorded so far."""
     message_bytes: int = 24 * 1024 * 1024

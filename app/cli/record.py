@@ -33,7 +33,6 @@ TRUSTED: Final = model.Limits(
     source_bytes=1 << 28,
     body_bytes=1 << 30,
     stdout_bytes=1 << 26,
-    printed_bytes=0,
     recording_bytes=1 << 31,
     message_bytes=1 << 30,
     events=10_000_000,

@@ -9,7 +9,7 @@ from .. import model
 STOPPED: Final[dict[str, str]] = {
     "timed_out": "Stopped at the time limit",
     "out_of_memory": "Out of memory",
-    "output_limit": "Stopped at the output limit",
+    "output_limit": "Stopped at the limit of a recording",
     "killed": "The process ended early",
     "cancelled": "Cancelled",
     "interrupted": "Interrupted",

@@ -153,8 +153,6 @@ def _with_limit_status(end: wire.EndEvent) -> wire.EndEvent:
     failure = end.failure
     if failure is None or end.status != "failed":
         return end
-    if failure.type == "OutputLimit":
-        return msgspec.structs.replace(end, status="output_limit")
     if failure.type.endswith("MemoryError") or any(text in failure.message for text in _OUT_OF_MEMORY):
         if not failure.message:
             failure = msgspec.structs.replace(failure, message=TOO_MUCH_MEMORY)

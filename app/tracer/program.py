@@ -73,7 +73,7 @@ class RunningProgram:
             self._namespace["__file__"] = script
         self._replaced = sys.modules.get("__main__"), sys.stdout, sys.stderr, sys.argv
         own = (None, None) if job.confined else (sys.stdout, sys.stderr)
-        self._printer = printer = Printer(emitter, job.stdout_bytes, job.printed_bytes, *own)
+        self._printer = printer = Printer(emitter, job.stdout_bytes, *own)
         if job.script is not None and not job.confined:
             script = job.script
         sys.modules["__main__"], sys.argv = module, [script, *job.arguments]

@@ -467,8 +467,6 @@ class Job(Struct, frozen=True):
     """Maximum number of nodes in one graph."""
     stdout_bytes: int = 256 * 1024
     """Maximum amount of printed text to send. The tracer drops the rest."""
-    printed_bytes: int = 8 * 1024 * 1024
-    """Amount of printed text at which the program is stopped; 0 for no limit."""
     notebook: bool = False
     path: str | None = None
     """The path of a script that runs in a user's own process. It sets ``__file__`` and the folder for imports."""

@@ -72,7 +72,7 @@ def under_tapedeck(python: str, program: Path, terminal: bool, **options: Any) -
     limits = Limits(stdout_bytes=1 << 24, recording_bytes=1 << 28)
     job = wire.Job(
         text, [(1, len(text.splitlines()))], None, path=str(program), confined=False, own_streams=True,
-        stdout_bytes=limits.stdout_bytes, printed_bytes=0,
+        stdout_bytes=limits.stdout_bytes,
     )  # fmt: skip
     (job_read, job_write), (events_read, events_write) = os.pipe(), os.pipe()
     os.write(job_write, wire.encode_job(job))

@@ -196,7 +196,6 @@ HARMLESS = "import torch\nx = torch.ones(2, requires_grad=True)\n(x * 3).sum().b
 
 BAD: list[tuple[str, str, set[str], str]] = [
     ("a syntax error", "x = 1\ny = (2 +\n", {"failed"}, "SyntaxError"),
-    ("prints 10 MB", "for _ in range(10_240):\n    print('x' * 1023)", {"output_limit"}, "output_limit|Output"),
     ("loops for ever", "while True:\n    pass", {"timed_out"}, "timed_out"),
     ("allocates 100 GB", "import torch\nx = torch.ones(25_000_000_000)", {"out_of_memory"}, "."),
     ("exits", "import sys\nsys.exit(3)", {"failed", "done", "killed"}, "SystemExit|killed|."),

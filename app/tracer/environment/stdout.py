@@ -19,25 +19,17 @@ ALTERNATIONS: Final = 10_000
 """Largest number of changes between the streams whose order is kept. Each change takes an event, even if its text is short."""
 
 
-class OutputLimit(BaseException):
-    """Raised to stop a program that has printed more than the limit."""
-
-
 class Printer:
     """Collects the text of both streams, and sends it.
 
-    It sends the first ``limit`` characters, drops the rest, and raises :class:`OutputLimit` above ``most``. Once the emitter is
-    closed, as in a forked child, the text goes to ``stdout`` and ``stderr``, the process's own streams.
+    It sends the first ``limit`` characters, and drops the rest while the program continues. Once the emitter is closed, as in a
+    forked child, the text goes to ``stdout`` and ``stderr``, the process's own streams.
     """
 
-    def __init__(
-        self, emitter: Emitter, limit: int, most: int, stdout: TextIO | None = None, stderr: TextIO | None = None
-    ) -> None:
+    def __init__(self, emitter: Emitter, limit: int, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self._emitter = emitter
         self._limit = limit
-        self._most = most
         self._sent = 0
-        self._printed = 0
         self._waiting: list[tuple[Stream, list[str]]] = []
         self._size = 0
         self._alternations = 0
@@ -72,9 +64,6 @@ class Printer:
     def _take(self, stream: Stream, text: str) -> None:
         if self.closed:
             return
-        self._printed += len(text)
-        if 0 < self._most < self._printed:
-            raise OutputLimit(f"stopped after printing {self._most >> 20} MB")
         room = self._limit - self._sent
         if room > 0 and text:
             kept = text[:room]
