@@ -732,7 +732,8 @@ class Run(Struct, frozen=True):
     each stream follows in one stretch per cell. ``truncated`` is true if the text was cut at the limit ``stdout_bytes``, which
     both streams share.
 
-    ``queue`` is present while the run waits for its turn.
+    ``queue`` is present while the run waits for its turn. ``title`` is the owner's choice, else taken from
+    the program.
 
     ``findings_omitted`` are the codes of the rules that did not finish, for example because the time for findings was over.
     Further findings with these codes may be missing.
@@ -768,6 +769,7 @@ class Run(Struct, frozen=True):
     queue: QueuePosition | UnsetType = UNSET
     findings_omitted: list[str] = field(default_factory=list)
     omitted: dict[str, int] | UnsetType = UNSET
+    title: str = ""
 
 
 class RunHeading(Struct, frozen=True):

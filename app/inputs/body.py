@@ -17,7 +17,7 @@ from ..errors import InvalidInput, TooLarge, UnreadableInput, UnsupportedMedia
 from .text import short
 
 SOURCES: Final[tuple[model.Kind, ...]] = ("program", "expression", "training", "notebook")
-OPTIONS: Final[tuple[str, ...]] = ("seed", "capture", "values", "store")
+OPTIONS: Final[tuple[str, ...]] = ("seed", "capture", "values", "store", "title")
 KNOWN: Final = ("program", "expression", "inputs", "training", "notebook", *OPTIONS)
 
 PYTHON: Final = ("text/x-python", "text/x-script.python", "application/x-python-code", "text/plain")
@@ -67,6 +67,7 @@ class _Body(Struct, forbid_unknown_fields=True):
     capture: Raw = Raw()
     values: Raw = Raw()
     store: Raw = Raw()
+    title: Raw = Raw()
 
 
 _decode = msgspec.json.Decoder(_Body).decode

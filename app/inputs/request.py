@@ -23,11 +23,15 @@ __all__ = ["MEDIA_TYPES", "Posted", "Request", "from_text", "limit_of", "parse",
 
 
 class Request(Struct, frozen=True):
-    """A program and the options of its recording. A run with ``store=False`` is not stored."""
+    """A program and the options of its recording. A run with ``store=False`` is not stored.
+
+    ``title`` is the title that the caller chose, such as the name of a file.
+    """
 
     program: model.Program
     options: model.Options
     store: bool = True
+    title: str | None = None
 
 
 def read(
@@ -120,7 +124,10 @@ def _checked(program: model.Program, fields: Mapping[str, Any], limits: model.Li
         raise InvalidInput(f"capture must be one of {', '.join(get_args(model.Capture))}.", where="capture")
     if not isinstance(store, bool):
         raise InvalidInput("store must be true or false.", where="store")
-    return Request(program, model.Options(seed=seed, capture=capture, values=values), store)
+    title = fields.get("title")
+    if title is not None and not isinstance(title, str):
+        raise InvalidInput("title must be a string.", where="title")
+    return Request(program, model.Options(seed=seed, capture=capture, values=values), store, title)
 
 
 def _integer(value: Any, low: int, high: int) -> bool:

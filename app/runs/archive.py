@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+from msgspec import structs
+
 from .. import model
 from ..recording import usual_keys
 from ..store import MANY_STEPS, RunRow, Store
@@ -153,6 +155,11 @@ class Archive:
                 self.forget(id)
             log.info("Deleted %d runs, because the store was full.", len(deleted))
         return self.bytes < self._limits.store_bytes
+
+    async def rename(self, recorded: RecordedRun, title: str | None) -> None:
+        """Set the title of a run. Raises :class:`StoreFull`."""
+        await self._write(self._store.rename, recorded.id, title)
+        recorded.new = structs.replace(recorded.new, title=title)
 
     async def delete(self, id: str) -> None:
         """Delete a run and its recording."""

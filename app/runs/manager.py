@@ -23,6 +23,7 @@ from ..store import NewRun
 from .archive import Archive
 from .run import LiveRun, RecordedRun, StoredRun
 from .slots import Slots
+from .titles import cleaned
 from .turns import Client
 
 HEAVY_BYTES: Final = 16 * 1024 * 1024
@@ -149,6 +150,7 @@ class Runs:
             idempotency=key if request.store else None,
             fingerprint=fingerprint,
             address=address,
+            title=cleaned(request.title or "") or None,
         )
         recorded = LiveRun(new, self._limits, kept=request.store)
         recorded.ticket = ticket
@@ -291,6 +293,16 @@ class Runs:
         if recorded.number is None and not recorded.writing.locked():
             recorded.kept = False
         recorded.cancelled.set()
+
+    async def rename(self, id: str, owner: str | None, title: str) -> RecordedRun:
+        """Give a run a title; an empty one stands for the title from its program.
+
+        Raises :class:`NotFound`, :class:`NotAllowed` or :class:`StoreFull`.
+        """
+        recorded = await self.own(id, owner, "rename")
+        await self._archive.flush(recorded)  # a live run that is not stored yet
+        await self._archive.rename(recorded, cleaned(title) or None)
+        return recorded
 
     async def delete(self, id: str, owner: str | None) -> None:
         """Delete a run, and stop it first if it is live. Raises :class:`NotFound` or :class:`NotAllowed`."""

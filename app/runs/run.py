@@ -16,6 +16,7 @@ from ..store import NewRun, Outcome, RunRow, StoredLog
 from .footprint import Footprint
 from .outcome import headline
 from .slots import Ticket
+from .titles import title_of
 
 MOST_ITEMS: Final = 2_000
 """Largest number of lines, of parameters and of graphs in the answer for a run.
@@ -61,6 +62,11 @@ class RecordedRun:
         """Number of graphs, passes and steps so far."""
         return self.recording.log.counts()
 
+    @property
+    def title(self) -> str:
+        """The title that the owner chose, else one from the program."""
+        return self.new.title or title_of(self.new.program.text)
+
     def run(self, links: Mapping[str, str]) -> model.Run:
         """Return the run as the API sends it."""
         new, recording = self.new, self.recording
@@ -103,6 +109,7 @@ class RecordedRun:
                 parameters=len(known) - len(parameters),
                 graphs=graphs - len(sizes),
             ),
+            title=self.title,
         )
 
     def queue(self) -> model.QueuePosition | msgspec.UnsetType:
@@ -117,7 +124,7 @@ class RecordedRun:
             new.id,
             self.status,
             new.program.kind,
-            title(new.program.text),
+            self.title,
             moment(new.created),
             duration_ms,
             self.counts[2],
@@ -153,6 +160,7 @@ class StoredRun(RecordedRun):
             created=stored.created,
             expires=stored.expires,
             fingerprint=stored.fingerprint,
+            title=stored.title,
         )
         super().__init__(new, log, limits)
         self.stored = stored
@@ -321,15 +329,3 @@ def moment(seconds: float) -> str:
     '1970-01-01T00:00:00.000Z'
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def title(program: str) -> str:
-    """Return a title for a program: its first line that is not an import, or its first line.
-
-    >>> title("import torch\\n\\n# Fit a line\\nx = 1")
-    'Fit a line'
-    """
-    lines = [line.strip() for line in program.splitlines() if line.strip()]
-    first = next((line for line in lines if not line.startswith(("import ", "from ", "pass  #"))), lines[0] if lines else "")
-    first = first.lstrip("# ") or first
-    return first if len(first) <= 80 else f"{first[:79]}…"

@@ -34,6 +34,7 @@ runs = Table(
     Column("idempotency", String(64), unique=True),  # hash of the owner and the key; `fingerprint` is the hash of the request
     Column("fingerprint", String(64)),
     Column("address", String(32)),  # a keyed digest
+    Column("title", String(80)),  # null unless the owner chose one
     Index("runs_by_owner", "owner", "created", "number"),
     Index("runs_by_expiry", "expires"),
     sqlite_autoincrement=True,  # a number is never reused, because events of a deleted run may still be written

@@ -52,6 +52,8 @@ class NewRun(Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
     address: str | None = None
     """Digest of the address that it was started from, ``None`` if that is unknown."""
+    title: str | None = None
+    """The title that the owner chose, ``None`` for one from the program."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -92,6 +94,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     recording_bytes: int
     fingerprint: str | None
     findings_omitted: list[str]
+    title: str | None = None
 
 
 class Written(Struct, frozen=True):
@@ -272,6 +275,17 @@ class Store:
         with self._engine.connect() as connection:
             return [run for row in connection.execute(query) if (run := _stored_if_readable(row)) is not None]
 
+    def rename(self, id: str, title: str | None) -> bool:
+        """Set the title of a run, and return whether the run exists. Raise :class:`StoreFull` if the disk is full."""
+        query = update(runs).where(runs.c.id == id).values(title=title)
+        try:
+            with self._writing, self._engine.begin() as connection:
+                return connection.execute(query).rowcount > 0
+        except OperationalError as error:
+            if is_full(error):
+                raise StoreFull(DISK_FULL) from error
+            raise
+
     def delete(self, id: str) -> bool:
         """Delete a run and its events, and return whether it existed."""
         return self._delete(runs.c.id == id) > 0
@@ -378,6 +392,7 @@ def _new(run: NewRun) -> dict[str, Any]:
         "idempotency": run.idempotency,
         "fingerprint": run.fingerprint,
         "address": run.address,
+        "title": run.title,
     }
 
 
@@ -445,4 +460,5 @@ def _decoded(row: Row[Any]) -> RunRow:
         recording_bytes=row.recording_bytes,
         fingerprint=row.fingerprint,
         findings_omitted=[] if row.findings_omitted is None else _codes.decode(row.findings_omitted),
+        title=row.title,
     )

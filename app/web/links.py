@@ -79,6 +79,10 @@ def finding_url(root: str, code: str) -> str:
 
 
 def with_query(path: str, parameters: Mapping[str, Any]) -> str:
-    """Return ``path`` with the query parameters that are not ``None``."""
+    """Return ``path``, which may have a query, with the query parameters that are not ``None``.
+
+    >>> with_query("/", {"step": 1, "node": None}), with_query("/?example=xor", {"step": 1})
+    ('/?step=1', '/?example=xor&step=1')
+    """
     given = {name: value for name, value in parameters.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(given)}" if given else path

@@ -18,8 +18,9 @@ Every template:
 
 ``playground.html``, for ``/`` and ``/r/{id}``:
 
-- ``home``: True for ``/``, False for a saved run. ``run``: :class:`~tapedeck.model.Run`, or ``None`` if nothing is
-  recorded yet: the editor then shows ``program``.
+- ``home``: True for ``/``, False for a saved run. ``title``: str, the title of the run or program. ``origin``: scheme and host
+  of this server, for absolute URLs. ``chosen_example``: slug of the example that the address names, or ``None``.
+- ``run``: :class:`~tapedeck.model.Run`, or ``None`` if nothing is recorded yet: the editor then shows ``program``.
 - ``program``: str. ``lines``: list of :class:`~.playground.ProgramLine`, the lines of the program with their values.
 - ``step``: :class:`~tapedeck.model.Step` at the playhead or ``None``; ``shown_pass``: :class:`~tapedeck.model.Pass`, the
   step's main pass (the run's first pass if there is no step) or ``None``; ``graph``: :class:`~tapedeck.model.Graph` or
@@ -38,7 +39,8 @@ Every template:
 - ``examples``: list of :class:`~tapedeck.examples.Example`.
 - ``state``: Markup with JSON that is safe inside ``<script type="application/json" id="state">``; keys::
 
-      {"root": "", "api": "/api/v1", "home": true, "run": Run | null, "step": Step | null, "graph": Graph | null,
+      {"root": "", "api": "/api/v1", "home": true, "example": "intro" | null,
+       "run": Run | null, "step": Step | null, "graph": Graph | null,
        "svg_inline": true,            // the SVG is already in the page
        "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full",
        "examples": [{"slug": "…", "title": "…", "summary": "…", "program": "…"}]}
@@ -68,12 +70,14 @@ from starlette.responses import HTMLResponse, Response
 
 from .. import __version__, assets, model
 from ..drawing.style import legend
+from ..errors import NotFound
 from ..explain import fixes
 from ..explain.documentation import LINK
 from ..explain.registry import GROUPS
 from ..runs.run import RecordedRun
+from ..runs.titles import title_of
 from .highlight import highlighted
-from .links import API, run_page
+from .links import API, run_page, with_query
 from .playground import Selection, view_run, written
 from .problems import INTERNAL, INVALID_QUERY, METHOD_NOT_ALLOWED, PROBLEM_KINDS, ProblemKind
 from .security import NONCE
@@ -107,12 +111,19 @@ Selected = Annotated[Selection, Depends(selection_of)]
 
 
 @router.get("/")
-async def home(request: Request, selection: Selected) -> Response:
-    """Show the playground with the recording of the first example."""
+async def home(
+    request: Request, selection: Selected, slug: Annotated[str | None, Query(alias="example", max_length=100)] = None
+) -> Response:
+    """Show the playground with the recording of an example: of the first one, unless the address names another."""
     service = service_of(request)
     example = service.first_example
+    if slug is not None:
+        found = next((each for each in service.examples if each.slug == slug), None)
+        if found is None:
+            raise NotFound('There is no example of this name. The page "Examples" lists all of them.')
+        example = found
     recorded = await service.example_runs.find(example)
-    return await _playground(request, recorded, example.program, selection, is_home=True)
+    return await _playground(request, recorded, example.program, selection, is_home=True, example=slug)
 
 
 @router.get("/r/{id}")
@@ -152,18 +163,25 @@ async def failure(request: Request, kind: ProblemKind, detail: str) -> Response:
 
 
 async def _playground(
-    request: Request, recorded: RecordedRun | None, program: str, selection: Selection, *, is_home: bool
+    request: Request,
+    recorded: RecordedRun | None,
+    program: str,
+    selection: Selection,
+    *,
+    is_home: bool,
+    example: str | None = None,
 ) -> Response:
     service, root = service_of(request), root_of(request)
     context = EMPTY
     if recorded is not None:
-        path = f"{root}/" if is_home else run_page(root, recorded.id)
+        path = with_query(f"{root}/", {"example": example}) if is_home else run_page(root, recorded.id)
         view = await view_run(service, recorded, selection, path, root)
         context = {name: getattr(view, name) for name in view.__struct_fields__}
     state = {
         "root": root,
         "api": f"{root}{API}",
         "home": is_home,
+        "example": example,
         "run": context["run"],
         "step": context["step"],
         "graph": context["graph"],
@@ -182,6 +200,9 @@ async def _playground(
             request,
             "playground",
             home=is_home,
+            chosen_example=example,
+            title=title_of(program) if recorded is None else recorded.title,
+            origin=str(request.base_url).rstrip("/").removesuffix(root),
             program=program,
             legend=legend(),
             examples=service.examples,

@@ -67,6 +67,10 @@ _OPTIONS: Final[dict[str, Any]] = {
         "default": 64,
         "description": "Largest number of elements that a tensor may have for all of them to be recorded.",
     },
+    "title": {
+        "type": "string",
+        "description": "Title of the run, such as the name of a file. Default: the first comment of the program.",
+    },
     "store": {"type": "boolean", "default": True, "description": "`false` returns the run without storing it."},
 }
 _TENSOR: Final = {
@@ -186,9 +190,21 @@ POST_RUN: Final[dict[str, Any]] = {
             ),
             header("Idempotency-Key", "Repeating a request with the same key returns the same run."),
         ],
-        "description": "With a raw body (`text/x-python`, `application/x-ipynb+json`), pass `seed`, `capture`, `values` "
-        f"and `store` as query parameters. Supported media types: {', '.join(requests.MEDIA_TYPES)}.",
+        "description": "With a raw body (`text/x-python`, `application/x-ipynb+json`), pass `seed`, `capture`, `values`, "
+        f"`store` and `title` as query parameters. Supported media types: {', '.join(requests.MEDIA_TYPES)}.",
     },
+}
+
+_RENAMING: Final[dict[str, Any]] = {
+    "title": "Renaming",
+    "type": "object",
+    "required": ["title"],
+    "additionalProperties": False,
+    "properties": {"title": {"type": "string", "description": "The new title; empty for the title from the program."}},
+}
+
+RENAME_RUN: Final[dict[str, Any]] = returns(model.RunHeading, "The renamed run.", 403, 404, 507) | {
+    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": _RENAMING}}}}
 }
 
 _EVENT: Final = {

@@ -19,6 +19,8 @@ from .links import finding_url, list_links
 JSON: Final = "application/json"
 FINAL: Final = "private, max-age=3600, immutable"
 """``Cache-Control`` of a response about an ended run: the data never changes, but the run can be deleted."""
+RENAMABLE: Final = "private, no-cache"
+"""``Cache-Control`` of the answer for an ended run: only its title can change, so a client asks whether its copy is current."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -25,7 +25,7 @@ from .owner import set_owner_cookie
 from .pictures import Look, last_picture, why_no_picture
 from .placeholder import placeholder
 from .problems import CLIENT_LEFT
-from .request_parts import idempotency_key, preferred_form, read_body, seconds_to_wait
+from .request_parts import idempotency_key, preferred_form, read_body, require_json, seconds_to_wait
 from .service import Service, root_of, service_of
 
 WAIT_SECONDS: Final = 10.0
@@ -34,6 +34,8 @@ GRACE_SECONDS: Final = 2.0
 """Seconds that a POST waits beyond a run's time limit, so that it can return the run that was stopped at the limit."""
 LIGHT_BODY: Final = 200_000
 """Largest body in bytes whose fingerprint is computed on the event loop."""
+RENAMING_BYTES: Final = 2_000
+"""Largest body in bytes that renames a run."""
 LOOK: Final = ("theme", "direction")
 """Picture options that a POST accepts as query parameters."""
 
@@ -202,7 +204,34 @@ async def read_run(request: Request, id: str) -> Response:
     """Read a run without its steps: status, line values, printed text, error and findings."""
     recorded = await service_of(request).runs.find(id)
     root = root_of(request)
-    return await answers.answer(request, recorded, responses.run_of, recorded, root, run_links(root, id))
+    answer = await answers.answer(request, recorded, responses.run_of, recorded, root, run_links(root, id))
+    if recorded.ended:
+        answer.headers["Cache-Control"] = responses.RENAMABLE
+    return answer
+
+
+class Renaming(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request that renames a run. An empty title stands for the title from its program."""
+
+    title: str
+
+
+_renaming = msgspec.json.Decoder(Renaming)
+
+
+@router.patch("/runs/{id}", **reference.RENAME_RUN)
+async def rename_run(request: Request, id: str) -> Response:
+    """Give one of the caller's runs another title."""
+    service, root = service_of(request), root_of(request)
+    require_json(request)
+    body = await read_body(request, RENAMING_BYTES)
+    try:
+        title = _renaming.decode(body).title
+    except msgspec.DecodeError:
+        raise InvalidInput('Send the title as JSON, such as {"title": "Fit a line"}.', where="title") from None
+    recorded = await service.runs.rename(id, service.owners.identify(request), title)
+    service.answers.drop(lambda key: key[0] == id)
+    return responses.json(recorded.heading(run_links(root, id)))
 
 
 @router.delete("/runs/{id}", status_code=204, **reference.returns(None, "The run was deleted.", 403, 404))

@@ -57,6 +57,21 @@ async def test_a_saved_run_shows_everything_without_scripts(client: httpx.AsyncC
     assert f"/api/v1/runs/{id}/passes/1/graph.png?theme=dark" in after
 
 
+async def test_each_example_opens_with_its_own_recording(client: httpx.AsyncClient) -> None:
+    gallery_page = (await client.get("/examples", headers=HTML)).text
+    links = re.findall(r'href="(/\?example=([a-z-]+))" aria-label="Open', gallery_page)
+    assert [slug for _, slug in links] == [each.slug for each in gallery()]
+    for each in gallery()[:3]:
+        page = (await client.get(f"/?example={each.slug}", headers=HTML)).text
+        state = state_of(page)
+        assert (state["example"], state["run"]["program"]) == (each.slug, each.program)
+        assert f"<title>{escape(each.title)} · Tapedeck</title>" in page
+        assert f'<meta property="og:title" content="{escape(each.title)}">' in page
+        assert re.search(r'og:image" content="http://testserver/api/v1/runs/\w+/passes/\d+/graph.png', page)
+        assert re.search(r'rel="next" href="/\?example=[a-z-]+&amp;step=1"', page)
+    assert (await client.get("/?example=none", headers=HTML)).status_code == 404
+
+
 async def test_the_page_contains_the_whole_state_for_the_script(client: httpx.AsyncClient) -> None:
     id = await start(client)
     state = state_of((await client.get(f"/r/{id}?step=1&node=n2", headers=HTML)).text)

@@ -84,7 +84,9 @@ async def test_a_notebook_without_code_cells_is_rejected(client: httpx.AsyncClie
 async def test_an_unknown_field_is_rejected_with_the_known_ones(client: httpx.AsyncClient) -> None:
     body = problem(await client.post(RUNS, json={"program": "x", "colour": "red"}), 422)
     assert body["where"] == "colour"
-    assert "the fields are program, expression, inputs, training, notebook, seed, capture, values, store" in body["detail"]
+    assert (
+        "the fields are program, expression, inputs, training, notebook, seed, capture, values, store, title" in body["detail"]
+    )
 
 
 async def test_a_statement_sent_as_an_expression_is_rejected(client: httpx.AsyncClient) -> None:

@@ -186,6 +186,29 @@ async def test_only_the_owner_can_cancel_a_run(serve: Serve) -> None:
         assert (stopped.json()["status"], stopped.json()["steps"]) == ("cancelled", 1)
 
 
+async def test_a_run_is_titled_by_its_first_comment_its_file_or_its_owner(serve: Serve, tmp_path: Path) -> None:
+    async with serve(folder=tmp_path) as client:
+        run = await start(client)
+        assert run["title"] == "x = torch.tensor([1.0, 2.0, 3.0])"
+        address = str(run["links"]["self"])  # type: ignore[index]
+        file = await client.post(f"{RUNS}?title=%20my%0Afit.py", content="# A comment\nx = 1", headers=PYTHON)
+        assert file.json()["title"] == "my fit.py"
+        assert (await client.post(RUNS, json={"program": "# A comment\nx = 1"})).json()["title"] == "A comment"
+        assert (await client.post(RUNS, json={"program": "x", "title": 3})).status_code == 422
+
+        renamed = await client.patch(address, json={"title": "  Fit " + "a line " * 50})
+        assert renamed.status_code == 200
+        assert (len(renamed.json()["title"]), renamed.json()["title"][:10]) == (80, "Fit a line")
+        assert (await client.get(address)).json()["title"] == renamed.json()["title"]
+        for body in ('{"title": 3}', "{}", "x"):
+            answer = await client.patch(address, content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 422
+        async with client_of(client._transport.app) as stranger:  # type: ignore[attr-defined]
+            assert (await stranger.patch(address, json={"title": "mine"})).status_code == 403
+    async with serve(folder=tmp_path) as client:
+        assert (await client.get(address)).json()["title"] == renamed.json()["title"]
+
+
 async def test_the_same_idempotency_key_starts_only_one_run(client: httpx.AsyncClient) -> None:
     await start(client)
     first = await start(client, **{"Idempotency-Key": "a"})
