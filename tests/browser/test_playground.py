@@ -276,8 +276,8 @@ def test_a_link_can_carry_a_program(page: Page) -> None:
 
 def test_an_example_of_the_gallery_opens_and_runs(page: Page) -> None:
     page.goto("/examples")
-    page.get_by_role("link", name="Open and run: Fit y = 2x by hand").click()
-    expect(page).to_have_url(re.compile(r"/r/[0-9a-f]{32}"))  # it has been run
+    page.get_by_role("link", name="Open: Fit y = 2x by hand").click()
+    expect(page).to_have_url(re.compile(r"/\?example=fit-by-hand"))
     expect(page.locator("#status")).to_have_text(re.compile("^20 steps in .* sandboxed$"))
     expect(page.locator(".count")).to_contain_text("of 0–19")
     expect(page.locator("#example")).to_have_text("Fit y = 2x by hand")

@@ -79,12 +79,13 @@ export function runner(store, api, show) {
      *
      * @param {string} body
      * @param {string} type  media type of the body
+     * @param {string | null} [title]  of a body that is not JSON
      */
-    async run(body, type) {
+    async run(body, type, title = null) {
       const mine = ++turn;
       store.set({ busy: { id: null, since: performance.now(), progress: { done: 0, of: null } }, playing: false, trouble: null });
       try {
-        const begun = await api.post(body, { type, wait: WAIT });
+        const begun = await api.post(body, { type, wait: WAIT, title });
         const answer = mine === turn ? await until(begun, mine) : null;
         if (answer) show(answer);
       } catch (error) {

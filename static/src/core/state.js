@@ -9,6 +9,7 @@
  * @property {string} root            the path under which a proxy serves the app
  * @property {string} api             path of the API
  * @property {boolean} home           the first visit, not a saved run
+ * @property {string | null} example  slug of the example that the address names
  * @property {Run | null} run
  * @property {Step | null} step
  * @property {Graph | null} graph

@@ -49,12 +49,12 @@ export function client(base) {
      * Run a program. The server answers after at most `wait` seconds; the run may still be in progress then.
      *
      * @param {string} body
-     * @param {{type: string, wait: number}} options
+     * @param {{type: string, wait: number, title?: string | null}} options  title: of a body that is not JSON
      * @returns {Promise<Run>}
      */
-    post: async (body, { type, wait }) =>
+    post: async (body, { type, wait, title }) =>
       (
-        await request("/runs", {
+        await request(`/runs${title ? `?title=${encodeURIComponent(title)}` : ""}`, {
           method: "POST",
           body,
           headers: { "Content-Type": type, Accept: "application/json", Prefer: `wait=${wait}` },

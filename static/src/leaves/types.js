@@ -49,6 +49,7 @@
  * @property {string} id
  * @property {Status} status
  * @property {"program" | "expression" | "training" | "notebook"} kind
+ * @property {string} title                       the owner's choice, else from the program
  * @property {string} program
  * @property {number | null} seed
  * @property {string} created

@@ -1,6 +1,6 @@
 // The playground and saved runs: connect the editor, graph, inspector, findings and deck to one state.
 
-import { programIn, read } from "../core/address.js";
+import { read } from "../core/address.js";
 import { margin } from "../core/margin.js";
 import { cellsOver } from "../core/playhead.js";
 import { byNode, byPhase, player } from "../core/player.js";
@@ -20,14 +20,17 @@ import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
 import { dark, shell } from "../widgets/shell.js";
 import { compare } from "./playground/compare.js";
+import { draftKeeper } from "./playground/draft-keeper.js";
 import { files, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
+import { linked } from "./playground/linked.js";
 import { neighbour, picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { panes } from "./playground/panes.js";
+import { titles } from "./playground/titles.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
 
 /** @import {Given, State} from "../core/state.js" */
@@ -37,7 +40,10 @@ const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("co
 const mac = /Mac|iP/.test(navigator.platform);
 const api = client(given.api);
 const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0 }));
+/** The program that was sent last, and whether the user has typed since. */
+const sent = { program: "", typed: false };
 const work = session(state, api, (shown) => {
+  if (sent.typed && bare(shown.program) === bare(sent.program)) return; // keep what was typed while the program ran
   if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
 });
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
@@ -49,13 +55,21 @@ const text = editor({
   doc: bare(given.program),
   nonce,
   onrun: run,
-  onedit: () => state.set({ edited: text.text() !== bare(state.get().run?.program ?? "") }),
+  onedit(byUser) {
+    state.set({ edited: text.text() !== bare(state.get().run?.program ?? "") });
+    if (!byUser) return;
+    sent.typed = true;
+    keeper.touch();
+  },
   onpick: pick,
   onpaste(pasted) {
     if (isNotebook(pasted)) openNotebook(pasted);
     return isNotebook(pasted);
   },
 });
+const keeper = draftKeeper(state, text, bare);
+/** The name of the file that the program came from. @type {string | null} */
+let fileName = null;
 /** @type {ReturnType<typeof lazyExplore> | null} */
 let tools = null;
 const canvas = graph({
@@ -143,17 +157,24 @@ function run() {
   text.resumeFollowing();
   const [source, starts] = [text.text(), text.starts()];
   const body = starts.length > 1 ? { notebook: notebookOf(source, starts) } : { program: source };
-  void work.run(JSON.stringify(body), "application/json");
+  keeper.flush();
+  Object.assign(sent, { program: source, typed: false });
+  const edited = state.get().run?.id;
+  void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json").then(() => edited && keeper.ran(edited, source));
 }
 
-/** Run a notebook file. @param {string} content */
-function openNotebook(content) {
+/** Run a notebook file. @param {string} content @param {string | null} [name] */
+function openNotebook(content, name = null) {
+  keeper.flush();
+  fileName = name;
   state.set({ at: START.at, phase: START.phase });
-  void work.run(content, "application/x-ipynb+json");
+  void work.run(content, "application/x-ipynb+json", name);
 }
 
-/** Run a program from the beginning. @param {string} program */
-function start(program) {
+/** Run a program from the beginning. @param {string} program @param {string | null} [name]  of its file */
+function start(program, name = null) {
+  keeper.flush();
+  fileName = name;
   text.cells([]);
   text.replace(bare(program));
   state.set({ at: START.at, phase: START.phase, node: START.node });
@@ -285,6 +306,11 @@ state.watch(["run", "edited", "busy", "settled"], (now) => {
   fill(find("#status"), outcome(now, given.mode, () => (playing.pause(), void work.end())));
 });
 
+state.watch(["run"], ({ run: recorded, edited }) => {
+  const differs = recorded !== null && text.text() !== bare(recorded.program);
+  if (differs !== edited) state.set({ edited: differs });
+});
+
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {
   if (recorded && settled && recorded.id !== given.run?.id) address.enter(recorded);
 });
@@ -324,8 +350,6 @@ function updateExport(now) {
   /** @type {HTMLAnchorElement} */ (find("a[data-json]")).href = api.address(`/runs/${recorded.id}`);
 }
 
-// -- program in the address
-
-const slug = /^#example=(.+)$/.exec(location.hash)?.[1];
-const linked = programIn(location.hash) ?? given.examples.find((example) => example.slug === slug)?.program;
-if (linked !== undefined) start(linked);
+titles(state, given);
+linked(given, start);
+keeper.begin();

@@ -19,10 +19,12 @@ import { highlight } from "./editor/highlight.js";
  * @property {string} doc
  * @property {string} nonce                         the page's nonce, for the styles that the editor adds
  * @property {() => void} onrun
- * @property {() => void} onedit
+ * @property {(byUser: boolean) => void} onedit      byUser: typed, pasted, undone; not set by the page
  * @property {(line: number, column: number | null, word: string | null) => void} onpick   a line was clicked, or a word in it
  * @property {(text: string) => boolean} onpaste    return true to handle a pasted text instead of the editor
  */
+
+const BY_USER = ["input", "delete", "move", "undo", "redo"];
 
 /** Make the editor. @param {EditorOptions} options */
 export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
@@ -72,7 +74,7 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
         },
       }),
       EditorView.updateListener.of((update) => {
-        if (update.docChanged) onedit();
+        if (update.docChanged) onedit(update.transactions.some((each) => BY_USER.some((event) => each.isUserEvent(event))));
         const pointed = update.transactions.some((transaction) => transaction.isUserEvent("select.pointer"));
         const at = update.state.selection.main;
         if (!pointed || !at.empty) return;
@@ -99,6 +101,15 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
       if (text === view.state.doc.toString()) return;
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
       view.scrollDOM.scrollTop = 0;
+    },
+    /** Change the program where it differs, so that the values of other lines stay. @param {string} text */
+    amend(text) {
+      const before = view.state.doc.toString();
+      const most = Math.min(before.length, text.length);
+      let [head, tail] = [0, 0];
+      while (head < most && before[head] === text[head]) head++;
+      while (tail < most - head && before.at(-1 - tail) === text.at(-1 - tail)) tail++;
+      if (before !== text) view.dispatch({ changes: { from: head, to: before.length - tail, insert: text.slice(head, text.length - tail) } });
     },
     /** Show a run's values, phases and error. @param {Margin} margin @param {readonly string[]} parameters */
     show(margin, parameters) {

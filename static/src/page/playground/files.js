@@ -11,8 +11,8 @@ export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test
  *
  * @param {object} options
  * @param {number} options.limit  maximum bytes of a file
- * @param {(content: string) => void} options.onnotebook
- * @param {(content: string) => void} options.onprogram
+ * @param {(content: string, name: string) => void} options.onnotebook
+ * @param {(content: string, name: string) => void} options.onprogram
  * @param {(trouble: {title: string, detail: string}) => void} options.ontrouble
  */
 export function files({ limit, onnotebook, onprogram, ontrouble }) {
@@ -24,8 +24,8 @@ export function files({ limit, onnotebook, onprogram, ontrouble }) {
       return ontrouble({ title: "The file is too large", detail });
     }
     const content = await file.text();
-    if (file.name.endsWith(".ipynb") || isNotebook(content)) onnotebook(content);
-    else onprogram(content);
+    if (file.name.endsWith(".ipynb") || isNotebook(content)) onnotebook(content, file.name);
+    else onprogram(content, file.name);
   }
 
   const input = /** @type {HTMLInputElement} */ (find("#file"));

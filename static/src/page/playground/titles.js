@@ -1,0 +1,32 @@
+// Name the tab and the exported files after the run.
+
+import { find } from "../../leaves/dom.js";
+
+/** @import {Given, State} from "../../core/state.js" */
+/** @import {Store} from "../../core/store.js" */
+
+const LONGEST = 48; // characters of a title in a tab
+
+/** Return a title as a file's name without an ending: letters, digits and hyphens. @param {string} title */
+export const fileName = (title) =>
+  title
+    .replace(/\.(py|ipynb)$/i, "")
+    .normalize("NFKD")
+    .replace(/[^\p{Letter}\p{Number}]+/gu, "-")
+    .replace(/^-+|-+$/g, "")
+    .toLowerCase()
+    .slice(0, LONGEST) || "graph";
+
+/** Start to name the tab and the exports. @param {Store<State>} state @param {Given} given */
+export function titles(state, given) {
+  state.watch(["run", "step", "apart"], ({ run, step, apart }) => {
+    const first = given.home && !given.example && run?.id === given.run?.id;
+    if (run) document.title = first ? "Tapedeck" : `${run.title.slice(0, LONGEST)} · Tapedeck`;
+    if (!run) return;
+    const name = `${fileName(run.title)}${step && run.steps > 1 && !apart ? `-step-${step.index}` : ""}`;
+    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
+      link.download = `${name}.${link.dataset["format"]}`;
+    }
+    /** @type {HTMLAnchorElement} */ (find("a[data-json]")).download = `${fileName(run.title)}.json`;
+  });
+}
